@@ -1,0 +1,157 @@
+"""The queue: procrastinate's jobs. A job is one wish to run a run; our lease decides who may.
+
+A job carries nothing but a run's id, and is never retried: a run that needs another attempt gets
+a new job, in the transaction that says so. So a worker that comes too late can only end a job
+that nobody waits for.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from procrastinate import App, PsycopgConnector
+from sqlalchemy import (
+    BigInteger,
+    Select,
+    Text,
+    and_,
+    cast,
+    column,
+    func,
+    or_,
+    select,
+    table,
+    text,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from service.settings import Settings
+from service.storage import runs
+from service.storage.tables import Run, RunState
+
+TRAIN = "train"
+#: Queue names are the device classes of specs.
+QUEUES = ("auto", "cpu", "cuda")
+#: Any number, the same in all processes: only one of them rescues at a time.
+RESCUE_LOCK = 7_205_302
+
+_jobs = table(
+    "procrastinate_jobs",
+    column("id", BigInteger),
+    column("status"),
+    column("worker_id", BigInteger),
+    schema="queue",
+)
+_workers = table(
+    "procrastinate_workers", column("id", BigInteger), column("last_heartbeat"), schema="queue"
+)
+
+
+def queue_app(settings: Settings) -> App:
+    """Procrastinate on our database; open it with `async with app.open_async()`."""
+    return App(
+        connector=PsycopgConnector(
+            conninfo=settings.database_url.get_secret_value(),
+            min_size=1,
+            max_size=4,
+            kwargs={
+                "connect_timeout": 5,
+                "options": "-c search_path=queue,app -c timezone=UTC",
+                "keepalives_idle": 5,
+                "keepalives_interval": 3,
+                "keepalives_count": 3,
+            },
+        )
+    )
+
+
+async def enqueue(app: App, session: AsyncSession, new_runs: Iterable[Run]) -> None:
+    """Queue runs in the transaction that created them: both are stored, or neither."""
+    connection = await _driver_connection(session)
+    for run in new_runs:
+        deferrer = app.configure_task(TRAIN, queue=run.queue, connection=connection)
+        run.job_id = await deferrer.defer_async(run_id=str(run.id))
+    await session.flush()
+
+
+async def cancel(app: App, session: AsyncSession, run: Run) -> None:
+    """Withdraw the job of a run that was cancelled, or tell the worker that has it."""
+    if run.job_id is not None:
+        connection = await _driver_connection(session)
+        await app.job_manager.cancel_job_by_id_async(run.job_id, abort=True, connection=connection)
+
+
+async def release(
+    app: App, session: AsyncSession, run_id: UUID, attempt: int, *, reason: str, message: str
+) -> None:
+    """Give a run back, to go on from its newest checkpoint, by a job of its own.
+
+    Raises:
+        RunLost: this attempt does not own the run any more.
+    """
+    run = await runs.release(session, run_id, attempt, reason=reason, message=message)
+    await enqueue(app, session, [run])
+
+
+async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Run]:
+    """Bring back the runs that nobody works on: their lease is over, or their job came to nothing.
+
+    Every rescued run gets a new job; whatever a late worker still says of the old one is void.
+    Returns the runs that were queued again, failed for too many losses, or were cancelled.
+    """
+    if not await session.scalar(select(func.pg_try_advisory_xact_lock(RESCUE_LOCK))):
+        return []
+    rescued = list(await session.scalars(_abandoned_runs(settings.heartbeat_over_s)))
+    for run in rescued:
+        await _close_job(session, run)
+        if run.cancel_requested:
+            await runs.end(session, run, RunState.CANCELLED, "user", "cancelled on request")
+        elif run.losses + 1 >= settings.max_attempts:
+            message = f"{run.losses + 1} attempts died without a word; see the agents' logs"
+            await runs.end(session, run, RunState.FAILED, "attempts_exhausted", message)
+        else:
+            await runs.queue_lost(session, run)
+            await enqueue(app, session, [run])
+    return rescued
+
+
+def _abandoned_runs(heartbeat_over_s: float) -> Select[Run]:
+    heartbeat_over = or_(
+        _workers.c.id.is_(None),
+        _workers.c.last_heartbeat < runs.from_now(-heartbeat_over_s),
+    )
+    job_came_to_nothing = or_(
+        _jobs.c.id.is_(None),
+        cast(_jobs.c.status, Text).not_in(("todo", "doing")),
+        # fetched by a worker that died before it could claim the run
+        and_(cast(_jobs.c.status, Text) == "doing", heartbeat_over),
+    )
+    return (
+        select(Run)
+        .outerjoin(_jobs, _jobs.c.id == Run.job_id)
+        .outerjoin(_workers, _workers.c.id == _jobs.c.worker_id)
+        .where(
+            or_(
+                and_(Run.state == RunState.RUNNING, Run.lease_until < func.now()),
+                and_(Run.state == RunState.QUEUED, job_came_to_nothing),
+            )
+        )
+        .with_for_update(of=Run, skip_locked=True)
+    )
+
+
+async def _close_job(session: AsyncSession, run: Run) -> None:
+    """End the old job, so that no worker takes it and its late worker cannot revive it."""
+    statement = (
+        update(_jobs)
+        .where(_jobs.c.id == run.job_id, cast(_jobs.c.status, Text).in_(("todo", "doing")))
+        .values(status=text("'failed'::queue.procrastinate_job_status"))
+    )
+    await session.execute(statement)
+
+
+async def _driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
+    raw = await (await session.connection()).get_raw_connection()
+    return raw.driver_connection  # type: ignore[return-value]

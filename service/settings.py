@@ -1,0 +1,57 @@
+"""Everything that depends on the environment, on one page; read once, passed in."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read from environment variables named `POLAR_` + the field, such as `POLAR_HOME`."""
+
+    model_config = SettingsConfigDict(env_prefix="POLAR_", frozen=True)
+
+    #: State of the embedded mode: database, logs, `up.json`.
+    home: Path = Path("~/.polar").expanduser()
+    #: `postgresql://user:password@host:port/app`; secret, so it has no default.
+    database_url: SecretStr
+    #: Where checkpoints and results go; one folder for all machines.
+    artifacts: Path
+    #: Where the tracker and the links of the API find MLflow.
+    mlflow_url: str
+    #: Address of the API; loopback only, as long as there are no tokens.
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(8650, ge=1, le=65535)
+
+    #: A run belongs to its agent for so long after each renewal.
+    lease_s: float = Field(30.0, gt=0)
+    renew_s: float = Field(5.0, gt=0)
+    #: How often an agent looks for runs whose agent is gone.
+    rescue_s: float = Field(5.0, gt=0)
+    #: procrastinate's own heartbeat, and when it counts as over.
+    heartbeat_s: float = Field(5.0, gt=0)
+    heartbeat_over_s: float = Field(15.0, gt=0)
+    #: A child that is asked to stop has so long to write its checkpoint.
+    grace_s: float = Field(15.0, gt=0)
+    #: A run that lost so many attempts fails.
+    max_attempts: int = Field(5, ge=1)
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database for SQLAlchemy, with the psycopg driver."""
+        return self.database_url.get_secret_value().replace(
+            "postgresql://", "postgresql+psycopg://", 1
+        )
+
+    @classmethod
+    def read(cls) -> Self:
+        """The settings of this process's environment."""
+        return cls()
+
+
+def worker_name() -> str:
+    """A name that no other live worker has."""
+    return f"{socket.gethostname()}:{os.getpid()}"

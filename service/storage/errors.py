@@ -1,0 +1,26 @@
+"""What can go wrong at the door to the tables.
+
+StorageError
+    NotFound    no row has this id
+    Conflict    the row is in a state that does not allow it
+    RunLost     another attempt owns the run now, or it has ended
+"""
+
+
+class StorageError(Exception):
+    """Root of the errors of storage."""
+
+
+class NotFound(StorageError):
+    """No row has this id."""
+
+    def __init__(self, what: str, id: object) -> None:
+        super().__init__(f"there is no {what} {id}")
+
+
+class Conflict(StorageError):
+    """The row is in a state that does not allow this."""
+
+
+class RunLost(StorageError):
+    """The run has another owner, or has ended: what this worker still does for it is void."""

@@ -1,0 +1,38 @@
+"""`python -m service.storage.migrate`: bring the database of the settings to the newest schema."""
+
+import os
+import sys
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+
+#: Any number, the same in all processes: only one of them migrates at a time.
+MIGRATION_LOCK = 7_205_301
+
+
+def alembic_config(database_url: str) -> Config:
+    """Alembic's configuration for the migrations that are installed with this package."""
+    config = Config()
+    config.set_main_option("script_location", "migrations:")
+    config.set_main_option("path_separator", "os")
+    config.attributes["database_url"] = database_url
+    return config
+
+
+def upgrade(database_url: str) -> None:
+    """Run all migrations that this database has not seen, one process at a time.
+
+    Args:
+        database_url: `postgresql://user:password@host:port/name`.
+    """
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        command.upgrade(alembic_config(database_url), "head")
+
+
+if __name__ == "__main__":
+    url = os.environ.get("POLAR_DATABASE_URL")
+    if not url:
+        sys.exit("POLAR_DATABASE_URL is not set: say which database to migrate")
+    upgrade(url)

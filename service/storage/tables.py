@@ -1,0 +1,261 @@
+"""Our tables, in the schema `app`. The queue's tables are procrastinate's, in the schema `queue`.
+
+A run belongs to one spec, one seed and one dataset, by content: several experiments that ask for
+the same run share it (`experiment_runs`). Everything that a worker writes carries its attempt.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    Text,
+    TypeDecorator,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class RunState(StrEnum):
+    """Where a run stands; the last four are final."""
+
+    #: No worker has it; it may have had attempts before.
+    QUEUED = "queued"
+    #: One worker holds its lease.
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    #: Stopped by a study's broker.
+    PRUNED = "pruned"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run never changes again."""
+        return self not in (RunState.QUEUED, RunState.RUNNING)
+
+
+class StateText(TypeDecorator[RunState]):
+    """A state as text in the database and as an enum in Python."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> RunState | None:  # noqa: ARG002
+        return None if value is None else RunState(value)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        schema="app",
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        },
+    )
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own declaration)
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[dict[str, Any]]: JSONB,
+        str: Text,
+        RunState: StateText,
+    }
+
+
+class Experiment(Base):
+    """A spec that was accepted, complete with its defaults."""
+
+    __tablename__ = "experiments"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    spec: Mapped[dict[str, Any]]
+    spec_hash: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    cancelled_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "created_at", "id"),)
+
+
+class Run(Base):
+    """One seed of one spec, on one dataset."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    #: Content address: spec of this seed + science version + dataset digest. None: never reused.
+    key: Mapped[str | None]
+    spec: Mapped[dict[str, Any]]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    dataset_digest: Mapped[str]
+    #: Queue of its device class: any, cpu, cuda.
+    queue: Mapped[str]
+    state: Mapped[RunState] = mapped_column(default=RunState.QUEUED)
+    #: A stable word, such as `dataset_corrupt`; and the sentence for people.
+    status_reason: Mapped[str | None]
+    status_message: Mapped[str | None]
+    #: Number of the newest attempt: fences out what earlier ones still write.
+    attempt: Mapped[int] = mapped_column(default=0)
+    #: Attempts whose worker or child died without a word.
+    losses: Mapped[int] = mapped_column(default=0)
+    owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    job_id: Mapped[int | None] = mapped_column(BigInteger)
+    #: The last `Started` and `Progress` of the run, as they came.
+    started: Mapped[dict[str, Any] | None]
+    progress: Mapped[dict[str, Any] | None]
+    #: The newest published checkpoint, relative to the artifact folder.
+    checkpoint: Mapped[str | None]
+    checkpoint_step: Mapped[int | None]
+    result: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(
+            "state in ('queued', 'running', 'succeeded', 'pruned', 'failed', 'cancelled')",
+            name="state",
+        ),
+        CheckConstraint(
+            "(state = 'running') = (lease_until is not null and owner is not null)",
+            name="a_running_run_has_a_lease",
+        ),
+        CheckConstraint(
+            "(state in ('queued', 'running')) = (finished_at is null)",
+            name="a_final_run_has_an_end",
+        ),
+        # One reusable run for each content; failed and cancelled ones may be tried anew.
+        Index(
+            "uq_runs_key_of_reusable",
+            "key",
+            unique=True,
+            postgresql_where=text("state in ('queued', 'running', 'succeeded')"),
+        ),
+        Index(None, "job_id"),
+        Index("ix_runs_unfinished", "created_at", postgresql_where=text("finished_at is null")),
+    )
+
+
+class ExperimentRun(Base):
+    """Which runs an experiment asked for, in the order of its seeds."""
+
+    __tablename__ = "experiment_runs"
+
+    experiment_id: Mapped[UUID] = mapped_column(ForeignKey(Experiment.id), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[UUID] = mapped_column(ForeignKey(Run.id), index=True)
+
+
+class Transition(Base):
+    """Every change of a run's state, as it happened."""
+
+    __tablename__ = "transitions"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    run_id: Mapped[UUID] = mapped_column(ForeignKey(Run.id), index=True)
+    attempt: Mapped[int]
+    state: Mapped[RunState]
+    reason: Mapped[str | None]
+    message: Mapped[str | None]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Metric(Base):
+    """One number of one step; the first value that was reported stands."""
+
+    __tablename__ = "metrics"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey(Run.id), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    value: Mapped[float]
+    attempt: Mapped[int]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: Order of writing within a run: the tracker's position is one of these.
+    sequence: Mapped[int] = mapped_column(BigInteger, Identity())
+
+    __table_args__ = (Index(None, "run_id", "sequence"),)
+
+
+class EvaluationRow(Base):
+    """One evaluation of a run: the measures of every latent."""
+
+    __tablename__ = "evaluations"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey(Run.id), primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    attempt: Mapped[int]
+    evaluation: Mapped[dict[str, Any]]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Artifact(Base):
+    """A file of a run's result, below the artifact folder."""
+
+    __tablename__ = "artifacts"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey(Run.id), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    path: Mapped[str]
+    attempt: Mapped[int]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Agent(Base):
+    """A worker's agent and what it offers; kept after it is gone."""
+
+    __tablename__ = "agents"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    device: Mapped[str]
+    queues: Mapped[str]
+    #: Name -> digest of the datasets on this machine.
+    datasets: Mapped[dict[str, Any]]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Tracking(Base):
+    """How far MLflow has been told of a run; only the tracker writes here."""
+
+    __tablename__ = "tracking"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey(Run.id), primary_key=True)
+    mlflow_experiment_id: Mapped[str]
+    mlflow_run_id: Mapped[str]
+    #: Sequence of the last metric that MLflow has.
+    metric_sequence: Mapped[int] = mapped_column(BigInteger, default=0)
+    #: Attempt and state that MLflow was last told.
+    attempt: Mapped[int] = mapped_column(default=0)
+    state: Mapped[RunState | None]
+    #: Everything of a finished run has arrived.
+    complete: Mapped[bool] = mapped_column(default=False)
+
+
+class IdempotencyKey(Base):
+    """The answer to a POST that may be repeated."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    experiment_id: Mapped[UUID] = mapped_column(ForeignKey(Experiment.id))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
