@@ -3,13 +3,12 @@
 Imports no torch and no numpy, so that the service, the queue and the agents can read specs.
 """
 
-import difflib
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import (
@@ -20,8 +19,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from polar.errors import InvalidInput
+from polar.faults import Fault, find_faults
 
 #: Raised whenever the same spec, seed and data would give other numbers than before.
 SCIENCE_VERSION = 1
@@ -59,6 +60,9 @@ DatasetSpec = Annotated[DigitsSpec | MnistSpec, Field(discriminator="name")]
 
 class BetaVAESpec(SpecPart):
     """The beta-VAE: five convolutions, five transposed convolutions, a Gaussian posterior."""
+
+    #: The field that holds the weight, which sweeps vary.
+    weight_field: ClassVar[str] = "beta"
 
     name: Literal["beta_vae"] = "beta_vae"
     #: Weight of the KL divergence (summed over latents) against the reconstruction loss
@@ -131,11 +135,19 @@ class ExperimentSpec(SpecPart):
         dataset = _as_mapping(data.get("dataset"))
         name = dataset.get("name") if isinstance(dataset, Mapping) else None
         filled = dict(data)
-        for part, defaults in DATASET_DEFAULTS.get(str(name), {}).items():
+        known = DATASET_DEFAULTS.get(name, {}) if isinstance(name, str) else {}
+        for part, defaults in known.items():
             given = _as_mapping(data.get(part, {}))
             if isinstance(given, Mapping) and (part in data or part == "training"):
                 filled[part] = {**defaults, **given}
         return filled
+
+    @field_validator("name")
+    @classmethod
+    def _a_name_is_one_line(cls, name: str) -> str:
+        if not name.isprintable():  # nor could Postgres store a NUL
+            raise ValueError("a name is one line of printable characters")
+        return name
 
     @field_validator("seeds")
     @classmethod
@@ -148,9 +160,15 @@ class ExperimentSpec(SpecPart):
     def _a_batch_fits_into_the_dataset(self) -> Self:
         batch, images = self.training.batch_size, self.dataset.images
         if batch > images:
-            raise ValueError(
-                f"training.batch_size {batch} is larger than dataset.images {images}; "
-                f"allowed: 1 to {images}"
+            raise PydanticCustomError(
+                "batch_too_large",
+                "training.batch_size {value} is larger than dataset.images {images}",
+                {
+                    "pointer": "/training/batch_size",
+                    "value": batch,
+                    "images": images,
+                    "allowed": f"an integer from 1 to {images}",
+                },
             )
         return self
 
@@ -172,10 +190,7 @@ class ExperimentSpec(SpecPart):
             InvalidInput: it is not YAML, or the spec has faults; every fault is in the message.
         """
         try:
-            data = yaml.load(text, _Yaml12Loader)
-            return cls.model_validate(data)
-        except yaml.YAMLError as error:
-            raise InvalidInput(f"the spec is neither YAML nor JSON: {error}") from error
+            return cls.model_validate(read_yaml(text))
         except ValidationError as error:
             lines = "\n".join(f"  {fault}" for fault in faults_of(error))
             raise InvalidInput(f"the spec has faults:\n{lines}") from error
@@ -187,11 +202,7 @@ class ExperimentSpec(SpecPart):
         Raises:
             InvalidInput: the file cannot be read, or the spec has faults.
         """
-        try:
-            text = Path(path).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"cannot read the spec file {path}: {error}") from error
-        return cls.from_yaml(text)
+        return cls.from_yaml(read_spec_file(path))
 
     def to_yaml(self) -> str:
         """The complete spec as YAML text that `from_yaml` reads back to an equal spec."""
@@ -209,6 +220,30 @@ _Yaml12Loader.add_implicit_resolver(
 )
 
 
+def read_spec_file(path: Path | str) -> str:
+    """The text of a spec file.
+
+    Raises:
+        InvalidInput: the file cannot be read.
+    """
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"cannot read the spec file {path}: {error}") from error
+
+
+def read_yaml(text: str) -> Any:  # noqa: ANN401
+    """What a YAML or JSON text says, as plain data that nobody has validated.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    try:
+        return yaml.load(text, _Yaml12Loader)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-02-30
+        raise InvalidInput(f"the spec is neither YAML nor JSON: {error}") from error
+
+
 def _as_mapping(part: Any) -> Any:  # noqa: ANN401
     """What was given of a part, whether as a mapping or as an object of ours."""
     if not isinstance(part, BaseModel):
@@ -217,67 +252,6 @@ def _as_mapping(part: Any) -> Any:  # noqa: ANN401
     return {**named, **part.model_dump(exclude_unset=True)}
 
 
-class Fault(BaseModel):
-    """One thing that is wrong with a submitted spec."""
-
-    model_config = ConfigDict(frozen=True)
-
-    #: JSON pointer into the spec, such as `/model/beta`.
-    pointer: str
-    #: What is wrong and what is allowed, in words.
-    message: str
-    #: Pydantic's stable name of the kind of fault.
-    type: str
-    #: The value that was given, shortened, as text; none for a missing field.
-    value: str | None
-    #: The nearest name that exists, for a name that does not.
-    suggestion: str | None
-
-    def __str__(self) -> str:
-        """The fault on one line."""
-        hint = f" Did you mean {self.suggestion!r}?" if self.suggestion else ""
-        given = f" (given: {self.value})" if self.value is not None else ""
-        return f"{self.pointer or '/'}: {self.message}{given}.{hint}"
-
-
 def faults_of(error: ValidationError) -> list[Fault]:
     """All faults that pydantic found in a spec, each with pointer, range and suggestion."""
-    return [
-        Fault(
-            pointer="".join(f"/{_escaped(part)}" for part in _without_tags(detail["loc"])),
-            message=detail["msg"].removeprefix("Value error, "),
-            type=detail["type"],
-            value=None if detail["type"] == "missing" else _shortened(detail["input"]),
-            suggestion=_suggestion(detail["type"], detail["loc"], detail.get("ctx", {})),
-        )
-        for detail in error.errors(include_url=False)
-    ]
-
-
-def _without_tags(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The path without a union's tag, such as `mnist`: pydantic adds it, the spec has no such key."""
-    if len(loc) > 1 and loc[0] == "dataset" and loc[1] in DATASET_DEFAULTS:
-        return (loc[0], *loc[2:])
-    return loc
-
-
-def _escaped(part: int | str) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")
-
-
-def _shortened(value: object, length: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= length else text[: length - 3] + "..."
-
-
-def _suggestion(kind: str, loc: tuple[int | str, ...], context: dict[str, Any]) -> str | None:
-    if kind == "extra_forbidden":
-        parts: tuple[type[BaseModel], ...] = (
-            ExperimentSpec, DigitsSpec, BetaVAESpec, TrainingSpec, DiagnosticsSpec,
-        )  # fmt: skip
-        word, known = str(loc[-1]), sorted({name for part in parts for name in part.model_fields})
-    elif kind == "union_tag_invalid":
-        word, known = str(context["tag"]), list(DATASET_DEFAULTS)
-    else:
-        return None
-    return next(iter(difflib.get_close_matches(word, known, n=1)), None)
+    return find_faults(error.errors(include_url=False), ExperimentSpec.model_json_schema())

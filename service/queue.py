@@ -62,6 +62,7 @@ def queue_app(settings: Settings) -> App:
                 "keepalives_idle": 5,
                 "keepalives_interval": 3,
                 "keepalives_count": 3,
+                "tcp_user_timeout": 15_000,
             },
         )
     )

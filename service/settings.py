@@ -2,10 +2,11 @@
 
 import os
 import socket
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,6 +26,8 @@ class Settings(BaseSettings):
     #: Address of the API; loopback only, as long as there are no tokens.
     api_host: str = "127.0.0.1"
     api_port: int = Field(8650, ge=1, le=65535)
+    #: Other addresses too, for where something else keeps strangers out, as in a container.
+    api_allow_remote: bool = False
 
     #: A run belongs to its agent for so long after each renewal.
     lease_s: float = Field(30.0, gt=0)
@@ -39,6 +42,24 @@ class Settings(BaseSettings):
     #: A run that lost so many attempts fails.
     max_attempts: int = Field(5, ge=1)
 
+    @model_validator(mode="after")
+    def _strangers_cannot_reach_the_api(self) -> Self:
+        if not (self.api_allow_remote or _is_loopback(self.api_host)):
+            raise ValueError(
+                f"POLAR_API_HOST is {self.api_host}, and the API has no tokens yet; allowed: "
+                "127.0.0.1, ::1, localhost, or any with POLAR_API_ALLOW_REMOTE=true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_lease_outlasts_some_renewals(self) -> Self:
+        if self.lease_s < 4 * self.renew_s:
+            raise ValueError(
+                f"POLAR_LEASE_S is {self.lease_s} with a POLAR_RENEW_S of {self.renew_s}; "
+                f"allowed: at least 4 times that, {4 * self.renew_s}"
+            )
+        return self
+
     @property
     def sqlalchemy_url(self) -> str:
         """The database for SQLAlchemy, with the psycopg driver."""
@@ -50,6 +71,13 @@ class Settings(BaseSettings):
     def read(cls) -> Self:
         """The settings of this process's environment."""
         return cls()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def worker_name() -> str:

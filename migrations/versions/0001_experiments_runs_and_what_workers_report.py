@@ -119,7 +119,9 @@ def upgrade() -> None:
         ["key"],
         unique=True,
         schema="app",
-        postgresql_where=sa.text("state in ('queued', 'running', 'succeeded')"),
+        postgresql_where=sa.text(
+            "state in ('queued', 'running', 'succeeded') and not cancel_requested"
+        ),
     )
     op.create_table(
         "artifacts",
@@ -267,7 +269,9 @@ def downgrade() -> None:
         "uq_runs_key_of_reusable",
         table_name="runs",
         schema="app",
-        postgresql_where=sa.text("state in ('queued', 'running', 'succeeded')"),
+        postgresql_where=sa.text(
+            "state in ('queued', 'running', 'succeeded') and not cancel_requested"
+        ),
     )
     op.drop_index(
         "ix_runs_unfinished",

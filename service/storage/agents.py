@@ -39,12 +39,12 @@ async def announce(
     )
 
 
-async def seen_lately(session: AsyncSession) -> Sequence[Agent]:
-    """The agents whose offers count, the newest sign of life first."""
+async def seen_lately(session: AsyncSession, within: timedelta = OFFER_LASTS) -> Sequence[Agent]:
+    """The agents that were seen within this time, the newest sign of life first."""
     return (
         await session.scalars(
             select(Agent)
-            .where(Agent.seen_at > func.now() - OFFER_LASTS)
+            .where(Agent.seen_at > func.now() - within)
             .order_by(Agent.seen_at.desc(), Agent.name)
         )
     ).all()

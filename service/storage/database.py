@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
     async_sessionmaker,
     create_async_engine,
 )
+
+from service.storage.errors import DatabaseAway
 
 
 class Database:
@@ -27,15 +30,23 @@ class Database:
                 "keepalives_idle": 5,
                 "keepalives_interval": 3,
                 "keepalives_count": 3,
+                "tcp_user_timeout": 15_000,  # keepalives say nothing while an answer is awaited
             },
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """One transaction: committed at the end of the block, rolled back on an error."""
-        async with self._sessions.begin() as session:
-            yield session
+        """One transaction: committed at the end of the block, rolled back on an error.
+
+        Raises:
+            DatabaseAway: the database does not answer.
+        """
+        try:
+            async with self._sessions.begin() as session:
+                yield session
+        except (InterfaceError, OperationalError, TimeoutError) as error:
+            raise DatabaseAway(f"the database does not answer: {error.args[0]}") from error
 
     async def close(self) -> None:
         """Close all connections."""

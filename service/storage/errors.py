@@ -1,9 +1,10 @@
 """What can go wrong at the door to the tables.
 
 StorageError
-    NotFound    no row has this id
-    Conflict    the row is in a state that does not allow it
-    RunLost     another attempt owns the run now, or it has ended
+    NotFound        no row has this id
+    Conflict        the row is in a state that does not allow it
+    RunLost         another attempt owns the run now, or it has ended
+    DatabaseAway    the database does not answer
 """
 
 
@@ -24,3 +25,7 @@ class Conflict(StorageError):
 
 class RunLost(StorageError):
     """The run has another owner, or has ended: what this worker still does for it is void."""
+
+
+class DatabaseAway(StorageError):
+    """The database does not answer, and nobody knows whether it committed: repeat what may be."""

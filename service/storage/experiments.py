@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
-from service.storage.errors import NotFound
+from service.storage.errors import Conflict, NotFound
 from service.storage.runs import record_transition
 from service.storage.tables import Experiment, ExperimentRun, IdempotencyKey, Run, RunState
 
@@ -41,14 +41,15 @@ async def create(
     )
     session.add(experiment)
     await session.flush()
-    runs, new = [], []
-    for position, seed in enumerate(spec.seeds):
-        run, is_new = await _run_for(session, spec.for_seed(seed), dataset_digest, force=force)
+    found: dict[int, tuple[Run, bool]] = {}
+    # Sorted: submissions that list shared seeds in different orders would wait for each other.
+    for seed in sorted(spec.seeds):
+        found[seed] = await _run_for(session, spec.for_seed(seed), dataset_digest, force=force)
+    runs, are_new = zip(*(found[seed] for seed in spec.seeds), strict=True)
+    for position, run in enumerate(runs):
         session.add(ExperimentRun(experiment_id=experiment.id, position=position, run_id=run.id))
-        runs.append(run)
-        if is_new:
-            new.append(run)
     await session.flush()
+    new = [run for run, is_new in zip(runs, are_new, strict=True) if is_new]
     return Submission(experiment, runs, new)
 
 
@@ -56,7 +57,7 @@ async def _run_for(
     session: AsyncSession, spec: ExperimentSpec, dataset_digest: str, *, force: bool
 ) -> tuple[Run, bool]:
     """The run with this content, and whether it is a new one."""
-    key = None if force else f"{spec.content_hash()}:{SCIENCE_VERSION}:{dataset_digest}"
+    key = None if force else _content_address(spec, dataset_digest)
     inserted = await session.scalar(
         insert(Run)
         .values(
@@ -73,11 +74,34 @@ async def _run_for(
     if inserted is not None:
         await record_transition(session, inserted)
         return inserted, True
-    reusable = (RunState.QUEUED, RunState.RUNNING, RunState.SUCCEEDED)
-    run = await session.scalar(select(Run).where(Run.key == key, Run.state.in_(reusable)))
+    # Locked against `cancel`, which must see that this experiment wants the run as well.
+    share = (
+        select(Run)
+        .where(Run.key == key, *_is_reusable())
+        .with_for_update(read=True, key_share=True)
+    )
+    run = await session.scalar(share)
     if run is None:  # it failed or was cancelled between the two statements
         return await _run_for(session, spec, dataset_digest, force=force)
     return run, False
+
+
+def _content_address(spec: ExperimentSpec, dataset_digest: str) -> str:
+    return f"{spec.content_hash()}:{SCIENCE_VERSION}:{dataset_digest}"
+
+
+def _is_reusable() -> tuple[ColumnElement[bool], ...]:
+    states = (RunState.QUEUED, RunState.RUNNING, RunState.SUCCEEDED)
+    return (Run.state.in_(states), ~Run.cancel_requested)
+
+
+async def reusable_runs(
+    session: AsyncSession, spec: ExperimentSpec, dataset_digest: str
+) -> dict[int, Run]:
+    """The runs that this spec would share instead of making them, by seed."""
+    addresses = [_content_address(spec.for_seed(seed), dataset_digest) for seed in spec.seeds]
+    found = await session.scalars(select(Run).where(Run.key.in_(addresses), *_is_reusable()))
+    return {run.seed: run for run in found}
 
 
 async def get(session: AsyncSession, experiment_id: UUID) -> Experiment:
@@ -116,9 +140,29 @@ async def runs_of(session: AsyncSession, experiment_ids: Sequence[UUID]) -> dict
     return runs
 
 
-def state_of(runs: Sequence[Run]) -> RunState:
-    """The state of an experiment, from its runs: what is unfinished counts before what is not."""
-    counts = Counter(run.state for run in runs)
+async def states_of_runs(
+    session: AsyncSession, experiment_ids: Sequence[UUID]
+) -> dict[UUID, Counter[RunState]]:
+    """How many runs of these experiments are in which state."""
+    rows = await session.execute(
+        select(ExperimentRun.experiment_id, Run.state, func.count())
+        .join(Run, Run.id == ExperimentRun.run_id)
+        .where(ExperimentRun.experiment_id.in_(experiment_ids))
+        .group_by(ExperimentRun.experiment_id, Run.state)
+    )
+    counts: dict[UUID, Counter[RunState]] = {id: Counter() for id in experiment_ids}
+    for experiment_id, state, count in rows:
+        counts[experiment_id][state] = count
+    return counts
+
+
+def state_of(experiment: Experiment, counts: Counter[RunState]) -> RunState:
+    """The state of an experiment, from its runs: what is unfinished counts before what is not.
+
+    A cancelled experiment stays so, whatever becomes of runs that it shared with others.
+    """
+    if experiment.cancelled_at is not None:
+        return RunState.CANCELLED
     for state in (RunState.RUNNING, RunState.QUEUED, RunState.FAILED, RunState.CANCELLED):
         if counts[state]:
             return state
@@ -130,10 +174,22 @@ async def cancel(session: AsyncSession, experiment_id: UUID) -> list[UUID]:
 
     Raises:
         NotFound: no experiment has this id.
+        Conflict: all its runs have ended in another way.
     """
     experiment = await session.get(Experiment, experiment_id, with_for_update=True)
     if experiment is None:
         raise NotFound("experiment", experiment_id)
+    # Locked, in the order of `create`: nobody begins to want one of them from here on.
+    unfinished = await session.scalars(
+        select(Run)
+        .join(ExperimentRun, ExperimentRun.run_id == Run.id)
+        .where(ExperimentRun.experiment_id == experiment_id, Run.finished_at.is_(None))
+        .order_by(Run.seed)
+        .with_for_update(of=Run)
+    )
+    ids = [run.id for run in unfinished]
+    if experiment.cancelled_at is None and not ids:
+        raise Conflict(f"experiment {experiment_id} has already ended: none of its runs goes on")
     experiment.cancelled_at = experiment.cancelled_at or await session.scalar(select(func.now()))
     await session.flush()
     wanted = (
@@ -141,16 +197,9 @@ async def cancel(session: AsyncSession, experiment_id: UUID) -> list[UUID]:
         .join(Experiment, Experiment.id == ExperimentRun.experiment_id)
         .where(Experiment.cancelled_at.is_(None))
     )
-    unwanted = await session.scalars(
-        select(Run.id)
-        .join(ExperimentRun, ExperimentRun.run_id == Run.id)
-        .where(
-            ExperimentRun.experiment_id == experiment_id,
-            Run.finished_at.is_(None),
-            Run.id.not_in(wanted),
-        )
+    return list(
+        await session.scalars(select(Run.id).where(Run.id.in_(ids), Run.id.not_in(wanted)))
     )
-    return list(unwanted)
 
 
 async def with_key(session: AsyncSession, key: str) -> IdempotencyKey | None:

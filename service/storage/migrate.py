@@ -2,10 +2,14 @@
 
 import os
 import sys
+from functools import cache
 
 import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 #: Any number, the same in all processes: only one of them migrates at a time.
 MIGRATION_LOCK = 7_205_301
@@ -29,6 +33,19 @@ def upgrade(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
         command.upgrade(alembic_config(database_url), "head")
+
+
+@cache
+def newest_revision() -> str | None:
+    """The schema that this code needs."""
+    return ScriptDirectory.from_config(alembic_config("")).get_current_head()
+
+
+async def revision_of(session: AsyncSession) -> str | None:
+    """The schema that this database has; none before its first migration."""
+    if await session.scalar(text("select to_regclass('app.alembic_version')")) is None:
+        return None
+    return await session.scalar(text("select version_num from app.alembic_version"))
 
 
 if __name__ == "__main__":

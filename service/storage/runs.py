@@ -232,16 +232,6 @@ async def record_transition(session: AsyncSession, run: Run) -> None:
     await session.flush()
 
 
-async def queue_position(session: AsyncSession, run: Run) -> int | None:
-    """How many queued runs will be taken before this one; None when it does not wait."""
-    if run.state is not RunState.QUEUED or run.job_id is None:
-        return None
-    ahead = select(func.count()).where(
-        Run.state == RunState.QUEUED, Run.queue == run.queue, Run.job_id < run.job_id
-    )
-    return await session.scalar(ahead)
-
-
 async def evaluations_of(session: AsyncSession, run_id: UUID) -> Sequence[Mapping[str, Any]]:
     """All evaluations of a run, by step."""
     query = select(EvaluationRow.evaluation).where(EvaluationRow.run_id == run_id)

@@ -140,12 +140,15 @@ class Run(Base):
             "(state in ('queued', 'running')) = (finished_at is null)",
             name="a_final_run_has_an_end",
         ),
-        # One reusable run for each content; failed and cancelled ones may be tried anew.
+        # One reusable run for each content; failed ones and those that are being cancelled may be
+        # tried anew.
         Index(
             "uq_runs_key_of_reusable",
             "key",
             unique=True,
-            postgresql_where=text("state in ('queued', 'running', 'succeeded')"),
+            postgresql_where=text(
+                "state in ('queued', 'running', 'succeeded') and not cancel_requested"
+            ),
         ),
         Index(None, "job_id"),
         Index("ix_runs_unfinished", "created_at", postgresql_where=text("finished_at is null")),

@@ -3,23 +3,58 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from service.storage.database import Database
+from service.storage.errors import DatabaseAway
 from service.storage.tables import Metric, Run, Tracking
 
+#: Any number, the same in all processes: only one of them tells MLflow at a time.
+TRACKER_LOCK = 7_205_303
 
-async def runs_to_tell(session: AsyncSession, limit: int) -> Sequence[Run]:
+
+class TrackerLock:
+    """Belongs to one tracker at a time, for as long as its connection lives."""
+
+    def __init__(self, database: Database) -> None:
+        self._engine = database.engine
+        self._connection: AsyncConnection | None = None
+
+    async def take(self) -> bool:
+        """Whether the lock is ours; ask before each pass, since a lost connection loses it.
+
+        Raises:
+            DatabaseAway: the database does not answer.
+        """
+        try:
+            if self._connection is None:
+                connection = await self._engine.connect()
+                self._connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            mine = await self._connection.scalar(select(func.pg_try_advisory_lock(TRACKER_LOCK)))
+        except (InterfaceError, OperationalError) as error:
+            await self._let_go()
+            raise DatabaseAway(f"the database does not answer: {error.args[0]}") from error
+        return bool(mine)
+
+    async def _let_go(self) -> None:
+        if self._connection is not None:
+            await self._connection.invalidate()
+            await self._connection.close()
+            self._connection = None
+
+
+async def runs_to_tell(session: AsyncSession) -> Sequence[UUID]:
     """Runs that have begun and are not wholly told, the oldest first.
 
     A run that was cancelled before it began has nothing to tell.
     """
     query = (
-        select(Run)
+        select(Run.id)
         .outerjoin(Tracking, Tracking.run_id == Run.id)
         .where(Run.attempt > 0, or_(Tracking.run_id.is_(None), ~Tracking.complete))
         .order_by(Run.created_at)
-        .limit(limit)
     )
     return (await session.scalars(query)).all()
 
@@ -27,6 +62,12 @@ async def runs_to_tell(session: AsyncSession, limit: int) -> Sequence[Run]:
 async def position_of(session: AsyncSession, run_id: UUID) -> Tracking | None:
     """How far MLflow has been told of this run; None when it knows nothing of it."""
     return await session.get(Tracking, run_id)
+
+
+async def positions_of(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, Tracking]:
+    """How far MLflow has been told of these runs, for those that it knows."""
+    found = await session.scalars(select(Tracking).where(Tracking.run_id.in_(run_ids)))
+    return {position.run_id: position for position in found}
 
 
 async def begin(

@@ -1,0 +1,13 @@
+# One image for every process; docker-compose.yml says which one it runs.
+FROM python:3.11-slim
+WORKDIR /opt/polar
+COPY pyproject.toml README.md constraints.txt ./
+COPY polar polar
+COPY service service
+COPY workers workers
+COPY migrations migrations
+COPY examples examples
+RUN pip install --no-cache-dir -c constraints.txt .
+RUN useradd --create-home polar && mkdir /artifacts /data && chown polar /artifacts /data
+USER polar
+WORKDIR /home/polar

@@ -1,0 +1,1 @@
+"""The datasets: where their files are, and how they become images."""

@@ -1,0 +1,83 @@
+"""The 60,000 training images of MNIST, 28x28, padded with black to 32x32."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from polar.data import catalogue
+from polar.errors import DatasetCorrupt, DatasetMissing
+
+SIDE = 28
+PADDING = 2
+
+
+def read(data_dir: Path | None = None) -> tuple[UInt8[Tensor, "n 1 32 32"], Int64[Tensor, " n"]]:
+    """Images and labels 0 to 9, in the order of the files.
+
+    Raises:
+        DatasetMissing: a file is not there.
+        DatasetCorrupt: a file is not the idx file that it should be.
+    """
+    images_path, labels_path = catalogue.files("mnist", data_dir)
+    images = torch.from_numpy(read_idx(images_path, (SIDE, SIDE)))  # (n, 28, 28)
+    labels = torch.from_numpy(read_idx(labels_path, ()))
+    if len(images) != len(labels):
+        raise DatasetCorrupt(
+            f"dataset mnist: {images_path} has {len(images)} images, "
+            f"{labels_path} has {len(labels)} labels; expected as many"
+        )
+    return F.pad(images, (PADDING,) * 4).unsqueeze(1), labels.long()
+
+
+def read_idx(path: Path, item: tuple[int, ...]) -> np.ndarray:
+    """An idx file of bytes, as an array of shape (n, *item).
+
+    The header is the magic number (0, 0, 8 for bytes, number of dimensions) and the dimensions,
+    each as four bytes, the highest first.
+
+    Raises:
+        DatasetMissing: the file is not there.
+        DatasetCorrupt: its magic number, its dimensions or its length are wrong.
+    """
+    content = catalogue.read("mnist", path)
+    n_dims = 1 + len(item)
+    header = 4 + 4 * n_dims
+    if len(content) < header:
+        raise _corrupt(path, "length", f"{len(content)} bytes", f"a header of {header} bytes")
+    magic, *dims = (int(word) for word in np.frombuffer(content[:header], ">u4"))
+    if magic != 0x0800 + n_dims:
+        raise _corrupt(path, "magic number", f"0x{magic:08x}", f"0x{0x0800 + n_dims:08x}")
+    if tuple(dims[1:]) != item:
+        raise _corrupt(path, "dimensions", str(dims), str(["n", *item]))
+    length = header + math.prod(dims)
+    if len(content) != length:
+        raise _corrupt(path, "length", f"{len(content)} bytes", f"{length} bytes for {dims}")
+    # A bytearray, since torch warns of arrays that cannot be written to.
+    return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(dims)
+
+
+def download(data_dir: Path) -> None:
+    """Fetch MNIST into torchvision's layout below a folder, unless it is there.
+
+    Raises:
+        DatasetMissing: it could not be fetched or stored.
+    """
+    # Only here, since reading needs no torchvision.
+    from torchvision.datasets import MNIST
+
+    try:
+        MNIST(str(data_dir), train=True, download=True)
+    except (OSError, RuntimeError) as error:  # no network, no space; or torchvision gave up
+        reason = " ".join(str(error).split())
+        raise DatasetMissing(
+            f"dataset mnist: it could not be downloaded to {data_dir}: {reason}"
+        ) from error
+
+
+def _corrupt(path: Path, what: str, found: str, expected: str) -> DatasetCorrupt:
+    return DatasetCorrupt(f"dataset mnist: {path} has {what} {found}; expected {expected}")

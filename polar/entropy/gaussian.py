@@ -1,0 +1,90 @@
+r"""Entropy of Gaussian data in closed form, and the standard deviation that has a given entropy.
+
+The Gaussian kernel of width sigma on N(0, std^2) has the spectrum of Mehler's formula,
+lambda_k = (1 - B) B^k for k >= 0 with B = N / (N + 1): that of a thermal oscillator of mean
+occupation N. It is the limit of the Gram matrix's spectrum as the number of samples grows.
+
+Notation:
+    r       std / sigma
+    N       (sqrt(1 + 4 r^2) - 1) / 2, so that r^2 = N (N + 1)
+    alpha   Renyi order, positive; 1 is the von Neumann limit
+
+References: Mehler (1866); Rasmussen and Williams (2006), Gaussian Processes for Machine Learning,
+section 4.3.1.
+"""
+
+import math
+import sys
+
+from scipy.optimize import brentq
+
+from polar.errors import InvalidInput
+
+_MOST_NATS = 300.0  # n samples have at most ln n
+_MOST_R = 1e150  # its square is still a float; larger than exp(_MOST_NATS)
+
+
+def gaussian_entropy(std: float, *, sigma: float = 0.5, alpha: float = 1.01) -> float:
+    """Matrix-based Renyi entropy of infinitely many samples of N(0, std^2), in nats.
+
+    Args:
+        std: Standard deviation, from 0 to 1e150 sigma.
+        sigma: Width of the kernel exp(-d^2 / (2 sigma^2)), positive, in the unit of `std`.
+        alpha: Order, positive; infinity is allowed.
+
+    Returns:
+        0 for std = 0; about ln(r) plus a constant of alpha for r = std / sigma >> 1.
+
+    Raises:
+        InvalidInput: an argument is out of its range.
+    """
+    _check_kernel(sigma, alpha)
+    r = std / sigma
+    if not 0 <= r <= _MOST_R:
+        raise InvalidInput(f"std / sigma must be from 0 to {_MOST_R:g}, not {std} / {sigma}")
+    occupation = 2 * r * (r / (math.hypot(1, 2 * r) + 1))  # no cancellation at small r
+    if occupation < sys.float_info.min:
+        return 0.0
+    least = math.log1p(occupation)  # the limit alpha -> infinity
+    log_b = -math.log1p(1 / occupation)
+    if alpha == 1:
+        return least - occupation * log_b
+    if math.isinf(alpha):
+        return least
+    return least + math.log1p(-occupation * math.expm1((alpha - 1) * log_b)) / (alpha - 1)
+
+
+def equivalent_std(nats: float, *, sigma: float = 0.5, alpha: float = 1.01) -> float:
+    """Standard deviation of the Gaussian that has this entropy: the inverse of gaussian_entropy.
+
+    Args:
+        nats: Entropy, from 0 to 300.
+        sigma: Width of the kernel exp(-d^2 / (2 sigma^2)), positive; the unit of the result.
+        alpha: Order, positive; infinity is allowed.
+
+    Returns:
+        0 for no entropy.
+
+    Raises:
+        InvalidInput: an argument is out of its range.
+    """
+    _check_kernel(sigma, alpha)
+    if not 0 <= nats <= _MOST_NATS:
+        raise InvalidInput(f"nats must be from 0 to {_MOST_NATS:g}, not {nats}")
+    occupation = math.expm1(nats)  # attained at alpha = infinity, so std is at most this one's
+    high = math.sqrt(occupation) * math.sqrt(occupation + 1) * sigma
+
+    def excess(std: float) -> float:
+        return gaussian_entropy(std, sigma=sigma, alpha=alpha) - nats
+
+    low = high
+    while excess(low) > 0:
+        low /= 2
+    return float(brentq(excess, low, 2 * low, xtol=1e-15 * low)) if low < high else high
+
+
+def _check_kernel(sigma: float, alpha: float) -> None:
+    if not 0 < sigma < math.inf:
+        raise InvalidInput(f"sigma must be positive and finite, not {sigma}")
+    if not alpha > 0:
+        raise InvalidInput(f"alpha must be positive, not {alpha}")

@@ -1,0 +1,151 @@
+r"""Matrix-based Renyi entropy of one-dimensional samples, exact to a returned bound.
+
+For samples x_1 ... x_n of one latent, A = K / n with K_ij = exp(-(x_i - x_j)^2 / (2 sigma^2)), and
+
+    S_alpha(A) = ln(sum_i lambda_i(A)^alpha) / (1 - alpha)    nats,
+
+which is -sum lambda ln lambda at alpha = 1 and -ln(max lambda) at infinity. One absolute sigma
+serves all latents: a width that follows the data makes a collapsed latent look like an active one.
+
+The n x n matrix is never formed: `bump_grid` finds its spectrum in O(n), and `spectrum` tells
+what the error of a spectrum is worth in nats.
+
+Notation:
+    x, n, d   samples, shape (n, d); d latents
+    p         eigenvalues of A
+
+Reference: Sanchez Giraldo et al. (2015), https://arxiv.org/abs/1211.2459
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from polar.entropy.bump_grid import gram_blocks
+from polar.entropy.spectrum import entropy_error, nuclear_budget, spectral_entropy
+from polar.errors import InvalidInput, ToleranceNotReached
+
+Array: TypeAlias = NDArray[Any]
+ArrayT = TypeVar("ArrayT", Tensor, Array)
+
+_EVALUATION: Final = 16 * float(np.finfo(float).eps)  # of the entropy from its spectrum
+
+
+@dataclass(frozen=True)
+class RenyiEntropy(Generic[ArrayT]):
+    """Entropies of d latents, in the samples' kind of array and on their device."""
+
+    nats: ArrayT  #: (d,) float64, from 0 (samples all alike) to ln n (all far apart)
+    error_bound_nats: ArrayT  #: (d,) float64, largest distance of nats from S_alpha(A)
+    nodes: ArrayT  #: (d,) int64, size of the largest eigenproblem; 0 where none was needed
+
+
+@overload
+def renyi_entropy(
+    x: Tensor, *, alpha: float = 1.01, sigma: float = 0.5, tol: float = 1e-6
+) -> RenyiEntropy[Tensor]: ...
+@overload
+def renyi_entropy(
+    x: Array, *, alpha: float = 1.01, sigma: float = 0.5, tol: float = 1e-6
+) -> RenyiEntropy[Array]: ...
+def renyi_entropy(
+    x: Tensor | Array, *, alpha: float = 1.01, sigma: float = 0.5, tol: float = 1e-6
+) -> RenyiEntropy[Tensor] | RenyiEntropy[Array]:
+    """Matrix-based Renyi entropy of each column, in nats.
+
+    Time is O(n) for each column, plus 4e-8 m^2 s for an eigenproblem of m nodes, about two a
+    sigma of the range where there are samples; alpha = 2 needs none. No gradient flows through.
+
+    Args:
+        x: Samples, shape (n, d), or (n,) for d = 1; finite real numbers, taken as float64.
+        alpha: Order, positive; 1 is the von Neumann limit, infinity the min-entropy.
+        sigma: Width of the kernel exp(-d^2 / (2 sigma^2)), positive, in the unit of x.
+        tol: Upper limit of the error bound, nats, positive.
+
+    Returns:
+        Entropies, their error bounds and the sizes of the eigenproblems, each of shape (d,).
+        A constant column has exactly 0, with bound 0.
+
+    Raises:
+        InvalidInput: x has another shape, no samples, or a value that is not a finite real number;
+            or alpha, sigma or tol is out of its range.
+        ToleranceNotReached: double precision cannot keep tol, as for alpha well below 1.
+
+    Reference: Sanchez Giraldo et al. (2015), https://arxiv.org/abs/1211.2459
+    """
+    _check_arguments(x, alpha, sigma, tol)
+    latents = [_latent_entropy(column, alpha, sigma, tol) for column in _columns(x)]
+    nats = np.array([latent.nats for latent in latents])
+    bounds = np.array([latent.error_bound_nats for latent in latents])
+    nodes = np.array([latent.nodes for latent in latents])
+    if bounds.max() > tol:
+        raise ToleranceNotReached(
+            f"the entropy of column {bounds.argmax()} is known to {bounds.max():.1e} nats, "
+            f"not to tol = {tol}; with alpha = {alpha}, {2 * bounds.max():.1e} is possible"
+        )
+    if isinstance(x, Tensor):
+        return RenyiEntropy(*(torch.from_numpy(a).to(x.device) for a in (nats, bounds, nodes)))
+    return RenyiEntropy(nats, bounds, nodes)
+
+
+@dataclass(frozen=True)
+class _Latent:
+    nats: float
+    error_bound_nats: float
+    nodes: int
+
+
+def _latent_entropy(x: Float[Tensor, " n"], alpha: float, sigma: float, tol: float) -> _Latent:
+    n = len(x)
+    low, high = x.aminmax()
+    if low == high:
+        return _Latent(0.0, 0.0, 0)
+    budget = nuclear_budget(tol, alpha=alpha, n=n)
+    blocks = gram_blocks(x, sigma=sigma, budget=budget)
+    distance = budget + sum(block.rounding for block in blocks) + _EVALUATION
+    if alpha == 2:
+        trace = sum(block.trace for block in blocks)
+        nats = -math.log(sum(block.square_trace for block in blocks) / trace**2)
+        nodes = 0
+    else:
+        p = np.concatenate([block.eigenvalues() for block in blocks])
+        trace = p.sum()
+        nats = spectral_entropy(p / trace, alpha)
+        nodes = max(block.nodes for block in blocks)
+    nats = min(max(0.0, nats), math.log(n))
+    most = max(n, sum(block.bands.shape[1] for block in blocks))
+    bound = entropy_error(distance + abs(trace - 1), nats, alpha=alpha, n=most)
+    return _Latent(nats, min(bound, max(nats, math.log(n) - nats)), nodes)
+
+
+def _columns(x: Tensor | Array) -> Iterator[Float[Tensor, " n"]]:
+    for j, column in enumerate(x.T if x.ndim == 2 else [x]):
+        if isinstance(column, Tensor):
+            samples = column.detach().double().contiguous()
+        else:
+            samples = torch.from_numpy(np.array(column, dtype=np.float64))
+        if not all(extreme.isfinite() for extreme in samples.aminmax()):  # NaN is both
+            row = int(samples.isfinite().int().argmin())
+            raise InvalidInput(f"x[{row}, {j}] is {samples[row]}; samples must be finite")
+        yield samples
+
+
+def _check_arguments(x: Tensor | Array, alpha: float, sigma: float, tol: float) -> None:
+    real = not x.is_complex() if isinstance(x, Tensor) else x.dtype.kind in "biuf"
+    if not real:
+        raise InvalidInput(f"samples must be real numbers, not {x.dtype}")
+    if x.ndim not in (1, 2) or 0 in x.shape:
+        raise InvalidInput(f"x must have shape (n,) or (n, d) without 0, not {tuple(x.shape)}")
+    if not alpha > 0:
+        raise InvalidInput(f"alpha must be positive, not {alpha}")
+    if not 0 < sigma < math.inf:
+        raise InvalidInput(f"sigma must be positive and finite, not {sigma}")
+    if not 0 < tol < math.inf:
+        raise InvalidInput(f"tol must be positive and finite, not {tol} nats")

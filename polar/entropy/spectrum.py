@@ -1,0 +1,93 @@
+r"""Renyi entropy of a spectrum, and how far an error of the spectrum can move it.
+
+Notation:
+    p, q      spectra: eigenvalues of positive matrices of trace 1, so not negative and of sum 1
+    n         the most eigenvalues of p or q that differ from 0
+    alpha     order, positive; 1 is the von Neumann limit, infinity the min-entropy
+    S(p)      ln(sum p^alpha) / (1 - alpha), nats
+    distance  bound on sum |p - q|; by Mirsky's theorem the nuclear norm of the difference of the
+              two matrices is one, with both spectra sorted
+
+Two bounds; the smaller holds. T is sum p^alpha.
+
+Triangle inequality, alpha > 1: S(p) = -ln |p|_alpha / (1 - 1/alpha), and |p|_alpha moves by at
+most |p - q|_alpha <= distance.
+
+Continuity of the Tsallis entropy G(p) = sum g(p), g(x) = (x^alpha - x) / (1 - alpha), any alpha:
+g is concave with g(0) = g(1) = 0 and g'(1) = -1. Going from p to q, rises and falls both sum to
+e = distance / 2. A fall by a adds at most a, as g' >= -1; a rise by a adds at most g(a), and n of
+them at most n g(e / n) by Jensen. So |G(p) - G(q)| <= e + n g(e / n) = e (1 + ln_alpha(n / e)),
+ln_alpha(y) = (y^(1 - alpha) - 1) / (1 - alpha), and T = 1 + (1 - alpha) G. At alpha = 1 this is
+Fannes' inequality.
+
+References: Mirsky (1960), https://doi.org/10.1093/qmath/11.1.50; Fannes (1973),
+https://doi.org/10.1007/BF01646490; Sanchez Giraldo et al. (2015), https://arxiv.org/abs/1211.2459
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float
+
+_BUDGETS: Final = tuple(10.0**-k for k in range(4, 15))  # below, double rounding is larger
+
+
+def spectral_entropy(p: Float[np.ndarray, " m"], alpha: float) -> float:
+    """Renyi entropy of a spectrum of sum 1, in nats.
+
+    Written as the min-entropy plus an excess, it has no cancellation near alpha = 1: the usual
+    form divides the rounding of ln(sum p^alpha) by 1 - alpha.
+    """
+    p = p[p > np.finfo(float).tiny]
+    least = -math.log(p.max())
+    gain = np.log(p) + least  # <= 0
+    if alpha == math.inf:
+        return least
+    if alpha == 1:
+        return least - float(p @ gain)
+    with np.errstate(over="ignore"):  # to -infinity, where the limit is right
+        return least - math.log1p(p @ np.expm1((alpha - 1) * gain)) / (alpha - 1)
+
+
+def entropy_error(distance: float, nats: float, *, alpha: float, n: int) -> float:
+    """Largest |S(p) - S(q)| for S(q) = nats and sum |p - q| <= distance; infinity if unbounded."""
+    if alpha <= 1:
+        return _by_continuity(distance, nats, alpha, n)
+    by_triangle = _by_triangle_inequality(distance, nats, alpha)
+    if alpha >= 2:  # continuity would win a factor of 2 at most, and exp() may overflow there
+        return by_triangle
+    return min(by_triangle, _by_continuity(distance, nats, alpha, n))
+
+
+def nuclear_budget(tol: float, *, alpha: float, n: int) -> float:
+    """Error of the matrix, in nuclear norm, that keeps the entropy of any n samples within tol.
+
+    A power of ten, so that n alone hardly ever changes the grid. Half of tol is left to rounding,
+    and the distance may double when the spectrum is scaled to sum 1.
+    """
+    most_sensitive = math.log(n) if alpha > 1 else 0.0
+    for budget in _BUDGETS:
+        if entropy_error(2 * budget, most_sensitive, alpha=alpha, n=n) <= tol / 2:
+            return budget
+    return _BUDGETS[-1]
+
+
+def _by_triangle_inequality(distance: float, nats: float, alpha: float) -> float:
+    exponent = 1 - 1 / alpha
+    return _fall_of_log(distance * math.exp(exponent * nats)) / exponent
+
+
+def _by_continuity(distance: float, nats: float, alpha: float, n: int) -> float:
+    e = distance / 2
+    log_ratio = math.log(n / e)
+    order = 1 - alpha
+    if order == 0:
+        return e * (1 + log_ratio)
+    tsallis = e * (1 + math.expm1(order * log_ratio) / order)
+    return _fall_of_log(abs(order) * tsallis * math.exp(-order * nats)) / abs(order)
+
+
+def _fall_of_log(x: float) -> float:
+    """How far ln T can move when T can move by the fraction x: -ln(1 - x)."""
+    return -math.log1p(-x) if x < 1 else math.inf

@@ -1,0 +1,35 @@
+"""The diagnostics of a run as one tidy table."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from polar.errors import InvalidInput
+from polar.events import Evaluation
+
+
+def diagnostics_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+    """One row for every evaluation and latent, in the order given.
+
+    Columns: `epoch`, `step`, then the fields of `LatentDiagnostics`, `latent` first; labels are
+    text.
+
+    Raises:
+        InvalidInput: there are no evaluations.
+    """
+    if not evaluations:
+        raise InvalidInput("a table of 0 evaluations; allowed: at least 1")
+    return pd.DataFrame(
+        {"epoch": evaluation.epoch, "step": evaluation.step, **latent.model_dump(mode="json")}
+        for evaluation in evaluations
+        for latent in evaluation.latents
+    )
+
+
+def table_to_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Writes the table as Parquet; the file is either whole or not there."""
+    part = path.with_name(f"{path.name}.part")
+    table.to_parquet(part, engine="pyarrow", index=False)
+    os.replace(part, path)

@@ -1,0 +1,90 @@
+"""The training loop, in the order in which things happen."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from polar.data.images import as_pixels
+from polar.events import CheckpointSaved, Evaluation, Progress
+from polar.spec import ExperimentSpec
+from polar.training import checkpoint, schedule, seeding
+from polar.training.evaluation import EvaluationSubset, evaluate
+from polar.training.meter import Meter
+from polar.training.state import TrainingState
+
+
+def train(
+    state: TrainingState,
+    spec: ExperimentSpec,
+    images: UInt8[Tensor, "n 1 32 32"],
+    subset: EvaluationSubset,
+    *,
+    checkpoints: Path | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Iterator[Progress | Evaluation | CheckpointSaved]:
+    """Trains to the end, or until told to stop; then `state.step` is less than `spec` asks for.
+
+    Reports do not change the numbers, and neither does stopping and going on from a checkpoint.
+
+    Args:
+        state: Fresh or restored; changed in place.
+        spec: Of one seed.
+        images: All images, on the device of the model.
+        subset: To evaluate on.
+        checkpoints: Folder for the checkpoints; none are written without one.
+        stop: Asked before every step; once true, a last checkpoint is written.
+
+    Raises:
+        Diverged: a loss or the model is not finite any more.
+    """
+    steps, saved_every = spec.training.steps, spec.training.checkpoint_every
+    evaluate_at = set(schedule.evaluation_steps(spec))
+    batches = _batches(images, spec, state.step)
+    meter = Meter(spec, state.step, images.device)
+
+    while state.step < steps and not (stop and stop()):
+        losses = state.model.losses(as_pixels(next(batches)), state.noise)
+        state.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(losses.total)
+        state.optimiser.step()
+        state.step += 1
+        meter.add(losses)
+
+        evaluates = state.step in evaluate_at
+        saves = state.step % saved_every == 0 or state.step == steps
+        if not (evaluates or saves or meter.is_due()):
+            continue
+        yield meter.report(state.step)  # refuses losses that are not finite
+        if evaluates:
+            evaluation = evaluate(state.model, subset, spec, state.step)
+            state.evaluations.append(evaluation)
+            yield evaluation
+        if saves and checkpoints:
+            yield _saved(state, checkpoints)
+        meter.restart_clock()
+
+    if checkpoints and state.step < steps:
+        if meter.has_news(state.step):
+            yield meter.report(state.step)
+        yield _saved(state, checkpoints)
+
+
+def _batches(
+    images: UInt8[Tensor, "n 1 32 32"], spec: ExperimentSpec, first_step: int
+) -> Iterator[UInt8[Tensor, "batch 1 32 32"]]:
+    """The batches from one step on; each epoch has an order of its own."""
+    (seed,) = spec.seeds
+    batch_size, epoch_steps = spec.training.batch_size, schedule.steps_per_epoch(spec)
+    for step in itertools.count(first_step):
+        epoch, position = divmod(step, epoch_steps)
+        if position == 0 or step == first_step:
+            order = seeding.order(seed, epoch, len(images)).to(images.device)
+        yield images.index_select(0, order[position * batch_size : (position + 1) * batch_size])
+
+
+def _saved(state: TrainingState, folder: Path) -> CheckpointSaved:
+    return CheckpointSaved(step=state.step, path=str(checkpoint.save(state, folder)))

@@ -1,0 +1,50 @@
+"""Everything that changes while a run trains."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from polar import models
+from polar.events import Evaluation
+from polar.models import Autoencoder
+from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from polar.training import seeding
+
+
+@dataclass
+class TrainingState:
+    """A run between two steps; what a checkpoint holds."""
+
+    #: What a run that goes on from here must share: anything else would change the numbers.
+    identity: dict[str, str | int]
+    model: Autoencoder
+    optimiser: torch.optim.Adam
+    #: Source of the posteriors' samples.
+    noise: torch.Generator
+    #: Steps made.
+    step: int = 0
+    #: All evaluations made, by ascending step.
+    evaluations: list[Evaluation] = field(default_factory=list)
+
+
+def fresh(spec: ExperimentSpec, dataset_digest: str, device: torch.device) -> TrainingState:
+    """A run before its first step.
+
+    Args:
+        spec: Of one seed.
+        dataset_digest: Of the dataset that it trains on.
+        device: Where it trains.
+    """
+    (seed,) = spec.seeds
+    model = models.build(spec.model, seeding.weights(seed), device)
+    return TrainingState(
+        identity={
+            "science_version": SCIENCE_VERSION,
+            "spec_hash": spec.content_hash(),
+            "dataset_digest": dataset_digest,
+            "device": device.type,
+        },
+        model=model,
+        optimiser=torch.optim.Adam(model.parameters(), spec.training.learning_rate, fused=True),
+        noise=seeding.noise(seed, device),
+    )

@@ -1,0 +1,37 @@
+"""The REST service: `create_app` puts it together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from service.api import catalogue, experiments, health, problems, results, runs
+from service.api.body import BodyLimit
+from service.api.given import Parts
+from service.api.links import PREFIX
+from service.queue import queue_app
+from service.settings import Settings
+from service.storage.database import Database
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service on the database of these settings; it starts without the database."""
+    app = FastAPI(
+        title="Polar",
+        summary="Finds where latent spaces polarise.",
+        version="1",
+        lifespan=_close_the_database,
+    )
+    # The queue's own connections stay closed: every job is written in our transactions.
+    app.state.parts = Parts(settings, Database(settings.sqlalchemy_url), queue_app(settings))
+    problems.install(app)
+    app.add_middleware(BodyLimit)
+    for resource in (experiments, runs, results, catalogue, health):
+        app.include_router(resource.router, prefix=PREFIX)
+    return app
+
+
+@asynccontextmanager
+async def _close_the_database(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.parts.database.close()

@@ -1,0 +1,53 @@
+"""/schema, /models, /datasets: what a spec can ask for."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from polar.spec import DATASET_DEFAULTS, BetaVAESpec, ExperimentSpec
+from service.api.given import Session
+from service.api.problems import refusals
+from service.api.views import DatasetView, Holder, ModelView
+from service.storage import agents
+
+router = APIRouter(tags=["catalogue"])
+
+
+@router.get("/schema")
+async def get_schema() -> dict[str, Any]:
+    """The JSON schema of a spec."""
+    return ExperimentSpec.model_json_schema()
+
+
+@router.get("/models")
+async def list_models() -> list[ModelView]:
+    """The kinds of models, with the range and the default of each field."""
+    schema = BetaVAESpec.model_json_schema()
+    return [
+        ModelView(
+            name=schema["properties"]["name"]["const"],
+            description=schema["description"],
+            weight_field=BetaVAESpec.weight_field,
+            fields=schema["properties"],
+        )
+    ]
+
+
+@router.get("/datasets", responses=refusals(503))
+async def list_datasets(session: Session) -> list[DatasetView]:
+    """The datasets that a spec can name, and which agents have them."""
+    there = await agents.seen_lately(session)
+    offers = {(name, digest) for agent in there for name, digest in agent.datasets.items()}
+    absent = {(name, None) for name in DATASET_DEFAULTS.keys() - {name for name, _ in offers}}
+    return [
+        DatasetView(
+            name=name,
+            digest=digest,
+            agents=[
+                Holder.model_validate(agent)
+                for agent in there
+                if digest and agent.datasets.get(name) == digest
+            ],
+        )
+        for name, digest in sorted(offers) + sorted(absent)
+    ]

@@ -1,0 +1,46 @@
+"""Where everything is: the addresses that answers carry."""
+
+from uuid import UUID
+
+from service.api.views import Links
+from service.settings import Settings
+from service.storage.tables import Tracking
+
+PREFIX = "/api/v1"
+
+
+def to_experiment(experiment_id: UUID) -> str:
+    return f"{PREFIX}/experiments/{experiment_id}"
+
+
+def of_experiment(settings: Settings, experiment_id: UUID, tracked: Tracking | None) -> Links:
+    base = to_experiment(experiment_id)
+    return {
+        "self": base,
+        "events": f"{base}/events",
+        "cancel": f"{base}/cancel",
+        "mlflow": _mlflow_experiment(settings, tracked),
+    }
+
+
+def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
+    base = f"{PREFIX}/runs/{run_id}"
+    in_mlflow = _mlflow_experiment(settings, tracked)
+    return {
+        "self": base,
+        "events": f"{base}/events",
+        "cancel": f"{base}/cancel",
+        "diagnostics": f"{base}/diagnostics",
+        "figures": f"{base}/figures",
+        "mlflow": f"{in_mlflow}/runs/{tracked.mlflow_run_id}" if tracked else None,
+    }
+
+
+def to_figure(run_id: UUID, name: str) -> str:
+    return f"{PREFIX}/runs/{run_id}/figures/{name}"
+
+
+def _mlflow_experiment(settings: Settings, tracked: Tracking | None) -> str | None:
+    if tracked is None:
+        return None
+    return f"{settings.mlflow_url.rstrip('/')}/#/experiments/{tracked.mlflow_experiment_id}"

@@ -1,0 +1,45 @@
+"""Pages of experiments: a token names the last one of a page, so that new ones move nothing."""
+
+import base64
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query
+
+from polar.faults import Fault
+from service.api.problems import Refused
+from service.storage.tables import Experiment
+
+
+def token_of(experiment: Experiment) -> str:
+    place = f"{experiment.created_at.isoformat()} {experiment.id}"
+    return base64.urlsafe_b64encode(place.encode()).decode()
+
+
+def next_token(found: Sequence[Experiment], page_size: int) -> str | None:
+    """The token of the page after this one, of which one experiment more was looked for."""
+    return token_of(found[page_size - 1]) if len(found) > page_size else None
+
+
+def position_of(page_token: str | None = None) -> tuple[datetime, UUID] | None:
+    if page_token is None:
+        return None
+    try:
+        created_at, experiment_id = base64.urlsafe_b64decode(page_token).decode().split()
+        return datetime.fromisoformat(created_at), UUID(experiment_id)
+    except ValueError:
+        fault = Fault(
+            pointer="/query/page_token",
+            message="this is no token of a page",
+            type="page_token",
+            value=repr(page_token[:80]),
+            allowed="the next_page_token of an answer",
+            suggestion=None,
+        )
+        raise Refused(422, "invalid-request", str(fault), [fault]) from None
+
+
+Position = Annotated[tuple[datetime, UUID] | None, Depends(position_of)]
+PageSize = Annotated[int, Query(ge=1, le=200)]

@@ -1,0 +1,125 @@
+"""Refusals: every error leaves as application/problem+json (RFC 9457)."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from polar.faults import Fault, find_faults
+from polar.spec import ExperimentSpec
+from service.api.views import Problem
+from service.storage.errors import Conflict, DatabaseAway, NotFound, StorageError
+
+log = logging.getLogger(__name__)
+
+STATUS_OF: dict[type[StorageError], int] = {NotFound: 404, Conflict: 409, DatabaseAway: 503}
+WORDS = {
+    400: "malformed",
+    404: "not-found",
+    405: "method-not-allowed",
+    409: "conflict",
+    413: "too-large",
+    503: "away",
+}
+
+
+class Refused(Exception):
+    """The API refuses a request, with all that is wrong with it."""
+
+    def __init__(self, status: int, word: str, detail: str, errors: Sequence[Fault] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.word = word
+        self.errors = errors
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the app leave as a problem."""
+    app.exception_handler(Refused)(_refused)
+    app.exception_handler(StorageError)(_storage_error)
+    app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(Exception)(_unexpected)
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the documentation of a route: how it may refuse."""
+    return {
+        status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses
+    }
+
+
+def _refused(request: Request, error: Refused) -> Response:
+    return _problem(request, error.status, error.word, str(error), errors=error.errors)
+
+
+def _storage_error(request: Request, error: StorageError) -> Response:
+    if type(error) not in STATUS_OF:
+        raise error
+    status = STATUS_OF[type(error)]
+    return _problem(request, status, WORDS[status], str(error))
+
+
+def _invalid(request: Request, error: RequestValidationError) -> Response:
+    details = error.errors()
+    if details[0]["type"] == "json_invalid":
+        at, why = details[0]["loc"][-1], details[0]["ctx"]["error"]
+        return _problem(request, 400, "malformed", f"the body is not JSON: {why} at byte {at}")
+    in_spec = [{**each, "loc": each["loc"][1:]} for each in details if each["loc"][0] == "body"]
+    elsewhere = [each for each in details if each["loc"][0] != "body"]
+    faults = [
+        *find_faults(in_spec, ExperimentSpec.model_json_schema()),
+        *find_faults(elsewhere, {}),
+    ]
+    word = "invalid-spec" if in_spec else "invalid-request"
+    detail = f"{len(faults)} fault{'s' * (len(faults) > 1)}: {'; '.join(map(str, faults[:3]))}"
+    return _problem(request, 422, word, detail, errors=faults)
+
+
+def _http_error(request: Request, error: HTTPException) -> Response:
+    details = {
+        400: "the body cannot be read as JSON in UTF-8",
+        404: f"there is nothing at {request.url.path}",
+        405: f"{request.method} is not allowed at {request.url.path}",
+    }
+    detail = details.get(error.status_code, error.detail)
+    word = WORDS.get(error.status_code, "refused")
+    return _problem(request, error.status_code, word, detail, headers=error.headers)
+
+
+def _unexpected(request: Request, _error: Exception) -> Response:
+    return _problem(request, 500, "internal", "the service failed; its log has the request_id")
+
+
+def _problem(
+    request: Request,
+    status: int,
+    word: str,
+    detail: str,
+    *,
+    errors: Sequence[Fault] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    problem = Problem(
+        type=f"urn:polar:problem:{word}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        request_id=uuid4().hex,
+        errors=list(errors),
+    )
+    log.log(
+        logging.ERROR if status == 500 else logging.INFO,
+        "request %s: %s %s refused with %d: %s",
+        problem.request_id, request.method, problem.instance, status, detail,
+    )  # fmt: skip
+    # "replace": a key of the request may hold half a surrogate pair, which UTF-8 cannot say
+    body = json.dumps(problem.model_dump(), ensure_ascii=False).encode("utf-8", "replace")
+    return Response(body, status, headers, media_type="application/problem+json")

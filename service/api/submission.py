@@ -1,0 +1,96 @@
+"""Submitting and cancelling: rows and jobs change in one transaction, or not at all."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from uuid import UUID
+
+from procrastinate import App
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.faults import Fault
+from polar.spec import ExperimentSpec
+from service import queue
+from service.api.problems import Refused
+from service.storage import agents, experiments, runs
+from service.storage.tables import Experiment, Run
+
+
+@dataclass(frozen=True)
+class Submitted:
+    experiment: Experiment
+    #: The idempotency key was known: this is what its first request made.
+    replayed: bool
+
+
+async def submit(
+    session: AsyncSession, app: App, spec: ExperimentSpec, *, force: bool, key: str | None
+) -> Submitted:
+    """Store an experiment and queue its new runs, once for each idempotency key.
+
+    Raises:
+        Refused: no agent has the dataset, or the key belongs to another request.
+    """
+    fingerprint = _fingerprint(spec, force)
+    known = await experiments.with_key(session, key) if key else None
+    if known is not None:
+        if known.fingerprint != fingerprint:
+            detail = f"the Idempotency-Key {key} was used for another spec; take a new one"
+            raise Refused(422, "idempotency-key-reused", detail)
+        return Submitted(await experiments.get(session, known.experiment_id), replayed=True)
+    digest = await dataset_digest(session, spec)
+    submission = await experiments.create(session, spec, digest, force=force)
+    await queue.enqueue(app, session, submission.new)
+    if key:
+        await experiments.remember_key(session, key, fingerprint, submission.experiment)
+    return Submitted(submission.experiment, replayed=False)
+
+
+async def dataset_digest(session: AsyncSession, spec: ExperimentSpec) -> str:
+    """What the agents that may take this spec have under the name of its dataset.
+
+    Raises:
+        Refused: none of them has it.
+    """
+    there = await agents.datasets(session, spec.device)
+    digest: str | None = there.get(spec.dataset.name)
+    if digest is None:
+        fault = Fault(
+            pointer="/dataset/name",
+            message=f"no agent for device {spec.device} has this dataset",
+            type="dataset_unavailable",
+            value=repr(spec.dataset.name),
+            allowed=", ".join(there) or "none: no such agent was seen within the last hour",
+            suggestion=None,
+        )
+        raise Refused(422, "invalid-spec", str(fault), [fault])
+    return digest
+
+
+async def cancel(session: AsyncSession, app: App, experiment_id: UUID) -> Experiment:
+    """Cancel an experiment and those of its runs that no other experiment wants.
+
+    Raises:
+        NotFound: no experiment has this id.
+        Conflict: all its runs have ended.
+    """
+    for run_id in await experiments.cancel(session, experiment_id):
+        await cancel_run(session, app, run_id)
+    return await experiments.get(session, experiment_id)
+
+
+async def cancel_run(session: AsyncSession, app: App, run_id: UUID) -> Run:
+    """Cancel a run, whoever wants it; its agent stops it within seconds.
+
+    Raises:
+        NotFound: no run has this id.
+        Conflict: the run has ended in another way.
+    """
+    run = await runs.request_cancel(session, run_id)
+    await queue.cancel(app, session, run)
+    return run
+
+
+def _fingerprint(spec: ExperimentSpec, force: bool) -> str:
+    request = json.dumps([spec.model_dump(mode="json"), force], sort_keys=True)
+    return hashlib.sha256(request.encode()).hexdigest()

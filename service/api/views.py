@@ -1,0 +1,250 @@
+"""What the API answers: its contract with clients, who read these same models."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from polar.events import Evaluation, LatentDiagnostics, Progress, Result, Verdict
+from polar.faults import Fault
+from service.storage.tables import RunState
+
+#: Relation -> address: paths of this API, and whole URLs of MLflow, none as long as it knows
+#: nothing of the run.
+Links = dict[str, str | None]
+
+
+class View(BaseModel):
+    """Base of all answers: frozen, read from rows."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class Problem(View):
+    """Why a request was refused (RFC 9457), with all faults of a spec at once."""
+
+    #: `urn:polar:problem:` and a stable word, such as `invalid-spec`.
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    #: Finds this refusal in the log of the service.
+    request_id: str
+    errors: list[Fault]
+
+
+class RunOfExperiment(View):
+    """One seed of an experiment."""
+
+    id: UUID
+    seed: int
+    state: RunState
+    #: A stable word, such as `dataset_corrupt`; and the sentence for people.
+    reason: str | None
+    message: str | None
+    #: Whether another experiment had asked for this run before.
+    reused: bool
+    progress: Progress | None
+    #: That of the newest evaluation.
+    verdict: Verdict | None
+    links: Links
+
+
+class ExperimentView(View):
+    """An experiment with its runs, in the order of its seeds."""
+
+    id: UUID
+    name: str
+    spec_hash: str
+    state: RunState
+    created_at: datetime
+    cancelled_at: datetime | None
+    #: Complete with all its defaults.
+    spec: dict[str, Any]
+    runs: list[RunOfExperiment]
+    links: Links
+    #: The command that shows it live.
+    watch: str
+
+
+class ExperimentSummary(View):
+    """An experiment in a list."""
+
+    id: UUID
+    name: str
+    spec_hash: str
+    state: RunState
+    created_at: datetime
+    #: How many runs are in which state.
+    runs: dict[RunState, int]
+    links: Links
+
+
+class ExperimentPage(View):
+    """Experiments, newest first."""
+
+    experiments: list[ExperimentSummary]
+    #: `page_token` of the next page; none at the end.
+    next_page_token: str | None
+
+
+class PlannedRun(View):
+    """What a seed would get: the run that there is already, or a new one."""
+
+    seed: int
+    run_id: UUID | None
+    state: RunState | None
+
+
+class Plan(View):
+    """What an experiment would be, if it was submitted."""
+
+    spec: dict[str, Any]
+    spec_hash: str
+    dataset_digest: str
+    runs: list[PlannedRun]
+
+
+class TransitionView(View):
+    """One change of a run's state."""
+
+    at: datetime
+    attempt: int
+    state: RunState
+    reason: str | None
+    message: str | None
+
+
+class RunView(View):
+    """One run: where it stands, how it came there, and what came of it."""
+
+    id: UUID
+    seed: int
+    spec: dict[str, Any]
+    dataset_digest: str
+    #: Device class of the agents that may take it.
+    queue: str
+    state: RunState
+    reason: str | None
+    message: str | None
+    attempt: int
+    cancel_requested: bool
+    #: How many queued runs will be taken before this one; none when it does not wait.
+    queue_position: int | None
+    progress: Progress | None
+    #: That of the newest evaluation.
+    verdict: Verdict | None
+    #: With the explanation in words; none before the run succeeded.
+    result: Result | None
+    checkpoint_step: int | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    mlflow_experiment_id: str | None
+    mlflow_run_id: str | None
+    links: Links
+    history: list[TransitionView]
+
+
+class EvaluationSummary(View):
+    """One evaluation without its latents."""
+
+    step: int
+    epoch: float
+    reconstruction_nats: float
+    verdict: Verdict
+
+
+class LatentRow(LatentDiagnostics):
+    """One latent at one evaluation: a row of the tidy table."""
+
+    step: int
+    epoch: float
+
+
+class Diagnostics(View):
+    """Everything that was measured of a run so far, as two tidy tables."""
+
+    run_id: UUID
+    evaluations: list[EvaluationSummary]
+    latents: list[LatentRow]
+
+
+class Figure(View):
+    name: str
+    url: str
+
+
+class Figures(View):
+    run_id: UUID
+    figures: list[Figure]
+
+
+class ModelView(View):
+    """A kind of model, with the JSON schema of each field: type, range, default."""
+
+    name: str
+    description: str
+    #: The field that holds the weight, which sweeps vary.
+    weight_field: str
+    fields: dict[str, Any]
+
+
+class Holder(View):
+    """An agent that has a dataset."""
+
+    name: str
+    host: str
+    device: str
+    seen_at: datetime
+
+
+class DatasetView(View):
+    """A dataset, and who has it: nobody, when it has no digest."""
+
+    name: str
+    digest: str | None
+    agents: list[Holder]
+
+
+class Health(View):
+    status: Literal["ok", "ready"]
+
+
+class StateChanged(View):
+    """The state of a run: the first event of it, every change, and the last."""
+
+    event: Literal["state"]
+    run_id: UUID
+    state: RunState
+    reason: str | None
+    message: str | None
+    attempt: int
+
+
+class QueueMoved(View):
+    event: Literal["queue"]
+    run_id: UUID
+    #: How many queued runs will be taken before this one.
+    position: int
+
+
+class Progressed(View):
+    event: Literal["progress"]
+    run_id: UUID
+    progress: Progress
+
+
+class Evaluated(View):
+    event: Literal["evaluation"]
+    run_id: UUID
+    evaluation: Evaluation
+
+
+RunEvent = Annotated[
+    StateChanged | QueueMoved | Progressed | Evaluated, Field(discriminator="event")
+]
+
+RUN_EVENT: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)

@@ -1,0 +1,184 @@
+"""`polar run`: the runs of one spec, one after the other, in this process, without any service."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from polar import events
+from polar.data import catalogue
+from polar.errors import CheckpointUnusable, InvalidInput, PolarError
+from polar.spec import SCIENCE_VERSION, ExperimentSpec
+
+FAILED, REFUSED = 1, 2
+RESULT = "result.json"
+#: What shells add to the number of the signal that ended a command.
+SIGNALLED = 128
+
+
+def run(
+    spec: Annotated[Path, typer.Argument(help="YAML or JSON file of an experiment.")],
+    out: Annotated[
+        Path,
+        typer.Option(file_okay=False, help="Folder for the results; seed-N below it for several."),
+    ],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int | None, typer.Option(help="Run this seed only.")] = None,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Threads of torch; 1 gives the numbers of the service.")
+    ] = 1,
+    data_dir: Annotated[
+        Path | None, typer.Option(envvar=catalogue.DATA_DIR_VARIABLE, help="Where datasets are.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch a missing dataset.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on from the results in the folder.")] = True,
+) -> None:
+    """Train the models of a spec and measure their latents, here and now."""
+    try:
+        runs = _runs(ExperimentSpec.from_file(spec), seed, out)
+        for one, folder in runs:
+            _refuse_result_of_another_spec(one, folder)
+        if download:
+            _download(runs[0][0], data_dir)
+        experiment = _load_experiment(threads)
+        with _stop_signals() as signals:
+            for one, folder in runs:
+                if resume and (folder / RESULT).exists():
+                    typer.echo(f"{folder} is finished; --no-resume runs it again", err=True)
+                else:
+                    stream = experiment.run(
+                        one,
+                        out=folder,
+                        device=device,
+                        data_dir=data_dir,
+                        checkpoints=folder / "checkpoints",
+                        resume_from=folder / "checkpoints" if resume else None,
+                        stop=lambda: bool(signals),
+                    )
+                    _follow(stream, one, signals)
+                _show_result(one, folder)
+    except InvalidInput as error:
+        _fail(str(error), REFUSED)
+    except CheckpointUnusable as error:
+        _fail(f"{error}; --no-resume starts afresh", FAILED)
+    except (PolarError, OSError) as error:
+        _fail(str(error), FAILED)
+
+
+def _runs(
+    experiment: ExperimentSpec, seed: int | None, out: Path
+) -> list[tuple[ExperimentSpec, Path]]:
+    """The spec of each run, and the folder of its results."""
+    seeds = experiment.seeds if seed is None else (seed,)
+    several = len(experiment.seeds) > 1
+    return [(experiment.for_seed(s), out / f"seed-{s}" if several else out) for s in seeds]
+
+
+def _refuse_result_of_another_spec(spec: ExperimentSpec, folder: Path) -> None:
+    path = folder / RESULT
+    if not path.exists():
+        return
+    try:
+        result = json.loads(path.read_bytes())
+        found = {"spec_hash": result["spec_hash"], "science_version": result["science_version"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{path} is no result of Polar; choose another --out") from error
+    expected = {"spec_hash": spec.content_hash(), "science_version": SCIENCE_VERSION}
+    if found != expected:
+        raise InvalidInput(
+            f"{folder} holds the result of another spec: {found}, not {expected}; "
+            "choose another --out"
+        )
+
+
+def _download(spec: ExperimentSpec, data_dir: Path | None) -> None:
+    from polar.data import mnist
+
+    if spec.dataset.name != "mnist":
+        return
+    if data_dir is None:
+        raise InvalidInput(f"--download needs --data-dir or {catalogue.DATA_DIR_VARIABLE}")
+    mnist.download(data_dir)
+
+
+def _load_experiment(threads: int) -> ModuleType:
+    """`polar.experiment`, which takes torch and its seconds to load, with torch set up."""
+    import torch
+
+    from polar import experiment
+    from polar.training import allocator
+
+    allocator.keep_freed_memory()
+    torch.set_num_threads(threads)
+    return experiment
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """The signals to stop that have arrived; a second one ends the process at once."""
+    received: list[int] = []
+
+    def receive(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _follow(stream: Iterator[events.Event], spec: ExperimentSpec, signals: list[int]) -> None:
+    """Shows a run as a bar; leaves the command if the run was stopped."""
+    with _progress_bar() as bar:
+        task = bar.add_task(f"seed {spec.seeds[0]}", total=spec.training.steps, status="starts")
+        for event in stream:
+            match event:
+                case events.Started(step=step):
+                    bar.update(task, completed=step, status="goes on" if step else "starts")
+                case events.Progress(step=step):
+                    left = timedelta(seconds=round(event.eta_s))
+                    status = f"{event.images_per_s:,.0f} images/s, {left} left"
+                    bar.update(task, completed=step, status=status)
+                case events.CheckpointSaved():
+                    saved = event
+    if not isinstance(event, events.Result):
+        typer.echo(
+            f"stopped at step {saved.step:,} of {spec.training.steps:,}; "
+            f"the same command goes on from {saved.path}",
+            err=True,
+        )
+        raise typer.Exit(SIGNALLED + signals[0])
+
+
+def _progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[status]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _show_result(spec: ExperimentSpec, folder: Path) -> None:
+    result = json.loads((folder / RESULT).read_bytes())
+    typer.echo(f"seed {spec.seeds[0]}: {result['explanation']}")
+    for path in (folder / RESULT, folder / "diagnostics.parquet", folder / "figures"):
+        typer.echo(f"  {path}")
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(code)

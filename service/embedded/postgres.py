@@ -1,0 +1,225 @@
+"""The database server of one home, as our child in the foreground."""
+
+import os
+import secrets
+import signal
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import psycopg
+
+from service.embedded.binaries import find_binaries
+from service.embedded.children import die_with_parent, last_lines
+from service.embedded.cluster import (
+    ROLE,
+    check_version,
+    create_data,
+    find_data,
+    keep_link,
+    owner,
+)
+from service.embedded.errors import EmbeddedError
+from service.embedded.state import choose_port, lock, read_json, write_json
+
+#: The recovery after a crash replays at most one checkpoint's worth of log: seconds, not minutes.
+START_S = 120.0
+STOP_S = 30.0
+POLL_S = 0.02
+
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # A client that is gone gives its locks back soon, also when it left without a word.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "client_connection_check_interval": "10s",
+    "idle_in_transaction_session_timeout": "10min",
+}
+
+
+class Postgres:
+    """From `start` to `stop` the home belongs to this object; other supervisors are refused.
+
+    Start it from a thread that lives as long as the server shall: the kernel stops the server
+    when that thread ends.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.expanduser().resolve()
+        self.port = 0
+        self._password = ""
+        self._lock: IO[str] | None = None
+        self._binaries = Path()
+        self._data = Path()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The server's process of the last start."""
+        assert self._process, "not started"
+        return self._process
+
+    def url(self, database: str) -> str:
+        """`postgresql://...` with the password: keep it out of command lines and logs."""
+        return f"postgresql://{ROLE}:{self._password}@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Makes the database if there is none, and returns when the server takes connections.
+
+        Raises:
+            HomeInUse: another supervisor holds this home.
+            EmbeddedError: the server cannot start.
+        """
+        (self.home / "log").mkdir(parents=True, exist_ok=True)
+        self._lock = lock(self.home)
+        try:
+            self._prepare()
+            self._wait_for_predecessor()
+            self.launch()
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Starts the server again after it died, at the same port, and does not wait for it."""
+        command = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port)]
+        options = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env={"PATH": os.defpath} | self._ignore_stale_pid(),
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGINT),
+                **owner(self._data),
+            )
+        return self._process
+
+    def stop(self) -> None:
+        """Stops the server, cleanly if it can within its time, and gives the home back."""
+        if self._process:
+            for signal_number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+                self._process.send_signal(signal_number)
+                try:
+                    self._process.wait(STOP_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+        if self._lock:
+            self._lock.close()
+
+    @property
+    def _log(self) -> Path:
+        return self.home / "log" / "postgres.log"
+
+    def _prepare(self) -> None:
+        self._binaries = find_binaries()
+        credentials = self.home / "database.json"
+        data = find_data(self.home)
+        known = read_json(credentials)
+        if data and not known:
+            raise EmbeddedError(
+                f"{credentials} is gone, and with it the password of {data}. "
+                "Restore the file, or remove that folder to start empty."
+            )
+        known = known or {"password": secrets.token_urlsafe(24), "port": None}
+        self._password = known["password"]
+        self.port = choose_port(known["port"])
+        # The keys are libpq's.
+        known |= {"host": "127.0.0.1", "port": self.port, "user": ROLE}
+        write_json(credentials, known, mode=0o600)
+        self._data = data or create_data(self.home, self._binaries, self._password)
+        keep_link(self.home, self._data)
+        check_version(self._data, self._binaries)
+
+    def _wait_for_predecessor(self) -> None:
+        """A server whose supervisor was killed may still be busy with its shutdown."""
+        deadline = time.monotonic() + STOP_S
+        while left := _servers_on(self._data):
+            if time.monotonic() > deadline:
+                raise EmbeddedError(
+                    f"a server of an earlier start still uses {self._data}: pids {left}. "
+                    "Stop it with SIGINT and try again."
+                )
+            time.sleep(POLL_S)
+
+    def _ignore_stale_pid(self) -> dict[str, str]:
+        """Postgres refuses to start where the pid in its pid file lives, whoever has it now.
+
+        The home is locked and no server works on the data, so that pid is another program's;
+        Postgres takes a pid of this environment variable for an ancestor of its own.
+        """
+        stale = _pid_file(self._data)
+        if not stale or _servers_on(self._data):
+            return {}
+        return {"PG_GRANDPARENT_PID": stale[0]}
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_S
+        while not self._is_ready():
+            if self.process.poll() is not None:
+                raise EmbeddedError(
+                    f"Postgres ended with code {self.process.returncode} while starting; the "
+                    f"last lines of {self._log}:\n{last_lines(self._log)}"
+                )
+            if time.monotonic() > deadline:
+                raise EmbeddedError(
+                    f"Postgres is not ready after {START_S:.0f} s; the last lines of "
+                    f"{self._log}:\n{last_lines(self._log)}"
+                )
+            time.sleep(POLL_S)
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=10).close()
+        except psycopg.OperationalError as error:
+            raise EmbeddedError(
+                f"Postgres runs but refuses the password in {self.home / 'database.json'}: {error}"
+            ) from error
+
+    def _is_ready(self) -> bool:
+        lines = _pid_file(self._data)
+        return (
+            len(lines) >= 8 and lines[0] == str(self.process.pid) and lines[7].strip() == "ready"
+        )
+
+
+def _pid_file(data: Path) -> list[str]:
+    try:
+        return (data / "postmaster.pid").read_text().split("\n")
+    except FileNotFoundError:
+        return []
+
+
+def _servers_on(data: Path) -> list[int]:
+    """The processes of Postgres that work in this data directory, as far as /proc shows them."""
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _works_on(entry, data)]
+
+
+def _works_on(process: Path, data: Path) -> bool:
+    try:
+        comm = (process / "comm").read_text().strip()
+        return comm == "postgres" and (process / "cwd").readlink() == data
+    except OSError:  # it ended meanwhile, or is not ours to see
+        return False

@@ -1,0 +1,148 @@
+"""A stack that runs: how others find it, know that it is well, and start one for a while."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from service.embedded.children import Program, last_lines, spawn
+from service.embedded.errors import EmbeddedError
+from service.embedded.state import holder, read_json, write_json
+
+HEALTHY_S = 180.0
+#: More than all stages of a stop may take.
+STOP_S = 150.0
+POLL_S = 0.1
+PROBE_S = 2.0
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """What `up.json` tells; there are no secrets in it, so everybody may read it."""
+
+    api_url: str
+    mlflow_url: str
+    #: The supervisor.
+    pid: int
+    #: The other processes by name, those that wait for their next start left out.
+    processes: Mapping[str, int]
+
+
+def publish(home: Path, stack: RunningStack) -> None:
+    """Writes `up.json`."""
+    content = {
+        "api": stack.api_url,
+        "mlflow": stack.mlflow_url,
+        "pid": stack.pid,
+        "processes": dict(stack.processes),
+    }
+    write_json(home / "up.json", content)
+
+
+def withdraw(home: Path) -> None:
+    """Removes `up.json`."""
+    (home / "up.json").unlink(missing_ok=True)
+
+
+def find_running(home: Path) -> RunningStack | None:
+    """The stack of this home; None if none runs, also where a killed one left its `up.json`."""
+    content = read_json(home / "up.json")
+    if content is None or content["pid"] != holder(home):
+        return None
+    return RunningStack(
+        content["api"], content["mlflow"], content["pid"], dict(content["processes"])
+    )
+
+
+def is_healthy(stack: RunningStack) -> bool:
+    """Whether API and MLflow both say that they are ready."""
+    return not _unhealthy(stack)
+
+
+def wait_until_healthy(
+    home: Path, within_s: float = HEALTHY_S, starter: subprocess.Popen[bytes] | None = None
+) -> RunningStack:
+    """The stack of this home, as soon as it is healthy.
+
+    Args:
+        home: The home of the stack.
+        within_s: How long to wait.
+        starter: Its supervisor, if it is our child; nobody waits for one that has ended.
+
+    Raises:
+        EmbeddedError: the time is over, or the supervisor has ended.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        stack = find_running(home)
+        if stack and is_healthy(stack):
+            return stack
+        if starter and starter.poll() is not None:
+            raise EmbeddedError(
+                f"the stack of {home} did not start:\n{last_lines(home / 'log' / 'up.log')}"
+            )
+        if time.monotonic() > deadline:
+            missing = ", ".join(_unhealthy(stack)) if stack else "no supervisor"
+            raise EmbeddedError(
+                f"the stack of {home} is not healthy after {within_s:g} s ({missing}); "
+                f"the logs are in {home / 'log'}"
+            )
+        time.sleep(POLL_S)
+
+
+@contextmanager
+def running_stack(
+    home: Path, *, agents: int | None = None, device: str | None = None
+) -> Iterator[RunningStack]:
+    """The stack of this home, healthy: the one that runs, or one of our own until the end.
+
+    Args:
+        home: The home of the stack.
+        agents: As in `slots`; not looked at where a stack runs already.
+        device: As in `slots`; not looked at where a stack runs already.
+
+    Raises:
+        EmbeddedError: the stack does not start, or does not become healthy.
+    """
+    home = home.expanduser().resolve()
+    if holder(home) is not None:
+        yield wait_until_healthy(home)
+        return
+    (home / "log").mkdir(parents=True, exist_ok=True)
+    supervisor = spawn(_polar_up(home, agents, device), home / "log" / "up.log")
+    try:
+        yield wait_until_healthy(home, starter=supervisor)
+    finally:
+        supervisor.terminate()
+        try:
+            supervisor.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            supervisor.kill()  # the kernel then stops the others
+            supervisor.wait()
+
+
+def _polar_up(home: Path, agents: int | None, device: str | None) -> Program:
+    command = [sys.executable, "-m", "service.cli", "up", "--home", str(home)]
+    if agents is not None:
+        command += ["--agents", str(agents)]
+    if device is not None:
+        command += ["--device", device]
+    return Program("up", command)
+
+
+def _unhealthy(stack: RunningStack) -> list[str]:
+    checks = (f"{stack.api_url}/api/v1/readyz", f"{stack.mlflow_url}/health")
+    return [check for check in checks if not _is_ok(check)]
+
+
+def _is_ok(url: str) -> bool:
+    try:
+        # Without the proxies of the environment: all of this is on the loopback.
+        return httpx.get(url, timeout=PROBE_S, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,95 @@
+"""The processes of `polar up`, as data."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from service.embedded.children import Program
+from service.embedded.postgres import Postgres
+from service.embedded.state import choose_port, read_json, write_json
+
+API_PORT = 8650
+MLFLOW_PORT = 5650
+
+#: Started together, stopped one stage after the other, the last stage first.
+Stages = Sequence[Sequence[Program]]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where API and MLflow listen; kept by the home, so that bookmarks and clients stay right."""
+
+    api_port: int
+    mlflow_port: int
+
+    @classmethod
+    def of(cls, home: Path) -> Self:
+        """The ports of the last start, or others where they are taken."""
+        path = home / "ports.json"
+        known = read_json(path) or {"api": API_PORT, "mlflow": MLFLOW_PORT}
+        ports = {name: choose_port(known[name]) for name in ("api", "mlflow")}
+        write_json(path, ports)
+        return cls(ports["api"], ports["mlflow"])
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def mlflow(self) -> str:
+        return f"http://127.0.0.1:{self.mlflow_port}"
+
+
+def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> Stages:
+    """Everything beside Postgres; one agent for each of the slots, which are devices."""
+    home = postgres.home
+    ours = {
+        "POLAR_HOME": str(home),
+        "POLAR_DATABASE_URL": postgres.url("app"),
+        "POLAR_ARTIFACTS": str(home / "artifacts"),
+        "POLAR_MLFLOW_URL": addresses.mlflow,
+        "POLAR_API_HOST": "127.0.0.1",
+        "POLAR_API_PORT": str(addresses.api_port),
+    }
+    agents = [
+        Program(
+            f"agent-{number}",
+            python("workers", "--device", device, "--name", f"agent-{number}"),
+            ours | {"OMP_NUM_THREADS": "1"},
+        )
+        for number, device in enumerate(slots)
+    ]
+    return (
+        (_mlflow(home, postgres.url("mlflow"), addresses.mlflow_port),),
+        (Program("api", python("service.api"), ours),),
+        (Program("tracking", python("workers.tracking"), ours), *agents),
+    )
+
+
+def _mlflow(home: Path, database: str, port: int) -> Program:
+    """One process of 240 MiB; `mlflow server` starts ten of them, for jobs that we do not have.
+
+    The names with an underscore are those that `mlflow server` itself hands to its workers
+    (mlflow/server/constants.py); its command line would show the password to every user.
+    """
+    any_port = "localhost,localhost:*,127.0.0.1,127.0.0.1:*"
+    environment = {
+        "_MLFLOW_SERVER_FILE_STORE": database.replace("postgresql://", "postgresql+psycopg://", 1),
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(home / "mlflow"),
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS", any_port),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    server = ("uvicorn", "mlflow.server.fastapi_app:app", "--host", "127.0.0.1")
+    manners = ("--log-level", "warning", "--timeout-graceful-shutdown", "5")
+    return Program("mlflow", python(*server, "--port", str(port), *manners), environment)
+
+
+def python(*arguments: str) -> Sequence[str]:
+    """A command of the interpreter that runs us."""
+    return (sys.executable, "-m", *arguments)

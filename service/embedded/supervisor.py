@@ -1,0 +1,144 @@
+"""`polar up`: the whole stack on one machine, each part started again when it dies."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from types import FrameType
+
+import psycopg
+from psycopg import sql
+
+from service.embedded.children import Child, Program, last_lines, spawn, stop_all
+from service.embedded.devices import slots
+from service.embedded.errors import EmbeddedError
+from service.embedded.postgres import Postgres
+from service.embedded.running import RunningStack, is_healthy, publish, withdraw
+from service.embedded.stack import Addresses, Stages, python, stages
+
+#: One server, three databases: ours, MLflow and Optuna each want a table `alembic_version`.
+DATABASES = ("app", "mlflow", "optuna")
+MIGRATE_S = 600.0
+POLL_S = 0.2
+#: Of each stage; an agent lets its child write a checkpoint first.
+STOP_S = 30.0
+
+Say = Callable[[str], None]
+
+
+class _Stopped(BaseException):
+    """A signal asks us to stop.
+
+    Not KeyboardInterrupt: where that passes through `exec` of a string, as in an import under
+    way, CPython ends with SIGINT although it was caught.
+    """
+
+
+def up(home: Path, agents: int | None, device: str | None, say: Say) -> None:
+    """Runs the stack until SIGINT, SIGTERM or SIGHUP, and returns when all of it has stopped.
+
+    Raises:
+        HomeInUse: another supervisor holds this home.
+        EmbeddedError: the database cannot start or be migrated, or there is no such device.
+    """
+    run(home, partial(stages, slots=slots(agents, device)), say)
+
+
+def run(home: Path, programs_for: Callable[[Postgres, Addresses], Stages], say: Say) -> None:
+    """Runs Postgres and these programs, as `up` does."""
+    with _stopped_by_signals(), contextlib.suppress(_Stopped):
+        say(f"starting Postgres in {home}")
+        with Postgres(home) as postgres:
+            withdraw(postgres.home)  # of a supervisor that was killed
+            create_databases(postgres)
+            _migrate(postgres)
+            addresses = Addresses.of(postgres.home)
+            _supervise(postgres, programs_for(postgres, addresses), addresses, say)
+
+
+def create_databases(postgres: Postgres) -> None:
+    """Creates those that are missing."""
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
+        present = {name for (name,) in admin.execute("SELECT datname FROM pg_database")}
+        for name in DATABASES:
+            if name not in present:
+                admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def _supervise(postgres: Postgres, programs: Stages, addresses: Addresses, say: Say) -> None:
+    """Keeps the server and the programs alive until it is interrupted; then stops the programs."""
+    logs = postgres.home / "log"
+    running = [[_child(program, logs) for program in stage] for stage in programs]
+    children = [Child("postgres", postgres.launch, postgres.process), *chain(*running)]
+    say(f"starting {', '.join(child.name for child in children[1:])}; logs in {logs}")
+    try:
+        _keep_alive(children, postgres.home, addresses, say)
+    finally:
+        say("stopping")
+        withdraw(postgres.home)
+        for stage in reversed(running):
+            stop_all(stage, STOP_S)
+
+
+def _keep_alive(children: Sequence[Child], home: Path, addresses: Addresses, say: Say) -> None:
+    published = None
+    was_healthy = False
+    while True:
+        for child in children:
+            if news := child.watch(time.monotonic()):
+                say(news)
+        pids = {child.name: child.pid for child in children if child.pid is not None}
+        stack = RunningStack(addresses.api, addresses.mlflow, os.getpid(), pids)
+        if stack != published:
+            publish(home, stack)
+            published = stack
+        if not was_healthy and is_healthy(stack):
+            was_healthy = True
+            say(f"API     {stack.api_url}\nMLflow  {stack.mlflow_url}\nCtrl-C stops everything")
+        time.sleep(POLL_S)
+
+
+def _child(program: Program, logs: Path) -> Child:
+    return Child(program.name, partial(spawn, program, logs / f"{program.name}.log"))
+
+
+def _migrate(postgres: Postgres) -> None:
+    log = postgres.home / "log" / "migrate.log"
+    environment = {"POLAR_DATABASE_URL": postgres.url("app")}
+    migration = spawn(Program("migrate", python("service.storage.migrate"), environment), log)
+    try:
+        code = migration.wait(MIGRATE_S)
+    except subprocess.TimeoutExpired:
+        raise EmbeddedError(
+            f"the migrations took more than {MIGRATE_S:.0f} s; see {log}"
+        ) from None
+    finally:
+        migration.kill()
+    if code:
+        raise EmbeddedError(f"the migrations failed; the last lines of {log}:\n{last_lines(log)}")
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """The first signal raises _Stopped; later ones do not disturb the stop."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        for ignored in before:
+            signal.signal(ignored, signal.SIG_IGN)
+        raise _Stopped
+
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not under nohup
+        wanted.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

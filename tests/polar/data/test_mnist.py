@@ -1,0 +1,109 @@
+import math
+import struct
+import urllib.error
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision.datasets
+
+from polar.data import catalogue, mnist
+from polar.errors import DatasetCorrupt, DatasetMissing
+
+
+def idx(*dims: int, magic: int | None = None) -> bytes:
+    """An idx file of the bytes 0, 1, 2, ..."""
+    header = struct.pack(f">{1 + len(dims)}I", magic or 0x0800 + len(dims), *dims)
+    return header + bytes(i % 256 for i in range(math.prod(dims)))
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """The folder of the raw files, with a dataset of three images."""
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    (folder / "train-images-idx3-ubyte").write_bytes(idx(3, 28, 28))
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx(3))
+    return folder
+
+
+def test_images_are_padded_with_black_to_32x32(raw: Path) -> None:
+    images, labels = mnist.read(raw.parents[1])
+
+    assert images.shape == (3, 1, 32, 32)
+    assert images.dtype == torch.uint8
+    assert images[0, 0, 2, 2:5].tolist() == [0, 1, 2]
+    assert images[1, 0, 2, 2] == 28 * 28 % 256
+    assert labels.tolist() == [0, 1, 2]
+    inside = torch.zeros(32, 32, dtype=torch.bool)
+    inside[2:30, 2:30] = True
+    assert (images[..., ~inside] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "length 0 bytes; expected a header of 16 bytes"),
+        (idx(3, 28, 28)[:15], "length 15 bytes; expected a header of 16 bytes"),
+        (idx(3, 28, 28, magic=0x0801), "magic number 0x00000801; expected 0x00000803"),
+        (idx(3, 28, 28, magic=0x03080000), "magic number 0x03080000; expected 0x00000803"),
+        (b"\x1f\x8b" + bytes(20), "magic number 0x1f8b0000; expected 0x00000803"),
+        (idx(3, 27, 28), r"dimensions \[3, 27, 28\]; expected \['n', 28, 28\]"),
+        (idx(3, 28, 28)[:-1], r"length 2367 bytes; expected 2368 bytes for \[3, 28, 28\]"),
+        (idx(3, 28, 28) + b"0", r"length 2369 bytes; expected 2368 bytes for \[3, 28, 28\]"),
+        (
+            struct.pack(">4I", 0x0803, 2**32 - 1, 28, 28),
+            r"length 16 bytes; expected 3367254359296 bytes",
+        ),
+    ],
+)
+def test_a_broken_image_file_is_refused_with_what_was_found_and_expected(
+    content: bytes, message: str, raw: Path
+) -> None:
+    (raw / "train-images-idx3-ubyte").write_bytes(content)
+
+    with pytest.raises(DatasetCorrupt, match=f"train-images-idx3-ubyte has {message}"):
+        mnist.read(raw.parents[1])
+
+
+def test_as_many_labels_as_images_are_needed(raw: Path) -> None:
+    (raw / "train-labels-idx1-ubyte").write_bytes(idx(4))
+
+    with pytest.raises(DatasetCorrupt, match=r"3 images, .* 4 labels"):
+        mnist.read(raw.parents[1])
+
+
+def test_without_a_network_a_download_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise urllib.error.URLError("no route\nto host")
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", fail)
+
+    with pytest.raises(DatasetMissing, match=f"could not be downloaded to {tmp_path}: .*no route"):
+        mnist.download(tmp_path)
+
+
+def test_the_real_files_have_their_known_counts() -> None:
+    if "mnist" not in catalogue.available():
+        pytest.skip("POLAR_DATA_DIR names no folder with MNIST")
+
+    images, labels = mnist.read()
+
+    assert images.shape == (60_000, 1, 32, 32)
+    # As published with the dataset.
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert labels.bincount().tolist() == counts
+    assert labels[:5].tolist() == [5, 0, 4, 1, 9]
+    mean = images.double().mean().item() / 255 * 32**2 / 28**2
+    assert mean == pytest.approx(0.1307, abs=5e-5)  # the published mean has four decimals
+
+
+def test_the_folder_of_the_environment_is_named_when_it_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLAR_DATA_DIR", str(tmp_path / "nowhere"))
+
+    with pytest.raises(DatasetMissing, match="nowhere"):
+        mnist.read()

@@ -1,0 +1,343 @@
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib._pylab_helpers import Gcf
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+
+from polar.errors import InvalidInput
+from polar.figures import entropies as figures
+from polar.figures.entropies import entropy_heatmap, entropy_lines, save_figures, sorted_entropies
+
+LOG_SPACED = [1, 3, 10, 30, 100, 300, 800, 900, 1000]
+EVENLY_SPACED = [200, 400, 600, 800, 1000]
+NAMES = ["sorted_entropies.png", "entropy_over_training.png", "entropy_heatmap.png"]
+
+
+def table_of(courses: Sequence[Sequence[float]], steps: Sequence[int]) -> pd.DataFrame:
+    """A row for every step and latent; a course is the entropies of one latent."""
+    return pd.DataFrame(
+        {
+            "step": step,
+            "latent": j,
+            "entropy_nats": course[i],
+            "label": "active" if course[i] > 0.25 else "passive",
+        }
+        for i, step in enumerate(steps)
+        for j, course in enumerate(courses)
+    )
+
+
+def grown(finals: Sequence[float], steps: Sequence[int]) -> pd.DataFrame:
+    """Latents whose entropies grow evenly to their final ones."""
+    parts = np.linspace(0, 1, len(steps) + 1)[1:]
+    return table_of([[float(final * part) for part in parts] for final in finals], steps)
+
+
+def drawn_axes(figure: Figure) -> Axes:
+    figure.draw_without_rendering()  # ticks and layout are made while drawing
+    return figure.axes[0]
+
+
+def across(line: Line2D) -> list[float]:
+    return list(map(float, np.asarray(line.get_xdata())))
+
+
+def up(line: Line2D) -> list[float]:
+    return list(map(float, np.asarray(line.get_ydata())))
+
+
+def step_labels(axes: Axes) -> list[Text]:
+    """The texts in sight below the axes, from left to right."""
+    low, high = axes.get_xlim()
+    ticks = sorted(axes.xaxis.get_major_ticks(), key=lambda tick: tick.get_loc())
+    return [tick.label1 for tick in ticks if low <= tick.get_loc() <= high]
+
+
+def texts_of(labels: Sequence[Text]) -> list[str]:
+    return [label.get_text() for label in labels]
+
+
+def test_sorted_entropies_descend_and_keep_their_labels() -> None:
+    axes = drawn_axes(sorted_entropies(grown([0.1, 1.5, 0.2, 1.75], [5, 10]), 0.25))
+
+    active, passive, tau = axes.lines
+    assert across(active) == [1, 2]
+    assert up(active) == [1.75, 1.5]
+    assert across(passive) == [3, 4]
+    assert up(passive) == [0.2, 0.1]
+    assert up(tau) == [0.25, 0.25]
+
+
+def test_active_and_passive_differ_in_more_than_colour() -> None:
+    table = grown([0.1, 1.5], [5, 10])
+
+    active, passive, tau = drawn_axes(sorted_entropies(table, 0.25)).lines
+    active_line, passive_line, tau_line = drawn_axes(entropy_lines(table, 0.25)).lines
+
+    assert active.get_color() != passive.get_color()
+    assert active.get_marker() != passive.get_marker()
+    assert active.get_markerfacecolor() != passive.get_markerfacecolor()
+    styles = [line.get_linestyle() for line in (active_line, passive_line, tau_line)]
+    assert len(set(styles)) == 3
+    assert tau.get_linestyle() == tau_line.get_linestyle() == "--"
+
+
+def test_lines_are_the_courses_of_the_latents() -> None:
+    courses = [[0.0, 0.125, 0.5], [1.0, 0.5, 0.1]]
+
+    axes = drawn_axes(entropy_lines(table_of(courses, [100, 200, 300]), 0.25))
+
+    highest, lowest, tau = axes.lines  # by final entropy
+    assert across(highest) == across(lowest) == [100, 200, 300]
+    assert up(highest) == courses[0]
+    assert up(lowest) == courses[1]
+    assert up(tau) == [0.25, 0.25]
+
+
+def test_a_line_has_the_style_of_its_final_label() -> None:
+    fallen, risen = [1.0, 0.1], [0.1, 1.0]
+
+    axes = drawn_axes(entropy_lines(table_of([fallen, risen], [100, 200]), 0.25))
+
+    styles = {tuple(up(line)): line.get_linestyle() for line in axes.lines[:2]}
+    assert styles == {tuple(risen): "-", tuple(fallen): ":"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "scale"),
+    [
+        (LOG_SPACED, "log"),
+        ([1, 55, 800, 900, 1000], "log"),
+        ([300, 420, 600, 850, 1200, 1700, 2400], "log"),
+        (EVENLY_SPACED, "linear"),
+        ([1, 1000], "linear"),
+        ([1000], "linear"),
+        ([0, 1, 10, 100, 1000], "linear"),
+    ],
+)
+def test_steps_are_on_the_axis_that_spaces_them_more_evenly(steps: list[int], scale: str) -> None:
+    axes = drawn_axes(entropy_lines(grown([1.0], steps), 0.25))
+
+    assert axes.get_xscale() == scale
+
+
+@pytest.mark.parametrize(
+    ("steps", "labels"),
+    [
+        ([1, 10, 100, 1000, 10_000], ["1", "10", "100", "1,000", "10,000"]),
+        ([300, 420, 600, 850, 1200, 1700, 2400], ["500", "1,000", "2,000"]),
+        ([1000, 2000, 3000, 4000], ["1,000", "2,000", "3,000", "4,000"]),
+        ([1, 2, 3], ["1", "2", "3"]),
+        ([4], ["0", "1", "2", "3", "4"]),
+    ],
+)
+def test_steps_are_written_as_whole_numbers_once_each(steps: list[int], labels: list[str]) -> None:
+    axes = drawn_axes(entropy_lines(grown([1.0], steps), 0.25))
+
+    assert texts_of(step_labels(axes)) == labels
+
+
+@pytest.mark.parametrize(("latents", "numbers"), [(1, 1), (16, 16), (17, 0), (128, 0)])
+def test_lines_are_numbered_up_to_sixteen(latents: int, numbers: int) -> None:
+    axes = drawn_axes(entropy_lines(grown([0.1] * latents, EVENLY_SPACED), 0.25))
+
+    assert texts_of(axes.texts) == [str(j) for j in range(numbers)]
+
+
+def test_the_numbers_of_close_lines_do_not_overlap() -> None:
+    figure = entropy_lines(grown([0.05] * 8 + [1.5] * 8, LOG_SPACED), 0.25)
+
+    axes = drawn_axes(figure)
+
+    # of the text alone, without the line that leads to it
+    boxes = [Text.get_window_extent(number) for number in axes.texts]
+    assert all(below.y1 <= above.y0 for above, below in pairwise(boxes))
+    frame = axes.get_window_extent()
+    # half a number may stand out above the frame
+    assert boxes[-1].y0 >= frame.y0 - 10
+    assert boxes[0].y1 <= frame.y1 + 10
+
+
+@settings(deadline=None)  # other processes may have the machine
+@given(ends=st.lists(st.floats(0, 1), min_size=1, max_size=16).map(sorted))
+def test_spread_heights_keep_their_order_distance_and_range(ends: list[float]) -> None:
+    heights = figures._spread(np.array(ends), gap=1 / 16, top=1.0)
+
+    rounding = 1e-12
+    assert heights.min() >= -rounding
+    assert heights.max() <= 1 + rounding
+    assert (np.diff(heights) >= 1 / 16 - rounding).all()
+
+
+def test_heights_far_enough_apart_stay_where_they_are() -> None:
+    heights = figures._spread(np.array([0.1, 0.5, 0.9]), gap=0.1, top=1.0)
+
+    assert heights == pytest.approx([0.1, 0.5, 0.9], abs=1e-12)  # rounding
+
+
+def test_close_heights_move_apart_about_their_middle() -> None:
+    heights = figures._spread(np.array([0.5, 0.5]), gap=0.1, top=1.0)
+
+    assert heights == pytest.approx([0.45, 0.55], abs=1e-12)  # rounding
+
+
+def test_the_heat_map_has_the_highest_latent_on_top() -> None:
+    courses = [[0.0, 0.1], [0.5, 1.5], [1.0, 0.5]]
+
+    axes = drawn_axes(entropy_heatmap(table_of(courses, [100, 200])))
+
+    (image,) = axes.images
+    assert np.asarray(image.get_array()).tolist() == [courses[1], courses[2], courses[0]]
+    assert image.get_clim() == (0.0, 1.5)
+    assert image.get_cmap().name == "cividis"
+    assert texts_of(axes.get_yticklabels()) == ["1", "2", "0"]
+    assert axes.get_ylim() == (3.5, 0.5)
+    assert texts_of(step_labels(axes)) == ["100", "200"]
+
+
+def test_the_heat_map_writes_as_many_steps_as_fit_and_always_the_last() -> None:
+    steps = [1_000_000 * i for i in range(1, 21)]
+
+    axes = drawn_axes(entropy_heatmap(grown([1.0, 0.1], steps)))
+
+    assert texts_of(step_labels(axes)) == [f"{million},000,000" for million in (4, 8, 12, 16, 20)]
+    boxes = [label.get_window_extent() for label in step_labels(axes)]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_the_heat_map_of_many_latents_counts_ranks_from_one() -> None:
+    axes = drawn_axes(entropy_heatmap(grown([0.1] * 128, EVENLY_SPACED)))
+
+    assert axes.get_ylim() == (128.5, 0.5)
+    assert axes.get_ylabel() == "rank of the latent by final entropy"
+
+
+@pytest.mark.parametrize("latents", [1, 16, 128])
+@pytest.mark.parametrize("steps", [[1000], LOG_SPACED, [0, 1]])
+def test_axes_name_quantity_and_unit(latents: int, steps: list[int]) -> None:
+    table = grown(np.linspace(0, 1.5, latents).tolist(), steps)
+
+    ranked = drawn_axes(sorted_entropies(table, 0.25))
+    lines = drawn_axes(entropy_lines(table, 0.25))
+    heat_map = entropy_heatmap(table)
+
+    assert ranked.get_ylabel() == lines.get_ylabel() == "entropy (nats)"
+    assert (ranked.get_xlabel(), lines.get_xlabel()) == (
+        "rank of the latent by entropy",
+        "training step",
+    )
+    assert drawn_axes(heat_map).get_xlabel() == "training step of the evaluation"
+    assert heat_map.axes[1].get_ylabel() == "entropy (nats)"
+
+
+def test_the_legend_counts_the_labels_and_states_the_threshold() -> None:
+    table = grown([0.1, 1.5, 1.75], LOG_SPACED)
+
+    for figure in (sorted_entropies(table, 0.25), entropy_lines(table, 0.25)):
+        (legend,) = figure.legends
+        assert texts_of(legend.get_texts()) == ["active (2)", "passive (1)", "τ = 0.25 nats"]
+
+
+def test_a_silent_space_is_drawn_on_a_scale_of_its_own() -> None:
+    table = grown([0.0, 0.0], LOG_SPACED)
+
+    assert drawn_axes(sorted_entropies(table, 0.0)).get_ylim()[1] == 1.0
+    assert drawn_axes(entropy_heatmap(table)).images[0].get_clim() == (0.0, 1.0)
+
+
+def test_the_threshold_is_in_sight_of_a_collapsed_space() -> None:
+    axes = drawn_axes(sorted_entropies(grown([0.01, 0.0], LOG_SPACED), 0.25))
+
+    assert axes.get_ylim()[1] > 0.25
+
+
+def test_the_order_of_the_rows_is_of_no_account() -> None:
+    table = grown([0.1, 1.5, 1.75], LOG_SPACED)
+    shuffled = table.sample(frac=1, random_state=0)
+
+    as_made, as_shuffled = entropy_lines(table, 0.25), entropy_lines(shuffled, 0.25)
+
+    lines = zip(as_made.axes[0].lines, as_shuffled.axes[0].lines, strict=True)
+    for line, same in lines:
+        assert (across(line), up(line)) == (across(same), up(same))
+        assert line.get_linestyle() == same.get_linestyle()
+
+
+def test_figures_are_saved_whole_under_their_names(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "figures"
+
+    paths = save_figures(grown([0.1, 1.5], LOG_SPACED), 0.25, folder)
+
+    assert paths == [folder / name for name in NAMES]
+    assert sorted(folder.iterdir()) == sorted(paths)
+    for path in paths:
+        height, width, _ = imread(path).shape
+        assert (width, height) == (960, 600)  # 6.4 x 4 inches at 150 dpi
+
+
+def test_the_same_table_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
+    table = grown([0.1, 1.5], LOG_SPACED)
+    table.to_parquet(tmp_path / "table.parquet")
+    program = (
+        "import sys, pathlib, pandas; from polar.figures.entropies import save_figures; "
+        "folder = pathlib.Path(sys.argv[1]); "
+        "save_figures(pandas.read_parquet(folder / 'table.parquet'), 0.25, folder / 'there')"
+    )
+
+    here = save_figures(table, 0.25, tmp_path / "here")
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=120)
+
+    for path in here:
+        assert (tmp_path / "there" / path.name).read_bytes() == path.read_bytes()
+        assert b"Software" not in path.read_bytes()
+
+
+def test_a_figure_that_cannot_be_saved_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = grown([0.1, 1.5], LOG_SPACED)
+    before = [path.read_bytes() for path in save_figures(table, 0.25, tmp_path)]
+
+    def break_off(self: Figure, path: Path, **options: object) -> None:  # noqa: ARG001
+        path.write_bytes(b"half a picture")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", break_off)
+    with pytest.raises(OSError, match="no space left"):
+        save_figures(grown([1.5, 0.1], LOG_SPACED), 0.25, tmp_path)
+
+    assert [(tmp_path / name).read_bytes() for name in NAMES] == before
+
+
+def test_drawing_touches_no_global_state(tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+
+    save_figures(grown([0.1, 1.5], LOG_SPACED), 0.25, tmp_path)
+
+    assert dict(mpl.rcParams) == before
+    assert Gcf.get_all_fig_managers() == []  # pyplot's figures, which live until they are closed
+
+
+def test_an_empty_table_is_refused() -> None:
+    empty = grown([1.0], [1]).iloc[:0]
+
+    refusal = "empty table; allowed: at least 1 evaluation"
+    with pytest.raises(InvalidInput, match=refusal):
+        sorted_entropies(empty, 0.25)
+    with pytest.raises(InvalidInput, match=refusal):
+        entropy_lines(empty, 0.25)
+    with pytest.raises(InvalidInput, match=refusal):
+        entropy_heatmap(empty)

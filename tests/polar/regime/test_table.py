@@ -1,0 +1,59 @@
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from polar.errors import InvalidInput
+from polar.events import Evaluation, LatentDiagnostics
+from polar.regime.table import diagnostics_table, table_to_parquet
+
+Evaluations = Callable[..., Evaluation]
+
+
+@pytest.fixture
+def table(evaluation_of: Evaluations) -> pd.DataFrame:
+    # numbers that lose their last bit in any text or float32
+    awkward = [math.pi, 0.1 + 0.2, 5e-324]
+    return diagnostics_table([evaluation_of(28, awkward), evaluation_of(57, awkward[::-1])])
+
+
+def test_a_table_has_a_row_for_every_evaluation_and_latent(table: pd.DataFrame) -> None:
+    assert list(table.columns) == ["epoch", "step", *LatentDiagnostics.model_fields]
+    assert list(table["step"]) == [28, 28, 28, 57, 57, 57]
+    assert list(table["epoch"]) == [1.0] * 3 + [57 / 28] * 3
+    assert list(table["latent"]) == [0, 1, 2, 0, 1, 2]
+    assert list(table["label"]) == ["active", "active", "passive", "passive", "active", "active"]
+
+
+def test_a_table_comes_back_from_parquet_to_the_last_bit(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = tmp_path / "diagnostics.parquet"
+
+    table_to_parquet(table, path)
+
+    back = pd.read_parquet(path)
+    pd.testing.assert_frame_equal(back, table, check_exact=True)
+    assert [value.hex() for value in back["entropy_nats"]] == [
+        value.hex() for value in table["entropy_nats"]
+    ]
+
+
+def test_a_table_that_cannot_be_written_leaves_the_old_file(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = tmp_path / "diagnostics.parquet"
+    table_to_parquet(table, path)
+    unwritable = table.assign(epoch=pd.Series([object()] * len(table)))
+
+    with pytest.raises(Exception, match="Could not convert"):
+        table_to_parquet(unwritable, path)
+
+    pd.testing.assert_frame_equal(pd.read_parquet(path), table, check_exact=True)
+
+
+def test_a_table_of_no_evaluations_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="0 evaluations; allowed: at least 1"):
+        diagnostics_table([])

@@ -1,0 +1,69 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from polar.training import allocator
+
+PROGRAM = """
+import itertools, resource, sys
+import torch
+from polar.spec import ExperimentSpec
+from polar.training.allocator import keep_freed_memory
+from polar.training.evaluation import evaluation_subset
+from polar.training.loop import train
+from polar.training.state import fresh
+
+torch.set_num_threads(1)
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+spec = ExperimentSpec.model_validate({
+    "dataset": {"name": "digits", "images": 256},
+    "model": {},
+    "training": {"steps": 40, "batch_size": 128},
+    "diagnostics": {"epochs": [5], "images": 64},
+})
+images = torch.randint(0, 256, (256, 1, 32, 32), dtype=torch.uint8)
+state = fresh(spec, "digest", torch.device("cpu"))
+faults = {}
+def note():
+    faults[state.step] = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    return False
+for event in train(state, spec, images, evaluation_subset(images, 64), stop=note):
+    pass
+print((faults[31] - faults[11]) / 20)
+"""
+
+
+def faults_per_step(mode: str) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, mode], capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_a_step_in_steady_state_takes_hardly_any_page_faults() -> None:
+    kept, default = faults_per_step("keep"), faults_per_step("default")
+
+    assert kept < 500
+    # Otherwise the setting is of no use, and the bound above says nothing.
+    assert default > 1000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_glibc_accepts_every_setting() -> None:
+    program = "from polar.training.allocator import keep_freed_memory; print(keep_freed_memory())"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "True"
+
+
+def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocator.sys, "platform", "darwin")
+
+    assert not allocator.keep_freed_memory()

@@ -1,0 +1,41 @@
+import numpy as np
+import torch
+
+from polar.training import seeding
+
+CPU = torch.device("cpu")
+
+
+def drawn(generator: torch.Generator) -> list[float]:
+    return torch.rand(4, generator=generator).tolist()
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    assert drawn(seeding.weights(3)) == drawn(seeding.weights(3))
+    assert drawn(seeding.noise(3, CPU)) == drawn(seeding.noise(3, CPU))
+    assert torch.equal(seeding.order(3, 5, 100), seeding.order(3, 5, 100))
+
+
+def test_seeds_purposes_and_epochs_draw_differently() -> None:
+    weights = [drawn(seeding.weights(seed)) for seed in range(10)]
+    noises = [drawn(seeding.noise(seed, CPU)) for seed in range(10)]
+    orders = [seeding.order(seed, epoch, 100).tolist() for seed in (1, 11) for epoch in (1, 11)]
+
+    for draws in (weights + noises, orders):
+        assert len({tuple(draw) for draw in draws}) == len(draws)
+
+
+def test_an_order_has_every_image_once() -> None:
+    order = seeding.order(seed=0, epoch=0, n=1000)
+
+    assert torch.equal(order.sort().values, torch.arange(1000))
+
+
+def test_the_global_generators_are_left_alone() -> None:
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
+
+    drawn(seeding.weights(0))
+    seeding.order(0, 0, 10)
+
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002

@@ -1,0 +1,206 @@
+"""What tests of storage, queue and API share: a database, a spec, and a worker that only pretends."""
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from procrastinate import App
+from pydantic import SecretStr
+
+from polar.events import (
+    Evaluation,
+    Event,
+    Label,
+    LatentDiagnostics,
+    Progress,
+    Regime,
+    Result,
+    Verdict,
+)
+from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from service import queue
+from service.settings import Settings
+from service.storage import agents, experiments, runs
+from service.storage.database import Database
+from service.storage.experiments import Submission
+from service.storage.tables import Run, RunState
+
+DIGEST = "d" * 64
+LEASE_S = 30.0
+
+
+class Reports:
+    """Records as a worker sends them."""
+
+    def progress(self, step: int) -> Progress:
+        return Progress(
+            step=step,
+            steps=100,
+            epoch=step / 10,
+            loss_nats=200.0 - step,
+            reconstruction_nats=190.0 - step,
+            kl_nats=10.0,
+            images_per_s=1000.0,
+            eta_s=float(100 - step),
+        )
+
+    def evaluation(self, step: int) -> Evaluation:
+        latents = (self._latent(0, 1.5, Label.ACTIVE), self._latent(1, 0.01, Label.PASSIVE))
+        verdict = Verdict(
+            regime=Regime.POLARISED,
+            tau_nats=0.25,
+            n_active=1,
+            n_passive=1,
+            polarisation=0.99,
+            margin_nats=1.49,
+            explained=0.9,
+            clean_polarisation=0.9,
+            no_reconstruction_gain=False,
+        )
+        return Evaluation(
+            step=step,
+            epoch=step / 10,
+            reconstruction_nats=190.0 - step,
+            latents=latents,
+            verdict=verdict,
+        )
+
+    def result(self, spec: ExperimentSpec) -> Result:
+        return Result(
+            spec_hash=spec.content_hash(),
+            science_version=SCIENCE_VERSION,
+            seed=spec.seeds[0],
+            steps=100,
+            dataset_digest=DIGEST,
+            images=1797,
+            images_evaluated=1797,
+            final=self.evaluation(100),
+            converged=True,
+            largest_move_nats=0.01,
+            labels_changed=0,
+            explanation="One latent of two is active.",
+        )
+
+    def _latent(self, latent: int, entropy_nats: float, label: Label) -> LatentDiagnostics:
+        return LatentDiagnostics(
+            latent=latent,
+            entropy_nats=entropy_nats,
+            entropy_error_bound_nats=0.0,
+            entropy_relative=0.2,
+            equivalent_std=1.0,
+            mean_of_mean=0.0,
+            var_of_mean=1.0,
+            mean_of_variance=0.1,
+            var_of_variance=0.0,
+            kl_nats=1.0,
+            kl_mean_part_nats=0.5,
+            kl_variance_part_nats=0.5,
+            label=label,
+        )
+
+
+class Worker:
+    """Does with runs what an agent does, in this process and without training."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def announce(
+        self, datasets: Mapping[str, str] | None = None, device: str = "cpu", name: str = "agent"
+    ) -> None:
+        async with self._database.transaction() as session:
+            await agents.announce(
+                session,
+                name=name,
+                host="here",
+                pid=1,
+                device=device,
+                queues=("auto", device),
+                datasets={"digits": DIGEST} if datasets is None else datasets,
+            )
+
+    async def claim(self, run_id: UUID, owner: str = "agent") -> Run | None:
+        async with self._database.transaction() as session:
+            return await runs.claim(session, run_id, owner, LEASE_S)
+
+    async def record(self, run_id: UUID, *events: Event, attempt: int = 1) -> None:
+        for event in events:
+            async with self._database.transaction() as session:
+                await runs.record(session, run_id, attempt, event)
+
+    async def finish(
+        self, run_id: UUID, state: RunState = RunState.SUCCEEDED, attempt: int = 1
+    ) -> None:
+        async with self._database.transaction() as session:
+            await runs.finish(session, run_id, attempt, state)
+
+
+class Submitter:
+    """Stores and queues experiments, as the API does."""
+
+    def __init__(self, database: Database, app: App) -> None:
+        self._database = database
+        self._app = app
+
+    async def __call__(
+        self, spec: ExperimentSpec, digest: str = DIGEST, *, force: bool = False
+    ) -> Submission:
+        async with self._database.transaction() as session:
+            submission = await experiments.create(session, spec, digest, force=force)
+            await queue.enqueue(self._app, session, submission.new)
+        return submission
+
+
+class SpecMaker:
+    """The smallest spec, with other fields at the top."""
+
+    def __call__(self, **fields: Any) -> ExperimentSpec:  # noqa: ANN401
+        return ExperimentSpec.model_validate(self.as_json(**fields))
+
+    def as_json(self, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+        return {"dataset": {"name": "digits"}, "model": {}, **fields}
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=SecretStr(database_url),
+        artifacts=tmp_path,
+        mlflow_url="http://mlflow.test:5650",
+        home=tmp_path,
+    )
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    database = Database(settings.sqlalchemy_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def app(settings: Settings) -> App:
+    """The queue; it needs no connections of its own as long as nobody works on it."""
+    return queue.queue_app(settings)
+
+
+@pytest.fixture
+def reports() -> Reports:
+    return Reports()
+
+
+@pytest.fixture
+def worker(database: Database) -> Worker:
+    return Worker(database)
+
+
+@pytest.fixture
+def submit(database: Database, app: App) -> Submitter:
+    return Submitter(database, app)
+
+
+@pytest.fixture
+def spec_of() -> SpecMaker:
+    return SpecMaker()

@@ -1,0 +1,119 @@
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from service.embedded.errors import EmbeddedError
+from service.embedded.running import (
+    RunningStack,
+    find_running,
+    publish,
+    running_stack,
+    wait_until_healthy,
+    withdraw,
+)
+from service.embedded.state import lock
+
+
+@contextmanager
+def server_that_answers(status: HTTPStatus) -> Iterator[str]:
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def a_stack(url: str = "http://127.0.0.1:1") -> RunningStack:
+    return RunningStack(url, url, os.getpid(), {"api": 12})
+
+
+def test_a_stack_is_found_as_it_was_published(tmp_path: Path) -> None:
+    with lock(tmp_path):
+        publish(tmp_path, a_stack())
+
+        assert find_running(tmp_path) == a_stack()
+
+
+def test_nothing_runs_in_an_empty_home(tmp_path: Path) -> None:
+    assert find_running(tmp_path) is None
+    assert find_running(tmp_path / "none") is None
+
+
+def test_what_a_dead_supervisor_left_fools_nobody(tmp_path: Path) -> None:
+    with lock(tmp_path):
+        publish(tmp_path, a_stack())
+
+    assert find_running(tmp_path) is None
+
+
+def test_what_the_last_supervisor_left_is_not_taken_for_the_next(tmp_path: Path) -> None:
+    publish(tmp_path, RunningStack("http://old", "http://old", os.getpid() + 1, {}))
+
+    with lock(tmp_path):
+        assert find_running(tmp_path) is None
+
+
+def test_a_stack_that_was_withdrawn_is_not_found(tmp_path: Path) -> None:
+    with lock(tmp_path):
+        publish(tmp_path, a_stack())
+        withdraw(tmp_path)
+        withdraw(tmp_path)
+
+        assert find_running(tmp_path) is None
+
+
+def test_everybody_may_read_where_the_stack_is(tmp_path: Path) -> None:
+    publish(tmp_path, a_stack())
+
+    assert (tmp_path / "up.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_stack_that_runs_is_used_and_left_running(tmp_path: Path) -> None:
+    with server_that_answers(HTTPStatus.OK) as url, lock(tmp_path):
+        publish(tmp_path, a_stack(url))
+
+        with running_stack(tmp_path) as stack:
+            assert stack == a_stack(url)
+
+        assert find_running(tmp_path) == a_stack(url)
+
+
+def test_a_stack_that_is_not_ready_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    with server_that_answers(HTTPStatus.SERVICE_UNAVAILABLE) as url, lock(tmp_path):
+        publish(tmp_path, a_stack(url))
+
+        with pytest.raises(EmbeddedError, match=r"not healthy after 0 s \(.*readyz, .*health\)"):
+            wait_until_healthy(tmp_path, within_s=0)
+
+
+def test_a_stack_whose_servers_are_silent_is_not_healthy(tmp_path: Path) -> None:
+    with lock(tmp_path):
+        publish(tmp_path, a_stack("http://127.0.0.1:1"))
+
+        with pytest.raises(EmbeddedError, match="not healthy"):
+            wait_until_healthy(tmp_path, within_s=0)
+
+
+def test_a_stack_that_cannot_start_tells_why(tmp_path: Path) -> None:
+    with (
+        pytest.raises(EmbeddedError, match=r"(?s)did not start:.*device 'tpu'"),
+        running_stack(tmp_path, device="tpu"),
+    ):
+        pass
+
+    assert find_running(tmp_path) is None

@@ -1,0 +1,83 @@
+import json
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from service.embedded.errors import EmbeddedError, HomeInUse
+from service.embedded.state import choose_port, holder, is_free, lock, read_json, write_json
+
+
+def test_the_holder_of_a_locked_home_is_its_process(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    with lock(tmp_path):
+        assert holder(tmp_path) == os.getpid()
+    assert holder(tmp_path) is None
+
+
+def test_a_locked_home_cannot_be_locked_again(tmp_path: Path) -> None:
+    with lock(tmp_path), pytest.raises(HomeInUse, match=f"pid {os.getpid()}"):
+        lock(tmp_path)
+
+
+def test_a_secret_file_is_secret_from_its_first_byte(tmp_path: Path) -> None:
+    path = tmp_path / "secret.json"
+
+    write_json(path, {"password": "x"}, mode=0o600)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert read_json(path) == {"password": "x"}
+    assert [found.name for found in tmp_path.iterdir()] == ["secret.json"]
+
+
+def test_a_public_file_is_public_under_any_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_json(tmp_path / "up.json", {})
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "up.json").stat().st_mode) == 0o644
+
+
+def test_the_rest_of_an_interrupted_write_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "up.json.new").write_text("half a f")
+
+    write_json(tmp_path / "up.json", {"pid": 1})
+
+    assert read_json(tmp_path / "up.json") == {"pid": 1}
+
+
+def test_a_missing_file_is_nothing(tmp_path: Path) -> None:
+    assert read_json(tmp_path / "none.json") is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\xff"])
+def test_a_broken_file_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "ports.json").write_text(content, encoding="latin-1")
+
+    with pytest.raises(EmbeddedError, match=r"ports\.json .*[Rr]estore it or remove it"):
+        read_json(tmp_path / "ports.json")
+
+
+def test_a_free_port_is_kept() -> None:
+    port = choose_port()
+
+    assert choose_port(port) == port
+
+
+def test_a_taken_port_is_not_chosen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        assert not is_free(port)
+        assert choose_port(port) != port
+
+
+def test_json_files_are_readable_for_people(tmp_path: Path) -> None:
+    write_json(tmp_path / "up.json", {"a": 1, "b": 2})
+
+    assert len((tmp_path / "up.json").read_text().splitlines()) == 4
+    assert json.loads((tmp_path / "up.json").read_text()) == {"a": 1, "b": 2}

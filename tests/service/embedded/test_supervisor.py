@@ -1,0 +1,238 @@
+"""The supervisor with small programs in place of MLflow, API and agents; Postgres is real."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from service.embedded.postgres import Postgres
+from service.embedded.running import find_running
+from service.embedded.supervisor import DATABASES, create_databases
+
+Eventually = Callable[[Callable[[], object]], None]
+Stages = Sequence[Sequence[tuple[str, Sequence[str]]]]
+
+SUPERVISOR = """
+import json, sys
+from pathlib import Path
+from service.embedded.children import Program
+from service.embedded.supervisor import run
+stages = [[Program(*program) for program in stage] for stage in json.loads(sys.argv[2])]
+run(Path(sys.argv[1]), lambda postgres, addresses: stages, lambda line: print(line, flush=True))
+"""
+
+#: Notes in a common file which signal it got, and ends.
+NOTER = """
+import signal, sys, time
+def note(number, frame):
+    with open(sys.argv[2], "a") as notes:
+        notes.write(f"{sys.argv[1]} {signal.Signals(number).name}\\n")
+    sys.exit()
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, note)
+print("ready", flush=True)
+while True:
+    time.sleep(600)
+"""
+
+
+def noter(name: str, notes: Path) -> tuple[str, Sequence[str]]:
+    return name, [sys.executable, "-S", "-c", NOTER, name, str(notes)]
+
+
+@contextmanager
+def supervisor(home: Path, stages: Stages) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISOR, str(home), json.dumps(stages)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def pids(home: Path) -> dict[str, int]:
+    stack = find_running(home)
+    return dict(stack.processes) if stack else {}
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def log(home: Path, name: str) -> str:
+    path = home / "log" / f"{name}.log"
+    return path.read_text() if path.exists() else ""
+
+
+def test_ctrl_c_stops_one_stage_after_the_other_and_ends_well(
+    made_home: Path, eventually: Eventually, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    stages = [[noter("first", notes)], [noter("second", notes)], [noter("third", notes)]]
+    with supervisor(made_home, stages) as process:
+        names = ("first", "second", "third")
+        eventually(lambda: all(log(made_home, name) == "ready\n" for name in names))
+        running = pids(made_home)
+
+        os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+        output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0, output
+    assert notes.read_text() == "third SIGTERM\nsecond SIGTERM\nfirst SIGTERM\n"
+    assert not any(is_alive(pid) for pid in running.values())
+    assert not (made_home / "up.json").exists()
+    assert log(made_home, "postgres").rstrip().endswith("database system is shut down")
+
+
+def test_sigterm_ends_well_too_and_a_second_one_disturbs_nothing(
+    made_home: Path, eventually: Eventually, tmp_path: Path
+) -> None:
+    with supervisor(made_home, [[noter("only", tmp_path / "notes")]]) as process:
+        eventually(lambda: log(made_home, "only") == "ready\n")
+
+        process.terminate()
+        process.terminate()
+        output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0, output
+    assert (tmp_path / "notes").read_text() == "only SIGTERM\n"
+
+
+def test_a_process_that_dies_is_started_again_with_growing_delays(
+    made_home: Path, eventually: Eventually
+) -> None:
+    stages = [[("good", ["sh", "-c", "echo x"]), ("bad", ["sh", "-c", "echo x; exit 3"])]]
+    with supervisor(made_home, stages) as process:
+        eventually(
+            lambda: (
+                log(made_home, "good").count("x") >= 3 and log(made_home, "bad").count("x") >= 3
+            )
+        )
+
+        process.terminate()
+        output, _ = process.communicate(timeout=60)
+
+    assert "good ended with code 0; it starts again in 0.5 s" in output
+    assert "bad ended with code 3; it starts again in 0.5 s" in output
+    assert "bad ended with code 3; it starts again in 1 s" in output
+
+
+def test_a_killed_process_has_another_pid_afterwards(
+    made_home: Path, eventually: Eventually, tmp_path: Path
+) -> None:
+    with supervisor(made_home, [[noter("only", tmp_path / "notes")]]):
+        eventually(lambda: log(made_home, "only") == "ready\n")
+        killed = pids(made_home)["only"]
+
+        os.kill(killed, signal.SIGKILL)
+
+        eventually(lambda: log(made_home, "only") == "ready\nready\n")
+        eventually(lambda: pids(made_home).get("only", killed) != killed)
+
+
+def test_a_killed_server_comes_back_at_the_same_address(
+    made_home: Path, eventually: Eventually
+) -> None:
+    def answers() -> bool:
+        try:
+            psycopg.connect(**json.loads(credentials.read_text()), dbname="app").close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    credentials = made_home / "database.json"
+    with supervisor(made_home, [[("sleeper", ["sleep", "600"])]]):
+        eventually(lambda: "postgres" in pids(made_home))
+        assert answers()
+        before = credentials.read_text()
+
+        os.kill(pids(made_home)["postgres"], signal.SIGKILL)
+
+        eventually(lambda: not answers())
+        eventually(answers)
+        assert credentials.read_text() == before
+
+
+def test_a_killed_supervisor_leaves_nobody_behind_and_the_next_one_starts(
+    made_home: Path, eventually: Eventually, tmp_path: Path
+) -> None:
+    stages = [[noter("only", tmp_path / "notes")]]
+    with supervisor(made_home, stages) as process:
+        eventually(lambda: log(made_home, "only") == "ready\n")
+        running = pids(made_home)
+
+        process.kill()
+
+        eventually(lambda: not any(is_alive(pid) for pid in running.values()))
+        assert (made_home / "up.json").exists()
+        assert find_running(made_home) is None
+        assert (tmp_path / "notes").read_text() == "only SIGTERM\n"
+
+    with supervisor(made_home, stages):
+        eventually(lambda: "only" in pids(made_home))
+        assert set(pids(made_home).values()).isdisjoint(running.values())
+
+
+def test_a_second_supervisor_is_refused(made_home: Path, eventually: Eventually) -> None:
+    with supervisor(made_home, []) as first:
+        eventually(lambda: find_running(made_home))
+
+        with supervisor(made_home, []) as second:
+            output, _ = second.communicate(timeout=60)
+
+        assert second.returncode != 0
+        assert f"in use by another supervisor, pid {first.pid}" in output
+        assert find_running(made_home)
+
+
+def test_the_databases_are_created_once(postgres: Postgres) -> None:
+    create_databases(postgres)
+    create_databases(postgres)
+
+    for name in DATABASES:
+        with psycopg.connect(postgres.url(name)) as connection:
+            assert connection.info.dbname == name
+
+
+def test_a_failed_migration_shows_its_last_lines(made_home: Path) -> None:
+    with Postgres(made_home) as postgres, psycopg.connect(postgres.url("app")) as connection:
+        connection.execute("UPDATE app.alembic_version SET version_num = 'unheard_of'")
+
+    with supervisor(made_home, []) as process:
+        output, _ = process.communicate(timeout=60)
+
+    assert process.returncode != 0
+    assert "the migrations failed" in output
+    assert "unheard_of" in output
+    assert not (made_home / "up.json").exists()
+
+
+@pytest.mark.parametrize("when", ["starting Postgres", "starting sleeper"])
+def test_a_signal_during_the_start_ends_well(
+    made_home: Path, when: str, eventually: Eventually
+) -> None:
+    with supervisor(made_home, [[("sleeper", ["sleep", "600"])]]) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith(when):
+                break
+
+        process.terminate()
+        output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0, output
+    assert not (made_home / "up.json").exists()
+    eventually(lambda: not (made_home / "postgres" / "postmaster.pid").exists())

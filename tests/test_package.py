@@ -1,0 +1,67 @@
+"""The package as it is installed: what it imports, and that it needs no checkout."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "numpy", "mlflow", "sklearn", "pandas", "matplotlib", "optuna")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "polar",
+        "polar.spec",
+        "polar.events",
+        "polar.data.catalogue",
+        "service.storage.tables",
+        "service.queue",
+        "service.api.app",
+        "service.cli",
+        "workers.agent",
+    ],
+)
+def test_a_light_module_imports_nothing_heavy(module: str, tmp_path: Path) -> None:
+    program = f"import {module}, sys; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip() == ""
+
+
+def test_the_command_runs_from_an_empty_folder(tmp_path: Path) -> None:
+    polar = Path(sys.executable).with_name("polar")
+
+    done = subprocess.run(
+        [polar, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    for command in ("run", "up", "demo", "submit", "list", "get", "watch", "cancel"):
+        assert command in done.stdout
+
+
+def test_migrations_and_examples_travel_with_the_package(tmp_path: Path) -> None:
+    program = """
+from importlib.resources import files
+from alembic.script import ScriptDirectory
+from polar.spec import ExperimentSpec
+from service.storage.migrate import alembic_config
+print(ScriptDirectory.from_config(alembic_config("unused")).get_current_head())
+for example in sorted(files("polar.examples").iterdir(), key=lambda path: path.name):
+    if example.name.endswith(".yaml"):
+        print(ExperimentSpec.from_yaml(example.read_text()).name)
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split() == ["0002", "digits-beta-vae", "mnist-beta-vae"]

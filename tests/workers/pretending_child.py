@@ -1,0 +1,186 @@
+"""The child of these tests: the real program around an experiment that only pretends to train.
+
+The name of the spec says what happens after its first checkpoint.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import polar
+from polar.errors import CheckpointUnusable, DatasetCorrupt
+from polar.events import (
+    ArtifactSaved,
+    CheckpointSaved,
+    Evaluation,
+    Event,
+    Label,
+    LatentDiagnostics,
+    Progress,
+    Regime,
+    Result,
+    Started,
+    Verdict,
+)
+from polar.spec import ExperimentSpec
+from workers.child import main
+
+STEP_S = 0.02
+
+
+def run(
+    spec: ExperimentSpec,
+    *,
+    out: Path,
+    device: str,
+    checkpoints: Path,
+    resume_from: Path | None,
+    stop: Callable[[], bool],
+    expected_digest: str,
+) -> Iterator[Event]:
+    step = _restore(resume_from) if resume_from else 0
+    steps, every = spec.training.steps, spec.training.checkpoint_every
+    yield _started(step, steps, device, expected_digest)
+    print("a library that prints")
+    while step < steps and not stop():
+        time.sleep(STEP_S)
+        step += 1
+        yield _progress(step, steps)
+        if step % every == 0:
+            yield _evaluation(step, spec.model.latent_dim)
+            yield _saved(checkpoints, step)
+            _misbehave(spec.name)
+    if step < steps:
+        yield _saved(checkpoints, step)
+        return
+    out.mkdir()
+    (out / "result.json").write_text("{}")
+    yield ArtifactSaved(name="result.json", path=str(out / "result.json"))
+    yield _result(spec, expected_digest)
+
+
+def _misbehave(name: str) -> None:
+    match name:
+        case "refused":
+            raise DatasetCorrupt("the file ends after 16 bytes")
+        case "bug":
+            raise KeyError("latents")
+        case "disk full":
+            raise OSError(28, "No space left on device")
+        case "unprintable":
+            raise ValueError("a NUL \x00 and half a character \ud800" + "x" * 100_000)
+        case "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "leaves without a word":
+            print("nobody knows why", file=sys.stderr)
+            os._exit(3)
+        case "hangs":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(600)
+        case "holds the interpreter":
+            ctypes.PyDLL(None).sleep(600)
+        case "leaves a process behind":
+            if os.fork() == 0:
+                time.sleep(600)
+            os._exit(3)
+
+
+def _restore(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointUnusable(f"checkpoint {path} is damaged: {error}") from error
+
+
+def _saved(folder: Path, step: int) -> CheckpointSaved:
+    folder.mkdir(exist_ok=True)
+    path = folder / f"step-{step:08d}.pt"
+    path.write_text(str(step))
+    return CheckpointSaved(step=step, path=str(path))
+
+
+def _started(step: int, steps: int, device: str, digest: str) -> Started:
+    return Started(
+        step=step,
+        steps=steps,
+        device=device,
+        images=2,
+        images_evaluated=2,
+        dataset_digest=digest,
+        parameters=1,
+    )
+
+
+def _progress(step: int, steps: int) -> Progress:
+    return Progress(
+        step=step,
+        steps=steps,
+        epoch=step / 2,
+        loss_nats=1 / step,
+        reconstruction_nats=1 / step,
+        kl_nats=0.0,
+        images_per_s=1.0,
+        eta_s=1.0,
+    )
+
+
+def _evaluation(step: int, latents: int) -> Evaluation:
+    latent = LatentDiagnostics(
+        latent=0,
+        entropy_nats=0.5,
+        entropy_error_bound_nats=0.0,
+        entropy_relative=0.5,
+        equivalent_std=1.0,
+        mean_of_mean=0.0,
+        var_of_mean=1.0,
+        mean_of_variance=1.0,
+        var_of_variance=0.0,
+        kl_nats=0.0,
+        kl_mean_part_nats=0.0,
+        kl_variance_part_nats=0.0,
+        label=Label.ACTIVE,
+    )
+    verdict = Verdict(
+        regime=Regime.UNDER_REGULARISED,
+        tau_nats=0.25,
+        n_active=1,
+        n_passive=0,
+        polarisation=0.0,
+        margin_nats=None,
+        explained=0.5,
+        clean_polarisation=0.0,
+        no_reconstruction_gain=False,
+    )
+    return Evaluation(
+        step=step,
+        epoch=step / 2,
+        reconstruction_nats=1 / step,
+        latents=(latent,) * latents,
+        verdict=verdict,
+    )
+
+
+def _result(spec: ExperimentSpec, digest: str) -> Result:
+    return Result(
+        spec_hash=spec.content_hash(),
+        science_version=1,
+        seed=spec.seeds[0],
+        steps=spec.training.steps,
+        dataset_digest=digest,
+        images=2,
+        images_evaluated=2,
+        final=_evaluation(spec.training.steps, spec.model.latent_dim),
+        converged=True,
+        largest_move_nats=0.0,
+        labels_changed=0,
+        explanation="it only pretends",
+    )
+
+
+if __name__ == "__main__":
+    polar.run = run  # type: ignore[assignment]
+    sys.exit(main())

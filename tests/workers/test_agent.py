@@ -1,0 +1,222 @@
+"""What becomes of runs in the hands of an agent, whatever their child does."""
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.storage import runs
+from service.storage.tables import RunState
+
+if TYPE_CHECKING:
+    from tests.conftest import Stage
+    from tests.workers.conftest import SpecFor
+
+
+async def test_a_run_that_succeeds_is_stored_whole(stage: "Stage", spec_of: "SpecFor") -> None:
+    run_id = await stage.submit(spec_of(steps=20, checkpoint_every=5), digest="of these images")
+    agent = stage.start_agent()
+
+    run = await stage.end_of(run_id)
+
+    folder = f"runs/{run_id}/attempt-1"
+    assert await stage.history(run_id) == [
+        (0, "queued", None),
+        (1, "running", None),
+        (1, "succeeded", None),
+    ]
+    assert run.started is not None
+    assert (run.started["device"], run.started["dataset_digest"]) == ("cpu", "of these images")
+    assert (run.checkpoint_step, run.checkpoint) == (20, f"{folder}/checkpoints/step-00000020.pt")
+    assert run.result is not None
+    metrics = await stage.metrics_of(run_id)
+    async with stage.database.transaction() as session:
+        evaluations = await runs.evaluations_of(session, run_id)
+        (artifact,) = await runs.artifacts_of(session, run_id)
+    assert [metrics["train/loss_nats", step].value for step in (1, 20)] == [1, 1 / 20]
+    assert len([key for key, _ in metrics if key == "train/loss_nats"]) == 20
+    assert [evaluation["step"] for evaluation in evaluations] == [5, 10, 15, 20]
+    assert (artifact.name, artifact.path) == ("result.json", f"{folder}/out/result.json")
+    assert (stage.settings.artifacts / artifact.path).read_text() == "{}"
+    log = stage.settings.artifacts / folder / "log.txt"
+    assert log.read_text() == "a library that prints\n"
+    assert f"run={run_id} attempt=1" in stage.log_of(agent)
+
+
+async def test_an_evaluation_of_the_most_latents_passes_the_pipe(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    run_id = await stage.submit(spec_of(steps=5, latents=1024))
+    stage.start_agent()
+
+    run = await stage.end_of(run_id)
+
+    assert run.state is RunState.SUCCEEDED, run.status_message
+    assert run.result is not None
+    assert len(run.result["final"]["latents"]) == 1024
+
+
+async def test_each_failure_gets_its_reason_and_the_agent_goes_on(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    fates = {
+        "refused": ("dataset_corrupt", "the file ends after 16 bytes"),
+        "bug": ("bug", "KeyError: 'latents'"),
+        "unprintable": ("bug", "xxx"),
+        "leaves without a word": ("bug", "left with code 3"),
+        "leaves a process behind": ("bug", "left with code 3"),
+    }
+    ids = {fate: await stage.submit(spec_of(fate)) for fate in fates}
+    last = await stage.submit(spec_of())
+    stage.start_agent()
+
+    assert (await stage.end_of(last)).state is RunState.SUCCEEDED
+
+    for fate, (reason, message) in fates.items():
+        run = await stage.end_of(ids[fate])
+        assert (run.state, run.status_reason, run.attempt) == (RunState.FAILED, reason, 1)
+        assert run.status_message is not None
+        assert message in run.status_message
+        assert len(run.status_message) < 10_000
+
+
+async def test_a_killed_child_goes_on_from_its_newest_checkpoint(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    run_id = await stage.submit(spec_of("killed", steps=12, checkpoint_every=5))
+    stage.start_agent()
+
+    run = await stage.end_of(run_id)
+
+    assert await stage.history(run_id) == [
+        (0, "queued", None),
+        (1, "running", None),
+        (1, "queued", "child_killed"),
+        (2, "running", None),
+        (2, "queued", "child_killed"),
+        (3, "running", None),
+        (3, "succeeded", None),
+    ]
+    assert run.losses == 2
+    assert run.started is not None
+    assert run.started["step"] == 10
+    metrics = await stage.metrics_of(run_id)
+    attempts = [metrics["train/loss_nats", step].attempt for step in range(1, 13)]
+    assert attempts == [1] * 5 + [2] * 5 + [3] * 2
+
+
+@pytest.mark.parametrize(("fate", "word"), [("killed", "SIGKILL"), ("disk full", "No space left")])
+async def test_a_run_that_is_lost_too_often_fails(
+    fate: str, word: str, stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    stage.settings = stage.settings.model_copy(update={"max_attempts": 2})
+    run_id = await stage.submit(spec_of(fate))
+    stage.start_agent()
+
+    run = await stage.end_of(run_id)
+
+    assert (run.state, run.status_reason) == (RunState.FAILED, "attempts_exhausted")
+    assert run.attempt == 2
+    assert run.status_message is not None
+    assert word in run.status_message
+
+
+async def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    run_id = await stage.submit(spec_of(steps=1000, checkpoint_every=5))
+    agent = stage.start_agent()
+    await stage.run(run_id, lambda run: (run.checkpoint_step or 0) >= 10)
+    agent.send_signal(signal.SIGTERM)
+    run = await stage.run(run_id, lambda run: run.state is RunState.QUEUED)
+    assert run.checkpoint
+    assert run.checkpoint_step
+    (stage.settings.artifacts / run.checkpoint).write_text("damaged")
+
+    stage.start_agent()
+
+    # The last before the agent was stopped was written at once, not at the end of an interval.
+    before = (run.checkpoint_step - 1) // 5 * 5
+    await stage.run(run_id, lambda run: bool(run.started and run.started["step"] == before))
+
+
+async def test_a_queued_run_is_cancelled_at_once_and_never_begins(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    run_id = await stage.submit(spec_of())
+    await stage.cancel(run_id)
+    later = await stage.submit(spec_of())
+    stage.start_agent()
+
+    await stage.end_of(later)
+
+    assert await stage.history(run_id) == [(0, "queued", None), (0, "cancelled", "user")]
+
+
+async def test_a_running_run_is_cancelled_without_waiting_for_a_renewal(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    stage.settings = stage.settings.model_copy(update={"lease_s": 400, "renew_s": 100})
+    run_id = await stage.submit(spec_of(steps=10_000, checkpoint_every=10_000))
+    agent = stage.start_agent()
+    await stage.run(run_id, lambda run: run.progress is not None)
+    await stage.cancel(run_id)
+
+    run = await stage.end_of(run_id)
+
+    assert (run.state, run.status_reason) == (RunState.CANCELLED, "user")
+    # It was asked before, and has saved its last step.
+    assert run.progress is not None
+    assert run.checkpoint_step == run.progress["step"]
+    assert stage.is_gone(stage.child_of(agent))
+
+
+async def test_a_cancel_that_no_notification_told_is_seen_at_the_next_renewal(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    run_id = await stage.submit(spec_of(steps=10_000))
+    stage.start_agent()
+    await stage.run(run_id, lambda run: run.progress is not None)
+    async with stage.database.transaction() as session:
+        await runs.request_cancel(session, run_id)
+
+    run = await stage.end_of(run_id)
+
+    assert run.state is RunState.CANCELLED
+
+
+@pytest.mark.parametrize("fate", ["hangs", "holds the interpreter"])
+async def test_a_child_that_does_not_stop_is_killed(
+    fate: str, stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    stage.settings = stage.settings.model_copy(update={"grace_s": 0.5})
+    run_id = await stage.submit(spec_of(fate))
+    agent = stage.start_agent()
+    await stage.run(run_id, lambda run: run.checkpoint is not None)
+    await stage.cancel(run_id)
+
+    run = await stage.end_of(run_id)
+
+    assert run.state is RunState.CANCELLED
+    assert stage.is_gone(stage.child_of(agent))
+
+
+async def test_sigterm_gives_the_run_back_and_ends_the_agent_with_success(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    run_id = await stage.submit(spec_of(steps=100, checkpoint_every=1000))
+    agent = stage.start_agent()
+    await stage.run(run_id, lambda run: bool(run.progress and run.progress["step"] >= 10))
+
+    agent.send_signal(signal.SIGTERM)
+
+    assert agent.wait(20) == 0, stage.log_of(agent)
+    run = await stage.run(run_id, lambda run: run.state is RunState.QUEUED)
+    assert (run.status_reason, run.losses) == ("agent_stopped", 0)
+    saved = run.checkpoint_step
+    assert saved
+    stage.start_agent()
+    run = await stage.end_of(run_id)
+    assert run.state is RunState.SUCCEEDED
+    assert run.started is not None
+    assert run.started["step"] == saved

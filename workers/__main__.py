@@ -1,0 +1,88 @@
+"""`python -m workers`: one agent, in the foreground, until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import logging
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from service.settings import Settings, worker_name
+from workers.agent import CHILD, Agent
+
+
+def main(arguments: Sequence[str] | None = None, *, command: Sequence[str] = CHILD) -> int:
+    """Run an agent; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    _set_up_logging()
+    try:
+        settings = Settings.read()
+    except ValidationError as error:
+        sys.exit(f"the environment lacks or has wrong settings:\n{_faults(error)}")
+    _check_is_writable(settings.artifacts)
+    return asyncio.run(_run(settings, options.name, options.device, command))
+
+
+async def _run(settings: Settings, name: str, device: str, command: Sequence[str]) -> int:
+    agent = Agent(settings, name=name, device=device, command=command)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, agent.stop)
+    return await agent.work()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser.add_argument("--name", default=worker_name(), help="unique among all agents")
+    parser.add_argument(
+        "--device", default="auto", type=_device, help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+    return parser
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: auto, cpu, cuda, cuda:N")
+    return text
+
+
+def _check_is_writable(artifacts: Path) -> None:
+    try:
+        artifacts.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=artifacts).close()
+    except OSError as error:
+        sys.exit(
+            f"cannot write to the artifact folder {artifacts}: {error.strerror}. POLAR_ARTIFACTS "
+            "must name a folder that this user may write to, the same on all machines."
+        )
+
+
+def _faults(error: ValidationError) -> str:
+    return "\n".join(
+        f"  POLAR_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+        for fault in error.errors(include_input=False)  # a password may be part of it
+    )
+
+
+class _Formatter(logging.Formatter):
+    """Adds the ids that a record carries, as fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {name: getattr(record, name, None) for name in ("run", "attempt")}
+        ids = [f" {name}={value}" for name, value in fields.items() if value is not None]
+        return super().format(record) + "".join(ids)
+
+
+def _set_up_logging() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

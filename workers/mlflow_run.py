@@ -1,0 +1,161 @@
+"""What MLflow is told of a run: names, parameters, tags, numbers and files, as it wants them.
+
+Pure, and the same for the same rows: what is sent twice must be equal, or MLflow keeps it twice
+(numbers, logged images) or refuses it (parameters).
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from polar.events import Result
+from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from service.storage.tables import Artifact, Metric, Run, RunState
+
+Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+#: MLflow's own limits, in characters.
+LONGEST_PARAMETER = 6000
+LONGEST_TAG = 5000
+
+_STATUS: Mapping[RunState, Status] = {
+    RunState.QUEUED: "SCHEDULED",  # between two attempts nobody works on it
+    RunState.RUNNING: "RUNNING",
+    RunState.SUCCEEDED: "FINISHED",
+    RunState.FAILED: "FAILED",
+    RunState.CANCELLED: "KILLED",
+    RunState.PRUNED: "KILLED",
+}
+
+
+def status(state: RunState) -> Status:
+    """MLflow's word for a state; the tags say it more precisely."""
+    return _STATUS[state]
+
+
+def milliseconds(at: datetime) -> int:
+    """A time as MLflow counts it."""
+    return int(at.timestamp() * 1000)
+
+
+def experiment_name(spec: ExperimentSpec) -> str:
+    """The group in which runs can be compared: `beta_vae-digits`."""
+    return f"{spec.model.name}-{spec.dataset.name}"
+
+
+def run_name(spec: ExperimentSpec, seed: int) -> str:
+    """What a researcher sees in every legend: `beta_vae-digits-b0.5-s0`."""
+    return f"{experiment_name(spec)}-{spec.model.weight_field[0]}{_weight(spec):g}-s{seed}"
+
+
+def parameters(spec: ExperimentSpec, seed: int) -> dict[str, str]:
+    """The whole spec, with dotted names, and the seed of this run."""
+    flat = _flatten(spec.model_dump(mode="json"))
+    return {
+        key: _shortened(_as_text(value), LONGEST_PARAMETER)
+        for key, value in {**flat, "seed": seed}.items()
+    }
+
+
+def weights(spec: ExperimentSpec) -> dict[str, float]:
+    """The swept weight as numbers, so that charts can have it as an axis."""
+    weight = _weight(spec)
+    return {"weight": weight} | ({"weight_log10": math.log10(weight)} if weight > 0 else {})
+
+
+def tags(run: Run, spec: ExperimentSpec) -> dict[str, str]:
+    """Where the run stands, and what it is about."""
+    result = Result.model_validate(run.result) if run.result else None
+    told = {
+        "mlflow.note.content": _note(run, result),
+        "mlflow.source.name": "polar",
+        "polar.run_id": str(run.id),
+        "polar.state": run.state,
+        "polar.status_reason": run.status_reason or "none",
+        "polar.attempt": str(run.attempt),
+        "polar.model": spec.model.name,
+        "polar.dataset": spec.dataset.name,
+        "polar.dataset_sha256": run.dataset_digest,
+        "polar.spec_hash": spec.content_hash(),
+        "polar.science_version": str(result.science_version if result else SCIENCE_VERSION),
+    }
+    if result:
+        told["polar.regime"] = result.final.verdict.regime
+        told["polar.converged"] = "yes" if result.converged else "no"
+    return {key: _shortened(value, LONGEST_TAG) for key, value in told.items()}
+
+
+def metric(row: Metric) -> dict[str, Any]:
+    """One of our numbers as MLflow wants it."""
+    return metric_of(row.key, row.value, row.step, row.at)
+
+
+def metric_of(key: str, value: float, step: int, at: datetime) -> dict[str, Any]:
+    """A number as MLflow wants it; it keeps equal ones once, so the time must be a stored one."""
+    return {"key": key, "value": value, "step": step, "timestamp": milliseconds(at)}
+
+
+def dataset(run: Run, spec: ExperimentSpec) -> dict[str, str]:
+    """The dataset of a run for MLflow's column of that name."""
+    return {
+        "name": spec.dataset.name,
+        "digest": run.dataset_digest[:12],  # a label; the tag has it whole
+        "source_type": "polar",
+        "source": spec.dataset.name,
+        "profile": json.dumps({"num_rows": spec.dataset.images}),
+    }
+
+
+def file_names(artifact: Artifact) -> list[str]:
+    """Under which names MLflow gets a file: its own, and for a figure those of a logged image.
+
+    MLflow shows logged images beside the charts of one run and of several, and recognises them by
+    their names (`log_image` in mlflow/tracking/client.py). `log_image` makes a random one at each
+    call; these are fixed, so that an image that is sent again stays one. Figures are small enough
+    to be shown as they are, so the `compressed` one is the same.
+    """
+    key, _, kind = artifact.name.rpartition(".")
+    if kind != "png":
+        return [artifact.name]
+    image = (
+        f"images/{key.replace('/', '~')}"
+        f"+step+0+timestamp+{milliseconds(artifact.at)}+{artifact.run_id}"
+    )
+    return [artifact.name, f"{image}.png", f"{image}+compressed.png"]
+
+
+def _weight(spec: ExperimentSpec) -> float:
+    return float(getattr(spec.model, spec.model.weight_field))
+
+
+def _flatten(part: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in part.items():
+        flat |= (
+            _flatten(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{key}": value}
+        )
+    return flat
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _note(run: Run, result: Result | None) -> str:
+    if result:
+        about = result.explanation
+    elif run.status_message:
+        about = f"**{run.state}** ({run.status_reason}): {run.status_message}"
+    else:
+        about = f"**{run.state}**"
+    return f"{about}\n\nPolar run `{run.id}`, attempt {run.attempt}."
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

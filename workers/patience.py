@@ -1,0 +1,65 @@
+"""The database of an agent, which may be away for a while."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from procrastinate.exceptions import ConnectorException
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from service.storage.database import Database
+from service.storage.errors import DatabaseAway
+
+T = TypeVar("T")
+Work = Callable[[AsyncSession], Awaitable[T]]
+
+#: One try takes no longer; then come the connection's own deadlines.
+TRY_S = 10.0
+#: Pause between two tries.
+AGAIN_S = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class PatientDatabase:
+    """Runs transactions that may be repeated, and says in the log when the database is away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._away_since: float | None = None
+
+    async def once(self, work: Work[T]) -> T:
+        """Do this work in one transaction.
+
+        Raises:
+            DatabaseAway: the database does not answer.
+        """
+        try:
+            async with asyncio.timeout(TRY_S), self._database.transaction() as session:
+                result = await work(session)
+        # The queue's part of a transaction reports in procrastinate's way.
+        except (DatabaseAway, ConnectorException, TimeoutError) as error:
+            self._note_away(error)
+            raise DatabaseAway("the database does not answer") from error
+        self._note_back()
+        return result
+
+    async def until_done(self, work: Work[T]) -> T:
+        """Do this work in one transaction, and try until the database has committed it."""
+        while True:
+            try:
+                return await self.once(work)
+            except DatabaseAway:
+                await asyncio.sleep(AGAIN_S)
+
+    def _note_away(self, error: Exception) -> None:
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+            _log.warning("the database is away: %s", error or "no answer in time")
+
+    def _note_back(self) -> None:
+        if self._away_since is not None:
+            _log.info("the database is back after %.1f s", time.monotonic() - self._away_since)
+            self._away_since = None

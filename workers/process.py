@@ -1,0 +1,114 @@
+"""A child process that leads its own group and cannot outlive this process."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from workers.messages import ORPHANED
+
+#: Longer lines are refused; an evaluation of 1,024 latents has half a megabyte.
+LINE_LIMIT = 2**23
+#: A child that closed its output has so long to end.
+FAREWELL_S = 10.0
+
+_libc = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+class Child:
+    """Started by `start`; whoever started it calls `kill` at the end, whatever happened."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        assert process.stdin
+        assert process.stdout
+        self.log = log
+        self._process = process
+        self._stdin = process.stdin
+        self._stdout = process.stdout
+        self._kill_timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    async def start(cls, command: Sequence[str], env: Mapping[str, str], log: Path) -> Self:
+        """Start the command with pipes to its stdin and stdout, and a log of its stderr.
+
+        Call it in the main thread: the kernel kills the child when the starting thread ends.
+        """
+        with log.open("ab") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+                limit=LINE_LIMIT,
+                env=env,
+                start_new_session=True,
+                preexec_fn=_die_with_this_process(),
+            )
+        return cls(process, log)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def has_exited(self) -> bool:
+        """The child is gone; processes that it started may still be there."""
+        return self._process.returncode is not None
+
+    def say(self, line: str) -> None:
+        """Write a line to the child's stdin, if it still listens."""
+        self._stdin.write(f"{line}\n".encode())
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """The lines that the child writes, until it closes its output.
+
+        What comes after the last line break is dropped: the child died while writing it.
+
+        Raises:
+            ValueError: a line is longer than `LINE_LIMIT`.
+        """
+        while (line := await self._stdout.readline()).endswith(b"\n"):
+            yield line
+
+    async def exit_code(self) -> int:
+        """Wait for the end of the child, not for long; negative: the signal that ended it."""
+        self._kill_within(FAREWELL_S)
+        while await self._stdout.read(LINE_LIMIT):
+            pass  # asyncio says that a process has ended only after its pipes were read to the end
+        return await self._process.wait()
+
+    def ask_to_stop(self, grace_s: float) -> None:
+        """SIGTERM now, SIGKILL if it is still there after so many seconds."""
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+        self._kill_within(grace_s)
+
+    def kill(self) -> None:
+        """SIGKILL to the child and all processes of its group."""
+        if self._kill_timer:
+            self._kill_timer.cancel()
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def _kill_within(self, seconds: float) -> None:
+        if self._kill_timer is None:
+            self._kill_timer = asyncio.get_running_loop().call_later(seconds, self.kill)
+
+
+def _die_with_this_process() -> Callable[[], None]:
+    """For `preexec_fn`: the kernel kills the child when this process ends, however it ends."""
+    parent = os.getpid()
+
+    def ask_the_kernel() -> None:
+        if sys.platform == "linux":
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the kernel was asked
+            os._exit(ORPHANED)
+
+    return ask_the_kernel

@@ -1,0 +1,209 @@
+"""`python -m workers.tracking`: copies our tables to MLflow.
+
+It may lag, but it never loses a value and never tells one twice, wherever it is killed and
+however long MLflow is away: how far it has come is a row, moved only after MLflow has confirmed.
+One tracker is at work at a time; others wait for its end.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from polar.spec import ExperimentSpec
+from service.settings import Settings
+from service.storage import runs, tracking
+from service.storage.database import Database
+from service.storage.errors import DatabaseAway
+from service.storage.tables import Artifact, Run, Tracking
+from workers import mlflow_run
+from workers.mlflow_server import BATCH, MLflowAway, MLflowRefused, MLflowServer
+
+#: How often the tables are read, and how often when something hinders.
+POLL_S, HINDERED_POLL_S = 1.0, 5.0
+#: How long a run that cannot be told waits for the next try; the others go on.
+AGAIN_S = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class AnotherTracker(Exception):
+    """Another process tells MLflow, so this one waits."""
+
+
+class Tracker:
+    """Brings MLflow up to date: `tell_all`, again and again."""
+
+    def __init__(self, database: Database, mlflow: MLflowServer, artifacts: Path) -> None:
+        self._database = database
+        self._mlflow = mlflow
+        self._artifacts = artifacts
+        self._lock = tracking.TrackerLock(database)
+        self._not_before: dict[UUID, float] = {}
+
+    async def tell_all(self) -> None:
+        """One pass over all runs that MLflow has not been wholly told of.
+
+        Raises:
+            AnotherTracker: another one is at work.
+            DatabaseAway: the database does not answer.
+            MLflowAway: MLflow does not answer.
+        """
+        if not await self._lock.take():
+            raise AnotherTracker("another tracker is at work; waiting for its end")
+        async with self._database.transaction() as session:
+            run_ids = await tracking.runs_to_tell(session)
+        for run_id in run_ids:
+            if time.monotonic() < self._not_before.get(run_id, 0.0):
+                continue
+            try:
+                await self._tell(run_id)
+            except (DatabaseAway, MLflowAway):
+                raise
+            except Exception as error:  # what is wrong with one run must not silence the others
+                is_known = isinstance(error, MLflowRefused | FileNotFoundError)
+                _log.error(
+                    "run %s cannot be told, next try in %.0f s: %s",
+                    run_id,
+                    AGAIN_S,
+                    error,
+                    exc_info=not is_known,
+                )
+                self._not_before[run_id] = time.monotonic() + AGAIN_S
+
+    async def _tell(self, run_id: UUID) -> None:
+        # The run comes first: when it has ended, nothing is added to what is read after it.
+        async with self._database.transaction() as session:
+            run = await runs.get(session, run_id)
+            position = await tracking.position_of(session, run_id)
+        spec = ExperimentSpec.model_validate(run.spec)
+        position = position or await self._begin(run, spec)
+        await self._send_metrics(position)
+        missing = await self._send_files(position) if run.state.is_final else []
+        if (position.state, position.attempt) != (run.state, run.attempt):
+            await self._send_state(run, spec, position)
+        if missing:
+            raise FileNotFoundError(f"not in {self._artifacts}: {', '.join(missing)}")
+        if run.state.is_final:
+            await self._complete(position)
+
+    async def _begin(self, run: Run, spec: ExperimentSpec) -> Tracking:
+        experiment_id = await self._mlflow.experiment(mlflow_run.experiment_name(spec))
+        # There is one already if we were killed before the position was stored.
+        found = await self._mlflow.runs_tagged(experiment_id, "polar.run_id", str(run.id))
+        mlflow_run_id = found[0] if found else await self._create(run, spec, experiment_id)
+        await self._mlflow.log(
+            mlflow_run_id,
+            metrics=[
+                mlflow_run.metric_of(key, value, 0, run.created_at)
+                for key, value in mlflow_run.weights(spec).items()
+            ],
+            parameters=mlflow_run.parameters(spec, run.seed),
+        )
+        await self._mlflow.log_dataset(mlflow_run_id, mlflow_run.dataset(run, spec))
+        root = await self._mlflow.file_root(mlflow_run_id)
+        await self._mlflow.put_file(root, "spec.yaml", spec.to_yaml().encode())
+        async with self._database.transaction() as session:
+            return await tracking.begin(
+                session, run.id, mlflow_experiment_id=experiment_id, mlflow_run_id=mlflow_run_id
+            )
+
+    async def _create(self, run: Run, spec: ExperimentSpec, experiment_id: str) -> str:
+        _log.info("run %s appears in MLflow", run.id)
+        return await self._mlflow.create_run(
+            experiment_id,
+            name=mlflow_run.run_name(spec, run.seed),
+            start_ms=mlflow_run.milliseconds(run.started_at or run.created_at),
+            tags=mlflow_run.tags(run, spec),
+        )
+
+    async def _send_metrics(self, position: Tracking) -> None:
+        sequence = position.metric_sequence
+        while True:
+            async with self._database.transaction() as session:
+                rows = await tracking.metrics_after(session, position.run_id, sequence, BATCH)
+            if not rows:
+                return
+            await self._mlflow.log(
+                position.mlflow_run_id, metrics=[mlflow_run.metric(row) for row in rows]
+            )
+            sequence = rows[-1].sequence
+            await self._advance(position, metric_sequence=sequence)
+
+    async def _send_files(self, position: Tracking) -> Sequence[str]:
+        """Send the files of a run that has ended; returns those that are not there (yet)."""
+        async with self._database.transaction() as session:
+            files = await runs.artifacts_of(session, position.run_id)
+        root = await self._mlflow.file_root(position.mlflow_run_id)
+        missing = []
+        for file in files:
+            try:
+                await self._send_file(root, file)
+            except FileNotFoundError:
+                missing.append(file.path)
+        return missing
+
+    async def _send_file(self, root: str, file: Artifact) -> None:
+        content = await asyncio.to_thread((self._artifacts / file.path).read_bytes)
+        for name in mlflow_run.file_names(file):
+            await self._mlflow.put_file(root, name, content)
+
+    async def _send_state(self, run: Run, spec: ExperimentSpec, position: Tracking) -> None:
+        await self._mlflow.log(position.mlflow_run_id, tags=mlflow_run.tags(run, spec))
+        end_ms = mlflow_run.milliseconds(run.finished_at) if run.finished_at else None
+        await self._mlflow.set_status(position.mlflow_run_id, mlflow_run.status(run.state), end_ms)
+        await self._advance(position, state=run.state, attempt=run.attempt)
+
+    async def _complete(self, position: Tracking) -> None:
+        # An MLflow that was stuck may have begun a run for a request that we had given up.
+        found = await self._mlflow.runs_tagged(
+            position.mlflow_experiment_id, "polar.run_id", str(position.run_id)
+        )
+        for double in set(found) - {position.mlflow_run_id}:
+            await self._mlflow.delete_run(double)
+        await self._advance(position, complete=True)
+        _log.info("run %s is told to its end", position.run_id)
+
+    async def _advance(self, position: Tracking, **told: object) -> None:
+        async with self._database.transaction() as session:
+            await tracking.advance(session, position.run_id, **told)
+
+
+async def track(settings: Settings) -> None:
+    """Tell MLflow for ever, and say in the log what hinders it."""
+    database = Database(settings.sqlalchemy_url, connections=2)
+    async with MLflowServer(settings.mlflow_url) as mlflow:
+        tracker = Tracker(database, mlflow, settings.artifacts)
+        hindrance: Exception | None = None
+        while True:
+            before, hindrance = hindrance, await _hindrance(tracker)
+            if type(before) is not type(hindrance):
+                _log.info("%s", hindrance or "telling MLflow again")
+            await asyncio.sleep(HINDERED_POLL_S if hindrance else POLL_S)
+
+
+async def _hindrance(tracker: Tracker) -> Exception | None:
+    """What kept this pass from being whole."""
+    try:
+        await tracker.tell_all()
+    except (AnotherTracker, DatabaseAway, MLflowAway) as error:
+        return error
+    return None
+
+
+async def _track_until_stopped(settings: Settings) -> None:
+    tracker = asyncio.ensure_future(track(settings))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, tracker.cancel)
+    with contextlib.suppress(asyncio.CancelledError):  # any moment is a good one to stop
+        await tracker
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
+    asyncio.run(_track_until_stopped(Settings.read()))
