@@ -6,7 +6,6 @@ COPY polar polar
 COPY service service
 COPY workers workers
 COPY migrations migrations
-COPY examples examples
 RUN pip install --no-cache-dir -c constraints.txt .
 RUN useradd --create-home polar && mkdir /artifacts /data && chown polar /artifacts /data
 USER polar

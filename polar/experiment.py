@@ -112,9 +112,10 @@ def run(
 def _of_one_seed(spec: ExperimentSpec, seed: int | None) -> ExperimentSpec:
     if seed is None and len(spec.seeds) > 1:
         raise InvalidInput(f"the spec has seeds {list(spec.seeds)}; name one of them")
-    if seed is not None and not 0 <= seed < 2**32:
+    seed = spec.seeds[0] if seed is None else seed
+    if not 0 <= seed < 2**32:
         raise InvalidInput(f"seed {seed}; allowed: 0 to {2**32 - 1}")
-    return spec.for_seed(spec.seeds[0] if seed is None else seed)
+    return spec.for_seed(seed)
 
 
 def _find_device(name: str) -> torch.device:

@@ -56,6 +56,7 @@ def queue_app(settings: Settings) -> App:
             conninfo=settings.database_url.get_secret_value(),
             min_size=1,
             max_size=4,
+            timeout=5.0,  # a worker without a database ends, and is started anew
             kwargs={
                 "connect_timeout": 5,
                 "options": "-c search_path=queue,app -c timezone=UTC",

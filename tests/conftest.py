@@ -9,20 +9,24 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from pydantic import SecretStr
 
+from polar.events import ArtifactSaved, Event
 from polar.spec import ExperimentSpec
 from service import queue
 from service.embedded.postgres import Postgres
+from service.embedded.state import choose_port
 from service.settings import Settings
-from service.storage import experiments, runs, tracking
+from service.storage import agents, experiments, runs, tracking
 from service.storage.database import Database
-from service.storage.tables import Metric, Run
+from service.storage.tables import Agent, Metric, Run
 
 
 def pytest_configure() -> None:
@@ -64,6 +68,11 @@ def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
         admin.execute(f'CREATE DATABASE "{name}" TEMPLATE {migrated_template}')
         yield postgres.url(name)
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+#: Far more than anything takes here, also on a busy machine.
+PATIENCE_S = 60.0
+POLL_S = 0.02
 
 
 class Stage:
@@ -118,20 +127,23 @@ class Stage:
             await queue.enqueue(self.app, session, submission.new)
         return submission.runs[0].id
 
-    async def run(
-        self, run_id: uuid.UUID, is_so: Callable[[Run], bool], *, within_s: float = 30
-    ) -> Run:
+    async def run(self, run_id: uuid.UUID, is_so: Callable[[Run], bool]) -> Run:
         """The run, as soon as it is so."""
-        deadline = time.monotonic() + within_s
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             async with self.database.transaction() as session:
                 run = await runs.get(session, run_id)
             if is_so(run):
                 return run
-            if time.monotonic() > deadline:
-                logs = "\n".join(self.log_of(agent) for agent in self.agents)
-                pytest.fail(f"run is {run.state} at {run.progress}, not as expected:\n{logs}")
-            await asyncio.sleep(0.02)
+            self._check(deadline, f"the run is {run.state}, {run.status_reason}, {run.progress}")
+            await asyncio.sleep(POLL_S)
+
+    async def until(self, claim: Callable[[], bool]) -> None:
+        """Wait for what the database does not know."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not claim():
+            self._check(deadline, "the claim did not come true")
+            await asyncio.sleep(POLL_S)
 
     async def end_of(self, run_id: uuid.UUID) -> Run:
         return await self.run(run_id, lambda run: run.state.is_final)
@@ -146,6 +158,17 @@ class Stage:
         async with self.database.transaction() as session:
             found = await tracking.metrics_after(session, run_id, 0, limit=1_000_000)
         return {(metric.key, metric.step): metric for metric in found}
+
+    async def announcement(self) -> Agent:
+        """What the first agent says that it has, as soon as it has said so."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            async with self.database.transaction() as session:
+                found = await agents.seen_lately(session)
+            if found:
+                return found[0]
+            self._check(deadline, "no agent has announced itself")
+            await asyncio.sleep(POLL_S)
 
     async def history(self, run_id: uuid.UUID) -> list[tuple[int, str, str | None]]:
         """Attempt, state and reason of all changes of a run."""
@@ -167,6 +190,11 @@ class Stage:
             agent.wait()
         await self.database.close()
 
+    def _check(self, deadline: float, otherwise: str) -> None:
+        if time.monotonic() > deadline:
+            logs = "\n".join(self.log_of(agent) for agent in self.agents)
+            pytest.fail(f"{otherwise}; the agents' logs:\n{logs}")
+
     def _log(self, number: int) -> Path:
         return self.folder / f"agent-{number}.log"
 
@@ -179,3 +207,109 @@ async def stage(database_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
         yield stage
     finally:
         await stage.close()
+
+
+class Mlflow:
+    """A real MLflow server in a process of its own, always at the same address."""
+
+    def __init__(self, store: str, folder: Path) -> None:
+        self._folder = folder
+        self._port = choose_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._environment = {
+            "_MLFLOW_SERVER_FILE_STORE": store,
+            "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+            "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder),
+            "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Return when it answers; nothing happens when it already does."""
+        if self._process:
+            return
+        server = ("-m", "uvicorn", "mlflow.server.fastapi_app:app", "--port", str(self._port))
+        with (self._folder / "mlflow.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, *server, "--log-level", "warning"],
+                env=os.environ | self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + PATIENCE_S
+        while not self._answers():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                pytest.fail(f"MLflow does not start: {(self._folder / 'mlflow.log').read_text()}")
+            time.sleep(POLL_S)
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture(scope="session")
+def _mlflow_of_the_session(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mlflow]:
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE mlflow")
+    store = postgres.url("mlflow").replace("postgresql://", "postgresql+psycopg://", 1)
+    mlflow = Mlflow(store, tmp_path_factory.mktemp("mlflow"))
+    yield mlflow
+    mlflow.kill()
+
+
+@pytest.fixture
+def mlflow(_mlflow_of_the_session: Mlflow) -> Mlflow:
+    """An MLflow on Postgres that is there when the test begins; all tests share it."""
+    _mlflow_of_the_session.start()
+    return _mlflow_of_the_session
+
+
+@pytest.fixture
+def mlflow_url(mlflow: Mlflow) -> str:
+    return mlflow.url
+
+
+@dataclass(frozen=True)
+class Training:
+    """A real training, of the smallest kind, as a worker tells it."""
+
+    spec: ExperimentSpec
+    #: The paths in the events are relative to this folder.
+    folder: Path
+    events: Sequence[Event]
+
+
+@pytest.fixture(scope="session")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Training:
+    # Here, since what a conftest imports at its top escapes the checks of shapes.
+    from polar import experiment
+
+    spec = ExperimentSpec.model_validate(
+        {
+            "name": "the smallest",
+            "dataset": {"name": "digits", "images": 64},
+            "model": {"beta": 0.5, "latent_dim": 3, "widths": [4, 4, 4, 4, 4]},
+            "training": {"steps": 30, "batch_size": 16},
+            "diagnostics": {"evaluations": 5},
+        }
+    )
+    folder = tmp_path_factory.mktemp("training")
+    events = [
+        event.model_copy(update={"path": str(Path(event.path).relative_to(folder))})
+        if isinstance(event, ArtifactSaved)
+        else event
+        for event in experiment.run(spec, out=folder / "out")
+    ]
+    return Training(spec, folder, events)

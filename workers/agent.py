@@ -76,10 +76,10 @@ class Agent:
         await self._engine.close()
         faults = [end for end in ends if isinstance(end, Exception)]
         for fault in faults:
-            _log.error("the agent ends: %s", fault, exc_info=fault)
+            _log.error("the agent ends", exc_info=fault)
         if was_asked and not faults:
             return 0
-        _log.error("the agent ended unasked; start it anew")
+        _log.error("the agent ends unasked; start it anew")
         return ENDED
 
     def stop(self) -> None:

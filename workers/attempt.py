@@ -35,6 +35,8 @@ from workers.retry import Again, Ending, Finish, StopReason, decide
 
 _log = logging.getLogger(__name__)
 
+#: Events of one transaction, which must not keep the next renewal waiting.
+BATCH = 50
 #: Bytes of the child's log that are kept when it dies without a word.
 LOG_TAIL = 4000
 
@@ -83,7 +85,7 @@ class Attempt:
             ending, losses=self._run.losses, max_attempts=self._settings.max_attempts
         )
         await self._database.until_done(lambda session: self._conclude(session, decision))
-        self._log.info("%s", decision)
+        self._log.info("ended: %s", decision.reason or "succeeded")
 
     def look(self) -> None:
         """Look at once what the database says of the run: it may have been cancelled."""
@@ -132,18 +134,18 @@ class Attempt:
         return child
 
     async def _tend(self, child: Child) -> int:
-        """Store what the child tells and renew the lease, until the child has ended."""
+        """Store what the child tells and renew the lease, until the child has told everything."""
         self._child = child
         if self._stopped_for:  # while it was being started
             self.stop(self._stopped_for)
         listening = asyncio.create_task(self._listen(child))
         listening.add_done_callback(lambda _: self._news.set())
         try:
-            while not listening.done():
-                self._news.clear()
+            while self._untold or not listening.done():
                 try:
                     await self._report(child)
-                    await self._next_news()
+                    if not self._untold and not listening.done():
+                        await self._next_news()
                 except DatabaseAway:
                     await asyncio.sleep(AGAIN_S)
                 if child.has_exited:
@@ -178,33 +180,30 @@ class Attempt:
         self._has_result = self._has_result or isinstance(message, Result)
 
     async def _report(self, child: Child) -> None:
-        """Renew the lease, and with it the child's time; store what the child has told.
+        """Renew the lease, and with it the child's time; store the next that the child has told.
 
         Raises:
             DatabaseAway: the database does not answer; nothing is forgotten.
             RunLost: this attempt does not own the run any more.
         """
         asked_at = time.monotonic()
-        told = len(self._untold)
-        if await self._database.once(self._renew_and_record):
+        self._news.clear()
+        batch = self._untold[:BATCH]
+        if await self._database.once(lambda session: self._renew_and_record(session, batch)):
             self.stop(StopReason.USER)
-        del self._untold[:told]
+        del self._untold[: len(batch)]
         child.say(str(self._child_may_go_on_until(asked_at)))
         self._set_lease_timer(asked_at)
 
-    async def _renew_and_record(self, session: AsyncSession) -> bool:
-        run_id, attempt, lease_s = self._run.id, self._run.attempt, self._settings.lease_s
-        cancel_requested = await runs.renew(session, run_id, attempt, lease_s)
-        await self._record_untold(session)
+    async def _renew_and_record(self, session: AsyncSession, batch: Sequence[Event]) -> bool:
+        mine = (session, self._run.id, self._run.attempt)
+        cancel_requested = await runs.renew(*mine, self._settings.lease_s)
+        for event in batch:
+            await runs.record(*mine, event)
         return cancel_requested
-
-    async def _record_untold(self, session: AsyncSession) -> None:
-        for event in tuple(self._untold):
-            await runs.record(session, self._run.id, self._run.attempt, event)
 
     async def _conclude(self, session: AsyncSession, decision: Finish | Again) -> None:
         mine = (session, self._run.id, self._run.attempt)
-        await self._record_untold(session)
         match decision:
             case Finish(state, reason, message):
                 await runs.finish(*mine, state, reason=reason, message=message)

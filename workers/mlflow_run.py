@@ -19,6 +19,8 @@ Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 #: MLflow's own limits, in characters.
 LONGEST_PARAMETER = 6000
 LONGEST_TAG = 5000
+#: Makes MLflow's pages look for logged images.
+HAS_IMAGES = {"mlflow.loggedImages": "True"}
 
 _STATUS: Mapping[RunState, Status] = {
     RunState.QUEUED: "SCHEDULED",  # between two attempts nobody works on it
@@ -108,22 +110,20 @@ def dataset(run: Run, spec: ExperimentSpec) -> dict[str, str]:
     }
 
 
-def file_names(artifact: Artifact) -> list[str]:
-    """Under which names MLflow gets a file: its own, and for a figure those of a logged image.
+def image_names(artifact: Artifact) -> list[str]:
+    """Under which names MLflow takes a figure for a logged image; none for other files.
 
-    MLflow shows logged images beside the charts of one run and of several, and recognises them by
-    their names (`log_image` in mlflow/tracking/client.py). `log_image` makes a random one at each
-    call; these are fixed, so that an image that is sent again stays one. Figures are small enough
-    to be shown as they are, so the `compressed` one is the same.
+    MLflow shows logged images beside the charts, of one run and of several, and knows them by
+    their names (`log_image` in mlflow/tracking/client.py). Its own names are random at each call;
+    these are fixed, so that an image that is sent again stays one. Figures are small enough to be
+    shown as they are, so the `compressed` image is the same.
     """
     key, _, kind = artifact.name.rpartition(".")
     if kind != "png":
-        return [artifact.name]
-    image = (
-        f"images/{key.replace('/', '~')}"
-        f"+step+0+timestamp+{milliseconds(artifact.at)}+{artifact.run_id}"
-    )
-    return [artifact.name, f"{image}.png", f"{image}+compressed.png"]
+        return []
+    at = milliseconds(artifact.at)
+    image = f"images/{key.replace('/', '~')}+step+0+timestamp+{at}+{artifact.run_id}"
+    return [f"{image}.png", f"{image}+compressed.png"]
 
 
 def _weight(spec: ExperimentSpec) -> float:

@@ -52,10 +52,13 @@ class MLflowServer:
     ) -> None:
         await self._http.aclose()
 
-    async def experiment(self, name: str) -> str:
-        """The id of the experiment of this name; it is made, or brought back, if need be."""
-        found = await self._find_experiment(name) or await self._create_experiment(name)
-        if found["lifecycle_stage"] == "deleted":  # its name is still taken
+    async def experiment(self, name: str, tags: Mapping[str, str]) -> str:
+        """The id of the experiment of this name; made with these tags if there is none.
+
+        One that somebody deleted is brought back, since it keeps its name for ever.
+        """
+        found = await self._find_experiment(name) or await self._create_experiment(name, tags)
+        if found["lifecycle_stage"] == "deleted":
             await self._post("experiments/restore", experiment_id=found["experiment_id"])
         return str(found["experiment_id"])
 
@@ -142,9 +145,9 @@ class MLflowServer:
             raise
         return dict(answer["experiment"])
 
-    async def _create_experiment(self, name: str) -> dict[str, Any]:
+    async def _create_experiment(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
         try:
-            await self._post("experiments/create", name=name)
+            await self._post("experiments/create", name=name, tags=_pairs(tags))
         except MLflowRefused as refusal:
             if refusal.code != "RESOURCE_ALREADY_EXISTS":  # somebody was faster
                 raise

@@ -1,8 +1,9 @@
-"""The columns in which researchers compare runs, as a view of MLflow's run table.
+"""The columns in which researchers compare runs, as a saved view of MLflow's run table.
 
-MLflow shows no numbers until somebody chooses columns, and keeps such a choice as a tag of the
-experiment (its format: what its own page writes, 3.17). So every experiment gets one, which its
-menu `Views` offers, and which the query `viewStateShareKey=polar` opens.
+MLflow shows no numbers until somebody has chosen columns. It keeps such a choice as a tag of the
+experiment, in a format of its own (that of the menu `Views` of MLflow 3.17; one that does not know
+it ignores it). So every experiment gets one: the menu offers it, and a link opens it with the
+query `viewStateShareKey=polar`.
 """
 
 import base64
@@ -10,24 +11,25 @@ import json
 import zlib
 from collections.abc import Mapping
 
-NAME = "Polar"
-KEY = "polar"
+KEY, NAME = "polar", "Polar"
 
-_METRICS = (
-    "weight",
-    "regime/polarisation",
-    "regime/explained",
-    "latent/n_active",
-    "latent/n_passive",
-    "eval/reconstruction_nats",
-)
-_TAGS = ("polar.regime", "polar.converged", "polar.state", "polar.status_reason")
+#: From left to right, with the width that the name needs, in pixels.
+_COLUMNS = {
+    "metrics.`weight`": 70,
+    "tags.`polar.regime`": 130,
+    "metrics.`regime/polarisation`": 140,
+    "metrics.`regime/explained`": 130,
+    "metrics.`latent/n_active`": 115,
+    "tags.`polar.converged`": 120,
+    "tags.`polar.state`": 95,
+    "tags.`polar.status_reason`": 150,
+}
 
 
 def experiment_tags() -> Mapping[str, str]:
-    """The view, as the tag of a new experiment."""
-    columns = [f"metrics.`{name}`" for name in _METRICS] + [f"tags.`{name}`" for name in _TAGS]
-    state = json.dumps({"selectedColumns": columns}).encode()
-    packed = "deflate;" + base64.b64encode(zlib.compress(state)).decode()
-    view = {"name": NAME, "createdAt": 0, "updatedAt": 0, "state": packed}
+    """The view as the tag of a new experiment."""
+    columns = list(_COLUMNS)
+    state = {"selectedColumns": columns, "columnOrder": columns, "columnWidths": _COLUMNS}
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    view = {"name": NAME, "createdAt": 0, "updatedAt": 0, "state": f"deflate;{packed}"}
     return {f"mlflow.sharedViewState.{KEY}": json.dumps(view)}

@@ -15,7 +15,7 @@ from workers.messages import ORPHANED
 #: Longer lines are refused; an evaluation of 1,024 latents has half a megabyte.
 LINE_LIMIT = 2**23
 #: A child that closed its output has so long to end.
-FAREWELL_S = 10.0
+FAREWELL_S = 5.0
 
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -63,7 +63,8 @@ class Child:
 
     def say(self, line: str) -> None:
         """Write a line to the child's stdin, if it still listens."""
-        self._stdin.write(f"{line}\n".encode())
+        if not self._stdin.is_closing():
+            self._stdin.write(f"{line}\n".encode())
 
     async def lines(self) -> AsyncIterator[bytes]:
         """The lines that the child writes, until it closes its output.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.storage.tables import RunState
-from workers.messages import BUG, MACHINE_FAULT, STOPPED, Failure
+from workers.messages import BUG, MACHINE_FAULT, ORPHANED, STOPPED, Failure
 
 
 class StopReason(StrEnum):
@@ -76,6 +76,8 @@ def decide(ending: Ending, *, losses: int, max_attempts: int) -> Finish | Again:
         return _again("child_stopped", "somebody sent its child a SIGTERM")
     if failure:
         return _lost(failure.error, failure.message, losses + 1, max_attempts)
+    if code == ORPHANED:
+        return _lost("child_orphaned", "its child lost its agent", losses + 1, max_attempts)
     if code is not None and code < 0:
         what = f"its child was killed by {_name_of_signal(-code)}"
         return _lost("child_killed", what, losses + 1, max_attempts)

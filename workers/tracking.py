@@ -20,7 +20,7 @@ from service.storage import runs, tracking
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
 from service.storage.tables import Artifact, Run, Tracking
-from workers import mlflow_run
+from workers import mlflow_run, mlflow_view
 from workers.mlflow_server import BATCH, MLflowAway, MLflowRefused, MLflowServer
 
 #: How often the tables are read, and how often when something hinders.
@@ -75,6 +75,10 @@ class Tracker:
                 )
                 self._not_before[run_id] = time.monotonic() + AGAIN_S
 
+    async def close(self) -> None:
+        """Let another tracker take over."""
+        await self._lock.release()
+
     async def _tell(self, run_id: UUID) -> None:
         # The run comes first: when it has ended, nothing is added to what is read after it.
         async with self._database.transaction() as session:
@@ -92,7 +96,9 @@ class Tracker:
             await self._complete(position)
 
     async def _begin(self, run: Run, spec: ExperimentSpec) -> Tracking:
-        experiment_id = await self._mlflow.experiment(mlflow_run.experiment_name(spec))
+        experiment_id = await self._mlflow.experiment(
+            mlflow_run.experiment_name(spec), mlflow_view.experiment_tags()
+        )
         # There is one already if we were killed before the position was stored.
         found = await self._mlflow.runs_tagged(experiment_id, "polar.run_id", str(run.id))
         mlflow_run_id = found[0] if found else await self._create(run, spec, experiment_id)
@@ -145,11 +151,13 @@ class Tracker:
                 await self._send_file(root, file)
             except FileNotFoundError:
                 missing.append(file.path)
+        if any(mlflow_run.image_names(file) for file in files):
+            await self._mlflow.log(position.mlflow_run_id, tags=mlflow_run.HAS_IMAGES)
         return missing
 
     async def _send_file(self, root: str, file: Artifact) -> None:
         content = await asyncio.to_thread((self._artifacts / file.path).read_bytes)
-        for name in mlflow_run.file_names(file):
+        for name in (file.name, *mlflow_run.image_names(file)):
             await self._mlflow.put_file(root, name, content)
 
     async def _send_state(self, run: Run, spec: ExperimentSpec, position: Tracking) -> None:
@@ -179,11 +187,15 @@ async def track(settings: Settings) -> None:
     async with MLflowServer(settings.mlflow_url) as mlflow:
         tracker = Tracker(database, mlflow, settings.artifacts)
         hindrance: Exception | None = None
-        while True:
-            before, hindrance = hindrance, await _hindrance(tracker)
-            if type(before) is not type(hindrance):
-                _log.info("%s", hindrance or "telling MLflow again")
-            await asyncio.sleep(HINDERED_POLL_S if hindrance else POLL_S)
+        try:
+            while True:
+                before, hindrance = hindrance, await _hindrance(tracker)
+                if type(before) is not type(hindrance):
+                    _log.info("%s", hindrance or "telling MLflow again")
+                await asyncio.sleep(HINDERED_POLL_S if hindrance else POLL_S)
+        finally:
+            await tracker.close()
+            await database.close()
 
 
 async def _hindrance(tracker: Tracker) -> Exception | None:

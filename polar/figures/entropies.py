@@ -248,7 +248,8 @@ def _number_the_ends(axes: Axes, history: _History) -> None:
             fontsize="x-small",
             verticalalignment="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "grey"},
+            # from the number's left side, so that no leader crosses another number
+            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "grey", "relpos": (0, 0.5)},
         )
 
 

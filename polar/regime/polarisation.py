@@ -22,8 +22,8 @@ POLARISED_FROM = 0.5
 #: Least R of a decoder that draws more than the mean image. Chosen by us, because on the digits R
 #: is 0.00 when all latents have collapsed and 0.55 when three are left.
 NO_GAIN_BELOW = 0.02
-#: Largest move, in nats, of an entropy that has settled. Chosen by us, because it is small beside
-#: tau and the 1 to 2 nats of an active latent, and large beside the estimator's error.
+#: Largest move, in nats, of an entropy that has settled. Chosen by us, because it is less than
+#: half of the default tau, and 1e5 times what the estimator is off.
 SETTLED_NATS = 0.1
 #: Relative difference of two losses that is rounding. Chosen by us, because losses may be sums in
 #: float32, which keeps seven digits.

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import pickle
-import tempfile
+import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -31,15 +31,16 @@ def save(state: TrainingState, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{state.step:08d}.pt"
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
-        try:
+    # Unique, since an attempt that was given up may still be writing the same step.
+    part = folder / f".{path.name}.{uuid.uuid4().hex}"
+    try:
+        with part.open("xb") as file:
             torch.save(_content(state), file)
             file.flush()
             os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
     _sync_folder(folder)
     _remove_others(folder, path)
     return path

@@ -2,12 +2,21 @@
 
 import typer
 
+from service.cli import remote
+from service.cli.demo import demo
 from service.cli.run import run
 from service.cli.up import up
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.command()(up)
+app.command()(demo)
 app.command()(run)
+app.command()(remote.submit)
+app.command("list")(remote.list_experiments)
+app.command()(remote.get)
+app.command()(remote.watch)
+app.command()(remote.cancel)
+app.command()(remote.validate)
 
 
 @app.callback()

@@ -5,7 +5,7 @@ answers. Imports of the client are inside, so that `polar --help` is quick.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from itertools import islice
@@ -20,7 +20,8 @@ from polar.errors import InvalidInput
 from polar.spec import read_spec_file, read_yaml
 
 if TYPE_CHECKING:
-    from service.api.views import ExperimentView, RunView, View
+    from service.api.views import ExperimentView, RunView
+    from service.cli.tables import Answer
     from service.client import Client
 
 NOT_SUCCEEDED, REFUSED, UNREACHABLE = 1, 2, 3
@@ -108,8 +109,8 @@ def _service(url: str | None) -> Iterator["Client"]:
         with Client(url) as client:
             yield client
     except Refused as refused:
-        faults = refused.problem.errors
-        _say("error: the service refuses this", *map(str, faults or [refused]))
+        faults = [str(fault) for fault in refused.problem.errors]
+        _say("error: the service refuses this", *(faults or [str(refused)]))
         raise typer.Exit(REFUSED) from None
     except Unreachable as error:
         hint = "start it with `polar up`, or say where it is with --url or POLAR_URL"
@@ -123,22 +124,22 @@ def _service(url: str | None) -> Iterator["Client"]:
 def _watch(client: "Client", found: "ExperimentView | RunView", output: Format) -> None:
     from service.cli import watching
 
-    runs = getattr(found, "runs", [found])
-    watching.show(client.watch(found.id), {run.id: f"seed {run.seed}" for run in runs})
+    names = {run.id: f"seed {run.seed}" for run in watching.runs_of(found)}
+    watching.show(client.watch(found.id), names)
     found = client.find(found.id)
     _show(found, output)
-    if any(run.state != "succeeded" for run in getattr(found, "runs", [found])):
+    if any(run.state != "succeeded" for run in watching.runs_of(found)):
         raise typer.Exit(NOT_SUCCEEDED)
 
 
-def _show(answer: "View | Sequence[View]", output: Format) -> None:
+def _show(answer: "Answer", output: Format) -> None:
     from service.cli import tables
 
     if output is Format.JSON:
         typer.echo(RootModel[Any](answer).model_dump_json(indent=2))
     else:
         width = None if sys.stdout.isatty() else PIPE_WIDTH
-        Console(width=width).print(tables.of(answer))
+        Console(width=width, markup=False, highlight=False).print(tables.of(answer))
 
 
 def _say(*lines: str) -> None:

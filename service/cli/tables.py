@@ -1,6 +1,6 @@
 """Answers of the service as tables for people."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -9,8 +9,25 @@ from rich.table import Table
 from polar.events import Progress, Verdict
 from service.api.views import ExperimentSummary, ExperimentView, Plan, RunView
 
+_VERDICT_COLUMNS = ("regime", "polarisation", "active", "passive", "explained")
 
-def of_experiments(experiments: Iterable[ExperimentSummary]) -> RenderableType:
+Answer = ExperimentView | RunView | Plan | Sequence[ExperimentSummary]
+
+
+def of(answer: Answer) -> RenderableType:
+    """The table of an answer."""
+    match answer:
+        case ExperimentView():
+            return _of_experiment(answer)
+        case RunView():
+            return _of_run(answer)
+        case Plan():
+            return _of_plan(answer)
+        case _:
+            return _of_experiments(answer)
+
+
+def _of_experiments(experiments: Sequence[ExperimentSummary]) -> RenderableType:
     table = _table("experiment", "name", "state", "runs", "submitted")
     for experiment in experiments:
         runs = ", ".join(f"{count} {state}" for state, count in experiment.runs.items())
@@ -19,9 +36,9 @@ def of_experiments(experiments: Iterable[ExperimentSummary]) -> RenderableType:
     return table
 
 
-def of_experiment(experiment: ExperimentView) -> RenderableType:
+def _of_experiment(experiment: ExperimentView) -> RenderableType:
     title = f"experiment {experiment.id} {experiment.name!r}: {experiment.state}"
-    table = _table("seed", "run", "state", "step", *VERDICT_COLUMNS, "note")
+    table = _table("seed", "run", "state", "step", *_VERDICT_COLUMNS, "note")
     for run in experiment.runs:
         note = run.message or ("shared" if run.reused else "")
         table.add_row(
@@ -29,17 +46,17 @@ def of_experiment(experiment: ExperimentView) -> RenderableType:
             str(run.id),
             run.state,
             _step(run.progress),
-            *verdict_cells(run.verdict),
+            *_verdict_cells(run.verdict),
             note,
         )
     return Group(title, table)
 
 
-def of_run(run: RunView) -> RenderableType:
+def _of_run(run: RunView) -> RenderableType:
     table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    verdict = dict(zip(VERDICT_COLUMNS, verdict_cells(run.verdict), strict=True))
+    verdict = dict(zip(_VERDICT_COLUMNS, _verdict_cells(run.verdict), strict=True))
     facts = {
         "run": str(run.id),
         "seed": str(run.seed),
@@ -58,19 +75,16 @@ def of_run(run: RunView) -> RenderableType:
     return table
 
 
-def of_plan(plan: Plan) -> RenderableType:
+def _of_plan(plan: Plan) -> RenderableType:
     table = _table("seed", "run", "state")
     for run in plan.runs:
         table.add_row(str(run.seed), str(run.run_id or "new"), run.state or "")
     return Group(f"the spec is valid; its hash is {plan.spec_hash}", table)
 
 
-VERDICT_COLUMNS = ("regime", "polarisation", "active", "passive", "explained")
-
-
-def verdict_cells(verdict: Verdict | None) -> tuple[str, ...]:
+def _verdict_cells(verdict: Verdict | None) -> tuple[str, ...]:
     if verdict is None:
-        return ("",) * len(VERDICT_COLUMNS)
+        return ("",) * len(_VERDICT_COLUMNS)
     return (
         verdict.regime,
         f"{verdict.polarisation:.2f}",

@@ -1,6 +1,6 @@
 """Runs shown live, one line each, until the last of them has ended."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import assert_never
 from uuid import UUID
@@ -8,7 +8,21 @@ from uuid import UUID
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from service.api.views import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
+from service.api.views import (
+    Evaluated,
+    ExperimentView,
+    Progressed,
+    QueueMoved,
+    RunEvent,
+    RunOfExperiment,
+    RunView,
+    StateChanged,
+)
+
+
+def runs_of(found: ExperimentView | RunView) -> Sequence[RunOfExperiment | RunView]:
+    """What there is to watch."""
+    return found.runs if isinstance(found, ExperimentView) else [found]
 
 
 def show(events: Iterable[RunEvent], names: Mapping[UUID, str]) -> None:

@@ -34,11 +34,12 @@ class TrackerLock:
                 self._connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
             mine = await self._connection.scalar(select(func.pg_try_advisory_lock(TRACKER_LOCK)))
         except (InterfaceError, OperationalError) as error:
-            await self._let_go()
+            await self.release()
             raise DatabaseAway(f"the database does not answer: {error.args[0]}") from error
         return bool(mine)
 
-    async def _let_go(self) -> None:
+    async def release(self) -> None:
+        """Leave the lock to another tracker."""
         if self._connection is not None:
             await self._connection.invalidate()
             await self._connection.close()

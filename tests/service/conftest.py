@@ -1,4 +1,4 @@
-"""What tests of storage, queue and API share: a database, a spec, and a worker that only pretends."""
+"""What tests of storage, queue and API share: a database, specs, a worker that only pretends."""
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path

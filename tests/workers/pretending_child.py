@@ -29,7 +29,7 @@ from polar.events import (
 from polar.spec import ExperimentSpec
 from workers.child import main
 
-STEP_S = 0.02
+STEP_S = 0.04
 
 
 def run(

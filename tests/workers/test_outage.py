@@ -3,10 +3,9 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +48,9 @@ def is_at_work(run: Run) -> bool:
 async def test_a_restart_of_the_database_interrupts_no_training(
     server: Postgres, stage: "Stage", spec_of: "SpecFor"
 ) -> None:
-    run_id = await stage.submit(spec_of(steps=150, checkpoint_every=5))
-    agent = stage.start_agent()
+    stage.settings = stage.settings.model_copy(update={"lease_s": 60, "renew_s": 1})
+    run_id = await stage.submit(spec_of(steps=80, checkpoint_every=5))
+    stage.start_agent()
     await stage.run(run_id, is_at_work)
 
     server.stop()
@@ -59,19 +59,88 @@ async def test_a_restart_of_the_database_interrupts_no_training(
     run = await stage.end_of(run_id)
     assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
     metrics = await stage.metrics_of(run_id)
-    assert len([key for key, _ in metrics if key == "train/loss_nats"]) == 150
-    # Procrastinate's worker has not survived it, and waited for its job only.
-    assert agent.wait(20) == ENDED, stage.log_of(agent)
+    assert len([key for key, _ in metrics if key == "train/loss_nats"]) == 80
 
 
-async def test_in_a_long_outage_the_child_saves_and_leaves_and_no_attempt_is_lost(
-    server: Postgres, stage: "Stage", spec_of: "SpecFor", eventually
+async def test_in_a_long_outage_the_child_saves_and_leaves_and_the_run_goes_on_later(
+    server: Postgres, stage: "Stage", spec_of: "SpecFor"
 ) -> None:
-    run_id = await stage.submit(spec_of(steps=150, checkpoint_every=1000))
-    agent = stage.start_agent()
-    run = await stage.run(run_id, lambda run: run.progress is not None)
-    child = stage.child_of(agent)
+    run_id = await stage.submit(spec_of(steps=80, checkpoint_every=1000))
+    first = stage.start_agent()
+    await stage.run(run_id, lambda run: run.progress is not None)
 
     server.stop()
-    
+    await stage.until(lambda: stage.is_gone(stage.child_of(first)))
     server.start()
+
+    released = await stage.run(run_id, lambda run: run.state is RunState.QUEUED)
+    assert (released.status_reason, released.losses) == ("lease_at_risk", 0)
+    # What the child told when nobody listened is there: its progress, and its last checkpoint.
+    assert released.progress
+    assert released.checkpoint_step == released.progress["step"]
+    stage.start_agent()  # the first may have ended, too: procrastinate's worker may have
+    run = await stage.end_of(run_id)
+    assert (run.state, run.losses) == (RunState.SUCCEEDED, 0)
+    metrics = await stage.metrics_of(run_id)
+    assert len([key for key, _ in metrics if key == "train/loss_nats"]) == 80
+
+
+async def test_a_database_that_is_silent_counts_as_away(
+    server: Postgres, stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    run_id = await stage.submit(spec_of(steps=80, checkpoint_every=1000))
+    first = stage.start_agent()
+    lease_until = (await stage.run(run_id, lambda run: run.progress is not None)).lease_until
+    assert lease_until
+    frozen = processes_of(server)
+
+    send_all(frozen, signal.SIGSTOP)
+    try:
+        await stage.until(lambda: stage.is_gone(stage.child_of(first)))
+    finally:
+        send_all(frozen, signal.SIGCONT)
+
+    released = await stage.run(run_id, lambda run: run.state is RunState.QUEUED)
+    assert (released.status_reason, released.losses) == ("lease_at_risk", 0)
+
+
+async def test_an_agent_leaves_when_told_though_the_database_is_away(
+    server: Postgres, stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    stage.settings = stage.settings.model_copy(update={"grace_s": 0.5})
+    run_id = await stage.submit(spec_of(steps=10_000))
+    agent = stage.start_agent()
+    await stage.run(run_id, is_at_work)
+    server.stop()
+
+    agent.send_signal(signal.SIGTERM)
+
+    assert agent.wait(30) == -signal.SIGALRM, stage.log_of(agent)
+    assert stage.is_gone(stage.child_of(agent))
+
+
+async def test_an_idle_agent_that_loses_the_database_wants_to_be_started_anew(
+    server: Postgres, stage: "Stage"
+) -> None:
+    agent = stage.start_agent()
+    await stage.announcement()
+
+    server.stop()
+
+    assert agent.wait(30) == ENDED, stage.log_of(agent)
+
+
+def processes_of(server: Postgres) -> list[int]:
+    """The postmaster, then those that work for it."""
+    parents = {
+        int(entry.name): int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        for entry in Path("/proc").glob("[0-9]*")
+    }
+    postmaster = server.process.pid
+    return [postmaster, *(pid for pid, parent in parents.items() if parent == postmaster)]
+
+
+def send_all(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -26,7 +26,7 @@ def lease_is_over(run: Run) -> bool:
 async def test_an_agent_takes_over_from_one_that_was_killed(
     stage: "Stage", spec_of: "SpecFor"
 ) -> None:
-    run_id = await stage.submit(spec_of(steps=300, checkpoint_every=5))
+    run_id = await stage.submit(spec_of(steps=80, checkpoint_every=5))
     first = stage.start_agent()
     await stage.run(run_id, has_checkpoint)
     stage.start_agent()
@@ -48,7 +48,7 @@ async def test_an_agent_takes_over_from_one_that_was_killed(
     reported_before = [step for (_, step), metric in metrics.items() if metric.attempt == 1]
     assert run.started is not None
     assert 5 <= run.started["step"] <= max(reported_before)
-    assert len([key for key, _ in metrics if key == "train/loss_nats"]) == 300
+    assert len([key for key, _ in metrics if key == "train/loss_nats"]) == 80
 
 
 @pytest.mark.parametrize("fate", ["", "holds the interpreter"])

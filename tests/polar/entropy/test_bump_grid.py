@@ -14,6 +14,7 @@ SAMPLES = {
     "a dense core with heavy tails": RNG.standard_cauchy(600),
     "few samples": RNG.normal(0, 1, 7),
     "compact": RNG.normal(0, 1, 600),
+    "all at one end or the other": np.repeat([0.0, 1e-3], 300),
 }
 
 

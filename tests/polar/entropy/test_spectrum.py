@@ -63,6 +63,16 @@ def test_the_bound_is_nearly_attained_when_a_pure_spectrum_spreads(alpha: float)
     assert bound / 2.1 <= spectral_entropy(p, alpha) <= bound
 
 
+def test_the_bound_is_nearly_attained_when_one_of_many_equal_eigenvalues_grows() -> None:
+    n, distance = 1000, 1e-5
+    p = np.full(n, (1 - distance / 2 - 1 / n) / (n - 1))
+    p[0] = 1 / n + distance / 2
+
+    bound = entropy_error(distance, math.log(n), alpha=math.inf, n=n)
+
+    assert bound / 2.1 <= math.log(n) - spectral_entropy(p, math.inf) <= bound
+
+
 @given(
     tol=st.floats(1e-7, 10),
     alpha=st.sampled_from((0.9, 1.0, 1.01, 2.0, math.inf)),

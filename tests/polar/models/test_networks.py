@@ -19,6 +19,10 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+def second_moment(values: torch.Tensor) -> float:
+    return values.square().mean().item()
+
+
 def layers(network: nn.Sequential, kind: type[nn.Module]) -> list[nn.Module]:
     return [layer for layer in network if isinstance(layer, kind)]
 
@@ -67,23 +71,24 @@ def test_a_convolution_and_relu_keep_the_second_moment(
 
     outputs = layer(inputs).relu()
 
-    ratio = outputs.square().mean() / inputs.square().mean() / ((side - 1) / side) ** 2
-    # The squares of the 64 * 16 weights of the first layer, and then those of 64 pixels' worth of
-    # inputs, scatter by up to 5 %; a wrong fan-in is a factor of 4.
+    ratio = second_moment(outputs) / second_moment(inputs) / ((side - 1) / side) ** 2
+    # The mean square of the first layer's 1,024 weights scatters by 4 %; a wrong fan-in is a
+    # factor of 4.
     assert ratio == pytest.approx(1, abs=0.2)
 
 
 @pytest.mark.parametrize("index", range(5))
-def test_relu_and_a_transposed_convolution_keep_the_second_moment(
+def test_a_transposed_convolution_and_relu_keep_the_second_moment(
     index: int, generator: torch.Generator
 ) -> None:
     layer = layers(networks.decoder(3, WIDTHS, generator), nn.ConvTranspose2d)[index]
     side = 2**index
     inputs = torch.randn(512 // side, 64, side, side, generator=generator)
 
-    outputs = layer(inputs.relu())
+    outputs = layer(inputs)
 
-    ratio = outputs.square().mean() / inputs.square().mean() / ((2 * side - 1) / (2 * side)) ** 2
+    # Half of it is what ReLU leaves; of the last layer's one channel it could leave anything.
+    ratio = second_moment(outputs) / 2 / second_moment(inputs) / ((2 * side - 1) / (2 * side)) ** 2
     # As above; kaiming_normal_ takes a fan-in of 16 * 64 or, for the last layer, of 16.
     assert ratio == pytest.approx(1, abs=0.2)
 
@@ -92,9 +97,10 @@ def test_inside_the_image_no_tap_is_lost(generator: torch.Generator) -> None:
     layer = layers(networks.decoder(3, WIDTHS, generator), nn.ConvTranspose2d)[3]
     inputs = torch.randn(64, 64, 8, 8, generator=generator)
 
-    outputs = layer(inputs.relu())[..., 1:-1, 1:-1]
+    inside = layer(inputs)[..., 1:-1, 1:-1]
 
-    assert outputs.square().mean() == pytest.approx(1, abs=0.1)
+    # 65,536 weights: their mean square scatters by 0.6 %.
+    assert second_moment(inside) / 2 == pytest.approx(second_moment(inputs), rel=0.05)
 
 
 def test_heads_start_small_and_biases_at_zero(generator: torch.Generator) -> None:
@@ -104,7 +110,7 @@ def test_heads_start_small_and_biases_at_zero(generator: torch.Generator) -> Non
     )
 
     # 50,000 weights: the standard error of their deviation is 0.3 %.
-    assert head.weight.std() == pytest.approx(0.01, rel=0.02)
+    assert head.weight.std().item() == pytest.approx(0.01, rel=0.02)
     biases = [p for name, p in everything.named_parameters() if name.endswith("bias")]
     assert len(biases) == 12
     assert all((bias == 0).all() for bias in biases)

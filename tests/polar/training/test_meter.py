@@ -1,4 +1,5 @@
 import math
+import time
 
 import pytest
 import torch
@@ -6,7 +7,6 @@ import torch
 from polar.errors import Diverged
 from polar.models import Losses
 from polar.spec import ExperimentSpec
-from polar.training import meter
 from polar.training.meter import Meter
 
 SPEC = ExperimentSpec.model_validate(
@@ -53,7 +53,7 @@ def test_the_time_of_other_things_is_left_out(
     started_at_20: Meter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = started_at_20.clock
-    monkeypatch.setattr(meter.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     started_at_20.add(losses(1.0, 1.0))
     now += 0.5
     first = started_at_20.report(21)
@@ -72,7 +72,7 @@ def test_a_report_is_due_after_a_second(
     started_at_20: Meter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = started_at_20.clock
-    monkeypatch.setattr(meter.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
 
     now += 0.9
     early = started_at_20.is_due()

@@ -1,13 +1,16 @@
 """The API in this process, on a database of the test's own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import func, select
 
 from service.api.app import create_app
 from service.settings import Settings
+from service.storage.database import Database
+from service.storage.tables import Experiment, IdempotencyKey, Run
 
 
 @pytest.fixture
@@ -21,5 +24,20 @@ async def api(settings: Settings) -> AsyncIterator[FastAPI]:
 async def http(api: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """Its errors come as answers, as they do over the wire."""
     transport = httpx.ASGITransport(api, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://polar/api/v1") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://polar") as client:
         yield client
+
+
+@pytest.fixture
+def rows(database: Database) -> Callable[[], Awaitable[int]]:
+    """Counts the rows of everything that a submission may store."""
+
+    async def count() -> int:
+        async with database.transaction() as session:
+            counts = [
+                await session.scalar(select(func.count()).select_from(table))
+                for table in (Experiment, Run, IdempotencyKey)
+            ]
+        return sum(filter(None, counts))
+
+    return count

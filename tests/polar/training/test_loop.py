@@ -1,0 +1,223 @@
+"""Training to the end, in pieces, and with reports in between gives the same numbers."""
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polar.errors import Diverged
+from polar.events import CheckpointSaved, Evaluation, Progress
+from polar.spec import ExperimentSpec
+from polar.training import checkpoint, loop, meter
+from polar.training.evaluation import evaluation_subset
+from polar.training.loop import train
+from polar.training.state import TrainingState, fresh
+
+STEPS = 17
+#: Seven batches of nine an epoch, so that 17 steps end inside the third; one image is left over.
+IMAGES = (torch.arange(64 * 1024) * 7919 % 251).to(torch.uint8).view(64, 1, 32, 32)
+
+
+def spec(seed: int = 0, checkpoint_every: int = 5) -> ExperimentSpec:
+    return ExperimentSpec.model_validate(
+        {
+            "dataset": {"name": "digits", "images": 64},
+            "model": {"latent_dim": 2, "widths": [2, 3, 2, 3, 2]},
+            "training": {
+                "steps": STEPS,
+                "batch_size": 9,
+                "learning_rate": 0.01,
+                "checkpoint_every": checkpoint_every,
+            },
+            "diagnostics": {"evaluations": 5, "images": 40},
+            "seeds": [seed],
+        }
+    )
+
+
+def new_state(seed: int = 0) -> TrainingState:
+    return fresh(spec(seed), "digest", torch.device("cpu"))
+
+
+def go_on(
+    state: TrainingState, *, seed: int = 0, stop_at: int | None = None, folder: Path | None = None
+) -> list[Any]:
+    """Trains on to the end, or until asked to stop at a step."""
+    subset = evaluation_subset(IMAGES, 40)
+    stop = None if stop_at is None else lambda: state.step >= stop_at
+    return list(train(state, spec(seed), IMAGES, subset, checkpoints=folder, stop=stop))
+
+
+def bits(state: TrainingState) -> list[Any]:
+    """Everything that the next step depends on."""
+    optimiser = state.optimiser.state_dict()["state"]
+    return [
+        state.step,
+        *(weights.tolist() for weights in state.model.state_dict().values()),
+        *(value.tolist() for values in optimiser.values() for value in values.values()),
+        state.noise.get_state().tolist(),
+    ]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> TrainingState:
+    state = new_state()
+    go_on(state)
+    return state
+
+
+def test_events_come_in_the_order_of_their_steps(tmp_path: Path) -> None:
+    events = go_on(new_state(), folder=tmp_path)
+
+    assert [event.step for event in events] == sorted(event.step for event in events)
+    assert [event.step for event in events if isinstance(event, Evaluation)] == [
+        1, 2, 4, 8, 13, 15, 17,
+    ]  # fmt: skip
+    assert [event.step for event in events if isinstance(event, CheckpointSaved)] == [
+        5,
+        10,
+        15,
+        17,
+    ]
+    assert events[-3].step == STEPS
+    assert isinstance(events[-3], Progress)
+
+
+def test_training_lowers_the_loss() -> None:
+    events = go_on(new_state())
+
+    losses = [event.loss_nats for event in events if isinstance(event, Progress)]
+    assert losses[-1] < losses[0]
+
+
+def test_the_same_seed_gives_the_same_bits(uninterrupted: TrainingState) -> None:
+    state = new_state()
+
+    go_on(state)
+
+    assert bits(state) == bits(uninterrupted)
+    assert state.evaluations == uninterrupted.evaluations
+
+
+def test_another_seed_gives_other_numbers(uninterrupted: TrainingState) -> None:
+    state = new_state(seed=1)
+
+    go_on(state, seed=1)
+
+    assert state.evaluations != uninterrupted.evaluations
+
+
+def test_global_chance_plays_no_part(uninterrupted: TrainingState) -> None:
+    torch.manual_seed(12345)
+    before = torch.get_rng_state()
+    state = new_state()
+
+    go_on(state)
+
+    assert bits(state) == bits(uninterrupted)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_reports_change_no_numbers(
+    uninterrupted: TrainingState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meter, "REPORT_EVERY_S", 0.0)
+    state = new_state()
+
+    events = go_on(state)
+
+    assert sum(isinstance(event, Progress) for event in events) == STEPS
+    assert bits(state) == bits(uninterrupted)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sets(st.integers(0, STEPS - 1), max_size=3))
+def test_a_run_that_is_stopped_and_resumed_gives_the_same_bits(
+    uninterrupted: TrainingState, stops: set[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for stop_at in [*sorted(stops), None]:
+            state = new_state()
+            checkpoint.restore(state, Path(folder))
+            go_on(state, stop_at=stop_at, folder=Path(folder))
+
+    assert bits(state) == bits(uninterrupted)
+    assert state.evaluations == uninterrupted.evaluations
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 40))
+def test_a_run_that_is_killed_at_any_event_and_resumed_gives_the_same_bits(
+    uninterrupted: TrainingState, events_seen: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        killed = train(
+            new_state(), spec(), IMAGES, evaluation_subset(IMAGES, 40), checkpoints=Path(folder)
+        )
+        list(itertools.islice(killed, events_seen))
+        state = new_state()
+        checkpoint.restore(state, Path(folder))
+        go_on(state, folder=Path(folder))
+
+    assert bits(state) == bits(uninterrupted)
+    assert state.evaluations == uninterrupted.evaluations
+
+
+def test_stopping_writes_a_checkpoint_of_that_step(tmp_path: Path) -> None:
+    state = new_state()
+
+    events = go_on(state, stop_at=7, folder=tmp_path)
+
+    assert state.step == 7
+    assert isinstance(events[-2], Progress)
+    assert events[-1] == CheckpointSaved(step=7, path=str(tmp_path / "step-00000007.pt"))
+
+
+def test_without_a_folder_stopping_only_ends_the_stream() -> None:
+    state = new_state()
+
+    events = go_on(state, stop_at=7)
+
+    assert state.step == 7
+    assert not any(isinstance(event, CheckpointSaved) for event in events)
+
+
+def test_a_finished_run_has_nothing_to_do(uninterrupted: TrainingState) -> None:
+    assert go_on(uninterrupted) == []
+
+
+def test_every_epoch_has_every_image_at_most_once_in_an_order_of_its_own() -> None:
+    marked = torch.arange(64, dtype=torch.uint8).view(64, 1, 1, 1).repeat(1, 1, 32, 32)
+
+    batches = list(itertools.islice(loop._batches(marked, spec(), 0), 14))
+
+    first, second = (
+        [index for batch in epoch for index in batch[:, 0, 0, 0].tolist()]
+        for epoch in (batches[:7], batches[7:])
+    )
+    assert len(set(first)) == len(set(second)) == 63
+    assert first != second
+
+
+def test_batches_go_on_from_any_step_as_if_never_stopped() -> None:
+    whole = list(itertools.islice(loop._batches(IMAGES, spec(), 0), STEPS))
+
+    for step in range(STEPS):
+        assert torch.equal(next(loop._batches(IMAGES, spec(), step)), whole[step])
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_is_not_saved(tmp_path: Path) -> None:
+    state = new_state()
+    go_on(state, stop_at=8, folder=tmp_path)
+    torch.nn.init.constant_(next(state.model.parameters()), torch.nan)
+
+    with pytest.raises(Diverged, match="the loss was not finite at step 9"):
+        go_on(state, folder=tmp_path)
+    healthy = new_state()
+    checkpoint.restore(healthy, tmp_path)
+    assert healthy.step == 8

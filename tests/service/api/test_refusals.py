@@ -1,0 +1,377 @@
+"""What the API refuses: in which words, and that nothing of it is stored."""
+
+import json
+import string
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from service.api.app import create_app
+from service.api.body import MAX_BODY
+from service.settings import Settings
+from service.storage.database import Database
+
+if TYPE_CHECKING:
+    from tests.service.conftest import SpecMaker, Worker
+
+EXPERIMENTS = "/api/v1/experiments"
+IS_JSON = {"content-type": "application/json"}
+PROBLEM = {"type", "title", "status", "detail", "instance", "request_id", "errors"}
+
+Rows = Callable[[], Awaitable[int]]
+
+
+@pytest.fixture(autouse=True)
+async def _an_agent_is_there(worker: "Worker") -> None:
+    await worker.announce()
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    """The smallest spec with one more field, given as `part.field`."""
+    spec: dict[str, Any] = {"dataset": {"name": "digits"}, "model": {}}
+    *parents, last = path.split(".")
+    part = spec
+    for parent in parents:
+        part = part.setdefault(parent, {})
+    part[last] = value
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "pointer", "allowed"),
+    [
+        ("model.beta", -1, "/model/beta", "a number from 0 to 1000000"),
+        ("model.beta", "1", "/model/beta", "a number from 0 to 1000000"),
+        ("model.latent_dim", 0, "/model/latent_dim", "an integer from 1 to 1024"),
+        ("model.latent_dim", 2.5, "/model/latent_dim", "an integer from 1 to 1024"),
+        ("model.betta", 1, "/model/betta", "name, beta, latent_dim, widths"),
+        ("model.widths", 3, "/model/widths", "5 items, each an integer from 1 to 1024"),
+        ("training.learning_rate", 0, "/training/learning_rate", "above 0 and at most 1"),
+        ("training.checkpoint_every", 0, "/training/checkpoint_every", "an integer at least 1"),
+        ("training.batch_size", 1798, "/training/batch_size", "an integer from 1 to 1797"),
+        ("diagnostics.sigma", 0, "/diagnostics/sigma", "a number above 0"),
+        ("seeds", [0, 2**32], "/seeds/1", "an integer from 0 to 4294967295"),
+        ("seeds", [], "/seeds", "1 to 1000 items"),
+        ("device", "tpu", "/device", "auto, cpu, cuda"),
+        ("name", "x" * 101, "/name", "text of at most 100 characters"),
+        ("name", "a\0b", "/name", "text of at most 100 characters"),
+        ("dataset.name", "imagenet", "/dataset/name", "digits, mnist"),
+        ("dataset.name", "mnist", "/dataset/name", "digits"),
+    ],
+)
+async def test_a_fault_is_named_with_its_place_its_value_and_what_is_allowed(
+    path: str, value: object, pointer: str, allowed: str, http: httpx.AsyncClient, rows: Rows
+) -> None:
+    answer = await http.post(EXPERIMENTS, json=changed(path, value))
+
+    problem = answer.json()
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem.keys() == PROBLEM
+    assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+    assert allowed in problem["errors"][0]["allowed"]
+    assert problem["errors"][0]["value"]
+    assert pointer in problem["detail"]
+    assert await rows() == 0
+
+
+async def test_all_faults_are_told_at_once(http: httpx.AsyncClient, rows: Rows) -> None:
+    spec = {
+        "dataset": {"name": "digits", "images": 0},
+        "model": {"beta": -1, "latent_dim": 0},
+        "training": {"steps": "many"},
+        "beta": 3,
+    }
+
+    problem = (await http.post(EXPERIMENTS, json=spec)).json()
+
+    suggestions = {fault["pointer"]: fault["suggestion"] for fault in problem["errors"]}
+    assert suggestions == {
+        "/dataset/images": None,
+        "/model/beta": None,
+        "/model/latent_dim": None,
+        "/training/steps": None,
+        "/beta": "/model/beta",
+    }
+    assert problem["type"] == "urn:polar:problem:invalid-spec"
+    assert await rows() == 0
+
+
+async def test_a_dataset_that_no_agent_of_the_device_has_is_refused(
+    http: httpx.AsyncClient, spec_of: "SpecMaker", rows: Rows
+) -> None:
+    answer = await http.post(EXPERIMENTS, json=spec_of.as_json(device="cuda"))
+
+    fault = answer.json()["errors"][0]
+    assert answer.status_code == 422
+    assert fault["pointer"] == "/dataset/name"
+    assert "cuda" in fault["message"]
+    assert "no such agent was seen" in fault["allowed"]
+    assert await rows() == 0
+
+
+@pytest.mark.parametrize("path", ["", "/validate"])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"{'a': 1}", 400),
+        (b"\xff\xfe{}", 400),
+        (b"1" * 5000, 400),  # more digits than Python reads
+        (b"", 422),
+        (b"null", 422),
+        (b"[]", 422),
+        (b'"spec"', 422),
+        (b" " * (MAX_BODY + 1), 413),
+        (b'{"name": "%s"}' % (b"x" * MAX_BODY), 413),
+    ],
+)
+async def test_a_body_that_is_no_spec_is_refused(
+    path: str, body: bytes, status: int, http: httpx.AsyncClient, rows: Rows
+) -> None:
+    answer = await http.post(EXPERIMENTS + path, content=body, headers=IS_JSON)
+
+    assert answer.status_code == status
+    assert answer.json().keys() == PROBLEM
+    assert await rows() == 0
+
+
+async def test_a_large_body_is_refused_while_it_comes(http: httpx.AsyncClient) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 65_536
+            yield b" " * 65_536
+
+    answer = await http.post(EXPERIMENTS, content=endless(), headers=IS_JSON)
+
+    assert answer.status_code == 413
+    assert "1048576 bytes" in answer.json()["detail"]
+    assert sent <= MAX_BODY + 2 * 65_536
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("field", ['"model": {"beta": %s}', '"seeds": [%s]', '"name": %s'])
+async def test_numbers_that_are_not_finite_are_refused(
+    number: str, field: str, http: httpx.AsyncClient, rows: Rows
+) -> None:
+    body = '{"dataset": {"name": "digits"}, "model": {}, %s}' % (field % number)
+
+    answer = await http.post(EXPERIMENTS, content=body, headers=IS_JSON)
+
+    assert answer.status_code == 422
+    assert await rows() == 0
+
+
+@pytest.mark.parametrize("place", ["%s", '{"x": %s}', '{"dataset": {"name": %s}, "model": {}}'])
+async def test_a_nesting_bomb_is_refused(place: str, http: httpx.AsyncClient) -> None:
+    # Python's stack has 1,000 places: somewhere below, JSON can be read, but not shown any more.
+    depths = [*range(500, 1000, 5), 100_000]
+    bombs = [place % ("[" * depth + "]" * depth) for depth in depths]
+
+    answers = [await http.post(EXPERIMENTS, content=bomb, headers=IS_JSON) for bomb in bombs]
+
+    assert {answer.status_code for answer in answers} == {400, 422}
+
+
+async def test_half_a_surrogate_pair_is_refused(http: httpx.AsyncClient, rows: Rows) -> None:
+    body = r'{"dataset": {"name": "\ud800"}, "model": {"\udfff": 1}, "name": "\ud800"}'
+
+    answer = await http.post(EXPERIMENTS, content=body, headers=IS_JSON)
+
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == 3
+    assert await rows() == 0
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "application/yaml", ""]
+)
+async def test_a_body_that_is_not_called_json_is_refused(
+    kind: str, http: httpx.AsyncClient, spec_of: "SpecMaker", rows: Rows
+) -> None:
+    body = json.dumps(spec_of.as_json())
+
+    answer = await http.post(EXPERIMENTS, content=body, headers={"content-type": kind})
+
+    assert answer.status_code == 415
+    assert "application/json" in answer.json()["detail"]
+    assert await rows() == 0
+
+
+async def test_json_may_say_its_character_set(
+    http: httpx.AsyncClient, spec_of: "SpecMaker"
+) -> None:
+    headers = {"content-type": "Application/JSON; charset=utf-8"}
+
+    answer = await http.post(EXPERIMENTS, content=json.dumps(spec_of.as_json()), headers=headers)
+
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "two words", "\x7f"])
+async def test_an_idempotency_key_is_a_short_word(
+    key: str, http: httpx.AsyncClient, spec_of: "SpecMaker", rows: Rows
+) -> None:
+    answer = await http.post(EXPERIMENTS, json=spec_of.as_json(), headers={"idempotency-key": key})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/header/Idempotency-Key"
+    assert await rows() == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("page_size=0", "/query/page_size"),
+        ("page_size=201", "/query/page_size"),
+        ("page_size=x", "/query/page_size"),
+        ("page_token=x", "/query/page_token"),
+        ("page_token=%C3%A9", "/query/page_token"),
+        ("page_token=MjAyNg==", "/query/page_token"),
+    ],
+)
+async def test_a_wrong_page_is_refused(query: str, pointer: str, http: httpx.AsyncClient) -> None:
+    answer = await http.get(f"{EXPERIMENTS}?{query}")
+
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/api/v1/nowhere", 404),
+        ("DELETE", "/api/v1/experiments", 405),
+        ("GET", "/api/v1/experiments/validate", 422),
+        ("GET", "/api/v1/runs/1", 422),
+        ("GET", "/api/v1/runs/%00", 422),
+    ],
+)
+async def test_every_refusal_is_a_problem(
+    method: str, path: str, status: int, http: httpx.AsyncClient
+) -> None:
+    answer = await http.request(method, path)
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json().keys() == PROBLEM
+    assert answer.json()["status"] == status
+
+
+async def test_what_is_not_allowed_says_what_is(http: httpx.AsyncClient) -> None:
+    answer = await http.delete(EXPERIMENTS)
+
+    assert set(answer.headers["allow"].split(", ")) <= {"GET", "POST"}
+
+
+async def test_an_error_of_the_service_tells_its_number_and_nothing_else(
+    api: FastAPI, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    @api.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError("the password is sesame")
+
+    answer = await http.get("/broken")
+
+    problem = answer.json()
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "sesame" not in answer.text
+    assert problem["request_id"] in caplog.text
+
+
+async def test_a_commit_that_fails_is_no_success(
+    http: httpx.AsyncClient, spec_of: "SpecMaker", database: Database, rows: Rows
+) -> None:
+    # A commit in a dependency would come after the answer, but for its scope="function".
+    async with database.transaction() as session:
+        await session.execute(
+            text(
+                "create function app.refuse() returns trigger language plpgsql"
+                " as $$ begin raise 'not today'; end $$"
+            )
+        )
+        await session.execute(
+            text(
+                "create constraint trigger refuse after insert on app.experiments"
+                " deferrable initially deferred for each row execute function app.refuse()"
+            )
+        )
+
+    answer = await http.post(EXPERIMENTS, json=spec_of.as_json())
+
+    assert answer.status_code == 500
+    assert await rows() == 0
+
+
+async def test_a_database_that_is_away_is_said_so(settings: Settings) -> None:
+    nobody = SecretStr("postgresql://polar:secret@127.0.0.1:1/app")
+    api = create_app(settings.model_copy(update={"database_url": nobody}))
+    transport = httpx.ASGITransport(api)
+
+    async with httpx.AsyncClient(transport=transport, base_url="http://polar") as http:
+        answer = await http.get(EXPERIMENTS)
+
+    assert answer.status_code == 503
+    assert "the database does not answer" in answer.json()["detail"]
+    assert "secret" not in answer.text
+
+
+FIELDS = ["dataset", "model", "training", "diagnostics", "name", "seeds", "device", "beta"]
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**400), 10**400)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["digits", "mnist", "beta_vae", "\0", "\ud800"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=4), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+
+
+@hypothesis_settings(
+    max_examples=150,
+    deadline=None,  # a request of a loaded machine
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # nothing is stored: no state
+)
+@given(body=json_values.map(json.dumps).map(str.encode) | st.binary(max_size=50))
+async def test_no_body_breaks_the_service(body: bytes, http: httpx.AsyncClient) -> None:
+    answer = await http.post(EXPERIMENTS, content=body, headers=IS_JSON)
+
+    assert answer.status_code < 500
+
+
+@hypothesis_settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    path=st.text(max_size=30).map(lambda path: quote(path, errors="replace")),
+    header=st.text(string.ascii_letters + string.punctuation, max_size=20),
+)
+async def test_no_address_breaks_the_service(
+    path: str, header: str, http: httpx.AsyncClient
+) -> None:
+    answer = await http.get(f"/api/v1/runs/{path}", headers={"last-event-id": header})
+
+    assert answer.status_code < 500

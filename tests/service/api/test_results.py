@@ -1,0 +1,133 @@
+"""Tables and pictures of a run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import httpx
+import pytest
+
+from polar.events import ArtifactSaved
+
+if TYPE_CHECKING:
+    from tests.service.conftest import Reports, SpecMaker, Submitter, Worker
+
+PNG = b"\x89PNG\r\n\x1a\n and so on"
+
+
+@pytest.fixture
+async def run_id(submit: "Submitter", spec_of: "SpecMaker", worker: "Worker") -> UUID:
+    """A running run, attempt 1."""
+    run_id = (await submit(spec_of())).runs[0].id
+    await worker.claim(run_id)
+    return run_id
+
+
+@pytest.fixture
+def url(run_id: UUID) -> str:
+    return f"/api/v1/runs/{run_id}"
+
+
+async def save(worker: "Worker", run_id: UUID, artifacts: Path, name: str, content: bytes) -> None:
+    """Store a file as a worker does."""
+    path = f"runs/{run_id}/attempt-1/out/{name}"
+    (artifacts / path).parent.mkdir(parents=True, exist_ok=True)
+    (artifacts / path).write_bytes(content)
+    await worker.record(run_id, ArtifactSaved(name=name, path=path))
+
+
+async def test_diagnostics_are_two_tidy_tables(
+    http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", reports: "Reports"
+) -> None:
+    await worker.record(run_id, reports.evaluation(0), reports.evaluation(10))
+
+    found = (await http.get(f"{url}/diagnostics")).json()
+
+    second = reports.evaluation(10)
+    assert [row["step"] for row in found["evaluations"]] == [0, 10]
+    assert found["evaluations"][1]["verdict"] == second.verdict.model_dump(mode="json")
+    assert [(row["step"], row["latent"]) for row in found["latents"]] == [
+        (0, 0),
+        (0, 1),
+        (10, 0),
+        (10, 1),
+    ]
+    assert found["latents"][3] == {
+        "step": 10,
+        "epoch": 1.0,
+        **second.latents[1].model_dump(mode="json"),
+    }
+
+
+async def test_diagnostics_of_a_run_that_has_measured_nothing_are_empty(
+    http: httpx.AsyncClient, url: str, run_id: UUID
+) -> None:
+    found = (await http.get(f"{url}/diagnostics")).json()
+
+    assert found == {"run_id": str(run_id), "evaluations": [], "latents": []}
+
+
+async def test_the_parquet_table_is_served_once_it_is_there(
+    http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", tmp_path: Path
+) -> None:
+    before = await http.get(f"{url}/diagnostics", params={"format": "parquet"})
+    await save(worker, run_id, tmp_path, "diagnostics.parquet", b"PAR1")
+
+    after = await http.get(f"{url}/diagnostics", params={"format": "parquet"})
+
+    assert before.status_code == 404
+    assert (after.status_code, after.content) == (200, b"PAR1")
+    assert after.headers["content-type"] == "application/vnd.apache.parquet"
+
+
+async def test_figures_are_listed_and_served(
+    http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", tmp_path: Path
+) -> None:
+    await save(worker, run_id, tmp_path, "figures/sorted_entropies.png", PNG)
+    await save(worker, run_id, tmp_path, "result.json", b"{}")
+
+    figures = (await http.get(f"{url}/figures")).json()["figures"]
+    figure = await http.get(figures[0]["url"])
+
+    assert [each["name"] for each in figures] == ["sorted_entropies.png"]
+    assert (figure.status_code, figure.content) == (200, PNG)
+    assert figure.headers["content-type"] == "image/png"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..%2Fsecret.png",
+        "../secret.png",
+        "..",
+        "%2e%2e/%2e%2e/secret.png",
+        "%2Fetc%2Fpasswd",
+        "secret.png",
+        "..%5Csecret.png",
+        "a%00.png",
+    ],
+)
+async def test_nothing_is_served_but_the_files_that_the_worker_named(
+    name: str, http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", tmp_path: Path
+) -> None:
+    await save(worker, run_id, tmp_path, "figures/a.png", PNG)
+    await save(worker, run_id, tmp_path, "secret.png", b"hidden words")
+    (tmp_path / "runs" / str(run_id) / "attempt-1/out/figures/secret.png").write_bytes(
+        b"hidden words"
+    )
+
+    answer = await http.get(f"{url}/figures/{name}")
+
+    assert answer.status_code != 200
+    assert b"hidden words" not in answer.content
+
+
+async def test_a_file_that_is_gone_is_not_found(
+    http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker"
+) -> None:
+    await worker.record(run_id, ArtifactSaved(name="figures/a.png", path="runs/gone.png"))
+
+    answer = await http.get(f"{url}/figures/a.png")
+
+    assert answer.status_code == 404
+    assert "runs/gone.png" in answer.json()["detail"]

@@ -1,0 +1,84 @@
+"""Migrations: they make the tables that the code declares, and can be taken back."""
+
+import uuid
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from alembic import command
+
+from service.embedded.postgres import Postgres
+from service.storage.database import Database
+from service.storage.migrate import alembic_config, newest_revision, revision_of, upgrade
+
+
+@pytest.fixture
+def empty_url(postgres: Postgres) -> Iterator[str]:
+    """A database that nobody has migrated."""
+    name = f"empty_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}"')
+        yield postgres.url(name)
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def schema_of(url: str) -> set[tuple[str, ...]]:
+    """All columns, indices, constraints and functions of both schemas."""
+    query = """
+        select table_schema, table_name, column_name, data_type, column_default, is_nullable
+        from information_schema.columns where table_schema in ('app', 'queue')
+        union all
+        select schemaname, tablename, indexname, indexdef, '', ''
+        from pg_indexes where schemaname in ('app', 'queue')
+        union all
+        select n.nspname, c.conrelid::regclass::text, c.conname,
+            pg_get_constraintdef(c.oid), '', ''
+        from pg_constraint c join pg_namespace n on n.oid = c.connamespace
+        where n.nspname in ('app', 'queue')
+        union all
+        select n.nspname, p.proname, pg_get_functiondef(p.oid), '', '', ''
+        from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+        where n.nspname in ('app', 'queue')
+    """
+    with psycopg.connect(url) as connection:
+        return set(connection.execute(query).fetchall())
+
+
+def test_the_migrations_make_the_tables_that_the_code_declares(empty_url: str) -> None:
+    upgrade(empty_url)
+
+    command.check(alembic_config(empty_url))  # raises where they differ
+
+
+def test_migrations_can_be_taken_back_and_made_again(empty_url: str) -> None:
+    upgrade(empty_url)
+    before = schema_of(empty_url)
+
+    command.downgrade(alembic_config(empty_url), "base")
+    taken_back = schema_of(empty_url)
+    upgrade(empty_url)
+
+    assert {table for _, table, *_ in taken_back} == {"alembic_version", "app.alembic_version"}
+    assert schema_of(empty_url) == before
+
+
+def test_a_second_upgrade_changes_nothing(empty_url: str) -> None:
+    upgrade(empty_url)
+    before = schema_of(empty_url)
+
+    upgrade(empty_url)
+
+    assert schema_of(empty_url) == before
+
+
+async def test_a_database_says_which_schema_it_has(empty_url: str, database: Database) -> None:
+    empty = Database(empty_url.replace("postgresql://", "postgresql+psycopg://"))
+
+    async with empty.transaction() as session:
+        of_empty = await revision_of(session)
+    async with database.transaction() as session:
+        of_migrated = await revision_of(session)
+    await empty.close()
+
+    assert of_empty is None
+    assert of_migrated == newest_revision()

@@ -1,0 +1,69 @@
+"""What watchers read: places in the queue, and the evaluations that they have not seen."""
+
+from typing import TYPE_CHECKING
+
+from service.storage import runs, watching
+from service.storage.database import Database
+from service.storage.tables import RunState
+
+if TYPE_CHECKING:
+    from tests.service.conftest import Reports, SpecMaker, Submitter, Worker
+
+
+async def test_the_place_in_the_queue_counts_the_waiting_runs_before_it(
+    submit: "Submitter", spec_of: "SpecMaker", worker: "Worker", database: Database
+) -> None:
+    submission = await submit(spec_of(seeds=[0, 1, 2, 3]))
+    await submit(spec_of(seeds=[9], device="cuda"))
+    first, second, third, fourth = (run.id for run in submission.runs)
+    await worker.claim(first)
+    async with database.transaction() as session:
+        await runs.request_cancel(session, second)
+
+    async with database.transaction() as session:
+        found = await watching.standings(session, [first, second, fourth, third])
+
+    places = {run_id: standing.queue_position for run_id, standing in found.items()}
+    assert places == {first: None, second: None, third: 0, fourth: 1}
+
+
+async def test_a_standing_tells_state_and_progress(
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    reports: "Reports",
+    database: Database,
+) -> None:
+    run_id = (await submit(spec_of())).runs[0].id
+    await worker.claim(run_id)
+    await worker.record(run_id, reports.progress(10))
+
+    async with database.transaction() as session:
+        standing = (await watching.standings(session, [run_id]))[run_id]
+
+    assert (standing.state, standing.attempt, standing.reason) == (RunState.RUNNING, 1, None)
+    assert standing.progress == reports.progress(10).model_dump(mode="json")
+
+
+async def test_evaluations_are_told_from_the_step_on_that_a_watcher_has(
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    reports: "Reports",
+    database: Database,
+) -> None:
+    submission = await submit(spec_of(seeds=[0, 1, 2]))
+    first, second, third = (run.id for run in submission.runs)
+    for run_id in (first, second):
+        await worker.claim(run_id)
+        await worker.record(run_id, *(reports.evaluation(step) for step in (0, 10, 20)))
+
+    async with database.transaction() as session:
+        after = await watching.evaluations_after(session, {first: 0, second: 20, third: -1})
+        latest = await watching.latest_evaluations(session, [first, third])
+        none = await watching.evaluations_after(session, {})
+
+    steps = {run_id: [each["step"] for each in found] for run_id, found in after.items()}
+    assert steps == {first: [10, 20]}
+    assert {run_id: each["step"] for run_id, each in latest.items()} == {first: 20}
+    assert none == {}

@@ -1,0 +1,31 @@
+"""A child that breaks the rules, in the way that the name of its spec says."""
+
+import json
+import os
+import sys
+import time
+
+request = json.loads(sys.stdin.readline())
+elsewhere = {"event": "checkpoint", "step": 1, "path": "/etc/passwd"}
+
+match request["spec"]["name"]:
+    case "nonsense":
+        print("nonsense", flush=True)
+    case "no text":
+        os.write(1, b"\xff\xfe\n")
+    case "half an event":
+        print('{"event": "started"}', flush=True)
+    case "a file elsewhere":
+        print(json.dumps(elsewhere), flush=True)
+    case "an endless line":
+        os.write(1, b"x" * 2**25)
+    case "silence":
+        os.close(1)
+    case "half a line":
+        os.write(1, b'{"event": "star')
+        sys.exit(0)
+    case "nothing at all":
+        sys.exit(0)
+    case "an error of its own":
+        raise SystemError("it cannot even start")
+time.sleep(600)
