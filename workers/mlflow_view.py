@@ -1,17 +1,19 @@
-"""The columns in which researchers compare runs, as a saved view of MLflow's run table.
+"""What researchers compare runs by, as a saved view of MLflow's run table and charts.
 
-MLflow shows no numbers until somebody has chosen columns. It keeps such a choice as a tag of the
-experiment, in a format of its own (that of the menu `Views` of MLflow 3.17; one that does not know
-it ignores it). So every experiment gets one: the menu offers it, and a link opens it with the
-query `viewStateShareKey=polar`.
+MLflow shows no numbers in its table until somebody has chosen columns, draws nothing against the
+weight, and prints all parameters over every logged image. It keeps such choices as a tag of the
+experiment, in the format of the menu `Views` of MLflow 3.17; one that does not know it ignores it.
+So every experiment gets a view: the menu offers it, and a link opens it with the query
+`viewStateShareKey=polar`.
 """
 
 import base64
 import json
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
-KEY, NAME = "polar", "Polar"
+KEY, NAME = "polar", "Polarisation"
 
 #: From left to right, with the width that the name needs, in pixels.
 _COLUMNS = {
@@ -28,8 +30,42 @@ _COLUMNS = {
 
 def experiment_tags() -> Mapping[str, str]:
     """The view as the tag of a new experiment."""
-    columns = list(_COLUMNS)
-    state = {"selectedColumns": columns, "columnOrder": columns, "columnWidths": _COLUMNS}
+    state = {
+        "selectedColumns": list(_COLUMNS),
+        "columnOrder": list(_COLUMNS),
+        "columnWidths": _COLUMNS,
+        "compareRunSections": [{"uuid": KEY, "name": NAME, "display": True, "isReordered": True}],
+        "compareRunCharts": _charts(),
+        "isAccordionReordered": True,  # ours comes before those that MLflow adds
+    }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     view = {"name": NAME, "createdAt": 0, "updatedAt": 0, "state": f"deflate;{packed}"}
     return {f"mlflow.sharedViewState.{KEY}": json.dumps(view)}
+
+
+def _charts() -> list[dict[str, Any]]:
+    """The paper's sorted entropies; the regime against the weight; the figures of each run."""
+    charts = [
+        _line("entropy/by_rank"),
+        _against_weight("regime/polarisation"),
+        _against_weight("regime/explained"),
+        _images("figures/sorted_entropies"),
+        _images("figures/entropy_over_training"),
+        _images("figures/entropy_heatmap"),
+    ]
+    place = {"metricSectionId": KEY, "deleted": False, "runsCountToCompare": 20}
+    return [{**chart, **place, "uuid": f"{KEY}-{i}"} for i, chart in enumerate(charts)]
+
+
+def _line(metric: str) -> dict[str, Any]:
+    unsmoothed = {"lineSmoothness": 0, "useGlobalLineSmoothing": False}
+    return {"type": "LINE", "metricKey": metric, **unsmoothed}
+
+
+def _against_weight(metric: str) -> dict[str, Any]:
+    x, y = ({"type": "METRIC", "key": key} for key in ("weight_log10", metric))
+    return {"type": "SCATTER", "xaxis": x, "yaxis": y}
+
+
+def _images(name: str) -> dict[str, Any]:
+    return {"type": "IMAGE", "imageKeys": [name], "step": 0, "showRunParams": False}

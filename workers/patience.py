@@ -57,7 +57,7 @@ class PatientDatabase:
     def _note_away(self, error: Exception) -> None:
         if self._away_since is None:
             self._away_since = time.monotonic()
-            _log.warning("the database is away: %s", error or "no answer in time")
+            _log.warning("the database is away: %r", error.__cause__ or error)
 
     def _note_back(self) -> None:
         if self._away_since is not None:

@@ -26,6 +26,12 @@ class StopReason(StrEnum):
     LEASE_AT_RISK = "lease_at_risk"
 
 
+_WHY_STOPPED = {
+    StopReason.AGENT_STOPPED: "its agent was told to stop",
+    StopReason.LEASE_AT_RISK: "its agent could not reach the database in time",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ending:
     """How an attempt ended."""
@@ -71,7 +77,7 @@ def decide(ending: Ending, *, losses: int, max_attempts: int) -> Finish | Again:
     if failure and failure.error != MACHINE_FAULT:
         return Finish(RunState.FAILED, failure.error, failure.message)
     if ending.stopped_for:
-        return _again(ending.stopped_for, "its agent told it to stop")
+        return _again(ending.stopped_for, _WHY_STOPPED[ending.stopped_for])
     if code == STOPPED:
         return _again("child_stopped", "somebody sent its child a SIGTERM")
     if failure:

@@ -80,6 +80,8 @@ def _content(state: TrainingState) -> dict[str, Any]:
         "model": state.model.state_dict(),
         "optimiser": state.optimiser.state_dict(),
         "noise": state.noise.get_state(),
+        "unreported": state.unreported,
+        "reported_step": state.reported_step,
         "evaluations": [evaluation.model_dump_json() for evaluation in state.evaluations],
     }
 
@@ -96,6 +98,8 @@ def _restore_from(state: TrainingState, path: Path) -> None:
         state.model.load_state_dict(content["model"])
         state.optimiser.load_state_dict(content["optimiser"])
         state.noise.set_state(content["noise"])
+        state.unreported.copy_(content["unreported"])
+        state.reported_step = content["reported_step"]
         state.step = content["step"]
     except (KeyError, RuntimeError, TypeError, ValueError, ValidationError) as error:
         raise CheckpointUnusable(f"checkpoint {path} is not as it should be: {error}") from error

@@ -44,7 +44,7 @@ def train(
     steps, saved_every = spec.training.steps, spec.training.checkpoint_every
     evaluate_at = set(schedule.evaluation_steps(spec))
     batches = _batches(images, spec, state.step)
-    meter = Meter(spec, state.step, images.device)
+    meter = Meter(spec, state)
 
     while state.step < steps and not (stop and stop()):
         losses = state.model.losses(as_pixels(next(batches)), state.noise)
@@ -58,7 +58,7 @@ def train(
         saves = state.step % saved_every == 0 or state.step == steps
         if not (evaluates or saves or meter.is_due()):
             continue
-        yield meter.report(state.step)  # refuses losses that are not finite
+        yield meter.report()  # refuses losses that are not finite
         if evaluates:
             evaluation = evaluate(state.model, subset, spec, state.step)
             state.evaluations.append(evaluation)
@@ -68,8 +68,7 @@ def train(
         meter.restart_clock()
 
     if checkpoints and state.step < steps:
-        if meter.has_news(state.step):
-            yield meter.report(state.step)
+        meter.check()
         yield _saved(state, checkpoints)
 
 

@@ -9,55 +9,66 @@ from polar.events import Progress
 from polar.models import Losses
 from polar.spec import ExperimentSpec
 from polar.training.schedule import steps_per_epoch
+from polar.training.state import TrainingState
 
-#: Seconds between reports.
-REPORT_EVERY_S = 1.0
+#: Reports of a whole run, at least, and the most steps between two of them. They come at fixed
+#: steps, never by the clock: a run that was stopped in between must report the same means.
+REPORTS = 100
+MOST_STEPS = 100
 
 
 class Meter:
     """Sums losses on the device, since fetching them at every step would make it wait."""
 
-    def __init__(self, spec: ExperimentSpec, step: int, device: torch.device) -> None:
+    def __init__(self, spec: ExperimentSpec, state: TrainingState) -> None:
         self.spec = spec
-        self.device = device
-        self.first_step = self.reported_step = step
+        self.state = state
+        self.first_step = state.step
+        self.every = min(max(1, spec.training.steps // REPORTS), MOST_STEPS)
         self.trained_s = 0.0
         self.restart_clock()
-        self._restart_sums()
+        self._expect_finite(steps=state.step - state.reported_step)
 
     def add(self, losses: Losses) -> None:
         """Count the losses of one step."""
         terms = torch.stack([losses.total, losses.reconstruction, losses.kl]).detach().double()
-        self.sums += terms
+        self.state.unreported += terms
         self.finite &= terms.isfinite().all()
         self.finite_steps += self.finite
 
     def is_due(self) -> bool:
-        """Whether the last report is long enough ago."""
-        return time.perf_counter() - self.clock >= REPORT_EVERY_S
+        """Whether the state is at a step of a report."""
+        return self.state.step % self.every == 0
 
-    def has_news(self, step: int) -> bool:
-        """Whether a step was made since the last report."""
-        return step > self.reported_step
+    def check(self) -> None:
+        """Refuse losses that are not finite.
 
-    def report(self, step: int) -> Progress:
+        Raises:
+            Diverged: one was not; the message names the step.
+        """
+        finite_steps = int(self.finite_steps)
+        if finite_steps < self.state.step - self.state.reported_step:
+            raise Diverged(
+                f"the loss was not finite at step {self.state.reported_step + finite_steps + 1}; "
+                f"a learning rate below {self.spec.training.learning_rate} may help"
+            )
+
+    def report(self) -> Progress:
         """The means of the losses since the last report; there must have been a step since.
 
         Raises:
             Diverged: a loss was not finite; the message names the step.
         """
-        training, steps_made = self.spec.training, step - self.reported_step
-        finite_steps = int(self.finite_steps)
-        if finite_steps < steps_made:
-            raise Diverged(
-                f"the loss was not finite at step {self.reported_step + finite_steps + 1}; "
-                f"a learning rate below {training.learning_rate} may help"
-            )
-        loss, reconstruction, kl = (self.sums / steps_made).tolist()
+        self.check()
+        training, state, step = self.spec.training, self.state, self.state.step
+        steps_made = step - state.reported_step
+        steps_here = step - max(state.reported_step, self.first_step)
+        loss, reconstruction, kl = (state.unreported / steps_made).tolist()
         seconds = time.perf_counter() - self.clock
         self.trained_s += seconds
-        self.reported_step = step
-        self._restart_sums()
+        state.reported_step = step
+        state.unreported.zero_()
+        self._expect_finite(steps=0)
         return Progress(
             step=step,
             steps=training.steps,
@@ -65,7 +76,7 @@ class Meter:
             loss_nats=loss,
             reconstruction_nats=reconstruction,
             kl_nats=kl,
-            images_per_s=steps_made * training.batch_size / seconds,
+            images_per_s=steps_here * training.batch_size / seconds,
             eta_s=self.trained_s / (step - self.first_step) * (training.steps - step),
         )
 
@@ -73,7 +84,7 @@ class Meter:
         """Leave out the time that went into a report and what came with it."""
         self.clock = time.perf_counter()
 
-    def _restart_sums(self) -> None:
-        self.sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        self.finite = torch.tensor(True, device=self.device)
-        self.finite_steps = torch.tensor(0, device=self.device)
+    def _expect_finite(self, steps: int) -> None:
+        """Those made since the last report were finite, or there would be no checkpoint."""
+        self.finite = torch.tensor(True, device=self.state.unreported.device)
+        self.finite_steps = torch.tensor(steps, device=self.state.unreported.device)

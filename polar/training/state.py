@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from polar import models
 from polar.events import Evaluation
@@ -21,8 +22,12 @@ class TrainingState:
     optimiser: torch.optim.Adam
     #: Source of the posteriors' samples.
     noise: torch.Generator
+    #: Total, reconstruction and KL, nats per image, summed since the last report: (3,), float64.
+    unreported: Tensor
     #: Steps made.
     step: int = 0
+    #: Step of the last report.
+    reported_step: int = 0
     #: All evaluations made, by ascending step.
     evaluations: list[Evaluation] = field(default_factory=list)
 
@@ -47,4 +52,5 @@ def fresh(spec: ExperimentSpec, dataset_digest: str, device: torch.device) -> Tr
         model=model,
         optimiser=torch.optim.Adam(model.parameters(), spec.training.learning_rate, fused=True),
         noise=seeding.noise(seed, device),
+        unreported=torch.zeros(3, dtype=torch.float64, device=device),
     )

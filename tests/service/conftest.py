@@ -1,11 +1,14 @@
 """What tests of storage, queue and API share: a database, specs, a worker that only pretends."""
 
-from collections.abc import AsyncIterator, Mapping
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+import uvicorn
 from procrastinate import App
 from pydantic import SecretStr
 
@@ -21,6 +24,7 @@ from polar.events import (
 )
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service import queue
+from service.api.app import create_app
 from service.settings import Settings
 from service.storage import agents, experiments, runs
 from service.storage.database import Database
@@ -184,6 +188,21 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
 def app(settings: Settings) -> App:
     """The queue; it needs no connections of its own as long as nobody works on it."""
     return queue.queue_app(settings)
+
+
+@pytest.fixture
+def served(settings: Settings) -> Iterator[str]:
+    """The address of the API, served over real sockets by a thread of this process."""
+    config = uvicorn.Config(
+        create_app(settings), log_config=None, timeout_graceful_shutdown=1, access_log=False
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture

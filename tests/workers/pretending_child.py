@@ -45,7 +45,8 @@ def run(
     step = _restore(resume_from) if resume_from else 0
     steps, every = spec.training.steps, spec.training.checkpoint_every
     yield _started(step, steps, device, expected_digest)
-    print("a library that prints")
+    sys.stdout.write(f"what a library prints: {os.environ.get('POLAR_DATABASE_URL')}\n")
+    sys.stdout.flush()
     while step < steps and not stop():
         time.sleep(STEP_S)
         step += 1
@@ -76,7 +77,7 @@ def _misbehave(name: str) -> None:
         case "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         case "leaves without a word":
-            print("nobody knows why", file=sys.stderr)
+            sys.stderr.write("nobody knows why\n")
             os._exit(3)
         case "hangs":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)

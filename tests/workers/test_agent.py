@@ -39,7 +39,7 @@ async def test_a_run_that_succeeds_is_stored_whole(stage: "Stage", spec_of: "Spe
     assert (artifact.name, artifact.path) == ("result.json", f"{folder}/out/result.json")
     assert (stage.settings.artifacts / artifact.path).read_text() == "{}"
     log = stage.settings.artifacts / folder / "log.txt"
-    assert log.read_text() == "a library that prints\n"
+    assert log.read_text() == "what a library prints: None\n"  # not the database's address
     assert f"run={run_id} attempt=1" in stage.log_of(agent)
 
 
@@ -63,7 +63,7 @@ async def test_each_failure_gets_its_reason_and_the_agent_goes_on(
         "refused": ("dataset_corrupt", "the file ends after 16 bytes"),
         "bug": ("bug", "KeyError: 'latents'"),
         "unprintable": ("bug", "xxx"),
-        "leaves without a word": ("bug", "left with code 3"),
+        "leaves without a word": ("bug", "nobody knows why"),
         "leaves a process behind": ("bug", "left with code 3"),
     }
     ids = {fate: await stage.submit(spec_of(fate)) for fate in fates}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from polar.data import catalogue
 from workers import offer
 
 if TYPE_CHECKING:
@@ -129,11 +130,14 @@ def test_a_dataset_is_hashed_again_only_when_its_files_change(
 ) -> None:
     monkeypatch.setenv("POLAR_DATA_DIR", str(tmp_path))
     raw = tmp_path / "MNIST" / "raw"
-    hashed = []
-    available = offer.catalogue.available
-    monkeypatch.setattr(
-        offer.catalogue, "available", lambda: [hashed.append(1), available()][1]
-    )
+    hashed: list[dict[str, str]] = []
+
+    def available() -> dict[str, str]:
+        hashed.append(original())
+        return hashed[-1]
+
+    original = catalogue.available
+    monkeypatch.setattr(catalogue, "available", available)
 
     assert "mnist" not in offer.available_datasets()
     raw.mkdir(parents=True)

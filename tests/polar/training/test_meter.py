@@ -8,6 +8,7 @@ from polar.errors import Diverged
 from polar.models import Losses
 from polar.spec import ExperimentSpec
 from polar.training.meter import Meter
+from polar.training.state import fresh
 
 SPEC = ExperimentSpec.model_validate(
     {
@@ -25,28 +26,28 @@ def losses(reconstruction: float, kl: float) -> Losses:
 
 @pytest.fixture
 def started_at_20() -> Meter:
-    return Meter(SPEC, 20, torch.device("cpu"))
+    state = fresh(SPEC, "digest", torch.device("cpu"))
+    state.step = state.reported_step = 20
+    return Meter(SPEC, state)
+
+
+def step(meter: Meter, reconstruction: float, kl: float) -> None:
+    """One step of training with these losses."""
+    meter.add(losses(reconstruction, kl))
+    meter.state.step += 1
 
 
 def test_a_report_has_the_means_since_the_last_one(started_at_20: Meter) -> None:
-    started_at_20.add(losses(100.0, 1.0))
-    started_at_20.report(21)
-    started_at_20.add(losses(10.0, 1.0))
-    started_at_20.add(losses(20.0, 3.0))
+    step(started_at_20, 100.0, 1.0)
+    started_at_20.report()
+    step(started_at_20, 10.0, 1.0)
+    step(started_at_20, 20.0, 3.0)
 
-    progress = started_at_20.report(23)
+    progress = started_at_20.report()
 
     assert (progress.reconstruction_nats, progress.kl_nats, progress.loss_nats) == (15, 2, 19)
     assert (progress.step, progress.steps, progress.epoch) == (23, 40, 2.3)
     assert progress.images_per_s > 0
-
-
-def test_there_is_news_after_a_step_only(started_at_20: Meter) -> None:
-    before = started_at_20.has_news(20)
-    started_at_20.add(losses(1.0, 1.0))
-
-    assert not before
-    assert started_at_20.has_news(21)
 
 
 def test_the_time_of_other_things_is_left_out(
@@ -54,40 +55,42 @@ def test_the_time_of_other_things_is_left_out(
 ) -> None:
     now = started_at_20.clock
     monkeypatch.setattr(time, "perf_counter", lambda: now)
-    started_at_20.add(losses(1.0, 1.0))
+    step(started_at_20, 1.0, 1.0)
     now += 0.5
-    first = started_at_20.report(21)
+    first = started_at_20.report()
     now += 100
     started_at_20.restart_clock()
-    started_at_20.add(losses(1.0, 1.0))
+    step(started_at_20, 1.0, 1.0)
     now += 0.25
-    second = started_at_20.report(22)
+    second = started_at_20.report()
 
     assert (first.images_per_s, second.images_per_s) == (20, 40)
     assert first.eta_s == 19 * 0.5
     assert second.eta_s == 18 * 0.375
 
 
-def test_a_report_is_due_after_a_second(
-    started_at_20: Meter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = started_at_20.clock
-    monkeypatch.setattr(time, "perf_counter", lambda: now)
+@pytest.mark.parametrize(
+    ("steps", "every"), [(1, 1), (99, 1), (100, 1), (1000, 10), (10_000, 100), (10_000_000, 100)]
+)
+def test_reports_come_at_fixed_steps(steps: int, every: int) -> None:
+    training = SPEC.training.model_copy(update={"steps": steps})
+    spec = SPEC.model_copy(update={"training": training})
+    state = fresh(spec, "digest", torch.device("cpu"))
+    meter = Meter(spec, state)
 
-    now += 0.9
-    early = started_at_20.is_due()
-    now += 0.2
-    late = started_at_20.is_due()
+    due = []
+    for state.step in range(1, 301):
+        due += [state.step] if meter.is_due() else []
 
-    assert (early, late) == (False, True)
+    assert due == list(range(every, 301, every))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_the_first_step_that_is_not_finite_is_named(started_at_20: Meter, bad: float) -> None:
-    started_at_20.add(losses(1.0, 1.0))
-    started_at_20.report(21)
+    step(started_at_20, 1.0, 1.0)
+    started_at_20.report()
     for value in (1.0, 1.0, bad, 1.0, bad):
-        started_at_20.add(losses(1.0, value))
+        step(started_at_20, 1.0, value)
 
     with pytest.raises(Diverged, match=r"not finite at step 24; .* below 0\.001"):
-        started_at_20.report(26)
+        started_at_20.report()

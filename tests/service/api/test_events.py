@@ -147,7 +147,7 @@ async def test_who_comes_late_hears_the_newest_and_who_comes_back_hears_what_he_
 async def test_the_runs_of_an_experiment_are_followed_to_the_end_of_the_last(
     submit: "Submitter", spec_of: "SpecMaker", worker: "Worker", database: Database
 ) -> None:
-    first, second = ((await submit(spec_of(seeds=[0, 1]))).runs[n].id for n in range(2))
+    first, second = (run.id for run in (await submit(spec_of(seeds=[0, 1]))).runs)
     watcher = Watcher(database, first, second)
     beginning = [await watcher.next() for _ in range(4)]
     await worker.claim(first)
@@ -165,9 +165,7 @@ async def test_the_runs_of_an_experiment_are_followed_to_the_end_of_the_last(
     assert str(first) not in {event["run_id"] for event in end}
 
 
-async def test_no_connection_is_held_between_two_looks(
-    run_id: UUID, worker: "Worker", database: Database
-) -> None:
+async def test_no_connection_is_held_between_two_looks(run_id: UUID, database: Database) -> None:
     watchers = [Watcher(database, run_id) for _ in range(30)]  # three times the pool
     for watcher in watchers:
         await watcher.next()

@@ -1,17 +1,194 @@
-"""The API as a process, over real sockets."""
+"""The API over real sockets, and as the process that `polar up` starts."""
 
-import json
+import asyncio
 import os
-import re
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID
 
+import fastapi.routing
 import httpx
 import pytest
-from httpx_sse import connect_sse
 
+from service.api.body import MAX_BODY
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.service.conftest import Reports, SpecMaker, Submitter, Worker
+
+
+@pytest.fixture
+async def wire(served: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"{served}/api/v1", timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+async def run_id(submit: "Submitter", spec_of: "SpecMaker") -> UUID:
+    """A queued run."""
+    return (await submit(spec_of())).runs[0].id
+
+
+async def test_events_come_as_they_happen(
+    wire: httpx.AsyncClient, run_id: UUID, worker: "Worker", reports: "Reports"
+) -> None:
+    async with wire.stream("GET", f"/runs/{run_id}/events") as answer:
+        lines = answer.aiter_lines()
+        beginning = [await anext(lines) for _ in range(2)]
+        await worker.claim(run_id)
+        await worker.record(run_id, reports.evaluation(10))
+        await worker.finish(run_id)
+        rest = [line async for line in lines]
+
+    events = [line for line in rest if line.startswith("event: ")]
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert beginning[0] == "event: state"
+    assert '"state":"queued"' in beginning[1]
+    assert events[-2:] == ["event: evaluation", "event: state"]
+    assert "id: 10" in rest
+    assert '"state":"succeeded"' in rest[-2]
+
+
+async def test_a_watcher_comes_back_where_he_was(
+    wire: httpx.AsyncClient, run_id: UUID, worker: "Worker", reports: "Reports"
+) -> None:
+    await worker.claim(run_id)
+    await worker.record(run_id, *(reports.evaluation(step) for step in (0, 10, 20)))
+    await worker.finish(run_id)
+
+    answer = await wire.get(f"/runs/{run_id}/events", headers={"Last-Event-ID": "0"})
+
+    assert [line for line in answer.text.splitlines() if line.startswith("id")] == [
+        "id: 10",
+        "id: 20",
+    ]
+
+
+async def test_a_stream_without_news_is_kept_alive(
+    wire: httpx.AsyncClient, run_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fastapi.routing, "_PING_INTERVAL", 0.05)  # 15 s, really
+
+    async with wire.stream("GET", f"/runs/{run_id}/events") as answer:
+        comment = await anext(line async for line in answer.aiter_lines() if line.startswith(":"))
+
+    assert comment == ": ping"
+
+
+@pytest.mark.parametrize("length", [None, "10"])
+async def test_a_large_body_is_refused_whatever_its_length_is_said_to_be(
+    length: str | None, served: str
+) -> None:
+    # Raw: no client would lie. Chunked, there is no length at all.
+    head = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {2 * MAX_BODY}"
+    reader, writer = await asyncio.open_connection(*served.removeprefix("http://").split(":"))
+    writer.write(
+        b"POST /api/v1/experiments HTTP/1.1\r\nHost: polar\r\nContent-Type: application/json\r\n"
+        + f"{head}\r\n\r\n".encode()
+    )
+    chunk = b"%x\r\n%s\r\n" % (65_536, b" " * 65_536) if length is None else b" " * 65_536
+    for _ in range(MAX_BODY // 65_536 + 1):
+        writer.write(chunk)
+
+    answer = await reader.read(65_536)
+
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"application/problem+json" in answer
+
+
+async def test_a_client_that_sends_too_much_can_read_why(wire: httpx.AsyncClient) -> None:
+    body = b" " * (5 * MAX_BODY)
+
+    answer = await wire.post(
+        "/experiments", content=body, headers={"content-type": "application/json"}
+    )
+
+    assert answer.status_code == 413
+
+
+@pytest.fixture
+def environment(settings: Settings) -> dict[str, str]:
+    """That of `python -m service.api`."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    return os.environ | {
+        "POLAR_DATABASE_URL": settings.database_url.get_secret_value(),
+        "POLAR_ARTIFACTS": str(settings.artifacts),
+        "POLAR_MLFLOW_URL": settings.mlflow_url,
+        "POLAR_API_PORT": str(port),
+    }
+
+
+@pytest.fixture
+def process(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-m", "service.api"], env=environment)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_the_process_serves_and_ends_though_somebody_watches(
+    process: subprocess.Popen[bytes], environment: dict[str, str], run_id: UUID
+) -> None:
+    url = f"http://127.0.0.1:{environment['POLAR_API_PORT']}/api/v1"
+    deadline = time.monotonic() + 60
+    while not is_up(url) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    with httpx.stream("GET", f"{url}/runs/{run_id}/events", timeout=30) as answer:
+        lines = answer.iter_lines()
+        first = next(lines)
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+    assert first == "event: state"
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+def is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").is_success
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"POLAR_API_HOST": "0.0.0.0"}, "no tokens yet; allowed: 127.0.0.1"),
+        ({"POLAR_API_HOST": "example.org"}, "POLAR_API_ALLOW_REMOTE=true"),
+        ({"POLAR_API_PORT": "0"}, "POLAR_API_PORT: Input should be greater than or equal to 1"),
+    ],
+)
+def test_the_process_refuses_settings_that_cannot_be(
+    wrong: dict[str, str], said: str, environment: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "service.api"],
+        env=environment | wrong,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert environment["POLAR_DATABASE_URL"] not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_the_api_may_listen_on_loopback(host: str, settings: Settings) -> None:
+    assert Settings.model_validate(settings.model_dump() | {"api_host": host}).api_host == host
+
+
+def test_the_api_may_listen_elsewhere_when_it_is_told_so(settings: Settings) -> None:
+    wanted = {"api_host": "0.0.0.0", "api_allow_remote": True}
+
+    assert Settings.model_validate(settings.model_dump() | wanted).api_host == wanted["api_host"]

@@ -1,0 +1,263 @@
+"""The commands that speak with the service."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from typer.testing import CliRunner
+
+from service.cli import app
+from service.storage.tables import RunState
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+    from tests.service.conftest import Reports, SpecMaker, Submitter, Worker
+
+SPEC = "name: mine\ndataset: {name: digits}\nmodel: {beta: 1e-1}\nseeds: [0, 1]\n"
+
+Polar = Callable[..., Awaitable["Result"]]
+
+
+@pytest.fixture
+def polar(served: str) -> Polar:
+    """Runs a command beside the test, which can go on meanwhile."""
+
+    async def run(*arguments: object) -> "Result":
+        line = [str(argument) for argument in arguments]
+        return await asyncio.to_thread(CliRunner().invoke, app, line, env={"POLAR_URL": served})
+
+    return run
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC)
+    return path
+
+
+@pytest.fixture(autouse=True)
+async def _an_agent_is_there(worker: "Worker") -> None:
+    await worker.announce()
+
+
+def as_json(result: "Result") -> Any:  # noqa: ANN401
+    """All of stdout, which must be JSON."""
+    return json.loads(result.stdout)
+
+
+async def test_submitting_shows_the_experiment_and_how_to_watch_it(
+    polar: Polar, spec: Path
+) -> None:
+    result = await polar("submit", spec)
+
+    experiment = as_json(await polar("list", "-o", "json"))[0]
+    assert result.exit_code == 0
+    assert experiment["id"] in result.stdout
+    assert f"polar watch {experiment['id']}" in result.stderr
+
+
+async def test_json_is_the_answer_of_the_api_and_nothing_else(polar: Polar, spec: Path) -> None:
+    result = await polar("submit", spec, "-o", "json")
+
+    experiment = as_json(result)
+    assert result.exit_code == 0
+    assert experiment["name"] == "mine"
+    assert experiment["spec"]["model"]["beta"] == 0.1
+    assert [run["seed"] for run in experiment["runs"]] == [0, 1]
+    assert as_json(await polar("get", experiment["id"], "-o", "json")) == experiment
+
+
+async def test_force_and_the_idempotency_key_reach_the_service(polar: Polar, spec: Path) -> None:
+    first = await polar("submit", spec, "--idempotency-key", "a", "-o", "json")
+    again = await polar("submit", spec, "--idempotency-key", "a", "-o", "json")
+    forced = await polar("submit", spec, "--force", "-o", "json")
+
+    assert as_json(again) == as_json(first)
+    assert not any(run["reused"] for run in as_json(forced)["runs"])
+
+
+@pytest.mark.parametrize("command", ["submit", "validate"])
+async def test_a_wrong_spec_is_refused_fault_by_fault(
+    command: str, polar: Polar, spec: Path
+) -> None:
+    spec.write_text("dataset: {name: digits}\nmodel: {beta: -1, latentdim: 3}\nseeds: [.nan]")
+
+    result = await polar(command, spec, "-o", "json")
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "/model/beta: " in result.stderr
+    assert "(given: -1); allowed: a number from 0 to 1000000" in result.stderr
+    assert "Did you mean 'latent_dim'?" in result.stderr
+    assert "/seeds/0: " in result.stderr
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "a: 2026-02-30", "[1, 2]: 3", "{a: &x [*x]}"])
+async def test_a_file_that_is_no_spec_is_refused(text: str, polar: Polar, spec: Path) -> None:
+    spec.write_text(text)
+
+    result = await polar("submit", spec)
+
+    assert result.exit_code == 2
+    assert "error: " in result.stderr
+
+
+async def test_a_missing_file_is_named(polar: Polar) -> None:
+    result = await polar("submit", "nowhere.yaml")
+
+    assert result.exit_code == 2
+    assert "nowhere.yaml" in result.stderr
+
+
+async def test_validating_tells_which_runs_exist(polar: Polar, spec: Path) -> None:
+    valid = await polar("validate", spec)
+    experiment = as_json(await polar("submit", spec, "-o", "json"))
+    plan = as_json(await polar("validate", spec, "-o", "json"))
+
+    assert valid.exit_code == 0
+    assert "the spec is valid" in valid.stdout
+    assert valid.stdout.count("new") == 2
+    assert [run["run_id"] for run in plan["runs"]] == [run["id"] for run in experiment["runs"]]
+
+
+async def test_the_list_ends_at_its_limit(polar: Polar, spec: Path) -> None:
+    made = [as_json(await polar("submit", spec, "-o", "json"))["id"] for _ in range(3)]
+
+    listed = as_json(await polar("list", "--limit", 2, "-o", "json"))
+    table = await polar("list")
+
+    assert [experiment["id"] for experiment in listed] == [made[2], made[1]]
+    assert all(id in table.stdout for id in made)
+
+
+@pytest.mark.parametrize(
+    ("end", "code"), [(RunState.SUCCEEDED, 0), (RunState.FAILED, 1), (RunState.CANCELLED, 1)]
+)
+async def test_waiting_ends_with_the_runs_and_tells_whether_they_succeeded(
+    end: RunState,
+    code: int,
+    polar: Polar,
+    spec: Path,
+    worker: "Worker",
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    reports: "Reports",
+) -> None:
+    wanted = spec_of(model={"beta": 0.1}, seeds=[0, 1])
+    first, second = (run.id for run in (await submit(wanted)).runs)  # shared with the command
+    waiting = asyncio.create_task(polar("submit", spec, "--wait", "-o", "json"))
+    await worker.claim(first)
+    await worker.record(first, reports.progress(10), reports.evaluation(10))
+    await worker.finish(first)
+    await worker.claim(second)
+    await worker.finish(second, end)
+
+    result = await waiting
+
+    assert result.exit_code == code
+    assert [run["state"] for run in as_json(result)["runs"]] == ["succeeded", end]
+
+
+async def test_watching_shows_the_runs_live_and_ends_with_a_table(
+    polar: Polar,
+    worker: "Worker",
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    reports: "Reports",
+) -> None:
+    submission = await submit(spec_of(seeds=[0, 1]))
+    first, second = (run.id for run in submission.runs)
+    watching = [
+        asyncio.create_task(polar("watch", id)) for id in (submission.experiment.id, first)
+    ]
+    for run_id in (first, second):
+        await worker.claim(run_id)
+        await worker.record(run_id, reports.progress(100), reports.evaluation(100))
+        await worker.record(run_id, reports.result(spec_of()))
+        await worker.finish(run_id)
+
+    of_experiment, of_run = await asyncio.gather(*watching)
+
+    assert (of_experiment.exit_code, of_run.exit_code) == (0, 0)
+    assert "seed 0" in of_experiment.stderr
+    assert "polarised 0.99" in of_experiment.stderr
+    assert of_experiment.stdout.count("polarised") == 2
+    assert "One latent of two is active." in of_run.stdout
+
+
+async def test_get_shows_a_run_with_its_message(
+    polar: Polar, worker: "Worker", submit: "Submitter", spec_of: "SpecMaker"
+) -> None:
+    run_id = (await submit(spec_of(name="[bold]brackets[/bold"))).runs[0].id
+
+    cancelled = await polar("cancel", run_id)
+    shown = await polar("get", run_id)
+
+    assert cancelled.exit_code == shown.exit_code == 0
+    assert "cancelled user" in shown.stdout
+    assert "cancelled on request" in shown.stdout
+    assert await worker.claim(run_id) is None
+
+
+async def test_names_with_brackets_are_shown_as_they_are(
+    polar: Polar, submit: "Submitter", spec_of: "SpecMaker"
+) -> None:
+    # They once were markup, which broke the table.
+    experiment = (await submit(spec_of(name="beta [/4]"))).experiment
+
+    listed, shown = await polar("list"), await polar("get", experiment.id)
+
+    assert "beta [/4]" in listed.stdout
+    assert "beta [/4]" in shown.stdout
+
+
+async def test_cancelling_an_experiment_cancels_its_runs(polar: Polar, spec: Path) -> None:
+    experiment = as_json(await polar("submit", spec, "-o", "json"))
+
+    first = await polar("cancel", experiment["id"], "-o", "json")
+    again = await polar("cancel", experiment["id"], "-o", "json")
+
+    assert [run["state"] for run in as_json(first)["runs"]] == ["cancelled", "cancelled"]
+    assert again.exit_code == 0
+
+
+async def test_cancelling_what_has_ended_is_refused(
+    polar: Polar, worker: "Worker", submit: "Submitter", spec_of: "SpecMaker"
+) -> None:
+    run_id = (await submit(spec_of())).runs[0].id
+    await worker.claim(run_id)
+    await worker.finish(run_id)
+
+    result = await polar("cancel", run_id)
+
+    assert result.exit_code == 2
+    assert "already ended: it succeeded" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["get", "watch", "cancel"])
+@pytest.mark.parametrize("id", [str(uuid4()), "no-id"])
+async def test_an_unknown_id_is_said_so(command: str, id: str, polar: Polar) -> None:
+    result = await polar(command, id)
+
+    assert result.exit_code == 2
+    assert id in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+async def test_a_service_that_is_not_there_is_said_so(
+    polar: Polar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.client.PAUSES_S", ())
+
+    result = await polar("list", "--url", "http://127.0.0.1:1")
+
+    assert result.exit_code == 3
+    assert "http://127.0.0.1:1" in result.stderr
+    assert "polar up" in result.stderr
+    assert result.stdout == ""

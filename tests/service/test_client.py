@@ -1,0 +1,234 @@
+"""The client: where it looks for the service, and what it does when nobody answers."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from service.api.views import Evaluated, ExperimentView, StateChanged
+from service.client import Client, ClientError, Refused, Unreachable, url_of_environment
+from service.storage.tables import RunState
+
+if TYPE_CHECKING:
+    from tests.service.conftest import Reports, SpecMaker
+
+NO_PAUSES = (0.0, 0.0)
+
+#: Answers a request: status and body, or nothing at all to break the connection.
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+class Script:
+    """A server that answers each request with the next of its lines."""
+
+    def __init__(self, server: HTTPServer) -> None:
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.answers: list[Answer] = []
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            script.requests.append((self.command, self.path, headers))
+            self.rfile.read(int(headers.get("content-length", 0)))
+            script.answers.pop(0)(self)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        script = Script(server)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield script
+        server.shutdown()
+        thread.join()
+
+
+def no_answer(handler: BaseHTTPRequestHandler) -> None:
+    handler.close_connection = True
+
+
+def answering(status: int, body: str) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body.encode())
+
+    return answer
+
+
+def streaming(*events: str, is_cut: bool = False) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for event in events:
+            handler.wfile.write(b"%x\r\n%s\n\n\r\n" % (len(event) + 2, event.encode()))
+        handler.close_connection = is_cut
+        if not is_cut:
+            handler.wfile.write(b"0\r\n\r\n")
+
+    return answer
+
+
+def problem(status: int) -> str:
+    fields = {"type": "urn:polar:problem:x", "title": "X", "detail": "because", "instance": "/"}
+    return json.dumps({**fields, "status": status, "request_id": "1", "errors": []})
+
+
+def test_the_address_is_that_of_the_variable_or_of_polar_up_or_the_default(
+    tmp_path: Path,
+) -> None:
+    home = {"POLAR_HOME": str(tmp_path)}
+
+    without_file = url_of_environment(home)
+    (tmp_path / "up.json").write_text("not JSON")
+    with_broken_file = url_of_environment(home)
+    (tmp_path / "up.json").write_text(json.dumps({"api": "http://127.0.0.1:9"}))
+    with_file = url_of_environment(home)
+    with_variable = url_of_environment(home | {"POLAR_URL": "http://there:1"})
+
+    assert without_file == with_broken_file == "http://127.0.0.1:8650"
+    assert with_file == "http://127.0.0.1:9"
+    assert with_variable == "http://there:1"
+
+
+def test_a_submission_is_repeated_with_the_same_key_until_somebody_answers(
+    script: Script,
+) -> None:
+    script.answers = [no_answer, no_answer, answering(409, problem(409))]
+
+    with Client(script.url, pauses_s=NO_PAUSES) as client, pytest.raises(Refused) as refused:
+        client.submit({})
+
+    keys = [headers["idempotency-key"] for _, _, headers in script.requests]
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+    assert refused.value.problem.detail == "because"
+
+
+def test_two_submissions_have_two_keys(script: Script) -> None:
+    script.answers = [answering(409, problem(409))] * 2
+
+    with Client(script.url) as client:
+        for _ in range(2):
+            with pytest.raises(Refused):
+                client.submit({})
+
+    keys = {headers["idempotency-key"] for _, _, headers in script.requests}
+    assert len(keys) == 2
+
+
+def test_somebody_who_never_answers_is_given_up(script: Script) -> None:
+    script.answers = [no_answer] * 3
+
+    with (
+        Client(script.url, pauses_s=NO_PAUSES) as client,
+        pytest.raises(Unreachable, match=rf"no service answers at {script.url} \(3 tries"),
+    ):
+        client.run(uuid4())
+
+    assert script.answers == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answering(200, "<html>hello</html>"),
+        answering(200, "{}"),
+        answering(500, "<html>oh</html>"),
+        answering(404, '{"detail": "Not Found"}'),
+        answering(302, ""),
+    ],
+)
+def test_somebody_else_at_the_address_is_recognised(answer: Answer, script: Script) -> None:
+    script.answers = [answer]
+
+    with (
+        Client(script.url) as client,
+        pytest.raises(Unreachable, match="not this version of the service"),
+    ):
+        client.run(uuid4())
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8650", "http://", "http://a b", "ftp://127.0.0.1", ""])
+def test_an_address_that_is_none_is_said_so(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLAR_URL", "nonsense")
+
+    with pytest.raises(Unreachable), Client(url, pauses_s=()) as client:
+        client.run(uuid4())
+
+
+def test_proxies_of_the_environment_are_not_asked(
+    served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+
+    with Client(served, pauses_s=()) as client:
+        assert list(client.experiments()) == []
+
+
+def test_a_stream_that_breaks_is_taken_up_where_it_was(
+    script: Script, reports: "Reports", spec_of: "SpecMaker"
+) -> None:
+    experiment = ExperimentView(
+        id=uuid4(),
+        name="",
+        spec_hash="",
+        state=RunState.RUNNING,
+        created_at=datetime.now(UTC),
+        cancelled_at=None,
+        spec=spec_of.as_json(),
+        runs=[],
+        links={},
+        watch="",
+    )
+    evaluated = Evaluated(event="evaluation", run_id=uuid4(), evaluation=reports.evaluation(10))
+    over = StateChanged(
+        event="state",
+        run_id=evaluated.run_id,
+        state=RunState.SUCCEEDED,
+        reason=None,
+        message=None,
+        attempt=1,
+    )
+    script.answers = [
+        answering(200, experiment.model_dump_json()),
+        streaming(": ping", f"data: {evaluated.model_dump_json()}\nid: 10", is_cut=True),
+        no_answer,
+        streaming(f"data: {over.model_dump_json()}"),
+    ]
+
+    with Client(script.url, pauses_s=NO_PAUSES) as client:
+        seen = list(client.watch(experiment.id))
+
+    streams = [headers for _, path, headers in script.requests if path.endswith("/events")]
+    assert seen == [evaluated, over]
+    assert [headers.get("last-event-id") for headers in streams] == [None, "10", "10"]
+
+
+def test_what_has_no_such_id_is_not_found(served: str) -> None:
+    with Client(served) as client, pytest.raises(ClientError, match="neither an experiment nor"):
+        client.find(uuid4())
+
+
+@pytest.mark.parametrize("spec", [{(1, 2): 3}, {"a": float("inf")}])
+def test_a_spec_that_json_cannot_say_is_refused(
+    spec: dict[Any, Any], served: str, spec_of: "SpecMaker"
+) -> None:
+    with Client(served) as client, pytest.raises(ClientError):
+        client.validate({**spec_of.as_json(), **spec})
