@@ -41,8 +41,9 @@ def run(
 
     Yields `Started`, the evaluations of the checkpoint that it goes on from, then `Progress` (at
     least a hundred times), `Evaluation` and `CheckpointSaved` in the order of their steps,
-    `ArtifactSaved` for each file in `out`, and `Result` at the end. On one machine's CPU the same spec, seed and
-    data give the same numbers to the last bit, also when the run was stopped in between.
+    `ArtifactSaved` for each file in `out`, and `Result` at the end. On one machine's CPU the same
+    spec, seed and data give the same numbers to the last bit, also when the run was stopped in
+    between.
 
     Nothing happens before the first event is asked for, and the run can be given up at any event.
 

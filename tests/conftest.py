@@ -84,7 +84,7 @@ class Stage:
             database_url=SecretStr(database_url),
             artifacts=folder / "artifacts",
             mlflow_url="",
-            lease_s=3,
+            lease_s=30,
             renew_s=0.5,
             rescue_s=0.5,
             heartbeat_s=0.5,

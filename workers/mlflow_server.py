@@ -163,9 +163,9 @@ class MLflowServer:
         try:
             response = await self._http.request(verb, path, **request)
         except httpx.TransportError as error:
-            raise MLflowAway(f"{type(error).__name__} {error}".strip()) from error
+            raise MLflowAway(f"MLflow is away: {type(error).__name__} {error}") from error
         if response.status_code in _AWAY:
-            raise MLflowAway(f"it answers {response.status_code}")
+            raise MLflowAway(f"MLflow is away: it answers {response.status_code}")
         answer = _object(response)
         if answer is None or not response.is_success:
             raise MLflowRefused(

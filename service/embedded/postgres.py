@@ -89,13 +89,16 @@ class Postgres:
             HomeInUse: another supervisor holds this home.
             EmbeddedError: the server cannot start.
         """
-        (self.home / "log").mkdir(parents=True, exist_ok=True)
-        self._lock = lock(self.home)
         try:
+            (self.home / "log").mkdir(parents=True, exist_ok=True)
+            self._lock = lock(self.home)
             self._prepare()
             self._wait_for_predecessor()
             self.launch()
             self._wait_until_ready()
+        except OSError as error:
+            self.stop()
+            raise EmbeddedError(f"{self.home} cannot be used as home: {error}") from error
         except BaseException:
             self.stop()
             raise

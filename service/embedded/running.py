@@ -1,7 +1,6 @@
 """A stack that runs: how others find it, know that it is well, and start one for a while."""
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import httpx
 
 from service.embedded.children import Program, last_lines, spawn
 from service.embedded.errors import EmbeddedError
+from service.embedded.stack import python
 from service.embedded.state import holder, read_json, write_json
 
 HEALTHY_S = 180.0
@@ -127,7 +127,7 @@ def running_stack(
 
 
 def _polar_up(home: Path, agents: int | None, device: str | None) -> Program:
-    command = [sys.executable, "-m", "service.cli", "up", "--home", str(home)]
+    command = [*python("service.cli", "up", "--home", str(home))]
     if agents is not None:
         command += ["--agents", str(agents)]
     if device is not None:

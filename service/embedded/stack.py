@@ -29,7 +29,7 @@ class Addresses:
     def of(cls, home: Path) -> Self:
         """The ports of the last start, or others where they are taken."""
         path = home / "ports.json"
-        known = read_json(path) or {"api": API_PORT, "mlflow": MLFLOW_PORT}
+        known = {"api": API_PORT, "mlflow": MLFLOW_PORT} | (read_json(path) or {})
         ports = {name: choose_port(known[name]) for name in ("api", "mlflow")}
         write_json(path, ports)
         return cls(ports["api"], ports["mlflow"])
@@ -91,5 +91,5 @@ def _mlflow(home: Path, database: str, port: int) -> Program:
 
 
 def python(*arguments: str) -> Sequence[str]:
-    """A command of the interpreter that runs us."""
-    return (sys.executable, "-m", *arguments)
+    """A command of our interpreter; -P: a folder `workers` where the user stands is not ours."""
+    return (sys.executable, "-P", "-m", *arguments)

@@ -95,8 +95,9 @@ def _keep_alive(children: Sequence[Child], home: Path, addresses: Addresses, say
         pids = {child.name: child.pid for child in children if child.pid is not None}
         stack = RunningStack(addresses.api, addresses.mlflow, os.getpid(), pids)
         if stack != published:
-            publish(home, stack)
-            published = stack
+            with contextlib.suppress(OSError):  # a full disk; again in the next round
+                publish(home, stack)
+                published = stack
         if not was_healthy and is_healthy(stack):
             was_healthy = True
             say(f"API     {stack.api_url}\nMLflow  {stack.mlflow_url}\nCtrl-C stops everything")

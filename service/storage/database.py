@@ -26,7 +26,9 @@ class Database:
             connect_args={
                 "connect_timeout": 5,
                 # unqualified names are the queue's: procrastinate's SQL has no schema
-                "options": "-c search_path=queue,app -c timezone=UTC -c lock_timeout=10s",
+                "options": "-c search_path=queue,app -c timezone=UTC -c lock_timeout=10s"
+                # a worker that freezes in a transaction must not keep its run locked
+                " -c idle_in_transaction_session_timeout=15s",
                 "keepalives_idle": 5,
                 "keepalives_interval": 3,
                 "keepalives_count": 3,

@@ -1,10 +1,11 @@
 """The tracker's position: how far MLflow has been told of each run. A row, not memory."""
 
+import contextlib
 from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import func, or_, select, update
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from service.storage.database import Database
@@ -41,7 +42,8 @@ class TrackerLock:
     async def release(self) -> None:
         """Leave the lock to another tracker."""
         if self._connection is not None:
-            await self._connection.invalidate()
+            with contextlib.suppress(SQLAlchemyError):  # a lost connection has lost it already
+                await self._connection.execute(select(func.pg_advisory_unlock_all()))
             await self._connection.close()
             self._connection = None
 

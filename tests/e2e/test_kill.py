@@ -32,6 +32,7 @@ MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 async def test_a_run_that_was_killed_gives_the_numbers_of_one_that_was_not(
     victim: str, stage: "Stage"
 ) -> None:
+    stage.settings = stage.settings.model_copy(update={"lease_s": 5})
     digest = catalogue.digest("digits")
     whole, killed = await stage.submit(SPEC, digest), await stage.submit(SPEC, digest)
     agent = stage.start_agent()

@@ -33,8 +33,8 @@ class Script:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
 
 
-@pytest.fixture
-def script() -> Iterator[Script]:
+@pytest.fixture(name="script")
+def served_script() -> Iterator[Script]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 

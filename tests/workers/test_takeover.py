@@ -1,18 +1,28 @@
 """When an agent dies or freezes: another takes its run, and the two never work at one time."""
 
+import asyncio
 import os
 import signal
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from service.storage.tables import Run, RunState
-from workers.agent import FENCED
+from workers.agent import ENDED, FENCED
 
 if TYPE_CHECKING:
     from tests.conftest import Stage
     from tests.workers.conftest import SpecFor
+
+
+@pytest.fixture
+def stage(stage: "Stage") -> "Stage":
+    """Leases that are over soon."""
+    stage.settings = stage.settings.model_copy(update={"lease_s": 4})
+    return stage
 
 
 def has_checkpoint(run: Run) -> bool:
@@ -115,3 +125,42 @@ async def test_a_machine_that_slept_loses_no_attempt(stage: "Stage", spec_of: "S
 
     run = await stage.end_of(run_id)
     assert (run.state, run.losses) == (RunState.SUCCEEDED, 0)
+
+
+async def test_a_worker_that_freezes_in_a_transaction_lets_go_of_its_run(stage: "Stage") -> None:
+    """One was stopped while it had its run locked, and no other agent could take that run."""
+    async with stage.database.transaction() as session:
+        allowed = await session.scalar(text("show idle_in_transaction_session_timeout"))
+
+    assert allowed == "15s"  # less than the usual lease
+
+
+async def test_an_idle_agent_that_was_given_up_ends_instead_of_taking_a_run(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    """Procrastinate strikes off a worker that was silent; it can fetch no job any more."""
+    frozen = stage.start_agent()
+    await workers(stage, lambda ages: len(ages) == 1)
+    frozen.send_signal(signal.SIGSTOP)
+    await workers(stage, lambda ages: ages[0] > stage.settings.heartbeat_over_s)
+    other = stage.start_agent()
+    await workers(stage, lambda ages: len(ages) == 1 and ages[0] < 1)
+    other.send_signal(signal.SIGTERM)
+    other.wait(30)
+
+    run_id = await stage.submit(spec_of())
+    frozen.send_signal(signal.SIGCONT)
+
+    assert frozen.wait(30) == ENDED, stage.log_of(frozen)
+    assert await stage.history(run_id) == [(0, "queued", None)]
+
+
+async def workers(stage: "Stage", is_so: Callable[[list[float]], bool]) -> None:
+    """Wait until this is true of the ages of the last heartbeats of procrastinate's workers."""
+    query = text("select extract(epoch from now() - last_heartbeat) from procrastinate_workers")
+    ages: list[float] = []
+    async with asyncio.timeout(60):
+        while not (ages and is_so(ages)):
+            async with stage.database.transaction() as session:
+                ages = list(await session.scalars(query))
+            await asyncio.sleep(0.02)

@@ -7,7 +7,7 @@ import math
 import re
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -219,12 +219,6 @@ async def test_an_experiment_is_made_once_by_many_at_once(server: MLflowServer) 
     assert len(set(ids)) == 1
 
 
-async def test_mlflow_is_away_when_nobody_listens() -> None:
-    async with MLflowServer(f"http://127.0.0.1:{_port_of_nobody()}") as server:
-        with pytest.raises(MLflowAway, match="ConnectError"):
-            await server.experiment("any", {})
-
-
 @pytest.mark.parametrize(
     ("status", "body", "error", "says"),
     [
@@ -364,13 +358,39 @@ def story(database: Database, client: MlflowClient, training: "Training") -> Sto
     return Story(database, client, training)
 
 
+TrackerMaker = Callable[..., Tracker]
+
+
 @pytest.fixture
-async def tracker(
+async def make_tracker(
     database: Database, server: MLflowServer, training: "Training"
-) -> AsyncIterator[Tracker]:
-    tracker = Tracker(database, server, training.folder)
-    yield tracker
-    await tracker.close()
+) -> AsyncIterator[TrackerMaker]:
+    """Trackers, of which one at a time is at work; they are closed in the end."""
+    trackers = []
+
+    def make(
+        database: Database = database,
+        server: MLflowServer = server,
+        artifacts: Path = training.folder,
+    ) -> Tracker:
+        trackers.append(Tracker(database, server, artifacts))
+        return trackers[-1]
+
+    yield make
+    for tracker in trackers:
+        await tracker.close()
+
+
+@pytest.fixture
+def tracker(make_tracker: TrackerMaker) -> Tracker:
+    return make_tracker()
+
+
+@pytest.fixture
+async def nobody() -> AsyncIterator[MLflowServer]:
+    """An MLflow that is away."""
+    async with MLflowServer(f"http://127.0.0.1:{_port_of_nobody()}") as server:
+        yield server
 
 
 async def test_a_run_that_succeeded_is_in_mlflow_whole(
@@ -502,20 +522,18 @@ async def test_more_numbers_than_one_request_takes_arrive(
     assert story.numbers_in_mlflow(told) == await story.numbers(run_id)
 
 
-async def test_a_pass_with_nothing_new_says_nothing_to_mlflow(
-    story: Story, tracker: Tracker, database: Database, training: "Training"
+async def test_a_pass_with_nothing_new_asks_nothing_of_mlflow(
+    story: Story, tracker: Tracker, make_tracker: TrackerMaker, nobody: MLflowServer
 ) -> None:
     run_id = await story.begin()
     await story.train(run_id)
     await tracker.tell_all()
-
+    before = await story.position(run_id)
     await tracker.close()
-    async with MLflowServer(f"http://127.0.0.1:{_port_of_nobody()}") as nobody:
-        other = Tracker(database, nobody, training.folder)
-        await other.tell_all()
-    await other.close()
 
-    assert not (await story.position(run_id)).complete
+    await make_tracker(server=nobody).tell_all()
+
+    assert (await story.position(run_id)).metric_sequence == before.metric_sequence
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -572,26 +590,22 @@ async def test_an_mlflow_run_that_is_there_twice_is_there_once_in_the_end(
 
 async def test_a_file_that_is_not_there_yet_is_sent_when_it_is(
     story: Story,
-    database: Database,
-    server: MLflowServer,
-    training: "Training",
+    make_tracker: TrackerMaker,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     run_id = await story.succeed()
-    early = Tracker(database, server, tmp_path)
+    early = make_tracker(artifacts=tmp_path)
 
     await early.tell_all()
-    await early.close()
 
     (told,) = story.in_mlflow(run_id)
     assert told.info.status == "FINISHED"
     assert not (await story.position(run_id)).complete
     assert "out/diagnostics.parquet" in caplog.text
 
-    late = Tracker(database, server, training.folder)
-    await late.tell_all()
-    await late.close()
+    await early.close()
+    await make_tracker().tell_all()
 
     (told,) = story.in_mlflow(run_id)
     assert "diagnostics.parquet" in story.files_in_mlflow(told)
@@ -616,7 +630,7 @@ async def test_a_run_that_cannot_be_told_does_not_silence_the_others(
 
 
 async def test_while_mlflow_is_away_the_position_stays(
-    story: Story, tracker: Tracker, database: Database, training: "Training"
+    story: Story, tracker: Tracker, make_tracker: TrackerMaker, nobody: MLflowServer
 ) -> None:
     run_id = await story.begin()
     await tracker.tell_all()
@@ -624,20 +638,16 @@ async def test_while_mlflow_is_away_the_position_stays(
     await story.train(run_id)
     await tracker.close()
 
-    async with MLflowServer(f"http://127.0.0.1:{_port_of_nobody()}") as nobody:
-        other = Tracker(database, nobody, training.folder)
-        with pytest.raises(MLflowAway):
-            await other.tell_all()
-    await other.close()
+    with pytest.raises(MLflowAway, match="MLflow is away: ConnectError"):
+        await make_tracker(server=nobody).tell_all()
 
     assert (await story.position(run_id)).metric_sequence == before.metric_sequence
 
 
 async def test_a_second_tracker_waits_until_the_first_one_is_gone(
-    tracker: Tracker, database_url: str, server: MLflowServer, tmp_path: Path
+    tracker: Tracker, make_tracker: TrackerMaker
 ) -> None:
-    other = Database(database_url.replace("postgresql://", "postgresql+psycopg://", 1))
-    second = Tracker(other, server, tmp_path)
+    second = make_tracker()
     await tracker.tell_all()
 
     with pytest.raises(AnotherTracker):
@@ -647,8 +657,6 @@ async def test_a_second_tracker_waits_until_the_first_one_is_gone(
 
     with pytest.raises(AnotherTracker):
         await tracker.tell_all()
-    await second.close()
-    await other.close()
 
 
 async def test_a_tracker_that_lost_its_connection_asks_for_the_lock_again(

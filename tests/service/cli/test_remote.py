@@ -2,43 +2,81 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import os
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from service.cli import app
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
-    from click.testing import Result
-
     from tests.service.conftest import Reports, SpecMaker, Submitter, Worker
 
 SPEC = "name: mine\ndataset: {name: digits}\nmodel: {beta: 1e-1}\nseeds: [0, 1]\n"
 
-Polar = Callable[..., Awaitable["Result"]]
+Polar = Callable[..., Coroutine[None, None, Result]]
+Process = Callable[..., Coroutine[None, None, "Ended"]]
+Write = Callable[[str], Path]
 
 
 @pytest.fixture
 def polar(served: str) -> Polar:
-    """Runs a command beside the test, which can go on meanwhile."""
+    """Runs a command in this process, one at a time: it takes over stdout."""
 
-    async def run(*arguments: object) -> "Result":
+    async def run(*arguments: object) -> Result:
         line = [str(argument) for argument in arguments]
         return await asyncio.to_thread(CliRunner().invoke, app, line, env={"POLAR_URL": served})
 
     return run
 
 
+@dataclass(frozen=True)
+class Ended:
+    """What a process said, and how it ended."""
+
+    exit_code: int | None
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def spec(tmp_path: Path) -> Path:
-    path = tmp_path / "spec.yaml"
-    path.write_text(SPEC)
-    return path
+def polar_process(served: str) -> Process:
+    """Runs a command in a process of its own, beside the test and other commands."""
+
+    async def run(*arguments: object) -> Ended:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "service.cli", *map(str, arguments),
+            env=os.environ | {"POLAR_URL": served}, stdout=PIPE, stderr=PIPE,
+        )  # fmt: skip
+        stdout, stderr = await process.communicate()
+        return Ended(process.returncode, stdout.decode(), stderr.decode())
+
+    return run
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a spec file."""
+
+    def to_file(text: str) -> Path:
+        path = tmp_path / "spec.yaml"
+        path.write_text(text)
+        return path
+
+    return to_file
+
+
+@pytest.fixture
+def spec(write: Write) -> Path:
+    return write(SPEC)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +84,7 @@ async def _an_agent_is_there(worker: "Worker") -> None:
     await worker.announce()
 
 
-def as_json(result: "Result") -> Any:  # noqa: ANN401
+def as_json(result: "Result | Ended") -> Any:  # noqa: ANN401
     """All of stdout, which must be JSON."""
     return json.loads(result.stdout)
 
@@ -84,9 +122,9 @@ async def test_force_and_the_idempotency_key_reach_the_service(polar: Polar, spe
 
 @pytest.mark.parametrize("command", ["submit", "validate"])
 async def test_a_wrong_spec_is_refused_fault_by_fault(
-    command: str, polar: Polar, spec: Path
+    command: str, polar: Polar, write: Write
 ) -> None:
-    spec.write_text("dataset: {name: digits}\nmodel: {beta: -1, latentdim: 3}\nseeds: [.nan]")
+    spec = write("dataset: {name: digits}\nmodel: {beta: -1, latentdim: 3}\nseeds: [.nan]")
 
     result = await polar(command, spec, "-o", "json")
 
@@ -99,10 +137,8 @@ async def test_a_wrong_spec_is_refused_fault_by_fault(
 
 
 @pytest.mark.parametrize("text", ["", "- 1", "a: [", "a: 2026-02-30", "[1, 2]: 3", "{a: &x [*x]}"])
-async def test_a_file_that_is_no_spec_is_refused(text: str, polar: Polar, spec: Path) -> None:
-    spec.write_text(text)
-
-    result = await polar("submit", spec)
+async def test_a_file_that_is_no_spec_is_refused(text: str, polar: Polar, write: Write) -> None:
+    result = await polar("submit", write(text))
 
     assert result.exit_code == 2
     assert "error: " in result.stderr
@@ -143,15 +179,13 @@ async def test_waiting_ends_with_the_runs_and_tells_whether_they_succeeded(
     end: RunState,
     code: int,
     polar: Polar,
+    polar_process: Process,
     spec: Path,
     worker: "Worker",
-    submit: "Submitter",
-    spec_of: "SpecMaker",
     reports: "Reports",
 ) -> None:
-    wanted = spec_of(model={"beta": 0.1}, seeds=[0, 1])
-    first, second = (run.id for run in (await submit(wanted)).runs)  # shared with the command
-    waiting = asyncio.create_task(polar("submit", spec, "--wait", "-o", "json"))
+    waiting = asyncio.create_task(polar_process("submit", spec, "--wait", "-o", "json"))
+    first, second = await runs_of_the_only_experiment(polar)
     await worker.claim(first)
     await worker.record(first, reports.progress(10), reports.evaluation(10))
     await worker.finish(first)
@@ -164,8 +198,17 @@ async def test_waiting_ends_with_the_runs_and_tells_whether_they_succeeded(
     assert [run["state"] for run in as_json(result)["runs"]] == ["succeeded", end]
 
 
+async def runs_of_the_only_experiment(polar: Polar) -> list[UUID]:
+    """The ids of its runs, as soon as it is there."""
+    while True:
+        for experiment in as_json(await polar("list", "-o", "json")):
+            found = as_json(await polar("get", experiment["id"], "-o", "json"))
+            return [UUID(run["id"]) for run in found["runs"]]
+        await asyncio.sleep(0.01)
+
+
 async def test_watching_shows_the_runs_live_and_ends_with_a_table(
-    polar: Polar,
+    polar_process: Process,
     worker: "Worker",
     submit: "Submitter",
     spec_of: "SpecMaker",
@@ -174,7 +217,7 @@ async def test_watching_shows_the_runs_live_and_ends_with_a_table(
     submission = await submit(spec_of(seeds=[0, 1]))
     first, second = (run.id for run in submission.runs)
     watching = [
-        asyncio.create_task(polar("watch", id)) for id in (submission.experiment.id, first)
+        asyncio.create_task(polar_process("watch", id)) for id in (submission.experiment.id, first)
     ]
     for run_id in (first, second):
         await worker.claim(run_id)

@@ -241,6 +241,13 @@ def test_a_failed_initdb_shows_its_last_lines_and_leaves_nothing(home: Path) -> 
     assert not list(home.glob("postgres*"))
 
 
+def test_a_home_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(EmbeddedError, match=r"/file cannot be used as home: .*Not a directory"):
+        Postgres(tmp_path / "file").start()
+
+
 def test_an_interrupted_first_start_is_begun_anew(home: Path) -> None:
     (home / "postgres.new").mkdir()
     (home / "postgres.new" / "PG_VERSION").write_text("18\n")

@@ -45,7 +45,7 @@ def test_agents_stop_before_the_api_and_the_api_before_mlflow(postgres: Postgres
 def test_an_agent_is_told_its_name_its_device_and_its_one_thread(postgres: Postgres) -> None:
     agent = stages(postgres, Addresses(8650, 5650), ["cuda:1"])[-1][-1]
 
-    assert list(agent.command[1:]) == ["-m", "workers", "--device", "cuda:1", "--name", "agent-0"]
+    assert list(agent.command[3:]) == ["workers", "--device", "cuda:1", "--name", "agent-0"]
     assert agent.environment["OMP_NUM_THREADS"] == "1"
     assert agent.environment["POLAR_DATABASE_URL"] == postgres.url("app")
     assert agent.environment["POLAR_MLFLOW_URL"] == "http://127.0.0.1:5650"
