@@ -6,6 +6,7 @@ that nobody waits for.
 """
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -72,9 +73,13 @@ def queue_app(settings: Settings) -> App:
 async def enqueue(app: App, session: AsyncSession, new_runs: Iterable[Run]) -> None:
     """Queue runs in the transaction that created them: both are stored, or neither."""
     connection = await _driver_connection(session)
-    for run in new_runs:
-        deferrer = app.configure_task(TRAIN, queue=run.queue, connection=connection)
-        run.job_id = await deferrer.defer_async(run_id=str(run.id))
+    for queue, group in groupby(new_runs, key=lambda run: run.queue):
+        waiting = list(group)
+        deferrer = app.configure_task(TRAIN, queue=queue, connection=connection)
+        jobs: list[dict[str, Any]] = [{"run_id": str(run.id)} for run in waiting]
+        ids = await deferrer.batch_defer_async(*jobs)
+        for run, job_id in zip(waiting, ids, strict=True):
+            run.job_id = job_id
     await session.flush()
 
 

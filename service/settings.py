@@ -2,11 +2,12 @@
 
 import os
 import socket
+import sys
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -71,6 +72,19 @@ class Settings(BaseSettings):
     def read(cls) -> Self:
         """The settings of this process's environment."""
         return cls()
+
+    @classmethod
+    def read_or_exit(cls) -> Self:
+        """The same for an entry point: wrong settings end the process and are all named."""
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = "\n".join(
+                "  "
+                + ": ".join([*(f"POLAR_{part}".upper() for part in fault["loc"]), fault["msg"]])
+                for fault in error.errors(include_input=False)  # a password may be part of it
+            )
+            sys.exit(f"the environment lacks or has wrong settings:\n{faults}")
 
 
 def _is_loopback(host: str) -> bool:

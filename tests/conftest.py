@@ -71,7 +71,7 @@ def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
 
 
 #: Far more than anything takes here, also on a busy machine.
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 POLL_S = 0.02
 
 

@@ -21,6 +21,7 @@ HEAVY = ("torch", "numpy", "mlflow", "sklearn", "pandas", "matplotlib", "optuna"
         "service.api.app",
         "service.cli",
         "workers.agent",
+        "workers.tracking",
     ],
 )
 def test_a_light_module_imports_nothing_heavy(module: str, tmp_path: Path) -> None:

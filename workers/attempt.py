@@ -64,6 +64,7 @@ class Attempt:
         self._command = command
         self._artifacts = settings.artifacts.resolve()
         self._folder = self._artifacts / "runs" / str(run.id) / f"attempt-{run.attempt}"
+        self._log_file = self._folder / "log.txt"
         self._child: Child | None = None
         #: What the child told and the database does not have yet, in order.
         self._untold: list[Event] = []
@@ -128,7 +129,7 @@ class Attempt:
         )
         # The child has no business with the database.
         env = {name: os.environ[name] for name in os.environ if name != "POLAR_DATABASE_URL"}
-        child = await Child.start(self._command, env, self._folder / "log.txt")
+        child = await Child.start(self._command, env, self._log_file)
         child.say(request.model_dump_json())
         self._log.info("started child %s at step %s", child.pid, run.checkpoint_step or 0)
         return child
@@ -231,5 +232,4 @@ class Attempt:
         return renewed_at + self._settings.lease_s - self._settings.renew_s
 
     def _log_tail(self) -> str:
-        log = (self._folder / "log.txt").read_bytes()
-        return printable(log[-LOG_TAIL:].decode(errors="replace"))
+        return printable(self._log_file.read_bytes()[-LOG_TAIL:].decode(errors="replace"))

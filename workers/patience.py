@@ -16,7 +16,7 @@ T = TypeVar("T")
 Work = Callable[[AsyncSession], Awaitable[T]]
 
 #: One try takes no longer; then come the connection's own deadlines.
-TRY_S = 10.0
+TRY_S = 5.0
 #: Pause between two tries.
 AGAIN_S = 0.5
 

@@ -24,10 +24,9 @@ _PR_SET_PDEATHSIG = 1
 class Child:
     """Started by `start`; whoever started it calls `kill` at the end, whatever happened."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin
         assert process.stdout
-        self.log = log
         self._process = process
         self._stdin = process.stdin
         self._stdout = process.stdout
@@ -50,7 +49,7 @@ class Child:
                 start_new_session=True,
                 preexec_fn=_die_with_this_process(),
             )
-        return cls(process, log)
+        return cls(process)
 
     @property
     def pid(self) -> int:

@@ -28,11 +28,15 @@ POLL_S, HINDERED_POLL_S = 1.0, 5.0
 #: How long a run that cannot be told waits for the next try; the others go on.
 AGAIN_S = 60.0
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("workers.tracking")  # not `__main__`
 
 
 class AnotherTracker(Exception):
     """Another process tells MLflow, so this one waits."""
+
+
+class FilesUnsent(Exception):
+    """A run is told but for some of its files."""
 
 
 class Tracker:
@@ -65,7 +69,7 @@ class Tracker:
             except (DatabaseAway, MLflowAway):
                 raise
             except Exception as error:  # what is wrong with one run must not silence the others
-                is_known = isinstance(error, MLflowRefused | FileNotFoundError)
+                is_known = isinstance(error, MLflowRefused | FilesUnsent)
                 _log.error(
                     "run %s cannot be told, next try in %.0f s: %s",
                     run_id,
@@ -87,11 +91,11 @@ class Tracker:
         spec = ExperimentSpec.model_validate(run.spec)
         position = position or await self._begin(run, spec)
         await self._send_metrics(position)
-        missing = await self._send_files(position) if run.state.is_final else []
+        unsent = await self._send_files(position) if run.state.is_final else []
         if (position.state, position.attempt) != (run.state, run.attempt):
             await self._send_state(run, spec, position)
-        if missing:
-            raise FileNotFoundError(f"not in {self._artifacts}: {', '.join(missing)}")
+        if unsent:
+            raise FilesUnsent(f"its files cannot be read: {'; '.join(unsent)}")
         if run.state.is_final:
             await self._complete(position)
 
@@ -141,19 +145,19 @@ class Tracker:
             await self._advance(position, metric_sequence=sequence)
 
     async def _send_files(self, position: Tracking) -> Sequence[str]:
-        """Send the files of a run that has ended; returns those that are not there (yet)."""
+        """Send the files of a run that has ended; returns what kept which from being read."""
         async with self._database.transaction() as session:
             files = await runs.artifacts_of(session, position.run_id)
         root = await self._mlflow.file_root(position.mlflow_run_id)
-        missing = []
+        unsent = []
         for file in files:
             try:
                 await self._send_file(root, file)
-            except FileNotFoundError:
-                missing.append(file.path)
+            except OSError as error:  # perhaps the folder of another machine shows it later
+                unsent.append(str(error))
         if any(mlflow_run.image_names(file) for file in files):
             await self._mlflow.log(position.mlflow_run_id, tags=mlflow_run.HAS_IMAGES)
-        return missing
+        return unsent
 
     async def _send_file(self, root: str, file: Artifact) -> None:
         content = await asyncio.to_thread((self._artifacts / file.path).read_bytes)
@@ -218,4 +222,4 @@ async def _track_until_stopped(settings: Settings) -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
-    asyncio.run(_track_until_stopped(Settings.read()))
+    asyncio.run(_track_until_stopped(Settings.read_or_exit()))

@@ -12,6 +12,7 @@ from service.settings import Settings
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)
     try:
         settings = Settings.read()
     except ValidationError as error:

@@ -30,7 +30,7 @@ from service.storage.tables import Experiment, Run
 async def experiment_view(
     session: AsyncSession, settings: Settings, experiment: Experiment
 ) -> ExperimentView:
-    its_runs = (await experiments.runs_of(session, [experiment.id]))[experiment.id]
+    its_runs = await experiments.runs_of(session, experiment.id)
     ids = [run.id for run in its_runs]
     tracked = await tracking.positions_of(session, ids)
     evaluations = await watching.latest_evaluations(session, ids)
@@ -54,6 +54,7 @@ async def experiment_view(
                 reused=run.created_at != experiment.created_at,
                 progress=run.progress,
                 verdict=evaluations.get(run.id, {}).get("verdict"),
+                converged=run.result["converged"] if run.result else None,
                 links=links.of_run(settings, run.id, tracked.get(run.id)),
             )
             for run in its_runs

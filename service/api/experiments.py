@@ -88,7 +88,7 @@ async def cancel_experiment(
 
 async def ids_of_runs(experiment_id: UUID, session: Session) -> list[UUID]:
     experiment = await experiments.get(session, experiment_id)
-    return [run.id for run in (await experiments.runs_of(session, [experiment.id]))[experiment.id]]
+    return [run.id for run in await experiments.runs_of(session, experiment.id)]
 
 
 @router.get(
@@ -99,6 +99,9 @@ async def ids_of_runs(experiment_id: UUID, session: Session) -> list[UUID]:
 async def experiment_events(
     run_ids: Annotated[list[UUID], Depends(ids_of_runs)], service: Service
 ) -> AsyncIterator[ServerSentEvent]:
-    """The events of all its runs, until the last of them has ended."""
+    """The events of all its runs, until the last of them has ended.
+
+    A watcher that comes back is told anew where each of them stands.
+    """
     async for event in follow(service.database, run_ids):
         yield event

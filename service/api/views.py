@@ -49,6 +49,8 @@ class RunOfExperiment(View):
     progress: Progress | None
     #: That of the newest evaluation.
     verdict: Verdict | None
+    #: Whether the verdict had settled at the end; none before the run succeeded.
+    converged: bool | None
     links: Links
 
 

@@ -38,7 +38,7 @@ def _of_experiments(experiments: Sequence[ExperimentSummary]) -> RenderableType:
 
 def _of_experiment(experiment: ExperimentView) -> RenderableType:
     title = f"experiment {experiment.id} {experiment.name!r}: {experiment.state}"
-    table = _table("seed", "run", "state", "step", *_VERDICT_COLUMNS, "note")
+    table = _table("seed", "run", "state", "step", *_VERDICT_COLUMNS, "converged", "note")
     for run in experiment.runs:
         note = run.message or ("shared" if run.reused else "")
         table.add_row(
@@ -47,6 +47,7 @@ def _of_experiment(experiment: ExperimentView) -> RenderableType:
             run.state,
             _step(run.progress),
             *_verdict_cells(run.verdict),
+            {True: "yes", False: "no", None: ""}[run.converged],
             note,
         )
     return Group(title, table)
@@ -66,6 +67,7 @@ def _of_run(run: RunView) -> RenderableType:
         "queue position": None if run.queue_position is None else str(run.queue_position),
         "step": _step(run.progress),
         **(verdict if run.verdict else {}),
+        "converged": {True: "yes", False: "no"}[run.result.converged] if run.result else None,
         "explanation": run.result.explanation if run.result else None,
         "MLflow": run.links["mlflow"],
     }

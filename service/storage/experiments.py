@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service.storage.errors import Conflict, NotFound
-from service.storage.runs import record_transition
+from service.storage.runs import record_transitions
 from service.storage.tables import Experiment, ExperimentRun, IdempotencyKey, Run, RunState
 
 
@@ -41,49 +41,49 @@ async def create(
     )
     session.add(experiment)
     await session.flush()
-    found: dict[int, tuple[Run, bool]] = {}
-    # Sorted: submissions that list shared seeds in different orders would wait for each other.
-    for seed in sorted(spec.seeds):
-        found[seed] = await _run_for(session, spec.for_seed(seed), dataset_digest, force=force)
-    runs, are_new = zip(*(found[seed] for seed in spec.seeds), strict=True)
-    for position, run in enumerate(runs):
-        session.add(ExperimentRun(experiment_id=experiment.id, position=position, run_id=run.id))
+    runs, new_seeds = await _runs_for(session, spec, dataset_digest, force=force)
+    session.add_all(
+        ExperimentRun(experiment_id=experiment.id, position=position, run_id=runs[seed].id)
+        for position, seed in enumerate(spec.seeds)
+    )
     await session.flush()
-    new = [run for run, is_new in zip(runs, are_new, strict=True) if is_new]
-    return Submission(experiment, runs, new)
+    new = [runs[seed] for seed in spec.seeds if seed in new_seeds]
+    return Submission(experiment, [runs[seed] for seed in spec.seeds], new)
 
 
-async def _run_for(
+async def _runs_for(
     session: AsyncSession, spec: ExperimentSpec, dataset_digest: str, *, force: bool
-) -> tuple[Run, bool]:
-    """The run with this content, and whether it is a new one."""
-    key = None if force else _content_address(spec, dataset_digest)
-    inserted = await session.scalar(
-        insert(Run)
-        .values(
-            key=key,
-            spec=spec.model_dump(mode="json"),
-            seed=spec.seeds[0],
-            dataset_digest=dataset_digest,
-            queue=spec.device,
-        )
+) -> tuple[dict[int, Run], set[int]]:
+    """The run of every seed, and the seeds whose run is a new one."""
+    runs: dict[int, Run] = {}
+    new_seeds: set[int] = set()
+    # Sorted: submissions that list shared seeds in different orders would wait for each other.
+    while missing := [spec.for_seed(seed) for seed in sorted(spec.seeds) if seed not in runs]:
+        rows = [
+            {
+                "key": None if force else _content_address(one, dataset_digest),
+                "spec": one.model_dump(mode="json"),
+                "seed": one.seeds[0],
+                "dataset_digest": dataset_digest,
+                "queue": one.device,
+            }
+            for one in missing
+        ]
         # Two submissions of the same content at once: one inserts, the other waits and shares.
-        .on_conflict_do_nothing()
-        .returning(Run)
-    )
-    if inserted is not None:
-        await record_transition(session, inserted)
-        return inserted, True
-    # Locked against `cancel`, which must see that this experiment wants the run as well.
-    share = (
-        select(Run)
-        .where(Run.key == key, *_is_reusable())
-        .with_for_update(read=True, key_share=True)
-    )
-    run = await session.scalar(share)
-    if run is None:  # it failed or was cancelled between the two statements
-        return await _run_for(session, spec, dataset_digest, force=force)
-    return run, False
+        insertion = insert(Run).values(rows).on_conflict_do_nothing().returning(Run)
+        inserted = (await session.scalars(insertion)).all()
+        await record_transitions(session, inserted)
+        new_seeds |= {run.seed for run in inserted}
+        # Locked against `cancel`, which must see that this experiment wants the runs as well.
+        # One that fails or is cancelled between the two statements stays missing.
+        shared = await session.scalars(
+            select(Run)
+            .where(Run.key.in_([row["key"] for row in rows]), *_is_reusable())
+            .order_by(Run.seed)
+            .with_for_update(read=True, key_share=True)
+        )
+        runs |= {run.seed: run for run in [*shared, *inserted]}
+    return runs, new_seeds
 
 
 def _content_address(spec: ExperimentSpec, dataset_digest: str) -> str:
@@ -126,18 +126,15 @@ async def page(
     return (await session.scalars(query.limit(size))).all()
 
 
-async def runs_of(session: AsyncSession, experiment_ids: Sequence[UUID]) -> dict[UUID, list[Run]]:
-    """The runs of these experiments, in the order of their seeds."""
-    rows = await session.execute(
-        select(ExperimentRun.experiment_id, Run)
-        .join(Run, Run.id == ExperimentRun.run_id)
-        .where(ExperimentRun.experiment_id.in_(experiment_ids))
-        .order_by(ExperimentRun.experiment_id, ExperimentRun.position)
+async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
+    """The runs of an experiment, in the order of its seeds."""
+    query = (
+        select(Run)
+        .join(ExperimentRun, ExperimentRun.run_id == Run.id)
+        .where(ExperimentRun.experiment_id == experiment_id)
+        .order_by(ExperimentRun.position)
     )
-    runs: dict[UUID, list[Run]] = {experiment_id: [] for experiment_id in experiment_ids}
-    for experiment_id, run in rows:
-        runs[experiment_id].append(run)
-    return runs
+    return (await session.scalars(query)).all()
 
 
 async def states_of_runs(

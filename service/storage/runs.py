@@ -4,7 +4,7 @@ Everything that a worker writes is fenced by its attempt: the row is changed
 `where attempt = mine and state = 'running'`, or the run is lost to this worker.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, assert_never
 from uuid import UUID
@@ -66,7 +66,7 @@ async def claim(session: AsyncSession, run_id: UUID, owner: str, lease_s: float)
         .returning(Run)
     )
     if run is not None:
-        await record_transition(session, run)
+        await record_transitions(session, [run])
     return run
 
 
@@ -152,7 +152,7 @@ async def finish(
         RunLost: this attempt does not own the run any more.
     """
     run = await _update_mine(session, run_id, attempt, **_ended(state, reason, message))
-    await record_transition(session, run)
+    await record_transitions(session, [run])
 
 
 async def release(
@@ -164,7 +164,7 @@ async def release(
         RunLost: this attempt does not own the run any more.
     """
     run = await _update_mine(session, run_id, attempt, **_waiting(reason, message))
-    await record_transition(session, run)
+    await record_transitions(session, [run])
     return run
 
 
@@ -215,12 +215,12 @@ async def _change(session: AsyncSession, run: Run, values: Mapping[str, Any]) ->
         setattr(run, field, value)
     await session.flush()
     await session.refresh(run)
-    await record_transition(session, run)
+    await record_transitions(session, [run])
 
 
-async def record_transition(session: AsyncSession, run: Run) -> None:
-    """Note in the run's history the state that it has now."""
-    session.add(
+async def record_transitions(session: AsyncSession, changed: Iterable[Run]) -> None:
+    """Note in the history of these runs the state that they have now."""
+    session.add_all(
         Transition(
             run_id=run.id,
             attempt=run.attempt,
@@ -228,6 +228,7 @@ async def record_transition(session: AsyncSession, run: Run) -> None:
             reason=run.status_reason,
             message=run.status_message,
         )
+        for run in changed
     )
     await session.flush()
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +17,14 @@ from uuid import UUID
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
+from playwright.async_api import async_playwright, expect
 from sqlalchemy import func, select
 
 from polar.events import Event, Progress
 from service.storage import experiments, runs, tracking
 from service.storage.database import Database
 from service.storage.tables import RunState, Tracking
+from workers import mlflow_view
 
 if TYPE_CHECKING:
     from tests.conftest import Mlflow, Training
@@ -137,6 +140,13 @@ class Book:
         assert self._files(found, "figures") == sorted(figures)
         assert self._files(found) == ["diagnostics.parquet", "result.json", "spec.yaml"]
         assert (found.info.status, found.data.tags["polar.state"]) == ("FINISHED", "succeeded")
+
+    async def place_in_mlflow(self, run_id: UUID) -> str:
+        """The id of its experiment there."""
+        async with self._database.transaction() as session:
+            position = await tracking.position_of(session, run_id)
+        assert position is not None
+        return position.mlflow_experiment_id
 
     def _in_mlflow(self, run_id: UUID) -> list[MlflowRun]:
         everywhere = [found.experiment_id for found in self._client.search_experiments()]
@@ -254,6 +264,37 @@ async def test_a_second_tracker_takes_over_from_one_that_was_killed(
     await book.check(run_id)
     assert second.end(signal.SIGTERM) == 0
     assert "Traceback" not in second.log
+
+
+@pytest.mark.browser
+async def test_the_saved_view_opens_in_mlflows_page(
+    book: Book, trackers: list[TrackerProcess], mlflow: "Mlflow"
+) -> None:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    run_id = await book.begin()
+    await book.train(run_id)
+    await book.succeed(run_id)
+    trackers[0].start()
+    await _until(lambda: book.is_told(run_id), trackers[0])
+    place = await book.place_in_mlflow(run_id)
+    query = f"workflowType=machine_learning&viewStateShareKey={mlflow_view.KEY}"
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        table = await browser.new_page(viewport={"width": 1600, "height": 1000})
+        await table.goto(f"{mlflow.url}/#/experiments/{place}/runs?{query}")
+        for column in ("weight", "polar.regime", "regime/polarisation", "polar.state"):
+            await expect(table.get_by_text(column, exact=True).first).to_be_visible(timeout=60_000)
+        charts = await browser.new_page(viewport={"width": 1600, "height": 1000})
+        await charts.goto(f"{mlflow.url}/#/experiments/{place}/runs?{query}&compareRunsMode=CHART")
+        for chart in ("entropy/by_rank", "weight_log10 vs. regime/explained"):
+            await expect(charts.get_by_text(chart).first).to_be_visible(timeout=60_000)
+        await expect(charts.locator("img").first).to_be_visible(timeout=60_000)
+        await browser.close()
 
 
 async def _until(is_so: Callable[[], Awaitable[object]], tracker: TrackerProcess) -> None:

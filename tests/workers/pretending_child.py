@@ -54,7 +54,7 @@ def run(
         if step % every == 0:
             yield _evaluation(step, spec.model.latent_dim)
             yield _saved(checkpoints, step)
-            _misbehave(spec.name)
+            _misbehave(spec.name, stop)
     if step < steps:
         yield _saved(checkpoints, step)
         return
@@ -64,8 +64,11 @@ def run(
     yield _result(spec, expected_digest)
 
 
-def _misbehave(name: str) -> None:
+def _misbehave(name: str, stop: Callable[[], bool]) -> None:
     match name:
+        case "silent":
+            while not stop():
+                time.sleep(0.01)
         case "refused":
             raise DatasetCorrupt("the file ends after 16 bytes")
         case "bug":

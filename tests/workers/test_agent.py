@@ -156,27 +156,43 @@ async def test_a_queued_run_is_cancelled_at_once_and_never_begins(
 async def test_a_running_run_is_cancelled_without_waiting_for_a_renewal(
     stage: "Stage", spec_of: "SpecFor"
 ) -> None:
-    stage.settings = stage.settings.model_copy(update={"lease_s": 400, "renew_s": 100})
-    run_id = await stage.submit(spec_of(steps=10_000, checkpoint_every=10_000))
+    stage.settings = stage.settings.model_copy(update={"lease_s": 4000, "renew_s": 1000})
+    run_id = await stage.submit(spec_of("silent", steps=6, checkpoint_every=5))
     agent = stage.start_agent()
-    await stage.run(run_id, lambda run: run.progress is not None)
+    await stage.run(run_id, lambda run: run.checkpoint is not None)
+
     await stage.cancel(run_id)
 
     run = await stage.end_of(run_id)
-
-    assert (run.state, run.status_reason) == (RunState.CANCELLED, "user")
-    # It was asked before, and has saved its last step.
-    assert run.progress is not None
-    assert run.checkpoint_step == run.progress["step"]
+    assert await stage.history(run_id) == [
+        (0, "queued", None),
+        (1, "running", None),
+        (1, "cancelled", "user"),
+    ]
+    assert run.checkpoint_step == 5
     assert stage.is_gone(stage.child_of(agent))
+
+
+async def test_a_run_whose_child_is_still_starting_is_cancelled(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    run_id = await stage.submit(spec_of())
+    stage.start_agent()
+    await stage.run(run_id, lambda run: run.state is RunState.RUNNING)
+
+    await stage.cancel(run_id)
+
+    run = await stage.end_of(run_id)
+    assert (run.state, run.status_reason) == (RunState.CANCELLED, "user")
+    assert run.progress is None
 
 
 async def test_a_cancel_that_no_notification_told_is_seen_at_the_next_renewal(
     stage: "Stage", spec_of: "SpecFor"
 ) -> None:
-    run_id = await stage.submit(spec_of(steps=10_000))
+    run_id = await stage.submit(spec_of("silent", steps=6))
     stage.start_agent()
-    await stage.run(run_id, lambda run: run.progress is not None)
+    await stage.run(run_id, lambda run: run.checkpoint is not None)
     async with stage.database.transaction() as session:
         await runs.request_cancel(session, run_id)
 

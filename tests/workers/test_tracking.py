@@ -1,12 +1,16 @@
 """What MLflow has been told of runs, wherever the telling was broken off."""
 
 import asyncio
+import base64
 import filecmp
 import json
 import math
 import re
 import socket
+import subprocess
+import sys
 import threading
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -151,6 +155,16 @@ def test_a_figure_has_the_names_of_a_logged_image_and_other_files_have_none() ->
     stem = f"images/figures~sorted_entropies+step+0+timestamp+1795348800123+{run_id}"
     assert mlflow_run.image_names(figure) == [f"{stem}.png", f"{stem}+compressed.png"]
     assert mlflow_run.image_names(table) == []
+
+
+def test_a_tracker_without_its_settings_names_them_all() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "workers.tracking"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    for name in ("POLAR_DATABASE_URL", "POLAR_ARTIFACTS", "POLAR_MLFLOW_URL"):
+        assert f"{name}: Field required" in done.stderr
 
 
 @pytest.fixture
@@ -429,6 +443,25 @@ async def test_a_run_that_succeeded_is_in_mlflow_whole(
     assert filecmp.cmp(sent, training.folder / "out" / "result.json", shallow=False)
     spec = client.download_artifacts(told.info.run_id, "spec.yaml", str(tmp_path))
     assert ExperimentSpec.from_file(spec) == training.spec
+
+
+async def test_the_saved_view_shows_what_runs_have(story: Story, tracker: Tracker) -> None:
+    run_id = await story.succeed()
+
+    await tracker.tell_all()
+
+    (told,) = story.in_mlflow(run_id)
+    (tag,) = mlflow_view.experiment_tags().values()
+    packed = json.loads(tag)["state"].removeprefix("deflate;")
+    view = json.loads(zlib.decompress(base64.b64decode(packed)))
+    columns = {f"metrics.`{key}`" for key in told.data.metrics}
+    columns |= {f"tags.`{key}`" for key in told.data.tags}
+    assert set(view["selectedColumns"]) <= columns
+    for chart in view["compareRunCharts"]:
+        metrics = {chart[axis]["key"] for axis in ("xaxis", "yaxis") if axis in chart}
+        assert metrics | {chart.get("metricKey", "weight")} <= set(told.data.metrics)
+        figures = {f"{key}.png" for key in chart.get("imageKeys", [])}
+        assert figures <= set(story.files_in_mlflow(told))
 
 
 async def test_its_times_are_ours(story: Story, tracker: Tracker, database: Database) -> None:

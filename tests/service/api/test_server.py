@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -67,6 +68,28 @@ async def test_a_watcher_comes_back_where_he_was(
         "id: 10",
         "id: 20",
     ]
+
+
+async def test_many_watchers_leave_room_for_others(
+    served: str, run_id: UUID, worker: "Worker"
+) -> None:
+    # More than the service has connections to its database.
+    limits = httpx.Limits(max_connections=50)
+    async with (
+        httpx.AsyncClient(base_url=f"{served}/api/v1", timeout=20, limits=limits) as wire,
+        AsyncExitStack() as streams,
+    ):
+        watching = [
+            await streams.enter_async_context(wire.stream("GET", f"/runs/{run_id}/events"))
+            for _ in range(25)
+        ]
+        answer = await wire.get(f"/runs/{run_id}")
+        await worker.claim(run_id)
+        await worker.finish(run_id)
+        ends = [[line async for line in stream.aiter_lines() if line][-1] for stream in watching]
+
+    assert answer.status_code == 200
+    assert all('"state":"succeeded"' in end for end in ends)
 
 
 async def test_a_stream_without_news_is_kept_alive(
