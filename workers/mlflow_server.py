@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-#: An MLflow that is there says so at once; a batch of 1,000 numbers takes it 0.2 s.
+#: An MLflow that is there says so at once; 1,000 numbers take it 0.4 s, or 1.3 s when it has them.
 CONNECT_S, ANSWER_S = 3.0, 30.0
 #: MLflow's limit for the numbers in one request.
 BATCH = 1000
@@ -120,7 +120,7 @@ class MLflowServer:
     async def file_root(self, run_id: str) -> str:
         """Where the server keeps the files of a run; for `put_file`."""
         run = await self._call("GET", "mlflow/runs/get", params={"run_id": run_id})
-        uri = urlsplit(run["run"]["info"]["artifact_uri"])
+        uri = urlsplit(str(run["run"]["info"]["artifact_uri"]))
         if uri.scheme != "mlflow-artifacts":
             raise MLflowRefused(
                 "NO_ARTIFACTS",

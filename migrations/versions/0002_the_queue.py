@@ -6,6 +6,8 @@ The statements are those of the procrastinate release that is installed; pyproje
 to one minor release, so that a new one comes with a revision of its own.
 """
 
+from typing import Any
+
 from alembic import op
 from procrastinate.schema import SchemaManager
 
@@ -20,7 +22,8 @@ def upgrade() -> None:
     op.execute("set local lock_timeout = '5s'")
     op.execute("set local search_path = queue")
     # The driver's own execute: SQLAlchemy would read the schema's '%' as parameters.
-    op.get_bind().connection.driver_connection.execute(SchemaManager.get_schema())
+    driver: Any = op.get_bind().connection.driver_connection
+    driver.execute(SchemaManager.get_schema())
 
 
 def downgrade() -> None:

@@ -19,20 +19,21 @@ def of_experiment(settings: Settings, experiment_id: UUID, tracked: Tracking | N
         "self": base,
         "events": f"{base}/events",
         "cancel": f"{base}/cancel",
-        "mlflow": _mlflow_experiment(settings, tracked),
+        "mlflow": _in_mlflow(settings, tracked, "/runs") if tracked else None,
     }
 
 
 def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
     base = f"{PREFIX}/runs/{run_id}"
-    in_mlflow = _mlflow_experiment(settings, tracked)
     return {
         "self": base,
         "events": f"{base}/events",
         "cancel": f"{base}/cancel",
         "diagnostics": f"{base}/diagnostics",
         "figures": f"{base}/figures",
-        "mlflow": f"{in_mlflow}/runs/{tracked.mlflow_run_id}" if tracked else None,
+        "mlflow": _in_mlflow(settings, tracked, f"/runs/{tracked.mlflow_run_id}")
+        if tracked
+        else None,
     }
 
 
@@ -40,7 +41,7 @@ def to_figure(run_id: UUID, name: str) -> str:
     return f"{PREFIX}/runs/{run_id}/figures/{name}"
 
 
-def _mlflow_experiment(settings: Settings, tracked: Tracking | None) -> str | None:
-    if tracked is None:
-        return None
-    return f"{settings.mlflow_url.rstrip('/')}/#/experiments/{tracked.mlflow_experiment_id}"
+def _in_mlflow(settings: Settings, tracked: Tracking, place: str) -> str:
+    """A page of MLflow that shows metrics: without the query it opens for language models."""
+    base = f"{settings.mlflow_url.rstrip('/')}/#/experiments/{tracked.mlflow_experiment_id}"
+    return f"{base}{place}?workflowType=machine_learning"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from service.client import Client
 
 #: From hardly regularised to total collapse, on the demo's networks and budget.
-BETAS = (0.01, 0.1, 1.0, 4.0, 10.0, 40.0)
+BETAS = (0.05, 1.0, 4.0, 10.0, 40.0)
 POLL_S = 0.5
 #: MLflow lags behind by a second or two; after so long it is not coming.
 MLFLOW_S = 30.0

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from polar.errors import InvalidInput
+from polar.faults import Fault
 from polar.spec import (
     BetaVAESpec,
     DigitsSpec,
     ExperimentSpec,
-    Fault,
     MnistSpec,
     TrainingSpec,
     faults_of,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.service.conftest import Reports, SpecMaker, Worker
 
 EXPERIMENTS = "/api/v1/experiments"
+IN_MLFLOW = "http://mlflow.test:5650/#/experiments/7"
 
 
 @pytest.fixture(autouse=True)
@@ -182,11 +183,11 @@ async def test_an_experiment_shows_how_far_its_runs_are(
 
     first, second = found["runs"]
     assert found["state"] == "running"
-    assert found["links"]["mlflow"] == "http://mlflow.test:5650/#/experiments/7"
+    assert found["links"]["mlflow"] == f"{IN_MLFLOW}/runs?workflowType=machine_learning"
     assert first["state"] == "running"
     assert first["progress"]["eta_s"] == 90.0
     assert first["verdict"] == reports.evaluation(9).verdict.model_dump(mode="json")
-    assert first["links"]["mlflow"] == "http://mlflow.test:5650/#/experiments/7/runs/abc"
+    assert first["links"]["mlflow"] == f"{IN_MLFLOW}/runs/abc?workflowType=machine_learning"
     assert (second["state"], second["progress"], second["verdict"]) == ("queued", None, None)
 
 

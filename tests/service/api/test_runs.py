@@ -85,7 +85,9 @@ async def test_a_finished_run_has_a_result_in_words_and_its_history(
     ]
     assert run["history"][2]["message"] == "it stopped"
     assert (run["mlflow_experiment_id"], run["mlflow_run_id"]) == ("7", "abc")
-    assert run["links"]["mlflow"] == "http://mlflow.test:5650/#/experiments/7/runs/abc"
+    assert run["links"]["mlflow"] == (
+        "http://mlflow.test:5650/#/experiments/7/runs/abc?workflowType=machine_learning"
+    )
     assert run["created_at"] <= run["started_at"] <= run["finished_at"]
     assert run["created_at"].endswith("Z")
 
