@@ -10,8 +10,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from service.settings import Settings, worker_name
 from workers.agent import CHILD, Agent
 
@@ -20,10 +18,7 @@ def main(arguments: Sequence[str] | None = None, *, command: Sequence[str] = CHI
     """Run an agent; returns its exit code."""
     options = _parser().parse_args(arguments)
     _set_up_logging()
-    try:
-        settings = Settings.read()
-    except ValidationError as error:
-        sys.exit(f"the environment lacks or has wrong settings:\n{_faults(error)}")
+    settings = Settings.read_or_exit()
     _check_is_writable(settings.artifacts)
     return asyncio.run(_run(settings, options.name, options.device, command))
 
@@ -59,29 +54,6 @@ def _check_is_writable(artifacts: Path) -> None:
             f"cannot write to the artifact folder {artifacts}: {error.strerror}. POLAR_ARTIFACTS "
             "must name a folder that this user may write to, the same on all machines."
         )
-
-
-def _faults(error: ValidationError) -> str:
-    return "\n".join(
-        f"  POLAR_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
-        for fault in error.errors(include_input=False)  # a password may be part of it
-    )
-
-
-class _Formatter(logging.Formatter):
-    """Adds the ids that a record carries, as fields."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = {name: getattr(record, name, None) for name in ("run", "attempt")}
-        ids = [f" {name}={value}" for name, value in fields.items() if value is not None]
-        return super().format(record) + "".join(ids)
-
-
-def _set_up_logging() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":
