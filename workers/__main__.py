@@ -56,5 +56,21 @@ def _check_is_writable(artifacts: Path) -> None:
         )
 
 
+class _Formatter(logging.Formatter):
+    """Adds the ids that a record carries, as fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {name: getattr(record, name, None) for name in ("run", "attempt")}
+        ids = [f" {name}={value}" for name, value in fields.items() if value is not None]
+        return super().format(record) + "".join(ids)
+
+
+def _set_up_logging() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)
+
+
 if __name__ == "__main__":
     sys.exit(main())
