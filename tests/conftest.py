@@ -89,7 +89,7 @@ class Stage:
             rescue_s=0.5,
             heartbeat_s=0.5,
             heartbeat_over_s=2,
-            grace_s=5,
+            grace_s=10,  # a disk that others use, too, may take seconds for a checkpoint
         )
         self.database = Database(self.settings.sqlalchemy_url)
         self.app = queue.queue_app(self.settings)

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO
 
 import polar  # polar.run loads torch, which takes seconds: not before the watch has begun
@@ -25,12 +26,29 @@ from workers.messages import FAILED, ORPHANED, STOPPED, Failure, Request
 _log = logging.getLogger(__name__)
 
 
+class Stopping:
+    """Whether this process was asked to stop.
+
+    Not an Event: its lock would be for ever, if a second signal came while the first one sets it.
+    """
+
+    def __init__(self) -> None:
+        self._is_asked = False
+
+    def ask(self, _number: int, _frame: FrameType | None) -> None:
+        """The handler of the signal."""
+        self._is_asked = True
+
+    def is_asked(self) -> bool:
+        return self._is_asked
+
+
 def main() -> int:
     """Carry out the request; returns the exit code."""
     agent = FileIO(0)
     request = Request.model_validate_json(agent.readline())
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    stopping = Stopping()
+    signal.signal(signal.SIGTERM, stopping.ask)
     _go_on_until(request.may_go_on_until)
     threading.Thread(target=_obey, args=(agent,), daemon=True).start()
     with os.fdopen(os.dup(1), "wb") as events:
@@ -38,7 +56,7 @@ def main() -> int:
         return _work(request, stopping, events)
 
 
-def _work(request: Request, stopping: threading.Event, events: BinaryIO) -> int:
+def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
     os.environ["OMP_NUM_THREADS"] = "1"  # an agent is one slot, and threads change sums
     keep_freed_memory()
     has_result = False
@@ -50,10 +68,10 @@ def _work(request: Request, stopping: threading.Event, events: BinaryIO) -> int:
         traceback.print_exc()
         _tell(events, Failure.of(error))
         return FAILED
-    return STOPPED if stopping.is_set() and not has_result else 0
+    return STOPPED if stopping.is_asked() and not has_result else 0
 
 
-def _train(request: Request, stopping: threading.Event) -> Iterator[Event]:
+def _train(request: Request, stopping: Stopping) -> Iterator[Event]:
     """Go on from the newest checkpoint that can be used, or from the start if none can."""
     for checkpoint in _checkpoints(request.resume_from):
         try:
@@ -63,7 +81,7 @@ def _train(request: Request, stopping: threading.Event) -> Iterator[Event]:
                 device=request.device,
                 checkpoints=request.folder / "checkpoints",
                 resume_from=checkpoint,
-                stop=stopping.is_set,
+                stop=stopping.is_asked,
                 expected_digest=request.dataset_digest,
             )
             return
