@@ -69,13 +69,8 @@ class Settings(BaseSettings):
         )
 
     @classmethod
-    def read(cls) -> Self:
-        """The settings of this process's environment."""
-        return cls()
-
-    @classmethod
     def read_or_exit(cls) -> Self:
-        """The same for an entry point: wrong settings end the process and are all named."""
+        """The settings of this process's environment; wrong ones end it, and are all named."""
         try:
             return cls()
         except ValidationError as error:

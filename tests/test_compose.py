@@ -45,7 +45,7 @@ def test_the_settings_of_compose_are_valid(monkeypatch: pytest.MonkeyPatch) -> N
     for name, value in SERVICES["api"]["environment"].items():
         monkeypatch.setenv(name, re.sub(r"\$\{[^}]*\}", "secret", str(value)))
 
-    settings = Settings.read()
+    settings = Settings()
 
     assert settings.sqlalchemy_url == "postgresql+psycopg://polar:secret@postgres:5432/app"
     assert settings.api_host == "0.0.0.0"
