@@ -27,8 +27,14 @@ class Settings(BaseSettings):
     #: Address of the API; loopback only, as long as there are no tokens.
     api_host: str = "127.0.0.1"
     api_port: int = Field(8650, ge=1, le=65535)
+    #: A socket that listens there already, inherited under this number from who started the API.
+    api_fd: int | None = Field(None, ge=3)
     #: Other addresses too, for where something else keeps strangers out, as in a container.
     api_allow_remote: bool = False
+    #: Names that requests may call the API by, with blanks between them. All IP addresses, this
+    #: machine's own name, `localhost` and POLAR_API_HOST are allowed without being listed, also
+    #: where the API listens for other machines; every other name is refused.
+    api_hosts: str = ""
 
     #: A run belongs to its agent for so long after each renewal.
     lease_s: float = Field(30.0, gt=0)
@@ -42,6 +48,12 @@ class Settings(BaseSettings):
     grace_s: float = Field(15.0, gt=0)
     #: A run that lost so many attempts fails.
     max_attempts: int = Field(5, ge=1)
+
+    #: Codes that are sent to be measured: bytes of one request, and how long it may take.
+    measure_bytes: int = Field(256 * 1024**2, ge=1)
+    measure_s: float = Field(120.0, gt=0)
+    #: How many requests are measured at once; others wait.
+    measure_at_once: int = Field(2, ge=1)
 
     @model_validator(mode="after")
     def _strangers_cannot_reach_the_api(self) -> Self:

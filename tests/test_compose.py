@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shlex
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,9 @@ def test_the_settings_of_compose_are_valid(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.api_host == "0.0.0.0"
 
 
-def test_mlflow_is_set_up_as_by_polar_up(postgres: Postgres) -> None:
-    ((mlflow,), *_) = stages(postgres, Addresses(1, 2), [])
+def test_mlflow_is_set_up_as_by_polar_up(postgres: Postgres, tmp_path: Path) -> None:
+    with closing(Addresses.of(tmp_path)) as addresses:
+        ((mlflow,), *_) = stages(postgres, addresses, [])
 
     assert SERVICES["mlflow"]["environment"].keys() == mlflow.environment.keys()
     assert SERVICES["mlflow"]["command"][:2] == ["uvicorn", "mlflow.server.fastapi_app:app"]

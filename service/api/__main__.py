@@ -16,6 +16,7 @@ def main() -> None:
         create_app(settings),
         host=settings.api_host,
         port=settings.api_port,
+        fd=settings.api_fd,
         log_config=None,
         # watchers hold their connections for as long as runs go on
         timeout_graceful_shutdown=3,

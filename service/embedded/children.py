@@ -25,6 +25,8 @@ class Program:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: Open files of ours that it inherits, under the same numbers.
+    descriptors: Sequence[int] = ()
 
 
 class Child:
@@ -103,6 +105,7 @@ def spawn(program: Program, log: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=output,
             env=os.environ | program.environment,
+            pass_fds=program.descriptors,
             start_new_session=True,
             preexec_fn=die_with_parent(signal.SIGTERM),
         )

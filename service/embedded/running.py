@@ -59,11 +59,6 @@ def find_running(home: Path) -> RunningStack | None:
     )
 
 
-def is_healthy(stack: RunningStack) -> bool:
-    """Whether API and MLflow both say that they are ready."""
-    return not _unhealthy(stack)
-
-
 def wait_until_healthy(
     home: Path, within_s: float = HEALTHY_S, starter: subprocess.Popen[bytes] | None = None
 ) -> RunningStack:
@@ -80,7 +75,7 @@ def wait_until_healthy(
     deadline = time.monotonic() + within_s
     while True:
         stack = find_running(home)
-        if stack and is_healthy(stack):
+        if stack and not _unhealthy(stack):
             return stack
         if starter and starter.poll() is not None:
             raise EmbeddedError(

@@ -2,14 +2,15 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket
 from typing import Self
 
 from service.embedded.children import Program
 from service.embedded.postgres import Postgres
-from service.embedded.state import choose_port, read_json, write_json
+from service.embedded.state import listen, port_of, read_json, write_json
 
 API_PORT = 8650
 MLFLOW_PORT = 5650
@@ -20,27 +21,36 @@ Stages = Sequence[Sequence[Program]]
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where API and MLflow listen; kept by the home, so that bookmarks and clients stay right."""
+    """Where API and MLflow listen; kept by the home, so that bookmarks and clients stay right.
 
-    api_port: int
-    mlflow_port: int
+    The supervisor holds the sockets from the choice of the ports to the end, and its children
+    inherit them: no other stack comes between, and who connects while a child starts anew waits.
+    """
+
+    api_socket: socket
+    mlflow_socket: socket
 
     @classmethod
     def of(cls, home: Path) -> Self:
         """The ports of the last start, or others where they are taken."""
         path = home / "ports.json"
         known = {"api": API_PORT, "mlflow": MLFLOW_PORT} | (read_json(path) or {})
-        ports = {name: choose_port(known[name]) for name in ("api", "mlflow")}
-        write_json(path, ports)
-        return cls(ports["api"], ports["mlflow"])
+        sockets = {name: listen(known[name]) for name in ("api", "mlflow")}
+        write_json(path, {name: port_of(held) for name, held in sockets.items()})
+        return cls(sockets["api"], sockets["mlflow"])
 
     @property
     def api(self) -> str:
-        return f"http://127.0.0.1:{self.api_port}"
+        return f"http://127.0.0.1:{port_of(self.api_socket)}"
 
     @property
     def mlflow(self) -> str:
-        return f"http://127.0.0.1:{self.mlflow_port}"
+        return f"http://127.0.0.1:{port_of(self.mlflow_socket)}"
+
+    def close(self) -> None:
+        """Gives up our hold; a child that has inherited a socket still serves it."""
+        self.api_socket.close()
+        self.mlflow_socket.close()
 
 
 def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> Stages:
@@ -52,7 +62,7 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
         "POLAR_ARTIFACTS": str(home / "artifacts"),
         "POLAR_MLFLOW_URL": addresses.mlflow,
         "POLAR_API_HOST": "127.0.0.1",
-        "POLAR_API_PORT": str(addresses.api_port),
+        "POLAR_API_PORT": str(port_of(addresses.api_socket)),
     }
     agents = [
         Program(
@@ -63,13 +73,18 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
         for number, device in enumerate(slots)
     ]
     return (
-        (_mlflow(home, postgres.url("mlflow"), addresses.mlflow_port),),
-        (Program("api", python("service.api"), ours),),
+        (_mlflow(home, postgres.url("mlflow"), addresses.mlflow_socket.fileno()),),
+        (_api(ours, addresses.api_socket.fileno()),),
         (Program("tracking", python("workers.tracking"), ours), *agents),
     )
 
 
-def _mlflow(home: Path, database: str, port: int) -> Program:
+def _api(ours: Mapping[str, str], listening: int) -> Program:
+    environment = {**ours, "POLAR_API_FD": str(listening)}
+    return Program("api", python("service.api"), environment, descriptors=[listening])
+
+
+def _mlflow(home: Path, database: str, listening: int) -> Program:
     """One process of 240 MiB; `mlflow server` starts ten of them, for jobs that we do not have.
 
     The names with an underscore are those that `mlflow server` itself hands to its workers
@@ -85,9 +100,9 @@ def _mlflow(home: Path, database: str, port: int) -> Program:
         "MLFLOW_SERVER_ALLOWED_HOSTS": os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS", any_port),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    server = ("uvicorn", "mlflow.server.fastapi_app:app", "--host", "127.0.0.1")
+    server = python("uvicorn", "mlflow.server.fastapi_app:app", "--fd", str(listening))
     manners = ("--log-level", "warning", "--timeout-graceful-shutdown", "5")
-    return Program("mlflow", python(*server, "--port", str(port), *manners), environment)
+    return Program("mlflow", (*server, *manners), environment, descriptors=[listening])
 
 
 def python(*arguments: str) -> Sequence[str]:

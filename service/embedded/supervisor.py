@@ -1,9 +1,11 @@
 """`polar up`: the whole stack on one machine, each part started again when it dies."""
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -18,7 +20,7 @@ from service.embedded.children import Child, Program, last_lines, spawn, stop_al
 from service.embedded.devices import slots
 from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import Postgres
-from service.embedded.running import RunningStack, is_healthy, publish, withdraw
+from service.embedded.running import RunningStack, publish, wait_until_healthy, withdraw
 from service.embedded.stack import Addresses, Stages, python, stages
 
 #: One server, three databases: ours, MLflow and Optuna each want a table `alembic_version`.
@@ -57,8 +59,8 @@ def run(home: Path, programs_for: Callable[[Postgres, Addresses], Stages], say: 
             withdraw(postgres.home)  # of a supervisor that was killed
             create_databases(postgres)
             _migrate(postgres)
-            addresses = Addresses.of(postgres.home)
-            _supervise(postgres, programs_for(postgres, addresses), addresses, say)
+            with contextlib.closing(Addresses.of(postgres.home)) as addresses:
+                _supervise(postgres, programs_for(postgres, addresses), addresses, say)
 
 
 def create_databases(postgres: Postgres) -> None:
@@ -76,19 +78,21 @@ def _supervise(postgres: Postgres, programs: Stages, addresses: Addresses, say: 
     running = [[_child(program, logs) for program in stage] for stage in programs]
     children = [Child("postgres", postgres.launch, postgres.process), *chain(*running)]
     say(f"starting {', '.join(child.name for child in children[1:])}; logs in {logs}")
+    # Aside: an answer that is long in coming must not keep us from the children.
+    threading.Thread(target=_say_when_healthy, args=(postgres.home, say), daemon=True).start()
     try:
         _keep_alive(children, postgres.home, addresses, say)
     finally:
         say("stopping")
         withdraw(postgres.home)
+        addresses.close()  # or who connects when a child is gone would wait for the next
         for stage in reversed(running):
             stop_all(stage, STOP_S)
 
 
 def _keep_alive(children: Sequence[Child], home: Path, addresses: Addresses, say: Say) -> None:
     published = None
-    was_healthy = False
-    while True:
+    while not _is_asked_to_stop():
         for child in children:
             if news := child.watch(time.monotonic()):
                 say(news)
@@ -98,10 +102,12 @@ def _keep_alive(children: Sequence[Child], home: Path, addresses: Addresses, say
             with contextlib.suppress(OSError):  # a full disk; again in the next round
                 publish(home, stack)
                 published = stack
-        if not was_healthy and is_healthy(stack):
-            was_healthy = True
-            say(f"API     {stack.api_url}\nMLflow  {stack.mlflow_url}\nCtrl-C stops everything")
         time.sleep(POLL_S)
+
+
+def _say_when_healthy(home: Path, say: Say) -> None:
+    stack = wait_until_healthy(home, within_s=math.inf)
+    say(f"API     {stack.api_url}\nMLflow  {stack.mlflow_url}\nCtrl-C stops everything")
 
 
 def _child(program: Program, logs: Path) -> Child:
@@ -143,3 +149,8 @@ def _stopped_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_asked_to_stop() -> bool:
+    """Whether the first signal came: Python drops what a handler raises while it forks."""
+    return signal.getsignal(signal.SIGTERM) == signal.SIG_IGN

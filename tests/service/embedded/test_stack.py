@@ -1,52 +1,105 @@
 import json
 import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
+
+import pytest
 
 from service.embedded.postgres import Postgres
 from service.embedded.stack import Addresses, stages
+from service.embedded.state import choose_port, port_of
+
+
+@pytest.fixture
+def addresses(tmp_path: Path) -> Iterator[Addresses]:
+    with closing(Addresses.of(tmp_path)) as addresses:
+        yield addresses
+
+
+def urls_of(home: Path) -> tuple[str, str]:
+    """Those of a stack that starts and stops."""
+    with closing(Addresses.of(home)) as addresses:
+        return addresses.api, addresses.mlflow
 
 
 def test_the_ports_are_those_of_the_last_start(tmp_path: Path) -> None:
-    first = Addresses.of(tmp_path)
+    first = urls_of(tmp_path)
 
-    assert Addresses.of(tmp_path) == first
-    assert first.api == f"http://127.0.0.1:{first.api_port}"
+    assert urls_of(tmp_path) == first
+    ports = json.loads((tmp_path / "ports.json").read_text())
+    assert first == tuple(f"http://127.0.0.1:{ports[name]}" for name in ("api", "mlflow"))
 
 
 def test_a_taken_port_is_replaced_and_the_new_one_kept(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        (tmp_path / "ports.json").write_text(json.dumps({"api": port, "mlflow": 25_650}))
+        port = port_of(taken)
+        (tmp_path / "ports.json").write_text(json.dumps({"api": port, "mlflow": choose_port()}))
 
-        addresses = Addresses.of(tmp_path)
+        urls = urls_of(tmp_path)
 
-    assert addresses.api_port != port
-    assert Addresses.of(tmp_path) == addresses
+    assert urls[0] != f"http://127.0.0.1:{port}"
+    assert urls_of(tmp_path) == urls
 
 
-def test_the_password_is_in_no_command(postgres: Postgres) -> None:
+def test_homes_that_start_at_the_same_time_never_share_a_port(tmp_path: Path) -> None:
+    # They did: both saw the default ports free, long before either's servers took them.
+    homes = [tmp_path / str(number) for number in range(8)]
+    for home in homes:
+        home.mkdir()
+
+    with ExitStack() as stack, ThreadPoolExecutor(len(homes)) as pool:
+        chosen = [stack.enter_context(closing(a)) for a in pool.map(Addresses.of, homes)]
+        urls = {url for addresses in chosen for url in (addresses.api, addresses.mlflow)}
+
+    assert len(urls) == 2 * len(homes)
+
+
+def test_only_the_server_of_an_address_inherits_its_socket(
+    postgres: Postgres, addresses: Addresses
+) -> None:
+    inherited = {
+        program.name: list(program.descriptors)
+        for stage in stages(postgres, addresses, ["cpu"])
+        for program in stage
+    }
+
+    assert inherited == {
+        "mlflow": [addresses.mlflow_socket.fileno()],
+        "api": [addresses.api_socket.fileno()],
+        "tracking": [],
+        "agent-0": [],
+    }
+
+
+def test_the_password_is_in_no_command(postgres: Postgres, addresses: Addresses) -> None:
     password = json.loads((postgres.home / "database.json").read_text())["password"]
 
-    programs = [p for stage in stages(postgres, Addresses(1, 2), ["cpu"]) for p in stage]
+    programs = [p for stage in stages(postgres, addresses, ["cpu"]) for p in stage]
 
     assert password not in str([program.command for program in programs])
     assert all(password in str(program.environment) for program in programs)
 
 
-def test_agents_stop_before_the_api_and_the_api_before_mlflow(postgres: Postgres) -> None:
+def test_agents_stop_before_the_api_and_the_api_before_mlflow(
+    postgres: Postgres, addresses: Addresses
+) -> None:
     names = [
         [program.name for program in stage]
-        for stage in stages(postgres, Addresses(1, 2), ["cpu", "cuda:0"])
+        for stage in stages(postgres, addresses, ["cpu", "cuda:0"])
     ]
 
     assert names == [["mlflow"], ["api"], ["tracking", "agent-0", "agent-1"]]
 
 
-def test_an_agent_is_told_its_name_its_device_and_its_one_thread(postgres: Postgres) -> None:
-    agent = stages(postgres, Addresses(8650, 5650), ["cuda:1"])[-1][-1]
+def test_an_agent_is_told_its_name_its_device_and_its_one_thread(
+    postgres: Postgres, addresses: Addresses
+) -> None:
+    agent = stages(postgres, addresses, ["cuda:1"])[-1][-1]
 
     assert list(agent.command[3:]) == ["workers", "--device", "cuda:1", "--name", "agent-0"]
     assert agent.environment["OMP_NUM_THREADS"] == "1"
     assert agent.environment["POLAR_DATABASE_URL"] == postgres.url("app")
-    assert agent.environment["POLAR_MLFLOW_URL"] == "http://127.0.0.1:5650"
+    assert agent.environment["POLAR_MLFLOW_URL"] == addresses.mlflow
     assert agent.environment["POLAR_ARTIFACTS"] == str(postgres.home / "artifacts")

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from service.embedded.errors import EmbeddedError, HomeInUse
-from service.embedded.state import choose_port, holder, is_free, lock, read_json, write_json
+from service.embedded.state import (
+    choose_port,
+    holder,
+    listen,
+    lock,
+    port_of,
+    read_json,
+    write_json,
+)
 
 
 def test_the_holder_of_a_locked_home_is_its_process(tmp_path: Path) -> None:
@@ -70,10 +78,26 @@ def test_a_free_port_is_kept() -> None:
 
 def test_a_taken_port_is_not_chosen() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+        port = port_of(taken)
 
-        assert not is_free(port)
         assert choose_port(port) != port
+        with listen(port) as other:
+            assert port_of(other) != port
+
+
+def test_a_chosen_port_is_held_from_its_choice_on() -> None:
+    with listen() as held, listen(port_of(held)) as other:
+        assert port_of(other) != port_of(held)
+
+
+def test_answers_are_sent_at_once() -> None:
+    # uvicorn does not ask for it on a socket that it was handed; small answers took 44 ms
+    with listen() as listening:
+        client = socket.create_connection(listening.getsockname())
+        connection, _ = listening.accept()
+
+        with client, connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 def test_json_files_are_readable_for_people(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -43,14 +44,53 @@ while True:
 """
 
 
+#: Answers every connection with its pid, on a socket that it inherits.
+ANSWERER = """
+import os, socket, sys
+listening = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    connection, _ = listening.accept()
+    connection.sendall(str(os.getpid()).encode())
+    connection.close()
+"""
+
+SUPERVISOR_OF_ANSWERER = f"""
+import sys
+from pathlib import Path
+from service.embedded.children import Program
+from service.embedded.supervisor import run
+def stages(postgres, addresses):
+    listening = addresses.api_socket.fileno()
+    command = [sys.executable, "-S", "-c", {ANSWERER!r}, str(listening)]
+    answerer = Program("answerer", command, descriptors=[listening])
+    return [[answerer, Program("sleeper", ["sleep", "600"])]]
+run(Path(sys.argv[1]), stages, lambda line: print(line, flush=True))
+"""
+
+
+#: A signal arrives in the midst of the first fork for its programs.
+SUPERVISOR_WITH_A_SIGNAL_IN_ITS_FORK = """
+import os, signal, sys
+from pathlib import Path
+from service.embedded.children import Program
+from service.embedded.supervisor import run
+def stages(postgres, addresses):
+    os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    return [[Program("sleeper", ["sleep", "600"])]]
+run(Path(sys.argv[1]), stages, lambda line: print(line, flush=True))
+"""
+
+
 def noter(name: str, notes: Path) -> tuple[str, Sequence[str]]:
     return name, [sys.executable, "-S", "-c", NOTER, name, str(notes)]
 
 
 @contextmanager
-def supervisor(home: Path, stages: Stages) -> Iterator[subprocess.Popen[str]]:
+def supervisor(
+    home: Path, stages: Stages, program: str = SUPERVISOR
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", SUPERVISOR, str(home), json.dumps(stages)],
+        [sys.executable, "-c", program, str(home), json.dumps(stages)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -66,6 +106,18 @@ def supervisor(home: Path, stages: Stages) -> Iterator[subprocess.Popen[str]]:
 def pids(home: Path) -> dict[str, int]:
     stack = find_running(home)
     return dict(stack.processes) if stack else {}
+
+
+def sockets_of(pid: int) -> set[str]:
+    """The kernel's names of the sockets that a process has open."""
+    names = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    return {name for name in names if name.startswith("socket:")}
+
+
+def answer_at(url: str) -> str:
+    address = ("127.0.0.1", int(url.rpartition(":")[2]))
+    with socket.create_connection(address, timeout=60) as connection:
+        return connection.recv(100).decode()
 
 
 def is_alive(pid: int) -> bool:
@@ -141,6 +193,27 @@ def test_a_killed_process_has_another_pid_afterwards(
 
         eventually(lambda: log(made_home, "only") == "ready\nready\n")
         eventually(lambda: pids(made_home).get("only", killed) != killed)
+
+
+def test_a_killed_process_comes_back_on_the_same_socket_which_nobody_else_has(
+    made_home: Path, eventually: Eventually
+) -> None:
+    with supervisor(made_home, [], program=SUPERVISOR_OF_ANSWERER):
+        eventually(lambda: len(pids(made_home)) == 3)
+        before = pids(made_home)
+        files = {name: sockets_of(pid) for name, pid in before.items()}
+        stack = find_running(made_home)
+        assert stack
+        first = answer_at(stack.api_url)
+
+        os.kill(before["answerer"], signal.SIGKILL)
+        eventually(lambda: not is_alive(before["answerer"]))
+        second = answer_at(stack.api_url)  # asked when nobody was there
+
+    assert first == str(before["answerer"])
+    assert second not in (first, "")
+    assert files["answerer"]
+    assert files["answerer"].isdisjoint(files["postgres"] | files["sleeper"])
 
 
 def test_a_killed_server_comes_back_at_the_same_address(
@@ -236,3 +309,14 @@ def test_a_signal_during_the_start_ends_well(
     assert process.returncode == 0, output
     assert not (made_home / "up.json").exists()
     eventually(lambda: not (made_home / "postgres" / "postmaster.pid").exists())
+
+
+def test_a_signal_during_a_fork_is_not_lost(made_home: Path) -> None:
+    # Python drops what a handler raises there, and further signals are ignored: it went on.
+    with supervisor(made_home, [], program=SUPERVISOR_WITH_A_SIGNAL_IN_ITS_FORK) as process:
+        output, _ = process.communicate(timeout=60)
+
+    assert "Exception ignored" in output
+    assert output.endswith("stopping\n")
+    assert process.returncode == 0
+    assert not (made_home / "up.json").exists()
