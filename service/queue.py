@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Select,
     Text,
+    Uuid,
     and_,
     cast,
     column,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.settings import Settings
@@ -41,6 +43,7 @@ RESCUE_LOCK = 7_205_302
 _jobs = table(
     "procrastinate_jobs",
     column("id", BigInteger),
+    column("args", JSONB),
     column("status"),
     column("worker_id", BigInteger),
     schema="queue",
@@ -73,14 +76,18 @@ def queue_app(settings: Settings) -> App:
 async def enqueue(app: App, session: AsyncSession, new_runs: Iterable[Run]) -> None:
     """Queue runs in the transaction that created them: both are stored, or neither."""
     connection = await _driver_connection(session)
+    ids: list[int] = []
     for queue, group in groupby(new_runs, key=lambda run: run.queue):
-        waiting = list(group)
         deferrer = app.configure_task(TRAIN, queue=queue, connection=connection)
-        jobs: list[dict[str, Any]] = [{"run_id": str(run.id)} for run in waiting]
-        ids = await deferrer.batch_defer_async(*jobs)
-        for run, job_id in zip(waiting, ids, strict=True):
-            run.job_id = job_id
-    await session.flush()
+        jobs: list[dict[str, Any]] = [{"run_id": str(run.id)} for run in group]
+        ids += await deferrer.batch_defer_async(*jobs)
+    # By what is in the jobs: nobody promises that their ids come in the order of the runs.
+    run_id = cast(_jobs.c.args["run_id"].astext, Uuid)
+    statement = update(Run).where(_jobs.c.id.in_(ids), run_id == Run.id)
+    await session.execute(
+        statement.values(job_id=_jobs.c.id).returning(Run),
+        execution_options={"populate_existing": True},
+    )
 
 
 async def cancel(app: App, session: AsyncSession, run: Run) -> None:

@@ -18,8 +18,19 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from polar.events import ArtifactSaved, Event
-from polar.spec import ExperimentSpec
+from polar.events import (
+    ArtifactSaved,
+    Evaluation,
+    Event,
+    Label,
+    LatentDiagnostics,
+    Progress,
+    Regime,
+    Result,
+    Summary,
+    Verdict,
+)
+from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service import queue
 from service.embedded.postgres import Postgres
 from service.embedded.state import choose_port
@@ -70,6 +81,72 @@ def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+class Reports:
+    """Records as a worker sends them, made up here and nowhere else."""
+
+    def progress(self, step: int) -> Progress:
+        return Progress(
+            step=step,
+            steps=100,
+            epoch=step / 10,
+            loss=200.0 - step,
+            reconstruction_nats=190.0 - step,
+            penalty=10.0,
+            images_per_s=1000.0,
+            eta_s=float(100 - step),
+        )
+
+    def evaluation(self, step: int) -> Evaluation:
+        latents = (self._latent(0, 1.5, Label.ACTIVE), self._latent(1, 0.01, Label.PASSIVE))
+        return Evaluation(
+            step=step,
+            epoch=step / 10,
+            reconstruction_nats=190.0 - step,
+            latents=latents,
+            verdict=Verdict(
+                regime=Regime.POLARISED,
+                tau_nats=0.25,
+                n_active=1,
+                n_passive=1,
+                polarisation=0.99,
+                margin_nats=1.49,
+                explained=0.9,
+                clean_polarisation=0.9,
+                no_reconstruction_gain=False,
+            ),
+        )
+
+    def result(self, spec: ExperimentSpec) -> Result:
+        by_name = {"n_active": {"entropy": 1}, "usage_auc": {}, "downstream_gain": {}}
+        summary = {**dict.fromkeys(Summary.model_fields, 0), **by_name}
+        return Result(
+            spec_hash=spec.content_hash(),
+            science_version=SCIENCE_VERSION,
+            seed=spec.seeds[0],
+            steps=100,
+            dataset_digest="d" * 64,
+            images=1797,
+            images_evaluated=1797,
+            final=self.evaluation(100),
+            converged=True,
+            largest_move_nats=0.01,
+            labels_changed=0,
+            explanation="One latent of two is active.",
+            summary=Summary.model_validate(summary),
+            dataset_note="",
+        )
+
+    def _latent(self, latent: int, entropy_nats: float, label: Label) -> LatentDiagnostics:
+        measured = dict.fromkeys(LatentDiagnostics.model_fields, 0.5)
+        measured |= {"entropy_nats": entropy_nats, "judged_entropy_nats": entropy_nats}
+        return LatentDiagnostics.model_validate({**measured, "latent": latent, "label": label})
+
+
+@pytest.fixture
+def reports() -> Reports:
+    return Reports()
+
+
 #: Far more than anything takes here, also on a busy machine.
 PATIENCE_S = 180.0
 POLL_S = 0.02
@@ -99,7 +176,9 @@ class Stage:
         self.agents: list[subprocess.Popen[bytes]] = []
 
     def start_agent(self) -> subprocess.Popen[bytes]:
-        settings = self.settings.model_dump(mode="json", exclude={"database_url"})
+        settings = self.settings.model_dump(
+            mode="json", exclude={"database_url"}, exclude_none=True
+        )
         environment = {f"POLAR_{name}".upper(): str(value) for name, value in settings.items()}
         environment["POLAR_DATABASE_URL"] = self.settings.database_url.get_secret_value()
         with self._log(len(self.agents)).open("wb") as log:
@@ -147,6 +226,11 @@ class Stage:
 
     async def end_of(self, run_id: uuid.UUID) -> Run:
         return await self.run(run_id, lambda run: run.state.is_final)
+
+    def checkpoints_of(self, run_id: uuid.UUID) -> list[Path]:
+        """Those of all attempts that are still there."""
+        run = self.settings.artifacts / "runs" / str(run_id)
+        return sorted(run.glob("attempt-*/checkpoints/step-*"))
 
     async def cancel(self, run_id: uuid.UUID) -> None:
         async with self.database.transaction() as session:

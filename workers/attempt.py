@@ -13,6 +13,7 @@ even if this agent is frozen.
 import asyncio
 import logging
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,7 +28,7 @@ from service import queue
 from service.settings import Settings
 from service.storage import runs
 from service.storage.errors import DatabaseAway, RunLost
-from service.storage.tables import Run
+from service.storage.tables import Run, RunState
 from workers.messages import BUG, Failure, Request, from_line, printable
 from workers.patience import AGAIN_S, PatientDatabase
 from workers.process import Child
@@ -86,7 +87,15 @@ class Attempt:
             ending, losses=self._run.losses, max_attempts=self._settings.max_attempts
         )
         await self._database.until_done(lambda session: self._conclude(session, decision))
+        match decision:  # which this attempt was entitled to, or the run were lost
+            case Finish(RunState.SUCCEEDED | RunState.CANCELLED):
+                self._remove_checkpoints()
         self._log.info("ended: %s", decision.reason or "succeeded")
+
+    def _remove_checkpoints(self) -> None:
+        """Of all attempts, and what killed ones left half written: none will go on from them."""
+        for folder in self._folder.parent.glob("attempt-*/checkpoints"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def look(self) -> None:
         """Look at once what the database says of the run: it may have been cancelled."""

@@ -49,7 +49,9 @@ def experiment_name(spec: ExperimentSpec) -> str:
 
 def run_name(spec: ExperimentSpec, seed: int) -> str:
     """What a researcher sees in every legend: `beta_vae-digits-b0.5-s0`."""
-    return f"{experiment_name(spec)}-{spec.model.weight_field[0]}{_weight(spec):g}-s{seed}"
+    name, weight = spec.model.weight_name, spec.model.weight
+    weighted = "" if name is None else f"-{name[0]}{weight:g}"
+    return f"{experiment_name(spec)}{weighted}-s{seed}"
 
 
 def parameters(spec: ExperimentSpec, seed: int) -> dict[str, str]:
@@ -62,8 +64,10 @@ def parameters(spec: ExperimentSpec, seed: int) -> dict[str, str]:
 
 
 def weights(spec: ExperimentSpec) -> dict[str, float]:
-    """The swept weight as numbers, so that charts can have it as an axis."""
-    weight = _weight(spec)
+    """The swept weight as numbers, so that charts can have it as an axis; empty without one."""
+    weight = spec.model.weight
+    if weight is None:
+        return {}
     return {"weight": weight} | ({"weight_log10": math.log10(weight)} if weight > 0 else {})
 
 
@@ -124,10 +128,6 @@ def image_names(artifact: Artifact) -> list[str]:
     at = milliseconds(artifact.at)
     image = f"images/{key.replace('/', '~')}+step+0+timestamp+{at}+{artifact.run_id}"
     return [f"{image}.png", f"{image}+compressed.png"]
-
-
-def _weight(spec: ExperimentSpec) -> float:
-    return float(getattr(spec.model, spec.model.weight_field))
 
 
 def _flatten(part: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -53,14 +53,20 @@ class MLflowServer:
         await self._http.aclose()
 
     async def experiment(self, name: str, tags: Mapping[str, str]) -> str:
-        """The id of the experiment of this name; made with these tags if there is none.
+        """The id of the experiment of this name, with these tags; made if there is none.
 
         One that somebody deleted is brought back, since it keeps its name for ever.
         """
-        found = await self._find_experiment(name) or await self._create_experiment(name, tags)
+        found = await self._find_experiment(name) or await self._create_experiment(name)
+        experiment_id = str(found["experiment_id"])
         if found["lifecycle_stage"] == "deleted":
-            await self._post("experiments/restore", experiment_id=found["experiment_id"])
-        return str(found["experiment_id"])
+            await self._post("experiments/restore", experiment_id=experiment_id)
+        there = {(tag["key"], tag["value"]) for tag in found.get("tags", [])}
+        for key, value in tags.items() - there:
+            await self._post(
+                "experiments/set-experiment-tag", experiment_id=experiment_id, key=key, value=value
+            )
+        return experiment_id
 
     async def runs_tagged(self, experiment_id: str, key: str, value: str) -> list[str]:
         """The ids of the runs with this tag, the oldest first."""
@@ -145,9 +151,9 @@ class MLflowServer:
             raise
         return dict(answer["experiment"])
 
-    async def _create_experiment(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
+    async def _create_experiment(self, name: str) -> dict[str, Any]:
         try:
-            await self._post("experiments/create", name=name, tags=_pairs(tags))
+            await self._post("experiments/create", name=name)
         except MLflowRefused as refusal:
             if refusal.code != "RESOURCE_ALREADY_EXISTS":  # somebody was faster
                 raise

@@ -3,8 +3,7 @@
 MLflow shows no numbers in its table until somebody has chosen columns, draws nothing against the
 weight, and prints all parameters over every logged image. It keeps such choices as a tag of the
 experiment, in the format of the menu `Views` of MLflow 3.17; one that does not know it ignores it.
-So every experiment gets a view: the menu offers it, and a link opens it with the query
-`viewStateShareKey=polar`.
+So every experiment gets a view: the menu offers it, and the links of the API open it.
 """
 
 import base64
@@ -13,7 +12,9 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-KEY, NAME = "polar", "Polarisation"
+from service.storage.tracking import SAVED_VIEW
+
+NAME = "Polarisation"
 
 #: From left to right, with the width that the name needs, in pixels.
 _COLUMNS = {
@@ -29,18 +30,19 @@ _COLUMNS = {
 
 
 def experiment_tags() -> Mapping[str, str]:
-    """The view as the tag of a new experiment."""
+    """The view as the tag of an experiment."""
+    section = {"uuid": SAVED_VIEW, "name": NAME, "display": True, "isReordered": True}
     state = {
         "selectedColumns": list(_COLUMNS),
         "columnOrder": list(_COLUMNS),
         "columnWidths": _COLUMNS,
-        "compareRunSections": [{"uuid": KEY, "name": NAME, "display": True, "isReordered": True}],
+        "compareRunSections": [section],
         "compareRunCharts": _charts(),
         "isAccordionReordered": True,  # ours comes before those that MLflow adds
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     view = {"name": NAME, "createdAt": 0, "updatedAt": 0, "state": f"deflate;{packed}"}
-    return {f"mlflow.sharedViewState.{KEY}": json.dumps(view)}
+    return {f"mlflow.sharedViewState.{SAVED_VIEW}": json.dumps(view)}
 
 
 def _charts() -> list[dict[str, Any]]:
@@ -53,8 +55,8 @@ def _charts() -> list[dict[str, Any]]:
         _images("figures/entropy_over_training"),
         _images("figures/entropy_heatmap"),
     ]
-    place = {"metricSectionId": KEY, "deleted": False, "runsCountToCompare": 20}
-    return [{**chart, **place, "uuid": f"{KEY}-{i}"} for i, chart in enumerate(charts)]
+    place = {"metricSectionId": SAVED_VIEW, "deleted": False, "runsCountToCompare": 20}
+    return [{**chart, **place, "uuid": f"{SAVED_VIEW}-{i}"} for i, chart in enumerate(charts)]
 
 
 def _line(metric: str) -> dict[str, Any]:

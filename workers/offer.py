@@ -6,7 +6,7 @@ from pathlib import Path
 
 from polar.data import catalogue
 from polar.errors import DatasetMissing
-from polar.spec import DATASET_DEFAULTS
+from polar.spec import DATASETS
 
 #: NVIDIA's driver lists its devices here.
 GPUS = Path("/proc/driver/nvidia/gpus")
@@ -35,7 +35,7 @@ def _has_gpu() -> bool:
 
 def _all_files() -> list[Path]:
     found: list[Path] = []
-    for name in DATASET_DEFAULTS:
+    for name in DATASETS:
         try:
             found += catalogue.files(name)
         except DatasetMissing:

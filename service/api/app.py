@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from service.api import catalogue, experiments, health, problems, results, runs
+from service.api import catalogue, experiments, health, measurements, problems, results, runs
 from service.api.body import BodyLimit
 from service.api.given import Parts
+from service.api.hosts import TrustedHosts
 from service.api.links import PREFIX
+from service.api.measuring import Measuring
 from service.queue import queue_app
 from service.settings import Settings
 from service.storage.database import Database
@@ -20,18 +22,22 @@ def create_app(settings: Settings) -> FastAPI:
         title="Polar",
         summary="Finds where latent spaces polarise.",
         version="1",
-        lifespan=_close_the_database,
+        lifespan=_tidy,
     )
     # The queue's own connections stay closed: every job is written in our transactions.
-    app.state.parts = Parts(settings, Database(settings.sqlalchemy_url), queue_app(settings))
+    app.state.parts = Parts(
+        settings, Database(settings.sqlalchemy_url), queue_app(settings), Measuring(settings)
+    )
     problems.install(app)
-    app.add_middleware(BodyLimit)
-    for resource in (experiments, runs, results, catalogue, health):
+    app.add_middleware(BodyLimit, larger={f"{PREFIX}/measurements": settings.measure_bytes})
+    app.add_middleware(TrustedHosts, settings=settings)
+    for resource in (experiments, runs, results, measurements, catalogue, health):
         app.include_router(resource.router, prefix=PREFIX)
     return app
 
 
 @asynccontextmanager
-async def _close_the_database(app: FastAPI) -> AsyncIterator[None]:
+async def _tidy(app: FastAPI) -> AsyncIterator[None]:
+    app.state.parts.measuring.clear()
     yield
     await app.state.parts.database.close()

@@ -5,6 +5,7 @@ from uuid import UUID
 from service.api.views import Links
 from service.settings import Settings
 from service.storage.tables import Tracking
+from service.storage.tracking import SAVED_VIEW
 
 PREFIX = "/api/v1"
 
@@ -19,7 +20,7 @@ def of_experiment(settings: Settings, experiment_id: UUID, tracked: Tracking | N
         "self": base,
         "events": f"{base}/events",
         "cancel": f"{base}/cancel",
-        "mlflow": _in_mlflow(settings, tracked, "/runs") if tracked else None,
+        "mlflow": _table_in_mlflow(settings, tracked) if tracked else None,
     }
 
 
@@ -39,6 +40,19 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
 
 def to_figure(run_id: UUID, name: str) -> str:
     return f"{PREFIX}/runs/{run_id}/figures/{name}"
+
+
+def to_measurement(measurement_id: UUID) -> str:
+    return f"{PREFIX}/measurements/{measurement_id}"
+
+
+def to_measured_figure(measurement_id: UUID, name: str) -> str:
+    return f"{to_measurement(measurement_id)}/figures/{name}"
+
+
+def _table_in_mlflow(settings: Settings, tracked: Tracking) -> str:
+    """The runs of the experiment, in the view that the tracker has saved for it."""
+    return f"{_in_mlflow(settings, tracked, '/runs')}&viewStateShareKey={SAVED_VIEW}"
 
 
 def _in_mlflow(settings: Settings, tracked: Tracking, place: str) -> str:

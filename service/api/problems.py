@@ -2,13 +2,15 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from polar.faults import Fault, find_faults
@@ -18,6 +20,7 @@ from service.storage.errors import Conflict, DatabaseAway, NotFound, StorageErro
 
 log = logging.getLogger(__name__)
 
+MEDIA_TYPE = "application/problem+json"
 STATUS_OF: dict[type[StorageError], int] = {NotFound: 404, Conflict: 409, DatabaseAway: 503}
 WORDS = {
     400: "malformed",
@@ -41,11 +44,12 @@ class Refused(Exception):
 
 def install(app: FastAPI) -> None:
     """Let every error of the app leave as a problem."""
-    app.exception_handler(Refused)(_refused)
+    app.exception_handler(Refused)(refused)
     app.exception_handler(StorageError)(_storage_error)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(Exception)(_unexpected)
+    app.openapi = partial(_openapi_with_problems, app.openapi)  # type: ignore[method-assign]
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -55,7 +59,20 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _refused(request: Request, error: Refused) -> Response:
+def _openapi_with_problems(openapi: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The documentation of the app; FastAPI gives refusals the media type of other answers."""
+    schema = openapi()
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    response["content"] = content
+    return schema
+
+
+def refused(request: Request, error: Refused) -> Response:
+    """The answer that says so."""
     return _problem(request, error.status, error.word, str(error), errors=error.errors)
 
 
@@ -71,20 +88,22 @@ def _invalid(request: Request, error: RequestValidationError) -> Response:
     if details[0]["type"] == "json_invalid":
         at, why = details[0]["loc"][-1], details[0]["ctx"]["error"]
         return _problem(request, 400, "malformed", f"the body is not JSON: {why} at byte {at}")
-    in_spec = [{**each, "loc": each["loc"][1:]} for each in details if each["loc"][0] == "body"]
+    in_body = [{**each, "loc": each["loc"][1:]} for each in details if each["loc"][0] == "body"]
     elsewhere = [each for each in details if each["loc"][0] != "body"]
-    faults = [
-        *find_faults(in_spec, ExperimentSpec.model_json_schema()),
-        *find_faults(elsewhere, {}),
-    ]
-    word = "invalid-spec" if in_spec else "invalid-request"
+    is_form = isinstance(error.body, FormData)
+    schema = {} if is_form else ExperimentSpec.model_json_schema()
+    faults = [*find_faults(in_body, schema), *find_faults(elsewhere, {})]
+    word = "invalid-spec" if in_body and not is_form else "invalid-request"
     detail = f"{len(faults)} fault{'s' * (len(faults) > 1)}: {'; '.join(map(str, faults[:3]))}"
     return _problem(request, 422, word, detail, errors=faults)
 
 
 def _http_error(request: Request, error: HTTPException) -> Response:
+    is_form = request.headers.get("content-type", "").startswith("multipart/")
     details = {
-        400: "the body cannot be read as JSON in UTF-8",
+        400: f"the form cannot be read: {error.detail}"
+        if is_form
+        else "the body cannot be read as JSON in UTF-8",
         404: f"there is nothing at {request.url.path}",
         405: f"{request.method} is not allowed at {request.url.path}",
     }
@@ -122,4 +141,4 @@ def _problem(
     )  # fmt: skip
     # "replace": a key of the request may hold half a surrogate pair, which UTF-8 cannot say
     body = json.dumps(problem.model_dump(), ensure_ascii=False).encode("utf-8", "replace")
-    return Response(body, status, headers, media_type="application/problem+json")
+    return Response(body, status, headers, media_type=MEDIA_TYPE)

@@ -14,6 +14,8 @@ from service.storage.tables import Metric, Run, Tracking
 
 #: Any number, the same in all processes: only one of them tells MLflow at a time.
 TRACKER_LOCK = 7_205_303
+#: What MLflow knows our saved view by: the tracker saves it, the links of the API open it.
+SAVED_VIEW = "polar"
 
 
 class TrackerLock:

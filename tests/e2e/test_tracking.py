@@ -18,13 +18,15 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from playwright.async_api import async_playwright, expect
+from pydantic import SecretStr
 from sqlalchemy import func, select
 
 from polar.events import Event, Progress
+from service.api import links
+from service.settings import Settings
 from service.storage import experiments, runs, tracking
 from service.storage.database import Database
 from service.storage.tables import RunState, Tracking
-from workers import mlflow_view
 
 if TYPE_CHECKING:
     from tests.conftest import Mlflow, Training
@@ -141,12 +143,11 @@ class Book:
         assert self._files(found) == ["diagnostics.parquet", "result.json", "spec.yaml"]
         assert (found.info.status, found.data.tags["polar.state"]) == ("FINISHED", "succeeded")
 
-    async def place_in_mlflow(self, run_id: UUID) -> str:
-        """The id of its experiment there."""
+    async def link_to_mlflow(self, run_id: UUID, settings: Settings) -> str:
+        """Where the API says that its experiment is."""
         async with self._database.transaction() as session:
             position = await tracking.position_of(session, run_id)
-        assert position is not None
-        return position.mlflow_experiment_id
+        return links.of_experiment(settings, run_id, position)["mlflow"] or ""
 
     def _in_mlflow(self, run_id: UUID) -> list[MlflowRun]:
         everywhere = [found.experiment_id for found in self._client.search_experiments()]
@@ -166,9 +167,9 @@ def progress(step: int) -> Progress:
         step=step,
         steps=100_000,
         epoch=step / 10,
-        loss_nats=100 + 1 / step,
+        loss=100 + 1 / step,
         reconstruction_nats=90 + 1 / step,
-        kl_nats=10.0,
+        penalty=10.0,
         images_per_s=1000.0,
         eta_s=1.0,
     )
@@ -268,7 +269,7 @@ async def test_a_second_tracker_takes_over_from_one_that_was_killed(
 
 @pytest.mark.browser
 async def test_the_saved_view_opens_in_mlflows_page(
-    book: Book, trackers: list[TrackerProcess], mlflow: "Mlflow"
+    book: Book, trackers: list[TrackerProcess], mlflow: "Mlflow", database_url: str, tmp_path: Path
 ) -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
@@ -278,19 +279,21 @@ async def test_the_saved_view_opens_in_mlflows_page(
     await book.succeed(run_id)
     trackers[0].start()
     await _until(lambda: book.is_told(run_id), trackers[0])
-    place = await book.place_in_mlflow(run_id)
-    query = f"workflowType=machine_learning&viewStateShareKey={mlflow_view.KEY}"
+    settings = Settings(
+        database_url=SecretStr(database_url), artifacts=tmp_path, mlflow_url=mlflow.url
+    )
+    link = await book.link_to_mlflow(run_id, settings)
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
         )
         table = await browser.new_page(viewport={"width": 1600, "height": 1000})
-        await table.goto(f"{mlflow.url}/#/experiments/{place}/runs?{query}")
+        await table.goto(link)
         for column in ("weight", "polar.regime", "regime/polarisation", "polar.state"):
             await expect(table.get_by_text(column, exact=True).first).to_be_visible(timeout=60_000)
         charts = await browser.new_page(viewport={"width": 1600, "height": 1000})
-        await charts.goto(f"{mlflow.url}/#/experiments/{place}/runs?{query}&compareRunsMode=CHART")
+        await charts.goto(f"{link}&compareRunsMode=CHART")
         for chart in ("entropy/by_rank", "weight_log10 vs. regime/explained"):
             await expect(charts.get_by_text(chart).first).to_be_visible(timeout=60_000)
         await expect(charts.locator("img").first).to_be_visible(timeout=60_000)

@@ -12,17 +12,8 @@ import uvicorn
 from procrastinate import App
 from pydantic import SecretStr
 
-from polar.events import (
-    Evaluation,
-    Event,
-    Label,
-    LatentDiagnostics,
-    Progress,
-    Regime,
-    Result,
-    Verdict,
-)
-from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from polar.events import Event
+from polar.spec import ExperimentSpec
 from service import queue
 from service.api.app import create_app
 from service.settings import Settings
@@ -33,76 +24,6 @@ from service.storage.tables import Run, RunState
 
 DIGEST = "d" * 64
 LEASE_S = 30.0
-
-
-class Reports:
-    """Records as a worker sends them."""
-
-    def progress(self, step: int) -> Progress:
-        return Progress(
-            step=step,
-            steps=100,
-            epoch=step / 10,
-            loss_nats=200.0 - step,
-            reconstruction_nats=190.0 - step,
-            kl_nats=10.0,
-            images_per_s=1000.0,
-            eta_s=float(100 - step),
-        )
-
-    def evaluation(self, step: int) -> Evaluation:
-        latents = (self._latent(0, 1.5, Label.ACTIVE), self._latent(1, 0.01, Label.PASSIVE))
-        verdict = Verdict(
-            regime=Regime.POLARISED,
-            tau_nats=0.25,
-            n_active=1,
-            n_passive=1,
-            polarisation=0.99,
-            margin_nats=1.49,
-            explained=0.9,
-            clean_polarisation=0.9,
-            no_reconstruction_gain=False,
-        )
-        return Evaluation(
-            step=step,
-            epoch=step / 10,
-            reconstruction_nats=190.0 - step,
-            latents=latents,
-            verdict=verdict,
-        )
-
-    def result(self, spec: ExperimentSpec) -> Result:
-        return Result(
-            spec_hash=spec.content_hash(),
-            science_version=SCIENCE_VERSION,
-            seed=spec.seeds[0],
-            steps=100,
-            dataset_digest=DIGEST,
-            images=1797,
-            images_evaluated=1797,
-            final=self.evaluation(100),
-            converged=True,
-            largest_move_nats=0.01,
-            labels_changed=0,
-            explanation="One latent of two is active.",
-        )
-
-    def _latent(self, latent: int, entropy_nats: float, label: Label) -> LatentDiagnostics:
-        return LatentDiagnostics(
-            latent=latent,
-            entropy_nats=entropy_nats,
-            entropy_error_bound_nats=0.0,
-            entropy_relative=0.2,
-            equivalent_std=1.0,
-            mean_of_mean=0.0,
-            var_of_mean=1.0,
-            mean_of_variance=0.1,
-            var_of_variance=0.0,
-            kl_nats=1.0,
-            kl_mean_part_nats=0.5,
-            kl_variance_part_nats=0.5,
-            label=label,
-        )
 
 
 class Worker:
@@ -203,11 +124,6 @@ def served(settings: Settings) -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         server.should_exit = True
         thread.join()
-
-
-@pytest.fixture
-def reports() -> Reports:
-    return Reports()
 
 
 @pytest.fixture

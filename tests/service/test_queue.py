@@ -80,6 +80,31 @@ async def test_every_new_run_has_a_job_on_the_queue_of_its_device(
     assert jobs == {(run.job_id, "cuda", str(run.id)) for run in submission.runs}
 
 
+async def test_every_run_knows_its_own_job_in_whatever_order_the_jobs_were_made(
+    submit: "Submitter", spec_of: "SpecMaker", database: Database
+) -> None:
+    # Postgres promises no order for the ids of rows that are inserted together.
+    async with database.transaction() as session:
+        name = "queue.procrastinate_defer_jobs_v1"
+        definition = await session.scalar(
+            text(f"select pg_get_functiondef(oid) from pg_proc where oid = '{name}'::regproc")
+        )
+        backwards = definition.replace("array_agg(id)", "array_agg(id order by id desc)")
+        assert backwards != definition
+        await (await session.connection()).exec_driver_sql(backwards)
+
+    submission = await submit(spec_of(seeds=list(range(5))))
+
+    async with database.transaction() as session:
+        rows = await session.execute(
+            text("select id, args ->> 'run_id' from queue.procrastinate_jobs")
+        )
+        jobs = {tuple(row) for row in rows}
+        stored = [await runs.get(session, run.id) for run in submission.runs]
+    assert jobs == {(run.job_id, str(run.id)) for run in submission.runs}
+    assert jobs == {(run.job_id, str(run.id)) for run in stored}
+
+
 async def test_a_transaction_that_fails_queues_nothing(
     bench: Bench, app: App, database: Database
 ) -> None:

@@ -11,14 +11,15 @@ import pytest
 from polar.spec import ExperimentSpec
 
 if TYPE_CHECKING:
-    from tests.conftest import Stage
+    from tests.conftest import Reports, Stage
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def stage(stage: "Stage") -> "Stage":
+def stage(stage: "Stage", spec_of: "SpecFor", reports: "Reports") -> "Stage":
     """Agents with the pretending child."""
+    stage.environment["MADE_UP_RESULT"] = reports.result(spec_of()).model_dump_json()
     stage.program = [str(HERE / "agent_with_other_child.py")]
     stage.environment["CHILD"] = json.dumps([sys.executable, str(HERE / "pretending_child.py")])
     return stage

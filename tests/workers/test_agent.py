@@ -33,14 +33,34 @@ async def test_a_run_that_succeeds_is_stored_whole(stage: "Stage", spec_of: "Spe
     async with stage.database.transaction() as session:
         evaluations = await runs.evaluations_of(session, run_id)
         (artifact,) = await runs.artifacts_of(session, run_id)
-    assert [metrics["train/loss_nats", step].value for step in (1, 20)] == [1, 1 / 20]
-    assert len([key for key, _ in metrics if key == "train/loss_nats"]) == 20
+    assert [metrics["train/loss", step].value for step in (1, 20)] == [1, 1 / 20]
+    assert len([key for key, _ in metrics if key == "train/loss"]) == 20
     assert [evaluation["step"] for evaluation in evaluations] == [5, 10, 15, 20]
     assert (artifact.name, artifact.path) == ("result.json", f"{folder}/out/result.json")
     assert (stage.settings.artifacts / artifact.path).read_text() == "{}"
     log = stage.settings.artifacts / folder / "log.txt"
     assert log.read_text() == "what a library prints: None\n"  # not the database's address
     assert f"run={run_id} attempt=1" in stage.log_of(agent)
+
+
+async def test_a_run_that_needs_its_checkpoints_no_more_leaves_none(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    lost_once = await stage.submit(spec_of("killed", steps=8, checkpoint_every=5))
+    unwanted = await stage.submit(spec_of("silent", steps=6, checkpoint_every=5))
+    refused = await stage.submit(spec_of("refused", steps=6, checkpoint_every=5))
+    stage.start_agent()
+    await stage.run(unwanted, lambda run: run.checkpoint is not None)
+    (partial := stage.checkpoints_of(unwanted)[0].with_name(".step-00000006.pt.1")).touch()
+    await stage.cancel(unwanted)
+    assert (await stage.end_of(lost_once)).attempt == 2
+    await stage.end_of(await stage.submit(spec_of()))  # the agent has done with all the others
+
+    kept = {run_id: stage.checkpoints_of(run_id) for run_id in (lost_once, unwanted, refused)}
+
+    assert kept[lost_once] == kept[unwanted] == []
+    assert [path.name for path in kept[refused]] == ["step-00000005.pt"]
+    assert not partial.exists()
 
 
 async def test_an_evaluation_of_the_most_latents_passes_the_pipe(
@@ -101,7 +121,7 @@ async def test_a_killed_child_goes_on_from_its_newest_checkpoint(
     assert run.started is not None
     assert run.started["step"] == 10
     metrics = await stage.metrics_of(run_id)
-    attempts = [metrics["train/loss_nats", step].attempt for step in range(1, 13)]
+    attempts = [metrics["train/loss", step].attempt for step in range(1, 13)]
     assert attempts == [1] * 5 + [2] * 5 + [3] * 2
 
 

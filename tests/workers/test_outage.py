@@ -67,7 +67,7 @@ async def test_a_restart_of_the_database_interrupts_no_training(
     run = await stage.end_of(run_id)
     assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
     metrics = await stage.metrics_of(run_id)
-    assert len([key for key, _ in metrics if key == "train/loss_nats"]) == 80
+    assert len([key for key, _ in metrics if key == "train/loss"]) == 80
 
 
 async def test_in_a_long_outage_the_child_saves_and_leaves_and_the_run_goes_on_later(
@@ -87,7 +87,7 @@ async def test_in_a_long_outage_the_child_saves_and_leaves_and_the_run_goes_on_l
     assert await stage.history(run_id) == LEFT_IN_TIME
     assert run.losses == 0
     metrics = await stage.metrics_of(run_id)
-    assert len([key for key, _ in metrics if key == "train/loss_nats"]) == 200
+    assert len([key for key, _ in metrics if key == "train/loss"]) == 200
     # What the child told while nobody listened is there, too: its steps, and its last checkpoint.
     assert run.started is not None
     assert run.started["step"] == max(step for (_, step), m in metrics.items() if m.attempt == 1)

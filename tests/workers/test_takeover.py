@@ -58,7 +58,7 @@ async def test_an_agent_takes_over_from_one_that_was_killed(
     reported_before = [step for (_, step), metric in metrics.items() if metric.attempt == 1]
     assert run.started is not None
     assert 5 <= run.started["step"] <= max(reported_before)
-    assert len([key for key, _ in metrics if key == "train/loss_nats"]) == 80
+    assert len([key for key, _ in metrics if key == "train/loss"]) == 80
 
 
 @pytest.mark.parametrize("fate", ["", "holds the interpreter"])

@@ -222,7 +222,22 @@ async def test_an_experiment_is_made_once_and_brought_back(
     found = client.get_experiment(first)
     assert again == first
     assert found.lifecycle_stage == "active"
-    assert "mlflow.sharedViewState.polar" in found.tags
+
+
+async def test_an_experiment_that_is_there_gets_the_saved_view_that_links_name(
+    server: MLflowServer, client: MlflowClient
+) -> None:
+    # MLflow leaves the page, with an error, where the view of the link is unknown.
+    experiment_id = client.create_experiment(name := f"somebody else's {uuid4()}")
+    client.set_experiment_tag(experiment_id, "theirs", "kept")
+
+    for _ in range(2):
+        assert await server.experiment(name, mlflow_view.experiment_tags()) == experiment_id
+
+    tags = client.get_experiment(experiment_id).tags
+    assert tags["theirs"] == "kept"
+    assert tags.items() >= mlflow_view.experiment_tags().items()
+    assert f"mlflow.sharedViewState.{tracking.SAVED_VIEW}" in tags
 
 
 async def test_an_experiment_is_made_once_by_many_at_once(server: MLflowServer) -> None:
@@ -710,7 +725,7 @@ async def test_a_tracker_that_lost_its_connection_asks_for_the_lock_again(
 async def _add_numbers(database: Database, run_id: UUID, count: int) -> None:
     async with database.transaction() as session:
         session.add_all(
-            Metric(run_id=run_id, key="train/loss_nats", step=step, value=1 / step, attempt=1)
+            Metric(run_id=run_id, key="train/loss", step=step, value=1 / step, attempt=1)
             for step in range(1, count + 1)
         )
 

@@ -24,7 +24,7 @@ async def api(settings: Settings) -> AsyncIterator[FastAPI]:
 async def http(api: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """Its errors come as answers, as they do over the wire."""
     transport = httpx.ASGITransport(api, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://polar") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 

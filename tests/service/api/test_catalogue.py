@@ -26,9 +26,18 @@ async def test_models_tell_their_weight_and_the_range_of_each_field(
 ) -> None:
     models = (await http.get("/api/v1/models")).json()
 
-    beta = models[0]["fields"][models[0]["weight_field"]]
-    assert models[0]["name"] == "beta_vae"
+    weights = {model["name"]: model["weight_name"] for model in models}
+    beta = models[0]["fields"]["beta"]
+    assert weights == {
+        "beta_vae": "beta",
+        "ivae": "alpha",
+        "fixed_variance_vae": "beta",
+        "lv_ae": "lambda",
+        "l2_ae": "gamma",
+        "ae": None,
+    }
     assert (beta["minimum"], beta["maximum"], beta["default"]) == (0, 1e6, 1.0)
+    assert models[3]["fields"]["lambda"]["default"] == 1e-3
 
 
 async def test_datasets_tell_who_has_them_and_which_nobody_has(
@@ -45,7 +54,8 @@ async def test_datasets_tell_who_has_them_and_which_nobody_has(
         }
         for each in datasets
     }
-    assert there == {("digits", "a"): {"one": "cpu", "two": "cuda"}, ("mnist", None): {}}
+    assert there[("digits", "a")] == {"one": "cpu", "two": "cuda"}
+    assert there[("mnist", None)] == {}
     assert datasets[0]["agents"][0]["seen_at"].endswith("Z")
 
 
@@ -57,8 +67,12 @@ async def test_a_dataset_that_differs_between_agents_is_listed_twice(
 
     datasets = (await http.get("/api/v1/datasets")).json()
 
-    there = [(each["digest"], [agent["name"] for agent in each["agents"]]) for each in datasets]
-    assert there == [("a", ["one"]), ("b", ["two"]), (None, [])]
+    there = [
+        (each["digest"], [agent["name"] for agent in each["agents"]])
+        for each in datasets
+        if each["name"] == "digits"
+    ]
+    assert there == [("a", ["one"]), ("b", ["two"])]
 
 
 async def test_the_service_is_ready_when_an_agent_is_there(
@@ -94,7 +108,7 @@ async def test_the_service_is_up_but_not_ready_without_its_database(settings: Se
     api = create_app(settings.model_copy(update={"database_url": nobody}))
     transport = httpx.ASGITransport(api)
 
-    async with httpx.AsyncClient(transport=transport, base_url="http://polar/api/v1") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v1") as http:
         up, ready = await http.get("/healthz"), await http.get("/readyz")
 
     assert (up.status_code, ready.status_code) == (200, 503)

@@ -12,7 +12,8 @@ from service.storage import tracking
 from service.storage.database import Database
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Reports, SpecMaker, Worker
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Worker
 
 EXPERIMENTS = "/api/v1/experiments"
 IN_MLFLOW = "http://mlflow.test:5650/#/experiments/7"
@@ -183,7 +184,8 @@ async def test_an_experiment_shows_how_far_its_runs_are(
 
     first, second = found["runs"]
     assert found["state"] == "running"
-    assert found["links"]["mlflow"] == f"{IN_MLFLOW}/runs?workflowType=machine_learning"
+    view = "workflowType=machine_learning&viewStateShareKey=polar"
+    assert found["links"]["mlflow"] == f"{IN_MLFLOW}/runs?{view}"
     assert first["state"] == "running"
     assert first["progress"]["eta_s"] == 90.0
     assert first["verdict"] == reports.evaluation(9).verdict.model_dump(mode="json")

@@ -53,7 +53,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("model.beta", "1", "/model/beta", "a number from 0 to 1000000"),
         ("model.latent_dim", 0, "/model/latent_dim", "an integer from 1 to 1024"),
         ("model.latent_dim", 2.5, "/model/latent_dim", "an integer from 1 to 1024"),
-        ("model.betta", 1, "/model/betta", "name, beta, latent_dim, widths"),
+        ("model.betta", 1, "/model/betta", "name, latent_dim, widths, likelihood, beta"),
         ("model.widths", 3, "/model/widths", "5 items, each an integer from 1 to 1024"),
         ("training.learning_rate", 0, "/training/learning_rate", "above 0 and at most 1"),
         ("training.checkpoint_every", 0, "/training/checkpoint_every", "an integer at least 1"),
@@ -64,7 +64,12 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("device", "tpu", "/device", "auto, cpu, cuda"),
         ("name", "x" * 101, "/name", "text of at most 100 characters"),
         ("name", "a\0b", "/name", "text of at most 100 characters"),
-        ("dataset.name", "imagenet", "/dataset/name", "digits, mnist"),
+        (
+            "dataset.name",
+            "imagenet",
+            "/dataset/name",
+            "digits, dsprites, mnist",
+        ),
         ("dataset.name", "mnist", "/dataset/name", "digits"),
     ],
 )
@@ -271,6 +276,23 @@ async def test_every_refusal_is_a_problem(
     assert answer.json()["status"] == status
 
 
+async def test_the_documentation_calls_every_refusal_a_problem(http: httpx.AsyncClient) -> None:
+    documentation = (await http.get("/openapi.json")).json()
+
+    refusals = [
+        (where, status, response.get("content"))
+        for where, operations in documentation["paths"].items()
+        for operation in operations.values()
+        for status, response in operation["responses"].items()
+        if not status.startswith("2")
+    ]
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    assert len(refusals) > 20
+    assert [refusal for refusal in refusals if refusal[2] != problem] == []
+    assert documentation["components"]["schemas"]["Problem"]["properties"].keys() == PROBLEM
+    assert "HTTPValidationError" not in documentation["components"]["schemas"]
+
+
 async def test_what_is_not_allowed_says_what_is(http: httpx.AsyncClient) -> None:
     answer = await http.delete(EXPERIMENTS)
 
@@ -322,7 +344,7 @@ async def test_a_database_that_is_away_is_said_so(settings: Settings) -> None:
     api = create_app(settings.model_copy(update={"database_url": nobody}))
     transport = httpx.ASGITransport(api)
 
-    async with httpx.AsyncClient(transport=transport, base_url="http://polar") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         answer = await http.get(EXPERIMENTS)
 
     assert answer.status_code == 503

@@ -20,7 +20,8 @@ from service.api.body import MAX_BODY
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Reports, SpecMaker, Submitter, Worker
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Worker
 
 
 @pytest.fixture
@@ -111,8 +112,8 @@ async def test_a_large_body_is_refused_whatever_its_length_is_said_to_be(
     head = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {2 * MAX_BODY}"
     reader, writer = await asyncio.open_connection(*served.removeprefix("http://").split(":"))
     writer.write(
-        b"POST /api/v1/experiments HTTP/1.1\r\nHost: polar\r\nContent-Type: application/json\r\n"
-        + f"{head}\r\n\r\n".encode()
+        b"POST /api/v1/experiments HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\n" + f"{head}\r\n\r\n".encode()
     )
     chunk = b"%x\r\n%s\r\n" % (65_536, b" " * 65_536) if length is None else b" " * 65_536
     for _ in range(MAX_BODY // 65_536 + 1):
@@ -172,6 +173,27 @@ def test_the_process_serves_and_ends_though_somebody_watches(
 
     assert first == "event: state"
     assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_a_process_that_comes_after_a_killed_one_serves_whoever_connected_between(
+    environment: dict[str, str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        environment |= {"POLAR_API_FD": str(listening.fileno())}
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/api/v1/healthz"
+        for _ in range(2):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "service.api"],
+                env=environment,
+                pass_fds=[listening.fileno()],
+            )
+            try:
+                answer = httpx.get(url, timeout=60)  # asked before it is up
+            finally:
+                process.kill()
+                process.wait()
+
+            assert answer.status_code == 200
 
 
 def is_up(url: str) -> bool:

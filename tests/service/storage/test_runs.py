@@ -15,7 +15,8 @@ from service.storage.errors import Conflict, NotFound, RunLost
 from service.storage.tables import Metric, Run, RunState
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Reports, SpecMaker, Submitter, Worker
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Worker
 
 LONG_AGO_S = -1.0
 
@@ -176,7 +177,7 @@ async def test_what_a_worker_reports_is_stored(
     assert (run.checkpoint, run.checkpoint_step) == ("runs/1/checkpoint", 10)
     assert artifact.path == "runs/1/a.png"
     assert run.result == events[5].model_dump(mode="json")
-    assert metrics["train/loss_nats", 10] == 190.0
+    assert metrics["train/loss", 10] == 190.0
     assert metrics["regime/polarisation", 10] == 0.99
     assert (metrics["entropy/by_rank", 1], metrics["entropy/by_rank", 2]) == (1.5, 0.01)
 

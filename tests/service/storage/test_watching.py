@@ -7,7 +7,8 @@ from service.storage.database import Database
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Reports, SpecMaker, Submitter, Worker
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Worker
 
 
 async def test_the_place_in_the_queue_counts_the_waiting_runs_before_it(
