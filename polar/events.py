@@ -20,6 +20,10 @@ class Label(StrEnum):
 
     ACTIVE = "active"
     PASSIVE = "passive"
+    #: Active for some images, passive for the others.
+    MIXED = "mixed"
+    #: The criterion does not say.
+    UNDETERMINED = "undetermined"
 
 
 class Regime(StrEnum):
@@ -41,20 +45,32 @@ class LatentDiagnostics(Record):
     latent: int
     #: Matrix-based Renyi entropy of the mean representation, 0 to ln n.
     entropy_nats: float
-    #: The entropy is within this of its definition.
+    #: The one that label and verdict go by: of (mean - prior's mean) / prior's std for an iVAE,
+    #: since u alone moves the mean; else entropy_nats.
+    judged_entropy_nats: float
+    #: Conditional on u; none without u.
+    entropy_given_u_nats: float | None = None
+    #: The judged entropy is within this of its definition.
     entropy_error_bound_nats: float
-    #: Entropy / ln n, 0 to 1.
+    #: Judged entropy / ln n, 0 to 1.
     entropy_relative: float
-    #: Standard deviation of the Gaussian that has this entropy.
+    #: Standard deviation of the Gaussian that has the judged entropy.
     equivalent_std: float
+    #: Between image and mean representation, of order 2; none where it is not measured.
+    information_nats: float | None = None
+    #: The same for shuffled pairs: what the estimator finds where there is nothing.
+    information_baseline_nats: float | None = None
+    #: Entropy of order 2 of the mean, given the image; with the information it makes the whole.
+    information_residual_nats: float | None = None
     mean_of_mean: float
     var_of_mean: float
-    mean_of_variance: float
-    var_of_variance: float
-    #: KL(q(z_j|x) || N(0, 1)), mean over images: the sum of the next two.
-    kl_nats: float
-    kl_mean_part_nats: float
-    kl_variance_part_nats: float
+    #: This and all below: none for a deterministic autoencoder.
+    mean_of_variance: float | None
+    var_of_variance: float | None
+    #: KL of the posterior from the model's prior, mean over images: the sum of the next two.
+    kl_nats: float | None
+    kl_mean_part_nats: float | None
+    kl_variance_part_nats: float | None
     label: Label
 
 
@@ -70,12 +86,13 @@ class Verdict(Record):
     polarisation: float
     #: Least entropy of an active - largest of a passive; none when a side is empty.
     margin_nats: float | None
-    #: Part of the explainable reconstruction loss that decoding the mean explains, 0 to 1.
-    explained: float
+    #: Part of the explainable reconstruction loss that decoding the mean explains, 0 to 1; like
+    #: the next two, none where codes were measured without their decoder.
+    explained: float | None
     #: polarisation * explained.
-    clean_polarisation: float
+    clean_polarisation: float | None
     #: Explained is below 0.02: the decoder draws the mean image.
-    no_reconstruction_gain: bool
+    no_reconstruction_gain: bool | None
 
 
 class Progress(Record):
@@ -85,20 +102,21 @@ class Progress(Record):
     step: int
     steps: int
     epoch: float
-    #: Reconstruction + weight * KL, nats per image.
-    loss_nats: float
+    #: What is minimised, in the model's own unit.
+    loss: float
+    #: Summed over pixels, per image.
     reconstruction_nats: float
-    #: Summed over latents, per image.
-    kl_nats: float
+    #: What the weight multiplies: the KL in nats, the volume, or the squared codes; 0 without one.
+    penalty: float
     images_per_s: float
     eta_s: float
 
     def scalars(self) -> dict[str, float]:
         """The numbers that are worth a curve, by metric name."""
         return {
-            "train/loss_nats": self.loss_nats,
+            "train/loss": self.loss,
             "train/reconstruction_nats": self.reconstruction_nats,
-            "train/kl_nats": self.kl_nats,
+            "train/penalty": self.penalty,
         }
 
 
@@ -115,25 +133,28 @@ class Evaluation(Record):
 
     def scalars(self) -> dict[str, float]:
         """The few numbers that are worth a curve, by metric name."""
-        entropies = [latent.entropy_nats for latent in self.latents]
+        entropies = [latent.judged_entropy_nats for latent in self.latents]
+        divergences = [latent.kl_nats for latent in self.latents if latent.kl_nats is not None]
         verdict = self.verdict
-        margin = {} if verdict.margin_nats is None else {"regime/margin_nats": verdict.margin_nats}
+        measured = {
+            "eval/kl_nats": sum(divergences) if divergences else None,
+            "regime/margin_nats": verdict.margin_nats,
+            "regime/explained": verdict.explained,
+            "regime/clean_polarisation": verdict.clean_polarisation,
+        }
         return {
             "eval/reconstruction_nats": self.reconstruction_nats,
-            "eval/kl_nats": sum(latent.kl_nats for latent in self.latents),
             "latent/n_active": float(verdict.n_active),
             "latent/n_passive": float(verdict.n_passive),
             "latent/entropy_mean_nats": sum(entropies) / len(entropies),
             "latent/entropy_max_nats": max(entropies),
             "regime/polarisation": verdict.polarisation,
-            "regime/explained": verdict.explained,
-            "regime/clean_polarisation": verdict.clean_polarisation,
-            **margin,
+            **{name: value for name, value in measured.items() if value is not None},
         }
 
     def entropies_by_rank(self) -> list[float]:
-        """The entropies in descending order, nats: the paper's sorted plots."""
-        return sorted((latent.entropy_nats for latent in self.latents), reverse=True)
+        """The judged entropies in descending order, nats: the paper's sorted plots."""
+        return sorted((latent.judged_entropy_nats for latent in self.latents), reverse=True)
 
 
 class Started(Record):
@@ -167,6 +188,39 @@ class ArtifactSaved(Record):
     path: str
 
 
+class Summary(Record):
+    """What was found out at the end of a run beyond its verdict, in a few numbers."""
+
+    #: Latents that each criterion calls active, by its name; only those that apply to the model.
+    n_active: dict[str, int]
+    #: Latents that the two signals call mixed; none for a deterministic autoencoder.
+    n_mixed: int | None
+    #: How well each criterion's score tells the latents that the decoder uses, 0 to 1; only
+    #: where it is defined.
+    usage_auc: dict[str, float]
+    #: Of Hartigan's dip of the entropies; small where there are two groups. None for few latents.
+    dip_p_value: float | None
+    #: Latents that became active and collapsed again.
+    attempted_actives: int
+    #: Kendall's tau-b of being learned early and being used, -1 to 1; none where undefined.
+    learning_order: float | None
+    #: Accuracy on all latents - on the actives, by factor and `mean`; empty without the task.
+    downstream_gain: dict[str, float]
+
+    def scalars(self) -> dict[str, float]:
+        """By metric name, as far as they are defined."""
+        numbers = {
+            "latent/n_mixed": self.n_mixed,
+            "latent/attempted_actives": self.attempted_actives,
+            "regime/dip_p_value": self.dip_p_value,
+            "usage/learning_order": self.learning_order,
+            **{f"criteria/n_active_{name}": count for name, count in self.n_active.items()},
+            **{f"usage/auc_{name}": auc for name, auc in self.usage_auc.items()},
+            **{f"downstream/gain_{name}": gain for name, gain in self.downstream_gain.items()},
+        }
+        return {name: float(number) for name, number in numbers.items() if number is not None}
+
+
 class Result(Record):
     """The end of a run: its last evaluation, in words and numbers."""
 
@@ -184,6 +238,9 @@ class Result(Record):
     #: Largest move of an entropy over the last fifth of the steps.
     largest_move_nats: float
     labels_changed: int
+    summary: Summary
+    #: About the dataset, such as that it stands in for another one; empty for none.
+    dataset_note: str
     #: Why the verdict is what it is, with the margin, in one paragraph.
     explanation: str
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from polar.spec import DATASET_DEFAULTS, BetaVAESpec, ExperimentSpec
+from polar.spec import DATASETS, MODELS, ExperimentSpec
 from service.api.given import Session
 from service.api.problems import refusals
 from service.api.views import DatasetView, Holder, ModelView
@@ -22,14 +22,15 @@ async def get_schema() -> dict[str, Any]:
 @router.get("/models")
 async def list_models() -> list[ModelView]:
     """The kinds of models, with the range and the default of each field."""
-    schema = BetaVAESpec.model_json_schema()
+    schemas = {name: kind.model_json_schema() for name, kind in MODELS.items()}
     return [
         ModelView(
-            name=schema["properties"]["name"]["const"],
+            name=name,
             description=schema["description"],
-            weight_field=BetaVAESpec.weight_field,
+            weight_name=MODELS[name].weight_name,
             fields=schema["properties"],
         )
+        for name, schema in schemas.items()
     ]
 
 
@@ -38,7 +39,7 @@ async def list_datasets(session: Session) -> list[DatasetView]:
     """The datasets that a spec can name, and which agents have them."""
     there = await agents.seen_lately(session)
     offers = {(name, digest) for agent in there for name, digest in agent.datasets.items()}
-    absent = {(name, None) for name in DATASET_DEFAULTS.keys() - {name for name, _ in offers}}
+    absent = {(name, None) for name in DATASETS.keys() - {name for name, _ in offers}}
     return [
         DatasetView(
             name=name,

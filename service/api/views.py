@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from polar.events import Evaluation, LatentDiagnostics, Progress, Result, Verdict
 from polar.faults import Fault
+from polar.report import Measurement
 from service.storage.tables import RunState
 
 #: Relation -> address: paths of this API, and whole URLs of MLflow, none as long as it knows
@@ -184,13 +185,22 @@ class Figures(View):
     figures: list[Figure]
 
 
+class MeasurementView(View):
+    """The report of codes that were sent along."""
+
+    id: UUID
+    report: Measurement
+    figures: list[Figure]
+    links: Links
+
+
 class ModelView(View):
     """A kind of model, with the JSON schema of each field: type, range, default."""
 
     name: str
     description: str
-    #: The field that holds the weight, which sweeps vary.
-    weight_field: str
+    #: The field that holds the weight, which sweeps vary; none for a model without one.
+    weight_name: str | None
     fields: dict[str, Any]
 
 

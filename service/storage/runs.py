@@ -131,6 +131,7 @@ async def record(session: AsyncSession, run_id: UUID, attempt: int, event: Event
             )
         case Result():
             await _update_mine(session, run_id, attempt, result=event.model_dump(mode="json"))
+            await _add_metrics(session, run_id, attempt, event.steps, event.summary.scalars())
             for rank, nats in enumerate(event.final.entropies_by_rank(), start=1):
                 await _add_metrics(session, run_id, attempt, rank, {"entropy/by_rank": nats})
         case _:

@@ -11,9 +11,11 @@ from pydantic import ValidationError
 from polar.errors import InvalidInput
 from polar.faults import Fault
 from polar.spec import (
+    AESpec,
     BetaVAESpec,
     DigitsSpec,
     ExperimentSpec,
+    LVAESpec,
     MnistSpec,
     TrainingSpec,
     faults_of,
@@ -74,7 +76,7 @@ def test_yaml_round_trip_keeps_the_spec() -> None:
 def test_every_spelling_of_a_number_is_a_number(text: str) -> None:
     spec = ExperimentSpec.from_yaml(f"dataset: {{name: digits}}\nmodel: {{beta: {text}}}")
 
-    assert spec.model.beta == 1e-3
+    assert spec.model.weight == 1e-3
 
 
 def test_the_hash_depends_on_the_content_alone() -> None:
@@ -153,7 +155,7 @@ def test_a_batch_larger_than_the_dataset_is_refused() -> None:
     with pytest.raises(ValidationError) as caught:
         ExperimentSpec.model_validate({"dataset": {"name": "digits", "images": 10}, "model": {}})
 
-    assert "training.batch_size 64 is larger than dataset.images 10" in str(caught.value)
+    assert "64 is more than dataset.images: 10" in str(caught.value)
 
 
 def test_all_faults_are_told_at_once() -> None:
@@ -210,3 +212,87 @@ def parse(value: object) -> tuple[ExperimentSpec | None, list[Fault]]:
         return ExperimentSpec.model_validate(value), []
     except ValidationError as error:
         return None, faults_of(error)
+
+
+def test_an_ivae_is_told_the_first_factor_of_the_dataset_unless_others_are_named() -> None:
+    norb = ExperimentSpec.model_validate(
+        {"dataset": {"name": "smallnorb"}, "model": {"name": "ivae"}}
+    )
+    named = ExperimentSpec.model_validate(
+        {"dataset": {"name": "smallnorb"}, "model": {"name": "ivae", "u": ["lighting"]}}
+    )
+
+    assert (norb.u, named.u) == (("category",), ("lighting",))
+    assert ExperimentSpec.model_validate(SMALLEST).u == ()
+
+
+def test_lambda_is_lambda_in_specs_and_lam_in_python() -> None:
+    spec = ExperimentSpec.from_yaml("dataset: {name: digits}\nmodel: {name: lv_ae, lambda: 0.5}")
+    same = ExperimentSpec(dataset=DigitsSpec(), model=LVAESpec(lam=0.5))
+
+    assert same == spec
+    assert spec.model_dump(mode="json")["model"]["lambda"] == 0.5
+    assert (spec.model.weight_name, spec.model.weight) == ("lambda", 0.5)
+
+
+def test_a_model_without_a_weight_says_so() -> None:
+    spec = ExperimentSpec(dataset=DigitsSpec(), model=AESpec())
+
+    assert (spec.model.weight_name, spec.model.weight) == (None, None)
+
+
+def test_the_downstream_task_leaves_out_what_an_ivae_was_told() -> None:
+    asked = {"dataset": {"name": "sprites"}, "model": {"name": "ivae"}, "downstream": {}}
+
+    spec = ExperimentSpec.model_validate(asked)
+
+    assert spec.predicted_factors == ("scale", "orientation", "x", "y")
+
+
+@pytest.mark.parametrize(
+    ("asked", "pointer", "allowed"),
+    [
+        ({"downstream": {"factors": ["shape"]}}, "/downstream/factors", "allow_leak: true"),
+        ({"downstream": {"factors": ["color"]}}, "/downstream/factors/0", "shape, scale"),
+        ({"model": {"name": "ivae", "u": ["x", "colour"]}}, "/model/u/1", "shape, scale"),
+        ({"training": {"steps": 100, "batch_size": 50_000}, "diagnostics": {"epochs": [1, 51]}},
+         "/diagnostics/epochs/1", "from 1 to 50"),
+        ({"dataset": {"name": "smallnorb", "split": "test", "images": 24_301}},
+         "/dataset/images", "from 1 to 24300"),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_fit_together_are_refused(
+    asked: dict[str, Any], pointer: str, allowed: str
+) -> None:
+    base = {"dataset": {"name": "sprites"}, "model": {"name": "ivae"}}
+
+    with pytest.raises(ValidationError) as caught:
+        ExperimentSpec.model_validate({**base, **asked})
+
+    (fault,) = faults_of(caught.value)
+    assert fault.pointer == pointer
+    assert allowed in (fault.allowed or "")
+
+
+def test_all_misfits_are_told_at_once() -> None:
+    asked = {
+        "dataset": {"name": "digits", "images": 10},
+        "model": {"name": "ivae", "u": ["shape"]},
+        "downstream": {"factors": ["size"]},
+    }
+
+    with pytest.raises(ValidationError) as caught:
+        ExperimentSpec.model_validate(asked)
+
+    pointers = [fault.pointer for fault in faults_of(caught.value)]
+    assert pointers == ["/training/batch_size", "/model/u/0", "/downstream/factors/0"]
+
+
+def test_a_leak_is_allowed_when_asked_for() -> None:
+    asked = {
+        "dataset": {"name": "mnist"},
+        "model": {"name": "ivae"},
+        "downstream": {"allow_leak": True},
+    }
+
+    assert ExperimentSpec.model_validate(asked).predicted_factors == ("digit",)

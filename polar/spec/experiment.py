@@ -1,0 +1,220 @@
+"""What a researcher submits: one configuration and the seeds to run it with."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, LiteralString, Self
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from polar.errors import InvalidInput
+from polar.faults import Fault, find_faults
+from polar.spec.datasets import (
+    DATASETS,
+    SPLIT_IMAGES,
+    DatasetSpec,
+    ImagesSpec,
+    SmallNorbSpec,
+)
+from polar.spec.models import IVAESpec, ModelSpec
+from polar.spec.part import SpecPart
+from polar.spec.text import read_spec_file, read_yaml
+from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
+
+#: Raised whenever the same spec, seed and data would give other numbers than before.
+SCIENCE_VERSION = 2
+
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+
+
+class ExperimentSpec(SpecPart):
+    """One configuration and the seeds to run it with.
+
+    A validated spec is resolved: every default is filled in, so that what is stored, hashed and
+    logged is complete.
+    """
+
+    #: A label for people; not part of the hash.
+    name: str = Field("", strict=True, max_length=100)
+    dataset: DatasetSpec
+    #: A beta-VAE unless named.
+    model: ModelSpec
+    training: TrainingSpec = TrainingSpec()
+    diagnostics: DiagnosticsSpec = DiagnosticsSpec()
+    #: None unless asked for.
+    downstream: DownstreamSpec | None = None
+    #: One run each.
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=1000)
+    #: Which devices may take the runs; not part of the hash.
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_defaults(cls, data: Any) -> Any:  # noqa: ANN401
+        if not isinstance(data, Mapping):
+            return data
+        parts = {part: _as_mapping(given) for part, given in {"training": {}, **data}.items()}
+        dataset = _kind_of(parts.get("dataset"))
+        model = parts.get("model")
+        if isinstance(model, Mapping):
+            parts["model"] = model = {"name": "beta_vae", **model}
+            if model["name"] == "ivae" and dataset:
+                parts["model"] = {"u": [next(iter(dataset.factors))], **model}
+        for part, defaults in dataset.defaults.items() if dataset else ():
+            if isinstance(parts.get(part), Mapping):
+                parts[part] = {**defaults, **parts[part]}
+        return parts
+
+    @field_validator("name")
+    @classmethod
+    def _a_name_is_one_line(cls, name: str) -> str:
+        if not name.isprintable():  # nor could Postgres store a NUL
+            raise ValueError("a name is one line of printable characters")
+        return name
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_are_distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is listed twice; every seed is one run, so list each once")
+        return seeds
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        misfits = list(_misfits(self))
+        if misfits:
+            raise ValidationError.from_exception_data(
+                type(self).__name__, [{"type": misfit, "input": self} for misfit in misfits]
+            )
+        return self
+
+    @property
+    def u(self) -> tuple[str, ...]:
+        """The factors that an iVAE is told; none for the other models."""
+        if not isinstance(self.model, IVAESpec):
+            return ()
+        return self.model.u
+
+    @property
+    def predicted_factors(self) -> tuple[str, ...]:
+        """The factors of the downstream task; none without one."""
+        if self.downstream is None:
+            return ()
+        given = () if self.downstream.allow_leak else self.u
+        return self.downstream.factors or tuple(
+            factor for factor in self.dataset.factors if factor not in given
+        )
+
+    def for_seed(self, seed: int) -> Self:
+        """The spec of one run: the same configuration with one seed."""
+        return self.model_copy(update={"seeds": (seed,)})
+
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of the canonical JSON of everything that decides the numbers."""
+        content = self.model_dump(mode="json", exclude={"name", "device"})
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """Read a spec from YAML or JSON text.
+
+        Raises:
+            InvalidInput: it is not YAML, or the spec has faults; every fault is in the message.
+        """
+        try:
+            return cls.model_validate(read_yaml(text))
+        except ValidationError as error:
+            lines = "\n".join(f"  {fault}" for fault in faults_of(error))
+            raise InvalidInput(f"the spec has faults:\n{lines}") from error
+
+    @classmethod
+    def from_file(cls, path: Path | str) -> Self:
+        """Read a spec from a YAML or JSON file.
+
+        Raises:
+            InvalidInput: the file cannot be read, or the spec has faults.
+        """
+        return cls.from_yaml(read_spec_file(path))
+
+    def to_yaml(self) -> str:
+        """The complete spec as YAML text that `from_yaml` reads back to an equal spec."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def _misfits(spec: ExperimentSpec) -> Iterator[PydanticCustomError]:
+    """What each part allows, but not together with the others."""
+    images = spec.dataset.images
+    factors = spec.dataset.factors
+    if isinstance(spec.dataset, SmallNorbSpec) and spec.dataset.split != "all":
+        yield from _above(images, "/dataset/images", SPLIT_IMAGES, "a split of smallNORB has")
+    yield from _above(spec.training.batch_size, "/training/batch_size", images, "dataset.images")
+    epochs = spec.training.steps // max(images // spec.training.batch_size, 1)
+    for place, epoch in enumerate(spec.diagnostics.epochs or ()):
+        pointer = f"/diagnostics/epochs/{place}"
+        yield from _above(epoch, pointer, epochs, "the epochs of the training steps")
+    if isinstance(spec.model, IVAESpec):
+        yield from _unknown(spec.model.u, "/model/u", factors)
+    if spec.downstream is not None:
+        pointer = "/downstream/factors"
+        yield from _unknown(spec.downstream.factors or (), pointer, factors)
+        yield from _leaks(spec, pointer)
+
+
+def _above(value: int, pointer: str, most: int, of_what: str) -> Iterator[PydanticCustomError]:
+    if value > most:
+        allowed = f"an integer from 1 to {most}" if most else "none: training is shorter"
+        yield _misfit(
+            "too_large", f"{value} is more than {of_what}: {most}", pointer, value, allowed
+        )
+
+
+def _unknown(
+    named: Sequence[str], pointer: str, factors: Mapping[str, int]
+) -> Iterator[PydanticCustomError]:
+    for place, factor in enumerate(named):
+        if factor not in factors:
+            message = "the dataset has no such factor"
+            allowed = ", ".join(factors)
+            yield _misfit("unknown_factor", message, f"{pointer}/{place}", factor, allowed)
+
+
+def _leaks(spec: ExperimentSpec, pointer: str) -> Iterator[PydanticCustomError]:
+    leaking = [factor for factor in spec.predicted_factors if factor in spec.u]
+    assert spec.downstream is not None
+    if leaking and not spec.downstream.allow_leak:
+        message = "the model is told this factor as u, so that predicting it shows nothing"
+        allowed = "factors that are not in model.u, or downstream.allow_leak: true"
+        yield _misfit("leak", message, pointer, leaking, allowed)
+    elif not spec.predicted_factors:
+        message = "every factor of the dataset is in model.u, so that none is left to predict"
+        yield _misfit("leak", message, pointer, list(spec.u), "downstream.allow_leak: true")
+
+
+def _misfit(
+    kind: LiteralString, message: str, pointer: str, value: object, allowed: str
+) -> PydanticCustomError:
+    context = {"message": message, "pointer": pointer, "value": value, "allowed": allowed}
+    return PydanticCustomError(kind, "{message}", context)
+
+
+def _kind_of(dataset: Any) -> type[ImagesSpec] | None:  # noqa: ANN401
+    """Of what was given of a dataset; none if it has no known name."""
+    name = dataset.get("name") if isinstance(dataset, Mapping) else None
+    return DATASETS.get(name) if isinstance(name, str) else None
+
+
+def _as_mapping(part: Any) -> Any:  # noqa: ANN401
+    """What was given of a part, whether as a mapping or as an object of ours."""
+    if not isinstance(part, BaseModel):
+        return part
+    named = {"name": part.name} if hasattr(part, "name") else {}
+    return {**named, **part.model_dump(exclude_unset=True)}
+
+
+def faults_of(error: ValidationError) -> list[Fault]:
+    """All faults that pydantic found in a spec, each with pointer, range and suggestion."""
+    return find_faults(error.errors(include_url=False), ExperimentSpec.model_json_schema())

@@ -1,0 +1,136 @@
+"""Which model to train, and its weight: the strength of the regularisation, which sweeps vary.
+
+All have five convolutions and five transposed convolutions. The weights beta and alpha stand
+against a reconstruction loss summed over pixels; lambda and gamma against one averaged over
+pixels, as published.
+"""
+
+from typing import Annotated, ClassVar, Literal, get_args
+
+from pydantic import Field, field_validator
+
+from polar.spec.part import PositiveFloat, SpecPart, Weight
+
+Width = Annotated[int, Field(strict=True, ge=1, le=1024)]
+
+
+class BernoulliSpec(SpecPart):
+    """Pixels are probabilities; grey ones too."""
+
+    name: Literal["bernoulli"] = "bernoulli"
+
+
+class GaussianSpec(SpecPart):
+    """Pixels have Gaussian noise of one fixed standard deviation."""
+
+    name: Literal["gaussian"] = "gaussian"
+    #: Of a pixel, which lies in [0, 1].
+    std: PositiveFloat = 0.1
+
+
+LikelihoodSpec = Annotated[BernoulliSpec | GaussianSpec, Field(discriminator="name")]
+
+
+class ConvolutionalSpec(SpecPart):
+    """What all models share."""
+
+    #: Name of the weight as users write it; none for a model without one.
+    weight_name: ClassVar[str | None] = None
+
+    name: str
+    #: Latents; 16 for digits and mnist.
+    latent_dim: int = Field(32, strict=True, ge=1, le=1024)
+    #: Channels of the five convolutions; the decoder mirrors them.
+    widths: tuple[Width, Width, Width, Width, Width] = (32, 32, 64, 64, 128)
+    #: Of the pixels: the reconstruction loss is its negative logarithm.
+    likelihood: LikelihoodSpec = BernoulliSpec()
+
+    @property
+    def weight(self) -> float | None:
+        """Strength of the regularisation; none for a model without one."""
+        if self.weight_name is None:
+            return None
+        return float(self.model_dump()[self.weight_name])
+
+
+class BetaVAESpec(ConvolutionalSpec):
+    """The beta-VAE: a Gaussian posterior against the prior N(0, 1)."""
+
+    weight_name: ClassVar[str | None] = "beta"
+
+    name: Literal["beta_vae"] = "beta_vae"
+    #: Weight of the KL divergence, summed over latents.
+    beta: Weight = 1.0
+
+
+class IVAESpec(ConvolutionalSpec):
+    """The identifiable VAE: encoder and prior are told u, some factors of the image."""
+
+    weight_name: ClassVar[str | None] = "alpha"
+
+    name: Literal["ivae"] = "ivae"
+    #: Weight of the KL divergence against the conditional prior, summed over latents.
+    alpha: Weight = 1.0
+    #: Names of the factors that make up u; by default the dataset's first.
+    u: tuple[str, ...] = Field(min_length=1, max_length=8)
+    #: Whether the prior's mean depends on u too, as its variance does, or is 0.
+    prior_mean: Literal["learned", "fixed"] = "learned"
+
+    @field_validator("u")
+    @classmethod
+    def _factors_are_distinct(cls, u: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(u)) < len(u):
+            raise ValueError("a factor is listed twice in u; list each once")
+        return u
+
+
+class FixedVarianceVAESpec(ConvolutionalSpec):
+    """A VAE whose posterior has one fixed variance: its mean can collapse while the KL is large.
+
+    Reference: Takida et al. (2022), https://arxiv.org/abs/2102.08663
+    """
+
+    weight_name: ClassVar[str | None] = "beta"
+
+    name: Literal["fixed_variance_vae"] = "fixed_variance_vae"
+    #: Weight of the KL divergence, summed over latents.
+    beta: Weight = 1.0
+    #: Of every latent's posterior.
+    variance: PositiveFloat = 0.1
+
+
+class LVAESpec(ConvolutionalSpec):
+    """The Least-Volume autoencoder: deterministic, with a 1-Lipschitz decoder."""
+
+    weight_name: ClassVar[str | None] = "lambda"
+
+    name: Literal["lv_ae"] = "lv_ae"
+    #: Weight of the volume: the geometric mean of (std + eta) over the latents.
+    lam: float = Field(1e-3, alias="lambda", strict=True, ge=0, le=1e6)
+    #: Keeps the volume's gradient finite where a latent's std vanishes.
+    eta: float = Field(1.0, strict=True, ge=0, le=1e6)
+
+
+class L2AESpec(ConvolutionalSpec):
+    """The L2-regularised autoencoder: deterministic."""
+
+    weight_name: ClassVar[str | None] = "gamma"
+
+    name: Literal["l2_ae"] = "l2_ae"
+    #: Weight of the squared codes, summed over latents, mean over images.
+    gamma: Weight = 1e-3
+
+
+class AESpec(ConvolutionalSpec):
+    """The plain autoencoder: deterministic, nothing but the reconstruction loss."""
+
+    name: Literal["ae"] = "ae"
+
+
+_AnyModel = BetaVAESpec | IVAESpec | FixedVarianceVAESpec | LVAESpec | L2AESpec | AESpec
+ModelSpec = Annotated[_AnyModel, Field(discriminator="name")]
+
+#: Every kind of model by its name.
+MODELS: dict[str, type[ConvolutionalSpec]] = {
+    kind.model_fields["name"].default: kind for kind in get_args(_AnyModel)
+}

@@ -1,0 +1,51 @@
+"""How the model is trained and how its latents are measured."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from polar.spec.part import PositiveFloat, PositiveInt, SpecPart
+
+
+class TrainingSpec(SpecPart):
+    """How the model is trained: Adam, for a number of steps."""
+
+    steps: int = Field(3000, strict=True, ge=1, le=10_000_000)
+    #: Images a step; 64 for digits.
+    batch_size: int = Field(128, strict=True, ge=1, le=65_536)
+    learning_rate: float = Field(1e-3, strict=True, gt=0, le=1)
+    #: Steps between checkpoints; a run that is killed repeats at most so many.
+    checkpoint_every: PositiveInt = 500
+
+
+class DiagnosticsSpec(SpecPart):
+    """How the latents are measured."""
+
+    #: Evaluations at log-spaced steps, the last at the end of training.
+    evaluations: int = Field(16, strict=True, ge=2, le=1000)
+    #: Evaluate after these epochs instead (the end is always evaluated).
+    epochs: tuple[PositiveInt, ...] | None = Field(None, min_length=1, max_length=1000)
+    #: Images of the fixed evaluation subset, at most.
+    images: int = Field(10_000, strict=True, ge=2, le=10_000)
+    #: Kernel width of the entropy: one for all latents, in units of the latent.
+    sigma: PositiveFloat = 0.5
+    #: Order of the Renyi entropy.
+    renyi_alpha: PositiveFloat = 1.01
+    #: A latent is active when its entropy exceeds this many nats.
+    tau: float = Field(0.25, strict=True, ge=0)
+    #: How the verdict finds its threshold: `tau` as it stands, or from the entropies themselves
+    #: (then `tau` stands in where they show no two groups).
+    tau_rule: Literal["fixed", "gap", "otsu", "mixture"] = "fixed"
+    #: Images of the mutual information between image and latent; 0 for none.
+    information_images: int = Field(1000, strict=True, ge=0, le=10_000)
+
+
+class DownstreamSpec(SpecPart):
+    """Logistic regression of the images' factors on the latents, the most entropic first."""
+
+    #: Which factors to predict; by default all that are not in an iVAE's u.
+    factors: tuple[str, ...] | None = Field(None, min_length=1, max_length=8)
+    #: Splits into train and test images, for the intervals.
+    splits: int = Field(3, strict=True, ge=1, le=20)
+    #: Predict factors of u too, which the latents were given.
+    allow_leak: bool = Field(False, strict=True)
