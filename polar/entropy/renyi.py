@@ -18,22 +18,18 @@ Reference: Sanchez Giraldo et al. (2015), https://arxiv.org/abs/1211.2459
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
+from typing import Final, Generic, overload
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 from polar.entropy.bump_grid import gram_blocks
+from polar.entropy.samples import Array, ArrayT, check_positive, columns
 from polar.entropy.spectrum import entropy_error, nuclear_budget, spectral_entropy
 from polar.errors import InvalidInput, ToleranceNotReached
-
-Array: TypeAlias = NDArray[Any]
-ArrayT = TypeVar("ArrayT", Tensor, Array)
 
 _EVALUATION: Final = 16 * float(np.finfo(float).eps)  # of the entropy from its spectrum
 
@@ -80,8 +76,8 @@ def renyi_entropy(
 
     Reference: Sanchez Giraldo et al. (2015), https://arxiv.org/abs/1211.2459
     """
-    _check_arguments(x, alpha, sigma, tol)
-    latents = [_latent_entropy(column, alpha, sigma, tol) for column in _columns(x)]
+    _check_arguments(alpha, sigma, tol)
+    latents = [_latent_entropy(column, alpha, sigma, tol) for column in columns(x)]
     nats = np.array([latent.nats for latent in latents])
     bounds = np.array([latent.error_bound_nats for latent in latents])
     nodes = np.array([latent.nodes for latent in latents])
@@ -125,27 +121,8 @@ def _latent_entropy(x: Float[Tensor, " n"], alpha: float, sigma: float, tol: flo
     return _Latent(nats, min(bound, max(nats, math.log(n) - nats)), nodes)
 
 
-def _columns(x: Tensor | Array) -> Iterator[Float[Tensor, " n"]]:
-    for j, column in enumerate(x.T if x.ndim == 2 else [x]):
-        if isinstance(column, Tensor):
-            samples = column.detach().double().contiguous()
-        else:
-            samples = torch.from_numpy(np.array(column, dtype=np.float64))
-        if not all(extreme.isfinite() for extreme in samples.aminmax()):  # NaN is both
-            row = int(samples.isfinite().int().argmin())
-            raise InvalidInput(f"x[{row}, {j}] is {samples[row]}; samples must be finite")
-        yield samples
-
-
-def _check_arguments(x: Tensor | Array, alpha: float, sigma: float, tol: float) -> None:
-    real = not x.is_complex() if isinstance(x, Tensor) else x.dtype.kind in "biuf"
-    if not real:
-        raise InvalidInput(f"samples must be real numbers, not {x.dtype}")
-    if x.ndim not in (1, 2) or 0 in x.shape:
-        raise InvalidInput(f"x must have shape (n,) or (n, d) without 0, not {tuple(x.shape)}")
+def _check_arguments(alpha: float, sigma: float, tol: float) -> None:
     if not alpha > 0:
         raise InvalidInput(f"alpha must be positive, not {alpha}")
-    if not 0 < sigma < math.inf:
-        raise InvalidInput(f"sigma must be positive and finite, not {sigma}")
-    if not 0 < tol < math.inf:
-        raise InvalidInput(f"tol must be positive and finite, not {tol} nats")
+    check_positive("sigma", sigma)
+    check_positive("tol", tol, " nats")

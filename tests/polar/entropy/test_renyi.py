@@ -95,6 +95,18 @@ def test_normal_quantiles_have_mehlers_entropy(r: float, alpha: float) -> None:
     assert nats == pytest.approx(gaussian_entropy(r, sigma=1.0, alpha=alpha), rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("r", "one", "two"), [(0.1, 0.0557, 0.0196), (1.0, 1.0760, 0.8047), (10.0, 3.3034, 2.9970)]
+)
+def test_random_normal_samples_have_mehlers_entropy(r: float, one: float, two: float) -> None:
+    draws = np.random.default_rng(0).standard_normal((2000, 5))
+    x = r * (draws - draws.mean(0)) / draws.std(0)
+
+    means = [renyi_entropy(x, sigma=1.0, alpha=alpha).nats.mean() for alpha in (1.0, 2.0)]
+
+    assert means == pytest.approx([one, two], rel=0.03)  # five times 2000 samples
+
+
 @pytest.mark.parametrize("r", [0.3, 1.0, 10.0])
 def test_random_samples_have_the_expected_purity_of_finite_n(r: float) -> None:
     n, columns = 100, 400

@@ -1,0 +1,119 @@
+"""Joint entropies of images and latents beside naive torch: `python -m benchmarks.joint`.
+
+CPU time; set OMP_NUM_THREADS=1. Images are smooth random fields of 32 x 32 pixels; latents are 32
+normal variables, 16 of them linear in the images and 8 nearly constant. The two forms take turns.
+"""
+
+import argparse
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from benchmarks.timing import extra_mib, print_table, seconds_of
+from polar.entropy import image_sigma, joint_entropy
+from polar.entropy.joint import JointEntropy
+from polar.entropy.lanczos import stochastic_entropy
+from polar.entropy.spectrum import spectral_entropy
+
+LATENTS = 32
+SIGMA = 0.5
+
+
+def images_and_latents(n: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(n, 1, 4, 4, generator=generator)
+    images = (255 * interpolate(coarse, (32, 32), mode="bilinear")).to(torch.uint8).flatten(1)
+    mu = torch.randn(n, LATENTS, generator=generator, dtype=torch.float64)
+    mu[:, :16] = (coarse.flatten(1).double() - 0.5) * math.sqrt(12)
+    mu[:, 24:] *= 0.02
+    return images, mu
+
+
+def naive_order_two(images: Tensor, mu: Tensor, sigma_x: float, dtype: torch.dtype) -> Tensor:
+    """The n x n matrices as the definition has them, one latent after the other."""
+    x = images.to(dtype) / 255
+    squares = (x * x).sum(1)
+    k_x = torch.exp(-(squares[:, None] + squares - 2 * x @ x.T).clamp_min(0) / (2 * sigma_x**2))
+    nats = []
+    for y in mu.T.to(dtype):
+        a = k_x * torch.exp(-((y[:, None] - y) ** 2) / (2 * SIGMA**2)) / len(y)
+        nats.append(-torch.log((a * a).sum(dtype=torch.float64)))
+    return torch.stack(nats)
+
+
+def order_two(n: int, rounds: int) -> list[str]:
+    images, mu = images_and_latents(n)
+    sigma_x = image_sigma(images)
+    found: list[JointEntropy[Tensor]] = []
+    naive: list[Tensor] = []
+    ours_s, naive_s = [], []
+    for _ in range(rounds):
+        ours_s.append(seconds_of(lambda: found.append(joint_entropy(images, mu, sigma_x=sigma_x))))
+        naive_s.append(
+            seconds_of(lambda: naive.append(naive_order_two(images, mu, sigma_x, torch.float32)))
+        )
+    exact = naive_order_two(images, mu[:, :4], sigma_x, torch.float64)
+    ours_mib = extra_mib(lambda: joint_entropy(images, mu, sigma_x=sigma_x))
+    naive_mib = extra_mib(lambda: naive_order_two(images, mu[:, :1], sigma_x, torch.float32))
+    ours, theirs = float(np.median(ours_s)), float(np.median(naive_s))
+    return [
+        f"{n:,}", f"{theirs:.1f} s", f"{ours:.1f} s", f"x{theirs / ours:.1f}",
+        f"{naive_mib:,.0f} MiB", f"{ours_mib:,.0f} MiB",
+        f"{float((naive[0][:4] - exact).abs().max()):.0e}",
+        f"{float((found[0].nats[:4] - exact).abs().max()):.0e}",
+    ]  # fmt: skip
+
+
+def stochastic(n: int, latent: int, seeds: int) -> list[str]:
+    images, mu = images_and_latents(n)
+    x, y = images.double() / 255, mu[:, latent]
+    squares = torch.cdist(x, x, compute_mode="use_mm_for_euclid_dist").square()
+    gram = torch.exp(-squares / (2 * image_sigma(images) ** 2))
+    a = gram * torch.exp(-((y[:, None] - y) ** 2) / (2 * SIGMA**2)) / n
+    exact: list[float] = []
+    exact_s = seconds_of(
+        lambda: exact.append(spectral_entropy(torch.linalg.eigvalsh(a).clamp_min(0).numpy(), 1.01))
+    )
+    single = a.float()
+    seconds, errors, claimed = [], [], []
+    for seed in range(seeds):
+        generator = torch.Generator().manual_seed(seed)
+        seconds.append(
+            seconds_of(
+                lambda g=generator: claimed.append(stochastic_entropy(single, 1.01, g))  # type: ignore[misc]
+            )
+        )
+        errors.append(claimed[-1].nats - exact[0])
+    rms_error = float(np.sqrt(np.mean(np.square(errors))))
+    rms_claimed = float(np.sqrt(np.mean([one.standard_error_nats**2 for one in claimed])))
+    ours_s = float(np.median(seconds))
+    return [
+        f"{n:,}", f"{latent}", f"{exact[0]:.3f}", f"{exact_s:.1f} s", f"{ours_s:.2f} s",
+        f"x{exact_s / ours_s:.1f}", f"{rms_error:.4f}", f"{rms_claimed:.4f}",
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    joint_entropy(*images_and_latents(100))  # compares the products of int8 and float32
+    print_table(
+        ["n, 32 latents, order 2", "naive f32", "ours", "ratio", "its memory", "our memory",
+         "its error, nats", "our error"],
+        [order_two(n, arguments.rounds) for n in (arguments.samples // 5, arguments.samples)],
+    )  # fmt: skip
+    print_table(
+        ["n, order 1.01", "latent", "exact, nats", "exact", "stochastic", "ratio",
+         "rms error, nats", "rms standard error"],
+        [stochastic(arguments.samples * 2 // 5, latent, 8) for latent in (0, 20, 30)],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

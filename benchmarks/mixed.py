@@ -1,0 +1,144 @@
+"""How well each signal finds mixed latents, on synthetic latents whose truth is known.
+
+    python -m benchmarks.mixed
+
+Each model has 24 latents over the same images: 6 active, 6 passive, 6 mixed and 6 decoys. An
+object is absent from a fraction q of the images; there the mixed latents are passive, all at once.
+The decoys are active everywhere, but look mixed to one signal or another: their variance is spread
+evenly over (0, 1), or their mean is, with a constant variance, a spike with a slab.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+from scipy.special import expit, logit
+
+from polar.entropy import renyi_entropy
+from polar.events import Label
+from polar.regime.codes import Codes, codes
+from polar.regime.mixed import mixed_scores, two_signal_labels, variance_signals
+from polar.regime.usage import area_under_curve
+
+EACH = 6
+IMAGES = 2000
+SIGMA, RENYI_ALPHA, TAU = 0.5, 1.01, 0.25
+
+SIGNALS = {
+    "H(mu)": "mean_entropy_nats",
+    "Var(mu)": "var_of_mean",
+    "H(v)": "variance_entropy_nats",
+    "KL bimodality": "kl_bimodality",
+    "subset entropy": "subset_entropy_nats",
+    "two signals": "two_signals",
+}
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Codes of one synthetic model, and what each latent is."""
+
+    codes: Codes
+    #: `active`, `passive`, `mixed` or `decoy`, of each latent.
+    kinds: Sequence[str]
+
+
+def synthetic(absent: float, seed: int, n: int = IMAGES) -> Latents:
+    """A model of which the object of the mixed latents is absent from this fraction of images.
+
+    Mean and variance of a Gaussian latent share the prior's variance: Var mu + v = 1.
+    """
+    rng = np.random.default_rng(seed)
+    is_absent = (rng.random(n) < absent)[:, None]
+
+    def active() -> tuple[Float64[np.ndarray, "n m"], Float64[np.ndarray, "n m"]]:
+        level = rng.uniform(0.01, 0.1, EACH)
+        variance = expit(logit(level) + rng.normal(0, 0.4, (n, EACH)))
+        return rng.normal(0, np.sqrt(1 - level), (n, EACH)), variance
+
+    def passive() -> tuple[Float64[np.ndarray, "n m"], Float64[np.ndarray, "n m"]]:
+        level = rng.uniform(0.01, 0.15, EACH)  # about the KL divergence that counts as none
+        return rng.normal(0, level, (n, EACH)), np.exp(rng.normal(0, level, (n, EACH)))
+
+    def decoys() -> tuple[Float64[np.ndarray, "n m"], Float64[np.ndarray, "n m"]]:
+        mean, variance = active()
+        smooth = rng.uniform(0.02, 0.98, (n, EACH // 2))
+        slab = np.where(rng.random((n, EACH // 2)) < 0.3, 1.8, 0.05)
+        mean[:, : EACH // 2] = rng.normal(0, np.sqrt(1 - smooth))
+        mean[:, EACH // 2 :] = rng.normal(0, slab)
+        variance[:, : EACH // 2] = smooth
+        return mean, variance
+
+    on, off = active(), passive()
+    mixed = [np.where(is_absent, a, b) for a, b in zip(off, on, strict=True)]
+    groups = (active(), passive(), mixed, decoys())
+    mean, variance = (np.hstack(part) for part in zip(*groups, strict=True))
+    kinds = [kind for kind in ("active", "passive", "mixed", "decoy") for _ in range(EACH)]
+    return Latents(codes(mean, variance), kinds)
+
+
+def areas(latents: Latents, seed: int) -> dict[str, float | None]:
+    """AUC of mixed against all others, and against active and decoys only, of each signal."""
+    found = _signals(latents.codes, seed)
+    without_variance = _signals(codes(latents.codes.mean), seed)["subset entropy"]
+    found["subset entropy, deterministic"] = without_variance
+    kinds = np.array(latents.kinds)
+    rivals = kinds != "passive"
+    return {
+        f"{name}|{against}": area_under_curve(score[among], kinds[among] == "mixed")
+        for name, score in found.items()
+        for against, among in {"all": kinds != "", "active": rivals}.items()
+    }
+
+
+def _signals(of: Codes, seed: int) -> dict[str, Float64[np.ndarray, " m"]]:
+    entropies = renyi_entropy(of.mean, alpha=RENYI_ALPHA, sigma=SIGMA).nats.tolist()
+    scores = mixed_scores(
+        of,
+        entropies,
+        variance_signals(of, renyi_alpha=RENYI_ALPHA),
+        sigma=SIGMA,
+        renyi_alpha=RENYI_ALPHA,
+        tau=TAU,
+        rng=np.random.default_rng(seed),
+    )
+    return {
+        name: np.array([getattr(score, field) or 0.0 for score in scores])
+        for name, field in SIGNALS.items()
+    }
+
+
+def accuracy(latents: Latents) -> float:
+    """Fraction of the latents that the two signals rightly call mixed, or not mixed."""
+    of = latents.codes
+    entropies = renyi_entropy(of.mean, alpha=RENYI_ALPHA, sigma=SIGMA).nats.tolist()
+    signals = variance_signals(of, renyi_alpha=RENYI_ALPHA)
+    labels = two_signal_labels(entropies, signals, tau=TAU)
+    pairs = zip(labels, latents.kinds, strict=True)
+    return float(np.mean([(x.label is Label.MIXED) == (kind == "mixed") for x, kind in pairs]))
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    seeds = range(parser.parse_args().seeds)
+    rows = [
+        {"absent": q, **areas(synthetic(q, seed), seed), "accuracy": accuracy(synthetic(q, seed))}
+        for q in (0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95)
+        for seed in seeds
+    ]
+    table = pd.DataFrame(rows).groupby("absent").mean()
+    for against in ("all", "active"):
+        of_these = table.filter(like=f"|{against}").rename(columns=lambda c: c.split("|")[0])
+        print(f"\nAUC of mixed against {against}; mean of {len(seeds)} seeds")
+        print(of_these.T.to_string(float_format="{:.3f}".format))
+    print("\nfraction of latents rightly called mixed or not, by the two signals")
+    print(table[["accuracy"]].T.to_string(float_format="{:.3f}".format))
+
+
+if __name__ == "__main__":
+    main()

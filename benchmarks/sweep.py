@@ -1,0 +1,105 @@
+"""Runs one spec for several values of its fields, and prints a row for each run.
+
+    python -m benchmarks.sweep SPEC --out DIR --vary model.lambda=1e-4,1e-3 --vary seed=0,1
+
+Runs that are finished are not run again, so that an interrupted sweep goes on.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from polar.spec import ExperimentSpec, read_spec_file, read_yaml
+
+Point = dict[str, Any]
+COLUMNS = ("active", "P", "R", "verdict", "converged", "entropies, nats")
+
+
+def main() -> None:
+    arguments = _arguments()
+    base = read_yaml(read_spec_file(arguments.spec))
+    points = list(_points(arguments.vary))
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        folders = list(pool.map(lambda point: _run(base, point, arguments.out), points))
+    names = list(points[0])
+    _print_row([*names, *COLUMNS])
+    _print_row(["---"] * (len(names) + len(COLUMNS)))
+    for point, folder in zip(points, folders, strict=True):
+        _print_row([*point.values(), *_summary(folder)])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--vary", action="append", required=True, metavar="FIELD=A,B")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at the same time")
+    return parser.parse_args()
+
+
+def _points(varied: Sequence[str]) -> Iterator[Point]:
+    fields = dict(text.split("=", 1) for text in varied)
+    values = [[read_yaml(value) for value in text.split(",")] for text in fields.values()]
+    for combination in itertools.product(*values):
+        yield dict(zip(fields, combination, strict=True))
+
+
+def _run(base: Any, point: Point, out: Path) -> Path:  # noqa: ANN401
+    folder = out / "-".join(
+        f"{field.rpartition('.')[2]}={value}" for field, value in point.items()
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = folder / "spec.yaml"
+    spec.write_text(ExperimentSpec.model_validate(_changed(base, point)).to_yaml())
+    command = [sys.executable, "-m", "service.cli", "run", str(spec), "--out", str(folder)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with (folder / "log.txt").open("w") as log:
+        subprocess.run(command, env=environment, check=True, stdout=log, stderr=log)
+    return folder
+
+
+def _changed(base: Any, point: Point) -> Any:  # noqa: ANN401
+    spec = yaml.safe_load(yaml.safe_dump(base))
+    for field, value in point.items():
+        if field == "seed":
+            spec["seeds"] = [value]
+            continue
+        *parts, last = field.split(".")
+        place = spec
+        for part in parts:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return spec
+
+
+def _summary(folder: Path) -> list[object]:
+    result = json.loads((folder / "result.json").read_bytes())
+    final, verdict = result["final"], result["final"]["verdict"]
+    entropies = sorted(
+        (latent["judged_entropy_nats"] for latent in final["latents"]), reverse=True
+    )
+    return [
+        f"{verdict['n_active']} of {len(entropies)}",
+        f"{verdict['polarisation']:.2f}",
+        f"{verdict['explained']:.2f}",
+        verdict["regime"],
+        "yes" if result["converged"] else "no",
+        " ".join(f"{entropy:.2f}" for entropy in entropies),
+    ]
+
+
+def _print_row(cells: Sequence[object]) -> None:
+    print("|", " | ".join(str(cell) for cell in cells), "|")
+
+
+if __name__ == "__main__":
+    main()
