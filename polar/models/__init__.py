@@ -1,23 +1,66 @@
-"""The models: an encoder with a Gaussian posterior, a decoder, a loss."""
+"""The models: an encoder, a decoder, a loss."""
+
+from collections.abc import Sequence
+from typing import assert_never
 
 import torch
 
+from polar.models.ae import AE
 from polar.models.autoencoder import Autoencoder as Autoencoder
+from polar.models.autoencoder import Encoding as Encoding
 from polar.models.autoencoder import Losses as Losses
-from polar.models.autoencoder import Posterior as Posterior
 from polar.models.beta_vae import BetaVAE
-from polar.spec import BetaVAESpec
+from polar.models.fixed_variance_vae import FixedVarianceVAE
+from polar.models.ivae import IVAE
+from polar.models.l2_ae import L2AE
+from polar.models.lv_ae import LVAE
+from polar.spec import (
+    AESpec,
+    BetaVAESpec,
+    FixedVarianceVAESpec,
+    IVAESpec,
+    L2AESpec,
+    LVAESpec,
+    ModelSpec,
+    Side,
+)
 
 
 def build(
-    spec: BetaVAESpec, generator: torch.Generator, device: torch.device | None = None
+    spec: ModelSpec,
+    side: Side,
+    u_sizes: Sequence[int],
+    generator: torch.Generator,
+    device: torch.device | None = None,
 ) -> Autoencoder:
     """A new model, its weights drawn from the generator, so that every device starts alike.
 
     Args:
         spec: Which model, and its sizes.
+        side: Of the images, in pixels.
+        u_sizes: How many values each factor of u has; none for a model without u.
         generator: Source of the weights; of the CPU.
         device: Where the model is to live; the CPU by default.
     """
-    model = BetaVAE(spec, generator).to(memory_format=torch.channels_last)
-    return model.to(device)
+    model = _on_cpu(spec, side, u_sizes, generator)
+    return model.to(memory_format=torch.channels_last).to(device)
+
+
+def _on_cpu(
+    spec: ModelSpec, side: Side, u_sizes: Sequence[int], generator: torch.Generator
+) -> BetaVAE | IVAE | FixedVarianceVAE | LVAE | L2AE | AE:
+    match spec:
+        case BetaVAESpec():
+            return BetaVAE(spec, side, generator)
+        case IVAESpec():
+            return IVAE(spec, side, u_sizes, generator)
+        case FixedVarianceVAESpec():
+            return FixedVarianceVAE(spec, side, generator)
+        case LVAESpec():
+            return LVAE(spec, side, generator)
+        case L2AESpec():
+            return L2AE(spec, side, generator)
+        case AESpec():
+            return AE(spec, side, generator)
+        case _:
+            assert_never(spec)

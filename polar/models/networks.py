@@ -1,6 +1,10 @@
-"""Convolutional networks for 32x32 images, with the initialisation of He et al.
+"""Convolutional networks for 32x32 and 64x64 images, with the initialisation of He et al.
 
-Every convolution (4x4, stride 2, padding 1) halves the side, so five of them end at 1x1.
+Every convolution (4x4, stride 2, padding 1) halves the side, so five of them end at 1x1 or 2x2.
+
+Notation:
+    n, m: images of a batch, latents.
+    slope: of the activation for negative inputs; 0 is ReLU, else LeakyReLU.
 """
 
 import math
@@ -18,27 +22,39 @@ PADDING = 1
 HEAD_STD = 0.01
 
 
-def encoder(widths: Sequence[int], generator: torch.Generator) -> nn.Sequential:
-    """Five convolutions, each followed by ReLU: (n, 1, 32, 32) -> (n, widths[-1])."""
+def encoder(
+    widths: Sequence[int], generator: torch.Generator, slope: float = 0.0
+) -> nn.Sequential:
+    """Five convolutions with activations: (n, 1, side, side) -> (n, feature_count(side))."""
     layers: list[nn.Module] = []
     for c_in, c_out in pairwise([1, *widths]):
         convolution = nn.Conv2d(c_in, c_out, KERNEL, STRIDE, PADDING, device="meta")
-        layers += [_initialised(convolution, _he_std(c_in * KERNEL**2), generator), nn.ReLU()]
+        std = _he_std(c_in * KERNEL**2, slope)
+        layers += [_initialised(convolution, std, generator), _activation(slope)]
     return nn.Sequential(*layers, nn.Flatten())
 
 
-def decoder(latent_dim: int, widths: Sequence[int], generator: torch.Generator) -> nn.Sequential:
-    """A linear layer and five transposed convolutions: (n, latent_dim) -> (n, 1, 32, 32).
+def decoder(
+    latent_dim: int,
+    side: int,
+    widths: Sequence[int],
+    generator: torch.Generator,
+    slope: float = 0.0,
+) -> nn.Sequential:
+    """A linear layer and five transposed convolutions: (n, latent_dim) -> (n, 1, side, side).
 
     Args:
         latent_dim: Latents.
+        side: Of the images, 32 or 64.
         widths: Of the encoder; mirrored here.
         generator: Source of the weights.
+        slope: Of the activation for negative inputs.
     """
-    first = nn.Linear(latent_dim, widths[-1], device="meta")
+    small = smallest_side(side)
+    first = nn.Linear(latent_dim, feature_count(side, widths), device="meta")
     layers = [
-        _initialised(first, _he_std(latent_dim), generator),
-        nn.Unflatten(1, (widths[-1], 1, 1)),
+        _initialised(first, _he_std(latent_dim, slope), generator),
+        nn.Unflatten(1, (widths[-1], small, small)),
     ]
     channels = [*reversed(widths), 1]
     for c_in, c_out in pairwise(channels):
@@ -46,22 +62,53 @@ def decoder(latent_dim: int, widths: Sequence[int], generator: torch.Generator) 
         # A pixel of the output sees only every second row and column of the kernel, which
         # kaiming_normal_ does not know.
         fan_in = c_in * KERNEL**2 // STRIDE**2
-        layers += [nn.ReLU(), _initialised(transposed, _he_std(fan_in), generator)]
+        layers += [_activation(slope), _initialised(transposed, _he_std(fan_in, slope), generator)]
     return nn.Sequential(*layers)
 
 
-def head(width: int, latent_dim: int, generator: torch.Generator) -> nn.Linear:
+def head(
+    width: int, latent_dim: int, generator: torch.Generator, *, bias: bool = True
+) -> nn.Linear:
     """A linear layer (n, width) -> (n, latent_dim) with small weights."""
-    linear = nn.Linear(width, latent_dim, device="meta")
+    linear = nn.Linear(width, latent_dim, bias=bias, device="meta")
     return _initialised(linear, HEAD_STD, generator)
 
 
-def _he_std(fan_in: int) -> float:
-    """Keeps the second moment of activations through a layer and its ReLU.
+def perceptron(
+    width: int,
+    hidden: Sequence[int],
+    latent_dim: int,
+    generator: torch.Generator,
+    slope: float = 0.0,
+) -> nn.Sequential:
+    """Linear layers with activations, and a head: (n, width) -> (n, latent_dim)."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise([width, *hidden]):
+        linear = nn.Linear(n_in, n_out, device="meta")
+        layers += [_initialised(linear, _he_std(n_in, slope), generator), _activation(slope)]
+    return nn.Sequential(*layers, head(hidden[-1], latent_dim, generator))
+
+
+def smallest_side(side: int) -> int:
+    """Of the image after five convolutions."""
+    return side // STRIDE**5
+
+
+def feature_count(side: int, widths: Sequence[int]) -> int:
+    """What the heads see of an image."""
+    return widths[-1] * smallest_side(side) ** 2
+
+
+def _activation(slope: float) -> nn.Module:
+    return nn.LeakyReLU(slope) if slope else nn.ReLU()
+
+
+def _he_std(fan_in: int, slope: float) -> float:
+    """Keeps the second moment of activations through a layer and its activation.
 
     Reference: He, Zhang, Ren, Sun (2015), https://arxiv.org/abs/1502.01852
     """
-    return math.sqrt(2 / fan_in)
+    return math.sqrt(2 / ((1 + slope**2) * fan_in))
 
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d, nn.Linear)

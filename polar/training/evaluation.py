@@ -1,26 +1,32 @@
 """Measures the latent space of a model on a fixed subset of the images.
 
 Notation:
-    L: Bernoulli loss of decoding the means of the posteriors, summed over pixels, mean over the
-    subset, in nats per image; L_mean that of the subset's mean image whatever the input; L_floor
-    that of a perfect reconstruction, which is not 0 for grey pixels.
+    L: loss of decoding the mean representation, summed over pixels, mean over the subset, in nats
+    per image; it lies between that of a perfect reconstruction and that of the mean image.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
+from torch.nn.utils import parametrize
 
-from polar.data.images import as_pixels
-from polar.errors import Diverged
-from polar.events import Evaluation
-from polar.models import Autoencoder
-from polar.regime.diagnostics import measure_latents
+from polar.entropy import MutualInformation, image_sigma, mutual_information
+from polar.entropy.samples import Array
+from polar.errors import Diverged, InvalidInput
+from polar.events import Evaluation, LatentDiagnostics
+from polar.models import Autoencoder, Encoding
+from polar.models.likelihood import LossRange, loss_range, reconstruction_loss
+from polar.regime.codes import Codes, codes
+from polar.regime.diagnostics import measure_latents, relabelled
 from polar.regime.polarisation import explained_part, judge
-from polar.spec import ExperimentSpec
+from polar.regime.threshold import gap_cut, mixture_cut, otsu_cut
+from polar.spec import DiagnosticsSpec, ExperimentSpec, LikelihoodSpec
+from polar.training.inputs import Inputs
 from polar.training.schedule import steps_per_epoch
 
 #: Images encoded at once; larger ones are no faster.
@@ -29,28 +35,25 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class EvaluationSubset:
-    """The images that a run is evaluated on, and the losses that frame all others."""
+    """The images that a run is evaluated on, and what frames their measures."""
 
-    images: UInt8[Tensor, "n 1 32 32"]
-    #: L_mean.
-    mean_image_loss: float
-    #: L_floor.
-    floor: float
+    inputs: Inputs
+    #: The losses that frame L.
+    losses: LossRange
+    #: Kernel width of the images, for information; none where it is not measured.
+    image_sigma: float | None
 
 
-def evaluation_subset(images: UInt8[Tensor, "n 1 32 32"], at_most: int) -> EvaluationSubset:
+def evaluation_subset(inputs: Inputs, spec: ExperimentSpec) -> EvaluationSubset:
     """The first images, in the dataset's fixed order."""
-    images = images[:at_most]
-    pixels = as_pixels(images).double()
+    subset = inputs.first(spec.diagnostics.images)
     return EvaluationSubset(
-        images=images,
-        # The loss of a prediction p is linear in the pixel x: its mean over x is that of mean x.
-        mean_image_loss=_entropy(pixels.mean(0)).sum().item(),
-        floor=_entropy(pixels).sum().item() / len(pixels),
+        inputs=subset,
+        losses=loss_range(spec.model.likelihood, subset.images),
+        image_sigma=_image_sigma(subset.images[: spec.diagnostics.information_images]),
     )
 
 
-@torch.no_grad()
 def evaluate(
     model: Autoencoder, subset: EvaluationSubset, spec: ExperimentSpec, step: int
 ) -> Evaluation:
@@ -59,34 +62,130 @@ def evaluate(
     Raises:
         Diverged: a loss, mean or variance is not finite.
     """
-    means, log_vars, loss = [], [], 0.0
-    for images in torch.split(subset.images, BATCH):
-        pixels = as_pixels(images)
-        posterior = model.encode(pixels)
-        logits = model.decode(posterior.mean)
-        means.append(posterior.mean)
-        log_vars.append(posterior.log_var)
-        loss += F.binary_cross_entropy_with_logits(
-            logits.double(), pixels.double(), reduction="sum"
-        ).item()
-    mean, log_var = torch.cat(means).cpu(), torch.cat(log_vars).cpu()  # (n, m)
-    loss /= len(subset.images)
-    if not (math.isfinite(loss) and mean.isfinite().all() and log_var.isfinite().all()):
-        raise Diverged(f"the model is not finite any more at step {step}")
-    sigma, tau = spec.diagnostics.sigma, spec.diagnostics.tau
+    with measured(model):
+        encoding = encode(model, subset.inputs)
+        loss = decoding_loss(model, encoding.mean, subset.inputs, spec.model.likelihood)
+    try:
+        measured_codes = _codes(encoding)
+    except InvalidInput as error:
+        raise Diverged(f"the model is not finite any more at step {step}: {error}") from error
+    if not math.isfinite(loss):
+        raise Diverged(f"the model is not finite any more at step {step}: its loss is {loss}")
+    diagnostics = spec.diagnostics
     latents = measure_latents(
-        mean, log_var, sigma=sigma, renyi_alpha=spec.diagnostics.renyi_alpha, tau=tau
+        measured_codes,
+        u=subset.inputs.u.cpu().numpy() if spec.u else None,
+        information=_information(measured_codes, subset, diagnostics),
+        sigma=diagnostics.sigma,
+        renyi_alpha=diagnostics.renyi_alpha,
+        tau=diagnostics.tau,
     )
-    explained = explained_part(loss, subset.mean_image_loss, subset.floor)
+    tau = _tau(latents, diagnostics)
+    explained = explained_part(loss, subset.losses.mean_image, subset.losses.floor)
     return Evaluation(
         step=step,
         epoch=step / steps_per_epoch(spec),
         reconstruction_nats=loss,
-        latents=latents,
+        latents=relabelled(latents, tau),
         verdict=judge(latents, tau=tau, explained=explained),
     )
 
 
-def _entropy(pixels: Float64[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
-    """Of a Bernoulli variable, in nats: the loss of a pixel against itself."""
-    return -torch.xlogy(pixels, pixels) - torch.xlogy(1 - pixels, 1 - pixels)
+def encode_subset(model: Autoencoder, subset: EvaluationSubset) -> Codes:
+    """The codes of the subset, for criteria.
+
+    Raises:
+        InvalidInput: a mean or variance is not finite.
+    """
+    with measured(model):
+        return _codes(encode(model, subset.inputs))
+
+
+@contextmanager
+def measured(model: Autoencoder) -> Iterator[None]:
+    """Inside, a model is not trained: no gradients, and its norms are found only once."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), parametrize.cached():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def encode(model: Autoencoder, inputs: Inputs) -> Encoding:
+    """What the encoder says of all inputs, on the device of the model."""
+    parts = [model.encode(*inputs.batch(rows)) for rows in _batches(inputs)]
+    columns = {
+        field.name: [getattr(part, field.name) for part in parts] for field in fields(Encoding)
+    }
+    return Encoding(
+        **{name: torch.cat(column) for name, column in columns.items() if column[0] is not None}
+    )
+
+
+def decoding_loss(
+    model: Autoencoder,
+    latents: Float[Tensor, "n m"],
+    inputs: Inputs,
+    likelihood: LikelihoodSpec,
+) -> float:
+    """Reconstruction loss of the latents of all inputs: nats, summed over pixels, mean over n."""
+    total = 0.0
+    for rows in _batches(inputs):
+        pixels, _ = inputs.batch(rows)
+        outputs = model.decode(latents.index_select(0, rows))
+        mean_loss = reconstruction_loss(likelihood, outputs.double(), pixels.double())
+        total += mean_loss.item() * len(rows)
+    return total / len(inputs)
+
+
+def _batches(inputs: Inputs) -> tuple[Tensor, ...]:
+    """Rows."""
+    return torch.split(torch.arange(len(inputs), device=inputs.images.device), BATCH)
+
+
+def _codes(encoding: Encoding) -> Codes:
+    def variance(log_var: Tensor | None) -> Tensor | None:
+        return None if log_var is None else log_var.double().exp()
+
+    return codes(
+        encoding.mean,
+        variance(encoding.log_var),
+        encoding.prior_mean,
+        variance(encoding.prior_log_var),
+    )
+
+
+def _image_sigma(images: UInt8[Tensor, "n 1 side side"]) -> float | None:
+    """None where no two images differ, so that nothing can be said of them."""
+    if len(images) < 2 or (images == images[:1]).all():
+        return None
+    return image_sigma(images)
+
+
+def _information(
+    measured_codes: Codes, subset: EvaluationSubset, diagnostics: DiagnosticsSpec
+) -> MutualInformation[Array] | None:
+    if subset.image_sigma is None:
+        return None
+    n = diagnostics.information_images
+    return mutual_information(
+        subset.inputs.images[:n],
+        measured_codes.mean[:n],
+        sigma_x=subset.image_sigma,
+        sigma=diagnostics.sigma,
+    )
+
+
+def _tau(latents: tuple[LatentDiagnostics, ...], diagnostics: DiagnosticsSpec) -> float:
+    """The threshold of the verdict, in nats."""
+    if diagnostics.tau_rule == "fixed":
+        return diagnostics.tau
+    find = {"gap": gap_cut, "otsu": otsu_cut, "mixture": mixture_cut}[diagnostics.tau_rule]
+    cut = find(
+        [latent.judged_entropy_nats for latent in latents],
+        sigma=diagnostics.sigma,
+        renyi_alpha=diagnostics.renyi_alpha,
+    )
+    return diagnostics.tau if cut.tau_nats is None else cut.tau_nats

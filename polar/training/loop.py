@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64
 from torch import Tensor
 
-from polar.data.images import as_pixels
 from polar.events import CheckpointSaved, Evaluation, Progress
 from polar.spec import ExperimentSpec
 from polar.training import checkpoint, schedule, seeding
 from polar.training.evaluation import EvaluationSubset, evaluate
+from polar.training.inputs import Inputs
 from polar.training.meter import Meter
 from polar.training.state import TrainingState
 
@@ -20,7 +20,7 @@ from polar.training.state import TrainingState
 def train(
     state: TrainingState,
     spec: ExperimentSpec,
-    images: UInt8[Tensor, "n 1 32 32"],
+    inputs: Inputs,
     subset: EvaluationSubset,
     *,
     checkpoints: Path | None = None,
@@ -33,7 +33,7 @@ def train(
     Args:
         state: Fresh or restored; changed in place.
         spec: Of one seed.
-        images: All images, on the device of the model.
+        inputs: All images, on the device of the model.
         subset: To evaluate on.
         checkpoints: Folder for the checkpoints; none are written without one.
         stop: Asked before every step; once true, a last checkpoint is written.
@@ -43,11 +43,12 @@ def train(
     """
     steps, saved_every = spec.training.steps, spec.training.checkpoint_every
     evaluate_at = set(schedule.evaluation_steps(spec))
-    batches = _batches(images, spec, state.step)
+    batches = _batches(len(inputs), spec, state.step)
     meter = Meter(spec, state)
 
     while state.step < steps and not (stop and stop()):
-        losses = state.model.losses(as_pixels(next(batches)), state.noise)
+        rows = next(batches).to(inputs.images.device)
+        losses = state.model.losses(*inputs.batch(rows), state.noise)
         state.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(losses.total)
         state.optimiser.step()
@@ -72,17 +73,15 @@ def train(
         yield _saved(state, checkpoints)
 
 
-def _batches(
-    images: UInt8[Tensor, "n 1 32 32"], spec: ExperimentSpec, first_step: int
-) -> Iterator[UInt8[Tensor, "batch 1 32 32"]]:
-    """The batches from one step on; each epoch has an order of its own."""
+def _batches(n: int, spec: ExperimentSpec, first_step: int) -> Iterator[Int64[Tensor, " batch"]]:
+    """The rows of the batches from one step on; each epoch has an order of its own."""
     (seed,) = spec.seeds
     batch_size, epoch_steps = spec.training.batch_size, schedule.steps_per_epoch(spec)
     for step in itertools.count(first_step):
         epoch, position = divmod(step, epoch_steps)
         if position == 0 or step == first_step:
-            order = seeding.order(seed, epoch, len(images)).to(images.device)
-        yield images.index_select(0, order[position * batch_size : (position + 1) * batch_size])
+            order = seeding.order(seed, epoch, n)
+        yield order[position * batch_size : (position + 1) * batch_size]
 
 
 def _saved(state: TrainingState, folder: Path) -> CheckpointSaved:

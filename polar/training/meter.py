@@ -31,7 +31,9 @@ class Meter:
 
     def add(self, losses: Losses) -> None:
         """Count the losses of one step."""
-        terms = torch.stack([losses.total, losses.reconstruction, losses.kl]).detach().double()
+        terms = (
+            torch.stack([losses.total, losses.reconstruction, losses.penalty]).detach().double()
+        )
         self.state.unreported += terms
         self.finite &= terms.isfinite().all()
         self.finite_steps += self.finite
@@ -63,7 +65,7 @@ class Meter:
         training, state, step = self.spec.training, self.state, self.state.step
         steps_made = step - state.reported_step
         steps_here = step - max(state.reported_step, self.first_step)
-        loss, reconstruction, kl = (state.unreported / steps_made).tolist()
+        loss, reconstruction, penalty = (state.unreported / steps_made).tolist()
         seconds = time.perf_counter() - self.clock
         self.trained_s += seconds
         state.reported_step = step
@@ -73,9 +75,9 @@ class Meter:
             step=step,
             steps=training.steps,
             epoch=step / steps_per_epoch(self.spec),
-            loss_nats=loss,
+            loss=loss,
             reconstruction_nats=reconstruction,
-            kl_nats=kl,
+            penalty=penalty,
             images_per_s=steps_here * training.batch_size / seconds,
             eta_s=self.trained_s / (step - self.first_step) * (training.steps - step),
         )

@@ -13,9 +13,8 @@ def steps_per_epoch(spec: ExperimentSpec) -> int:
 def evaluation_steps(spec: ExperimentSpec) -> tuple[int, ...]:
     """The steps after which a run is evaluated, ascending; the last is the end of training.
 
-    Log-spaced from 1 to the end, or after the epochs that the spec names (those beyond the end
-    never come). Always at 0.8 and 0.9 of the steps, since convergence is judged over the last
-    fifth.
+    Log-spaced from 1 to the end, or after the epochs that the spec names. Always at 0.8 and 0.9 of
+    the steps, since convergence is judged over the last fifth.
     """
     diagnostics, steps = spec.diagnostics, spec.training.steps
     if diagnostics.epochs is None:

@@ -10,6 +10,7 @@ from polar.events import Evaluation
 from polar.models import Autoencoder
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.training import seeding
+from polar.training.inputs import u_sizes
 
 
 @dataclass
@@ -22,7 +23,7 @@ class TrainingState:
     optimiser: torch.optim.Adam
     #: Source of the posteriors' samples.
     noise: torch.Generator
-    #: Total, reconstruction and KL, nats per image, summed since the last report: (3,), float64.
+    #: Total loss, reconstruction and penalty, summed since the last report: (3,), float64.
     unreported: Tensor
     #: Steps made.
     step: int = 0
@@ -41,7 +42,9 @@ def fresh(spec: ExperimentSpec, dataset_digest: str, device: torch.device) -> Tr
         device: Where it trains.
     """
     (seed,) = spec.seeds
-    model = models.build(spec.model, seeding.weights(seed), device)
+    model = models.build(
+        spec.model, spec.dataset.side, u_sizes(spec), seeding.weights(seed), device
+    )
     return TrainingState(
         identity={
             "science_version": SCIENCE_VERSION,

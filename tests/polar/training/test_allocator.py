@@ -12,6 +12,7 @@ import torch
 from polar.spec import ExperimentSpec
 from polar.training.allocator import keep_freed_memory
 from polar.training.evaluation import evaluation_subset
+from polar.training.inputs import Inputs
 from polar.training.loop import train
 from polar.training.state import fresh
 
@@ -24,12 +25,13 @@ spec = ExperimentSpec.model_validate({
     "diagnostics": {"epochs": [12], "images": 2},
 })
 images = torch.randint(0, 256, (64, 1, 32, 32), dtype=torch.uint8)
+data = Inputs(images, torch.empty(64, 0, dtype=torch.uint8))
 state = fresh(spec, "digest", torch.device("cpu"))
 faults = {}
 def note():
     faults[state.step] = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     return False
-for event in train(state, spec, images, evaluation_subset(images, 2), stop=note):
+for event in train(state, spec, data, evaluation_subset(data, spec), stop=note):
     pass
 print((faults[9] - faults[4]) / 5)
 """

@@ -11,6 +11,7 @@ from polar.errors import CheckpointUnusable
 from polar.spec import ExperimentSpec
 from polar.training import checkpoint
 from polar.training.evaluation import evaluation_subset
+from polar.training.inputs import Inputs
 from polar.training.loop import train
 from polar.training.state import TrainingState, fresh
 
@@ -37,7 +38,8 @@ def trained() -> TrainingState:
     """A state after three steps."""
     state = new_state()
     images = (torch.arange(20 * 1024) % 256).to(torch.uint8).view(20, 1, 32, 32)
-    list(train(state, spec(), images, evaluation_subset(images, 20)))
+    data = Inputs(images, torch.empty(20, 0).byte())
+    list(train(state, spec(), data, evaluation_subset(data, spec())))
     return state
 
 

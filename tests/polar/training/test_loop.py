@@ -1,5 +1,6 @@
 """Training to the end, in pieces, and with reports in between gives the same numbers."""
 
+import functools
 import itertools
 import tempfile
 from pathlib import Path
@@ -15,19 +16,23 @@ from polar.events import CheckpointSaved, Evaluation, Progress
 from polar.spec import ExperimentSpec
 from polar.training import checkpoint, loop, meter
 from polar.training.evaluation import evaluation_subset
+from polar.training.inputs import Inputs
 from polar.training.loop import train
 from polar.training.state import TrainingState, fresh
 
 STEPS = 17
 #: Seven batches of nine an epoch, so that 17 steps end inside the third; one image is left over.
 IMAGES = (torch.arange(64 * 1024) * 7919 % 251).to(torch.uint8).view(64, 1, 32, 32)
+DIGITS = torch.eye(10).byte()[torch.arange(64) % 10]
+INPUTS = Inputs(IMAGES, DIGITS[:, :0])
+INPUTS_OF_AN_IVAE = Inputs(IMAGES, DIGITS)
 
 
-def spec(seed: int = 0, checkpoint_every: int = 5) -> ExperimentSpec:
+def spec(seed: int = 0, checkpoint_every: int = 5, model: str = "beta_vae") -> ExperimentSpec:
     return ExperimentSpec.model_validate(
         {
             "dataset": {"name": "digits", "images": 64},
-            "model": {"latent_dim": 2, "widths": [2, 3, 2, 3, 2]},
+            "model": {"name": model, "latent_dim": 2, "widths": [2, 3, 2, 3, 2]},
             "training": {
                 "steps": STEPS,
                 "batch_size": 9,
@@ -48,9 +53,9 @@ def go_on(
     state: TrainingState, *, seed: int = 0, stop_at: int | None = None, folder: Path | None = None
 ) -> list[Any]:
     """Trains on to the end, or until asked to stop at a step."""
-    subset = evaluation_subset(IMAGES, 40)
+    subset = evaluation_subset(INPUTS, spec(seed))
     stop = None if stop_at is None else lambda: state.step >= stop_at
-    return list(train(state, spec(seed), IMAGES, subset, checkpoints=folder, stop=stop))
+    return list(train(state, spec(seed), INPUTS, subset, checkpoints=folder, stop=stop))
 
 
 def bits(state: TrainingState) -> list[Any]:
@@ -93,7 +98,7 @@ def test_events_come_in_the_order_of_their_steps(tmp_path: Path) -> None:
 def test_training_lowers_the_loss() -> None:
     events = go_on(new_state())
 
-    losses = [event.loss_nats for event in events if isinstance(event, Progress)]
+    losses = [event.loss for event in events if isinstance(event, Progress)]
     assert losses[-1] < losses[0]
 
 
@@ -183,9 +188,8 @@ def test_a_run_that_is_killed_at_any_event_and_resumed_gives_the_same_bits(
     uninterrupted: TrainingState, events_seen: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        killed = train(
-            new_state(), spec(), IMAGES, evaluation_subset(IMAGES, 40), checkpoints=Path(folder)
-        )
+        subset = evaluation_subset(INPUTS, spec())
+        killed = train(new_state(), spec(), INPUTS, subset, checkpoints=Path(folder))
         list(itertools.islice(killed, events_seen))
         state = new_state()
         checkpoint.restore(state, Path(folder))
@@ -217,13 +221,37 @@ def test_a_finished_run_has_nothing_to_do(uninterrupted: TrainingState) -> None:
     assert go_on(uninterrupted) == []
 
 
-def test_every_epoch_has_every_image_at_most_once_in_an_order_of_its_own() -> None:
-    marked = torch.arange(64, dtype=torch.uint8).view(64, 1, 1, 1).repeat(1, 1, 32, 32)
+@pytest.mark.parametrize(
+    "model", ["beta_vae", "ivae", "fixed_variance_vae", "lv_ae", "l2_ae", "ae"]
+)
+def test_every_model_goes_on_from_a_checkpoint_with_the_same_bits(
+    model: str, tmp_path: Path
+) -> None:
+    of_model = spec(model=model)
+    data = INPUTS_OF_AN_IVAE if of_model.u else INPUTS
+    subset = evaluation_subset(data, of_model)
+    whole = fresh(of_model, "digest", torch.device("cpu"))
+    list(train(whole, of_model, data, subset))
 
-    batches = list(itertools.islice(loop._batches(marked, spec(), 0), 14))
+    for stop_at in (3, 8, STEPS):
+        state = fresh(of_model, "digest", torch.device("cpu"))
+        checkpoint.restore(state, tmp_path)
+        stop = functools.partial(_is_at, state, stop_at)
+        list(train(state, of_model, data, subset, checkpoints=tmp_path, stop=stop))
+
+    assert bits(state) == bits(whole)
+    assert state.evaluations == whole.evaluations
+
+
+def _is_at(state: TrainingState, step: int) -> bool:
+    return state.step >= step
+
+
+def test_every_epoch_has_every_image_at_most_once_in_an_order_of_its_own() -> None:
+    batches = list(itertools.islice(loop._batches(64, spec(), 0), 14))
 
     first, second = (
-        [index for batch in epoch for index in batch[:, 0, 0, 0].tolist()]
+        [index for batch in epoch for index in batch.tolist()]
         for epoch in (batches[:7], batches[7:])
     )
     assert len(set(first)) == len(set(second)) == 63
@@ -231,10 +259,31 @@ def test_every_epoch_has_every_image_at_most_once_in_an_order_of_its_own() -> No
 
 
 def test_batches_go_on_from_any_step_as_if_never_stopped() -> None:
-    whole = list(itertools.islice(loop._batches(IMAGES, spec(), 0), STEPS))
+    whole = list(itertools.islice(loop._batches(64, spec(), 0), STEPS))
 
     for step in range(STEPS):
-        assert torch.equal(next(loop._batches(IMAGES, spec(), step)), whole[step])
+        assert torch.equal(next(loop._batches(64, spec(), step)), whole[step])
+
+
+def test_u_goes_with_its_images() -> None:
+    of_model = spec(model="ivae")
+    state = fresh(of_model, "digest", torch.device("cpu"))
+    seen = []
+
+    class Spy:
+        def losses(self, images: torch.Tensor, u: torch.Tensor, _noise: torch.Generator) -> None:
+            seen.append((images, u))
+            raise InterruptedError
+
+    state.model = Spy()  # type: ignore[assignment]
+    data = Inputs(
+        (torch.arange(64) % 10 * 25).byte().view(64, 1, 1, 1).repeat(1, 1, 32, 32), DIGITS
+    )
+    with pytest.raises(InterruptedError):
+        list(train(state, of_model, data, evaluation_subset(data, of_model)))
+
+    ((images, u),) = seen
+    assert torch.equal(u.argmax(1), (images[:, 0, 0, 0] * 255 / 25).round().long())
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_is_not_saved(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_report_has_the_means_since_the_last_one(started_at_20: Meter) -> None
 
     progress = started_at_20.report()
 
-    assert (progress.reconstruction_nats, progress.kl_nats, progress.loss_nats) == (15, 2, 19)
+    assert (progress.reconstruction_nats, progress.penalty, progress.loss) == (15, 2, 19)
     assert (progress.step, progress.steps, progress.epoch) == (23, 40, 2.3)
     assert progress.images_per_s > 0
 

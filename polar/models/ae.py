@@ -1,0 +1,45 @@
+"""The plain autoencoder: minimises the reconstruction loss, averaged over pixels."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from polar.models import networks
+from polar.models.autoencoder import Encoding, Losses
+from polar.models.likelihood import reconstruction_loss
+from polar.spec import AESpec
+
+
+class AE(nn.Module):
+    """Convolutional encoder and decoder, deterministic."""
+
+    def __init__(self, spec: AESpec, side: int, generator: torch.Generator) -> None:
+        super().__init__()
+        features = networks.feature_count(side, spec.widths)
+        self.spec = spec
+        self.encoder = networks.encoder(spec.widths, generator)
+        self.head = networks.head(features, spec.latent_dim, generator)
+        self.decoder = networks.decoder(spec.latent_dim, side, spec.widths, generator)
+
+    def encode(self, images: Float[Tensor, "n 1 side side"], _u: Float[Tensor, "n k"]) -> Encoding:
+        """The codes of images with pixels in [0, 1]."""
+        return Encoding(self.head(self.encoder(images)))
+
+    def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n 1 side side"]:
+        """What the likelihood is told of each pixel."""
+        return self.decoder(latents)
+
+    def losses(
+        self,
+        images: Float[Tensor, "n 1 side side"],
+        u: Float[Tensor, "n k"],
+        _noise: torch.Generator,
+    ) -> Losses:
+        """The loss of one batch."""
+        outputs = self.decode(self.encode(images, u).mean)
+        reconstruction = reconstruction_loss(self.spec.likelihood, outputs, images)
+        return Losses(
+            reconstruction,
+            penalty=torch.zeros_like(reconstruction),
+            total=reconstruction / images[0].numel(),
+        )

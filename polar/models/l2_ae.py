@@ -1,0 +1,51 @@
+"""The L2-regularised autoencoder: minimises reconstruction / pixels + gamma * mean ||z||^2.
+
+The penalty is summed over latents. An unconstrained decoder can evade it: codes that are c times
+smaller and weights that are c times larger draw the same images. So the scale of the codes drifts
+down in training, of all latents at once.
+
+Reference: Clapham, Bonheme, Grzes (2026), Eq. 15, https://arxiv.org/abs/2605.15965
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from polar.models import networks
+from polar.models.autoencoder import Encoding, Losses
+from polar.models.likelihood import reconstruction_loss
+from polar.spec import L2AESpec
+
+
+class L2AE(nn.Module):
+    """Convolutional encoder and decoder, deterministic."""
+
+    def __init__(self, spec: L2AESpec, side: int, generator: torch.Generator) -> None:
+        super().__init__()
+        features = networks.feature_count(side, spec.widths)
+        self.spec = spec
+        self.encoder = networks.encoder(spec.widths, generator)
+        self.head = networks.head(features, spec.latent_dim, generator)
+        self.decoder = networks.decoder(spec.latent_dim, side, spec.widths, generator)
+
+    def encode(self, images: Float[Tensor, "n 1 side side"], _u: Float[Tensor, "n k"]) -> Encoding:
+        """The codes of images with pixels in [0, 1]."""
+        return Encoding(self.head(self.encoder(images)))
+
+    def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n 1 side side"]:
+        """What the likelihood is told of each pixel."""
+        return self.decoder(latents)
+
+    def losses(
+        self,
+        images: Float[Tensor, "n 1 side side"],
+        u: Float[Tensor, "n k"],
+        _noise: torch.Generator,
+    ) -> Losses:
+        """The loss of one batch."""
+        codes = self.encode(images, u).mean
+        outputs = self.decode(codes)
+        reconstruction = reconstruction_loss(self.spec.likelihood, outputs, images)
+        squares = codes.square().sum(1).mean()
+        total = reconstruction / images[0].numel() + self.spec.gamma * squares
+        return Losses(reconstruction, squares, total)

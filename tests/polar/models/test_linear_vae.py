@@ -1,0 +1,171 @@
+"""The closed form, and that training finds it: the end-to-end oracle of all criteria."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polar.entropy import renyi_entropy
+from polar.errors import InvalidInput
+from polar.events import Label
+from polar.models.linear_vae import LinearVAE, fit, optimum
+from polar.regime.bonheme import bonheme_labels, strict_bonheme_labels
+from polar.regime.codes import Codes, codes
+from polar.regime.criteria import (
+    active_unit_labels,
+    collapse_labels,
+    entropy_labels,
+    kl_labels,
+)
+
+N = 200
+#: Eigenvalues l, beta and s^2; l / (beta s^2) is below 0.7 or above 12, where also Bonheme's rule
+#: knows active from passive.
+SETTINGS = [
+    ((20.0, 13.0, 0.5, 0.3), 1.0, 1.0),
+    ((80.0, 30.0, 13.0, 0.2), 1.0, 1.0),
+    ((0.6, 0.4, 0.2, 0.1), 1.0, 1.0),
+    ((300.0, 120.0, 60.0, 26.0), 2.0, 1.0),
+    ((100.0, 52.0, 2.0, 0.5), 4.0, 1.0),
+    ((120.0, 60.0, 26.0, 1.0), 4.0, 0.5),
+    ((3.0, 0.05, 0.03, 0.01), 10.0, 0.02),
+]
+each_setting = pytest.mark.parametrize(("eigenvalues", "beta", "noise"), SETTINGS)
+
+
+def gaussian_data(eigenvalues: tuple[float, ...]) -> torch.Tensor:
+    """Data of mean 0 whose own covariance has exactly these eigenvalues, in some directions."""
+    generator = torch.Generator().manual_seed(0)
+    d = len(eigenvalues)
+    raw = torch.randn(N, d, generator=generator, dtype=torch.float64)
+    raw = raw - raw.mean(0)
+    white = raw @ torch.linalg.inv(torch.linalg.cholesky(raw.T @ raw / N)).T
+    turn = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64)).Q
+    return white * torch.tensor(eigenvalues, dtype=torch.float64).sqrt() @ turn.T
+
+
+def encoded(model: LinearVAE, data: torch.Tensor) -> Codes:
+    with torch.no_grad():
+        encoding = model.encode(data)
+    assert encoding.log_var is not None
+    return codes(encoding.mean, encoding.log_var.exp())
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[tuple[tuple[float, ...], float], Codes]:
+    """The codes of a trained model for each setting."""
+    found: dict[tuple[tuple[float, ...], float], Codes] = {}
+    for eigenvalues, beta, noise in SETTINGS:
+        data = gaussian_data(eigenvalues)
+        model = fit(data, len(eigenvalues), beta=beta, noise_variance=noise)
+        found[eigenvalues, beta] = encoded(model, data)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("eigenvalue", "beta", "posterior", "of_mean", "kl"),
+    [
+        (2.0, 1.0, 0.5, 0.5, 0.3466),
+        (5.0, 1.0, 0.2, 0.8, 0.8047),
+        (5.0, 4.0, 0.8, 0.2, 0.1116),
+        (20.0, 4.0, 0.2, 0.8, 0.8047),
+    ],
+)
+def test_an_active_latent_has_the_values_of_the_closed_form(
+    eigenvalue: float, beta: float, posterior: float, of_mean: float, kl: float
+) -> None:
+    found = optimum(np.array([eigenvalue]), beta=beta)
+
+    assert found.active.tolist() == [True]
+    assert found.posterior_variance[0] == pytest.approx(posterior)
+    assert found.mean_variance[0] == pytest.approx(of_mean)
+    assert found.kl_nats[0] == pytest.approx(kl, abs=5e-5)  # four digits are given
+    assert found.gain_squared[0] == pytest.approx(eigenvalue - beta)
+
+
+@pytest.mark.parametrize("eigenvalue", [0.0, 0.5, 2.0])
+def test_a_latent_at_or_below_the_noise_is_passive(eigenvalue: float) -> None:
+    found = optimum(np.array([eigenvalue]), beta=4.0, noise_variance=0.5)
+
+    assert found.active.tolist() == [False]
+    assert (found.posterior_variance[0], found.mean_variance[0]) == (1, 0)
+    assert (found.kl_nats[0], found.gain_squared[0]) == (0, 0)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=8), st.floats(0.01, 10), st.floats(1, 5))
+def test_with_a_larger_beta_no_latent_wakes_up(
+    eigenvalues: list[float], beta: float, factor: float
+) -> None:
+    spectrum = np.array(sorted(eigenvalues, reverse=True))
+
+    weak, strong = optimum(spectrum, beta=beta), optimum(spectrum, beta=beta * factor)
+
+    assert not (strong.active & ~weak.active).any()
+    assert (strong.mean_variance <= weak.mean_variance).all()
+    assert (weak.mean_variance + weak.posterior_variance == pytest.approx(1)) or not len(spectrum)
+
+
+@pytest.mark.parametrize(
+    ("eigenvalues", "beta"),
+    [([1.0, 2.0], 1.0), ([1.0, -1.0], 1.0), ([np.nan], 1.0), ([1.0], 0.0), ([1.0], np.inf)],
+)
+def test_what_has_no_optimum_is_refused(eigenvalues: list[float], beta: float) -> None:
+    with pytest.raises(InvalidInput, match="allowed: descending from 0 up, and positive"):
+        optimum(np.array(eigenvalues), beta=beta)
+
+
+@each_setting
+def test_training_finds_the_optimum(
+    trained: dict[tuple[tuple[float, ...], float], Codes],
+    eigenvalues: tuple[float, ...],
+    beta: float,
+    noise: float,
+) -> None:
+    found = trained[eigenvalues, beta]
+
+    expected = optimum(np.array(eigenvalues), beta=beta, noise_variance=noise)
+    assert found.variance is not None
+    order = np.argsort(found.variance[0])
+    # L-BFGS stops where the loss is settled to 1e-10, of which a variance is the square root
+    # or, where two eigenvalues are near, less.
+    tolerance = 0.01
+    assert found.variance[0, order] == pytest.approx(expected.posterior_variance, abs=tolerance)
+    assert found.mean.var(0)[order] == pytest.approx(expected.mean_variance, abs=tolerance)
+
+
+@each_setting
+def test_every_criterion_counts_the_active_latents(
+    trained: dict[tuple[tuple[float, ...], float], Codes],
+    eigenvalues: tuple[float, ...],
+    beta: float,
+    noise: float,
+) -> None:
+    found = trained[eigenvalues, beta]
+    entropies = renyi_entropy(found.mean).nats.tolist()
+
+    counts = {
+        "entropy": entropy_labels(entropies, tau=0.25),
+        "active units": active_unit_labels(found),
+        "kl": kl_labels(found),
+        "(epsilon, delta)": collapse_labels(found),
+        "bonheme": bonheme_labels(found),
+        "bonheme, strict": strict_bonheme_labels(found),
+    }
+
+    expected = sum(value > beta * noise for value in eigenvalues)
+    for name, labels in counts.items():
+        said = [label.label for label in labels]
+        assert said.count(Label.ACTIVE) == expected, name
+        assert said.count(Label.PASSIVE) == len(eigenvalues) - expected, name
+
+
+def test_the_number_of_active_latents_falls_with_beta() -> None:
+    data = gaussian_data((40.0, 6.0, 1.0))
+
+    counts = []
+    for beta in (0.1, 3.0, 15.0, 80.0):
+        entropies = renyi_entropy(encoded(fit(data, 3, beta=beta), data).mean).nats
+        counts.append(int((entropies > 0.25).sum()))
+
+    assert counts == [3, 2, 1, 0]
