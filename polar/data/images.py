@@ -1,17 +1,16 @@
-"""A dataset in memory: images as bytes, always in the same order."""
+"""A dataset in memory or mapped into it: images as bytes, always in the same order."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
 
-from polar.data import catalogue, digits, mnist
+from polar.data import catalogue, digits, dsprites, mnist, smallnorb, sprites
+from polar.data.order import order
 from polar.errors import DatasetCorrupt
-from polar.spec import DatasetSpec
+from polar.spec import DatasetSpec, DigitsSpec, DSpritesSpec, MnistSpec, SmallNorbSpec, SpritesSpec
 
 
 @dataclass(frozen=True)
@@ -25,13 +24,18 @@ class ImageDataset:
     name: str
     #: SHA-256 (hex) of the dataset's files.
     digest: str
-    #: Grey values, 0 to 255.
-    images: UInt8[Tensor, "n 1 32 32"]
-    labels: Int64[Tensor, " n"]
+    #: What results must say of it; empty for nothing.
+    note: str
+    #: Grey values, 0 to 255; of large datasets mapped from disk, so do not change them as a whole.
+    images: UInt8[Tensor, "n 1 side side"]
+    #: Values of the factors, from 0, in the order of the spec's `factors`.
+    factors: Int64[Tensor, "n f"]
+    #: False where `sprites` left the sprite out, whose factors are those that it would have had.
+    present: Bool[Tensor, " n"]
 
 
 def load(spec: DatasetSpec, data_dir: Path | None = None) -> ImageDataset:
-    """Read a dataset from this machine's disk.
+    """Read a dataset from this machine's disk, or draw it.
 
     Args:
         spec: Which dataset, and how many of its images.
@@ -40,32 +44,40 @@ def load(spec: DatasetSpec, data_dir: Path | None = None) -> ImageDataset:
     Raises:
         DatasetMissing: its files are not there.
         DatasetCorrupt: its files are not what they should be, or hold too few images.
+        DatasetError: its images cannot be stored on disk, if they are too large for memory.
     """
     digest = catalogue.digest(spec.name, data_dir)
-    images, labels = _READERS[spec.name](data_dir)
-    if len(images) < spec.images:
+    note, present = "", None
+    match spec:
+        case DigitsSpec():
+            images, factors = _ordered(digest, *digits.read(data_dir))
+        case MnistSpec():
+            images, factors = _ordered(digest, *mnist.read(data_dir))
+        case SmallNorbSpec():
+            images, factors = smallnorb.read(spec.split, spec.side, digest, data_dir)
+        case DSpritesSpec():
+            images, factors = dsprites.read(spec.images, spec.side, digest, data_dir)
+        case SpritesSpec():
+            images, factors, present = sprites.read(spec.images, spec.side, spec.absent)
+            note = sprites.NOTE
+    n = spec.images
+    if len(images) < n:
         raise DatasetCorrupt(
-            f"dataset {spec.name}: it has {len(images)} images, the spec asks for {spec.images}"
+            f"dataset {spec.name}: it has {len(images)} images, the spec asks for {n}"
         )
-    chosen = torch.from_numpy(_order(digest, len(images))[: spec.images])
-    return ImageDataset(spec.name, digest, images[chosen], labels[chosen])
+    if present is None:
+        present = torch.ones(n, dtype=torch.bool)
+    return ImageDataset(spec.name, digest, note, images[:n], factors[:n], present)
 
 
-def as_pixels(images: UInt8[Tensor, "n 1 32 32"]) -> Float32[Tensor, "n 1 32 32"]:
+def as_pixels(images: UInt8[Tensor, "n 1 side side"]) -> Float32[Tensor, "n 1 side side"]:
     """Grey values 0 to 255 as pixels in [0, 1], laid out as the convolutions are fastest."""
     return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
-def _order(digest: str, n: int) -> np.ndarray:
-    """The permutation of n images that belongs to a digest.
-
-    Sorting raw bits: numpy promises the stream of a bit generator for all versions, but not what
-    `permutation` makes of it.
-    """
-    return np.argsort(np.random.PCG64(int(digest, 16)).random_raw(n), kind="stable")
-
-
-_READERS: dict[str, Callable[[Path | None], tuple[Tensor, Tensor]]] = {
-    "digits": digits.read,
-    "mnist": mnist.read,
-}
+def _ordered(
+    digest: str, images: UInt8[Tensor, "n 1 side side"], labels: Int64[Tensor, " n"]
+) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n 1"]]:
+    """In the order of the digest; the label is the one factor."""
+    rows = torch.from_numpy(order(digest, len(images)))
+    return images[rows], labels[rows].unsqueeze(1)

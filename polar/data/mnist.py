@@ -10,7 +10,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from polar.data import catalogue
-from polar.errors import DatasetCorrupt, DatasetMissing
+from polar.errors import DatasetCorrupt
 
 SIDE = 28
 PADDING = 2
@@ -59,24 +59,6 @@ def read_idx(path: Path, item: tuple[int, ...]) -> np.ndarray:
         raise _corrupt(path, "length", f"{len(content)} bytes", f"{length} bytes for {dims}")
     # A bytearray, since torch warns of arrays that cannot be written to.
     return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(dims)
-
-
-def download(data_dir: Path) -> None:
-    """Fetch MNIST into torchvision's layout below a folder, unless it is there.
-
-    Raises:
-        DatasetMissing: it could not be fetched or stored.
-    """
-    # Only here, since reading needs no torchvision.
-    from torchvision.datasets import MNIST
-
-    try:
-        MNIST(str(data_dir), train=True, download=True)
-    except (OSError, RuntimeError) as error:  # no network, no space; or torchvision gave up
-        reason = " ".join(str(error).split())
-        raise DatasetMissing(
-            f"dataset mnist: it could not be downloaded to {data_dir}: {reason}"
-        ) from error
 
 
 def _corrupt(path: Path, what: str, found: str, expected: str) -> DatasetCorrupt:

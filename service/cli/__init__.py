@@ -2,8 +2,9 @@
 
 import typer
 
-from service.cli import remote
+from service.cli import data, remote
 from service.cli.demo import demo
+from service.cli.measure import measure
 from service.cli.run import run
 from service.cli.up import up
 
@@ -11,12 +12,14 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 app.command()(up)
 app.command()(demo)
 app.command()(run)
+app.command()(measure)
 app.command()(remote.submit)
 app.command("list")(remote.list_experiments)
 app.command()(remote.get)
 app.command()(remote.watch)
 app.command()(remote.cancel)
 app.command()(remote.validate)
+app.add_typer(data.app, name="data")
 
 
 @app.callback()

@@ -17,6 +17,7 @@ from polar import events
 from polar.data import catalogue
 from polar.errors import CheckpointUnusable, InvalidInput, PolarError
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from service.cli.data import fetch_with_bars
 
 FAILED, REFUSED = 1, 2
 RESULT = "result.json"
@@ -47,7 +48,7 @@ def run(
         for one, folder in runs:
             _refuse_result_of_another_spec(one, folder)
         if download:
-            _download(runs[0][0], data_dir)
+            fetch_with_bars(runs[0][0].dataset.name, data_dir)
         experiment = _load_experiment(threads)
         with _stop_signals() as signals:
             for one, folder in runs:
@@ -97,16 +98,6 @@ def _refuse_result_of_another_spec(spec: ExperimentSpec, folder: Path) -> None:
             f"{folder} holds the result of another spec: {found}, not {expected}; "
             "choose another --out"
         )
-
-
-def _download(spec: ExperimentSpec, data_dir: Path | None) -> None:
-    from polar.data import mnist
-
-    if spec.dataset.name != "mnist":
-        return
-    if data_dir is None:
-        raise InvalidInput(f"--download needs --data-dir or {catalogue.DATA_DIR_VARIABLE}")
-    mnist.download(data_dir)
 
 
 def _load_experiment(threads: int) -> ModuleType:

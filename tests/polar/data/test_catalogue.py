@@ -1,12 +1,15 @@
+import gzip
 import hashlib
+import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from polar.data import catalogue
-from polar.errors import DatasetError, DatasetMissing, InvalidInput
+from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
 
 
 @pytest.fixture
@@ -32,10 +35,10 @@ def test_the_digits_need_no_folder() -> None:
     assert path.is_file()
 
 
-def test_the_digits_are_always_available(tmp_path: Path) -> None:
+def test_the_digits_and_the_sprites_are_always_available(tmp_path: Path) -> None:
     found = catalogue.available(tmp_path)
 
-    assert found == {"digits": catalogue.digest("digits")}
+    assert found == {name: catalogue.digest(name) for name in ("digits", "sprites")}
 
 
 def test_a_broken_file_still_counts_as_available(mnist_dir: Path) -> None:
@@ -65,7 +68,9 @@ def test_the_folder_is_read_from_the_environment_at_every_call(
 def test_without_a_folder_the_error_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("POLAR_DATA_DIR", raising=False)
 
-    with pytest.raises(DatasetMissing, match=r"POLAR_DATA_DIR.*--data-dir.*--download"):
+    with pytest.raises(
+        DatasetMissing, match=r"POLAR_DATA_DIR.*--data-dir.*polar data fetch mnist"
+    ):
         catalogue.digest("mnist")
 
 
@@ -85,7 +90,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_the_dataset(mnist_dir: Path) 
 
 
 def test_an_unknown_dataset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InvalidInput, match="'cifar'; allowed: digits, mnist"):
+    with pytest.raises(InvalidInput, match="'cifar'; allowed: digits, mnist, smallnorb"):
         catalogue.files("cifar")
 
 
@@ -100,3 +105,97 @@ def test_the_catalogue_loads_neither_numpy_nor_torch_nor_sklearn() -> None:
     )
 
     assert done.stdout.strip() == ""
+
+
+@pytest.fixture
+def norb(tmp_path: Path) -> Path:
+    """A data folder with the six files of smallNORB, which hold nonsense."""
+    folder = tmp_path / "smallnorb"
+    folder.mkdir()
+    for begin in catalogue.NORB_PARTS.values():
+        for kind in ("dat", "cat", "info"):
+            (folder / f"{begin}-{kind}.mat").write_bytes(f"{begin} {kind}".encode())
+    return tmp_path
+
+
+def pack(path: Path) -> Path:
+    packed = path.with_name(f"{path.name}.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    return packed
+
+
+def test_the_digest_of_gzipped_files_is_that_of_the_unpacked_ones(norb: Path) -> None:
+    unpacked = catalogue.digest("smallnorb", norb)
+    for path in (norb / "smallnorb").iterdir():
+        pack(path)
+
+    assert all(path.suffix == ".gz" for path in catalogue.files("smallnorb", norb))
+    assert catalogue.digest("smallnorb", norb) == unpacked
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda packed: packed[:-9], lambda packed: b"!" + packed, lambda packed: packed + b"!"],
+)
+def test_a_gzipped_file_that_is_damaged_is_refused(
+    damage: Callable[[bytes], bytes], norb: Path
+) -> None:
+    packed = pack(catalogue.files("smallnorb", norb)[0])
+    packed.write_bytes(damage(packed.read_bytes()))
+
+    with pytest.raises(DatasetCorrupt, match=rf"cannot unpack {packed}"):
+        catalogue.digest("smallnorb", norb)
+    assert "smallnorb" not in catalogue.available(norb)
+
+
+def test_the_digest_of_large_files_is_remembered_until_one_changes(
+    norb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(catalogue, "LARGE", 10)
+    hashed: list[str] = []
+    original = catalogue._hash
+
+    def counted(name: str, paths: Iterable[Path]) -> str:
+        hashed.append(name)
+        return original(name, paths)
+
+    monkeypatch.setattr(catalogue, "_hash", counted)
+    first = catalogue.digest("smallnorb", norb)
+
+    again = catalogue.digest("smallnorb", norb)
+    path = catalogue.files("smallnorb", norb)[3]
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, (1, 1))  # a file system's clock may not have ticked since
+    changed = catalogue.digest("smallnorb", norb)
+
+    assert first == again != changed
+    assert len(hashed) == 2
+
+
+def test_a_digest_that_cannot_be_remembered_is_taken_again(
+    norb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path / "a file" / "cache"))
+    small = catalogue.digest("smallnorb", norb)
+    monkeypatch.setattr(catalogue, "LARGE", 10)
+
+    assert catalogue.digest("smallnorb", norb) == small
+
+
+def test_the_cache_is_in_the_folder_that_is_named_or_in_that_of_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("POLAR_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", "/home/ada")
+    of_the_user = catalogue.cache_dir()
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/ada")
+    of_the_desktop = catalogue.cache_dir()
+    monkeypatch.setenv("POLAR_CACHE_DIR", "/scratch")
+
+    assert of_the_user == Path("/home/ada/.cache/polar")
+    assert of_the_desktop == Path("/var/cache/ada/polar")
+    assert catalogue.cache_dir() == Path("/scratch")

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from polar.data import catalogue, digits, images
+from polar.data.order import order
 from polar.errors import DatasetCorrupt
 from polar.spec import DigitsSpec
 
@@ -12,7 +13,7 @@ def test_all_images_are_there_once() -> None:
     in_file, labels = digits.read()
     rows, originals = dataset.images.flatten(1), in_file.flatten(1)
     assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, originals.tolist()))
-    assert torch.equal(dataset.labels.bincount(), labels.bincount())
+    assert torch.equal(dataset.factors[:, 0].bincount(), labels.bincount())
     assert dataset.digest == catalogue.digest("digits")
 
 
@@ -20,7 +21,7 @@ def test_labels_stay_with_their_images() -> None:
     dataset = images.load(DigitsSpec(images=10))
 
     in_file, labels = digits.read()
-    for image, label in zip(dataset.images, dataset.labels, strict=True):
+    for image, label in zip(dataset.images, dataset.factors[:, 0], strict=True):
         (index,) = (in_file == image).flatten(1).all(1).nonzero().flatten().tolist()
         assert label == labels[index]
 
@@ -31,29 +32,29 @@ def test_fewer_images_are_contained_in_more(fewer: int, more: int) -> None:
     many = images.load(DigitsSpec(images=more))
 
     assert torch.equal(few.images, many.images[:fewer])
-    assert torch.equal(few.labels, many.labels[:fewer])
+    assert torch.equal(few.factors, many.factors[:fewer])
 
 
 def test_the_order_is_drawn_from_the_digest() -> None:
-    one = images._order("00ff", 1000)
+    one = order("00ff", 1000)
 
-    assert (one == images._order("00ff", 1000)).all()
-    assert (one != images._order("00fe", 1000)).any()
+    assert (one == order("00ff", 1000)).all()
+    assert (one != order("00fe", 1000)).any()
 
 
 def test_a_first_part_of_the_order_is_not_the_first_part_of_the_file() -> None:
     # The file is not sorted by label, but a subset of neighbours would be of few writers.
-    order = images._order(catalogue.digest("digits"), 1797)
+    rows = order(catalogue.digest("digits"), 1797)
 
-    assert order[:100].max() > 1500
-    assert order[:100].min() < 300
+    assert rows[:100].max() > 1500
+    assert rows[:100].min() < 300
 
 
 def test_too_few_images_on_disk_are_an_error_of_the_dataset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     in_file, labels = digits.read()
-    monkeypatch.setitem(images._READERS, "digits", lambda _: (in_file[:10], labels[:10]))
+    monkeypatch.setattr(digits, "read", lambda _: (in_file[:10], labels[:10]))
 
     with pytest.raises(DatasetCorrupt, match="has 10 images, the spec asks for 11"):
         images.load(DigitsSpec(images=11))

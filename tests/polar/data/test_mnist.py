@@ -1,11 +1,9 @@
 import math
 import struct
-import urllib.error
 from pathlib import Path
 
 import pytest
 import torch
-import torchvision.datasets
 
 from polar.data import catalogue, mnist
 from polar.errors import DatasetCorrupt, DatasetMissing
@@ -71,18 +69,6 @@ def test_as_many_labels_as_images_are_needed(raw: Path) -> None:
 
     with pytest.raises(DatasetCorrupt, match=r"3 images, .* 4 labels"):
         mnist.read(raw.parents[1])
-
-
-def test_without_a_network_a_download_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_args: object, **_options: object) -> None:
-        raise urllib.error.URLError("no route\nto host")
-
-    monkeypatch.setattr(torchvision.datasets, "MNIST", fail)
-
-    with pytest.raises(DatasetMissing, match=f"could not be downloaded to {tmp_path}: .*no route"):
-        mnist.download(tmp_path)
 
 
 def test_the_real_files_have_their_known_counts() -> None:

@@ -18,7 +18,8 @@ from service.cli import app
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Reports, SpecMaker, Submitter, Worker
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Worker
 
 SPEC = "name: mine\ndataset: {name: digits}\nmodel: {beta: 1e-1}\nseeds: [0, 1]\n"
 

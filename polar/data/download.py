@@ -1,0 +1,159 @@
+"""Fetching datasets: from mirrors, with retries, going on where it stopped, checked at the end.
+
+With the standard library: Pooch, which is made for this, cannot go on with half a file.
+"""
+
+import gzip
+import os
+import shutil
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
+from io import BufferedRandom
+from pathlib import Path
+
+from polar.data import catalogue
+from polar.data.part import locked, part_of, put_in_place
+from polar.data.published import PUBLISHED, Published, checksum_like
+from polar.errors import DatasetMissing
+
+#: Told of every piece: the file, its bytes so far, and all of them if that is known.
+Progress = Callable[[Path, int, int | None], None]
+
+#: How often each mirror is asked.
+TRIES = 4
+#: Seconds before the second try; doubled before each further one.
+FIRST_WAIT_S = 1.0
+TIMEOUT_S = 30.0
+PIECE = 1 << 18
+#: What a host may answer today and not tomorrow, although it is called the client's fault.
+PASSING = (
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)
+
+
+class _Useless(Exception):
+    """This mirror does not have the file."""
+
+
+def fetch(name: str, data_dir: Path, progress: Progress | None = None) -> None:
+    """Fetches a dataset into the data folder; what is there already is left alone.
+
+    Args:
+        name: Of a dataset; the digits and the sprites need nothing.
+        data_dir: Folder of datasets; made if it is not there.
+        progress: Told about every piece.
+
+    Raises:
+        InvalidInput: there is no dataset of this name.
+        DatasetMissing: a file could not be fetched or stored; what has come so far stays, and the
+            next call goes on from there.
+    """
+    catalogue.check_name(name)
+    for published in PUBLISHED.get(name, ()):
+        path = data_dir / published.path
+        try:
+            if not path.exists():
+                _fetch_file(name, published, path, progress)
+        except OSError as error:
+            reason = error.strerror or error
+            raise DatasetMissing(f"dataset {name}: cannot store {path}: {reason}") from error
+
+
+def _fetch_file(name: str, published: Published, path: Path, progress: Progress | None) -> None:
+    packed = path.with_name(f"{path.name}.gz") if published.unpacked else path
+    part = part_of(packed)
+    with locked(part) as file:
+        if path.exists():  # another process has fetched it meanwhile
+            part.unlink()
+            return
+        _fill(name, published, file, path, progress)
+        if not published.unpacked:
+            put_in_place(file, part, path)
+            return
+        file.seek(0)
+        with gzip.open(file) as content, locked(part_of(path)) as unpacked:
+            unpacked.truncate(0)
+            shutil.copyfileobj(content, unpacked)
+            put_in_place(unpacked, part_of(path), path)
+        part.unlink()
+
+
+def _fill(
+    name: str, published: Published, file: BufferedRandom, path: Path, progress: Progress | None
+) -> None:
+    """Until the file is whole and has the published checksum."""
+    mirrors, reasons = list(published.urls), dict[str, str]()
+    for attempt in range(TRIES):
+        for url in tuple(mirrors):
+            try:
+                return _go_on(url, published.checksum, file, path, progress)
+            except _Useless as error:
+                mirrors.remove(url)
+                reasons[url] = str(error)
+            except urllib.error.URLError as error:
+                reasons[url] = str(error.reason)
+            except (HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
+                reasons[url] = str(error) or repr(error)
+        if not mirrors:
+            break
+        if attempt < TRIES - 1:
+            time.sleep(FIRST_WAIT_S * 2**attempt)
+    told = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
+    raise DatasetMissing(
+        f"dataset {name}: {path.name} could not be fetched: {told}. Try again later, which goes "
+        f"on where this stopped, or put the file at {path} yourself"
+    )
+
+
+def _go_on(
+    url: str, checksum: str, file: BufferedRandom, path: Path, progress: Progress | None
+) -> None:
+    """Fetches what is missing of a file, or all of it if the host cannot skip."""
+    begun = file.seek(0, os.SEEK_END)
+    headers = {"User-Agent": "polar-latents"} | ({"Range": f"bytes={begun}-"} if begun else {})
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            if answer.status != HTTPStatus.PARTIAL_CONTENT:
+                begun = 0
+            _append(answer, file, begun, path, progress)
+    except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # it is longer than the file
+            file.truncate(0)
+        if error.code < HTTPStatus.INTERNAL_SERVER_ERROR and error.code not in PASSING:
+            raise _Useless(f"{error.code} {error.reason}") from error
+        raise ConnectionError(f"{error.code} {error.reason}") from error
+    found = checksum_like(checksum, file)
+    if found != checksum:
+        file.truncate(0)
+        wrong = f"it sent another file, {found}; expected {checksum}"
+        # what was there before may have been another file's
+        raise ConnectionError(wrong) if begun else _Useless(wrong)
+
+
+def _append(
+    answer: HTTPResponse, file: BufferedRandom, begun: int, path: Path, progress: Progress | None
+) -> None:
+    length = answer.headers.get("Content-Length")
+    total = None if length is None else begun + int(length)
+    free = shutil.disk_usage(path.parent).free
+    if total is not None and total - begun > free:
+        raise OSError(f"{total - begun:,} bytes are missing, the disk has {free:,} left")
+    file.seek(begun)
+    file.truncate()
+    there = begun
+    while piece := answer.read(PIECE):
+        file.write(piece)
+        there += len(piece)
+        if progress:
+            progress(path, there, total)
+    file.flush()
+    if total is not None and there < total:
+        raise ConnectionError(f"the connection ended after {there:,} of {total:,} bytes")

@@ -1,0 +1,46 @@
+"""Files that are half made: beside their place, and by one process at a time."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedRandom
+from pathlib import Path
+
+
+def part_of(path: Path) -> Path:
+    """Where the file of this path is made, until it is whole and moved into its place."""
+    return path.with_name(f"{path.name}.part")
+
+
+@contextmanager
+def locked(part: Path) -> Iterator[BufferedRandom]:
+    """Opens a half-made file, with what is in it; other processes wait.
+
+    A process that is killed leaves it unlocked.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    part.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is(file, part):
+                yield file
+                return
+
+
+def put_in_place(file: BufferedRandom, part: Path, path: Path) -> None:
+    """The half-made file is whole: it gets its name when all of it is on disk."""
+    file.flush()
+    os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def _is(file: BufferedRandom, part: Path) -> bool:
+    """Whether the file still has the name: whoever had it locked may have moved it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), part.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,84 @@
+"""smallNORB: 48,600 grey images of toys, 96x96; the left camera, made smaller.
+
+References: LeCun, Huang, Bottou (2004), https://doi.org/10.1109/CVPR.2004.1315150
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from PIL import Image
+from torch import Tensor
+
+from polar.data import catalogue
+from polar.data.matrix_format import expect, open_matrix, read_matrix
+from polar.data.order import order
+from polar.data.prepared import Block, prepared
+from polar.errors import DatasetCorrupt
+from polar.spec.datasets import SPLIT_IMAGES, SmallNorbSpec
+
+#: Images of each part.
+PART = SPLIT_IMAGES
+SIDE = 96
+#: Category; and what `info` holds after the instance, where azimuths are 0, 2, ... 34.
+SIZES = SmallNorbSpec.factors
+#: Images resized at once.
+BLOCK = 500
+
+
+def read(
+    split: str, side: int, digest: str, data_dir: Path | None = None
+) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n 4"]]:
+    """Images and factors of a split, in the order of the digest.
+
+    Raises:
+        DatasetMissing: a file is not there.
+        DatasetCorrupt: a file is not what it should be.
+    """
+    parts = [part for part in catalogue.NORB_PARTS if split in (part, "all")]
+    files = [catalogue.norb_files(part, data_dir) for part in parts]
+    factors = np.concatenate([_factors(category, info) for _, category, info in files])
+    rows = order(digest, len(factors))
+    places = np.empty_like(rows)
+    places[rows] = np.arange(len(rows))
+    images = prepared(
+        f"smallnorb-{digest[:16]}-{split}",
+        len(factors),
+        side,
+        _blocks([images for images, _, _ in files], places, side),
+    )
+    return images, torch.from_numpy(factors[rows])
+
+
+def _factors(category: Path, info: Path) -> Int64[np.ndarray, "n 4"]:
+    categories = read_matrix(category, "<i4", (PART,))
+    known = read_matrix(info, "<i4", (PART, 4))
+    azimuth, is_odd = np.divmod(known[:, 2], 2)
+    factors = np.stack([categories, known[:, 1], azimuth, known[:, 3]], axis=1).astype(np.int64)
+    beyond = (factors < 0) | (factors >= list(SIZES.values()))
+    if beyond.any() or is_odd.any():
+        raise DatasetCorrupt(
+            f"dataset smallnorb: {category} and {info} have values beyond {SIZES} "
+            "(azimuths are even numbers from 0 to 34)"
+        )
+    return factors
+
+
+def _blocks(files: Sequence[Path], places: Int64[np.ndarray, " n"], side: int) -> Iterator[Block]:
+    first = 0
+    for path in files:
+        with open_matrix(path) as matrix:
+            expect(matrix, "u1", (PART, 2, SIDE, SIDE))
+            for _ in range(0, PART, BLOCK):
+                count = min(BLOCK, PART - first % PART)
+                left = matrix.read(count)[:, 0]  # the right camera is the other one
+                yield places[first : first + count], np.stack([_shrink(im, side) for im in left])
+                first += count
+            matrix.refuse_rest()
+
+
+def _shrink(image: UInt8[np.ndarray, "96 96"], side: int) -> UInt8[np.ndarray, "side side"]:
+    # of bytes: Pillow's 32-bit integers would overshoot 0 and 255
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))

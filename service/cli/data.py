@@ -1,0 +1,194 @@
+"""`polar data`: which datasets are here, fetching them, checking them.
+
+Exit codes: 1 a dataset is missing or not what was published, 2 there is no such dataset or folder.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel, RootModel
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+from polar.data import catalogue, download
+from polar.data.published import PUBLISHED, checksum_like
+from polar.errors import DatasetError, DatasetMissing, InvalidInput
+from service.cli.remote import PIPE_WIDTH, Format, Output
+
+FAILED, REFUSED = 1, 2
+
+app = typer.Typer(no_args_is_help=True, help="The datasets of this machine.")
+
+Name = Annotated[str, typer.Argument(help="digits, mnist, smallnorb, dsprites or sprites.")]
+DataDir = Annotated[
+    Path | None, typer.Option(envvar=catalogue.DATA_DIR_VARIABLE, help="Where datasets are.")
+]
+
+
+class Here(BaseModel):
+    """What is on this machine of a dataset."""
+
+    name: str
+    #: here, missing or broken.
+    state: str
+    bytes: int | None = None
+    digest: str | None = None
+    #: The folder; or what is missing or broken, and where it was looked for.
+    where: str
+
+
+class Checked(BaseModel):
+    """What a checksum says of a file."""
+
+    path: str
+    #: published, different, missing, or unpublished: there is nothing to compare it with.
+    state: str
+    checksum: str | None = None
+    published: str | None = None
+
+
+@app.command("list")
+def list_datasets(data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
+    """What is here, where it is looked for, and its digest."""
+    _show([_look_at(name, data_dir) for name in catalogue.names()], output)
+
+
+@app.command()
+def fetch(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
+    """Download a dataset, or go on downloading it, and check it."""
+    with _told():
+        fetch_with_bars(name, data_dir)
+    _show([_look_at(name, data_dir)], output)
+
+
+@app.command()
+def verify(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
+    """Compare the checksums of a dataset's files with the published ones."""
+    with _told():
+        checked = [_check(name, path) for path in catalogue.files(name, data_dir)]
+    _show(checked, output)
+    if any(file.state in ("missing", "different") for file in checked):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def path(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
+    """Print the folder where a dataset is looked for."""
+    with _told():
+        files = catalogue.files(name, data_dir)
+        if not files:
+            raise InvalidInput(f"dataset {name} has no files: Polar draws it")
+    folder = str(files[0].parent)
+    typer.echo(RootModel(folder).model_dump_json() if output is Format.JSON else folder)
+
+
+def fetch_with_bars(name: str, data_dir: Path | None) -> None:
+    """Fetch a dataset, if it has to be, and show how far it is.
+
+    Raises:
+        InvalidInput: there is no such dataset, or no folder to fetch it into.
+        DatasetMissing: it could not be fetched or stored.
+    """
+    catalogue.check_name(name)
+    if name not in PUBLISHED:
+        return
+    if data_dir is None:
+        raise InvalidInput(
+            f"a download needs a folder: name it with --data-dir or {catalogue.DATA_DIR_VARIABLE}"
+        )
+    with _bars() as progress:
+        download.fetch(name, data_dir, progress)
+
+
+def _look_at(name: str, data_dir: Path | None) -> Here:
+    try:
+        files = catalogue.files(name, data_dir)
+        digest = catalogue.digest(name, data_dir)
+        size = sum(file.stat().st_size for file in files)
+    except (DatasetError, OSError) as error:
+        state = "missing" if isinstance(error, DatasetMissing) else "broken"
+        return Here(name=name, state=state, where=str(error))
+    where = str(files[0].parent) if files else "drawn by Polar"
+    return Here(name=name, state="here", bytes=size, digest=digest, where=where)
+
+
+def _check(name: str, path: Path) -> Checked:
+    expected = {Path(file.path).name: file.stored for file in PUBLISHED.get(name, ())}
+    published = expected.get(path.name)
+    try:
+        with path.open("rb") as file:
+            found = checksum_like(published or "sha256", file)
+    except FileNotFoundError:
+        return Checked(path=str(path), state="missing", published=published)
+    except OSError as error:
+        raise DatasetError(f"dataset {name}: cannot read {path}: {error.strerror}") from error
+    same = "published" if found == published else "different"
+    state = same if published else "unpublished"
+    return Checked(path=str(path), state=state, checksum=found, published=published)
+
+
+def _show(answer: Sequence[Here] | Sequence[Checked], output: Format) -> None:
+    rows = [row.model_dump() for row in answer]
+    if output is Format.JSON:
+        typer.echo(RootModel(rows).model_dump_json(indent=2))
+        return
+    table = Table(box=None, padding=(0, 1))
+    for column in rows[0] if rows else ():
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*_cells(row))
+    console = Console(markup=False, highlight=False)
+    console = console if console.is_terminal else Console(width=PIPE_WIDTH, markup=False)
+    console.print(table)
+
+
+def _cells(row: Mapping[str, object]) -> list[str]:
+    return ["" if value is None else str(value) for value in row.values()]
+
+
+@contextmanager
+def _bars() -> Iterator[download.Progress]:
+    """A bar for each file, on stderr."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    is_seen = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not is_seen) as bars:
+        tasks: dict[Path, TaskID] = {}
+
+        def show(file: Path, there: int, total: int | None) -> None:
+            if file not in tasks:
+                tasks[file] = bars.add_task(file.name)
+            bars.update(tasks[file], completed=there, total=total)
+
+        yield show
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors as one line and an exit code."""
+    try:
+        yield
+    except InvalidInput as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(REFUSED) from error
+    except DatasetError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(FAILED) from error

@@ -1,0 +1,195 @@
+"""Images on disk: whole or not there, mapped rather than read, whoever else makes them."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from polar.data.prepared import Block, prepared, unkept
+from polar.errors import DatasetError
+
+N, SIDE = 7, 4
+IMAGES = np.arange(N * SIDE * SIDE, dtype=np.uint8).reshape(N, SIDE, SIDE)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("POLAR_CACHE_DIR", str(folder))
+    return folder
+
+
+def blocks(*, fail: Exception | None = None) -> Iterator[Block]:
+    """In no order, and the last of them may fail."""
+    for places in ([6, 0], [3], [], [5, 1]):
+        rows = np.array(places, dtype=np.int64)
+        yield rows, IMAGES[rows]
+    if fail:
+        raise fail
+    yield np.array([2, 4]), IMAGES[[2, 4]]
+
+
+def must_not_be_made() -> Iterator[Block]:
+    pytest.fail("the images were made again")
+    yield
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def test_images_come_in_the_order_of_their_places(cache: Path) -> None:
+    images = prepared("some", N, SIDE, blocks())
+
+    assert images.dtype == torch.uint8
+    assert np.array_equal(images.numpy(), IMAGES[:, None])
+    assert files_in(cache) == ["some-7x4x4.npy"]
+
+
+def test_the_file_is_one_that_numpy_reads(cache: Path) -> None:
+    prepared("some", N, SIDE, blocks())
+
+    assert np.array_equal(np.load(cache / "some-7x4x4.npy"), IMAGES[:, None])
+
+
+def test_images_on_disk_are_not_made_again() -> None:
+    first = prepared("some", N, SIDE, blocks())
+
+    second = prepared("some", N, SIDE, must_not_be_made())
+
+    assert torch.equal(first, second)
+
+
+def test_other_numbers_of_images_are_other_files(cache: Path) -> None:
+    prepared("some", N, SIDE, blocks())
+    fewer = np.array([1, 0]), IMAGES[[1, 0]]
+
+    images = prepared("some", 2, SIDE, [fewer])
+
+    assert np.array_equal(images.numpy(), IMAGES[:2, None])
+    assert files_in(cache) == ["some-2x4x4.npy", "some-7x4x4.npy"]
+
+
+def test_images_are_mapped_and_not_read() -> None:
+    n, side = 4096, 64  # 16 MiB
+    black = np.zeros((n, side, side), np.uint8)
+    images = prepared("large", n, side, [(np.arange(n), black)])
+
+    mapped = Path("/proc/self/smaps").read_text().partition("large-4096x64x64.npy")[2]
+
+    resident_kib = int(mapped.partition("Rss:")[2].split()[0])
+    assert resident_kib < 1024  # the header's page, and those that the kernel reads ahead
+    assert images.shape == (n, 1, side, side)
+
+
+def test_a_change_of_the_images_stays_in_the_process(cache: Path) -> None:
+    images = prepared("some", N, SIDE, blocks())
+    before = (cache / "some-7x4x4.npy").read_bytes()
+
+    images[0] += 1
+
+    assert (cache / "some-7x4x4.npy").read_bytes() == before
+    assert np.array_equal(prepared("some", N, SIDE, must_not_be_made())[0, 0].numpy(), IMAGES[0])
+
+
+@pytest.mark.parametrize("error", [DatasetError("the file is damaged"), KeyboardInterrupt()])
+def test_making_that_fails_leaves_nothing(error: BaseException, cache: Path) -> None:
+    def failing() -> Iterator[Block]:
+        yield np.array([0]), IMAGES[:1]
+        raise error
+
+    with pytest.raises(type(error)):
+        prepared("some", N, SIDE, failing())
+
+    assert files_in(cache) == []
+
+
+def test_after_a_failure_they_are_made_anew() -> None:
+    with pytest.raises(DatasetError, match="damaged"):
+        prepared("some", N, SIDE, blocks(fail=DatasetError("damaged")))
+
+    images = prepared("some", N, SIDE, blocks())
+
+    assert np.array_equal(images.numpy(), IMAGES[:, None])
+
+
+#: Makes white images, of which the first are enough to say that it has begun.
+MAKER = """
+import os, sys
+import numpy as np
+from polar.data.prepared import prepared
+def blocks():
+    for place in range(7):
+        print("making", flush=True)
+        sys.stdin.readline()
+        yield np.array([place]), np.full((1, 4, 4), 255, np.uint8)
+print(int(prepared("some", 7, 4, blocks()).sum()), flush=True)
+"""
+
+
+def start_maker() -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", MAKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_of_two_processes_one_makes_them_and_the_other_waits(cache: Path) -> None:
+    makers = [start_maker(), start_maker()]
+    for maker in makers:  # both at once: whoever is first needs its lines for the other to go on
+        assert maker.stdin is not None
+        maker.stdin.write("\n" * N)
+        maker.stdin.flush()
+    made = [maker.communicate(timeout=120)[0].splitlines() for maker in makers]
+
+    assert [lines[-1] for lines in made] == [str(255 * N * SIDE * SIDE)] * 2
+    assert sorted(lines.count("making") for lines in made) == [0, N]
+    assert files_in(cache) == ["some-7x4x4.npy"]
+
+
+def test_what_a_killed_process_left_is_not_taken_for_images(cache: Path) -> None:
+    maker = start_maker()
+    assert maker.stdout is not None
+    assert maker.stdout.readline() == "making\n"
+
+    maker.send_signal(signal.SIGKILL)
+    maker.communicate(timeout=60)
+    left = files_in(cache)
+    images = prepared("some", N, SIDE, blocks())
+
+    assert left == ["some-7x4x4.npy.part"]
+    assert np.array_equal(images.numpy(), IMAGES[:, None])
+    assert files_in(cache) == ["some-7x4x4.npy"]
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x93NUMPY\x01\x00"])
+def test_a_damaged_file_is_an_error_that_names_it(content: bytes, cache: Path) -> None:
+    cache.mkdir()
+    (cache / "some-7x4x4.npy").write_bytes(content)
+
+    with pytest.raises(DatasetError, match=r"some-7x4x4\.npy cannot be stored or read"):
+        prepared("some", N, SIDE, blocks())
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A file in the way, since no permission stops root, as whom some run tests.
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path / "file" / "cache"))
+
+    for make in (lambda: prepared("some", N, SIDE, blocks()), lambda: unkept(N, SIDE, blocks())):
+        with pytest.raises(DatasetError, match=r"file/cache.* cannot be stored.*POLAR_CACHE_DIR"):
+            make()
+
+
+def test_unkept_images_are_the_same_and_leave_no_file(cache: Path) -> None:
+    images = unkept(N, SIDE, blocks())
+
+    assert np.array_equal(images.numpy(), IMAGES[:, None])
+    assert os.listdir(cache) == []

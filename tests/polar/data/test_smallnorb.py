@@ -1,0 +1,131 @@
+"""smallNORB, on files of the original names and formats, of which a part is as large as here."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from polar.data import catalogue, smallnorb
+from polar.data.catalogue import CACHE_DIR_VARIABLE
+from polar.data.images import load
+from polar.data.order import order
+from polar.errors import DatasetCorrupt, DatasetMissing
+from polar.spec import SmallNorbSpec
+
+#: Images of a part here; a whole part has 448 MB.
+PART = 30
+
+
+def write(path: Path, magic: int, values: np.ndarray) -> None:
+    dims = [*values.shape, *[1] * (3 - values.ndim)]
+    path.write_bytes(
+        struct.pack(f"<{2 + len(dims)}I", magic, values.ndim, *dims) + values.tobytes()
+    )
+
+
+def write_part(folder: Path, part: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (PART, 2, 96, 96), dtype=np.uint8)
+    categories = rng.integers(0, 5, PART, dtype=np.int32)
+    columns = [rng.integers(0, size, PART) for size in (10, 9, 18, 6)]
+    info = np.stack([columns[0], columns[1], 2 * columns[2], columns[3]], axis=1).astype("<i4")
+    begin = catalogue.NORB_PARTS[part]
+    write(folder / f"{begin}-dat.mat", 0x1E3D4C55, images)
+    write(folder / f"{begin}-cat.mat", 0x1E3D4C54, categories)
+    write(folder / f"{begin}-info.mat", 0x1E3D4C54, info)
+    return images, categories, info
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(smallnorb, "PART", PART)
+    monkeypatch.setattr(smallnorb, "BLOCK", 7)
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    (tmp_path / "smallnorb").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_the_left_camera_of_both_parts_is_read_in_the_order_of_the_digest(
+    data_dir: Path, side: int
+) -> None:
+    folder = data_dir / "smallnorb"
+    parts = [write_part(folder, part, seed) for seed, part in enumerate(("train", "test"))]
+
+    dataset = load(SmallNorbSpec(images=2 * PART, side=side), data_dir)
+
+    left = np.concatenate([images[:, 0] for images, _, _ in parts])
+    category = np.concatenate([categories for _, categories, _ in parts])
+    info = np.concatenate([info for _, _, info in parts])
+    rows = order(catalogue.digest("smallnorb", data_dir), 2 * PART)
+    for place, row in enumerate(rows):
+        picture = Image.fromarray(left[row]).resize((side, side), Image.Resampling.LANCZOS)
+        assert (dataset.images[place, 0].numpy() == np.asarray(picture)).all()
+        _, elevation, azimuth, lighting = info[row]
+        expected = [category[row], elevation, azimuth // 2, lighting]
+        assert dataset.factors[place].tolist() == expected
+    assert dataset.present.all()
+
+
+def test_a_split_holds_its_part_alone(data_dir: Path) -> None:
+    folder = data_dir / "smallnorb"
+    write_part(folder, "train", 0)
+    _, categories, _ = write_part(folder, "test", 1)
+
+    dataset = load(SmallNorbSpec(split="test", images=PART), data_dir)
+
+    assert sorted(dataset.factors[:, 0].tolist()) == sorted(categories.tolist())
+
+
+def test_more_images_than_a_split_has_are_refused(data_dir: Path) -> None:
+    for seed, part in enumerate(("train", "test")):
+        write_part(data_dir / "smallnorb", part, seed)
+
+    with pytest.raises(DatasetCorrupt, match="has 30 images, the spec asks for 31"):
+        load(SmallNorbSpec(split="train", images=PART + 1), data_dir)
+
+
+def test_images_are_prepared_once_and_mapped(data_dir: Path, tmp_path: Path) -> None:
+    for seed, part in enumerate(("train", "test")):
+        write_part(data_dir / "smallnorb", part, seed)
+    spec = SmallNorbSpec(images=10)
+    first = load(spec, data_dir)
+    (file,) = (tmp_path / "cache").iterdir()
+    written = file.stat().st_mtime_ns
+
+    second = load(spec, data_dir)
+
+    assert (first.images == second.images).all()
+    assert file.stat().st_mtime_ns == written
+
+
+def test_an_odd_azimuth_is_refused(data_dir: Path) -> None:
+    folder = data_dir / "smallnorb"
+    write_part(folder, "test", 1)
+    _, _, info = write_part(folder, "train", 0)
+    info[3, 2] = 7
+    write(folder / f"{catalogue.NORB_PARTS['train']}-info.mat", 0x1E3D4C54, info)
+
+    with pytest.raises(DatasetCorrupt, match="azimuths are even"):
+        load(SmallNorbSpec(images=10), data_dir)
+
+
+def test_a_part_without_its_files_is_missing(data_dir: Path) -> None:
+    write_part(data_dir / "smallnorb", "train", 0)
+
+    with pytest.raises(DatasetMissing, match=r"there is no file .*testing-dat\.mat"):
+        load(SmallNorbSpec(images=10), data_dir)
+
+
+def test_the_sizes_of_the_real_files_follow_from_the_format() -> None:
+    header = 4 + 4 + 4 * 4
+
+    assert header + 24_300 * 2 * 96 * 96 == 447_897_624  # as published
+    assert 4 + 4 + 4 * 3 + 24_300 * 4 == 97_220
+    assert 4 + 4 + 4 * 3 + 24_300 * 4 * 4 == 388_820

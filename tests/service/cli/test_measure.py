@@ -1,0 +1,133 @@
+"""`polar measure` on files as users have them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from polar.measurement import measure
+from polar.report import Measurement
+from service.cli import app
+
+RNG = np.random.default_rng(0)
+MEAN = np.hstack([RNG.normal(size=(200, 2)), 0.01 * RNG.normal(size=(200, 2))])
+VARIANCE = np.tile([0.02, 0.02, 0.98, 0.98], (200, 1))
+LABELS = np.where(MEAN[:, 0] > 0, "right", "left")
+USAGE = np.array([9.0, 8.0, 0.0, 0.01])
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("codes.npy", MEAN)
+    np.savez("v.npz", variance=VARIANCE)
+    np.save("y.npy", LABELS)
+    np.save("u.npy", USAGE)
+
+
+def polar_measure(*arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, ["measure", *arguments], catch_exceptions=False)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_codes_alone_are_explained_with_a_row_for_each_latent() -> None:
+    code, out, err = polar_measure("codes.npy")
+
+    expected = measure(MEAN)
+    explanation, _, head, *rows = out.splitlines()
+    assert (code, err) == (0, "")
+    assert explanation == expected.explanation
+    assert head.split()[:2] == ["latent", "label"]
+    assert [row.split()[:3] for row in rows] == [
+        [name, latent.label, f"{latent.entropy_nats:.3f}"]
+        for name, latent in zip(expected.names, expected.latents, strict=True)
+    ]
+
+
+def test_every_file_and_option_reaches_the_measurement() -> None:
+    np.save("pm.npy", 0.1 * MEAN)
+    np.save("pv.npy", np.ones_like(MEAN))
+
+    code, out, _ = polar_measure(
+        *("codes.npy", "--variance", "v.npz", "--labels", "y.npy", "--usage", "u.npy"),
+        *("--prior-mean", "pm.npy", "--prior-variance", "pv.npy"),
+        *("--sigma", "0.4", "--renyi-alpha", "2", "--tau", "otsu", "-o", "json"),
+    )
+
+    assert code == 0
+    assert Measurement.model_validate_json(out) == measure(
+        MEAN,
+        VARIANCE,
+        labels=LABELS,
+        usage=USAGE,
+        prior_mean=0.1 * MEAN,
+        prior_variance=np.ones_like(MEAN),
+        sigma=0.4,
+        renyi_alpha=2.0,
+        tau="otsu",
+    )
+
+
+def test_the_folder_is_written_and_its_paths_are_said() -> None:
+    code, out, _ = polar_measure("codes.npy", "--usage", "u.npy", "--tau", "0.3", "--out", "out")
+
+    said = [Path(line.strip()) for line in out.splitlines() if line.startswith("  out/")]
+    assert code == 0
+    assert sorted(said) == sorted(path for path in Path("out").rglob("*") if path.is_file())
+    assert Path("out/figures/usage_against_entropy.png") in said
+    assert json.loads(Path("out/measurement.json").read_text())["verdict"]["tau_nats"] == 0.3
+
+
+def test_json_stays_json_when_files_are_written() -> None:
+    _, out, err = polar_measure("codes.npy", "--out", "out", "-o", "json")
+
+    assert json.loads(out)["images"] == 200
+    assert "out/measurement.json" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.npy"], "there is no file missing.npy"),
+        (["junk.npy"], "junk.npy is no file of NumPy"),
+        (["objects.npy"], "objects.npy is not an array of numbers or text"),
+        (["two.npz"], "two.npz holds 2 arrays (a, b); allowed: one"),
+        (["u.npy"], "mean of shape (4,); allowed: (n, m)"),
+        (["y.npy"], "mean of <U5; allowed: real numbers"),
+        (["nan.npy"], "mean of latent 0 is not finite"),
+        (["codes.npy", "--variance", "codes.npy"], "variance of latent"),
+        (["codes.npy", "--variance", "gone.npy"], "there is no file gone.npy"),
+        (["codes.npy", "--labels", "u.npy"], "labels of shape (4,); allowed: (200,)"),
+        (["codes.npy", "--usage", "y.npy"], "usage of <U5; allowed: real numbers"),
+        (["codes.npy", "--prior-mean", "codes.npy"], "half of a conditional prior"),
+        (["codes.npy", "--tau", "elbow"], "tau is 'elbow'; allowed: a number, fixed, gap"),
+        (["codes.npy", "--tau", "nan"], "tau is nan nats; allowed: 0 and above, finite"),
+        (["codes.npy", "--sigma", "0"], "sigma"),
+        (["codes.npy", "--renyi-alpha", "0"], "renyi_alpha is 0.0; allowed: above 0"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_with_its_reason(
+    arguments: list[str], message: str
+) -> None:
+    Path("junk.npy").write_text("0.1, 0.2")
+    np.save("objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.savez("two.npz", a=MEAN, b=MEAN)
+    np.save("nan.npy", np.full((5, 2), np.nan))
+
+    code, out, err = polar_measure(*arguments, "--out", "out")
+
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert not Path("out").exists()
+
+
+def test_a_folder_that_cannot_be_written_fails() -> None:
+    Path("file").write_text("in the way")
+
+    code, _, err = polar_measure("codes.npy", "--out", "file/out")
+
+    assert code == 1
+    assert "file/out" in err
