@@ -2,100 +2,121 @@
 
 Notation:
     n, m: images evaluated, latents.
-    mean, log_var: what the encoder says of each image, shape (n, m); variance = exp(log_var).
-    KL_j(x) = (mean_j^2 + variance_j - ln variance_j - 1) / 2, in nats, splits into
-    a mean part mean_j^2 / 2 and a variance part (variance_j - 1 - ln variance_j) / 2.
+    mean, variance: what the encoder says of each image, shape (n, m).
 """
 
 import math
+from collections.abc import Sequence
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float64, Integer
 
 from polar.entropy import renyi_entropy
 from polar.entropy.gaussian import equivalent_std
-from polar.errors import InvalidInput
+from polar.entropy.groups import entropy_given_groups
+from polar.entropy.information import MutualInformation
+from polar.entropy.samples import Array
 from polar.events import LatentDiagnostics
+from polar.regime.codes import Codes
 from polar.regime.criteria import label_by_entropy
-
-#: In units of the latent. Chosen by us, because squares of larger values, summed over images,
-#: overflow float64; no trained encoder comes near.
-LARGEST_VALUE = 1e150
+from polar.regime.divergence import divergence
 
 
 def measure_latents(
-    mean: Float[Tensor, "n m"],
-    log_var: Float[Tensor, "n m"],
+    codes: Codes,
     *,
+    u: Integer[np.ndarray, "n ..."] | None = None,
+    information: MutualInformation[Array] | None = None,
     sigma: float,
     renyi_alpha: float,
     tau: float,
 ) -> tuple[LatentDiagnostics, ...]:
-    """Measures every latent in float64, whatever the model computed in.
+    """Measures every latent of any model, in float64.
 
     Variances are of the population (divided by n). The relative entropy of a single image is 0.
 
     Args:
-        mean: Means of the posteriors, shape (n, m), in units of the latents.
-        log_var: Natural logarithms of the posteriors' variances, shape (n, m).
+        codes: Of any model.
+        u: What an iVAE is told of each image, integers of shape (n,), or (n, f) for f factors.
+        information: Between the images, or some of them, and the mean representation.
         sigma: Kernel width of the entropy, in units of the latents.
         renyi_alpha: Order of the Renyi entropy.
-        tau: A latent is active when its entropy exceeds this many nats.
+        tau: A latent is active when its judged entropy exceeds this many nats.
 
     Returns:
         One record a latent, numbered from 0.
 
     Raises:
-        InvalidInput: there is no image or no latent, or a mean, log-variance or variance is not
-            finite or beyond LARGEST_VALUE; or sigma, renyi_alpha or tau is out of range.
+        InvalidInput: sigma, renyi_alpha, tau or u is out of range.
         ToleranceNotReached: renyi_alpha is so far below 1 that the entropy cannot be known.
 
     Reference: Clapham, Bonheme, Grzes (2026), Eq. 8 and 9, https://arxiv.org/abs/2605.15965
     """
-    if mean.numel() == 0:
-        raise InvalidInput(
-            f"means of shape {tuple(mean.shape)}; allowed: at least one image and one latent"
-        )
-    mean, log_var = mean.double(), log_var.double()
-    variance = log_var.exp()
-    for name, values in {"mean": mean, "log_var": log_var, "exp(log_var)": variance}.items():
-        _refuse_unusable(name, values)
-    mean_part = mean.square().mean(0) / 2
-    variance_part = (torch.expm1(log_var) - log_var).mean(0) / 2
-    entropy = renyi_entropy(mean, sigma=sigma, alpha=renyi_alpha)
-    most_nats = math.log(len(mean))
+    judged = renyi_entropy(codes.relative_to_prior().mean, sigma=sigma, alpha=renyi_alpha)
     measures = {
-        "entropy_nats": entropy.nats,
-        "entropy_error_bound_nats": entropy.error_bound_nats,
-        "mean_of_mean": mean.mean(0),
-        "var_of_mean": mean.var(0, correction=0),
-        "mean_of_variance": variance.mean(0),
-        "var_of_variance": variance.var(0, correction=0),
+        "entropy_nats": judged.nats,
+        "judged_entropy_nats": judged.nats,
+        "entropy_error_bound_nats": judged.error_bound_nats,
+        "mean_of_mean": codes.mean.mean(axis=0),
+        "var_of_mean": codes.mean.var(axis=0),
+        **_variance_measures(codes),
+    }
+    if codes.prior_mean is not None:
+        marginal = renyi_entropy(codes.mean, sigma=sigma, alpha=renyi_alpha)
+        measures["entropy_nats"] = marginal.nats
+    if u is not None:
+        given = entropy_given_groups(codes.mean, u, sigma=sigma, alpha=renyi_alpha)
+        measures["entropy_given_u_nats"] = given.nats
+    if information is not None:
+        measures["information_nats"] = np.asarray(information.nats)
+        measures["information_baseline_nats"] = np.asarray(information.baseline_nats)
+        measures["information_residual_nats"] = np.asarray(information.residual_nats)
+    most_nats = math.log(len(codes.mean))
+    rows = np.stack(list(measures.values()), axis=1).tolist()  # one a latent
+    return tuple(
+        LatentDiagnostics(
+            latent=j,
+            entropy_relative=min(nats / most_nats, 1.0) if most_nats else 0.0,
+            equivalent_std=equivalent_std(nats, sigma=sigma, alpha=renyi_alpha),
+            label=label_by_entropy(nats, tau),
+            **_ABSENT_IF_DETERMINISTIC | dict(zip(measures, row, strict=True)),
+        )
+        for j, (row, nats) in enumerate(zip(rows, judged.nats.tolist(), strict=True))
+    )
+
+
+def relabelled(latents: Sequence[LatentDiagnostics], tau: float) -> tuple[LatentDiagnostics, ...]:
+    """The same latents, labelled by another threshold.
+
+    Raises:
+        InvalidInput: tau is negative or not finite.
+    """
+    return tuple(
+        latent.model_copy(update={"label": label_by_entropy(latent.judged_entropy_nats, tau)})
+        for latent in latents
+    )
+
+
+_ABSENT_IF_DETERMINISTIC = dict.fromkeys(
+    (
+        "mean_of_variance",
+        "var_of_variance",
+        "kl_nats",
+        "kl_mean_part_nats",
+        "kl_variance_part_nats",
+    )
+)
+
+
+def _variance_measures(codes: Codes) -> dict[str, Float64[np.ndarray, " m"]]:
+    if codes.variance is None:
+        return {}
+    parts = divergence(codes)
+    mean_part, variance_part = parts.mean_part.mean(axis=0), parts.variance_part.mean(axis=0)
+    return {
+        "mean_of_variance": codes.variance.mean(axis=0),
+        "var_of_variance": codes.variance.var(axis=0),
         "kl_nats": mean_part + variance_part,
         "kl_mean_part_nats": mean_part,
         "kl_variance_part_nats": variance_part,
     }
-    rows = torch.stack(list(measures.values()), dim=1).tolist()  # one a latent
-    return tuple(
-        LatentDiagnostics(
-            latent=j,
-            entropy_relative=min(row[0] / most_nats, 1.0) if most_nats else 0.0,
-            equivalent_std=equivalent_std(row[0], sigma=sigma, alpha=renyi_alpha),
-            label=label_by_entropy(row[0], tau),
-            **dict(zip(measures, row, strict=True)),
-        )
-        for j, row in enumerate(rows)
-    )
-
-
-def _refuse_unusable(name: str, values: Float[Tensor, "n m"]) -> None:
-    unusable = ~(values.abs() <= LARGEST_VALUE)  # so that NaN is unusable too
-    if unusable.any():
-        counts = unusable.sum(0)
-        latent = int(counts.argmax())
-        raise InvalidInput(
-            f"{name} of latent {latent} is not finite, or beyond {LARGEST_VALUE:g}, in "
-            f"{int(counts[latent])} of {len(values)} images "
-            f"(such latents: {int((counts > 0).sum())} of {len(counts)})"
-        )

@@ -14,6 +14,7 @@ from statistics import fmean
 from polar.errors import InvalidInput
 from polar.events import Evaluation, Label, LatentDiagnostics, Regime, Verdict
 from polar.regime.criteria import label_by_entropy
+from polar.regime.words import beside, count_latents
 
 #: Least P of a polarised space. Chosen by us, because it makes the polarised weights of the linear
 #: beta-VAE, which is solved in closed form, one interval for nearly every spectrum; a rule on the
@@ -30,7 +31,9 @@ SETTLED_NATS = 0.1
 LOSS_ROUNDING = 1e-6
 
 
-def judge(latents: Sequence[LatentDiagnostics], *, tau: float, explained: float) -> Verdict:
+def judge(
+    latents: Sequence[LatentDiagnostics], *, tau: float, explained: float | None = None
+) -> Verdict:
     """The verdict on a latent space.
 
     Collapsed without an active latent, under-regularised without a passive one, polarised from
@@ -39,14 +42,14 @@ def judge(latents: Sequence[LatentDiagnostics], *, tau: float, explained: float)
     Args:
         latents: The measures of all latents of one evaluation.
         tau: A latent is active when its entropy exceeds this many nats.
-        explained: R, 0 to 1.
+        explained: R, 0 to 1; none where codes are measured without their decoder.
 
     Raises:
         InvalidInput: there are no latents, or tau or R is out of range.
     """
     if not latents:
         raise InvalidInput("a latent space of 0 latents; allowed: at least 1")
-    if not 0 <= explained <= 1:
+    if explained is not None and not 0 <= explained <= 1:
         raise InvalidInput(f"the explained part is {explained}; allowed: 0 to 1")
     actives, passives = _entropies_by_label(latents, tau)
     both = bool(actives and passives)
@@ -59,15 +62,15 @@ def judge(latents: Sequence[LatentDiagnostics], *, tau: float, explained: float)
         polarisation=polarisation,
         margin_nats=min(actives) - max(passives) if both else None,
         explained=explained,
-        clean_polarisation=polarisation * explained,
-        no_reconstruction_gain=explained < NO_GAIN_BELOW,
+        clean_polarisation=None if explained is None else polarisation * explained,
+        no_reconstruction_gain=None if explained is None else explained < NO_GAIN_BELOW,
     )
 
 
 def _entropies_by_label(
     latents: Sequence[LatentDiagnostics], tau: float
 ) -> tuple[list[float], list[float]]:
-    entropies = sorted(latent.entropy_nats for latent in latents)
+    entropies = sorted(latent.judged_entropy_nats for latent in latents)
     labels = [label_by_entropy(entropy, tau) for entropy in entropies]
     n_passive = labels.count(Label.PASSIVE)
     return entropies[n_passive:], entropies[:n_passive]
@@ -155,7 +158,7 @@ def convergence(evaluations: Sequence[Evaluation], steps: int) -> Convergence:
         for evaluation in compared
         for then, now in zip(evaluation.latents, final.latents, strict=True)
     ]
-    moves = [abs(then.entropy_nats - now.entropy_nats) for then, now in pairs]
+    moves = [abs(then.judged_entropy_nats - now.judged_entropy_nats) for then, now in pairs]
     largest = max(moves)
     changed = {now.latent for then, now in pairs if then.label != now.label}
     covered = bool(early) and final.step >= steps
@@ -177,34 +180,39 @@ def explain(final: Evaluation, convergence: Convergence, steps: int) -> str:
         steps: Training steps of the whole run.
     """
     sentences = (
-        _about_the_regime(final),
+        explain_regime(final.latents, final.verdict),
         _about_the_reconstruction(final.verdict),
         _about_the_budget(convergence, steps),
     )
-    return " ".join(sentences)
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _about_the_regime(final: Evaluation) -> str:
-    verdict = final.verdict
+def explain_regime(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> str:
+    """Why the regime is what it is, in two sentences.
+
+    Args:
+        latents: The measures of all latents of one evaluation.
+        verdict: On them.
+    """
     tau = verdict.tau_nats
-    actives, passives = _entropies_by_label(final.latents, tau)
+    actives, passives = _entropies_by_label(latents, tau)
     count = (
-        f"{len(actives)} of {_latents(len(final.latents))} {_are(len(actives))} active "
-        f"(entropy above tau = {tau} nats) and {len(passives)} passive"
+        f"{len(actives)} of {count_latents(len(latents))} {_are(len(actives))} active "
+        f"(entropy above tau = {tau:.4g} nats) and {len(passives)} passive"
     )
     extremes = []
     if actives:
-        extremes.append(f"the weakest active has {_beside(tau, min(actives))} nats")
+        extremes.append(f"the weakest active has {beside(tau, min(actives))} nats")
     if passives:
-        extremes.append(f"the strongest passive has {_beside(tau, max(passives))} nats")
+        extremes.append(f"the strongest passive has {beside(tau, max(passives))} nats")
     if verdict.margin_nats is not None:
-        extremes.append(f"a margin of {_beside(0.0, verdict.margin_nats)} nats")
+        extremes.append(f"a margin of {beside(0.0, verdict.margin_nats)} nats")
     regime = verdict.regime.replace("_", "-").capitalize()
     return f"{regime}: {count}; {', '.join(extremes)}. {_about_the_polarisation(verdict)}"
 
 
 def _about_the_polarisation(verdict: Verdict) -> str:
-    p = f"polarisation P = {_beside(POLARISED_FROM, verdict.polarisation)}"
+    p = f"polarisation P = {beside(POLARISED_FROM, verdict.polarisation)}"
     rule = f"(polarised from {POLARISED_FROM:.2f})"
     match verdict.regime:
         case Regime.COLLAPSED:
@@ -218,7 +226,9 @@ def _about_the_polarisation(verdict: Verdict) -> str:
 
 
 def _about_the_reconstruction(verdict: Verdict) -> str:
-    r = _beside(NO_GAIN_BELOW, verdict.explained)
+    if verdict.explained is None or verdict.clean_polarisation is None:
+        return ""
+    r = beside(NO_GAIN_BELOW, verdict.explained)
     explained = f"Decoding the means explains R = {r} of the explainable reconstruction loss"
     if verdict.no_reconstruction_gain:
         return f"{explained}, less than {NO_GAIN_BELOW}: the decoder draws the mean image."
@@ -231,8 +241,8 @@ def _about_the_budget(convergence: Convergence, steps: int) -> str:
     if since is None:
         return f"{budget}; not converged as far as is known: no evaluations cover the last fifth."
     changed = convergence.labels_changed
-    relabelled = f"{_latents(changed) if changed else 'no latent'} changed label"
-    largest = _beside(SETTLED_NATS, convergence.largest_move_nats)
+    relabelled = f"{count_latents(changed) if changed else 'no latent'} changed label"
+    largest = beside(SETTLED_NATS, convergence.largest_move_nats)
     move = (
         f"the largest move of an entropy was {largest} nats "
         f"(latent {convergence.most_moved}; settled up to {SETTLED_NATS} nats)"
@@ -245,18 +255,5 @@ def _about_the_budget(convergence: Convergence, steps: int) -> str:
     )
 
 
-def _latents(count: int) -> str:
-    return f"{count} {'latent' if count == 1 else 'latents'}"
-
-
 def _are(count: int) -> str:
     return "is" if count == 1 else "are"
-
-
-def _beside(limit: float, value: float) -> str:
-    """The value with two decimals, or as many as show on which side of the limit it lies."""
-    for decimals in range(2, 10):
-        text = f"{value:.{decimals}f}"
-        if value == limit or text != f"{limit:.{decimals}f}":
-            return text
-    return f"{value:.3g}"

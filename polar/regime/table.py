@@ -14,18 +14,21 @@ def diagnostics_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     """One row for every evaluation and latent, in the order given.
 
     Columns: `epoch`, `step`, then the fields of `LatentDiagnostics`, `latent` first; labels are
-    text.
+    text, and what was not measured is missing, in a column of numbers like any other.
 
     Raises:
         InvalidInput: there are no evaluations.
     """
     if not evaluations:
         raise InvalidInput("a table of 0 evaluations; allowed: at least 1")
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {"epoch": evaluation.epoch, "step": evaluation.step, **latent.model_dump(mode="json")}
         for evaluation in evaluations
         for latent in evaluation.latents
     )
+    numbers = table.columns.difference(["step", "latent", "label"])
+    # A column of nothing else would have another type than that of another model.
+    return table.astype(dict.fromkeys(numbers, "float64"))
 
 
 def table_to_parquet(table: pd.DataFrame, path: Path) -> None:

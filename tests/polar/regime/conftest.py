@@ -14,11 +14,17 @@ def latents_of() -> Callable[..., tuple[LatentDiagnostics, ...]]:
     """Makes latents of given entropies; their other measures are 0."""
 
     def make(entropies: Sequence[float], tau: float = 0.25) -> tuple[LatentDiagnostics, ...]:
-        others = set(LatentDiagnostics.model_fields) - {"latent", "entropy_nats", "label"}
+        others = set(LatentDiagnostics.model_fields) - {
+            "latent",
+            "entropy_nats",
+            "judged_entropy_nats",
+            "label",
+        }
         return tuple(
             LatentDiagnostics(
                 latent=j,
                 entropy_nats=entropy,
+                judged_entropy_nats=entropy,
                 label=label_by_entropy(entropy, tau),
                 **dict.fromkeys(others, 0.0),
             )

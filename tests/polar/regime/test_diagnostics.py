@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,14 +9,16 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from torch import Tensor
 
+from polar.entropy import mutual_information, renyi_entropy
 from polar.errors import InvalidInput
 from polar.events import Label, LatentDiagnostics
-from polar.regime.diagnostics import measure_latents
+from polar.regime.codes import codes
+from polar.regime.diagnostics import measure_latents, relabelled
 
 
 def measure(mean: Tensor, log_var: Tensor | None = None) -> tuple[LatentDiagnostics, ...]:
-    log_var = torch.zeros_like(mean) if log_var is None else log_var
-    return measure_latents(mean, log_var, sigma=0.5, renyi_alpha=1.01, tau=0.25)
+    variance = torch.ones_like(mean) if log_var is None else log_var.double().exp()
+    return measure_latents(codes(mean, variance), sigma=0.5, renyi_alpha=1.01, tau=0.25)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,8 @@ def test_the_kl_divergence_has_the_values_of_the_closed_form(
 
     assert latent.kl_nats == pytest.approx(kl_nats, abs=1e-10)  # ten decimals are given
     assert latent.kl_mean_part_nats == mean**2 / 2
+    assert latent.kl_mean_part_nats is not None
+    assert latent.kl_variance_part_nats is not None
     assert latent.kl_nats == latent.kl_mean_part_nats + latent.kl_variance_part_nats
 
 
@@ -135,14 +140,17 @@ def test_measures_are_in_double_precision_whatever_the_model_computed_in() -> No
 
 def test_the_entropy_depends_on_the_spread_in_units_of_the_kernel_only() -> None:
     mean = torch.randn(500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    log_var = torch.zeros_like(mean)
+    one_variance = torch.ones_like(mean)
 
-    (one,) = measure_latents(mean, log_var, sigma=0.5, renyi_alpha=1.01, tau=0.25)
-    (eight,) = measure_latents(8 * mean, log_var, sigma=4.0, renyi_alpha=1.01, tau=0.25)
+    (one,) = measure_latents(codes(mean, one_variance), sigma=0.5, renyi_alpha=1.01, tau=0.25)
+    (eight,) = measure_latents(
+        codes(8 * mean, one_variance), sigma=4.0, renyi_alpha=1.01, tau=0.25
+    )
 
     # a factor that is a power of two is exact
     assert eight.entropy_nats == one.entropy_nats
     assert eight.equivalent_std == pytest.approx(8 * one.equivalent_std, rel=1e-12)  # root finding
+    assert one.kl_mean_part_nats is not None
     assert eight.kl_mean_part_nats == 64 * one.kl_mean_part_nats
 
 
@@ -156,32 +164,93 @@ def test_measures_keep_their_bounds(mean: NDArray, log_var: NDArray) -> None:  #
     for latent in measure(torch.from_numpy(mean), torch.from_numpy(log_var)):
         assert 0 <= latent.entropy_nats <= math.log(7) + latent.entropy_error_bound_nats
         assert 0 <= latent.entropy_relative <= 1
-        assert latent.kl_mean_part_nats >= 0
-        assert latent.kl_variance_part_nats >= 0
-        assert latent.var_of_mean >= 0
-        assert latent.var_of_variance >= 0
+        parts = (latent.kl_mean_part_nats, latent.kl_variance_part_nats)
+        for value in (*parts, latent.var_of_mean, latent.var_of_variance):
+            assert value is not None
+            assert value >= 0
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e200])
-@pytest.mark.parametrize("name", ["mean", "log_var"])
-def test_a_value_that_is_not_finite_is_refused_by_latent_and_count(name: str, bad: float) -> None:
-    good = torch.zeros(5, 4, dtype=torch.float64)
-    hurt = good.clone()
-    hurt[1:3, 2] = bad
-    means, log_vars = (hurt, good) if name == "mean" else (good, hurt)
+def test_without_a_variance_only_the_mean_is_measured() -> None:
+    mean = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
 
-    with pytest.raises(InvalidInput, match=rf"^{name} of latent 2 .* 2 of 5 images .* 1 of 4"):
-        measure(means, log_vars)
+    with_variance = measure(mean)
+    without = measure_latents(codes(mean), sigma=0.5, renyi_alpha=1.01, tau=0.25)
+
+    for some, all_ in zip(without, with_variance, strict=True):
+        missing = {name for name, value in some.model_dump().items() if value is None}
+        assert missing - {name for name, value in all_.model_dump().items() if value is None} == {
+            "mean_of_variance",
+            "var_of_variance",
+            "kl_nats",
+            "kl_mean_part_nats",
+            "kl_variance_part_nats",
+        }
+        assert some.entropy_nats == all_.entropy_nats
+        assert some.label is all_.label
 
 
-def test_a_variance_that_overflows_is_refused() -> None:
-    log_var = torch.tensor([[0.0, 0.0], [0.0, 800.0]])
-
-    with pytest.raises(InvalidInput, match=r"^exp\(log_var\) of latent 1 .* 1 of 2 images"):
-        measure(torch.zeros(2, 2), log_var)
+U = np.arange(300) % 3
 
 
-@pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
-def test_no_images_or_no_latents_are_refused(shape: tuple[int, int]) -> None:
-    with pytest.raises(InvalidInput, match=r"shape \(\d, \d\); allowed: at least one"):
-        measure(torch.zeros(shape))
+def test_a_latent_that_follows_u_alone_is_judged_without_it() -> None:
+    # Three values of u, three means of the prior; the posterior is the prior.
+    prior_mean = 10.0 * U[:, None]
+    variance = np.full((300, 1), 0.5)
+    of_an_ivae = codes(prior_mean, variance, prior_mean, variance)
+
+    (latent,) = measure_latents(of_an_ivae, u=U, sigma=0.5, renyi_alpha=1.01, tau=0.25)
+
+    # the estimator promises 1e-6
+    assert latent.entropy_nats == pytest.approx(math.log(3), abs=1e-6)
+    assert latent.judged_entropy_nats == 0
+    assert latent.entropy_given_u_nats == 0
+    assert latent.kl_nats == 0
+    assert latent.label is Label.PASSIVE
+    assert (latent.entropy_relative, latent.equivalent_std) == (0, 0)
+
+
+def test_the_judged_entropy_is_in_units_of_the_prior() -> None:
+    generator = np.random.default_rng(0)
+    standard = generator.standard_normal((300, 1))
+    prior_mean, prior_variance = 10.0 * U[:, None], 4.0 ** U[:, None]
+    mean = prior_mean + np.sqrt(prior_variance) * standard
+    of_an_ivae = codes(mean, 0.1 * prior_variance, prior_mean, prior_variance)
+
+    (latent,) = measure_latents(of_an_ivae, u=U, sigma=0.5, renyi_alpha=1.01, tau=0.25)
+
+    expected = renyi_entropy(standard).nats[0]
+    assert latent.judged_entropy_nats == pytest.approx(expected, abs=2e-6)  # 1e-6 each
+    kl = (standard**2 + 0.1 - math.log(0.1) - 1).mean() / 2
+    assert latent.kl_nats == pytest.approx(kl, rel=1e-12)  # rounding of float64
+    assert latent.label is Label.ACTIVE
+
+
+def test_information_is_taken_over() -> None:
+    generator = np.random.default_rng(0)
+    mean = generator.standard_normal((40, 2))
+    information = mutual_information(generator.standard_normal((40, 5)), mean)
+
+    latents = measure_latents(
+        codes(mean), information=information, sigma=0.5, renyi_alpha=1.01, tau=0.25
+    )
+
+    assert [latent.information_nats for latent in latents] == information.nats.tolist()
+    assert [
+        latent.information_baseline_nats for latent in latents
+    ] == information.baseline_nats.tolist()
+
+
+def test_another_threshold_gives_other_labels_and_nothing_else() -> None:
+    latents = measure(torch.randn(50, 2, generator=torch.Generator().manual_seed(0)))
+
+    passive = relabelled(latents, tau=math.log(50))
+
+    assert [latent.label for latent in latents] == [Label.ACTIVE] * 2
+    assert [latent.label for latent in passive] == [Label.PASSIVE] * 2
+    assert relabelled(passive, tau=0.25) == latents
+
+
+@pytest.mark.parametrize("tau", [-0.1, math.nan])
+def test_a_threshold_out_of_range_is_refused(tau: float) -> None:
+    with pytest.raises(InvalidInput, match=f"tau is {tau} nats"):
+        relabelled(measure(torch.zeros(3, 1)), tau)

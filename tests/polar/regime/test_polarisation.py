@@ -103,6 +103,7 @@ def test_every_spectrum_has_one_regime_and_numbers_within_bounds(
     }
     assert [regime for regime, holds in claims.items() if holds] == [verdict.regime]
     assert verdict.n_active + verdict.n_passive == len(entropies)
+    assert verdict.clean_polarisation is not None
     assert 0 <= verdict.clean_polarisation <= verdict.polarisation <= 1
     assert verdict.margin_nats is None or verdict.margin_nats > 0
 

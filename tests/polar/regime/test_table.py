@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from polar.errors import InvalidInput
@@ -25,6 +26,25 @@ def test_a_table_has_a_row_for_every_evaluation_and_latent(table: pd.DataFrame) 
     assert list(table["epoch"]) == [1.0] * 3 + [57 / 28] * 3
     assert list(table["latent"]) == [0, 1, 2, 0, 1, 2]
     assert list(table["label"]) == ["active", "active", "passive", "passive", "active", "active"]
+
+
+def test_what_was_not_measured_is_missing_in_a_column_of_numbers(
+    evaluation_of: Evaluations, tmp_path: Path
+) -> None:
+    evaluation = evaluation_of(28, [1.0, 2.0])
+    latents = [
+        latent.model_copy(update={"kl_nats": None, "information_nats": None})
+        for latent in evaluation.latents
+    ]
+    table = diagnostics_table([evaluation.model_copy(update={"latents": tuple(latents)})])
+
+    table_to_parquet(table, tmp_path / "diagnostics.parquet")
+
+    columns = pq.read_table(tmp_path / "diagnostics.parquet")
+    for name in ("kl_nats", "information_nats"):
+        assert columns.schema.field(name).type == "double"
+        assert columns[name].to_pylist() == [None, None]
+    assert columns["entropy_nats"].to_pylist() == [1.0, 2.0]
 
 
 def test_a_table_comes_back_from_parquet_to_the_last_bit(

@@ -1,0 +1,182 @@
+"""How far entropies and thresholds would move with other images: a bootstrap to first order.
+
+Resampling n images gives image i a weight w_i with w ~ multinomial(n; 1/n ... 1/n). The entropy
+of the resample is, to first order,
+
+    S(w) = S + (1/n) sum_i (w_i - 1) G_i,        G_i = n dS/dw_i less its mean over the images,
+
+so one eigenproblem a latent serves all resamples, which have the images in common for all
+latents. What is left out is the bias: a resample repeats images, which lowers its entropy once
+more, so that quantiles of the resampled entropies themselves can miss the entropy that they are
+for.
+
+For the gradient, the samples are sorted and cut in cells of at most sigma / 4 and n / 128 samples,
+whose Gram matrix A_gh = sqrt(p_g p_h) exp(-(x_g - x_h)^2 / (2 sigma^2)), of fractions p and means
+x, has the spectrum of the samples' own up to the width of the cells. With its eigenvalues l_k and
+eigenvectors v_k, and T = sum l_k^alpha,
+
+    dS/dp_g = alpha / (1 - alpha) / T sum_k l_k^alpha v_kg^2 / p_g,
+
+-sum_k l_k ln l_k v_kg^2 / p_g at alpha = 1. Wide latents are cut in windows with a margin, since
+cells farther apart than a few sigma do not see each other.
+
+Reference: Efron (1982), The Jackknife, the Bootstrap and Other Resampling Plans, chapter 6.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from polar.entropy import equivalent_std
+from polar.regime.threshold import Cut
+from polar.report import Interval, Threshold
+
+RESAMPLES = 200
+#: Both quantiles of an interval of 95 %.
+QUANTILES = (0.025, 0.975)
+HALF = 0.5
+#: Sigma: cells are no wider.
+WIDEST = 0.25
+#: Cells have no more than one in so many of the samples, so that passive latents have many cells.
+LEAST_CELLS = 128
+#: Cells of a window.
+WINDOW = 256
+#: Sigma: how far a window sees on either side.
+MARGIN = 5.0
+
+
+def resampled_entropies(
+    mean: Float64[np.ndarray, "n m"],
+    entropies: Float64[np.ndarray, " m"],
+    *,
+    sigma: float,
+    renyi_alpha: float,
+    rng: np.random.Generator,
+) -> Float64[np.ndarray, "resamples m"]:
+    """Entropies of every latent under resampled images, to first order.
+
+    Args:
+        mean: Mean representation, shape (n, m), in units of the latents.
+        entropies: Of its columns, in nats.
+        sigma: Kernel width of the entropies, in units of the latents.
+        renyi_alpha: Order of the entropies, finite.
+        rng: Draws the images.
+
+    Returns:
+        Nats, 0 to ln n; row b has the entropies of one resample.
+    """
+    n = len(mean)
+    gradients = [
+        entropy_gradient(x, nats, sigma=sigma, renyi_alpha=renyi_alpha)
+        for x, nats in zip(mean.T, entropies, strict=True)
+    ]
+    weights = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+    moved = entropies + (weights - 1) @ np.stack(gradients, axis=1) / n
+    return np.clip(moved, 0, math.log(n))
+
+
+def interval(nats: Float64[np.ndarray, " resamples"]) -> Interval:
+    """Interval of 95 % of an entropy or a tau over resamples."""
+    low, high = np.quantile(nats, QUANTILES)
+    return Interval(low_nats=float(low), high_nats=float(high))
+
+
+def resampled_threshold(
+    method: str,
+    rule: Callable[[Sequence[float]], Cut],
+    entropies: Sequence[float],
+    resampled: Float64[np.ndarray, "resamples m"],
+    *,
+    sigma: float,
+    renyi_alpha: float,
+) -> Threshold:
+    """The tau of a rule, with its interval over resampled images.
+
+    The interval is of the resamples in which the rule sees a regime; none if most have none, or
+    the images themselves have none.
+
+    Args:
+        method: Name of the rule.
+        rule: Finds tau from the entropies of all latents.
+        entropies: Of each latent, in nats.
+        resampled: Of `resampled_entropies`.
+        sigma: Kernel width of the entropies, in units of the latents.
+        renyi_alpha: Order of the entropies.
+    """
+    cut = rule(entropies)
+    cuts = [rule(row) for row in resampled.tolist()]
+    taus = np.array([other.tau_nats for other in cuts if other.tau_nats is not None])
+    tau, found = cut.tau_nats, len(taus) / len(cuts)
+    return Threshold(
+        method=method,
+        tau_nats=tau,
+        equivalent_std=None
+        if tau is None
+        else equivalent_std(tau, sigma=sigma, alpha=renyi_alpha),
+        reason=cut.reason,
+        interval=None if tau is None or found < HALF else interval(taus),
+        found=found,
+    )
+
+
+def entropy_gradient(
+    x: Float64[np.ndarray, " n"], nats: float, *, sigma: float, renyi_alpha: float
+) -> Float64[np.ndarray, " n"]:
+    """G: how the entropy of one latent depends on the weight of each image; of mean 0.
+
+    Args:
+        x: Mean representation of the latent, shape (n,).
+        nats: Its entropy.
+        sigma: Kernel width of the entropy, in units of the latent.
+        renyi_alpha: Order of the entropy, positive and finite.
+    """
+    order = np.argsort(x)
+    cell = _cells(x[order], sigma)
+    size = np.bincount(cell)
+    centre = np.bincount(cell, weights=x[order]) / size
+    of_cells = np.concatenate(list(_gradients(centre, size / len(x), nats, sigma, renyi_alpha)))
+    gradient = np.empty(len(x))
+    gradient[order] = of_cells[cell]
+    return gradient - gradient.mean()
+
+
+def _cells(x: Float64[np.ndarray, " n"], sigma: float) -> Int64[np.ndarray, " n"]:
+    """The number of the cell of each of the sorted samples."""
+    by_width = np.floor(x / (WIDEST * sigma))
+    by_count = np.arange(len(x)) * LEAST_CELLS // len(x)
+    begins = (np.diff(by_width) != 0) | (np.diff(by_count) != 0)
+    return np.concatenate([[0], np.cumsum(begins)])
+
+
+def _gradients(
+    x: Float64[np.ndarray, " cells"],
+    p: Float64[np.ndarray, " cells"],
+    nats: float,
+    sigma: float,
+    renyi_alpha: float,
+) -> Iterator[Float64[np.ndarray, " window"]]:
+    """Of the cells of one window after the other, up to a constant."""
+    for begin in range(0, len(x), WINDOW):
+        end = min(begin + WINDOW, len(x))
+        first, last = np.searchsorted(
+            x, [x[begin] - MARGIN * sigma, x[end - 1] + MARGIN * sigma], side="right"
+        )
+        near = slice(min(first, begin), last)
+        distance = (x[near, None] - x[near]) / sigma
+        gram = np.sqrt(p[near, None] * p[near]) * np.exp(-(distance**2) / 2)
+        eigenvalues, eigenvectors = np.linalg.eigh(gram)
+        slope = _slope(np.maximum(eigenvalues, np.finfo(float).tiny), nats, renyi_alpha)
+        yield ((eigenvectors**2 @ slope) / p[near])[begin - near.start : end - near.start]
+
+
+def _slope(
+    eigenvalues: Float64[np.ndarray, " k"], nats: float, renyi_alpha: float
+) -> Float64[np.ndarray, " k"]:
+    """The l dS/dl of each eigenvalue, up to what is the same for all images."""
+    log = np.log(eigenvalues)
+    if renyi_alpha == 1:
+        return -eigenvalues * log
+    log_t = (1 - renyi_alpha) * nats
+    return renyi_alpha / (1 - renyi_alpha) * np.exp(renyi_alpha * log - log_t)

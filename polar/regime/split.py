@@ -1,0 +1,57 @@
+"""The best split of numbers in two groups: Otsu's, found among all of them.
+
+Notation:
+    w, mean: fraction and mean of either group.
+    w_low w_high (mean_high - mean_low)^2: variance between the groups, which the best split has
+    the most of.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+
+@dataclass(frozen=True)
+class Split:
+    """Two groups: values at or below `low_edge`, and values at or above `high_edge`."""
+
+    low_edge: float
+    high_edge: float
+    low_mean: float
+    high_mean: float
+    #: Of all values, above 0 and below 1.
+    low_fraction: float
+    #: Variance between the groups / variance of all, above 0 to 1; 3/4 for even spacing.
+    separability: float
+
+    @property
+    def middle(self) -> float:
+        """Halfway between the groups."""
+        return self.low_edge + (self.high_edge - self.low_edge) / 2
+
+
+def best_split(values: Float64[np.ndarray, " n"]) -> Split | None:
+    """The split with the most variance between the groups; none when all values are alike.
+
+    Reference: Otsu (1979), https://doi.org/10.1109/TSMC.1979.4310076
+    """
+    values = np.sort(values)
+    n = len(values)
+    (ends,) = np.nonzero(np.diff(values))  # last places of a low group: equals stay together
+    if len(ends) == 0:
+        return None
+    centred = values - values.mean()  # the sums below would cancel
+    sums = np.cumsum(centred)[ends]
+    size = ends + 1
+    low, high = sums / size, (centred.sum() - sums) / (n - size)
+    between = size / n * (n - size) / n * (high - low) ** 2
+    best = int(between.argmax())
+    return Split(
+        low_edge=float(values[ends[best]]),
+        high_edge=float(values[ends[best] + 1]),
+        low_mean=float(values.mean() + low[best]),
+        high_mean=float(values.mean() + high[best]),
+        low_fraction=float(size[best] / n),
+        separability=min(float(between[best] / values.var()), 1.0),
+    )

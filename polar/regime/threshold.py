@@ -1,0 +1,274 @@
+"""Where to draw the line between active and passive: rules that find tau, or see no regime.
+
+The rules that follow the data look for two groups of entropies. None of them is asked for more
+than there is: where the groups are not apart, or are both active, there is no tau.
+
+Notation:
+    H: entropies of the latents, in nats, ascending; m of them.
+    equivalent std: standard deviation of a Gaussian latent of the same entropy.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.optimize import brentq
+
+from polar.entropy import equivalent_std, gaussian_entropy
+from polar.errors import InvalidInput
+from polar.regime.split import Split, best_split
+
+#: Rules that find tau.
+Rule: TypeAlias = Literal["fixed", "gap", "otsu", "mixture", "noise_floor"]
+
+#: Nats. Entropies within it are one group. Chosen by us: what has settled moves by less.
+ONE_GROUP_NATS = 0.1
+#: Least factor between the equivalent stds of active and passive. Chosen by us: two groups closer
+#: than that are two kinds of active latents, or of passive ones.
+LEAST_FACTOR = 3.0
+#: Least factor between the largest gap and the second. Chosen by us: 16 numbers drawn evenly have
+#: such a gap in 2 % of all draws.
+LEAST_GAP_RATIO = 3.0
+#: Least part of the variance that lies between the groups. Chosen by us: 16 numbers drawn evenly
+#: exceed it in 8 % of all draws, two groups with two stragglers between them always.
+LEAST_SEPARABILITY = 0.85
+#: Added to the variances of the mixture, nats^2, so that equal entropies have a density.
+MIXTURE_VARIANCE = 1e-4
+#: The likelihood of the mixture has settled when it rises by less.
+MIXTURE_SETTLED = 1e-6
+MIXTURE_STEPS = 1000
+#: Nats, of the tau of the mixture.
+TAU_TOLERANCE = 1e-6
+#: Std of the rounding of a mean representation / its largest absolute value. Chosen by us: seen
+#: between float32 and float64 in encoders of five convolutions.
+ROUNDING = 3.5e-7
+#: Tau / entropy of the rounding. Chosen by us.
+ABOVE_FLOOR = 5.0
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a rule says."""
+
+    #: None: it sees no regime.
+    tau_nats: float | None
+    #: One sentence: how tau was found, or why there is none.
+    reason: str
+
+
+def fixed_cut(tau: float) -> Cut:
+    """The tau that was asked for.
+
+    Raises:
+        InvalidInput: tau is negative or not finite.
+    """
+    if not 0 <= tau < math.inf:
+        raise InvalidInput(f"tau is {tau} nats; allowed: 0 and above, finite")
+    return Cut(tau, f"Tau is fixed at {tau:g} nats.")
+
+
+def gap_cut(entropies: Sequence[float], *, sigma: float, renyi_alpha: float) -> Cut:
+    """Tau in the middle of the largest gap between neighbouring entropies.
+
+    No regime when the gap is less than 3 times the second largest, or the equivalent std rises
+    over it by less than a factor 3, or all entropies lie within 0.1 nats.
+
+    Args:
+        entropies: Of each latent, in nats.
+        sigma: Kernel width of the entropies, in units of the latents.
+        renyi_alpha: Order of the entropies.
+
+    Raises:
+        InvalidInput: an entropy is negative or not finite, or there are none.
+    """
+    h = _sorted(entropies)
+    return _one_group(h) or _gap_cut(h, sigma, renyi_alpha)
+
+
+def otsu_cut(entropies: Sequence[float], *, sigma: float, renyi_alpha: float) -> Cut:
+    """Tau halfway between the two groups of Otsu's split.
+
+    No regime when less than 85 % of the variance lies between the groups, or the equivalent stds
+    of their mean entropies differ by less than a factor 3, or all entropies lie within 0.1 nats.
+
+    Args:
+        entropies: Of each latent, in nats.
+        sigma: Kernel width of the entropies, in units of the latents.
+        renyi_alpha: Order of the entropies.
+
+    Raises:
+        InvalidInput: an entropy is negative or not finite, or there are none.
+
+    Reference: Otsu (1979), https://doi.org/10.1109/TSMC.1979.4310076
+    """
+    h = _sorted(entropies)
+    return _one_group(h) or _otsu_cut(h, sigma, renyi_alpha)
+
+
+def mixture_cut(entropies: Sequence[float], *, sigma: float, renyi_alpha: float) -> Cut:
+    """Tau where both components of a mixture of two Gaussians are as likely.
+
+    No regime when one Gaussian has the smaller BIC, or the equivalent stds of the components' mean
+    entropies differ by less than a factor 3, or all entropies lie within 0.1 nats.
+
+    Args:
+        entropies: Of each latent, in nats.
+        sigma: Kernel width of the entropies, in units of the latents.
+        renyi_alpha: Order of the entropies.
+
+    Raises:
+        InvalidInput: an entropy is negative or not finite, or there are none.
+    """
+    h = _sorted(entropies)
+    return _one_group(h) or _mixture_cut(h, sigma, renyi_alpha)
+
+
+def noise_floor_cut(mean: Float64[np.ndarray, "n m"], *, sigma: float, renyi_alpha: float) -> Cut:
+    """Tau at 5 times the entropy of what rounding to float32 does to a mean representation.
+
+    The lowest tau that means anything: above it a latent is not constant, whether or not anything
+    uses it.
+
+    Args:
+        mean: Mean representation, shape (n, m).
+        sigma: Kernel width of the entropies, in units of the latents.
+        renyi_alpha: Order of the entropies.
+    """
+    std = ROUNDING * float(np.abs(mean).max())
+    tau = ABOVE_FLOOR * gaussian_entropy(std, sigma=sigma, alpha=renyi_alpha)
+    return Cut(
+        tau,
+        f"Tau is {ABOVE_FLOOR:g} times the entropy of the rounding of a float32, "
+        f"of which the std is {std:.1g}.",
+    )
+
+
+def _sorted(entropies: Sequence[float]) -> Float64[np.ndarray, " m"]:
+    h = np.sort(np.array(entropies, dtype=np.float64))
+    if len(h) == 0 or not np.isfinite(h).all() or h[0] < 0:
+        raise InvalidInput(f"entropies {list(entropies)}; allowed: finite, at least 0, at least 1")
+    return h
+
+
+def _no_regime(why: str) -> Cut:
+    return Cut(None, f"No regime: {why}.")
+
+
+def _one_group(h: Float64[np.ndarray, " m"]) -> Cut | None:
+    width = float(np.ptp(h))
+    if width > ONE_GROUP_NATS:
+        return None
+    return _no_regime(f"all entropies lie within {width:.2g} nats, which is one group")
+
+
+def _too_near(low: float, high: float, sigma: float, renyi_alpha: float) -> Cut | None:
+    std = equivalent_std(low, sigma=sigma, alpha=renyi_alpha)
+    if gaussian_entropy(LEAST_FACTOR * std, sigma=sigma, alpha=renyi_alpha) <= high:
+        return None
+    high_std = equivalent_std(high, sigma=sigma, alpha=renyi_alpha)
+    return _no_regime(
+        f"a group at {low:.3g} and one at {high:.3g} nats are like Gaussians of std {std:.3g} "
+        f"and {high_std:.3g}, not apart by a factor {LEAST_FACTOR:g}"
+    )
+
+
+def _gap_cut(h: Float64[np.ndarray, " m"], sigma: float, renyi_alpha: float) -> Cut:
+    gaps = np.diff(h)
+    place = int(gaps.argmax())
+    low, high = float(h[place]), float(h[place + 1])
+    second = float(np.delete(gaps, place).max(initial=0.0))
+    gap = f"the largest gap, from {low:.3g} to {high:.3g} nats"
+    if high - low < LEAST_GAP_RATIO * second:
+        ratio = (high - low) / second
+        return _no_regime(f"{gap}, is {ratio:.2f} times the second, not {LEAST_GAP_RATIO:g}")
+    return _too_near(low, high, sigma, renyi_alpha) or Cut(
+        low + (high - low) / 2, f"Tau is the middle of {gap}."
+    )
+
+
+def _otsu_cut(h: Float64[np.ndarray, " m"], sigma: float, renyi_alpha: float) -> Cut:
+    split = _split(h)
+    between = f"{100 * split.separability:.1f} % of the variance between the groups"
+    if split.separability < LEAST_SEPARABILITY:
+        return _no_regime(f"the best split has {between}, not {100 * LEAST_SEPARABILITY:g} %")
+    return _too_near(split.low_mean, split.high_mean, sigma, renyi_alpha) or Cut(
+        split.middle, f"Tau is the middle of the best split, with {between}."
+    )
+
+
+def _mixture_cut(h: Float64[np.ndarray, " m"], sigma: float, renyi_alpha: float) -> Cut:
+    one, two = _Mixture.alone(h), _Mixture.fitted(h)
+    bics = f"BIC {two.bic(h):.1f} of two Gaussians, {one.bic(h):.1f} of one"
+    if two.bic(h) >= one.bic(h):
+        return _no_regime(bics)
+    low, high = (float(mean) for mean in two.mean)
+    if (too_near := _too_near(low, high, sigma, renyi_alpha)) is not None:
+        return too_near
+    if not two.odds(low) > 0 > two.odds(high):
+        return _no_regime("one component of the mixture is the likelier one at both means")
+    return Cut(
+        float(brentq(two.odds, low, high, xtol=TAU_TOLERANCE)),
+        f"Tau is where two Gaussians, at {low:.3g} and {high:.3g} nats, are as likely ({bics}).",
+    )
+
+
+def _split(h: Float64[np.ndarray, " m"]) -> Split:
+    split = best_split(h)
+    assert split is not None  # h is more than one group
+    return split
+
+
+@dataclass(frozen=True)
+class _Mixture:
+    """Gaussians with their weights, each of shape (components,)."""
+
+    weight: Float64[np.ndarray, " k"]
+    mean: Float64[np.ndarray, " k"]
+    variance: Float64[np.ndarray, " k"]
+
+    @classmethod
+    def alone(cls, h: Float64[np.ndarray, " m"]) -> "_Mixture":
+        """One Gaussian."""
+        return cls.of(h, np.ones((1, len(h))))
+
+    @classmethod
+    def of(cls, h: Float64[np.ndarray, " m"], share: Float64[np.ndarray, "k m"]) -> "_Mixture":
+        """The likeliest, when each component has these shares of each value."""
+        size = share.sum(axis=1)
+        mean = share @ h / size
+        variance = (share * (h - mean[:, None]) ** 2).sum(axis=1) / size + MIXTURE_VARIANCE
+        return cls(size / len(h), mean, variance)
+
+    @classmethod
+    def fitted(cls, h: Float64[np.ndarray, " m"]) -> "_Mixture":
+        """Two Gaussians by expectation maximisation, from Otsu's split."""
+        low = h <= _split(h).low_edge
+        mixture = cls.of(h, np.stack([low, ~low]).astype(np.float64))
+        likelihood = -math.inf
+        for _ in range(MIXTURE_STEPS):
+            joint = mixture.log_joint(h)
+            each = np.logaddexp.reduce(joint)
+            mixture = cls.of(h, np.exp(joint - each))
+            if each.sum() < likelihood + MIXTURE_SETTLED:
+                break
+            likelihood = each.sum()
+        return mixture
+
+    def log_joint(self, h: Float64[np.ndarray, " m"]) -> Float64[np.ndarray, "k m"]:
+        """Logarithm of weight * density, of each component at each value."""
+        weight, mean, variance = (a[:, None] for a in (self.weight, self.mean, self.variance))
+        return np.log(weight) - (np.log(2 * np.pi * variance) + (h - mean) ** 2 / variance) / 2
+
+    def bic(self, h: Float64[np.ndarray, " m"]) -> float:
+        """The smaller, the better."""
+        parameters = 3 * len(self.weight) - 1
+        likelihood = np.logaddexp.reduce(self.log_joint(h)).sum()
+        return float(parameters * math.log(len(h)) - 2 * likelihood)
+
+    def odds(self, nats: float) -> float:
+        """Logarithm of the odds of the low component of two."""
+        low, high = self.log_joint(np.array([nats]))[:, 0]
+        return float(low - high)
