@@ -1,0 +1,254 @@
+"""What the latents are worth to a simple task: factors predicted from the k most entropic ones.
+
+Notation:
+    n, m, f: images, latents, factors.
+    k: latents used, the most entropic first, so that the actives stand before the passives.
+
+Reference: Clapham, Bonheme, Grzes (2026), Section 6.5, https://arxiv.org/abs/2605.15965
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Float64, Int
+from scipy.stats import t as student_t
+
+from polar.downstream.regression import Control, Representation, Split, curves, is_alive, split
+from polar.errors import InvalidInput
+from polar.regime.codes import Array, codes
+
+#: Every k up to here is on the default grid; above, each is at least this much larger.
+DENSE_UP_TO, THINNED_BY = 32, 1.2
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Accuracy with all latents less accuracy with the actives alone; a mean over the splits."""
+
+    #: None: the mean over all factors.
+    factor: str | None
+    representation: Representation
+    control: Control
+    mean: float
+    #: Ends of the interval of 95 %; none with a single split.
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the accuracies of one factor stand against."""
+
+    factor: str
+    #: Accuracy of always naming the commonest value of the train images; a mean over the splits.
+    majority: float
+    #: Where the raw curve stops rising: the least k whose accuracy is within one standard error
+    #: (of that many test images) of the best.
+    plateau_k: int
+
+
+@dataclass(frozen=True)
+class Downstream:
+    """The downstream task on one set of codes."""
+
+    #: Columns factor, k, representation, control, seed, accuracy, unconverged (bool).
+    table: pd.DataFrame
+    #: Of each factor and of their mean; empty when there is no passive latent.
+    gains: tuple[Gain, ...]
+    baselines: tuple[Baseline, ...]
+    #: The latents by descending entropy; the first n_active of them are the actives.
+    order: tuple[int, ...]
+    n_active: int
+    #: Latents without numbers to speak of, which no fit sees.
+    dead: tuple[int, ...]
+    n_train: int
+    n_test: int
+    #: Rows of the table whose fit did not converge.
+    unconverged: int
+
+
+def predict_factors(
+    mean: Array,
+    factors: Int[np.ndarray, "n f"],
+    sizes: Mapping[str, int],
+    entropies: Float[np.ndarray, " m"],
+    *,
+    tau_nats: float,
+    seeds: Sequence[int] = (0, 1, 2),
+    ks: Sequence[int] | None = None,
+) -> Downstream:
+    """Predicts every factor from the top-k latents by entropy, for every k of a grid.
+
+    Each seed is one random split: 5,000 train and 2,000 test images, or of fewer images 5/7 and
+    2/7. Numerically dead latents, whose standard deviation is at most 1e-6 of the largest or
+    within the rounding of their mean in float32, are left out.
+
+    Intervals are Student's t over the splits. Splits share images, so the variance of the mean is
+    s^2 (1 / splits + test images / train images) rather than s^2 / splits (Nadeau and Bengio).
+    They tell nothing of how another training of the model would turn out.
+
+    Args:
+        mean: Mean representation, or the codes of a deterministic autoencoder, shape (n, m), in
+            units of the latents.
+        factors: Values of the factors, 0 to size - 1, shape (n, f).
+        sizes: Names and numbers of values of the factors, in the order of the columns.
+        entropies: By which latents are ranked and called active; in nats, shape (m,).
+        tau_nats: A latent is active when its entropy exceeds this.
+        seeds: Of the splits, distinct.
+        ks: Grid, in any order; the number of actives and m are added. By default `default_grid`.
+
+    Raises:
+        InvalidInput: shapes, values, seeds or ks are not as above, a number is not finite, or a
+            factor has one value among the train images of a split.
+
+    Reference: Nadeau and Bengio (2003), https://doi.org/10.1023/A:1024068626366
+    """
+    latents = codes(mean).mean
+    n, m = latents.shape
+    _check_entropies(entropies, m, tau_nats)
+    _check_factors(factors, sizes, n)
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise InvalidInput(f"seeds {list(seeds)}; allowed: at least one, distinct, 0 and above")
+    order = np.argsort(-entropies, kind="stable")
+    n_active = int((entropies > tau_nats).sum())
+    grid = _grid(m, n_active, ks)
+    splits = [split(n, seed) for seed in seeds]
+    fits = pd.DataFrame(
+        row
+        for drawn in splits
+        for factor, values in zip(sizes, factors.T, strict=True)
+        for row in _rows(latents[:, order], n_active, factor, values, drawn, grid)
+    )
+    table = fits[fits["k"] > 0].reset_index(drop=True)
+    n_train, n_test = len(splits[0].train), len(splits[0].test)
+    return Downstream(
+        table=table,
+        gains=_gains(fits, n_active, m, n_test / n_train) if n_active < m else (),
+        baselines=tuple(_baseline(fits, factor, n_test) for factor in sizes),
+        order=tuple(order.tolist()),
+        n_active=n_active,
+        dead=tuple(np.flatnonzero(~is_alive(latents)).tolist()),
+        n_train=n_train,
+        n_test=n_test,
+        unconverged=int(table["unconverged"].sum()),
+    )
+
+
+def default_grid(m: int) -> tuple[int, ...]:
+    """Every k from 1 to 32, above each at least 1.2 times the one before, and m."""
+    grid = list(range(1, min(m, DENSE_UP_TO) + 1))
+    while grid[-1] < m:
+        grid.append(min(m, math.ceil(grid[-1] * THINNED_BY)))
+    return tuple(grid)
+
+
+def _grid(m: int, n_active: int, ks: Sequence[int] | None) -> list[int]:
+    """The k of all fits, ascending; 0 stands for the majority."""
+    grid = default_grid(m) if ks is None else ks
+    wrong = [k for k in grid if not 1 <= k <= m]
+    if wrong:
+        raise InvalidInput(f"k = {wrong[0]} of {m} latents; allowed: 1 to {m}")
+    return sorted({0, *grid, n_active, m})
+
+
+def _rows(
+    ranked: Float64[np.ndarray, "n m"],
+    n_active: int,
+    factor: str,
+    values: Int[np.ndarray, " n"],
+    drawn: Split,
+    grid: Sequence[int],
+) -> Iterator[dict[str, Any]]:
+    train = values[drawn.train]
+    if np.ptp(train) == 0:
+        raise InvalidInput(
+            f"factor {factor} has one value, {train[0]}, in all {len(train)} train images of the "
+            f"split with seed {drawn.seed}; allowed: at least 2 values"
+        )
+    for curve in curves(ranked, n_active, values, drawn, grid):
+        for k, fit in curve.fits.items():
+            yield {
+                "factor": factor,
+                "k": k,
+                "representation": str(curve.representation),
+                "control": str(curve.control),
+                "seed": drawn.seed,
+                "accuracy": fit.accuracy,
+                "unconverged": fit.unconverged,
+            }
+
+
+def _gains(fits: pd.DataFrame, n_active: int, m: int, test_over_train: float) -> tuple[Gain, ...]:
+    kinds = ["representation", "control"]
+    accuracy = fits.set_index(["factor", *kinds, "seed", "k"])["accuracy"].unstack("k", sort=False)
+    of_factors = (accuracy[m] - accuracy[n_active]).unstack("seed", sort=False)
+    overall = of_factors.groupby(level=kinds, sort=False).mean()
+    labels = [*of_factors.index, *((None, *kind) for kind in overall.index)]
+    values = np.vstack([of_factors.to_numpy(), overall.to_numpy()])  # a row of splits a gain
+    return tuple(
+        _gain(factor, representation, control, of_splits, test_over_train)
+        for (factor, representation, control), of_splits in zip(labels, values, strict=True)
+    )
+
+
+def _gain(
+    factor: str | None,
+    representation: str,
+    control: str,
+    of_splits: Float64[np.ndarray, " s"],
+    test_over_train: float,
+) -> Gain:
+    splits, mean = len(of_splits), float(of_splits.mean())
+    half = None
+    if splits > 1:
+        variance = float(of_splits.var(ddof=1)) * (1 / splits + test_over_train)
+        half = float(student_t.ppf((1 + CONFIDENCE) / 2, splits - 1)) * math.sqrt(variance)
+    return Gain(
+        factor=factor,
+        representation=Representation(representation),
+        control=Control(control),
+        mean=mean,
+        low=None if half is None else mean - half,
+        high=None if half is None else mean + half,
+    )
+
+
+def _baseline(fits: pd.DataFrame, factor: str, n_test: int) -> Baseline:
+    plain = (fits["control"] == Control.NONE) & (fits["representation"] == Representation.RAW)
+    curve = fits[plain & (fits["factor"] == factor)].groupby("k")["accuracy"].mean()
+    majority, curve = float(curve[0]), curve.drop(0)
+    best = float(curve.max())
+    standard_error = math.sqrt(best * (1 - best) / n_test)
+    plateau_k = int(curve.index[curve >= best - standard_error][0])
+    return Baseline(factor=factor, majority=majority, plateau_k=plateau_k)
+
+
+def _check_entropies(entropies: Float[np.ndarray, " m"], m: int, tau_nats: float) -> None:
+    if entropies.shape != (m,) or not np.isfinite(entropies).all():
+        raise InvalidInput(
+            f"entropies of shape {entropies.shape}, {np.isfinite(entropies).sum()} of them "
+            f"finite; allowed: one finite number for each of {m} latents"
+        )
+    if not 0 <= tau_nats < np.inf:
+        raise InvalidInput(f"tau is {tau_nats} nats; allowed: 0 and above, finite")
+
+
+def _check_factors(factors: Int[np.ndarray, "n f"], sizes: Mapping[str, int], n: int) -> None:
+    if factors.shape != (n, len(sizes)) or factors.dtype.kind not in "iu" or not sizes:
+        raise InvalidInput(
+            f"factors of shape {factors.shape} and type {factors.dtype}, named {list(sizes)}; "
+            f"allowed: integers of shape (images, factors) for {n} images and at least one factor"
+        )
+    if n < 2:
+        raise InvalidInput(f"{n} image; allowed: at least 2, of which one is a test image")
+    for (name, size), values in zip(sizes.items(), factors.T, strict=True):
+        if values.min() < 0 or values.max() >= size:
+            raise InvalidInput(
+                f"factor {name} has values from {values.min()} to {values.max()}; "
+                f"allowed: 0 to {size - 1}"
+            )
