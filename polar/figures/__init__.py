@@ -1,1 +1,61 @@
-"""Pictures of a run, drawn from its tidy table."""
+"""Pictures of runs and sweeps, one function each, from tidy tables.
+
+The names below are loaded when first used, so that a training process, which draws at its end,
+loads no matplotlib before.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from polar.figures.codes import representations as representations
+    from polar.figures.criteria import criteria_agreement as criteria_agreement
+    from polar.figures.criteria import thresholds as thresholds
+    from polar.figures.criteria import usage_against_entropy as usage_against_entropy
+    from polar.figures.downstream import accuracy_against_k as accuracy_against_k
+    from polar.figures.dynamics import activation_order as activation_order
+    from polar.figures.dynamics import measures_over_training as measures_over_training
+    from polar.figures.dynamics import trajectories as trajectories
+    from polar.figures.entropies import entropy_heatmap as entropy_heatmap
+    from polar.figures.entropies import entropy_lines as entropy_lines
+    from polar.figures.entropies import sorted_entropies as sorted_entropies
+    from polar.figures.estimators import entropy_against_variance as entropy_against_variance
+    from polar.figures.estimators import spike_and_slab as spike_and_slab
+    from polar.figures.files import save as save
+    from polar.figures.information import information_by_weight as information_by_weight
+    from polar.figures.information import information_diagram as information_diagram
+    from polar.figures.information import information_split as information_split
+    from polar.figures.run import save_figures as save_figures
+    from polar.figures.run import save_measurement_figures as save_measurement_figures
+    from polar.figures.sweeps import sorted_entropies_by_weight as sorted_entropies_by_weight
+
+_HOMES = {
+    "accuracy_against_k": "downstream",
+    "activation_order": "dynamics",
+    "criteria_agreement": "criteria",
+    "entropy_against_variance": "estimators",
+    "entropy_heatmap": "entropies",
+    "entropy_lines": "entropies",
+    "information_by_weight": "information",
+    "information_diagram": "information",
+    "information_split": "information",
+    "measures_over_training": "dynamics",
+    "representations": "codes",
+    "save": "files",
+    "save_figures": "run",
+    "save_measurement_figures": "run",
+    "sorted_entropies": "entropies",
+    "sorted_entropies_by_weight": "sweeps",
+    "spike_and_slab": "estimators",
+    "thresholds": "criteria",
+    "trajectories": "dynamics",
+    "usage_against_entropy": "criteria",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name not in _HOMES:
+        raise AttributeError(f"module 'polar.figures' has no attribute {name!r}")
+    return getattr(import_module(f"polar.figures.{_HOMES[name]}"), name)

@@ -1,29 +1,23 @@
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from matplotlib._pylab_helpers import Gcf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import imread
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from polar.errors import InvalidInput
-from polar.figures import entropies as figures
-from polar.figures.entropies import entropy_heatmap, entropy_lines, save_figures, sorted_entropies
+from polar.events import Label
+from polar.figures.entropies import entropy_heatmap, entropy_lines, sorted_entropies
 
 LOG_SPACED = [1, 3, 10, 30, 100, 300, 800, 900, 1000]
 EVENLY_SPACED = [200, 400, 600, 800, 1000]
-NAMES = ["sorted_entropies.png", "entropy_over_training.png", "entropy_heatmap.png"]
+
+Made = Callable[..., pd.DataFrame]
+Check = Callable[[Figure], None]
 
 
 def table_of(courses: Sequence[Sequence[float]], steps: Sequence[int]) -> pd.DataFrame:
@@ -33,6 +27,7 @@ def table_of(courses: Sequence[Sequence[float]], steps: Sequence[int]) -> pd.Dat
             "step": step,
             "latent": j,
             "entropy_nats": course[i],
+            "judged_entropy_nats": course[i],
             "label": "active" if course[i] > 0.25 else "passive",
         }
         for i, step in enumerate(steps)
@@ -171,29 +166,6 @@ def test_the_numbers_of_close_lines_do_not_overlap() -> None:
     assert boxes[0].y1 <= frame.y1 + 10
 
 
-@settings(deadline=None)  # other processes may have the machine
-@given(ends=st.lists(st.floats(0, 1), min_size=1, max_size=16).map(sorted))
-def test_spread_heights_keep_their_order_distance_and_range(ends: list[float]) -> None:
-    heights = figures._spread(np.array(ends), gap=1 / 16, top=1.0)
-
-    rounding = 1e-12
-    assert heights.min() >= -rounding
-    assert heights.max() <= 1 + rounding
-    assert (np.diff(heights) >= 1 / 16 - rounding).all()
-
-
-def test_heights_far_enough_apart_stay_where_they_are() -> None:
-    heights = figures._spread(np.array([0.1, 0.5, 0.9]), gap=0.1, top=1.0)
-
-    assert heights == pytest.approx([0.1, 0.5, 0.9], abs=1e-12)  # rounding
-
-
-def test_close_heights_move_apart_about_their_middle() -> None:
-    heights = figures._spread(np.array([0.5, 0.5]), gap=0.1, top=1.0)
-
-    assert heights == pytest.approx([0.45, 0.55], abs=1e-12)  # rounding
-
-
 def test_the_heat_map_has_the_highest_latent_on_top() -> None:
     courses = [[0.0, 0.1], [0.5, 1.5], [1.0, 0.5]]
 
@@ -276,68 +248,60 @@ def test_the_order_of_the_rows_is_of_no_account() -> None:
         assert line.get_linestyle() == same.get_linestyle()
 
 
-def test_figures_are_saved_whole_under_their_names(tmp_path: Path) -> None:
-    folder = tmp_path / "new" / "figures"
+@pytest.mark.parametrize("latents", [1, 16, 128])
+def test_no_text_overlaps(latents: int, made: Made, is_readable: Check) -> None:
+    table = made("run", latents, latents // 2, 0)
+    labels = np.resize([label.value for label in Label], latents)
+    table["label"] = table["latent"].map(lambda latent: labels[latent])
 
-    paths = save_figures(grown([0.1, 1.5], LOG_SPACED), 0.25, folder)
-
-    assert paths == [folder / name for name in NAMES]
-    assert sorted(folder.iterdir()) == sorted(paths)
-    for path in paths:
-        height, width, _ = imread(path).shape
-        assert (width, height) == (960, 600)  # 6.4 x 4 inches at 150 dpi
-
-
-def test_the_same_table_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
-    table = grown([0.1, 1.5], LOG_SPACED)
-    table.to_parquet(tmp_path / "table.parquet")
-    program = (
-        "import sys, pathlib, pandas; from polar.figures.entropies import save_figures; "
-        "folder = pathlib.Path(sys.argv[1]); "
-        "save_figures(pandas.read_parquet(folder / 'table.parquet'), 0.25, folder / 'there')"
-    )
-
-    here = save_figures(table, 0.25, tmp_path / "here")
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=120)
-
-    for path in here:
-        assert (tmp_path / "there" / path.name).read_bytes() == path.read_bytes()
-        assert b"Software" not in path.read_bytes()
+    is_readable(sorted_entropies(table, 0.25))
+    is_readable(entropy_lines(table, 0.25))
+    is_readable(entropy_heatmap(table))
 
 
-def test_a_figure_that_cannot_be_saved_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table = grown([0.1, 1.5], LOG_SPACED)
-    before = [path.read_bytes() for path in save_figures(table, 0.25, tmp_path)]
+def test_labels_go_by_the_judged_entropy_and_the_marginal_one_is_shown_beside(made: Made) -> None:
+    table = made("run", 4, 2, 0, is_ivae=True)
+    final = table[table["step"] == table["step"].max()].set_index("latent")
 
-    def break_off(self: Figure, path: Path, **options: object) -> None:  # noqa: ARG001
-        path.write_bytes(b"half a picture")
-        raise OSError("no space left on device")
+    figure = sorted_entropies(table, 0.25)
 
-    monkeypatch.setattr(Figure, "savefig", break_off)
-    with pytest.raises(OSError, match="no space left"):
-        save_figures(grown([1.5, 0.1], LOG_SPACED), 0.25, tmp_path)
-
-    assert [(tmp_path / name).read_bytes() for name in NAMES] == before
+    active, passive, marginal, _ = drawn_axes(figure).lines
+    judged = final["judged_entropy_nats"].sort_values(ascending=False)
+    assert up(active) + up(passive) == judged.tolist()
+    assert up(marginal) == final.loc[judged.index, "entropy_nats"].tolist()
+    assert "marginal entropy" in texts_of(figure.legends[0].get_texts())
 
 
-def test_drawing_touches_no_global_state(tmp_path: Path) -> None:
-    before = dict(mpl.rcParams)
+def test_mixed_and_undetermined_latents_have_marks_where_they_occur() -> None:
+    table = grown([1.75, 1.5, 0.2, 0.1], [5, 10])
+    table["label"] = ["active", "mixed", "passive", "undetermined"] * 2
 
-    save_figures(grown([0.1, 1.5], LOG_SPACED), 0.25, tmp_path)
+    figure = sorted_entropies(table, 0.25)
 
-    assert dict(mpl.rcParams) == before
-    assert Gcf.get_all_fig_managers() == []  # pyplot's figures, which live until they are closed
+    marks = {(line.get_marker(), *across(line)) for line in drawn_axes(figure).lines[:4]}
+    assert marks == {("o", 1.0), ("^", 2.0), ("s", 3.0), ("x", 4.0)}
+    assert texts_of(figure.legends[0].get_texts()) == [
+        "active (1)",
+        "passive (1)",
+        "mixed (1)",
+        "undetermined (1)",
+        "τ = 0.25 nats",
+    ]
 
 
-def test_an_empty_table_is_refused() -> None:
-    empty = grown([1.0], [1]).iloc[:0]
+@pytest.mark.parametrize("draw", [sorted_entropies, entropy_lines])
+def test_unusable_tables_are_refused(draw: Callable[[pd.DataFrame, float], Figure]) -> None:
+    table = grown([1.0, 0.1], [1, 2])
 
-    refusal = "empty table; allowed: at least 1 evaluation"
-    with pytest.raises(InvalidInput, match=refusal):
-        sorted_entropies(empty, 0.25)
-    with pytest.raises(InvalidInput, match=refusal):
-        entropy_lines(empty, 0.25)
-    with pytest.raises(InvalidInput, match=refusal):
-        entropy_heatmap(empty)
+    with pytest.raises(InvalidInput, match="empty table"):
+        draw(table.iloc[:0], 0.25)
+    with pytest.raises(InvalidInput, match=r"without the columns \['label'\]"):
+        draw(table.drop(columns="label"), 0.25)
+    with pytest.raises(InvalidInput, match="judged_entropy_nats is nan in row 0"):
+        draw(table.assign(judged_entropy_nats=np.nan), 0.25)
+    with pytest.raises(InvalidInput, match=r"more than one row of .*one run"):
+        draw(pd.concat([table, table]), 0.25)
+    with pytest.raises(InvalidInput, match="latents differ between steps"):
+        draw(table.iloc[1:], 0.25)
+    with pytest.raises(InvalidInput, match="label is 'busy'"):
+        draw(table.assign(label="busy"), 0.25)

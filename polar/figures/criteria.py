@@ -1,0 +1,195 @@
+"""What the criteria say, beside each other, beside the decoder, and at other thresholds."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from polar.errors import InvalidInput
+from polar.events import Label
+from polar.figures.style import (
+    BLACK,
+    GREY,
+    MAP,
+    MARKS,
+    SIZE_INCHES,
+    TAU_LINE,
+    USAGE,
+    Style,
+    canvas,
+    canvases,
+    draw_legend,
+    draw_rank_axis,
+    label_handles,
+    tau_handle,
+)
+from polar.figures.tables import distinct, labels_of, read
+
+#: Values below which the colours of the map are dark.
+DARK_BELOW = 0.5
+#: Criteria that can be written beside each other.
+MOST_CRITERIA = 10
+BAR: Style = {"color": BLACK, "linewidth": 0.8, "zorder": 1}
+RULE: Style = {"color": BLACK, "marker": "D", "markerfacecolor": "white", "linestyle": ""}
+
+
+def criteria_agreement(table: pd.DataFrame) -> Figure:
+    """How far each two criteria agree: Cohen's kappa, and below it the fraction of latents.
+
+    Kappa is 1 for full agreement and 0 for that of chance; a dash stands where it is not defined,
+    as where both criteria call all latents the same.
+
+    Args:
+        table: One row for each pair. Columns: `criterion_a`, `criterion_b`, `kappa` (-1 to 1),
+            `agreement` (0 to 1), both with gaps where they are not defined.
+
+    Raises:
+        InvalidInput: the table is empty, has more than 10 criteria, lacks a column, has something
+            else in it, or has a pair twice.
+    """
+    words = ["criterion_a", "criterion_b"]
+    rows = read(table, [], words, optional=["kappa", "agreement"], key=words)
+    names = distinct(pd.concat([rows["criterion_a"], rows["criterion_b"]]))
+    if len(names) > MOST_CRITERIA:
+        raise InvalidInput(f"{len(names)} criteria; allowed: at most {MOST_CRITERIA}")
+    kappas = _lower_triangle(rows, names, "kappa")
+    fractions = _lower_triangle(rows, names, "agreement")
+    figure, axes = canvas("Agreement of the criteria: kappa, and the part labelled alike")
+    lowest = min(0.0, float(np.nanmin(kappas, initial=0.0)))
+    image = axes.imshow(np.ma.masked_invalid(kappas), cmap=MAP, vmin=lowest, vmax=1.0)
+    for (row, column), kappa in np.ndenumerate(kappas):
+        if column <= row:
+            is_dark = lowest + DARK_BELOW * (1 - lowest) > kappa  # not so for NaN
+            axes.text(
+                column,
+                row,
+                _words(kappa, float(fractions[row, column])),
+                color="white" if is_dark else "black",
+                fontsize="x-small",
+                horizontalalignment="center",
+                verticalalignment="center",
+            )
+    axes.set_xticks(range(len(names) - 1), names[:-1], rotation=90)
+    axes.set_yticks(range(len(names) - 1), names[1:])
+    axes.set_aspect("auto")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.colorbar(image, label="Cohen's kappa")
+    return figure
+
+
+def _lower_triangle(rows: pd.DataFrame, names: list[str], quantity: str) -> np.ndarray:
+    """The pairs as a matrix: rows are names[1:], columns names[:-1]."""
+    places = {name: place for place, name in enumerate(names)}
+    matrix = np.full((len(names), len(names)), np.nan)
+    for a, b, value in zip(rows["criterion_a"], rows["criterion_b"], rows[quantity], strict=True):
+        low, high = sorted((places[a], places[b]))
+        matrix[high, low] = value
+    return matrix[1:, :-1]
+
+
+def _words(kappa: float, fraction: float) -> str:
+    above = "-" if np.isnan(kappa) else f"{kappa:.2f}"
+    below = "" if np.isnan(fraction) else f"\n{fraction:.0%}"
+    return above + below
+
+
+def usage_against_entropy(usage: pd.DataFrame, table: pd.DataFrame, tau_nats: float) -> Figure:
+    """What the decoder does with each latent against its final entropy, with its label.
+
+    Args:
+        usage: One row for each latent. Columns: `latent`, `usage_nats` (rise of the
+            reconstruction loss of an image when the latent is set to its mean).
+        table: The diagnostics of the same run. Columns: `step`, `latent`, `judged_entropy_nats`,
+            `label`.
+        tau_nats: The threshold.
+
+    Raises:
+        InvalidInput: a table is empty, not of one run, lacks a column, or has something else in
+            it; or the two are not of the same latents.
+    """
+    rows = read(
+        table, ["step", "latent", "judged_entropy_nats"], ["label"], key=["step", "latent"]
+    )
+    final = rows[rows["step"] == rows["step"].max()]
+    both = final.merge(read(usage, ["latent", "usage_nats"], key=["latent"]), on="latent")
+    if not len(both) == len(final) == len(usage):
+        raise InvalidInput("diagnostics and usage of different latents; allowed: of one run")
+    figure, axes = canvas("What the decoder does with the latents")
+    labels = labels_of(both["label"])
+    for label in Label:
+        own = both[[other is label for other in labels]]
+        if len(own):
+            axes.plot(own["judged_entropy_nats"], own["usage_nats"], **MARKS[label])
+    axes.axhline(0, color="grey", linewidth=0.6, zorder=0)
+    axes.axvline(tau_nats, **TAU_LINE, zorder=1)
+    axes.set_xlabel("entropy (nats)")
+    axes.set_ylabel(USAGE)
+    draw_legend(figure, [*label_handles(MARKS, labels), tau_handle(tau_nats)])
+    return figure
+
+
+def thresholds(entropies: pd.DataFrame, rules: pd.DataFrame) -> Figure:
+    """The sorted entropies and the threshold of every rule, with intervals over resamples.
+
+    Both share the axis of entropies. A rule that finds no threshold is said to find none.
+
+    Args:
+        entropies: One row for each latent. Columns: `latent`, `judged_entropy_nats`, `label`, and
+            the ends of its interval `low_nats` and `high_nats`.
+        rules: One row for each rule. Columns: `method`, and with gaps where there is none:
+            `tau_nats`, `low_nats`, `high_nats`.
+
+    Raises:
+        InvalidInput: a table is empty, lacks a column, has something else in it, or two rows of
+            one latent or rule.
+    """
+    ends = ["low_nats", "high_nats"]
+    latents = read(entropies, ["latent", "judged_entropy_nats", *ends], ["label"], key=["latent"])
+    taus = read(rules, [], ["method"], optional=["tau_nats", *ends], key=["method"])
+    latents = latents.sort_values(["judged_entropy_nats", "latent"], ascending=[False, True])
+    figure, grid = canvases(
+        "Entropies, thresholds, and their 95 % intervals over resampled images",
+        1,
+        2,
+        SIZE_INCHES[1],
+        sharey=True,
+        width_ratios=[3, 1],
+    )
+    left, right = grid[0]
+    for tau in taus["tau_nats"].dropna():
+        for axes in (left, right):
+            axes.axhline(tau, color=GREY, linewidth=0.6, linestyle=":", zorder=0)
+    _draw_entropies(left, latents)
+    _draw_rules(right, taus)
+    top = np.nanmax([latents["high_nats"].max(), taus["tau_nats"].max(), taus["high_nats"].max()])
+    left.set_ylim(-0.02 * top, 1.05 * top or 1.0)
+    left.set_ylabel("entropy (nats)")
+    draw_legend(figure, label_handles(MARKS, labels_of(latents["label"])))
+    return figure
+
+
+def _draw_entropies(axes: Axes, latents: pd.DataFrame) -> None:
+    ranks = np.arange(1, len(latents) + 1)
+    axes.vlines(ranks, latents["low_nats"], latents["high_nats"], **BAR)
+    labels = np.array(labels_of(latents["label"]))
+    size = 4.5 if len(ranks) <= 32 else 2.5
+    for label in Label:
+        own = labels == label
+        if own.any():
+            heights = latents["judged_entropy_nats"][own]
+            axes.plot(ranks[own], heights, **MARKS[label], markersize=size)
+    draw_rank_axis(axes, len(ranks))
+    axes.set_xlabel("rank of the latent by entropy")
+
+
+def _draw_rules(axes: Axes, taus: pd.DataFrame) -> None:
+    places = np.arange(len(taus))
+    axes.vlines(places, taus["low_nats"], taus["high_nats"], **BAR)
+    axes.plot(places, taus["tau_nats"], **RULE, markersize=5)
+    names = [
+        f"{method} (none)" if np.isnan(tau) else f"{method}"
+        for method, tau in zip(taus["method"], taus["tau_nats"], strict=True)
+    ]
+    axes.set_xticks(places, names, rotation=90)
+    axes.set_xlim(-0.6, len(taus) - 0.4)
+    axes.set_xlabel("threshold τ by rule")

@@ -1,0 +1,186 @@
+"""How all figures look: colours, marks, sizes, and the parts that many of them share.
+
+Colours are those of Okabe and Ito (2008), which the colour-blind tell apart. Whatever a colour
+says, a marker, a line or a hatching says too, so that a grey print loses nothing. Nothing here
+touches the global state of matplotlib.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from polar.errors import InvalidInput
+from polar.events import Label
+
+BLACK, GREY = "black", "#8C8C8C"
+BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+PURPLE, SKY = "#CC79A7", "#56B4E9"
+
+Style = dict[str, Any]
+
+MARKS: dict[Label, Style] = {
+    Label.ACTIVE: {"color": BLUE, "marker": "o", "markerfacecolor": BLUE, "linestyle": ""},
+    Label.PASSIVE: {
+        "color": VERMILION,
+        "marker": "s",
+        "markerfacecolor": "white",
+        "linestyle": "",
+    },
+    Label.MIXED: {"color": GREEN, "marker": "^", "markerfacecolor": GREEN, "linestyle": ""},
+    Label.UNDETERMINED: {"color": BLACK, "marker": "x", "linestyle": ""},
+}
+LINES: dict[Label, Style] = {
+    Label.ACTIVE: MARKS[Label.ACTIVE] | {"linestyle": "-"},
+    Label.PASSIVE: MARKS[Label.PASSIVE] | {"linestyle": ":"},
+    Label.MIXED: MARKS[Label.MIXED] | {"linestyle": "--"},
+    Label.UNDETERMINED: MARKS[Label.UNDETERMINED] | {"linestyle": "-."},
+}
+#: Series that are not labels: estimators, quantities, controls.
+SERIES: tuple[Style, ...] = (
+    {"color": BLUE, "marker": "o", "linestyle": "-"},
+    {"color": VERMILION, "marker": "s", "markerfacecolor": "white", "linestyle": "--"},
+    {"color": GREEN, "marker": "^", "linestyle": "-."},
+    {"color": BLACK, "marker": "x", "linestyle": ":"},
+    {"color": PURPLE, "marker": "D", "markerfacecolor": "white", "linestyle": (0, (5, 1, 1, 1))},
+    {"color": ORANGE, "marker": "v", "linestyle": (0, (3, 1, 1, 1, 1, 1))},
+    {"color": SKY, "marker": "P", "linestyle": (0, (1, 1))},
+    {"color": GREY, "marker": "*", "markerfacecolor": "white", "linestyle": (0, (8, 2))},
+)
+#: Parts of a bar: what is known of the images, and the rest.
+INFORMATION: Style = {"facecolor": SKY, "edgecolor": "black", "linewidth": 0.5}
+RESIDUAL: Style = {
+    "facecolor": "white",
+    "edgecolor": VERMILION,
+    "hatch": "/////",
+    "linewidth": 0.5,
+}
+TAU_LINE: Style = {"color": "black", "linestyle": "--", "linewidth": 1.0}
+MAP = "cividis"
+#: Width of the text of a one-column article, and a height for one pair of axes.
+WIDTH_INCHES = 6.4
+SIZE_INCHES = (WIDTH_INCHES, 4.0)
+#: Characters in a row of a legend, and the room of a handle in characters.
+LEGEND_CHARACTERS, HANDLE_CHARACTERS = 78, 7
+#: What the distance of ticks may start with.
+ROUND = [1, 2, 5, 10]
+USAGE = "usage: rise of the loss (nats)"
+SYMBOLS = {"beta": "β", "alpha": "α", "lambda": "λ", "gamma": "γ"}  # noqa: RUF001
+
+
+def canvas(title: str) -> tuple[Figure, Axes]:
+    """A figure of one pair of axes."""
+    figure, grid = canvases(title, 1, 1, SIZE_INCHES[1])
+    return figure, grid[0, 0]
+
+
+def canvases(
+    title: str,
+    rows: int,
+    columns: int,
+    height_inches: float,
+    **options: Any,  # noqa: ANN401
+) -> tuple[Figure, np.ndarray]:
+    """A figure of rows x columns axes, shape (rows, columns); options go to `Figure.subplots`."""
+    figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+    figure.suptitle(title, fontsize="medium")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def series(names: Sequence[str], what: str) -> dict[str, Style]:
+    """A style for each name, in the order given.
+
+    Raises:
+        InvalidInput: there are more names than styles.
+    """
+    if len(names) > len(SERIES):
+        raise InvalidInput(f"{len(names)} {what} in one figure; allowed: at most {len(SERIES)}")
+    return dict(zip(names, SERIES, strict=False))
+
+
+def name_weight(name: str, weight: float) -> str:
+    """Such as `β = 0.5`."""
+    return f"{SYMBOLS.get(name, name)} = {weight:g}"
+
+
+def draw_entropy_axis(axes: Axes, highest_nats: float, tau_nats: float) -> None:
+    """The axis of entropies from 0 to above the highest, with the threshold on it."""
+    draw_tau(axes, tau_nats)
+    top = 1.05 * max(highest_nats, tau_nats) or 1.0
+    axes.set_ylim(-0.02 * top, top)  # so that markers at 0 are whole
+    axes.set_ylabel("entropy (nats)")
+
+
+def draw_tau(axes: Axes, tau_nats: float) -> None:
+    """The threshold as a level line."""
+    axes.axhline(tau_nats, **TAU_LINE, zorder=1)
+
+
+def draw_rank_axis(axes: Axes, latents: int, ticks: int = 20) -> None:
+    """The axis of ranks from 1."""
+    axes.set_xlim(0.4, latents + 0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=ROUND, integer=True, min_n_ticks=1))
+
+
+def draw_step_axis(axes: Axes, steps: Int[np.ndarray, " evaluations"]) -> None:
+    """The axis of ascending training steps, logarithmic where that spaces them more evenly."""
+    if _is_log_spaced(steps):
+        axes.set_xscale("log")
+        decades_only = steps[-1] >= 100 * steps[0]
+        axes.xaxis.set_major_locator(LogLocator(subs=(1,) if decades_only else (1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=ROUND, integer=True))
+    axes.set_xlim(steps[0] if len(steps) > 1 else 0, max(steps[-1], 1))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set_xlabel("training step")
+
+
+def draw_weight_axis(axes: Axes, name: str, weights: Sequence[float]) -> None:
+    """An axis with the weights at 1, 2, 3 and so on; many of them are written upwards."""
+    texts = [f"{weight:g}" for weight in weights]
+    axes.set_xticks(range(1, len(weights) + 1), texts, rotation=90 if len(weights) > 8 else 0)
+    axes.set_xlim(0.4, len(weights) + 0.6)
+    axes.set_xlabel(f"weight {SYMBOLS.get(name, name)}")
+
+
+def _is_log_spaced(steps: Int[np.ndarray, " evaluations"]) -> bool:
+    """Whether the widest gap of the steps is narrower on a logarithmic axis than on a linear."""
+    if len(steps) < 3 or steps[0] <= 0:
+        return False
+    on_log, on_linear = (np.diff(at).max() / np.ptp(at) for at in (np.log(steps), steps))
+    return bool(on_log < on_linear)
+
+
+def draw_legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """A legend below the axes, in even rows of as many columns as the longest text lets."""
+    longest = max(len(f"{handle.get_label()}") for handle in handles)
+    fitting = max(1, min(4, LEGEND_CHARACTERS // (longest + HANDLE_CHARACTERS)))
+    rows = math.ceil(len(handles) / fitting)
+    columns = math.ceil(len(handles) / rows)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def label_handles(
+    styles: Mapping[Label, Style], labels: Sequence[Label], *, counted: bool = True
+) -> list[Artist]:
+    """The legend's entries of the labels, with their counts; mixed and the like only if seen."""
+    shown = {Label.ACTIVE, Label.PASSIVE, *labels}
+    counts = {label: f" ({labels.count(label)})" if counted else "" for label in shown}
+    return [
+        Line2D([], [], **style, label=f"{label}{counts[label]}")
+        for label, style in styles.items()
+        if label in shown
+    ]
+
+
+def tau_handle(tau_nats: float) -> Artist:
+    """The legend's entry of the threshold."""
+    return Line2D([], [], **TAU_LINE, label=f"τ = {tau_nats:.3g} nats")
