@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from polar.entropy import renyi_entropy as renyi_entropy
     from polar.experiment import run as run
+    from polar.measurement import measure as measure
     from polar.spec import ExperimentSpec as ExperimentSpec
 
 _HOMES = {
     "ExperimentSpec": "polar.spec",
+    "measure": "polar.measurement",
     "renyi_entropy": "polar.entropy",
     "run": "polar.experiment",
 }
 
-__all__ = ["ExperimentSpec", "renyi_entropy", "run"]
+__all__ = ["ExperimentSpec", "measure", "renyi_entropy", "run"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

@@ -6,23 +6,39 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from polar import figures
 from polar.data.images import ImageDataset, load
 from polar.errors import DatasetError, InvalidInput
 from polar.events import ArtifactSaved, Evaluation, Event, Result, Started
-from polar.figures.entropies import save_figures
+from polar.findings import Findings, find
+from polar.regime.explanation import explain_evidence
 from polar.regime.polarisation import convergence, explain
 from polar.regime.table import diagnostics_table, table_to_parquet
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.training import checkpoint
 from polar.training.evaluation import EvaluationSubset, evaluation_subset
+from polar.training.inputs import inputs
 from polar.training.loop import train
 from polar.training.state import fresh
 
 #: The file of a finished run, which is written last.
 RESULT_FILE = "result.json"
+#: Tables with a figure of their own, by the names of `save_figures`.
+DRAWN = (
+    "dynamics",
+    "information",
+    "diagram",
+    "usage",
+    "agreement",
+    "thresholds",
+    "estimators",
+    "downstream",
+    "representations",
+)
 
 
 def run(
@@ -75,8 +91,8 @@ def run(
         raise DatasetError(
             f"dataset {dataset.name} has digest {dataset.digest}; expected {expected_digest}"
         )
-    images = dataset.images.to(target)
-    subset = evaluation_subset(images, spec.diagnostics.images)
+    data = inputs(dataset, spec, target)
+    subset = evaluation_subset(data, spec)
     state = fresh(spec, dataset.digest, target)
     if resume_from is not None:
         checkpoint.restore(state, resume_from)
@@ -86,19 +102,21 @@ def run(
         step=first_step,
         steps=spec.training.steps,
         device=str(target),
-        images=len(images),
-        images_evaluated=len(subset.images),
+        images=len(data),
+        images_evaluated=len(subset.inputs),
         dataset_digest=dataset.digest,
         parameters=sum(weights.numel() for weights in state.model.parameters()),
     )
     yield from tuple(state.evaluations)
-    yield from train(state, spec, images, subset, checkpoints=checkpoints, stop=stop)
+    yield from train(state, spec, data, subset, checkpoints=checkpoints, stop=stop)
     if state.step < spec.training.steps:
         return
 
-    result = _result(spec, dataset, subset, state.evaluations)
+    findings = find(state.model, subset, dataset, spec, state.evaluations)
+    result = _result(spec, dataset, subset, state.evaluations, findings)
     if out is not None:
-        yield from _save_pictures(out, spec, state.evaluations)
+        yield from _save_tables(out, state.evaluations, findings)
+        yield from _save_pictures(out, state.evaluations, findings)
         timing: dict[str, float | str] = {
             "seconds": time.perf_counter() - started,
             "steps": state.step - first_step,
@@ -135,9 +153,17 @@ def _result(
     dataset: ImageDataset,
     subset: EvaluationSubset,
     evaluations: Sequence[Evaluation],
+    findings: Findings,
 ) -> Result:
     steps, final = spec.training.steps, evaluations[-1]
-    settled = convergence(evaluations, steps)
+    settled, measurement = convergence(evaluations, steps), findings.measurement
+    evidence = explain_evidence(
+        verdict=final.verdict,
+        thresholds=measurement.thresholds,
+        dip=measurement.dip,
+        labels=measurement.labels,
+        agreement=measurement.agreement,
+    )
     return Result(
         spec_hash=spec.content_hash(),
         science_version=SCIENCE_VERSION,
@@ -145,24 +171,37 @@ def _result(
         steps=steps,
         dataset_digest=dataset.digest,
         images=len(dataset.images),
-        images_evaluated=len(subset.images),
+        images_evaluated=len(subset.inputs),
         final=final,
         converged=settled.converged,
         largest_move_nats=settled.largest_move_nats,
         labels_changed=settled.labels_changed,
-        explanation=explain(final, settled, steps),
+        summary=findings.summary,
+        dataset_note=dataset.note,
+        explanation=f"{explain(final, settled, steps)} {evidence}",
     )
 
 
-def _save_pictures(
-    out: Path, spec: ExperimentSpec, evaluations: Sequence[Evaluation]
+def _save_tables(
+    out: Path, evaluations: Sequence[Evaluation], findings: Findings
 ) -> Iterator[ArtifactSaved]:
-    """The table of all evaluations, and the figures drawn from it."""
+    """All evaluations, and the report of the last one."""
     out.mkdir(parents=True, exist_ok=True)
-    table = diagnostics_table(evaluations)
-    table_to_parquet(table, out / "diagnostics.parquet")
-    yield _artifact(out, out / "diagnostics.parquet")
-    for path in save_figures(table, spec.diagnostics.tau, out / "figures"):
+    tables = {"diagnostics": diagnostics_table(evaluations), **findings.tables}
+    for name, table in tables.items():
+        table_to_parquet(table, out / f"{name}.parquet")
+        yield _artifact(out, out / f"{name}.parquet")
+    yield _save_text(out, "measurement.json", findings.measurement.model_dump_json(indent=2))
+
+
+def _save_pictures(
+    out: Path, evaluations: Sequence[Evaluation], findings: Findings
+) -> Iterator[ArtifactSaved]:
+    tables, tau = findings.tables, evaluations[-1].verdict.tau_nats
+    drawn: dict[str, Any] = {name: tables.get(name) for name in DRAWN}
+    for path in figures.save_figures(
+        diagnostics_table(evaluations), tau, out / "figures", intervals=tables["latents"], **drawn
+    ):
         yield _artifact(out, path)
 
 
@@ -174,8 +213,12 @@ def _save_result(
         "spec": spec.model_dump(mode="json"),
         "timing": timing,
     }
-    path, part = out / RESULT_FILE, out / f"{RESULT_FILE}.part"
-    part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
+    return _save_text(out, RESULT_FILE, json.dumps(content, indent=2, allow_nan=False))
+
+
+def _save_text(out: Path, name: str, text: str) -> ArtifactSaved:
+    path, part = out / name, out / f"{name}.part"
+    part.write_text(text + "\n", "utf-8")
     os.replace(part, path)
     return _artifact(out, path)
 

@@ -8,6 +8,7 @@ from fastapi import Depends, Header, Request
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.api.measuring import Measuring
 from service.api.problems import Refused
 from service.settings import Settings
 from service.storage.database import Database
@@ -20,6 +21,7 @@ class Parts:
     settings: Settings
     database: Database
     queue: App
+    measuring: Measuring
 
 
 def parts_of_app(request: Request) -> Parts:
@@ -41,7 +43,24 @@ Session = Annotated[AsyncSession, Depends(open_session, scope="function")]
 
 def only_json(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
     """Refuse what is not called JSON; browsers send nothing else across sites unasked."""
+    _only("application/json", content_type)
+
+
+def only_forms(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
+    """Refuse what is not called a form with files."""
+    _only("multipart/form-data", content_type)
+
+
+def only_own_pages(request: Request) -> None:
+    """Refuse what a page of another site sends: browsers send forms across sites unasked."""
+    origin = request.headers.get("origin")  # which every browser names, and no other client
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+        detail = f"the form comes from a page of {origin!r}; allowed: pages of this service"
+        raise Refused(403, "cross-site", detail)
+
+
+def _only(allowed: str, content_type: str) -> None:
     kind = content_type.partition(";")[0].strip().lower()
-    if kind != "application/json":
-        detail = f"the body is {kind or 'of no type'}; allowed: application/json"
+    if kind != allowed:
+        detail = f"the body is {kind or 'of no type'}; allowed: {allowed}"
         raise Refused(415, "unsupported-media-type", detail)

@@ -7,18 +7,18 @@ from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse
 
 from service.api import answers, links
+from service.api.files import file_response
 from service.api.given import Service, Session
 from service.api.problems import refusals
 from service.api.views import Diagnostics, Figure, Figures
-from service.settings import Settings
 from service.storage import runs
-from service.storage.errors import NotFound
-from service.storage.tables import Artifact
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["results"], responses=refusals(404, 422, 503))
 
 TABLE = "diagnostics.parquet"
 FIGURES = "figures/"
+#: The numbers of a figure lie beside it.
+PICTURE = ".png"
 
 
 @router.get("/diagnostics", response_model=Diagnostics)
@@ -28,7 +28,8 @@ async def get_diagnostics(
     """All evaluations so far, with the measures of every latent; at the end also as Parquet."""
     run = await runs.get(session, run_id)
     if format == "parquet":
-        return _file(service.settings, await runs.artifact(session, run.id, TABLE))
+        artifact = await runs.artifact(session, run.id, TABLE)
+        return file_response(service.settings.artifacts, artifact.path)
     return answers.diagnostics(run, await runs.evaluations_of(session, run.id))
 
 
@@ -37,7 +38,8 @@ async def list_figures(run_id: UUID, session: Session) -> Figures:
     """The pictures of a run that has ended."""
     run = await runs.get(session, run_id)
     files = [file.name for file in await runs.artifacts_of(session, run.id)]
-    names = [name.removeprefix(FIGURES) for name in files if name.startswith(FIGURES)]
+    pictures = [name for name in files if name.startswith(FIGURES) and name.endswith(PICTURE)]
+    names = [name.removeprefix(FIGURES) for name in pictures]
     figures = [Figure(name=name, url=links.to_figure(run.id, name)) for name in names]
     return Figures(run_id=run.id, figures=figures)
 
@@ -51,12 +53,5 @@ async def get_figure(
     service: Service,
 ) -> FileResponse:
     """One picture, as PNG."""
-    return _file(service.settings, await runs.artifact(session, run_id, FIGURES + name))
-
-
-def _file(settings: Settings, artifact: Artifact) -> FileResponse:
-    path = settings.artifacts / artifact.path
-    if not path.is_file():
-        raise NotFound("file in the artifact folder named", artifact.path)
-    kinds = {".png": "image/png", ".parquet": "application/vnd.apache.parquet"}
-    return FileResponse(path, media_type=kinds.get(path.suffix, "application/octet-stream"))
+    artifact = await runs.artifact(session, run_id, FIGURES + name)
+    return file_response(service.settings.artifacts, artifact.path)

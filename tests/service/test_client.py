@@ -16,7 +16,8 @@ from service.client import Client, ClientError, Refused, Unreachable, url_of_env
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Reports, SpecMaker
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker
 
 NO_PAUSES = (0.0, 0.0)
 

@@ -18,7 +18,8 @@ from service.storage.tables import RunState
 from service.storage.watching import Standing
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Reports, SpecMaker, Submitter, Worker
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Worker
 
 
 @pytest.fixture(autouse=True)

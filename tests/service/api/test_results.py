@@ -10,7 +10,8 @@ import pytest
 from polar.events import ArtifactSaved
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Reports, SpecMaker, Submitter, Worker
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Worker
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 

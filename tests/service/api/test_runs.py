@@ -11,7 +11,8 @@ from service.storage.database import Database
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Reports, SpecMaker, Submitter, Worker
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Worker
 
 RUNS = "/api/v1/runs"
 

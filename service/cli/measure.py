@@ -1,0 +1,115 @@
+"""`polar measure`: the report of any model's latents, from files, in this process.
+
+Exit codes: 2 the files or options cannot be used, 1 the results cannot be written.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from polar.errors import PolarError
+from service.cli.remote import PIPE_WIDTH, Format, Output
+
+if TYPE_CHECKING:
+    from polar.report import Measurement
+
+FAILED, REFUSED = 1, 2
+
+OptionalFile = Path | None
+
+
+def measure(
+    codes: Annotated[
+        Path, typer.Argument(help="Mean representation, (n, m): .npy, or .npz with one array.")
+    ],
+    variance: Annotated[
+        OptionalFile, typer.Option(help="Variances of the posteriors, (n, m).")
+    ] = None,
+    labels: Annotated[
+        OptionalFile, typer.Option(help="A discrete factor of each image, (n,).")
+    ] = None,
+    usage: Annotated[
+        OptionalFile, typer.Option(help="Rise of the loss without each latent, (m,).")
+    ] = None,
+    prior_mean: Annotated[
+        OptionalFile, typer.Option(help="Means of a conditional prior, (n, m).")
+    ] = None,
+    prior_variance: Annotated[OptionalFile, typer.Option(help="Its variances, (n, m).")] = None,
+    sigma: Annotated[float, typer.Option(help="Kernel width of the entropy.")] = 0.5,
+    renyi_alpha: Annotated[float, typer.Option(help="Order of the entropy.")] = 1.01,
+    tau: Annotated[
+        str, typer.Option(help="Nats, or a rule: gap, otsu, mixture, noise_floor.")
+    ] = "0.25",
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder for tables and figures.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Measure the latents of any model, given their codes."""
+    # These take seconds to load.
+    from polar.measurement import measure as measure_codes
+    from polar.measurement_files import load_array, save_measurement
+
+    given = {
+        "mean": codes,
+        "variance": variance,
+        "labels": labels,
+        "usage": usage,
+        "prior_mean": prior_mean,
+        "prior_variance": prior_variance,
+    }
+    try:
+        arrays: dict[str, Any] = {name: load_array(path) for name, path in given.items() if path}
+        rule: Any = _number_or_rule(tau)  # which is checked there
+        measured = measure_codes(**arrays, sigma=sigma, renyi_alpha=renyi_alpha, tau=rule)
+        drawn = {name: arrays.get(name) for name in ("variance", "usage")}
+        paths = save_measurement(measured, out, arrays["mean"], **drawn) if out else []
+    except PolarError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(REFUSED) from error
+    except OSError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(FAILED) from error
+    _show(measured, output)
+    for path in paths:
+        typer.echo(f"  {path}", err=output is Format.JSON)
+
+
+def _number_or_rule(tau: str) -> float | str:
+    try:
+        return float(tau)
+    except ValueError:
+        return tau
+
+
+def _show(measured: "Measurement", output: Format) -> None:
+    if output is Format.JSON:
+        typer.echo(measured.model_dump_json(indent=2))
+        return
+    typer.echo(f"{measured.explanation}\n")
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(width=width, markup=False, highlight=False).print(_table(measured))
+
+
+def _table(measured: "Measurement") -> Table:
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("latent", justify="right")
+    table.add_column("label")
+    for quantity in ("entropy (nats)", "95 % of resamples", "var of mean", "KL (nats)"):
+        table.add_column(quantity, justify="right")
+    for name, latent, interval in zip(
+        measured.names, measured.latents, measured.entropy_intervals, strict=True
+    ):
+        table.add_row(
+            name,
+            latent.label,
+            f"{latent.judged_entropy_nats:.3f}",
+            f"{interval.low_nats:.3f} to {interval.high_nats:.3f}",
+            f"{latent.var_of_mean:.3g}",
+            "" if latent.kl_nats is None else f"{latent.kl_nats:.3g}",
+        )
+    return table
