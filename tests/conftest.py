@@ -39,11 +39,16 @@ from service.storage import agents, experiments, runs, tracking
 from service.storage.database import Database
 from service.storage.tables import Agent, Metric, Run
 
+#: Removed with the process.
+_CACHE = tempfile.TemporaryDirectory(prefix="polar-cache-")
+
 
 def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith("POLAR_")]:
         if name != "POLAR_DATA_DIR":
             del os.environ[name]
+    # prepared images of tests go where they are removed again
+    os.environ["POLAR_CACHE_DIR"] = _CACHE.name
 
 
 @pytest.fixture(scope="session")

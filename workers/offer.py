@@ -6,7 +6,6 @@ from pathlib import Path
 
 from polar.data import catalogue
 from polar.errors import DatasetMissing
-from polar.spec import DATASETS
 
 #: NVIDIA's driver lists its devices here.
 GPUS = Path("/proc/driver/nvidia/gpus")
@@ -35,7 +34,7 @@ def _has_gpu() -> bool:
 
 def _all_files() -> list[Path]:
     found: list[Path] = []
-    for name in DATASETS:
+    for name in catalogue.names():
         try:
             found += catalogue.files(name)
         except DatasetMissing:

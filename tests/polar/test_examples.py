@@ -39,17 +39,16 @@ def test_an_example_says_the_same_when_it_is_written_out(spec: ExperimentSpec) -
     assert ExperimentSpec.from_yaml(spec.to_yaml()) == spec
 
 
-@pytest.mark.parametrize("name", ["sprites.yaml", "ivae.yaml", "lv_ae.yaml", "l2_ae.yaml"])
-def test_an_example_without_a_download_runs(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_sprites_run_without_a_download_and_say_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path / "cache"))
-    spec = EXAMPLES[name]
+    spec = EXAMPLES["sprites.yaml"].model_dump()
     short = ExperimentSpec.model_validate(
         {
-            **spec.model_dump(),
-            "dataset": {**spec.dataset.model_dump(), "images": 200},
-            "training": {**spec.training.model_dump(), "steps": 6, "checkpoint_every": 6},
+            **spec,
+            "dataset": {**spec["dataset"], "images": 200},
+            "training": {**spec["training"], "steps": 6},
             "diagnostics": {"evaluations": 2, "images": 100},
         }
     )
@@ -59,4 +58,4 @@ def test_an_example_without_a_download_runs(
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert isinstance(last, Result)
     assert result["spec_hash"] == short.content_hash()
-    assert ("drawn by Polar" in json.dumps(result)) == (name == "sprites.yaml")
+    assert "drawn by Polar" in json.dumps(result)

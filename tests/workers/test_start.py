@@ -1,5 +1,6 @@
 """An agent starts, or says why it cannot; and it leaves when it is told to."""
 
+import gzip
 import signal
 import subprocess
 import sys
@@ -151,3 +152,38 @@ def test_a_dataset_is_hashed_again_only_when_its_files_change(
     assert first["digits"] == second["digits"]
     assert first["mnist"] != second["mnist"]
     assert len(hashed) == 3
+
+
+def test_the_sprites_are_offered_though_they_have_no_files() -> None:
+    offered = offer.available_datasets()
+
+    assert offered["sprites"] == catalogue.sprites_digest()
+
+
+def test_packed_files_are_unpacked_for_their_digest_only_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLAR_DATA_DIR", str(tmp_path))
+    (tmp_path / "smallnorb").mkdir()
+    for path in catalogue.files("smallnorb", tmp_path):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.name.encode()))
+    first = offer.available_datasets()
+    monkeypatch.setattr(gzip, "open", lambda path: pytest.fail(f"{path} was unpacked again"))
+
+    second = offer.available_datasets()
+
+    assert "smallnorb" in first
+    assert first == second
+
+
+def test_looking_for_datasets_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; from workers import offer; offer.available_datasets(); "
+        "print({'torch', 'numpy', 'sklearn', 'pandas'} & set(sys.modules))"
+    )
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert loaded.stdout == "set()\n"
