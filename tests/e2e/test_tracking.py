@@ -136,11 +136,13 @@ class Book:
             assert self._history(found, key) == values
         for key in WEIGHTS:
             assert len(self._history(found, key)) == 1
-        figures = [file.name for file in files if file.name.endswith(".png")]
+        names = [file.name for file in files]
+        figures = [name for name in names if name.endswith(".png")]
         assert figures
         assert len(self._files(found, "images")) == 2 * len(figures)
-        assert self._files(found, "figures") == sorted(figures)
-        assert self._files(found) == ["diagnostics.parquet", "result.json", "spec.yaml"]
+        drawn = [name for name in names if name.startswith("figures/")]
+        assert self._files(found, "figures") == sorted(drawn)
+        assert self._files(found) == sorted(["spec.yaml", *(set(names) - set(drawn))])
         assert (found.info.status, found.data.tags["polar.state"]) == ("FINISHED", "succeeded")
 
     async def link_to_mlflow(self, run_id: UUID, settings: Settings) -> str:
