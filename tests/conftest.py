@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 
 from polar.events import (
@@ -47,6 +48,9 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith("POLAR_")]:
         if name != "POLAR_DATA_DIR":
             del os.environ[name]
+    # how fast a machine is, is not what tests assert
+    hypothesis_settings.register_profile("polar", deadline=None)
+    hypothesis_settings.load_profile("polar")
     # prepared images of tests go where they are removed again
     os.environ["POLAR_CACHE_DIR"] = _CACHE.name
 

@@ -50,8 +50,9 @@ def best_split(values: Float64[np.ndarray, " n"]) -> Split | None:
     return Split(
         low_edge=float(values[ends[best]]),
         high_edge=float(values[ends[best] + 1]),
-        low_mean=float(values.mean() + low[best]),
-        high_mean=float(values.mean() + high[best]),
+        # within their groups, whatever rounding says
+        low_mean=float(np.clip(values.mean() + low[best], values[0], values[ends[best]])),
+        high_mean=float(np.clip(values.mean() + high[best], values[ends[best] + 1], values[-1])),
         low_fraction=float(size[best] / n),
         separability=min(float(between[best] / values.var()), 1.0),
     )

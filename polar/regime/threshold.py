@@ -204,7 +204,7 @@ def _mixture_cut(h: Float64[np.ndarray, " m"], sigma: float, renyi_alpha: float)
     bics = f"BIC {two.bic(h):.1f} of two Gaussians, {one.bic(h):.1f} of one"
     if two.bic(h) >= one.bic(h):
         return _no_regime(bics)
-    low, high = (float(mean) for mean in two.mean)
+    low, high = (float(mean) for mean in two.mean.clip(h[0], h[-1]))
     if (too_near := _too_near(low, high, sigma, renyi_alpha)) is not None:
         return too_near
     if not two.odds(low) > 0 > two.odds(high):

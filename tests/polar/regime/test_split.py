@@ -58,3 +58,10 @@ def test_no_other_split_has_more_variance_between_its_groups(values: list[int]) 
     else:
         # sums in another order differ in their last digits
         assert between(numbers <= split.low_edge) == pytest.approx(most, rel=1e-9)
+
+
+def test_the_means_lie_within_their_groups_in_spite_of_rounding() -> None:
+    split = best_split(np.array([0.0] * 7 + [2.4601387126021654]))
+
+    assert split is not None
+    assert (split.low_mean, split.high_mean) == (0.0, 2.4601387126021654)
