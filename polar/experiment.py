@@ -1,7 +1,6 @@
 """The main job: one run of an experiment, as a stream of events, without any service."""
 
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,9 @@ from polar import figures
 from polar.data.images import ImageDataset, load
 from polar.errors import DatasetError, InvalidInput
 from polar.events import ArtifactSaved, Evaluation, Event, Result, Started
+from polar.files import whole
 from polar.findings import Findings, find
+from polar.measurement_files import save_report
 from polar.regime.explanation import explain_evidence
 from polar.regime.polarisation import convergence, explain
 from polar.regime.table import diagnostics_table, table_to_parquet
@@ -191,7 +192,7 @@ def _save_tables(
     for name, table in tables.items():
         table_to_parquet(table, out / f"{name}.parquet")
         yield _artifact(out, out / f"{name}.parquet")
-    yield _save_text(out, "measurement.json", findings.measurement.model_dump_json(indent=2))
+    yield _artifact(out, save_report(findings.measurement, out))
 
 
 def _save_pictures(
@@ -213,14 +214,9 @@ def _save_result(
         "spec": spec.model_dump(mode="json"),
         "timing": timing,
     }
-    return _save_text(out, RESULT_FILE, json.dumps(content, indent=2, allow_nan=False))
-
-
-def _save_text(out: Path, name: str, text: str) -> ArtifactSaved:
-    path, part = out / name, out / f"{name}.part"
-    part.write_text(text + "\n", "utf-8")
-    os.replace(part, path)
-    return _artifact(out, path)
+    with whole(out / RESULT_FILE) as part:
+        part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
+    return _artifact(out, out / RESULT_FILE)
 
 
 def _artifact(out: Path, path: Path) -> ArtifactSaved:

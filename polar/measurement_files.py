@@ -1,6 +1,5 @@
 """Codes from files, and their measurement into files."""
 
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from polar import figures
 from polar.errors import InvalidInput
+from polar.files import whole
 from polar.regime.codes import Array, as_float64, codes
 from polar.regime.measurement_tables import measurement_tables, representations_table
 from polar.regime.table import table_to_parquet
@@ -109,11 +109,12 @@ def save_measurement(
         table_to_parquet(table, path)
     tau = measurement.verdict.tau_nats
     paths += figures.save_measurement_figures(drawn, tau, folder / "figures")
-    return [*paths, _save_report(measurement, folder / MEASUREMENT_FILE)]
+    return [*paths, save_report(measurement, folder)]
 
 
-def _save_report(measurement: Measurement, path: Path) -> Path:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(measurement.model_dump_json(indent=2) + "\n", "utf-8")
-    os.replace(part, path)
+def save_report(measurement: Measurement, folder: Path) -> Path:
+    """Writes `measurement.json` into a folder; the file is either whole or not there."""
+    path = folder / MEASUREMENT_FILE
+    with whole(path) as part:
+        part.write_text(measurement.model_dump_json(indent=2) + "\n", "utf-8")
     return path

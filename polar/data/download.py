@@ -17,9 +17,10 @@ from io import BufferedRandom
 from pathlib import Path
 
 from polar.data import catalogue
-from polar.data.part import locked, part_of, put_in_place
+from polar.data.part import locked, put_in_place
 from polar.data.published import PUBLISHED, Published, checksum_like
 from polar.errors import DatasetMissing
+from polar.files import part_of
 
 #: Told of every piece: the file, its bytes so far, and all of them if that is known.
 Progress = Callable[[Path, int, int | None], None]

@@ -8,11 +8,6 @@ from io import BufferedRandom
 from pathlib import Path
 
 
-def part_of(path: Path) -> Path:
-    """Where the file of this path is made, until it is whole and moved into its place."""
-    return path.with_name(f"{path.name}.part")
-
-
 @contextmanager
 def locked(part: Path) -> Iterator[BufferedRandom]:
     """Opens a half-made file, with what is in it; other processes wait.

@@ -15,8 +15,9 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from polar.data.catalogue import CACHE_DIR_VARIABLE, cache_dir
-from polar.data.part import locked, part_of, put_in_place
+from polar.data.part import locked, put_in_place
 from polar.errors import DatasetError
+from polar.files import part_of
 
 #: Some rows of the dataset, and their images of shape (rows, side, side).
 Block = tuple[Int64[np.ndarray, " rows"], UInt8[np.ndarray, "rows side side"]]

@@ -1,12 +1,12 @@
 """A figure on disk: the picture, and beside it the numbers that it was drawn from."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from polar.errors import InvalidInput
+from polar.files import whole
 
 DOTS_PER_INCH = 150
 #: Rows up to which numbers are written as text, which anyone can open; more go into Parquet.
@@ -33,24 +33,18 @@ def save(figure: Figure, table: pd.DataFrame, path: Path) -> list[Path]:
         raise InvalidInput(f"picture named {path.name!r}; allowed: names that end in .png")
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = _save_numbers(table, path)  # first: no picture is ever there without its numbers
-    part = _part_of(path)
-    # Without None, matplotlib writes its version into the file.
-    figure.savefig(part, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-    os.replace(part, path)
+    with whole(path) as part:
+        # Without None, matplotlib writes its version into the file.
+        figure.savefig(part, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return [path, numbers]
 
 
 def _save_numbers(table: pd.DataFrame, picture: Path) -> Path:
     is_text = len(table) <= ROWS_OF_TEXT
     path = picture.with_suffix(".csv" if is_text else ".parquet")
-    part = _part_of(path)
-    if is_text:
-        table.to_csv(part, index=False, lineterminator="\n")
-    else:
-        table.to_parquet(part, engine="pyarrow", index=False)
-    os.replace(part, path)
+    with whole(path) as part:
+        if is_text:
+            table.to_csv(part, index=False, lineterminator="\n")
+        else:
+            table.to_parquet(part, engine="pyarrow", index=False)
     return path
-
-
-def _part_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part")

@@ -1,6 +1,5 @@
 """The diagnostics of a run as one tidy table."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pandas as pd
 
 from polar.errors import InvalidInput
 from polar.events import Evaluation
+from polar.files import whole
 
 
 def diagnostics_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
@@ -33,6 +33,5 @@ def diagnostics_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
 
 def table_to_parquet(table: pd.DataFrame, path: Path) -> None:
     """Writes the table as Parquet; the file is either whole or not there."""
-    part = path.with_name(f"{path.name}.part")
-    table.to_parquet(part, engine="pyarrow", index=False)
-    os.replace(part, path)
+    with whole(path) as part:
+        table.to_parquet(part, engine="pyarrow", index=False)
