@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,7 +17,7 @@ from polar.findings import Findings, find
 from polar.measurement_files import save_report
 from polar.regime.explanation import explain_evidence
 from polar.regime.polarisation import convergence, explain
-from polar.regime.table import diagnostics_table, table_to_parquet
+from polar.regime.table import table_to_parquet
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.training import checkpoint
 from polar.training.evaluation import EvaluationSubset, evaluation_subset
@@ -28,18 +27,6 @@ from polar.training.state import fresh
 
 #: The file of a finished run, which is written last.
 RESULT_FILE = "result.json"
-#: Tables with a figure of their own, by the names of `save_figures`.
-DRAWN = (
-    "dynamics",
-    "information",
-    "diagram",
-    "usage",
-    "agreement",
-    "thresholds",
-    "estimators",
-    "downstream",
-    "representations",
-)
 
 
 def run(
@@ -116,8 +103,7 @@ def run(
     findings = find(state.model, subset, dataset, spec, state.evaluations)
     result = _result(spec, dataset, subset, state.evaluations, findings)
     if out is not None:
-        yield from _save_tables(out, state.evaluations, findings)
-        yield from _save_pictures(out, state.evaluations, findings)
+        yield from _save_findings(out, findings, result.final.verdict.tau_nats)
         timing: dict[str, float | str] = {
             "seconds": time.perf_counter() - started,
             "steps": state.step - first_step,
@@ -183,26 +169,13 @@ def _result(
     )
 
 
-def _save_tables(
-    out: Path, evaluations: Sequence[Evaluation], findings: Findings
-) -> Iterator[ArtifactSaved]:
-    """All evaluations, and the report of the last one."""
+def _save_findings(out: Path, findings: Findings, tau_nats: float) -> Iterator[ArtifactSaved]:
     out.mkdir(parents=True, exist_ok=True)
-    tables = {"diagnostics": diagnostics_table(evaluations), **findings.tables}
-    for name, table in tables.items():
+    for name, table in findings.tables.items():
         table_to_parquet(table, out / f"{name}.parquet")
         yield _artifact(out, out / f"{name}.parquet")
     yield _artifact(out, save_report(findings.measurement, out))
-
-
-def _save_pictures(
-    out: Path, evaluations: Sequence[Evaluation], findings: Findings
-) -> Iterator[ArtifactSaved]:
-    tables, tau = findings.tables, evaluations[-1].verdict.tau_nats
-    drawn: dict[str, Any] = {name: tables.get(name) for name in DRAWN}
-    for path in figures.save_figures(
-        diagnostics_table(evaluations), tau, out / "figures", intervals=tables["latents"], **drawn
-    ):
+    for path in figures.save_figures(findings.tables, tau_nats, out / "figures"):
         yield _artifact(out, path)
 
 

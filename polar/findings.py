@@ -98,7 +98,6 @@ def find(
         InvalidInput: the dataset's factors cannot be predicted.
     """
     final, diagnostics = evaluations[-1], spec.diagnostics
-    tau = final.verdict.tau_nats
     codes = encode_subset(model, subset)
     usage = measure_usage(model, subset, spec)
     measurement = measure(
@@ -109,13 +108,15 @@ def find(
         usage=np.array(usage.rise_nats),
         sigma=diagnostics.sigma,
         renyi_alpha=diagnostics.renyi_alpha,
-        tau=tau,
+        tau=diagnostics.tau_rule,
+        tau_otherwise=diagnostics.tau,
         seed=spec.seeds[0],
     )
     history = diagnostics_table(evaluations)
-    dynamics = dynamics_table(history, tau)
+    dynamics = dynamics_table(history, final.verdict.tau_nats)
     downstream = _downstream(codes, dataset, spec, final)
     tables = {
+        "diagnostics": history,
         **measurement_tables(measurement),
         "usage": _usage_table(usage),
         "dynamics": dynamics,

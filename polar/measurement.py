@@ -5,6 +5,7 @@ Notation:
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,11 @@ from polar.regime.mixed import mixed_scores, variance_signals
 from polar.regime.polarisation import judge
 from polar.regime.redundancy import redundancy
 from polar.regime.threshold import (
+    FROM_ENTROPIES,
     Cut,
     Rule,
     fixed_cut,
-    gap_cut,
-    mixture_cut,
     noise_floor_cut,
-    otsu_cut,
 )
 from polar.regime.usage import checked_usage, usage_scores
 from polar.report import Interval, Measurement, Threshold
@@ -55,6 +54,7 @@ def measure(
     sigma: float = 0.5,
     renyi_alpha: float = 1.01,
     tau: float | Rule = DEFAULT_TAU,
+    tau_otherwise: float = DEFAULT_TAU,
     seed: int = 0,
     names: Sequence[str] | None = None,
 ) -> Measurement:
@@ -76,8 +76,8 @@ def measure(
             images and mean.
         sigma: Kernel width of the entropy, in units of the latents.
         renyi_alpha: Order of the Renyi entropy.
-        tau: Active latents have more entropy than this many nats; or the rule that finds it. Where
-            the rule sees no regime, tau is 0.25 nats.
+        tau: Active latents have more entropy than this many nats; or the rule that finds it.
+        tau_otherwise: Where that rule sees no regime; and of the rule "fixed".
         seed: Of the resampled images and of all other draws.
         names: Of the latents; by default their numbers.
 
@@ -92,8 +92,8 @@ def measure(
     groups = None if labels is None else _checked_groups(labels, len(of.mean))
     used = None if usage is None else checked_usage(usage, len(named))
     resampling, crowding, folding = np.random.default_rng(seed).spawn(3)
-    thresholds, intervals = _thresholds(of, tau, sigma, renyi_alpha, resampling)
-    tau_nats = DEFAULT_TAU if thresholds[0].tau_nats is None else thresholds[0].tau_nats
+    thresholds, intervals = _thresholds(of, tau, tau_otherwise, sigma, renyi_alpha, resampling)
+    tau_nats = tau_otherwise if thresholds[0].tau_nats is None else thresholds[0].tau_nats
     latents = measure_latents(
         of,
         information=None if images is None else _information(images, of, sigma, seed),
@@ -148,18 +148,21 @@ def measure(
 
 
 def _thresholds(
-    of: Codes, tau: float | Rule, sigma: float, renyi_alpha: float, rng: np.random.Generator
+    of: Codes,
+    tau: float | Rule,
+    tau_otherwise: float,
+    sigma: float,
+    renyi_alpha: float,
+    rng: np.random.Generator,
 ) -> tuple[tuple[Threshold, ...], tuple[Interval, ...]]:
     """Of every rule, the chosen one first; and the intervals of the entropies."""
     mean = of.relative_to_prior().mean
     kernel = {"sigma": sigma, "renyi_alpha": renyi_alpha}
-    fixed = fixed_cut(DEFAULT_TAU if isinstance(tau, str) else tau)
+    fixed = fixed_cut(tau_otherwise if isinstance(tau, str) else tau)
     floor = noise_floor_cut(mean, **kernel)
     rules: dict[str, Callable[[Sequence[float]], Cut]] = {
         "fixed": lambda _: fixed,
-        "gap": lambda nats: gap_cut(nats, **kernel),
-        "otsu": lambda nats: otsu_cut(nats, **kernel),
-        "mixture": lambda nats: mixture_cut(nats, **kernel),
+        **{name: partial(rule, **kernel) for name, rule in FROM_ENTROPIES.items()},
         "noise_floor": lambda _: floor,
     }
     chosen = tau if isinstance(tau, str) else "fixed"

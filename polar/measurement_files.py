@@ -108,7 +108,7 @@ def save_measurement(
     for table, path in zip(tables.values(), paths, strict=True):
         table_to_parquet(table, path)
     tau = measurement.verdict.tau_nats
-    paths += figures.save_measurement_figures(drawn, tau, folder / "figures")
+    paths += figures.save_figures(drawn, tau, folder / "figures")
     return [*paths, save_report(measurement, folder)]
 
 

@@ -56,7 +56,8 @@ class Baseline:
 class Downstream:
     """The downstream task on one set of codes."""
 
-    #: Columns factor, k, representation, control, seed, accuracy, unconverged (bool).
+    #: Columns factor, k, representation, control, seed, accuracy, unconverged (bool), n_train and
+    #: n_test (images of the split).
     table: pd.DataFrame
     #: Of each factor and of their mean; empty when there is no passive latent.
     gains: tuple[Gain, ...]
@@ -180,6 +181,8 @@ def _rows(
                 "seed": drawn.seed,
                 "accuracy": fit.accuracy,
                 "unconverged": fit.unconverged,
+                "n_train": len(drawn.train),
+                "n_test": len(drawn.test),
             }
 
 

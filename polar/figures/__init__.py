@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from polar.figures.information import information_diagram as information_diagram
     from polar.figures.information import information_split as information_split
     from polar.figures.run import save_figures as save_figures
-    from polar.figures.run import save_measurement_figures as save_measurement_figures
     from polar.figures.sweeps import sorted_entropies_by_weight as sorted_entropies_by_weight
 
 _HOMES = {
@@ -43,7 +42,6 @@ _HOMES = {
     "representations": "codes",
     "save": "files",
     "save_figures": "run",
-    "save_measurement_figures": "run",
     "sorted_entropies": "entropies",
     "sorted_entropies_by_weight": "sweeps",
     "spike_and_slab": "estimators",

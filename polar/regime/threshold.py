@@ -9,7 +9,7 @@ Notation:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -124,6 +124,14 @@ def mixture_cut(entropies: Sequence[float], *, sigma: float, renyi_alpha: float)
     """
     h = _sorted(entropies)
     return _one_group(h) or _mixture_cut(h, sigma, renyi_alpha)
+
+
+#: The rules that look at the entropies alone.
+FROM_ENTROPIES: Mapping[str, Callable[..., Cut]] = {
+    "gap": gap_cut,
+    "otsu": otsu_cut,
+    "mixture": mixture_cut,
+}
 
 
 def noise_floor_cut(mean: Float64[np.ndarray, "n m"], *, sigma: float, renyi_alpha: float) -> Cut:

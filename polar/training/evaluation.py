@@ -24,7 +24,7 @@ from polar.models.likelihood import LossRange, loss_range, reconstruction_loss
 from polar.regime.codes import Codes, codes
 from polar.regime.diagnostics import measure_latents, relabelled
 from polar.regime.polarisation import explained_part, judge
-from polar.regime.threshold import gap_cut, mixture_cut, otsu_cut
+from polar.regime.threshold import FROM_ENTROPIES
 from polar.spec import DiagnosticsSpec, ExperimentSpec, LikelihoodSpec
 from polar.training.inputs import Inputs
 from polar.training.schedule import steps_per_epoch
@@ -182,8 +182,7 @@ def _tau(latents: tuple[LatentDiagnostics, ...], diagnostics: DiagnosticsSpec) -
     """The threshold of the verdict, in nats."""
     if diagnostics.tau_rule == "fixed":
         return diagnostics.tau
-    find = {"gap": gap_cut, "otsu": otsu_cut, "mixture": mixture_cut}[diagnostics.tau_rule]
-    cut = find(
+    cut = FROM_ENTROPIES[diagnostics.tau_rule](
         [latent.judged_entropy_nats for latent in latents],
         sigma=diagnostics.sigma,
         renyi_alpha=diagnostics.renyi_alpha,

@@ -153,6 +153,16 @@ def test_the_table_holds_every_evaluation(events: list[Event], folder: Path) -> 
     assert table["step"].tolist() == [s for s in (1, 3, 7, 16, 18, 20) for _ in range(3)]
 
 
+@pytest.mark.parametrize(
+    ("rule", "reason"), [("fixed", "Tau is fixed at 0.25 nats."), ("gap", "No regime: ")]
+)
+def test_the_result_says_how_tau_was_found(rule: str, reason: str) -> None:
+    *_, result = run(spec(diagnostics={"evaluations": 2, "images": 50, "tau_rule": rule}))
+
+    assert isinstance(result, Result)
+    assert reason in result.explanation
+
+
 def test_result_json_is_the_result_with_spec_and_timing(events: list[Event], folder: Path) -> None:
     content = json.loads((folder / "out" / "result.json").read_text())
 

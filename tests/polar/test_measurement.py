@@ -168,6 +168,17 @@ def test_a_rule_that_sees_no_regime_leaves_the_default() -> None:
     assert "Tau was set to 0.25 nats instead." in measured.explanation
 
 
+def test_the_tau_that_is_left_can_be_said() -> None:
+    measured = measure(ON, tau="gap", tau_otherwise=0.5)
+
+    assert measured.verdict.tau_nats == 0.5
+    assert "Tau was set to 0.5 nats instead." in measured.explanation
+
+
+def test_the_fixed_rule_takes_the_tau_that_is_said() -> None:
+    assert measure(ON, tau="fixed", tau_otherwise=0.5) == measure(ON, tau=0.5)
+
+
 def test_images_add_the_mutual_information() -> None:
     measured = measure(MEAN[:300], images=np.column_stack([MEAN[:300, 0], ON[:300, 1:3]]))
 

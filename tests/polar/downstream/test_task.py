@@ -152,12 +152,16 @@ def test_the_table_has_a_row_for_every_factor_k_representation_control_and_seed(
         "seed",
         "accuracy",
         "unconverged",
+        "n_train",
+        "n_test",
     ]
     keys = ["factor", "k", "representation", "control", "seed"]
     assert len(task.table) == len(task.table[keys].drop_duplicates()) == 2 * 4 * 2 * 4 * 2
     assert task.table["accuracy"].between(0, 1).all()
     assert (task.order, task.n_active) == ((0, 2, 3, 1), 2)
     assert (task.n_train, task.n_test) == (100, 40)
+    assert set(task.table["n_train"]) == {100}
+    assert set(task.table["n_test"]) == {40}
     assert [gain.factor for gain in task.gains] == ["b"] * 8 + ["a"] * 8 + [None] * 8
     assert [baseline.factor for baseline in task.baselines] == ["b", "a"]
 

@@ -7,23 +7,24 @@ import pandas as pd
 import pytest
 
 from polar.errors import InvalidInput
-from polar.figures import save_figures, save_measurement_figures
+from polar.figures import save_figures
 
 Made = Callable[..., pd.DataFrame]
 CRITERIA = ["entropy", "active_units", "kl"]
-ALWAYS = ["sorted_entropies", "entropy_over_training", "entropy_heatmap"]
+OF_ENTROPIES = ["sorted_entropies", "entropy_over_training", "entropy_heatmap"]
 
 
 @pytest.fixture
 def tables(made: Made) -> dict[str, pd.DataFrame]:
     run = made("run")
     return {
+        "diagnostics": run,
         "dynamics": made("dynamics", run),
         "information": made("information", run),
         "diagram": made("diagram"),
         "usage": made("usage", run),
         "agreement": made("agreement", CRITERIA),
-        "intervals": made("intervals", run),
+        "latents": made("intervals", run),
         "thresholds": made("rules"),
         "estimators": made("estimators", run),
         "downstream": made("downstream"),
@@ -32,24 +33,24 @@ def tables(made: Made) -> dict[str, pd.DataFrame]:
 
 
 def test_a_run_gives_every_figure_that_its_tables_can(
-    made: Made, tables: dict[str, pd.DataFrame], tmp_path: Path
+    tables: dict[str, pd.DataFrame], tmp_path: Path
 ) -> None:
-    paths = save_figures(made("run"), 0.25, tmp_path / "figures", **tables)
+    paths = save_figures(tables, 0.25, tmp_path / "figures")
 
     assert sorted((tmp_path / "figures").iterdir()) == sorted(paths)
     pictures = [path.stem for path in paths if path.suffix == ".png"]
     assert pictures == [
-        *ALWAYS,
+        *OF_ENTROPIES,
         "measures_over_training",
         "trajectories",
+        "activation_order",
+        "usage_against_entropy",
+        "thresholds",
+        "accuracy_against_k",
         "information_split",
         "information_diagram",
-        "usage_against_entropy",
-        "activation_order",
         "criteria_agreement",
-        "thresholds",
         "entropy_against_variance",
-        "accuracy_against_k",
         "representations",
     ]
     assert pictures == [path.stem for path in paths if path.suffix == ".csv"]
@@ -60,17 +61,17 @@ def test_without_further_tables_there_are_the_figures_of_the_entropies(
 ) -> None:
     table = made("run").assign(information_nats=None)
 
-    paths = save_figures(table, 0.25, tmp_path)
+    paths = save_figures({"diagnostics": table}, 0.25, tmp_path)
 
     assert [path.name for path in paths] == [
-        f"{name}.{ending}" for name in ALWAYS for ending in ("png", "csv")
+        f"{name}.{ending}" for name in OF_ENTROPIES for ending in ("png", "csv")
     ]
 
 
 def test_the_numbers_beside_a_picture_are_those_it_shows(made: Made, tmp_path: Path) -> None:
     table = made("run")
 
-    save_figures(table, 0.25, tmp_path)
+    save_figures({"diagnostics": table}, 0.25, tmp_path)
 
     numbers = pd.read_csv(tmp_path / "sorted_entropies.csv")
     final = table[table["step"] == table["step"].max()].reset_index(drop=True)
@@ -82,21 +83,18 @@ def test_a_collapsed_run_has_its_figures_too(made: Made, tmp_path: Path) -> None
     table[["entropy_nats", "judged_entropy_nats", "information_nats"]] = 0.0
     table["label"] = "passive"
     estimators = made("estimators", made("run", 4)).assign(nats=0.0, var_of_mean=0.0)
-    dynamics, usage = made("dynamics", table), made("usage", table)
-    representations = made("representations", ["passive"]).assign(mean=0.0, variance=1.0)
+    tables = {
+        "diagnostics": table,
+        "dynamics": made("dynamics", table),
+        "usage": made("usage", table),
+        "information": made("information", table),
+        "estimators": estimators,
+        "representations": made("representations", ["passive"]).assign(mean=0.0, variance=1.0),
+        "latents": made("intervals", table),
+        "thresholds": made("rules").assign(tau_nats=None, low_nats=None, high_nats=None),
+    }
 
-    paths = save_figures(
-        table,
-        0.25,
-        tmp_path,
-        dynamics=dynamics,
-        usage=usage,
-        information=made("information", table),
-        estimators=estimators,
-        representations=representations,
-        intervals=made("intervals", table),
-        thresholds=made("rules").assign(tau_nats=None, low_nats=None, high_nats=None),
-    )
+    paths = save_figures(tables, 0.25, tmp_path)
 
     pictures = {path.stem for path in paths}
     assert not {"measures_over_training", "activation_order"} & pictures
@@ -108,10 +106,8 @@ def test_a_measurement_of_codes_has_figures_without_a_training(made: Made, tmp_p
     latents = made("intervals", run).assign(entropy_nats=1.0)
     tables = {"latents": latents, "thresholds": made("rules")}
 
-    paths = save_measurement_figures(tables, 0.25, tmp_path)
-    more = save_measurement_figures(
-        tables | {"agreement": made("agreement", CRITERIA)}, 0.25, tmp_path
-    )
+    paths = save_figures(tables, 0.25, tmp_path)
+    more = save_figures(tables | {"agreement": made("agreement", CRITERIA)}, 0.25, tmp_path)
 
     assert [path.name for path in paths[::2]] == ["sorted_entropies.png", "thresholds.png"]
     assert more[4] == tmp_path / "criteria_agreement.png"
@@ -125,10 +121,11 @@ def test_the_same_tables_give_the_same_bytes_in_another_process(
     program = (
         "import sys, pathlib, pandas; from polar.figures import save_figures; "
         "folder = pathlib.Path(sys.argv[1]); "
-        "save_figures(pandas.read_parquet(folder / 'table.parquet'), 0.25, folder / 'there')"
+        "tables = {'diagnostics': pandas.read_parquet(folder / 'table.parquet')}; "
+        "save_figures(tables, 0.25, folder / 'there')"
     )
 
-    here = save_figures(table, 0.25, tmp_path / "here")
+    here = save_figures({"diagnostics": table}, 0.25, tmp_path / "here")
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=120)
 
     for path in here:
@@ -137,7 +134,7 @@ def test_the_same_tables_give_the_same_bytes_in_another_process(
 
 def test_an_empty_table_is_refused(made: Made, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="empty table"):
-        save_figures(made("run").iloc[:0], 0.25, tmp_path)
+        save_figures({"diagnostics": made("run").iloc[:0]}, 0.25, tmp_path)
 
 
 def test_matplotlib_is_loaded_with_the_first_figure() -> None:
