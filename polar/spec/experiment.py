@@ -19,7 +19,7 @@ from polar.spec.datasets import (
     ImagesSpec,
     SmallNorbSpec,
 )
-from polar.spec.models import IVAESpec, ModelSpec
+from polar.spec.models import IVAESpec, LVAESpec, ModelSpec
 from polar.spec.part import SpecPart
 from polar.spec.text import read_spec_file, read_yaml
 from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
@@ -156,6 +156,9 @@ def _misfits(spec: ExperimentSpec) -> Iterator[PydanticCustomError]:
     for place, epoch in enumerate(spec.diagnostics.epochs or ()):
         pointer = f"/diagnostics/epochs/{place}"
         yield from _above(epoch, pointer, epochs, "the epochs of the training steps")
+    if isinstance(spec.model, LVAESpec) and spec.training.batch_size == 1:
+        message = "one image has no deviation, and so no volume"
+        yield _misfit("too_small", message, "/training/batch_size", 1, "an integer from 2")
     if isinstance(spec.model, IVAESpec):
         yield from _unknown(spec.model.u, "/model/u", factors)
     if spec.downstream is not None:

@@ -12,6 +12,7 @@ import re
 import resource
 import shutil
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,6 +30,8 @@ FOLDER = "measurements"
 PART = ".part"
 #: The exit code of `polar measure` for what cannot be measured; its message begins like this.
 REFUSED, MESSAGE = 2, re.compile(r"^error: (.*)", re.MULTILINE | re.DOTALL)
+#: How long after its last change a half-done measurement has nobody who works on it.
+ABANDONED_S = 24 * 3600
 #: How much longer than the limit an orphan, whose API was killed, may compute.
 ORPHAN_S = 10
 
@@ -42,9 +45,11 @@ class Measuring:
         self._turns = asyncio.Semaphore(settings.measure_at_once)
 
     def clear(self) -> None:
-        """Removes what a killed API has left half-done."""
+        """Removes what a killed API has left half-done; what is young may be another API's."""
         for part in self.folder.glob(f"*{PART}"):
-            shutil.rmtree(part, ignore_errors=True)
+            with suppress(FileNotFoundError):  # the other API is done with it
+                if time.time() - part.stat().st_mtime > ABANDONED_S:
+                    shutil.rmtree(part, ignore_errors=True)
 
     async def measure(
         self, files: Mapping[str, UploadFile], options: Mapping[str, object]

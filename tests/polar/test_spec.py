@@ -259,6 +259,8 @@ def test_the_downstream_task_leaves_out_what_an_ivae_was_told() -> None:
          "/diagnostics/epochs/1", "from 1 to 50"),
         ({"dataset": {"name": "smallnorb", "split": "test", "images": 24_301}},
          "/dataset/images", "from 1 to 24300"),
+        ({"model": {"name": "lv_ae"}, "training": {"batch_size": 1}},
+         "/training/batch_size", "from 2"),
     ],
 )  # fmt: skip
 def test_parts_that_do_not_fit_together_are_refused(
