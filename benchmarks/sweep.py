@@ -25,25 +25,32 @@ COLUMNS = ("active", "P", "R", "verdict", "converged", "entropies, nats")
 
 
 def main() -> None:
-    arguments = _arguments()
-    base = read_yaml(read_spec_file(arguments.spec))
-    points = list(_points(arguments.vary))
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        folders = list(pool.map(lambda point: _run(base, point, arguments.out), points))
-    names = list(points[0])
+    arguments = parser(__doc__ or "").parse_args()
+    runs = run_all(arguments)
+    names = list(runs[0][0])
     _print_row([*names, *COLUMNS])
     _print_row(["---"] * (len(names) + len(COLUMNS)))
-    for point, folder in zip(points, folders, strict=True):
+    for point, folder in runs:
         _print_row([*point.values(), *_summary(folder)])
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def parser(description: str) -> argparse.ArgumentParser:
+    """Of the arguments that `run_all` takes."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("spec", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--vary", action="append", required=True, metavar="FIELD=A,B")
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time")
-    return parser.parse_args()
+    return parser
+
+
+def run_all(arguments: argparse.Namespace) -> list[tuple[Point, Path]]:
+    """Runs what is not finished yet; each run with its folder."""
+    base = read_yaml(read_spec_file(arguments.spec))
+    points = list(_points(arguments.vary))
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        folders = list(pool.map(lambda point: _run(base, point, arguments.out), points))
+    return list(zip(points, folders, strict=True))
 
 
 def _points(varied: Sequence[str]) -> Iterator[Point]:
