@@ -75,7 +75,7 @@ def _fault(detail: Detail, schema: Schema) -> Fault:
         allowed = ", ".join(tag["mapping"])
         suggestion = _nearest(context.get("tag", ""), tag["mapping"])
     return Fault(
-        pointer=context.get("pointer", pointer_to(keys)),
+        pointer=pointer_to(keys) + context.get("pointer", ""),
         message=detail["msg"].removeprefix("Value error, "),
         type=kind,
         value=None if kind == "missing" else _shortened(context.get("value", detail["input"])),
@@ -111,7 +111,7 @@ def _inside(place: Schema, step: int | str) -> Schema:
         array = next((part for part in parts if "maxItems" in part), {})
         places: Sequence[Schema] = array.get("prefixItems", [])
         return places[step] if step < len(places) else array.get("items", {})
-    return place.get("properties", {}).get(step, {})
+    return place.get("properties", {}).get(step, place.get("additionalProperties") or {})
 
 
 def _resolved(place: Schema, schema: Schema) -> Schema:
@@ -136,11 +136,15 @@ def _allowed(place: Schema, schema: Schema) -> str | None:
             item = array.get("items") or array["prefixItems"][0]
             return f"{count} items, each {_allowed(item, schema)}"
         case {"type": "integer", **bounds}:
-            return f"an integer {_range(_inclusive(bounds))}"
+            return f"an integer {_range(_inclusive(bounds))}".rstrip()
         case {"type": "number", **bounds}:
-            return f"a number {_range(bounds)}"
+            return f"a number {_range(bounds)}".rstrip()
         case {"type": "string", "maxLength": length}:
             return f"text of at most {length} characters"
+        case {"type": "string"}:
+            return "text"
+        case {"type": "boolean"}:
+            return "true or false"
         case {"type": "null"}:
             return "null"
     return None

@@ -26,6 +26,9 @@ from polar.spec.models import LikelihoodSpec as LikelihoodSpec
 from polar.spec.models import LVAESpec as LVAESpec
 from polar.spec.models import ModelSpec as ModelSpec
 from polar.spec.part import SpecPart as SpecPart
+from polar.spec.study import Axis as Axis
+from polar.spec.study import StudySpec as StudySpec
+from polar.spec.study import faults_of_study as faults_of_study
 from polar.spec.text import read_spec_file as read_spec_file
 from polar.spec.text import read_yaml as read_yaml
 from polar.spec.training import DiagnosticsSpec as DiagnosticsSpec

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, LiteralString, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -19,6 +19,7 @@ from polar.spec.datasets import (
     ImagesSpec,
     SmallNorbSpec,
 )
+from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import IVAESpec, LVAESpec, ModelSpec
 from polar.spec.part import SpecPart
 from polar.spec.text import read_spec_file, read_yaml
@@ -84,11 +85,7 @@ class ExperimentSpec(SpecPart):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        misfits = list(_misfits(self))
-        if misfits:
-            raise ValidationError.from_exception_data(
-                type(self).__name__, [{"type": misfit, "input": self} for misfit in misfits]
-            )
+        raise_misfits(self, _misfits(self))
         return self
 
     @property
@@ -158,7 +155,7 @@ def _misfits(spec: ExperimentSpec) -> Iterator[PydanticCustomError]:
         yield from _above(epoch, pointer, epochs, "the epochs of the training steps")
     if isinstance(spec.model, LVAESpec) and spec.training.batch_size == 1:
         message = "one image has no deviation, and so no volume"
-        yield _misfit("too_small", message, "/training/batch_size", 1, "an integer from 2")
+        yield misfit("too_small", message, "/training/batch_size", 1, "an integer from 2")
     if isinstance(spec.model, IVAESpec):
         yield from _unknown(spec.model.u, "/model/u", factors)
     if spec.downstream is not None:
@@ -170,7 +167,7 @@ def _misfits(spec: ExperimentSpec) -> Iterator[PydanticCustomError]:
 def _above(value: int, pointer: str, most: int, of_what: str) -> Iterator[PydanticCustomError]:
     if value > most:
         allowed = f"an integer from 1 to {most}" if most else "none: training is shorter"
-        yield _misfit(
+        yield misfit(
             "too_large", f"{value} is more than {of_what}: {most}", pointer, value, allowed
         )
 
@@ -182,7 +179,7 @@ def _unknown(
         if factor not in factors:
             message = "the dataset has no such factor"
             allowed = ", ".join(factors)
-            yield _misfit("unknown_factor", message, f"{pointer}/{place}", factor, allowed)
+            yield misfit("unknown_factor", message, f"{pointer}/{place}", factor, allowed)
 
 
 def _leaks(spec: ExperimentSpec, pointer: str) -> Iterator[PydanticCustomError]:
@@ -191,17 +188,10 @@ def _leaks(spec: ExperimentSpec, pointer: str) -> Iterator[PydanticCustomError]:
     if leaking and not spec.downstream.allow_leak:
         message = "the model is told this factor as u, so that predicting it shows nothing"
         allowed = "factors that are not in model.u, or downstream.allow_leak: true"
-        yield _misfit("leak", message, pointer, leaking, allowed)
+        yield misfit("leak", message, pointer, leaking, allowed)
     elif not spec.predicted_factors:
         message = "every factor of the dataset is in model.u, so that none is left to predict"
-        yield _misfit("leak", message, pointer, list(spec.u), "downstream.allow_leak: true")
-
-
-def _misfit(
-    kind: LiteralString, message: str, pointer: str, value: object, allowed: str
-) -> PydanticCustomError:
-    context = {"message": message, "pointer": pointer, "value": value, "allowed": allowed}
-    return PydanticCustomError(kind, "{message}", context)
+        yield misfit("leak", message, pointer, list(spec.u), "downstream.allow_leak: true")
 
 
 def _kind_of(dataset: Any) -> type[ImagesSpec] | None:  # noqa: ANN401

@@ -36,6 +36,8 @@ class ConvolutionalSpec(SpecPart):
 
     #: Name of the weight as users write it; none for a model without one.
     weight_name: ClassVar[str | None] = None
+    #: Whether the encoder gives a variance, and so a KL divergence.
+    is_variational: ClassVar[bool] = False
 
     name: str
     #: Latents; 16 for digits and mnist.
@@ -57,6 +59,7 @@ class BetaVAESpec(ConvolutionalSpec):
     """The beta-VAE: a Gaussian posterior against the prior N(0, 1)."""
 
     weight_name: ClassVar[str | None] = "beta"
+    is_variational: ClassVar[bool] = True
 
     name: Literal["beta_vae"] = "beta_vae"
     #: Weight of the KL divergence, summed over latents.
@@ -67,6 +70,7 @@ class IVAESpec(ConvolutionalSpec):
     """The identifiable VAE: encoder and prior are told u, some factors of the image."""
 
     weight_name: ClassVar[str | None] = "alpha"
+    is_variational: ClassVar[bool] = True
 
     name: Literal["ivae"] = "ivae"
     #: Weight of the KL divergence against the conditional prior, summed over latents.
@@ -91,6 +95,7 @@ class FixedVarianceVAESpec(ConvolutionalSpec):
     """
 
     weight_name: ClassVar[str | None] = "beta"
+    is_variational: ClassVar[bool] = True
 
     name: Literal["fixed_variance_vae"] = "fixed_variance_vae"
     #: Weight of the KL divergence, summed over latents.

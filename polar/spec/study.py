@@ -1,0 +1,359 @@
+"""A study: which fields of an experiment to vary, what to look for, and for how long.
+
+Imports no Optuna: how a study is carried out is not the spec's business.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, TypeAlias
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from polar.errors import InvalidInput
+from polar.faults import Fault, find_faults, pointer_to
+from polar.spec.experiment import ExperimentSpec
+from polar.spec.misfit import misfit, raise_misfits
+from polar.spec.part import PositiveFloat, PositiveInt, SpecPart
+from polar.spec.text import read_spec_file, read_yaml
+
+Value: TypeAlias = bool | int | float | str
+#: The value of every searched field, by its dotted name.
+Point: TypeAlias = Mapping[str, Value]
+SamplerName: TypeAlias = Literal["range", "tpe", "gp", "random", "grid", "nsga2", "qmc"]
+PrunerName: TypeAlias = Literal["none", "median", "successive_halving", "hyperband"]
+Measure: TypeAlias = Literal[
+    "clean_polarisation", "polarisation", "margin", "explained", "reconstruction", "n_active", "kl"
+]
+
+#: Parts of an experiment that may be searched; `diagnostics` would tune the ruler.
+SEARCHED_PARTS = ("model", "training")
+MOST_FIELDS = 8
+MOST_TRIALS = 10_000
+
+
+class Axis(SpecPart):
+    """The values of one field: exactly one of the first five."""
+
+    #: Real numbers between two ends, evenly on a logarithmic scale; both ends above 0.
+    log_uniform: tuple[float, float] | None = None
+    #: Real numbers between two ends.
+    uniform: tuple[float, float] | None = None
+    #: Whole numbers from the first to the last.
+    integer: tuple[int, int] | None = None
+    #: Any values, numbers or names.
+    choices: tuple[Value, ...] | None = Field(None, min_length=1, max_length=1000)
+    #: One value, for all trials.
+    fixed: Value | None = None
+    #: How many points of a uniform or log-uniform axis a grid takes, ends included.
+    points: int | None = Field(None, strict=True, ge=2, le=1000)
+
+    kinds: ClassVar[tuple[str, ...]] = ("log_uniform", "uniform", "integer", "choices", "fixed")
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Self:
+        given = [kind for kind in self.kinds if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"an axis has one of {', '.join(self.kinds)}; here: {', '.join(given) or 'none'}"
+            )
+        if self.points is not None and not self.is_continuous:
+            raise ValueError("points are of a uniform or log_uniform axis; others have their own")
+        return self
+
+    @field_validator("log_uniform", "uniform", "integer")
+    @classmethod
+    def _ends_ascend(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
+        if ends is not None and not ends[0] < ends[1]:
+            raise ValueError(f"from {ends[0]} to {ends[1]}: the first end is below the second")
+        return ends
+
+    @field_validator("log_uniform")
+    @classmethod
+    def _a_logarithm_starts_above_0(
+        cls, ends: tuple[float, float] | None
+    ) -> tuple[float, float] | None:
+        if ends is not None and ends[0] <= 0:
+            raise ValueError(f"a logarithmic range cannot include {ends[0]}; it lies above 0")
+        return ends
+
+    @field_validator("choices")
+    @classmethod
+    def _choices_are_distinct(cls, values: tuple[Value, ...] | None) -> tuple[Value, ...] | None:
+        if values is not None and len(set(values)) < len(values):
+            raise ValueError("a choice is listed twice; list each once")
+        return values
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether its values are real numbers between two ends."""
+        return self.log_uniform is not None or self.uniform is not None
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """The values that stand for all in between, and every choice."""
+        return self.log_uniform or self.uniform or self.integer or self._listed
+
+    @property
+    def _listed(self) -> tuple[Value, ...]:
+        return self.choices or (() if self.fixed is None else (self.fixed,))
+
+    @property
+    def size(self) -> int | None:
+        """How many values a grid has on it; None for a continuous axis without `points`."""
+        if self.is_continuous:
+            return self.points
+        return self.integer[1] - self.integer[0] + 1 if self.integer else len(self._listed)
+
+    @property
+    def grid(self) -> tuple[Value, ...]:
+        """Its values on a grid, ascending, or in the order of the choices."""
+        if self.integer is not None:
+            return tuple(range(self.integer[0], self.integer[1] + 1))
+        if not self.is_continuous:
+            return self._listed
+        steps = (self.points or 2) - 1
+        if self.log_uniform is not None:
+            low, high = self.log_uniform
+            inner = [low * (high / low) ** (step / steps) for step in range(1, steps)]
+        else:
+            assert self.uniform is not None
+            low, high = self.uniform
+            inner = [low + (high - low) * step / steps for step in range(1, steps)]
+        return (low, *inner, high)
+
+
+class Objective(SpecPart):
+    """What a trial is judged by: a measure of its final latent space, a mean over its seeds."""
+
+    measure: Measure = "clean_polarisation"
+    #: Of n_active: as near as possible; without one, as many as possible.
+    target: int | None = Field(None, strict=True, ge=0, le=1024)
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """Which way is better, in Optuna's words."""
+        is_loss = self.measure in ("reconstruction", "kl") or self.target is not None
+        return "minimize" if is_loss else "maximize"
+
+    @model_validator(mode="after")
+    def _only_a_number_has_a_target(self) -> Self:
+        if self.target is not None and self.measure != "n_active":
+            raise ValueError(f"a target is of n_active, not of {self.measure}")
+        return self
+
+
+class Bound(SpecPart):
+    """Which values of a measure a trial must have to count."""
+
+    measure: Measure
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        low = -math.inf if self.at_least is None else self.at_least
+        high = math.inf if self.at_most is None else self.at_most
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("a constraint has at_least, at_most, or both")
+        if low > high:
+            raise ValueError(f"nothing is at least {low:g} and at most {high:g}")
+        return self
+
+
+class Budget(SpecPart):
+    """When a study ends: whichever comes first."""
+
+    #: Trials that have completed; those that failed do not count.
+    trials: int = Field(16, strict=True, ge=1, le=MOST_TRIALS)
+    #: Since the first trial; no new ones after that.
+    hours: PositiveFloat | None = None
+
+
+class StudySpec(SpecPart):
+    """Which fields of an experiment to vary, what to look for, and for how long."""
+
+    #: A label for people.
+    name: str = Field("", strict=True, max_length=100)
+    #: What all trials have in common; its seeds are those of every trial.
+    base: ExperimentSpec
+    #: By the dotted name of the field, such as `model.beta`.
+    search: dict[str, Axis] = Field(min_length=1, max_length=MOST_FIELDS)
+    objectives: tuple[Objective, ...] = Field((Objective(),), min_length=1, max_length=4)
+    #: How the value of a trial comes from its seeds: their mean, or what the mean is above with a
+    #: confidence of 90 % (Student's t).
+    aggregate: Literal["mean", "lower_confidence"] = "mean"
+    constraints: tuple[Bound, ...] = Field((), max_length=8)
+    sampler: SamplerName = "range"
+    #: Of the draws.
+    sampler_seed: int = Field(0, strict=True, ge=0, lt=2**32)
+    pruner: PrunerName = "none"
+    budget: Budget = Budget()
+    #: Trials in flight at a time.
+    concurrency: PositiveInt = Field(4, le=1000)
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _a_name_is_an_objective(cls, given: Any) -> Any:  # noqa: ANN401
+        if not isinstance(given, Sequence) or isinstance(given, str):
+            return given
+        return [{"measure": one} if isinstance(one, str) else one for one in given]
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        raise_misfits(self, _misfits(self))
+        return self
+
+    @property
+    def swept(self) -> dict[str, Axis]:
+        """The fields that differ between trials."""
+        return {name: axis for name, axis in self.search.items() if axis.size != 1}
+
+    @property
+    def trials(self) -> int:
+        """How many trials there will be, unless the hours are over before."""
+        if self.sampler != "grid":
+            return self.budget.trials
+        sizes = [axis.size or 1 for axis in self.search.values()]
+        return min(self.budget.trials, math.prod(sizes))
+
+    @property
+    def runs(self) -> int:
+        """How many trainings that is."""
+        return self.trials * len(self.base.seeds)
+
+    def experiment(self, point: Point) -> ExperimentSpec:
+        """The experiment of one trial.
+
+        Raises:
+            ValidationError: the point is outside of what the fields allow.
+        """
+        fixed = {name: axis.grid[0] for name, axis in self.search.items() if axis.size == 1}
+        return _changed(self.base, {**fixed, **point})
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """Read a study from YAML or JSON text.
+
+        Raises:
+            InvalidInput: it is not YAML, or the spec has faults; every fault is in the message.
+        """
+        try:
+            return cls.model_validate(read_yaml(text))
+        except ValidationError as error:
+            lines = "\n".join(f"  {fault}" for fault in faults_of_study(error))
+            raise InvalidInput(f"the study has faults:\n{lines}") from error
+
+    @classmethod
+    def from_file(cls, path: Path | str) -> Self:
+        """Read a study from a YAML or JSON file.
+
+        Raises:
+            InvalidInput: the file cannot be read, or the spec has faults.
+        """
+        return cls.from_yaml(read_spec_file(path))
+
+
+def faults_of_study(error: ValidationError) -> list[Fault]:
+    """All faults that pydantic found in a study, each with pointer, range and suggestion."""
+    return find_faults(error.errors(include_url=False), StudySpec.model_json_schema())
+
+
+def _changed(base: ExperimentSpec, point: Point) -> ExperimentSpec:
+    content = base.model_dump(mode="json")
+    for name, value in point.items():
+        part, _, field = name.partition(".")
+        content[part][field] = value
+    return ExperimentSpec.model_validate(content)
+
+
+def _misfits(spec: StudySpec) -> Iterator[PydanticCustomError]:
+    """What each part allows, but not together with the others."""
+    known = [misfits for name in spec.search if (misfits := list(_unknown(spec, name)))]
+    yield from itertools.chain.from_iterable(known)
+    if not known:
+        yield from _ends_that_do_not_fit(spec)
+    yield from _objectives_that_cannot_be(spec)
+    yield from _searches_that_cannot_be(spec)
+
+
+def _unknown(spec: StudySpec, name: str) -> Iterator[PydanticCustomError]:
+    part = name.partition(".")[0]
+    pointer = pointer_to(("search", name))
+    if part not in SEARCHED_PARTS:
+        message = f"{part} is not searched: only the model and its training are"
+        if part == "diagnostics":
+            message = "diagnostics are not searched: that would tune the ruler"
+        yield misfit("not_searched", message, pointer, name, "model.* or training.*")
+        return
+    dumped = getattr(spec.base, part).model_dump(mode="json")
+    known = [f"{part}.{key}" for key, value in dumped.items() if not _is_nested(key, value)]
+    if name not in known:
+        yield misfit("unknown_field", "there is no such field", pointer, name, ", ".join(known))
+
+
+def _is_nested(key: str, value: object) -> bool:
+    """A model's name is not varied: it has other fields; nor are lists and objects."""
+    return key == "name" or isinstance(value, list | dict)
+
+
+def _ends_that_do_not_fit(spec: StudySpec) -> Iterator[PydanticCustomError]:
+    """Each end of every axis must give an experiment, the other fields as in the base."""
+    for name, axis in spec.search.items():
+        for value in axis.ends:
+            try:
+                _changed(spec.base, {name: value})
+            except ValidationError as error:
+                fault = find_faults(
+                    error.errors(include_url=False), ExperimentSpec.model_json_schema()
+                )[0]
+                allowed = fault.allowed or "what an experiment takes"
+                pointer = pointer_to(("search", name))
+                yield misfit("out_of_range", fault.message, pointer, value, allowed)
+
+
+def _objectives_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
+    measures = [objective.measure for objective in spec.objectives]
+    for place, measure in enumerate(measures):
+        pointer = pointer_to(("objectives", place))
+        if measure == "kl" and not spec.base.model.is_variational:
+            message = f"a {spec.base.model.name} is deterministic and has no KL divergence"
+            yield misfit("impossible", message, pointer, measure, "a measure of its latents")
+        if measure in measures[:place]:
+            yield misfit("twice", "an objective is listed twice", pointer, measure, "each once")
+
+
+def _searches_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
+    swept, pointer = spec.swept, "/sampler"
+    if not swept:
+        message = "every field has one value, so that there is nothing to search"
+        yield misfit("nothing_swept", message, "/search", list(spec.search), "at least one axis")
+    elif spec.sampler == "range" and [axis.log_uniform is None for axis in swept.values()] != [
+        False
+    ]:
+        message = f"a range is that of one field on a log_uniform axis; here: {', '.join(swept)}"
+        yield misfit(
+            "several_swept", message, pointer, "range", "tpe, gp, random, grid, nsga2, qmc"
+        )
+    if spec.sampler == "range" and len(spec.objectives) > 1:
+        message = "the range sampler goes by the verdict; it cannot weigh several objectives"
+        yield misfit(
+            "several_objectives", message, pointer, "range", "nsga2, tpe, random, grid, qmc"
+        )
+    if spec.sampler == "grid":
+        yield from _grids_that_cannot_be(swept)
+
+
+def _grids_that_cannot_be(swept: Mapping[str, Axis]) -> Iterator[PydanticCustomError]:
+    for name, axis in swept.items():
+        if axis.size is None:
+            message = "a grid needs to know how many points of this axis to take"
+            yield misfit(
+                "no_points", message, pointer_to(("search", name)), None, "points: 2 to 1000"
+            )
+    size = math.prod(axis.size or 1 for axis in swept.values())
+    if size > MOST_TRIALS:
+        message = f"the grid has {size:,} points"
+        yield misfit("too_large", message, "/search", size, f"at most {MOST_TRIALS:,} points")
