@@ -47,7 +47,7 @@ def run(
     least a hundred times), `Evaluation` and `CheckpointSaved` in the order of their steps,
     `ArtifactSaved` for each file in `out`, and `Result` at the end. On one machine's CPU the same
     spec, seed and data give the same numbers to the last bit, also when the run was stopped in
-    between.
+    between; only `estimators` and its figure tell times as well.
 
     Nothing happens before the first event is asked for, and the run can be given up at any event.
 

@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
 
 from polar.data.images import ImageDataset
-from polar.downstream import Downstream, predict_factors
+from polar.downstream import Downstream, Gain, predict_factors
 from polar.entropy import joint_entropy, renyi_entropy
 from polar.entropy.differential import (
     histogram_entropy,
@@ -31,8 +31,8 @@ from polar.training.usage import Usage, measure_usage
 
 #: Images for the estimators that are only compared, of which some take a while.
 COMPARED_IMAGES = 1000
-#: Numbers of latents that the downstream task uses, besides all: each costs a fit.
-MOST_KS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64, 128, 256, 512)
+#: Columns of the table of gains: accuracy with all latents - with the actives alone.
+GAIN = [field.name for field in fields(Gain)]
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ def find(
     )
     history = diagnostics_table(evaluations)
     dynamics = dynamics_table(history, final.verdict.tau_nats)
+    order = learning_order(dynamics, np.array(usage.rise_nats))
     downstream = _downstream(codes, dataset, spec, final)
     tables = {
         "diagnostics": history,
@@ -124,12 +125,13 @@ def find(
         "estimators": _estimators(codes, spec),
         **_information(history),
         **_diagram(codes, subset, spec),
-        **({} if downstream is None else {"downstream": downstream.table}),
+        "learning_order": _order_table(order),
+        **_downstream_tables(downstream),
     }
     return Findings(
         measurement=measurement,
         usage=usage,
-        order=learning_order(dynamics, np.array(usage.rise_nats)),
+        order=order,
         downstream=downstream,
         tables=tables,
     )
@@ -149,7 +151,6 @@ def _downstream(
         np.array([latent.judged_entropy_nats for latent in final.latents]),
         tau_nats=final.verdict.tau_nats,
         seeds=range(spec.downstream.splits),
-        ks=[k for k in MOST_KS if k < codes.mean.shape[1]] + [codes.mean.shape[1]],
     )
 
 
@@ -162,6 +163,31 @@ def _gains(downstream: Downstream | None) -> dict[str, float]:
         for gain in downstream.gains
         if (gain.representation, gain.control) == ("standardised", "none")
     }
+
+
+def _downstream_tables(downstream: Downstream | None) -> dict[str, pd.DataFrame]:
+    if downstream is None:
+        return {}
+    gains = pd.DataFrame([vars(gain) for gain in downstream.gains], columns=GAIN)
+    return {
+        "downstream": downstream.table,
+        "downstream_gains": gains.fillna({"factor": "mean"}),
+        "downstream_baselines": pd.DataFrame([vars(one) for one in downstream.baselines]),
+    }
+
+
+def _order_table(order: LearningOrder) -> pd.DataFrame:
+    """One row for each coefficient; empty cells where it is undefined."""
+    coefficients = {"kendall": order.kendall, "spearman": order.spearman}
+    return pd.DataFrame(
+        {
+            "coefficient": name,
+            "latents": order.latents,
+            "statistic": None if association is None else association.statistic,
+            "p_value": None if association is None else association.p_value,
+        }
+        for name, association in coefficients.items()
+    )
 
 
 def _usage_table(usage: Usage) -> pd.DataFrame:

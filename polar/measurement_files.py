@@ -90,8 +90,11 @@ def save_measurement(
         The paths of all files.
 
     Raises:
-        InvalidInput: mean, variance or usage are not those that were measured, by their shape.
+        InvalidInput: mean, variance or usage are not those that were measured, by their shape; or
+            the folder has a measurement, which this one would be mixed with.
     """
+    if (folder / MEASUREMENT_FILE).exists():
+        raise InvalidInput(f"{folder} has a measurement already; allowed: another folder")
     measured = codes(mean, variance)
     if measured.mean.shape != (measurement.images, len(measurement.latents)):
         raise InvalidInput(

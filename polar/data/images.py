@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from polar.data import catalogue, digits, dsprites, mnist, smallnorb, sprites
@@ -30,8 +30,6 @@ class ImageDataset:
     images: UInt8[Tensor, "n 1 side side"]
     #: Values of the factors, from 0, in the order of the spec's `factors`.
     factors: Int64[Tensor, "n f"]
-    #: False where `sprites` left the sprite out, whose factors are those that it would have had.
-    present: Bool[Tensor, " n"]
 
 
 def load(spec: DatasetSpec, data_dir: Path | None = None) -> ImageDataset:
@@ -47,7 +45,7 @@ def load(spec: DatasetSpec, data_dir: Path | None = None) -> ImageDataset:
         DatasetError: its images cannot be stored on disk, if they are too large for memory.
     """
     digest = catalogue.digest(spec.name, data_dir)
-    note, present = "", None
+    note = ""
     match spec:
         case DigitsSpec():
             images, factors = _ordered(digest, *digits.read(data_dir))
@@ -58,16 +56,14 @@ def load(spec: DatasetSpec, data_dir: Path | None = None) -> ImageDataset:
         case DSpritesSpec():
             images, factors = dsprites.read(spec.images, spec.side, digest, data_dir)
         case SpritesSpec():
-            images, factors, present = sprites.read(spec.images, spec.side, spec.absent)
+            images, factors = sprites.read(spec.images, spec.side, spec.absent)
             note = sprites.NOTE
     n = spec.images
     if len(images) < n:
         raise DatasetCorrupt(
             f"dataset {spec.name}: it has {len(images)} images, the spec asks for {n}"
         )
-    if present is None:
-        present = torch.ones(n, dtype=torch.bool)
-    return ImageDataset(spec.name, digest, note, images[:n], factors[:n], present)
+    return ImageDataset(spec.name, digest, note, images[:n], factors[:n])
 
 
 def as_pixels(images: UInt8[Tensor, "n 1 side side"]) -> Float32[Tensor, "n 1 side side"]:

@@ -47,8 +47,8 @@ Inside = Bool[np.ndarray, "points points"]
 
 def read(
     images: int, side: int, absent: float
-) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n 5"], Bool[Tensor, " n"]]:
-    """The first images in the order of the digest, their factors, and where there is a sprite.
+) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n 5"]]:
+    """The first images in the order of the digest, and their factors.
 
     Args:
         images: How many.
@@ -58,8 +58,7 @@ def read(
     """
     chosen = order(catalogue.sprites_digest(), COUNT)[:images]
     pictures = unkept(images, side, _blocks(chosen, side, absent))
-    present = torch.from_numpy(is_present(chosen, absent))
-    return pictures, torch.from_numpy(factors_of(chosen)), present
+    return pictures, torch.from_numpy(factors_of(chosen))
 
 
 def factors_of(indices: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, "n 5"]:

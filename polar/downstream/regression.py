@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 from sklearn.linear_model import LogisticRegression
 
-#: Images of a split; fewer images are split in the same proportion.
+#: Images of a split; fewer images are split in the same proportion. Chosen by us: the paper takes
+#: 10,000 and 5,000, an evaluation has at most 10,000 images.
 TRAIN_IMAGES, TEST_IMAGES = 5000, 2000
 #: Latents whose standard deviation is at most this part of the largest are numerically dead.
 DEAD_BELOW = 1e-6

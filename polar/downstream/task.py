@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float64, Int
-from scipy.stats import t as student_t
 
 from polar.downstream.regression import Control, Representation, Split, curves, is_alive, split
 from polar.errors import InvalidInput
+from polar.intervals import half_width
 from polar.regime.codes import Array, codes
 
-#: Every k up to here is on the default grid; above, each is at least this much larger.
-DENSE_UP_TO, THINNED_BY = 32, 1.2
+#: Every k up to here is on the default grid; above, each is at least this much larger. Each costs
+#: a fit for every factor, split, representation and control.
+DENSE_UP_TO, THINNED_BY = 6, 1.15
 CONFIDENCE = 0.95
 
 
@@ -141,7 +142,7 @@ def predict_factors(
 
 
 def default_grid(m: int) -> tuple[int, ...]:
-    """Every k from 1 to 32, above each at least 1.2 times the one before, and m."""
+    """Every k from 1 to 6, above each at least 1.15 times the one before, and m."""
     grid = list(range(1, min(m, DENSE_UP_TO) + 1))
     while grid[-1] < m:
         grid.append(min(m, math.ceil(grid[-1] * THINNED_BY)))
@@ -206,11 +207,11 @@ def _gain(
     of_splits: Float64[np.ndarray, " s"],
     test_over_train: float,
 ) -> Gain:
-    splits, mean = len(of_splits), float(of_splits.mean())
-    half = None
-    if splits > 1:
-        variance = float(of_splits.var(ddof=1)) * (1 / splits + test_over_train)
-        half = float(student_t.ppf((1 + CONFIDENCE) / 2, splits - 1)) * math.sqrt(variance)
+    mean, half = float(of_splits.mean()), None
+    if len(of_splits) > 1:
+        half = half_width(
+            of_splits.tolist(), confidence=CONFIDENCE, test_over_train=test_over_train
+        )
     return Gain(
         factor=factor,
         representation=Representation(representation),

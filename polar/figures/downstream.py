@@ -1,16 +1,15 @@
 """What the latents are good for: accuracy of a classifier on the first k of them."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from scipy.special import stdtrit
 
 from polar.errors import InvalidInput
 from polar.figures.style import BLACK, ROUND, SERIES, Style, canvases, draw_legend
 from polar.figures.tables import distinct, read, refuse_others
+from polar.intervals import half_width
 
 #: From left to right, in the paper's order.
 REPRESENTATIONS = {"standardised": "standardised latents", "raw": "raw latents"}
@@ -111,7 +110,7 @@ def _draw_accuracies(axes: Axes, rows: pd.DataFrame, test_over_train: float) -> 
             means = own.mean()
             size = 3.5 if len(means) <= 32 else 0
             axes.plot(means.index, means, **style, linewidth=1.0, markersize=size)
-            margins = own.agg(_half_interval, test_over_train)
+            margins = own.agg(_half_width, test_over_train)
             axes.fill_between(
                 means.index,
                 means - margins,
@@ -122,13 +121,12 @@ def _draw_accuracies(axes: Axes, rows: pd.DataFrame, test_over_train: float) -> 
             )
 
 
-def _half_interval(accuracies: pd.Series, test_over_train: float) -> float:
-    """Half the width of the interval of a mean; 0 for a single value, which has none."""
-    n = len(accuracies)
-    if n == 1:
+def _half_width(accuracies: pd.Series, test_over_train: float) -> float:
+    """Of the interval of a mean; 0 for a single value, which has none."""
+    if len(accuracies) == 1:
         return 0.0
-    quantile = stdtrit(n - 1, (1 + CONFIDENCE) / 2)
-    return float(quantile * accuracies.std() * np.sqrt(1 / n + test_over_train))
+    values = accuracies.tolist()
+    return half_width(values, confidence=CONFIDENCE, test_over_train=test_over_train)
 
 
 def _limit_accuracies(axes: Axes) -> None:

@@ -36,10 +36,13 @@ PEAK: Style = {"color": "black", "marker": "v", "linestyle": "", "markersize": 6
 def measures_over_training(table: pd.DataFrame, latent: int | None = None) -> Figure:
     """Entropy, information and variance of one latent over training (Fig. 6).
 
+    Entropy and information are of the same order, 2, so that what is between them is the residual
+    H(mu | X); the entropy of the other figures is of the run's own order.
+
     Args:
         table: The diagnostics of one run. Columns: `step`, `latent`, `entropy_nats`,
-            `information_nats` (with gaps where it was not measured), `var_of_mean` (latent units
-            squared), `label`.
+            `information_nats` and `information_residual_nats` (with gaps where they were not
+            measured), `var_of_mean` (latent units squared), `label`.
         latent: Which one; by default the active latent of the highest final entropy.
 
     Raises:
@@ -47,14 +50,15 @@ def measures_over_training(table: pd.DataFrame, latent: int | None = None) -> Fi
             it; there is no such latent; or its information was never measured.
     """
     numbers = ["step", "latent", "entropy_nats", "var_of_mean"]
-    rows = read(
-        table, numbers, ["label"], optional=["information_nats"], key=["step", "latent"]
-    ).sort_values("step")
+    parts = ["information_nats", "information_residual_nats"]
+    rows = read(table, numbers, ["label"], optional=parts, key=["step", "latent"]).sort_values(
+        "step"
+    )
     number = _most_active(rows) if latent is None else latent
     own = rows[rows["latent"] == number]
     if own.empty:
         raise InvalidInput(f"latent {number} is not in the table")
-    measured = own.dropna(subset="information_nats")
+    measured = own.dropna(subset=parts)
     if measured.empty:
         raise InvalidInput(f"no information of latent {number} was measured")
     figure, grid = canvases(
@@ -63,14 +67,10 @@ def measures_over_training(table: pd.DataFrame, latent: int | None = None) -> Fi
     above, below = grid[:, 0]
     entropy, information, variance = SERIES[:3]
     small: Style = {"markersize": 4, "clip_on": False}
-    above.plot(own["step"], own["entropy_nats"], **entropy, **small, label="entropy H(μ)")
-    above.plot(
-        measured["step"],
-        measured["information_nats"],
-        **information,
-        **small,
-        label="information I(X; μ)",
-    )
+    nats = measured["information_nats"]
+    whole = nats + measured["information_residual_nats"]
+    above.plot(measured["step"], whole, **entropy, **small, label="entropy H₂(μ)")
+    above.plot(measured["step"], nats, **information, **small, label="information I₂(X; μ)")
     below.plot(own["step"], own["var_of_mean"], **variance, **small, label="variance of μ")
     above.set_ylim(bottom=0)
     above.set_ylabel("nats")

@@ -20,7 +20,8 @@ from polar.figures.tables import read
 ENTROPIES = ["step", "latent", "entropy_nats", "judged_entropy_nats", "label"]
 INTERVALS = ["latent", "judged_entropy_nats", "low_nats", "high_nats", "label"]
 MEASURED = ["entropy_nats", "judged_entropy_nats", "var_of_mean"]
-MEASURES = ["step", "latent", "entropy_nats", "information_nats", "var_of_mean", "label"]
+INFORMATION = ["information_nats", "information_residual_nats"]
+MEASURES = ["step", "latent", "entropy_nats", *INFORMATION, "var_of_mean", "label"]
 
 
 #: Figures that one table is enough for, by its name.

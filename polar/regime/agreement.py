@@ -1,6 +1,6 @@
 """How far the criteria say the same of the latents.
 
-Mixed counts as active, since the decoder uses such a latent, if not for every image; only two of
+Mixed counts as active, since the decoder uses such a latent, if not for every image; only some of
 the criteria can say mixed at all. Latents that either criterion leaves undetermined are left out
 of the pair: it said nothing that could agree.
 """

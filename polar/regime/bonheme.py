@@ -3,8 +3,9 @@
 As published, a latent is active when its variance is near 0, passive when its variance is near 1
 and its mean near 0, both for all images, and mixed when some images are active and the others
 passive. Their code uses the variance alone, and calls everything mixed that is neither:
-`bonheme_labels`. `strict_bonheme_labels` has the definition whole, and a fourth label for what
-falls out of it.
+`bonheme_labels`. `strict_bonheme_labels` also asks for the means, and has a fourth label for what
+falls out of the definition; that an active latent's mean varies is our addition, since a variance
+near 0 around a constant mean says nothing of the image.
 
 Conditions become distances: the slack of a condition is how far it holds, negative where it does
 not; the slack of several is the smallest. Margins and scores are slacks, so they mix variances

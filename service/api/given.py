@@ -1,8 +1,9 @@
 """What routes are given: the service's parts, a transaction, checked headers."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Request
 from procrastinate import App
@@ -12,6 +13,8 @@ from service.api.measuring import Measuring
 from service.api.problems import Refused
 from service.settings import Settings
 from service.storage.database import Database
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,29 @@ def only_own_pages(request: Request) -> None:
     if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         detail = f"the form comes from a page of {origin!r}; allowed: pages of this service"
         raise Refused(403, "cross-site", detail)
+
+
+async def unless_gone(request: Request, work: Coroutine[None, None, T]) -> T:
+    """The result of some work, which is given up as soon as nobody waits for it any more.
+
+    Raises:
+        Refused: the client has gone; nobody sees this answer.
+    """
+    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_until_gone(request))
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Refused(499, "client-gone", "the client went away before its answer")
+        return working.result()
+    finally:
+        working.cancel()
+        gone.cancel()
+        await asyncio.gather(working, gone, return_exceptions=True)
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _only(allowed: str, content_type: str) -> None:

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Form, Response, UploadFile
+from fastapi import APIRouter, Depends, Form, Request, Response, UploadFile
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 
 from polar.report import Measurement
 from service.api import links
 from service.api.files import file_response
-from service.api.given import Service, only_forms, only_own_pages
+from service.api.given import Service, only_forms, only_own_pages, unless_gone
 from service.api.measuring import FOLDER
 from service.api.problems import refusals
 from service.api.views import Figure, MeasurementView
@@ -27,6 +27,7 @@ router = APIRouter(prefix="/measurements", tags=["measurements"])
     responses=refusals(400, 403, 413, 415, 422, 500),
 )
 async def measure(
+    request: Request,
     service: Service,
     response: Response,
     mean: UploadFile,
@@ -53,7 +54,7 @@ async def measure(
     }
     files = {name: upload for name, upload in given.items() if upload is not None}
     options = {"sigma": sigma, "renyi_alpha": renyi_alpha, "tau": tau}
-    id = await service.measuring.measure(files, options)
+    id = await unless_gone(request, service.measuring.measure(files, options))
     response.headers["Location"] = links.to_measurement(id)
     return _view(service.settings.artifacts, id)
 

@@ -39,6 +39,7 @@ TABLES = [
     "estimators",
     "information",
     "diagram",
+    "learning_order",
 ]
 #: Written just before `result.json`.
 LAST_BUT_ONE = "figures/representations.csv"
@@ -161,6 +162,25 @@ def test_the_result_says_how_tau_was_found(rule: str, reason: str) -> None:
 
     assert isinstance(result, Result)
     assert reason in result.explanation
+
+
+def test_the_downstream_task_is_written_with_its_intervals(tmp_path: Path) -> None:
+    asked = spec(dataset={"name": "digits", "images": 120}, downstream={"splits": 2})
+
+    *_, result = run(asked, out=tmp_path)
+
+    accuracies, gains, baselines = (
+        pd.read_parquet(tmp_path / f"downstream{name}.parquet")
+        for name in ("", "_gains", "_baselines")
+    )
+    assert set(accuracies["seed"]) == {0, 1}
+    assert (tmp_path / "figures" / "accuracy_against_k.png").exists()
+    assert baselines["factor"].tolist() == ["digit"]
+    assert baselines["majority"].between(0, 1).all()
+    has_passives = result.final.verdict.n_passive > 0
+    assert set(gains["factor"]) == ({"digit", "mean"} if has_passives else set())
+    assert (gains["low"] <= gains["mean"]).all()
+    assert (gains["mean"] <= gains["high"]).all()
 
 
 def test_result_json_is_the_result_with_spec_and_timing(events: list[Event], folder: Path) -> None:

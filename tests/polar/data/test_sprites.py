@@ -194,8 +194,7 @@ def test_a_dataset_of_sprites_says_that_it_is_not_dsprites(side: int, cache: Pat
     assert (dataset.images == more.images[:50]).all()
     assert (dataset.factors == more.factors[:50]).all()
     seen = dataset.images.flatten(1).amax(1) > 0
-    assert (seen == dataset.present).all()
-    assert 0 < dataset.present.sum() < 50
+    assert 0 < seen.sum() < 50
     indices = np.ravel_multi_index(tuple(dataset.factors.numpy().T), sprites.GRID)
     assert (sprites.render(indices, side, 0.3) == dataset.images[:, 0].numpy()).all()
     assert list(cache.iterdir()) == []  # drawn anew each time

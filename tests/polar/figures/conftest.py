@@ -47,6 +47,7 @@ def run_table(
                     "entropy_nats": max(entropy, 0.9 + 0.03 * latent) if is_ivae else entropy,
                     "judged_entropy_nats": entropy,
                     "information_nats": information,
+                    "information_residual_nats": entropy - information,
                     "var_of_mean": (np.exp(entropy) - 1) ** 2 / 25,
                     "label": "active" if entropy > TAU else "passive",
                 }

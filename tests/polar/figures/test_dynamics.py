@@ -28,7 +28,9 @@ def test_entropy_information_and_variance_of_the_most_active_latent(made: Made) 
     above, below = figure.axes
     entropy, information = above.lines
     (variance,) = below.lines
-    assert np.array_equal(entropy.get_ydata(), own["entropy_nats"])
+    whole = own["information_nats"] + own["information_residual_nats"]
+    assert np.array_equal(entropy.get_ydata(), whole)
+    assert "H₂" in str(entropy.get_label())
     assert np.array_equal(information.get_ydata(), own["information_nats"])
     assert np.array_equal(variance.get_ydata(), own["var_of_mean"])
     assert np.array_equal(variance.get_xdata(), own["step"])
