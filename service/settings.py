@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
 
 
 class Settings(BaseSettings):
@@ -20,6 +21,8 @@ class Settings(BaseSettings):
     home: Path = Path("~/.polar").expanduser()
     #: `postgresql://user:password@host:port/app`; secret, so it has no default.
     database_url: SecretStr
+    #: The database of Optuna, which only the broker opens; by default `optuna` on the same server.
+    optuna_url: SecretStr | None = None
     #: Where checkpoints and results go; one folder for all machines.
     artifacts: Path
     #: Where the tracker and the links of the API find MLflow.
@@ -74,11 +77,18 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def optuna_sqlalchemy_url(self) -> str:
+        """Optuna's database for SQLAlchemy, with the psycopg driver."""
+        if self.optuna_url is None:
+            return str(
+                make_url(self.sqlalchemy_url).set(database="optuna").render_as_string(False)
+            )
+        return _with_driver(self.optuna_url)
+
+    @property
     def sqlalchemy_url(self) -> str:
         """The database for SQLAlchemy, with the psycopg driver."""
-        return self.database_url.get_secret_value().replace(
-            "postgresql://", "postgresql+psycopg://", 1
-        )
+        return _with_driver(self.database_url)
 
     @classmethod
     def read_or_exit(cls) -> Self:
@@ -92,6 +102,10 @@ class Settings(BaseSettings):
                 for fault in error.errors(include_input=False)  # a password may be part of it
             )
             sys.exit(f"the environment lacks or has wrong settings:\n{faults}")
+
+
+def _with_driver(url: SecretStr) -> str:
+    return url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def _is_loopback(host: str) -> bool:

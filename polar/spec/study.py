@@ -25,7 +25,7 @@ Point: TypeAlias = Mapping[str, Value]
 SamplerName: TypeAlias = Literal["range", "tpe", "gp", "random", "grid", "nsga2", "qmc"]
 PrunerName: TypeAlias = Literal["none", "median", "successive_halving", "hyperband"]
 Measure: TypeAlias = Literal[
-    "clean_polarisation", "polarisation", "margin", "explained", "reconstruction", "n_active", "kl"
+    "clean_polarisation", "polarisation", "explained", "reconstruction", "n_active", "kl"
 ]
 
 #: Parts of an experiment that may be searched; `diagnostics` would tune the ruler.
@@ -182,9 +182,9 @@ class StudySpec(SpecPart):
     #: By the dotted name of the field, such as `model.beta`.
     search: dict[str, Axis] = Field(min_length=1, max_length=MOST_FIELDS)
     objectives: tuple[Objective, ...] = Field((Objective(),), min_length=1, max_length=4)
-    #: How the value of a trial comes from its seeds: their mean, or what the mean is above with a
-    #: confidence of 90 % (Student's t).
-    aggregate: Literal["mean", "lower_confidence"] = "mean"
+    #: How the value of a trial comes from its seeds: their mean, or the worse end of its interval
+    #: of 80 % (Student's t), which takes at least two seeds.
+    aggregate: Literal["mean", "confidence_bound"] = "mean"
     constraints: tuple[Bound, ...] = Field((), max_length=8)
     sampler: SamplerName = "range"
     #: Of the draws.
@@ -276,6 +276,7 @@ def _misfits(spec: StudySpec) -> Iterator[PydanticCustomError]:
     if not known:
         yield from _ends_that_do_not_fit(spec)
     yield from _objectives_that_cannot_be(spec)
+    yield from _bounds_of_one_seed(spec)
     yield from _searches_that_cannot_be(spec)
 
 
@@ -323,6 +324,12 @@ def _objectives_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]
             yield misfit("impossible", message, pointer, measure, "a measure of its latents")
         if measure in measures[:place]:
             yield misfit("twice", "an objective is listed twice", pointer, measure, "each once")
+
+
+def _bounds_of_one_seed(spec: StudySpec) -> Iterator[PydanticCustomError]:
+    if spec.aggregate == "confidence_bound" and len(spec.base.seeds) == 1:
+        message = "one seed has no interval"
+        yield misfit("one_seed", message, "/base/seeds", list(spec.base.seeds), "at least 2 seeds")
 
 
 def _searches_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:

@@ -32,6 +32,9 @@ from service.storage.tables import (
     Transition,
 )
 
+#: Channel on which Postgres tells that a run has changed its state.
+CHANGED = "runs_changed"
+
 
 async def get(session: AsyncSession, run_id: UUID) -> Run:
     """One run.
@@ -232,6 +235,7 @@ async def record_transitions(session: AsyncSession, changed: Iterable[Run]) -> N
         for run in changed
     )
     await session.flush()
+    await session.execute(select(func.pg_notify(CHANGED, "")))
 
 
 async def evaluations_of(session: AsyncSession, run_id: UUID) -> Sequence[Mapping[str, Any]]:

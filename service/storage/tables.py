@@ -46,14 +46,40 @@ class RunState(StrEnum):
         return self not in (RunState.QUEUED, RunState.RUNNING)
 
 
-class StateText(TypeDecorator[RunState]):
+class StudyState(StrEnum):
+    """Where a study stands; the last three are final, unless it is extended or repaired."""
+
+    RUNNING = "running"
+    #: No new trials; those in flight go on.
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TrialState(StrEnum):
+    """Where a trial stands; all but the first are final."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    #: Its runs were stopped early by the broker.
+    PRUNED = "pruned"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class StateText(TypeDecorator[StrEnum]):
     """A state as text in the database and as an enum in Python."""
 
     impl = Text
     cache_ok = True
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> RunState | None:  # noqa: ARG002
-        return None if value is None else RunState(value)
+    def __init__(self, states: type[StrEnum]) -> None:
+        super().__init__()
+        self.states = states
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002
+        return None if value is None else self.states(value)
 
 
 class Base(DeclarativeBase):
@@ -72,7 +98,10 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSONB,
         list[dict[str, Any]]: JSONB,
         str: Text,
-        RunState: StateText,
+        RunState: StateText(RunState),
+        StudyState: StateText(StudyState),
+        TrialState: StateText(TrialState),
+        list[float]: JSONB,
     }
 
 
@@ -262,3 +291,69 @@ class IdempotencyKey(Base):
     fingerprint: Mapped[str]
     experiment_id: Mapped[UUID] = mapped_column(ForeignKey(Experiment.id))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Study(Base):
+    """A spec of a study that was accepted, and how far it has come."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    spec: Mapped[dict[str, Any]]
+    dataset_digest: Mapped[str]
+    state: Mapped[StudyState] = mapped_column(default=StudyState.RUNNING)
+    #: A stable word, such as `budget_spent`; and the sentence for people.
+    status_reason: Mapped[str | None]
+    status_message: Mapped[str | None]
+    #: Completed trials that end the study; more than in the spec once it was extended.
+    trials_wanted: Mapped[int]
+    #: Points of failed trials that are to be tried again.
+    to_repeat: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    #: What the study has found, as far as it has come.
+    range: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(
+            "state in ('running', 'paused', 'completed', 'failed', 'cancelled')", name="state"
+        ),
+        CheckConstraint(
+            "(state in ('running', 'paused')) = (finished_at is null)",
+            name="a_final_study_has_an_end",
+        ),
+        Index(None, "created_at", "id"),
+    )
+
+
+class Trial(Base):
+    """One point of a study, and the experiment that tries it; only the broker writes here."""
+
+    __tablename__ = "trials"
+
+    study_id: Mapped[UUID] = mapped_column(ForeignKey(Study.id), primary_key=True)
+    #: Optuna's number of it.
+    number: Mapped[int] = mapped_column(primary_key=True)
+    #: The value of every swept field, by its dotted name.
+    point: Mapped[dict[str, Any]]
+    experiment_id: Mapped[UUID] = mapped_column(ForeignKey(Experiment.id), unique=True)
+    state: Mapped[TrialState] = mapped_column(default=TrialState.RUNNING)
+    status_reason: Mapped[str | None]
+    status_message: Mapped[str | None]
+    #: Of each objective, over the seeds.
+    values: Mapped[list[float] | None]
+    #: The verdict of each seed, and the means of all measures.
+    measured: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(
+            "state in ('running', 'completed', 'pruned', 'failed', 'cancelled')", name="state"
+        ),
+        CheckConstraint(
+            "(state = 'running') = (finished_at is null)", name="a_final_trial_has_an_end"
+        ),
+        CheckConstraint("(state <> 'completed') or (values is not null)", name="a_value"),
+    )

@@ -1,0 +1,261 @@
+"""Studies and their trials: what was asked for, how far it has come, what it found."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.spec import StudySpec
+from service.storage.errors import Conflict, NotFound
+from service.storage.tables import (
+    ExperimentRun,
+    Run,
+    RunState,
+    Study,
+    StudyState,
+    Trial,
+    TrialState,
+)
+
+UNFINISHED = (StudyState.RUNNING, StudyState.PAUSED)
+
+
+async def create(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> Study:
+    """Store a study; the broker begins it."""
+    study = Study(
+        name=spec.name,
+        spec=spec.model_dump(mode="json"),
+        dataset_digest=dataset_digest,
+        trials_wanted=spec.trials,
+    )
+    session.add(study)
+    await session.flush()
+    return study
+
+
+async def get(session: AsyncSession, study_id: UUID) -> Study:
+    """One study.
+
+    Raises:
+        NotFound: no study has this id.
+    """
+    study = await session.get(Study, study_id)
+    if study is None:
+        raise NotFound("study", study_id)
+    return study
+
+
+async def locked(session: AsyncSession, study_id: UUID) -> Study:
+    """One study, which nobody else changes or advances before the end of this transaction.
+
+    Raises:
+        NotFound: no study has this id.
+    """
+    study = await session.get(Study, study_id, with_for_update=True, populate_existing=True)
+    if study is None:
+        raise NotFound("study", study_id)
+    return study
+
+
+async def page(
+    session: AsyncSession, *, size: int, after: tuple[datetime, UUID] | None
+) -> Sequence[Study]:
+    """Up to `size` studies, newest first, that come after this creation time and id."""
+    query = select(Study).order_by(Study.created_at.desc(), Study.id.desc())
+    if after is not None:
+        query = query.where(tuple_(Study.created_at, Study.id) < after)
+    return (await session.scalars(query.limit(size))).all()
+
+
+async def unfinished(session: AsyncSession) -> Sequence[UUID]:
+    """The studies that the broker still has to do with, the oldest first.
+
+    A study that was cancelled is one of them until its last trial has ended.
+    """
+    in_flight = select(Trial.study_id).where(Trial.state == TrialState.RUNNING)
+    query = select(Study.id).where(Study.state.in_(UNFINISHED) | Study.id.in_(in_flight))
+    return (await session.scalars(query.order_by(Study.created_at))).all()
+
+
+async def trials_of(session: AsyncSession, study_id: UUID) -> Sequence[Trial]:
+    """All trials of a study, by number."""
+    query = select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)
+    return (await session.scalars(query)).all()
+
+
+async def begin_trial(
+    session: AsyncSession, study: Study, number: int, point: dict[str, Any], experiment_id: UUID
+) -> Trial:
+    """Note what a trial tries, in the transaction that creates its experiment."""
+    trial = Trial(study_id=study.id, number=number, point=point, experiment_id=experiment_id)
+    session.add(trial)
+    await session.flush()
+    return trial
+
+
+async def end_trial(
+    session: AsyncSession,
+    trial: Trial,
+    state: TrialState,
+    *,
+    values: list[float] | None = None,
+    measured: dict[str, Any] | None = None,
+    reason: str | None = None,
+    message: str | None = None,
+) -> None:
+    """Note how a trial ended."""
+    now = await session.scalar(select(func.now()))
+    trial.state, trial.finished_at = state, now
+    trial.values, trial.measured = values, measured
+    trial.status_reason, trial.status_message = reason, message
+    await session.flush()
+
+
+async def end(
+    session: AsyncSession, study: Study, state: StudyState, reason: str, message: str
+) -> None:
+    """End a study; its trials in flight are somebody else's business."""
+    now = await session.scalar(select(func.now()))
+    study.state, study.finished_at = state, now
+    study.status_reason, study.status_message = reason, message
+    await session.flush()
+
+
+async def go_on(session: AsyncSession, study: Study) -> None:
+    """Let a study that was paused, or has ended, go on."""
+    study.state, study.status_reason, study.status_message = StudyState.RUNNING, None, None
+    study.finished_at = None
+    await session.flush()
+
+
+async def pause(session: AsyncSession, study_id: UUID) -> Study:
+    """No new trials until `resume`; those in flight go on.
+
+    Raises:
+        NotFound: no study has this id.
+        Conflict: the study has ended.
+    """
+    study = await locked(session, study_id)
+    _refuse_ended(study, "paused")
+    study.state = StudyState.PAUSED
+    study.status_reason, study.status_message = "user", "paused on request"
+    await session.flush()
+    return study
+
+
+async def resume(session: AsyncSession, study_id: UUID) -> Study:
+    """Let a paused study go on.
+
+    Raises:
+        NotFound: no study has this id.
+        Conflict: the study has ended.
+    """
+    study = await locked(session, study_id)
+    _refuse_ended(study, "resumed")
+    await go_on(session, study)
+    return study
+
+
+async def cancel(session: AsyncSession, study_id: UUID) -> list[UUID]:
+    """Mark a study as cancelled; returns the experiments of its trials in flight.
+
+    Raises:
+        NotFound: no study has this id.
+        Conflict: the study has ended in another way.
+    """
+    study = await locked(session, study_id)
+    if study.state is not StudyState.CANCELLED:
+        _refuse_ended(study, "cancelled")
+        await end(session, study, StudyState.CANCELLED, "user", "cancelled on request")
+    query = select(Trial.experiment_id).where(
+        Trial.study_id == study_id, Trial.state == TrialState.RUNNING
+    )
+    return list(await session.scalars(query))
+
+
+async def extend(session: AsyncSession, study_id: UUID, trials: int) -> Study:
+    """So many more completed trials, also of a study that is completed.
+
+    Raises:
+        NotFound: no study has this id.
+        Conflict: the study was cancelled.
+    """
+    study = await locked(session, study_id)
+    if study.state is StudyState.CANCELLED:
+        raise Conflict(f"study {study_id} was cancelled and cannot be extended")
+    study.trials_wanted += trials
+    if study.state is not StudyState.PAUSED:
+        await go_on(session, study)
+    return study
+
+
+async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
+    """Try the points of all failed trials again, as new trials; nothing else is repeated.
+
+    Raises:
+        NotFound: no study has this id.
+        Conflict: the study was cancelled, or none of its trials has failed.
+    """
+    study = await locked(session, study_id)
+    if study.state is StudyState.CANCELLED:
+        raise Conflict(f"study {study_id} was cancelled; its trials are not tried again")
+    trials = await trials_of(session, study_id)
+    again = [trial.point for trial in trials if trial.state is not TrialState.FAILED]
+    points = [
+        trial.point
+        for trial in trials
+        if trial.state is TrialState.FAILED and trial.point not in [*again, *study.to_repeat]
+    ]
+    if not points:
+        raise Conflict(f"study {study_id} has no failed trial that was not tried again")
+    # each once, however often it has failed
+    distinct = [point for place, point in enumerate(points) if point not in points[:place]]
+    study.to_repeat = [*study.to_repeat, *distinct]
+    if study.state is not StudyState.PAUSED:
+        await go_on(session, study)
+    return study
+
+
+async def runs_of(session: AsyncSession, experiment_ids: Sequence[UUID]) -> dict[UUID, list[Run]]:
+    """The runs of these experiments, in the order of their seeds."""
+    rows = await session.execute(
+        select(ExperimentRun.experiment_id, Run)
+        .join(Run, Run.id == ExperimentRun.run_id)
+        .where(ExperimentRun.experiment_id.in_(experiment_ids))
+        .order_by(ExperimentRun.position)
+    )
+    found: dict[UUID, list[Run]] = {id: [] for id in experiment_ids}
+    for experiment_id, run in rows:
+        found[experiment_id].append(run)
+    return found
+
+
+async def seconds_per_step(session: AsyncSession, spec: StudySpec) -> float | None:
+    """Of the latest succeeded runs of the same dataset, model and widths; None without any."""
+    base = spec.base.model_dump(mode="json")
+    query = (
+        select(Run)
+        .where(
+            Run.state == RunState.SUCCEEDED,
+            Run.spec["dataset"]["name"].astext == base["dataset"]["name"],
+            Run.spec["model"]["name"].astext == base["model"]["name"],
+            Run.spec["model"]["widths"] == base["model"]["widths"],
+            Run.spec["training"]["batch_size"] == base["training"]["batch_size"],
+        )
+        .order_by(Run.finished_at.desc())
+        .limit(20)
+    )
+    rates = [
+        (run.finished_at - run.started_at).total_seconds() / run.spec["training"]["steps"]
+        for run in await session.scalars(query)
+        if run.started_at is not None and run.finished_at is not None
+    ]
+    return sorted(rates)[len(rates) // 2] if rates else None
+
+
+def _refuse_ended(study: Study, what: str) -> None:
+    if study.state not in UNFINISHED:
+        raise Conflict(f"study {study.id} has already ended: it is {study.state}, not {what}")

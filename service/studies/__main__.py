@@ -1,0 +1,68 @@
+"""`python -m service.studies`: the broker, in the foreground, until SIGTERM or SIGINT."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+
+import psycopg
+from optuna.storages import BaseStorage, RDBStorage
+
+from service import queue
+from service.settings import Settings
+from service.storage.database import Database
+from service.storage.errors import DatabaseAway
+from service.storage.runs import CHANGED
+from service.studies.broker import Broker
+
+_log = logging.getLogger("service.studies")  # not `__main__`
+
+#: Seconds after which the broker looks, whether or not it was told of anything.
+LOOKS_EVERY_S = 2.0
+
+
+async def advance_until_stopped(settings: Settings) -> None:
+    """Advances all studies whenever a run has changed; for ever."""
+    database = Database(settings.sqlalchemy_url)
+    app = queue.queue_app(settings)
+    while True:
+        try:
+            storage = await asyncio.to_thread(optuna_storage, settings)
+            async with app.open_async(), await _listening(settings) as connection:
+                broker = Broker(database, app, storage)
+                while True:
+                    await broker.advance_all()
+                    async for _ in connection.notifies(timeout=LOOKS_EVERY_S, stop_after=1):
+                        pass
+        except (DatabaseAway, psycopg.OperationalError) as error:
+            _log.warning("the database is away, next try in %.0f s: %s", LOOKS_EVERY_S, error)
+            await asyncio.sleep(LOOKS_EVERY_S)
+
+
+def optuna_storage(settings: Settings) -> BaseStorage:
+    """Optuna's own database, which it keeps to its own schema."""
+    return RDBStorage(
+        settings.optuna_sqlalchemy_url,
+        engine_kwargs={"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}},
+    )
+
+
+async def _listening(settings: Settings) -> psycopg.AsyncConnection:
+    connection = await psycopg.AsyncConnection.connect(
+        settings.database_url.get_secret_value(), autocommit=True, connect_timeout=5
+    )
+    await connection.execute(f"listen {CHANGED}")
+    return connection
+
+
+async def _main(settings: Settings) -> None:
+    broker = asyncio.ensure_future(advance_until_stopped(settings))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, broker.cancel)
+    with contextlib.suppress(asyncio.CancelledError):  # any moment is a good one to stop
+        await broker
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    asyncio.run(_main(Settings.read_or_exit()))

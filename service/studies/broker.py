@@ -1,0 +1,166 @@
+"""Advances studies: judges the trials that have ended, tells Optuna, begins new ones.
+
+A step reads where everything stands and does what is due, so that it may be killed anywhere and
+repeated: a trial is told what its stored results say, again if need be; a trial that was asked and
+not noted is found in Optuna's database. The row of the study is locked meanwhile.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from uuid import UUID
+
+from optuna.storages import BaseStorage
+from procrastinate import App
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.spec import StudySpec
+from service import queue
+from service.storage import experiments, studies
+from service.storage.database import Database
+from service.storage.tables import Study, StudyState, Trial, TrialState
+from service.studies.judging import judge
+from service.studies.optimiser import Exhausted, Optimiser
+
+_log = logging.getLogger(__name__)
+
+#: Trials that failed one after the other, with none completed in between, end a study.
+MOST_FAILURES = 5
+
+
+class Broker:
+    """Advances the studies of one database."""
+
+    def __init__(self, database: Database, queue_app: App, storage: BaseStorage) -> None:
+        self._database = database
+        self._queue = queue_app
+        self._storage = storage
+
+    async def advance_all(self) -> None:
+        """One step of every study that is not at its end.
+
+        Raises:
+            DatabaseAway: the database does not answer.
+        """
+        async with self._database.transaction() as session:
+            unfinished = await studies.unfinished(session)
+        for study_id in unfinished:
+            await self.advance(study_id)
+
+    async def advance(self, study_id: UUID) -> None:
+        """Does what is due in one study; nothing, when nothing has happened since.
+
+        Raises:
+            DatabaseAway: the database does not answer.
+        """
+        async with self._database.transaction() as session:
+            study = await studies.locked(session, study_id)
+            spec = StudySpec.model_validate(study.spec)
+            optimiser = await asyncio.to_thread(Optimiser, self._storage, study.id, spec)
+            await self._tell(session, study, spec, optimiser)
+        while await self._begin_one(study_id, optimiser):
+            pass
+
+    async def _tell(
+        self, session: AsyncSession, study: Study, spec: StudySpec, optimiser: Optimiser
+    ) -> None:
+        trials = await studies.trials_of(session, study.id)
+        in_flight = [trial for trial in trials if trial.state is TrialState.RUNNING]
+        of_each = await studies.runs_of(session, [trial.experiment_id for trial in in_flight])
+        for trial in in_flight:
+            ending = judge(spec, of_each[trial.experiment_id])
+            if ending is None:
+                continue
+            attributes = {"experiment_id": str(trial.experiment_id)}
+            if ending.reason:
+                attributes["status_reason"] = ending.reason
+            await asyncio.to_thread(optimiser.tell, trial.number, ending, attributes)
+            await studies.end_trial(
+                session,
+                trial,
+                ending.state,
+                values=ending.values,
+                measured=ending.measured,
+                reason=ending.reason,
+                message=ending.message,
+            )
+            _log.info("study %s: trial %d is %s", study.id, trial.number, ending.state)
+
+    async def _begin_one(self, study_id: UUID, optimiser: Optimiser) -> bool:
+        """Begins a trial if one is due, or ends the study; whether there may be more to do."""
+        async with self._database.transaction() as session:
+            study = await studies.locked(session, study_id)
+            spec = StudySpec.model_validate(study.spec)
+            trials = await studies.trials_of(session, study.id)
+            if study.state is not StudyState.RUNNING or await _end(session, study, trials):
+                return False
+            if not _is_due(study, spec, trials):
+                return False
+            try:
+                await self._begin(session, study, spec, optimiser, trials)
+            except Exhausted as error:
+                if not any(trial.state is TrialState.RUNNING for trial in trials):
+                    await studies.end(
+                        session, study, StudyState.COMPLETED, "exhausted", str(error)
+                    )
+                return False
+        return True
+
+    async def _begin(
+        self,
+        session: AsyncSession,
+        study: Study,
+        spec: StudySpec,
+        optimiser: Optimiser,
+        trials: Sequence[Trial],
+    ) -> None:
+        if study.to_repeat:
+            await asyncio.to_thread(optimiser.repeat, study.to_repeat[0])
+            study.to_repeat = study.to_repeat[1:]
+        tried = [
+            trial.point
+            for trial in trials
+            if trial.state in (TrialState.RUNNING, TrialState.COMPLETED, TrialState.PRUNED)
+        ]
+        numbers = {trial.number for trial in trials}
+        asked = await asyncio.to_thread(optimiser.ask, tried, numbers)
+        submission = await experiments.create(
+            session, spec.experiment(asked.point), study.dataset_digest
+        )
+        await queue.enqueue(self._queue, session, submission.new)
+        await studies.begin_trial(
+            session, study, asked.number, asked.point, submission.experiment.id
+        )
+        _log.info("study %s: trial %d tries %s", study.id, asked.number, asked.point)
+
+
+def _is_due(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
+    """Whether there is room for another trial, and need of one."""
+    running = sum(trial.state is TrialState.RUNNING for trial in trials)
+    is_wanted = running + _count_completed(trials) < study.trials_wanted or study.to_repeat
+    return running < spec.concurrency and bool(is_wanted)
+
+
+async def _end(session: AsyncSession, study: Study, trials: Sequence[Trial]) -> bool:
+    """Ends a study that has what it wanted, or that only fails."""
+    if any(trial.state is TrialState.RUNNING for trial in trials) or study.to_repeat:
+        return False
+    completed = _count_completed(trials)
+    if completed >= study.trials_wanted:
+        message = f"{completed} trials are completed"
+        await studies.end(session, study, StudyState.COMPLETED, "budget_spent", message)
+        return True
+    failures = trials[-MOST_FAILURES:]
+    if len(failures) == MOST_FAILURES and all(
+        trial.state is TrialState.FAILED for trial in failures
+    ):
+        message = (
+            f"{MOST_FAILURES} trials in a row failed; the last: {failures[-1].status_message}"
+        )
+        await studies.end(session, study, StudyState.FAILED, "trials_fail", message)
+        return True
+    return False
+
+
+def _count_completed(trials: Sequence[Trial]) -> int:
+    return sum(trial.state in (TrialState.COMPLETED, TrialState.PRUNED) for trial in trials)

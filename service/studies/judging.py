@@ -1,0 +1,103 @@
+"""What a trial came to, from the results of its runs: one for each seed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from polar.events import Evaluation, Result
+from polar.intervals import half_width
+from polar.spec import StudySpec
+from service.storage.tables import Run, RunState, TrialState
+
+#: Of the mean over the seeds, both sides together.
+CONFIDENCE = 0.8
+#: What becomes of a trial, by the worst that happened to one of its runs.
+ENDINGS = {
+    RunState.FAILED: TrialState.FAILED,
+    RunState.CANCELLED: TrialState.CANCELLED,
+    RunState.PRUNED: TrialState.PRUNED,
+}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a trial ended."""
+
+    state: TrialState
+    #: Of each objective; none unless the trial is completed.
+    values: list[float] | None = None
+    #: Means of all measures over the seeds, and the verdict of each.
+    measured: dict[str, Any] = field(default_factory=dict)
+    #: How far each constraint is missed, by its words; 0 and below where it is kept.
+    violations: dict[str, float] = field(default_factory=dict)
+    reason: str | None = None
+    message: str | None = None
+
+
+def judge(spec: StudySpec, runs: Sequence[Run]) -> Ending | None:
+    """How a trial with these runs ended; None while one of them goes on."""
+    if not all(run.state.is_final for run in runs):
+        return None
+    for bad, state in ENDINGS.items():
+        run = next((run for run in runs if run.state is bad), None)
+        if run is not None:
+            message = (
+                f"the run of seed {run.seed} {bad}: {run.status_message or 'no reason given'}"
+            )
+            return Ending(state, reason=run.status_reason, message=message)
+    results = [Result.model_validate(run.result) for run in runs]
+    of_seeds = [measures(result.final) for result in results]
+    means = {name: _mean([one[name] for one in of_seeds]) for name in of_seeds[0]}
+    return Ending(
+        TrialState.COMPLETED,
+        values=[value_of(spec, place, of_seeds) for place in range(len(spec.objectives))],
+        measured={
+            **means,
+            "regimes": [result.final.verdict.regime.value for result in results],
+            "converged": [result.converged for result in results],
+            "polarisations": [one["polarisation"] for one in of_seeds],
+        },
+        violations=_violations(spec, means),
+    )
+
+
+def measures(evaluation: Evaluation) -> dict[str, float]:
+    """Every measure that can be an objective, of one evaluation."""
+    verdict = evaluation.verdict
+    kl = [latent.kl_nats for latent in evaluation.latents if latent.kl_nats is not None]
+    return {
+        "clean_polarisation": verdict.clean_polarisation or 0.0,
+        "polarisation": verdict.polarisation,
+        "explained": verdict.explained or 0.0,
+        "reconstruction": evaluation.reconstruction_nats,
+        "n_active": float(verdict.n_active),
+        **({"kl": math.fsum(kl)} if kl else {}),
+    }
+
+
+def value_of(spec: StudySpec, place: int, of_seeds: Sequence[Mapping[str, float]]) -> float:
+    """The value of one objective over the seeds."""
+    objective = spec.objectives[place]
+    values = [one[objective.measure] for one in of_seeds]
+    if objective.target is not None:
+        values = [abs(value - objective.target) for value in values]
+    if spec.aggregate == "mean":
+        return _mean(values)
+    half = half_width(values, confidence=CONFIDENCE)
+    return _mean(values) + (half if objective.direction == "minimize" else -half)
+
+
+def _violations(spec: StudySpec, means: Mapping[str, float]) -> dict[str, float]:
+    violations = {}
+    for bound in spec.constraints:
+        mean = means[bound.measure]
+        if bound.at_least is not None:
+            violations[f"{bound.measure} at least {bound.at_least:g}"] = bound.at_least - mean
+        if bound.at_most is not None:
+            violations[f"{bound.measure} at most {bound.at_most:g}"] = mean - bound.at_most
+    return violations
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

@@ -1,0 +1,139 @@
+"""Optuna, as the broker uses it: ask for a point, tell how it went. Nothing here is remembered."""
+
+import itertools
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from polar.spec import Axis, StudySpec
+from service.storage import tables
+from service.studies.judging import Ending
+from service.studies.samplers import sampler
+
+#: Points drawn before a space counts as exhausted: only duplicates are left.
+MOST_DRAWS = 50
+
+ENDINGS = {
+    tables.TrialState.COMPLETED: TrialState.COMPLETE,
+    tables.TrialState.PRUNED: TrialState.PRUNED,
+    tables.TrialState.FAILED: TrialState.FAIL,
+    tables.TrialState.CANCELLED: TrialState.FAIL,
+}
+
+optuna.logging.set_verbosity(logging.WARNING)
+
+
+class Exhausted(Exception):
+    """Every point that the sampler proposes was tried already."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A new trial."""
+
+    number: int
+    #: The value of every swept field, by its dotted name.
+    point: dict[str, Any]
+
+
+class Optimiser:
+    """The Optuna study of one of our studies; made anew whenever the broker starts."""
+
+    def __init__(
+        self, storage: optuna.storages.BaseStorage, study_id: UUID, spec: StudySpec
+    ) -> None:
+        self._spec = spec
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name=study_name(study_id, spec),
+            directions=[objective.direction for objective in spec.objectives],
+            load_if_exists=True,
+        )
+        if not self._study.user_attrs:
+            self._study.set_metric_names([one.measure for one in spec.objectives])
+            self._study.set_user_attr("study_id", str(study_id))
+
+    def ask(self, points: Collection[dict[str, Any]], numbers: Collection[int]) -> Asked:
+        """A point that nobody has tried.
+
+        A trial that Optuna knows and our tables do not, since the broker was killed in between,
+        comes first.
+
+        Args:
+            points: Of all our trials that are in flight or completed.
+            numbers: Of all our trials.
+
+        Raises:
+            Exhausted: the sampler has no other point.
+        """
+        if self._spec.sampler == "grid":
+            self.repeat(_untried(self._spec, points))
+        for _ in range(MOST_DRAWS):
+            trial = self._forgotten(numbers) or self._new()
+            point = {name: _suggest(trial, name, axis) for name, axis in self._spec.swept.items()}
+            if point not in points:
+                return Asked(trial.number, point)
+            trial.set_user_attr("status_reason", "duplicate")
+            self._study.tell(trial, state=TrialState.FAIL)
+        raise Exhausted(f"{MOST_DRAWS} points in a row had all been tried")
+
+    def repeat(self, point: dict[str, Any]) -> None:
+        """Lets the next `ask` propose this point."""
+        self._study.enqueue_trial(point)
+
+    def tell(self, number: int, ending: Ending, attributes: dict[str, str]) -> None:
+        """Says how a trial ended, once: what was told already stays."""
+        frozen = self._trials()[number]
+        if frozen.state.is_finished():
+            return
+        self._study.sampler = sampler(self._spec, len(self._trials()))
+        trial = Trial(self._study, frozen._trial_id)  # as Optuna's own tell does
+        for name, value in {**ending.measured, **attributes}.items():
+            trial.set_user_attr(name, value)
+        for name, violation in ending.violations.items():
+            trial.set_constraint(name, violation)
+        self._study.tell(trial, ending.values, state=ENDINGS[ending.state])
+
+    def _new(self) -> Trial:
+        self._study.sampler = sampler(self._spec, len(self._trials()))
+        return self._study.ask()
+
+    def _forgotten(self, numbers: Collection[int]) -> Trial | None:
+        for frozen in self._trials():
+            if frozen.state is TrialState.RUNNING and frozen.number not in numbers:
+                self._study.sampler = sampler(self._spec, frozen.number)
+                return Trial(self._study, frozen._trial_id)
+        return None
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+
+def _untried(spec: StudySpec, points: Collection[dict[str, Any]]) -> dict[str, Any]:
+    """The first point of the grid that nobody has tried."""
+    axes = spec.swept
+    for values in itertools.product(*(axis.grid for axis in axes.values())):
+        point = dict(zip(axes, values, strict=True))
+        if point not in points:
+            return point
+    raise Exhausted("every point of the grid was tried")
+
+
+def study_name(study_id: UUID, spec: StudySpec) -> str:
+    """What Optuna and its dashboard know a study by."""
+    return f"{spec.name} {study_id}".strip()
+
+
+def _suggest(trial: Trial, name: str, axis: Axis) -> Any:  # noqa: ANN401
+    if axis.log_uniform is not None:
+        return trial.suggest_float(name, *axis.log_uniform, log=True)
+    if axis.uniform is not None:
+        return trial.suggest_float(name, *axis.uniform)
+    if axis.integer is not None:
+        return trial.suggest_int(name, *axis.integer)
+    return trial.suggest_categorical(name, axis.grid)

@@ -1,0 +1,344 @@
+"""The broker against a real Postgres; agents only pretend, Optuna's own tables are in memory."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import optuna
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from optuna.storages import BaseStorage, InMemoryStorage
+from procrastinate import App
+from sqlalchemy import select
+
+from polar.events import Result
+from polar.spec import ExperimentSpec, StudySpec
+from service.storage import studies
+from service.storage.database import Database
+from service.storage.errors import Conflict
+from service.storage.tables import Run, RunState, Study, StudyState, Trial, TrialState
+from service.studies.broker import MOST_FAILURES, Broker
+from service.studies.optimiser import study_name
+
+if TYPE_CHECKING:
+    from tests.conftest import Reports
+    from tests.service.conftest import Worker
+
+DIGEST = "d" * 64
+BETA = {"model.beta": {"log_uniform": [0.01, 100]}}
+
+
+def spec_of(**fields: Any) -> StudySpec:  # noqa: ANN401
+    base = {"dataset": {"name": "digits"}, "model": {}, "seeds": [0, 1]}
+    budget = {"trials": 3}
+    return StudySpec.model_validate(
+        {"base": base, "search": BETA, "sampler": "random", "budget": budget, **fields}
+    )
+
+
+class Lab:
+    """A study, its broker, and agents that pretend."""
+
+    def __init__(self, database: Database, app: App, worker: "Worker", reports: "Reports") -> None:
+        self.database = database
+        self.storage: BaseStorage = InMemoryStorage()
+        self._app, self._worker, self._reports = app, worker, reports
+        self.broker = Broker(database, app, self.storage)
+
+    async def submit(self, spec: StudySpec) -> UUID:
+        async with self.database.transaction() as session:
+            return (await studies.create(session, spec, DIGEST)).id
+
+    async def study(self, study_id: UUID) -> Study:
+        async with self.database.transaction() as session:
+            return await studies.get(session, study_id)
+
+    async def trials(self, study_id: UUID) -> list[Trial]:
+        async with self.database.transaction() as session:
+            return list(await studies.trials_of(session, study_id))
+
+    def optuna_trials(self, study_id: UUID, spec: StudySpec) -> list[optuna.trial.FrozenTrial]:
+        name = study_name(study_id, spec)
+        return optuna.load_study(study_name=name, storage=self.storage).trials
+
+    async def queued(self) -> list[Run]:
+        async with self.database.transaction() as session:
+            query = select(Run).where(Run.state == RunState.QUEUED).order_by(Run.created_at)
+            return list(await session.scalars(query))
+
+    async def end_one(self, run: Run, state: RunState = RunState.SUCCEEDED) -> None:
+        """An agent runs it; P is 1 at beta 1, and falls off on both sides."""
+        await self._worker.claim(run.id)
+        if state is RunState.SUCCEEDED:
+            beta = run.spec["model"]["beta"]
+            await self._worker.record(run.id, self.result(run, math.exp(-(math.log10(beta) ** 2))))
+        await self._worker.finish(run.id, state)
+
+    def result(self, run: Run, polarisation: float) -> Result:
+        made = self._reports.result(ExperimentSpec.model_validate(run.spec))
+        seeded = max(polarisation - 0.01 * run.seed, 0.0)
+        verdict = made.final.verdict.model_copy(
+            update={"polarisation": seeded, "clean_polarisation": seeded}
+        )
+        final = made.final.model_copy(update={"verdict": verdict})
+        return made.model_copy(update={"final": final, "seed": run.seed})
+
+    async def carry_out(self, study_id: UUID, *, steps: int = 100) -> Study:
+        """Broker and agents, by turns, until the study has ended."""
+        for _ in range(steps):
+            await self.broker.advance(study_id)
+            if (study := await self.study(study_id)).state not in studies.UNFINISHED:
+                return study
+            for run in await self.queued():
+                await self.end_one(run)
+        raise AssertionError("the study does not end")
+
+
+@pytest.fixture
+async def lab(database: Database, app: App, worker: "Worker", reports: "Reports") -> Lab:
+    await worker.announce()
+    return Lab(database, app, worker, reports)
+
+
+async def test_a_study_ends_with_as_many_completed_trials_as_were_asked_for(lab: Lab) -> None:
+    spec = spec_of(budget={"trials": 5})
+    study_id = await lab.submit(spec)
+
+    study = await lab.carry_out(study_id)
+
+    trials = await lab.trials(study_id)
+    assert (study.state, study.status_reason) == (StudyState.COMPLETED, "budget_spent")
+    assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 5
+    assert [trial.number for trial in trials] == [0, 1, 2, 3, 4]
+    assert len({trial.point["model.beta"] for trial in trials}) == 5
+
+
+async def test_optuna_is_told_what_our_tables_say(lab: Lab) -> None:
+    spec = spec_of()
+    study_id = await lab.submit(spec)
+
+    await lab.carry_out(study_id)
+
+    ours, theirs = await lab.trials(study_id), lab.optuna_trials(study_id, spec)
+    assert [trial.values for trial in ours] == [trial.values for trial in theirs]
+    assert [trial.point for trial in ours] == [trial.params for trial in theirs]
+    assert [str(trial.experiment_id) for trial in ours] == [
+        trial.user_attrs["experiment_id"] for trial in theirs
+    ]
+    assert theirs[0].user_attrs["regimes"] == ["polarised", "polarised"]
+
+
+async def test_the_value_of_a_trial_is_the_mean_of_its_seeds(lab: Lab) -> None:
+    study_id = await lab.submit(spec_of())
+
+    await lab.carry_out(study_id)
+
+    for trial in await lab.trials(study_id):
+        best = math.exp(-(math.log10(trial.point["model.beta"]) ** 2))
+        # seeds 0 and 1 differ by 0.01, but for what is below 0
+        assert trial.values == pytest.approx([(best + max(best - 0.01, 0)) / 2], abs=1e-12)
+
+
+async def test_no_more_trials_are_in_flight_than_allowed(lab: Lab) -> None:
+    study_id = await lab.submit(spec_of(concurrency=2, budget={"trials": 9}))
+
+    for _ in range(3):
+        await lab.broker.advance(study_id)
+
+    assert len(await lab.trials(study_id)) == 2
+    assert len(await lab.queued()) == 4  # two seeds each
+
+
+async def test_a_step_without_news_changes_nothing(lab: Lab) -> None:
+    spec = spec_of()
+    study_id = await lab.submit(spec)
+    await lab.broker.advance(study_id)
+    before = [(trial.number, trial.point, trial.state) for trial in await lab.trials(study_id)]
+
+    await asyncio.gather(*(lab.broker.advance(study_id) for _ in range(5)))
+
+    after = [(trial.number, trial.point, trial.state) for trial in await lab.trials(study_id)]
+    assert after == before
+    assert len(lab.optuna_trials(study_id, spec)) == len(before)
+
+
+async def test_failed_trials_do_not_count_and_only_they_are_tried_again(lab: Lab) -> None:
+    spec = spec_of(concurrency=1)
+    study_id = await lab.submit(spec)
+    await lab.broker.advance(study_id)
+    first, second = await lab.queued()
+    await lab.end_one(first)
+    await lab.end_one(second, RunState.FAILED)
+
+    await lab.carry_out(study_id)
+    async with lab.database.transaction() as session:
+        await studies.retry_failed(session, study_id)
+    study = await lab.carry_out(study_id)
+
+    trials = await lab.trials(study_id)
+    assert study.state is StudyState.COMPLETED
+    assert [trial.state for trial in trials] == [
+        TrialState.FAILED,
+        *[TrialState.COMPLETED] * 4,
+    ]
+    assert trials[4].point == trials[0].point
+    assert lab.optuna_trials(study_id, spec)[0].state is optuna.trial.TrialState.FAIL
+    with pytest.raises(Conflict, match="no failed trial"):
+        async with lab.database.transaction() as session:
+            await studies.retry_failed(session, study_id)
+
+
+async def test_a_study_whose_trials_only_fail_gives_up(lab: Lab) -> None:
+    study_id = await lab.submit(spec_of(concurrency=1, budget={"trials": 50}))
+
+    for _ in range(MOST_FAILURES):
+        await lab.broker.advance(study_id)
+        for run in await lab.queued():
+            await lab.end_one(run, RunState.FAILED)
+    await lab.broker.advance(study_id)
+
+    study = await lab.study(study_id)
+    assert (study.state, study.status_reason) == (StudyState.FAILED, "trials_fail")
+    assert len(await lab.trials(study_id)) == MOST_FAILURES
+
+
+async def test_a_paused_study_begins_nothing_and_goes_on_when_resumed(lab: Lab) -> None:
+    study_id = await lab.submit(spec_of(concurrency=1))
+    await lab.broker.advance(study_id)
+    async with lab.database.transaction() as session:
+        await studies.pause(session, study_id)
+
+    for run in await lab.queued():
+        await lab.end_one(run)
+    await lab.broker.advance(study_id)
+
+    (trial,) = await lab.trials(study_id)
+    assert trial.state is TrialState.COMPLETED  # what was in flight counts
+    async with lab.database.transaction() as session:
+        await studies.resume(session, study_id)
+    assert (await lab.carry_out(study_id)).state is StudyState.COMPLETED
+
+
+async def test_a_study_can_be_extended_after_its_end(lab: Lab) -> None:
+    study_id = await lab.submit(spec_of())
+    await lab.carry_out(study_id)
+
+    async with lab.database.transaction() as session:
+        await studies.extend(session, study_id, 2)
+    study = await lab.carry_out(study_id)
+
+    assert study.state is StudyState.COMPLETED
+    assert len(await lab.trials(study_id)) == 5
+
+
+async def test_a_cancelled_study_begins_nothing_and_keeps_what_it_has(lab: Lab) -> None:
+    spec = spec_of(concurrency=1)
+    study_id = await lab.submit(spec)
+    await lab.broker.advance(study_id)
+    async with lab.database.transaction() as session:
+        in_flight = await studies.cancel(session, study_id)
+
+    for run in await lab.queued():
+        await lab.end_one(run, RunState.CANCELLED)
+    await lab.broker.advance_all()
+
+    (trial,) = await lab.trials(study_id)
+    assert in_flight == [trial.experiment_id]
+    assert trial.state is TrialState.CANCELLED
+    assert lab.optuna_trials(study_id, spec)[0].state is optuna.trial.TrialState.FAIL
+    for change in (studies.pause, studies.resume, studies.retry_failed):
+        with pytest.raises(Conflict):
+            async with lab.database.transaction() as session:
+                await change(session, study_id)
+
+
+async def test_a_space_of_few_points_ends_when_all_are_tried(lab: Lab) -> None:
+    axes = {"model.latent_dim": {"choices": [2, 3, 4]}}
+    study_id = await lab.submit(spec_of(search=axes, budget={"trials": 50}))
+
+    study = await lab.carry_out(study_id)
+
+    trials = await lab.trials(study_id)
+    assert (study.state, study.status_reason) == (StudyState.COMPLETED, "exhausted")
+    assert sorted(trial.point["model.latent_dim"] for trial in trials) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "grid", "nsga2", "qmc"])
+async def test_every_sampler_carries_a_study_out_without_a_point_twice(
+    lab: Lab, sampler: str
+) -> None:
+    axes = {"model.beta": {"log_uniform": [0.01, 100], "points": 6}}
+    study_id = await lab.submit(spec_of(search=axes, sampler=sampler, budget={"trials": 6}))
+
+    study = await lab.carry_out(study_id)
+
+    betas = [trial.point["model.beta"] for trial in await lab.trials(study_id)]
+    assert study.state is StudyState.COMPLETED
+    assert len(betas) == len(set(betas)) == 6
+    assert all(0.01 <= beta <= 100 for beta in betas)
+
+
+async def test_several_objectives_are_told_together(lab: Lab) -> None:
+    spec = spec_of(
+        sampler="nsga2",
+        objectives=["explained", {"measure": "n_active", "target": 3}],
+        constraints=[{"measure": "explained", "at_least": 0.95}],
+    )
+    study_id = await lab.submit(spec)
+
+    await lab.carry_out(study_id)
+
+    trials = lab.optuna_trials(study_id, spec)
+    assert [trial.values for trial in trials] == [[0.9, 2.0]] * 3
+    missed = {"explained at least 0.95": pytest.approx(0.05)}
+    assert [trial.constraints for trial in trials] == [missed] * 3
+
+
+class Killed(BaseException):
+    """The broker's process is gone."""
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(kills=st.lists(st.integers(0, 25), min_size=1, max_size=3))
+async def test_a_broker_that_is_killed_between_any_two_statements_loses_and_doubles_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, kills: list[int]
+) -> None:
+    spec = spec_of(concurrency=2)
+    study_id = await lab.submit(spec)
+
+    for kill in kills:
+        with monkeypatch.context() as patch:
+            _die_after(patch, kill)
+            try:
+                await lab.carry_out(study_id)
+            except Killed:
+                lab.broker = Broker(lab.database, lab.broker._queue, lab.storage)
+    study = await lab.carry_out(study_id)
+
+    ours, theirs = await lab.trials(study_id), lab.optuna_trials(study_id, spec)
+    assert study.state is StudyState.COMPLETED
+    assert [trial.state for trial in ours] == [TrialState.COMPLETED] * 3
+    told = {trial.number: trial.values for trial in theirs if trial.values is not None}
+    assert told == {trial.number: trial.values for trial in ours}
+    assert not [trial for trial in theirs if trial.state is optuna.trial.TrialState.RUNNING]
+
+
+def _die_after(patch: pytest.MonkeyPatch, calls: int) -> None:
+    """Of the calls that change something, in either database, so many get through."""
+    left = iter(range(calls))
+
+    def mortal(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+            if next(left, None) is None:
+                raise Killed
+            return function(*arguments, **named)
+
+        return call
+
+    for name in ("create_new_trial", "set_trial_param", "set_trial_state_values"):
+        patch.setattr(InMemoryStorage, name, mortal(getattr(InMemoryStorage, name)))
+    for name in ("begin_trial", "end_trial", "end"):
+        patch.setattr(studies, name, mortal(getattr(studies, name)))
