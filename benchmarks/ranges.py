@@ -1,0 +1,360 @@
+"""How many trials bracket the polarised band: `python -m benchmarks.ranges`.
+
+On the linear beta-VAE, which is solved in closed form: 16 latents, latent i active exactly if its
+eigenvalue l > beta s^2, its mean of variance 1 - beta s^2 / l. Four trials are in flight; each
+takes 0.8 to 1.2 of the mean time, at random. All samplers are judged by the same `find_range`.
+
+Without noise a sampler has found the band when both brackets are within a factor 1.1 and hold the
+true edges. With noise, 5 % of the verdicts are another one, drawn at random, and trials tell
+nothing but their verdict: any measure beside it would give the flip away. Then it has found the
+band when it says so, and each bracket, which is stated with 90 %, covers its edge or does not.
+
+The samplers were developed on other seeds: 777 and 12345.
+"""
+
+import argparse
+import heapq
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import optuna
+from jaxtyping import Bool, Float64, Int64
+
+from benchmarks.timing import print_table
+from polar.entropy import gaussian_entropy
+from polar.events import Regime
+from polar.ranges import Observation, Outcome, RangeReport, Search, find_range, propose
+from polar.regime.polarisation import POLARISED_FROM
+
+Array = Float64[np.ndarray, "..."]
+#: From what was told and what is in flight to the next weight.
+Sampler = Callable[[Sequence[Observation], Sequence[float]], float]
+
+LATENTS, TAU_NATS, DECADES = 16, 0.25, 4
+SEARCH = Search(low=1e-2, high=1e2)
+IN_FLIGHT = 4
+#: Trials of a study of others; one of ours has twice its budget.
+MOST = 200
+FLIP_RATE = 0.05
+BUDGETS = {0.0: 16, FLIP_RATE: 32}
+#: Decades between the search's ends and the band's.
+CLEARANCE = 0.1
+GRID = np.geomspace(SEARCH.low, SEARCH.high, 10_000)
+STDS = np.linspace(0, 1, 4001)
+ENTROPIES = np.array([gaussian_entropy(std, sigma=0.5, alpha=1.01) for std in STDS])
+REGIMES = tuple(Regime)
+#: Samplers; with flips the second of ours is the first, as nothing but verdicts is told.
+OURS = ("range", "range, verdicts only")
+QUICK = ("bisection", "9 points, then bisection")
+SLOW = ("grid", "random", "TPE")
+HEAD = (
+    "flipped", "sampler", "family", "spectra", "found within the budget", "trials: median", "97 %",
+    "most", "edges covered when found", "after the budget", "CPU s a study",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """At k weights."""
+
+    stds: Array  # (k, latents)
+    active: Bool[np.ndarray, "k latents"]
+    regimes: Int64[np.ndarray, " k"]  # places in REGIMES
+    polarisation: Array  # (k,)
+
+
+def measure(eigenvalues: Array, weights: Array) -> Measured:
+    stds = np.sqrt(np.maximum(1 - weights[:, None] / eigenvalues, 0))
+    h = np.interp(stds, STDS, ENTROPIES)
+    active = h > TAU_NATS
+    n_active = active.sum(1)
+    n_passive = LATENTS - n_active
+    apart = (h * active).sum(1) / np.maximum(n_active, 1)
+    apart -= (h * ~active).sum(1) / np.maximum(n_passive, 1)
+    both = (n_active > 0) & (n_passive > 0)
+    polarisation = np.where(both, apart / np.maximum(h.max(1), TAU_NATS), 0)
+    verdicts = [n_active == 0, n_passive == 0, polarisation >= POLARISED_FROM]
+    names = [Regime.COLLAPSED, Regime.UNDER_REGULARISED, Regime.POLARISED]
+    places = [REGIMES.index(name) for name in names]
+    regimes = np.select(verdicts, places, REGIMES.index(Regime.FORMING))
+    return Measured(stds, active, regimes, polarisation)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A spectrum, and the edges of its band."""
+
+    eigenvalues: Array
+    #: Each between two neighbours of the fine grid.
+    left: tuple[float, float]
+    right: tuple[float, float]
+
+    def train(self, weight: float, rng: np.random.Generator | None) -> Observation:
+        """One trial; with a generator its verdict may flip, and nothing else is told."""
+        found = measure(self.eigenvalues, np.array([weight]))
+        regime = REGIMES[found.regimes[0]]
+        if rng is None:
+            return Observation(
+                weight=weight,
+                regime=regime,
+                n_active=int(found.active.sum()),
+                n_passive=int((~found.active).sum()),
+                weakest_std=float(found.stds.min()),
+                strongest_std=float(found.stds.max()),
+            )
+        if rng.random() < FLIP_RATE:
+            regime = rng.choice([other for other in REGIMES if other != regime])
+        return Observation(weight=weight, regime=Regime(regime))
+
+    def covered(self, report: RangeReport) -> tuple[bool, bool]:
+        """Whether each bracket holds its edge."""
+        if report.envelope is None:
+            return False, False
+        edges = (report.envelope.left, self.left), (report.envelope.right, self.right)
+        left, right = (
+            (edge.low or 0) <= truth[1] and truth[0] <= (edge.high or math.inf)
+            for edge, truth in edges
+        )
+        return left, right
+
+
+def draw_eigenvalues(family: str, rng: np.random.Generator) -> Array:
+    """Of any scale, descending."""
+    if family == "A":
+        large = rng.integers(3, 12)
+        small = 10 ** rng.uniform(-math.log10(300), -math.log10(30), LATENTS - large)
+        values = np.concatenate([1.5 ** rng.random(large), small])
+    elif family == "B":
+        values = 10 ** rng.uniform(-rng.uniform(1, 3), 0, LATENTS)
+    else:
+        ratios = rng.uniform(1.25, 1.6, LATENTS)
+        ratios[rng.integers(1, LATENTS)] = 10 ** rng.uniform(math.log10(5), math.log10(50))
+        values = 1 / np.cumprod(ratios)
+    return np.sort(values)[::-1]
+
+
+def draw_problem(family: str, rng: np.random.Generator) -> Problem:
+    """A spectrum whose band fits; others are drawn anew."""
+    while True:
+        eigenvalues = draw_eigenvalues(family, rng)
+        wide = np.geomspace(eigenvalues[-1] / 10, eigenvalues[0] * 2, 20_000)
+        edges = band(wide, measure(eigenvalues, wide).regimes)
+        room = 10 ** (DECADES - 2 * CLEARANCE) * edges[0][0] / edges[1][1] if edges else 0
+        if room > 1:
+            start = SEARCH.low * 10**CLEARANCE * room ** rng.random()
+            eigenvalues *= start / edges[0][0]
+            left, right = band(GRID, measure(eigenvalues, GRID).regimes)
+            return Problem(eigenvalues, left, right)
+
+
+def band(grid: Array, regimes: Int64[np.ndarray, " k"]) -> list[tuple[float, float]]:
+    """Where the band begins and ends, each between two points of the grid; empty without one.
+
+    The envelope: closing gaps shorter than a factor 1.25 moves no outer edge.
+    """
+    (inside,) = np.nonzero(regimes == REGIMES.index(Regime.POLARISED))
+    if not len(inside):
+        return []
+    first, last = inside[0], inside[-1]
+    return [(grid[first - 1], grid[first]), (grid[last], grid[last + 1])]
+
+
+def propose_bare(
+    told: Sequence[Observation], in_flight: Sequence[float], *, search: Search
+) -> float:
+    """From the verdicts alone."""
+    bare = [Observation(weight=seen.weight, regime=seen.regime) for seen in told]
+    return propose(bare, in_flight, search)
+
+
+class Points:
+    """Given points, again and again."""
+
+    def __init__(self, points: Array) -> None:
+        self.points = points
+
+    def __call__(self, told: Sequence[Observation], in_flight: Sequence[float]) -> float:
+        return float(self.points[(len(told) + len(in_flight)) % len(self.points)])
+
+
+class Bisection:
+    """Halves the widest stretch that may hold an edge; then begins anew, with new trials.
+
+    It believes every verdict. Points in flight divide stretches. The ends of the search count as
+    under-regularised and collapsed.
+    """
+
+    def __init__(self, first: Sequence[float] = ()) -> None:
+        self.first = first
+        self.begun = 0
+
+    def __call__(self, told: Sequence[Observation], in_flight: Sequence[float]) -> float:
+        if len(told) + len(in_flight) < len(self.first):
+            return float(self.first[len(told) + len(in_flight)])
+        widest = self._widest(told[self.begun :], in_flight)
+        if widest is None:
+            self.begun = len(told)
+            widest = self._widest((), in_flight) or (SEARCH.low, SEARCH.high)
+        return math.sqrt(widest[0] * widest[1])
+
+    def _widest(
+        self, told: Sequence[Observation], in_flight: Sequence[float]
+    ) -> tuple[float, float] | None:
+        states = {SEARCH.low: Regime.UNDER_REGULARISED, SEARCH.high: Regime.COLLAPSED}
+        states |= {seen.weight: seen.regime for seen in told}
+        weights = sorted(states)
+        stretches: list[tuple[float, float]] = []
+        for low, high in itertools.pairwise(weights):
+            if states[low] is states[high]:
+                continue
+            points = sorted({low, high, *(w for w in in_flight if low < w < high)})
+            stretches += itertools.pairwise(points)
+        wide = [(low, high) for low, high in stretches if not SEARCH.is_fine(low, high)]
+        return max(wide, key=lambda pair: pair[1] / pair[0], default=None)
+
+
+class Tpe:
+    """Optuna's, with all trials known to it; it maximises P, or being polarised."""
+
+    def __init__(self, problem: Problem, *, noisy: bool, seed: int) -> None:
+        self.problem, self.noisy = problem, noisy
+        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        self.study = optuna.create_study(sampler=sampler, direction="maximize")
+        self.trials: dict[float, optuna.Trial] = {}
+        self.told = 0
+
+    def __call__(self, told: Sequence[Observation], _in_flight: Sequence[float]) -> float:
+        for seen in told[self.told :]:
+            self.study.tell(self.trials[seen.weight], self._value(seen))
+        self.told = len(told)
+        trial = self.study.ask()
+        weight = trial.suggest_float("weight", SEARCH.low, SEARCH.high, log=True)
+        self.trials[weight] = trial
+        return weight
+
+    def _value(self, seen: Observation) -> float:
+        if self.noisy:
+            return float(seen.regime is Regime.POLARISED)
+        return float(measure(self.problem.eigenvalues, np.array([seen.weight])).polarisation[0])
+
+
+def run(
+    problem: Problem, sampler: Sampler, trials: int, rng: np.random.Generator, *, noisy: bool
+) -> list[Observation]:
+    """A study, in the order in which its trials end."""
+    told: list[Observation] = []
+    flying: list[tuple[float, float]] = []  # end, weight
+    now = 0.0
+    while len(told) < trials:
+        while len(flying) < min(IN_FLIGHT, trials - len(told)):
+            weight = sampler(told, [weight for _, weight in flying])
+            heapq.heappush(flying, (now + rng.uniform(0.8, 1.2), weight))
+        now, weight = heapq.heappop(flying)
+        told.append(problem.train(weight, rng if noisy else None))
+    return told
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of one study."""
+
+    #: None: not within its trials.
+    found_after: int | None
+    #: When found, and after the budget: of both edges.
+    covered_then: tuple[bool, bool] | None
+    covered_in_the_end: tuple[bool, bool]
+
+
+def score(problem: Problem, told: Sequence[Observation], search: Search, budget: int) -> Score:
+    def is_found(trials: int) -> bool:
+        report = find_range(told[:trials], search)
+        right = search.flip_rate > 0 or all(problem.covered(report))
+        return report.outcome is Outcome.FOUND and right
+
+    found = next((trials for trials in range(4, len(told) + 1) if is_found(trials)), None)
+    return Score(
+        found,
+        problem.covered(find_range(told[:found], search)) if found else None,
+        problem.covered(find_range(told[:budget], search)),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spectra", type=int, default=200, help="of each family")
+    parser.add_argument("--few", type=int, default=20, help="... for grid, random and TPE")
+    parser.add_argument("--seed", type=int, default=2026)
+    arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    print(f"Seed {arguments.seed}; {IN_FLIGHT} trials in flight; {SEARCH}\n")
+    names = {0.0: (*OURS, *QUICK, *SLOW), FLIP_RATE: (OURS[0], *QUICK, *SLOW)}
+    rows = [
+        row_of(
+            SEARCH.model_copy(update={"flip_rate": flip_rate}),
+            name,
+            family,
+            arguments.few if name in SLOW else arguments.spectra,
+            arguments.seed,
+        )
+        for flip_rate in BUDGETS
+        for name in names[flip_rate]
+        for family in "ABC"
+    ]
+    print_table(HEAD, rows)
+
+
+def sampler_of(name: str, problem: Problem, search: Search, seed: int) -> Sampler:
+    match name:
+        case "range":
+            return partial(propose, search=search)
+        case "range, verdicts only":
+            return partial(propose_bare, search=search)
+        case "bisection":
+            return Bisection()
+        case "9 points, then bisection":
+            return Bisection(np.geomspace(search.low, search.high, 9).tolist())
+        case "grid":
+            return Points(np.geomspace(search.low, search.high, search.cells + 1))
+        case "random":
+            chances = np.random.default_rng(seed).random(MOST)
+            return Points(search.low * (search.high / search.low) ** chances)
+        case "TPE":
+            return Tpe(problem, noisy=search.flip_rate > 0, seed=seed)
+    raise LookupError(name)
+
+
+def row_of(search: Search, name: str, family: str, spectra: int, seed: int) -> list[str]:
+    begin = time.process_time()
+    budget = BUDGETS[search.flip_rate]
+    most = 2 * budget if name in OURS else MOST
+    scores = []
+    for number in range(spectra):
+        # the same spectra for all samplers, with and without flips
+        problem = draw_problem(family, np.random.default_rng([seed, ord(family), number]))
+        rng = np.random.default_rng([seed, ord(family), number, 1])
+        sampler = sampler_of(name, problem, search, number)
+        told = run(problem, sampler, most, rng, noisy=search.flip_rate > 0)
+        scores.append(score(problem, told, search, budget))
+    seconds = (time.process_time() - begin) / spectra
+    found = [s.found_after or math.inf for s in scores]
+    then = [edge for s in scores if s.covered_then for edge in s.covered_then]
+    end = [edge for s in scores for edge in s.covered_in_the_end]
+    return [
+        f"{search.flip_rate:.0%}", name, family, str(spectra),
+        f"{np.mean(np.array(found) <= budget):.1%} in {budget}",
+        *(trials_of(np.quantile(found, part, method="higher"), most) for part in (0.5, 0.97, 1)),
+        f"{np.mean(then):.1%}" if then else "-", f"{np.mean(end):.1%}", f"{seconds:.2f}",
+    ]  # fmt: skip
+
+
+def trials_of(trials: float, most: int) -> str:
+    return f"{trials:.0f}" if trials <= most else f"not reached in {most}"
+
+
+if __name__ == "__main__":
+    main()

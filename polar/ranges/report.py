@@ -1,0 +1,235 @@
+"""What is known of the band: its intervals, their envelope, and how far to trust their edges."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+import numpy as np
+from jaxtyping import Float64
+
+from polar.events import Record, Regime
+from polar.ranges.belief import Belief, believe
+from polar.ranges.observations import History, Search, canonical
+
+#: Least chance with which an edge lies in the bracket that is stated for it.
+CONFIDENCE = 0.9
+#: Gaps between polarised weights that span less than this factor are closed.
+CLOSED_GAP = 1.25
+
+
+class Outcome(StrEnum):
+    """How the search stands."""
+
+    #: Both edges are known as finely as wanted.
+    FOUND = "found"
+    #: There is a band; more trials would bring its edges closer.
+    COARSE = "coarse"
+    #: The band reaches an end of the search.
+    OPEN = "open"
+    #: No weight that was tested is polarised.
+    NO_BAND = "no_band"
+
+
+class Edge(Record):
+    """Two tested weights with an edge between them."""
+
+    #: None: nothing is tested below, the band may reach beyond the search.
+    low: float | None
+    #: None: nothing is tested above.
+    high: float | None
+    #: Chance that the edge lies there, from 0.9 up for the envelope's edges.
+    confidence: float
+
+
+class Interval(Record):
+    """Weights in which latent spaces are polarised: from `left.high` to `right.low` at least.
+
+    Where seeds contradict each other the brackets are wide and may reach over each other.
+    """
+
+    left: Edge
+    right: Edge
+
+
+class RangeReport(Record):
+    """The product of a search."""
+
+    outcome: Outcome
+    #: By ascending weight, gaps shorter than a factor 1.25 closed.
+    intervals: tuple[Interval, ...]
+    #: From the first interval's left edge to the last one's right edge.
+    envelope: Interval | None
+    #: Whether all trainings at the weights of the envelope's brackets had converged; none when
+    #: that is not known of all.
+    converged: bool | None
+    #: Weights at which seeds gave different verdicts.
+    disagreeing: tuple[float, ...]
+    #: Weights that were tested, and trainings that tested them.
+    weights: int
+    trainings: int
+    #: What a researcher should know, in sentences.
+    remarks: tuple[str, ...]
+
+
+def find_range(history: History, search: Search) -> RangeReport:
+    """What the observations so far say of the band.
+
+    Args:
+        history: All observations, in any order.
+        search: Where the band is searched.
+
+    Raises:
+        InvalidInput: a weight lies outside the search.
+    """
+    search.check(seen.weight for seen in history)
+    history = canonical(history)
+    belief = believe(history, (), search)
+    found = bool((belief.polarised() & belief.tested).any())
+    envelope = _envelope(belief) if found else None
+    report = RangeReport(
+        outcome=_outcome(belief, envelope, search),
+        intervals=tuple(_intervals(belief, envelope)) if envelope else (),
+        envelope=envelope,
+        converged=_converged(history, envelope) if envelope else None,
+        disagreeing=_disagreeing(history),
+        weights=len({seen.weight for seen in history}),
+        trainings=len(history),
+        remarks=(),
+    )
+    return report.model_copy(update={"remarks": tuple(_remarks(report, history, belief, search))})
+
+
+def edges_known(belief: Belief, search: Search) -> bool:
+    """Whether both edges lie between tested weights that are as close as wanted."""
+    return _is_fine(_envelope(belief), search)
+
+
+def _is_fine(envelope: Interval, search: Search) -> bool:
+    return all(
+        edge.low is not None and edge.high is not None and search.is_fine(edge.low, edge.high)
+        for edge in (envelope.left, envelope.right)
+    )
+
+
+def _envelope(belief: Belief) -> Interval:
+    return Interval(
+        left=_bracket(belief, belief.joint.sum(1)), right=_bracket(belief, belief.joint.sum(0))
+    )
+
+
+def _bracket(belief: Belief, chances: Float64[np.ndarray, " cells"]) -> Edge:
+    """The shortest run of cells that probably holds the edge, up to the next tested weights."""
+    logs = np.log(belief.axis)
+    span = logs[-1] - logs[0]
+    bounds = np.concatenate([[logs[0] - span], logs, [logs[-1] + span]])  # of the cells
+    below = np.concatenate([[0], np.cumsum(chances)])  # (n+2,)
+    ends = np.searchsorted(below, below + CONFIDENCE * below[-1])
+    (starts,) = np.nonzero(ends < len(bounds))
+    start = starts[(bounds[ends[starts]] - bounds[starts]).argmin()]
+    tested = np.flatnonzero(belief.tested) + 1  # as places in bounds
+    low = max(tested[tested <= start], default=0)
+    high = min(tested[tested >= ends[start]], default=len(bounds) - 1)
+    return Edge(
+        low=float(belief.axis[low - 1]) if low > 0 else None,
+        high=float(belief.axis[high - 1]) if high < len(bounds) - 1 else None,
+        confidence=min(float(below[high] - below[low]), 1.0),
+    )
+
+
+def _intervals(belief: Belief, envelope: Interval) -> Iterator[Interval]:
+    (tested,) = np.nonzero(belief.tested)
+    weights = belief.axis[tested]
+    chances = (belief.in_band() * belief.solid)[tested]
+    inside = belief.polarised()[tested]
+    turns = np.flatnonzero(np.diff(inside)).tolist()
+    # each gap lies between two turns within the envelope
+    first = 1 if not inside[0] else 0
+    gaps = list(zip(turns[first::2], turns[first + 1 :: 2], strict=False))
+    left = envelope.left
+    for leave, enter in gaps:
+        middles = [weights[turn] * weights[turn + 1] for turn in (leave, enter)]
+        if middles[1] / middles[0] >= CLOSED_GAP**2:
+            yield Interval(left=left, right=_inner_edge(weights, chances, leave))
+            left = _inner_edge(weights, chances, enter)
+    yield Interval(left=left, right=envelope.right)
+
+
+def _inner_edge(
+    weights: Float64[np.ndarray, " k"], chances: Float64[np.ndarray, " k"], turn: int
+) -> Edge:
+    """The edge between two tested weights of which one is polarised."""
+    apart = sorted(chances[turn : turn + 2])
+    return Edge(
+        low=float(weights[turn]),
+        high=float(weights[turn + 1]),
+        confidence=float(apart[1] * (1 - apart[0])),
+    )
+
+
+def _outcome(belief: Belief, envelope: Interval | None, search: Search) -> Outcome:
+    if envelope is None:
+        return Outcome.NO_BAND
+    if _is_fine(envelope, search):
+        return Outcome.FOUND
+    ends = (envelope.left.low, belief.tested[0]), (envelope.right.high, belief.tested[-1])
+    is_open = any(beyond is None and tested for beyond, tested in ends)
+    return Outcome.OPEN if is_open else Outcome.COARSE
+
+
+def _converged(history: History, envelope: Interval) -> bool | None:
+    left, right = envelope.left, envelope.right
+    brackets = (left.low, left.high, right.low, right.high)
+    answers = [seen.converged for seen in history if seen.weight in brackets]
+    return False if False in answers else None if None in answers else True
+
+
+def _disagreeing(history: History) -> tuple[float, ...]:
+    verdicts: dict[float, set[str]] = {}
+    for seen in history:
+        verdicts.setdefault(seen.weight, set()).add(seen.regime)
+    return tuple(weight for weight, regimes in verdicts.items() if len(regimes) > 1)
+
+
+def _remarks(
+    report: RangeReport, history: History, belief: Belief, search: Search
+) -> Iterator[str]:
+    if report.envelope is None:
+        yield _why_no_band(report, belief)
+        if overruled := sum(seen.regime is Regime.POLARISED for seen in history):
+            yield f"Trainings that said polarised, and are taken for flips: {overruled}."
+    else:
+        yield from _about_edges(report.envelope, search)
+    if len(report.intervals) > 1:
+        yield f"The band is {len(report.intervals)} intervals with gaps between them."
+    if report.disagreeing:
+        weights = ", ".join(f"{weight:.4g}" for weight in report.disagreeing)
+        yield f"Seeds disagree on the verdict at {weights}."
+    if report.converged is False:
+        yield "Trainings beside an edge have not converged: more steps may move it."
+
+
+def _why_no_band(report: RangeReport, belief: Belief) -> str:
+    if not report.weights:
+        return "No band found: nothing has been tested."
+    tested = belief.axis[belief.tested]
+    trials = f"none of {report.weights} tested weights, {tested[0]:.4g} to {tested[-1]:.4g},"
+    place = _bracket(belief, np.diagonal(belief.joint))
+    return f"No band found: {trials} is polarised. One could still lie {_between(place)}."
+
+
+def _about_edges(envelope: Interval, search: Search) -> Iterator[str]:
+    for side, edge in (("left", envelope.left), ("right", envelope.right)):
+        if edge.low is None or edge.high is None:
+            yield f"The {side} edge is open: it lies {_between(edge)}."
+        elif not search.is_fine(edge.low, edge.high):
+            factor = edge.high / edge.low
+            yield (
+                f"The {side} edge is known within a factor {factor:.3g}, {_between(edge)}; "
+                f"wanted: {search.factor:g}."
+            )
+
+
+def _between(edge: Edge) -> str:
+    low = "below" if edge.low is None else f"between {edge.low:.4g} and"
+    if edge.high is None:
+        return "anywhere" if edge.low is None else f"above {edge.low:.4g}"
+    return f"{low} {edge.high:.4g}"

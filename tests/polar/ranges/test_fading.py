@@ -1,0 +1,55 @@
+import math
+
+import numpy as np
+import pytest
+
+from polar.events import Regime
+from polar.models.linear_vae import optimum
+from polar.ranges import Observation, Search
+from polar.ranges.fading import guess_edges, odds_of_cells
+
+
+def test_the_edges_of_a_linear_beta_vae_are_guessed_from_its_latents() -> None:
+    eigenvalues = np.array([40.0, 30.0, 2.0])
+    at_zero = Observation(
+        weight=1e-6, regime=Regime.UNDER_REGULARISED, weakest_std=1, strongest_std=1
+    )
+    stds = np.sqrt(optimum(eigenvalues, beta=1.5).mean_variance)
+    seen = Observation(
+        weight=1.5,
+        regime=Regime.UNDER_REGULARISED,
+        weakest_std=stds[2],
+        strongest_std=stds[0],
+    )
+
+    assert guess_edges([at_zero, seen]) == pytest.approx((2.0, 40.0))
+
+
+@pytest.mark.parametrize("std", [None, 0.0])
+def test_without_a_faded_latent_there_is_no_guess(std: float | None) -> None:
+    seen = Observation(
+        weight=1, regime=Regime.UNDER_REGULARISED, weakest_std=std, strongest_std=std
+    )
+
+    assert guess_edges([]) == (None, None)
+    assert guess_edges([seen]) == (None, None)
+
+
+def test_what_is_past_an_edge_says_nothing_of_it() -> None:
+    full = Observation(weight=1, regime=Regime.POLARISED, weakest_std=0.5, strongest_std=1)
+    gone = Observation(weight=2, regime=Regime.COLLAPSED, weakest_std=0, strongest_std=0.1)
+
+    assert guess_edges([full, gone]) == (None, None)
+
+
+def test_a_guess_favours_its_cell_and_excludes_none() -> None:
+    search = Search(low=0.1, high=10)
+    axis = np.geomspace(0.1, 10, search.cells + 1)
+
+    odds = odds_of_cells(axis, 1.0, search)
+
+    assert axis[odds.argmax() - 1] <= 1.0 <= axis[odds.argmax()]
+    assert odds.min() >= 0.5
+    assert odds.mean() == pytest.approx(1, abs=0.05)  # the tails beyond the ends are cut
+    assert (odds_of_cells(axis, None, search) == np.ones(len(axis) + 1)).all()
+    assert math.isfinite(odds_of_cells(axis, 1e300, search).sum())
