@@ -29,7 +29,9 @@ from polar.models.posterior import kl_per_latent
 #: L-BFGS stops there at the latest. Chosen by us: seven spectra of 4 latents took 24 to 563
 #: evaluations of the loss.
 MOST_ITERATIONS = 2000
-#: ... or where the loss, in nats, changes by less.
+#: ... or where the loss, in nats, changes by less. Chosen by us: near its optimum the loss is a
+#: parabola, so that variances are off by about the root; of 56 fits, 53 by about 1e-5 or less,
+#: three by up to 1e-4, where L-BFGS stopped on a flat stretch.
 SETTLED = 1e-10
 
 

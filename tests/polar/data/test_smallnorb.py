@@ -10,6 +10,7 @@ from PIL import Image
 from polar.data import catalogue, smallnorb
 from polar.data.catalogue import CACHE_DIR_VARIABLE
 from polar.data.images import load
+from polar.data.matrix_format import expect, open_matrix
 from polar.data.order import order
 from polar.errors import DatasetCorrupt, DatasetMissing
 from polar.spec import SmallNorbSpec
@@ -122,9 +123,27 @@ def test_a_part_without_its_files_is_missing(data_dir: Path) -> None:
         load(SmallNorbSpec(images=10), data_dir)
 
 
-def test_the_sizes_of_the_real_files_follow_from_the_format() -> None:
-    header = 4 + 4 + 4 * 4
+@pytest.mark.parametrize(
+    ("dtype", "magic", "shape", "size"),
+    [
+        ("u1", 0x1E3D4C55, (24_300, 2, 96, 96), 447_897_624),
+        ("<i4", 0x1E3D4C54, (24_300,), 97_220),
+        ("<i4", 0x1E3D4C54, (24_300, 4), 388_820),
+    ],
+)
+def test_files_of_the_published_sizes_end_with_their_last_image(
+    dtype: str, magic: int, shape: tuple[int, ...], size: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "some.mat"
+    write(path, magic, np.empty((0, *shape[1:])))
+    with path.open("r+b") as file:
+        file.seek(8)
+        file.write(struct.pack("<I", shape[0]))
+        file.truncate(size)  # a hole: it reads as zeros, and takes no room
 
-    assert header + 24_300 * 2 * 96 * 96 == 447_897_624  # as published
-    assert 4 + 4 + 4 * 3 + 24_300 * 4 == 97_220
-    assert 4 + 4 + 4 * 3 + 24_300 * 4 * 4 == 388_820
+    with open_matrix(path) as matrix:
+        expect(matrix, dtype, shape)
+        read = sum(len(matrix.read(900)) for _ in range(0, 24_300, 900))
+        matrix.refuse_rest()
+
+    assert read == 24_300

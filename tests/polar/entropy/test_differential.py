@@ -52,7 +52,8 @@ def test_spacings_have_the_entropies_of_the_densities(method: str) -> None:
 
 @pytest.mark.parametrize("k", [1, 3, 10])
 def test_neighbours_have_the_entropies_of_the_densities(k: int) -> None:
-    assert nearest_neighbour_entropy(X, k=k) == pytest.approx(EXACT, abs=0.07)  # 3 / sqrt n
+    # Three standard errors sqrt((var ln p + psi'(k)) / n); the largest is Laplace's, of k = 1.
+    assert nearest_neighbour_entropy(X, k=k) == pytest.approx(EXACT, abs=0.07)
 
 
 def test_a_histogram_has_the_entropies_of_densities_wider_than_its_bins() -> None:

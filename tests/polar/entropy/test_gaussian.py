@@ -79,6 +79,26 @@ def test_no_spread_has_no_entropy() -> None:
     assert equivalent_std(0.0) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("nats", "r"), [(0.05, 0.0937), (0.1, 0.1443), (0.25, 0.2671), (0.5, 0.4578), (1.0, 0.9144)]
+)
+def test_thresholds_have_the_equivalent_stds_of_the_table(nats: float, r: float) -> None:
+    found = equivalent_std(nats, sigma=1.0, alpha=1.0)
+
+    assert found == pytest.approx(r, abs=5.1e-5)  # half of the last digit
+
+
+@pytest.mark.parametrize(("sigma", "nats"), [(0.502, 0.164), (1.0, 0.0557)])
+def test_the_variance_of_an_active_unit_is_a_threshold_as_published(
+    sigma: float, nats: float
+) -> None:
+    active_unit_std = 0.1
+
+    tau = gaussian_entropy(active_unit_std, sigma=sigma, alpha=1.0)
+
+    assert tau == pytest.approx(nats, rel=2e-3)  # three digits are given
+
+
 def test_the_default_threshold_is_a_std_of_0_134_as_published() -> None:
     assert equivalent_std(0.25, sigma=0.502, alpha=1.0) == pytest.approx(0.2671 * 0.502, abs=1e-4)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from polar.entropy import image_sigma, joint_entropy, renyi_entropy
+from polar.entropy import gaussian_entropy, image_sigma, joint_entropy, renyi_entropy
 from polar.errors import InvalidInput
 
 Floats = NDArray[np.floating[Any]]
@@ -111,6 +111,28 @@ def test_a_wide_latent_given_itself_keeps_half_of_ln_2() -> None:
     closed = math.log((1 + 8 * 25) / (1 + 4 * 25)) / 2
     assert two.latent_given_x_nats[0] == pytest.approx(closed, rel=0.03)
     assert all_of_it.latent_given_x_nats[0] == pytest.approx(math.log(2) / 2, rel=0.03)
+
+
+@pytest.mark.parametrize("alpha", ORDERS)
+def test_a_latent_given_itself_keeps_what_a_width_smaller_by_root_2_adds(alpha: float) -> None:
+    narrow = renyi_entropy(MU, alpha=alpha, sigma=0.5 / math.sqrt(2)).nats
+
+    found = [joint_entropy(y[:, None], y, sigma_x=0.5, alpha=alpha) for y in MU.T]
+
+    kept = [one.latent_given_x_nats[0] for one in found]
+    assert kept == pytest.approx(narrow - renyi_entropy(MU, alpha=alpha).nats, abs=2 * SMALL)
+
+
+@pytest.mark.parametrize("alpha", ORDERS)
+def test_half_of_ln_2_is_the_limit_of_what_a_wide_gaussian_keeps(alpha: float) -> None:
+    kept = [
+        gaussian_entropy(r, sigma=1 / math.sqrt(2), alpha=alpha)
+        - gaussian_entropy(r, sigma=1.0, alpha=alpha)
+        for r in (10.0, 100.0, 1e4)
+    ]
+
+    assert kept == sorted(kept)
+    assert kept[-1] == pytest.approx(math.log(2) / 2, abs=1e-8)  # next: of order 1 / r^2
 
 
 def test_at_order_two_a_cross_has_more_entropy_than_its_axes_together() -> None:

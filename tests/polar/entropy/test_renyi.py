@@ -107,7 +107,7 @@ def test_random_normal_samples_have_mehlers_entropy(r: float, one: float, two: f
     assert means == pytest.approx([one, two], rel=0.03)  # five times 2000 samples
 
 
-@pytest.mark.parametrize("r", [0.3, 1.0, 10.0])
+@pytest.mark.parametrize("r", [0.3, 1.0, 10.0, 100.0])
 def test_random_samples_have_the_expected_purity_of_finite_n(r: float) -> None:
     n, columns = 100, 400
     x = r * np.random.default_rng(0).standard_normal((n, columns))
@@ -115,7 +115,7 @@ def test_random_samples_have_the_expected_purity_of_finite_n(r: float) -> None:
     purity = np.exp(-renyi_entropy(x, sigma=1.0, alpha=2.0).nats)
 
     expected = 1 / n + (1 - 1 / n) / math.sqrt(1 + 4 * r * r)
-    assert abs(purity.mean() - expected) < 3 * purity.std() / math.sqrt(columns)
+    assert abs(purity.mean() - expected) < 2 * purity.std(ddof=1) / math.sqrt(columns)
 
 
 N = 1000
@@ -316,9 +316,9 @@ def test_entropy_rises_with_scale_for_one_sigma_but_not_for_one_that_follows_the
     scales = (1e-3, 0.1, 1.0, 10.0, 1e3)
 
     fixed = [entropy(scale * x) for scale in scales]
-    following = [entropy(scale * x, sigma=scale) for scale in scales]
+    following = [entropy(scale * x, sigma=float((scale * x).std())) for scale in scales]
 
-    assert fixed == sorted(fixed)
+    assert (np.diff(fixed) > 2e-6).all()  # more than both within tol
     assert following == pytest.approx([following[0]] * 5, abs=2e-6)
 
 

@@ -37,6 +37,12 @@ def test_the_kl_has_its_known_values(mean: float, variance: float, kl: float) ->
     assert measured.item() == pytest.approx(kl, abs=ROUNDING)
 
 
+def test_the_kl_of_an_image_is_the_sum_over_its_latents() -> None:
+    measured = kl_per_latent(torch.tensor([[2.0, -1.0]]), torch.zeros(1, 2))
+
+    assert measured.sum().item() == pytest.approx(2.5, abs=ROUNDING)
+
+
 @given(st.floats(-5, 5), st.floats(-10, 5))
 def test_the_gradient_of_the_kl_is_the_mean_and_half_the_excess_variance(
     mean: float, log_var: float
