@@ -8,6 +8,7 @@ not noted is found in Optuna's database. The row of the study is locked meanwhil
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from optuna.storages import BaseStorage
@@ -21,6 +22,7 @@ from service.storage.database import Database
 from service.storage.tables import Study, StudyState, Trial, TrialState
 from service.studies.judging import judge
 from service.studies.optimiser import Exhausted, Optimiser
+from service.studies.ranges import range_of
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +87,8 @@ class Broker:
                 message=ending.message,
             )
             _log.info("study %s: trial %d is %s", study.id, trial.number, ending.state)
+        if any(trial.state is not TrialState.RUNNING for trial in in_flight):
+            study.range = range_of(spec, _observed(trials))
 
     async def _begin_one(self, study_id: UUID, optimiser: Optimiser) -> bool:
         """Begins a trial if one is due, or ends the study; whether there may be more to do."""
@@ -160,6 +164,17 @@ async def _end(session: AsyncSession, study: Study, trials: Sequence[Trial]) -> 
         await studies.end(session, study, StudyState.FAILED, "trials_fail", message)
         return True
     return False
+
+
+def _observed(
+    trials: Sequence[Trial],
+) -> list[tuple[dict[str, Any], Sequence[dict[str, Any]]]]:
+    """Of each completed trial its point, and what each seed said."""
+    return [
+        (trial.point, trial.measured["observations"])
+        for trial in trials
+        if trial.state is TrialState.COMPLETED and trial.measured
+    ]
 
 
 def _count_completed(trials: Sequence[Trial]) -> int:

@@ -56,10 +56,24 @@ def judge(spec: StudySpec, runs: Sequence[Run]) -> Ending | None:
             **means,
             "regimes": [result.final.verdict.regime.value for result in results],
             "converged": [result.converged for result in results],
-            "polarisations": [one["polarisation"] for one in of_seeds],
+            "observations": [_observation(result) for result in results],
         },
         violations=_violations(spec, means),
     )
+
+
+def _observation(result: Result) -> dict[str, Any]:
+    """What one seed says of the weight, for the range."""
+    verdict = result.final.verdict
+    stds = [latent.equivalent_std for latent in result.final.latents]
+    return {
+        "regime": verdict.regime.value,
+        "n_active": verdict.n_active,
+        "n_passive": verdict.n_passive,
+        "weakest_std": min(stds),
+        "strongest_std": max(stds),
+        "converged": result.converged,
+    }
 
 
 def measures(evaluation: Evaluation) -> dict[str, float]:

@@ -10,6 +10,7 @@ from optuna.samplers import (
 )
 
 from polar.spec import StudySpec
+from service.studies.ranges import RangeSampler, search_of
 
 
 def sampler(spec: StudySpec, asked: int) -> BaseSampler:
@@ -33,5 +34,9 @@ def sampler(spec: StudySpec, asked: int) -> BaseSampler:
             return NSGAIISampler(seed=seed)
         case "qmc":
             return QMCSampler(seed=spec.sampler_seed, scramble=True)
+        case "range":
+            search = search_of(spec)
+            assert search is not None  # the spec has one field on a log axis
+            return RangeSampler(search)
         case _:
             return RandomSampler(seed=seed)

@@ -266,7 +266,7 @@ async def test_a_space_of_few_points_ends_when_all_are_tried(lab: Lab) -> None:
     assert sorted(trial.point["model.latent_dim"] for trial in trials) == [2, 3, 4]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "grid", "nsga2", "qmc"])
+@pytest.mark.parametrize("sampler", ["range", "tpe", "gp", "random", "grid", "nsga2", "qmc"])
 async def test_every_sampler_carries_a_study_out_without_a_point_twice(
     lab: Lab, sampler: str
 ) -> None:
@@ -279,6 +279,19 @@ async def test_every_sampler_carries_a_study_out_without_a_point_twice(
     assert study.state is StudyState.COMPLETED
     assert len(betas) == len(set(betas)) == 6
     assert all(0.01 <= beta <= 100 for beta in betas)
+
+
+async def test_a_study_says_how_far_its_range_is_known(lab: Lab) -> None:
+    study_id = await lab.submit(spec_of(sampler="range"))
+
+    await lab.broker.advance(study_id)
+    before = (await lab.study(study_id)).range
+    study = await lab.carry_out(study_id)
+
+    assert before is None
+    assert study.range is not None
+    assert (study.range["outcome"], study.range["weights"]) == ("coarse", 3)
+    assert study.range["seeds"] == [0, 1]
 
 
 async def test_several_objectives_are_told_together(lab: Lab) -> None:

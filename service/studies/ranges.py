@@ -1,0 +1,116 @@
+"""The range of a study: what its trials say of the band, and which weight to try next."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from polar.ranges import Observation, Search, find_range, propose
+from polar.spec import StudySpec
+from polar.spec.study import Point
+
+#: Chance that one seed's verdict is not that of the weight, where several seeds are trained; one
+#: seed's trainings repeat exactly.
+FLIP_RATE = 0.05
+#: A weight that is to be measured again is moved by this factor, since its seeds are trained.
+BESIDE = 1.001
+
+
+def search_of(spec: StudySpec) -> Search | None:
+    """Where the band is searched; None unless exactly one field is swept, on a log axis."""
+    axes = list(spec.swept.values())
+    if len(axes) != 1 or axes[0].log_uniform is None:
+        return None
+    low, high = axes[0].log_uniform
+    return Search(low=low, high=high, flip_rate=FLIP_RATE if len(spec.base.seeds) > 1 else 0.0)
+
+
+def range_of(
+    spec: StudySpec, trials: Sequence[tuple[Point, Sequence[Mapping[str, Any]]]]
+) -> dict[str, Any]:
+    """What a study has found, as JSON.
+
+    Args:
+        spec: Of the study.
+        trials: Of each completed one its point, and what each seed said.
+    """
+    search = search_of(spec)
+    about = {
+        "fields": list(spec.swept),
+        "steps": spec.base.training.steps,
+        "seeds": list(spec.base.seeds),
+    }
+    if search is None:
+        message = "a range is that of one field on a log_uniform axis, swept alone"
+        return {**about, "outcome": "not_one_field", "remarks": [message]}
+    (field,) = spec.swept
+    history = [
+        Observation(weight=point[field], **seed) for point, seeds in trials for seed in seeds
+    ]
+    return {**about, **find_range(history, search).model_dump(mode="json")}
+
+
+class RangeSampler(BaseSampler):
+    """Brackets the polarised band on one log axis, then straddles its edges.
+
+    It reads what each seed of a trial said from the user attribute `observations`.
+    """
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+
+    def infer_relative_search_space(
+        self,
+        study: Study,  # noqa: ARG002
+        trial: FrozenTrial,  # noqa: ARG002
+    ) -> dict[str, BaseDistribution]:
+        """None: the one field is sampled by itself."""
+        return {}
+
+    def sample_relative(
+        self,
+        study: Study,  # noqa: ARG002
+        trial: FrozenTrial,  # noqa: ARG002
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,  # noqa: ARG002
+    ) -> float:
+        """The weight to try next."""
+        others = [
+            other
+            for other in study.get_trials(deepcopy=False)
+            if other.number != trial.number and param_name in other.params
+        ]
+        completed = [other for other in others if other.state is TrialState.COMPLETE]
+        history = [
+            Observation(weight=other.params[param_name], **seed)
+            for other in completed
+            for seed in other.user_attrs.get("observations", ())
+        ]
+        in_flight = [
+            other.params[param_name] for other in others if other.state is TrialState.RUNNING
+        ]
+        tried = {other.params[param_name] for other in others if _counts(other)}
+        return self._beside(propose(history, in_flight, self._search), tried)
+
+    def _beside(self, weight: float, tried: set[float]) -> float:
+        """The nearest weight that nobody has tried: the same seeds would say the same again."""
+        step = BESIDE if weight * BESIDE ** len(tried) < self._search.high else 1 / BESIDE
+        while weight in tried:
+            weight *= step
+        return weight
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    return trial.state in (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
