@@ -121,7 +121,7 @@ def find(
         **measurement_tables(measurement),
         "usage": _usage_table(usage),
         "dynamics": dynamics,
-        "representations": representations_table(codes, final.latents),
+        "representations": representations_table(codes, measurement),
         "estimators": _estimators(codes, spec),
         **_information(history),
         **_diagram(codes, subset, spec),

@@ -13,7 +13,6 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polar.entropy import renyi_entropy
 from polar.entropy.groups import entropy_given_groups
 from polar.entropy.information import MutualInformation, mutual_information
 from polar.errors import InvalidInput
@@ -21,7 +20,7 @@ from polar.events import Label
 from polar.regime.agreement import agreement
 from polar.regime.bootstrap import interval, resampled_entropies, resampled_threshold
 from polar.regime.codes import Array, Codes, codes
-from polar.regime.diagnostics import measure_latents
+from polar.regime.diagnostics import measure_latents, relabelled
 from polar.regime.dip import dip_of
 from polar.regime.explanation import explain_measurement
 from polar.regime.labels import label_latents
@@ -40,6 +39,8 @@ from polar.report import Interval, Measurement, Threshold
 
 #: Nats. Tau where none is asked for, or the rule that was asked for sees no regime.
 DEFAULT_TAU = 0.25
+#: Of the Renyi entropy; above it eigenvalues to that power leave the range of floats.
+HIGHEST_ORDER = 1000
 
 
 def measure(
@@ -56,7 +57,7 @@ def measure(
     tau: float | Rule = DEFAULT_TAU,
     tau_otherwise: float = DEFAULT_TAU,
     seed: int = 0,
-    names: Sequence[str] | None = None,
+    names: Sequence[str | int] | None = None,
 ) -> Measurement:
     """Measures the latents of any model, given their codes.
 
@@ -85,24 +86,29 @@ def measure(
         InvalidInput: an argument has another shape, or a value out of its range.
         ToleranceNotReached: renyi_alpha is so far below 1 that the entropy cannot be known.
     """
-    if not 0 < renyi_alpha < np.inf:
-        raise InvalidInput(f"renyi_alpha is {renyi_alpha}; allowed: above 0, finite")
+    if not 0 < renyi_alpha <= HIGHEST_ORDER:
+        raise InvalidInput(f"renyi_alpha is {renyi_alpha}; allowed: above 0, to {HIGHEST_ORDER}")
+    if seed < 0:
+        raise InvalidInput(f"seed is {seed}; allowed: 0 and above")
     of = codes(mean, variance, prior_mean, prior_variance)
     named = _checked_names(names, of.mean.shape[1])
     groups = None if labels is None else _checked_groups(labels, len(of.mean))
     used = None if usage is None else checked_usage(usage, len(named))
     resampling, crowding, folding = np.random.default_rng(seed).spawn(3)
-    thresholds, intervals = _thresholds(of, tau, tau_otherwise, sigma, renyi_alpha, resampling)
-    tau_nats = tau_otherwise if thresholds[0].tau_nats is None else thresholds[0].tau_nats
     latents = measure_latents(
         of,
         information=None if images is None else _information(images, of, sigma, seed),
         sigma=sigma,
         renyi_alpha=renyi_alpha,
-        tau=tau_nats,
+        tau=DEFAULT_TAU,
     )
-    verdict = judge(latents, tau=tau_nats)
     entropies = [latent.judged_entropy_nats for latent in latents]
+    thresholds, intervals = _thresholds(
+        of, entropies, tau, tau_otherwise, sigma, renyi_alpha, resampling
+    )
+    tau_nats = tau_otherwise if thresholds[0].tau_nats is None else thresholds[0].tau_nats
+    latents = relabelled(latents, tau_nats)
+    verdict = judge(latents, tau=tau_nats)
     signals = variance_signals(of, renyi_alpha=renyi_alpha)
     found = label_latents(of, entropies, signals, tau=tau_nats)
     dip = dip_of(entropies)
@@ -149,6 +155,7 @@ def measure(
 
 def _thresholds(
     of: Codes,
+    entropies: Sequence[float],
     tau: float | Rule,
     tau_otherwise: float,
     sigma: float,
@@ -158,6 +165,8 @@ def _thresholds(
     """Of every rule, the chosen one first; and the intervals of the entropies."""
     mean = of.relative_to_prior().mean
     kernel = {"sigma": sigma, "renyi_alpha": renyi_alpha}
+    if isinstance(tau, bool):
+        raise InvalidInput(f"tau is {tau}; allowed: a number of nats, or a rule")
     fixed = fixed_cut(tau_otherwise if isinstance(tau, str) else tau)
     floor = noise_floor_cut(mean, **kernel)
     rules: dict[str, Callable[[Sequence[float]], Cut]] = {
@@ -168,11 +177,10 @@ def _thresholds(
     chosen = tau if isinstance(tau, str) else "fixed"
     if chosen not in rules:
         raise InvalidInput(f"tau is {tau!r}; allowed: a number, {', '.join(rules)}")
-    entropies = renyi_entropy(mean, alpha=renyi_alpha, sigma=sigma).nats
-    resampled = resampled_entropies(mean, entropies, **kernel, rng=rng)
+    resampled = resampled_entropies(mean, np.array(entropies), **kernel, rng=rng)
     methods = sorted(rules, key=lambda method: method != chosen)  # stable
     thresholds = tuple(
-        resampled_threshold(method, rules[method], entropies.tolist(), resampled, **kernel)
+        resampled_threshold(method, rules[method], entropies, resampled, **kernel)
         for method in methods
     )
     return thresholds, tuple(interval(nats) for nats in resampled.T)
@@ -196,21 +204,23 @@ def _given(
     )
 
 
-def _checked_names(names: Sequence[str] | None, m: int) -> tuple[str, ...]:
+def _checked_names(names: Sequence[str | int] | None, m: int) -> tuple[str, ...]:
     if names is None:
         return tuple(str(j) for j in range(m))
-    if len(names) != m or len(set(names)) != m:
+    texts = tuple(str(name) for name in names)
+    if len(texts) != m or len(set(texts)) != m:
         raise InvalidInput(
-            f"{len(names)} names, {len(set(names))} of them distinct; "
+            f"{len(texts)} names, {len(set(texts))} of them distinct; "
             f"allowed: one for each of {m} latents"
         )
-    return tuple(names)
+    return texts
 
 
 def _checked_groups(labels: Array, n: int) -> Int64[np.ndarray, " n"]:
     values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     if values.shape != (n,):
         raise InvalidInput(f"labels of shape {values.shape}; allowed: ({n},), one for each image")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise InvalidInput("labels that are not finite; allowed: numbers or text")
+    is_number = values.dtype.kind in "biuf" and bool(np.isfinite(values).all())
+    if not is_number and not all(isinstance(value, str) for value in values):
+        raise InvalidInput(f"labels of type {values.dtype}; allowed: finite numbers, or text")
     return np.unique(values, return_inverse=True)[1].astype(np.int64)

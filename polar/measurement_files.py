@@ -102,7 +102,7 @@ def save_measurement(
             f"allowed: ({measurement.images}, {len(measurement.latents)}), as was measured"
         )
     tables = measurement_tables(measurement)
-    drawn = {**tables, "representations": representations_table(measured, measurement.latents)}
+    drawn = {**tables, "representations": representations_table(measured, measurement)}
     if usage is not None:
         nats = as_float64("usage", usage)
         drawn["usage"] = pd.DataFrame({"latent": range(len(nats)), "usage_nats": nats})

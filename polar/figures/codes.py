@@ -85,7 +85,7 @@ def _say_there_is_none(axes: Axes, label: Label) -> None:
     axes.text(
         0.5,
         0.5,
-        f"no {label} latent\nin this run",
+        f"no {label} latent",
         transform=axes.transAxes,
         horizontalalignment="center",
         verticalalignment="center",

@@ -60,7 +60,7 @@ def sorted_entropies(table: pd.DataFrame, tau_nats: float) -> Figure:
     final = history.entropies[-1]
     ranks = np.arange(1, len(final) + 1)
     marginal = _final_marginal(table, history)
-    figure, axes = canvas("Entropies of the latents at the end of training")
+    figure, axes = canvas("Entropies of the latents, sorted")
     size = 5 if len(final) <= NUMBERED_ROWS else 3
     styles = {label: style | {"markersize": size} for label, style in MARKS.items()}
     for label in _seen(history.labels):

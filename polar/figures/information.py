@@ -38,7 +38,8 @@ SPLIT = [
 def information_diagram(table: pd.DataFrame) -> Figure:
     """The entropies of images X and codes Z and the parts they share, as bars (Fig. 2).
 
-    All bars lie on one axis, so that H(X, Z) = H(X | Z) + I(X; Z) + H(Z | X) can be seen.
+    All bars lie on one axis, so that H(X, Z) = H(X | Z) + I(X; Z) + H(Z | X) can be seen. Of
+    order 2, I(X; Z) may be negative: then H(X) and H(Z) leave a gap, and it has no bar.
 
     Args:
         table: One row. Columns, in nats and of one order: `image_entropy_nats` H(X),
@@ -46,14 +47,14 @@ def information_diagram(table: pd.DataFrame) -> Figure:
 
     Raises:
         InvalidInput: the table is empty, has several rows, lacks a column, or has something else
-            in it; or the joint entropy is below one of the others, or above their sum.
+            in it; or the joint entropy is below one of the others.
     """
     rows = read(table, ["image_entropy_nats", "entropy_nats", "joint_entropy_nats"])
     if len(rows) > 1:
         raise InvalidInput(f"an information diagram of {len(rows)} rows; allowed: 1")
     images, code, joint = rows.iloc[0]
     shared = images + code - joint
-    parts = {"H(X | Z)": joint - code, "I(X; Z)": shared, "H(Z | X)": joint - images}
+    parts = {"H(X | Z)": joint - code, "H(Z | X)": joint - images}
     for name, part in parts.items():
         if part < -ROUNDING_NATS:
             raise InvalidInput(f"{name} is {part:g} nats; allowed: 0 or more")
@@ -67,7 +68,7 @@ def information_diagram(table: pd.DataFrame) -> Figure:
     ]
     figure, axes = canvas("Entropy of images X and codes Z, and what they share")
     for place, (_, start, length, style) in enumerate(bars):
-        axes.barh(place, length, left=start, height=0.62, **style)
+        axes.barh(place, max(length, 0.0), left=start, height=0.62, **style)
     for border in (joint - code, images):
         axes.axvline(border, color="grey", linewidth=0.6, linestyle=":", zorder=0)
     names = [f"{name} = {length + 0.0:.3f}" for name, _, length, _ in bars]

@@ -72,9 +72,10 @@ def resampled_entropies(
         entropy_gradient(x, nats, sigma=sigma, renyi_alpha=renyi_alpha)
         for x, nats in zip(mean.T, entropies, strict=True)
     ]
-    weights = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-    moved = entropies + (weights - 1) @ np.stack(gradients, axis=1) / n
-    return np.clip(moved, 0, math.log(n))
+    slopes, even = np.stack(gradients), np.full(n, 1 / n)
+    # one resample at a time: all of them would be 200 numbers for each image
+    moves = [slopes @ (rng.multinomial(n, even) - 1) / n for _ in range(RESAMPLES)]
+    return np.clip(entropies + np.stack(moves), 0, math.log(n))
 
 
 def interval(nats: Float64[np.ndarray, " resamples"]) -> Interval:

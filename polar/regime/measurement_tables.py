@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from polar.events import LatentDiagnostics, Record
+from polar.events import Record
 from polar.regime.codes import Codes
-from polar.report import Interval, Measurement
+from polar.report import Criterion, Interval, Measurement
 
 
 def measurement_tables(measurement: Measurement) -> dict[str, pd.DataFrame]:
@@ -39,15 +39,21 @@ def measurement_tables(measurement: Measurement) -> dict[str, pd.DataFrame]:
     return {name: pd.DataFrame(rows) for name, rows in parts.items() if rows}
 
 
-def representations_table(codes: Codes, latents: Sequence[LatentDiagnostics]) -> pd.DataFrame:
+def representations_table(codes: Codes, measurement: Measurement) -> pd.DataFrame:
     """The codes themselves, one row for each latent and image, latent by latent.
 
-    Columns: `latent`, `label`, `mean`, and `variance` unless the model is deterministic.
+    Columns: `latent`, `label`, `mean`, and `variance` unless the model is deterministic. Labels
+    are those of the two signals, which can say mixed; of a deterministic model those by entropy.
     """
     n, m = codes.mean.shape
+    labels = {latent.latent: latent.label.value for latent in measurement.latents} | {
+        one.latent: one.label.value
+        for one in measurement.labels
+        if one.criterion is Criterion.TWO_SIGNALS
+    }
     columns = {
         "latent": np.repeat(np.arange(m), n),
-        "label": np.repeat([latent.label.value for latent in latents], n),
+        "label": np.repeat([labels[latent] for latent in range(m)], n),
         "mean": codes.mean.T.ravel(),
     }
     if codes.variance is not None:

@@ -28,6 +28,9 @@ from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
 #: Raised whenever the same spec, seed and data would give other numbers than before.
 SCIENCE_VERSION = 2
 
+#: Images of the downstream task: of fewer, a split may have a single value of a factor.
+FEWEST_PREDICTED = 50
+
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 
 
@@ -159,6 +162,7 @@ def _misfits(spec: ExperimentSpec) -> Iterator[PydanticCustomError]:
     if isinstance(spec.model, IVAESpec):
         yield from _unknown(spec.model.u, "/model/u", factors)
     if spec.downstream is not None:
+        yield from _too_few(min(images, spec.diagnostics.images))
         pointer = "/downstream/factors"
         yield from _unknown(spec.downstream.factors or (), pointer, factors)
         yield from _leaks(spec, pointer)
@@ -170,6 +174,13 @@ def _above(value: int, pointer: str, most: int, of_what: str) -> Iterator[Pydant
         yield misfit(
             "too_large", f"{value} is more than {of_what}: {most}", pointer, value, allowed
         )
+
+
+def _too_few(evaluated: int) -> Iterator[PydanticCustomError]:
+    if evaluated < FEWEST_PREDICTED:
+        message = f"the downstream task would be trained and tested on {evaluated} images"
+        allowed = f"at least {FEWEST_PREDICTED} images of the dataset and of diagnostics"
+        yield misfit("too_few", message, "/downstream", evaluated, allowed)
 
 
 def _unknown(

@@ -4,6 +4,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+#: Images that every measure is defined for.
+FEWEST_IMAGES = 5
+
 PositiveFloat = Annotated[float, Field(strict=True, gt=0)]
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
 Weight = Annotated[float, Field(strict=True, ge=0, le=1e6)]

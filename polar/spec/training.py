@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from polar.spec.part import PositiveFloat, PositiveInt, SpecPart
+from polar.spec.part import FEWEST_IMAGES, PositiveInt, SpecPart
 
 
 class TrainingSpec(SpecPart):
@@ -26,13 +26,14 @@ class DiagnosticsSpec(SpecPart):
     #: Evaluate after these epochs instead (the end is always evaluated).
     epochs: tuple[PositiveInt, ...] | None = Field(None, min_length=1, max_length=1000)
     #: Images of the fixed evaluation subset, at most.
-    images: int = Field(10_000, strict=True, ge=2, le=10_000)
+    images: int = Field(10_000, strict=True, ge=FEWEST_IMAGES, le=10_000)
     #: Kernel width of the entropy: one for all latents, in units of the latent.
-    sigma: PositiveFloat = 0.5
-    #: Order of the Renyi entropy.
-    renyi_alpha: PositiveFloat = 1.01
-    #: A latent is active when its entropy exceeds this many nats.
-    tau: float = Field(0.25, strict=True, ge=0)
+    sigma: float = Field(0.5, strict=True, ge=1e-6, le=1e6)
+    #: Order of the Renyi entropy; below 0.75 rounding decides the digits that a run promises.
+    renyi_alpha: float = Field(1.01, strict=True, ge=0.75, le=100)
+    #: A latent is active when its entropy exceeds this many nats; that of 10,000 images is at most
+    #: 9.2.
+    tau: float = Field(0.25, strict=True, ge=0, le=10)
     #: How the verdict finds its threshold: `tau` as it stands, or from the entropies themselves
     #: (then `tau` stands in where they show no two groups).
     tau_rule: Literal["fixed", "gap", "otsu", "mixture"] = "fixed"

@@ -169,6 +169,7 @@ def test_the_downstream_task_is_written_with_its_intervals(tmp_path: Path) -> No
 
     *_, result = run(asked, out=tmp_path)
 
+    assert isinstance(result, Result)
     accuracies, gains, baselines = (
         pd.read_parquet(tmp_path / f"downstream{name}.parquet")
         for name in ("", "_gains", "_baselines")

@@ -9,7 +9,8 @@ from polar.entropy import renyi_entropy
 from polar.errors import InvalidInput
 from polar.events import Label, Regime
 from polar.measurement import measure
-from polar.regime.measurement_tables import measurement_tables
+from polar.regime.codes import codes
+from polar.regime.measurement_tables import measurement_tables, representations_table
 from polar.report import Criterion, Measurement
 
 N = 600
@@ -168,6 +169,17 @@ def test_a_rule_that_sees_no_regime_leaves_the_default() -> None:
     assert "Tau was set to 0.25 nats instead." in measured.explanation
 
 
+def test_the_codes_of_a_mixed_latent_are_labelled_mixed(measured: Measurement) -> None:
+    table = representations_table(codes(MEAN, VARIANCE), measured)
+
+    labels = table.drop_duplicates("latent")["label"].tolist()
+    assert labels == ["active"] * 2 + ["mixed"] * 2 + ["passive"] * 4
+
+
+def test_names_may_be_numbers() -> None:
+    assert measure(ON, names=[3, 1, 4, 2]).names == ("3", "1", "4", "2")
+
+
 def test_the_tau_that_is_left_can_be_said() -> None:
     measured = measure(ON, tau="gap", tau_otherwise=0.5)
 
@@ -199,8 +211,9 @@ def test_the_smallest_codes_have_a_report(mean: np.ndarray, variational: bool) -
     assert measured.dip is None
 
 
-def test_text_can_be_labels(measured: Measurement) -> None:
-    words = np.where(IS_OFF[:, 0], "absent", "present")
+@pytest.mark.parametrize("kind", [str, object])  # objects are what pandas has of text
+def test_text_can_be_labels(kind: type, measured: Measurement) -> None:
+    words = np.where(IS_OFF[:, 0], "absent", "present").astype(kind)
 
     of_words = measure(MEAN, labels=words)
 
@@ -250,10 +263,15 @@ def test_a_part_without_rows_has_no_table() -> None:
         ({"tau": math.nan}, "tau is nan nats"),
         ({"sigma": 0.0}, "sigma must be positive"),
         ({"renyi_alpha": math.inf}, "renyi_alpha is inf"),
+        ({"renyi_alpha": 1e12}, "allowed: above 0, to 1000"),
+        ({"tau": True}, "tau is True; allowed: a number of nats"),
+        ({"seed": -1}, "seed is -1; allowed: 0 and above"),
+        ({"labels": np.array([1, "a", None] * 200, object)}, "labels of type object"),
         ({"names": ["a"]}, "1 names, 1 of them distinct; allowed: one for each of 8"),
         ({"names": ["a"] * 8}, "8 names, 1 of them distinct"),
+        ({"names": [1, "1", 2, 3, 4, 5, 6, 7]}, "8 names, 7 of them distinct"),
         ({"labels": np.zeros(3)}, r"labels of shape \(3,\); allowed: \(600,\)"),
-        ({"labels": np.full(N, math.nan)}, "labels that are not finite"),
+        ({"labels": np.full(N, math.nan)}, "labels of type float64; allowed: finite"),
         ({"usage": np.zeros(3)}, r"usage of shape \(3,\)"),
         ({"usage": np.full(8, math.nan)}, r"usage of shape \(8,\), 0 values finite"),
         ({"usage": np.full(8, "much")}, "usage of <U4; allowed: real numbers"),

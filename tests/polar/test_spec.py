@@ -259,6 +259,12 @@ def test_the_downstream_task_leaves_out_what_an_ivae_was_told() -> None:
          "/diagnostics/epochs/1", "from 1 to 50"),
         ({"dataset": {"name": "smallnorb", "split": "test", "images": 24_301}},
          "/dataset/images", "from 1 to 24300"),
+        ({"diagnostics": {"images": 4}}, "/diagnostics/images", "from 5 to 10000"),
+        ({"diagnostics": {"tau": 301}}, "/diagnostics/tau", "from 0 to 10"),
+        ({"diagnostics": {"sigma": 1e-160}}, "/diagnostics/sigma", "from 1e-06 to 1000000"),
+        ({"diagnostics": {"renyi_alpha": 0.3}}, "/diagnostics/renyi_alpha", "from 0.75 to 100"),
+        ({"diagnostics": {"renyi_alpha": 1e12}}, "/diagnostics/renyi_alpha", "from 0.75 to 100"),
+        ({"diagnostics": {"images": 49}, "downstream": {}}, "/downstream", "at least 50 images"),
         ({"model": {"name": "lv_ae"}, "training": {"batch_size": 1}},
          "/training/batch_size", "from 2"),
     ],
@@ -287,7 +293,12 @@ def test_all_misfits_are_told_at_once() -> None:
         ExperimentSpec.model_validate(asked)
 
     pointers = [fault.pointer for fault in faults_of(caught.value)]
-    assert pointers == ["/training/batch_size", "/model/u/0", "/downstream/factors/0"]
+    assert pointers == [
+        "/training/batch_size",
+        "/model/u/0",
+        "/downstream",
+        "/downstream/factors/0",
+    ]
 
 
 def test_a_leak_is_allowed_when_asked_for() -> None:

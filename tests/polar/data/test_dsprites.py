@@ -192,18 +192,18 @@ def test_a_damaged_or_missing_file_is_told(original: Path, path: Path, tmp_path:
 def test_a_pixel_that_has_changed_is_found_by_the_checksum(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Of four images, stored as they are, so that one byte is one pixel: deflate would not unpack.
-    for name, value in (("COUNT", 4), ("GRID", (1, 1, 1, 1, 2, 2))):
+    # Of eight images, stored as they are, so that one byte is one pixel: deflate would not unpack.
+    for name, value in (("COUNT", 8), ("GRID", (1, 1, 1, 2, 2, 2))):
         monkeypatch.setattr(dsprites, name, value)
-    images = np.stack([picture(index) for index in range(4)])
-    latents = np.stack(np.unravel_index(np.arange(4), (1, 1, 1, 1, 2, 2)), axis=1)
+    images = np.stack([picture(index) for index in range(8)])
+    latents = np.stack(np.unravel_index(np.arange(8), (1, 1, 1, 2, 2, 2)), axis=1)
     np.savez(path, imgs=images, latents_classes=latents)
-    whole = load(DSpritesSpec(images=4), tmp_path)
+    whole = load(DSpritesSpec(images=8), tmp_path)
     content = bytearray(path.read_bytes())
     place = content.index(images[2].tobytes())
     content[place] ^= 1
     path.write_bytes(content)
 
     with pytest.raises(DatasetCorrupt, match=r"Bad CRC-32 for file 'imgs\.npy'"):
-        load(DSpritesSpec(images=4), tmp_path)
-    assert len(whole.images) == 4
+        load(DSpritesSpec(images=8), tmp_path)
+    assert len(whole.images) == 8

@@ -58,7 +58,7 @@ def test_a_run_without_mixed_latents_says_so(made: Made) -> None:
     figure = representations(made("representations", ["active", "passive"]))
 
     assert figure.axes[2].get_title() == "mixed: none"
-    assert texts(figure.axes[2]) == texts(figure.axes[5]) == ["no mixed latent\nin this run"]
+    assert texts(figure.axes[2]) == texts(figure.axes[5]) == ["no mixed latent"]
     assert not figure.axes[2].patches
 
 

@@ -223,6 +223,14 @@ def test_the_legend_counts_the_labels_and_states_the_threshold() -> None:
         assert texts_of(legend.get_texts()) == ["active (2)", "passive (1)", "τ = 0.25 nats"]
 
 
+def test_sorted_entropies_may_be_of_codes_that_polar_never_trained() -> None:
+    figure = sorted_entropies(grown([0.1, 1.5], [0]), 0.25)
+
+    words = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "Entropies of the latents" in words
+    assert "training" not in words
+
+
 def test_a_silent_space_is_drawn_on_a_scale_of_its_own() -> None:
     table = grown([0.0, 0.0], LOG_SPACED)
 

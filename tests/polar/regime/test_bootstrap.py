@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -183,3 +184,16 @@ def test_a_tau_that_is_mostly_not_there_has_no_interval(
     assert found.interval is None
     assert found.tau_nats == of_images
     assert found.found == (0.0 if of_resamples is None else 1.0)
+
+
+def test_memory_does_not_grow_with_the_resamples() -> None:
+    mean = np.random.default_rng(0).normal(size=(20_000, 1))
+    nats = renyi_entropy(mean, alpha=2.0, sigma=0.5).nats
+
+    tracemalloc.start()
+    resampled_entropies(mean, nats, sigma=0.5, renyi_alpha=2.0, rng=np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    # 200 resamples of 8 bytes an image would be 1,600 bytes for each; 30 numbers are enough
+    assert peak < 240 * len(mean)

@@ -22,7 +22,7 @@ spec = ExperimentSpec.model_validate({
     "dataset": {"name": "digits", "images": 64},
     "model": {},
     "training": {"steps": 12, "batch_size": 64},
-    "diagnostics": {"epochs": [12], "images": 2},
+    "diagnostics": {"epochs": [12], "images": 5},
 })
 images = torch.randint(0, 256, (64, 1, 32, 32), dtype=torch.uint8)
 data = Inputs(images, torch.empty(64, 0, dtype=torch.uint8))
