@@ -213,7 +213,7 @@ def test_the_smallest_codes_have_a_report(mean: np.ndarray, variational: bool) -
 
 @pytest.mark.parametrize("kind", [str, object])  # objects are what pandas has of text
 def test_text_can_be_labels(kind: type, measured: Measurement) -> None:
-    words = np.where(IS_OFF[:, 0], "absent", "present").astype(kind)
+    words: np.ndarray = np.where(IS_OFF[:, 0], "absent", "present").astype(kind)
 
     of_words = measure(MEAN, labels=words)
 
