@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
@@ -20,6 +20,12 @@ from service.api.views import (
     Problem,
     RunEvent,
     RunView,
+    StudyPage,
+    StudyPlan,
+    StudySummary,
+    StudyView,
+    TrialPage,
+    TrialView,
     View,
 )
 
@@ -31,7 +37,14 @@ TIMEOUT_S = 60.0
 
 _IS_JSON = {"Content-Type": "application/json"}
 
+#: What a study can be told to do, besides to take more trials.
+Order = Literal["pause", "resume", "cancel", "retry-failed"]
+
+#: Nobody was there when the request came.
+_UNHEARD = (httpx.ConnectError, httpx.ConnectTimeout)
+
 V = TypeVar("V", bound=View)
+P = TypeVar("P", ExperimentPage, StudyPage, TrialPage)
 
 
 class ClientError(Exception):
@@ -62,7 +75,9 @@ def url_of_environment(environment: Mapping[str, str] = os.environ) -> str:
 
 
 class Client:
-    """Speaks with one service. Every request may be repeated, and is when nobody answers.
+    """Speaks with one service. Requests are repeated when nobody answers.
+
+    Those that would not be safe to repeat are so only as long as nobody was there to hear them.
 
     Raises (all methods):
         Unreachable: nobody answers, or not as the service would.
@@ -107,14 +122,8 @@ class Client:
 
     def experiments(self) -> Iterator[ExperimentSummary]:
         """All experiments, newest first, fetched as they are asked for."""
-        token: str | None = None
-        while True:
-            params = {"page_token": token} if token else {}
-            page = self._ask(ExperimentPage, "GET", "/experiments", params=params)
+        for page in self._pages(ExperimentPage, "/experiments"):
             yield from page.experiments
-            token = page.next_page_token
-            if token is None:
-                return
 
     def experiment(self, experiment_id: UUID | str) -> ExperimentView:
         return self._ask(ExperimentView, "GET", f"/experiments/{experiment_id}")
@@ -148,12 +157,100 @@ class Client:
         """
         return self._events(f"{_path(self.find(id))}/events")
 
-    def _ask(self, answer: type[V], method: str, path: str, **request: Any) -> V:  # noqa: ANN401
+    def create_study(self, spec: Mapping[str, Any]) -> StudyView:
+        """Submit a study. Without an answer, nobody knows whether it was accepted."""
+        return self._ask(
+            StudyView,
+            "POST",
+            "/studies",
+            is_repeatable=False,
+            content=_json(spec),
+            headers=_IS_JSON,
+        )
+
+    def validate_study(self, spec: Mapping[str, Any]) -> StudyPlan:
+        """What the study would be, and how long it would take; nothing is stored."""
+        return self._ask(
+            StudyPlan, "POST", "/studies/validate", content=_json(spec), headers=_IS_JSON
+        )
+
+    def studies(self) -> Iterator[StudySummary]:
+        """All studies, newest first, fetched as they are asked for."""
+        for page in self._pages(StudyPage, "/studies"):
+            yield from page.studies
+
+    def study(self, study_id: UUID | str) -> StudyView:
+        return self._ask(StudyView, "GET", f"/studies/{study_id}")
+
+    def trials(self, study_id: UUID | str) -> Iterator[TrialView]:
+        """All trials of a study, by number, fetched as they are asked for."""
+        for page in self._pages(TrialPage, f"/studies/{study_id}/trials"):
+            yield from page.trials
+
+    def export_trials(self, study_id: UUID | str, kind: str) -> bytes:
+        """All trials of a study in one file, `csv` or `parquet`."""
+        response = self._response("GET", f"/studies/{study_id}/trials.{kind}")
+        if not response.is_success:
+            self._read(View, response)
+        return response.content
+
+    def order_study(self, study_id: UUID | str, order: Order) -> StudyView:
+        """Pause, resume or cancel a study, or let it try its failed trials again."""
+        is_repeatable = order != "retry-failed"
+        return self._ask(
+            StudyView, "POST", f"/studies/{study_id}/{order}", is_repeatable=is_repeatable
+        )
+
+    def extend_study(self, study_id: UUID | str, trials: int) -> StudyView:
+        """So many more completed trials."""
+        return self._ask(
+            StudyView,
+            "POST",
+            f"/studies/{study_id}/extend",
+            is_repeatable=False,
+            content=_json({"trials": trials}),
+            headers=_IS_JSON,
+        )
+
+    def _pages(self, page: type[P], path: str) -> Iterator[P]:
+        token: str | None = None
+        while True:
+            found = self._ask(page, "GET", path, params={"page_token": token} if token else {})
+            yield found
+            token = found.next_page_token
+            if token is None:
+                return
+
+    def _ask(
+        self,
+        answer: type[V],
+        method: str,
+        path: str,
+        *,
+        is_repeatable: bool = True,
+        **request: Any,  # noqa: ANN401
+    ) -> V:
+        response = self._response(method, path, is_repeatable=is_repeatable, **request)
+        return self._read(answer, response)
+
+    def _response(
+        self,
+        method: str,
+        path: str,
+        *,
+        is_repeatable: bool = True,
+        **request: Any,  # noqa: ANN401
+    ) -> httpx.Response:
         pauses = iter(self._pauses_s)
         while True:
             try:
-                return self._read(answer, self._http.request(method, path, **request))
+                return self._http.request(method, path, **request)
             except httpx.TransportError as error:
+                if not is_repeatable and not isinstance(error, _UNHEARD):
+                    raise Unreachable(
+                        f"{self.url} was asked and gave no answer ({error}): look whether it did "
+                        "what it was asked for, before you ask again"
+                    ) from error
                 self._pause(pauses, error)
 
     def _events(self, path: str) -> Iterator[RunEvent]:

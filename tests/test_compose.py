@@ -17,7 +17,7 @@ from service.settings import Settings
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("migrate", "api", "tracking", "agent")
+OURS = ("migrate", "api", "tracking", "studies", "agent")
 
 
 @pytest.mark.parametrize("name", OURS)

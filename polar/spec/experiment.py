@@ -21,7 +21,7 @@ from polar.spec.datasets import (
 )
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import IVAESpec, LVAESpec, ModelSpec
-from polar.spec.part import SpecPart
+from polar.spec.part import Name, SpecPart
 from polar.spec.text import read_spec_file, read_yaml
 from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
 
@@ -42,7 +42,7 @@ class ExperimentSpec(SpecPart):
     """
 
     #: A label for people; not part of the hash.
-    name: str = Field("", strict=True, max_length=100)
+    name: Name = ""
     dataset: DatasetSpec
     #: A beta-VAE unless named.
     model: ModelSpec
@@ -71,13 +71,6 @@ class ExperimentSpec(SpecPart):
             if isinstance(parts.get(part), Mapping):
                 parts[part] = {**defaults, **parts[part]}
         return parts
-
-    @field_validator("name")
-    @classmethod
-    def _a_name_is_one_line(cls, name: str) -> str:
-        if not name.isprintable():  # nor could Postgres store a NUL
-            raise ValueError("a name is one line of printable characters")
-        return name
 
     @field_validator("seeds")
     @classmethod

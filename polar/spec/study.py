@@ -16,7 +16,7 @@ from polar.errors import InvalidInput
 from polar.faults import Fault, find_faults, pointer_to
 from polar.spec.experiment import ExperimentSpec
 from polar.spec.misfit import misfit, raise_misfits
-from polar.spec.part import PositiveFloat, PositiveInt, SpecPart
+from polar.spec.part import Name, PositiveFloat, PositiveInt, SpecPart
 from polar.spec.text import read_spec_file, read_yaml
 
 Value: TypeAlias = bool | int | float | str
@@ -32,6 +32,8 @@ Measure: TypeAlias = Literal[
 SEARCHED_PARTS = ("model", "training")
 MOST_FIELDS = 8
 MOST_TRIALS = 10_000
+#: Upper / lower end of a logarithmic axis.
+MOST_SPAN = 1e15
 
 
 class Axis(SpecPart):
@@ -176,7 +178,7 @@ class StudySpec(SpecPart):
     """Which fields of an experiment to vary, what to look for, and for how long."""
 
     #: A label for people.
-    name: str = Field("", strict=True, max_length=100)
+    name: Name = ""
     #: What all trials have in common; its seeds are those of every trial.
     base: ExperimentSpec
     #: By the dotted name of the field, such as `model.beta`.
@@ -275,7 +277,7 @@ def _misfits(spec: StudySpec) -> Iterator[PydanticCustomError]:
     yield from itertools.chain.from_iterable(known)
     if not known:
         yield from _ends_that_do_not_fit(spec)
-    yield from _objectives_that_cannot_be(spec)
+    yield from _measures_that_cannot_be(spec)
     yield from _bounds_of_one_seed(spec)
     yield from _searches_that_cannot_be(spec)
 
@@ -315,13 +317,19 @@ def _ends_that_do_not_fit(spec: StudySpec) -> Iterator[PydanticCustomError]:
                 yield misfit("out_of_range", fault.message, pointer, value, allowed)
 
 
-def _objectives_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
+def _measures_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
     measures = [objective.measure for objective in spec.objectives]
-    for place, measure in enumerate(measures):
-        pointer = pointer_to(("objectives", place))
+    asked = [("objectives", place, measure) for place, measure in enumerate(measures)]
+    asked += [
+        ("constraints", place, bound.measure) for place, bound in enumerate(spec.constraints)
+    ]
+    for part, place, measure in asked:
         if measure == "kl" and not spec.base.model.is_variational:
             message = f"a {spec.base.model.name} is deterministic and has no KL divergence"
+            pointer = pointer_to((part, place))
             yield misfit("impossible", message, pointer, measure, "a measure of its latents")
+    for place, measure in enumerate(measures):
+        pointer = pointer_to(("objectives", place))
         if measure in measures[:place]:
             yield misfit("twice", "an objective is listed twice", pointer, measure, "each once")
 
@@ -344,6 +352,14 @@ def _searches_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
         yield misfit(
             "several_swept", message, pointer, "range", "tpe, gp, random, grid, nsga2, qmc"
         )
+    for name, axis in swept.items():
+        if axis.log_uniform is not None and axis.log_uniform[1] / axis.log_uniform[0] > MOST_SPAN:
+            pointer_of, allowed = (
+                pointer_to(("search", name)),
+                f"a factor of at most {MOST_SPAN:g}",
+            )
+            message = "the ends of the axis lie too far apart"
+            yield misfit("too_wide", message, pointer_of, list(axis.log_uniform), allowed)
     if spec.sampler == "range" and len(spec.objectives) > 1:
         message = "the range sampler goes by the verdict; it cannot weigh several objectives"
         yield misfit(

@@ -7,24 +7,32 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.events import Evaluation
-from polar.spec import ExperimentSpec
-from service.api import links
+from polar.spec import ExperimentSpec, StudySpec
+from service.api import links, ranking
+from service.api.health import AGENT_LASTS
 from service.api.views import (
     Diagnostics,
     EvaluationSummary,
     ExperimentPage,
     ExperimentSummary,
     ExperimentView,
+    Front,
     LatentRow,
     Plan,
     PlannedRun,
     RunOfExperiment,
     RunView,
+    StudyPage,
+    StudyPlan,
+    StudySummary,
+    StudyView,
     TransitionView,
+    TrialPage,
+    TrialView,
 )
 from service.settings import Settings
-from service.storage import experiments, runs, tracking, watching
-from service.storage.tables import Experiment, Run
+from service.storage import agents, experiments, runs, studies, tracking, watching
+from service.storage.tables import Experiment, Run, Study, Trial
 
 
 async def experiment_view(
@@ -142,3 +150,114 @@ def diagnostics(run: Run, evaluations: Sequence[Mapping[str, Any]]) -> Diagnosti
             for latent in each.latents
         ],
     )
+
+
+async def study_view(session: AsyncSession, study: Study) -> StudyView:
+    trials = await studies.trials_of(session, study.id)
+    best = ranking.best(StudySpec.model_validate(study.spec), trials)
+    return StudyView(
+        id=study.id,
+        name=study.name,
+        state=study.state,
+        reason=study.status_reason,
+        message=study.status_message,
+        created_at=study.created_at,
+        finished_at=study.finished_at,
+        spec=study.spec,
+        dataset_digest=study.dataset_digest,
+        trials_wanted=study.trials_wanted,
+        trials=Counter(trial.state for trial in trials),
+        best=trial_view(best) if best else None,
+        links=links.of_study(study.id),
+        watch=f"polar study watch {study.id}",
+    )
+
+
+async def study_page(
+    session: AsyncSession, page: Sequence[Study], next_token: str | None
+) -> StudyPage:
+    counts = await studies.states_of_trials(session, [study.id for study in page])
+    summaries = [
+        StudySummary(
+            id=study.id,
+            name=study.name,
+            state=study.state,
+            reason=study.status_reason,
+            created_at=study.created_at,
+            trials_wanted=study.trials_wanted,
+            trials=counts[study.id],
+            links={"self": links.to_study(study.id)},
+        )
+        for study in page
+    ]
+    return StudyPage(studies=summaries, next_page_token=next_token)
+
+
+def trial_view(trial: Trial) -> TrialView:
+    return TrialView(
+        number=trial.number,
+        point=trial.point,
+        state=trial.state,
+        reason=trial.status_reason,
+        message=trial.status_message,
+        values=trial.values,
+        measured=trial.measured,
+        experiment_id=trial.experiment_id,
+        created_at=trial.created_at,
+        finished_at=trial.finished_at,
+        links={"experiment": links.to_experiment(trial.experiment_id)},
+    )
+
+
+def trial_page(found: Sequence[Trial], page_size: int) -> TrialPage:
+    """Of trials of which one more was looked for."""
+    page = found[:page_size]
+    token = str(page[-1].number) if len(found) > page_size else None
+    return TrialPage(trials=[trial_view(trial) for trial in page], next_page_token=token)
+
+
+async def front(session: AsyncSession, study: Study) -> Front:
+    spec = StudySpec.model_validate(study.spec)
+    trials = ranking.front(spec, await studies.trials_of(session, study.id))
+    return Front(
+        study_id=study.id,
+        objectives={objective.measure: objective.direction for objective in spec.objectives},
+        trials=[trial_view(trial) for trial in trials],
+    )
+
+
+def why_no_range(study: Study) -> str:
+    spec = StudySpec.model_validate(study.spec)
+    if spec.sampler != "range":
+        return f"study {study.id} has no range: its sampler is {spec.sampler}, which finds none"
+    return f"study {study.id} has no range yet: it comes with its first completed trials"
+
+
+async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> StudyPlan:
+    step_s = await studies.seconds_per_step(session, spec)
+    at_once = await _runs_at_once(session, spec)
+    steps = _most_steps(spec)
+    return StudyPlan(
+        spec=spec.model_dump(mode="json"),
+        dataset_digest=dataset_digest,
+        trials=spec.trials,
+        runs=spec.runs,
+        estimated_s=None if step_s is None else step_s * steps * spec.runs / at_once,
+        estimate="no run of this dataset, model and batch size has succeeded here yet"
+        if step_s is None
+        else f"{step_s:.2g} s a step, as in the latest runs like these; {steps:,} steps a run; "
+        f"{at_once} runs at once; runs that exist already take no time",
+    )
+
+
+async def _runs_at_once(session: AsyncSession, spec: StudySpec) -> int:
+    there = await agents.seen_lately(session, AGENT_LASTS)
+    able = sum(spec.base.device in agent.queues.split(",") for agent in there)
+    return max(1, min(able, spec.concurrency * len(spec.base.seeds)))
+
+
+def _most_steps(spec: StudySpec) -> int:
+    """Of one run; where the steps are searched, of the longest."""
+    searched = spec.search.get("training.steps")
+    ends = searched.ends if searched else (spec.base.training.steps,)
+    return max(int(steps) for steps in ends)

@@ -5,7 +5,16 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from service.api import catalogue, experiments, health, measurements, problems, results, runs
+from service.api import (
+    catalogue,
+    experiments,
+    health,
+    measurements,
+    problems,
+    results,
+    runs,
+    studies,
+)
 from service.api.body import BodyLimit
 from service.api.given import Parts
 from service.api.hosts import TrustedHosts
@@ -31,7 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     app.add_middleware(BodyLimit, larger={f"{PREFIX}/measurements": settings.measure_bytes})
     app.add_middleware(TrustedHosts, settings=settings)
-    for resource in (experiments, runs, results, measurements, catalogue, health):
+    for resource in (experiments, runs, results, studies, measurements, catalogue, health):
         app.include_router(resource.router, prefix=PREFIX)
     return app
 

@@ -1,10 +1,10 @@
-"""/schema, /models, /datasets: what a spec can ask for."""
+"""/schema, /schema/study, /models, /datasets: what a spec can ask for."""
 
 from typing import Any
 
 from fastapi import APIRouter
 
-from polar.spec import DATASETS, MODELS, ExperimentSpec
+from polar.spec import DATASETS, MODELS, ExperimentSpec, StudySpec
 from service.api.given import Session
 from service.api.problems import refusals
 from service.api.views import DatasetView, Holder, ModelView
@@ -17,6 +17,12 @@ router = APIRouter(tags=["catalogue"])
 async def get_schema() -> dict[str, Any]:
     """The JSON schema of a spec."""
     return ExperimentSpec.model_json_schema()
+
+
+@router.get("/schema/study")
+async def get_schema_of_studies() -> dict[str, Any]:
+    """The JSON schema of a study's spec."""
+    return StudySpec.model_json_schema()
 
 
 @router.get("/models")

@@ -24,6 +24,17 @@ def of_experiment(settings: Settings, experiment_id: UUID, tracked: Tracking | N
     }
 
 
+def to_study(study_id: UUID) -> str:
+    return f"{PREFIX}/studies/{study_id}"
+
+
+def of_study(study_id: UUID) -> Links:
+    base = to_study(study_id)
+    parts = ("trials", "trials.csv", "trials.parquet", "pareto", "range")
+    actions = ("pause", "resume", "cancel", "extend", "retry-failed")
+    return {"self": base, **{name: f"{base}/{name}" for name in (*parts, *actions)}}
+
+
 def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
     base = f"{PREFIX}/runs/{run_id}"
     return {

@@ -1,4 +1,4 @@
-"""Pages of experiments: a token names the last one of a page, so that new ones move nothing."""
+"""Pages: a token names the last row of a page, so that new ones move nothing."""
 
 import base64
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from fastapi import Depends, Query
 
 from polar.faults import Fault
 from service.api.problems import Refused
-from service.storage.tables import Experiment
+from service.storage.tables import Experiment, Study
 
 
-def token_of(experiment: Experiment) -> str:
-    place = f"{experiment.created_at.isoformat()} {experiment.id}"
+def token_of(row: Experiment | Study) -> str:
+    place = f"{row.created_at.isoformat()} {row.id}"
     return base64.urlsafe_b64encode(place.encode()).decode()
 
 
-def next_token(found: Sequence[Experiment], page_size: int) -> str | None:
-    """The token of the page after this one, of which one experiment more was looked for."""
+def next_token(found: Sequence[Experiment] | Sequence[Study], page_size: int) -> str | None:
+    """The token of the page after this one, of which one row more was looked for."""
     return token_of(found[page_size - 1]) if len(found) > page_size else None
 
 
@@ -27,8 +27,8 @@ def position_of(page_token: str | None = None) -> tuple[datetime, UUID] | None:
     if page_token is None:
         return None
     try:
-        created_at, experiment_id = base64.urlsafe_b64decode(page_token).decode().split()
-        return datetime.fromisoformat(created_at), UUID(experiment_id)
+        created_at, id = base64.urlsafe_b64decode(page_token).decode().split()
+        return datetime.fromisoformat(created_at), UUID(id)
     except ValueError:
         fault = Fault(
             pointer="/query/page_token",

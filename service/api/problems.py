@@ -10,11 +10,10 @@ from uuid import uuid4
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from polar.faults import Fault, find_faults
-from polar.spec import ExperimentSpec
+from polar.spec import SpecPart
 from service.api.views import Problem
 from service.storage.errors import Conflict, DatabaseAway, NotFound, StorageError
 
@@ -90,12 +89,19 @@ def _invalid(request: Request, error: RequestValidationError) -> Response:
         return _problem(request, 400, "malformed", f"the body is not JSON: {why} at byte {at}")
     in_body = [{**each, "loc": each["loc"][1:]} for each in details if each["loc"][0] == "body"]
     elsewhere = [each for each in details if each["loc"][0] != "body"]
-    is_form = isinstance(error.body, FormData)
-    schema = {} if is_form else ExperimentSpec.model_json_schema()
+    spec = _spec_of(request)
+    schema = spec.model_json_schema() if spec else {}
     faults = [*find_faults(in_body, schema), *find_faults(elsewhere, {})]
-    word = "invalid-spec" if in_body and not is_form else "invalid-request"
+    word = "invalid-spec" if in_body and spec else "invalid-request"
     detail = f"{len(faults)} fault{'s' * (len(faults) > 1)}: {'; '.join(map(str, faults[:3]))}"
     return _problem(request, 422, word, detail, errors=faults)
+
+
+def _spec_of(request: Request) -> type[SpecPart] | None:
+    """The spec that the body of this request should have been; None where it is something else."""
+    body = request.scope["route"].body_field
+    kind = body.field_info.annotation if body else None
+    return kind if isinstance(kind, type) and issubclass(kind, SpecPart) else None
 
 
 def _http_error(request: Request, error: HTTPException) -> Response:

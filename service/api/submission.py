@@ -1,5 +1,6 @@
 """Submitting and cancelling: rows and jobs change in one transaction, or not at all."""
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.faults import Fault
-from polar.spec import ExperimentSpec
+from polar.spec import ExperimentSpec, StudySpec
 from service import queue
 from service.api.problems import Refused
-from service.storage import agents, experiments, runs
-from service.storage.tables import Experiment, Run
+from service.storage import agents, experiments, runs, studies
+from service.storage.errors import Conflict
+from service.storage.tables import Experiment, Run, Study
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,31 @@ async def submit(
     return Submitted(submission.experiment, replayed=False)
 
 
-async def dataset_digest(session: AsyncSession, spec: ExperimentSpec) -> str:
+async def submit_study(session: AsyncSession, spec: StudySpec) -> Study:
+    """Store a study; the broker begins it within seconds.
+
+    Raises:
+        Refused: no agent has the dataset.
+    """
+    return await studies.create(session, spec, await dataset_digest_of_study(session, spec))
+
+
+async def dataset_digest_of_study(session: AsyncSession, spec: StudySpec) -> str:
+    """That of its base.
+
+    Raises:
+        Refused: no agent has the dataset.
+    """
+    return await dataset_digest(session, spec.base, at="/base")
+
+
+async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str = "") -> str:
     """What the agents that may take this spec have under the name of its dataset.
+
+    Args:
+        session: Of the request.
+        spec: Of an experiment.
+        at: JSON pointer to it in what the client sent.
 
     Raises:
         Refused: none of them has it.
@@ -56,7 +81,7 @@ async def dataset_digest(session: AsyncSession, spec: ExperimentSpec) -> str:
     digest: str | None = there.get(spec.dataset.name)
     if digest is None:
         fault = Fault(
-            pointer="/dataset/name",
+            pointer=f"{at}/dataset/name",
             message=f"no agent for device {spec.device} has this dataset",
             type="dataset_unavailable",
             value=repr(spec.dataset.name),
@@ -89,6 +114,19 @@ async def cancel_run(session: AsyncSession, app: App, run_id: UUID) -> Run:
     run = await runs.request_cancel(session, run_id)
     await queue.cancel(app, session, run)
     return run
+
+
+async def cancel_study(session: AsyncSession, app: App, study_id: UUID) -> Study:
+    """Cancel a study, and of the trials in flight the runs that nobody else wants.
+
+    Raises:
+        NotFound: no study has this id.
+        Conflict: the study has ended in another way.
+    """
+    for experiment_id in await studies.cancel(session, study_id):
+        with contextlib.suppress(Conflict):  # it has ended, and the broker is about to note it
+            await cancel(session, app, experiment_id)
+    return await studies.get(session, study_id)
 
 
 def _fingerprint(spec: ExperimentSpec, force: bool) -> str:

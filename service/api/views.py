@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from polar.events import Evaluation, LatentDiagnostics, Progress, Result, Verdict
 from polar.faults import Fault
 from polar.report import Measurement
-from service.storage.tables import RunState
+from polar.spec import SpecPart
+from polar.spec.study import MOST_TRIALS
+from service.storage.tables import RunState, StudyState, TrialState
 
 #: Relation -> address: paths of this API, and whole URLs of MLflow, none as long as it knows
 #: nothing of the run.
@@ -183,6 +185,112 @@ class Figure(View):
 class Figures(View):
     run_id: UUID
     figures: list[Figure]
+
+
+class Extension(SpecPart):
+    """What a study is extended by."""
+
+    #: So many more completed trials.
+    trials: int = Field(strict=True, ge=1, le=MOST_TRIALS)
+
+
+class TrialView(View):
+    """One trial of a study: the point that it tries, and what came of it."""
+
+    number: int
+    #: The value of every swept field, by its dotted name.
+    point: dict[str, Any]
+    state: TrialState
+    #: A stable word, such as `dataset_corrupt`; and the sentence for people.
+    reason: str | None
+    message: str | None
+    #: Of each objective, in their order, over the seeds.
+    values: list[float] | None
+    #: The means of all measures over the seeds, and the verdict of each seed.
+    measured: dict[str, Any] | None
+    experiment_id: UUID
+    created_at: datetime
+    finished_at: datetime | None
+    links: Links
+
+
+class TrialPage(View):
+    """Trials of a study, by number."""
+
+    trials: list[TrialView]
+    #: `page_token` of the next page; none at the end.
+    next_page_token: str | None
+
+
+class Front(View):
+    """The completed trials that keep all constraints and that no other such trial dominates."""
+
+    study_id: UUID
+    #: What the values of a trial are, in their order: measure -> `maximize` or `minimize`.
+    objectives: dict[str, str]
+    trials: list[TrialView]
+
+
+class StudyView(View):
+    """A study: how far it has come, and its best trial."""
+
+    id: UUID
+    name: str
+    state: StudyState
+    #: A stable word, such as `budget_spent`; and the sentence for people.
+    reason: str | None
+    message: str | None
+    created_at: datetime
+    finished_at: datetime | None
+    #: Complete with all its defaults.
+    spec: dict[str, Any]
+    dataset_digest: str
+    #: Completed trials that end the study; more than in the spec once it was extended.
+    trials_wanted: int
+    #: How many trials are in which state.
+    trials: dict[TrialState, int]
+    #: Of a study with one objective; with several, the front has all that are best.
+    best: TrialView | None
+    links: Links
+    #: The command that shows it live.
+    watch: str
+
+
+class StudySummary(View):
+    """A study in a list."""
+
+    id: UUID
+    name: str
+    state: StudyState
+    reason: str | None
+    created_at: datetime
+    trials_wanted: int
+    #: How many trials are in which state.
+    trials: dict[TrialState, int]
+    links: Links
+
+
+class StudyPage(View):
+    """Studies, newest first."""
+
+    studies: list[StudySummary]
+    #: `page_token` of the next page; none at the end.
+    next_page_token: str | None
+
+
+class StudyPlan(View):
+    """What a study would be, if it was submitted."""
+
+    spec: dict[str, Any]
+    dataset_digest: str
+    #: How many trials it would have, unless its hours are over before.
+    trials: int
+    #: How many trainings that is, if none of them exists already.
+    runs: int
+    #: None as long as nothing like it was measured.
+    estimated_s: float | None
+    #: What the estimate rests on, or why there is none.
+    estimate: str
 
 
 class MeasurementView(View):

@@ -5,16 +5,16 @@ answers. Imports of the client are inside, so that `polar --help` is quick.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from pydantic import RootModel
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from polar.errors import InvalidInput
 from polar.spec import read_spec_file, read_yaml
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from service.api.views import ExperimentView, RunView
     from service.cli.tables import Answer
     from service.client import Client
+
+T = TypeVar("T")
 
 NOT_SUCCEEDED, REFUSED, UNREACHABLE = 1, 2, 3
 #: Columns of a table that no terminal shows: wide enough for ids, whole for `grep`.
@@ -56,19 +58,19 @@ def submit(
     url: Url = None,
 ) -> None:
     """Submit an experiment; runs that exist already are shared."""
-    with _service(url) as client:
+    with service_at(url) as client:
         data = read_yaml(read_spec_file(spec))
         experiment = client.submit(data, force=force, key=idempotency_key)
         if wait:
             _watch(client, experiment, output)
         else:
             _show(experiment, output)
-            _say(f"watch it with: {experiment.watch}")
+            say(f"watch it with: {experiment.watch}")
 
 
 def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> None:
     """Check a spec without submitting it, and say which of its runs exist already."""
-    with _service(url) as client:
+    with service_at(url) as client:
         _show(client.validate(read_yaml(read_spec_file(spec))), output)
 
 
@@ -78,30 +80,30 @@ def list_experiments(
     url: Url = None,
 ) -> None:
     """List experiments, newest first."""
-    with _service(url) as client:
+    with service_at(url) as client:
         _show(list(islice(client.experiments(), limit)), output)
 
 
 def get(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Show an experiment or a run."""
-    with _service(url) as client:
+    with service_at(url) as client:
         _show(client.find(id), output)
 
 
 def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Show an experiment or a run live until it has ended; fails if a run did not succeed."""
-    with _service(url) as client:
+    with service_at(url) as client:
         _watch(client, client.find(id), output)
 
 
 def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Cancel a run, or an experiment with those of its runs that no other one wants."""
-    with _service(url) as client:
+    with service_at(url) as client:
         _show(client.cancel(id), output)
 
 
 @contextmanager
-def _service(url: str | None) -> Iterator["Client"]:
+def service_at(url: str | None) -> Iterator["Client"]:
     """A client whose errors end the command, with a message and an exit code."""
     from service.client import Client, ClientError, Refused, Unreachable
 
@@ -110,14 +112,14 @@ def _service(url: str | None) -> Iterator["Client"]:
             yield client
     except Refused as refused:
         faults = [str(fault) for fault in refused.problem.errors]
-        _say("error: the service refuses this", *(faults or [str(refused)]))
+        say("error: the service refuses this", *(faults or [str(refused)]))
         raise typer.Exit(REFUSED) from None
     except Unreachable as error:
         hint = "start it with `polar up`, or say where it is with --url or POLAR_URL"
-        _say(f"error: {error}", hint)
+        say(f"error: {error}", hint)
         raise typer.Exit(UNREACHABLE) from None
     except (ClientError, InvalidInput) as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         raise typer.Exit(REFUSED) from None
 
 
@@ -135,12 +137,18 @@ def _watch(client: "Client", found: "ExperimentView | RunView", output: Format) 
 def _show(answer: "Answer", output: Format) -> None:
     from service.cli import tables
 
+    show(answer, tables.of, output)
+
+
+def show(answer: T, table: Callable[[T], RenderableType], output: Format) -> None:
+    """What stdout gets: the answer of the service, or its table."""
     if output is Format.JSON:
         typer.echo(RootModel[Any](answer).model_dump_json(indent=2))
     else:
         width = None if sys.stdout.isatty() else PIPE_WIDTH
-        Console(width=width, markup=False, highlight=False).print(tables.of(answer))
+        Console(width=width, markup=False, highlight=False).print(table(answer))
 
 
-def _say(*lines: str) -> None:
+def say(*lines: str) -> None:
+    """What stderr gets."""
     typer.echo("\n  ".join(lines), err=True)

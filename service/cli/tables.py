@@ -1,6 +1,6 @@
 """Answers of the service as tables for people."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -28,17 +28,17 @@ def of(answer: Answer) -> RenderableType:
 
 
 def _of_experiments(experiments: Sequence[ExperimentSummary]) -> RenderableType:
-    table = _table("experiment", "name", "state", "runs", "submitted")
+    table = with_columns("experiment", "name", "state", "runs", "submitted")
     for experiment in experiments:
         runs = ", ".join(f"{count} {state}" for state, count in experiment.runs.items())
-        submitted = _time(experiment.created_at)
+        submitted = local_time(experiment.created_at)
         table.add_row(str(experiment.id), experiment.name, experiment.state, runs, submitted)
     return table
 
 
 def _of_experiment(experiment: ExperimentView) -> RenderableType:
     title = f"experiment {experiment.id} {experiment.name!r}: {experiment.state}"
-    table = _table("seed", "run", "state", "step", *_VERDICT_COLUMNS, "converged", "note")
+    table = with_columns("seed", "run", "state", "step", *_VERDICT_COLUMNS, "converged", "note")
     for run in experiment.runs:
         note = run.message or ("shared" if run.reused else "")
         table.add_row(
@@ -54,23 +54,29 @@ def _of_experiment(experiment: ExperimentView) -> RenderableType:
 
 
 def _of_run(run: RunView) -> RenderableType:
+    verdict = dict(zip(_VERDICT_COLUMNS, _verdict_cells(run.verdict), strict=True))
+    return of_facts(
+        {
+            "run": str(run.id),
+            "seed": str(run.seed),
+            "state": " ".join(filter(None, (run.state, run.reason))),
+            "message": run.message,
+            "attempt": str(run.attempt),
+            "queue position": None if run.queue_position is None else str(run.queue_position),
+            "step": _step(run.progress),
+            **(verdict if run.verdict else {}),
+            "converged": {True: "yes", False: "no"}[run.result.converged] if run.result else None,
+            "explanation": run.result.explanation if run.result else None,
+            "MLflow": run.links["mlflow"],
+        }
+    )
+
+
+def of_facts(facts: Mapping[str, str | None]) -> Table:
+    """A line for each fact that is known."""
     table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    verdict = dict(zip(_VERDICT_COLUMNS, _verdict_cells(run.verdict), strict=True))
-    facts = {
-        "run": str(run.id),
-        "seed": str(run.seed),
-        "state": " ".join(filter(None, (run.state, run.reason))),
-        "message": run.message,
-        "attempt": str(run.attempt),
-        "queue position": None if run.queue_position is None else str(run.queue_position),
-        "step": _step(run.progress),
-        **(verdict if run.verdict else {}),
-        "converged": {True: "yes", False: "no"}[run.result.converged] if run.result else None,
-        "explanation": run.result.explanation if run.result else None,
-        "MLflow": run.links["mlflow"],
-    }
     for name, value in facts.items():
         if value:
             table.add_row(name, value)
@@ -78,7 +84,7 @@ def _of_run(run: RunView) -> RenderableType:
 
 
 def _of_plan(plan: Plan) -> RenderableType:
-    table = _table("seed", "run", "state")
+    table = with_columns("seed", "run", "state")
     for run in plan.runs:
         table.add_row(str(run.seed), str(run.run_id or "new"), run.state or "")
     return Group(f"the spec is valid; its hash is {plan.spec_hash}", table)
@@ -100,12 +106,14 @@ def _step(progress: Progress | None) -> str:
     return "" if progress is None else f"{progress.step:,} of {progress.steps:,}"
 
 
-def _table(*columns: str) -> Table:
+def with_columns(*columns: str) -> Table:
+    """An empty table; only notes are wrapped."""
     table = Table(box=None, padding=(0, 1))
     for column in columns:
         table.add_column(column, no_wrap=column != "note")
     return table
 
 
-def _time(at: datetime) -> str:
+def local_time(at: datetime) -> str:
+    """To the second, with its zone."""
     return at.astimezone().isoformat(sep=" ", timespec="seconds")

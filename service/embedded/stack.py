@@ -75,7 +75,11 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
     return (
         (_mlflow(home, postgres.url("mlflow"), addresses.mlflow_socket.fileno()),),
         (_api(ours, addresses.api_socket.fileno()),),
-        (Program("tracking", python("workers.tracking"), ours), *agents),
+        (
+            Program("tracking", python("workers.tracking"), ours),
+            Program("studies", python("service.studies"), ours),
+            *agents,
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """Studies and their trials: what was asked for, how far it has come, what it found."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -243,7 +244,7 @@ async def seconds_per_step(session: AsyncSession, spec: StudySpec) -> float | No
             Run.spec["dataset"]["name"].astext == base["dataset"]["name"],
             Run.spec["model"]["name"].astext == base["model"]["name"],
             Run.spec["model"]["widths"] == base["model"]["widths"],
-            Run.spec["training"]["batch_size"] == base["training"]["batch_size"],
+            Run.spec["training"]["batch_size"].as_integer() == base["training"]["batch_size"],
         )
         .order_by(Run.finished_at.desc())
         .limit(20)
@@ -259,3 +260,28 @@ async def seconds_per_step(session: AsyncSession, spec: StudySpec) -> float | No
 def _refuse_ended(study: Study, what: str) -> None:
     if study.state not in UNFINISHED:
         raise Conflict(f"study {study.id} has already ended: it is {study.state}, not {what}")
+
+
+async def page_of_trials(
+    session: AsyncSession, study_id: UUID, *, size: int, after: int | None
+) -> Sequence[Trial]:
+    """Up to `size` trials of a study, by number, that come after this number."""
+    query = select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)
+    if after is not None:
+        query = query.where(Trial.number > after)
+    return (await session.scalars(query.limit(size))).all()
+
+
+async def states_of_trials(
+    session: AsyncSession, study_ids: Sequence[UUID]
+) -> dict[UUID, Counter[TrialState]]:
+    """How many trials of these studies are in which state."""
+    rows = await session.execute(
+        select(Trial.study_id, Trial.state, func.count())
+        .where(Trial.study_id.in_(study_ids))
+        .group_by(Trial.study_id, Trial.state)
+    )
+    counts: dict[UUID, Counter[TrialState]] = {id: Counter() for id in study_ids}
+    for study_id, state, count in rows:
+        counts[study_id][state] = count
+    return counts

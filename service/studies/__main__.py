@@ -6,7 +6,9 @@ import logging
 import signal
 
 import psycopg
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy.exc import SQLAlchemyError
 
 from service import queue
 from service.settings import Settings
@@ -19,6 +21,8 @@ _log = logging.getLogger("service.studies")  # not `__main__`
 
 #: Seconds after which the broker looks, whether or not it was told of anything.
 LOOKS_EVERY_S = 2.0
+#: What a database that does not answer raises: ours, the listening connection's, Optuna's.
+AWAY = (DatabaseAway, psycopg.OperationalError, SQLAlchemyError, StorageInternalError)
 
 
 async def advance_until_stopped(settings: Settings) -> None:
@@ -34,7 +38,12 @@ async def advance_until_stopped(settings: Settings) -> None:
                     await broker.advance_all()
                     async for _ in connection.notifies(timeout=LOOKS_EVERY_S, stop_after=1):
                         pass
-        except (DatabaseAway, psycopg.OperationalError) as error:
+        except (
+            DatabaseAway,
+            psycopg.OperationalError,
+            SQLAlchemyError,
+            StorageInternalError,
+        ) as error:
             _log.warning("the database is away, next try in %.0f s: %s", LOOKS_EVERY_S, error)
             await asyncio.sleep(LOOKS_EVERY_S)
 

@@ -13,14 +13,14 @@ from procrastinate import App
 from pydantic import SecretStr
 
 from polar.events import Event
-from polar.spec import ExperimentSpec
+from polar.spec import ExperimentSpec, StudySpec
 from service import queue
 from service.api.app import create_app
 from service.settings import Settings
-from service.storage import agents, experiments, runs
+from service.storage import agents, experiments, runs, studies
 from service.storage.database import Database
 from service.storage.experiments import Submission
-from service.storage.tables import Run, RunState
+from service.storage.tables import Run, RunState, StudyState, Trial, TrialState
 
 DIGEST = "d" * 64
 LEASE_S = 30.0
@@ -76,6 +76,68 @@ class Submitter:
             submission = await experiments.create(session, spec, digest, force=force)
             await queue.enqueue(self._app, session, submission.new)
         return submission
+
+
+class Trials:
+    """Does with studies what the broker does, in this process and without Optuna."""
+
+    def __init__(self, database: Database, app: App) -> None:
+        self._database = database
+        self._app = app
+
+    async def begin(self, study_id: UUID, **point: Any) -> Trial:  # noqa: ANN401
+        """The next trial of a study, in flight; `beta=2` is the point `model.beta` 2."""
+        named = {f"model.{name}": value for name, value in point.items()}
+        async with self._database.transaction() as session:
+            study = await studies.locked(session, study_id)
+            number = len(await studies.trials_of(session, study_id))
+            spec = StudySpec.model_validate(study.spec).experiment(named)
+            submission = await experiments.create(session, spec, study.dataset_digest)
+            await queue.enqueue(self._app, session, submission.new)
+            return await studies.begin_trial(
+                session, study, number, named, submission.experiment.id
+            )
+
+    async def end(
+        self,
+        trial: Trial,
+        *values: float,
+        state: TrialState = TrialState.COMPLETED,
+        **measured: Any,  # noqa: ANN401
+    ) -> None:
+        async with self._database.transaction() as session:
+            await studies.end_trial(
+                session,
+                await session.merge(trial),
+                state,
+                values=list(values) or None,
+                measured=measured,
+                message=None if values else "it went wrong",
+            )
+
+    async def end_study(
+        self,
+        study_id: UUID,
+        state: StudyState = StudyState.COMPLETED,
+        **found: Any,  # noqa: ANN401
+    ) -> None:
+        """End a study that has found this range."""
+        async with self._database.transaction() as session:
+            study = await studies.locked(session, study_id)
+            study.range = found or None
+            await studies.end(session, study, state, "budget_spent", "it has what it wanted")
+
+
+class StudyMaker:
+    """The smallest study, with other fields at the top, as JSON."""
+
+    def __call__(self, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+        return {
+            "base": {"dataset": {"name": "digits"}, "model": {}},
+            "search": {"model.beta": {"log_uniform": [0.01, 100]}},
+            "budget": {"trials": 3},
+            **fields,
+        }
 
 
 class SpecMaker:
@@ -139,3 +201,13 @@ def submit(database: Database, app: App) -> Submitter:
 @pytest.fixture
 def spec_of() -> SpecMaker:
     return SpecMaker()
+
+
+@pytest.fixture
+def study_of() -> StudyMaker:
+    return StudyMaker()
+
+
+@pytest.fixture
+def trials(database: Database, app: App) -> Trials:
+    return Trials(database, app)

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from service.api.views import Evaluated, ExperimentView, StateChanged
-from service.client import Client, ClientError, Refused, Unreachable, url_of_environment
+from service.client import Client, ClientError, Order, Refused, Unreachable, url_of_environment
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
@@ -120,6 +120,39 @@ def test_a_submission_is_repeated_with_the_same_key_until_somebody_answers(
     assert len(keys) == 3
     assert len(set(keys)) == 1
     assert refused.value.problem.detail == "because"
+
+
+def test_a_study_is_not_submitted_again_when_its_answer_is_lost(script: Script) -> None:
+    # It has no idempotency key: the service may have accepted it.
+    script.answers = [no_answer]
+
+    with (
+        Client(script.url, pauses_s=NO_PAUSES) as client,
+        pytest.raises(Unreachable, match="look whether it did"),
+    ):
+        client.create_study({})
+
+    assert [request[:2] for request in script.requests] == [("POST", "/api/v1/studies")]
+
+
+def test_a_study_is_submitted_again_as_long_as_nobody_is_there() -> None:
+    with (
+        Client("http://127.0.0.1:1", pauses_s=NO_PAUSES) as client,
+        pytest.raises(Unreachable, match="3 tries"),
+    ):
+        client.create_study({})
+
+
+@pytest.mark.parametrize(("order", "tries"), [("pause", 3), ("retry-failed", 1)])
+def test_only_orders_that_are_safe_to_repeat_are_repeated(
+    order: Order, tries: int, script: Script
+) -> None:
+    script.answers = [no_answer] * 3
+
+    with Client(script.url, pauses_s=NO_PAUSES) as client, pytest.raises(Unreachable):
+        client.order_study("an-id", order)
+
+    assert len(script.requests) == tries
 
 
 def test_two_submissions_have_two_keys(script: Script) -> None:

@@ -1,6 +1,8 @@
 """The API in this process, on a database of the test's own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -10,7 +12,10 @@ from sqlalchemy import func, select
 from service.api.app import create_app
 from service.settings import Settings
 from service.storage.database import Database
-from service.storage.tables import Experiment, IdempotencyKey, Run
+from service.storage.tables import Experiment, IdempotencyKey, Run, Study
+
+if TYPE_CHECKING:
+    from tests.service.conftest import StudyMaker
 
 
 @pytest.fixture
@@ -36,8 +41,20 @@ def rows(database: Database) -> Callable[[], Awaitable[int]]:
         async with database.transaction() as session:
             counts = [
                 await session.scalar(select(func.count()).select_from(table))
-                for table in (Experiment, Run, IdempotencyKey)
+                for table in (Experiment, Run, IdempotencyKey, Study)
             ]
         return sum(filter(None, counts))
 
     return count
+
+
+@pytest.fixture
+def create(http: httpx.AsyncClient, study_of: "StudyMaker") -> Callable[..., Awaitable[UUID]]:
+    """Submits the smallest study with these fields."""
+
+    async def submit(**fields: Any) -> UUID:  # noqa: ANN401
+        answer = await http.post("/api/v1/studies", json=study_of(**fields))
+        assert answer.status_code == 202
+        return UUID(answer.json()["id"])
+
+    return submit

@@ -7,7 +7,7 @@ import httpx
 from pydantic import SecretStr
 from sqlalchemy import func, text, update
 
-from polar.spec import ExperimentSpec
+from polar.spec import ExperimentSpec, StudySpec
 from service.api.app import create_app
 from service.settings import Settings
 from service.storage.database import Database
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 async def test_the_schema_is_that_of_a_spec(http: httpx.AsyncClient) -> None:
     assert (await http.get("/api/v1/schema")).json() == ExperimentSpec.model_json_schema()
+
+
+async def test_the_schema_of_studies_is_that_of_their_spec(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/api/v1/schema/study")).json() == StudySpec.model_json_schema()
 
 
 async def test_models_tell_their_weight_and_the_range_of_each_field(

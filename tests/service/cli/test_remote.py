@@ -2,81 +2,26 @@
 
 import asyncio
 import json
-import os
-import sys
-from asyncio.subprocess import PIPE
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from service.cli import app
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
+    from typer.testing import Result
+
     from tests.conftest import Reports
+    from tests.service.cli.conftest import Ended, Polar, Process, Write
     from tests.service.conftest import SpecMaker, Submitter, Worker
 
 SPEC = "name: mine\ndataset: {name: digits}\nmodel: {beta: 1e-1}\nseeds: [0, 1]\n"
 
-Polar = Callable[..., Coroutine[None, None, Result]]
-Process = Callable[..., Coroutine[None, None, "Ended"]]
-Write = Callable[[str], Path]
-
 
 @pytest.fixture
-def polar(served: str) -> Polar:
-    """Runs a command in this process, one at a time: it takes over stdout."""
-
-    async def run(*arguments: object) -> Result:
-        line = [str(argument) for argument in arguments]
-        return await asyncio.to_thread(CliRunner().invoke, app, line, env={"POLAR_URL": served})
-
-    return run
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a process said, and how it ended."""
-
-    exit_code: int | None
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def polar_process(served: str) -> Process:
-    """Runs a command in a process of its own, beside the test and other commands."""
-
-    async def run(*arguments: object) -> Ended:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "service.cli", *map(str, arguments),
-            env=os.environ | {"POLAR_URL": served}, stdout=PIPE, stderr=PIPE,
-        )  # fmt: skip
-        stdout, stderr = await process.communicate()
-        return Ended(process.returncode, stdout.decode(), stderr.decode())
-
-    return run
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Writes a spec file."""
-
-    def to_file(text: str) -> Path:
-        path = tmp_path / "spec.yaml"
-        path.write_text(text)
-        return path
-
-    return to_file
-
-
-@pytest.fixture
-def spec(write: Write) -> Path:
+def spec(write: "Write") -> Path:
     return write(SPEC)
 
 
@@ -91,7 +36,7 @@ def as_json(result: "Result | Ended") -> Any:  # noqa: ANN401
 
 
 async def test_submitting_shows_the_experiment_and_how_to_watch_it(
-    polar: Polar, spec: Path
+    polar: "Polar", spec: Path
 ) -> None:
     result = await polar("submit", spec)
 
@@ -101,7 +46,7 @@ async def test_submitting_shows_the_experiment_and_how_to_watch_it(
     assert f"polar watch {experiment['id']}" in result.stderr
 
 
-async def test_json_is_the_answer_of_the_api_and_nothing_else(polar: Polar, spec: Path) -> None:
+async def test_json_is_the_answer_of_the_api_and_nothing_else(polar: "Polar", spec: Path) -> None:
     result = await polar("submit", spec, "-o", "json")
 
     experiment = as_json(result)
@@ -112,7 +57,7 @@ async def test_json_is_the_answer_of_the_api_and_nothing_else(polar: Polar, spec
     assert as_json(await polar("get", experiment["id"], "-o", "json")) == experiment
 
 
-async def test_force_and_the_idempotency_key_reach_the_service(polar: Polar, spec: Path) -> None:
+async def test_force_and_the_idempotency_key_reach_the_service(polar: "Polar", spec: Path) -> None:
     first = await polar("submit", spec, "--idempotency-key", "a", "-o", "json")
     again = await polar("submit", spec, "--idempotency-key", "a", "-o", "json")
     forced = await polar("submit", spec, "--force", "-o", "json")
@@ -123,7 +68,7 @@ async def test_force_and_the_idempotency_key_reach_the_service(polar: Polar, spe
 
 @pytest.mark.parametrize("command", ["submit", "validate"])
 async def test_a_wrong_spec_is_refused_fault_by_fault(
-    command: str, polar: Polar, write: Write
+    command: str, polar: "Polar", write: "Write"
 ) -> None:
     spec = write("dataset: {name: digits}\nmodel: {beta: -1, latentdim: 3}\nseeds: [.nan]")
 
@@ -138,21 +83,23 @@ async def test_a_wrong_spec_is_refused_fault_by_fault(
 
 
 @pytest.mark.parametrize("text", ["", "- 1", "a: [", "a: 2026-02-30", "[1, 2]: 3", "{a: &x [*x]}"])
-async def test_a_file_that_is_no_spec_is_refused(text: str, polar: Polar, write: Write) -> None:
+async def test_a_file_that_is_no_spec_is_refused(
+    text: str, polar: "Polar", write: "Write"
+) -> None:
     result = await polar("submit", write(text))
 
     assert result.exit_code == 2
     assert "error: " in result.stderr
 
 
-async def test_a_missing_file_is_named(polar: Polar) -> None:
+async def test_a_missing_file_is_named(polar: "Polar") -> None:
     result = await polar("submit", "nowhere.yaml")
 
     assert result.exit_code == 2
     assert "nowhere.yaml" in result.stderr
 
 
-async def test_validating_tells_which_runs_exist(polar: Polar, spec: Path) -> None:
+async def test_validating_tells_which_runs_exist(polar: "Polar", spec: Path) -> None:
     valid = await polar("validate", spec)
     experiment = as_json(await polar("submit", spec, "-o", "json"))
     plan = as_json(await polar("validate", spec, "-o", "json"))
@@ -163,7 +110,7 @@ async def test_validating_tells_which_runs_exist(polar: Polar, spec: Path) -> No
     assert [run["run_id"] for run in plan["runs"]] == [run["id"] for run in experiment["runs"]]
 
 
-async def test_the_list_ends_at_its_limit(polar: Polar, spec: Path) -> None:
+async def test_the_list_ends_at_its_limit(polar: "Polar", spec: Path) -> None:
     made = [as_json(await polar("submit", spec, "-o", "json"))["id"] for _ in range(3)]
 
     listed = as_json(await polar("list", "--limit", 2, "-o", "json"))
@@ -179,8 +126,8 @@ async def test_the_list_ends_at_its_limit(polar: Polar, spec: Path) -> None:
 async def test_waiting_ends_with_the_runs_and_tells_whether_they_succeeded(
     end: RunState,
     code: int,
-    polar: Polar,
-    polar_process: Process,
+    polar: "Polar",
+    polar_process: "Process",
     spec: Path,
     worker: "Worker",
     reports: "Reports",
@@ -199,7 +146,7 @@ async def test_waiting_ends_with_the_runs_and_tells_whether_they_succeeded(
     assert [run["state"] for run in as_json(result)["runs"]] == ["succeeded", end]
 
 
-async def runs_of_the_only_experiment(polar: Polar) -> list[UUID]:
+async def runs_of_the_only_experiment(polar: "Polar") -> list[UUID]:
     """The ids of its runs, as soon as it is there."""
     while True:
         for experiment in as_json(await polar("list", "-o", "json")):
@@ -209,7 +156,7 @@ async def runs_of_the_only_experiment(polar: Polar) -> list[UUID]:
 
 
 async def test_watching_shows_the_runs_live_and_ends_with_a_table(
-    polar_process: Process,
+    polar_process: "Process",
     worker: "Worker",
     submit: "Submitter",
     spec_of: "SpecMaker",
@@ -236,7 +183,7 @@ async def test_watching_shows_the_runs_live_and_ends_with_a_table(
 
 
 async def test_get_shows_a_run_with_its_message(
-    polar: Polar, worker: "Worker", submit: "Submitter", spec_of: "SpecMaker"
+    polar: "Polar", worker: "Worker", submit: "Submitter", spec_of: "SpecMaker"
 ) -> None:
     run_id = (await submit(spec_of(name="[bold]brackets[/bold"))).runs[0].id
 
@@ -250,7 +197,7 @@ async def test_get_shows_a_run_with_its_message(
 
 
 async def test_names_with_brackets_are_shown_as_they_are(
-    polar: Polar, submit: "Submitter", spec_of: "SpecMaker"
+    polar: "Polar", submit: "Submitter", spec_of: "SpecMaker"
 ) -> None:
     # They once were markup, which broke the table.
     experiment = (await submit(spec_of(name="beta [/4]"))).experiment
@@ -261,7 +208,7 @@ async def test_names_with_brackets_are_shown_as_they_are(
     assert "beta [/4]" in shown.stdout
 
 
-async def test_cancelling_an_experiment_cancels_its_runs(polar: Polar, spec: Path) -> None:
+async def test_cancelling_an_experiment_cancels_its_runs(polar: "Polar", spec: Path) -> None:
     experiment = as_json(await polar("submit", spec, "-o", "json"))
 
     first = await polar("cancel", experiment["id"], "-o", "json")
@@ -272,7 +219,7 @@ async def test_cancelling_an_experiment_cancels_its_runs(polar: Polar, spec: Pat
 
 
 async def test_cancelling_what_has_ended_is_refused(
-    polar: Polar, worker: "Worker", submit: "Submitter", spec_of: "SpecMaker"
+    polar: "Polar", worker: "Worker", submit: "Submitter", spec_of: "SpecMaker"
 ) -> None:
     run_id = (await submit(spec_of())).runs[0].id
     await worker.claim(run_id)
@@ -286,7 +233,7 @@ async def test_cancelling_what_has_ended_is_refused(
 
 @pytest.mark.parametrize("command", ["get", "watch", "cancel"])
 @pytest.mark.parametrize("id", [str(uuid4()), "no-id"])
-async def test_an_unknown_id_is_said_so(command: str, id: str, polar: Polar) -> None:
+async def test_an_unknown_id_is_said_so(command: str, id: str, polar: "Polar") -> None:
     result = await polar(command, id)
 
     assert result.exit_code == 2
@@ -295,7 +242,7 @@ async def test_an_unknown_id_is_said_so(command: str, id: str, polar: Polar) -> 
 
 
 async def test_a_service_that_is_not_there_is_said_so(
-    polar: Polar, monkeypatch: pytest.MonkeyPatch
+    polar: "Polar", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.client.PAUSES_S", ())
 

@@ -69,6 +69,7 @@ def test_only_the_server_of_an_address_inherits_its_socket(
         "mlflow": [addresses.mlflow_socket.fileno()],
         "api": [addresses.api_socket.fileno()],
         "tracking": [],
+        "studies": [],
         "agent-0": [],
     }
 
@@ -90,7 +91,7 @@ def test_agents_stop_before_the_api_and_the_api_before_mlflow(
         for stage in stages(postgres, addresses, ["cpu", "cuda:0"])
     ]
 
-    assert names == [["mlflow"], ["api"], ["tracking", "agent-0", "agent-1"]]
+    assert names == [["mlflow"], ["api"], ["tracking", "studies", "agent-0", "agent-1"]]
 
 
 def test_an_agent_is_told_its_name_its_device_and_its_one_thread(

@@ -1,0 +1,78 @@
+"""The trials of a study as one table, a row for each: CSV for people, Parquet for programs."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from polar.spec import StudySpec
+from service.storage.tables import Trial
+
+Kind = Literal["csv", "parquet"]
+#: Columns of equal length, by name; None where a trial has no such value.
+Table = Mapping[str, Sequence[Any]]
+
+KINDS: Mapping[Kind, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+
+
+def table_of(spec: StudySpec, trials: Sequence[Trial]) -> Table:
+    """The points, values and measures of trials, by flat names.
+
+    A measure of each seed becomes a column for each, as in `regimes.seed_0`.
+    """
+    measured = [_flat(spec, trial.measured or {}) for trial in trials]
+    measures = dict.fromkeys(name for one in measured for name in one)
+    return {
+        "number": [trial.number for trial in trials],
+        "state": [trial.state.value for trial in trials],
+        **{name: [trial.point.get(name) for trial in trials] for name in spec.swept},
+        **{
+            f"objective.{objective.measure}": [
+                trial.values[place] if trial.values else None for trial in trials
+            ]
+            for place, objective in enumerate(spec.objectives)
+        },
+        **{name: [one.get(name) for one in measured] for name in measures},
+        "reason": [trial.status_reason for trial in trials],
+        "message": [trial.status_message for trial in trials],
+        "experiment_id": [str(trial.experiment_id) for trial in trials],
+        "created_at": [trial.created_at for trial in trials],
+        "finished_at": [trial.finished_at for trial in trials],
+    }
+
+
+def written(kind: Kind, table: Table) -> bytes:
+    """The file of a table."""
+    return _WRITERS[kind](table)
+
+
+def _flat(spec: StudySpec, measured: Mapping[str, Any]) -> Mapping[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in measured.items():
+        if isinstance(value, list):
+            seeds = zip(spec.base.seeds, value, strict=False)
+            flat |= {f"{name}.seed_{seed}": one for seed, one in seeds}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _csv(table: Table) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))
+    return text.getvalue().encode()
+
+
+def _parquet(table: Table) -> bytes:
+    # Here, since it loads numpy, and hardly anybody asks for it.
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    buffer = io.BytesIO()
+    parquet.write_table(pa.table(dict(table)), buffer)
+    return buffer.getvalue()
+
+
+_WRITERS: Mapping[Kind, Callable[[Table], bytes]] = {"csv": _csv, "parquet": _parquet}

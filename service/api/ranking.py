@@ -1,0 +1,54 @@
+"""Which trials of a study are its best."""
+
+from collections.abc import Iterator, Sequence
+
+from polar.spec import StudySpec
+from service.storage.tables import Trial, TrialState
+
+
+def best(spec: StudySpec, trials: Sequence[Trial]) -> Trial | None:
+    """The best trial by the only objective; None with several of them, or without any trial."""
+    if len(spec.objectives) > 1:
+        return None
+    return min(_eligible(spec, trials), key=lambda trial: _losses(spec, trial), default=None)
+
+
+def front(spec: StudySpec, trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that no other one dominates: is as good as in all objectives, better in one."""
+    found: list[tuple[float, ...]] = []
+    of_front = []
+    # What dominates a trial comes before it in this order, and so does one of the front that does.
+    for trial in sorted(_eligible(spec, trials), key=lambda trial: _losses(spec, trial)):
+        losses = _losses(spec, trial)
+        if not any(_dominates(other, losses) for other in found):
+            found.append(losses)
+            of_front.append(trial)
+    return sorted(of_front, key=lambda trial: trial.number)
+
+
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def _eligible(spec: StudySpec, trials: Sequence[Trial]) -> Iterator[Trial]:
+    """The completed trials that keep all constraints."""
+    for trial in trials:
+        if trial.state is TrialState.COMPLETED and _keeps_constraints(spec, trial):
+            yield trial
+
+
+def _keeps_constraints(spec: StudySpec, trial: Trial) -> bool:
+    measured = trial.measured or {}
+    return all(
+        (bound.at_least is None or measured[bound.measure] >= bound.at_least)
+        and (bound.at_most is None or measured[bound.measure] <= bound.at_most)
+        for bound in spec.constraints
+    )
+
+
+def _losses(spec: StudySpec, trial: Trial) -> tuple[float, ...]:
+    """Its values, each such that less is better."""
+    return tuple(
+        value if objective.direction == "minimize" else -value
+        for objective, value in zip(spec.objectives, trial.values or (), strict=True)
+    )

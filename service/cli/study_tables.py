@@ -1,0 +1,89 @@
+"""Studies and their trials as tables for people."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+
+from rich.console import Group, RenderableType
+
+from service.api.views import StudyPlan, StudySummary, StudyView, TrialView
+from service.cli.tables import local_time, of_facts, with_columns
+from service.storage.tables import TrialState
+
+
+def of_studies(studies: Sequence[StudySummary]) -> RenderableType:
+    """A list of studies."""
+    table = with_columns("study", "name", "state", "trials", "wanted", "submitted")
+    for study in studies:
+        table.add_row(
+            str(study.id),
+            study.name,
+            study.state,
+            _counts(study.trials),
+            str(study.trials_wanted),
+            local_time(study.created_at),
+        )
+    return table
+
+
+def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
+    """A study with its trials."""
+    title = f"study {study.id} {study.name!r}: {study.state}"
+    counted = f"{count_completed(study.trials)} of {study.trials_wanted} completed"
+    facts = {
+        "reason": study.message,
+        "trials": ", ".join(filter(None, (counted, _counts(study.trials)))),
+        "best": f"{_values(study.best)} at {_point(study.best)}" if study.best else None,
+    }
+    measures = [objective["measure"] for objective in study.spec["objectives"]]
+    table = with_columns("trial", "state", "point", *measures, "regimes", "note")
+    for trial in trials:
+        values = map(_shown, trial.values) if trial.values else [""] * len(measures)
+        table.add_row(
+            str(trial.number), trial.state, _point(trial), *values, _regimes(trial), trial.message
+        )
+    return Group(title, of_facts(facts), table)
+
+
+def of_plan(plan: StudyPlan) -> RenderableType:
+    """What a study would be."""
+    estimate = (
+        None if plan.estimated_s is None else str(timedelta(seconds=round(plan.estimated_s)))
+    )
+    facts = {
+        "trials": str(plan.trials),
+        "runs": str(plan.runs),
+        "time": f"{estimate or 'unknown'} ({plan.estimate})",
+    }
+    return Group("the study is valid", of_facts(facts))
+
+
+def status(study: StudyView) -> str:
+    """Where a study stands, on one line."""
+    best = f"best {_values(study.best)} at {_point(study.best)}" if study.best else ""
+    return ", ".join(filter(None, (study.state, _counts(study.trials), best)))
+
+
+def count_completed(trials: Mapping[TrialState, int]) -> int:
+    """The trials that count towards those wanted, as the broker counts them."""
+    return sum(trials.get(state, 0) for state in (TrialState.COMPLETED, TrialState.PRUNED))
+
+
+def _counts(trials: Mapping[TrialState, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in trials.items())
+
+
+def _point(trial: TrialView) -> str:
+    return " ".join(f"{name}={_shown(value)}" for name, value in trial.point.items())
+
+
+def _values(trial: TrialView) -> str:
+    return " ".join(_shown(value) for value in trial.values or ())
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _regimes(trial: TrialView) -> str:
+    """The verdict of each seed, each verdict once."""
+    return ", ".join(dict.fromkeys((trial.measured or {}).get("regimes", ())))

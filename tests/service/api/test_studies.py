@@ -1,0 +1,270 @@
+"""Submitting, listing, looking at and steering studies; no broker is there, it is pretended."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from polar.spec import StudySpec
+from service.storage.tables import RunState, StudyState, TrialState
+
+if TYPE_CHECKING:
+    from tests.service.conftest import SpecMaker, StudyMaker, Submitter, Trials, Worker
+
+STUDIES = "/api/v1/studies"
+
+Rows = Callable[[], Awaitable[int]]
+Create = Callable[..., Awaitable[UUID]]
+
+
+@pytest.fixture(autouse=True)
+async def _an_agent_is_there(worker: "Worker") -> None:
+    await worker.announce()
+
+
+async def test_a_spec_becomes_a_study_without_trials(
+    http: httpx.AsyncClient, study_of: "StudyMaker"
+) -> None:
+    answer = await http.post(STUDIES, json=study_of(name="mine"))
+
+    study = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"{STUDIES}/{study['id']}"
+    assert study["spec"] == StudySpec.model_validate(study_of(name="mine")).model_dump(mode="json")
+    assert (study["name"], study["state"], study["reason"]) == ("mine", "running", None)
+    assert (study["trials_wanted"], study["trials"], study["best"]) == (3, {}, None)
+    assert study["watch"] == f"polar study watch {study['id']}"
+    assert (await http.get(answer.headers["location"])).json() == study
+
+
+async def test_every_link_of_a_study_and_its_trials_leads_somewhere(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    await trials.end(await trials.begin(study_id, beta=1.0), 0.5)
+    await trials.end_study(study_id, outcome="found")
+    study = (await http.get(f"{STUDIES}/{study_id}")).json()
+
+    links = {**study["links"], **study["best"]["links"]}
+    orders = {"pause", "resume", "cancel", "extend", "retry-failed"}
+    found = {name: await http.get(link) for name, link in links.items() if name not in orders}
+    refused = {name: await http.get(links[name]) for name in orders}
+
+    assert {answer.status_code for answer in found.values()} == {200}
+    assert {answer.status_code for answer in refused.values()} == {405}
+    assert len(found) == 7
+
+
+async def test_the_list_goes_through_all_studies_once_newest_first(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    made = [str(await create(name=str(number))) for number in range(5)]
+    await trials.begin(UUID(made[-1]), beta=1.0)
+
+    listed, token = [], None
+    for _ in range(3):
+        params = {"page_size": 2} | ({"page_token": token} if token else {})
+        page = (await http.get(STUDIES, params=params)).json()
+        listed += page["studies"]
+        token = page["next_page_token"]
+
+    assert [study["id"] for study in listed] == list(reversed(made))
+    assert token is None
+    assert (listed[0]["trials"], listed[1]["trials"]) == ({"running": 1}, {})
+
+
+async def test_the_range_is_served_as_the_broker_has_stored_it(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    none_yet = await http.get(f"{STUDIES}/{study_id}/range")
+    await trials.end_study(study_id, outcome="found", intervals=[])
+
+    found = await http.get(f"{STUDIES}/{study_id}/range")
+
+    assert none_yet.status_code == 404
+    assert "no range yet" in none_yet.json()["detail"]
+    assert found.json() == {"outcome": "found", "intervals": []}
+
+
+async def test_another_sampler_than_range_has_no_range_and_says_so(
+    http: httpx.AsyncClient, create: Create
+) -> None:
+    study_id = await create(sampler="tpe")
+
+    answer = await http.get(f"{STUDIES}/{study_id}/range")
+
+    assert answer.status_code == 404
+    assert "its sampler is tpe" in answer.json()["detail"]
+
+
+async def test_validating_counts_trials_and_runs_and_stores_nothing(
+    http: httpx.AsyncClient, study_of: "StudyMaker", rows: Rows
+) -> None:
+    base = {"dataset": {"name": "digits"}, "model": {}, "seeds": [0, 1, 2]}
+    axes = {"model.beta": {"log_uniform": [0.1, 10], "points": 5}}
+    spec = study_of(base=base, search=axes, sampler="grid", budget={"trials": 50})
+
+    answer = await http.post(f"{STUDIES}/validate", json=spec)
+
+    plan = answer.json()
+    assert answer.status_code == 200
+    assert plan["spec"] == StudySpec.model_validate(spec).model_dump(mode="json")
+    assert (plan["trials"], plan["runs"]) == (5, 15)
+    assert plan["estimated_s"] is None
+    assert "no run of this dataset" in plan["estimate"]
+    assert await rows() == 0
+
+
+async def test_the_time_is_estimated_from_runs_that_have_succeeded(
+    http: httpx.AsyncClient,
+    study_of: "StudyMaker",
+    worker: "Worker",
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+) -> None:
+    run = (await submit(spec_of(training={"steps": 100}))).runs[0]
+    await worker.claim(run.id)
+    await worker.finish(run.id)
+    ended = (await http.get(f"/api/v1/runs/{run.id}")).json()
+    base = {"dataset": {"name": "digits"}, "model": {}, "seeds": [0, 1]}
+
+    async def estimate(**fields: Any) -> float:  # noqa: ANN401
+        spec = study_of(base={**base, "training": {"steps": 50}}, sampler="random", **fields)
+        return float((await http.post(f"{STUDIES}/validate", json=spec)).json()["estimated_s"])
+
+    alone = await estimate()
+    longer = await estimate(
+        search={"training.steps": {"integer": [10, 200]}, "model.beta": {"choices": [1, 2]}}
+    )
+    await worker.announce(name="second")
+    of_two = await estimate()
+
+    took = datetime.fromisoformat(ended["finished_at"]) - datetime.fromisoformat(
+        ended["started_at"]
+    )
+    assert alone == pytest.approx(took.total_seconds() / 100 * 50 * 6)
+    assert longer == pytest.approx(4 * alone)
+    assert of_two == pytest.approx(alone / 2)
+
+
+async def test_a_study_is_paused_resumed_and_extended(
+    http: httpx.AsyncClient, create: Create
+) -> None:
+    study = f"{STUDIES}/{await create()}"
+
+    paused = (await http.post(f"{study}/pause")).json()
+    resumed = (await http.post(f"{study}/resume")).json()
+    extended = (await http.post(f"{study}/extend", json={"trials": 4})).json()
+
+    assert (paused["state"], paused["reason"]) == ("paused", "user")
+    assert (resumed["state"], resumed["reason"]) == ("running", None)
+    assert extended["trials_wanted"] == 7
+
+
+async def test_a_completed_study_goes_on_when_it_is_extended(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    await trials.end_study(study_id)
+
+    extended = (await http.post(f"{STUDIES}/{study_id}/extend", json={"trials": 1})).json()
+
+    assert (extended["state"], extended["finished_at"]) == ("running", None)
+
+
+async def test_failed_trials_are_tried_again_once(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    await trials.end(await trials.begin(study_id, beta=1.0), state=TrialState.FAILED)
+    await trials.end_study(study_id, StudyState.FAILED)
+
+    first = await http.post(f"{STUDIES}/{study_id}/retry-failed")
+    second = await http.post(f"{STUDIES}/{study_id}/retry-failed")
+
+    assert first.json()["state"] == "running"
+    assert second.status_code == 409
+    assert "no failed trial" in second.json()["detail"]
+
+
+async def test_cancelling_stops_the_runs_in_flight_that_nobody_else_wants(
+    http: httpx.AsyncClient,
+    create: Create,
+    trials: "Trials",
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+) -> None:
+    study_id = await create()
+    ended = await trials.begin(study_id, beta=1.0)
+    await trials.end(ended, 0.5)
+    # its run has ended, and the broker has not seen it yet
+    unseen = await trials.begin(study_id, beta=2.0)
+    run = (await http.get(f"/api/v1/experiments/{unseen.experiment_id}")).json()["runs"][0]
+    await worker.claim(run["id"])
+    await worker.finish(run["id"])
+    alone = await trials.begin(study_id, beta=3.0)
+    shared = await trials.begin(study_id, beta=4.0)
+    await submit(spec_of(model={"beta": 4.0}))
+
+    answers = [await http.post(f"{STUDIES}/{study_id}/cancel") for _ in range(2)]
+
+    states = {
+        trial.number: (await http.get(f"/api/v1/experiments/{trial.experiment_id}")).json()["runs"]
+        for trial in (ended, unseen, alone, shared)
+    }
+    assert [answer.json()["state"] for answer in answers] == ["cancelled", "cancelled"]
+    assert {number: runs[0]["state"] for number, runs in states.items()} == {
+        ended.number: RunState.QUEUED,
+        unseen.number: RunState.SUCCEEDED,
+        alone.number: RunState.CANCELLED,
+        shared.number: RunState.QUEUED,
+    }
+
+
+@pytest.mark.parametrize("order", ["pause", "resume", "cancel"])
+async def test_a_study_that_has_ended_is_a_conflict(
+    order: str, http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    await trials.end_study(study_id)
+
+    answer = await http.post(f"{STUDIES}/{study_id}/{order}")
+
+    assert answer.status_code == 409
+    assert "already ended" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["extend", "retry-failed"])
+async def test_a_cancelled_study_stays_so(
+    path: str, http: httpx.AsyncClient, create: Create
+) -> None:
+    study = f"{STUDIES}/{await create()}"
+    await http.post(f"{study}/cancel")
+
+    answer = await http.post(f"{study}/{path}", json={"trials": 1})
+
+    assert answer.status_code == 409
+    assert (await http.get(study)).json()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *[("GET", path) for path in ("", "/trials", "/trials.csv", "/pareto", "/range")],
+        *[("POST", path) for path in ("/pause", "/resume", "/cancel", "/extend", "/retry-failed")],
+    ],
+)
+async def test_an_unknown_study_is_not_found(
+    method: str, path: str, http: httpx.AsyncClient
+) -> None:
+    body = {"trials": 1} if path == "/extend" else None
+
+    answer = await http.request(method, f"{STUDIES}/{uuid4()}{path}", json=body)
+
+    assert answer.status_code == 404
+    assert "there is no study" in answer.json()["detail"]

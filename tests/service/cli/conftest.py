@@ -1,0 +1,65 @@
+"""How tests run the commands that speak with the service."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+Polar = Callable[..., Coroutine[None, None, Result]]
+Process = Callable[..., Coroutine[None, None, "Ended"]]
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def polar(served: str) -> Polar:
+    """Runs a command in this process, one at a time: it takes over stdout."""
+    # Here, since what a conftest imports at its top escapes the checks of shapes.
+    from service.cli import app
+
+    async def run(*arguments: object) -> Result:
+        line = [str(argument) for argument in arguments]
+        return await asyncio.to_thread(CliRunner().invoke, app, line, env={"POLAR_URL": served})
+
+    return run
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a process said, and how it ended."""
+
+    exit_code: int | None
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def polar_process(served: str) -> Process:
+    """Runs a command in a process of its own, beside the test and other commands."""
+
+    async def run(*arguments: object) -> Ended:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "service.cli", *map(str, arguments),
+            env=os.environ | {"POLAR_URL": served}, stdout=PIPE, stderr=PIPE,
+        )  # fmt: skip
+        stdout, stderr = await process.communicate()
+        return Ended(process.returncode, stdout.decode(), stderr.decode())
+
+    return run
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a spec file."""
+
+    def to_file(text: str) -> Path:
+        path = tmp_path / "spec.yaml"
+        path.write_text(text)
+        return path
+
+    return to_file
