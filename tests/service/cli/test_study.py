@@ -6,7 +6,7 @@ import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pandas as pd
 import pytest
@@ -239,7 +239,7 @@ async def test_trials_are_exported_to_stdout_or_a_file(
 
 
 @pytest.mark.parametrize("command", [["show"], ["watch"], ["export"], *ORDERS])
-@pytest.mark.parametrize("id", [str(uuid4()), "no-id"])
+@pytest.mark.parametrize("id", ["00000000-0000-4000-8000-000000000000", "no-id"])
 async def test_an_unknown_id_is_said_so(command: list[object], id: str, polar: "Polar") -> None:
     name, *arguments = command
 
