@@ -8,6 +8,7 @@ not noted is found in Optuna's database. The row of the study is locked meanwhil
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -96,7 +97,7 @@ class Broker:
             study = await studies.locked(session, study_id)
             spec = StudySpec.model_validate(study.spec)
             trials = await studies.trials_of(session, study.id)
-            if study.state is not StudyState.RUNNING or await _end(session, study, trials):
+            if study.state is not StudyState.RUNNING or await _end(session, study, spec, trials):
                 return False
             if not _is_due(study, spec, trials):
                 return False
@@ -142,12 +143,27 @@ def _is_due(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
     """Whether there is room for another trial, and need of one."""
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
     is_wanted = running + _count_completed(trials) < study.trials_wanted or study.to_repeat
-    return running < spec.concurrency and bool(is_wanted)
+    return running < spec.concurrency and bool(is_wanted) and not _is_time_over(spec, trials)
 
 
-async def _end(session: AsyncSession, study: Study, trials: Sequence[Trial]) -> bool:
-    """Ends a study that has what it wanted, or that only fails."""
-    if any(trial.state is TrialState.RUNNING for trial in trials) or study.to_repeat:
+def _is_time_over(spec: StudySpec, trials: Sequence[Trial]) -> bool:
+    if spec.budget.hours is None or not trials:
+        return False
+    began = min(trial.created_at for trial in trials)
+    return datetime.now(UTC) - began > timedelta(hours=spec.budget.hours)
+
+
+async def _end(
+    session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+) -> bool:
+    """Ends a study that has what it wanted, whose time is over, or that only fails."""
+    if any(trial.state is TrialState.RUNNING for trial in trials):
+        return False
+    if _is_time_over(spec, trials):
+        message = f"its {spec.budget.hours:g} hours are over"
+        await studies.end(session, study, StudyState.COMPLETED, "time_over", message)
+        return True
+    if study.to_repeat:
         return False
     completed = _count_completed(trials)
     if completed >= study.trials_wanted:

@@ -234,6 +234,24 @@ async def test_a_study_can_be_extended_after_its_end(lab: Lab) -> None:
     assert len(await lab.trials(study_id)) == 5
 
 
+async def test_a_study_whose_hours_are_over_begins_no_trial_and_ends(lab: Lab) -> None:
+    hours = {"trials": 50, "hours": 1e-4}  # 0.36 s
+    study_id = await lab.submit(spec_of(concurrency=1, budget=hours))
+    await lab.broker.advance(study_id)
+    await asyncio.sleep(0.4)
+
+    await lab.broker.advance(study_id)
+    in_flight = await lab.study(study_id)
+    for run in await lab.queued():
+        await lab.end_one(run)
+    await lab.broker.advance(study_id)
+
+    study, (trial,) = await lab.study(study_id), await lab.trials(study_id)
+    assert in_flight.state is StudyState.RUNNING
+    assert trial.state is TrialState.COMPLETED
+    assert (study.state, study.status_reason) == (StudyState.COMPLETED, "time_over")
+
+
 async def test_a_cancelled_study_begins_nothing_and_keeps_what_it_has(lab: Lab) -> None:
     spec = spec_of(concurrency=1)
     study_id = await lab.submit(spec)
