@@ -23,7 +23,6 @@ Value: TypeAlias = bool | int | float | str
 #: The value of every searched field, by its dotted name.
 Point: TypeAlias = Mapping[str, Value]
 SamplerName: TypeAlias = Literal["range", "tpe", "gp", "random", "grid", "nsga2", "qmc"]
-PrunerName: TypeAlias = Literal["none", "median", "successive_halving", "hyperband"]
 Measure: TypeAlias = Literal[
     "clean_polarisation", "polarisation", "explained", "reconstruction", "n_active", "kl"
 ]
@@ -191,7 +190,6 @@ class StudySpec(SpecPart):
     sampler: SamplerName = "range"
     #: Of the draws.
     sampler_seed: int = Field(0, strict=True, ge=0, lt=2**32)
-    pruner: PrunerName = "none"
     budget: Budget = Budget()
     #: Trials in flight at a time.
     concurrency: PositiveInt = Field(4, le=1000)

@@ -22,7 +22,7 @@ def study(**changes: Any) -> StudySpec:  # noqa: ANN401
 def test_a_study_needs_a_base_and_a_search_and_the_rest_is_filled_in() -> None:
     spec = study()
 
-    assert (spec.sampler, spec.pruner, spec.aggregate) == ("range", "none", "mean")
+    assert (spec.sampler, spec.aggregate) == ("range", "mean")
     assert [one.measure for one in spec.objectives] == ["clean_polarisation"]
     assert (spec.trials, spec.runs, spec.concurrency) == (16, 48, 4)
 
