@@ -257,11 +257,6 @@ async def seconds_per_step(session: AsyncSession, spec: StudySpec) -> float | No
     return sorted(rates)[len(rates) // 2] if rates else None
 
 
-def _refuse_ended(study: Study, what: str) -> None:
-    if study.state not in UNFINISHED:
-        raise Conflict(f"study {study.id} has already ended: it is {study.state}, not {what}")
-
-
 async def page_of_trials(
     session: AsyncSession, study_id: UUID, *, size: int, after: int | None
 ) -> Sequence[Trial]:
@@ -285,3 +280,8 @@ async def states_of_trials(
     for study_id, state, count in rows:
         counts[study_id][state] = count
     return counts
+
+
+def _refuse_ended(study: Study, what: str) -> None:
+    if study.state not in UNFINISHED:
+        raise Conflict(f"study {study.id} has already ended: it is {study.state}, not {what}")

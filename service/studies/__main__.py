@@ -38,12 +38,7 @@ async def advance_until_stopped(settings: Settings) -> None:
                     await broker.advance_all()
                     async for _ in connection.notifies(timeout=LOOKS_EVERY_S, stop_after=1):
                         pass
-        except (
-            DatabaseAway,
-            psycopg.OperationalError,
-            SQLAlchemyError,
-            StorageInternalError,
-        ) as error:
+        except AWAY as error:
             _log.warning("the database is away, next try in %.0f s: %s", LOOKS_EVERY_S, error)
             await asyncio.sleep(LOOKS_EVERY_S)
 

@@ -7,19 +7,23 @@ not noted is found in Optuna's database. The row of the study is locked meanwhil
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 from procrastinate import App
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
 from service import queue
 from service.storage import experiments, studies
 from service.storage.database import Database
+from service.storage.errors import DatabaseAway
 from service.storage.tables import Study, StudyState, Trial, TrialState
 from service.studies.judging import judge
 from service.studies.optimiser import Exhausted, Optimiser
@@ -29,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 #: Trials that failed one after the other, with none completed in between, end a study.
 MOST_FAILURES = 5
+#: Seconds until a study that raised an error is tried again.
+AGAIN_S = 60.0
 
 
 class Broker:
@@ -38,6 +44,7 @@ class Broker:
         self._database = database
         self._queue = queue_app
         self._storage = storage
+        self._not_before: dict[UUID, float] = {}
 
     async def advance_all(self) -> None:
         """One step of every study that is not at its end.
@@ -48,7 +55,15 @@ class Broker:
         async with self._database.transaction() as session:
             unfinished = await studies.unfinished(session)
         for study_id in unfinished:
-            await self.advance(study_id)
+            if time.monotonic() < self._not_before.get(study_id, 0.0):
+                continue
+            try:
+                await self.advance(study_id)
+            except (DatabaseAway, OperationalError, StorageInternalError):
+                raise
+            except Exception:  # what is wrong with one study must not stop the others
+                _log.exception("study %s cannot advance, next try in %.0f s", study_id, AGAIN_S)
+                self._not_before[study_id] = time.monotonic() + AGAIN_S
 
     async def advance(self, study_id: UUID) -> None:
         """Does what is due in one study; nothing, when nothing has happened since.
@@ -58,22 +73,23 @@ class Broker:
         """
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)
-            spec = StudySpec.model_validate(study.spec)
-            optimiser = await asyncio.to_thread(Optimiser, self._storage, study.id, spec)
-            await self._tell(session, study, spec, optimiser)
-        while await self._begin_one(study_id, optimiser):
+            await self._tell(session, study, StudySpec.model_validate(study.spec))
+        while await self._begin_one(study_id):
             pass
 
-    async def _tell(
-        self, session: AsyncSession, study: Study, spec: StudySpec, optimiser: Optimiser
-    ) -> None:
+    async def _optimiser(self, study: Study, spec: StudySpec) -> Optimiser:
+        return await asyncio.to_thread(Optimiser, self._storage, study.id, spec)
+
+    async def _tell(self, session: AsyncSession, study: Study, spec: StudySpec) -> None:
         trials = await studies.trials_of(session, study.id)
         in_flight = [trial for trial in trials if trial.state is TrialState.RUNNING]
         of_each = await studies.runs_of(session, [trial.experiment_id for trial in in_flight])
-        for trial in in_flight:
-            ending = judge(spec, of_each[trial.experiment_id])
-            if ending is None:
-                continue
+        judged = [(trial, judge(spec, of_each[trial.experiment_id])) for trial in in_flight]
+        ended = [(trial, ending) for trial, ending in judged if ending is not None]
+        if not ended:
+            return
+        optimiser = await self._optimiser(study, spec)
+        for trial, ending in ended:
             attributes = {"experiment_id": str(trial.experiment_id)}
             if ending.reason:
                 attributes["status_reason"] = ending.reason
@@ -88,10 +104,9 @@ class Broker:
                 message=ending.message,
             )
             _log.info("study %s: trial %d is %s", study.id, trial.number, ending.state)
-        if any(trial.state is not TrialState.RUNNING for trial in in_flight):
-            study.range = range_of(spec, _observed(trials))
+        study.range = range_of(spec, _observed(trials))
 
-    async def _begin_one(self, study_id: UUID, optimiser: Optimiser) -> bool:
+    async def _begin_one(self, study_id: UUID) -> bool:
         """Begins a trial if one is due, or ends the study; whether there may be more to do."""
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)
@@ -102,7 +117,7 @@ class Broker:
             if not _is_due(study, spec, trials):
                 return False
             try:
-                await self._begin(session, study, spec, optimiser, trials)
+                await self._begin(session, study, spec, trials)
             except Exhausted as error:
                 if not any(trial.state is TrialState.RUNNING for trial in trials):
                     await studies.end(
@@ -112,13 +127,9 @@ class Broker:
         return True
 
     async def _begin(
-        self,
-        session: AsyncSession,
-        study: Study,
-        spec: StudySpec,
-        optimiser: Optimiser,
-        trials: Sequence[Trial],
+        self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
     ) -> None:
+        optimiser = await self._optimiser(study, spec)
         if study.to_repeat:
             await asyncio.to_thread(optimiser.repeat, study.to_repeat[0])
             study.to_repeat = study.to_repeat[1:]

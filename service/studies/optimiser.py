@@ -42,7 +42,7 @@ class Asked:
 
 
 class Optimiser:
-    """The Optuna study of one of our studies; made anew whenever the broker starts."""
+    """The Optuna study of one of our studies; made anew for every step that needs it."""
 
     def __init__(
         self, storage: optuna.storages.BaseStorage, study_id: UUID, spec: StudySpec

@@ -90,7 +90,7 @@ async def test_the_range_is_served_as_the_broker_has_stored_it(
     assert found.json() == {"outcome": "found", "intervals": []}
 
 
-async def test_another_sampler_than_range_has_no_range_and_says_so(
+async def test_a_range_comes_with_the_first_trials_whatever_the_sampler(
     http: httpx.AsyncClient, create: Create
 ) -> None:
     study_id = await create(sampler="tpe")
@@ -98,7 +98,7 @@ async def test_another_sampler_than_range_has_no_range_and_says_so(
     answer = await http.get(f"{STUDIES}/{study_id}/range")
 
     assert answer.status_code == 404
-    assert "its sampler is tpe" in answer.json()["detail"]
+    assert "no range yet: it comes with its first" in answer.json()["detail"]
 
 
 async def test_validating_counts_trials_and_runs_and_stores_nothing(

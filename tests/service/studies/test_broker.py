@@ -312,6 +312,22 @@ async def test_a_study_says_how_far_its_range_is_known(lab: Lab) -> None:
     assert study.range["seeds"] == [0, 1]
 
 
+async def test_a_study_that_cannot_advance_does_not_stop_the_others(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, sound = await lab.submit(spec_of()), await lab.submit(spec_of())
+    async with lab.database.transaction() as session:
+        (await studies.get(session, broken)).spec = {"of": "another version"}
+
+    await lab.broker.advance_all()
+    await lab.broker.advance_all()
+
+    assert len(await lab.trials(sound)) == 3
+    assert await lab.trials(broken) == []
+    told = [record for record in caplog.records if str(broken) in record.getMessage()]
+    assert len(told) == 1  # not at every step
+
+
 async def test_several_objectives_are_told_together(lab: Lab) -> None:
     spec = spec_of(
         sampler="nsga2",
