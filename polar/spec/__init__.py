@@ -13,7 +13,6 @@ from polar.spec.datasets import SmallNorbSpec as SmallNorbSpec
 from polar.spec.datasets import SpritesSpec as SpritesSpec
 from polar.spec.experiment import SCIENCE_VERSION as SCIENCE_VERSION
 from polar.spec.experiment import ExperimentSpec as ExperimentSpec
-from polar.spec.experiment import faults_of as faults_of
 from polar.spec.models import MODELS as MODELS
 from polar.spec.models import AESpec as AESpec
 from polar.spec.models import BernoulliSpec as BernoulliSpec
@@ -28,7 +27,6 @@ from polar.spec.models import ModelSpec as ModelSpec
 from polar.spec.part import SpecPart as SpecPart
 from polar.spec.study import Axis as Axis
 from polar.spec.study import StudySpec as StudySpec
-from polar.spec.study import faults_of_study as faults_of_study
 from polar.spec.text import read_spec_file as read_spec_file
 from polar.spec.text import read_yaml as read_yaml
 from polar.spec.training import DiagnosticsSpec as DiagnosticsSpec

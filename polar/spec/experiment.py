@@ -3,15 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from polar.errors import InvalidInput
-from polar.faults import Fault, find_faults
 from polar.spec.datasets import (
     DATASETS,
     SPLIT_IMAGES,
@@ -21,9 +17,9 @@ from polar.spec.datasets import (
 )
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import IVAESpec, LVAESpec, ModelSpec
-from polar.spec.part import Name, SpecPart
-from polar.spec.text import read_spec_file, read_yaml
+from polar.spec.part import Name
 from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
+from polar.spec.whole import WholeSpec
 
 #: Raised whenever the same spec, seed and data would give other numbers than before.
 SCIENCE_VERSION = 2
@@ -34,7 +30,7 @@ FEWEST_PREDICTED = 50
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 
 
-class ExperimentSpec(SpecPart):
+class ExperimentSpec(WholeSpec):
     """One configuration and the seeds to run it with.
 
     A validated spec is resolved: every default is filled in, so that what is stored, hashed and
@@ -111,32 +107,6 @@ class ExperimentSpec(SpecPart):
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    @classmethod
-    def from_yaml(cls, text: str) -> Self:
-        """Read a spec from YAML or JSON text.
-
-        Raises:
-            InvalidInput: it is not YAML, or the spec has faults; every fault is in the message.
-        """
-        try:
-            return cls.model_validate(read_yaml(text))
-        except ValidationError as error:
-            lines = "\n".join(f"  {fault}" for fault in faults_of(error))
-            raise InvalidInput(f"the spec has faults:\n{lines}") from error
-
-    @classmethod
-    def from_file(cls, path: Path | str) -> Self:
-        """Read a spec from a YAML or JSON file.
-
-        Raises:
-            InvalidInput: the file cannot be read, or the spec has faults.
-        """
-        return cls.from_yaml(read_spec_file(path))
-
-    def to_yaml(self) -> str:
-        """The complete spec as YAML text that `from_yaml` reads back to an equal spec."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
 
 def _misfits(spec: ExperimentSpec) -> Iterator[PydanticCustomError]:
     """What each part allows, but not together with the others."""
@@ -210,8 +180,3 @@ def _as_mapping(part: Any) -> Any:  # noqa: ANN401
         return part
     named = {"name": part.name} if hasattr(part, "name") else {}
     return {**named, **part.model_dump(exclude_unset=True)}
-
-
-def faults_of(error: ValidationError) -> list[Fault]:
-    """All faults that pydantic found in a spec, each with pointer, range and suggestion."""
-    return find_faults(error.errors(include_url=False), ExperimentSpec.model_json_schema())

@@ -6,18 +6,16 @@ Imports no Optuna: how a study is carried out is not the spec's business.
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from polar.errors import InvalidInput
-from polar.faults import Fault, find_faults, pointer_to
+from polar.faults import pointer_to
 from polar.spec.experiment import ExperimentSpec
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.part import Name, PositiveFloat, PositiveInt, SpecPart
-from polar.spec.text import read_spec_file, read_yaml
+from polar.spec.whole import WholeSpec
 
 Value: TypeAlias = bool | int | float | str
 #: The value of every searched field, by its dotted name.
@@ -173,7 +171,7 @@ class Budget(SpecPart):
     hours: PositiveFloat | None = None
 
 
-class StudySpec(SpecPart):
+class StudySpec(WholeSpec):
     """Which fields of an experiment to vary, what to look for, and for how long."""
 
     #: A label for people.
@@ -233,33 +231,6 @@ class StudySpec(SpecPart):
         fixed = {name: axis.grid[0] for name, axis in self.search.items() if axis.size == 1}
         return _changed(self.base, {**fixed, **point})
 
-    @classmethod
-    def from_yaml(cls, text: str) -> Self:
-        """Read a study from YAML or JSON text.
-
-        Raises:
-            InvalidInput: it is not YAML, or the spec has faults; every fault is in the message.
-        """
-        try:
-            return cls.model_validate(read_yaml(text))
-        except ValidationError as error:
-            lines = "\n".join(f"  {fault}" for fault in faults_of_study(error))
-            raise InvalidInput(f"the study has faults:\n{lines}") from error
-
-    @classmethod
-    def from_file(cls, path: Path | str) -> Self:
-        """Read a study from a YAML or JSON file.
-
-        Raises:
-            InvalidInput: the file cannot be read, or the spec has faults.
-        """
-        return cls.from_yaml(read_spec_file(path))
-
-
-def faults_of_study(error: ValidationError) -> list[Fault]:
-    """All faults that pydantic found in a study, each with pointer, range and suggestion."""
-    return find_faults(error.errors(include_url=False), StudySpec.model_json_schema())
-
 
 def _changed(base: ExperimentSpec, point: Point) -> ExperimentSpec:
     content = base.model_dump(mode="json")
@@ -307,9 +278,7 @@ def _ends_that_do_not_fit(spec: StudySpec) -> Iterator[PydanticCustomError]:
             try:
                 _changed(spec.base, {name: value})
             except ValidationError as error:
-                fault = find_faults(
-                    error.errors(include_url=False), ExperimentSpec.model_json_schema()
-                )[0]
+                fault = ExperimentSpec.faults_of(error)[0]
                 allowed = fault.allowed or "what an experiment takes"
                 pointer = pointer_to(("search", name))
                 yield misfit("out_of_range", fault.message, pointer, value, allowed)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from polar.faults import Fault
-from polar.spec import ExperimentSpec, faults_of
+from polar.spec import ExperimentSpec
 
 SMALLEST: dict[str, Any] = {"dataset": {"name": "digits"}, "model": {}}
 
@@ -15,7 +15,7 @@ SMALLEST: dict[str, Any] = {"dataset": {"name": "digits"}, "model": {}}
 def faults_in(spec: object) -> list[Fault]:
     with pytest.raises(ValidationError) as caught:
         ExperimentSpec.model_validate(spec)
-    return faults_of(caught.value)
+    return ExperimentSpec.faults_of(caught.value)
 
 
 @pytest.mark.parametrize(

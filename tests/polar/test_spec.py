@@ -18,7 +18,6 @@ from polar.spec import (
     LVAESpec,
     MnistSpec,
     TrainingSpec,
-    faults_of,
 )
 
 SMALLEST = {"dataset": {"name": "digits"}, "model": {}}
@@ -145,7 +144,7 @@ def test_a_fault_is_named_with_its_place_and_what_is_allowed(
     with pytest.raises(ValidationError) as caught:
         ExperimentSpec.model_validate(changed(path, value))
 
-    faults = faults_of(caught.value)
+    faults = ExperimentSpec.faults_of(caught.value)
 
     assert [fault.pointer for fault in faults][:1] == [pointer]
     assert allowed in str(faults[0])
@@ -211,7 +210,7 @@ def parse(value: object) -> tuple[ExperimentSpec | None, list[Fault]]:
     try:
         return ExperimentSpec.model_validate(value), []
     except ValidationError as error:
-        return None, faults_of(error)
+        return None, ExperimentSpec.faults_of(error)
 
 
 def test_an_ivae_is_told_the_first_factor_of_the_dataset_unless_others_are_named() -> None:
@@ -277,7 +276,7 @@ def test_parts_that_do_not_fit_together_are_refused(
     with pytest.raises(ValidationError) as caught:
         ExperimentSpec.model_validate({**base, **asked})
 
-    (fault,) = faults_of(caught.value)
+    (fault,) = ExperimentSpec.faults_of(caught.value)
     assert fault.pointer == pointer
     assert allowed in (fault.allowed or "")
 
@@ -292,7 +291,7 @@ def test_all_misfits_are_told_at_once() -> None:
     with pytest.raises(ValidationError) as caught:
         ExperimentSpec.model_validate(asked)
 
-    pointers = [fault.pointer for fault in faults_of(caught.value)]
+    pointers = [fault.pointer for fault in ExperimentSpec.faults_of(caught.value)]
     assert pointers == [
         "/training/batch_size",
         "/model/u/0",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from polar.errors import InvalidInput
-from polar.spec import Axis, StudySpec, faults_of_study
+from polar.spec import Axis, StudySpec
 
 BASE = {"dataset": {"name": "digits"}, "model": {"name": "beta_vae"}, "seeds": [0, 1, 2]}
 LV_AE = {"dataset": {"name": "digits"}, "model": {"name": "lv_ae"}}
@@ -180,7 +180,7 @@ def test_what_cannot_be_is_refused_with_its_place(
     with pytest.raises(ValidationError) as caught:
         study(**changes)
 
-    faults = {fault.pointer: str(fault) for fault in faults_of_study(caught.value)}
+    faults = {fault.pointer: str(fault) for fault in StudySpec.faults_of(caught.value)}
     assert words in faults[pointer]
 
 
@@ -202,7 +202,7 @@ def test_every_fault_is_told_at_once() -> None:
             objectives=["explained", "explained"],
         )
 
-    assert [fault.pointer for fault in faults_of_study(caught.value)] == [
+    assert [fault.pointer for fault in StudySpec.faults_of(caught.value)] == [
         "/search/model.bet",
         "/search/diagnostics.sigma",
         "/objectives/1",

@@ -1,0 +1,47 @@
+"""What is submitted as a whole, and read from text: an experiment, or a study."""
+
+from pathlib import Path
+from typing import Self
+
+import yaml
+from pydantic import ValidationError
+
+from polar.errors import InvalidInput
+from polar.faults import Fault, find_faults
+from polar.spec.part import SpecPart
+from polar.spec.text import read_spec_file, read_yaml
+
+
+class WholeSpec(SpecPart):
+    """A spec that comes as YAML or JSON."""
+
+    @classmethod
+    def faults_of(cls, error: ValidationError) -> list[Fault]:
+        """All faults that pydantic found, each with pointer, range and suggestion."""
+        return find_faults(error.errors(include_url=False), cls.model_json_schema())
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """Read a spec from YAML or JSON text.
+
+        Raises:
+            InvalidInput: it is not YAML, or the spec has faults; every fault is in the message.
+        """
+        try:
+            return cls.model_validate(read_yaml(text))
+        except ValidationError as error:
+            lines = "\n".join(f"  {fault}" for fault in cls.faults_of(error))
+            raise InvalidInput(f"the spec has faults:\n{lines}") from error
+
+    @classmethod
+    def from_file(cls, path: Path | str) -> Self:
+        """Read a spec from a YAML or JSON file.
+
+        Raises:
+            InvalidInput: the file cannot be read, or the spec has faults.
+        """
+        return cls.from_yaml(read_spec_file(path))
+
+    def to_yaml(self) -> str:
+        """The complete spec as YAML text that `from_yaml` reads back to an equal spec."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
