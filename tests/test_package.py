@@ -66,7 +66,7 @@ for example in sorted(files("polar.examples").iterdir(), key=lambda path: path.n
     )
 
     head, *examples = done.stdout.split()
-    assert head == "0003"
+    assert head == "0004"
     assert examples == [
         "digits-beta-vae",
         "dsprites-beta-vae",

@@ -39,6 +39,7 @@ async def submit(
         if known.fingerprint != fingerprint:
             detail = f"the Idempotency-Key {key} was used for another spec; take a new one"
             raise Refused(422, "idempotency-key-reused", detail)
+        assert known.experiment_id is not None  # its fingerprint is an experiment's
         return Submitted(await experiments.get(session, known.experiment_id), replayed=True)
     digest = await dataset_digest(session, spec)
     submission = await experiments.create(session, spec, digest, force=force)

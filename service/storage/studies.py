@@ -31,6 +31,7 @@ async def create(session: AsyncSession, spec: StudySpec, dataset_digest: str) ->
         spec=spec.model_dump(mode="json"),
         dataset_digest=dataset_digest,
         trials_wanted=spec.trials,
+        seeds_wanted=list(spec.base.seeds),
     )
     session.add(study)
     await session.flush()

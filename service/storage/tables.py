@@ -102,6 +102,7 @@ class Base(DeclarativeBase):
         StudyState: StateText(StudyState),
         TrialState: StateText(TrialState),
         list[float]: JSONB,
+        list[int]: JSONB,
     }
 
 
@@ -144,6 +145,11 @@ class Run(Base):
     owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    #: Set with `cancel_requested` by a study's broker: the run ends as pruned, for this reason.
+    prune_reason: Mapped[str | None]
+    prune_message: Mapped[str | None]
+    #: Of its jobs: those of the highest go first, then the oldest.
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")
     job_id: Mapped[int | None] = mapped_column(BigInteger)
     #: The last `Started` and `Progress` of the run, as they came.
     started: Mapped[dict[str, Any] | None]
@@ -289,8 +295,16 @@ class IdempotencyKey(Base):
 
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[str]
-    experiment_id: Mapped[UUID] = mapped_column(ForeignKey(Experiment.id))
+    #: What it made: an experiment or a study.
+    experiment_id: Mapped[UUID | None] = mapped_column(ForeignKey(Experiment.id))
+    study_id: Mapped[UUID | None] = mapped_column(ForeignKey("app.studies.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint(
+            "(experiment_id is null) <> (study_id is null)", name="an_experiment_or_a_study"
+        ),
+    )
 
 
 class Study(Base):
@@ -308,11 +322,15 @@ class Study(Base):
     status_message: Mapped[str | None]
     #: Completed trials that end the study; more than in the spec once it was extended.
     trials_wanted: Mapped[int]
-    #: Points of failed trials that are to be tried again.
+    #: Seeds of every trial from now on; more than in the spec once it was extended.
+    seeds_wanted: Mapped[list[int]]
+    #: Points of earlier trials that are to be tried again.
     to_repeat: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     #: What the study has found, as far as it has come.
     range: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: When it was extended or repaired: its hours, and failures in a row, count anew from here.
+    went_on_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
@@ -345,6 +363,8 @@ class Trial(Base):
     values: Mapped[list[float] | None]
     #: The verdict of each seed, and the means of all measures.
     measured: Mapped[dict[str, Any] | None]
+    #: Its place in the order in which studies take turns at the agents.
+    turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 
