@@ -77,8 +77,8 @@ async def enqueue(app: App, session: AsyncSession, new_runs: Iterable[Run]) -> N
     """Queue runs in the transaction that created them: both are stored, or neither."""
     connection = await _driver_connection(session)
     ids: list[int] = []
-    for queue, group in groupby(new_runs, key=lambda run: run.queue):
-        deferrer = app.configure_task(TRAIN, queue=queue, connection=connection)
+    for (queue, priority), group in groupby(new_runs, key=lambda run: (run.queue, run.priority)):
+        deferrer = app.configure_task(TRAIN, queue=queue, priority=priority, connection=connection)
         jobs: list[dict[str, Any]] = [{"run_id": str(run.id)} for run in group]
         ids += await deferrer.batch_defer_async(*jobs)
     # By what is in the jobs: nobody promises that their ids come in the order of the runs.
@@ -121,7 +121,7 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
     for run in rescued:
         await _close_job(session, run)
         if run.cancel_requested:
-            await runs.end(session, run, RunState.CANCELLED, "user", "cancelled on request")
+            await runs.end_on_request(session, run)
         elif run.losses + 1 >= settings.max_attempts:
             message = f"{run.losses + 1} attempts died without a word; see the agents' logs"
             await runs.end(session, run, RunState.FAILED, "attempts_exhausted", message)

@@ -215,6 +215,8 @@ class Attempt:
     async def _conclude(self, session: AsyncSession, decision: Finish | Again) -> None:
         mine = (session, self._run.id, self._run.attempt)
         match decision:
+            case Finish(RunState.CANCELLED):
+                await runs.finish_on_request(*mine)
             case Finish(state, reason, message):
                 await runs.finish(*mine, state, reason=reason, message=message)
             case Again(reason, message, is_loss):

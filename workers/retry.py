@@ -73,7 +73,7 @@ def decide(ending: Ending, *, losses: int, max_attempts: int) -> Finish | Again:
     if ending.has_result:
         return Finish(RunState.SUCCEEDED)
     if ending.stopped_for is StopReason.USER:
-        return Finish(RunState.CANCELLED, "user", "cancelled on request")
+        return Finish(RunState.CANCELLED, "requested", "cancelled or pruned: its row says which")
     if failure and failure.error != MACHINE_FAULT:
         return Finish(RunState.FAILED, failure.error, failure.message)
     if ending.stopped_for:

@@ -22,6 +22,14 @@ def upgrade() -> None:
     op.add_column("runs", priority, schema="app")
     turn = sa.Column("turn", sa.BigInteger(), server_default="0", nullable=False)
     op.add_column("trials", turn, schema="app")
+    op.create_index(op.f("ix_trials_turn"), "trials", ["turn"], unique=False, schema="app")
+    op.drop_constraint(op.f("ck_trials_state"), "trials", schema="app")
+    op.create_check_constraint(
+        op.f("ck_trials_state"),
+        "trials",
+        "state in ('running', 'completed', 'pruned', 'failed', 'cancelled', 'superseded')",
+        schema="app",
+    )
     seeds = sa.Column("seeds_wanted", postgresql.JSONB(astext_type=sa.Text()), nullable=True)
     op.add_column("studies", seeds, schema="app")
     op.execute("update app.studies set seeds_wanted = spec #> '{base,seeds}'")
@@ -60,6 +68,15 @@ def downgrade() -> None:
     op.drop_column("idempotency_keys", "study_id", schema="app")
     op.drop_column("studies", "went_on_at", schema="app")
     op.drop_column("studies", "seeds_wanted", schema="app")
+    op.drop_constraint(op.f("ck_trials_state"), "trials", schema="app")
+    op.execute("update app.trials set state = 'completed' where state = 'superseded'")
+    op.create_check_constraint(
+        op.f("ck_trials_state"),
+        "trials",
+        "state in ('running', 'completed', 'pruned', 'failed', 'cancelled')",
+        schema="app",
+    )
+    op.drop_index(op.f("ix_trials_turn"), table_name="trials", schema="app")
     op.drop_column("trials", "turn", schema="app")
     for name in ("priority", "prune_message", "prune_reason"):
         op.drop_column("runs", name, schema="app")

@@ -3,6 +3,7 @@
 Imports no torch and no numpy, so that the service, the queue and the agents can read specs.
 """
 
+from polar.spec.axis import Axis as Axis
 from polar.spec.datasets import DATASETS as DATASETS
 from polar.spec.datasets import DatasetSpec as DatasetSpec
 from polar.spec.datasets import DigitsSpec as DigitsSpec
@@ -25,7 +26,6 @@ from polar.spec.models import LikelihoodSpec as LikelihoodSpec
 from polar.spec.models import LVAESpec as LVAESpec
 from polar.spec.models import ModelSpec as ModelSpec
 from polar.spec.part import SpecPart as SpecPart
-from polar.spec.study import Axis as Axis
 from polar.spec.study import StudySpec as StudySpec
 from polar.spec.text import read_spec_file as read_spec_file
 from polar.spec.text import read_yaml as read_yaml

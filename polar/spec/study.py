@@ -6,21 +6,22 @@ Imports no Optuna: how a study is carried out is not the spec's business.
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from polar.faults import pointer_to
+from polar.spec.axis import Axis, Value
 from polar.spec.experiment import ExperimentSpec
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.part import Name, PositiveFloat, PositiveInt, SpecPart
 from polar.spec.whole import WholeSpec
 
-Value: TypeAlias = bool | int | float | str
 #: The value of every searched field, by its dotted name.
 Point: TypeAlias = Mapping[str, Value]
 SamplerName: TypeAlias = Literal["range", "tpe", "gp", "random", "grid", "nsga2", "qmc"]
+PrunerName: TypeAlias = Literal["none", "collapse", "median", "successive_halving", "hyperband"]
 Measure: TypeAlias = Literal[
     "clean_polarisation", "polarisation", "explained", "reconstruction", "n_active", "kl"
 ]
@@ -31,97 +32,6 @@ MOST_FIELDS = 8
 MOST_TRIALS = 10_000
 #: Upper / lower end of a logarithmic axis.
 MOST_SPAN = 1e15
-
-
-class Axis(SpecPart):
-    """The values of one field: exactly one of the first five."""
-
-    #: Real numbers between two ends, evenly on a logarithmic scale; both ends above 0.
-    log_uniform: tuple[float, float] | None = None
-    #: Real numbers between two ends.
-    uniform: tuple[float, float] | None = None
-    #: Whole numbers from the first to the last.
-    integer: tuple[int, int] | None = None
-    #: Any values, numbers or names.
-    choices: tuple[Value, ...] | None = Field(None, min_length=1, max_length=1000)
-    #: One value, for all trials.
-    fixed: Value | None = None
-    #: How many points of a uniform or log-uniform axis a grid takes, ends included.
-    points: int | None = Field(None, strict=True, ge=2, le=1000)
-
-    kinds: ClassVar[tuple[str, ...]] = ("log_uniform", "uniform", "integer", "choices", "fixed")
-
-    @model_validator(mode="after")
-    def _is_of_one_kind(self) -> Self:
-        given = [kind for kind in self.kinds if getattr(self, kind) is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"an axis has one of {', '.join(self.kinds)}; here: {', '.join(given) or 'none'}"
-            )
-        if self.points is not None and not self.is_continuous:
-            raise ValueError("points are of a uniform or log_uniform axis; others have their own")
-        return self
-
-    @field_validator("log_uniform", "uniform", "integer")
-    @classmethod
-    def _ends_ascend(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
-        if ends is not None and not ends[0] < ends[1]:
-            raise ValueError(f"from {ends[0]} to {ends[1]}: the first end is below the second")
-        return ends
-
-    @field_validator("log_uniform")
-    @classmethod
-    def _a_logarithm_starts_above_0(
-        cls, ends: tuple[float, float] | None
-    ) -> tuple[float, float] | None:
-        if ends is not None and ends[0] <= 0:
-            raise ValueError(f"a logarithmic range cannot include {ends[0]}; it lies above 0")
-        return ends
-
-    @field_validator("choices")
-    @classmethod
-    def _choices_are_distinct(cls, values: tuple[Value, ...] | None) -> tuple[Value, ...] | None:
-        if values is not None and len(set(values)) < len(values):
-            raise ValueError("a choice is listed twice; list each once")
-        return values
-
-    @property
-    def is_continuous(self) -> bool:
-        """Whether its values are real numbers between two ends."""
-        return self.log_uniform is not None or self.uniform is not None
-
-    @property
-    def ends(self) -> tuple[Value, ...]:
-        """The values that stand for all in between, and every choice."""
-        return self.log_uniform or self.uniform or self.integer or self._listed
-
-    @property
-    def _listed(self) -> tuple[Value, ...]:
-        return self.choices or (() if self.fixed is None else (self.fixed,))
-
-    @property
-    def size(self) -> int | None:
-        """How many values a grid has on it; None for a continuous axis without `points`."""
-        if self.is_continuous:
-            return self.points
-        return self.integer[1] - self.integer[0] + 1 if self.integer else len(self._listed)
-
-    @property
-    def grid(self) -> tuple[Value, ...]:
-        """Its values on a grid, ascending, or in the order of the choices."""
-        if self.integer is not None:
-            return tuple(range(self.integer[0], self.integer[1] + 1))
-        if not self.is_continuous:
-            return self._listed
-        steps = (self.points or 2) - 1
-        if self.log_uniform is not None:
-            low, high = self.log_uniform
-            inner = [low * (high / low) ** (step / steps) for step in range(1, steps)]
-        else:
-            assert self.uniform is not None
-            low, high = self.uniform
-            inner = [low + (high - low) * step / steps for step in range(1, steps)]
-        return (low, *inner, high)
 
 
 class Objective(SpecPart):
@@ -162,6 +72,24 @@ class Bound(SpecPart):
         return self
 
 
+class Pruner(SpecPart):
+    """Which trainings are stopped before their end.
+
+    All but `none` stop a run that has collapsed totally, and take that for its verdict. All but
+    `collapse` stop a trial besides whose objectives are worse than those of others at that step,
+    with several objectives only when each of them is.
+    """
+
+    name: PrunerName = "none"
+    #: Share of the training before which nothing is stopped: early collapses recover.
+    warm_up: float = Field(0.25, strict=True, gt=0, lt=1)
+
+    @property
+    def compares(self) -> bool:
+        """Whether it stops trials that are worse than others."""
+        return self.name not in ("none", "collapse")
+
+
 class Budget(SpecPart):
     """When a study ends: whichever comes first."""
 
@@ -188,6 +116,7 @@ class StudySpec(WholeSpec):
     sampler: SamplerName = "range"
     #: Of the draws.
     sampler_seed: int = Field(0, strict=True, ge=0, lt=2**32)
+    pruner: Pruner = Pruner()
     budget: Budget = Budget()
     #: Trials in flight at a time.
     concurrency: PositiveInt = Field(4, le=1000)
@@ -198,6 +127,11 @@ class StudySpec(WholeSpec):
         if not isinstance(given, Sequence) or isinstance(given, str):
             return given
         return [{"measure": one} if isinstance(one, str) else one for one in given]
+
+    @field_validator("pruner", mode="before")
+    @classmethod
+    def _a_name_is_a_pruner(cls, given: Any) -> Any:  # noqa: ANN401
+        return {"name": given} if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
@@ -221,6 +155,11 @@ class StudySpec(WholeSpec):
     def runs(self) -> int:
         """How many trainings that is."""
         return self.trials * len(self.base.seeds)
+
+    def with_seeds(self, seeds: Sequence[int]) -> Self:
+        """The same study with these seeds for every trial."""
+        base = self.base.model_copy(update={"seeds": tuple(seeds)})
+        return self.model_copy(update={"base": base})
 
     def experiment(self, point: Point) -> ExperimentSpec:
         """The experiment of one trial.
@@ -332,6 +271,9 @@ def _searches_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
         yield misfit(
             "several_objectives", message, pointer, "range", "nsga2, tpe, random, grid, qmc"
         )
+    if spec.sampler == "range" and spec.pruner.compares:
+        message = "a range needs the verdict of every trial, also of those that are far from best"
+        yield misfit("range_pruned", message, "/pruner/name", spec.pruner.name, "none, collapse")
     if spec.sampler == "grid":
         yield from _grids_that_cannot_be(swept)
 

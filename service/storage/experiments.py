@@ -26,7 +26,12 @@ class Submission:
 
 
 async def create(
-    session: AsyncSession, spec: ExperimentSpec, dataset_digest: str, *, force: bool = False
+    session: AsyncSession,
+    spec: ExperimentSpec,
+    dataset_digest: str,
+    *,
+    force: bool = False,
+    priority: int = 0,
 ) -> Submission:
     """Store an experiment and the runs that it needs and nobody has yet.
 
@@ -35,13 +40,16 @@ async def create(
         spec: The validated spec.
         dataset_digest: SHA-256 of the dataset that the runs will see.
         force: Run everything anew, whatever there is already.
+        priority: Of the new runs; the highest are begun first.
     """
     experiment = Experiment(
         name=spec.name, spec=spec.model_dump(mode="json"), spec_hash=spec.content_hash()
     )
     session.add(experiment)
     await session.flush()
-    runs, new_seeds = await _runs_for(session, spec, dataset_digest, force=force)
+    runs, new_seeds = await _runs_for(
+        session, spec, dataset_digest, force=force, priority=priority
+    )
     session.add_all(
         ExperimentRun(experiment_id=experiment.id, position=position, run_id=runs[seed].id)
         for position, seed in enumerate(spec.seeds)
@@ -52,7 +60,12 @@ async def create(
 
 
 async def _runs_for(
-    session: AsyncSession, spec: ExperimentSpec, dataset_digest: str, *, force: bool
+    session: AsyncSession,
+    spec: ExperimentSpec,
+    dataset_digest: str,
+    *,
+    force: bool,
+    priority: int,
 ) -> tuple[dict[int, Run], set[int]]:
     """The run of every seed, and the seeds whose run is a new one."""
     runs: dict[int, Run] = {}
@@ -66,6 +79,7 @@ async def _runs_for(
                 "seed": one.seeds[0],
                 "dataset_digest": dataset_digest,
                 "queue": one.device,
+                "priority": priority,
             }
             for one in missing
         ]
@@ -176,27 +190,46 @@ async def cancel(session: AsyncSession, experiment_id: UUID) -> list[UUID]:
     experiment = await session.get(Experiment, experiment_id, with_for_update=True)
     if experiment is None:
         raise NotFound("experiment", experiment_id)
-    # Locked, in the order of `create`: nobody begins to want one of them from here on.
-    unfinished = await session.scalars(
+    unfinished = await _unfinished_runs(session, experiment_id)
+    if experiment.cancelled_at is None and not unfinished:
+        raise Conflict(f"experiment {experiment_id} has already ended: none of its runs goes on")
+    experiment.cancelled_at = experiment.cancelled_at or await session.scalar(select(func.now()))
+    await session.flush()
+    return [run.id for run in await _unwanted(session, unfinished, experiment_id)]
+
+
+async def unshared_runs(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
+    """The unfinished runs of an experiment that no other one wants, locked."""
+    unfinished = await _unfinished_runs(session, experiment_id)
+    return await _unwanted(session, unfinished, experiment_id)
+
+
+async def _unfinished_runs(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
+    """Locked, in the order of `create`: nobody begins to want one of them from here on."""
+    query = (
         select(Run)
         .join(ExperimentRun, ExperimentRun.run_id == Run.id)
         .where(ExperimentRun.experiment_id == experiment_id, Run.finished_at.is_(None))
         .order_by(Run.seed)
-        .with_for_update(of=Run)
     )
-    ids = [run.id for run in unfinished]
-    if experiment.cancelled_at is None and not ids:
-        raise Conflict(f"experiment {experiment_id} has already ended: none of its runs goes on")
-    experiment.cancelled_at = experiment.cancelled_at or await session.scalar(select(func.now()))
-    await session.flush()
-    wanted = (
+    return (await session.scalars(query.with_for_update(of=Run))).all()
+
+
+async def _unwanted(
+    session: AsyncSession, runs: Sequence[Run], experiment_id: UUID
+) -> Sequence[Run]:
+    """Those of an experiment's runs that no other experiment wants."""
+    wanted = await session.scalars(
         select(ExperimentRun.run_id)
         .join(Experiment, Experiment.id == ExperimentRun.experiment_id)
-        .where(Experiment.cancelled_at.is_(None))
+        .where(
+            ExperimentRun.run_id.in_([run.id for run in runs]),
+            Experiment.id != experiment_id,
+            Experiment.cancelled_at.is_(None),
+        )
     )
-    return list(
-        await session.scalars(select(Run.id).where(Run.id.in_(ids), Run.id.not_in(wanted)))
-    )
+    others = set(wanted)
+    return [run for run in runs if run.id not in others]
 
 
 async def with_key(session: AsyncSession, key: str) -> IdempotencyKey | None:

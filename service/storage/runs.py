@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, assert_never
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -159,6 +159,16 @@ async def finish(
     await record_transitions(session, [run])
 
 
+async def finish_on_request(session: AsyncSession, run_id: UUID, attempt: int) -> None:
+    """End a run whose end was requested.
+
+    Raises:
+        RunLost: this attempt does not own the run any more.
+    """
+    run = await _update_mine(session, run_id, attempt)
+    await _change(session, run, _ended(*_requested_end(run)))
+
+
 async def release(
     session: AsyncSession, run_id: UUID, attempt: int, *, reason: str, message: str
 ) -> Run:
@@ -196,11 +206,32 @@ async def request_cancel(session: AsyncSession, run_id: UUID) -> Run:
         return run
     if run.state.is_final:
         raise Conflict(f"run {run_id} has already ended: it {run.state}")
+    await _request_end(session, run)
+    return run
+
+
+async def request_prune(session: AsyncSession, run: Run, reason: str, message: str) -> None:
+    """As `request_cancel`, for an unfinished run whose row the caller has locked."""
+    run.prune_reason, run.prune_message = reason, message
+    await _request_end(session, run)
+
+
+async def _request_end(session: AsyncSession, run: Run) -> None:
     run.cancel_requested = True
     if run.state is RunState.QUEUED:
-        await end(session, run, RunState.CANCELLED, "user", "cancelled on request")
+        await end_on_request(session, run)
     await session.flush()
-    return run
+
+
+async def end_on_request(session: AsyncSession, run: Run) -> None:
+    """End a run that no living worker holds, as was requested; the caller has locked its row."""
+    await end(session, run, *_requested_end(run))
+
+
+def _requested_end(run: Run) -> tuple[RunState, str, str]:
+    if run.prune_reason is not None and run.prune_message is not None:
+        return RunState.PRUNED, run.prune_reason, run.prune_message
+    return RunState.CANCELLED, "user", "cancelled on request"
 
 
 async def end(session: AsyncSession, run: Run, state: RunState, reason: str, message: str) -> None:
@@ -242,6 +273,31 @@ async def evaluations_of(session: AsyncSession, run_id: UUID) -> Sequence[Mappin
     """All evaluations of a run, by step."""
     query = select(EvaluationRow.evaluation).where(EvaluationRow.run_id == run_id)
     return (await session.scalars(query.order_by(EvaluationRow.step))).all()
+
+
+async def evaluation_steps(
+    session: AsyncSession, run_ids: Iterable[UUID]
+) -> Sequence[tuple[UUID, int]]:
+    """Which of these runs was evaluated at which steps."""
+    query = select(EvaluationRow.run_id, EvaluationRow.step)
+    rows = await session.execute(query.where(EvaluationRow.run_id.in_(run_ids)))
+    return [(run_id, step) for run_id, step in rows]
+
+
+async def evaluations_at(
+    session: AsyncSession, places: Iterable[tuple[UUID, int]]
+) -> Sequence[EvaluationRow]:
+    """The evaluations of these runs at these steps."""
+    query = select(EvaluationRow)
+    is_wanted = tuple_(EvaluationRow.run_id, EvaluationRow.step).in_(places)
+    return (await session.scalars(query.where(is_wanted))).all()
+
+
+async def last_evaluation_of(session: AsyncSession, run_id: UUID) -> Evaluation:
+    """The evaluation of the latest step of a run that has one."""
+    query = select(EvaluationRow.evaluation).where(EvaluationRow.run_id == run_id)
+    row = await session.scalar(query.order_by(EvaluationRow.step.desc()).limit(1))
+    return Evaluation.model_validate(row)
 
 
 async def transitions_of(session: AsyncSession, run_id: UUID) -> Sequence[Transition]:

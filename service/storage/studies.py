@@ -82,17 +82,47 @@ async def unfinished(session: AsyncSession) -> Sequence[UUID]:
     return (await session.scalars(query.order_by(Study.created_at))).all()
 
 
-async def trials_of(session: AsyncSession, study_id: UUID) -> Sequence[Trial]:
-    """All trials of a study, by number."""
+async def trials_of(session: AsyncSession, study_id: UUID, *states: TrialState) -> Sequence[Trial]:
+    """The trials of a study that are in one of these states, by number; without states, all."""
     query = select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)
+    if states:
+        query = query.where(Trial.state.in_(states))
     return (await session.scalars(query)).all()
 
 
+async def next_turn(session: AsyncSession, study: Study) -> int:
+    """The turn of a study's next trial: studies share the agents by their trainings.
+
+    A study's turns count its trainings, so that one that has had many waits for one that has had
+    few; but they start from the turn that is on now, so that nobody makes up for time before.
+    This is start-time fair queueing (Goyal, Vin and Cheng, 1996).
+    """
+    has_begun = (
+        select(ExperimentRun.run_id)
+        .join(Run, Run.id == ExperimentRun.run_id)
+        .where(ExperimentRun.experiment_id == Trial.experiment_id, Run.attempt > 0)
+        .exists()
+    )
+    is_past = (Trial.state != TrialState.RUNNING) | has_begun
+    query = select(Trial.turn).order_by(Trial.turn.desc()).limit(1)
+    now = await session.scalar(query.where(is_past)) or 0
+    own = await session.scalar(query.where(Trial.study_id == study.id))
+    return now if own is None else max(now, own + len(study.seeds_wanted))
+
+
 async def begin_trial(
-    session: AsyncSession, study: Study, number: int, point: dict[str, Any], experiment_id: UUID
+    session: AsyncSession,
+    study: Study,
+    *,
+    number: int,
+    point: dict[str, Any],
+    experiment_id: UUID,
+    turn: int,
 ) -> Trial:
     """Note what a trial tries, in the transaction that creates its experiment."""
-    trial = Trial(study_id=study.id, number=number, point=point, experiment_id=experiment_id)
+    trial = Trial(
+        study_id=study.id, number=number, point=point, experiment_id=experiment_id, turn=turn
+    )
     session.add(trial)
     await session.flush()
     return trial
@@ -116,6 +146,13 @@ async def end_trial(
     await session.flush()
 
 
+async def supersede(session: AsyncSession, trial: Trial, by: Trial) -> None:
+    """Note that a completed trial counts no longer: another one has its point, and more seeds."""
+    trial.state, trial.status_reason = TrialState.SUPERSEDED, "more_seeds"
+    trial.status_message = f"trial {by.number} tried the same point with more seeds"
+    await session.flush()
+
+
 async def end(
     session: AsyncSession, study: Study, state: StudyState, reason: str, message: str
 ) -> None:
@@ -131,6 +168,13 @@ async def go_on(session: AsyncSession, study: Study) -> None:
     study.state, study.status_reason, study.status_message = StudyState.RUNNING, None, None
     study.finished_at = None
     await session.flush()
+
+
+async def _let_go_on(session: AsyncSession, study: Study) -> None:
+    """Count failures and hours anew; a study that is paused stays so."""
+    study.went_on_at = await session.scalar(select(func.now()))
+    if study.state is not StudyState.PAUSED:
+        await go_on(session, study)
 
 
 async def pause(session: AsyncSession, study_id: UUID) -> Study:
@@ -178,19 +222,30 @@ async def cancel(session: AsyncSession, study_id: UUID) -> list[UUID]:
     return list(await session.scalars(query))
 
 
-async def extend(session: AsyncSession, study_id: UUID, trials: int) -> Study:
-    """So many more completed trials, also of a study that is completed.
+async def extend(
+    session: AsyncSession, study_id: UUID, *, trials: int = 0, seeds: Sequence[int] = ()
+) -> Study:
+    """So many more completed trials, and these seeds besides for every trial.
+
+    Trials that were completed with fewer seeds are tried again, as new ones that share their runs.
 
     Raises:
         NotFound: no study has this id.
-        Conflict: the study was cancelled.
+        Conflict: the study was cancelled, or has one of these seeds already.
     """
     study = await locked(session, study_id)
     if study.state is StudyState.CANCELLED:
         raise Conflict(f"study {study_id} was cancelled and cannot be extended")
+    known = sorted(set(seeds) & set(study.seeds_wanted))
+    if known:
+        raise Conflict(f"study {study_id} has these seeds already: {known}")
     study.trials_wanted += trials
-    if study.state is not StudyState.PAUSED:
-        await go_on(session, study)
+    study.seeds_wanted = [*study.seeds_wanted, *dict.fromkeys(seeds)]
+    if seeds:
+        completed = await trials_of(session, study_id, TrialState.COMPLETED)
+        again = [trial.point for trial in completed if trial.point not in study.to_repeat]
+        study.to_repeat = [*study.to_repeat, *again]
+    await _let_go_on(session, study)
     return study
 
 
@@ -216,8 +271,7 @@ async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
     # each once, however often it has failed
     distinct = [point for place, point in enumerate(points) if point not in points[:place]]
     study.to_repeat = [*study.to_repeat, *distinct]
-    if study.state is not StudyState.PAUSED:
-        await go_on(session, study)
+    await _let_go_on(session, study)
     return study
 
 

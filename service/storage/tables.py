@@ -66,6 +66,8 @@ class TrialState(StrEnum):
     PRUNED = "pruned"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    #: It was completed, and so was a later trial of the same point with more seeds.
+    SUPERSEDED = "superseded"
 
 
 class StateText(TypeDecorator[StrEnum]):
@@ -370,8 +372,10 @@ class Trial(Base):
 
     __table_args__ = (
         CheckConstraint(
-            "state in ('running', 'completed', 'pruned', 'failed', 'cancelled')", name="state"
+            "state in ('running', 'completed', 'pruned', 'failed', 'cancelled', 'superseded')",
+            name="state",
         ),
+        Index(None, "turn"),
         CheckConstraint(
             "(state = 'running') = (finished_at is null)", name="a_final_trial_has_an_end"
         ),

@@ -1,4 +1,4 @@
-"""Advances studies: judges the trials that have ended, tells Optuna, begins new ones.
+"""Advances studies: follows trials, judges those that have ended, tells Optuna, begins new ones.
 
 A step reads where everything stands and does what is due, so that it may be killed anywhere and
 repeated: a trial is told what its stored results say, again if need be; a trial that was asked and
@@ -21,11 +21,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
 from service import queue
-from service.storage import experiments, studies
+from service.storage import experiments, runs, studies
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
 from service.storage.tables import Study, StudyState, Trial, TrialState
-from service.studies.judging import judge
+from service.studies.following import Following, Stop
+from service.studies.judging import has_collapsed, judge
 from service.studies.optimiser import Exhausted, Optimiser
 from service.studies.ranges import range_of
 
@@ -45,6 +46,7 @@ class Broker:
         self._queue = queue_app
         self._storage = storage
         self._not_before: dict[UUID, float] = {}
+        self._followings: dict[UUID, Following] = {}
 
     async def advance_all(self) -> None:
         """One step of every study that is not at its end.
@@ -54,6 +56,8 @@ class Broker:
         """
         async with self._database.transaction() as session:
             unfinished = await studies.unfinished(session)
+        for ended in self._followings.keys() - set(unfinished):
+            del self._followings[ended]
         for study_id in unfinished:
             if time.monotonic() < self._not_before.get(study_id, 0.0):
                 continue
@@ -73,19 +77,67 @@ class Broker:
         """
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)
-            await self._tell(session, study, StudySpec.model_validate(study.spec))
+            spec = _spec_of(study)
+            trials = await studies.trials_of(session, study_id)
+            await self._follow(session, study, spec, trials)
+            await self._tell(session, study, spec, trials)
         while await self._begin_one(study_id):
             pass
 
     async def _optimiser(self, study: Study, spec: StudySpec) -> Optimiser:
         return await asyncio.to_thread(Optimiser, self._storage, study.id, spec)
 
-    async def _tell(self, session: AsyncSession, study: Study, spec: StudySpec) -> None:
-        trials = await studies.trials_of(session, study.id)
+    async def _follow(
+        self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+    ) -> None:
+        """Hears what was reported: Optuna shows it, and what is not worth its time is stopped."""
+        if len(spec.objectives) > 1 and spec.pruner.name == "none":
+            return  # Optuna shows the reports of one objective only
+        if study.id in self._followings:  # else it hears of the ended trials, too
+            trials = [trial for trial in trials if trial.state is TrialState.RUNNING]
+        following = self._followings.setdefault(study.id, Following(spec))
+        of_each = await studies.runs_of(session, [trial.experiment_id for trial in trials])
+        followed = {trial: of_each[trial.experiment_id] for trial in trials}
+        run_ids = [run.id for one in of_each.values() for run in one]
+        unheard = following.unheard(await runs.evaluation_steps(session, run_ids))
+        following.hear(await runs.evaluations_at(session, unheard))
+        reports = following.reports(followed)
+        if reports and len(spec.objectives) == 1:
+            optimiser = await self._optimiser(study, spec)
+            for report in reports:
+                await asyncio.to_thread(
+                    optimiser.report, report.number, report.step, report.values[0]
+                )
+        for stop in following.stops(followed, reports):
+            await self._stop(session, stop)
+        for trial in trials:
+            if trial.state is not TrialState.RUNNING:
+                following.end(trial)
+
+    async def _stop(self, session: AsyncSession, stop: Stop) -> None:
+        """Stops those of the trainings that no other experiment wants."""
+        for run in await experiments.unshared_runs(session, stop.trial.experiment_id):
+            if run.id in stop.run_ids and not run.cancel_requested:
+                _log.info("run %s is pruned: %s", run.id, stop.message)
+                await runs.request_prune(session, run, stop.reason, stop.message)
+                await queue.cancel(self._queue, session, run)
+
+    async def _tell(
+        self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+    ) -> None:
         in_flight = [trial for trial in trials if trial.state is TrialState.RUNNING]
         of_each = await studies.runs_of(session, [trial.experiment_id for trial in in_flight])
-        judged = [(trial, judge(spec, of_each[trial.experiment_id])) for trial in in_flight]
-        ended = [(trial, ending) for trial, ending in judged if ending is not None]
+        ended = []
+        for trial in in_flight:
+            of_trial = of_each[trial.experiment_id]
+            last = {
+                run.id: await runs.last_evaluation_of(session, run.id)
+                for run in of_trial
+                if has_collapsed(run)
+            }
+            ending = judge(spec, of_trial, last)
+            if ending is not None:
+                ended.append((trial, ending))
         if not ended:
             return
         optimiser = await self._optimiser(study, spec)
@@ -103,14 +155,36 @@ class Broker:
                 reason=ending.reason,
                 message=ending.message,
             )
+            if study.id in self._followings:
+                self._followings[study.id].end(trial)
+            if ending.state is TrialState.COMPLETED:
+                await self._settle(
+                    session, study, trial, trials, len(of_each[trial.experiment_id])
+                )
             _log.info("study %s: trial %d is %s", study.id, trial.number, ending.state)
         study.range = range_of(spec, _observed(trials))
+
+    async def _settle(
+        self,
+        session: AsyncSession,
+        study: Study,
+        trial: Trial,
+        trials: Sequence[Trial],
+        seeds: int,
+    ) -> None:
+        """One completed trial for each point, with all seeds that are wanted by now."""
+        for other in trials:
+            is_completed = other.state is TrialState.COMPLETED and other is not trial
+            if is_completed and other.point == trial.point:
+                await studies.supersede(session, other, trial)
+        if seeds < len(study.seeds_wanted) and trial.point not in study.to_repeat:
+            study.to_repeat = [*study.to_repeat, trial.point]
 
     async def _begin_one(self, study_id: UUID) -> bool:
         """Begins a trial if one is due, or ends the study; whether there may be more to do."""
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)
-            spec = StudySpec.model_validate(study.spec)
+            spec = _spec_of(study)
             trials = await studies.trials_of(session, study.id)
             if study.state is not StudyState.RUNNING or await _end(session, study, spec, trials):
                 return False
@@ -130,37 +204,49 @@ class Broker:
         self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
     ) -> None:
         optimiser = await self._optimiser(study, spec)
-        if study.to_repeat:
-            await asyncio.to_thread(optimiser.repeat, study.to_repeat[0])
-            study.to_repeat = study.to_repeat[1:]
         tried = [
             trial.point
             for trial in trials
-            if trial.state in (TrialState.RUNNING, TrialState.COMPLETED, TrialState.PRUNED)
+            if trial.state is not TrialState.CANCELLED and trial.point not in study.to_repeat
         ]
         numbers = {trial.number for trial in trials}
-        asked = await asyncio.to_thread(optimiser.ask, tried, numbers)
+        repeat = study.to_repeat[0] if study.to_repeat else None
+        asked = await asyncio.to_thread(optimiser.ask, tried, numbers, repeat)
+        study.to_repeat = [point for point in study.to_repeat if point != asked.point]
+        turn = await studies.next_turn(session, study)
         submission = await experiments.create(
-            session, spec.experiment(asked.point), study.dataset_digest
+            session, spec.experiment(asked.point), study.dataset_digest, priority=-turn
         )
         await queue.enqueue(self._queue, session, submission.new)
         await studies.begin_trial(
-            session, study, asked.number, asked.point, submission.experiment.id
+            session,
+            study,
+            number=asked.number,
+            point=asked.point,
+            experiment_id=submission.experiment.id,
+            turn=turn,
         )
         _log.info("study %s: trial %d tries %s", study.id, asked.number, asked.point)
+
+
+def _spec_of(study: Study) -> StudySpec:
+    """As it was submitted, with the seeds that were added since."""
+    return StudySpec.model_validate(study.spec).with_seeds(study.seeds_wanted)
 
 
 def _is_due(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
     """Whether there is room for another trial, and need of one."""
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
     is_wanted = running + _count_completed(trials) < study.trials_wanted or study.to_repeat
-    return running < spec.concurrency and bool(is_wanted) and not _is_time_over(spec, trials)
+    return (
+        running < spec.concurrency and bool(is_wanted) and not _is_time_over(study, spec, trials)
+    )
 
 
-def _is_time_over(spec: StudySpec, trials: Sequence[Trial]) -> bool:
+def _is_time_over(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
     if spec.budget.hours is None or not trials:
         return False
-    began = min(trial.created_at for trial in trials)
+    began = study.went_on_at or min(trial.created_at for trial in trials)
     return datetime.now(UTC) - began > timedelta(hours=spec.budget.hours)
 
 
@@ -170,7 +256,7 @@ async def _end(
     """Ends a study that has what it wanted, whose time is over, or that only fails."""
     if any(trial.state is TrialState.RUNNING for trial in trials):
         return False
-    if _is_time_over(spec, trials):
+    if _is_time_over(study, spec, trials):
         message = f"its {spec.budget.hours:g} hours are over"
         await studies.end(session, study, StudyState.COMPLETED, "time_over", message)
         return True
@@ -181,7 +267,10 @@ async def _end(
         message = f"{completed} trials are completed"
         await studies.end(session, study, StudyState.COMPLETED, "budget_spent", message)
         return True
-    failures = trials[-MOST_FAILURES:]
+    since = [
+        trial for trial in trials if not study.went_on_at or trial.created_at > study.went_on_at
+    ]
+    failures = since[-MOST_FAILURES:]
     if len(failures) == MOST_FAILURES and all(
         trial.state is TrialState.FAILED for trial in failures
     ):

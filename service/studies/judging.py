@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from polar.events import Evaluation, Result
 from polar.intervals import half_width
@@ -12,6 +13,8 @@ from service.storage.tables import Run, RunState, TrialState
 
 #: Of the mean over the seeds, both sides together.
 CONFIDENCE = 0.8
+#: Why a run was stopped whose latents were all passive.
+COLLAPSED = "collapsed"
 #: What becomes of a trial, by the worst that happened to one of its runs.
 ENDINGS = {
     RunState.FAILED: TrialState.FAILED,
@@ -35,44 +38,78 @@ class Ending:
     message: str | None = None
 
 
-def judge(spec: StudySpec, runs: Sequence[Run]) -> Ending | None:
-    """How a trial with these runs ended; None while one of them goes on."""
+@dataclass(frozen=True)
+class Final:
+    """What the training of one seed ended with."""
+
+    evaluation: Evaluation
+    converged: bool
+
+
+def judge(
+    spec: StudySpec, runs: Sequence[Run], last: Mapping[UUID, Evaluation] | None = None
+) -> Ending | None:
+    """How a trial with these runs ended; None while one of them goes on.
+
+    Args:
+        spec: Of the study.
+        runs: Of the trial.
+        last: The last evaluation of each run that was stopped since it had collapsed.
+    """
     if not all(run.state.is_final for run in runs):
         return None
     for bad, state in ENDINGS.items():
-        run = next((run for run in runs if run.state is bad), None)
+        run = next((run for run in runs if run.state is bad and not has_collapsed(run)), None)
         if run is not None:
             message = (
                 f"the run of seed {run.seed} {bad}: {run.status_message or 'no reason given'}"
             )
             return Ending(state, reason=run.status_reason, message=message)
-    results = [Result.model_validate(run.result) for run in runs]
-    of_seeds = [measures(result.final) for result in results]
+    finals = [_final(run, last or {}) for run in runs]
+    of_seeds = [measures(final.evaluation) for final in finals]
     means = {name: _mean([one[name] for one in of_seeds]) for name in of_seeds[0]}
+    collapsed = next((run for run in runs if has_collapsed(run)), None)
     return Ending(
         TrialState.COMPLETED,
         values=[value_of(spec, place, of_seeds) for place in range(len(spec.objectives))],
         measured={
             **means,
-            "regimes": [result.final.verdict.regime.value for result in results],
-            "converged": [result.converged for result in results],
-            "observations": [_observation(result) for result in results],
+            "of_seeds": of_seeds,
+            "regimes": [final.evaluation.verdict.regime.value for final in finals],
+            "converged": [final.converged for final in finals],
+            "observations": [_observation(final) for final in finals],
         },
         violations=_violations(spec, means),
+        reason=COLLAPSED if collapsed else None,
+        message=(
+            f"the run of seed {collapsed.seed}: {collapsed.status_message}" if collapsed else None
+        ),
     )
 
 
-def _observation(result: Result) -> dict[str, Any]:
+def has_collapsed(run: Run) -> bool:
+    """Whether a run was stopped since it had collapsed: that is its verdict."""
+    return run.state is RunState.PRUNED and run.status_reason == COLLAPSED
+
+
+def _final(run: Run, last: Mapping[UUID, Evaluation]) -> Final:
+    if has_collapsed(run):
+        return Final(last[run.id], converged=False)
+    result = Result.model_validate(run.result)
+    return Final(result.final, result.converged)
+
+
+def _observation(final: Final) -> dict[str, Any]:
     """What one seed says of the weight, for the range."""
-    verdict = result.final.verdict
-    stds = [latent.equivalent_std for latent in result.final.latents]
+    verdict = final.evaluation.verdict
+    stds = [latent.equivalent_std for latent in final.evaluation.latents]
     return {
         "regime": verdict.regime.value,
         "n_active": verdict.n_active,
         "n_passive": verdict.n_passive,
         "weakest_std": min(stds),
         "strongest_std": max(stds),
-        "converged": result.converged,
+        "converged": final.converged,
     }
 
 

@@ -58,23 +58,27 @@ class Optimiser:
             self._study.set_metric_names([one.measure for one in spec.objectives])
             self._study.set_user_attr("study_id", str(study_id))
 
-    def ask(self, points: Collection[dict[str, Any]], numbers: Collection[int]) -> Asked:
-        """A point that nobody has tried.
+    def ask(
+        self,
+        points: Collection[dict[str, Any]],
+        numbers: Collection[int],
+        repeat: dict[str, Any] | None = None,
+    ) -> Asked:
+        """A point that nobody has tried, or the one that is to be repeated.
 
         A trial that Optuna knows and our tables do not, since the broker was killed in between,
         comes first.
 
         Args:
-            points: Of all our trials that are in flight or completed.
+            points: That must not be tried again.
             numbers: Of all our trials.
+            repeat: The point to try next.
 
         Raises:
             Exhausted: the sampler has no other point.
         """
-        if self._spec.sampler == "grid":
-            self.repeat(_untried(self._spec, points))
         for _ in range(MOST_DRAWS):
-            trial = self._forgotten(numbers) or self._new()
+            trial = self._forgotten(numbers) or self._new(points, repeat)
             point = {name: _suggest(trial, name, axis) for name, axis in self._spec.swept.items()}
             if point not in points:
                 return Asked(trial.number, point)
@@ -82,9 +86,11 @@ class Optimiser:
             self._study.tell(trial, state=TrialState.FAIL)
         raise Exhausted(f"{MOST_DRAWS} points in a row had all been tried")
 
-    def repeat(self, point: dict[str, Any]) -> None:
-        """Lets the next `ask` propose this point."""
-        self._study.enqueue_trial(point)
+    def report(self, number: int, step: int, value: float) -> None:
+        """Shows the objective of a trial in flight at a step; what was shown already stays."""
+        frozen = self._trials()[number]
+        if not frozen.state.is_finished() and step not in frozen.intermediate_values:
+            Trial(self._study, frozen._trial_id).report(value, step)
 
     def tell(self, number: int, ending: Ending, attributes: dict[str, str]) -> None:
         """Says how a trial ended, once: what was told already stays."""
@@ -99,9 +105,18 @@ class Optimiser:
             trial.set_constraint(name, violation)
         self._study.tell(trial, ending.values, state=ENDINGS[ending.state])
 
-    def _new(self) -> Trial:
+    def _new(self, points: Collection[dict[str, Any]], point: dict[str, Any] | None) -> Trial:
+        if point is None and self._spec.sampler == "grid":
+            point = _untried(self._spec, points)
+        if point is not None and not self._is_waiting(point):
+            self._study.enqueue_trial(point)
         self._study.sampler = sampler(self._spec, len(self._trials()))
         return self._study.ask()
+
+    def _is_waiting(self, point: dict[str, Any]) -> bool:
+        """Whether it was enqueued by a broker that was killed before it could ask."""
+        waiting = (one for one in self._trials() if one.state is TrialState.WAITING)
+        return any(one.system_attrs["fixed_params"] == point for one in waiting)
 
     def _forgotten(self, numbers: Collection[int]) -> Trial | None:
         for frozen in self._trials():

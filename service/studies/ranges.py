@@ -92,17 +92,22 @@ class RangeSampler(BaseSampler):
             for other in study.get_trials(deepcopy=False)
             if other.number != trial.number and param_name in other.params
         ]
-        completed = [other for other in others if other.state is TrialState.COMPLETE]
+        # By weight: the last one of a weight has the most seeds.
+        completed = {
+            other.params[param_name]: other
+            for other in others
+            if other.state is TrialState.COMPLETE
+        }
         history = [
-            Observation(weight=other.params[param_name], **seed)
-            for other in completed
+            Observation(weight=weight, **seed)
+            for weight, other in completed.items()
             for seed in other.user_attrs.get("observations", ())
         ]
-        in_flight = [
-            other.params[param_name] for other in others if other.state is TrialState.RUNNING
-        ]
-        tried = {other.params[param_name] for other in others if _counts(other)}
-        return self._beside(propose(history, in_flight, self._search), tried)
+        # A weight whose trainings failed will not tell more than one in flight has told.
+        untold = {other.params[param_name] for other in others} - completed.keys()
+        return self._beside(
+            propose(history, sorted(untold), self._search), untold | completed.keys()
+        )
 
     def _beside(self, weight: float, tried: set[float]) -> float:
         """The nearest weight that nobody has tried: the same seeds would say the same again."""
@@ -110,7 +115,3 @@ class RangeSampler(BaseSampler):
         while weight in tried:
             weight *= step
         return weight
-
-
-def _counts(trial: FrozenTrial) -> bool:
-    return trial.state in (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)

@@ -54,6 +54,19 @@ def test_lambda_is_searched_by_the_name_that_users_write() -> None:
     assert spec.experiment({"model.lambda": 1e-4}).model.weight == 1e-4
 
 
+def test_a_pruner_may_be_given_by_its_name() -> None:
+    spec = study(pruner="collapse")
+
+    assert spec == study(pruner={"name": "collapse"})
+    assert study().pruner.name == "none"
+    assert [
+        study(pruner=name, sampler="tpe").pruner.compares for name in ("collapse", "median")
+    ] == [
+        False,
+        True,
+    ]
+
+
 def test_a_field_of_one_value_is_not_swept() -> None:
     spec = study(search={**BETA, "training.steps": {"choices": [50]}})
 
@@ -168,6 +181,9 @@ def test_every_point_of_a_grid_lies_between_its_ends(
          "/constraints/0", "nothing is at least 1 and at most 0"),
         ({"sampler": "grid"}, "/search/model.beta", "how many points"),
         ({"sampler": "anneal"}, "/sampler", "range, tpe"),
+        ({"pruner": "median"}, "/pruner/name", "none, collapse"),
+        ({"pruner": "patience"}, "/pruner/name", "none"),
+        ({"pruner": {"name": "collapse", "warm_up": 1.0}}, "/pruner/warm_up", "less than 1"),
         ({"budget": {"trials": 0}}, "/budget/trials", "from 1 to 10000"),
         ({"base": {**BASE, "model": {"name": "lv_ae"}, "training": {"batch_size": 1}}},
          "/base/training/batch_size", "from 2"),

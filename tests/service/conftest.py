@@ -95,7 +95,12 @@ class Trials:
             submission = await experiments.create(session, spec, study.dataset_digest)
             await queue.enqueue(self._app, session, submission.new)
             return await studies.begin_trial(
-                session, study, number, named, submission.experiment.id
+                session,
+                study,
+                number=number,
+                point=named,
+                experiment_id=submission.experiment.id,
+                turn=0,
             )
 
     async def end(

@@ -22,9 +22,13 @@ CANCEL, LEAVING, LEASE = StopReason
         (Ending(exit_code=-11, has_result=True), RunState.SUCCEEDED, None),
         (Ending(exit_code=-9, has_result=True, stopped_for=CANCEL), RunState.SUCCEEDED, None),
         # a user's wish, however the child took it
-        (Ending(exit_code=STOPPED, stopped_for=CANCEL), RunState.CANCELLED, "user"),
-        (Ending(exit_code=-9, stopped_for=CANCEL), RunState.CANCELLED, "user"),
-        (Ending(exit_code=FAILED, failure=BUG, stopped_for=CANCEL), RunState.CANCELLED, "user"),
+        (Ending(exit_code=STOPPED, stopped_for=CANCEL), RunState.CANCELLED, "requested"),
+        (Ending(exit_code=-9, stopped_for=CANCEL), RunState.CANCELLED, "requested"),
+        (
+            Ending(exit_code=FAILED, failure=BUG, stopped_for=CANCEL),
+            RunState.CANCELLED,
+            "requested",
+        ),
         # it would happen again
         (Ending(exit_code=FAILED, failure=REFUSED), RunState.FAILED, "diverged"),
         (Ending(exit_code=FAILED, failure=BUG), RunState.FAILED, "bug"),

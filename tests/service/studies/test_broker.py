@@ -4,106 +4,25 @@ import asyncio
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import optuna
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optuna.storages import BaseStorage, InMemoryStorage
-from procrastinate import App
-from sqlalchemy import select
+from optuna.storages import InMemoryStorage
 
-from polar.events import Result
-from polar.spec import ExperimentSpec, StudySpec
 from service.storage import studies
-from service.storage.database import Database
 from service.storage.errors import Conflict
-from service.storage.tables import Run, RunState, Study, StudyState, Trial, TrialState
+from service.storage.tables import RunState, StudyState, TrialState
 from service.studies.broker import MOST_FAILURES, Broker
-from service.studies.optimiser import study_name
 
 if TYPE_CHECKING:
-    from tests.conftest import Reports
-    from tests.service.conftest import Worker
-
-DIGEST = "d" * 64
-BETA = {"model.beta": {"log_uniform": [0.01, 100]}}
+    from tests.service.studies.conftest import Lab, SpecOf
 
 
-def spec_of(**fields: Any) -> StudySpec:  # noqa: ANN401
-    base = {"dataset": {"name": "digits"}, "model": {}, "seeds": [0, 1]}
-    budget = {"trials": 3}
-    return StudySpec.model_validate(
-        {"base": base, "search": BETA, "sampler": "random", "budget": budget, **fields}
-    )
-
-
-class Lab:
-    """A study, its broker, and agents that pretend."""
-
-    def __init__(self, database: Database, app: App, worker: "Worker", reports: "Reports") -> None:
-        self.database = database
-        self.storage: BaseStorage = InMemoryStorage()
-        self._app, self._worker, self._reports = app, worker, reports
-        self.broker = Broker(database, app, self.storage)
-
-    async def submit(self, spec: StudySpec) -> UUID:
-        async with self.database.transaction() as session:
-            return (await studies.create(session, spec, DIGEST)).id
-
-    async def study(self, study_id: UUID) -> Study:
-        async with self.database.transaction() as session:
-            return await studies.get(session, study_id)
-
-    async def trials(self, study_id: UUID) -> list[Trial]:
-        async with self.database.transaction() as session:
-            return list(await studies.trials_of(session, study_id))
-
-    def optuna_trials(self, study_id: UUID, spec: StudySpec) -> list[optuna.trial.FrozenTrial]:
-        name = study_name(study_id, spec)
-        return optuna.load_study(study_name=name, storage=self.storage).trials
-
-    async def queued(self) -> list[Run]:
-        async with self.database.transaction() as session:
-            query = select(Run).where(Run.state == RunState.QUEUED).order_by(Run.created_at)
-            return list(await session.scalars(query))
-
-    async def end_one(self, run: Run, state: RunState = RunState.SUCCEEDED) -> None:
-        """An agent runs it; P is 1 at beta 1, and falls off on both sides."""
-        await self._worker.claim(run.id)
-        if state is RunState.SUCCEEDED:
-            beta = run.spec["model"]["beta"]
-            await self._worker.record(run.id, self.result(run, math.exp(-(math.log10(beta) ** 2))))
-        await self._worker.finish(run.id, state)
-
-    def result(self, run: Run, polarisation: float) -> Result:
-        made = self._reports.result(ExperimentSpec.model_validate(run.spec))
-        seeded = max(polarisation - 0.01 * run.seed, 0.0)
-        verdict = made.final.verdict.model_copy(
-            update={"polarisation": seeded, "clean_polarisation": seeded}
-        )
-        final = made.final.model_copy(update={"verdict": verdict})
-        return made.model_copy(update={"final": final, "seed": run.seed})
-
-    async def carry_out(self, study_id: UUID, *, steps: int = 100) -> Study:
-        """Broker and agents, by turns, until the study has ended."""
-        for _ in range(steps):
-            await self.broker.advance(study_id)
-            if (study := await self.study(study_id)).state not in studies.UNFINISHED:
-                return study
-            for run in await self.queued():
-                await self.end_one(run)
-        raise AssertionError("the study does not end")
-
-
-@pytest.fixture
-async def lab(database: Database, app: App, worker: "Worker", reports: "Reports") -> Lab:
-    await worker.announce()
-    return Lab(database, app, worker, reports)
-
-
-async def test_a_study_ends_with_as_many_completed_trials_as_were_asked_for(lab: Lab) -> None:
+async def test_a_study_ends_with_as_many_completed_trials_as_were_asked_for(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
     spec = spec_of(budget={"trials": 5})
     study_id = await lab.submit(spec)
 
@@ -116,7 +35,7 @@ async def test_a_study_ends_with_as_many_completed_trials_as_were_asked_for(lab:
     assert len({trial.point["model.beta"] for trial in trials}) == 5
 
 
-async def test_optuna_is_told_what_our_tables_say(lab: Lab) -> None:
+async def test_optuna_is_told_what_our_tables_say(lab: "Lab", spec_of: "SpecOf") -> None:
     spec = spec_of()
     study_id = await lab.submit(spec)
 
@@ -131,7 +50,9 @@ async def test_optuna_is_told_what_our_tables_say(lab: Lab) -> None:
     assert theirs[0].user_attrs["regimes"] == ["polarised", "polarised"]
 
 
-async def test_the_value_of_a_trial_is_the_mean_of_its_seeds(lab: Lab) -> None:
+async def test_the_value_of_a_trial_is_the_mean_of_its_seeds(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
     study_id = await lab.submit(spec_of())
 
     await lab.carry_out(study_id)
@@ -142,7 +63,7 @@ async def test_the_value_of_a_trial_is_the_mean_of_its_seeds(lab: Lab) -> None:
         assert trial.values == pytest.approx([(best + max(best - 0.01, 0)) / 2], abs=1e-12)
 
 
-async def test_no_more_trials_are_in_flight_than_allowed(lab: Lab) -> None:
+async def test_no_more_trials_are_in_flight_than_allowed(lab: "Lab", spec_of: "SpecOf") -> None:
     study_id = await lab.submit(spec_of(concurrency=2, budget={"trials": 9}))
 
     for _ in range(3):
@@ -152,7 +73,7 @@ async def test_no_more_trials_are_in_flight_than_allowed(lab: Lab) -> None:
     assert len(await lab.queued()) == 4  # two seeds each
 
 
-async def test_a_step_without_news_changes_nothing(lab: Lab) -> None:
+async def test_a_step_without_news_changes_nothing(lab: "Lab", spec_of: "SpecOf") -> None:
     spec = spec_of()
     study_id = await lab.submit(spec)
     await lab.broker.advance(study_id)
@@ -165,7 +86,9 @@ async def test_a_step_without_news_changes_nothing(lab: Lab) -> None:
     assert len(lab.optuna_trials(study_id, spec)) == len(before)
 
 
-async def test_failed_trials_do_not_count_and_only_they_are_tried_again(lab: Lab) -> None:
+async def test_failed_trials_do_not_count_and_only_they_are_tried_again(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
     spec = spec_of(concurrency=1)
     study_id = await lab.submit(spec)
     await lab.broker.advance(study_id)
@@ -191,7 +114,7 @@ async def test_failed_trials_do_not_count_and_only_they_are_tried_again(lab: Lab
             await studies.retry_failed(session, study_id)
 
 
-async def test_a_study_whose_trials_only_fail_gives_up(lab: Lab) -> None:
+async def test_a_study_whose_trials_only_fail_gives_up(lab: "Lab", spec_of: "SpecOf") -> None:
     study_id = await lab.submit(spec_of(concurrency=1, budget={"trials": 50}))
 
     for _ in range(MOST_FAILURES):
@@ -205,7 +128,9 @@ async def test_a_study_whose_trials_only_fail_gives_up(lab: Lab) -> None:
     assert len(await lab.trials(study_id)) == MOST_FAILURES
 
 
-async def test_a_paused_study_begins_nothing_and_goes_on_when_resumed(lab: Lab) -> None:
+async def test_a_paused_study_begins_nothing_and_goes_on_when_resumed(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
     study_id = await lab.submit(spec_of(concurrency=1))
     await lab.broker.advance(study_id)
     async with lab.database.transaction() as session:
@@ -222,19 +147,21 @@ async def test_a_paused_study_begins_nothing_and_goes_on_when_resumed(lab: Lab) 
     assert (await lab.carry_out(study_id)).state is StudyState.COMPLETED
 
 
-async def test_a_study_can_be_extended_after_its_end(lab: Lab) -> None:
+async def test_a_study_can_be_extended_after_its_end(lab: "Lab", spec_of: "SpecOf") -> None:
     study_id = await lab.submit(spec_of())
     await lab.carry_out(study_id)
 
     async with lab.database.transaction() as session:
-        await studies.extend(session, study_id, 2)
+        await studies.extend(session, study_id, trials=2)
     study = await lab.carry_out(study_id)
 
     assert study.state is StudyState.COMPLETED
     assert len(await lab.trials(study_id)) == 5
 
 
-async def test_a_study_whose_hours_are_over_begins_no_trial_and_ends(lab: Lab) -> None:
+async def test_a_study_whose_hours_are_over_begins_no_trial_and_ends(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
     hours = {"trials": 50, "hours": 1e-4}  # 0.36 s
     study_id = await lab.submit(spec_of(concurrency=1, budget=hours))
     await lab.broker.advance(study_id)
@@ -252,7 +179,9 @@ async def test_a_study_whose_hours_are_over_begins_no_trial_and_ends(lab: Lab) -
     assert (study.state, study.status_reason) == (StudyState.COMPLETED, "time_over")
 
 
-async def test_a_cancelled_study_begins_nothing_and_keeps_what_it_has(lab: Lab) -> None:
+async def test_a_cancelled_study_begins_nothing_and_keeps_what_it_has(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
     spec = spec_of(concurrency=1)
     study_id = await lab.submit(spec)
     await lab.broker.advance(study_id)
@@ -273,7 +202,9 @@ async def test_a_cancelled_study_begins_nothing_and_keeps_what_it_has(lab: Lab) 
                 await change(session, study_id)
 
 
-async def test_a_space_of_few_points_ends_when_all_are_tried(lab: Lab) -> None:
+async def test_a_space_of_few_points_ends_when_all_are_tried(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
     axes = {"model.latent_dim": {"choices": [2, 3, 4]}}
     study_id = await lab.submit(spec_of(search=axes, budget={"trials": 50}))
 
@@ -286,7 +217,7 @@ async def test_a_space_of_few_points_ends_when_all_are_tried(lab: Lab) -> None:
 
 @pytest.mark.parametrize("sampler", ["range", "tpe", "gp", "random", "grid", "nsga2", "qmc"])
 async def test_every_sampler_carries_a_study_out_without_a_point_twice(
-    lab: Lab, sampler: str
+    lab: "Lab", spec_of: "SpecOf", sampler: str
 ) -> None:
     axes = {"model.beta": {"log_uniform": [0.01, 100], "points": 6}}
     study_id = await lab.submit(spec_of(search=axes, sampler=sampler, budget={"trials": 6}))
@@ -299,7 +230,7 @@ async def test_every_sampler_carries_a_study_out_without_a_point_twice(
     assert all(0.01 <= beta <= 100 for beta in betas)
 
 
-async def test_a_study_says_how_far_its_range_is_known(lab: Lab) -> None:
+async def test_a_study_says_how_far_its_range_is_known(lab: "Lab", spec_of: "SpecOf") -> None:
     study_id = await lab.submit(spec_of(sampler="range"))
 
     await lab.broker.advance(study_id)
@@ -313,7 +244,7 @@ async def test_a_study_says_how_far_its_range_is_known(lab: Lab) -> None:
 
 
 async def test_a_study_that_cannot_advance_does_not_stop_the_others(
-    lab: Lab, caplog: pytest.LogCaptureFixture
+    lab: "Lab", spec_of: "SpecOf", caplog: pytest.LogCaptureFixture
 ) -> None:
     broken, sound = await lab.submit(spec_of()), await lab.submit(spec_of())
     async with lab.database.transaction() as session:
@@ -328,7 +259,7 @@ async def test_a_study_that_cannot_advance_does_not_stop_the_others(
     assert len(told) == 1  # not at every step
 
 
-async def test_several_objectives_are_told_together(lab: Lab) -> None:
+async def test_several_objectives_are_told_together(lab: "Lab", spec_of: "SpecOf") -> None:
     spec = spec_of(
         sampler="nsga2",
         objectives=["explained", {"measure": "n_active", "target": 3}],
@@ -351,7 +282,7 @@ class Killed(BaseException):
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kills=st.lists(st.integers(0, 25), min_size=1, max_size=3))
 async def test_a_broker_that_is_killed_between_any_two_statements_loses_and_doubles_nothing(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, kills: list[int]
+    lab: "Lab", spec_of: "SpecOf", monkeypatch: pytest.MonkeyPatch, kills: list[int]
 ) -> None:
     spec = spec_of(concurrency=2)
     study_id = await lab.submit(spec)

@@ -1,0 +1,100 @@
+"""The values that a study may give to one field."""
+
+from typing import ClassVar, Self, TypeAlias
+
+from pydantic import Field, field_validator, model_validator
+
+from polar.spec.part import SpecPart
+
+Value: TypeAlias = bool | int | float | str
+
+
+class Axis(SpecPart):
+    """The values of one field: exactly one of the first five."""
+
+    #: Real numbers between two ends, evenly on a logarithmic scale; both ends above 0.
+    log_uniform: tuple[float, float] | None = None
+    #: Real numbers between two ends.
+    uniform: tuple[float, float] | None = None
+    #: Whole numbers from the first to the last.
+    integer: tuple[int, int] | None = None
+    #: Any values, numbers or names.
+    choices: tuple[Value, ...] | None = Field(None, min_length=1, max_length=1000)
+    #: One value, for all trials.
+    fixed: Value | None = None
+    #: How many points of a uniform or log-uniform axis a grid takes, ends included.
+    points: int | None = Field(None, strict=True, ge=2, le=1000)
+
+    kinds: ClassVar[tuple[str, ...]] = ("log_uniform", "uniform", "integer", "choices", "fixed")
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Self:
+        given = [kind for kind in self.kinds if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"an axis has one of {', '.join(self.kinds)}; here: {', '.join(given) or 'none'}"
+            )
+        if self.points is not None and not self.is_continuous:
+            raise ValueError("points are of a uniform or log_uniform axis; others have their own")
+        return self
+
+    @field_validator("log_uniform", "uniform", "integer")
+    @classmethod
+    def _ends_ascend(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
+        if ends is not None and not ends[0] < ends[1]:
+            raise ValueError(f"from {ends[0]} to {ends[1]}: the first end is below the second")
+        return ends
+
+    @field_validator("log_uniform")
+    @classmethod
+    def _a_logarithm_starts_above_0(
+        cls, ends: tuple[float, float] | None
+    ) -> tuple[float, float] | None:
+        if ends is not None and ends[0] <= 0:
+            raise ValueError(f"a logarithmic range cannot include {ends[0]}; it lies above 0")
+        return ends
+
+    @field_validator("choices")
+    @classmethod
+    def _choices_are_distinct(cls, values: tuple[Value, ...] | None) -> tuple[Value, ...] | None:
+        if values is not None and len(set(values)) < len(values):
+            raise ValueError("a choice is listed twice; list each once")
+        return values
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether its values are real numbers between two ends."""
+        return self.log_uniform is not None or self.uniform is not None
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """The values that stand for all in between, and every choice."""
+        return self.log_uniform or self.uniform or self.integer or self._listed
+
+    @property
+    def _listed(self) -> tuple[Value, ...]:
+        return self.choices or (() if self.fixed is None else (self.fixed,))
+
+    @property
+    def size(self) -> int | None:
+        """How many values a grid has on it; None for a continuous axis without `points`."""
+        if self.is_continuous:
+            return self.points
+        return self.integer[1] - self.integer[0] + 1 if self.integer else len(self._listed)
+
+    @property
+    def grid(self) -> tuple[Value, ...]:
+        """Its values on a grid, ascending, or in the order of the choices."""
+        if self.integer is not None:
+            return tuple(range(self.integer[0], self.integer[1] + 1))
+        if not self.is_continuous:
+            return self._listed
+        steps = (self.points or 2) - 1
+        if self.log_uniform is not None:
+            low, high = self.log_uniform
+            inner = [low * (high / low) ** (step / steps) for step in range(1, steps)]
+        else:
+            assert self.uniform is not None
+            low, high = self.uniform
+            inner = [low + (high - low) * step / steps for step in range(1, steps)]
+        return (low, *inner, high)

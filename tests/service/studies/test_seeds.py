@@ -1,0 +1,99 @@
+"""More seeds for the trials of a study: what was trained is not trained again."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.storage import studies
+from service.storage.errors import Conflict
+from service.storage.tables import StudyState, TrialState
+
+if TYPE_CHECKING:
+    from tests.service.studies.conftest import Lab, SpecOf
+
+RANGE = {"sampler": "range", "concurrency": 1}
+
+
+async def test_completed_trials_are_tried_with_more_seeds_and_share_their_runs(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
+    study_id = await lab.submit(spec_of())
+    await lab.carry_out(study_id)
+    before = [run.id for trial in await lab.trials(study_id) for run in await lab.runs_of(trial)]
+
+    async with lab.database.transaction() as session:
+        await studies.extend(session, study_id, seeds=[7])
+    study = await lab.carry_out(study_id)
+
+    trials = await lab.trials(study_id)
+    states = [trial.state for trial in trials]
+    after = [run for trial in trials[3:] for run in await lab.runs_of(trial)]
+    assert study.state is StudyState.COMPLETED
+    assert states == [TrialState.SUPERSEDED] * 3 + [TrialState.COMPLETED] * 3
+    assert [trial.point for trial in trials[3:]] == [trial.point for trial in trials[:3]]
+    assert trials[0].status_message == "trial 3 tried the same point with more seeds"
+    assert [run.seed for run in after] == [0, 1, 7] * 3
+    assert {run.id for run in after if run.seed != 7} == set(before)
+    assert study.range is not None
+    assert study.range["seeds"] == [0, 1, 7]
+    assert study.range["trainings"] == 9
+
+
+async def test_a_trial_in_flight_gets_its_other_seeds_afterwards(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
+    study_id = await lab.submit(spec_of(concurrency=1, budget={"trials": 2}))
+    await lab.broker.advance(study_id)
+
+    async with lab.database.transaction() as session:
+        await studies.extend(session, study_id, seeds=[7])
+    await lab.carry_out(study_id)
+
+    trials = await lab.trials(study_id)
+    completed = [trial for trial in trials if trial.state is TrialState.COMPLETED]
+    assert trials[0].state is TrialState.SUPERSEDED
+    assert len(completed) == 2
+    for trial in completed:
+        assert [run.seed for run in await lab.runs_of(trial)] == [0, 1, 7]
+
+
+async def test_the_range_sampler_counts_each_training_once(lab: "Lab", spec_of: "SpecOf") -> None:
+    study_id = await lab.submit(spec_of(**RANGE, budget={"trials": 4}))
+    await lab.carry_out(study_id)
+
+    async with lab.database.transaction() as session:
+        await studies.extend(session, study_id, trials=2, seeds=[7])
+    study = await lab.carry_out(study_id)
+
+    completed = [
+        trial for trial in await lab.trials(study_id) if trial.state is TrialState.COMPLETED
+    ]
+    assert len({trial.point["model.beta"] for trial in completed}) == len(completed) == 6
+    assert study.range is not None
+    assert (study.range["weights"], study.range["trainings"]) == (6, 18)
+
+
+async def test_a_grid_that_is_whole_can_have_more_seeds(lab: "Lab", spec_of: "SpecOf") -> None:
+    axes = {"model.latent_dim": {"choices": [2, 3]}}
+    spec = spec_of(search=axes, sampler="grid", budget={"trials": 9})
+    study_id = await lab.submit(spec)
+    await lab.carry_out(study_id)
+
+    async with lab.database.transaction() as session:
+        await studies.extend(session, study_id, seeds=[7])
+    study = await lab.carry_out(study_id)
+
+    states = [trial.state for trial in await lab.trials(study_id)]
+    assert study.state is StudyState.COMPLETED
+    assert states == [TrialState.SUPERSEDED] * 2 + [TrialState.COMPLETED] * 2
+    assert len(lab.optuna_trials(study_id, spec)) == 4
+
+
+async def test_seeds_that_are_there_are_refused(lab: "Lab", spec_of: "SpecOf") -> None:
+    study_id = await lab.submit(spec_of())
+
+    with pytest.raises(Conflict, match=r"has these seeds already: \[1\]"):
+        async with lab.database.transaction() as session:
+            await studies.extend(session, study_id, seeds=[1, 2])
+
+    assert (await lab.study(study_id)).seeds_wanted == [0, 1]
