@@ -21,12 +21,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
 from service import queue
-from service.storage import experiments, runs, studies
+from service.storage import experiments, runs, studies, study_tracking
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
 from service.storage.tables import Study, StudyState, Trial, TrialState
 from service.studies.following import Following, Stop
-from service.studies.judging import has_collapsed, judge
+from service.studies.judging import Ending, has_collapsed, judge
 from service.studies.optimiser import Exhausted, Optimiser
 from service.studies.ranges import range_of
 
@@ -75,12 +75,16 @@ class Broker:
         Raises:
             DatabaseAway: the database does not answer.
         """
-        async with self._database.transaction() as session:
-            study = await studies.locked(session, study_id)
-            spec = _spec_of(study)
-            trials = await studies.trials_of(session, study_id)
-            await self._follow(session, study, spec, trials)
-            await self._tell(session, study, spec, trials)
+        try:
+            async with self._database.transaction() as session:
+                study = await studies.locked(session, study_id)
+                spec = _spec_of(study)
+                trials = await studies.trials_of(session, study_id)
+                await self._follow(session, study, spec, trials)
+                await self._tell(session, study, spec, trials)
+        except BaseException:
+            self._followings.pop(study_id, None)  # it may have heard what is not stored now
+            raise
         while await self._begin_one(study_id):
             pass
 
@@ -93,7 +97,7 @@ class Broker:
         """Hears what was reported: Optuna shows it, and what is not worth its time is stopped."""
         if len(spec.objectives) > 1 and spec.pruner.name == "none":
             return  # Optuna shows the reports of one objective only
-        if study.id in self._followings:  # else it hears of the ended trials, too
+        if study.id in self._followings or not spec.pruner.compares:
             trials = [trial for trial in trials if trial.state is TrialState.RUNNING]
         following = self._followings.setdefault(study.id, Following(spec))
         of_each = await studies.runs_of(session, [trial.experiment_id for trial in trials])
@@ -125,26 +129,17 @@ class Broker:
     async def _tell(
         self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
     ) -> None:
-        in_flight = [trial for trial in trials if trial.state is TrialState.RUNNING]
-        of_each = await studies.runs_of(session, [trial.experiment_id for trial in in_flight])
-        ended = []
-        for trial in in_flight:
-            of_trial = of_each[trial.experiment_id]
-            last = {
-                run.id: await runs.last_evaluation_of(session, run.id)
-                for run in of_trial
-                if has_collapsed(run)
-            }
-            ending = judge(spec, of_trial, last)
-            if ending is not None:
-                ended.append((trial, ending))
-        if not ended:
+        endings = await _endings(session, spec, trials)
+        if not endings:
             return
         optimiser = await self._optimiser(study, spec)
-        for trial, ending in ended:
-            attributes = {"experiment_id": str(trial.experiment_id)}
-            if ending.reason:
-                attributes["status_reason"] = ending.reason
+        in_mlflow = await study_tracking.mlflow_runs_of_trials(session, study.id)
+        for trial, ending in endings:
+            attributes = {
+                "experiment_id": str(trial.experiment_id),
+                "mlflow_run_id": in_mlflow.get(trial.number),
+                "status_reason": ending.reason,
+            }
             await asyncio.to_thread(optimiser.tell, trial.number, ending, attributes)
             await studies.end_trial(
                 session,
@@ -158,27 +153,9 @@ class Broker:
             if study.id in self._followings:
                 self._followings[study.id].end(trial)
             if ending.state is TrialState.COMPLETED:
-                await self._settle(
-                    session, study, trial, trials, len(of_each[trial.experiment_id])
-                )
+                await _settle(session, study, trial, trials)
             _log.info("study %s: trial %d is %s", study.id, trial.number, ending.state)
         study.range = range_of(spec, _observed(trials))
-
-    async def _settle(
-        self,
-        session: AsyncSession,
-        study: Study,
-        trial: Trial,
-        trials: Sequence[Trial],
-        seeds: int,
-    ) -> None:
-        """One completed trial for each point, with all seeds that are wanted by now."""
-        for other in trials:
-            is_completed = other.state is TrialState.COMPLETED and other is not trial
-            if is_completed and other.point == trial.point:
-                await studies.supersede(session, other, trial)
-        if seeds < len(study.seeds_wanted) and trial.point not in study.to_repeat:
-            study.to_repeat = [*study.to_repeat, trial.point]
 
     async def _begin_one(self, study_id: UUID) -> bool:
         """Begins a trial if one is due, or ends the study; whether there may be more to do."""
@@ -232,6 +209,39 @@ class Broker:
 def _spec_of(study: Study) -> StudySpec:
     """As it was submitted, with the seeds that were added since."""
     return StudySpec.model_validate(study.spec).with_seeds(study.seeds_wanted)
+
+
+async def _endings(
+    session: AsyncSession, spec: StudySpec, trials: Sequence[Trial]
+) -> list[tuple[Trial, Ending]]:
+    """The trials in flight whose runs have all ended, and what they came to."""
+    in_flight = [trial for trial in trials if trial.state is TrialState.RUNNING]
+    of_each = await studies.runs_of(session, [trial.experiment_id for trial in in_flight])
+    endings = []
+    for trial in in_flight:
+        of_trial = of_each[trial.experiment_id]
+        last = {
+            run.id: await runs.last_evaluation_of(session, run.id)
+            for run in of_trial
+            if has_collapsed(run)
+        }
+        ending = judge(spec, of_trial, last)
+        if ending is not None:
+            endings.append((trial, ending))
+    return endings
+
+
+async def _settle(
+    session: AsyncSession, study: Study, trial: Trial, trials: Sequence[Trial]
+) -> None:
+    """One completed trial for each point, with all the seeds that are wanted by now."""
+    for other in trials:
+        is_completed = other.state is TrialState.COMPLETED and other is not trial
+        if is_completed and other.point == trial.point:
+            await studies.supersede(session, other, trial)
+    seeds = len(trial.measured["of_seeds"]) if trial.measured else 0
+    if seeds < len(study.seeds_wanted) and trial.point not in study.to_repeat:
+        study.to_repeat = [*study.to_repeat, trial.point]
 
 
 def _is_due(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:

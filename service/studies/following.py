@@ -13,6 +13,15 @@ from service.studies.judging import COLLAPSED, measures, value_of
 
 
 @dataclass(frozen=True)
+class _Said:
+    """What is kept of one evaluation."""
+
+    measured: dict[str, float]
+    regime: Regime
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Report:
     """The objectives of one trial at one step, over its seeds."""
 
@@ -38,7 +47,7 @@ class Following:
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
-        self._said: dict[UUID, dict[int, EvaluationRow]] = {}
+        self._said: dict[UUID, dict[int, _Said]] = {}
         self._reported: set[tuple[int, int]] = set()
         self._comparison = Comparison(spec) if spec.pruner.compares else None
 
@@ -49,10 +58,17 @@ class Following:
     def hear(self, rows: Sequence[EvaluationRow]) -> None:
         """Hear evaluations."""
         for row in rows:
-            self._said.setdefault(row.run_id, {})[row.step] = row
+            evaluation = Evaluation.model_validate(row.evaluation)
+            said = _Said(measures(evaluation), evaluation.verdict.regime, row.at)
+            self._said.setdefault(row.run_id, {})[row.step] = said
 
     def reports(self, trials: Mapping[Trial, Sequence[Run]]) -> list[Report]:
-        """What is new: the steps that all seeds of a trial have come to, as they came."""
+        """What is new: the steps that all seeds of a trial have come to, as they came.
+
+        What was heard of runs that are not among these is forgotten.
+        """
+        run_ids = {run.id for runs in trials.values() for run in runs}
+        self._said = {run_id: said for run_id, said in self._said.items() if run_id in run_ids}
         new = [
             report
             for trial, runs in trials.items()
@@ -82,11 +98,11 @@ class Following:
         for step in set.intersection(*(set(said) for said in of_seeds)):
             if (number, step) in self._reported:
                 continue
-            rows = [said[step] for said in of_seeds]
-            measured = [measures(Evaluation.model_validate(row.evaluation)) for row in rows]
+            at_step = [said[step] for said in of_seeds]
+            measured = [said.measured for said in at_step]
             places = range(len(self._spec.objectives))
             values = [value_of(self._spec, place, measured) for place in places]
-            yield Report(number, step, values, max(row.at for row in rows))
+            yield Report(number, step, values, max(said.at for said in at_step))
 
     def _collapsed(self, trial: Trial, runs: Sequence[Run]) -> Iterator[Stop]:
         for run in runs:
@@ -95,8 +111,7 @@ class Following:
                 continue
             step = max(said)
             warm_up = self._spec.pruner.warm_up * run.spec["training"]["steps"]
-            regime = said[step].evaluation["verdict"]["regime"]
-            if step >= warm_up and regime == Regime.COLLAPSED:
+            if step >= warm_up and said[step].regime is Regime.COLLAPSED:
                 message = (
                     f"no latent was active at step {step:,}, after a warm-up of {warm_up:,.0f}"
                 )

@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -92,7 +92,7 @@ class Optimiser:
         if not frozen.state.is_finished() and step not in frozen.intermediate_values:
             Trial(self._study, frozen._trial_id).report(value, step)
 
-    def tell(self, number: int, ending: Ending, attributes: dict[str, str]) -> None:
+    def tell(self, number: int, ending: Ending, attributes: Mapping[str, str | None]) -> None:
         """Says how a trial ended, once: what was told already stays."""
         frozen = self._trials()[number]
         if frozen.state.is_finished():
@@ -100,7 +100,8 @@ class Optimiser:
         self._study.sampler = sampler(self._spec, len(self._trials()))
         trial = Trial(self._study, frozen._trial_id)  # as Optuna's own tell does
         for name, value in {**ending.measured, **attributes}.items():
-            trial.set_user_attr(name, value)
+            if value is not None:
+                trial.set_user_attr(name, value)
         for name, violation in ending.violations.items():
             trial.set_constraint(name, violation)
         self._study.tell(trial, ending.values, state=ENDINGS[ending.state])
