@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+from service.storage import tracking_tables  # noqa: F401 (declares tables, too)
 from service.storage.tables import Base
 
 

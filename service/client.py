@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from service.api.views import (
     RUN_EVENT,
+    Diagnostics,
     ExperimentPage,
     ExperimentSummary,
     ExperimentView,
@@ -131,6 +132,10 @@ class Client:
     def run(self, run_id: UUID | str) -> RunView:
         return self._ask(RunView, "GET", f"/runs/{run_id}")
 
+    def diagnostics(self, run_id: UUID | str) -> Diagnostics:
+        """Everything that was measured of a run so far."""
+        return self._ask(Diagnostics, "GET", f"/runs/{run_id}/diagnostics")
+
     def find(self, id: UUID | str) -> ExperimentView | RunView:
         """The experiment or the run that has this id."""
         try:
@@ -157,15 +162,14 @@ class Client:
         """
         return self._events(f"{_path(self.find(id))}/events")
 
-    def create_study(self, spec: Mapping[str, Any]) -> StudyView:
-        """Submit a study. Without an answer, nobody knows whether it was accepted."""
+    def create_study(self, spec: Mapping[str, Any], *, key: str | None = None) -> StudyView:
+        """Submit a study, once for each idempotency key; by default the key is a new one."""
         return self._ask(
             StudyView,
             "POST",
             "/studies",
-            is_repeatable=False,
             content=_json(spec),
-            headers=_IS_JSON,
+            headers={**_IS_JSON, "Idempotency-Key": key or uuid4().hex},
         )
 
     def validate_study(self, spec: Mapping[str, Any]) -> StudyPlan:
@@ -201,14 +205,17 @@ class Client:
             StudyView, "POST", f"/studies/{study_id}/{order}", is_repeatable=is_repeatable
         )
 
-    def extend_study(self, study_id: UUID | str, trials: int) -> StudyView:
-        """So many more completed trials."""
+    def extend_study(
+        self, study_id: UUID | str, trials: int | None = None, seeds: Sequence[int] = ()
+    ) -> StudyView:
+        """So many more completed trials, and these seeds besides for every trial."""
+        extension = {} if trials is None else {"trials": trials}
         return self._ask(
             StudyView,
             "POST",
             f"/studies/{study_id}/extend",
             is_repeatable=False,
-            content=_json({"trials": trials}),
+            content=_json({**extension, "seeds": list(seeds)}),
             headers=_IS_JSON,
         )
 

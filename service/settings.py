@@ -27,16 +27,20 @@ class Settings(BaseSettings):
     artifacts: Path
     #: Where the tracker and the links of the API find MLflow.
     mlflow_url: str
-    #: Address of the API; loopback only, as long as there are no tokens.
+    #: Where the links of the API find optuna-dashboard.
+    dashboard_url: str = "http://127.0.0.1:8651"
+    #: Address of the API, and of the dashboard; loopback only, as long as there are no tokens.
     api_host: str = "127.0.0.1"
     api_port: int = Field(8650, ge=1, le=65535)
     #: A socket that listens there already, inherited under this number from who started the API.
     api_fd: int | None = Field(None, ge=3)
+    dashboard_port: int = Field(8651, ge=1, le=65535)
+    dashboard_fd: int | None = Field(None, ge=3)
     #: Other addresses too, for where something else keeps strangers out, as in a container.
     api_allow_remote: bool = False
-    #: Names that requests may call the API by, with blanks between them. All IP addresses, this
-    #: machine's own name, `localhost` and POLAR_API_HOST are allowed without being listed, also
-    #: where the API listens for other machines; every other name is refused.
+    #: Names that requests may call the API and the dashboard by, with blanks between them. All IP
+    #: addresses, this machine's own name, `localhost` and POLAR_API_HOST are allowed without being
+    #: listed, also where they listen for other machines; every other name is refused.
     api_hosts: str = ""
 
     #: A run belongs to its agent for so long after each renewal.
@@ -55,7 +59,8 @@ class Settings(BaseSettings):
     #: Codes that are sent to be measured: bytes of one request, and how long it may take.
     measure_bytes: int = Field(256 * 1024**2, ge=1)
     measure_s: float = Field(120.0, gt=0)
-    #: How many requests are measured at once; others wait.
+    #: How many requests are measured at once; others wait. So it is with figures of studies, which
+    #: may take as long.
     measure_at_once: int = Field(2, ge=1)
 
     @model_validator(mode="after")

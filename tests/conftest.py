@@ -151,7 +151,7 @@ class Reports:
         return LatentDiagnostics.model_validate({**measured, "latent": latent, "label": label})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def reports() -> Reports:
     return Reports()
 

@@ -17,7 +17,7 @@ from service.settings import Settings
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("migrate", "api", "tracking", "studies", "agent")
+OURS = ("migrate", "api", "tracking", "studies", "dashboard", "agent")
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -68,7 +68,7 @@ def test_what_others_wait_for_exists() -> None:
 def test_only_loopback_ports_are_opened() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
 
-    assert len(ports) == 2
+    assert len(ports) == 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 

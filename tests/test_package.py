@@ -53,12 +53,13 @@ def test_migrations_and_examples_travel_with_the_package(tmp_path: Path) -> None
     program = """
 from importlib.resources import files
 from alembic.script import ScriptDirectory
-from polar.spec import ExperimentSpec
+from polar.spec import ExperimentSpec, StudySpec
 from service.storage.migrate import alembic_config
 print(ScriptDirectory.from_config(alembic_config("unused")).get_current_head())
-for example in sorted(files("polar.examples").iterdir(), key=lambda path: path.name):
-    if example.name.endswith(".yaml"):
-        print(ExperimentSpec.from_yaml(example.read_text()).name)
+for kind, folder in ((ExperimentSpec, "polar.examples"), (StudySpec, "polar.examples.studies")):
+    for example in sorted(files(folder).iterdir(), key=lambda path: path.name):
+        if example.name.endswith(".yaml"):
+            print(kind.from_yaml(example.read_text()).name)
 """
 
     done = subprocess.run(
@@ -66,7 +67,7 @@ for example in sorted(files("polar.examples").iterdir(), key=lambda path: path.n
     )
 
     head, *examples = done.stdout.split()
-    assert head == "0004"
+    assert head == "0005"
     assert examples == [
         "digits-beta-vae",
         "dsprites-beta-vae",
@@ -76,4 +77,7 @@ for example in sorted(files("polar.examples").iterdir(), key=lambda path: path.n
         "mnist-beta-vae",
         "smallnorb-beta-vae",
         "sprites-beta-vae",
+        "digits-alpha",
+        "digits-beta",
+        "digits-lambda",
     ]

@@ -9,10 +9,20 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from polar.events import Result
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
-from service.storage.tables import Artifact, Metric, Run, RunState
+from service.storage.tables import (
+    Artifact,
+    Metric,
+    Run,
+    RunState,
+    Study,
+    StudyState,
+    Trial,
+    TrialState,
+)
 
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 
@@ -22,17 +32,21 @@ LONGEST_TAG = 5000
 #: Makes MLflow's pages look for logged images.
 HAS_IMAGES = {"mlflow.loggedImages": "True"}
 
-_STATUS: Mapping[RunState, Status] = {
+#: Of a run, a trial and a study: what has the same name means the same.
+_STATUS: Mapping[str, Status] = {
     RunState.QUEUED: "SCHEDULED",  # between two attempts nobody works on it
     RunState.RUNNING: "RUNNING",
     RunState.SUCCEEDED: "FINISHED",
     RunState.FAILED: "FAILED",
     RunState.CANCELLED: "KILLED",
     RunState.PRUNED: "KILLED",
+    TrialState.COMPLETED: "FINISHED",
+    TrialState.SUPERSEDED: "FINISHED",
+    StudyState.PAUSED: "RUNNING",  # it is not over
 }
 
 
-def status(state: RunState) -> Status:
+def status(state: RunState | TrialState | StudyState) -> Status:
     """MLflow's word for a state; the tags say it more precisely."""
     return _STATUS[state]
 
@@ -56,10 +70,14 @@ def run_name(spec: ExperimentSpec, seed: int) -> str:
 
 def parameters(spec: ExperimentSpec, seed: int) -> dict[str, str]:
     """The whole spec, with dotted names, and the seed of this run."""
-    flat = _flatten(spec.model_dump(mode="json"))
+    return dotted({**spec.model_dump(mode="json"), "seed": seed})
+
+
+def dotted(content: Mapping[str, Any]) -> dict[str, str]:
+    """Nested content as MLflow wants parameters: flat, with dotted names, and text."""
     return {
         key: _shortened(_as_text(value), LONGEST_PARAMETER)
-        for key, value in {**flat, "seed": seed}.items()
+        for key, value in _flatten(content).items()
     }
 
 
@@ -71,13 +89,18 @@ def weights(spec: ExperimentSpec) -> dict[str, float]:
     return {"weight": weight} | ({"weight_log10": math.log10(weight)} if weight > 0 else {})
 
 
+def marks(run_id: UUID) -> dict[str, str]:
+    """The tags by which its MLflow run is found again."""
+    return {"polar.run_id": str(run_id)}
+
+
 def tags(run: Run, spec: ExperimentSpec) -> dict[str, str]:
     """Where the run stands, and what it is about."""
     result = Result.model_validate(run.result) if run.result else None
     told = {
         "mlflow.note.content": _note(run, result),
         "mlflow.source.name": "polar",
-        "polar.run_id": str(run.id),
+        **marks(run.id),
         "polar.state": run.state,
         "polar.status_reason": run.status_reason or "none",
         "polar.attempt": str(run.attempt),
@@ -90,6 +113,11 @@ def tags(run: Run, spec: ExperimentSpec) -> dict[str, str]:
     if result:
         told["polar.regime"] = result.final.verdict.regime
         told["polar.converged"] = "yes" if result.converged else "no"
+    return as_tags(told)
+
+
+def as_tags(told: Mapping[str, str]) -> dict[str, str]:
+    """Texts, no longer than MLflow takes them."""
     return {key: _shortened(value, LONGEST_TAG) for key, value in told.items()}
 
 
@@ -148,13 +176,15 @@ def _as_text(value: object) -> str:
 
 
 def _note(run: Run, result: Result | None) -> str:
-    if result:
-        about = result.explanation
-    elif run.status_message:
-        about = f"**{run.state}** ({run.status_reason}): {run.status_message}"
-    else:
-        about = f"**{run.state}**"
+    about = result.explanation if result else standing(run)
     return f"{about}\n\nPolar run `{run.id}`, attempt {run.attempt}."
+
+
+def standing(row: Run | Study | Trial) -> str:
+    """Its state and the reason of it, in words."""
+    if row.status_message:
+        return f"**{row.state}** ({row.status_reason}): {row.status_message}"
+    return f"**{row.state}**"
 
 
 def _shortened(text: str, length: int) -> str:

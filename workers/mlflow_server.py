@@ -68,12 +68,40 @@ class MLflowServer:
             )
         return experiment_id
 
-    async def runs_tagged(self, experiment_id: str, key: str, value: str) -> list[str]:
-        """The ids of the runs with this tag, the oldest first."""
+    async def begin_run(
+        self,
+        experiment_id: str,
+        marks: Mapping[str, str],
+        *,
+        name: str,
+        start_ms: int,
+        tags: Mapping[str, str],
+    ) -> str:
+        """The id of the run whose tags have these marks; begun if there is none."""
+        # There is one already if we were killed before its id was stored.
+        found = await self._runs_tagged(experiment_id, marks)
+        if found:
+            return found[0]
+        return await self.create_run(
+            experiment_id, name=name, start_ms=start_ms, tags={**tags, **marks}
+        )
+
+    async def delete_doubles(
+        self, experiment_id: str, marks: Mapping[str, str], run_id: str
+    ) -> None:
+        """Move all other runs with these marks to the trash.
+
+        An MLflow that was stuck may have begun a run for a request that we had given up.
+        """
+        for double in set(await self._runs_tagged(experiment_id, marks)) - {run_id}:
+            await self._post("runs/delete", run_id=double)
+
+    async def _runs_tagged(self, experiment_id: str, tags: Mapping[str, str]) -> list[str]:
+        """The ids of the runs with these tags, the oldest first."""
         answer = await self._post(
             "runs/search",
             experiment_ids=[experiment_id],
-            filter=f"tags.`{key}` = '{value}'",
+            filter=" AND ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items()),
             order_by=["attributes.start_time ASC"],
         )
         return [run["info"]["run_id"] for run in answer.get("runs", [])]
@@ -90,10 +118,6 @@ class MLflowServer:
             tags=_pairs(tags),
         )
         return str(answer["run"]["info"]["run_id"])
-
-    async def delete_run(self, run_id: str) -> None:
-        """Move a run to MLflow's trash."""
-        await self._post("runs/delete", run_id=run_id)
 
     async def log(
         self,

@@ -28,11 +28,17 @@ _COLUMNS = {
     "tags.`polar.status_reason`": 150,
 }
 
+#: Sorted by time, MLflow folds the runs of a study away, and its charts with them. Sorted by the
+#: source, which is the same for all, each has a row of its own, and the newest is still the first.
+_NOT_NESTED = {"orderByKey": "tags.`mlflow.source.name`", "orderByAsc": False}
+
 
 def experiment_tags() -> Mapping[str, str]:
     """The view as the tag of an experiment."""
     section = {"uuid": SAVED_VIEW, "name": NAME, "display": True, "isReordered": True}
     state = {
+        **_NOT_NESTED,
+        "runsHiddenMode": "FIRST_20_RUNS",  # in charts; without it ten
         "selectedColumns": list(_COLUMNS),
         "columnOrder": list(_COLUMNS),
         "columnWidths": _COLUMNS,

@@ -10,18 +10,19 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from uuid import UUID
 
 from polar.spec import ExperimentSpec
 from service.settings import Settings
-from service.storage import runs, tracking
+from service.storage import runs, study_tracking, tracking
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
 from service.storage.tables import Artifact, Run, Tracking
 from workers import mlflow_run, mlflow_view
 from workers.mlflow_server import BATCH, MLflowAway, MLflowRefused, MLflowServer
+from workers.study_tracking import StudyTeller
 
 #: How often the tables are read, and how often when something hinders.
 POLL_S, HINDERED_POLL_S = 1.0, 5.0
@@ -46,11 +47,12 @@ class Tracker:
         self._database = database
         self._mlflow = mlflow
         self._artifacts = artifacts
+        self._studies = StudyTeller(database, mlflow)
         self._lock = tracking.TrackerLock(database)
-        self._not_before: dict[UUID, float] = {}
+        self._not_before: dict[tuple[str, UUID], float] = {}
 
     async def tell_all(self) -> None:
-        """One pass over all runs that MLflow has not been wholly told of.
+        """One pass over all studies and runs that MLflow has not been wholly told of.
 
         Raises:
             AnotherTracker: another one is at work.
@@ -60,24 +62,37 @@ class Tracker:
         if not await self._lock.take():
             raise AnotherTracker("another tracker is at work; waiting for its end")
         async with self._database.transaction() as session:
+            study_ids = await study_tracking.studies_to_tell(session)
+        await self._each("study", study_ids, self._studies.tell)
+        async with self._database.transaction() as session:
             run_ids = await tracking.runs_to_tell(session)
-        for run_id in run_ids:
-            if time.monotonic() < self._not_before.get(run_id, 0.0):
+        await self._each("run", run_ids, self._tell)
+        async with self._database.transaction() as session:
+            nestings = await study_tracking.runs_to_nest(session)
+        await self._each("place of run", nestings, lambda id: self._studies.nest(nestings[id]))
+
+    async def _each(
+        self, what: str, ids: Iterable[UUID], tell: Callable[[UUID], Awaitable[None]]
+    ) -> None:
+        """What is wrong with one must not silence the others."""
+        for id in ids:
+            if time.monotonic() < self._not_before.get((what, id), 0.0):
                 continue
             try:
-                await self._tell(run_id)
+                await tell(id)
             except (DatabaseAway, MLflowAway):
                 raise
-            except Exception as error:  # what is wrong with one run must not silence the others
+            except Exception as error:
                 is_known = isinstance(error, MLflowRefused | FilesUnsent)
                 _log.error(
-                    "run %s cannot be told, next try in %.0f s: %s",
-                    run_id,
+                    "%s %s cannot be told, next try in %.0f s: %s",
+                    what,
+                    id,
                     AGAIN_S,
                     error,
                     exc_info=not is_known,
                 )
-                self._not_before[run_id] = time.monotonic() + AGAIN_S
+                self._not_before[what, id] = time.monotonic() + AGAIN_S
 
     async def close(self) -> None:
         """Let another tracker take over."""
@@ -100,12 +115,17 @@ class Tracker:
             await self._complete(position)
 
     async def _begin(self, run: Run, spec: ExperimentSpec) -> Tracking:
+        _log.info("run %s appears in MLflow", run.id)
         experiment_id = await self._mlflow.experiment(
             mlflow_run.experiment_name(spec), mlflow_view.experiment_tags()
         )
-        # There is one already if we were killed before the position was stored.
-        found = await self._mlflow.runs_tagged(experiment_id, "polar.run_id", str(run.id))
-        mlflow_run_id = found[0] if found else await self._create(run, spec, experiment_id)
+        mlflow_run_id = await self._mlflow.begin_run(
+            experiment_id,
+            mlflow_run.marks(run.id),
+            name=mlflow_run.run_name(spec, run.seed),
+            start_ms=mlflow_run.milliseconds(run.started_at or run.created_at),
+            tags=mlflow_run.tags(run, spec),
+        )
         await self._mlflow.log(
             mlflow_run_id,
             metrics=[
@@ -121,15 +141,6 @@ class Tracker:
             return await tracking.begin(
                 session, run.id, mlflow_experiment_id=experiment_id, mlflow_run_id=mlflow_run_id
             )
-
-    async def _create(self, run: Run, spec: ExperimentSpec, experiment_id: str) -> str:
-        _log.info("run %s appears in MLflow", run.id)
-        return await self._mlflow.create_run(
-            experiment_id,
-            name=mlflow_run.run_name(spec, run.seed),
-            start_ms=mlflow_run.milliseconds(run.started_at or run.created_at),
-            tags=mlflow_run.tags(run, spec),
-        )
 
     async def _send_metrics(self, position: Tracking) -> None:
         sequence = position.metric_sequence
@@ -171,12 +182,11 @@ class Tracker:
         await self._advance(position, state=run.state, attempt=run.attempt)
 
     async def _complete(self, position: Tracking) -> None:
-        # An MLflow that was stuck may have begun a run for a request that we had given up.
-        found = await self._mlflow.runs_tagged(
-            position.mlflow_experiment_id, "polar.run_id", str(position.run_id)
+        await self._mlflow.delete_doubles(
+            position.mlflow_experiment_id,
+            mlflow_run.marks(position.run_id),
+            position.mlflow_run_id,
         )
-        for double in set(found) - {position.mlflow_run_id}:
-            await self._mlflow.delete_run(double)
         await self._advance(position, complete=True)
         _log.info("run %s is told to its end", position.run_id)
 

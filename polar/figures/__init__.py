@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from polar.figures.information import information_by_weight as information_by_weight
     from polar.figures.information import information_diagram as information_diagram
     from polar.figures.information import information_split as information_split
+    from polar.figures.phases import phase_diagram as phase_diagram
+    from polar.figures.phases import phase_table as phase_table
     from polar.figures.run import save_figures as save_figures
     from polar.figures.sweeps import sorted_entropies_by_weight as sorted_entropies_by_weight
 
@@ -39,6 +41,8 @@ _HOMES = {
     "information_diagram": "information",
     "information_split": "information",
     "measures_over_training": "dynamics",
+    "phase_diagram": "phases",
+    "phase_table": "phases",
     "representations": "codes",
     "save": "files",
     "save_figures": "run",

@@ -1,7 +1,10 @@
 """A figure on disk: the picture, and beside it the numbers that it was drawn from."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -11,32 +14,46 @@ from polar.files import whole
 DOTS_PER_INCH = 150
 #: Rows up to which numbers are written as text, which anyone can open; more go into Parquet.
 ROWS_OF_TEXT = 10_000
+#: Kinds of pictures, with what matplotlib would say of itself and of the time.
+KINDS: Mapping[str, Mapping[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Creator": None, "Date": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
 
 
 def save(figure: Figure, table: pd.DataFrame, path: Path) -> list[Path]:
-    """Writes a figure as PNG and its numbers beside it, each either whole or not there.
+    """Writes a figure and its numbers beside it, each either whole or not there.
 
     The same figure and table give the same bytes.
 
     Args:
         figure: What to draw.
         table: The numbers; as CSV up to ROWS_OF_TEXT rows, else as Parquet.
-        path: Of the picture, ending in `.png`; its folder is made if it is not there.
+        path: Of the picture, ending in `.png`, `.svg` or `.pdf`; its folder is made if it is not
+            there.
 
     Returns:
         The paths of picture and numbers, which differ in the ending only.
 
     Raises:
-        InvalidInput: the path does not end in `.png`.
+        InvalidInput: the path ends in something else.
     """
-    if path.suffix != ".png":
-        raise InvalidInput(f"picture named {path.name!r}; allowed: names that end in .png")
+    kind = path.suffix.removeprefix(".")
+    if kind not in KINDS:
+        allowed = ", ".join(f".{kind}" for kind in KINDS)
+        raise InvalidInput(f"picture named {path.name!r}; allowed: names that end in {allowed}")
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = _save_numbers(table, path)  # first: no picture is ever there without its numbers
-    with whole(path) as part:
-        # Without None, matplotlib writes its version into the file.
-        figure.savefig(part, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    with whole(path) as part, part.open("wb") as file:
+        write(figure, kind, file)
     return [path, numbers]
+
+
+def write(figure: Figure, kind: str, file: BinaryIO) -> None:
+    """Writes a picture of one of the KINDS; the same figure gives the same bytes."""
+    with mpl.rc_context({"svg.hashsalt": "polar"}):  # else its ids are drawn at random
+        figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, metadata=KINDS[kind])
 
 
 def _save_numbers(table: pd.DataFrame, picture: Path) -> Path:

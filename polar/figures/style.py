@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from polar.errors import InvalidInput
-from polar.events import Label
+from polar.events import Label, Regime
 
 BLACK, GREY = "black", "#8C8C8C"
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -43,6 +43,23 @@ LINES: dict[Label, Style] = {
     Label.MIXED: MARKS[Label.MIXED] | {"linestyle": "--"},
     Label.UNDETERMINED: MARKS[Label.UNDETERMINED] | {"linestyle": "-."},
 }
+REGIMES: dict[Regime, Style] = {
+    Regime.UNDER_REGULARISED: {"color": BLUE, "marker": "o", "linestyle": ""},
+    Regime.POLARISED: {"color": GREEN, "marker": "D", "linestyle": ""},
+    Regime.FORMING: {"color": ORANGE, "marker": "^", "linestyle": ""},
+    Regime.COLLAPSED: {"color": VERMILION, "marker": "s", "linestyle": ""},
+}
+#: Where spaces are polarised, and where an edge of that lies.
+BAND: Style = {"facecolor": GREEN, "alpha": 0.18, "linewidth": 0, "zorder": 0}
+BRACKET: Style = {
+    "facecolor": "white",
+    "edgecolor": GREEN,
+    "hatch": "//////",
+    "linewidth": 0,
+    "alpha": 0.6,
+    "zorder": 0,
+}
+EDGE_LINE: Style = {"color": GREEN, "linewidth": 0.8, "zorder": 1}
 #: Series that are not labels: estimators, quantities, controls.
 SERIES: tuple[Style, ...] = (
     {"color": BLUE, "marker": "o", "linestyle": "-"},

@@ -31,7 +31,15 @@ from service.api.views import (
     TrialView,
 )
 from service.settings import Settings
-from service.storage import agents, experiments, runs, studies, tracking, watching
+from service.storage import (
+    agents,
+    experiments,
+    runs,
+    studies,
+    study_tracking,
+    tracking,
+    watching,
+)
 from service.storage.tables import Experiment, Run, Study, Trial
 
 
@@ -152,9 +160,10 @@ def diagnostics(run: Run, evaluations: Sequence[Mapping[str, Any]]) -> Diagnosti
     )
 
 
-async def study_view(session: AsyncSession, study: Study) -> StudyView:
+async def study_view(session: AsyncSession, settings: Settings, study: Study) -> StudyView:
     trials = await studies.trials_of(session, study.id)
     best = ranking.best(StudySpec.model_validate(study.spec), trials)
+    tracked = await study_tracking.mlflow_run_of_study(session, study.id)
     return StudyView(
         id=study.id,
         name=study.name,
@@ -166,9 +175,11 @@ async def study_view(session: AsyncSession, study: Study) -> StudyView:
         spec=study.spec,
         dataset_digest=study.dataset_digest,
         trials_wanted=study.trials_wanted,
+        seeds_wanted=study.seeds_wanted,
         trials=Counter(trial.state for trial in trials),
         best=trial_view(best) if best else None,
-        links=links.of_study(study.id),
+        range=study.range,
+        links=links.of_study(settings, study.id, tracked),
         watch=f"polar study watch {study.id}",
     )
 

@@ -14,8 +14,10 @@ from service.api import (
     results,
     runs,
     studies,
+    study_figures,
 )
 from service.api.body import BodyLimit
+from service.api.child import Children
 from service.api.given import Parts
 from service.api.hosts import TrustedHosts
 from service.api.links import PREFIX
@@ -35,12 +37,19 @@ def create_app(settings: Settings) -> FastAPI:
     )
     # The queue's own connections stay closed: every job is written in our transactions.
     app.state.parts = Parts(
-        settings, Database(settings.sqlalchemy_url), queue_app(settings), Measuring(settings)
+        settings,
+        Database(settings.sqlalchemy_url),
+        queue_app(settings),
+        Measuring(settings),
+        Children(settings.measure_at_once, settings.measure_s),
     )
     problems.install(app)
     app.add_middleware(BodyLimit, larger={f"{PREFIX}/measurements": settings.measure_bytes})
     app.add_middleware(TrustedHosts, settings=settings)
-    for resource in (experiments, runs, results, studies, measurements, catalogue, health):
+    resources = (
+        experiments, runs, results, studies, study_figures, measurements, catalogue, health,
+    )  # fmt: skip
+    for resource in resources:
         app.include_router(resource.router, prefix=PREFIX)
     return app
 

@@ -43,10 +43,10 @@ async def submit(
 ) -> ExperimentView:
     """Accept an experiment; runs that exist already are shared, the others are queued."""
     submitted = await submission.submit(session, service.queue, spec, force=force, key=key)
-    response.headers["Location"] = links.to_experiment(submitted.experiment.id)
+    response.headers["Location"] = links.to_experiment(submitted.made.id)
     if submitted.replayed:
         response.headers["Idempotency-Replayed"] = "true"
-    return await answers.experiment_view(session, service.settings, submitted.experiment)
+    return await answers.experiment_view(session, service.settings, submitted.made)
 
 
 @router.post(

@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Request
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.api.child import Children
 from service.api.measuring import Measuring
 from service.api.problems import Refused
 from service.settings import Settings
@@ -25,6 +26,7 @@ class Parts:
     database: Database
     queue: App
     measuring: Measuring
+    drawing: Children
 
 
 def parts_of_app(request: Request) -> Parts:

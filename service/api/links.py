@@ -6,6 +6,7 @@ from service.api.views import Links
 from service.settings import Settings
 from service.storage.tables import Tracking
 from service.storage.tracking import SAVED_VIEW
+from service.storage.tracking_tables import StudyTracking
 
 PREFIX = "/api/v1"
 
@@ -28,11 +29,19 @@ def to_study(study_id: UUID) -> str:
     return f"{PREFIX}/studies/{study_id}"
 
 
-def of_study(study_id: UUID) -> Links:
+def of_study(settings: Settings, study_id: UUID, tracked: StudyTracking | None) -> Links:
     base = to_study(study_id)
     parts = ("trials", "trials.csv", "trials.parquet", "pareto", "range")
     actions = ("pause", "resume", "cancel", "extend", "retry-failed")
-    return {"self": base, **{name: f"{base}/{name}" for name in (*parts, *actions)}}
+    return {
+        "self": base,
+        **{name: f"{base}/{name}" for name in (*parts, *actions)},
+        "phase_diagram": f"{base}/figures/phase_diagram.png",
+        "mlflow": _in_mlflow(settings, tracked, f"/runs/{tracked.mlflow_run_id}")
+        if tracked
+        else None,
+        "dashboard": f"{settings.dashboard_url.rstrip('/')}/polar/{study_id}",
+    }
 
 
 def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
@@ -66,7 +75,7 @@ def _table_in_mlflow(settings: Settings, tracked: Tracking) -> str:
     return f"{_in_mlflow(settings, tracked, '/runs')}&viewStateShareKey={SAVED_VIEW}"
 
 
-def _in_mlflow(settings: Settings, tracked: Tracking, place: str) -> str:
+def _in_mlflow(settings: Settings, tracked: Tracking | StudyTracking, place: str) -> str:
     """A page of MLflow that shows metrics: without the query it opens for language models."""
     base = f"{settings.mlflow_url.rstrip('/')}/#/experiments/{tracked.mlflow_experiment_id}"
     return f"{base}{place}?workflowType=machine_learning"

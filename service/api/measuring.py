@@ -1,4 +1,4 @@
-"""Measuring codes that were uploaded, in a child process: this one loads no numpy and no torch.
+"""Measuring codes that were uploaded, in a child process.
 
 In the artifact folder, `measurements/ID.part` holds the upload while it is measured, and in `out`
 what the child writes; that becomes `measurements/ID` at the end, and the upload goes.
@@ -6,14 +6,10 @@ what the child writes; that becomes `measurements/ID` at the end, and the upload
 
 import asyncio
 import logging
-import math
 import os
 import re
-import resource
 import shutil
-import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +17,7 @@ from uuid import UUID, uuid4
 
 from fastapi import UploadFile
 
+from service.api.child import Children, Ended, own_program
 from service.api.problems import Refused
 from service.settings import Settings
 
@@ -32,8 +29,6 @@ PART = ".part"
 REFUSED, MESSAGE = 2, re.compile(r"^error: (.*)", re.MULTILINE | re.DOTALL)
 #: How long after its last change a half-done measurement has nobody who works on it.
 ABANDONED_S = 24 * 3600
-#: How much longer than the limit an orphan, whose API was killed, may compute.
-ORPHAN_S = 10
 
 
 class Measuring:
@@ -41,8 +36,7 @@ class Measuring:
 
     def __init__(self, settings: Settings) -> None:
         self.folder = settings.artifacts / FOLDER
-        self._limit_s = settings.measure_s
-        self._turns = asyncio.Semaphore(settings.measure_at_once)
+        self._children = Children(settings.measure_at_once, settings.measure_s)
 
     def clear(self) -> None:
         """Removes what a killed API has left half-done; what is young may be another API's."""
@@ -67,44 +61,23 @@ class Measuring:
         part = self.folder / f"{id}{PART}"
         try:
             await asyncio.to_thread(_store, files, part)
-            async with self._turns:
-                await self._run(_command(files, options), part)
+            await self._run(_command(files, options), part)
             os.replace(part / "out", self.folder / str(id))
         finally:
             shutil.rmtree(part, ignore_errors=True)
         return id
 
     async def _run(self, command: list[str], folder: Path) -> None:
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=folder,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdin=DEVNULL,
-            stdout=DEVNULL,
-            stderr=PIPE,
-        )
         try:
-            self._end_an_orphan(child)
-            async with asyncio.timeout(self._limit_s):
-                _, said = await child.communicate()
+            child = await self._children.run(command, folder=folder)
         except TimeoutError:
             detail = (
-                f"measuring took longer than {self._limit_s:g} s, and was stopped; send fewer "
-                "images or latents, or measure where there is more time, with `polar measure`"
+                f"measuring took longer than {self._children.limit_s:g} s, and was stopped; send "
+                "fewer images or latents, or measure where there is more time, with "
+                "`polar measure`"
             )
             raise Refused(500, "measurement-too-long", detail) from None
-        finally:
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
-        _refuse_failure(child, said.decode(errors="replace"))
-
-    def _end_an_orphan(self, child: Process) -> None:
-        """Lets the system end it some time after the limit, should nobody be left to do so."""
-        seconds = math.ceil(self._limit_s) + ORPHAN_S
-        if sys.platform == "linux":
-            with suppress(ProcessLookupError):  # it has ended
-                resource.prlimit(child.pid, resource.RLIMIT_CPU, (seconds, seconds))
+        _refuse_failure(child)
 
 
 def _store(files: Mapping[str, UploadFile], folder: Path) -> None:
@@ -117,17 +90,17 @@ def _store(files: Mapping[str, UploadFile], folder: Path) -> None:
 def _command(files: Mapping[str, UploadFile], options: Mapping[str, object]) -> list[str]:
     given = {**options, **{name: name for name in files if name != "mean"}, "out": "out"}
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    return [sys.executable, "-P", "-m", "service.cli", "measure", "mean", *arguments]
+    return own_program("service.cli", "measure", "mean", *arguments)
 
 
-def _refuse_failure(child: Process, said: str) -> None:
-    message = MESSAGE.search(said)
-    if child.returncode == REFUSED and message:
+def _refuse_failure(child: Ended) -> None:
+    message = MESSAGE.search(child.said)
+    if child.code == REFUSED and message:
         raise Refused(422, "invalid-codes", message[1].strip())
-    if child.returncode:
-        _log.error("a measurement ended with code %d: %s", child.returncode, said.strip())
+    if child.code:
+        _log.error("a measurement ended with code %d: %s", child.code, child.said.strip())
         detail = (
-            f"the measuring process ended with code {child.returncode}, maybe for want of memory; "
+            f"the measuring process ended with code {child.code}, maybe for want of memory; "
             "the log of the service has what it said"
         )
         raise Refused(500, "measurement-failed", detail)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from polar.spec import StudySpec
 from service.api import answers, export, links, submission
+from service.api.experiments import IdempotencyKey
 from service.api.given import Service, Session, only_json
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import Refused, refusals
@@ -20,11 +21,19 @@ router = APIRouter(prefix="/studies", tags=["studies"], responses=refusals(503))
 @router.post(
     "", status_code=202, dependencies=[Depends(only_json)], responses=refusals(400, 413, 415, 422)
 )
-async def submit_study(spec: StudySpec, session: Session, response: Response) -> StudyView:
+async def submit_study(
+    spec: StudySpec,
+    session: Session,
+    service: Service,
+    response: Response,
+    key: IdempotencyKey = None,
+) -> StudyView:
     """Accept a study; its first trials begin within seconds."""
-    study = await submission.submit_study(session, spec)
-    response.headers["Location"] = links.to_study(study.id)
-    return await answers.study_view(session, study)
+    submitted = await submission.submit_study(session, spec, key=key)
+    response.headers["Location"] = links.to_study(submitted.made.id)
+    if submitted.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return await answers.study_view(session, service.settings, submitted.made)
 
 
 @router.post(
@@ -47,9 +56,10 @@ async def list_studies(
 
 
 @router.get("/{study_id}", responses=refusals(404, 422))
-async def get_study(study_id: UUID, session: Session) -> StudyView:
+async def get_study(study_id: UUID, session: Session, service: Service) -> StudyView:
     """A study: where it stands, and its best trial."""
-    return await answers.study_view(session, await studies.get(session, study_id))
+    study = await studies.get(session, study_id)
+    return await answers.study_view(session, service.settings, study)
 
 
 @router.get("/{study_id}/trials", responses=refusals(404, 422))
@@ -91,22 +101,24 @@ async def get_range(study_id: UUID, session: Session) -> dict[str, Any]:
 
 
 @router.post("/{study_id}/pause", responses=refusals(404, 409, 422))
-async def pause_study(study_id: UUID, session: Session) -> StudyView:
+async def pause_study(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Begin no new trials; those in flight go on."""
-    return await answers.study_view(session, await studies.pause(session, study_id))
+    study = await studies.pause(session, study_id)
+    return await answers.study_view(session, service.settings, study)
 
 
 @router.post("/{study_id}/resume", responses=refusals(404, 409, 422))
-async def resume_study(study_id: UUID, session: Session) -> StudyView:
+async def resume_study(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Let a paused study go on."""
-    return await answers.study_view(session, await studies.resume(session, study_id))
+    study = await studies.resume(session, study_id)
+    return await answers.study_view(session, service.settings, study)
 
 
 @router.post("/{study_id}/cancel", responses=refusals(404, 409, 422))
 async def cancel_study(study_id: UUID, session: Session, service: Service) -> StudyView:
     """End a study, and those runs of its trials in flight that nobody else wants."""
     study = await submission.cancel_study(session, service.queue, study_id)
-    return await answers.study_view(session, study)
+    return await answers.study_view(session, service.settings, study)
 
 
 @router.post(
@@ -114,13 +126,16 @@ async def cancel_study(study_id: UUID, session: Session, service: Service) -> St
     dependencies=[Depends(only_json)],
     responses=refusals(400, 404, 409, 413, 415, 422),
 )
-async def extend_study(study_id: UUID, extension: Extension, session: Session) -> StudyView:
-    """So many more completed trials, also after the end."""
-    study = await studies.extend(session, study_id, extension.trials)
-    return await answers.study_view(session, study)
+async def extend_study(
+    study_id: UUID, extension: Extension, session: Session, service: Service
+) -> StudyView:
+    """More trials, or more seeds for every trial, also after the end; no training is repeated."""
+    study = await studies.extend(session, study_id, **extension.model_dump())
+    return await answers.study_view(session, service.settings, study)
 
 
 @router.post("/{study_id}/retry-failed", responses=refusals(404, 409, 422))
-async def retry_failed_trials(study_id: UUID, session: Session) -> StudyView:
+async def retry_failed_trials(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Try the points of failed trials again; nothing else is repeated."""
-    return await answers.study_view(session, await studies.retry_failed(session, study_id))
+    study = await studies.retry_failed(session, study_id)
+    return await answers.study_view(session, service.settings, study)

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from procrastinate import App
@@ -15,47 +16,67 @@ from service import queue
 from service.api.problems import Refused
 from service.storage import agents, experiments, runs, studies
 from service.storage.errors import Conflict
-from service.storage.tables import Experiment, Run, Study
+from service.storage.tables import Experiment, IdempotencyKey, Run, Study
+
+T = TypeVar("T", Experiment, Study)
 
 
 @dataclass(frozen=True)
-class Submitted:
-    experiment: Experiment
+class Submitted(Generic[T]):
+    made: T
     #: The idempotency key was known: this is what its first request made.
     replayed: bool
 
 
 async def submit(
     session: AsyncSession, app: App, spec: ExperimentSpec, *, force: bool, key: str | None
-) -> Submitted:
+) -> Submitted[Experiment]:
     """Store an experiment and queue its new runs, once for each idempotency key.
 
     Raises:
         Refused: no agent has the dataset, or the key belongs to another request.
     """
     fingerprint = _fingerprint(spec, force)
-    known = await experiments.with_key(session, key) if key else None
+    known = await _known(session, key, fingerprint)
     if known is not None:
-        if known.fingerprint != fingerprint:
-            detail = f"the Idempotency-Key {key} was used for another spec; take a new one"
-            raise Refused(422, "idempotency-key-reused", detail)
         assert known.experiment_id is not None  # its fingerprint is an experiment's
         return Submitted(await experiments.get(session, known.experiment_id), replayed=True)
     digest = await dataset_digest(session, spec)
     submission = await experiments.create(session, spec, digest, force=force)
     await queue.enqueue(app, session, submission.new)
     if key:
-        await experiments.remember_key(session, key, fingerprint, submission.experiment)
+        made = submission.experiment.id
+        await experiments.remember_key(session, key, fingerprint, experiment_id=made)
     return Submitted(submission.experiment, replayed=False)
 
 
-async def submit_study(session: AsyncSession, spec: StudySpec) -> Study:
-    """Store a study; the broker begins it within seconds.
+async def submit_study(
+    session: AsyncSession, spec: StudySpec, *, key: str | None
+) -> Submitted[Study]:
+    """Store a study, once for each idempotency key; the broker begins it within seconds.
 
     Raises:
-        Refused: no agent has the dataset.
+        Refused: no agent has the dataset, or the key belongs to another request.
     """
-    return await studies.create(session, spec, await dataset_digest_of_study(session, spec))
+    fingerprint = _fingerprint(spec, "study")
+    known = await _known(session, key, fingerprint)
+    if known is not None:
+        assert known.study_id is not None  # its fingerprint is a study's
+        return Submitted(await studies.get(session, known.study_id), replayed=True)
+    study = await studies.create(session, spec, await dataset_digest_of_study(session, spec))
+    if key:
+        await experiments.remember_key(session, key, fingerprint, study_id=study.id)
+    return Submitted(study, replayed=False)
+
+
+async def _known(
+    session: AsyncSession, key: str | None, fingerprint: str
+) -> IdempotencyKey | None:
+    known = await experiments.with_key(session, key) if key else None
+    if known is not None and known.fingerprint != fingerprint:
+        detail = f"the Idempotency-Key {key} was used for another spec; take a new one"
+        raise Refused(422, "idempotency-key-reused", detail)
+    return known
 
 
 async def dataset_digest_of_study(session: AsyncSession, spec: StudySpec) -> str:
@@ -130,6 +151,6 @@ async def cancel_study(session: AsyncSession, app: App, study_id: UUID) -> Study
     return await studies.get(session, study_id)
 
 
-def _fingerprint(spec: ExperimentSpec, force: bool) -> str:
-    request = json.dumps([spec.model_dump(mode="json"), force], sort_keys=True)
+def _fingerprint(spec: ExperimentSpec | StudySpec, how: bool | str) -> str:
+    request = json.dumps([spec.model_dump(mode="json"), how], sort_keys=True)
     return hashlib.sha256(request.encode()).hexdigest()

@@ -1,20 +1,28 @@
 """What the API answers: its contract with clients, who read these same models."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 from polar.events import Evaluation, LatentDiagnostics, Progress, Result, Verdict
 from polar.faults import Fault
 from polar.report import Measurement
 from polar.spec import SpecPart
+from polar.spec.experiment import Seed
 from polar.spec.study import MOST_TRIALS
 from service.storage.tables import RunState, StudyState, TrialState
 
-#: Relation -> address: paths of this API, and whole URLs of MLflow, none as long as it knows
-#: nothing of the run.
+#: Relation -> address: paths of this API, and whole URLs of MLflow and of optuna-dashboard; none
+#: as long as MLflow knows nothing of the run.
 Links = dict[str, str | None]
 
 
@@ -188,10 +196,26 @@ class Figures(View):
 
 
 class Extension(SpecPart):
-    """What a study is extended by."""
+    """What a study is extended by: trials, seeds or both."""
 
     #: So many more completed trials.
-    trials: int = Field(strict=True, ge=1, le=MOST_TRIALS)
+    trials: int = Field(0, strict=True, ge=1, le=MOST_TRIALS)
+    #: For every trial, besides those that the study has; completed trials are trained on these
+    #: alone.
+    seeds: tuple[Seed, ...] = Field((), max_length=1000)
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_are_distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is listed twice; list each once")
+        return seeds
+
+    @model_validator(mode="after")
+    def _extends_something(self) -> Self:
+        if not (self.trials or self.seeds):
+            raise ValueError("an extension has trials, seeds or both; here: neither")
+        return self
 
 
 class TrialView(View):
@@ -247,10 +271,14 @@ class StudyView(View):
     dataset_digest: str
     #: Completed trials that end the study; more than in the spec once it was extended.
     trials_wanted: int
+    #: Seeds of every trial; more than in the spec once it was extended.
+    seeds_wanted: list[int]
     #: How many trials are in which state.
     trials: dict[TrialState, int]
     #: Of a study with one objective; with several, the front has all that are best.
     best: TrialView | None
+    #: What it has found so far, as under `range`; none before its first completed trials.
+    range: dict[str, Any] | None
     links: Links
     #: The command that shows it live.
     watch: str

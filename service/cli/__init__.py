@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import data, remote, study
+from service.cli import data, remote, study, study_figure
 from service.cli.demo import demo
 from service.cli.measure import measure
 from service.cli.run import run
@@ -19,6 +19,7 @@ app.command()(remote.get)
 app.command()(remote.watch)
 app.command()(remote.cancel)
 app.command()(remote.validate)
+study.app.command()(study_figure.figure)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 

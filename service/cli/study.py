@@ -1,10 +1,11 @@
 """`polar study`: submit a study, look at it, steer it.
 
-Exit codes: 1 the study did not complete, 2 the service refused or the spec cannot be read, 3
-nobody answers.
+Exit codes: 1 a study did not complete, 2 the service refused or the spec cannot be read, 3 nobody
+answers or the stack does not start, 130 Ctrl-C.
 """
 
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -16,23 +17,37 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from polar.errors import InvalidInput
 from polar.spec import read_spec_file, read_yaml
-from service.cli.remote import NOT_SUCCEEDED, Format, Output, Url, say, service_at, show
+from service.cli.remote import (
+    NOT_SUCCEEDED,
+    REFUSED,
+    UNREACHABLE,
+    Format,
+    Output,
+    Url,
+    say,
+    service_at,
+    show,
+)
 
 if TYPE_CHECKING:
     from service.api.views import StudyView
     from service.client import Client, Order
 
 POLL_S = 1.0
+#: As a shell says it.
+INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True, help="Where a latent space polarises, and where not.")
 
 SpecFile = Annotated[Path, typer.Argument(help="YAML or JSON file of a study.")]
 Id = Annotated[str, typer.Argument(help="Id of a study.")]
+Home = Annotated[Path, typer.Option(envvar="POLAR_HOME", help="Where the stack keeps its state.")]
 
 
 class Kind(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
+    SQLITE = "sqlite"
 
 
 @app.command()
@@ -50,6 +65,53 @@ def create(
         else:
             _show(client, study, output)
             say(f"watch it with: {study.watch}")
+
+
+@app.command()
+def run(
+    specs: Annotated[list[Path], typer.Argument(help="YAML or JSON files, of a study each.")],
+    home: Home = Path("~/.polar"),
+    output: Output = Format.TABLE,
+) -> None:
+    """Start everything on this machine, carry out studies together, show what they found.
+
+    A stack that runs already is used, and left running.
+    """
+    from service.embedded.errors import EmbeddedError
+    from service.embedded.running import running_stack
+
+    try:
+        read = [read_yaml(read_spec_file(spec)) for spec in specs]
+        say("starting everything, unless it runs already ...")
+        with running_stack(home) as stack, service_at(stack.api_url) as client:
+            say(f"API {stack.api_url}  MLflow {stack.mlflow_url}  {stack.dashboard_url}")
+            for spec in read:  # all of them, before the first begins
+                client.validate_study(spec)
+            _run(client, [client.create_study(spec) for spec in read], output)
+    except InvalidInput as error:
+        say(f"error: {error}")
+        raise typer.Exit(REFUSED) from None
+    except EmbeddedError as error:
+        say(f"error: {error}")
+        raise typer.Exit(UNREACHABLE) from None
+
+
+def _run(client: "Client", studies: "Sequence[StudyView]", output: Format) -> None:
+    how = [study.watch for study in studies]
+    try:
+        say("submitted; to watch from elsewhere:", *how)
+        studies = _until_they_end(client, studies)
+    except KeyboardInterrupt:
+        say("stored as far as they came; they go on while `polar up` runs, watch them with:", *how)
+        raise typer.Exit(INTERRUPTED) from None
+    if len(studies) == 1:
+        _show(client, studies[0], output)
+    else:
+        from service.cli import study_tables
+
+        show(studies, study_tables.of_ranges, output)
+    if any(study.state != "completed" for study in studies):
+        raise typer.Exit(NOT_SUCCEEDED)
 
 
 @app.command()
@@ -109,13 +171,19 @@ def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
 @app.command()
 def extend(
     id: Id,
-    trials: Annotated[int, typer.Argument(help="How many more completed trials.")],
+    trials: Annotated[
+        int | None, typer.Argument(help="How many more completed trials.", show_default="none")
+    ] = None,
+    seeds: Annotated[
+        list[int] | None,
+        typer.Option("--seeds", help="Another seed for every trial; may be given several times."),
+    ] = None,
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
-    """Let a study have more trials, also after its end."""
+    """Let a study have more trials or more seeds, also after its end; no training is repeated."""
     with service_at(url) as client:
-        _show(client, client.extend_study(id, trials), output)
+        _show(client, client.extend_study(id, trials, seeds or ()), output)
 
 
 @app.command()
@@ -127,14 +195,23 @@ def retry_failed(id: Id, output: Output = Format.TABLE, url: Url = None) -> None
 @app.command()
 def export(
     id: Id,
-    format: Annotated[Kind, typer.Option(help="For a spreadsheet, or for a program.")] = Kind.CSV,
+    format: Annotated[
+        Kind,
+        typer.Option(
+            help="All trials as one table for a spreadsheet or a program; or the whole study as "
+            "a file that Optuna and its dashboard open."
+        ),
+    ] = Kind.CSV,
     out: Annotated[
         Path | None, typer.Option(dir_okay=False, help="The file; by default stdout.")
     ] = None,
     url: Url = None,
 ) -> None:
-    """Write all trials as one table."""
+    """Write a study into one file."""
     with service_at(url) as client:
+        if format is Kind.SQLITE:
+            _export_study(client, id, out)
+            return
         content = client.export_trials(id, format)
         if out is None:
             typer.echo(content, nl=False)
@@ -143,6 +220,27 @@ def export(
             out.write_bytes(content)
         except OSError as error:
             raise InvalidInput(f"cannot write {out}: {error.strerror}") from error
+
+
+def _export_study(client: "Client", id: str, out: Path | None) -> None:
+    if out is None:
+        raise InvalidInput("a database is not written to stdout; say where with --out")
+    from service.cli.portable import export_study
+
+    export_study(client, id, out)
+
+
+@app.command()
+def dsn(id: Id, home: Home = Path("~/.polar"), url: Url = None) -> None:
+    """Print how to open a study with optuna.load_study; with the password of the database.
+
+    It comes from POLAR_OPTUNA_URL or POLAR_DATABASE_URL, or else from the home of `polar up`.
+    """
+    with service_at(url) as client:
+        from service.cli import study_dsn
+
+        study = client.study(id)
+        typer.echo(study_dsn.how_to_open(study, study_dsn.find_storage(client.url, home)))
 
 
 def _order(id: str, order: "Order", output: Format, url: str | None) -> None:
@@ -157,27 +255,33 @@ def _show(client: "Client", study: "StudyView", output: Format) -> None:
 
 
 def _watch(client: "Client", study: "StudyView", output: Format) -> None:
+    (study,) = _until_they_end(client, [study])
+    _show(client, study, output)
+    if study.state != "completed":
+        raise typer.Exit(NOT_SUCCEEDED)
+
+
+def _until_they_end(client: "Client", studies: "Sequence[StudyView]") -> "list[StudyView]":
+    """Shows how far they have come, a line for each."""
     from service.cli import study_tables
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[status]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        line = bars.add_task("trials", total=study.trials_wanted, status="")
+        lines = [bars.add_task(study.name or "trials", total=None, status="") for study in studies]
         while True:
-            bars.update(
-                line,
-                completed=study_tables.count_completed(study.trials),
-                total=study.trials_wanted,
-                status=study_tables.status(study),
-            )
-            if study.finished_at is not None:
-                break
+            for line, study in zip(lines, studies, strict=True):
+                bars.update(
+                    line,
+                    completed=study_tables.count_completed(study.trials),
+                    total=study.trials_wanted,
+                    status=study_tables.status(study),
+                )
+            if all(study.finished_at is not None for study in studies):
+                return list(studies)
             time.sleep(POLL_S)
-            study = client.study(study.id)
-    _show(client, study, output)
-    if study.state != "completed":
-        raise typer.Exit(NOT_SUCCEEDED)
+            studies = [client.study(study.id) for study in studies]

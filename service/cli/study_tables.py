@@ -6,6 +6,7 @@ from datetime import timedelta
 from rich.console import Group, RenderableType
 
 from service.api.views import StudyPlan, StudySummary, StudyView, TrialView
+from service.cli.range_tables import in_words, of_range
 from service.cli.tables import local_time, of_facts, with_columns
 from service.storage.tables import TrialState
 
@@ -26,7 +27,7 @@ def of_studies(studies: Sequence[StudySummary]) -> RenderableType:
 
 
 def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
-    """A study with its trials."""
+    """A study with its range and its trials."""
     title = f"study {study.id} {study.name!r}: {study.state}"
     counted = f"{count_completed(study.trials)} of {study.trials_wanted} completed"
     facts = {
@@ -41,7 +42,20 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
         table.add_row(
             str(trial.number), trial.state, _point(trial), *values, _regimes(trial), trial.message
         )
-    return Group(title, of_facts(facts), table)
+    found = [of_range(study.range)] if study.range else []
+    return Group(title, of_facts(facts), *found, table)
+
+
+def of_ranges(studies: Sequence[StudyView]) -> RenderableType:
+    """What each of several studies has found."""
+    table = with_columns("study", "name", "state", "completed")
+    table.add_column("range")  # wrapped, as long as it is
+    for study in studies:
+        found = in_words(study.range) if study.range else study.message
+        table.add_row(
+            str(study.id), study.name, study.state, str(count_completed(study.trials)), found
+        )
+    return table
 
 
 def of_plan(plan: StudyPlan) -> RenderableType:

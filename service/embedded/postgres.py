@@ -80,7 +80,7 @@ class Postgres:
 
     def url(self, database: str) -> str:
         """`postgresql://...` with the password: keep it out of command lines and logs."""
-        return f"postgresql://{ROLE}:{self._password}@127.0.0.1:{self.port}/{database}"
+        return _url(self._password, self.port, database)
 
     def start(self) -> None:
         """Makes the database if there is none, and returns when the server takes connections.
@@ -206,6 +206,26 @@ class Postgres:
         return (
             len(lines) >= 8 and lines[0] == str(self.process.pid) and lines[7].strip() == "ready"
         )
+
+
+def url_of(home: Path, database: str) -> str:
+    """The address, with the password, of a database of this home, for who may read its files.
+
+    Raises:
+        EmbeddedError: there is no server in this home, or its password is not ours to read.
+    """
+    credentials = home.expanduser() / "database.json"
+    try:
+        known = read_json(credentials)
+    except OSError as error:
+        raise EmbeddedError(f"{credentials} cannot be read: {error.strerror}") from error
+    if known is None:
+        raise EmbeddedError(f"there is no {credentials}")
+    return _url(known["password"], known["port"], database)
+
+
+def _url(password: str, port: int, database: str) -> str:
+    return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{database}"
 
 
 def _pid_file(data: Path) -> list[str]:

@@ -27,6 +27,7 @@ class RunningStack:
 
     api_url: str
     mlflow_url: str
+    dashboard_url: str
     #: The supervisor.
     pid: int
     #: The other processes by name, those that wait for their next start left out.
@@ -38,6 +39,7 @@ def publish(home: Path, stack: RunningStack) -> None:
     content = {
         "api": stack.api_url,
         "mlflow": stack.mlflow_url,
+        "dashboard": stack.dashboard_url,
         "pid": stack.pid,
         "processes": dict(stack.processes),
     }
@@ -55,7 +57,11 @@ def find_running(home: Path) -> RunningStack | None:
     if content is None or content["pid"] != holder(home):
         return None
     return RunningStack(
-        content["api"], content["mlflow"], content["pid"], dict(content["processes"])
+        content["api"],
+        content["mlflow"],
+        content["dashboard"],
+        content["pid"],
+        dict(content["processes"]),
     )
 
 

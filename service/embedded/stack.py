@@ -14,6 +14,7 @@ from service.embedded.state import listen, port_of, read_json, write_json
 
 API_PORT = 8650
 MLFLOW_PORT = 5650
+DASHBOARD_PORT = 8651
 
 #: Started together, stopped one stage after the other, the last stage first.
 Stages = Sequence[Sequence[Program]]
@@ -21,7 +22,7 @@ Stages = Sequence[Sequence[Program]]
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where API and MLflow listen; kept by the home, so that bookmarks and clients stay right.
+    """Where the servers listen; kept by the home, so that bookmarks and clients stay right.
 
     The supervisor holds the sockets from the choice of the ports to the end, and its children
     inherit them: no other stack comes between, and who connects while a child starts anew waits.
@@ -29,15 +30,17 @@ class Addresses:
 
     api_socket: socket
     mlflow_socket: socket
+    dashboard_socket: socket
 
     @classmethod
     def of(cls, home: Path) -> Self:
         """The ports of the last start, or others where they are taken."""
         path = home / "ports.json"
-        known = {"api": API_PORT, "mlflow": MLFLOW_PORT} | (read_json(path) or {})
-        sockets = {name: listen(known[name]) for name in ("api", "mlflow")}
+        first = {"api": API_PORT, "mlflow": MLFLOW_PORT, "dashboard": DASHBOARD_PORT}
+        known = first | (read_json(path) or {})
+        sockets = {name: listen(known[name]) for name in first}
         write_json(path, {name: port_of(held) for name, held in sockets.items()})
-        return cls(sockets["api"], sockets["mlflow"])
+        return cls(sockets["api"], sockets["mlflow"], sockets["dashboard"])
 
     @property
     def api(self) -> str:
@@ -47,10 +50,15 @@ class Addresses:
     def mlflow(self) -> str:
         return f"http://127.0.0.1:{port_of(self.mlflow_socket)}"
 
+    @property
+    def dashboard(self) -> str:
+        return f"http://127.0.0.1:{port_of(self.dashboard_socket)}"
+
     def close(self) -> None:
         """Gives up our hold; a child that has inherited a socket still serves it."""
         self.api_socket.close()
         self.mlflow_socket.close()
+        self.dashboard_socket.close()
 
 
 def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> Stages:
@@ -61,6 +69,7 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
         "POLAR_DATABASE_URL": postgres.url("app"),
         "POLAR_ARTIFACTS": str(home / "artifacts"),
         "POLAR_MLFLOW_URL": addresses.mlflow,
+        "POLAR_DASHBOARD_URL": addresses.dashboard,
         "POLAR_API_HOST": "127.0.0.1",
         "POLAR_API_PORT": str(port_of(addresses.api_socket)),
     }
@@ -78,6 +87,7 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
         (
             Program("tracking", python("workers.tracking"), ours),
             Program("studies", python("service.studies"), ours),
+            _dashboard(ours, addresses.dashboard_socket.fileno()),
             *agents,
         ),
     )
@@ -86,6 +96,11 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
 def _api(ours: Mapping[str, str], listening: int) -> Program:
     environment = {**ours, "POLAR_API_FD": str(listening)}
     return Program("api", python("service.api"), environment, descriptors=[listening])
+
+
+def _dashboard(ours: Mapping[str, str], listening: int) -> Program:
+    environment = {**ours, "POLAR_DASHBOARD_FD": str(listening)}
+    return Program("dashboard", python("service.dashboard"), environment, descriptors=[listening])
 
 
 def _mlflow(home: Path, database: str, listening: int) -> Program:

@@ -97,7 +97,9 @@ def _keep_alive(children: Sequence[Child], home: Path, addresses: Addresses, say
             if news := child.watch(time.monotonic()):
                 say(news)
         pids = {child.name: child.pid for child in children if child.pid is not None}
-        stack = RunningStack(addresses.api, addresses.mlflow, os.getpid(), pids)
+        stack = RunningStack(
+            addresses.api, addresses.mlflow, addresses.dashboard, os.getpid(), pids
+        )
         if stack != published:
             with contextlib.suppress(OSError):  # a full disk; again in the next round
                 publish(home, stack)
@@ -107,7 +109,13 @@ def _keep_alive(children: Sequence[Child], home: Path, addresses: Addresses, say
 
 def _say_when_healthy(home: Path, say: Say) -> None:
     stack = wait_until_healthy(home, within_s=math.inf)
-    say(f"API     {stack.api_url}\nMLflow  {stack.mlflow_url}\nCtrl-C stops everything")
+    servers = {
+        "API": stack.api_url,
+        "MLflow": stack.mlflow_url,
+        "optuna-dashboard": stack.dashboard_url,
+    }
+    lines = [f"{name:<18}{url}" for name, url in servers.items()]
+    say("\n".join([*lines, "Ctrl-C stops everything"]))
 
 
 def _child(program: Program, logs: Path) -> Child:

@@ -240,8 +240,14 @@ async def with_key(session: AsyncSession, key: str) -> IdempotencyKey | None:
 
 
 async def remember_key(
-    session: AsyncSession, key: str, fingerprint: str, experiment: Experiment
+    session: AsyncSession,
+    key: str,
+    fingerprint: str,
+    *,
+    experiment_id: UUID | None = None,
+    study_id: UUID | None = None,
 ) -> None:
-    """Remember what a POST with this idempotency key made."""
-    session.add(IdempotencyKey(key=key, fingerprint=fingerprint, experiment_id=experiment.id))
+    """Remember what a POST with this idempotency key made: an experiment or a study."""
+    made = {"experiment_id": experiment_id, "study_id": study_id}
+    session.add(IdempotencyKey(key=key, fingerprint=fingerprint, **made))
     await session.flush()

@@ -108,31 +108,19 @@ def test_the_address_is_that_of_the_variable_or_of_polar_up_or_the_default(
     assert with_variable == "http://there:1"
 
 
+@pytest.mark.parametrize("submit", [Client.submit, Client.create_study])
 def test_a_submission_is_repeated_with_the_same_key_until_somebody_answers(
-    script: Script,
+    submit: Callable[[Client, dict[str, object]], object], script: Script
 ) -> None:
     script.answers = [no_answer, no_answer, answering(409, problem(409))]
 
     with Client(script.url, pauses_s=NO_PAUSES) as client, pytest.raises(Refused) as refused:
-        client.submit({})
+        submit(client, {})
 
     keys = [headers["idempotency-key"] for _, _, headers in script.requests]
     assert len(keys) == 3
     assert len(set(keys)) == 1
     assert refused.value.problem.detail == "because"
-
-
-def test_a_study_is_not_submitted_again_when_its_answer_is_lost(script: Script) -> None:
-    # It has no idempotency key: the service may have accepted it.
-    script.answers = [no_answer]
-
-    with (
-        Client(script.url, pauses_s=NO_PAUSES) as client,
-        pytest.raises(Unreachable, match="look whether it did"),
-    ):
-        client.create_study({})
-
-    assert [request[:2] for request in script.requests] == [("POST", "/api/v1/studies")]
 
 
 def test_a_study_is_submitted_again_as_long_as_nobody_is_there() -> None:

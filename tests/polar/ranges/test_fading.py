@@ -42,6 +42,21 @@ def test_what_is_past_an_edge_says_nothing_of_it() -> None:
     assert guess_edges([full, gone]) == (None, None)
 
 
+@pytest.mark.parametrize(("weight", "is_dropped"), [(2.0, True), (3.9, False), (9.0, False)])
+def test_a_guess_far_beyond_a_weight_that_is_past_the_edge_is_dropped(
+    weight: float, is_dropped: bool
+) -> None:
+    full = Observation(weight=0.1, regime=Regime.POLARISED, weakest_std=0.9, strongest_std=1)
+    faded = Observation(
+        weight=1, regime=Regime.POLARISED, weakest_std=0.1, strongest_std=math.sqrt(0.75)
+    )
+    past = Observation(weight=weight, regime=Regime.COLLAPSED, weakest_std=0, strongest_std=0.1)
+
+    _, right = guess_edges([full, faded, past])
+
+    assert right == (None if is_dropped else pytest.approx(4.0))
+
+
 def test_a_guess_favours_its_cell_and_excludes_none() -> None:
     search = Search(low=0.1, high=10)
     axis = np.geomspace(0.1, 10, search.cells + 1)

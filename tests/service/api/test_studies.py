@@ -1,5 +1,6 @@
 """Submitting, listing, looking at and steering studies; no broker is there, it is pretended."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,9 @@ import httpx
 import pytest
 
 from polar.spec import StudySpec
+from service.storage.database import Database
 from service.storage.tables import RunState, StudyState, TrialState
+from service.storage.tracking_tables import StudyTracking
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, StudyMaker, Submitter, Trials, Worker
@@ -40,6 +43,40 @@ async def test_a_spec_becomes_a_study_without_trials(
     assert (await http.get(answer.headers["location"])).json() == study
 
 
+async def test_an_idempotency_key_makes_one_study_however_often_it_comes(
+    http: httpx.AsyncClient, study_of: "StudyMaker", worker: "Worker"
+) -> None:
+    headers = {"Idempotency-Key": "the-key"}
+
+    answers = await asyncio.gather(
+        *(http.post(STUDIES, json=study_of(), headers=headers) for _ in range(4))
+    )
+    await worker.announce({})  # no dataset is there any more
+    answers.append(await http.post(STUDIES, json=study_of(), headers=headers))
+
+    (study,) = (await http.get(STUDIES)).json()["studies"]
+    replayed = [answer.headers.get("idempotency-replayed") for answer in answers]
+    assert [answer.json()["id"] for answer in answers] == [study["id"]] * 5
+    assert {answer.headers["location"] for answer in answers} == {study["links"]["self"]}
+    assert sorted(map(str, replayed)) == ["None", *["true"] * 4]
+
+
+async def test_the_key_of_a_study_is_no_other_requests(
+    http: httpx.AsyncClient, study_of: "StudyMaker", spec_of: "SpecMaker", rows: Rows
+) -> None:
+    headers = {"Idempotency-Key": "the-key"}
+    await http.post(STUDIES, json=study_of(), headers=headers)
+    before = await rows()
+
+    other = await http.post(STUDIES, json=study_of(name="b"), headers=headers)
+    experiment = await http.post("/api/v1/experiments", json=spec_of.as_json(), headers=headers)
+
+    assert [other.status_code, experiment.status_code] == [422, 422]
+    assert other.json()["type"] == "urn:polar:problem:idempotency-key-reused"
+    assert experiment.json()["type"] == "urn:polar:problem:idempotency-key-reused"
+    assert await rows() == before
+
+
 async def test_every_link_of_a_study_and_its_trials_leads_somewhere(
     http: httpx.AsyncClient, create: Create, trials: "Trials"
 ) -> None:
@@ -50,12 +87,36 @@ async def test_every_link_of_a_study_and_its_trials_leads_somewhere(
 
     links = {**study["links"], **study["best"]["links"]}
     orders = {"pause", "resume", "cancel", "extend", "retry-failed"}
-    found = {name: await http.get(link) for name, link in links.items() if name not in orders}
+    # those of other servers, and the figure, which needs a range that was measured
+    elsewhere = {"mlflow", "dashboard", "phase_diagram"}
+    found = {
+        name: await http.get(link)
+        for name, link in links.items()
+        if name not in orders | elsewhere
+    }
     refused = {name: await http.get(links[name]) for name in orders}
 
     assert {answer.status_code for answer in found.values()} == {200}
     assert {answer.status_code for answer in refused.values()} == {405}
     assert len(found) == 7
+
+
+async def test_a_study_leads_to_its_page_in_the_dashboard_and_to_its_run_in_mlflow(
+    http: httpx.AsyncClient, create: Create, database: Database
+) -> None:
+    study_id = await create()
+    before = (await http.get(f"{STUDIES}/{study_id}")).json()["links"]
+    async with database.transaction() as session:
+        told = {"mlflow_experiment_id": "7", "mlflow_run_id": "abc"}
+        session.add(StudyTracking(study_id=study_id, **told))
+
+    after = (await http.get(f"{STUDIES}/{study_id}")).json()["links"]
+
+    assert before["dashboard"] == f"http://127.0.0.1:8651/polar/{study_id}"
+    assert before["mlflow"] is None
+    assert after["mlflow"] == (
+        "http://mlflow.test:5650/#/experiments/7/runs/abc?workflowType=machine_learning"
+    )
 
 
 async def test_the_list_goes_through_all_studies_once_newest_first(

@@ -148,6 +148,47 @@ async def test_an_extension_is_a_number_of_trials(
     assert (await http.get(study["links"]["self"])).json() == study
 
 
+@pytest.mark.parametrize(
+    ("extension", "pointer", "words"),
+    [
+        ({}, "", "trials, seeds or both"),
+        ({"seeds": []}, "", "trials, seeds or both"),
+        ({"seeds": [3, 3]}, "/seeds", "listed twice"),
+        ({"seeds": [-1]}, "/seeds/0", "greater than or equal to 0"),
+        ({"seeds": ["3"]}, "/seeds/0", "integer"),
+        ({"seeds": list(range(1, 1002))}, "/seeds", "1000"),
+        ({"trials": 1, "hours": 2}, "/hours", "not"),
+    ],
+)
+async def test_an_extension_by_nothing_or_by_what_is_no_seed_is_refused(
+    extension: object,
+    pointer: str,
+    words: str,
+    http: httpx.AsyncClient,
+    study_of: "StudyMaker",
+) -> None:
+    study = (await http.post(STUDIES, json=study_of())).json()
+
+    answer = await http.post(study["links"]["extend"], json=extension)
+
+    (fault,) = answer.json()["errors"]
+    assert answer.status_code == 422
+    assert fault["pointer"] == pointer
+    assert words in str(fault)
+    assert (await http.get(study["links"]["self"])).json() == study
+
+
+async def test_a_seed_that_the_study_has_is_a_conflict(
+    http: httpx.AsyncClient, study_of: "StudyMaker"
+) -> None:
+    study = (await http.post(STUDIES, json=study_of())).json()
+
+    answer = await http.post(study["links"]["extend"], json={"seeds": [0, 7]})
+
+    assert answer.status_code == 409
+    assert "these seeds already: [0]" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("token", ["x", "-1", str(2**31), "1.5"])
 async def test_a_wrong_page_of_trials_is_refused(
     token: str, http: httpx.AsyncClient, study_of: "StudyMaker"

@@ -82,6 +82,35 @@ async def test_showing_a_study_shows_its_trials_and_the_best_of_them(
     assert ["2", "running", "model.beta=2"] in lines
 
 
+async def test_showing_a_study_shows_the_band_that_it_has_found(
+    polar: "Polar", spec: Path, trials: "Trials"
+) -> None:
+    study_id = UUID((await answer(polar, "create", spec))["id"])
+    band = {
+        "left": {"low": 0.31, "high": 0.34, "confidence": 0.95},
+        "right": {"low": 12.1, "high": 13.0, "confidence": 0.91},
+    }
+    found: dict[str, Any] = {
+        "outcome": "found",
+        "intervals": [band],
+        "envelope": band,
+        "converged": True,
+        "disagreeing": [],
+        "weights": 9,
+        "trainings": 9,
+        "steps": 2000,
+        "seeds": [0],
+        "remarks": [],
+    }
+    await trials.end_study(study_id, **found)
+
+    result = await polar("study", "show", study_id)
+
+    words = "polarised from 0.31..0.34 to 12.1..13 (2,000 steps, converged, 1 seed)"
+    assert words in result.stdout
+    assert (await answer(polar, "show", study_id))["range"]["envelope"] == band
+
+
 async def test_the_list_ends_at_its_limit_and_shows_names_with_brackets(
     polar: "Polar", write: "Write"
 ) -> None:
@@ -175,6 +204,22 @@ async def test_extending_by_nothing_is_refused(polar: "Polar", spec: Path) -> No
     assert result.exit_code == 2
     assert "/trials: " in result.stderr
     assert "an integer from 1 to 10000" in result.stderr
+
+
+async def test_a_study_gets_more_seeds_for_every_trial(
+    polar: "Polar", spec: Path, trials: "Trials"
+) -> None:
+    study_id = UUID((await answer(polar, "create", spec))["id"])
+    await trials.end(await trials.begin(study_id, beta=1.0), 0.5)
+    await trials.end_study(study_id)
+
+    extended = await answer(polar, "extend", study_id, "--seeds", 3, "--seeds", 4)
+    again = await polar("study", "extend", study_id, "--seeds", 4)
+
+    assert (extended["state"], extended["trials_wanted"]) == ("running", 2)
+    assert extended["seeds_wanted"] == [0, 1, 3, 4]
+    assert again.exit_code == 2
+    assert "these seeds already: [4]" in again.stderr
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def server_that_answers(status: HTTPStatus) -> Iterator[str]:
 
 
 def a_stack(url: str = "http://127.0.0.1:1") -> RunningStack:
-    return RunningStack(url, url, os.getpid(), {"api": 12})
+    return RunningStack(url, url, url, os.getpid(), {"api": 12})
 
 
 def test_a_stack_is_found_as_it_was_published(tmp_path: Path) -> None:
@@ -62,7 +62,8 @@ def test_what_a_dead_supervisor_left_fools_nobody(tmp_path: Path) -> None:
 
 
 def test_what_the_last_supervisor_left_is_not_taken_for_the_next(tmp_path: Path) -> None:
-    publish(tmp_path, RunningStack("http://old", "http://old", os.getpid() + 1, {}))
+    url = "http://old"
+    publish(tmp_path, RunningStack(url, url, url, os.getpid() + 1, {}))
 
     with lock(tmp_path):
         assert find_running(tmp_path) is None

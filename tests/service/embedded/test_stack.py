@@ -18,10 +18,10 @@ def addresses(tmp_path: Path) -> Iterator[Addresses]:
         yield addresses
 
 
-def urls_of(home: Path) -> tuple[str, str]:
+def urls_of(home: Path) -> tuple[str, str, str]:
     """Those of a stack that starts and stops."""
     with closing(Addresses.of(home)) as addresses:
-        return addresses.api, addresses.mlflow
+        return addresses.api, addresses.mlflow, addresses.dashboard
 
 
 def test_the_ports_are_those_of_the_last_start(tmp_path: Path) -> None:
@@ -29,7 +29,9 @@ def test_the_ports_are_those_of_the_last_start(tmp_path: Path) -> None:
 
     assert urls_of(tmp_path) == first
     ports = json.loads((tmp_path / "ports.json").read_text())
-    assert first == tuple(f"http://127.0.0.1:{ports[name]}" for name in ("api", "mlflow"))
+    assert first == tuple(
+        f"http://127.0.0.1:{ports[name]}" for name in ("api", "mlflow", "dashboard")
+    )
 
 
 def test_a_taken_port_is_replaced_and_the_new_one_kept(tmp_path: Path) -> None:
@@ -43,6 +45,16 @@ def test_a_taken_port_is_replaced_and_the_new_one_kept(tmp_path: Path) -> None:
     assert urls_of(tmp_path) == urls
 
 
+def test_a_home_from_before_the_dashboard_keeps_its_other_ports(tmp_path: Path) -> None:
+    ports = {"api": choose_port(), "mlflow": choose_port()}
+    (tmp_path / "ports.json").write_text(json.dumps(ports))
+
+    urls = urls_of(tmp_path)
+
+    assert urls[:2] == tuple(f"http://127.0.0.1:{port}" for port in ports.values())
+    assert json.loads((tmp_path / "ports.json").read_text()).keys() == {*ports, "dashboard"}
+
+
 def test_homes_that_start_at_the_same_time_never_share_a_port(tmp_path: Path) -> None:
     # They did: both saw the default ports free, long before either's servers took them.
     homes = [tmp_path / str(number) for number in range(8)]
@@ -51,9 +63,13 @@ def test_homes_that_start_at_the_same_time_never_share_a_port(tmp_path: Path) ->
 
     with ExitStack() as stack, ThreadPoolExecutor(len(homes)) as pool:
         chosen = [stack.enter_context(closing(a)) for a in pool.map(Addresses.of, homes)]
-        urls = {url for addresses in chosen for url in (addresses.api, addresses.mlflow)}
+        urls = {
+            url
+            for addresses in chosen
+            for url in (addresses.api, addresses.mlflow, addresses.dashboard)
+        }
 
-    assert len(urls) == 2 * len(homes)
+    assert len(urls) == 3 * len(homes)
 
 
 def test_only_the_server_of_an_address_inherits_its_socket(
@@ -70,6 +86,7 @@ def test_only_the_server_of_an_address_inherits_its_socket(
         "api": [addresses.api_socket.fileno()],
         "tracking": [],
         "studies": [],
+        "dashboard": [addresses.dashboard_socket.fileno()],
         "agent-0": [],
     }
 
@@ -91,7 +108,11 @@ def test_agents_stop_before_the_api_and_the_api_before_mlflow(
         for stage in stages(postgres, addresses, ["cpu", "cuda:0"])
     ]
 
-    assert names == [["mlflow"], ["api"], ["tracking", "studies", "agent-0", "agent-1"]]
+    assert names == [
+        ["mlflow"],
+        ["api"],
+        ["tracking", "studies", "dashboard", "agent-0", "agent-1"],
+    ]
 
 
 def test_an_agent_is_told_its_name_its_device_and_its_one_thread(

@@ -278,7 +278,8 @@ async def test_an_idempotency_key_lets_one_request_through_at_a_time(
             known = await experiments.with_key(session, "key")
             if known is None:
                 submission = await experiments.create(session, spec_of(), "d" * 64)
-                await experiments.remember_key(session, "key", "print", submission.experiment)
+                made = submission.experiment.id
+                await experiments.remember_key(session, "key", "print", experiment_id=made)
             return known is None
 
     made = await asyncio.gather(*(submit_once() for _ in range(5)))

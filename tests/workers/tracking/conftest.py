@@ -2,9 +2,9 @@
 
 import math
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -12,10 +12,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from sqlalchemy import delete
 
-from polar.spec import ExperimentSpec
-from service.storage import experiments, runs, tracking
+from polar.spec import ExperimentSpec, StudySpec
+from service.storage import experiments, runs, studies, study_tracking, tracking
 from service.storage.database import Database
-from service.storage.tables import RunState, Tracking
+from service.storage.tables import RunState, StudyState, Tracking, TrialState
+from service.storage.tracking_tables import StudyTracking, TrialTracking
 from workers.mlflow_server import MLflowServer
 from workers.tracking import Tracker
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tests.conftest import Mlflow, Training
 
 DIGEST = "d" * 64
+#: As a range report has it.
+BAND = {"left": {"low": 0.3, "high": 0.4}, "right": {"low": 4.0, "high": 5.0}}
 
 
 @pytest.fixture
@@ -135,6 +138,137 @@ class Story:
         ]
 
 
+class StudyStory:
+    """A study in the tables, written as the broker writes it, and what MLflow shows of it."""
+
+    def __init__(self, database: Database, client: MlflowClient, story: Story) -> None:
+        self._database = database
+        self._client = client
+        self._story = story
+
+    async def begin(self, spec: StudySpec) -> UUID:
+        async with self._database.transaction() as session:
+            return (await studies.create(session, spec, DIGEST)).id
+
+    async def run_alone(self, spec: ExperimentSpec) -> UUID:
+        """A run that no study has asked for, in its first attempt."""
+        async with self._database.transaction() as session:
+            submission = await experiments.create(session, spec, DIGEST)
+        (run,) = submission.new
+        await self._story.claim(run.id)
+        return run.id
+
+    async def begin_trial(self, study_id: UUID, number: int, beta: float) -> list[UUID]:
+        """Returns its runs, by seed; those that are new are in their first attempt."""
+        async with self._database.transaction() as session:
+            study = await studies.locked(session, study_id)
+            point = {"model.beta": beta}
+            spec = StudySpec.model_validate(study.spec).experiment(point)
+            spec = spec.model_copy(update={"seeds": tuple(study.seeds_wanted)})
+            submission = await experiments.create(session, spec, DIGEST)
+            await studies.begin_trial(
+                session,
+                study,
+                number=number,
+                point=point,
+                experiment_id=submission.experiment.id,
+                turn=0,
+            )
+        for run in submission.new:
+            await self._story.claim(run.id)
+        return [run.id for run in submission.runs]
+
+    async def end_trial(
+        self,
+        study_id: UUID,
+        number: int,
+        state: TrialState = TrialState.COMPLETED,
+        reason: str | None = None,
+    ) -> None:
+        is_completed = state is TrialState.COMPLETED
+        measured = {"polarisation": 0.75, "n_active": number + 1.0, "regimes": ["polarised"]}
+        async with self._database.transaction() as session:
+            study = await studies.locked(session, study_id)
+            trials = await studies.trials_of(session, study_id)
+            await studies.end_trial(
+                session,
+                trials[number],
+                state,
+                values=[0.5 + number / 100] if is_completed else None,
+                measured=measured if is_completed else {},
+                reason=reason,
+                message=reason and f"it was {state}",
+            )
+            study.range = {"fields": ["model.beta"], "outcome": "coarse", "envelope": BAND}
+
+    async def end(
+        self, study_id: UUID, state: StudyState = StudyState.COMPLETED, reason: str = "any"
+    ) -> None:
+        async with self._database.transaction() as session:
+            study = await studies.locked(session, study_id)
+            await studies.end(session, study, state, reason, "as it is told")
+
+    async def complete(self, spec: StudySpec, betas: Sequence[float]) -> UUID:
+        """A study from its beginning to its end, with trials one after the other."""
+        study_id = await self.begin(spec)
+        for number, beta in enumerate(betas):
+            for run_id in await self.begin_trial(study_id, number, beta):
+                await self._story.finish(run_id)
+            await self.end_trial(study_id, number)
+        await self.end(study_id)
+        return study_id
+
+    async def extend(self, study_id: UUID, **more: Any) -> None:  # noqa: ANN401
+        async with self._database.transaction() as session:
+            await studies.extend(session, study_id, **more)
+
+    async def change(self, study_id: UUID, change: Callable[..., Awaitable[object]]) -> None:
+        async with self._database.transaction() as session:
+            await change(session, study_id)
+
+    async def forget(self, study_id: UUID) -> None:
+        """As if the tracker had been killed before it could store anything."""
+        async with self._database.transaction() as session:
+            await session.execute(delete(StudyTracking).where(StudyTracking.study_id == study_id))
+
+    async def forget_trials(self, study_id: UUID) -> None:
+        """As if it had been killed before it could store that trials are in MLflow."""
+        async with self._database.transaction() as session:
+            await session.execute(delete(TrialTracking).where(TrialTracking.study_id == study_id))
+
+    async def is_told(self) -> bool:
+        """Whether nothing of any study is new to MLflow."""
+        async with self._database.transaction() as session:
+            new = await study_tracking.studies_to_tell(session)
+            apart = await study_tracking.runs_to_nest(session)
+        return not new and not apart
+
+    async def runs_of_trials(self, study_id: UUID) -> dict[int, str]:
+        async with self._database.transaction() as session:
+            return await study_tracking.mlflow_runs_of_trials(session, study_id)
+
+    def in_mlflow(self, study_id: UUID) -> MlflowRun:
+        """The one MLflow run that says it is this study."""
+        (found,) = self._search(f"tags.`polar.kind` = 'study' AND {self._is_of(study_id)}")
+        return found
+
+    def trials_in_mlflow(self, study_id: UUID) -> list[MlflowRun]:
+        """The MLflow runs that say they are a trial of it, by number."""
+        found = self._search(f"tags.`polar.kind` = 'trial' AND {self._is_of(study_id)}")
+        return sorted(found, key=lambda run: int(run.data.tags["polar.trial"]))
+
+    def below(self, parent: MlflowRun) -> list[MlflowRun]:
+        """What its page shows as its children."""
+        return self._search(f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+
+    def _search(self, what: str) -> list[MlflowRun]:
+        everywhere = [found.experiment_id for found in self._client.search_experiments()]
+        return list(self._client.search_runs(everywhere, what))
+
+    def _is_of(self, study_id: UUID) -> str:
+        return f"tags.`polar.study_id` = '{study_id}'"
+
+
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url.replace("postgresql://", "postgresql+psycopg://", 1))
@@ -145,6 +279,26 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def story(database: Database, client: MlflowClient, training: "Training") -> Story:
     return Story(database, client, training)
+
+
+@pytest.fixture
+def study_story(database: Database, client: MlflowClient, story: Story) -> StudyStory:
+    return StudyStory(database, client, story)
+
+
+@pytest.fixture
+def study_spec(training: "Training") -> StudySpec:
+    """Of trials with one seed."""
+    axis = {"log_uniform": (0.01, 100.0)}
+    return StudySpec.model_validate(
+        {"name": "where is beta clean?", "base": training.spec, "search": {"model.beta": axis}}
+    )
+
+
+@pytest.fixture
+def study_spec_of_two_seeds(study_spec: StudySpec) -> StudySpec:
+    base = study_spec.base.model_copy(update={"seeds": (0, 1)})
+    return study_spec.model_copy(update={"base": base})
 
 
 TrackerMaker = Callable[..., Tracker]

@@ -131,7 +131,7 @@ async def test_all_attempts_are_one_mlflow_run(story: "Story", tracker: Tracker)
     [
         (RunState.FAILED, "dataset_corrupt", "FAILED"),
         (RunState.CANCELLED, "user", "KILLED"),
-        (RunState.PRUNED, "pruned_by:median", "KILLED"),
+        (RunState.PRUNED, "median", "KILLED"),
     ],
 )
 async def test_a_run_that_ends_before_it_trains_says_why(

@@ -1,0 +1,112 @@
+"""Writes what the studies of a service have found: a page with a table, a figure and spec of each.
+
+    python -m benchmarks.phase_diagrams --url http://127.0.0.1:8650 --out docs/studies
+
+Of studies of one name, the newest that is completed. What stands in README.md above the line
+MARK is kept.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from polar.spec import StudySpec
+from service.api.phases import Phases, phases_of
+from service.cli.drawing import save_phase_diagram
+
+MARK = "<!-- From here on written by benchmarks.phase_diagrams. -->"
+HEAD = ["study", "swept", "polarised", "outcome", "converged", "trials", "minutes"]
+
+Json = Mapping[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", required=True, help="of a service that has the studies")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    with httpx.Client(base_url=f"{arguments.url}/api/v1", trust_env=False, timeout=60) as http:
+        studies = list(_completed(http))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    written = [_write(study, found, trials, arguments.out) for study, found, trials in studies]
+    page = arguments.out / "README.md"
+    above = page.read_text().partition(MARK)[0] if page.exists() else ""
+    page.write_text(above + "\n".join([MARK, "", *_page(written)]) + "\n")
+    print(page.read_text())
+
+
+def _completed(http: httpx.Client) -> Iterator[tuple[Json, Json, Sequence[Json]]]:
+    """Studies with their ranges and completed trials, by name."""
+    newest: dict[str, Json] = {}
+    for study in _pages(http, "/studies", "studies"):
+        if study["state"] == "completed":
+            newest.setdefault(study["name"], study)
+    for name in sorted(newest):
+        path = f"/studies/{newest[name]['id']}"
+        trials = [
+            trial
+            for trial in _pages(http, f"{path}/trials", "trials")
+            if trial["state"] == "completed"
+        ]
+        yield _ask(http, path), _ask(http, f"{path}/range"), trials
+
+
+def _pages(http: httpx.Client, path: str, what: str) -> Iterator[Json]:
+    token = None
+    while True:
+        page = _ask(http, path, {"page_token": token} if token else {})
+        yield from page[what]
+        token = page["next_page_token"]
+        if token is None:
+            return
+
+
+def _ask(http: httpx.Client, path: str, query: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401
+    return http.get(path, params=query or {}).raise_for_status().json()
+
+
+def _write(
+    study: Json, found: Json, trials: Sequence[Json], folder: Path
+) -> tuple[str, list[str], Sequence[str]]:
+    """The files of a study; its name, its row of the table, and what is said of its range."""
+    name, spec = study["name"], StudySpec.model_validate(study["spec"])
+    phases = phases_of(spec, found, [(trial["point"], trial["measured"]) for trial in trials])
+    save_phase_diagram(phases, folder / f"{name}.png")
+    (folder / f"{name}.yaml").write_text(spec.to_yaml())
+    return name, _row(study, found, phases), found["remarks"]
+
+
+def _row(study: Json, found: Json, phases: Phases) -> list[str]:
+    times = [datetime.fromisoformat(study[at]) for at in ("created_at", "finished_at")]
+    settled = sum(training.converged for training in phases.trainings)
+    bands = [f"{_edge(band['left'])} to {_edge(band['right'])}" for band in found["intervals"]]
+    return [
+        f"[{study['name']}]({study['name']}.yaml)",
+        ", ".join(found["fields"]),
+        "; ".join(bands) or "nowhere",
+        found["outcome"].replace("_", " "),
+        f"{settled} of {len(phases.trainings)}",
+        f"{study['trials']['completed']}",
+        f"{(times[1] - times[0]).total_seconds() / 60:.0f}",
+    ]
+
+
+def _edge(edge: Json) -> str:
+    """Between which tested weights it lies."""
+    low, high = ("open" if end is None else f"{end:.3g}" for end in (edge["low"], edge["high"]))
+    return f"{low}..{high}"
+
+
+def _page(written: Sequence[tuple[str, list[str], Sequence[str]]]) -> Iterator[str]:
+    for cells in (HEAD, ["---"] * len(HEAD), *(row for _, row, _ in written)):
+        yield f"| {' | '.join(cells)} |"
+    for name, _, remarks in written:
+        yield f"\n## {name}\n\n{' '.join(remarks)}\n\n![phase diagram]({name}.png)"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The regimes of many trainings along one swept field, and the band where spaces polarise."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from polar.events import Regime
+from polar.figures.style import (
+    BAND,
+    BLACK,
+    BRACKET,
+    EDGE_LINE,
+    GREY,
+    REGIMES,
+    ROUND,
+    Style,
+    canvases,
+    draw_legend,
+)
+from polar.figures.tables import one_of, read, refuse_others
+from polar.ranges import Edge, Interval, RangeReport, Search
+
+NAMES = ["model", "dataset", "field", "regime"]
+MEASURES = {
+    "n_active": "active\nlatents",
+    "polarisation": "polarisation\nP",
+    "explained": "explained\nR",
+}
+NUMBERS = ["steps", "weight", "seed", *MEASURES, "converged"]
+#: Rows of the uppermost panel, from above.
+ORDER = (Regime.UNDER_REGULARISED, Regime.POLARISED, Regime.FORMING, Regime.COLLAPSED)
+#: Trainings whose marks are not crowded.
+FEW = 60
+#: Between neighbouring seeds of one weight, and most of all of them, in rows of the panel.
+APART, MOST_APART = 0.18, 0.6
+#: Of the axis beyond the ends of the search.
+MARGIN = 0.03
+HEIGHT_INCHES = 6.4
+#: Marks of trainings that have not converged; and of those that have, where they are few.
+HOLLOW: Style = {"markerfacecolor": "white"}
+APART_BY_WHITE: Style = {"markeredgecolor": "white", "markeredgewidth": 0.5}
+THROUGH_MEANS: Style = {"color": GREY, "linewidth": 0.8, "zorder": 2}
+
+
+def phase_diagram(
+    table: pd.DataFrame, search: Search | None = None, report: RangeReport | None = None
+) -> Figure:
+    """Verdict, active latents, polarisation P and explained part R of trainings, by weight.
+
+    A mark is one training; hollow ones have not converged. Grey lines join the means over seeds.
+
+    Args:
+        table: One row for each training. Columns: `model`, `dataset`, `field` (the swept one, such
+            as `model.beta`), `steps`, `weight` (its value), `seed`, `regime`, `n_active`,
+            `polarisation` P (0 to 1), `explained` R (0 to 1), `converged` (true or false). Where P
+            and R are known as means over the seeds only, each seed has that mean.
+        search: The logarithmic axis on which the band was searched; without one the axis is
+            linear and as long as the weights are.
+        report: What is known of the band: shaded where spaces are polarised, hatched where the
+            edges are.
+
+    Raises:
+        InvalidInput: the table is empty, of several fields, models or datasets, lacks a column, or
+            has something else in it; or a weight lies outside the search.
+    """
+    rows = read(table, NUMBERS, NAMES, at_least_0=["n_active"], key=["weight", "seed"])
+    refuse_others(rows["regime"], [regime.value for regime in Regime])
+    field = one_of(rows, "field")
+    if search is not None:
+        search.check(rows["weight"])
+    figure, grid = canvases(
+        _title(rows, report), 4, 1, HEIGHT_INCHES, sharex=True, height_ratios=[1.5, 1, 1, 1]
+    )
+    panels = grid[:, 0]
+    _draw_field_axis(panels[-1], field, rows["weight"], search)
+    _draw_verdicts(panels[0], rows)
+    for axes, (column, name) in zip(panels[1:], MEASURES.items(), strict=True):
+        _draw_measure(axes, rows, column)
+        axes.set_ylabel(name, fontsize="small")
+    panels[1].yaxis.set_major_locator(MaxNLocator(4, steps=ROUND, integer=True))
+    for axes in panels[2:]:
+        axes.set_yticks([0.0, 0.5, 1.0])
+        axes.axhline(0.5, color="grey", linewidth=0.6, linestyle=":", zorder=1)
+    intervals = report.intervals if report else ()
+    for axes in panels:
+        for interval in intervals:
+            _shade(axes, interval)
+    if report and report.envelope:
+        _say_what_is_open(panels[0], report.envelope)
+    figure.align_ylabels(panels[1:])
+    draw_legend(figure, [*_regime_handles(rows), *_band_handles(intervals)])
+    return figure
+
+
+def phase_table(table: pd.DataFrame, report: RangeReport | None = None) -> pd.DataFrame:
+    """The numbers of a phase diagram: the trainings, then a row for each edge of each interval.
+
+    Of an edge: `interval` (from 1), `edge` (left, right), `low` and `high`, which are gaps where
+    it is open, and `confidence`.
+    """
+    edges = [
+        {"interval": place, "edge": side, **edge.model_dump()}
+        for place, interval in enumerate(report.intervals if report else (), start=1)
+        for side, edge in (("left", interval.left), ("right", interval.right))
+    ]
+    if not edges:
+        return table
+    # types that may have gaps: whole numbers stay whole
+    return pd.concat([one.convert_dtypes() for one in (table, pd.DataFrame(edges))])
+
+
+def _title(rows: pd.DataFrame, report: RangeReport | None) -> str:
+    model, dataset = one_of(rows, "model"), one_of(rows, "dataset")
+    ends = sorted({rows["steps"].min(), rows["steps"].max()})  # of steps that are swept
+    steps = " to ".join(f"{end:,.0f}" for end in ends)
+    converged = f"{rows['converged'].sum():.0f} of {len(rows)} trainings converged"
+    about = f"{model}, {dataset}, {steps} steps: {converged}"
+    return about if report is None else f"{about}\n{_of_band(report)}"
+
+
+def _of_band(report: RangeReport) -> str:
+    if report.envelope is None:
+        return "no polarised band found"
+    left, right = report.envelope.left, report.envelope.right
+    parts = f" in {len(report.intervals)} intervals" if len(report.intervals) > 1 else ""
+    return f"polarised{parts} from {_ends(left)} to {_ends(right)}"
+
+
+def _ends(edge: Edge) -> str:
+    """Such as `0.11-0.95`."""
+    if edge.low is None and edge.high is None:
+        return "an open edge"
+    if edge.low is None:
+        return f"below {edge.high:.3g}"
+    return f"above {edge.low:.3g}" if edge.high is None else f"{edge.low:.3g}–{edge.high:.3g}"  # noqa: RUF001
+
+
+def _draw_field_axis(axes: Axes, field: str, weights: pd.Series, search: Search | None) -> None:
+    axes.set_xlabel(field)
+    if search is None:
+        margin = MARGIN * np.ptp(weights) or 1.0
+        axes.set_xlim(weights.min() - margin, weights.max() + margin)
+        axes.xaxis.set_major_locator(MaxNLocator(8, steps=ROUND))
+        return
+    decades = np.log10(search.high / search.low)
+    margin = 10 ** (MARGIN * decades)
+    axes.set_xscale("log")
+    axes.set_xlim(search.low / margin, search.high * margin)
+    if decades < 2:
+        subs = (1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    if decades < 5:
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+def _draw_verdicts(axes: Axes, rows: pd.DataFrame) -> None:
+    """A row for each regime; seeds of one weight lie above each other."""
+    seeds = sorted(rows["seed"].unique())
+    apart = min(APART, MOST_APART / len(seeds))
+    heights = rows["regime"].map({regime.value: place for place, regime in enumerate(ORDER)})
+    offsets = rows["seed"].map({seed: place for place, seed in enumerate(seeds)})
+    _draw_marks(axes, rows, heights + apart * (offsets - (len(seeds) - 1) / 2))
+    axes.set_ylim(len(ORDER) - 0.5, -0.5)
+    axes.set_yticks(range(len(ORDER)), [_word(regime) for regime in ORDER])
+    axes.tick_params(axis="y", length=0)
+    for border in range(1, len(ORDER)):
+        axes.axhline(border - 0.5, color=GREY, linewidth=0.4, zorder=1)
+
+
+def _word(regime: Regime) -> str:
+    return regime.value.replace("_", "-")
+
+
+def _draw_measure(axes: Axes, rows: pd.DataFrame, column: str) -> None:
+    means = rows.groupby("weight")[column].mean()
+    axes.plot(means.index, means, **THROUGH_MEANS)
+    _draw_marks(axes, rows, rows[column])
+    top = max(1.0, rows[column].max())
+    axes.set_ylim(min(0.0, rows[column].min()) - 0.08 * top, 1.08 * top)
+
+
+def _draw_marks(axes: Axes, rows: pd.DataFrame, heights: pd.Series) -> None:
+    filled, size = (APART_BY_WHITE, 5.5) if len(rows) <= FEW else ({}, 3.5)
+    for regime, style in REGIMES.items():
+        for converged, look in ((0.0, HOLLOW), (1.0, filled)):
+            own = (rows["regime"] == regime.value) & (rows["converged"] == converged)
+            if own.any():
+                mark = style | look | {"markersize": size}
+                axes.plot(rows["weight"][own], heights[own], **mark, zorder=3)
+
+
+def _shade(axes: Axes, interval: Interval) -> None:
+    """The band between the inner ends of its edges, and the brackets of both."""
+    lowest, highest = axes.get_xlim()
+    left, right = interval.left, interval.right
+    begin = lowest if left.high is None else left.high
+    end = highest if right.low is None else right.low
+    if begin < end:
+        axes.axvspan(begin, end, **BAND)
+    for edge in (left, right):
+        axes.axvspan(edge.low or lowest, edge.high or highest, **BRACKET)
+        for known in (edge.low, edge.high):
+            if known is not None:
+                axes.axvline(known, **EDGE_LINE)
+
+
+def _say_what_is_open(axes: Axes, envelope: Interval) -> None:
+    if envelope.left.low is None:
+        axes.set_title("◂ open", loc="left", fontsize="small")
+    if envelope.right.high is None:
+        axes.set_title("open ▸", loc="right", fontsize="small")
+
+
+def _regime_handles(rows: pd.DataFrame) -> Iterator[Artist]:
+    for regime in ORDER:
+        if (rows["regime"] == regime.value).any():
+            yield Line2D([], [], **REGIMES[regime], label=_word(regime))
+    if not rows["converged"].all():
+        mark: Style = {"color": BLACK, "marker": "o", "linestyle": ""}
+        yield Line2D([], [], **mark | HOLLOW, label="not converged")
+
+
+def _band_handles(intervals: Sequence[Interval]) -> Iterator[Artist]:
+    if intervals:
+        yield Patch(**BAND, label="polarised band")
+        yield Patch(**BRACKET, label="an edge lies here")

@@ -1,0 +1,114 @@
+"""The study of the demo: post it, show it, tell what came of it."""
+
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from service.api.views import RunOfExperiment, StudyView, TrialView
+from service.cli.range_tables import in_words
+from service.cli.remote import PIPE_WIDTH
+from service.cli.study_figure import save_phase_diagram
+from service.cli.tables import with_columns
+from service.client import Client
+
+POLL_S = 1.0
+#: MLflow lags behind by a second or two; after so long it is not coming.
+MLFLOW_S = 30.0
+
+#: Trials, each with its only run.
+Rows = Sequence[tuple[TrialView, RunOfExperiment]]
+
+
+def search(client: Client, spec: Mapping[str, Any]) -> StudyView:
+    """Post the study and show its trials until it has ended."""
+    study = client.create_study(spec)
+    console = Console(stderr=True)
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        announced: dict[int, str] = {}
+        while study.finished_at is None:
+            time.sleep(POLL_S)
+            study = client.study(study.id)
+            if console.is_terminal:
+                live.update(_of_progress(_rows(client, study)), refresh=True)
+            else:
+                announced = _announce_changes(client.trials(study.id), announced)
+    return study
+
+
+def _rows(client: Client, study: StudyView) -> Rows:
+    """By ascending beta."""
+    trials = sorted(client.trials(study.id), key=_beta)
+    return [(trial, client.experiment(trial.experiment_id).runs[0]) for trial in trials]
+
+
+def _announce_changes(trials: Iterable[TrialView], announced: Mapping[int, str]) -> dict[int, str]:
+    states = {}
+    for trial in trials:
+        states[trial.number] = str(trial.state)
+        if announced.get(trial.number) != trial.state:
+            typer.echo(f"beta {_beta(trial):.4g}: {trial.state}", err=True)
+    return states
+
+
+def report(client: Client, study: StudyView, picture: Path) -> None:
+    """Print the table and the range, and draw the figure."""
+    rows = _with_mlflow_links(client, study)
+    latents = study.spec["base"]["model"]["latent_dim"]
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(_of_results(rows, latents))
+    if study.range is not None:
+        typer.echo(f"\nbeta: {in_words(study.range)}")
+        typer.echo(f"drawn in {save_phase_diagram(client, study.id, picture)[0]}")
+
+
+def _with_mlflow_links(client: Client, study: StudyView) -> Rows:
+    deadline = time.monotonic() + MLFLOW_S
+    while True:
+        rows = _rows(client, study)
+        if all(run.links["mlflow"] for _, run in rows) or time.monotonic() > deadline:
+            return rows
+        time.sleep(POLL_S)
+
+
+def _of_progress(rows: Rows) -> Table:
+    table = with_columns("beta", "state", "step", "left", "active", "P")
+    for trial, run in rows:
+        step, left, active, polarisation = "", "", "", ""
+        if run.progress:
+            step = f"{run.progress.step:,} / {run.progress.steps:,}"
+            left = "" if run.state.is_final else f"{run.progress.eta_s:.0f} s"
+        if run.verdict:
+            active = f"{run.verdict.n_active}"
+            polarisation = f"{run.verdict.polarisation:.2f}"
+        table.add_row(f"{_beta(trial):.4g}", run.state, step, left, active, polarisation)
+    return table
+
+
+def _of_results(rows: Rows, latents: int) -> Table:
+    table = with_columns(
+        "beta", "active latents", "P", "explained", "verdict", "converged", "MLflow"
+    )
+    for trial, run in rows:
+        if trial.state != "completed" or run.verdict is None:
+            table.add_row(f"{_beta(trial):.4g}", "", "", "", run.state, "", run.message or "")
+            continue
+        table.add_row(
+            f"{_beta(trial):.4g}",
+            f"{run.verdict.n_active} of {latents}",
+            f"{run.verdict.polarisation:.2f}",
+            f"{run.verdict.explained:.2f}",
+            run.verdict.regime,
+            "yes" if run.converged else "no",
+            run.links["mlflow"] or "not there yet",
+        )
+    return table
+
+
+def _beta(trial: TrialView) -> float:
+    return float(trial.point["model.beta"])

@@ -1,0 +1,48 @@
+"""How to open a study with Optuna itself. The password is told to who can read it anyway."""
+
+import os
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from polar.errors import InvalidInput
+from polar.spec import StudySpec
+from service.api.views import StudyView
+from service.embedded.errors import EmbeddedError
+from service.embedded.postgres import url_of
+from service.embedded.running import find_running
+from service.settings import Settings
+from service.studies.optimiser import study_name
+
+
+def how_to_open(study: StudyView, storage: str) -> str:
+    """Where the study is, and the two lines of Python that open it."""
+    name = study_name(study.id, StudySpec.model_validate(study.spec))
+    return (
+        f"storage  {storage}\nstudy    {name}\n\n"
+        f"import optuna\nstudy = optuna.load_study(study_name={name!r}, storage={storage!r})"
+    )
+
+
+def find_storage(service_url: str, home: Path) -> str:
+    """Optuna's database for SQLAlchemy: that of the environment, or else of the home.
+
+    Raises:
+        InvalidInput: neither is there, or the home is not that of the service.
+    """
+    given = os.environ.get("POLAR_DATABASE_URL") or os.environ.get("POLAR_OPTUNA_URL")
+    database = SecretStr(given or _app_of_home(service_url, home.expanduser()))
+    return Settings(database_url=database, artifacts=home, mlflow_url="").optuna_sqlalchemy_url
+
+
+def _app_of_home(service_url: str, home: Path) -> str:
+    try:
+        stack = find_running(home)
+        if stack is None or stack.api_url != service_url.replace("localhost", "127.0.0.1"):
+            raise InvalidInput(
+                f"the database of {service_url} is not in {home}: name it with --home, or its "
+                "address with POLAR_OPTUNA_URL or POLAR_DATABASE_URL"
+            )
+        return url_of(home, "app")
+    except EmbeddedError as error:
+        raise InvalidInput(str(error)) from error

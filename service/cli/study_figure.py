@@ -1,0 +1,51 @@
+"""`polar study figure`: the phase diagram of a study as a file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from polar.errors import InvalidInput
+from service.cli.remote import Url, service_at
+
+if TYPE_CHECKING:
+    from service.client import Client
+
+
+def figure(
+    id: Annotated[str, typer.Argument(help="Id of a study.")],
+    out: Annotated[
+        Path, typer.Option(dir_okay=False, help="The file: .png, .svg or .pdf.")
+    ] = Path("phase_diagram.png"),
+    url: Url = None,
+) -> None:
+    """Draw verdicts, active latents, P and R by weight, with the range; the numbers beside it."""
+    with service_at(url) as client:
+        for path in save_phase_diagram(client, id, out):
+            typer.echo(path)
+
+
+def save_phase_diagram(client: "Client", study_id: UUID | str, out: Path) -> list[Path]:
+    """The picture of a study, and its numbers.
+
+    Raises:
+        InvalidInput: there is nothing to draw, or the file cannot be written.
+    """
+    from polar.spec import StudySpec
+    from service.api.phases import phases_of
+    from service.storage.tables import TrialState
+
+    study = client.study(study_id)
+    completed = [
+        (trial.point, trial.measured)
+        for trial in client.trials(study_id)
+        if trial.state is TrialState.COMPLETED
+    ]
+    phases = phases_of(StudySpec.model_validate(study.spec), study.range, completed)
+    from service.cli import drawing  # late: there must be something to load matplotlib for
+
+    try:
+        return drawing.save_phase_diagram(phases, out)
+    except OSError as error:
+        raise InvalidInput(f"cannot write {out}: {error.strerror}") from error

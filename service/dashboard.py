@@ -1,0 +1,84 @@
+"""`python -m service.dashboard`: optuna-dashboard on the studies, to look at them.
+
+It knows no users, and would let everybody delete a study under the broker. Here it only shows:
+Optuna's tables are the broker's to change (docs/decisions/0008).
+"""
+
+import json
+import logging
+import time
+from typing import NoReturn, cast
+
+import uvicorn
+from a2wsgi import WSGIMiddleware
+from bottle import HTTPResponse, abort, redirect, request
+from optuna.storages import RDBStorage
+from optuna_dashboard import wsgi
+from sqlalchemy import NullPool, create_engine, inspect
+from starlette.types import ASGIApp
+
+from service.api.hosts import TrustedHosts
+from service.settings import Settings
+
+POLL_S = 0.2
+THREADS = 4
+#: Whatever optuna-dashboard does, Postgres lets it write nothing.
+READ_ONLY = {"options": "-c default_transaction_read_only=on", "connect_timeout": 5}
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """The dashboard, and `/polar/{id}`, which leads to the page of one of our studies.
+
+    It answers to this machine's names only, as the API does.
+    """
+    storage = RDBStorage(
+        settings.optuna_sqlalchemy_url,
+        # no pool: it is asked seldom, and Postgres may have been restarted since
+        engine_kwargs={"poolclass": NullPool, "connect_args": READ_ONLY},
+    )
+
+    def open_study(study_id: str) -> NoReturn:
+        for study in storage.get_all_studies():
+            if study.user_attrs.get("study_id") == study_id:
+                redirect(f"/dashboard/studies/{study._study_id}")
+        abort(404, f"there is no study {study_id}, or it has not begun")
+        raise AssertionError
+
+    dashboard = wsgi(storage)
+    dashboard.add_hook("before_request", _only_show)
+    dashboard.route("/polar/<study_id>", callback=open_study)
+    # each library has types of its own for the same protocol
+    return TrustedHosts(cast(ASGIApp, WSGIMiddleware(dashboard, workers=THREADS)), settings)
+
+
+def _only_show() -> None:
+    if request.method not in ("GET", "HEAD"):
+        reason = "this dashboard only shows; steer studies with `polar study` or its API"
+        body = json.dumps({"reason": reason})
+        raise HTTPResponse(body, 405, {"Content-Type": "application/json", "Allow": "GET, HEAD"})
+
+
+def wait_for_tables(settings: Settings) -> None:
+    """Returns when the broker has made Optuna's tables: the last of them holds their version."""
+    engine = create_engine(settings.optuna_sqlalchemy_url)
+    while not inspect(engine).has_table("alembic_version"):
+        time.sleep(POLL_S)
+    engine.dispose()
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    settings = Settings.read_or_exit()
+    wait_for_tables(settings)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.api_host,
+        port=settings.dashboard_port,
+        fd=settings.dashboard_fd,
+        log_config=None,
+        timeout_graceful_shutdown=3,
+    )
+
+
+if __name__ == "__main__":
+    main()

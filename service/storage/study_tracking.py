@@ -1,0 +1,181 @@
+"""The tracker's position in studies: what MLflow has not been told of them, and its runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from service.storage.tables import ExperimentRun, Study, Tracking, Trial
+from service.storage.tracking_tables import NestedRun, StudyTracking, TrialTracking
+
+
+@dataclass(frozen=True)
+class TrialToTell:
+    """A trial that has begun or ended since MLflow was told of it."""
+
+    trial: Trial
+    #: How many runs it has.
+    seeds: int
+    #: None when MLflow knows nothing of it.
+    position: TrialTracking | None
+
+
+@dataclass(frozen=True)
+class Nesting:
+    """A run that is to lie below a trial, or below the study when that trial has no other run."""
+
+    run_id: UUID
+    mlflow_run_id: str
+    mlflow_parent_id: str
+    study_id: UUID
+    number: int
+
+
+async def studies_to_tell(session: AsyncSession) -> Sequence[UUID]:
+    """Studies of which something is new to MLflow, the oldest first."""
+    query = (
+        select(Study.id)
+        .outerjoin(StudyTracking, StudyTracking.study_id == Study.id)
+        .where(
+            or_(
+                StudyTracking.study_id.is_(None),
+                StudyTracking.state.is_distinct_from(Study.state),
+                StudyTracking.finished_at.is_distinct_from(Study.finished_at),
+                select(Trial.number)
+                .outerjoin(TrialTracking, _is_its_position())
+                .where(Trial.study_id == Study.id, _is_new())
+                .exists(),
+            )
+        )
+        .order_by(Study.created_at)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def trials_to_tell(
+    session: AsyncSession, study_id: UUID, limit: int
+) -> Sequence[TrialToTell]:
+    """The next trials of a study that MLflow has not been told of as they are, by number."""
+    seeds = (
+        select(func.count())
+        .where(ExperimentRun.experiment_id == Trial.experiment_id)
+        .scalar_subquery()
+    )
+    rows = await session.execute(
+        select(Trial, seeds, TrialTracking)
+        .outerjoin(TrialTracking, _is_its_position())
+        .where(Trial.study_id == study_id, _is_new())
+        .order_by(Trial.number)
+        .limit(limit)
+    )
+    return [TrialToTell(trial, count, position) for trial, count, position in rows]
+
+
+def _is_its_position() -> ColumnElement[bool]:
+    return and_(TrialTracking.study_id == Trial.study_id, TrialTracking.number == Trial.number)
+
+
+def _is_new() -> ColumnElement[bool]:
+    return TrialTracking.state.is_distinct_from(Trial.state)
+
+
+async def mlflow_run_of_study(session: AsyncSession, study_id: UUID) -> StudyTracking | None:
+    """The MLflow run that stands for a study, and its experiment; None when there is none yet."""
+    return await session.get(StudyTracking, study_id)
+
+
+async def mlflow_runs_of_trials(session: AsyncSession, study_id: UUID) -> dict[int, str]:
+    """The MLflow run that stands for each trial, or the one of its only seed, by its number.
+
+    Trials and seeds of which MLflow has not been told yet are missing.
+    """
+    rows = await session.execute(
+        select(
+            TrialTracking.number,
+            func.coalesce(TrialTracking.mlflow_run_id, func.min(Tracking.mlflow_run_id)),
+        )
+        .join(Trial, _is_its_position())
+        .join(ExperimentRun, ExperimentRun.experiment_id == Trial.experiment_id)
+        .outerjoin(Tracking, Tracking.run_id == ExperimentRun.run_id)
+        .where(TrialTracking.study_id == study_id)
+        .group_by(TrialTracking.study_id, TrialTracking.number)
+    )
+    return {number: run_id for number, run_id in rows if run_id is not None}
+
+
+async def begin_study(
+    session: AsyncSession, study_id: UUID, *, mlflow_experiment_id: str, mlflow_run_id: str
+) -> StudyTracking:
+    """Note the MLflow run that stands for this study from now on."""
+    position = StudyTracking(
+        study_id=study_id, mlflow_experiment_id=mlflow_experiment_id, mlflow_run_id=mlflow_run_id
+    )
+    session.add(position)
+    await session.flush()
+    return position
+
+
+async def begin_trial(
+    session: AsyncSession, trial: Trial, mlflow_run_id: str | None
+) -> TrialTracking:
+    """Note the MLflow run that stands for this trial; none: the run of its only seed does."""
+    position = TrialTracking(
+        study_id=trial.study_id, number=trial.number, mlflow_run_id=mlflow_run_id
+    )
+    session.add(position)
+    await session.flush()
+    return position
+
+
+async def advance(session: AsyncSession, study: Study, trials: Sequence[Trial]) -> None:
+    """Note that MLflow has confirmed a study, and these of its trials, as they are here."""
+    position = await session.get_one(StudyTracking, study.id)
+    position.state, position.finished_at = study.state, study.finished_at
+    for trial in trials:
+        of_trial = await session.get_one(TrialTracking, (study.id, trial.number))
+        of_trial.state = trial.state
+    await session.flush()
+
+
+async def runs_to_nest(session: AsyncSession) -> dict[UUID, Nesting]:
+    """Runs that MLflow knows, that a trial wants, and that lie below none yet, by their ids.
+
+    A run that several trials share belongs to the oldest of them, for good.
+    """
+    oldest = (
+        select(Tracking.run_id, Tracking.mlflow_run_id, Trial.study_id, Trial.number)
+        .join(ExperimentRun, ExperimentRun.run_id == Tracking.run_id)
+        .join(Trial, Trial.experiment_id == ExperimentRun.experiment_id)
+        .outerjoin(NestedRun, NestedRun.run_id == Tracking.run_id)
+        .where(NestedRun.run_id.is_(None))
+        .ext(distinct_on(Tracking.run_id))
+        .order_by(Tracking.run_id, Trial.created_at, Trial.study_id, Trial.number)
+        .subquery()
+    )
+    rows = await session.execute(
+        select(
+            oldest.c.run_id,
+            oldest.c.mlflow_run_id,
+            func.coalesce(TrialTracking.mlflow_run_id, StudyTracking.mlflow_run_id),
+            oldest.c.study_id,
+            oldest.c.number,
+        )
+        .join(StudyTracking, StudyTracking.study_id == oldest.c.study_id)
+        .join(
+            TrialTracking,
+            and_(
+                TrialTracking.study_id == oldest.c.study_id,
+                TrialTracking.number == oldest.c.number,
+            ),
+        )
+    )
+    return {row.run_id: Nesting(*row) for row in rows}
+
+
+async def nest(session: AsyncSession, nesting: Nesting) -> None:
+    """Note that MLflow has confirmed where a run lies."""
+    session.add(NestedRun(run_id=nesting.run_id, study_id=nesting.study_id, number=nesting.number))
+    await session.flush()

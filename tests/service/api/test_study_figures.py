@@ -1,0 +1,151 @@
+"""The figure of a study; a real child process draws it, no broker is there, it is pretended."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from service.api import study_figures
+from service.api.app import create_app
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.service.conftest import Trials, Worker
+
+STUDIES = "/api/v1/studies"
+
+Create = Callable[..., Awaitable[UUID]]
+
+EDGE = {"low": None, "high": 1.0, "confidence": 1.0}
+BAND = {"left": EDGE, "right": {"low": 1.0, "high": 10.0, "confidence": 0.95}}
+FOUND: dict[str, Any] = {
+    "fields": ["model.beta"],
+    "steps": 30,
+    "seeds": [0],
+    "outcome": "coarse",
+    "intervals": [BAND],
+    "envelope": BAND,
+    "converged": False,
+    "disagreeing": [],
+    "weights": 2,
+    "trainings": 2,
+    "remarks": [],
+}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Patient: a busy machine takes a minute for what takes seconds."""
+    return settings.model_copy(update={"measure_s": 500.0})
+
+
+@pytest.fixture(autouse=True)
+async def _an_agent_is_there(worker: "Worker") -> None:
+    await worker.announce()
+
+
+@pytest.fixture
+async def study_id(create: Create, trials: "Trials") -> UUID:
+    """Of a study with two completed trials."""
+    id = await create()
+    for beta, regime, n_active in ((1.0, "polarised", 3), (10.0, "collapsed", 0)):
+        observation = {"regime": regime, "n_active": n_active, "converged": False}
+        trial = await trials.begin(id, beta=beta)
+        await trials.end(trial, 0.5, observations=[observation], polarisation=0.9, explained=0.5)
+    await trials.end_study(id, **FOUND)
+    return id
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Let the child run another program."""
+    monkeypatch.setattr(study_figures, "_command", lambda _: [sys.executable, "-c", program])
+
+
+@pytest.mark.parametrize(
+    ("kind", "media_type", "begin"),
+    [
+        ("png", "image/png", b"\x89PNG"),
+        ("svg", "image/svg+xml", b"<?xml"),
+        ("pdf", "application/pdf", b"%PDF"),
+    ],
+)
+async def test_the_phase_diagram_of_a_study_is_drawn(
+    kind: str, media_type: str, begin: bytes, http: httpx.AsyncClient, study_id: UUID
+) -> None:
+    answer = await http.get(f"{STUDIES}/{study_id}/figures/phase_diagram.{kind}")
+
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].split(";")[0] == media_type
+    assert answer.content.startswith(begin)
+    assert len(answer.content) > 5000
+
+
+async def test_before_a_trial_is_completed_there_is_no_figure(
+    http: httpx.AsyncClient, create: Create
+) -> None:
+    id = await create()
+
+    answer = await http.get(f"{STUDIES}/{id}/figures/phase_diagram.png")
+
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == (
+        f"study {id} has no phase diagram: there is nothing to draw yet: no trial is completed"
+    )
+
+
+async def test_a_study_of_several_fields_has_no_phase_diagram(
+    http: httpx.AsyncClient, create: Create
+) -> None:
+    search = {"model.beta": {"log_uniform": [0.1, 10]}, "model.latent_dim": {"integer": [2, 16]}}
+    id = await create(search=search, sampler="random")
+
+    answer = await http.get(f"{STUDIES}/{id}/figures/phase_diagram.png")
+
+    assert answer.status_code == 404
+    assert (
+        "is of one swept field; the study sweeps model.beta, model.lat" in answer.json()["detail"]
+    )
+
+
+async def test_other_studies_kinds_and_figures_are_not_there(http: httpx.AsyncClient) -> None:
+    unknown = await http.get(f"{STUDIES}/{uuid4()}/figures/phase_diagram.png")
+    kind = await http.get(f"{STUDIES}/{uuid4()}/figures/phase_diagram.gif")
+    figure = await http.get(f"{STUDIES}/{uuid4()}/figures/other.png")
+
+    assert (unknown.status_code, kind.status_code, figure.status_code) == (404, 422, 404)
+
+
+async def test_drawing_that_takes_too_long_is_stopped(
+    settings: Settings, study_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, "import time; time.sleep(1000)")
+    hurried = create_app(settings.model_copy(update={"measure_s": 1.0}))
+    transport = httpx.ASGITransport(hurried)
+
+    async with (
+        hurried.router.lifespan_context(hurried),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as http,
+    ):
+        answer = await http.get(f"{STUDIES}/{study_id}/figures/phase_diagram.png", timeout=60)
+
+    assert answer.status_code == 500
+    assert answer.json()["type"] == "urn:polar:problem:drawing-too-long"
+    assert "longer than 1 s" in answer.json()["detail"]
+
+
+async def test_a_child_that_dies_is_said_to_have_died(
+    http: httpx.AsyncClient,
+    study_id: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pretend(monkeypatch, "import sys; sys.exit('it broke')")
+
+    answer = await http.get(f"{STUDIES}/{study_id}/figures/phase_diagram.png")
+
+    assert answer.status_code == 500
+    assert answer.json()["type"] == "urn:polar:problem:drawing-failed"
+    assert "ended with code 1: it broke" in caplog.text

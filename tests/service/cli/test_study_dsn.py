@@ -1,0 +1,139 @@
+"""Opening a study with Optuna itself, in Python that was printed."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import psycopg
+import pytest
+from optuna.storages import RDBStorage
+from sqlalchemy import NullPool
+
+from polar.spec import StudySpec
+from service.embedded.postgres import Postgres
+from service.embedded.running import RunningStack, publish
+from service.embedded.state import lock
+from service.studies.optimiser import Optimiser
+
+if TYPE_CHECKING:
+    from tests.service.cli.conftest import Polar, Write
+    from tests.service.conftest import Worker
+
+SPEC = """
+name: it's "mine"
+base: {dataset: {name: digits}, model: {}}
+search: {model.beta: {log_uniform: [1e-2, 100]}}
+"""
+
+
+@pytest.fixture
+async def study_id(polar: "Polar", write: "Write", worker: "Worker") -> UUID:
+    await worker.announce()
+    result = await polar("study", "create", write(SPEC), "-o", "json")
+    return UUID(json.loads(result.stdout)["id"])
+
+
+@pytest.fixture
+def optuna_url(postgres: Postgres) -> Iterator[str]:
+    """Optuna's database, by the name that it has beside ours."""
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE optuna")
+        yield postgres.url("optuna")
+        admin.execute("DROP DATABASE optuna WITH (FORCE)")
+
+
+def begin(study_id: UUID, optuna_url: str) -> None:
+    """As the broker does."""
+    storage = RDBStorage(
+        optuna_url.replace("postgresql:", "postgresql+psycopg:"),
+        engine_kwargs={"poolclass": NullPool},
+    )
+    Optimiser(storage, study_id, StudySpec.from_yaml(SPEC)).ask([], [])
+
+
+def trials_by(lines: list[str]) -> str:
+    """What these lines of Python have opened."""
+    program = "\n".join([*lines, "print(study.study_name, len(study.trials))"])
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+async def test_the_printed_lines_open_the_study_of_the_home(
+    study_id: UUID,
+    polar: "Polar",
+    served: str,
+    postgres: Postgres,
+    optuna_url: str,
+    tmp_path: Path,
+) -> None:
+    begin(study_id, optuna_url)
+    (tmp_path / "database.json").write_bytes((postgres.home / "database.json").read_bytes())
+
+    with lock(tmp_path):
+        publish(tmp_path, RunningStack(served, "", "", os.getpid(), {}))
+        result = await polar("study", "dsn", study_id, "--home", tmp_path)
+
+    storage, study, _, *lines = result.stdout.splitlines()
+    assert storage.split() == ["storage", optuna_url.replace("sql:", "sql+psycopg:")]
+    assert study == f'study    it\'s "mine" {study_id}'
+    assert trials_by(lines) == f'it\'s "mine" {study_id} 1'
+
+
+@pytest.mark.parametrize("name", ["POLAR_DATABASE_URL", "POLAR_OPTUNA_URL"])
+async def test_the_environment_names_the_database_where_there_is_no_home(
+    name: str,
+    study_id: UUID,
+    polar: "Polar",
+    postgres: Postgres,
+    optuna_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin(study_id, optuna_url)
+    database = "app" if name == "POLAR_DATABASE_URL" else "optuna"
+    monkeypatch.setenv(name, postgres.url(database))
+
+    result = await polar("study", "dsn", study_id)
+
+    assert trials_by(result.stdout.splitlines()[-2:]).endswith(" 1")
+
+
+async def test_a_home_of_another_service_is_not_taken_for_this_ones(
+    study_id: UUID, polar: "Polar", served: str, tmp_path: Path
+) -> None:
+    with lock(tmp_path):
+        other = RunningStack("http://127.0.0.1:1", "", "", os.getpid(), {})
+        publish(tmp_path, other)
+        result = await polar("study", "dsn", study_id, "--home", tmp_path)
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert f"the database of {served} is not in {tmp_path}" in result.stderr
+    assert "POLAR_OPTUNA_URL" in result.stderr
+
+
+async def test_a_password_that_is_gone_is_said_to_be(
+    study_id: UUID, polar: "Polar", served: str, tmp_path: Path
+) -> None:
+    with lock(tmp_path):
+        publish(tmp_path, RunningStack(served, "", "", os.getpid(), {}))
+        result = await polar("study", "dsn", study_id, "--home", tmp_path)
+
+    assert result.exit_code == 2
+    assert "there is no" in result.stderr
+    assert "database.json" in result.stderr
+
+
+async def test_the_api_never_tells_the_password(
+    study_id: UUID, polar: "Polar", postgres: Postgres
+) -> None:
+    password = json.loads((postgres.home / "database.json").read_text())["password"]
+
+    shown = await polar("study", "show", study_id, "-o", "json")
+
+    assert password not in shown.stdout

@@ -1,0 +1,101 @@
+"""`polar study figure`; no broker is there, it is pretended."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+if TYPE_CHECKING:
+    from tests.service.cli.conftest import Polar, Write
+    from tests.service.conftest import Trials, Worker
+
+SPEC = """
+base: {dataset: {name: digits}, model: {}, seeds: [0]}
+search: {model.beta: {log_uniform: [1e-2, 100]}}
+budget: {trials: 2}
+"""
+EDGES = (
+    {"low": 0.1, "high": 1.0, "confidence": 0.95},
+    {"low": 1.0, "high": 10.0, "confidence": 0.95},
+)
+BAND = dict(zip(("left", "right"), EDGES, strict=True))
+FOUND: dict[str, Any] = {
+    "fields": ["model.beta"],
+    "steps": 30,
+    "seeds": [0],
+    "outcome": "coarse",
+    "intervals": [BAND],
+    "envelope": BAND,
+    "converged": True,
+    "disagreeing": [],
+    "weights": 3,
+    "trainings": 3,
+    "remarks": [],
+}
+
+
+@pytest.fixture(autouse=True)
+async def _an_agent_is_there(worker: "Worker") -> None:
+    await worker.announce()
+
+
+async def created(polar: "Polar", write: "Write") -> UUID:
+    done = await polar("study", "create", write(SPEC))
+    assert done.exit_code == 0, done.stderr
+    return UUID(done.stdout.split()[1])
+
+
+async def test_the_figure_of_a_study_is_a_file_with_its_numbers_beside_it(
+    polar: "Polar", write: "Write", trials: "Trials", tmp_path: Path
+) -> None:
+    id = await created(polar, write)
+    for beta, regime in ((0.1, "forming"), (1.0, "polarised"), (10.0, "collapsed")):
+        observation = {"regime": regime, "n_active": 3, "converged": True}
+        trial = await trials.begin(id, beta=beta)
+        await trials.end(trial, 0.5, observations=[observation], polarisation=0.5, explained=0.25)
+    await trials.begin(id, beta=2.0)
+    await trials.end_study(id, **FOUND)
+    out = tmp_path / "new" / "phase.png"
+
+    done = await polar("study", "figure", id, "--out", out)
+
+    numbers = pd.read_csv(out.with_suffix(".csv"))
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.split() == [str(out), str(out.with_suffix(".csv"))]
+    assert imread(out).shape[2] == 4
+    assert numbers["regime"].dropna().tolist() == ["forming", "polarised", "collapsed"]
+    assert numbers["edge"].dropna().tolist() == ["left", "right"]
+    assert numbers["low"].dropna().tolist() == [0.1, 1.0]
+
+
+async def test_a_study_without_completed_trials_has_no_figure(
+    polar: "Polar", write: "Write", tmp_path: Path
+) -> None:
+    out = tmp_path / "phase.png"
+
+    done = await polar("study", "figure", await created(polar, write), "--out", out)
+
+    assert done.exit_code == 2
+    assert done.stderr == "error: there is nothing to draw yet: no trial is completed\n"
+    assert not out.exists()
+
+
+async def test_a_file_that_cannot_be_written_is_refused(
+    polar: "Polar", write: "Write", trials: "Trials", tmp_path: Path
+) -> None:
+    id = await created(polar, write)
+    observation = {"regime": "polarised", "n_active": 3, "converged": True}
+    trial = await trials.begin(id, beta=1.0)
+    await trials.end(trial, 0.5, observations=[observation], polarisation=0.5, explained=0.25)
+    await trials.end_study(id, **FOUND)
+    (tmp_path / "file").touch()
+
+    kind = await polar("study", "figure", id, "--out", tmp_path / "phase.gif")
+    folder = await polar("study", "figure", id, "--out", tmp_path / "file" / "phase.png")
+
+    assert (kind.exit_code, folder.exit_code) == (2, 2)
+    assert "picture named 'phase.gif'; allowed: names that end in .png, .svg, .pdf" in kind.stderr
+    assert f"cannot write {tmp_path / 'file' / 'phase.png'}: " in folder.stderr

@@ -1,0 +1,180 @@
+"""optuna-dashboard on a real database of Optuna's: it shows, and it changes nothing."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import optuna
+import psycopg
+import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from pydantic import SecretStr
+from sqlalchemy import NullPool
+
+from service.dashboard import READ_ONLY, create_app
+from service.embedded.postgres import Postgres
+from service.settings import Settings
+
+STUDY_ID = "7d9a4b1e-0000-4000-8000-000000000000"
+#: A pool would leave its connections to the garbage collector.
+UNPOOLED = {"poolclass": NullPool}
+
+
+@contextmanager
+def optuna_database(postgres: Postgres) -> Iterator[Settings]:
+    """Settings with an empty database for Optuna; there is no other one."""
+    name = f"optuna_{uuid.uuid4().hex}"
+    url = SecretStr(postgres.url(name))
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}"')
+        yield Settings(database_url=url, optuna_url=url, artifacts=Path(), mlflow_url="")
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def make_study(settings: Settings) -> optuna.Study:
+    """As the broker leaves it: one trial, with what our users look for."""
+    storage = RDBStorage(settings.optuna_sqlalchemy_url, engine_kwargs=UNPOOLED)
+    study = optuna.create_study(storage=storage, study_name="mine", direction="maximize")
+    study.set_metric_names(["clean_polarisation"])
+    study.set_user_attr("study_id", STUDY_ID)
+    trial = study.ask()
+    trial.suggest_float("model.beta", 0.01, 100, log=True)
+    trial.report(0.5, step=100)
+    trial.set_user_attr("experiment_id", "some experiment")
+    study.tell(trial, 0.75)
+    return study
+
+
+@dataclass(frozen=True)
+class Stored:
+    settings: Settings
+    study: optuna.Study
+
+
+@pytest.fixture(scope="module")
+def stored(postgres: Postgres) -> Iterator[Stored]:
+    """A study that nobody changes; Optuna takes its time to make its tables."""
+    with optuna_database(postgres) as settings:
+        yield Stored(settings, make_study(settings))
+
+
+@pytest.fixture
+async def http(stored: Stored) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(stored.settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        yield client
+
+
+async def test_a_study_is_shown_with_its_metrics_attributes_and_intermediate_values(
+    http: httpx.AsyncClient, stored: Stored
+) -> None:
+    listed = (await http.get("/api/studies")).json()
+    shown = (await http.get(f"/api/studies/{stored.study._study_id}")).json()
+
+    (trial,) = shown["trials"]
+    assert [one["study_name"] for one in listed["study_summaries"]] == ["mine"]
+    assert shown["objective_names"] == ["clean_polarisation"]
+    assert trial["values"] == [0.75]
+    assert trial["intermediate_values"] == [{"step": 100, "value": 0.5}]
+    assert [one["key"] for one in trial["user_attrs"]] == ["experiment_id"]
+
+
+async def test_its_pages_need_nothing_from_elsewhere(http: httpx.AsyncClient) -> None:
+    page = await http.get("/dashboard")
+    bundle = await http.get("/static/bundle.js")
+
+    assert 'src="/static/bundle.js"' in page.text
+    assert "//" not in page.text.replace("http://www.w3.org/2000/svg", "")
+    assert bundle.status_code == 200
+
+
+async def test_our_id_leads_to_the_page_of_the_study(
+    http: httpx.AsyncClient, stored: Stored
+) -> None:
+    known = await http.get(f"/polar/{STUDY_ID}")
+    unknown = await http.get(f"/polar/{uuid.uuid4()}")
+
+    assert known.status_code == 303
+    assert (
+        httpx.URL(known.headers["location"]).path == f"/dashboard/studies/{stored.study._study_id}"
+    )
+    assert unknown.status_code == 404
+    assert "has not begun" in unknown.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/api/studies/1"),
+        ("POST", "/api/studies"),
+        ("POST", "/api/studies/1/rename"),
+        ("POST", "/api/trials/1/tell"),
+        ("PUT", "/api/studies/1/note"),
+    ],
+)
+async def test_nothing_can_be_changed(
+    method: str, path: str, http: httpx.AsyncClient, stored: Stored
+) -> None:
+    answer = await http.request(method, path, json={"study_name": "new", "body": "", "state": ""})
+
+    assert answer.status_code == 405
+    assert "only shows" in answer.json()["reason"]
+    assert optuna.get_all_study_names(stored.study._storage) == ["mine"]
+
+
+def test_its_connections_cannot_write(stored: Stored) -> None:
+    url = stored.settings.optuna_sqlalchemy_url
+    storage = RDBStorage(url, engine_kwargs={**UNPOOLED, "connect_args": READ_ONLY})
+
+    with pytest.raises(StorageInternalError) as raised:
+        storage.delete_study(stored.study._study_id)
+
+    assert "read-only transaction" in str(raised.value.__cause__)
+    assert len(stored.study._storage.get_all_studies()) == 1
+
+
+async def test_strangers_names_are_refused(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/api/studies", headers={"host": "evil.example"})
+
+    assert answer.status_code == 421
+    assert "mine" not in answer.text
+
+
+def test_the_process_waits_for_optunas_tables_and_serves_the_socket_that_it_inherits(
+    postgres: Postgres,
+) -> None:
+    with (
+        optuna_database(postgres) as settings,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+    ):
+        port, descriptor = listening.getsockname()[1], listening.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.dashboard"],
+            env=os.environ
+            | {
+                "POLAR_DATABASE_URL": settings.database_url.get_secret_value(),
+                "POLAR_OPTUNA_URL": settings.database_url.get_secret_value(),
+                "POLAR_ARTIFACTS": "",
+                "POLAR_MLFLOW_URL": "",
+                "POLAR_DASHBOARD_FD": str(descriptor),
+            },
+            pass_fds=[descriptor],
+        )
+        try:
+            make_study(settings)
+            answer = httpx.get(f"http://127.0.0.1:{port}/api/studies", timeout=120)
+        finally:
+            process.terminate()
+            code = process.wait(60)
+
+    assert [one["study_name"] for one in answer.json()["study_summaries"]] == ["mine"]
+    assert code in (0, -signal.SIGTERM)
