@@ -27,7 +27,7 @@ from polar.spec import Axis, StudySpec
 from service.api.views import Diagnostics, StudyView, TrialView
 from service.client import Client
 from service.storage.tables import TrialState
-from service.studies.judging import measures, value_of
+from service.studies.judging import measures, value_of, violations_of
 from service.studies.optimiser import ENDINGS, study_name
 
 STATES = {
@@ -87,7 +87,7 @@ def _frozen(client: Client, spec: StudySpec, trial: TrialView) -> FrozenTrial:
         "status_message": trial.message,
     }
     attributes = {**(trial.measured or {}), **told}
-    return FrozenTrial(
+    frozen = FrozenTrial(
         number=trial.number,
         state=STATES[trial.state],
         value=None,
@@ -102,6 +102,10 @@ def _frozen(client: Client, spec: StudySpec, trial: TrialView) -> FrozenTrial:
         and trial.finished_at.astimezone().replace(tzinfo=None),
         trial_id=-1,  # the storage has its own
     )
+    if trial.values is not None and trial.measured is not None:
+        for name, violation in violations_of(spec, trial.measured).items():
+            frozen.set_constraint(name, violation)
+    return frozen
 
 
 def _reports(client: Client, spec: StudySpec, trial: TrialView) -> dict[int, float]:

@@ -79,7 +79,7 @@ def judge(
             "converged": [final.converged for final in finals],
             "observations": [_observation(final) for final in finals],
         },
-        violations=_violations(spec, means),
+        violations=violations_of(spec, means),
         reason=COLLAPSED if collapsed else None,
         message=(
             f"the run of seed {collapsed.seed}: {collapsed.status_message}" if collapsed else None
@@ -139,7 +139,8 @@ def value_of(spec: StudySpec, place: int, of_seeds: Sequence[Mapping[str, float]
     return _mean(values) + (half if objective.direction == "minimize" else -half)
 
 
-def _violations(spec: StudySpec, means: Mapping[str, float]) -> dict[str, float]:
+def violations_of(spec: StudySpec, means: Mapping[str, float]) -> dict[str, float]:
+    """How far each constraint is missed by these means of the measures, by its words."""
     violations = {}
     for bound in spec.constraints:
         mean = means[bound.measure]

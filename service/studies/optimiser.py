@@ -2,12 +2,14 @@
 
 import itertools
 import logging
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from polar.spec import Axis, StudySpec
@@ -55,7 +57,8 @@ class Optimiser:
             load_if_exists=True,
         )
         if not self._study.user_attrs:
-            self._study.set_metric_names([one.measure for one in spec.objectives])
+            with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+                self._study.set_metric_names([one.measure for one in spec.objectives])
             self._study.set_user_attr("study_id", str(study_id))
 
     def ask(
