@@ -135,8 +135,9 @@ async def record(session: AsyncSession, run_id: UUID, attempt: int, event: Event
         case Result():
             await _update_mine(session, run_id, attempt, result=event.model_dump(mode="json"))
             await _add_metrics(session, run_id, attempt, event.steps, event.summary.scalars())
-            for rank, nats in enumerate(event.final.entropies_by_rank(), start=1):
-                await _add_metrics(session, run_id, attempt, rank, {"entropy/by_rank": nats})
+            by_rank = enumerate(event.final.entropies_by_rank(), start=1)
+            ranks = [("entropy/by_rank", rank, nats) for rank, nats in by_rank]
+            await _add_points(session, run_id, attempt, ranks)
         case _:
             assert_never(event)
 
@@ -345,11 +346,20 @@ async def _update_mine(session: AsyncSession, run_id: UUID, attempt: int, **valu
 async def _add_metrics(
     session: AsyncSession, run_id: UUID, attempt: int, step: int, values: Mapping[str, float]
 ) -> None:
+    await _add_points(
+        session, run_id, attempt, [(key, step, value) for key, value in values.items()]
+    )
+
+
+async def _add_points(
+    session: AsyncSession, run_id: UUID, attempt: int, points: Iterable[tuple[str, int, float]]
+) -> None:
+    """Key, step and value of each; one statement for all would take seconds to compile."""
     rows = [
         {"run_id": run_id, "key": key, "step": step, "value": value, "attempt": attempt}
-        for key, value in values.items()
+        for key, step, value in points
     ]
-    await session.execute(insert(Metric).values(rows).on_conflict_do_nothing())
+    await session.execute(insert(Metric).on_conflict_do_nothing(), rows)
 
 
 def _ended(state: RunState, reason: str | None, message: str | None) -> dict[str, Any]:

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 #: Trials that failed one after the other, with none completed in between, end a study.
 MOST_FAILURES = 5
 #: Seconds until a study that raised an error is tried again.
-AGAIN_S = 60.0
+AGAIN_S = 15.0
 
 
 class Broker:

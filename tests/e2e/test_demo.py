@@ -15,10 +15,10 @@ TRIALS = 4
 
 
 def test_the_demo_ends_with_every_regime_a_range_and_its_figure_and_leaves_nothing_running(
-    tmp_path: Path,
+    open_folder: Path, tmp_path: Path
 ) -> None:
     polar = Path(sys.executable).with_name("polar")
-    home = tmp_path / "home"
+    home = open_folder / "home"
 
     done = subprocess.run(
         [polar, "demo", "--trials", f"{TRIALS}", "--home", str(home)],

@@ -52,9 +52,9 @@ class Polar:
         return json.loads(self(*arguments, "-o", "json"))
 
 
-def test_a_study_ends_with_its_trials_and_can_be_extended(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    spec = tmp_path / "study.yaml"
+def test_a_study_ends_with_its_trials_and_can_be_extended(open_folder: Path) -> None:
+    home = open_folder / "home"
+    spec = open_folder / "study.yaml"
     spec.write_text(SPEC)
 
     with running_stack(home, agents=1, device="cpu") as stack:
