@@ -10,8 +10,9 @@ import pytest
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """As `tmp_path`, but Postgres, which root runs as another user, can get in: else its data go
-    to a folder of the system, and stay there.
+    """As `tmp_path`, but Postgres, which root runs as another user, can get in.
+
+    Else its data would go to a folder of the system, and stay there.
     """
     folder = Path(tempfile.mkdtemp(prefix="polar-home-"))
     folder.chmod(0o755)

@@ -9,11 +9,9 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -216,10 +214,9 @@ def _runs_of(study_id: UUID) -> Any:  # noqa: ANN401 (a query)
 
 
 @pytest.fixture
-def home(reports: "Reports") -> Iterator[Path]:
+def home(reports: "Reports", open_folder: Path) -> Iterator[Path]:
     """Of a stack that runs, with four agents that pretend and one that trains."""
-    home = Path(tempfile.mkdtemp(prefix="polar-home-"))
-    home.chmod(0o755)  # as root, Postgres runs as another user, who must get in
+    home = open_folder
     (home / "log").mkdir()
     made_up = reports.result(pretended(0).base).model_dump_json()
     child = json.dumps([sys.executable, str(HERE.parent / "workers" / "pretending_child.py")])
@@ -236,8 +233,6 @@ def home(reports: "Reports") -> Iterator[Path]:
     finally:
         supervisor.terminate()
         supervisor.wait(PATIENCE_S)
-        shutil.rmtree((home / "postgres").resolve(), ignore_errors=True)
-        shutil.rmtree(home)
 
 
 @pytest.fixture
