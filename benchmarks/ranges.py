@@ -289,10 +289,13 @@ def main() -> None:
     parser.add_argument("--spectra", type=int, default=200, help="of each family")
     parser.add_argument("--few", type=int, default=20, help="... for grid, random and TPE")
     parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--sampler", help="this one only, without flips; by default all")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print(f"Seed {arguments.seed}; {IN_FLIGHT} trials in flight; {SEARCH}\n")
     names = {0.0: (*OURS, *QUICK, *SLOW), FLIP_RATE: (OURS[0], *QUICK, *SLOW)}
+    if arguments.sampler:
+        names = {0.0: (arguments.sampler,)}
     rows = [
         row_of(
             SEARCH.model_copy(update={"flip_rate": flip_rate}),
@@ -301,7 +304,7 @@ def main() -> None:
             arguments.few if name in SLOW else arguments.spectra,
             arguments.seed,
         )
-        for flip_rate in BUDGETS
+        for flip_rate in names
         for name in names[flip_rate]
         for family in "ABC"
     ]
