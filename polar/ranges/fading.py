@@ -18,8 +18,8 @@ from polar.ranges.observations import History, Search
 
 #: Chance that a guess is good. Chosen by us: when it is bad, that costs one trial for each edge.
 TRUST = 0.5
-#: A guess is dropped when a tested weight past the edge, times this factor, lies below it. By us: on
-#: digits such guesses cost six trials; on the linear model 1.05 costs next to nothing, 1 too much.
+#: A guess is dropped when a tested weight past the edge, times this factor, lies below it. By us:
+#: on digits such guesses cost six trials; on the linear model 1.05 costs hardly any, 1 too many.
 FARTHEST = 1.05
 
 
