@@ -9,6 +9,7 @@ Reference: Lucas et al. (2019), https://arxiv.org/abs/1911.02469, for the linear
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64
@@ -19,7 +20,7 @@ from polar.ranges.observations import History, Search
 #: Chance that a guess is good. Chosen by us: when it is bad, that costs one trial for each edge.
 TRUST = 0.5
 #: A guess is dropped when a tested weight past the edge, times this factor, lies below it. By us:
-#: on digits such guesses cost six trials; on the linear model 1.05 costs hardly any, 1 too many.
+#: nearly as good on the linear model as never, and trained nets need it (docs/log.md).
 FARTHEST = 1.05
 
 
@@ -27,25 +28,30 @@ def guess_edges(history: History) -> tuple[float | None, float | None]:
     """Weights at which the weakest and the strongest latent are switched off, if one can tell.
 
     From the largest weight where that latent is still active, as the nearest says most. None where
-    a weight that is past the edge lies well below the guess.
+    the trials contradict it: a latent was active at a weight above an earlier guess, or gone at
+    one well below the last.
     """
     full = max((seen.strongest_std or 0.0 for seen in history), default=0.0)
-    weakest, strongest = None, None
+    weakest, strongest = [], []
     past_left, past_right = math.inf, math.inf
     for seen in sorted(history, key=lambda seen: seen.weight):
         if seen.regime is Regime.UNDER_REGULARISED:
-            weakest = _switched_off(seen.weight, seen.weakest_std, full) or weakest
+            weakest.append((seen.weight, seen.weakest_std))
         else:
             past_left = min(past_left, seen.weight)
         if seen.regime is Regime.COLLAPSED:
             past_right = min(past_right, seen.weight)
         else:
-            strongest = _switched_off(seen.weight, seen.strongest_std, full) or strongest
-    return _if_possible(weakest, past_left), _if_possible(strongest, past_right)
+            strongest.append((seen.weight, seen.strongest_std))
+    return _guess(weakest, full, past_left), _guess(strongest, full, past_right)
 
 
-def _if_possible(guess: float | None, past: float) -> float | None:
-    """A guess, unless a trained net has shown that it is none of those that fade linearly."""
+def _guess(fading: Sequence[tuple[float, float | None]], full: float, past: float) -> float | None:
+    guess = None
+    for weight, std in fading:
+        if guess is not None and guess < weight:
+            return None
+        guess = _switched_off(weight, std, full) or guess
     return None if guess is None or guess > past * FARTHEST else guess
 
 

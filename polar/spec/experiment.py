@@ -23,6 +23,7 @@ from polar.spec.whole import WholeSpec
 
 #: Raised whenever the same spec, seed and data would give other numbers than before.
 SCIENCE_VERSION = 2
+MOST_SEEDS = 1000
 
 #: Images of the downstream task: of fewer, a split may have a single value of a factor.
 FEWEST_PREDICTED = 50
@@ -47,7 +48,7 @@ class ExperimentSpec(WholeSpec):
     #: None unless asked for.
     downstream: DownstreamSpec | None = None
     #: One run each.
-    seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=1000)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=MOST_SEEDS)
     #: Which devices may take the runs; not part of the hash.
     device: Literal["auto", "cpu", "cuda"] = "auto"
 

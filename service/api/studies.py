@@ -79,7 +79,7 @@ async def list_trials(
 async def export_trials(study_id: UUID, kind: export.Kind, session: Session) -> Response:
     """All trials in one file, for a spreadsheet (csv) or a program (parquet)."""
     study = await studies.get(session, study_id)
-    spec = StudySpec.model_validate(study.spec)
+    spec = StudySpec.model_validate(study.spec).with_seeds(study.seeds_wanted)
     table = export.table_of(spec, await studies.trials_of(session, study_id))
     content = await asyncio.to_thread(export.written, kind, table)
     return Response(content, media_type=export.KINDS[kind])
@@ -129,7 +129,7 @@ async def cancel_study(study_id: UUID, session: Session, service: Service) -> St
 async def extend_study(
     study_id: UUID, extension: Extension, session: Session, service: Service
 ) -> StudyView:
-    """More trials, or more seeds for every trial, also after the end; no training is repeated."""
+    """More trials, or more seeds for every trial, also after the end; what succeeded is shared."""
     study = await studies.extend(session, study_id, **extension.model_dump())
     return await answers.study_view(session, service.settings, study)
 

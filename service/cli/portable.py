@@ -15,7 +15,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
@@ -56,6 +56,10 @@ def export_study(client: Client, study_id: str, out: Path) -> None:
         aside.replace(out)
     except OSError as error:
         raise InvalidInput(f"cannot write {out}: {error.strerror}") from error
+    except StorageInternalError as error:
+        raise InvalidInput(f"cannot write {out}: {error.__cause__ or error}") from error
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _write(path: Path, study: StudyView, spec: StudySpec, trials: Iterable[FrozenTrial]) -> None:

@@ -181,7 +181,7 @@ def extend(
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
-    """Let a study have more trials or more seeds, also after its end; no training is repeated."""
+    """Let a study have more trials or seeds, also after its end; what succeeded is shared."""
     with service_at(url) as client:
         _show(client, client.extend_study(id, trials, seeds or ()), output)
 

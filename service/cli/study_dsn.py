@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
+from sqlalchemy.exc import ArgumentError
 
 from polar.errors import InvalidInput
 from polar.spec import StudySpec
@@ -28,11 +29,20 @@ def find_storage(service_url: str, home: Path) -> str:
     """Optuna's database for SQLAlchemy: that of the environment, or else of the home.
 
     Raises:
-        InvalidInput: neither is there, or the home is not that of the service.
+        InvalidInput: neither is there, one is wrong, or the home is not that of the service.
     """
     given = os.environ.get("POLAR_DATABASE_URL") or os.environ.get("POLAR_OPTUNA_URL")
     database = SecretStr(given or _app_of_home(service_url, home.expanduser()))
-    return Settings(database_url=database, artifacts=home, mlflow_url="").optuna_sqlalchemy_url
+    try:
+        return Settings(database_url=database, artifacts=home, mlflow_url="").optuna_sqlalchemy_url
+    except ArgumentError as error:
+        raise InvalidInput(
+            "POLAR_DATABASE_URL or POLAR_OPTUNA_URL is no address of a database; allowed: "
+            "postgresql://user:password@host:port/name"
+        ) from error
+    except ValidationError as error:
+        names = ", ".join(f"POLAR_{part}".upper() for one in error.errors() for part in one["loc"])
+        raise InvalidInput(f"the environment has wrong settings: {names or error}") from error
 
 
 def _app_of_home(service_url: str, home: Path) -> str:

@@ -52,10 +52,19 @@ def withdraw(home: Path) -> None:
 
 
 def find_running(home: Path) -> RunningStack | None:
-    """The stack of this home; None if none runs, also where a killed one left its `up.json`."""
+    """The stack of this home; None if none runs, also where a killed one left its `up.json`.
+
+    Raises:
+        EmbeddedError: it is one of an earlier version.
+    """
     content = read_json(home / "up.json")
     if content is None or content["pid"] != holder(home):
         return None
+    if "dashboard" not in content:
+        raise EmbeddedError(
+            f"the stack of {home} was started by an earlier version; stop it first: its "
+            f"supervisor is process {content['pid']}"
+        )
     return RunningStack(
         content["api"],
         content["mlflow"],

@@ -19,6 +19,7 @@ from polar.events import (
     Evaluation,
     Event,
     Progress,
+    Regime,
     Result,
     Started,
 )
@@ -294,9 +295,12 @@ async def evaluations_at(
     return (await session.scalars(query.where(is_wanted))).all()
 
 
-async def last_evaluation_of(session: AsyncSession, run_id: UUID) -> Evaluation:
-    """The evaluation of the latest step of a run that has one."""
-    query = select(EvaluationRow.evaluation).where(EvaluationRow.run_id == run_id)
+async def last_collapsed_evaluation_of(session: AsyncSession, run_id: UUID) -> Evaluation:
+    """The last evaluation of a run that was stopped since it had collapsed: that says so."""
+    regime = EvaluationRow.evaluation["verdict"]["regime"].astext
+    query = select(EvaluationRow.evaluation).where(
+        EvaluationRow.run_id == run_id, regime == Regime.COLLAPSED
+    )
     row = await session.scalar(query.order_by(EvaluationRow.step.desc()).limit(1))
     return Evaluation.model_validate(row)
 

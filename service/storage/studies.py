@@ -10,6 +10,7 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
+from polar.spec.experiment import MOST_SEEDS
 from service.storage.errors import Conflict, NotFound
 from service.storage.tables import (
     ExperimentRun,
@@ -93,8 +94,9 @@ async def trials_of(session: AsyncSession, study_id: UUID, *states: TrialState) 
 async def next_turn(session: AsyncSession, study: Study) -> int:
     """The turn of a study's next trial: studies share the agents by their trainings.
 
-    A study's turns count its trainings, so that one that has had many waits for one that has had
-    few; but they start from the turn that is on now, so that nobody makes up for time before.
+    A study's turns count the trainings that it brought, so that one that has had many waits for
+    one that has had few; but they start from the turn that is on now, so that nobody makes up for
+    time before.
     This is start-time fair queueing (Goyal, Vin and Cheng, 1996).
     """
     has_begun = (
@@ -104,10 +106,25 @@ async def next_turn(session: AsyncSession, study: Study) -> int:
         .exists()
     )
     is_past = (Trial.state != TrialState.RUNNING) | has_begun
-    query = select(Trial.turn).order_by(Trial.turn.desc()).limit(1)
-    now = await session.scalar(query.where(is_past)) or 0
-    own = await session.scalar(query.where(Trial.study_id == study.id))
-    return now if own is None else max(now, own + len(study.seeds_wanted))
+    latest = select(Trial).order_by(Trial.turn.desc(), Trial.number.desc()).limit(1)
+    now = await session.scalar(latest.where(is_past))
+    own = await session.scalar(latest.where(Trial.study_id == study.id))
+    begun = 0 if now is None else now.turn
+    return begun if own is None else max(begun, own.turn + await _trainings(session, own))
+
+
+async def _trainings(session: AsyncSession, trial: Trial) -> int:
+    """How many runs a trial brought that nobody had: those that were made along with it."""
+    query = (
+        select(func.count())
+        .select_from(ExperimentRun)
+        .join(Run, Run.id == ExperimentRun.run_id)
+        .where(
+            ExperimentRun.experiment_id == trial.experiment_id,
+            Run.created_at == trial.created_at,
+        )
+    )
+    return await session.scalar(query) or 0
 
 
 async def begin_trial(
@@ -227,15 +244,19 @@ async def extend(
 ) -> Study:
     """So many more completed trials, and these seeds besides for every trial.
 
-    Trials that were completed with fewer seeds are tried again, as new ones that share their runs.
+    Trials that were completed with fewer seeds are tried again, as new ones that share the runs
+    that succeeded.
 
     Raises:
         NotFound: no study has this id.
-        Conflict: the study was cancelled, or has one of these seeds already.
+        Conflict: the study was cancelled, has one of these seeds already, or would have too many.
     """
     study = await locked(session, study_id)
     if study.state is StudyState.CANCELLED:
         raise Conflict(f"study {study_id} was cancelled and cannot be extended")
+    if len(study.seeds_wanted) + len(seeds) > MOST_SEEDS:
+        have = len(study.seeds_wanted)
+        raise Conflict(f"study {study_id} has {have} seeds; allowed: at most {MOST_SEEDS}")
     known = sorted(set(seeds) & set(study.seeds_wanted))
     if known:
         raise Conflict(f"study {study_id} has these seeds already: {known}")
@@ -260,7 +281,11 @@ async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
     if study.state is StudyState.CANCELLED:
         raise Conflict(f"study {study_id} was cancelled; its trials are not tried again")
     trials = await trials_of(session, study_id)
-    again = [trial.point for trial in trials if trial.state is not TrialState.FAILED]
+    again = [
+        trial.point
+        for trial in trials
+        if trial.state is not TrialState.FAILED and not _lacks_seeds(study, trial)
+    ]
     points = [
         trial.point
         for trial in trials
@@ -335,6 +360,15 @@ async def states_of_trials(
     for study_id, state, count in rows:
         counts[study_id][state] = count
     return counts
+
+
+def seeds_of(trial: Trial) -> int:
+    """With how many seeds a trial was completed; 0 unless it was."""
+    return len(trial.measured["of_seeds"]) if trial.measured and trial.values else 0
+
+
+def _lacks_seeds(study: Study, trial: Trial) -> bool:
+    return trial.state is TrialState.COMPLETED and seeds_of(trial) < len(study.seeds_wanted)
 
 
 def _refuse_ended(study: Study, what: str) -> None:

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,15 +24,16 @@ from service.storage import experiments, runs, studies, study_tracking
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
 from service.storage.tables import Study, StudyState, Trial, TrialState
-from service.studies.following import Following, Stop
+from service.studies.due import end_if_due, is_due_a_trial
+from service.studies.following import Following, Report, Stop
 from service.studies.judging import Ending, has_collapsed, judge
 from service.studies.optimiser import Exhausted, Optimiser
 from service.studies.ranges import range_of
 
 _log = logging.getLogger(__name__)
 
-#: Trials that failed one after the other, with none completed in between, end a study.
-MOST_FAILURES = 5
+#: Evaluations that are read at a time.
+HEARD_AT_ONCE = 500
 #: Seconds until a study that raised an error is tried again.
 AGAIN_S = 15.0
 
@@ -47,6 +47,8 @@ class Broker:
         self._storage = storage
         self._not_before: dict[UUID, float] = {}
         self._followings: dict[UUID, Following] = {}
+        #: How many trials had ended when the sampler had no other point.
+        self._exhausted: dict[UUID, int] = {}
 
     async def advance_all(self) -> None:
         """One step of every study that is not at its end.
@@ -99,24 +101,33 @@ class Broker:
             return  # Optuna shows the reports of one objective only
         if study.id in self._followings or not spec.pruner.compares:
             trials = [trial for trial in trials if trial.state is TrialState.RUNNING]
-        following = self._followings.setdefault(study.id, Following(spec))
+        if study.id not in self._followings:
+            self._followings[study.id] = Following(spec)
+        following = self._followings[study.id]
         of_each = await studies.runs_of(session, [trial.experiment_id for trial in trials])
         followed = {trial: of_each[trial.experiment_id] for trial in trials}
         run_ids = [run.id for one in of_each.values() for run in one]
         unheard = following.unheard(await runs.evaluation_steps(session, run_ids))
-        following.hear(await runs.evaluations_at(session, unheard))
+        for place in range(0, len(unheard), HEARD_AT_ONCE):
+            some = unheard[place : place + HEARD_AT_ONCE]
+            following.hear(await runs.evaluations_at(session, some))
         reports = following.reports(followed)
-        if reports and len(spec.objectives) == 1:
+        if len(spec.objectives) == 1:
+            await self._show(study, spec, trials, reports)
+        for stop in following.stops(followed, reports):
+            await self._stop(session, stop)
+
+    async def _show(
+        self, study: Study, spec: StudySpec, trials: Sequence[Trial], reports: Sequence[Report]
+    ) -> None:
+        running = {trial.number for trial in trials if trial.state is TrialState.RUNNING}
+        shown = [report for report in reports if report.number in running]
+        if shown:
             optimiser = await self._optimiser(study, spec)
-            for report in reports:
+            for report in shown:
                 await asyncio.to_thread(
                     optimiser.report, report.number, report.step, report.values[0]
                 )
-        for stop in following.stops(followed, reports):
-            await self._stop(session, stop)
-        for trial in trials:
-            if trial.state is not TrialState.RUNNING:
-                following.end(trial)
 
     async def _stop(self, session: AsyncSession, stop: Stop) -> None:
         """Stops those of the trainings that no other experiment wants."""
@@ -163,14 +174,20 @@ class Broker:
             study = await studies.locked(session, study_id)
             spec = _spec_of(study)
             trials = await studies.trials_of(session, study.id)
-            if study.state is not StudyState.RUNNING or await _end(session, study, spec, trials):
+            if study.state is not StudyState.RUNNING or await end_if_due(
+                session, study, spec, trials
+            ):
                 return False
-            if not _is_due(study, spec, trials):
+            if not is_due_a_trial(study, spec, trials):
+                return False
+            ended = sum(trial.state is not TrialState.RUNNING for trial in trials)
+            if self._exhausted.get(study_id) == ended < len(trials):
                 return False
             try:
                 await self._begin(session, study, spec, trials)
             except Exhausted as error:
-                if not any(trial.state is TrialState.RUNNING for trial in trials):
+                self._exhausted[study_id] = ended
+                if ended == len(trials):
                     await studies.end(
                         session, study, StudyState.COMPLETED, "exhausted", str(error)
                     )
@@ -221,7 +238,7 @@ async def _endings(
     for trial in in_flight:
         of_trial = of_each[trial.experiment_id]
         last = {
-            run.id: await runs.last_evaluation_of(session, run.id)
+            run.id: await runs.last_collapsed_evaluation_of(session, run.id)
             for run in of_trial
             if has_collapsed(run)
         }
@@ -235,61 +252,16 @@ async def _settle(
     session: AsyncSession, study: Study, trial: Trial, trials: Sequence[Trial]
 ) -> None:
     """One completed trial for each point, with all the seeds that are wanted by now."""
-    for other in trials:
-        is_completed = other.state is TrialState.COMPLETED and other is not trial
-        if is_completed and other.point == trial.point:
-            await studies.supersede(session, other, trial)
-    seeds = len(trial.measured["of_seeds"]) if trial.measured else 0
-    if seeds < len(study.seeds_wanted) and trial.point not in study.to_repeat:
+    same = [other for other in trials if other.point == trial.point]
+    completed = [other for other in same if other.state is TrialState.COMPLETED]
+    best = max(completed, key=lambda other: (studies.seeds_of(other), other.number))
+    for other in completed:
+        if other is not best:
+            await studies.supersede(session, other, best)
+    is_tried = any(other.state is TrialState.RUNNING for other in same)
+    is_short = studies.seeds_of(best) < len(study.seeds_wanted)
+    if is_short and not is_tried and trial.point not in study.to_repeat:
         study.to_repeat = [*study.to_repeat, trial.point]
-
-
-def _is_due(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
-    """Whether there is room for another trial, and need of one."""
-    running = sum(trial.state is TrialState.RUNNING for trial in trials)
-    is_wanted = running + _count_completed(trials) < study.trials_wanted or study.to_repeat
-    return (
-        running < spec.concurrency and bool(is_wanted) and not _is_time_over(study, spec, trials)
-    )
-
-
-def _is_time_over(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
-    if spec.budget.hours is None or not trials:
-        return False
-    began = study.went_on_at or min(trial.created_at for trial in trials)
-    return datetime.now(UTC) - began > timedelta(hours=spec.budget.hours)
-
-
-async def _end(
-    session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
-) -> bool:
-    """Ends a study that has what it wanted, whose time is over, or that only fails."""
-    if any(trial.state is TrialState.RUNNING for trial in trials):
-        return False
-    if _is_time_over(study, spec, trials):
-        message = f"its {spec.budget.hours:g} hours are over"
-        await studies.end(session, study, StudyState.COMPLETED, "time_over", message)
-        return True
-    if study.to_repeat:
-        return False
-    completed = _count_completed(trials)
-    if completed >= study.trials_wanted:
-        message = f"{completed} trials are completed"
-        await studies.end(session, study, StudyState.COMPLETED, "budget_spent", message)
-        return True
-    since = [
-        trial for trial in trials if not study.went_on_at or trial.created_at > study.went_on_at
-    ]
-    failures = since[-MOST_FAILURES:]
-    if len(failures) == MOST_FAILURES and all(
-        trial.state is TrialState.FAILED for trial in failures
-    ):
-        message = (
-            f"{MOST_FAILURES} trials in a row failed; the last: {failures[-1].status_message}"
-        )
-        await studies.end(session, study, StudyState.FAILED, "trials_fail", message)
-        return True
-    return False
 
 
 def _observed(
@@ -301,7 +273,3 @@ def _observed(
         for trial in trials
         if trial.state is TrialState.COMPLETED and trial.measured
     ]
-
-
-def _count_completed(trials: Sequence[Trial]) -> int:
-    return sum(trial.state in (TrialState.COMPLETED, TrialState.PRUNED) for trial in trials)

@@ -24,7 +24,10 @@ class Comparison:
 
     def __init__(self, spec: StudySpec) -> None:
         self._studies = [
-            optuna.create_study(direction=objective.direction, pruner=_pruner(spec))
+            # Hyperband goes by the name: without one, it would be another each time.
+            optuna.create_study(
+                study_name="comparison", direction=objective.direction, pruner=_pruner(spec)
+            )
             for objective in spec.objectives
         ]
         self._trials: dict[int, list[Trial]] = {}

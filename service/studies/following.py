@@ -124,10 +124,17 @@ class Following:
         reports: Sequence[Report],
     ) -> Iterator[Stop]:
         by_number = {trial.number: trial for trial in trials}
+        ended = sorted(
+            (trial.finished_at, trial.number) for trial in trials if trial.finished_at is not None
+        )
         for report in reports:
+            while ended and ended[0][0] < report.at:
+                self.end(by_number[ended.pop(0)[1]])
             is_worse = comparison.report(report.number, report.step, report.values)
             trial = by_number[report.number]
             if is_worse and trial.state is TrialState.RUNNING:
                 run_ids = frozenset(run.id for run in trials[trial])
                 message = f"it was worse than other trials at step {report.step:,}"
                 yield Stop(trial, run_ids, self._spec.pruner.name, message)
+        for _, number in ended:
+            self.end(by_number[number])

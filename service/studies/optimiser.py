@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from uuid import UUID
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, Trial, TrialState
+from pydantic import ValidationError
 
 from polar.spec import Axis, StudySpec
 from service.storage import tables
@@ -80,14 +82,20 @@ class Optimiser:
         Raises:
             Exhausted: the sampler has no other point.
         """
+        axes = self._spec.swept.values()
+        if repeat is None and not any(axis.is_continuous for axis in axes):
+            size = math.prod(axis.size or 1 for axis in axes)
+            if _count_distinct(points) >= size:
+                raise Exhausted("every point was tried")
         for _ in range(MOST_DRAWS):
             trial = self._forgotten(numbers) or self._new(points, repeat)
             point = {name: _suggest(trial, name, axis) for name, axis in self._spec.swept.items()}
-            if point not in points:
+            is_tried = point in points
+            if not is_tried and _is_possible(self._spec, point):
                 return Asked(trial.number, point)
-            trial.set_user_attr("status_reason", "duplicate")
+            trial.set_user_attr("status_reason", "duplicate" if is_tried else "impossible")
             self._study.tell(trial, state=TrialState.FAIL)
-        raise Exhausted(f"{MOST_DRAWS} points in a row had all been tried")
+        raise Exhausted(f"{MOST_DRAWS} points in a row had been tried, or are none that can be")
 
     def report(self, number: int, step: int, value: float) -> None:
         """Shows the objective of a trial in flight at a step; what was shown already stays."""
@@ -138,9 +146,22 @@ def _untried(spec: StudySpec, points: Collection[dict[str, Any]]) -> dict[str, A
     axes = spec.swept
     for values in itertools.product(*(axis.grid for axis in axes.values())):
         point = dict(zip(axes, values, strict=True))
-        if point not in points:
+        if point not in points and _is_possible(spec, point):
             return point
     raise Exhausted("every point of the grid was tried")
+
+
+def _is_possible(spec: StudySpec, point: dict[str, Any]) -> bool:
+    """Fields that each fit the base may not fit each other."""
+    try:
+        spec.experiment(point)
+    except ValidationError:
+        return False
+    return True
+
+
+def _count_distinct(points: Collection[dict[str, Any]]) -> int:
+    return len({tuple(sorted(point.items())) for point in points})
 
 
 def study_name(study_id: UUID, spec: StudySpec) -> str:

@@ -57,6 +57,19 @@ def test_a_guess_far_beyond_a_weight_that_is_past_the_edge_is_dropped(
     assert right == (None if is_dropped else pytest.approx(4.0))
 
 
+@pytest.mark.parametrize(("weight", "is_dropped"), [(4.1, True), (3.9, False)])
+def test_once_a_latent_outlives_a_guess_there_is_none(weight: float, is_dropped: bool) -> None:
+    full = Observation(weight=0.1, regime=Regime.POLARISED, weakest_std=0.9, strongest_std=1)
+    faded = Observation(
+        weight=1, regime=Regime.POLARISED, weakest_std=0.1, strongest_std=math.sqrt(0.75)
+    )
+    alive = Observation(weight=weight, regime=Regime.POLARISED, weakest_std=0, strongest_std=0.5)
+
+    _, right = guess_edges([full, faded, alive])
+
+    assert (right is None) is is_dropped
+
+
 def test_a_guess_favours_its_cell_and_excludes_none() -> None:
     search = Search(low=0.1, high=10)
     axis = np.geomspace(0.1, 10, search.cells + 1)

@@ -131,6 +131,21 @@ async def test_csv_has_a_row_for_each_trial_and_a_column_for_each_field_and_meas
     assert in_flight["objective.clean_polarisation"] == in_flight["explained"] == ""
 
 
+async def test_seeds_that_were_added_have_columns(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    await http.post(f"{STUDIES}/{study_id}/extend", json={"seeds": [9]})
+    await trials.end(
+        await trials.begin(study_id, beta=2.0), 0.75, regimes=["polarised", "forming"]
+    )
+
+    answer = await http.get(f"{STUDIES}/{study_id}/trials.csv")
+
+    (row,) = csv.DictReader(io.StringIO(answer.text))
+    assert (row["regimes.seed_0"], row["regimes.seed_9"]) == ("polarised", "forming")
+
+
 async def test_parquet_keeps_the_types(
     http: httpx.AsyncClient, create: Create, trials: "Trials"
 ) -> None:

@@ -103,6 +103,31 @@ async def test_the_environment_names_the_database_where_there_is_no_home(
     assert trials_by(result.stdout.splitlines()[-2:]).endswith(" 1")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("POLAR_DATABASE_URL", "secret-nonsense", "is no address of a database"),
+        ("POLAR_LEASE_S", "soon", "wrong settings: POLAR_LEASE_S"),
+    ],
+)
+async def test_wrong_settings_are_named_and_not_shown(
+    polar: "Polar",
+    study_id: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    words: str,
+) -> None:
+    monkeypatch.setenv("POLAR_DATABASE_URL", "postgresql://polar@localhost/app")
+    monkeypatch.setenv(name, value)
+
+    result = await polar("study", "dsn", study_id)
+
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.split())
+    assert value not in result.output
+
+
 async def test_a_home_of_another_service_is_not_taken_for_this_ones(
     study_id: UUID, polar: "Polar", served: str, tmp_path: Path
 ) -> None:

@@ -1,4 +1,5 @@
 import http.server
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -52,6 +53,15 @@ def test_a_stack_is_found_as_it_was_published(tmp_path: Path) -> None:
 def test_nothing_runs_in_an_empty_home(tmp_path: Path) -> None:
     assert find_running(tmp_path) is None
     assert find_running(tmp_path / "none") is None
+
+
+def test_a_stack_of_an_earlier_version_is_to_be_stopped_first(tmp_path: Path) -> None:
+    with lock(tmp_path):
+        old = {"api": "http://a", "mlflow": "http://m", "pid": os.getpid(), "processes": {}}
+        (tmp_path / "up.json").write_text(json.dumps(old))
+
+        with pytest.raises(EmbeddedError, match=f"earlier version; .* process {os.getpid()}"):
+            find_running(tmp_path)
 
 
 def test_what_a_dead_supervisor_left_fools_nobody(tmp_path: Path) -> None:

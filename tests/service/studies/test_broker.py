@@ -14,7 +14,8 @@ from optuna.storages import InMemoryStorage
 from service.storage import studies
 from service.storage.errors import Conflict
 from service.storage.tables import RunState, StudyState, TrialState
-from service.studies.broker import MOST_FAILURES, Broker
+from service.studies.broker import Broker
+from service.studies.due import MOST_FAILURES
 
 if TYPE_CHECKING:
     from tests.service.studies.conftest import Lab, SpecOf

@@ -1,5 +1,6 @@
 """Who is worse than others: Optuna's pruners, of one objective and of several."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -93,3 +94,20 @@ def test_with_two_objectives_both_must_be_worse(spec_of: "SpecOf") -> None:
     assert comparison.report(90, 50, [0.1, 90.0])
     assert not comparison.report(91, 50, [0.1, 10.0])
     assert not comparison.report(92, 50, [0.9, 90.0])
+
+
+def test_another_comparison_that_hears_the_same_says_the_same(spec_of: "SpecOf") -> None:
+    comparisons = [_comparison(spec_of, pruner="hyperband") for _ in range(3)]
+
+    stopped = [
+        [
+            (number, step)
+            for number in range(24)
+            for step in (25, 50)
+            if comparison.report(number, step, [math.sin(number)])
+        ]
+        for comparison in comparisons
+    ]
+
+    assert stopped[0]
+    assert stopped[0] == stopped[1] == stopped[2]

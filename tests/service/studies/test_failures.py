@@ -3,6 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from optuna.trial import TrialState as OptunaState
+
 from service.storage import studies
 from service.storage.tables import RunState, StudyState, TrialState
 
@@ -60,3 +62,51 @@ async def test_an_extended_study_counts_failures_anew(lab: "Lab", spec_of: "Spec
         trial for trial in await lab.trials(study_id) if trial.state is TrialState.COMPLETED
     ]
     assert len(completed) == 3
+
+
+async def test_a_study_gives_up_also_when_its_trials_fail_one_after_the_other(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
+    study_id = await lab.submit(spec_of(base=ONE_SEED, concurrency=4, budget={"trials": 50}))
+
+    for _ in range(12):
+        await lab.broker.advance(study_id)
+        for run in (await lab.queued())[:1]:
+            await lab.end_one(run, RunState.FAILED)
+
+    study = await lab.study(study_id)
+    assert (study.state, study.status_reason) == (StudyState.FAILED, "trials_fail")
+    assert len(await lab.trials(study_id)) == 8
+
+
+async def test_fields_that_do_not_fit_each_other_are_no_point(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
+    base = {**ONE_SEED, "diagnostics": {"epochs": [20]}, "training": {"steps": 3000}}
+    axes = {
+        "training.steps": {"choices": [600, 3000]},
+        "training.batch_size": {"choices": [16, 64]},
+    }
+    study_id = await lab.submit(spec_of(base=base, search=axes, sampler="grid"))
+
+    study = await lab.carry_out(study_id)
+
+    points = [tuple(trial.point.values()) for trial in await lab.trials(study_id)]
+    assert (study.state, study.status_reason) == (StudyState.COMPLETED, "budget_spent")
+    assert (600, 16) not in points
+    assert len(points) == 3
+
+
+async def test_a_small_space_is_not_drawn_from_again_and_again(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
+    axes = {"model.latent_dim": {"choices": [2, 3]}}
+    spec = spec_of(base=ONE_SEED, search=axes, concurrency=4, budget={"trials": 9})
+    study_id = await lab.submit(spec)
+
+    for _ in range(5):
+        await lab.broker.advance(study_id)
+
+    drawn = lab.optuna_trials(study_id, spec)
+    assert len([one for one in drawn if one.state is OptunaState.RUNNING]) == 2
+    assert len(drawn) < 50

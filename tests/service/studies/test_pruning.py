@@ -71,6 +71,24 @@ async def test_a_run_that_has_collapsed_is_stopped_and_told_with_that_verdict(
     assert (await lab.study(study_id)).state is StudyState.COMPLETED
 
 
+async def test_a_collapse_is_told_as_it_was_when_the_run_was_stopped_for_it(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
+    study_id = await lab.submit(spec_of(base=ONE_SEED, pruner="collapse", concurrency=1))
+    (run,) = await _begin(lab, study_id)
+    await lab.evaluate(run, 50, 0.0, Regime.COLLAPSED)
+    await lab.broker.advance(study_id)
+
+    await lab.evaluate(run, 80, 0.6, Regime.POLARISED)  # before its agent has stopped it
+    await lab.stop(run)
+    await lab.broker.advance(study_id)
+
+    trial = (await lab.trials(study_id))[0]
+    assert trial.measured is not None
+    assert trial.measured["regimes"] == ["collapsed"]
+    assert trial.values == [0.0]
+
+
 @pytest.mark.parametrize("pruner", ["collapse", "none"])
 async def test_an_early_collapse_may_recover_and_without_a_pruner_a_late_one(
     lab: "Lab", spec_of: "SpecOf", pruner: str

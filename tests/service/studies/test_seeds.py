@@ -6,7 +6,7 @@ import pytest
 
 from service.storage import studies
 from service.storage.errors import Conflict
-from service.storage.tables import StudyState, TrialState
+from service.storage.tables import RunState, StudyState, TrialState
 
 if TYPE_CHECKING:
     from tests.service.studies.conftest import Lab, SpecOf
@@ -97,3 +97,48 @@ async def test_seeds_that_are_there_are_refused(lab: "Lab", spec_of: "SpecOf") -
             await studies.extend(session, study_id, seeds=[1, 2])
 
     assert (await lab.study(study_id)).seeds_wanted == [0, 1]
+
+
+async def test_a_repetition_that_failed_can_be_tried_again(lab: "Lab", spec_of: "SpecOf") -> None:
+    study_id = await lab.submit(spec_of(budget={"trials": 1}))
+    await lab.carry_out(study_id)
+    async with lab.database.transaction() as session:
+        await studies.extend(session, study_id, seeds=[7])
+    await lab.broker.advance(study_id)
+    for run in await lab.queued():
+        await lab.end_one(run, RunState.FAILED)
+    await lab.broker.advance(study_id)
+
+    async with lab.database.transaction() as session:
+        await studies.retry_failed(session, study_id)
+    await lab.carry_out(study_id)
+
+    states = [trial.state for trial in await lab.trials(study_id)]
+    assert states == [TrialState.SUPERSEDED, TrialState.FAILED, TrialState.COMPLETED]
+
+
+async def test_two_extensions_repeat_a_trial_in_flight_once(lab: "Lab", spec_of: "SpecOf") -> None:
+    study_id = await lab.submit(spec_of(budget={"trials": 1}))
+    await lab.carry_out(study_id)
+    for seed in (7, 8):
+        async with lab.database.transaction() as session:
+            await studies.extend(session, study_id, seeds=[seed])
+        await lab.broker.advance(study_id)
+
+    study = await lab.carry_out(study_id)
+
+    trials = await lab.trials(study_id)
+    (completed,) = [trial for trial in trials if trial.state is TrialState.COMPLETED]
+    assert study.state is StudyState.COMPLETED
+    assert len(trials) == 3
+    assert [run.seed for run in await lab.runs_of(completed)] == [0, 1, 7, 8]
+
+
+async def test_more_seeds_than_an_experiment_may_have_are_refused(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
+    study_id = await lab.submit(spec_of())
+
+    with pytest.raises(Conflict, match="has 2 seeds; allowed: at most 1000"):
+        async with lab.database.transaction() as session:
+            await studies.extend(session, study_id, seeds=range(2, 1001))

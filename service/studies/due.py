@@ -1,0 +1,78 @@
+"""What a study is due: another trial, or its end."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.spec import StudySpec
+from service.storage import studies
+from service.storage.tables import Study, StudyState, Trial, TrialState
+
+#: Trials that failed one after the other, with none completed in between, end a study.
+MOST_FAILURES = 5
+
+
+def is_due_a_trial(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
+    """Whether there is room for another trial, and need of one."""
+    running = sum(trial.state is TrialState.RUNNING for trial in trials)
+    is_wanted = running + _count_completed(trials) < study.trials_wanted or study.to_repeat
+    return (
+        running < spec.concurrency
+        and bool(is_wanted)
+        and not _is_time_over(study, spec, trials)
+        and len(_failed_in_a_row(study, trials)) < MOST_FAILURES
+    )
+
+
+async def end_if_due(
+    session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+) -> bool:
+    """Ends a study that has what it wanted, whose time is over, or that only fails."""
+    if any(trial.state is TrialState.RUNNING for trial in trials):
+        return False
+    if _is_time_over(study, spec, trials):
+        message = f"its {spec.budget.hours:g} hours are over"
+        await studies.end(session, study, StudyState.COMPLETED, "time_over", message)
+        return True
+    completed = _count_completed(trials)
+    if completed >= study.trials_wanted and not study.to_repeat:
+        message = f"{completed} trials are completed"
+        await studies.end(session, study, StudyState.COMPLETED, "budget_spent", message)
+        return True
+    failures = _failed_in_a_row(study, trials)
+    if len(failures) >= MOST_FAILURES:
+        last = failures[-1].status_message
+        message = f"{len(failures)} trials in a row failed; the last: {last}"
+        await studies.end(session, study, StudyState.FAILED, "trials_fail", message)
+        return True
+    return False
+
+
+def _is_time_over(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
+    if spec.budget.hours is None or not trials:
+        return False
+    began = study.went_on_at or min(trial.created_at for trial in trials)
+    return datetime.now(UTC) - began > timedelta(hours=spec.budget.hours)
+
+
+def _failed_in_a_row(study: Study, trials: Sequence[Trial]) -> list[Trial]:
+    """Those that failed after the last that did not, in the order in which they ended."""
+    ended = sorted(
+        (trial.finished_at, trial.number, trial)
+        for trial in trials
+        if trial.finished_at and not (study.went_on_at and trial.finished_at < study.went_on_at)
+    )
+    failed = takewhile(
+        lambda trial: trial.state is TrialState.FAILED, (trial for *_, trial in reversed(ended))
+    )
+    return list(failed)[::-1]
+
+
+def _count_completed(trials: Sequence[Trial]) -> int:
+    """Points that were completed or pruned, each once."""
+    points = [
+        trial.point for trial in trials if trial.state in (TrialState.COMPLETED, TrialState.PRUNED)
+    ]
+    return sum(point not in points[:place] for place, point in enumerate(points))
