@@ -1,8 +1,8 @@
 """Writes what the studies of a service have found: a page with a table, a figure and spec of each.
 
-    python -m benchmarks.phase_diagrams --url http://127.0.0.1:8650 --out docs/studies
+    python -m benchmarks.phase_diagrams --url http://127.0.0.1:8650 --out docs/studies NAME...
 
-Of studies of one name, the newest that is completed. What stands in README.md above the line
+Of studies of one name that sweep one field, the newest that is completed. What stands in README.md above the line
 MARK is kept.
 """
 
@@ -28,9 +28,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True, help="of a service that has the studies")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("names", nargs="+", help="of the studies")
     arguments = parser.parse_args()
     with httpx.Client(base_url=f"{arguments.url}/api/v1", trust_env=False, timeout=60) as http:
-        studies = list(_completed(http))
+        studies = list(_completed(http, arguments.names))
     arguments.out.mkdir(parents=True, exist_ok=True)
     written = [_write(study, found, trials, arguments.out) for study, found, trials in studies]
     page = arguments.out / "README.md"
@@ -39,11 +40,13 @@ def main() -> None:
     print(page.read_text())
 
 
-def _completed(http: httpx.Client) -> Iterator[tuple[Json, Json, Sequence[Json]]]:
+def _completed(
+    http: httpx.Client, names: Sequence[str]
+) -> Iterator[tuple[Json, Json, Sequence[Json]]]:
     """Studies with their ranges and completed trials, by name."""
     newest: dict[str, Json] = {}
     for study in _pages(http, "/studies", "studies"):
-        if study["state"] == "completed":
+        if study["state"] == "completed" and study["name"] in names:
             newest.setdefault(study["name"], study)
     for name in sorted(newest):
         path = f"/studies/{newest[name]['id']}"
