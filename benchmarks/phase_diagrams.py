@@ -2,8 +2,8 @@
 
     python -m benchmarks.phase_diagrams --url http://127.0.0.1:8650 --out docs/studies NAME...
 
-Of studies of one name that sweep one field, the newest that is completed. What stands in README.md above the line
-MARK is kept.
+Of studies of one name that sweep one field, the newest that is completed. What stands in README.md
+above the line MARK is kept.
 """
 
 import argparse
