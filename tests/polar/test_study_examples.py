@@ -14,9 +14,19 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("text", EXAMPLES.values(), ids=EXAMPLES)
-def test_an_example_sweeps_the_weight_of_its_model_with_several_seeds(text: str) -> None:
+def test_an_example_looks_for_the_range_of_its_models_weight(text: str) -> None:
     spec = StudySpec.from_yaml(text)
 
     assert list(spec.swept) == [f"model.{spec.base.model.weight_name}"]
-    assert len(spec.base.seeds) >= 3
+    assert spec.sampler == "range"
     assert spec.name
+
+
+def test_every_weight_has_an_example() -> None:
+    specs = [StudySpec.from_yaml(text) for text in EXAMPLES.values()]
+
+    assert {field for spec in specs for field in spec.swept} == {
+        "model.alpha",
+        "model.beta",
+        "model.lambda",
+    }

@@ -271,13 +271,14 @@ def test_a_second_supervisor_is_refused(made_home: Path, eventually: Eventually)
         assert find_running(made_home)
 
 
-def test_the_databases_are_created_once(postgres: Postgres) -> None:
-    create_databases(postgres)
-    create_databases(postgres)
+def test_the_databases_are_created_once(home: Path) -> None:
+    with Postgres(home) as postgres:
+        create_databases(postgres)
+        create_databases(postgres)
 
-    for name in DATABASES:
-        with psycopg.connect(postgres.url(name)) as connection:
-            assert connection.info.dbname == name
+        for name in DATABASES:
+            with psycopg.connect(postgres.url(name)) as connection:
+                assert connection.info.dbname == name
 
 
 def test_a_failed_migration_shows_its_last_lines(made_home: Path) -> None:
