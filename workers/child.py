@@ -2,6 +2,9 @@
 
 Its stdin brings the request and then, line by line, the times until which it may go on. Its
 stdout takes the events; whatever else is printed goes to its log, which is its stderr.
+
+Those times are read by a thread, which needs the interpreter: a single call that kept it for as
+long as a lease would end this process.
 """
 
 import logging

@@ -108,6 +108,6 @@ def _name_of_signal(number: int) -> str:
         case signal.SIGKILL:
             return "SIGKILL (the kernel does so when memory runs out)"
         case signal.SIGALRM:
-            return "SIGALRM (its own alarm: its agent was silent for too long)"
+            return "SIGALRM (its own alarm: for too long it heard nothing from its agent)"
         case _:
             return signal.strsignal(number) or f"signal {number}"

@@ -50,6 +50,19 @@ def spectral_entropy(p: Float[np.ndarray, " m"], alpha: float) -> float:
         return least - math.log1p(p @ np.expm1((alpha - 1) * gain)) / (alpha - 1)
 
 
+def tsallis_sum(p: Float[np.ndarray, " m"], alpha: float) -> float:
+    """Tsallis entropy G of part of a spectrum, in nats; alpha at least 1."""
+    p = p[p > np.finfo(float).tiny]
+    order = alpha - 1
+    return -float(p @ (np.expm1(order * np.log(p)) / order if order else np.log(p)))
+
+
+def renyi_from_tsallis(tsallis: float, alpha: float) -> float:
+    """S of the spectrum whose Tsallis entropy is G, in nats."""
+    order = alpha - 1
+    return -math.log1p(-order * tsallis) / order if order else tsallis
+
+
 def entropy_error(distance: float, nats: float, *, alpha: float, n: int) -> float:
     """Largest |S(p) - S(q)| for S(q) = nats and sum |p - q| <= distance; infinity if unbounded."""
     if alpha <= 1:

@@ -1,0 +1,148 @@
+r"""Tsallis entropy of a positive band matrix from determinants: O(m), no eigenvalues.
+
+G(B) = sum (p - p^alpha) / (alpha - 1) over the eigenvalues p of B, -sum p ln p at alpha = 1. For
+1 < alpha < 2 and phi(y) = y - ln(1 + y),
+
+    p^alpha = C * integral s^alpha phi(p / s) dln(s),   C = alpha sin(pi (alpha - 1)) / pi,
+
+and sum phi(p / s) = tr B / s - ln det(1 + B / s), which the Cholesky factor of 1 + B / s has on
+its diagonal. The trapezoid rule on the shifts s_k = s_0 exp(k h) is spectrally exact. Below s_0,
+tr B / s alone counts, and from s_K on tr B^2 / (2 s^2): two geometric series. At alpha = 1 both
+sides are divided by alpha - 1 first: C / (alpha - 1) = 1 there.
+
+Error, in nats of G:
+    quadrature   by Poisson, at most 2 C / (alpha - 1) * pi / (w sinh(pi w)), w = 2 pi / h
+    below s_0    ln det(1 + B / s) <= m ln(1 + 1 / (m s)), as tr B <= 1
+    from s_K     0 <= y^2 / 2 - phi(y) <= y^3 / 3, and tr B^3 <= |B| tr B^2
+    rounding     L L^T = 1 + B / s + E with |E| <= (b + 2) eps |L| |L|^T, entry by entry, and the
+                 nuclear norm of E is at most the sum of its entries
+    negatives    eigenvalues that rounding and truncation made negative; those of B + s_-1 are
+                 positive, as its Cholesky factor exists
+
+Notation:
+    m, b        size of B, diagonals kept below the main one
+    s, h, K     shifts, their step on the logarithmic scale, their number
+    p, y        eigenvalues of B, eigenvalues in units of a shift
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import LinAlgError, cholesky_banded
+
+_EPSILON: Final = float(np.finfo(float).eps)
+_SHARES: Final = 10  # of tol; four errors are kept below one each
+
+
+@dataclass(frozen=True)
+class Tsallis:
+    """Tsallis entropy of one matrix."""
+
+    nats: float
+    error_bound_nats: float
+
+
+@dataclass(frozen=True)
+class _Term:
+    s: float
+    phi: float  #: sum of phi(p / s)
+    rounding: float  #: bound on the error of phi
+
+
+def tsallis_entropy(
+    bands: Float[np.ndarray, "diagonals m"], *, alpha: float, tol: float
+) -> Tsallis:
+    """Sum of (p - p^alpha) / (alpha - 1) over the eigenvalues p of a band matrix.
+
+    It takes about 40 Cholesky factorisations: 7e-7 m b seconds.
+
+    Args:
+        bands: [k, i] is the entry (i + k, i), 0 outside; positive but for rounding and
+            truncation, trace at most 1.
+        alpha: Order, from 1 to below 2.
+        tol: What the error bound should be, nats. Rounding may keep it from that.
+    """
+    m, order, share = bands.shape[1], alpha - 1, tol / _SHARES
+    trace = float(bands[0].sum())
+    square_trace = float(2 * (bands**2).sum() - (bands[0] ** 2).sum())
+    h = 2 * math.pi**2 / math.asinh(4 * math.pi / share)
+    weight = alpha * float(np.sinc(order)) * h
+    decay = math.exp(-alpha * h)
+
+    def below(s: float) -> float:
+        """Error of the series below s."""
+        determinants = math.log1p(1 / (m * s)) / (1 - decay) + h / (1 - decay) ** 2
+        return weight * decay * m * s**alpha * determinants
+
+    def above(s: float) -> float:
+        """Error of the series from s on."""
+        cubes = _largest_row_sum(bands) * square_trace / 3
+        return weight * cubes * s ** (alpha - 3) / -math.expm1((alpha - 3) * h)
+
+    def negatives(s: float) -> float:
+        """Error that eigenvalues above -s can make."""
+        return m * s * (_linear_series(s, h, alpha) + 2)
+
+    s = 1 / m
+    while max(below(s), negatives(s)) > share:
+        s *= math.exp(-h)
+    shifts = [s * math.exp(-h), s]
+    while above(shifts[-1] * math.exp(h)) > share:
+        shifts.append(shifts[-1] * math.exp(h))
+    terms = list(_terms(bands, shifts[::-1]))[:-1]  # the last one showed what is positive
+    s_0, s_K = terms[-1].s, terms[0].s * math.exp(h)
+    linear = _linear_series(s_0, h, alpha)
+    squares = square_trace / 2 * s_K ** (alpha - 2) / -math.expm1((alpha - 2) * h)
+    nats = trace * linear - weight * (sum(t.s**alpha * t.phi for t in terms) + squares)
+    rounding = weight * sum(t.s**alpha * t.rounding for t in terms) / -math.expm1(-h)
+    return Tsallis(
+        nats,
+        share + below(s_0) + above(s_K) + negatives(s_0) + rounding + _rounding_of_weights(order),
+    )
+
+
+def _terms(bands: Float[np.ndarray, "diagonals m"], shifts: list[float]) -> Iterator[_Term]:
+    """One for each of the falling shifts, as long as B plus the shift is positive."""
+    trace = float(bands[0].sum())
+    for s in shifts:
+        shifted = bands / s
+        shifted[0] += 1
+        try:
+            factor = cholesky_banded(shifted, lower=True, check_finite=False)
+        except LinAlgError:
+            return
+        # The entries of |L| |L|^T sum to the squares of the sums of L's columns. The quotients,
+        # the logarithms and their sum are worth a few roundings more.
+        sums = float((np.abs(factor).sum(axis=0) ** 2).sum())
+        yield _Term(
+            s,
+            phi=trace / s - 2 * float(np.log(factor[0]).sum()),
+            rounding=(len(bands) + 8) * _EPSILON / 2 * sums,
+        )
+
+
+def _largest_row_sum(bands: Float[np.ndarray, "diagonals m"]) -> float:
+    """Bound on the largest eigenvalue."""
+    sizes = np.abs(bands)
+    sums = sizes.sum(axis=0)
+    for k in range(1, len(bands)):
+        sums[k:] += sizes[k, :-k]
+    return float(sums.max())
+
+
+def _linear_series(s_0: float, h: float, alpha: float) -> float:
+    """(1 - C h sum s_k^(alpha - 1) over k < 0) / (alpha - 1)."""
+    order = alpha - 1
+    if order == 0:
+        return h / 2 - 1 - math.log(s_0)
+    ratio = alpha * float(np.sinc(order)) * h * order / math.expm1(h * order)
+    return -math.expm1(math.log(ratio) + order * math.log(s_0)) / order
+
+
+def _rounding_of_weights(order: float) -> float:
+    """Of C, and of both series, near their poles."""
+    return 8 * _EPSILON / (order * (1 - order)) if order else 0.0
