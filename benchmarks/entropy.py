@@ -12,7 +12,9 @@ from scipy.stats import differential_entropy
 
 from benchmarks.timing import extra_mib, medians, print_table, seconds_of
 from polar.entropy import renyi_entropy
+from polar.entropy.bump_grid import gram_blocks
 from polar.entropy.differential import nearest_neighbour_entropy
+from polar.entropy.spectrum import spectral_entropy
 
 LATENTS = 32
 
@@ -73,6 +75,21 @@ def against_estimators(n: int) -> list[str]:
     return [f"{n:,}", *times, *ratios]
 
 
+def of_wide_latents(n: int, spread: float) -> list[str]:
+    """Beside the eigenvalues of the same band matrices."""
+    x = np.random.default_rng(0).normal(0, spread, n)
+    found = renyi_entropy(x)
+    blocks = gram_blocks(torch.from_numpy(x), sigma=0.5, budget=1e-9)
+    p = [np.zeros(0)]
+    slow = seconds_of(lambda: p.extend(block.eigenvalues() for block in blocks))
+    difference = abs(found.nats[0] - spectral_entropy(np.concatenate(p), 1.01))
+    return [
+        f"{spread:,.0f}", f"{n:,}", f"{found.nodes[0]:,}",
+        f"{seconds_of(lambda: renyi_entropy(x)):.2f} s", f"{slow:.1f} s",
+        f"{difference:.0e}", f"{found.error_bound_nats[0]:.0e}",
+    ]  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="without the eigenproblem of 10,000")
@@ -95,6 +112,10 @@ def main() -> None:
     print_table(
         ["n, 32 latents", "order 1.01", "order 2", "scipy", "kNN", "scipy / ours", "kNN / ours"],
         [against_estimators(n) for n in (10_000, 100_000)],
+    )
+    print_table(
+        ["spread", "n, 1 latent", "nodes", "ours", "eigenvalues", "off, nats", "bound"],
+        [of_wide_latents(10_000, spread) for spread in (100, 300, 1000)[: 2 if quick else 3]],
     )
 
 

@@ -8,7 +8,6 @@ above the line MARK is kept.
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from service.api.phases import Phases, phases_of
 from service.cli.drawing import save_phase_diagram
 
 MARK = "<!-- From here on written by benchmarks.phase_diagrams. -->"
-HEAD = ["study", "swept", "polarised", "outcome", "converged", "trials", "minutes"]
+HEAD = ["study", "swept", "polarised", "outcome", "converged", "trials"]
 
 Json = Mapping[str, Any]
 
@@ -84,7 +83,6 @@ def _write(
 
 
 def _row(study: Json, found: Json, phases: Phases) -> list[str]:
-    times = [datetime.fromisoformat(study[at]) for at in ("created_at", "finished_at")]
     settled = sum(training.converged for training in phases.trainings)
     bands = [f"{_edge(band['left'])} to {_edge(band['right'])}" for band in found["intervals"]]
     return [
@@ -94,7 +92,6 @@ def _row(study: Json, found: Json, phases: Phases) -> list[str]:
         found["outcome"].replace("_", " "),
         f"{settled} of {len(phases.trainings)}",
         f"{study['trials']['completed']}",
-        f"{(times[1] - times[0]).total_seconds() / 60:.0f}",
     ]
 
 

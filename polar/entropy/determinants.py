@@ -69,6 +69,7 @@ def tsallis_entropy(
     m, order, share = bands.shape[1], alpha - 1, tol / _SHARES
     trace = float(bands[0].sum())
     square_trace = float(2 * (bands**2).sum() - (bands[0] ** 2).sum())
+    cubes = _largest_row_sum(bands) * square_trace / 3
     h = 2 * math.pi**2 / math.asinh(4 * math.pi / share)
     weight = alpha * float(np.sinc(order)) * h
     decay = math.exp(-alpha * h)
@@ -80,7 +81,6 @@ def tsallis_entropy(
 
     def above(s: float) -> float:
         """Error of the series from s on."""
-        cubes = _largest_row_sum(bands) * square_trace / 3
         return weight * cubes * s ** (alpha - 3) / -math.expm1((alpha - 3) * h)
 
     def negatives(s: float) -> float:
