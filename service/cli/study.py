@@ -84,7 +84,8 @@ def run(
         read = [read_yaml(read_spec_file(spec)) for spec in specs]
         say("starting everything, unless it runs already ...")
         with running_stack(home) as stack, service_at(stack.api_url) as client:
-            say(f"API {stack.api_url}  MLflow {stack.mlflow_url}  {stack.dashboard_url}")
+            say(f"API {stack.api_url}  MLflow {stack.mlflow_url}")
+            say(f"optuna-dashboard {stack.dashboard_url}")
             for spec in read:  # all of them, before the first begins
                 client.validate_study(spec)
             _run(client, [client.create_study(spec) for spec in read], output)
