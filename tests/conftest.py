@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,8 @@ def pytest_configure() -> None:
     # how fast a machine is, is not what tests assert
     hypothesis_settings.register_profile("polar", deadline=None)
     hypothesis_settings.load_profile("polar")
+    # jobs in a shell's background ignore Ctrl-C, and so would all processes that tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # prepared images of tests go where they are removed again
     os.environ["POLAR_CACHE_DIR"] = _CACHE.name
 

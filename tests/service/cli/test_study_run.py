@@ -124,7 +124,7 @@ async def test_ctrl_c_leaves_the_studies_and_says_how_to_go_on(
         pass
 
     process.send_signal(signal.SIGINT)
-    stdout, stderr = await process.communicate()
+    stdout, stderr = await asyncio.wait_for(process.communicate(), 60)
 
     async with database.transaction() as session:
         study = await studies.get(session, study_id)
