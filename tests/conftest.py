@@ -52,6 +52,8 @@ def pytest_configure() -> None:
     # how fast a machine is, is not what tests assert
     hypothesis_settings.register_profile("polar", deadline=None)
     hypothesis_settings.load_profile("polar")
+    # before workers start: threads of two workers on two cores wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     # jobs in a shell's background ignore Ctrl-C, and so would all processes that tests start
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # prepared images of tests go where they are removed again
