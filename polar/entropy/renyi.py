@@ -143,18 +143,19 @@ def _entropy_of_parts(
     size = sum(block.bands.shape[1] for block in blocks)
     least_power = size ** (1 - alpha)  # of sum p^alpha, by which an error of G is divided
     share = tol * least_power / 2 / sum(block.nodes > _LARGE for block in blocks)
-    parts = [_tsallis(block, trace, alpha, share) for block in blocks]
+    scaled = [Block(block.bands / trace, block.entry_rounding) for block in blocks]
+    parts = [_tsallis(block, alpha, share) for block in scaled]
     tsallis = sum(part.nats for part in parts)
     error = sum(part.error_bound_nats for part in parts) / least_power
     return renyi_from_tsallis(tsallis, alpha), error
 
 
-def _tsallis(block: Block, trace: float, alpha: float, share: float) -> Tsallis:
+def _tsallis(block: Block, alpha: float, share: float) -> Tsallis:
     if block.nodes > _LARGE:
-        found = tsallis_entropy(block.bands / trace, alpha=alpha, tol=share)
+        found = tsallis_entropy(block, alpha=alpha, tol=share)
         if found.error_bound_nats <= share:
             return found
-    return Tsallis(tsallis_sum(block.eigenvalues() / trace, alpha), 0.0)
+    return Tsallis(tsallis_sum(block.eigenvalues(), alpha), 0.0)
 
 
 def _check_arguments(alpha: float, sigma: float, tol: float) -> None:
