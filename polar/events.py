@@ -200,8 +200,8 @@ class Summary(Record):
     usage_auc: dict[str, float]
     #: Of Hartigan's dip of the entropies; small where there are two groups. None for few latents.
     dip_p_value: float | None
-    #: Latents that became active and collapsed again.
-    attempted_actives: int
+    #: Latents that became active and collapsed again; none where nobody counted them.
+    attempted_actives: int | None
     #: Kendall's tau-b of being learned early and being used, -1 to 1; none where undefined.
     learning_order: float | None
     #: Accuracy on all latents - on the actives, by factor and `mean`; empty without the task.

@@ -249,7 +249,7 @@ class Stage:
     async def cancel(self, run_id: uuid.UUID) -> None:
         async with self.database.transaction() as session:
             run = await runs.request_cancel(session, run_id)
-            await queue.cancel(self.app, session, run)
+            await queue.cancel(session, [run])
 
     async def metrics_of(self, run_id: uuid.UUID) -> dict[tuple[str, int], Metric]:
         """By key and step."""

@@ -23,11 +23,10 @@ from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.events import ArtifactSaved, CheckpointSaved, Event, Result
-from polar.spec import ExperimentSpec
 from service import queue
 from service.settings import Settings
-from service.storage import runs
-from service.storage.errors import DatabaseAway, RunLost
+from service.storage import forms, runs
+from service.storage.errors import DatabaseAway, EarlierVersion, RunLost
 from service.storage.tables import Run, RunState
 from workers.messages import BUG, Failure, Request, from_line, printable
 from workers.patience import AGAIN_S, PatientDatabase
@@ -113,6 +112,8 @@ class Attempt:
             exit_code = await self._tend(await self._start_child())
         except RunLost:
             raise
+        except EarlierVersion as error:
+            return Ending(failure=Failure(error="earlier_version", message=str(error)))
         except Exception as error:
             self._log.exception("the attempt failed in its agent")
             self._untold.clear()  # it may be what cannot be stored
@@ -129,7 +130,7 @@ class Attempt:
         self._folder.mkdir(parents=True, exist_ok=True)
         run = self._run
         request = Request(
-            spec=ExperimentSpec.model_validate(run.spec),
+            spec=forms.experiment_spec(run.spec),
             dataset_digest=run.dataset_digest,
             device=self._device,
             folder=self._folder,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from polar.spec import StudySpec
-from service.storage import studies, study_tracking
+from service.storage import forms, studies, study_tracking
 from service.storage.database import Database
 from service.storage.study_tracking import Nesting, TrialToTell
 from service.storage.tables import Study, Trial
@@ -34,7 +34,7 @@ class StudyTeller:
             new = await study_tracking.trials_to_tell(session, study_id, TRIALS_AT_ONCE)
             study = await studies.get(session, study_id)
             position = await study_tracking.mlflow_run_of_study(session, study_id)
-        spec = StudySpec.model_validate(study.spec)
+        spec = forms.study_spec(study.spec)
         position = position or await self._begin(study, spec)
         for one in new:
             await self._tell_trial(one, spec, position)

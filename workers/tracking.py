@@ -15,19 +15,23 @@ from pathlib import Path
 from uuid import UUID
 
 from polar.spec import ExperimentSpec
+from service.repetition import Repetition
 from service.settings import Settings
-from service.storage import runs, study_tracking, tracking
+from service.storage import forms, runs, study_tracking, tracking, untold
 from service.storage.database import Database
-from service.storage.errors import DatabaseAway
+from service.storage.errors import DatabaseAway, EarlierVersion
 from service.storage.tables import Artifact, Run, Tracking
 from workers import mlflow_run, mlflow_view
+from workers.messages import printable
 from workers.mlflow_server import BATCH, MLflowAway, MLflowRefused, MLflowServer
 from workers.study_tracking import StudyTeller
 
 #: How often the tables are read, and how often when something hinders.
 POLL_S, HINDERED_POLL_S = 1.0, 5.0
-#: How long a run that cannot be told waits for the next try; the others go on.
+#: How long what cannot be told waits for the next try; the others go on.
 AGAIN_S = 60.0
+#: When this was in vain so often in a row, users are shown the reason, and tries become rare.
+MOST_REPETITIONS, RARELY_S = 5, 3600.0
 
 _log = logging.getLogger("workers.tracking")  # not `__main__`
 
@@ -50,6 +54,9 @@ class Tracker:
         self._studies = StudyTeller(database, mlflow)
         self._lock = tracking.TrackerLock(database)
         self._not_before: dict[tuple[str, UUID], float] = {}
+        self._repetition = Repetition()
+        #: What users are shown as untold; None before the first pass.
+        self._untold: set[UUID] | None = None
 
     async def tell_all(self) -> None:
         """One pass over all studies and runs that MLflow has not been wholly told of.
@@ -62,6 +69,8 @@ class Tracker:
         if not await self._lock.take():
             raise AnotherTracker("another tracker is at work; waiting for its end")
         async with self._database.transaction() as session:
+            if self._untold is None:
+                self._untold = await untold.all_ids(session)
             study_ids = await study_tracking.studies_to_tell(session)
         await self._each("study", study_ids, self._studies.tell)
         async with self._database.transaction() as session:
@@ -83,16 +92,35 @@ class Tracker:
             except (DatabaseAway, MLflowAway):
                 raise
             except Exception as error:
-                is_known = isinstance(error, MLflowRefused | FilesUnsent)
-                _log.error(
-                    "%s %s cannot be told, next try in %.0f s: %s",
-                    what,
-                    id,
-                    AGAIN_S,
-                    error,
-                    exc_info=not is_known,
-                )
-                self._not_before[what, id] = time.monotonic() + AGAIN_S
+                await self._try_again(what, id, error)
+            else:
+                await self._note_success(what, id)
+
+    async def _try_again(self, what: str, id: UUID, error: Exception) -> None:
+        is_known = isinstance(error, MLflowRefused | FilesUnsent | EarlierVersion)
+        is_vain = self._repetition.count((what, id), error) >= MOST_REPETITIONS
+        wait_s = RARELY_S if is_vain else AGAIN_S
+        _log.error(
+            "%s %s cannot be told, next try in %.0f s: %s",
+            what,
+            id,
+            wait_s,
+            error,
+            exc_info=not is_known,
+        )
+        self._not_before[what, id] = time.monotonic() + wait_s
+        if is_vain and self._untold is not None:
+            async with self._database.transaction() as session:
+                await untold.note(session, id, printable(f"{type(error).__name__}: {error}"))
+            self._untold.add(id)
+
+    async def _note_success(self, what: str, id: UUID) -> None:
+        self._not_before.pop((what, id), None)
+        self._repetition.forget((what, id))
+        if self._untold and id in self._untold:
+            async with self._database.transaction() as session:
+                await untold.forget(session, id)
+            self._untold.remove(id)
 
     async def close(self) -> None:
         """Let another tracker take over."""
@@ -103,7 +131,7 @@ class Tracker:
         async with self._database.transaction() as session:
             run = await runs.get(session, run_id)
             position = await tracking.position_of(session, run_id)
-        spec = ExperimentSpec.model_validate(run.spec)
+        spec = forms.experiment_spec(run.spec)
         position = position or await self._begin(run, spec)
         await self._send_metrics(position)
         unsent = await self._send_files(position) if run.state.is_final else []

@@ -1,15 +1,17 @@
 """Rows into answers."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.events import Evaluation
+from polar.events import Evaluation, Progress, Result
 from polar.spec import ExperimentSpec, StudySpec
 from service.api import links, ranking
 from service.api.health import AGENT_LASTS
+from service.api.stored import Reader
 from service.api.views import (
     Diagnostics,
     EvaluationSummary,
@@ -33,14 +35,18 @@ from service.api.views import (
 from service.settings import Settings
 from service.storage import (
     agents,
+    durations,
     experiments,
+    forms,
     runs,
     studies,
     study_tracking,
     tracking,
+    untold,
     watching,
 )
-from service.storage.tables import Experiment, Run, Study, Trial
+from service.storage.errors import EarlierVersion
+from service.storage.tables import Experiment, Run, Study, Tracking, Trial
 
 
 async def experiment_view(
@@ -59,24 +65,41 @@ async def experiment_view(
         cancelled_at=experiment.cancelled_at,
         spec=experiment.spec,
         runs=[
-            RunOfExperiment(
-                id=run.id,
-                seed=run.seed,
-                state=run.state,
-                reason=run.status_reason,
-                message=run.status_message,
-                # Both times are those of a transaction's begin: a run that was made for this
-                # experiment has the very same.
-                reused=run.created_at != experiment.created_at,
-                progress=run.progress,
-                verdict=evaluations.get(run.id, {}).get("verdict"),
-                converged=run.result["converged"] if run.result else None,
-                links=links.of_run(settings, run.id, tracked.get(run.id)),
+            _run_of_experiment(
+                settings, experiment, run, evaluations.get(run.id), tracked.get(run.id)
             )
             for run in its_runs
         ],
         links=links.of_experiment(settings, experiment.id, next(iter(tracked.values()), None)),
         watch=f"polar watch {experiment.id}",
+    )
+
+
+def _run_of_experiment(
+    settings: Settings,
+    experiment: Experiment,
+    run: Run,
+    evaluation: Mapping[str, Any] | None,
+    tracked: Tracking | None,
+) -> RunOfExperiment:
+    reader = Reader()
+    progress = reader.read("progress", Progress, run.progress)
+    latest = reader.read("verdict", Evaluation, evaluation)
+    result = reader.read("converged", Result, run.result)
+    return RunOfExperiment(
+        id=run.id,
+        seed=run.seed,
+        state=run.state,
+        reason=run.status_reason,
+        message=run.status_message,
+        # Both times are those of a transaction's begin: a run that was made for this experiment
+        # has the very same.
+        reused=run.created_at != experiment.created_at,
+        progress=progress,
+        verdict=latest and latest.verdict,
+        converged=result and result.converged,
+        of_earlier_version=reader.of_earlier_version,
+        links=links.of_run(settings, run.id, tracked),
     )
 
 
@@ -118,6 +141,10 @@ async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunVi
     standing = (await watching.standings(session, [run.id]))[run.id]
     evaluations = await watching.latest_evaluations(session, [run.id])
     tracked = await tracking.position_of(session, run.id)
+    reader = Reader()
+    progress = reader.read("progress", Progress, run.progress)
+    latest = reader.read("verdict", Evaluation, evaluations.get(run.id))
+    result = reader.read("result", Result, run.result)
     return RunView(
         id=run.id,
         seed=run.seed,
@@ -130,15 +157,17 @@ async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunVi
         attempt=run.attempt,
         cancel_requested=run.cancel_requested,
         queue_position=standing.queue_position,
-        progress=run.progress,
-        verdict=evaluations.get(run.id, {}).get("verdict"),
-        result=run.result,
+        progress=progress,
+        verdict=latest and latest.verdict,
+        result=result,
         checkpoint_step=run.checkpoint_step,
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at,
         mlflow_experiment_id=tracked.mlflow_experiment_id if tracked else None,
         mlflow_run_id=tracked.mlflow_run_id if tracked else None,
+        mlflow_error=await untold.why(session, run.id),
+        of_earlier_version=reader.of_earlier_version,
         links=links.of_run(settings, run.id, tracked),
         history=[
             TransitionView.model_validate(transition)
@@ -148,7 +177,12 @@ async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunVi
 
 
 def diagnostics(run: Run, evaluations: Sequence[Mapping[str, Any]]) -> Diagnostics:
-    measured = [Evaluation.model_validate(evaluation) for evaluation in evaluations]
+    reader = Reader()
+    read = [
+        reader.read(f"evaluation of step {stored.get('step')}", Evaluation, stored)
+        for stored in evaluations
+    ]
+    measured = [evaluation for evaluation in read if evaluation is not None]
     return Diagnostics(
         run_id=run.id,
         evaluations=[EvaluationSummary.model_validate(each) for each in measured],
@@ -157,12 +191,13 @@ def diagnostics(run: Run, evaluations: Sequence[Mapping[str, Any]]) -> Diagnosti
             for each in measured
             for latent in each.latents
         ],
+        of_earlier_version=reader.of_earlier_version,
     )
 
 
 async def study_view(session: AsyncSession, settings: Settings, study: Study) -> StudyView:
     trials = await studies.trials_of(session, study.id)
-    best = ranking.best(StudySpec.model_validate(study.spec), trials)
+    best, of_earlier_version = _best(study, trials)
     tracked = await study_tracking.mlflow_run_of_study(session, study.id)
     return StudyView(
         id=study.id,
@@ -179,9 +214,19 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         trials=Counter(trial.state for trial in trials),
         best=trial_view(best) if best else None,
         range=study.range,
+        mlflow_error=await untold.why(session, study.id),
+        of_earlier_version=of_earlier_version,
         links=links.of_study(settings, study.id, tracked),
         watch=f"polar study watch {study.id}",
     )
+
+
+def _best(study: Study, trials: Sequence[Trial]) -> tuple[Trial | None, list[str]]:
+    """The best trial, or what keeps this version from knowing it."""
+    try:
+        return ranking.best(forms.study_spec(study.spec), trials), []
+    except EarlierVersion:
+        return None, ["spec"]
 
 
 async def study_page(
@@ -228,7 +273,7 @@ def trial_page(found: Sequence[Trial], page_size: int) -> TrialPage:
 
 
 async def front(session: AsyncSession, study: Study) -> Front:
-    spec = StudySpec.model_validate(study.spec)
+    spec = forms.study_spec(study.spec)
     trials = ranking.front(spec, await studies.trials_of(session, study.id))
     return Front(
         study_id=study.id,
@@ -242,7 +287,7 @@ def why_no_range(study: Study) -> str:
 
 
 async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> StudyPlan:
-    step_s = await studies.seconds_per_step(session, spec)
+    usual = await durations.usual_duration(session, spec)
     at_once = await _runs_at_once(session, spec)
     steps = _most_steps(spec)
     return StudyPlan(
@@ -250,11 +295,12 @@ async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str
         dataset_digest=dataset_digest,
         trials=spec.trials,
         runs=spec.runs,
-        estimated_s=None if step_s is None else step_s * steps * spec.runs / at_once,
+        estimated_s=None if usual is None else usual.of(steps) * math.ceil(spec.runs / at_once),
         estimate="no run of this dataset, model and batch size has succeeded here yet"
-        if step_s is None
-        else f"{step_s:.2g} s a step, as in the latest runs like these; {steps:,} steps a run; "
-        f"{at_once} runs at once; runs that exist already take no time",
+        if usual is None
+        else f"{usual.step_s:.2g} s a step and {usual.besides_s:.2g} s besides the steps of each "
+        f"run, as in the latest runs like these; {steps:,} steps a run; {at_once} runs at once; "
+        "runs that exist already take no time",
     )
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from fastapi.sse import ServerSentEvent
 
+from polar.events import Evaluation, Progress
+from service.api.stored import Reader
 from service.api.views import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
 from service.storage import watching
 from service.storage.database import Database
@@ -49,8 +51,13 @@ async def follow(
                 yield _encoded(event)
         seen = now
         watched = [run_id for run_id in watched if not now[run_id].state.is_final]
-        newest = {run_id: found[-1]["step"] for run_id, found in evaluations.items()}
-        steps = {run_id: newest.get(run_id, steps.get(run_id, -1)) for run_id in watched}
+        steps = {
+            run_id: max(
+                (stored["step"] for stored in evaluations.get(run_id, ()) if "step" in stored),
+                default=steps.get(run_id, -1),
+            )
+            for run_id in watched
+        }
         await asyncio.sleep(POLL_S if watched else 0)
 
 
@@ -79,10 +86,14 @@ def changes(
         before is None or now.queue_position != before.queue_position
     ):
         yield QueueMoved(event="queue", run_id=now.run_id, position=now.queue_position)
-    for evaluation in evaluations:
-        yield Evaluated(event="evaluation", run_id=now.run_id, evaluation=evaluation)
-    if now.progress is not None and (before is None or now.progress != before.progress):
-        yield Progressed(event="progress", run_id=now.run_id, progress=now.progress)
+    # What an earlier version stored, and this one cannot read, is no event.
+    reader = Reader()
+    for stored in evaluations:
+        if evaluation := reader.read("evaluation", Evaluation, stored):
+            yield Evaluated(event="evaluation", run_id=now.run_id, evaluation=evaluation)
+    is_news = before is None or now.progress != before.progress
+    if is_news and (progress := reader.read("progress", Progress, now.progress)):
+        yield Progressed(event="progress", run_id=now.run_id, progress=progress)
     if has_changed and now.state.is_final:
         yield state
 

@@ -82,7 +82,7 @@ async def cancel_experiment(
     experiment_id: UUID, session: Session, service: Service
 ) -> ExperimentView:
     """Cancel an experiment, and those of its runs that no other experiment wants."""
-    experiment = await submission.cancel(session, service.queue, experiment_id)
+    experiment = await submission.cancel(session, experiment_id)
     return await answers.experiment_view(session, service.settings, experiment)
 
 

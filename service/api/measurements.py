@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Request, Response, UploadFile
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
+from pydantic import ValidationError
 
 from polar.report import Measurement
 from service.api import links
@@ -15,7 +16,7 @@ from service.api.given import Service, only_forms, only_own_pages, unless_gone
 from service.api.measuring import FOLDER
 from service.api.problems import refusals
 from service.api.views import Figure, MeasurementView
-from service.storage.errors import NotFound
+from service.storage.errors import EarlierVersion, NotFound
 
 router = APIRouter(prefix="/measurements", tags=["measurements"])
 
@@ -59,7 +60,7 @@ async def measure(
     return _view(service.settings.artifacts, id)
 
 
-@router.get("/{measurement_id}", responses=refusals(404, 422))
+@router.get("/{measurement_id}", responses=refusals(404, 409, 422))
 def get_measurement(measurement_id: UUID, service: Service) -> MeasurementView:
     """The report of a measurement, and its figures."""
     return _view(service.settings.artifacts, measurement_id)
@@ -84,6 +85,11 @@ def _view(artifacts: Path, id: UUID) -> MeasurementView:
         report = Measurement.model_validate_json((folder / "measurement.json").read_bytes())
     except FileNotFoundError:
         raise NotFound("measurement", id) from None
+    except ValidationError:
+        raise EarlierVersion(
+            f"measurement {id} is of an earlier version, whose report this one cannot read; "
+            "measure the codes again"
+        ) from None
     names = sorted(path.name for path in (folder / "figures").iterdir())
     return MeasurementView(
         id=id,

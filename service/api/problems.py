@@ -15,12 +15,23 @@ from starlette.exceptions import HTTPException
 from polar.faults import Fault, find_faults
 from polar.spec import SpecPart
 from service.api.views import Problem
-from service.storage.errors import Conflict, DatabaseAway, NotFound, StorageError
+from service.storage.errors import (
+    Conflict,
+    DatabaseAway,
+    EarlierVersion,
+    NotFound,
+    StorageError,
+)
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-STATUS_OF: dict[type[StorageError], int] = {NotFound: 404, Conflict: 409, DatabaseAway: 503}
+STATUS_OF: dict[type[StorageError], int] = {
+    NotFound: 404,
+    Conflict: 409,
+    EarlierVersion: 409,
+    DatabaseAway: 503,
+}
 WORDS = {
     400: "malformed",
     404: "not-found",

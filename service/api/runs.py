@@ -27,7 +27,7 @@ async def get_run(run_id: UUID, session: Session, service: Service) -> RunView:
 @router.post("/{run_id}/cancel", responses=refusals(409))
 async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunView:
     """Cancel a run, whoever wants it; the agent that has it stops it within seconds."""
-    run = await submission.cancel_run(session, service.queue, run_id)
+    run = await submission.cancel_run(session, run_id)
     return await answers.run_view(session, service.settings, run)
 
 

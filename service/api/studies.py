@@ -13,7 +13,7 @@ from service.api.given import Service, Session, only_json
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import Refused, refusals
 from service.api.views import Extension, Front, StudyPage, StudyPlan, StudyView, TrialPage
-from service.storage import studies
+from service.storage import forms, studies
 
 router = APIRouter(prefix="/studies", tags=["studies"], responses=refusals(503))
 
@@ -75,17 +75,19 @@ async def list_trials(
     return answers.trial_page(found, page_size)
 
 
-@router.get("/{study_id}/trials.{kind}", response_class=Response, responses=refusals(404, 422))
+@router.get(
+    "/{study_id}/trials.{kind}", response_class=Response, responses=refusals(404, 409, 422)
+)
 async def export_trials(study_id: UUID, kind: export.Kind, session: Session) -> Response:
     """All trials in one file, for a spreadsheet (csv) or a program (parquet)."""
     study = await studies.get(session, study_id)
-    spec = StudySpec.model_validate(study.spec).with_seeds(study.seeds_wanted)
+    spec = forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
     table = export.table_of(spec, await studies.trials_of(session, study_id))
     content = await asyncio.to_thread(export.written, kind, table)
     return Response(content, media_type=export.KINDS[kind])
 
 
-@router.get("/{study_id}/pareto", responses=refusals(404, 422))
+@router.get("/{study_id}/pareto", responses=refusals(404, 409, 422))
 async def get_front(study_id: UUID, session: Session) -> Front:
     """The trials that no other one dominates: with one objective, the best."""
     return await answers.front(session, await studies.get(session, study_id))
@@ -117,7 +119,7 @@ async def resume_study(study_id: UUID, session: Session, service: Service) -> St
 @router.post("/{study_id}/cancel", responses=refusals(404, 409, 422))
 async def cancel_study(study_id: UUID, session: Session, service: Service) -> StudyView:
     """End a study, and those runs of its trials in flight that nobody else wants."""
-    study = await submission.cancel_study(session, service.queue, study_id)
+    study = await submission.cancel_study(session, study_id)
     return await answers.study_view(session, service.settings, study)
 
 

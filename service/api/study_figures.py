@@ -7,12 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from polar.errors import InvalidInput
-from polar.spec import StudySpec
 from service.api.child import Children, own_program
 from service.api.given import Service, unless_gone
 from service.api.phases import Phases, phases_of
 from service.api.problems import Refused, refusals
-from service.storage import studies
+from service.storage import forms, studies
 from service.storage.tables import TrialState
 
 router = APIRouter(
@@ -26,7 +25,7 @@ KINDS: dict[Kind, str] = {"png": "image/png", "svg": "image/svg+xml", "pdf": "ap
 _log = logging.getLogger(__name__)
 
 
-@router.get("/phase_diagram.{kind}", response_class=Response, responses=refusals(500))
+@router.get("/phase_diagram.{kind}", response_class=Response, responses=refusals(409, 500))
 async def get_phase_diagram(
     study_id: UUID, kind: Kind, request: Request, service: Service
 ) -> Response:
@@ -34,7 +33,7 @@ async def get_phase_diagram(
     async with service.database.transaction() as session:  # which ends before the drawing begins
         study = await studies.get(session, study_id)
         trials = await studies.trials_of(session, study_id, TrialState.COMPLETED)
-    spec = StudySpec.model_validate(study.spec)
+    spec = forms.study_spec(study.spec)
     completed = [(trial.point, trial.measured) for trial in trials]
     try:
         phases = phases_of(spec, study.range, completed)

@@ -114,19 +114,18 @@ async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str
     return digest
 
 
-async def cancel(session: AsyncSession, app: App, experiment_id: UUID) -> Experiment:
+async def cancel(session: AsyncSession, experiment_id: UUID) -> Experiment:
     """Cancel an experiment and those of its runs that no other experiment wants.
 
     Raises:
         NotFound: no experiment has this id.
         Conflict: all its runs have ended.
     """
-    for run_id in await experiments.cancel(session, experiment_id):
-        await cancel_run(session, app, run_id)
+    await queue.cancel_experiment(session, experiment_id)
     return await experiments.get(session, experiment_id)
 
 
-async def cancel_run(session: AsyncSession, app: App, run_id: UUID) -> Run:
+async def cancel_run(session: AsyncSession, run_id: UUID) -> Run:
     """Cancel a run, whoever wants it; its agent stops it within seconds.
 
     Raises:
@@ -134,11 +133,11 @@ async def cancel_run(session: AsyncSession, app: App, run_id: UUID) -> Run:
         Conflict: the run has ended in another way.
     """
     run = await runs.request_cancel(session, run_id)
-    await queue.cancel(app, session, run)
+    await queue.cancel(session, [run])
     return run
 
 
-async def cancel_study(session: AsyncSession, app: App, study_id: UUID) -> Study:
+async def cancel_study(session: AsyncSession, study_id: UUID) -> Study:
     """Cancel a study, and of the trials in flight the runs that nobody else wants.
 
     Raises:
@@ -147,7 +146,7 @@ async def cancel_study(session: AsyncSession, app: App, study_id: UUID) -> Study
     """
     for experiment_id in await studies.cancel(session, study_id):
         with contextlib.suppress(Conflict):  # it has ended, and the broker is about to note it
-            await cancel(session, app, experiment_id)
+            await queue.cancel_experiment(session, experiment_id)
     return await studies.get(session, study_id)
 
 

@@ -62,6 +62,8 @@ class RunOfExperiment(View):
     verdict: Verdict | None
     #: Whether the verdict had settled at the end; none before the run succeeded.
     converged: bool | None
+    #: Those parts of this answer that an earlier version stored and this one cannot read.
+    of_earlier_version: list[str]
     links: Links
 
 
@@ -157,6 +159,10 @@ class RunView(View):
     finished_at: datetime | None
     mlflow_experiment_id: str | None
     mlflow_run_id: str | None
+    #: Why MLflow lacks something of the run, where that could not be mended by trying again.
+    mlflow_error: str | None
+    #: Those parts of this answer that an earlier version stored and this one cannot read.
+    of_earlier_version: list[str]
     links: Links
     history: list[TransitionView]
 
@@ -183,6 +189,8 @@ class Diagnostics(View):
     run_id: UUID
     evaluations: list[EvaluationSummary]
     latents: list[LatentRow]
+    #: Those evaluations that an earlier version stored and this one cannot read.
+    of_earlier_version: list[str]
 
 
 class Figure(View):
@@ -279,6 +287,10 @@ class StudyView(View):
     best: TrialView | None
     #: What it has found so far, as under `range`; none before its first completed trials.
     range: dict[str, Any] | None
+    #: Why MLflow lacks something of the study, where that could not be mended by trying again.
+    mlflow_error: str | None
+    #: Those parts of this answer that an earlier version stored and this one cannot read.
+    of_earlier_version: list[str]
     links: Links
     #: The command that shows it live.
     watch: str

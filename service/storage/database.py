@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
+import psycopg
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -12,6 +13,25 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from service.storage.errors import DatabaseAway
+
+#: Class of the states by which Postgres says that a limit of its program is exceeded.
+NEVER = "54"
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether this error, or what caused it, says that a database cannot answer now.
+
+    Drivers report under the same class what Postgres will never do, however often it is asked,
+    such as to index a text of megabytes.
+    """
+    match error:
+        case DatabaseAway() | TimeoutError() | psycopg.InterfaceError():
+            return True
+        case psycopg.OperationalError(sqlstate=state):
+            return state is None or not state.startswith(NEVER)
+        case DBAPIError(orig=cause):
+            return cause is not None and is_away(cause)
+    return error.__cause__ is not None and is_away(error.__cause__)
 
 
 class Database:
@@ -48,6 +68,8 @@ class Database:
             async with self._sessions.begin() as session:
                 yield session
         except (InterfaceError, OperationalError, TimeoutError) as error:
+            if not is_away(error):
+                raise
             raise DatabaseAway(f"the database does not answer: {error.args[0]}") from error
 
     async def close(self) -> None:

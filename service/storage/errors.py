@@ -4,6 +4,7 @@ StorageError
     NotFound        no row has this id
     Conflict        the row is in a state that does not allow it
     RunLost         another attempt owns the run now, or it has ended
+    EarlierVersion  what is stored was written by a version that this one cannot follow
     DatabaseAway    the database does not answer
 """
 
@@ -25,6 +26,10 @@ class Conflict(StorageError):
 
 class RunLost(StorageError):
     """The run has another owner, or has ended: what this worker still does for it is void."""
+
+
+class EarlierVersion(StorageError):
+    """An earlier version stored this, and this version cannot read or use it."""
 
 
 class DatabaseAway(StorageError):

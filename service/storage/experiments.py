@@ -180,8 +180,8 @@ def state_of(experiment: Experiment, counts: Counter[RunState]) -> RunState:
     return RunState.PRUNED if counts[RunState.PRUNED] else RunState.SUCCEEDED
 
 
-async def cancel(session: AsyncSession, experiment_id: UUID) -> list[UUID]:
-    """Mark an experiment as cancelled; returns its unfinished runs that nobody else wants.
+async def cancel(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
+    """Mark an experiment as cancelled; returns its unfinished runs that nobody else wants, locked.
 
     Raises:
         NotFound: no experiment has this id.
@@ -195,7 +195,7 @@ async def cancel(session: AsyncSession, experiment_id: UUID) -> list[UUID]:
         raise Conflict(f"experiment {experiment_id} has already ended: none of its runs goes on")
     experiment.cancelled_at = experiment.cancelled_at or await session.scalar(select(func.now()))
     await session.flush()
-    return [run.id for run in await _unwanted(session, unfinished, experiment_id)]
+    return await _unwanted(session, unfinished, experiment_id)
 
 
 async def unshared_runs(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:

@@ -6,6 +6,7 @@ Everything that a worker writes is fenced by its attempt: the row is changed
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from itertools import groupby
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -208,21 +209,31 @@ async def request_cancel(session: AsyncSession, run_id: UUID) -> Run:
         return run
     if run.state.is_final:
         raise Conflict(f"run {run_id} has already ended: it {run.state}")
-    await _request_end(session, run)
+    await request_ends(session, [run])
     return run
 
 
 async def request_prune(session: AsyncSession, run: Run, reason: str, message: str) -> None:
-    """As `request_cancel`, for an unfinished run whose row the caller has locked."""
+    """As `request_ends`, for a study's broker."""
     run.prune_reason, run.prune_message = reason, message
-    await _request_end(session, run)
-
-
-async def _request_end(session: AsyncSession, run: Run) -> None:
-    run.cancel_requested = True
-    if run.state is RunState.QUEUED:
-        await end_on_request(session, run)
     await session.flush()
+    await request_ends(session, [run])
+
+
+async def request_ends(session: AsyncSession, unfinished: Sequence[Run]) -> None:
+    """As `request_cancel`, for runs whose rows the caller has locked: few statements for all."""
+    held = [run.id for run in unfinished if run.state is RunState.RUNNING]
+    await _update(session, held, cancel_requested=True)
+    waiting = [run for run in unfinished if run.state is RunState.QUEUED]
+    for end_requested, group in groupby(sorted(waiting, key=_requested_end), key=_requested_end):
+        ids = [run.id for run in group]
+        ended = await _update(session, ids, cancel_requested=True, **_ended(*end_requested))
+        await record_transitions(session, ended)
+
+
+async def _update(session: AsyncSession, run_ids: Sequence[UUID], **values: object) -> list[Run]:
+    statement = update(Run).where(Run.id.in_(run_ids)).values(values).returning(Run)
+    return list(await session.scalars(statement, execution_options={"populate_existing": True}))
 
 
 async def end_on_request(session: AsyncSession, run: Run) -> None:

@@ -15,7 +15,6 @@ from service.storage.errors import Conflict, NotFound
 from service.storage.tables import (
     ExperimentRun,
     Run,
-    RunState,
     Study,
     StudyState,
     Trial,
@@ -23,6 +22,8 @@ from service.storage.tables import (
 )
 
 UNFINISHED = (StudyState.RUNNING, StudyState.PAUSED)
+#: Why a study and its trials have failed that the broker could not advance.
+BROKER_FAILS = "broker_fails"
 
 
 async def create(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> Study:
@@ -180,6 +181,23 @@ async def end(
     await session.flush()
 
 
+async def give_up(session: AsyncSession, study_id: UUID, message: str) -> Sequence[UUID]:
+    """Fail a study that cannot be advanced; returns the experiments of its trials in flight.
+
+    Its trials in flight fail with it, because nobody would ever judge them.
+
+    Raises:
+        NotFound: no study has this id.
+    """
+    study = await locked(session, study_id)
+    in_flight = await trials_of(session, study_id, TrialState.RUNNING)
+    for trial in in_flight:
+        await end_trial(session, trial, TrialState.FAILED, reason=BROKER_FAILS, message=message)
+    if study.state in UNFINISHED:
+        await end(session, study, StudyState.FAILED, BROKER_FAILS, message)
+    return [trial.experiment_id for trial in in_flight]
+
+
 async def go_on(session: AsyncSession, study: Study) -> None:
     """Let a study that was paused, or has ended, go on."""
     study.state, study.status_reason, study.status_message = StudyState.RUNNING, None, None
@@ -312,29 +330,6 @@ async def runs_of(session: AsyncSession, experiment_ids: Sequence[UUID]) -> dict
     for experiment_id, run in rows:
         found[experiment_id].append(run)
     return found
-
-
-async def seconds_per_step(session: AsyncSession, spec: StudySpec) -> float | None:
-    """Of the latest succeeded runs of the same dataset, model and widths; None without any."""
-    base = spec.base.model_dump(mode="json")
-    query = (
-        select(Run)
-        .where(
-            Run.state == RunState.SUCCEEDED,
-            Run.spec["dataset"]["name"].astext == base["dataset"]["name"],
-            Run.spec["model"]["name"].astext == base["model"]["name"],
-            Run.spec["model"]["widths"] == base["model"]["widths"],
-            Run.spec["training"]["batch_size"].as_integer() == base["training"]["batch_size"],
-        )
-        .order_by(Run.finished_at.desc())
-        .limit(20)
-    )
-    rates = [
-        (run.finished_at - run.started_at).total_seconds() / run.spec["training"]["steps"]
-        for run in await session.scalars(query)
-        if run.started_at is not None and run.finished_at is not None
-    ]
-    return sorted(rates)[len(rates) // 2] if rates else None
 
 
 async def page_of_trials(

@@ -26,6 +26,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from service.storage.forms import (
+    EVALUATION,
+    EXPERIMENT_SPEC,
+    MEASURED,
+    PROGRESS,
+    RANGE,
+    RESULT,
+    STARTED,
+    STUDY_SPEC,
+    StoredJson,
+)
+
 
 class RunState(StrEnum):
     """Where a run stands; the last four are final."""
@@ -115,7 +127,7 @@ class Experiment(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     name: Mapped[str]
-    spec: Mapped[dict[str, Any]]
+    spec: Mapped[dict[str, Any]] = mapped_column(StoredJson(EXPERIMENT_SPEC))
     spec_hash: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     cancelled_at: Mapped[datetime | None]
@@ -131,7 +143,7 @@ class Run(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     #: Content address: spec of this seed + science version + dataset digest. None: never reused.
     key: Mapped[str | None]
-    spec: Mapped[dict[str, Any]]
+    spec: Mapped[dict[str, Any]] = mapped_column(StoredJson(EXPERIMENT_SPEC))
     seed: Mapped[int] = mapped_column(BigInteger)
     dataset_digest: Mapped[str]
     #: Queue of its device class: any, cpu, cuda.
@@ -154,12 +166,12 @@ class Run(Base):
     priority: Mapped[int] = mapped_column(default=0, server_default="0")
     job_id: Mapped[int | None] = mapped_column(BigInteger)
     #: The last `Started` and `Progress` of the run, as they came.
-    started: Mapped[dict[str, Any] | None]
-    progress: Mapped[dict[str, Any] | None]
+    started: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(STARTED))
+    progress: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(PROGRESS))
     #: The newest published checkpoint, relative to the artifact folder.
     checkpoint: Mapped[str | None]
     checkpoint_step: Mapped[int | None]
-    result: Mapped[dict[str, Any] | None]
+    result: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(RESULT))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -241,7 +253,7 @@ class EvaluationRow(Base):
     run_id: Mapped[UUID] = mapped_column(ForeignKey(Run.id), primary_key=True)
     step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     attempt: Mapped[int]
-    evaluation: Mapped[dict[str, Any]]
+    evaluation: Mapped[dict[str, Any]] = mapped_column(StoredJson(EVALUATION))
     at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -316,7 +328,7 @@ class Study(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     name: Mapped[str]
-    spec: Mapped[dict[str, Any]]
+    spec: Mapped[dict[str, Any]] = mapped_column(StoredJson(STUDY_SPEC))
     dataset_digest: Mapped[str]
     state: Mapped[StudyState] = mapped_column(default=StudyState.RUNNING)
     #: A stable word, such as `budget_spent`; and the sentence for people.
@@ -329,7 +341,7 @@ class Study(Base):
     #: Points of earlier trials that are to be tried again.
     to_repeat: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     #: What the study has found, as far as it has come.
-    range: Mapped[dict[str, Any] | None]
+    range: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(RANGE))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     #: When it was extended or repaired: its hours, and failures in a row, count anew from here.
     went_on_at: Mapped[datetime | None]
@@ -364,7 +376,7 @@ class Trial(Base):
     #: Of each objective, over the seeds.
     values: Mapped[list[float] | None]
     #: The verdict of each seed, and the means of all measures.
-    measured: Mapped[dict[str, Any] | None]
+    measured: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(MEASURED))
     #: Its place in the order in which studies take turns at the agents.
     turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

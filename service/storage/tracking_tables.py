@@ -6,7 +6,7 @@ Without these rows a study is told anew, into the runs that MLflow has of it.
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.storage.tables import Base, Study, StudyState, Tracking, Trial, TrialState
@@ -42,6 +42,17 @@ class TrialTracking(Base):
     __table_args__ = (
         ForeignKeyConstraint(["study_id", "number"], [Trial.study_id, Trial.number]),
     )
+
+
+class Untold(Base):
+    """What MLflow could not be told of, however often that was tried: a run, or a study."""
+
+    __tablename__ = "untold"
+
+    #: Of the run or the study.
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    why: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class NestedRun(Base):

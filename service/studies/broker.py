@@ -6,23 +6,23 @@ not noted is found in Optuna's database. The row of the study is locked meanwhil
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 from procrastinate import App
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
 from service import queue
-from service.storage import experiments, runs, studies, study_tracking
-from service.storage.database import Database
-from service.storage.errors import DatabaseAway
+from service.repetition import Repetition
+from service.storage import experiments, forms, runs, studies, study_tracking
+from service.storage.database import Database, is_away
+from service.storage.errors import Conflict
 from service.storage.tables import Study, StudyState, Trial, TrialState
 from service.studies.due import end_if_due, is_due_a_trial
 from service.studies.following import Following, Report, Stop
@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 HEARD_AT_ONCE = 500
 #: Seconds until a study that raised an error is tried again.
 AGAIN_S = 15.0
+#: A study whose step has failed in the same way so often in a row has failed.
+MOST_REPETITIONS = 5
 
 
 class Broker:
@@ -46,6 +48,7 @@ class Broker:
         self._queue = queue_app
         self._storage = storage
         self._not_before: dict[UUID, float] = {}
+        self._repetition = Repetition()
         self._followings: dict[UUID, Following] = {}
         #: How many trials had ended when the sampler had no other point.
         self._exhausted: dict[UUID, int] = {}
@@ -65,11 +68,29 @@ class Broker:
                 continue
             try:
                 await self.advance(study_id)
-            except (DatabaseAway, OperationalError, StorageInternalError):
-                raise
-            except Exception:  # what is wrong with one study must not stop the others
-                _log.exception("study %s cannot advance, next try in %.0f s", study_id, AGAIN_S)
-                self._not_before[study_id] = time.monotonic() + AGAIN_S
+                self._repetition.forget(study_id)
+            except Exception as error:  # what is wrong with one study must not stop the others
+                if is_away(error):
+                    raise
+                await self._try_again_or_give_up(study_id, error)
+
+    async def _try_again_or_give_up(self, study_id: UUID, error: Exception) -> None:
+        times = self._repetition.count(study_id, error)
+        if times < MOST_REPETITIONS:
+            _log.exception("study %s cannot advance, next try in %.0f s", study_id, AGAIN_S)
+            self._not_before[study_id] = time.monotonic() + AGAIN_S
+            return
+        message = (
+            f"the broker failed {times} times in a row at this study, the last time with "
+            f"{type(error).__name__}: {error}; when that is mended, `polar study extend` lets the "
+            "study go on"
+        )
+        _log.exception("study %s has failed: %s", study_id, message)
+        async with self._database.transaction() as session:
+            for experiment_id in await studies.give_up(session, study_id, message):
+                with contextlib.suppress(Conflict):  # its last run has just ended
+                    await queue.cancel_experiment(session, experiment_id)
+        self._repetition.forget(study_id)
 
     async def advance(self, study_id: UUID) -> None:
         """Does what is due in one study; nothing, when nothing has happened since.
@@ -135,7 +156,7 @@ class Broker:
             if run.id in stop.run_ids and not run.cancel_requested:
                 _log.info("run %s is pruned: %s", run.id, stop.message)
                 await runs.request_prune(session, run, stop.reason, stop.message)
-                await queue.cancel(self._queue, session, run)
+                await queue.cancel(session, [run])
 
     async def _tell(
         self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
@@ -225,7 +246,7 @@ class Broker:
 
 def _spec_of(study: Study) -> StudySpec:
     """As it was submitted, with the seeds that were added since."""
-    return StudySpec.model_validate(study.spec).with_seeds(study.seeds_wanted)
+    return forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
 
 
 async def _endings(

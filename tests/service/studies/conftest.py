@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from polar.events import Evaluation, Regime, Result
 from polar.spec import ExperimentSpec, StudySpec
-from service.storage import runs, studies
+from service.storage import experiments, runs, studies
 from service.storage.database import Database
 from service.storage.tables import Run, RunState, Study, Trial
 from service.studies.broker import Broker
@@ -56,6 +56,12 @@ class Lab:
     async def submit(self, spec: StudySpec) -> UUID:
         async with self.database.transaction() as session:
             return (await studies.create(session, spec, DIGEST)).id
+
+    async def want(self, spec: ExperimentSpec) -> list[UUID]:
+        """Somebody asks for an experiment; returns its runs, shared or new."""
+        async with self.database.transaction() as session:
+            submission = await experiments.create(session, spec, DIGEST)
+        return [run.id for run in submission.runs]
 
     async def study(self, study_id: UUID) -> Study:
         async with self.database.transaction() as session:

@@ -1,0 +1,33 @@
+"""Why MLflow could not be told of a run or a study.
+
+Revision: 0006. Created 2026-11-26.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create the table."""
+    op.execute("set local lock_timeout = '5s'")
+    op.create_table(
+        "untold",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column(
+            "at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_untold")),
+        schema="app",
+    )
+
+
+def downgrade() -> None:
+    """Drop it."""
+    op.execute("set local lock_timeout = '5s'")
+    op.drop_table("untold", schema="app")

@@ -1,0 +1,63 @@
+"""How long runs take, by those that have succeeded."""
+
+from dataclasses import dataclass
+from statistics import median
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.spec import StudySpec
+from service.storage.tables import Run, RunState
+
+
+@dataclass(frozen=True)
+class Duration:
+    """What a run takes: its steps, and what comes before, between and after them."""
+
+    step_s: float
+    besides_s: float
+
+    def of(self, steps: int) -> float:
+        """Seconds of a run of so many steps."""
+        return self.besides_s + self.step_s * steps
+
+
+async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | None:
+    """Of the latest succeeded runs of the same dataset, model and widths; None without any.
+
+    Its parts are medians over these runs. Each run tells its speed while it trained; the rest of
+    its time went into the start, the evaluations and the report, which more steps do not prolong.
+    """
+    base = spec.base.model_dump(mode="json")
+    query = (
+        select(Run)
+        .where(
+            Run.state == RunState.SUCCEEDED,
+            Run.spec["dataset"]["name"].astext == base["dataset"]["name"],
+            Run.spec["model"]["name"].astext == base["model"]["name"],
+            Run.spec["model"]["widths"] == base["model"]["widths"],
+            Run.spec["training"]["batch_size"].as_integer() == base["training"]["batch_size"],
+        )
+        .order_by(Run.finished_at.desc())
+        .limit(20)
+    )
+    parts = [_parts_of_time(run) for run in await session.scalars(query)]
+    if not parts:
+        return None
+    return Duration(
+        step_s=median(step_s for step_s, _ in parts),
+        besides_s=median(besides_s for _, besides_s in parts),
+    )
+
+
+def _parts_of_time(run: Run) -> tuple[float, float]:
+    """Seconds of one step, and seconds besides all steps, of a run that succeeded."""
+    assert run.started_at is not None
+    assert run.finished_at is not None
+    seconds = (run.finished_at - run.started_at).total_seconds()
+    training = run.spec["training"]
+    images_per_s = (run.progress or {}).get("images_per_s")
+    if not images_per_s:
+        return seconds / training["steps"], 0.0
+    step_s = training["batch_size"] / images_per_s
+    return step_s, max(seconds - step_s * training["steps"], 0.0)

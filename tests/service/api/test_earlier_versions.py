@@ -1,0 +1,181 @@
+"""Answers about what earlier versions stored: as they are now, or named as unreadable."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from service.settings import Settings
+from service.storage.database import Database
+from service.storage.tables import RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
+
+STORED = Path(__file__).parents[1] / "storage" / "stored"
+API = "/api/v1"
+
+
+@pytest.fixture(autouse=True)
+async def _agent(worker: "Worker") -> None:
+    await worker.announce()
+
+
+@pytest.fixture
+async def old_run(
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    reports: "Reports",
+    database: Database,
+) -> "tuple[UUID, UUID]":
+    """An experiment and its run, as the first version left them."""
+    submission = await submit(spec_of())
+    run_id = submission.runs[0].id
+    await worker.claim(run_id)
+    await worker.record(run_id, reports.evaluation(30), reports.result(spec_of()))
+    await worker.finish(run_id)
+    async with database.transaction() as session:
+        for table, column in (
+            ("runs", "progress"),
+            ("runs", "result"),
+            ("runs", "started"),
+            ("evaluations", "evaluation"),
+        ):
+            await session.execute(
+                text(f"update app.{table} set {column} = :old"),
+                {"old": (STORED / f"{column}.1.json").read_text()},
+            )
+    return submission.experiment.id, run_id
+
+
+async def test_a_run_of_the_first_version_is_shown_whole(
+    http: httpx.AsyncClient, old_run: "tuple[UUID, UUID]"
+) -> None:
+    experiment_id, run_id = old_run
+    old = json.loads((STORED / "result.1.json").read_text())
+
+    run = (await http.get(f"{API}/runs/{run_id}")).json()
+    experiment = (await http.get(f"{API}/experiments/{experiment_id}")).json()
+    diagnostics = (await http.get(f"{API}/runs/{run_id}/diagnostics")).json()
+    events = await http.get(f"{API}/experiments/{experiment_id}/events")
+
+    assert run["result"]["explanation"] == old["explanation"]
+    assert run["of_earlier_version"] == []
+    assert experiment["runs"][0]["converged"] == old["converged"]
+    assert experiment["runs"][0]["progress"]["loss"] > 0
+    assert len(diagnostics["latents"]) == len(old["final"]["latents"])
+    assert events.text.count("event: ") == 4  # state, evaluation, progress, final state
+
+
+#: Stored JSON that nobody can upgrade.
+UNREADABLE = [{}, {"form": 1, "latents": 3}, {"final": [], "verdict": None}, {"form": 2, "a": 1}]
+
+
+@pytest.mark.parametrize("content", UNREADABLE, ids=str)
+async def test_what_cannot_be_read_is_named_and_all_else_is_shown(
+    http: httpx.AsyncClient,
+    old_run: "tuple[UUID, UUID]",
+    database: Database,
+    content: dict[str, Any],
+) -> None:
+    experiment_id, run_id = old_run
+    async with database.transaction() as session:
+        for statement in (
+            "update app.runs set progress = :new, result = :new, started = :new",
+            "update app.evaluations set evaluation = :new",
+        ):
+            await session.execute(text(statement), {"new": json.dumps(content)})
+
+    paths = [
+        f"experiments/{experiment_id}",
+        f"experiments/{experiment_id}/events",
+        "experiments",
+        f"runs/{run_id}",
+        f"runs/{run_id}/events",
+        f"runs/{run_id}/diagnostics",
+        f"runs/{run_id}/figures",
+    ]
+    answers = {path: await http.get(f"{API}/{path}") for path in paths}
+
+    assert {answer.status_code for answer in answers.values()} == {200}
+    run = answers[f"runs/{run_id}"].json()
+    assert (run["state"], run["result"], run["progress"]) == (RunState.SUCCEEDED, None, None)
+    assert {"progress", "result"} <= set(run["of_earlier_version"])
+    (of_experiment,) = answers[f"experiments/{experiment_id}"].json()["runs"]
+    assert {"progress", "converged"} <= set(of_experiment["of_earlier_version"])
+    diagnostics = answers[f"runs/{run_id}/diagnostics"].json()
+    assert len(diagnostics["of_earlier_version"]) == 1
+
+
+async def test_a_study_whose_spec_is_refused_by_now_is_still_shown(
+    http: httpx.AsyncClient,
+    create: "Callable[..., Awaitable[UUID]]",
+    trials: "Trials",
+    database: Database,
+) -> None:
+    study_id = await create()
+    await trials.end(await trials.begin(study_id, beta=2.0), 0.5)
+    async with database.transaction() as session:
+        await session.execute(
+            text("update app.studies set spec = jsonb_set(spec, '{base,dataset,images}', '2')")
+        )
+
+    study = await http.get(f"{API}/studies/{study_id}")
+    listed = await http.get(f"{API}/studies")
+    shown = [await http.get(f"{API}/studies/{study_id}/{part}") for part in ("trials", "range")]
+    refused = [
+        await http.get(f"{API}/studies/{study_id}/{part}")
+        for part in ("pareto", "trials.csv", "figures/phase_diagram.png")
+    ]
+
+    assert study.status_code == listed.status_code == 200
+    assert study.json()["best"] is None
+    assert study.json()["of_earlier_version"] == ["spec"]
+    assert [answer.status_code for answer in shown] == [200, 404]  # there is no range yet
+    assert [answer.status_code for answer in refused] == [409, 409, 409]
+    assert "earlier version" in refused[0].json()["detail"]
+    assert "/base/dataset/images" in refused[0].json()["detail"]
+
+
+async def test_trials_of_the_first_studies_are_exported_and_ranked(
+    http: httpx.AsyncClient,
+    create: "Callable[..., Awaitable[UUID]]",
+    trials: "Trials",
+    database: Database,
+) -> None:
+    study_id = await create()
+    await trials.end(await trials.begin(study_id, beta=2.0), 0.5)
+    async with database.transaction() as session:
+        await session.execute(
+            text("update app.trials set measured = :old"),
+            {"old": (STORED / "measured.1.json").read_text()},
+        )
+
+    study = (await http.get(f"{API}/studies/{study_id}")).json()
+    table = await http.get(f"{API}/studies/{study_id}/trials.csv")
+    extended = await http.post(f"{API}/studies/{study_id}/extend", json={"seeds": [7]})
+
+    assert study["best"]["values"] == [0.5]
+    assert len(study["best"]["measured"]["of_seeds"]) == 1
+    assert table.status_code == extended.status_code == 200
+
+
+async def test_a_report_of_an_earlier_version_is_refused_in_words(
+    http: httpx.AsyncClient, settings: Settings
+) -> None:
+    folder = settings.artifacts / "measurements" / "12345678-1234-5678-1234-567812345678"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "measurement.json").write_text('{"images": 10}')
+
+    answer = await http.get(f"{API}/measurements/{folder.name}")
+
+    assert answer.status_code == 409
+    assert "earlier version" in answer.json()["detail"]

@@ -1,0 +1,176 @@
+"""Stored JSON of every form; the files were stored by the versions that wrote these forms."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from polar.events import Evaluation, Label, Progress, Result, Started
+from polar.ranges import RangeReport
+from polar.spec import ExperimentSpec, StudySpec
+from service.storage import forms, runs
+from service.storage.database import Database
+from service.storage.errors import EarlierVersion
+from service.storage.forms import Form
+
+if TYPE_CHECKING:
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Worker
+
+STORED = Path(__file__).with_name("stored")
+FORMS: dict[str, tuple[Form, type[BaseModel] | None]] = {
+    "experiment_spec": (forms.EXPERIMENT_SPEC, ExperimentSpec),
+    "study_spec": (forms.STUDY_SPEC, StudySpec),
+    "started": (forms.STARTED, Started),
+    "progress": (forms.PROGRESS, Progress),
+    "evaluation": (forms.EVALUATION, Evaluation),
+    "result": (forms.RESULT, Result),
+    "measured": (forms.MEASURED, None),
+    "range": (forms.RANGE, None),
+}
+
+
+def stored(name: str) -> Any:  # noqa: ANN401
+    return json.loads((STORED / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("path", sorted(STORED.iterdir()), ids=lambda path: path.stem)
+def test_what_earlier_versions_stored_is_read(path: Path) -> None:
+    form, kind = FORMS[path.name.partition(".")[0]]
+
+    content = form.newest(json.loads(path.read_text()))
+
+    if kind is not None:
+        kind.model_validate(content)
+
+
+def test_every_form_has_a_file_of_each_number_but_the_newest() -> None:
+    wanted = {
+        f"{name}.{number}.json"
+        for name, (form, _) in FORMS.items()
+        for number in range(1, len(form.upgrades) + 1)
+    }
+
+    assert wanted <= {path.name for path in STORED.iterdir()}
+
+
+def test_losses_get_the_names_that_they_have_for_all_models() -> None:
+    old = stored("progress.1")
+
+    progress = Progress.model_validate(forms.PROGRESS.newest(old))
+
+    assert (progress.loss, progress.penalty) == (old["loss_nats"], old["kl_nats"])
+
+
+def test_latents_were_judged_by_the_entropy_of_their_mean() -> None:
+    old = stored("evaluation.1")
+
+    evaluation = Evaluation.model_validate(forms.EVALUATION.newest(old))
+
+    assert [latent.judged_entropy_nats for latent in evaluation.latents] == [
+        latent["entropy_nats"] for latent in old["latents"]
+    ]
+
+
+def test_a_result_without_a_summary_says_what_it_knows_and_claims_nothing_else() -> None:
+    result = Result.model_validate(forms.RESULT.newest(stored("result.1")))
+
+    actives = sum(latent.label is Label.ACTIVE for latent in result.final.latents)
+    assert result.summary.n_active == {"entropy": actives}
+    assert result.summary.attempted_actives is None
+    assert result.summary.scalars() == {"criteria/n_active_entropy": actives}
+
+
+def test_means_stand_in_for_the_measures_of_each_seed() -> None:
+    old = stored("measured.1")
+
+    measured = forms.MEASURED.newest(old)
+
+    (of_the_seed,) = measured["of_seeds"]
+    assert of_the_seed["polarisation"] == old["polarisation"]
+    assert measured["observations"] == old["observations"]
+
+
+def test_a_range_of_the_first_studies_has_the_fields_of_the_report() -> None:
+    found = forms.RANGE.newest(stored("range.1"))
+
+    RangeReport(**{name: found[name] for name in RangeReport.model_fields})
+
+
+@given(
+    content=st.dictionaries(st.text().filter(lambda key: key != forms.NUMBER), st.integers()),
+    form=st.sampled_from([form for form, _ in FORMS.values()]),
+)
+def test_what_is_stored_now_is_read_unchanged(content: dict[str, Any], form: Form) -> None:
+    assert form.newest(form.numbered(content)) == content
+
+
+@given(content=st.dictionaries(st.text(), st.none() | st.integers() | st.text()))
+@pytest.mark.parametrize("form", [form for form, _ in FORMS.values()], ids=lambda form: form.name)
+def test_what_is_of_no_form_is_left_as_it_is(content: dict[str, Any], form: Form) -> None:
+    content.pop(forms.NUMBER, None)
+
+    form.newest(content)
+
+
+def test_what_a_later_version_stored_is_left_as_it_is() -> None:
+    assert forms.PROGRESS.newest({"form": 99, "kl_nats": 1.0}) == {"kl_nats": 1.0}
+
+
+@pytest.mark.parametrize(("form", "kind"), FORMS.values(), ids=FORMS)
+def test_no_content_has_a_field_with_the_name_of_the_number(
+    form: Form, kind: type[BaseModel] | None
+) -> None:
+    del form
+    assert kind is None or forms.NUMBER not in kind.model_fields
+
+
+async def test_rows_carry_the_number_and_readers_do_not_see_it(
+    database: Database,
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    reports: "Reports",
+) -> None:
+    run = (await submit(spec_of())).runs[0]
+    await worker.claim(run.id)
+    await worker.record(run.id, reports.progress(1))
+
+    async with database.transaction() as session:
+        numbers = (
+            await session.execute(text("select spec -> 'form', progress -> 'form' from app.runs"))
+        ).one()
+        read = await runs.get(session, run.id)
+
+    assert tuple(numbers) == (1, 2)
+    assert read.progress == reports.progress(1).model_dump(mode="json")
+    assert read.spec == spec_of().model_dump(mode="json")
+
+
+async def test_rows_of_an_earlier_form_are_read_in_the_newest(
+    database: Database, submit: "Submitter", spec_of: "SpecMaker"
+) -> None:
+    run = (await submit(spec_of())).runs[0]
+
+    async with database.transaction() as session:
+        await session.execute(
+            text("update app.runs set progress = :old"),
+            {"old": json.dumps(stored("progress.1"))},
+        )
+    async with database.transaction() as session:
+        read = await runs.get(session, run.id)
+
+    assert Progress.model_validate(read.progress).loss == stored("progress.1")["loss_nats"]
+
+
+def test_a_spec_that_is_refused_by_now_says_what_this_version_allows() -> None:
+    spec = stored("experiment_spec.1")
+    spec["dataset"]["images"] = 2  # fewer than 5 were allowed once
+
+    with pytest.raises(EarlierVersion, match=r"of an earlier version.*/dataset/images.*5"):
+        forms.experiment_spec(spec)
