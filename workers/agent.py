@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from uuid import UUID
@@ -147,12 +147,7 @@ class Agent:
             self._attempt = None
 
     async def _announce(self) -> None:
-        datasets: Mapping[str, str] = {}
         while True:
-            try:
-                datasets = await asyncio.to_thread(available_datasets)
-            except Exception:  # what is wrong with files must not end the run that is training
-                _log.exception("the datasets cannot be looked at")
             announce = partial(
                 agents.announce,
                 name=self._name,
@@ -160,7 +155,7 @@ class Agent:
                 pid=os.getpid(),
                 device=self._device,
                 queues=self._queues,
-                datasets=datasets,
+                datasets=await asyncio.to_thread(available_datasets),
             )
             with suppress(DatabaseAway):
                 await self._database.once(announce)

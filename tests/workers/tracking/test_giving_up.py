@@ -10,7 +10,7 @@ from polar.spec import StudySpec
 from service.storage import untold
 from service.storage.database import Database
 from workers import tracking
-from workers.mlflow_server import MLflowServer
+from workers.mlflow_server import MLflowAway, MLflowServer
 from workers.tracking import MOST_REPETITIONS, Tracker
 
 if TYPE_CHECKING:
@@ -119,12 +119,12 @@ async def test_an_mlflow_that_is_away_is_nobodys_fault(
     tracker = make_tracker()
 
     async def away(*_: object, **__: object) -> None:
-        raise tracking.MLflowAway("nobody answers")
+        raise MLflowAway("nobody answers")
 
     with monkeypatch.context() as without_mlflow:
         without_mlflow.setattr(MLflowServer, "_call", away)
         for _ in range(MOST_REPETITIONS + 1):
-            with pytest.raises(tracking.MLflowAway):
+            with pytest.raises(MLflowAway):
                 await tracker.tell_all()
 
     assert await why(database, run_id) is None

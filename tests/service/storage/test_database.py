@@ -1,0 +1,63 @@
+"""When the database is away, and when it is there and refuses."""
+
+import psycopg
+import pytest
+from optuna.exceptions import StorageInternalError
+from procrastinate.exceptions import ConnectorException
+from sqlalchemy import text
+from sqlalchemy.exc import DataError, OperationalError, TimeoutError
+
+from service.storage.database import Database, is_away
+from service.storage.errors import DatabaseAway
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+LOST = psycopg.OperationalError("the connection is lost")
+TOO_LONG = psycopg.errors.ProgramLimitExceeded("index row size exceeds the maximum")
+WRONG = psycopg.errors.NumericValueOutOfRange("value out of range")
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (LOST, True),
+        (psycopg.InterfaceError("the connection is closed"), True),
+        (psycopg.errors.TooManyConnections("sorry, too many clients"), True),
+        (psycopg.errors.DeadlockDetected("deadlock detected"), True),
+        (OperationalError("select 1", {}, LOST), True),
+        (TimeoutError("QueuePool limit reached"), True),
+        (DatabaseAway("nobody answers"), True),
+        (caused(ConnectorException("database error"), LOST), True),
+        (caused(StorageInternalError("exception"), OperationalError("select", {}, LOST)), True),
+        (TOO_LONG, False),
+        (OperationalError("insert", {}, TOO_LONG), False),
+        (DataError("insert", {}, WRONG), False),
+        (caused(StorageInternalError("exception"), DataError("insert", {}, WRONG)), False),
+        (caused(ConnectorException("database error"), WRONG), False),
+        (OverflowError("Python int too large"), False),
+    ],
+    ids=repr,
+)
+def test_a_database_is_away_only_where_asking_again_may_help(error: Exception, away: bool) -> None:
+    assert is_away(error) is away
+
+
+async def test_what_postgres_will_never_do_is_not_tried_again(database: Database) -> None:
+    # An agent would have waited for ever for a database that was there.
+    async with database.transaction() as session:
+        await session.execute(text("create table app.of_long_texts (it text unique)"))
+    long = "select string_agg(md5(n::text), '') from generate_series(1, 10000) n"
+
+    with pytest.raises(OperationalError, match="index row"):
+        async with database.transaction() as session:
+            await session.execute(text(f"insert into app.of_long_texts {long}"))
+
+
+async def test_a_connection_that_is_cut_is_away(database: Database) -> None:
+    with pytest.raises(DatabaseAway):
+        async with database.transaction() as session:
+            await session.execute(text("select pg_terminate_backend(pg_backend_pid())"))
