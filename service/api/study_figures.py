@@ -8,10 +8,11 @@ from fastapi import APIRouter, Request, Response
 
 from polar.errors import InvalidInput
 from polar.spec import StudySpec
-from service.api.child import Children, own_program
+from service.api.child import Children
 from service.api.given import Service, unless_gone
 from service.api.phases import Phases, phases_of
 from service.api.problems import Refused, refusals
+from service.processes import python
 from service.storage import studies
 from service.storage.tables import TrialState
 
@@ -63,4 +64,4 @@ async def _drawn(children: Children, phases: Phases, kind: Kind) -> bytes:
 
 
 def _command(kind: Kind) -> list[str]:
-    return own_program("service.cli.drawing", kind)
+    return python("service.cli.drawing", kind)
