@@ -1,9 +1,12 @@
 """Addresses of servers that are asked over HTTP."""
 
+import re
 import socket
 from ipaddress import ip_address
 from typing import TypedDict
 from urllib.parse import urlsplit
+
+from polar.errors import InvalidInput
 
 
 class Reach(TypedDict):
@@ -27,7 +30,21 @@ def reach(url: str) -> Reach:
     No proxy leads to this machine, and no password file and no certificates are needed there:
     what the environment says of them is for others.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # which httpx, too, will say of it
+        return {"trust_env": True, "verify": True}
     host = parts.hostname or ""
     is_here = is_loopback(host) or host == socket.gethostname().lower()
     return {"trust_env": not is_here, "verify": not is_here or parts.scheme == "https"}
+
+
+def http_url(url: str) -> str:
+    """The address of a server as it stands; an empty one is that of no server.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if url and not re.match(r"https?://[^/?#\s]", url):
+        raise InvalidInput(f"{url!r} is not the address of a server; allowed: http://host:port")
+    return url

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from polar.errors import InvalidInput
 from polar.faults import Fault, find_faults
-from service.addresses import is_loopback
+from service.addresses import http_url, is_loopback
 from service.database_urls import libpq_url, sqlalchemy_url
 from service.homes import DEFAULT_HOME, in_users_home
 
@@ -25,6 +25,7 @@ def _readable_by_libpq(address: SecretStr) -> SecretStr:
 
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_readable_by_libpq)]
 Folder = Annotated[Path, AfterValidator(in_users_home)]
+ServerUrl = Annotated[str, AfterValidator(http_url)]
 Seconds = Annotated[float, Field(gt=0, le=WEEK_S)]
 
 
@@ -42,9 +43,9 @@ class Settings(BaseSettings):
     #: Where checkpoints and results go; one folder for all machines.
     artifacts: Folder
     #: Where the tracker and the links of the API find MLflow.
-    mlflow_url: str
+    mlflow_url: ServerUrl
     #: Where the links of the API find optuna-dashboard.
-    dashboard_url: str = "http://127.0.0.1:8651"
+    dashboard_url: ServerUrl = "http://127.0.0.1:8651"
     #: Address of the API, and of the dashboard; loopback only, as long as there are no tokens.
     api_host: str = "127.0.0.1"
     api_port: int = Field(8650, ge=1, le=65535)

@@ -97,6 +97,11 @@ def test_an_environment_that_keeps_a_client_from_others_is_named(
         Client("http://polar.invalid")
 
 
+def test_an_address_that_is_none_is_not_blamed_on_the_environment() -> None:
+    with pytest.raises(Unreachable, match="is not the address of a service"):
+        Client("http://[::1")
+
+
 @pytest.mark.parametrize("host", ["", "example.org", "10.0.0.1", "127.0.0.1.example.org", "::"])
 def test_other_hosts_are_not_the_loopback(host: str) -> None:
     assert not is_loopback(host)

@@ -146,6 +146,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "POLAR_ARTIFACTS": str(settings.artifacts),
         "POLAR_MLFLOW_URL": settings.mlflow_url,
         "POLAR_API_PORT": str(port),
+        "WEB_CONCURRENCY": "4",  # as some platforms set it; the API then did not start
     }
 
 
