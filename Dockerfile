@@ -2,6 +2,7 @@
 FROM python:3.11-slim
 WORKDIR /opt/polar
 COPY pyproject.toml README.md constraints.txt ./
+COPY polar_latents.py ./
 COPY polar polar
 COPY service service
 COPY workers workers

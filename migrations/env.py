@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+from service.database_urls import sqlalchemy_url
 from service.storage import tracking_tables  # noqa: F401 (declares tables, too)
 from service.storage.tables import Base
 
@@ -14,9 +15,8 @@ def include_name(name: str | None, type_: str, _parents: object) -> bool:
 
 def run() -> None:
     """Run the migrations that alembic asks for, in one transaction each."""
-    url = context.config.attributes["database_url"]
     engine = create_engine(
-        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        sqlalchemy_url(context.config.attributes["database_url"]),
         poolclass=pool.NullPool,
         # A role named `app` would make our schema the default one, and alembic blind to it.
         connect_args={"options": "-c search_path=public"},

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 from pydantic import ValidationError
 
+from service.addresses import reach
 from service.api.views import (
     RUN_EVENT,
     Diagnostics,
@@ -29,6 +30,7 @@ from service.api.views import (
     TrialView,
     View,
 )
+from service.homes import DEFAULT_HOME, resolved_home
 
 DEFAULT_URL = "http://127.0.0.1:8650"
 #: Seconds before the second, third, ... try of a request that nobody answered.
@@ -68,7 +70,7 @@ def url_of_environment(environment: Mapping[str, str] = os.environ) -> str:
     """Where the service is: POLAR_URL, or what `polar up` wrote down, or the default."""
     if environment.get("POLAR_URL"):
         return environment["POLAR_URL"]
-    home = Path(environment.get("POLAR_HOME") or "~/.polar").expanduser()
+    home = resolved_home(Path(environment.get("POLAR_HOME") or DEFAULT_HOME))
     try:
         return str(json.loads((home / "up.json").read_bytes())["api"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -89,12 +91,16 @@ class Client:
         self.url = (url or url_of_environment()).rstrip("/")
         self._pauses_s = pauses_s
         try:
-            # trust_env: a proxy of the environment would be asked for ports of this machine
             self._http = httpx.Client(
-                base_url=f"{self.url}/api/v1", timeout=TIMEOUT_S, trust_env=False
+                base_url=f"{self.url}/api/v1", timeout=TIMEOUT_S, **reach(self.url)
             )
         except httpx.InvalidURL as error:
             raise Unreachable(f"{self.url} is not the address of a service: {error}") from error
+        except (ValueError, ImportError, OSError) as error:
+            raise Unreachable(
+                f"{self.url} cannot be reached with the proxies and certificates that the "
+                f"environment names (HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE, ...): {error}"
+            ) from error
 
     def __enter__(self) -> Self:
         return self

@@ -76,6 +76,7 @@ def main() -> None:
         port=settings.dashboard_port,
         fd=settings.dashboard_fd,
         log_config=None,
+        workers=1,  # whatever WEB_CONCURRENCY says
         timeout_graceful_shutdown=3,
     )
 

@@ -3,13 +3,30 @@
 import os
 import socket
 import sys
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import make_url
+
+from polar.errors import InvalidInput
+from polar.faults import Fault, find_faults
+from service.addresses import http_url, is_loopback
+from service.database_urls import libpq_url, sqlalchemy_url
+from service.homes import DEFAULT_HOME, in_users_home
+
+#: Longer waits overflow the timers of some of those who wait.
+WEEK_S = 7 * 24 * 3600.0
+
+
+def _readable_by_libpq(address: SecretStr) -> SecretStr:
+    return SecretStr(libpq_url(address.get_secret_value()))
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_readable_by_libpq)]
+Folder = Annotated[Path, AfterValidator(in_users_home)]
+ServerUrl = Annotated[str, AfterValidator(http_url)]
+Seconds = Annotated[float, Field(gt=0, le=WEEK_S)]
 
 
 class Settings(BaseSettings):
@@ -18,17 +35,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="POLAR_", frozen=True)
 
     #: State of the embedded mode: database, logs, `up.json`.
-    home: Path = Path("~/.polar").expanduser()
+    home: Path = DEFAULT_HOME
     #: `postgresql://user:password@host:port/app`; secret, so it has no default.
-    database_url: SecretStr
+    database_url: DatabaseUrl
     #: The database of Optuna, which only the broker opens; by default `optuna` on the same server.
-    optuna_url: SecretStr | None = None
+    optuna_url: DatabaseUrl | None = None
     #: Where checkpoints and results go; one folder for all machines.
-    artifacts: Path
+    artifacts: Folder
     #: Where the tracker and the links of the API find MLflow.
-    mlflow_url: str
+    mlflow_url: ServerUrl
     #: Where the links of the API find optuna-dashboard.
-    dashboard_url: str = "http://127.0.0.1:8651"
+    dashboard_url: ServerUrl = "http://127.0.0.1:8651"
     #: Address of the API, and of the dashboard; loopback only, as long as there are no tokens.
     api_host: str = "127.0.0.1"
     api_port: int = Field(8650, ge=1, le=65535)
@@ -44,28 +61,28 @@ class Settings(BaseSettings):
     api_hosts: str = ""
 
     #: A run belongs to its agent for so long after each renewal.
-    lease_s: float = Field(30.0, gt=0)
-    renew_s: float = Field(5.0, gt=0)
+    lease_s: Seconds = 30.0
+    renew_s: Seconds = 5.0
     #: How often an agent looks for runs whose agent is gone.
-    rescue_s: float = Field(5.0, gt=0)
+    rescue_s: Seconds = 5.0
     #: procrastinate's own heartbeat, and when it counts as over.
-    heartbeat_s: float = Field(5.0, gt=0)
-    heartbeat_over_s: float = Field(15.0, gt=0)
+    heartbeat_s: Seconds = 5.0
+    heartbeat_over_s: Seconds = 15.0
     #: A child that is asked to stop has so long to write its checkpoint.
-    grace_s: float = Field(15.0, gt=0)
+    grace_s: Seconds = 15.0
     #: A run that lost so many attempts fails.
     max_attempts: int = Field(5, ge=1)
 
     #: Codes that are sent to be measured: bytes of one request, and how long it may take.
     measure_bytes: int = Field(256 * 1024**2, ge=1)
-    measure_s: float = Field(120.0, gt=0)
+    measure_s: Seconds = 120.0
     #: How many requests are measured at once; others wait. So it is with figures of studies, which
     #: may take as long.
     measure_at_once: int = Field(2, ge=1)
 
     @model_validator(mode="after")
     def _strangers_cannot_reach_the_api(self) -> Self:
-        if not (self.api_allow_remote or _is_loopback(self.api_host)):
+        if not (self.api_allow_remote or is_loopback(self.api_host)):
             raise ValueError(
                 f"POLAR_API_HOST is {self.api_host}, and the API has no tokens yet; allowed: "
                 "127.0.0.1, ::1, localhost, or any with POLAR_API_ALLOW_REMOTE=true"
@@ -85,39 +102,51 @@ class Settings(BaseSettings):
     def optuna_sqlalchemy_url(self) -> str:
         """Optuna's database for SQLAlchemy, with the psycopg driver."""
         if self.optuna_url is None:
-            return str(
-                make_url(self.sqlalchemy_url).set(database="optuna").render_as_string(False)
-            )
-        return _with_driver(self.optuna_url)
+            return sqlalchemy_url(self.database_url.get_secret_value(), "optuna")
+        return sqlalchemy_url(self.optuna_url.get_secret_value())
 
     @property
     def sqlalchemy_url(self) -> str:
         """The database for SQLAlchemy, with the psycopg driver."""
-        return _with_driver(self.database_url)
+        return sqlalchemy_url(self.database_url.get_secret_value())
+
+    @classmethod
+    def read(cls, **known: Any) -> Self:  # noqa: ANN401
+        """The settings of this process's environment.
+
+        Args:
+            known: Fields that are not read there.
+
+        Raises:
+            InvalidInput: some are missing or wrong, all of which are named on one line.
+        """
+        try:
+            return cls(**known)
+        except ValidationError as error:
+            faults = find_faults(error.errors(), cls.model_json_schema())
+        # Raised out here, without pydantic's error, which knows the password.
+        reasons = "; ".join(_in_words(fault) for fault in faults)
+        raise InvalidInput(f"the environment has wrong settings: {reasons}")
 
     @classmethod
     def read_or_exit(cls) -> Self:
-        """The settings of this process's environment; wrong ones end it, and are all named."""
+        """The settings of this process's environment; wrong ones end it."""
         try:
-            return cls()
-        except ValidationError as error:
-            faults = "\n".join(
-                "  "
-                + ": ".join([*(f"POLAR_{part}".upper() for part in fault["loc"]), fault["msg"]])
-                for fault in error.errors(include_input=False)  # a password may be part of it
-            )
-            sys.exit(f"the environment lacks or has wrong settings:\n{faults}")
+            return cls.read()
+        except InvalidInput as error:
+            sys.exit(f"error: {error}")
 
 
-def _with_driver(url: SecretStr) -> str:
-    return url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _in_words(fault: Fault) -> str:
+    if not fault.pointer:  # of several settings together
+        return fault.message
+    name = f"POLAR_{fault.pointer.removeprefix('/')}".upper()
+    match fault.type:
+        case "missing":
+            return f"{name} is not set"
+        case "value_error":
+            return f"{name}: {fault.message}"
+    return f"{name} is {fault.value}; allowed: {fault.allowed}"
 
 
 def worker_name() -> str:

@@ -95,6 +95,56 @@ def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+#: Each of them would lead a process of `polar up` elsewhere, or keep it from starting.
+HOSTILE = {
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "https_proxy": "http://127.0.0.1:9",
+    "ALL_PROXY": "socks5://127.0.0.1:9",
+    "NO_PROXY": "example.org",
+    "PGSSLMODE": "require",
+    "PGOPTIONS": "-c search_path=nowhere",
+    "PGHOSTADDR": "10.255.255.1",
+    "PGSERVICE": "nobody",
+    "PGTZ": "Mars",
+    "PGCLIENTENCODING": "LATIN1",
+    "PSYCOPG_IMPL": "nonsense",
+    "SSL_CERT_FILE": "/nonexistent",
+    "SSL_CERT_DIR": "/nonexistent",
+    "SSLKEYLOGFILE": "/nonexistent/keys",
+    "REQUESTS_CA_BUNDLE": "/nonexistent",
+    "CURL_CA_BUNDLE": "/nonexistent",
+    "PYTHONWARNINGS": "error",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONSTARTUP": "/nonexistent",
+    "PYTHONIOENCODING": "latin-1",
+    "WEB_CONCURRENCY": "4",
+    "FORWARDED_ALLOW_IPS": "nonsense",
+    "UVICORN_PORT": "1",
+    "UVICORN_HOST": "10.255.255.1",
+    "FLASK_DEBUG": "1",
+    "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "Nonsense",
+    "_MLFLOW_SERVER_ARTIFACTS_ONLY": "true",
+    "prometheus_multiproc_dir": "/nonexistent",
+    "OTEL_PROPAGATORS": "nonsense",
+    "MPLBACKEND": "nonsense",
+    "MKL_NUM_THREADS": "7",
+    "POLAR_DATABASE_URL": "postgresql://127.0.0.1:9/elsewhere",
+    "POLAR_OPTUNA_URL": "postgresql://127.0.0.1:9/elsewhere",
+    "POLAR_MLFLOW_URL": "http://127.0.0.1:9",
+    "POLAR_ARTIFACTS": "/nonexistent",
+    "POLAR_API_HOST": "example.org",
+    "POLAR_API_FD": "99",
+    "POLAR_DASHBOARD_FD": "99",
+}
+
+
+@pytest.fixture(scope="session")
+def hostile_environment() -> dict[str, str]:
+    """What people's shells, notebooks and clusters set for programs other than ours."""
+    return HOSTILE
+
+
 class Reports:
     """Records as a worker sends them, made up here and nowhere else."""
 

@@ -1,5 +1,6 @@
 """The package as it is installed: what it imports, and that it needs no checkout."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,89 @@ def test_the_command_runs_from_an_empty_folder(tmp_path: Path) -> None:
 
     for command in ("run", "up", "demo", "submit", "list", "get", "watch", "cancel"):
         assert command in done.stdout
+
+
+@pytest.fixture
+def colliding(tmp_path: Path) -> Path:
+    """A folder of a user who has chosen the names that we have chosen."""
+    for name in ("service", "workers", "migrations", "polar/data"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "__init__.py").write_text(f"raise SystemExit('this is my {name}')")
+    (tmp_path / "typer.py").write_text("raise SystemExit('this is my typer')")
+    return tmp_path
+
+
+@pytest.mark.parametrize("place", ["here", "path", "relative path", "empty path"])
+def test_the_command_is_ours_where_a_user_has_our_names(colliding: Path, place: str) -> None:
+    paths = {"here": None, "path": str(colliding), "relative path": ".", "empty path": ":/none"}
+    environment = os.environ | ({"PYTHONPATH": value} if (value := paths[place]) else {})
+
+    done = subprocess.run(
+        [Path(sys.executable).with_name("polar"), "data", "list"],
+        cwd=colliding,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "digits" in done.stdout
+
+
+def test_python_m_polar_is_the_command_also_where_a_user_has_our_names(colliding: Path) -> None:
+    (colliding / "polar").rename(colliding / "not polar")  # that one is asked for by its name
+
+    done = subprocess.run(
+        [sys.executable, "-m", "polar", "data", "list"],
+        cwd=colliding,
+        env=os.environ | {"PYTHONPATH": str(colliding)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "digits" in done.stdout
+
+
+def test_modules_of_the_user_can_still_be_imported_after_all_others(colliding: Path) -> None:
+    (colliding / "hers.py").write_text("")
+    program = (
+        "import importlib, polar_latents, sys; sys.argv[1:] = ['--help']\n"
+        "try: polar_latents.main()\n"
+        "except SystemExit: pass\n"
+        "import hers, service, typer; print(hers.__file__, service.__file__, typer.__file__)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=colliding,
+        env=os.environ | {"PYTHONPATH": str(colliding)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    hers, *others = done.stdout.splitlines()[-1].split()
+    assert hers == str(colliding / "hers.py"), done.stderr
+    assert not any(str(colliding) in other for other in others)
+
+
+def test_the_command_runs_where_the_folder_is_gone(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    polar = Path(sys.executable).with_name("polar")
+
+    done = subprocess.run(
+        ["sh", "-c", f"rmdir '{gone}'; exec '{polar}' --help"],
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_migrations_and_examples_travel_with_the_package(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from functools import partial
 from uuid import UUID
 
 from service import queue
+from service.processes import python
 from service.settings import Settings
 from service.storage import agents, runs
 from service.storage.database import Database
@@ -25,7 +25,7 @@ from workers.offer import available_datasets, queues_for
 from workers.patience import PatientDatabase
 from workers.retry import StopReason
 
-CHILD = (sys.executable, "-m", "workers.child")
+CHILD = python("workers.child")
 #: How often an agent says that it lives, and what it has.
 ANNOUNCE_S = 15.0
 #: How often the queue is asked, should a notification have been missed.

@@ -137,9 +137,7 @@ class Attempt:
             resume_from=self._artifacts / run.checkpoint if run.checkpoint else None,
             may_go_on_until=self._child_may_go_on_until(self._claimed_at),
         )
-        # The child has no business with the database.
-        env = {name: os.environ[name] for name in os.environ if name != "POLAR_DATABASE_URL"}
-        child = await Child.start(self._command, env, self._log_file)
+        child = await Child.start(self._command, _without_databases(), self._log_file)
         child.say(request.model_dump_json())
         self._log.info("started child %s at step %s", child.pid, run.checkpoint_step or 0)
         return child
@@ -245,3 +243,9 @@ class Attempt:
 
     def _log_tail(self) -> str:
         return printable(self._log_file.read_bytes()[-LOG_TAIL:].decode(errors="replace"))
+
+
+def _without_databases() -> dict[str, str]:
+    """The environment of a child, which has no business with any database."""
+    secrets = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "PGPASSWORD", "PGPASSFILE"}
+    return {name: value for name, value in os.environ.items() if name not in secrets}

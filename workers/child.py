@@ -24,6 +24,7 @@ import polar  # polar.run loads torch, which takes seconds: not before the watch
 from polar.errors import CheckpointUnusable
 from polar.events import Event, Record, Result
 from polar.training.allocator import keep_freed_memory
+from service.processes import ONE_THREAD
 from workers.messages import FAILED, ORPHANED, STOPPED, Failure, Request
 
 _log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def main() -> int:
 
 
 def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
-    os.environ["OMP_NUM_THREADS"] = "1"  # an agent is one slot, and threads change sums
+    os.environ.update(ONE_THREAD)  # an agent is one slot, and threads change sums
     keep_freed_memory()
     has_result = False
     try:

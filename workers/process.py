@@ -1,24 +1,19 @@
 """A child process that leads its own group and cannot outlive this process."""
 
 import asyncio
-import ctypes
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from workers.messages import ORPHANED
+from service.processes import die_with_parent
 
 #: Longer lines are refused; an evaluation of 1,024 latents has half a megabyte.
 LINE_LIMIT = 2**23
 #: A child that closed its output has so long to end.
 FAREWELL_S = 5.0
-
-_libc = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
 
 
 class Child:
@@ -47,7 +42,7 @@ class Child:
                 limit=LINE_LIMIT,
                 env=env,
                 start_new_session=True,
-                preexec_fn=_die_with_this_process(),
+                preexec_fn=die_with_parent(signal.SIGKILL),
             )
         return cls(process)
 
@@ -99,16 +94,3 @@ class Child:
     def _kill_within(self, seconds: float) -> None:
         if self._kill_timer is None:
             self._kill_timer = asyncio.get_running_loop().call_later(seconds, self.kill)
-
-
-def _die_with_this_process() -> Callable[[], None]:
-    """For `preexec_fn`: the kernel kills the child when this process ends, however it ends."""
-    parent = os.getpid()
-
-    def ask_the_kernel() -> None:
-        if sys.platform == "linux":
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the kernel was asked
-            os._exit(ORPHANED)
-
-    return ask_the_kernel

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import importlib.util
 import os
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -92,9 +93,28 @@ def digest(name: str, data_dir: Path | None = None) -> str:
 
 def cache_dir() -> Path:
     """The folder for prepared images and remembered digests; nothing in it is needed."""
-    given = os.environ.get(CACHE_DIR_VARIABLE)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(given) if given else Path(base, "polar")
+    if given := os.environ.get(CACHE_DIR_VARIABLE):
+        return _expanded(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or _users_cache(), "polar")
+
+
+def _users_cache() -> Path:
+    """`~/.cache`, or a temporary folder of users who have no home that they may write to."""
+    with suppress(RuntimeError):  # there is no home at all
+        home = Path.home()
+        if any(os.access(folder, os.W_OK) for folder in (home / ".cache", home)):
+            return home / ".cache"
+    temporary = Path(tempfile.gettempdir(), f"polar-cache-{os.getuid()}")
+    with suppress(FileExistsError):
+        temporary.mkdir(mode=0o700)
+    if temporary.lstat().st_uid != os.getuid():  # somebody else's, who could change our images
+        raise DatasetError(f"{temporary} is not ours; {CACHE_DIR_VARIABLE} names another folder")
+    return temporary
+
+
+def _expanded(folder: Path | str) -> Path:
+    """A `~` stays where it stands for nobody's home."""
+    return Path(os.path.expanduser(folder))
 
 
 def sprites_digest() -> str:
@@ -172,7 +192,7 @@ def _folder(name: str, data_dir: Path | None) -> Path:
             f"dataset {name.lower()}: no data folder was named; set {DATA_DIR_VARIABLE} or give "
             f"--data-dir to a folder with {name}/ in it (or `polar data fetch {name.lower()}`)"
         )
-    return Path(folder, name)
+    return _expanded(folder) / name
 
 
 def _unpacked_or_gzipped(path: Path) -> Path:

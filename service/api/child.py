@@ -11,13 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.processes import ONE_THREAD
+
 #: How much longer than the limit an orphan, whose API was killed, may compute.
 ORPHAN_S = 10
-
-
-def own_program(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module of ours, with this interpreter."""
-    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Children:
             child = await asyncio.create_subprocess_exec(
                 *command,
                 cwd=folder,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                env=os.environ | ONE_THREAD,
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,

@@ -17,8 +17,9 @@ from uuid import UUID, uuid4
 
 from fastapi import UploadFile
 
-from service.api.child import Children, Ended, own_program
+from service.api.child import Children, Ended
 from service.api.problems import Refused
+from service.processes import python
 from service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def _store(files: Mapping[str, UploadFile], folder: Path) -> None:
 def _command(files: Mapping[str, UploadFile], options: Mapping[str, object]) -> list[str]:
     given = {**options, **{name: name for name in files if name != "mean"}, "out": "out"}
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    return own_program("service.cli", "measure", "mean", *arguments)
+    return python("service.cli", "measure", "mean", *arguments)
 
 
 def _refuse_failure(child: Ended) -> None:

@@ -7,10 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from polar.errors import InvalidInput
-from service.api.child import Children, own_program
+from service.api.child import Children
 from service.api.given import Service, unless_gone
 from service.api.phases import Phases, phases_of
 from service.api.problems import Refused, refusals
+from service.processes import python
 from service.storage import forms, studies
 from service.storage.tables import TrialState
 
@@ -62,4 +63,4 @@ async def _drawn(children: Children, phases: Phases, kind: Kind) -> bytes:
 
 
 def _command(kind: Kind) -> list[str]:
-    return own_program("service.cli.drawing", kind)
+    return python("service.cli.drawing", kind)

@@ -33,6 +33,7 @@ def demo(
     from service.client import Client, ClientError
     from service.embedded.errors import EmbeddedError
     from service.embedded.running import running_stack
+    from service.homes import resolved_home
 
     spec = _study_of(_example(dataset), trials)
     try:
@@ -40,9 +41,7 @@ def demo(
         with running_stack(home) as stack, Client(stack.api_url) as client:
             typer.echo(f"API {stack.api_url}  MLflow {stack.mlflow_url}", err=True)
             study = demo_study.search(client, spec)
-            demo_study.report(
-                client, study, home.expanduser().resolve() / "demo" / f"{dataset}.png"
-            )
+            demo_study.report(client, study, resolved_home(home) / "demo" / f"{dataset}.png")
             if sys.stdout.isatty():
                 _keep_open(stack.mlflow_url)
     except (EmbeddedError, ClientError, InvalidInput) as error:

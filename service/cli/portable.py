@@ -3,8 +3,10 @@
 Nobody but the broker needs Optuna's own database for it, so it works from anywhere.
 """
 
+import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,7 @@ def export_study(client: Client, study_id: str, out: Path) -> None:
 
 def _write(path: Path, study: StudyView, spec: StudySpec, trials: Iterable[FrozenTrial]) -> None:
     copy = optuna.create_study(
-        storage=RDBStorage(f"sqlite:///{path.resolve()}", engine_kwargs={"poolclass": NullPool}),
+        storage=RDBStorage("sqlite://", engine_kwargs=_file(path)),
         study_name=study_name(study.id, spec),
         directions=[objective.direction for objective in spec.objectives],
     )
@@ -73,6 +75,11 @@ def _write(path: Path, study: StudyView, spec: StudySpec, trials: Iterable[Froze
     for name, value in study.model_dump(mode="json", exclude={"links", "best", "watch"}).items():
         copy.set_user_attr("study_id" if name == "id" else name, value)
     copy.add_trials(trials)
+
+
+def _file(path: Path) -> dict[str, Any]:
+    """For an engine on this file, whose name in a URL would be read as more than a name."""
+    return {"creator": partial(sqlite3.connect, path), "poolclass": NullPool}
 
 
 def _with_numbers(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:

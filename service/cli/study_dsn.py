@@ -3,15 +3,13 @@
 import os
 from pathlib import Path
 
-from pydantic import SecretStr, ValidationError
-from sqlalchemy.exc import ArgumentError
-
 from polar.errors import InvalidInput
 from polar.spec import StudySpec
 from service.api.views import StudyView
 from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import url_of
 from service.embedded.running import find_running
+from service.homes import resolved_home
 from service.settings import Settings
 from service.studies.optimiser import study_name
 
@@ -32,17 +30,9 @@ def find_storage(service_url: str, home: Path) -> str:
         InvalidInput: neither is there, one is wrong, or the home is not that of the service.
     """
     given = os.environ.get("POLAR_DATABASE_URL") or os.environ.get("POLAR_OPTUNA_URL")
-    database = SecretStr(given or _app_of_home(service_url, home.expanduser()))
-    try:
-        return Settings(database_url=database, artifacts=home, mlflow_url="").optuna_sqlalchemy_url
-    except ArgumentError as error:
-        raise InvalidInput(
-            "POLAR_DATABASE_URL or POLAR_OPTUNA_URL is no address of a database; allowed: "
-            "postgresql://user:password@host:port/name"
-        ) from error
-    except ValidationError as error:
-        names = ", ".join(f"POLAR_{part}".upper() for one in error.errors() for part in one["loc"])
-        raise InvalidInput(f"the environment has wrong settings: {names or error}") from error
+    database = given or _app_of_home(service_url, resolved_home(home))
+    settings = Settings.read(database_url=database, artifacts=Path(), mlflow_url="")
+    return settings.optuna_sqlalchemy_url
 
 
 def _app_of_home(service_url: str, home: Path) -> str:

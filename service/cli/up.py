@@ -1,10 +1,17 @@
-"""`polar up`: the whole stack on this machine."""
+"""`polar up`: the whole stack on this machine.
+
+Exit codes: 1 it cannot start, 2 a setting of the environment is wrong.
+"""
 
 import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from polar.errors import InvalidInput
+
+FAILED, REFUSED = 1, 2
 
 
 def up(
@@ -22,14 +29,20 @@ def up(
     ] = None,
 ) -> None:
     """Start database, MLflow, API and agents on this machine; Ctrl-C stops them."""
+    from service import processes
+
+    processes.make_private()  # before anything loads a library that reads it
     from service.embedded import supervisor
     from service.embedded.errors import EmbeddedError
 
     try:
         supervisor.up(home, agents, device, _say)
+    except InvalidInput as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(REFUSED) from error
     except EmbeddedError as error:
         typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(FAILED) from error
 
 
 def _say(line: str) -> None:

@@ -1,17 +1,16 @@
 """Child processes: they do not outlive their supervisor, and come back when they die."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+from service.processes import die_with_parent
+
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 10.0
 #: Whoever lived so long did not die of its start.
@@ -124,22 +123,3 @@ def stop_all(children: Iterable[Child], within_s: float) -> None:
         child.ask_to_stop()
     for child in children:
         child.stop(deadline - time.monotonic())
-
-
-def die_with_parent(signal_number: int) -> Callable[[], None]:
-    """A `preexec_fn`: the child gets the signal when the thread that spawned it ends.
-
-    A change of user clears the setting; `subprocess` changes the user before it calls this.
-    Linux only; elsewhere a killed supervisor leaves its children behind.
-    """
-    if sys.platform != "linux":
-        return lambda: None
-    parent = os.getpid()
-    libc = ctypes.CDLL(None)  # loaded before the fork, where it is safe
-
-    def prepare() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal_number)
-        if os.getppid() != parent:  # it died before the setting was made
-            os._exit(1)
-
-    return prepare

@@ -12,7 +12,7 @@ from typing import IO, Self
 import psycopg
 
 from service.embedded.binaries import find_binaries
-from service.embedded.children import die_with_parent, last_lines
+from service.embedded.children import last_lines
 from service.embedded.cluster import (
     ROLE,
     check_version,
@@ -22,12 +22,15 @@ from service.embedded.cluster import (
     owner,
 )
 from service.embedded.errors import EmbeddedError
-from service.embedded.state import choose_port, lock, read_json, write_json
+from service.embedded.state import choose_port, lock, read_json, unusable, write_json
+from service.homes import resolved_home
+from service.processes import die_with_parent
 
 #: The recovery after a crash replays at most one checkpoint's worth of log: seconds, not minutes.
 START_S = 120.0
 STOP_S = 30.0
 POLL_S = 0.02
+WITHOUT_ENCRYPTION = "sslmode=disable&gssencmode=disable"
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -52,7 +55,7 @@ class Postgres:
     """
 
     def __init__(self, home: Path) -> None:
-        self.home = home.expanduser().resolve()
+        self.home = resolved_home(home)
         self.port = 0
         self._password = ""
         self._lock: IO[str] | None = None
@@ -98,7 +101,7 @@ class Postgres:
             self._wait_until_ready()
         except OSError as error:
             self.stop()
-            raise EmbeddedError(f"{self.home} cannot be used as home: {error}") from error
+            raise EmbeddedError(unusable(self.home, error)) from error
         except BaseException:
             self.stop()
             raise
@@ -214,18 +217,16 @@ def url_of(home: Path, database: str) -> str:
     Raises:
         EmbeddedError: there is no server in this home, or its password is not ours to read.
     """
-    credentials = home.expanduser() / "database.json"
-    try:
-        known = read_json(credentials)
-    except OSError as error:
-        raise EmbeddedError(f"{credentials} cannot be read: {error.strerror}") from error
+    credentials = resolved_home(home) / "database.json"
+    known = read_json(credentials)
     if known is None:
         raise EmbeddedError(f"there is no {credentials}")
     return _url(known["password"], known["port"], database)
 
 
 def _url(password: str, port: int, database: str) -> str:
-    return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{database}"
+    # Said here, the server has neither TLS nor Kerberos, whatever a client's environment asks for.
+    return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{database}?{WITHOUT_ENCRYPTION}"
 
 
 def _pid_file(data: Path) -> list[str]:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import httpx
 
+from service.addresses import reach
 from service.embedded.children import Program, last_lines, spawn
 from service.embedded.errors import EmbeddedError
-from service.embedded.stack import python
-from service.embedded.state import holder, read_json, write_json
+from service.embedded.state import holder, read_json, unusable, write_json
+from service.homes import resolved_home
+from service.processes import python
 
 HEALTHY_S = 180.0
 #: More than all stages of a stop may take.
@@ -119,12 +121,15 @@ def running_stack(
     Raises:
         EmbeddedError: the stack does not start, or does not become healthy.
     """
-    home = home.expanduser().resolve()
+    home = resolved_home(home)
     if holder(home) is not None:
         yield wait_until_healthy(home)
         return
-    (home / "log").mkdir(parents=True, exist_ok=True)
-    supervisor = spawn(_polar_up(home, agents, device), home / "log" / "up.log")
+    try:
+        (home / "log").mkdir(parents=True, exist_ok=True)
+        supervisor = spawn(_polar_up(home, agents, device), home / "log" / "up.log")
+    except OSError as error:
+        raise EmbeddedError(unusable(home, error)) from error
     try:
         yield wait_until_healthy(home, starter=supervisor)
     finally:
@@ -152,7 +157,6 @@ def _unhealthy(stack: RunningStack) -> list[str]:
 
 def _is_ok(url: str) -> bool:
     try:
-        # Without the proxies of the environment: all of this is on the loopback.
-        return httpx.get(url, timeout=PROBE_S, trust_env=False).is_success
+        return httpx.get(url, timeout=PROBE_S, **reach(url)).is_success
     except httpx.HTTPError:
         return False

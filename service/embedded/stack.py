@@ -1,16 +1,19 @@
 """The processes of `polar up`, as data."""
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 from typing import Self
 
+from service.database_urls import sqlalchemy_url
 from service.embedded.children import Program
 from service.embedded.postgres import Postgres
 from service.embedded.state import listen, port_of, read_json, write_json
+from service.homes import resolved_home
+from service.processes import ONE_THREAD, python
+from service.settings import Settings
 
 API_PORT = 8650
 MLFLOW_PORT = 5650
@@ -61,6 +64,17 @@ class Addresses:
         self.dashboard_socket.close()
 
 
+def check_settings(home: Path) -> None:
+    """Reads the settings of the environment as the processes will, with ours in their places.
+
+    Raises:
+        InvalidInput: some are wrong.
+    """
+    home = resolved_home(home)
+    nowhere = "postgresql://127.0.0.1/app"
+    Settings.read(home=home, database_url=nowhere, artifacts=home / "artifacts", mlflow_url="")
+
+
 def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> Stages:
     """Everything beside Postgres; one agent for each of the slots, which are devices."""
     home = postgres.home
@@ -77,7 +91,7 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
         Program(
             f"agent-{number}",
             python("workers", "--device", device, "--name", f"agent-{number}"),
-            ours | {"OMP_NUM_THREADS": "1"},
+            ours | ONE_THREAD,
         )
         for number, device in enumerate(slots)
     ]
@@ -111,9 +125,9 @@ def _mlflow(home: Path, database: str, listening: int) -> Program:
     """
     any_port = "localhost,localhost:*,127.0.0.1,127.0.0.1:*"
     environment = {
-        "_MLFLOW_SERVER_FILE_STORE": database.replace("postgresql://", "postgresql+psycopg://", 1),
+        "_MLFLOW_SERVER_FILE_STORE": sqlalchemy_url(database),
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
-        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(home / "mlflow"),
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": (home / "mlflow").as_uri(),
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_SERVER_ALLOWED_HOSTS": os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS", any_port),
@@ -121,9 +135,7 @@ def _mlflow(home: Path, database: str, listening: int) -> Program:
     }
     server = python("uvicorn", "mlflow.server.fastapi_app:app", "--fd", str(listening))
     manners = ("--log-level", "warning", "--timeout-graceful-shutdown", "5")
-    return Program("mlflow", (*server, *manners), environment, descriptors=[listening])
-
-
-def python(*arguments: str) -> Sequence[str]:
-    """A command of our interpreter; -P: a folder `workers` where the user stands is not ours."""
-    return (sys.executable, "-P", "-m", *arguments)
+    # uvicorn imports from its "app dir" before all else; by default it is where the user stands.
+    nowhere = ("--app-dir", os.devnull)
+    command = (*server, *nowhere, *manners)
+    return Program("mlflow", command, environment, descriptors=[listening])

@@ -41,13 +41,19 @@ def lock(home: Path) -> IO[str]:
 
 
 def holder(home: Path) -> int | None:
-    """The process that holds the home now; None if nobody does."""
+    """The process that holds the home now; None if nobody does.
+
+    Raises:
+        EmbeddedError: the home is closed to this user.
+    """
     try:
         with (home / "lock").open() as file:
             free = _try_lock(file, fcntl.LOCK_SH)
             return None if free else int(file.read() or 0)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise EmbeddedError(unusable(home, error)) from error
 
 
 def _try_lock(file: IO[str], kind: int) -> bool:
@@ -58,16 +64,26 @@ def _try_lock(file: IO[str], kind: int) -> bool:
     return True
 
 
+def unusable(home: Path, error: OSError) -> str:
+    """Why this home is none, and what to do."""
+    return (
+        f"{home} cannot be used as home: {error}. Choose a folder that you may write to, with "
+        "POLAR_HOME"
+    )
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in the file; None where there is no file.
 
     Raises:
-        EmbeddedError: the file holds something else.
+        EmbeddedError: the file holds something else, or cannot be read.
     """
     try:
         value = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise EmbeddedError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise EmbeddedError(f"{path} is not JSON: {error}. Restore it or remove it.") from error
     if not isinstance(value, dict):

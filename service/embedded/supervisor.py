@@ -21,7 +21,8 @@ from service.embedded.devices import slots
 from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import Postgres
 from service.embedded.running import RunningStack, publish, wait_until_healthy, withdraw
-from service.embedded.stack import Addresses, Stages, python, stages
+from service.embedded.stack import Addresses, Stages, check_settings, stages
+from service.processes import python
 
 #: One server, three databases: ours, MLflow and Optuna each want a table `alembic_version`.
 DATABASES = ("app", "mlflow", "optuna")
@@ -45,9 +46,11 @@ def up(home: Path, agents: int | None, device: str | None, say: Say) -> None:
     """Runs the stack until SIGINT, SIGTERM or SIGHUP, and returns when all of it has stopped.
 
     Raises:
+        InvalidInput: the environment has settings that the processes would refuse.
         HomeInUse: another supervisor holds this home.
         EmbeddedError: the database cannot start or be migrated, or there is no such device.
     """
+    check_settings(home)
     run(home, partial(stages, slots=slots(agents, device)), say)
 
 

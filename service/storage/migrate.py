@@ -11,6 +11,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.errors import InvalidInput
+from service.database_urls import libpq_url
+
 #: Any number, the same in all processes: only one of them migrates at a time.
 MIGRATION_LOCK = 7_205_301
 
@@ -29,8 +32,11 @@ def upgrade(database_url: str) -> None:
 
     Args:
         database_url: `postgresql://user:password@host:port/name`.
+
+    Raises:
+        InvalidInput: it is no such address.
     """
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(libpq_url(database_url), autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
         command.upgrade(alembic_config(database_url), "head")
 
@@ -51,5 +57,8 @@ async def revision_of(session: AsyncSession) -> str | None:
 if __name__ == "__main__":
     url = os.environ.get("POLAR_DATABASE_URL")
     if not url:
-        sys.exit("POLAR_DATABASE_URL is not set: say which database to migrate")
-    upgrade(url)
+        sys.exit("error: POLAR_DATABASE_URL is not set: say which database to migrate")
+    try:
+        upgrade(url)
+    except InvalidInput as error:
+        sys.exit(f"error: POLAR_DATABASE_URL: {error}")

@@ -147,4 +147,4 @@ def test_a_tracker_without_its_settings_names_them_all() -> None:
 
     assert done.returncode == 1
     for name in ("POLAR_DATABASE_URL", "POLAR_ARTIFACTS", "POLAR_MLFLOW_URL"):
-        assert f"{name}: Field required" in done.stderr
+        assert f"{name} is not set" in done.stderr

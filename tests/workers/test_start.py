@@ -56,7 +56,7 @@ def test_missing_settings_are_all_named() -> None:
 
     assert agent.returncode == 1
     for name in ("POLAR_DATABASE_URL", "POLAR_ARTIFACTS", "POLAR_MLFLOW_URL"):
-        assert f"{name}: Field required" in agent.stderr
+        assert f"{name} is not set" in agent.stderr
 
 
 def test_a_lease_that_cannot_be_renewed_in_time_is_refused(tmp_path: Path) -> None:

@@ -186,16 +186,16 @@ def test_a_digest_that_cannot_be_remembered_is_taken_again(
 
 
 def test_the_cache_is_in_the_folder_that_is_named_or_in_that_of_the_user(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("POLAR_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("HOME", str(tmp_path))
     of_the_user = catalogue.cache_dir()
     monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/ada")
     of_the_desktop = catalogue.cache_dir()
     monkeypatch.setenv("POLAR_CACHE_DIR", "/scratch")
 
-    assert of_the_user == Path("/home/ada/.cache/polar")
+    assert of_the_user == tmp_path / ".cache" / "polar"
     assert of_the_desktop == Path("/var/cache/ada/polar")
     assert catalogue.cache_dir() == Path("/scratch")

@@ -146,6 +146,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "POLAR_ARTIFACTS": str(settings.artifacts),
         "POLAR_MLFLOW_URL": settings.mlflow_url,
         "POLAR_API_PORT": str(port),
+        "WEB_CONCURRENCY": "4",  # as some platforms set it; the API then did not start
     }
 
 
@@ -208,7 +209,7 @@ def is_up(url: str) -> bool:
     [
         ({"POLAR_API_HOST": "0.0.0.0"}, "no tokens yet; allowed: 127.0.0.1"),
         ({"POLAR_API_HOST": "example.org"}, "POLAR_API_ALLOW_REMOTE=true"),
-        ({"POLAR_API_PORT": "0"}, "POLAR_API_PORT: Input should be greater than or equal to 1"),
+        ({"POLAR_API_PORT": "0"}, "POLAR_API_PORT is '0'; allowed: an integer from 1 to 65535"),
     ],
 )
 def test_the_process_refuses_settings_that_cannot_be(

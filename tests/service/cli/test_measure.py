@@ -46,6 +46,16 @@ def test_codes_alone_are_explained_with_a_row_for_each_latent() -> None:
     ]
 
 
+def test_paths_are_taken_as_they_stand() -> None:
+    odd = "my 'codes' ?x#1%41é {a}[b]&;$:"
+    Path("codes.npy").rename(f"{odd}.npy")
+
+    code, _, err = polar_measure(f"{odd}.npy", "--out", odd)
+
+    assert (code, err) == (0, "")
+    assert {"measurement.json", "figures"} <= {path.name for path in Path(odd).iterdir()}
+
+
 def test_every_file_and_option_reaches_the_measurement() -> None:
     np.save("pm.npy", 0.1 * MEAN)
     np.save("pv.npy", np.ones_like(MEAN))

@@ -58,6 +58,18 @@ def test_one_seed_goes_into_the_folder_itself() -> None:
     assert Path("results/figures/sorted_entropies.png").exists()
 
 
+def test_a_path_is_taken_as_it_stands() -> None:
+    odd = "my 'spec' ?x#1%41é {a}[b]&;$:/"
+    Path(odd).mkdir()
+    spec = Path(write_spec()).rename(f"{odd}/spec ?#%.yaml")
+
+    code, _, error = polar_run(str(spec), "--out", f"{odd}/out")
+
+    assert code == 0, error
+    assert sorted(os.listdir(odd)) == ["out", "spec ?#%.yaml"]
+    assert {"result.json", "diagnostics.parquet", "figures"} <= set(os.listdir(f"{odd}/out"))
+
+
 def test_several_seeds_go_into_folders_of_their_own() -> None:
     code, out, _ = polar_run(write_spec(seeds="[3, 5]"), "--out", "results")
 

@@ -106,11 +106,12 @@ async def test_the_environment_names_the_database_where_there_is_no_home(
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("POLAR_DATABASE_URL", "secret-nonsense", "is no address of a database"),
-        ("POLAR_LEASE_S", "soon", "wrong settings: POLAR_LEASE_S"),
+        ("POLAR_DATABASE_URL", "secret-nonsense", "not the address of a PostgreSQL database"),
+        ("POLAR_OPTUNA_URL", "mysql://u:secret@h/db", "not the address of a PostgreSQL database"),
+        ("POLAR_LEASE_S", "soon", "wrong settings: POLAR_LEASE_S is 'soon'; allowed: a number"),
     ],
 )
-async def test_wrong_settings_are_named_and_not_shown(
+async def test_wrong_settings_are_named_and_passwords_not_shown(
     polar: "Polar",
     study_id: UUID,
     monkeypatch: pytest.MonkeyPatch,
@@ -125,7 +126,8 @@ async def test_wrong_settings_are_named_and_not_shown(
 
     assert result.exit_code == 2
     assert words in " ".join(result.output.split())
-    assert value not in result.output
+    assert name in result.output
+    assert "secret" not in result.output
 
 
 async def test_a_home_of_another_service_is_not_taken_for_this_ones(

@@ -134,6 +134,19 @@ def test_a_wrong_password_is_refused(postgres: Postgres) -> None:
     assert "password authentication failed" in refused_connection(url)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("PGSSLMODE", "require"), ("PGGSSENCMODE", "require")]
+)
+def test_its_address_works_where_other_databases_want_encryption(
+    name: str, value: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # in a notebook, say: what `polar study dsn` prints is this address
+    monkeypatch.setenv(name, value)
+
+    with psycopg.connect(postgres.url("postgres")) as connection:
+        assert connection.execute("SELECT 42").fetchone() == (42,)
+
+
 def test_no_password_is_refused(postgres: Postgres) -> None:
     url = f"postgresql://polar@127.0.0.1:{postgres.port}/postgres"
 

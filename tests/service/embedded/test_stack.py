@@ -121,7 +121,7 @@ def test_an_agent_is_told_its_name_its_device_and_its_one_thread(
     agent = stages(postgres, addresses, ["cuda:1"])[-1][-1]
 
     assert list(agent.command[3:]) == ["workers", "--device", "cuda:1", "--name", "agent-0"]
-    assert agent.environment["OMP_NUM_THREADS"] == "1"
+    assert agent.environment["OMP_NUM_THREADS"] == agent.environment["MKL_NUM_THREADS"] == "1"
     assert agent.environment["POLAR_DATABASE_URL"] == postgres.url("app")
     assert agent.environment["POLAR_MLFLOW_URL"] == addresses.mlflow
     assert agent.environment["POLAR_ARTIFACTS"] == str(postgres.home / "artifacts")

@@ -1,0 +1,50 @@
+"""Addresses of servers that are asked over HTTP."""
+
+import re
+import socket
+from ipaddress import ip_address
+from typing import TypedDict
+from urllib.parse import urlsplit
+
+from polar.errors import InvalidInput
+
+
+class Reach(TypedDict):
+    """What the clients of httpx are told of their surroundings."""
+
+    trust_env: bool
+    verify: bool
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine for itself alone."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def reach(url: str) -> Reach:
+    """How a client of httpx gets to a URL.
+
+    No proxy leads to this machine, and no password file and no certificates are needed there:
+    what the environment says of them is for others.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # which httpx, too, will say of it
+        return {"trust_env": True, "verify": True}
+    host = parts.hostname or ""
+    is_here = is_loopback(host) or host == socket.gethostname().lower()
+    return {"trust_env": not is_here, "verify": not is_here or parts.scheme == "https"}
+
+
+def http_url(url: str) -> str:
+    """The address of a server as it stands; an empty one is that of no server.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if url and not re.match(r"https?://[^/?#\s]", url):
+        raise InvalidInput(f"{url!r} is not the address of a server; allowed: http://host:port")
+    return url

@@ -1,0 +1,39 @@
+"""`polar up` looks at its settings before it starts anything."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        # It started, and its agents died and were started again for ever, each with the reason
+        # in its log.
+        ({"POLAR_LEASE_S": "10"}, "POLAR_LEASE_S is 10.0 with a POLAR_RENEW_S of 5.0; allowed"),
+        ({"POLAR_HEARTBEAT_S": "soon"}, "POLAR_HEARTBEAT_S is 'soon'; allowed: a number"),
+        ({"POLAR_MEASURE_AT_ONCE": "0"}, "POLAR_MEASURE_AT_ONCE is '0'; allowed: an integer"),
+    ],
+)
+def test_wrong_settings_are_refused_and_nothing_is_started(
+    wrong: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli", "up", "--home", str(home)],
+        env=os.environ | wrong,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: the environment has wrong settings: {said}")
+    assert not home.exists()

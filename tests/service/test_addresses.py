@@ -1,0 +1,107 @@
+"""How clients reach this machine and others, whatever their environment says."""
+
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from service.addresses import is_loopback, reach
+from service.client import Client, Unreachable
+
+
+@pytest.fixture
+def here() -> Iterator[str]:
+    """A server on the loopback that answers every request."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP_PROXY", "http://127.0.0.1:9"),
+        ("ALL_PROXY", "socks5://127.0.0.1:9"),
+        ("http_proxy", "nonsense://127.0.0.1"),
+        ("NETRC", "/proc/self/mem"),
+        ("SSL_CERT_FILE", "/nonexistent"),
+        ("SSL_CERT_DIR", "/nonexistent"),
+        ("SSLKEYLOGFILE", "/nonexistent/keys"),
+    ],
+)
+def test_this_machine_is_reached_whatever_the_environment_says(
+    here: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    assert httpx.get(here, **reach(here)).is_success
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:8650", "http://localhost:1", "http://[::1]:1", "http://127.1.2.3"],
+)
+def test_no_proxy_and_no_certificate_is_needed_on_this_machine(url: str) -> None:
+    assert reach(url) == {"trust_env": False, "verify": False}
+
+
+def test_this_machine_is_known_by_its_own_name() -> None:
+    assert not reach(f"http://{socket.gethostname()}:1")["trust_env"]
+
+
+def test_certificates_of_this_machine_are_verified_where_it_has_some() -> None:
+    assert reach("https://localhost:1") == {"trust_env": False, "verify": True}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.org", "https://polar.example.org", "http://10.0.0.7:8650", "nonsense"]
+)
+def test_others_are_reached_as_the_environment_says(url: str) -> None:
+    assert reach(url) == {"trust_env": True, "verify": True}
+
+
+def test_a_remote_service_is_asked_by_way_of_the_proxy(
+    here: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It never was, so that a service behind a proxy could not be reached at all.
+    monkeypatch.setenv("HTTP_PROXY", here)
+
+    assert httpx.get("http://polar.invalid/", **reach("http://polar.invalid")).is_success
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HTTP_PROXY", "nonsense://127.0.0.1"), ("SSL_CERT_FILE", "/nonexistent")],
+)
+def test_an_environment_that_keeps_a_client_from_others_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(Unreachable, match=r"http://polar\.invalid cannot be reached .* SSL_CERT"):
+        Client("http://polar.invalid")
+
+
+def test_an_address_that_is_none_is_not_blamed_on_the_environment() -> None:
+    with pytest.raises(Unreachable, match="is not the address of a service"):
+        Client("http://[::1")
+
+
+@pytest.mark.parametrize("host", ["", "example.org", "10.0.0.1", "127.0.0.1.example.org", "::"])
+def test_other_hosts_are_not_the_loopback(host: str) -> None:
+    assert not is_loopback(host)

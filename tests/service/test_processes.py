@@ -1,0 +1,124 @@
+"""The private environment, and how processes of ours are started."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.processes import ONE_THREAD, make_private, private, python
+
+MEANT = {
+    "PATH": "/usr/bin",
+    "HOME": "/home/her",
+    "LANG": "de_DE.UTF-8",
+    "CUDA_VISIBLE_DEVICES": "1",
+    "TMPDIR": "/scratch",
+    "POLAR_HOME": "/home/her/.polar",
+    "POLAR_DATA_DIR": "/data",
+    "POLAR_CACHE_DIR": "/cache",
+    "POLAR_LEASE_S": "60",
+    "POLAR_MEASURE_S": "600",
+    "POLAR_API_HOSTS": "polar.example.org",
+    "MLFLOW_SERVER_ALLOWED_HOSTS": "mlflow.example.org",
+    "PYTHONUSERBASE": "/home/her/.local",
+    "PYTHONNOUSERSITE": "1",
+    "PYTHONHOME": "/opt/python",
+}
+
+
+def test_what_leads_elsewhere_is_left_out_and_what_is_meant_for_us_stays(
+    hostile_environment: dict[str, str],
+) -> None:
+    assert private({**hostile_environment, **MEANT}) == {**MEANT, "PYTHONUTF8": "1"}
+
+
+def test_a_private_environment_is_as_private_the_second_time(
+    hostile_environment: dict[str, str],
+) -> None:
+    once = private({**hostile_environment, **MEANT})
+
+    assert private(once) == once
+
+
+def test_of_the_places_of_modules_those_stay_where_packages_were_installed(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "own"
+    (own / "service").mkdir(parents=True)
+    cluster = tmp_path / "cluster"
+    (cluster / "numpy-2.0.dist-info").mkdir(parents=True)
+    ours = Path(private.__code__.co_filename).parents[1]
+    places = os.pathsep.join(["", str(own), str(cluster), str(ours), str(tmp_path / "gone")])
+
+    kept = private({"PYTHONPATH": places})
+
+    assert kept["PYTHONPATH"] == os.pathsep.join([str(cluster), str(ours)])
+
+
+def test_libpq_and_children_see_the_private_environment_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = dict(os.environ)
+    program = "import os; print(os.environ.get('PGSSLMODE'), os.environ.get('PYTHONUTF8'))"
+    monkeypatch.setenv("PGSSLMODE", "require")
+    try:
+        make_private()
+        child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+    assert child.stdout == "None 1\n"
+
+
+def test_a_module_where_the_user_stands_is_not_started_in_the_place_of_ours(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "workers.py").write_text("raise SystemExit('not ours')")
+
+    done = subprocess.run(
+        python("workers", "--help"), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "--device" in done.stdout
+
+
+def test_a_child_gets_the_signal_when_its_parent_is_killed(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    sleeper = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import signal, subprocess, sys\n"
+            "from service.processes import die_with_parent\n"
+            f"subprocess.Popen([sys.executable, '-c', {sleeper!r}], stdout=sys.stdout,\n"
+            "    preexec_fn=die_with_parent(signal.SIGKILL)).wait()",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    while not (note.exists() and note.read_text()):
+        assert parent.poll() is None
+
+    parent.kill()
+    _, _ = parent.communicate(timeout=60)  # which ends when both have closed it
+
+    assert not Path(f"/proc/{note.read_text()}/exe").exists()
+
+
+def test_one_thread_is_one_whatever_other_libraries_are_told() -> None:
+    # MKL's own variable outweighs OpenMP's, for torch as a whole; threads change sums.
+    environment = os.environ | {"MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"} | ONE_THREAD
+
+    done = subprocess.run(
+        [sys.executable, "-c", "import torch; print(torch.get_num_threads())"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "1\n"
