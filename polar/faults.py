@@ -226,7 +226,7 @@ def _allowed(place: Schema, schema: Schema) -> str | None:
         case {"const": value}:
             return str(value)
         case {"enum": values}:
-            return ", ".join(values)
+            return ", ".join(map(str, values))
         case {"anyOf": parts}:
             return ", or ".join(_allowed(part, schema) or "" for part in parts)
         case {"discriminator": {"propertyName": name, "mapping": tags}}:
