@@ -6,15 +6,53 @@ torch and no numpy.
 
 import difflib
 import reprlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core.core_schema import ErrorType
 
 #: One place of a JSON schema, or the whole of it.
 Schema = Mapping[str, Any]
 #: One fault as pydantic tells it, of `ValidationError.errors()`.
 Detail = Mapping[str, Any]
+
+#: Marks the field of a JSON schema that is its model's weight.
+WEIGHT = "x-weight"
+
+#: Every kind of error that pydantic itself raises, and what we say of those that specs and
+#: requests can have. What is allowed instead follows in `Fault.allowed`.
+_OF_PYDANTIC = frozenset(get_args(ErrorType))
+_WORDS = {
+    kind: words
+    for words, kinds in {
+        "this is missing": "missing union_tag_not_found",
+        "there is no such field": "extra_forbidden",
+        "there is no such name": "union_tag_invalid",
+        "this is none of what is allowed": "literal_error enum",
+        "this is not a whole number": "int_type int_parsing int_parsing_size int_from_float",
+        "this is not a number": "float_type float_parsing",
+        "this is not a finite number": "finite_number",
+        "this is too small": "greater_than greater_than_equal",
+        "this is too large": "less_than less_than_equal",
+        "this is neither true nor false": "bool_type bool_parsing",
+        "this is not text": "string_type bytes_type",
+        "this is not text in Unicode": "string_unicode",
+        "this text is too long": "string_too_long",
+        "this text is too short": "string_too_short",
+        "this text is not of the form that is allowed": "string_pattern_mismatch",
+        "this is not an object": "model_type model_attributes_type dict_type mapping_type",
+        "this is not a list": "tuple_type list_type iterable_type",
+        "there are too few items": "too_short",
+        "there are too many items": "too_long",
+        "this is not an id": "uuid_type uuid_parsing uuid_version",
+        "the key is not text": "invalid_key",
+        "this is not a file": "is_instance_of",
+        "this contains itself": "recursion_loop",
+    }.items()
+    for kind in kinds.split()
+}
 
 
 class Fault(BaseModel):
@@ -65,26 +103,75 @@ def _fault(detail: Detail, schema: Schema) -> Fault:
     places = list(_places(loc, schema))
     # A union's tag, such as `mnist`, is a step of pydantic's path, but no key of the spec.
     keys = [key for key, parent in zip(loc, places, strict=False) if "discriminator" not in parent]
-    allowed, suggestion = _allowed(places[-1], schema), None
-    if kind == "extra_forbidden":
-        fields = places[-2].get("properties", {})
-        allowed, suggestion = ", ".join(fields), _nearest_field(str(loc[-1]), fields, schema)
-    elif kind.startswith("union_tag"):
-        tag = places[-1]["discriminator"]
-        keys.append(tag["propertyName"])
-        allowed = ", ".join(tag["mapping"])
-        suggestion = _nearest(context.get("tag", ""), tag["mapping"])
+    union = places[-1].get("discriminator")
+    if kind in ("union_tag_invalid", "union_tag_not_found") and union:
+        keys.append(union["propertyName"])
+    given = context.get("value", context.get("tag", detail["input"]))
     return Fault(
         pointer=pointer_to(keys) + context.get("pointer", ""),
-        message=detail["msg"].removeprefix("Value error, "),
+        message=_message(detail, places),
         type=kind,
-        value=None if kind == "missing" else _shortened(context.get("value", detail["input"])),
-        allowed=context.get("allowed", allowed),
-        suggestion=suggestion,
+        value=None if kind in ("missing", "union_tag_not_found") else shortened(given),
+        allowed=context.get("allowed") or _allowed_here(kind, places, schema),
+        suggestion=context.get("suggestion") or _suggestion(kind, given, keys, places, schema),
     )
 
 
-def _shortened(value: object) -> str:
+def _message(detail: Detail, places: Sequence[Schema]) -> str:
+    """Ours, or else that of whoever raised the error; never pydantic's."""
+    kind = detail["type"]
+    if kind == "extra_forbidden" and len(places) > 2 and "discriminator" in places[-3]:
+        return f"{detail['loc'][-2]} has no such field"
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if kind in _OF_PYDANTIC - {"value_error", "assertion_error"}:
+        return "this cannot be used here"
+    return str(detail["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+
+
+def _allowed_here(kind: str, places: Sequence[Schema], schema: Schema) -> str | None:
+    if kind == "extra_forbidden":
+        return ", ".join(_fields(places[-2], schema)) or "none"
+    if kind in ("union_tag_invalid", "union_tag_not_found") and "discriminator" in places[-1]:
+        return ", ".join(places[-1]["discriminator"]["mapping"])
+    return _allowed(places[-1], schema)
+
+
+def _suggestion(
+    kind: str, given: object, keys: Sequence[int | str], places: Sequence[Schema], schema: Schema
+) -> str | None:
+    """What was probably meant: a field here or elsewhere, a value, or an object of this name."""
+    place = places[-1]
+    tags = place.get("discriminator", {}).get("mapping", {})
+    if kind == "extra_forbidden":
+        return _nearest_field(keys, places, schema)
+    if not isinstance(given, str):
+        return None
+    if kind == "union_tag_invalid":
+        return nearest(given, tags)
+    if kind == "model_attributes_type" and tags and (tag := nearest(given, tags)):
+        return f"{{{place['discriminator']['propertyName']}: {tag}}}"
+    if kind in ("literal_error", "enum"):
+        values = [one for part in _alternatives(place, schema) for one in part.get("enum", ())]
+        return nearest(given, map(str, values))
+    return None
+
+
+def _nearest_field(
+    keys: Sequence[int | str], places: Sequence[Schema], schema: Schema
+) -> str | None:
+    """The pointer of this very name in another part, or else the nearest name here."""
+    word, here = str(keys[-1]), _fields(places[-2], schema)
+    siblings = _alternatives(places[-3], schema) if len(places) > 2 else []
+    if any(WEIGHT in part.get("properties", {}).get(word, {}) for part in siblings):
+        return next((name for name, field in here.items() if WEIGHT in field), None)
+    paths = (path for path in _all_fields(schema) if path[-1] == word and path != tuple(keys))
+    elsewhere = next(paths, None)
+    return pointer_to(elsewhere) if elsewhere else nearest(word, here)
+
+
+def shortened(value: object) -> str:
+    """A value as text of at most 80 characters, however long or deep it is."""
     # reprlib looks only a few levels deep: a nesting bomb would exhaust the stack
     return reprlib.repr(value)[:80]
 
@@ -99,23 +186,39 @@ def _places(loc: Sequence[int | str], schema: Schema) -> Iterator[Schema]:
     place = schema
     yield place
     for step in loc:
-        place = _resolved(_inside(place, step), schema)
+        place = _resolved(_inside(place, step, schema), schema)
         yield place
 
 
-def _inside(place: Schema, step: int | str) -> Schema:
+def _inside(place: Schema, step: int | str, schema: Schema) -> Schema:
     if "discriminator" in place:
         return {"$ref": place["discriminator"]["mapping"][step]}
-    if isinstance(step, int):
-        parts: list[Schema] = [place, *place.get("anyOf", [])]
-        array = next((part for part in parts if "maxItems" in part), {})
-        places: Sequence[Schema] = array.get("prefixItems", [])
-        return places[step] if step < len(places) else array.get("items", {})
-    return place.get("properties", {}).get(step, place.get("additionalProperties") or {})
+    for part in _alternatives(place, schema):
+        if isinstance(step, int):
+            places: Sequence[Schema] = part.get("prefixItems", [])
+            if step < len(places) or "items" in part:
+                return places[step] if step < len(places) else part["items"]
+        else:
+            inner = part.get("properties", {}).get(step) or part.get("additionalProperties")
+            if inner:
+                return dict(inner)
+    return {}
 
 
 def _resolved(place: Schema, schema: Schema) -> Schema:
     return schema["$defs"][place["$ref"].rpartition("/")[2]] if "$ref" in place else place
+
+
+def _alternatives(place: Schema, schema: Schema) -> list[Schema]:
+    """The place, or whatever may stand there instead of each other."""
+    place = _resolved(place, schema)
+    parts = place.get("anyOf") or place.get("oneOf")
+    return [one for part in parts for one in _alternatives(part, schema)] if parts else [place]
+
+
+def _fields(place: Schema, schema: Schema) -> Mapping[str, Schema]:
+    parts = _alternatives(place, schema)
+    return {name: field for part in parts for name, field in part.get("properties", {}).items()}
 
 
 def _allowed(place: Schema, schema: Schema) -> str | None:
@@ -123,22 +226,31 @@ def _allowed(place: Schema, schema: Schema) -> str | None:
         case {"const": value}:
             return str(value)
         case {"enum": values}:
-            return ", ".join(values)
+            return ", ".join(map(str, values))
         case {"anyOf": parts}:
             return ", or ".join(_allowed(part, schema) or "" for part in parts)
         case {"discriminator": {"propertyName": name, "mapping": tags}}:
             return f"an object whose {name} is one of: {', '.join(tags)}"
         case {"properties": fields}:
             return f"an object with the fields {', '.join(fields)}"
-        case {"type": "array", "minItems": low, "maxItems": high, **array}:
+        case {"type": "object", "minProperties": low, "maxProperties": high}:
+            return f"an object of {low} to {high} fields"
+        case {"type": "array", "maxItems": high, **array}:
+            low = array.get("minItems", 0)
             count = f"{low}" if low == high else f"{low} to {high}"
             # the places of a fixed array all allow the same here
             item = array.get("items") or array["prefixItems"][0]
-            return f"{count} items, each {_allowed(item, schema)}"
+            return f"a list of {count} items, each {_allowed(item, schema)}"
         case {"type": "integer", **bounds}:
             return f"an integer {_range(_inclusive(bounds))}".rstrip()
         case {"type": "number", **bounds}:
             return f"a number {_range(bounds)}".rstrip()
+        case {"type": "string", "format": "uuid"}:
+            return "an id, such as 0b5e3c6e-7d0f-4f0e-9a57-3f1c2d4b5a69"
+        case {"type": "string", "contentMediaType": _} | {"type": "string", "format": "binary"}:
+            return "a file"
+        case {"type": "string", "maxLength": length, "pattern": pattern}:
+            return f"text of at most {length} characters that matches {pattern}"
         case {"type": "string", "maxLength": length}:
             return f"text of at most {length} characters"
         case {"type": "string"}:
@@ -173,22 +285,21 @@ def _inclusive(bounds: Schema) -> Schema:
 
 
 def _plain(number: float) -> str:
-    return str(int(number) if number == int(number) else number)
+    return str(int(number) if number == int(number) and abs(number) < 1e16 else number)
 
 
-def _nearest(word: str, known: Iterable[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(word, known, n=1)), None)
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like a word, whatever its case; None if none is like it."""
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), names, n=1)
+    return names[close[0]] if close else None
 
 
-def _nearest_field(word: str, fields: Schema, schema: Schema) -> str | None:
-    """The nearest field here, or else the pointer of a field of this name in another part."""
-    return _nearest(word, fields) or next(
-        (pointer for pointer, name in _all_fields(schema) if name == word), None
-    )
-
-
-def _all_fields(schema: Schema) -> Iterator[tuple[str, str]]:
-    for part, place in schema["properties"].items():
-        for tag in [place, *place.get("oneOf", [])]:
-            for name in _resolved(tag, schema).get("properties", {}):
-                yield pointer_to((part, name)), name
+def _all_fields(schema: Schema) -> Iterator[tuple[str, ...]]:
+    """The path of every field, those of the whole first."""
+    waiting: deque[tuple[tuple[str, ...], Schema]] = deque([((), schema)])
+    while waiting:
+        path, place = waiting.popleft()
+        for name, field in _fields(place, schema).items():
+            yield (*path, name)
+            waiting.append(((*path, name), field))

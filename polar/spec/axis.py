@@ -1,29 +1,57 @@
 """The values that a study may give to one field."""
 
-from typing import ClassVar, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from polar.spec.part import SpecPart
+from polar.spec.part import MOST_REAL, MOST_WHOLE, WHOLE, SpecPart
 
+#: What stands in a trial's point.
 Value: TypeAlias = bool | int | float | str
+#: Float32 has no smaller number without loss.
+LEAST_LOG = 1e-37
+
+
+def _one_value(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401
+    """A union would say of each of its members why the value is none of them."""
+    try:
+        value = handler(given)
+    except ValidationError:
+        raise PydanticCustomError("value_type", "this is no value that a field can have") from None
+    if isinstance(value, int | float) and not abs(value) <= MOST_REAL:
+        raise PydanticCustomError("value_too_large", "this is larger than any field allows")
+    return value
+
+
+_OneValue = Annotated[Value, WrapValidator(_one_value)]
+_Real = Annotated[float, Field(strict=True, ge=-MOST_REAL, le=MOST_REAL)]
+_Integer = Annotated[int, Field(strict=True, ge=-MOST_WHOLE, le=MOST_WHOLE), WHOLE]
+_Points = Annotated[int, Field(strict=True, ge=2, le=1000), WHOLE]
 
 
 class Axis(SpecPart):
     """The values of one field: exactly one of the first five."""
 
-    #: Real numbers between two ends, evenly on a logarithmic scale; both ends above 0.
-    log_uniform: tuple[float, float] | None = None
+    #: Real numbers between two ends, evenly on a logarithmic scale.
+    log_uniform: tuple[_Real, _Real] | None = None
     #: Real numbers between two ends.
-    uniform: tuple[float, float] | None = None
+    uniform: tuple[_Real, _Real] | None = None
     #: Whole numbers from the first to the last.
-    integer: tuple[int, int] | None = None
+    integer: tuple[_Integer, _Integer] | None = None
     #: Any values, numbers or names.
-    choices: tuple[Value, ...] | None = Field(None, min_length=1, max_length=1000)
+    choices: tuple[_OneValue, ...] | None = Field(None, min_length=1, max_length=1000)
     #: One value, for all trials.
-    fixed: Value | None = None
+    fixed: _OneValue | None = None
     #: How many points of a uniform or log-uniform axis a grid takes, ends included.
-    points: int | None = Field(None, strict=True, ge=2, le=1000)
+    points: _Points | None = None
 
     kinds: ClassVar[tuple[str, ...]] = ("log_uniform", "uniform", "integer", "choices", "fixed")
 
@@ -50,8 +78,9 @@ class Axis(SpecPart):
     def _a_logarithm_starts_above_0(
         cls, ends: tuple[float, float] | None
     ) -> tuple[float, float] | None:
-        if ends is not None and ends[0] <= 0:
-            raise ValueError(f"a logarithmic range cannot include {ends[0]}; it lies above 0")
+        if ends is not None and ends[0] < LEAST_LOG:
+            message = f"a logarithmic range cannot include {ends[0]}; it starts at {LEAST_LOG:g}"
+            raise ValueError(f"{message} or above")
         return ends
 
     @field_validator("choices")

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from polar.spec.part import FEWEST_IMAGES, SpecPart
+from polar.spec.part import FEWEST_IMAGES, SpecPart, Whole
 
 #: Factors of dSprites and of our sprites: names and numbers of values.
 SPRITE_FACTORS = {"shape": 3, "scale": 6, "orientation": 40, "x": 32, "y": 32}
@@ -37,7 +37,7 @@ class DigitsSpec(ImagesSpec):
 
     name: Literal["digits"] = "digits"
     #: How many images to train on; a fixed subset of them when fewer than all.
-    images: int = Field(1797, strict=True, ge=FEWEST_IMAGES, le=1797)
+    images: Whole = Field(1797, ge=FEWEST_IMAGES, le=1797)
 
 
 class MnistSpec(ImagesSpec):
@@ -49,7 +49,7 @@ class MnistSpec(ImagesSpec):
 
     name: Literal["mnist"] = "mnist"
     #: How many images to train on; a fixed subset of them when fewer than all.
-    images: int = Field(60_000, strict=True, ge=FEWEST_IMAGES, le=60_000)
+    images: Whole = Field(60_000, ge=FEWEST_IMAGES, le=60_000)
 
 
 class SmallNorbSpec(ImagesSpec):
@@ -67,7 +67,7 @@ class SmallNorbSpec(ImagesSpec):
     split: Literal["all", "train", "test"] = "all"
     side: Side = 64
     #: How many images to train on; a fixed subset of them when fewer than all.
-    images: int = Field(SPLIT_IMAGES, strict=True, ge=FEWEST_IMAGES, le=2 * SPLIT_IMAGES)
+    images: Whole = Field(SPLIT_IMAGES, ge=FEWEST_IMAGES, le=2 * SPLIT_IMAGES)
 
 
 class DSpritesSpec(ImagesSpec):
@@ -78,7 +78,7 @@ class DSpritesSpec(ImagesSpec):
     name: Literal["dsprites"] = "dsprites"
     side: Side = 64
     #: How many images to train on; a fixed subset of them when fewer than all.
-    images: int = Field(100_000, strict=True, ge=FEWEST_IMAGES, le=737_280)
+    images: Whole = Field(100_000, ge=FEWEST_IMAGES, le=737_280)
 
 
 class SpritesSpec(ImagesSpec):
@@ -91,7 +91,7 @@ class SpritesSpec(ImagesSpec):
     #: Part of the images from which the sprite is missing, which plants mixed latents.
     absent: float = Field(0.0, strict=True, ge=0, lt=1)
     #: How many images to train on; a fixed subset of them when fewer than all.
-    images: int = Field(100_000, strict=True, ge=FEWEST_IMAGES, le=737_280)
+    images: Whole = Field(100_000, ge=FEWEST_IMAGES, le=737_280)
 
 
 _AnyDataset = DigitsSpec | MnistSpec | SmallNorbSpec | DSpritesSpec | SpritesSpec

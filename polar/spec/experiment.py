@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from polar.faults import nearest
 from polar.spec.datasets import (
     DATASETS,
     SPLIT_IMAGES,
@@ -17,7 +18,7 @@ from polar.spec.datasets import (
 )
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import IVAESpec, LVAESpec, ModelSpec
-from polar.spec.part import Name
+from polar.spec.part import WHOLE, Name
 from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
 from polar.spec.whole import WholeSpec
 
@@ -28,7 +29,7 @@ MOST_SEEDS = 1000
 #: Images of the downstream task: of fewer, a split may have a single value of a factor.
 FEWEST_PREDICTED = 50
 
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), WHOLE]
 
 
 class ExperimentSpec(WholeSpec):
@@ -154,7 +155,10 @@ def _unknown(
         if factor not in factors:
             message = "the dataset has no such factor"
             allowed = ", ".join(factors)
-            yield misfit("unknown_factor", message, f"{pointer}/{place}", factor, allowed)
+            suggestion = nearest(factor, factors)
+            yield misfit(
+                "unknown_factor", message, f"{pointer}/{place}", factor, allowed, suggestion
+            )
 
 
 def _leaks(spec: ExperimentSpec, pointer: str) -> Iterator[PydanticCustomError]:

@@ -10,7 +10,12 @@ from polar.spec.part import SpecPart
 
 
 def misfit(
-    kind: LiteralString, message: str, pointer: str, value: object, allowed: str
+    kind: LiteralString,
+    message: str,
+    pointer: str,
+    value: object,
+    allowed: str,
+    suggestion: str | None = None,
 ) -> PydanticCustomError:
     """One thing that is wrong with parts that do not fit together.
 
@@ -20,8 +25,11 @@ def misfit(
         pointer: JSON pointer of the field to change, below the spec that is validated.
         value: What was given there.
         allowed: What may stand there, in words.
+        suggestion: What was probably meant.
     """
     context = {"message": message, "pointer": pointer, "value": value, "allowed": allowed}
+    if suggestion is not None:
+        context["suggestion"] = suggestion
     return PydanticCustomError(kind, "{message}", context)
 
 

@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from polar.spec.part import PositiveFloat, SpecPart, Weight
+from polar.spec.part import WHOLE, SpecPart, Spread, Weight, Whole
 
-Width = Annotated[int, Field(strict=True, ge=1, le=1024)]
+Width = Annotated[int, Field(strict=True, ge=1, le=1024), WHOLE]
 
 
 class BernoulliSpec(SpecPart):
@@ -25,7 +25,7 @@ class GaussianSpec(SpecPart):
 
     name: Literal["gaussian"] = "gaussian"
     #: Of a pixel, which lies in [0, 1].
-    std: PositiveFloat = 0.1
+    std: Spread = 0.1
 
 
 LikelihoodSpec = Annotated[BernoulliSpec | GaussianSpec, Field(discriminator="name")]
@@ -41,7 +41,7 @@ class ConvolutionalSpec(SpecPart):
 
     name: str
     #: Latents; 16 for digits and mnist.
-    latent_dim: int = Field(32, strict=True, ge=1, le=1024)
+    latent_dim: Whole = Field(32, ge=1, le=1024)
     #: Channels of the five convolutions; the decoder mirrors them.
     widths: tuple[Width, Width, Width, Width, Width] = (32, 32, 64, 64, 128)
     #: Of the pixels: the reconstruction loss is its negative logarithm.
@@ -101,7 +101,7 @@ class FixedVarianceVAESpec(ConvolutionalSpec):
     #: Weight of the KL divergence, summed over latents.
     beta: Weight = 1.0
     #: Of every latent's posterior.
-    variance: PositiveFloat = 0.1
+    variance: Spread = 0.1
 
 
 class LVAESpec(ConvolutionalSpec):
@@ -111,7 +111,7 @@ class LVAESpec(ConvolutionalSpec):
 
     name: Literal["lv_ae"] = "lv_ae"
     #: Weight of the volume: the geometric mean of (std + eta) over the latents.
-    lam: float = Field(1e-3, alias="lambda", strict=True, ge=0, le=1e6)
+    lam: Weight = Field(1e-3, alias="lambda")
     #: Keeps the volume's gradient finite where a latent's std vanishes.
     eta: float = Field(1.0, strict=True, ge=0, le=1e6)
 

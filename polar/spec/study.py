@@ -6,16 +6,17 @@ Imports no Optuna: how a study is carried out is not the spec's business.
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from polar.faults import pointer_to
+from polar.faults import Fault, nearest, pointer_to
 from polar.spec.axis import Axis, Value
 from polar.spec.experiment import ExperimentSpec
 from polar.spec.misfit import misfit, raise_misfits
-from polar.spec.part import Name, PositiveFloat, PositiveInt, SpecPart
+from polar.spec.models import MODELS
+from polar.spec.part import MOST_REAL, WHOLE, Name, SpecPart, Whole
 from polar.spec.whole import WholeSpec
 
 #: The value of every searched field, by its dotted name.
@@ -32,6 +33,12 @@ MOST_FIELDS = 8
 MOST_TRIALS = 10_000
 #: Upper / lower end of a logarithmic axis.
 MOST_SPAN = 1e15
+#: A million years; Python's timedelta ends at 2.7 of them.
+MOST_HOURS = 8.766e9
+
+Target: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=1024), WHOLE]
+#: Of a measure: their difference stays finite.
+Limit: TypeAlias = Annotated[float, Field(strict=True, ge=-MOST_REAL, le=MOST_REAL)]
 
 
 class Objective(SpecPart):
@@ -39,7 +46,7 @@ class Objective(SpecPart):
 
     measure: Measure = "clean_polarisation"
     #: Of n_active: as near as possible; without one, as many as possible.
-    target: int | None = Field(None, strict=True, ge=0, le=1024)
+    target: Target | None = None
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
@@ -58,8 +65,8 @@ class Bound(SpecPart):
     """Which values of a measure a trial must have to count."""
 
     measure: Measure
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: Limit | None = None
+    at_most: Limit | None = None
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Self:
@@ -94,9 +101,9 @@ class Budget(SpecPart):
     """When a study ends: whichever comes first."""
 
     #: Trials that have completed; those that failed do not count.
-    trials: int = Field(16, strict=True, ge=1, le=MOST_TRIALS)
+    trials: Whole = Field(16, ge=1, le=MOST_TRIALS)
     #: Since the first trial; no new ones after that.
-    hours: PositiveFloat | None = None
+    hours: float | None = Field(None, strict=True, gt=0, le=MOST_HOURS)
 
 
 class StudySpec(WholeSpec):
@@ -115,11 +122,11 @@ class StudySpec(WholeSpec):
     constraints: tuple[Bound, ...] = Field((), max_length=8)
     sampler: SamplerName = "range"
     #: Of the draws.
-    sampler_seed: int = Field(0, strict=True, ge=0, lt=2**32)
+    sampler_seed: Whole = Field(0, ge=0, lt=2**32)
     pruner: Pruner = Pruner()
     budget: Budget = Budget()
     #: Trials in flight at a time.
-    concurrency: PositiveInt = Field(4, le=1000)
+    concurrency: Whole = Field(4, ge=1, le=1000)
 
     @field_validator("objectives", mode="before")
     @classmethod
@@ -197,12 +204,28 @@ def _unknown(spec: StudySpec, name: str) -> Iterator[PydanticCustomError]:
         message = f"{part} is not searched: only the model and its training are"
         if part == "diagnostics":
             message = "diagnostics are not searched: that would tune the ruler"
-        yield misfit("not_searched", message, pointer, name, "model.* or training.*")
+        meant = next((known for known in _searchable(spec) if known.endswith(f".{name}")), None)
+        yield misfit("not_searched", message, pointer, name, "model.* or training.*", meant)
         return
-    dumped = getattr(spec.base, part).model_dump(mode="json")
-    known = [f"{part}.{key}" for key, value in dumped.items() if not _is_nested(key, value)]
+    known = [field for field in _searchable(spec) if field.startswith(f"{part}.")]
     if name not in known:
-        yield misfit("unknown_field", "there is no such field", pointer, name, ", ".join(known))
+        message = "there is no such field that can be searched"
+        suggestion = _own_weight(spec, name) or nearest(name, known)
+        yield misfit("unknown_field", message, pointer, name, ", ".join(known), suggestion)
+
+
+def _searchable(spec: StudySpec) -> Iterator[str]:
+    """The dotted names of all fields that can be searched."""
+    for part in SEARCHED_PARTS:
+        dumped = getattr(spec.base, part).model_dump(mode="json")
+        yield from (f"{part}.{key}" for key, value in dumped.items() if not _is_nested(key, value))
+
+
+def _own_weight(spec: StudySpec, name: str) -> str | None:
+    """The weight of the model, where that of another model was named."""
+    weights = {f"model.{kind.weight_name}" for kind in MODELS.values()}
+    own = spec.base.model.weight_name
+    return f"model.{own}" if own and name in weights else None
 
 
 def _is_nested(key: str, value: object) -> bool:
@@ -213,14 +236,29 @@ def _is_nested(key: str, value: object) -> bool:
 def _ends_that_do_not_fit(spec: StudySpec) -> Iterator[PydanticCustomError]:
     """Each end of every axis must give an experiment, the other fields as in the base."""
     for name, axis in spec.search.items():
-        for value in axis.ends:
-            try:
-                _changed(spec.base, {name: value})
-            except ValidationError as error:
-                fault = ExperimentSpec.faults_of(error)[0]
-                allowed = fault.allowed or "what an experiment takes"
-                pointer = pointer_to(("search", name))
-                yield misfit("out_of_range", fault.message, pointer, value, allowed)
+        pointer = pointer_to(("search", name))
+        faults = [(end, fault) for end in axis.ends if (fault := _fault_of(spec.base, name, end))]
+        for end, fault in faults:
+            allowed = fault.allowed or "what an experiment takes"
+            yield misfit("out_of_range", fault.message, pointer, end, allowed)
+        if axis.is_continuous and not faults and _is_whole(spec.base, name):
+            message = "between its ends lie numbers that are not whole, as this field must be"
+            allowed = "integer: [first, last], choices, or fixed"
+            yield misfit("not_whole", message, pointer, list(axis.ends), allowed)
+
+
+def _fault_of(base: ExperimentSpec, name: str, value: Value) -> Fault | None:
+    """What is wrong with an experiment whose field has this value; None for nothing."""
+    try:
+        _changed(base, {name: value})
+    except ValidationError as error:
+        return ExperimentSpec.faults_of(error)[0]
+    return None
+
+
+def _is_whole(base: ExperimentSpec, name: str) -> bool:
+    part, _, field = name.partition(".")
+    return isinstance(getattr(base, part).model_dump()[field], int)
 
 
 def _measures_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:

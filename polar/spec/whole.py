@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Self
 
-import yaml
 from pydantic import ValidationError
 
 from polar.errors import InvalidInput
 from polar.faults import Fault, find_faults
 from polar.spec.part import SpecPart
-from polar.spec.text import read_spec_file, read_yaml
+from polar.spec.text import read_spec_file, read_yaml, write_yaml
 
 
 class WholeSpec(SpecPart):
@@ -44,4 +43,4 @@ class WholeSpec(SpecPart):
 
     def to_yaml(self) -> str:
         """The complete spec as YAML text that `from_yaml` reads back to an equal spec."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return write_yaml(self.model_dump(mode="json"))

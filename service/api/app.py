@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from service.api import (
     catalogue,
@@ -22,6 +22,7 @@ from service.api.given import Parts
 from service.api.hosts import TrustedHosts
 from service.api.links import PREFIX
 from service.api.measuring import Measuring
+from service.api.strictness import refuse_what_is_ambiguous
 from service.queue import queue_app
 from service.settings import Settings
 from service.storage.database import Database
@@ -34,6 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Finds where latent spaces polarise.",
         version="1",
         lifespan=_tidy,
+        dependencies=[Depends(refuse_what_is_ambiguous)],
     )
     # The queue's own connections stay closed: every job is written in our transactions.
     app.state.parts = Parts(

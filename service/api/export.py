@@ -12,6 +12,9 @@ Kind = Literal["csv", "parquet"]
 #: Columns of equal length, by name; None where a trial has no such value.
 Table = Mapping[str, Sequence[Any]]
 
+#: Whole numbers up to here are exact as doubles.
+MOST_EXACT = 2**53
+
 KINDS: Mapping[Kind, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 
 
@@ -71,8 +74,16 @@ def _parquet(table: Table) -> bytes:
     from pyarrow import parquet
 
     buffer = io.BytesIO()
-    parquet.write_table(pa.table(dict(table)), buffer)
+    columns = {name: [_as_stored(value) for value in column] for name, column in table.items()}
+    parquet.write_table(pa.table(columns), buffer)
     return buffer.getvalue()
+
+
+def _as_stored(value: object) -> object:
+    """Postgres gives a double such as 1e38 back as an integer, too large for Parquet."""
+    if isinstance(value, dict):
+        return {name: _as_stored(one) for name, one in value.items()}
+    return float(value) if isinstance(value, int) and abs(value) > MOST_EXACT else value
 
 
 _WRITERS: Mapping[Kind, Callable[[Table], bytes]] = {"csv": _csv, "parquet": _parquet}

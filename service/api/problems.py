@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from polar.faults import Fault, find_faults
 from polar.spec import SpecPart
+from service.api.parameters import schema_of_request
 from service.api.views import Problem
 from service.storage.errors import (
     Conflict,
@@ -59,7 +60,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(Exception)(_unexpected)
-    app.openapi = partial(_openapi_with_problems, app.openapi)  # type: ignore[method-assign]
+    app.openapi = partial(_openapi_with_problems, app, app.openapi)  # type: ignore[method-assign]
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -69,8 +70,10 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _openapi_with_problems(openapi: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _openapi_with_problems(app: FastAPI, openapi: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The documentation of the app; FastAPI gives refusals the media type of other answers."""
+    if app.openapi_schema:
+        return app.openapi_schema
     schema = openapi()
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for path in schema["paths"].values():
@@ -100,12 +103,17 @@ def _invalid(request: Request, error: RequestValidationError) -> Response:
         return _problem(request, 400, "malformed", f"the body is not JSON: {why} at byte {at}")
     in_body = [{**each, "loc": each["loc"][1:]} for each in details if each["loc"][0] == "body"]
     elsewhere = [each for each in details if each["loc"][0] != "body"]
-    spec = _spec_of(request)
-    schema = spec.model_json_schema() if spec else {}
-    faults = [*find_faults(in_body, schema), *find_faults(elsewhere, {})]
-    word = "invalid-spec" if in_body and spec else "invalid-request"
+    spec, schema = _spec_of(request), schema_of_request(request)
+    body = spec.model_json_schema() if spec else {**schema, **schema["properties"]["body"]}
+    faults = [*find_faults(in_body, body), *find_faults(elsewhere, schema)]
+    return refused(request, invalid(request, faults, is_of_body=bool(in_body)))
+
+
+def invalid(request: Request, faults: Sequence[Fault], *, is_of_body: bool) -> Refused:
+    """The refusal of a request with these faults, in its body or elsewhere."""
+    word = "invalid-spec" if is_of_body and _spec_of(request) else "invalid-request"
     detail = f"{len(faults)} fault{'s' * (len(faults) > 1)}: {'; '.join(map(str, faults[:3]))}"
-    return _problem(request, 422, word, detail, errors=faults)
+    return Refused(422, word, detail, faults)
 
 
 def _spec_of(request: Request) -> type[SpecPart] | None:

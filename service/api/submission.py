@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -97,21 +98,46 @@ async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str
         at: JSON pointer to it in what the client sent.
 
     Raises:
-        Refused: none of them has it.
+        Refused: none of them has it, or there are none.
     """
     there = await agents.datasets(session, spec.device)
     digest: str | None = there.get(spec.dataset.name)
     if digest is None:
-        fault = Fault(
-            pointer=f"{at}/dataset/name",
-            message=f"no agent for device {spec.device} has this dataset",
-            type="dataset_unavailable",
-            value=repr(spec.dataset.name),
-            allowed=", ".join(there) or "none: no such agent was seen within the last hour",
-            suggestion=None,
-        )
+        fault = await _why_not_there(session, spec, at, there)
         raise Refused(422, "invalid-spec", str(fault), [fault])
     return digest
+
+
+async def _why_not_there(
+    session: AsyncSession, spec: ExperimentSpec, at: str, there: Mapping[str, str]
+) -> Fault:
+    """Why no agent has the dataset of a spec: there is none for its device, or none has it."""
+    if there:
+        name = spec.dataset.name
+        message = (
+            f"no agent for device {spec.device} has this dataset; `polar data fetch {name}`, on "
+            "the machine of the agents, gets it"
+        )
+        return Fault(
+            pointer=f"{at}/dataset/name",
+            message=message,
+            type="dataset_unavailable",
+            value=repr(name),
+            allowed=", ".join(sorted(there)),
+            suggestion=None,
+        )
+    seen = await agents.seen_lately(session)
+    queues = {queue for agent in seen for queue in agent.queues.split(",")}
+    return Fault(
+        pointer=f"{at}/device",
+        message="no agent for this device was seen within the last hour"
+        if queues
+        else "no agent was seen within the last hour; `polar up` starts one",
+        type="device_unavailable",
+        value=repr(spec.device),
+        allowed=", ".join(sorted(queues)) or None,
+        suggestion=None,
+    )
 
 
 async def cancel(session: AsyncSession, experiment_id: UUID) -> Experiment:

@@ -18,6 +18,7 @@ from polar.faults import Fault
 from polar.report import Measurement
 from polar.spec import SpecPart
 from polar.spec.experiment import Seed
+from polar.spec.part import Whole
 from polar.spec.study import MOST_TRIALS
 from service.storage.tables import RunState, StudyState, TrialState
 
@@ -207,7 +208,7 @@ class Extension(SpecPart):
     """What a study is extended by: trials, seeds or both."""
 
     #: So many more completed trials.
-    trials: int = Field(0, strict=True, ge=1, le=MOST_TRIALS)
+    trials: Whole = Field(0, ge=1, le=MOST_TRIALS)
     #: For every trial, besides those that the study has; completed trials are trained on these
     #: alone.
     seeds: tuple[Seed, ...] = Field((), max_length=1000)

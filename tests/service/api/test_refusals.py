@@ -56,7 +56,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("model.betta", 1, "/model/betta", "name, latent_dim, widths, likelihood, beta"),
         ("model.widths", 3, "/model/widths", "5 items, each an integer from 1 to 1024"),
         ("training.learning_rate", 0, "/training/learning_rate", "above 0 and at most 1"),
-        ("training.checkpoint_every", 0, "/training/checkpoint_every", "an integer at least 1"),
+        ("training.checkpoint_every", 0, "/training/checkpoint_every", "an integer from 1 to 1"),
         ("training.batch_size", 1798, "/training/batch_size", "an integer from 1 to 1797"),
         ("diagnostics.sigma", 0, "/diagnostics/sigma", "a number from 1e-06 to 1000000"),
         ("seeds", [0, 2**32], "/seeds/1", "an integer from 0 to 4294967295"),
@@ -111,16 +111,31 @@ async def test_all_faults_are_told_at_once(http: httpx.AsyncClient, rows: Rows) 
     assert await rows() == 0
 
 
-async def test_a_dataset_that_no_agent_of_the_device_has_is_refused(
+async def test_a_device_that_no_agent_has_is_refused_with_those_that_are_there(
     http: httpx.AsyncClient, spec_of: "SpecMaker", rows: Rows
 ) -> None:
+    # It was blamed on the dataset, with no word of the devices that there are.
     answer = await http.post(EXPERIMENTS, json=spec_of.as_json(device="cuda"))
 
-    fault = answer.json()["errors"][0]
+    (fault,) = answer.json()["errors"]
+    assert answer.status_code == 422
+    assert (fault["pointer"], fault["value"]) == ("/device", "'cuda'")
+    assert fault["allowed"] == "auto, cpu"
+    assert await rows() == 0
+
+
+async def test_a_dataset_that_no_agent_has_is_refused_with_how_to_get_it(
+    http: httpx.AsyncClient, spec_of: "SpecMaker", worker: "Worker", rows: Rows
+) -> None:
+    await worker.announce({"digits": "d", "sprites": "s"})
+
+    answer = await http.post(EXPERIMENTS, json=spec_of.as_json(dataset={"name": "mnist"}))
+
+    (fault,) = answer.json()["errors"]
     assert answer.status_code == 422
     assert fault["pointer"] == "/dataset/name"
-    assert "cuda" in fault["message"]
-    assert "no such agent was seen" in fault["allowed"]
+    assert "`polar data fetch mnist`" in fault["message"]
+    assert fault["allowed"] == "digits, sprites"
     assert await rows() == 0
 
 

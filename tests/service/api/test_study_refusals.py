@@ -154,10 +154,10 @@ async def test_an_extension_is_a_number_of_trials(
         ({}, "", "trials, seeds or both"),
         ({"seeds": []}, "", "trials, seeds or both"),
         ({"seeds": [3, 3]}, "/seeds", "listed twice"),
-        ({"seeds": [-1]}, "/seeds/0", "greater than or equal to 0"),
+        ({"seeds": [-1]}, "/seeds/0", "an integer from 0"),
         ({"seeds": ["3"]}, "/seeds/0", "integer"),
         ({"seeds": list(range(1, 1002))}, "/seeds", "1000"),
-        ({"trials": 1, "hours": 2}, "/hours", "not"),
+        ({"trials": 1, "hours": 2}, "/hours", "no such field"),
     ],
 )
 async def test_an_extension_by_nothing_or_by_what_is_no_seed_is_refused(

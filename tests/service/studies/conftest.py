@@ -91,7 +91,11 @@ class Lab:
     async def succeed(self, run: Run) -> None:
         """A run that was begun ends; P is 1 at beta 1, and falls off on both sides."""
         beta = run.spec["model"]["beta"]
-        await self._worker.record(run.id, self.result(run, math.exp(-(math.log10(beta) ** 2))))
+        await self.end(run, self.result(run, math.exp(-(math.log10(beta) ** 2))))
+
+    async def end(self, run: Run, result: Result) -> None:
+        """A run that was begun ends with this result."""
+        await self._worker.record(run.id, result)
         await self._worker.finish(run.id)
 
     async def begin(self, *runs: Run) -> None:

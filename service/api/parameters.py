@@ -1,0 +1,46 @@
+"""What a route takes, as its documentation says: every parameter with its schema."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request
+
+from polar.faults import Schema
+from service.api.links import PREFIX
+
+#: Where a parameter comes from, in the words of FastAPI; the fields of a form are in the body.
+PLACES = ("path", "query", "header", "cookie")
+
+
+def schema_of_request(request: Request) -> Schema:
+    """One schema of all that the route takes: `path`, `query`, `header` and `body`."""
+    documentation = request.app.openapi()
+    path = request.scope["route"].path_format
+    operations = documentation["paths"].get(PREFIX + path) or documentation["paths"][path]
+    operation = operations[request.method.lower()]
+    given = operation.get("parameters", [])
+    of_each = {
+        place: {one["name"]: _sent(one["schema"]) for one in given if one["in"] == place}
+        for place in PLACES
+    }
+    definitions = documentation.get("components", {}).get("schemas", {})
+    contents = operation.get("requestBody", {}).get("content", {})
+    (body,) = [content["schema"] for content in contents.values()] or [{}]
+    return {
+        "properties": {
+            **{place: {"properties": fields} for place, fields in of_each.items()},
+            "body": _form(body, definitions) if "multipart/form-data" in contents else body,
+        },
+        "$defs": definitions,
+    }
+
+
+def _form(body: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
+    fields = definitions[body["$ref"].rpartition("/")[2]]["properties"]
+    return {"properties": {name: _sent(field) for name, field in fields.items()}}
+
+
+def _sent(field: Mapping[str, Any]) -> Schema:
+    """A field as clients send it: absent, where Python says None."""
+    parts = [part for part in field.get("anyOf", ()) if part.get("type") != "null"]
+    return parts[0] if len(parts) == 1 else field
