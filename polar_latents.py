@@ -19,7 +19,7 @@ def main() -> None:
     for package in PACKAGES:  # found by names no more, once they are loaded
         importlib.import_module(package)
     sys.path += given
-    importlib.import_module("service.cli").app()
+    importlib.import_module("service.cli").main()
 
 
 def is_installation(entry: str) -> bool:

@@ -4,6 +4,7 @@ The names below are loaded when first used, so that `import polar.spec` loads no
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from polar.measurement import measure as measure
     from polar.spec import ExperimentSpec as ExperimentSpec
 
+    __version__: str
+
 _HOMES = {
     "ExperimentSpec": "polar.spec",
     "measure": "polar.measurement",
@@ -19,10 +22,16 @@ _HOMES = {
     "run": "polar.experiment",
 }
 
-__all__ = ["ExperimentSpec", "measure", "renyi_entropy", "run"]
+__all__ = ["ExperimentSpec", "__version__", "measure", "renyi_entropy", "run"]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name == "__version__":
+        return version("polar-latents")
     if name not in _HOMES:
         raise AttributeError(f"module 'polar' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 from pydantic import ValidationError
 
+from polar.errors import InvalidInput
 from service.addresses import reach
 from service.api.views import (
     RUN_EVENT,
@@ -18,6 +19,7 @@ from service.api.views import (
     ExperimentPage,
     ExperimentSummary,
     ExperimentView,
+    Health,
     Plan,
     Problem,
     RunEvent,
@@ -30,9 +32,8 @@ from service.api.views import (
     TrialView,
     View,
 )
-from service.homes import DEFAULT_HOME, resolved_home
+from service.homes import PublishedApi, find_api, home_of_environment
 
-DEFAULT_URL = "http://127.0.0.1:8650"
 #: Seconds before the second, third, ... try of a request that nobody answered.
 PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 #: Seconds to wait for an answer; a stream says something every 15 s.
@@ -48,6 +49,9 @@ _UNHEARD = (httpx.ConnectError, httpx.ConnectTimeout)
 
 V = TypeVar("V", bound=View)
 P = TypeVar("P", ExperimentPage, StudyPage, TrialPage)
+K = TypeVar("K", ExperimentView, RunView, StudyView)
+
+_RESOURCES = {ExperimentView: "experiments", RunView: "runs", StudyView: "studies"}
 
 
 class ClientError(Exception):
@@ -66,15 +70,12 @@ class Refused(ClientError):
         self.problem = problem
 
 
-def url_of_environment(environment: Mapping[str, str] = os.environ) -> str:
-    """Where the service is: POLAR_URL, or what `polar up` wrote down, or the default."""
-    if environment.get("POLAR_URL"):
-        return environment["POLAR_URL"]
-    home = resolved_home(Path(environment.get("POLAR_HOME") or DEFAULT_HOME))
-    try:
-        return str(json.loads((home / "up.json").read_bytes())["api"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return DEFAULT_URL
+class OtherKind(ClientError):
+    """The id is not that of an experiment or run, but of a study, or the other way round."""
+
+    def __init__(self, id: UUID, kind: str) -> None:
+        super().__init__(f"{id} is {kind}")
+        self.id = id
 
 
 class Client:
@@ -83,12 +84,29 @@ class Client:
     Those that would not be safe to repeat are so only as long as nobody was there to hear them.
 
     Raises (all methods):
-        Unreachable: nobody answers, or not as the service would.
+        Unreachable: nobody answers, or not as the service would, or another home's stack does.
         Refused: the service refuses the request.
+        ClientError: an id is none.
     """
 
-    def __init__(self, url: str | None = None, *, pauses_s: Sequence[float] = PAUSES_S) -> None:
-        self.url = (url or url_of_environment()).rstrip("/")
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        home: Path | None = None,
+        pauses_s: Sequence[float] = PAUSES_S,
+    ) -> None:
+        """For the service at the URL or at POLAR_URL, or else for the stack of a home.
+
+        Without `home` that is the home at POLAR_HOME, or else `~/.polar`. Nobody else's stack is
+        taken for it; a URL may be anybody's.
+        """
+        url = url or ("" if home else os.environ.get("POLAR_URL"))
+        self._home = home or home_of_environment()
+        self._expected = None if url else _api_of(self._home)
+        if self._expected:
+            url = self._expected.url
+        self.url = str(url).rstrip("/")
         self._pauses_s = pauses_s
         try:
             self._http = httpx.Client(
@@ -133,28 +151,31 @@ class Client:
             yield from page.experiments
 
     def experiment(self, experiment_id: UUID | str) -> ExperimentView:
-        return self._ask(ExperimentView, "GET", f"/experiments/{experiment_id}")
+        return self._ask(ExperimentView, "GET", f"/experiments/{_id(experiment_id)}")
 
     def run(self, run_id: UUID | str) -> RunView:
-        return self._ask(RunView, "GET", f"/runs/{run_id}")
+        return self._ask(RunView, "GET", f"/runs/{_id(run_id)}")
 
     def diagnostics(self, run_id: UUID | str) -> Diagnostics:
         """Everything that was measured of a run so far."""
-        return self._ask(Diagnostics, "GET", f"/runs/{run_id}/diagnostics")
+        return self._ask(Diagnostics, "GET", f"/runs/{_id(run_id)}/diagnostics")
 
     def find(self, id: UUID | str) -> ExperimentView | RunView:
         """The experiment or the run that has this id."""
-        try:
-            return self.experiment(id)
-        except Refused as refused:
-            if refused.problem.status != 404:
-                raise
-        try:
-            return self.run(id)
-        except Refused as refused:
-            if refused.problem.status != 404:
-                raise
+        id = _id(id)
+        if found := self._look_up(ExperimentView, id) or self._look_up(RunView, id):
+            return found
+        if self._look_up(StudyView, id):
+            raise OtherKind(id, "a study, neither an experiment nor a run")
         raise ClientError(f"there is neither an experiment nor a run {id} at {self.url}")
+
+    def _look_up(self, kind: type[K], id: UUID) -> K | None:
+        try:
+            return self._ask(kind, "GET", f"/{_RESOURCES[kind]}/{id}")
+        except Refused as refused:
+            if refused.problem.status != 404:
+                raise
+            return None
 
     def cancel(self, id: UUID | str) -> ExperimentView | RunView:
         """Cancel a run, or an experiment with those of its runs that no other one wants."""
@@ -190,16 +211,17 @@ class Client:
             yield from page.studies
 
     def study(self, study_id: UUID | str) -> StudyView:
-        return self._ask(StudyView, "GET", f"/studies/{study_id}")
+        return self._ask_study(study_id, "GET")
 
     def trials(self, study_id: UUID | str) -> Iterator[TrialView]:
         """All trials of a study, by number, fetched as they are asked for."""
-        for page in self._pages(TrialPage, f"/studies/{study_id}/trials"):
+        for page in self._pages(TrialPage, f"/studies/{_id(study_id)}/trials"):
             yield from page.trials
 
     def export_trials(self, study_id: UUID | str, kind: str) -> bytes:
         """All trials of a study in one file, `csv` or `parquet`."""
-        response = self._response("GET", f"/studies/{study_id}/trials.{kind}")
+        found = self.study(study_id)  # which says so where the id is that of something else
+        response = self._response("GET", f"/studies/{found.id}/trials.{kind}")
         if not response.is_success:
             self._read(View, response)
         return response.content
@@ -207,23 +229,40 @@ class Client:
     def order_study(self, study_id: UUID | str, order: Order) -> StudyView:
         """Pause, resume or cancel a study, or let it try its failed trials again."""
         is_repeatable = order != "retry-failed"
-        return self._ask(
-            StudyView, "POST", f"/studies/{study_id}/{order}", is_repeatable=is_repeatable
-        )
+        return self._ask_study(study_id, "POST", f"/{order}", is_repeatable=is_repeatable)
 
     def extend_study(
         self, study_id: UUID | str, trials: int | None = None, seeds: Sequence[int] = ()
     ) -> StudyView:
         """So many more completed trials, and these seeds besides for every trial."""
         extension = {} if trials is None else {"trials": trials}
-        return self._ask(
-            StudyView,
+        return self._ask_study(
+            study_id,
             "POST",
-            f"/studies/{study_id}/extend",
+            "/extend",
             is_repeatable=False,
             content=_json({**extension, "seeds": list(seeds)}),
             headers=_IS_JSON,
         )
+
+    def _ask_study(
+        self,
+        study_id: UUID | str,
+        method: str,
+        below: str = "",
+        **request: Any,  # noqa: ANN401
+    ) -> StudyView:
+        id = _id(study_id)
+        try:
+            return self._ask(StudyView, method, f"/studies/{id}{below}", **request)
+        except Refused as refused:
+            if refused.problem.status != 404:
+                raise
+            if self._look_up(ExperimentView, id):
+                raise OtherKind(id, "an experiment, no study") from None
+            if self._look_up(RunView, id):
+                raise OtherKind(id, "a run, no study") from None
+            raise
 
     def _pages(self, page: type[P], path: str) -> Iterator[P]:
         token: str | None = None
@@ -254,6 +293,7 @@ class Client:
         is_repeatable: bool = True,
         **request: Any,  # noqa: ANN401
     ) -> httpx.Response:
+        self._recognise()
         pauses = iter(self._pauses_s)
         while True:
             try:
@@ -265,6 +305,15 @@ class Client:
                         "what it was asked for, before you ask again"
                     ) from error
                 self._pause(pauses, error)
+
+    def _recognise(self) -> None:
+        """Once, before the first request: whether it is the home's own stack that answers."""
+        expected, self._expected = self._expected, None
+        if expected and self._ask(Health, "GET", "/healthz").home_id != expected.home_id:
+            self._expected = expected
+            raise Unreachable(
+                f"what answers at {self.url} is another stack than that of {self._home}"
+            )
 
     def _events(self, path: str) -> Iterator[RunEvent]:
         pauses = iter(self._pauses_s)
@@ -305,8 +354,32 @@ class Client:
         raise Refused(problem)
 
 
+def _api_of(home: Path) -> PublishedApi:
+    try:
+        api = find_api(home)
+    except InvalidInput as error:
+        raise Unreachable(str(error)) from error
+    if api is None:
+        raise Unreachable(f"no stack runs in {home}")
+    if api.home_id is None:
+        raise Unreachable(
+            f"the stack of {home} was started by an earlier version: stop that, and start it anew"
+        )
+    return api
+
+
+def _id(id: UUID | str) -> UUID:
+    try:
+        return id if isinstance(id, UUID) else UUID(id.strip())
+    except ValueError:
+        raise ClientError(
+            f"{id!r} is no id; an id is 36 characters, such as "
+            "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e61: see `polar list` and `polar study list`"
+        ) from None
+
+
 def _path(found: ExperimentView | RunView) -> str:
-    return f"/{'experiments' if isinstance(found, ExperimentView) else 'runs'}/{found.id}"
+    return f"/{_RESOURCES[type(found)]}/{found.id}"
 
 
 def _json(spec: Mapping[str, Any]) -> str:

@@ -1,10 +1,30 @@
-"""Where the state of a stack is: its home."""
+"""Homes: where the state of a stack is, who holds it, where its API is and how to recognise it."""
 
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from polar.errors import InvalidInput
 
 DEFAULT_HOME = Path("~/.polar")
+
+
+@dataclass(frozen=True)
+class PublishedApi:
+    """The API of the stack that holds a home."""
+
+    url: str
+    #: What the API's health answer says, too; None where an earlier version runs.
+    home_id: str | None
+
+
+def home_of_environment(environment: Mapping[str, str] = os.environ) -> Path:
+    """POLAR_HOME, or else the default."""
+    return Path(environment.get("POLAR_HOME") or DEFAULT_HOME)
 
 
 def resolved_home(home: Path) -> Path:
@@ -29,3 +49,57 @@ def in_users_home(path: Path) -> Path:
             f"{path} is in the home folder of a user who has none; set POLAR_HOME to a folder "
             "where the state of Polar shall be kept"
         ) from error
+
+
+def unusable(home: Path, error: OSError) -> str:
+    """Why this home is none, and what to do."""
+    return (
+        f"{home} cannot be used as home: {error}. Choose a folder that you may write to, with "
+        "POLAR_HOME"
+    )
+
+
+def find_api(home: Path) -> PublishedApi | None:
+    """None if no stack runs in the home, also where a killed one left its `up.json`.
+
+    Raises:
+        InvalidInput: the home or its `up.json` cannot be read.
+    """
+    home = in_users_home(home)
+    try:
+        content = json.loads((home / "up.json").read_bytes())
+        api = PublishedApi(content["api"], content.get("home_id"))
+        return api if content["pid"] == holder(home) else None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InvalidInput(unusable(home, error)) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        raise InvalidInput(f"{home / 'up.json'} is not what `polar up` writes") from error
+
+
+def holder(home: Path) -> int | None:
+    """The process that holds the home now; None if nobody does.
+
+    Raises:
+        InvalidInput: the home is closed to this user.
+    """
+    try:
+        with (home / "lock").open() as file:
+            free = try_lock(file, fcntl.LOCK_SH)
+            return None if free else int(file.read() or 0)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InvalidInput(unusable(home, error)) from error
+
+
+def try_lock(file: IO[str], kind: int) -> bool:
+    """Whether the file is locked for this process now, as `fcntl.flock` means it."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -36,6 +36,8 @@ class Settings(BaseSettings):
 
     #: State of the embedded mode: database, logs, `up.json`.
     home: Path = DEFAULT_HOME
+    #: The identity of that home, which the API's health answer repeats; `polar up` sets it.
+    home_id: str | None = None
     #: `postgresql://user:password@host:port/app`; secret, so it has no default.
     database_url: DatabaseUrl
     #: The database of Optuna, which only the broker opens; by default `optuna` on the same server.

@@ -19,9 +19,9 @@ AGENT_LASTS = timedelta(seconds=60)
 
 
 @router.get("/healthz")
-async def healthz() -> Health:
+async def healthz(service: Service) -> Health:
     """The process is up."""
-    return Health(status="ok")
+    return Health(status="ok", home_id=service.settings.home_id)
 
 
 @router.get("/readyz", responses=refusals(503))
@@ -30,7 +30,7 @@ async def readyz(service: Service) -> Health:
     obstacles = await _obstacles(service.database)
     if obstacles:
         raise Refused(503, "not-ready", "; ".join(obstacles))
-    return Health(status="ready")
+    return Health(status="ready", home_id=service.settings.home_id)
 
 
 async def _obstacles(database: Database) -> list[str]:

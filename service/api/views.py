@@ -372,6 +372,8 @@ class DatasetView(View):
 
 class Health(View):
     status: Literal["ok", "ready"]
+    #: The home whose stack this is, by its identity; none where `polar up` did not start it.
+    home_id: str | None
 
 
 class StateChanged(View):

@@ -1,5 +1,5 @@
 """`python -m service.cli`: the `polar` command, without its script."""
 
-from service.cli import app
+from service.cli import main
 
-app()
+main()

@@ -3,6 +3,7 @@
 Exit codes: 1 a dataset is missing or not what was published, 2 there is no such dataset or folder.
 """
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Annotated
 
 import typer
 from pydantic import BaseModel, RootModel
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -20,14 +20,22 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 
 from polar.data import catalogue, download
 from polar.data.published import PUBLISHED, checksum_like
 from polar.errors import DatasetError, DatasetMissing, InvalidInput
-from service.cli.remote import PIPE_WIDTH, Format, Output
-
-FAILED, REFUSED = 1, 2
+from service.cli.output import (
+    FAILED,
+    REFUSED,
+    Format,
+    Output,
+    console_on,
+    fail,
+    show,
+    write,
+    write_json,
+)
+from service.cli.rows import Rows
 
 app = typer.Typer(no_args_is_help=True, help="The datasets of this machine.")
 
@@ -91,7 +99,10 @@ def path(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) ->
         if not files:
             raise InvalidInput(f"dataset {name} has no files: Polar draws it")
     folder = str(files[0].parent)
-    typer.echo(RootModel(folder).model_dump_json() if output is Format.JSON else folder)
+    if output is Format.JSON:
+        write_json(RootModel(folder).model_dump_json())
+    else:
+        write(folder)
 
 
 def fetch_with_bars(name: str, data_dir: Path | None) -> None:
@@ -140,35 +151,27 @@ def _check(name: str, path: Path) -> Checked:
 
 
 def _show(answer: Sequence[Here] | Sequence[Checked], output: Format) -> None:
-    rows = [row.model_dump() for row in answer]
-    if output is Format.JSON:
-        typer.echo(RootModel(rows).model_dump_json(indent=2))
-        return
-    table = Table(box=None, padding=(0, 1))
-    for column in rows[0] if rows else ():
-        table.add_column(column, overflow="fold")
+    show([row.model_dump() for row in answer], _table, output)
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> Rows:
+    table = Rows(*(rows[0] if rows else ()), texts=["where"])
     for row in rows:
-        table.add_row(*_cells(row))
-    console = Console(markup=False, highlight=False)
-    console = console if console.is_terminal else Console(width=PIPE_WIDTH, markup=False)
-    console.print(table)
-
-
-def _cells(row: Mapping[str, object]) -> list[str]:
-    return ["" if value is None else str(value) for value in row.values()]
+        table.add(*("" if value is None else str(value) for value in row.values()))
+    return table
 
 
 @contextmanager
 def _bars() -> Iterator[download.Progress]:
     """A bar for each file, on stderr."""
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    console = console_on(sys.stderr)
     is_seen = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not is_seen) as bars:
         tasks: dict[Path, TaskID] = {}
@@ -187,8 +190,6 @@ def _told() -> Iterator[None]:
     try:
         yield
     except InvalidInput as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(REFUSED) from error
+        fail(error, REFUSED)
     except DatasetError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(FAILED) from error
+        fail(error, FAILED)

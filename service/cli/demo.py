@@ -11,6 +11,8 @@ import typer
 
 from polar.errors import InvalidInput
 from polar.spec import read_yaml
+from service.cli.output import FAILED, REFUSED, fail, say
+from service.homes import DEFAULT_HOME
 
 #: Where the band is searched: from hardly regularised to total collapse.
 BETAS = (0.01, 100.0)
@@ -26,7 +28,7 @@ def demo(
     ] = 8,
     home: Annotated[
         Path, typer.Option(envvar="POLAR_HOME", help="Where the stack keeps its state.")
-    ] = Path("~/.polar"),
+    ] = DEFAULT_HOME,
 ) -> None:
     """Start everything, find for which betas a beta-VAE polarises, show and draw the range."""
     from service.cli import demo_study
@@ -37,18 +39,17 @@ def demo(
 
     spec = _study_of(_example(dataset), trials)
     try:
-        typer.echo("starting Postgres, MLflow, the API and the agents ...", err=True)
+        say("starting Postgres, MLflow, the API and the agents ...")
         with running_stack(home) as stack, Client(stack.api_url) as client:
-            typer.echo(f"API {stack.api_url}  MLflow {stack.mlflow_url}", err=True)
+            say(f"API {stack.api_url}  MLflow {stack.mlflow_url}")
             study = demo_study.search(client, spec)
             demo_study.report(client, study, resolved_home(home) / "demo" / f"{dataset}.png")
             if sys.stdout.isatty():
                 _keep_open(stack.mlflow_url)
     except (EmbeddedError, ClientError, InvalidInput) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
+        fail(error, FAILED)
     if study.state != "completed":
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
 
 
 def _example(dataset: str) -> dict[str, Any]:
@@ -60,8 +61,7 @@ def _example(dataset: str) -> dict[str, Any]:
     }
     if dataset not in demos:
         allowed = ", ".join(sorted(demos))
-        typer.echo(f"error: no demo on {dataset!r}; allowed: {allowed}", err=True)
-        raise typer.Exit(2)
+        fail(f"no demo on {dataset!r}; allowed: {allowed}", REFUSED)
     return demos[dataset]
 
 
@@ -77,9 +77,9 @@ def _study_of(example: Mapping[str, Any], trials: int) -> dict[str, Any]:
 
 
 def _keep_open(mlflow_url: str) -> None:
-    typer.echo(f"\nCompare the runs in MLflow: {mlflow_url}  (Ctrl-C stops everything)", err=True)
+    say("", f"Compare the runs in MLflow: {mlflow_url}  (Ctrl-C stops everything)")
     try:
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        typer.echo("stopping ...", err=True)
+        say("stopping ...")

@@ -6,16 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
-from rich.console import Console
+from rich.console import RenderableType
 from rich.live import Live
-from rich.table import Table
 
 from service.api.views import RunOfExperiment, StudyView, TrialView
+from service.cli.output import console_on, say, write, write_table
 from service.cli.range_tables import in_words
-from service.cli.remote import PIPE_WIDTH
+from service.cli.rows import Rows
 from service.cli.study_figure import save_phase_diagram
-from service.cli.tables import with_columns
 from service.client import Client
 
 POLL_S = 1.0
@@ -23,13 +21,13 @@ POLL_S = 1.0
 MLFLOW_S = 30.0
 
 #: Trials, each with its only run.
-Rows = Sequence[tuple[TrialView, RunOfExperiment]]
+Trained = Sequence[tuple[TrialView, RunOfExperiment]]
 
 
 def search(client: Client, spec: Mapping[str, Any]) -> StudyView:
     """Post the study and show its trials until it has ended."""
     study = client.create_study(spec)
-    console = Console(stderr=True)
+    console = console_on(sys.stderr)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         announced: dict[int, str] = {}
         while study.finished_at is None:
@@ -42,7 +40,7 @@ def search(client: Client, spec: Mapping[str, Any]) -> StudyView:
     return study
 
 
-def _rows(client: Client, study: StudyView) -> Rows:
+def _rows(client: Client, study: StudyView) -> Trained:
     """By ascending beta."""
     trials = sorted(client.trials(study.id), key=_beta)
     return [(trial, client.experiment(trial.experiment_id).runs[0]) for trial in trials]
@@ -53,7 +51,7 @@ def _announce_changes(trials: Iterable[TrialView], announced: Mapping[int, str])
     for trial in trials:
         states[trial.number] = str(trial.state)
         if announced.get(trial.number) != trial.state:
-            typer.echo(f"beta {_beta(trial):.4g}: {trial.state}", err=True)
+            say(f"beta {_beta(trial):.4g}: {trial.state}")
     return states
 
 
@@ -61,13 +59,14 @@ def report(client: Client, study: StudyView, picture: Path) -> None:
     """Print the table and the range, and draw the figure."""
     rows = _with_mlflow_links(client, study)
     latents = study.spec["base"]["model"]["latent_dim"]
-    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(_of_results(rows, latents))
+    write_table(_of_results(rows, latents, has_links=not sys.stdout.isatty()))
     if study.range is not None:
-        typer.echo(f"\nbeta: {in_words(study.range)}")
-        typer.echo(f"drawn in {save_phase_diagram(client, study.id, picture)[0]}")
+        write("")
+        write_table(f"beta: {in_words(study.range)}")
+        write(f"drawn in {save_phase_diagram(client, study.id, picture)[0]}")
 
 
-def _with_mlflow_links(client: Client, study: StudyView) -> Rows:
+def _with_mlflow_links(client: Client, study: StudyView) -> Trained:
     deadline = time.monotonic() + MLFLOW_S
     while True:
         rows = _rows(client, study)
@@ -76,8 +75,8 @@ def _with_mlflow_links(client: Client, study: StudyView) -> Rows:
         time.sleep(POLL_S)
 
 
-def _of_progress(rows: Rows) -> Table:
-    table = with_columns("beta", "state", "step", "left", "active", "P")
+def _of_progress(rows: Trained) -> RenderableType:
+    table = Rows("beta", "state", "step", "left", "active", "P")
     for trial, run in rows:
         step, left, active, polarisation = "", "", "", ""
         if run.progress:
@@ -86,27 +85,30 @@ def _of_progress(rows: Rows) -> Table:
         if run.verdict:
             active = f"{run.verdict.n_active}"
             polarisation = f"{run.verdict.polarisation:.2f}"
-        table.add_row(f"{_beta(trial):.4g}", run.state, step, left, active, polarisation)
+        table.add(f"{_beta(trial):.4g}", run.state, step, left, active, polarisation)
     return table
 
 
-def _of_results(rows: Rows, latents: int) -> Table:
-    table = with_columns(
-        "beta", "active latents", "P", "explained", "verdict", "converged", "MLflow"
-    )
-    for trial, run in rows:
-        if trial.state != "completed" or run.verdict is None:
-            table.add_row(f"{_beta(trial):.4g}", "", "", "", run.state, "", run.message or "")
-            continue
-        table.add_row(
-            f"{_beta(trial):.4g}",
-            f"{run.verdict.n_active} of {latents}",
-            f"{run.verdict.polarisation:.2f}",
-            f"{run.verdict.explained:.2f}",
-            run.verdict.regime,
-            "yes" if run.converged else "no",
-            run.links["mlflow"] or "not there yet",
-        )
+def _of_results(trained: Trained, latents: int, has_links: bool) -> RenderableType:
+    """The table; with a column of links, or with links below the weights."""
+    links = ["MLflow"] if has_links else []
+    verdict = ("active latents", "P", "explained", "verdict", "converged")
+    table = Rows("beta", *verdict, *links, "note")
+    for trial, run in trained:
+        link = run.links["mlflow"]
+        cells = ["", "", "", run.state, ""]
+        note = run.message
+        if trial.state == "completed" and run.verdict is not None:
+            cells = [
+                f"{run.verdict.n_active} of {latents}",
+                f"{run.verdict.polarisation:.2f}",
+                f"{run.verdict.explained:.2f}",
+                run.verdict.regime,
+                "yes" if run.converged else "no",
+            ]
+            note = None
+        shown = [link or "not there yet"] if has_links else []
+        table.add(f"{_beta(trial):.4g}", *cells, *shown, note, link=link)
     return table
 
 

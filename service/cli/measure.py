@@ -3,21 +3,28 @@
 Exit codes: 2 the files or options cannot be used, 1 the results cannot be written.
 """
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.console import Group
 
 from polar.errors import PolarError
-from service.cli.remote import PIPE_WIDTH, Format, Output
+from service.cli.output import (
+    FAILED,
+    REFUSED,
+    Format,
+    Output,
+    fail,
+    say,
+    write,
+    write_json,
+    write_table,
+)
+from service.cli.rows import Rows
 
 if TYPE_CHECKING:
     from polar.report import Measurement
-
-FAILED, REFUSED = 1, 2
 
 OptionalFile = Path | None
 
@@ -69,14 +76,12 @@ def measure(
         drawn = {name: arrays.get(name) for name in ("variance", "usage")}
         paths = save_measurement(measured, out, arrays["mean"], **drawn) if out else []
     except PolarError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(REFUSED) from error
+        fail(error, REFUSED)
     except OSError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(FAILED) from error
+        fail(error, FAILED)
     _show(measured, output)
     for path in paths:
-        typer.echo(f"  {path}", err=output is Format.JSON)
+        (say if output is Format.JSON else write)(f"  {path}")
 
 
 def _number_or_rule(tau: str) -> float | str:
@@ -88,23 +93,19 @@ def _number_or_rule(tau: str) -> float | str:
 
 def _show(measured: "Measurement", output: Format) -> None:
     if output is Format.JSON:
-        typer.echo(measured.model_dump_json(indent=2))
-        return
-    typer.echo(f"{measured.explanation}\n")
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    Console(width=width, markup=False, highlight=False).print(_table(measured))
+        write_json(measured.model_dump_json(indent=2))
+    else:
+        write_table(Group(measured.explanation, "", _table(measured)))
 
 
-def _table(measured: "Measurement") -> Table:
-    table = Table(box=None, padding=(0, 1))
-    table.add_column("latent", justify="right")
-    table.add_column("label")
-    for quantity in ("entropy (nats)", "95 % of resamples", "var of mean", "KL (nats)"):
-        table.add_column(quantity, justify="right")
+def _table(measured: "Measurement") -> Rows:
+    table = Rows(
+        "latent", "label", "entropy (nats)", "95 % of resamples", "var of mean", "KL (nats)"
+    )
     for name, latent, interval in zip(
         measured.names, measured.latents, measured.entropy_intervals, strict=True
     ):
-        table.add_row(
+        table.add(
             name,
             latent.label,
             f"{latent.judged_entropy_nats:.3f}",

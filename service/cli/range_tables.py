@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from service.cli.tables import of_facts, with_columns
+from service.cli.rows import Facts, Rows
 
 #: As the broker stores it: `polar.ranges.RangeReport`, with the swept fields, steps and seeds.
 Range = Mapping[str, Any]
@@ -34,14 +34,14 @@ def in_words(found: Range) -> str:
 def of_range(found: Range) -> RenderableType:
     """All that is known of it: each interval, the envelope, and what a researcher should know."""
     tested = _tested(found) if "weights" in found else None
-    facts = of_facts({"range": in_words(found), "outcome": found["outcome"], "tested": tested})
+    facts = Facts({"range": in_words(found), "outcome": found["outcome"], "tested": tested})
     remarks = [f"- {remark}" for remark in found["remarks"]]
     if not found.get("envelope"):
         return Group(facts, *remarks)
-    table = with_columns("band", "left edge", "confidence", "right edge", "confidence")
+    table = Rows("band", "left edge", "confidence", "right edge", "confidence")
     for name, interval in _bands(found):
         edges = (interval["left"], interval["right"])
-        table.add_row(
+        table.add(
             name, *(cell for edge in edges for cell in (_edge(edge), f"{edge['confidence']:.2f}"))
         )
     return Group(facts, table, *remarks)

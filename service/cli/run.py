@@ -7,19 +7,18 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from polar import events
 from polar.data import catalogue
 from polar.errors import CheckpointUnusable, InvalidInput, PolarError
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from service.cli.bars import Bars
 from service.cli.data import fetch_with_bars
+from service.cli.output import FAILED, REFUSED, fail, say, write
 
-FAILED, REFUSED = 1, 2
 RESULT = "result.json"
 #: What shells add to the number of the signal that ended a command.
 SIGNALLED = 128
@@ -53,7 +52,7 @@ def run(
         with _stop_signals() as signals:
             for one, folder in runs:
                 if resume and (folder / RESULT).exists():
-                    typer.echo(f"{folder} is finished; --no-resume runs it again", err=True)
+                    say(f"{folder} is finished; --no-resume runs it again")
                 else:
                     stream = experiment.run(
                         one,
@@ -67,11 +66,11 @@ def run(
                     _follow(stream, one, signals)
                 _show_result(one, folder)
     except InvalidInput as error:
-        _fail(str(error), REFUSED)
+        fail(error, REFUSED)
     except CheckpointUnusable as error:
-        _fail(f"{error}; --no-resume starts afresh", FAILED)
+        fail(f"{error}; --no-resume starts afresh", FAILED)
     except (PolarError, OSError) as error:
-        _fail(str(error), FAILED)
+        fail(error, FAILED)
 
 
 def _runs(
@@ -131,8 +130,8 @@ def _stop_signals() -> Iterator[list[int]]:
 
 def _follow(stream: Iterator[events.Event], spec: ExperimentSpec, signals: list[int]) -> None:
     """Shows a run as a bar; leaves the command if the run was stopped."""
-    with _progress_bar() as bar:
-        task = bar.add_task(f"seed {spec.seeds[0]}", total=spec.training.steps, status="starts")
+    with Bars(transient=True) as bar:
+        task = bar.add(f"seed {spec.seeds[0]}", total=spec.training.steps)
         for event in stream:
             match event:
                 case events.Started(step=step):
@@ -144,32 +143,15 @@ def _follow(stream: Iterator[events.Event], spec: ExperimentSpec, signals: list[
                 case events.CheckpointSaved():
                     saved = event
     if not isinstance(event, events.Result):
-        typer.echo(
+        say(
             f"stopped at step {saved.step:,} of {spec.training.steps:,}; "
-            f"the same command goes on from {saved.path}",
-            err=True,
+            f"the same command goes on from {saved.path}"
         )
         raise typer.Exit(SIGNALLED + signals[0])
 
 
-def _progress_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[status]}"),
-        console=Console(stderr=True),
-        transient=True,
-    )
-
-
 def _show_result(spec: ExperimentSpec, folder: Path) -> None:
     result = json.loads((folder / RESULT).read_bytes())
-    typer.echo(f"seed {spec.seeds[0]}: {result['explanation']}")
+    write(f"seed {spec.seeds[0]}: {result['explanation']}")
     for path in (folder / RESULT, folder / "diagnostics.parquet", folder / "figures"):
-        typer.echo(f"  {path}")
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
-    raise typer.Exit(code)
+        write(f"  {path}")

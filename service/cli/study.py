@@ -12,30 +12,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from polar.errors import InvalidInput
 from polar.spec import read_spec_file, read_yaml
-from service.cli.remote import (
-    NOT_SUCCEEDED,
+from service.cli.connection import Url, service_at
+from service.cli.output import (
+    FAILED,
+    INTERRUPTED,
     REFUSED,
     UNREACHABLE,
     Format,
     Output,
-    Url,
+    fail,
+    going_on,
     say,
-    service_at,
     show,
+    write,
 )
+from service.homes import DEFAULT_HOME
 
 if TYPE_CHECKING:
     from service.api.views import StudyView
     from service.client import Client, Order
 
 POLL_S = 1.0
-#: As a shell says it.
-INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True, help="Where a latent space polarises, and where not.")
 
@@ -61,6 +61,7 @@ def create(
     with service_at(url) as client:
         study = client.create_study(read_yaml(read_spec_file(spec)))
         if wait:
+            say(f"submitted study {study.id}")
             _watch(client, study, output)
         else:
             _show(client, study, output)
@@ -70,7 +71,7 @@ def create(
 @app.command()
 def run(
     specs: Annotated[list[Path], typer.Argument(help="YAML or JSON files, of a study each.")],
-    home: Home = Path("~/.polar"),
+    home: Home = DEFAULT_HOME,
     output: Output = Format.TABLE,
 ) -> None:
     """Start everything on this machine, carry out studies together, show what they found.
@@ -90,11 +91,9 @@ def run(
                 client.validate_study(spec)
             _run(client, [client.create_study(spec) for spec in read], output)
     except InvalidInput as error:
-        say(f"error: {error}")
-        raise typer.Exit(REFUSED) from None
+        fail(error, REFUSED)
     except EmbeddedError as error:
-        say(f"error: {error}")
-        raise typer.Exit(UNREACHABLE) from None
+        fail(error, UNREACHABLE)
 
 
 def _run(client: "Client", studies: "Sequence[StudyView]", output: Format) -> None:
@@ -112,7 +111,7 @@ def _run(client: "Client", studies: "Sequence[StudyView]", output: Format) -> No
 
         show(studies, study_tables.of_ranges, output)
     if any(study.state != "completed" for study in studies):
-        raise typer.Exit(NOT_SUCCEEDED)
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -147,7 +146,7 @@ def show_study(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
 @app.command()
 def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Show a study live until it has ended; fails if it did not complete."""
-    with service_at(url) as client:
+    with service_at(url, instead="polar watch") as client:
         _watch(client, client.study(id), output)
 
 
@@ -166,7 +165,7 @@ def resume(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
 @app.command()
 def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """End a study, and those runs of its trials in flight that nobody else wants."""
-    _order(id, "cancel", output, url)
+    _order(id, "cancel", output, url, instead="polar cancel")
 
 
 @app.command()
@@ -215,7 +214,7 @@ def export(
             return
         content = client.export_trials(id, format)
         if out is None:
-            typer.echo(content, nl=False)
+            write(content)
             return
         try:
             out.write_bytes(content)
@@ -232,20 +231,22 @@ def _export_study(client: "Client", id: str, out: Path | None) -> None:
 
 
 @app.command()
-def dsn(id: Id, home: Home = Path("~/.polar"), url: Url = None) -> None:
+def dsn(id: Id, home: Home = DEFAULT_HOME, url: Url = None) -> None:
     """Print how to open a study with optuna.load_study; with the password of the database.
 
     It comes from POLAR_OPTUNA_URL or POLAR_DATABASE_URL, or else from the home of `polar up`.
     """
-    with service_at(url) as client:
+    with service_at(url, home=None if url else home) as client:
         from service.cli import study_dsn
 
         study = client.study(id)
-        typer.echo(study_dsn.how_to_open(study, study_dsn.find_storage(client.url, home)))
+        write(study_dsn.how_to_open(study, study_dsn.find_storage(client.url, home)))
 
 
-def _order(id: str, order: "Order", output: Format, url: str | None) -> None:
-    with service_at(url) as client:
+def _order(
+    id: str, order: "Order", output: Format, url: str | None, instead: str = "polar get"
+) -> None:
+    with service_at(url, instead=instead) as client:
         _show(client, client.order_study(id, order), output)
 
 
@@ -256,24 +257,20 @@ def _show(client: "Client", study: "StudyView", output: Format) -> None:
 
 
 def _watch(client: "Client", study: "StudyView", output: Format) -> None:
-    (study,) = _until_they_end(client, [study])
+    with going_on(study.watch):
+        (study,) = _until_they_end(client, [study])
     _show(client, study, output)
     if study.state != "completed":
-        raise typer.Exit(NOT_SUCCEEDED)
+        raise typer.Exit(FAILED)
 
 
 def _until_they_end(client: "Client", studies: "Sequence[StudyView]") -> "list[StudyView]":
     """Shows how far they have come, a line for each."""
     from service.cli import study_tables
+    from service.cli.bars import Bars
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[status]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        lines = [bars.add_task(study.name or "trials", total=None, status="") for study in studies]
+    with Bars() as bars:
+        lines = [bars.add(study.name or "trials") for study in studies]
         while True:
             for line, study in zip(lines, studies, strict=True):
                 bars.update(
@@ -281,6 +278,7 @@ def _until_they_end(client: "Client", studies: "Sequence[StudyView]") -> "list[S
                     completed=study_tables.count_completed(study.trials),
                     total=study.trials_wanted,
                     status=study_tables.status(study),
+                    is_moving=study.finished_at is None,
                 )
             if all(study.finished_at is not None for study in studies):
                 return list(studies)

@@ -7,7 +7,8 @@ from uuid import UUID
 import typer
 
 from polar.errors import InvalidInput
-from service.cli.remote import Url, service_at
+from service.cli.connection import Url, service_at
+from service.cli.output import write
 
 if TYPE_CHECKING:
     from service.client import Client
@@ -23,7 +24,7 @@ def figure(
     """Draw verdicts, active latents, P and R by weight, with the range; the numbers beside it."""
     with service_at(url) as client:
         for path in save_phase_diagram(client, id, out):
-            typer.echo(path)
+            write(str(path))
 
 
 def save_phase_diagram(client: "Client", study_id: UUID | str, out: Path) -> list[Path]:

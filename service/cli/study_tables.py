@@ -7,21 +7,22 @@ from rich.console import Group, RenderableType
 
 from service.api.views import StudyPlan, StudySummary, StudyView, TrialView
 from service.cli.range_tables import in_words, of_range
-from service.cli.tables import local_time, of_facts, with_columns
+from service.cli.rows import Facts, Rows
+from service.cli.tables import counts
 from service.storage.tables import TrialState
 
 
 def of_studies(studies: Sequence[StudySummary]) -> RenderableType:
     """A list of studies."""
-    table = with_columns("study", "name", "state", "trials", "wanted", "submitted")
+    table = Rows("study", "name", "state", "trials", "wanted", "submitted")
     for study in studies:
-        table.add_row(
+        table.add(
             str(study.id),
             study.name,
             study.state,
-            _counts(study.trials),
+            counts(study.trials),
             str(study.trials_wanted),
-            local_time(study.created_at),
+            study.created_at,
         )
     return table
 
@@ -32,27 +33,28 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
     counted = f"{count_completed(study.trials)} of {study.trials_wanted} completed"
     facts = {
         "reason": study.message,
-        "trials": ", ".join(filter(None, (counted, _counts(study.trials)))),
+        "trials": ", ".join(filter(None, (counted, counts(study.trials)))),
         "best": f"{_values(study.best)} at {_point(study.best)}" if study.best else None,
     }
     measures = [objective["measure"] for objective in study.spec["objectives"]]
-    table = with_columns("trial", "state", "point", *measures, "regimes", "note")
+    table = Rows(
+        "trial", "state", "point", *measures, "regimes", "note", texts=("point", "regimes", "note")
+    )
     for trial in trials:
         values = map(_shown, trial.values) if trial.values else [""] * len(measures)
-        table.add_row(
+        table.add(
             str(trial.number), trial.state, _point(trial), *values, _regimes(trial), trial.message
         )
     found = [of_range(study.range)] if study.range else []
-    return Group(title, of_facts(facts), *found, table)
+    return Group(title, Facts(facts), *found, table)
 
 
 def of_ranges(studies: Sequence[StudyView]) -> RenderableType:
     """What each of several studies has found."""
-    table = with_columns("study", "name", "state", "completed")
-    table.add_column("range")  # wrapped, as long as it is
+    table = Rows("study", "name", "state", "completed", "range", texts=("name", "range"))
     for study in studies:
         found = in_words(study.range) if study.range else study.message
-        table.add_row(
+        table.add(
             str(study.id), study.name, study.state, str(count_completed(study.trials)), found
         )
     return table
@@ -68,22 +70,18 @@ def of_plan(plan: StudyPlan) -> RenderableType:
         "runs": str(plan.runs),
         "time": f"{estimate or 'unknown'} ({plan.estimate})",
     }
-    return Group("the study is valid", of_facts(facts))
+    return Group("the study is valid", Facts(facts))
 
 
 def status(study: StudyView) -> str:
     """Where a study stands, on one line."""
     best = f"best {_values(study.best)} at {_point(study.best)}" if study.best else ""
-    return ", ".join(filter(None, (study.state, _counts(study.trials), best)))
+    return ", ".join(filter(None, (study.state, counts(study.trials), best)))
 
 
 def count_completed(trials: Mapping[TrialState, int]) -> int:
     """The trials that count towards those wanted, as the broker counts them."""
     return sum(trials.get(state, 0) for state in (TrialState.COMPLETED, TrialState.PRUNED))
-
-
-def _counts(trials: Mapping[TrialState, int]) -> str:
-    return ", ".join(f"{count} {state}" for state, count in trials.items())
 
 
 def _point(trial: TrialView) -> str:

@@ -1,15 +1,17 @@
 """Answers of the service as tables for people."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from polar.events import Progress, Verdict
 from service.api.views import ExperimentSummary, ExperimentView, Plan, RunView
+from service.cli.rows import Facts, Rows
+from service.storage.tables import RunState, TrialState
 
-_VERDICT_COLUMNS = ("regime", "polarisation", "active", "passive", "explained")
+_VERDICT = ("regime", "polarisation", "active", "passive", "explained")
+_CONVERGED = {True: "yes", False: "no", None: ""}
 
 Answer = ExperimentView | RunView | Plan | Sequence[ExperimentSummary]
 
@@ -28,34 +30,38 @@ def of(answer: Answer) -> RenderableType:
 
 
 def _of_experiments(experiments: Sequence[ExperimentSummary]) -> RenderableType:
-    table = with_columns("experiment", "name", "state", "runs", "submitted")
+    table = Rows("experiment", "name", "state", "runs", "submitted")
     for experiment in experiments:
-        runs = ", ".join(f"{count} {state}" for state, count in experiment.runs.items())
-        submitted = local_time(experiment.created_at)
-        table.add_row(str(experiment.id), experiment.name, experiment.state, runs, submitted)
+        table.add(
+            str(experiment.id),
+            experiment.name,
+            experiment.state,
+            _counts_beside(experiment.state, experiment.runs),
+            experiment.created_at,
+        )
     return table
 
 
 def _of_experiment(experiment: ExperimentView) -> RenderableType:
     title = f"experiment {experiment.id} {experiment.name!r}: {experiment.state}"
-    table = with_columns("seed", "run", "state", "step", *_VERDICT_COLUMNS, "converged", "note")
+    runs = counts(Counter(run.state for run in experiment.runs))
+    table = Rows("seed", "run", "state", "regime", "P", *_VERDICT[2:], "converged", "step", "note")
     for run in experiment.runs:
-        note = run.message or ("shared" if run.reused else "")
-        table.add_row(
+        table.add(
             str(run.seed),
             str(run.id),
             run.state,
-            _step(run.progress),
             *_verdict_cells(run.verdict),
-            {True: "yes", False: "no", None: ""}[run.converged],
-            note,
+            _CONVERGED[run.converged],
+            _step(run.progress),
+            run.message or ("shared" if run.reused else ""),
         )
-    return Group(title, table)
+    return Group(title, Facts({"runs": runs}) if len(experiment.runs) > 1 else "", table)
 
 
 def _of_run(run: RunView) -> RenderableType:
-    verdict = dict(zip(_VERDICT_COLUMNS, _verdict_cells(run.verdict), strict=True))
-    return of_facts(
+    verdict = dict(zip(_VERDICT, _verdict_cells(run.verdict), strict=True))
+    return Facts(
         {
             "run": str(run.id),
             "seed": str(run.seed),
@@ -65,34 +71,23 @@ def _of_run(run: RunView) -> RenderableType:
             "queue position": None if run.queue_position is None else str(run.queue_position),
             "step": _step(run.progress),
             **(verdict if run.verdict else {}),
-            "converged": {True: "yes", False: "no"}[run.result.converged] if run.result else None,
+            "converged": _CONVERGED[run.result.converged] if run.result else None,
             "explanation": run.result.explanation if run.result else None,
             "MLflow": run.links["mlflow"],
         }
     )
 
 
-def of_facts(facts: Mapping[str, str | None]) -> Table:
-    """A line for each fact that is known."""
-    table = Table(box=None, show_header=False, padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in facts.items():
-        if value:
-            table.add_row(name, value)
-    return table
-
-
 def _of_plan(plan: Plan) -> RenderableType:
-    table = with_columns("seed", "run", "state")
+    table = Rows("seed", "run", "state")
     for run in plan.runs:
-        table.add_row(str(run.seed), str(run.run_id or "new"), run.state or "")
+        table.add(str(run.seed), str(run.run_id or "new"), run.state or "")
     return Group(f"the spec is valid; its hash is {plan.spec_hash}", table)
 
 
 def _verdict_cells(verdict: Verdict | None) -> tuple[str, ...]:
     if verdict is None:
-        return ("",) * len(_VERDICT_COLUMNS)
+        return ("",) * len(_VERDICT)
     return (
         verdict.regime,
         f"{verdict.polarisation:.2f}",
@@ -106,14 +101,11 @@ def _step(progress: Progress | None) -> str:
     return "" if progress is None else f"{progress.step:,} of {progress.steps:,}"
 
 
-def with_columns(*columns: str) -> Table:
-    """An empty table; only notes are wrapped."""
-    table = Table(box=None, padding=(0, 1))
-    for column in columns:
-        table.add_column(column, no_wrap=column != "note")
-    return table
+def _counts_beside(state: RunState, runs: Mapping[RunState, int]) -> str:
+    """Of an experiment in this state: the number is enough where all its runs are in it."""
+    return str(runs[state]) if list(runs) == [state] else counts(runs)
 
 
-def local_time(at: datetime) -> str:
-    """To the second, with its zone."""
-    return at.astimezone().isoformat(sep=" ", timespec="seconds")
+def counts(states: Mapping[RunState, int] | Mapping[TrialState, int]) -> str:
+    """Such as `3 succeeded, 1 failed`."""
+    return ", ".join(f"{count:,} {state}" for state, count in states.items())

@@ -1,12 +1,9 @@
-"""Runs shown live, one line each, until the last of them has ended."""
+"""Runs shown live, a line each, until the last of them has ended."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import assert_never
 from uuid import UUID
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from service.api.views import (
     Evaluated,
@@ -18,6 +15,8 @@ from service.api.views import (
     RunView,
     StateChanged,
 )
+from service.cli.bars import Bars
+from service.storage.tables import RunState
 
 
 def runs_of(found: ExperimentView | RunView) -> Sequence[RunOfExperiment | RunView]:
@@ -27,24 +26,14 @@ def runs_of(found: ExperimentView | RunView) -> Sequence[RunOfExperiment | RunVi
 
 def show(events: Iterable[RunEvent], names: Mapping[UUID, str]) -> None:
     """Show what happens to the runs of these names."""
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[status]}"),
-        TextColumn("{task.fields[verdict]}"),
-        console=Console(stderr=True),
-    )
-    with bars:
-        lines = {
-            run_id: bars.add_task(name, total=None, status="", verdict="")
-            for run_id, name in names.items()
-        }
+    with Bars() as bars:
+        lines = {run_id: bars.add(name) for run_id, name in names.items()}
         for event in events:
             line = lines[event.run_id]
             match event:
                 case StateChanged(state=state, reason=reason):
-                    bars.update(line, status=f"{state} ({reason})" if reason else state)
+                    status = f"{state} ({reason})" if reason else state
+                    bars.update(line, status=status, is_moving=state is RunState.RUNNING)
                 case QueueMoved(position=position):
                     bars.update(line, status=f"queued, {position} before it")
                 case Progressed(progress=progress):

@@ -22,8 +22,8 @@ from service.embedded.cluster import (
     owner,
 )
 from service.embedded.errors import EmbeddedError
-from service.embedded.state import choose_port, lock, read_json, unusable, write_json
-from service.homes import resolved_home
+from service.embedded.state import choose_port, lock, read_json, write_json
+from service.homes import resolved_home, unusable
 from service.processes import die_with_parent
 
 #: The recovery after a crash replays at most one checkpoint's worth of log: seconds, not minutes.

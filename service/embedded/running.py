@@ -12,8 +12,8 @@ import httpx
 from service.addresses import reach
 from service.embedded.children import Program, last_lines, spawn
 from service.embedded.errors import EmbeddedError
-from service.embedded.state import holder, read_json, unusable, write_json
-from service.homes import resolved_home
+from service.embedded.state import read_json, write_json
+from service.homes import holder, resolved_home, unusable
 from service.processes import python
 
 HEALTHY_S = 180.0
@@ -34,6 +34,8 @@ class RunningStack:
     pid: int
     #: The other processes by name, those that wait for their next start left out.
     processes: Mapping[str, int]
+    #: Of the home; the API says it, too, so that clients know whose stack answers.
+    home_id: str
 
 
 def publish(home: Path, stack: RunningStack) -> None:
@@ -43,6 +45,7 @@ def publish(home: Path, stack: RunningStack) -> None:
         "mlflow": stack.mlflow_url,
         "dashboard": stack.dashboard_url,
         "pid": stack.pid,
+        "home_id": stack.home_id,
         "processes": dict(stack.processes),
     }
     write_json(home / "up.json", content)
@@ -62,7 +65,7 @@ def find_running(home: Path) -> RunningStack | None:
     content = read_json(home / "up.json")
     if content is None or content["pid"] != holder(home):
         return None
-    if "dashboard" not in content:
+    if not {"dashboard", "home_id"} <= content.keys():
         raise EmbeddedError(
             f"the stack of {home} was started by an earlier version; stop it first: its "
             f"supervisor is process {content['pid']}"
@@ -73,6 +76,7 @@ def find_running(home: Path) -> RunningStack | None:
         content["dashboard"],
         content["pid"],
         dict(content["processes"]),
+        content["home_id"],
     )
 
 

@@ -10,7 +10,7 @@ from typing import Self
 from service.database_urls import sqlalchemy_url
 from service.embedded.children import Program
 from service.embedded.postgres import Postgres
-from service.embedded.state import listen, port_of, read_json, write_json
+from service.embedded.state import identity, listen, port_of, read_json, write_json
 from service.homes import resolved_home
 from service.processes import ONE_THREAD, python
 from service.settings import Settings
@@ -80,6 +80,7 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
     home = postgres.home
     ours = {
         "POLAR_HOME": str(home),
+        "POLAR_HOME_ID": identity(home),
         "POLAR_DATABASE_URL": postgres.url("app"),
         "POLAR_ARTIFACTS": str(home / "artifacts"),
         "POLAR_MLFLOW_URL": addresses.mlflow,

@@ -1,4 +1,4 @@
-"""What a home remembers: its lock, its small JSON files, its ports."""
+"""What a home remembers: its lock, its identity, its small JSON files, its ports."""
 
 import contextlib
 import fcntl
@@ -9,8 +9,10 @@ import socket
 import time
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 from service.embedded.errors import EmbeddedError, HomeInUse
+from service.homes import holder, try_lock
 
 #: Whoever asks for the holder locks the file as well, for microseconds.
 LOCK_S = 1.0
@@ -26,7 +28,7 @@ def lock(home: Path) -> IO[str]:
     """
     deadline = time.monotonic() + LOCK_S
     file = (home / "lock").open("a+")
-    while not _try_lock(file, fcntl.LOCK_EX):
+    while not try_lock(file, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
             file.close()
             raise HomeInUse(
@@ -40,36 +42,20 @@ def lock(home: Path) -> IO[str]:
     return file
 
 
-def holder(home: Path) -> int | None:
-    """The process that holds the home now; None if nobody does.
+def identity(home: Path) -> str:
+    """What tells this home from all others; made once, by who holds the home.
 
     Raises:
-        EmbeddedError: the home is closed to this user.
+        EmbeddedError: the file is damaged.
     """
-    try:
-        with (home / "lock").open() as file:
-            free = _try_lock(file, fcntl.LOCK_SH)
-            return None if free else int(file.read() or 0)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise EmbeddedError(unusable(home, error)) from error
-
-
-def _try_lock(file: IO[str], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def unusable(home: Path, error: OSError) -> str:
-    """Why this home is none, and what to do."""
-    return (
-        f"{home} cannot be used as home: {error}. Choose a folder that you may write to, with "
-        "POLAR_HOME"
-    )
+    path = home / "identity.json"
+    content = read_json(path)
+    if content is None:
+        content = {"id": uuid4().hex}
+        write_json(path, content)
+    if not isinstance(content.get("id"), str):
+        raise EmbeddedError(f"{path} has no id. Restore it or remove it.")
+    return content["id"]
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

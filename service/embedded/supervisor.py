@@ -22,6 +22,7 @@ from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import Postgres
 from service.embedded.running import RunningStack, publish, wait_until_healthy, withdraw
 from service.embedded.stack import Addresses, Stages, check_settings, stages
+from service.embedded.state import identity
 from service.processes import python
 
 #: One server, three databases: ours, MLflow and Optuna each want a table `alembic_version`.
@@ -101,7 +102,12 @@ def _keep_alive(children: Sequence[Child], home: Path, addresses: Addresses, say
                 say(news)
         pids = {child.name: child.pid for child in children if child.pid is not None}
         stack = RunningStack(
-            addresses.api, addresses.mlflow, addresses.dashboard, os.getpid(), pids
+            addresses.api,
+            addresses.mlflow,
+            addresses.dashboard,
+            os.getpid(),
+            pids,
+            identity(home),
         )
         if stack != published:
             with contextlib.suppress(OSError):  # a full disk; again in the next round

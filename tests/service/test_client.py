@@ -1,6 +1,7 @@
 """The client: where it looks for the service, and what it does when nobody answers."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -12,7 +13,9 @@ from uuid import uuid4
 import pytest
 
 from service.api.views import Evaluated, ExperimentView, StateChanged
-from service.client import Client, ClientError, Order, Refused, Unreachable, url_of_environment
+from service.client import Client, ClientError, Order, Refused, Unreachable
+from service.embedded.running import RunningStack, publish
+from service.embedded.state import lock
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
@@ -91,21 +94,118 @@ def problem(status: int) -> str:
     return json.dumps({**fields, "status": status, "request_id": "1", "errors": []})
 
 
-def test_the_address_is_that_of_the_variable_or_of_polar_up_or_the_default(
-    tmp_path: Path,
+@pytest.fixture
+def home(script: Script, tmp_path: Path) -> Iterator[Path]:
+    """The home of a stack that runs, whose API is the script."""
+    with lock(tmp_path):
+        publish(tmp_path, RunningStack(script.url, "", "", os.getpid(), {}, "ours"))
+        yield tmp_path
+
+
+def health(home_id: str | None) -> Answer:
+    return answering(200, json.dumps({"status": "ok", "home_id": home_id}))
+
+
+NO_EXPERIMENTS = answering(200, json.dumps({"experiments": [], "next_page_token": None}))
+
+
+def test_without_an_address_the_stack_of_the_home_is_asked_once_which_it_is(
+    script: Script, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = {"POLAR_HOME": str(tmp_path)}
+    monkeypatch.setenv("POLAR_HOME", str(home))
+    script.answers = [health("ours"), NO_EXPERIMENTS, NO_EXPERIMENTS]
 
-    without_file = url_of_environment(home)
-    (tmp_path / "up.json").write_text("not JSON")
-    with_broken_file = url_of_environment(home)
-    (tmp_path / "up.json").write_text(json.dumps({"api": "http://127.0.0.1:9"}))
-    with_file = url_of_environment(home)
-    with_variable = url_of_environment(home | {"POLAR_URL": "http://there:1"})
+    with Client() as client:
+        found = [list(client.experiments()) for _ in range(2)]
 
-    assert without_file == with_broken_file == "http://127.0.0.1:8650"
-    assert with_file == "http://127.0.0.1:9"
-    assert with_variable == "http://there:1"
+    assert found == [[], []]
+    paths = [path for _, path, _ in script.requests]
+    assert paths == ["/api/v1/healthz", "/api/v1/experiments", "/api/v1/experiments"]
+
+
+@pytest.mark.parametrize("home_id", ["theirs", None])
+def test_the_stack_of_another_home_is_refused_before_it_is_asked_for_anything(
+    home_id: str | None, script: Script, home: Path
+) -> None:
+    # It once got what was meant for this home, and stored it.
+    script.answers = [health(home_id)] * 2
+
+    with Client(home=home) as client:
+        for _ in range(2):
+            with pytest.raises(Unreachable, match=f"another stack than that of {home}"):
+                client.submit({})
+
+    assert {path for _, path, _ in script.requests} == {"/api/v1/healthz"}
+
+
+def test_a_home_in_which_nothing_runs_means_no_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The default port may be that of another home's stack.
+    monkeypatch.setenv("POLAR_HOME", str(tmp_path))
+
+    with pytest.raises(Unreachable, match=f"no stack runs in {tmp_path}"):
+        Client()
+
+
+def test_a_stack_of_an_earlier_version_is_to_be_started_anew(tmp_path: Path) -> None:
+    content = {"api": "http://127.0.0.1:1", "pid": os.getpid()}
+    (tmp_path / "up.json").write_text(json.dumps(content))
+
+    with lock(tmp_path), pytest.raises(Unreachable, match="started by an earlier version"):
+        Client(home=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_service_that_is_named_may_be_anybodys(
+    name: str, script: Script, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLAR_HOME", str(home.parent / "empty"))
+    monkeypatch.setenv("POLAR_URL", script.url.replace("127.0.0.1", name))
+    script.answers = [NO_EXPERIMENTS] * 2
+
+    for url in (None, script.url):
+        with Client(url) as client:
+            assert list(client.experiments()) == []
+
+    assert all(path == "/api/v1/experiments" for _, path, _ in script.requests)
+
+
+def test_a_home_that_is_named_is_meant_although_the_environment_names_a_service(
+    script: Script, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLAR_URL", "http://127.0.0.1:1")
+
+    with Client(home=home) as client:
+        assert client.url == script.url
+
+
+@pytest.mark.parametrize(
+    "id", ["", " ", "x", "5a0f6f0e", "../studies", "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e6", "\n"]
+)
+def test_what_is_no_id_is_refused_without_a_request(id: str, script: Script) -> None:
+    # An empty one asked for `/experiments/`, whose answer was "not this version of the service".
+    with Client(script.url) as client:
+        for ask in (
+            client.find, client.cancel, client.experiment, client.run, client.diagnostics,
+            client.study, lambda id: client.order_study(id, "pause"), client.extend_study,
+            lambda id: client.export_trials(id, "csv"), lambda id: list(client.trials(id)),
+            lambda id: list(client.watch(id)),
+        ):  # fmt: skip
+            with pytest.raises(ClientError, match="is no id; an id is 36 characters"):
+                ask(id)
+
+    assert script.requests == []
+
+
+def test_an_id_may_have_blanks_around_it_and_capitals(script: Script) -> None:
+    script.answers = [answering(404, problem(404))]
+    id = uuid4()
+
+    with Client(script.url) as client, pytest.raises(Refused):
+        client.run(f" {str(id).upper()} ")
+
+    assert script.requests[0][1] == f"/api/v1/runs/{id}"
 
 
 @pytest.mark.parametrize("submit", [Client.submit, Client.create_study])
@@ -138,7 +238,7 @@ def test_only_orders_that_are_safe_to_repeat_are_repeated(
     script.answers = [no_answer] * 3
 
     with Client(script.url, pauses_s=NO_PAUSES) as client, pytest.raises(Unreachable):
-        client.order_study("an-id", order)
+        client.order_study(uuid4(), order)
 
     assert len(script.requests) == tries
 

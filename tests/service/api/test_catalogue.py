@@ -91,7 +91,7 @@ async def test_the_service_is_ready_when_an_agent_is_there(
 
     assert [answer.status_code for answer in (alone, with_agent, left_alone)] == [503, 200, 503]
     assert "no agent" in alone.json()["detail"]
-    assert (await http.get("/api/v1/healthz")).json() == {"status": "ok"}
+    assert (await http.get("/api/v1/healthz")).json() == {"status": "ok", "home_id": None}
 
 
 async def test_the_service_is_not_ready_on_another_schema(

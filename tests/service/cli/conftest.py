@@ -48,7 +48,9 @@ def polar_process(served: str) -> Process:
             env=os.environ | {"POLAR_URL": served}, stdout=PIPE, stderr=PIPE,
         )  # fmt: skip
         stdout, stderr = await process.communicate()
-        return Ended(process.returncode, stdout.decode(), stderr.decode())
+        return Ended(
+            process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
+        )
 
     return run
 

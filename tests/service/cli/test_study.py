@@ -6,7 +6,7 @@ import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pandas as pd
 import pytest
@@ -295,7 +295,7 @@ async def test_an_unknown_id_is_said_so(command: list[object], id: str, polar: "
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("command", [["list"], ["show", "id"], ["extend", "id", 1]])
+@pytest.mark.parametrize("command", [["list"], ["show", uuid4()], ["extend", uuid4(), 1]])
 async def test_a_service_that_is_not_there_is_said_so(
     command: list[object], polar: "Polar", monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,7 +76,7 @@ async def test_the_printed_lines_open_the_study_of_the_home(
     (tmp_path / "database.json").write_bytes((postgres.home / "database.json").read_bytes())
 
     with lock(tmp_path):
-        publish(tmp_path, RunningStack(served, "", "", os.getpid(), {}))
+        publish(tmp_path, RunningStack(served, "", "", os.getpid(), {}, "the home"))
         result = await polar("study", "dsn", study_id, "--home", tmp_path)
 
     storage, study, _, *lines = result.stdout.splitlines()
@@ -134,7 +134,7 @@ async def test_a_home_of_another_service_is_not_taken_for_this_ones(
     study_id: UUID, polar: "Polar", served: str, tmp_path: Path
 ) -> None:
     with lock(tmp_path):
-        other = RunningStack("http://127.0.0.1:1", "", "", os.getpid(), {})
+        other = RunningStack("http://127.0.0.1:1", "", "", os.getpid(), {}, "the home")
         publish(tmp_path, other)
         result = await polar("study", "dsn", study_id, "--home", tmp_path)
 
@@ -148,7 +148,7 @@ async def test_a_password_that_is_gone_is_said_to_be(
     study_id: UUID, polar: "Polar", served: str, tmp_path: Path
 ) -> None:
     with lock(tmp_path):
-        publish(tmp_path, RunningStack(served, "", "", os.getpid(), {}))
+        publish(tmp_path, RunningStack(served, "", "", os.getpid(), {}, "the home"))
         result = await polar("study", "dsn", study_id, "--home", tmp_path)
 
     assert result.exit_code == 2

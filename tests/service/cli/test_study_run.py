@@ -58,7 +58,7 @@ def home(served: str, tmp_path: Path) -> Iterator[Path]:
     home.mkdir()
     with lock(home):
         mlflow = f"{served}/api/v1/healthz?as="
-        publish(home, RunningStack(served, mlflow, "", os.getpid(), {}))
+        publish(home, RunningStack(served, mlflow, "", os.getpid(), {}, "the home"))
         yield home
 
 

@@ -20,6 +20,8 @@ from service.embedded.running import (
 )
 from service.embedded.state import lock
 
+HOME_ID = "0" * 32
+
 
 @contextmanager
 def server_that_answers(status: HTTPStatus) -> Iterator[str]:
@@ -40,7 +42,7 @@ def server_that_answers(status: HTTPStatus) -> Iterator[str]:
 
 
 def a_stack(url: str = "http://127.0.0.1:1") -> RunningStack:
-    return RunningStack(url, url, url, os.getpid(), {"api": 12})
+    return RunningStack(url, url, url, os.getpid(), {"api": 12}, HOME_ID)
 
 
 def test_a_stack_is_found_as_it_was_published(tmp_path: Path) -> None:
@@ -73,7 +75,7 @@ def test_what_a_dead_supervisor_left_fools_nobody(tmp_path: Path) -> None:
 
 def test_what_the_last_supervisor_left_is_not_taken_for_the_next(tmp_path: Path) -> None:
     url = "http://old"
-    publish(tmp_path, RunningStack(url, url, url, os.getpid() + 1, {}))
+    publish(tmp_path, RunningStack(url, url, url, os.getpid() + 1, {}, HOME_ID))
 
     with lock(tmp_path):
         assert find_running(tmp_path) is None

@@ -9,13 +9,13 @@ import pytest
 from service.embedded.errors import EmbeddedError, HomeInUse
 from service.embedded.state import (
     choose_port,
-    holder,
     listen,
     lock,
     port_of,
     read_json,
     write_json,
 )
+from service.homes import holder
 
 
 def test_the_holder_of_a_locked_home_is_its_process(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""Bars of what goes on, on stderr: a line for each, two where one is too narrow for its status."""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.progress import Progress, Task, TaskID
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from service.cli.output import console_on
+
+LONGEST_BAR, SHORTEST_BAR = 40, 8
+#: Lines of the terminal that bars leave free.
+FREE_LINES = 2
+
+
+class Bars(Progress):
+    """Where there are more than the terminal has lines, those are shown that move."""
+
+    def __init__(self, *, transient: bool = False) -> None:
+        self._terminal = console_on(sys.stderr)
+        super().__init__(console=self._terminal, transient=transient)
+
+    def add(self, name: str, total: int | None = None) -> TaskID:
+        """A bar; its fields are `status`, `verdict`, and `is_moving` while there is news of it."""
+        return self.add_task(name, total=total, status="", verdict="", is_moving=False)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        room = len(self.tasks)
+        if self._terminal.is_terminal:
+            room = max(1, self._terminal.height - FREE_LINES)
+        tasks = sorted(self.tasks, key=lambda task: not task.fields["is_moving"])
+        shown = sorted(tasks[:room], key=lambda task: task.id)
+        yield from (_bar(task, self._terminal.width) for task in shown)
+        if len(shown) < len(tasks):
+            yield Text(f"and {len(tasks) - len(shown):,} others")
+
+
+def _bar(task: Task, width: int) -> RenderableType:
+    total = "?" if task.total is None else f"{task.total:,.0f}"
+    count = f"{task.completed:,.0f}/{total}"
+    status = "  ".join(filter(None, (task.fields["status"], task.fields["verdict"])))
+    before, after, beneath = [task.description], [count, status], []
+    if _room(width, before, after) < SHORTEST_BAR:
+        after, beneath = [count], [status]
+    if _room(width, before, after) < SHORTEST_BAR:
+        before, beneath = [], [task.description, status]
+    length = min(_room(width, before, after), LONGEST_BAR)
+    bar = ProgressBar(task.total, task.completed, width=length)
+    line = Table.grid(padding=(0, 1))
+    line.add_row(*map(Text, before), bar, *map(Text, after))
+    return Group(line, *(Text(text, overflow="fold") for text in beneath if text))
+
+
+def _room(width: int, before: Sequence[str], after: Sequence[str]) -> int:
+    """For the bar, with a blank between all of them."""
+    return width - sum(cell_len(text) + 1 for text in (*before, *after))

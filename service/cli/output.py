@@ -1,0 +1,146 @@
+"""What the commands print: answers on stdout, as tables or as JSON, and messages on stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from io import BufferedWriter, FileIO, TextIOWrapper
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO, TypeVar
+
+import typer
+from pydantic import RootModel
+from rich.console import Console, RenderableType
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+T = TypeVar("T")
+
+#: Exit codes: something did not succeed; the input or the service refused; nobody answers; Ctrl-C.
+FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+
+#: Columns of a stream that no terminal shows. On stdout each row is one line, for `grep`.
+PIPE_WIDTH, PIPE_WIDTH_OF_MESSAGES = 100_000, 200
+#: Of a terminal that does not say how large it is; and the fewest columns that are used.
+USUAL_SIZE = os.terminal_size((80, 24))
+LEAST_WIDTH = 20
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+Output = Annotated[Format, typer.Option("--output", "-o", help="What stdout gets.")]
+
+
+def show(answer: T, table: Callable[[T], RenderableType], output: Format) -> None:
+    """Print the answer, or its table."""
+    if output is Format.JSON:
+        write_json(RootModel[Any](answer).model_dump_json(indent=2))
+    else:
+        write_table(table(answer))
+
+
+def write_table(table: RenderableType) -> None:
+    console = console_on(sys.stdout)
+    with console.capture() as printed:
+        console.print(table)
+    write(printed.get(), end="")
+
+
+def write_json(document: str) -> None:
+    """Print JSON so that it means the same in whatever encoding stdout has."""
+    try:
+        document.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        document = json.dumps(json.loads(document), indent=2)  # which is ASCII
+    write(document)
+
+
+def write(content: str | bytes, end: str = "\n") -> None:
+    """Print to stdout."""
+    if isinstance(content, bytes):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+    else:  # not typer.echo, which writes UTF-8 where ASCII is asked for
+        sys.stdout.write(content + end)
+    sys.stdout.flush()
+
+
+def say(*lines: str) -> None:
+    """Print a message to stderr; those after the first line are indented."""
+    if sys.stderr is not None:
+        with suppress(OSError):  # nobody can be told any more
+            sys.stderr.write("\n  ".join(lines) + "\n")
+            sys.stderr.flush()
+
+
+def fail(message: object, code: int) -> NoReturn:
+    """End the command with a message."""
+    say(f"error: {message}")
+    raise typer.Exit(code)
+
+
+@contextmanager
+def going_on(*commands: str) -> Iterator[None]:
+    """On Ctrl-C say that what is watched here goes on, and how to watch it again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = "; ".join(f"`{command}`" for command in commands)
+        say(f"it goes on without this command; watch it again with {again}")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def console_on(stream: TextIO) -> Console:
+    """For tables and bars: as wide as the terminal, and with nothing in texts that means more."""
+    width, height = _size(stream)
+    return Console(
+        file=stream, width=width, height=height, markup=False, highlight=False, emoji=False
+    )
+
+
+def _size(stream: TextIO) -> os.terminal_size:
+    """Of its own terminal; rich asks that of stdin first, and none that calls itself dumb."""
+    if not stream.isatty():
+        width = PIPE_WIDTH_OF_MESSAGES if stream is sys.stderr else PIPE_WIDTH
+        return os.terminal_size((width, USUAL_SIZE.lines))
+    size = USUAL_SIZE
+    with suppress(OSError):
+        size = os.get_terminal_size(stream.fileno())
+    wanted = os.environ.get("COLUMNS", "")
+    width = int(wanted) if wanted.isdecimal() else 0
+    width = width or size.columns or USUAL_SIZE.columns
+    return os.terminal_size((max(LEAST_WIDTH, width), size.lines or USUAL_SIZE.lines))
+
+
+class Stdout(FileIO):
+    """The stdout of the process; what it cannot take is dropped, and `lost` says why."""
+
+    lost: OSError | None = None
+
+    def write(self, data: "ReadableBuffer") -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.lost = self.lost or error
+            return memoryview(data).nbytes
+
+
+def take_over_streams() -> Stdout:
+    """Let no character that a stream cannot encode, and no closed stdout, surprise a command."""
+    if sys.stdout is None:  # closed by who started us: as if nobody read it any more
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        os.dup2(write_end, 1)
+    encoding = sys.stdout.encoding if sys.stdout else "utf-8"
+    stdout = Stdout(1, "w", closefd=False)
+    sys.stdout = TextIOWrapper(
+        BufferedWriter(stdout), encoding, "replace", line_buffering=stdout.isatty()
+    )
+    if isinstance(sys.stderr, TextIOWrapper):
+        sys.stderr.reconfigure(errors="replace")
+    return stdout
