@@ -113,7 +113,7 @@ def _users_cache() -> Path:
 
 
 def _expanded(folder: Path | str) -> Path:
-    """A `~` stays where it stands for nobody's home."""
+    """With the home of the user in the place of a `~`, which stays where there is none."""
     return Path(os.path.expanduser(folder))
 
 
