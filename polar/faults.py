@@ -132,6 +132,8 @@ def _message(detail: Detail, places: Sequence[Schema]) -> str:
 def _allowed_here(kind: str, places: Sequence[Schema], schema: Schema) -> str | None:
     if kind == "extra_forbidden":
         return ", ".join(_fields(places[-2], schema)) or "none"
+    if kind == "invalid_key":
+        return "text"
     if kind in ("union_tag_invalid", "union_tag_not_found") and "discriminator" in places[-1]:
         return ", ".join(places[-1]["discriminator"]["mapping"])
     return _allowed(places[-1], schema)

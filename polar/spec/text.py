@@ -257,7 +257,9 @@ def _scalar(loader: _Loader, node: Node) -> object:
     try:
         return _OF_SCALAR[kind](text)
     except (ValueError, KeyError):  # ValueError: also more digits than Python reads
-        raise _refusal(f"{text[:40]!r} is no {kind}", node.start_mark) from None
+        kinds = {"int": "whole number", "float": "number", "bool": "true or false"}
+        message = f"{text[:40]!r} is no {kinds.get(kind, kind)} that can be read"
+        raise _refusal(message, node.start_mark) from None
 
 
 def _of_unknown_tag(_loader: _Loader, node: Node) -> None:

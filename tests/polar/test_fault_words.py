@@ -149,7 +149,7 @@ def places(schema: dict[str, Any]) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(found))
 
 
-WRONG = [None, True, -1, 0, 1.5, 1e300, float("nan"), 10**400,
+WRONG: list[Any] = [None, True, -1, 0, 1.5, 1e300, float("nan"), 10**400,
          "x", "", "x" * 200, [], [[]], [-1] * 2000, {}, {"x": 1},
          {1: 2}, {"name": "x"}, b"x", object]  # fmt: skip
 EXPERIMENT_PLACES = places(ExperimentSpec.model_json_schema())
