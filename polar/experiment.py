@@ -57,7 +57,8 @@ def run(
         out: Folder for the table, the figures and `result.json`; nothing is written without one.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` is what the spec says, and a GPU if
             there is one when it says `auto` too.
-        data_dir: Folder of downloaded datasets; by default that of `POLAR_DATA_DIR`.
+        data_dir: Folder of downloaded datasets; by default that of `POLAR_DATA_DIR`, or
+            `~/.cache/polar/data`.
         checkpoints: Folder for checkpoints; none are written without one.
         resume_from: A checkpoint to go on from, or a folder of them: then the newest, and from
             the start if it has none.

@@ -6,29 +6,38 @@ Notation:
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Int64
 from numpy.typing import NDArray
-from torch import Tensor
 
 from polar.entropy.groups import entropy_given_groups
-from polar.entropy.information import MutualInformation, mutual_information
+from polar.entropy.information import MutualInformation
 from polar.errors import InvalidInput
 from polar.events import Label
 from polar.regime.agreement import agreement
+from polar.regime.arrays import Array, as_array
 from polar.regime.bootstrap import interval, resampled_entropies, resampled_threshold
-from polar.regime.codes import Array, Codes, codes
+from polar.regime.codes import Codes, codes, refuse_beyond
 from polar.regime.diagnostics import measure_latents, relabelled
 from polar.regime.dip import dip_of
+from polar.regime.economy import (
+    MOST_LATENTS,
+    MOST_NUMBERS,
+    economies,
+    information_of_some,
+    too_many_groups,
+)
 from polar.regime.explanation import explain_measurement
 from polar.regime.labels import label_latents
 from polar.regime.mixed import mixed_scores, variance_signals
 from polar.regime.polarisation import judge
 from polar.regime.redundancy import redundancy
+from polar.regime.remarks import remarks_on
 from polar.regime.threshold import (
     FROM_ENTROPIES,
+    RULES,
     Cut,
     Rule,
     fixed_cut,
@@ -36,11 +45,19 @@ from polar.regime.threshold import (
 )
 from polar.regime.usage import checked_usage, usage_scores
 from polar.report import Interval, Measurement, Threshold
+from polar.spec.part import FEWEST_IMAGES
+
+#: Is told in a few words what is being done, before each part of a report.
+Progress: TypeAlias = Callable[[str], None]
 
 #: Nats. Tau where none is asked for, or the rule that was asked for sees no regime.
 DEFAULT_TAU = 0.25
 #: Of the Renyi entropy; above it eigenvalues to that power leave the range of floats.
 HIGHEST_ORDER = 1000
+#: In units of the latents, and so that squares of codes of this size are floats.
+LEAST_SIGMA, LARGEST_SIGMA = 1e-100, 1e100
+#: Nats. No entropy comes near: it would take more images than any disk holds.
+LARGEST_TAU = 100.0
 
 
 def measure(
@@ -58,13 +75,17 @@ def measure(
     tau_otherwise: float = DEFAULT_TAU,
     seed: int = 0,
     names: Sequence[str | int] | None = None,
+    progress: Progress | None = None,
 ) -> Measurement:
     """Measures the latents of any model, given their codes.
 
-    The same arguments give the same report. Arrays are NumPy's or Torch's.
+    The same arguments give the same report. Arrays are NumPy's or Torch's. The time is bounded:
+    a report of many images or latents samples some of its parts, or leaves them out, and says so
+    in its remarks.
 
     Args:
-        mean: Mean representation, or the codes of a deterministic model, shape (n, m).
+        mean: Mean representation, or the codes of a deterministic model, shape (n, m): at least 5
+            images, at most 10,000 latents, and 10 million numbers.
         variance: Variances of the posteriors, positive, shape (n, m); none for a deterministic
             model, of which fewer criteria apply.
         labels: The value of a discrete factor of each image, shape (n,), numbers or text: adds
@@ -81,83 +102,145 @@ def measure(
         tau_otherwise: Where that rule sees no regime; and of the rule "fixed".
         seed: Of the resampled images and of all other draws.
         names: Of the latents; by default their numbers.
+        progress: Is told what is being done, such as "redundancy", before each part.
 
     Raises:
-        InvalidInput: an argument has another shape, or a value out of its range.
+        InvalidInput: an argument has another shape or size, or a value out of its range; of an
+            array the message says which value of which latent and image.
         ToleranceNotReached: renyi_alpha is so far below 1 that the entropy cannot be known.
     """
     if not 0 < renyi_alpha <= HIGHEST_ORDER:
         raise InvalidInput(f"renyi_alpha is {renyi_alpha}; allowed: above 0, to {HIGHEST_ORDER}")
+    if not LEAST_SIGMA <= sigma <= LARGEST_SIGMA:
+        raise InvalidInput(
+            f"sigma must be positive, from {LEAST_SIGMA:g} to {LARGEST_SIGMA:g}, not {sigma}"
+        )
     if seed < 0:
         raise InvalidInput(f"seed is {seed}; allowed: 0 and above")
-    of = codes(mean, variance, prior_mean, prior_variance)
-    named = _checked_names(names, of.mean.shape[1])
-    groups = None if labels is None else _checked_groups(labels, len(of.mean))
-    used = None if usage is None else checked_usage(usage, len(named))
-    resampling, crowding, folding = np.random.default_rng(seed).spawn(3)
+    rule = _checked_rule(tau)
+    fixed_nats = _checked_fixed(tau_otherwise if isinstance(tau, str) else tau)
+    tell = progress or _tell_nobody
+    of = _checked_codes(codes(mean, variance, prior_mean, prior_variance), sigma)
+    n, m = of.mean.shape
+    named = _checked_names(names, m)
+    groups = None if labels is None else _checked_groups(labels, n)
+    used = None if usage is None else checked_usage(usage, m)
+    resampling, crowding, folding, picking = np.random.default_rng(seed).spawn(4)
+    information = None
+    if images is not None:
+        tell("information of images and latents")
+        information = _information(images, of, sigma, seed, picking)
+    tell(f"entropies of {m:,} latents and {n:,} images")
     latents = measure_latents(
-        of,
-        information=None if images is None else _information(images, of, sigma, seed),
-        sigma=sigma,
-        renyi_alpha=renyi_alpha,
-        tau=DEFAULT_TAU,
+        of, information=information, sigma=sigma, renyi_alpha=renyi_alpha, tau=DEFAULT_TAU
     )
     entropies = [latent.judged_entropy_nats for latent in latents]
+    tell("thresholds, with resampled images")
     thresholds, intervals = _thresholds(
-        of, entropies, tau, tau_otherwise, sigma, renyi_alpha, resampling
+        of, entropies, rule, fixed_cut(fixed_nats), sigma, renyi_alpha, resampling
     )
-    tau_nats = tau_otherwise if thresholds[0].tau_nats is None else thresholds[0].tau_nats
+    chosen = thresholds[0].tau_nats
+    tau_nats = fixed_nats if chosen is None else chosen
     latents = relabelled(latents, tau_nats)
     verdict = judge(latents, tau=tau_nats)
+    tell("criteria")
     signals = variance_signals(of, renyi_alpha=renyi_alpha)
     found = label_latents(of, entropies, signals, tau=tau_nats)
     dip = dip_of(entropies)
     agreements = agreement(found)
+    given = None
+    if groups is not None and not too_many_groups(groups, m):
+        tell("entropies within labels")
+        given = entropy_given_groups(of.mean, groups, sigma=sigma, alpha=renyi_alpha).nats.tolist()
+    tell("mixed latents")
+    mixed = mixed_scores(
+        of, entropies, signals, sigma=sigma, renyi_alpha=renyi_alpha, tau=tau_nats, rng=crowding
+    )
+    tell("redundancy")
+    repeats = redundancy(
+        of.relative_to_prior().mean,
+        actives=[latent.latent for latent in latents if latent.label is Label.ACTIVE],
+        passives=[latent.latent for latent in latents if latent.label is Label.PASSIVE],
+        rng=folding,
+    )
+    remarks = (
+        *remarks_on(of, entropies, named, sigma=sigma, labels=groups),
+        *economies(of, verdict, repeats, labels=groups, with_images=images is not None),
+    )
+    explanation = explain_measurement(
+        latents=latents,
+        verdict=verdict,
+        thresholds=thresholds,
+        dip=dip,
+        labels=found,
+        agreement=agreements,
+    )
     return Measurement(
-        images=len(of.mean),
+        images=n,
         sigma=sigma,
         renyi_alpha=renyi_alpha,
         names=named,
         latents=latents,
         entropy_intervals=intervals,
-        entropy_given_label_nats=_given(groups, of, sigma, renyi_alpha),
+        entropy_given_label_nats=None if given is None else tuple(given),
         labels=found,
         thresholds=thresholds,
         verdict=verdict,
         dip=dip,
         agreement=agreements,
-        mixed=mixed_scores(
-            of,
-            entropies,
-            signals,
-            sigma=sigma,
-            renyi_alpha=renyi_alpha,
-            tau=tau_nats,
-            rng=crowding,
-        ),
-        redundancy=redundancy(
-            of.relative_to_prior().mean,
-            actives=[latent.latent for latent in latents if latent.label is Label.ACTIVE],
-            passives=[latent.latent for latent in latents if latent.label is Label.PASSIVE],
-            rng=folding,
-        ),
+        mixed=mixed,
+        redundancy=repeats,
         usage=() if used is None else usage_scores(found, used),
-        explanation=explain_measurement(
-            latents=latents,
-            verdict=verdict,
-            thresholds=thresholds,
-            dip=dip,
-            labels=found,
-            agreement=agreements,
-        ),
+        explanation=" ".join((explanation, *remarks)),
+        remarks=remarks,
     )
+
+
+def _tell_nobody(_what: str) -> None:
+    pass
+
+
+def _checked_codes(of: Codes, sigma: float) -> Codes:
+    n, m = of.mean.shape
+    if n < FEWEST_IMAGES:
+        raise InvalidInput(
+            f"mean of shape {(n, m)}, of which {n} is the number of images; allowed: at least "
+            f"{FEWEST_IMAGES} images, since no measure means anything with fewer"
+        )
+    if m > MOST_LATENTS or n * m > MOST_NUMBERS:
+        raise InvalidInput(
+            f"mean of shape {(n, m)}; allowed: up to {MOST_LATENTS:,} latents, and up to "
+            f"{MOST_NUMBERS:,} numbers, images times latents. Send every k-th image (fewer rows); "
+            "if the rows are the latents, the transposed array"
+        )
+    refuse_beyond(sigma, "mean", of.mean)
+    if of.prior_mean is not None:
+        refuse_beyond(sigma, "mean in units of the prior", of.relative_to_prior().mean)
+    return of
+
+
+def _checked_rule(tau: float | Rule) -> Rule:
+    if not isinstance(tau, str):
+        return "fixed"
+    if tau not in RULES:
+        raise InvalidInput(f"tau is {tau!r}; allowed: a number, {', '.join(RULES)}")
+    return tau
+
+
+def _checked_fixed(tau: float) -> float:
+    if isinstance(tau, bool):
+        raise InvalidInput(f"tau is {tau}; allowed: a number of nats, or a rule")
+    if tau > LARGEST_TAU:
+        raise InvalidInput(f"tau is {tau} nats; allowed: 0 to {LARGEST_TAU:g}")
+    fixed_cut(tau)  # which refuses what is negative or not a number
+    return float(tau)
 
 
 def _thresholds(
     of: Codes,
     entropies: Sequence[float],
-    tau: float | Rule,
-    tau_otherwise: float,
+    chosen: Rule,
+    fixed: Cut,
     sigma: float,
     renyi_alpha: float,
     rng: np.random.Generator,
@@ -165,18 +248,12 @@ def _thresholds(
     """Of every rule, the chosen one first; and the intervals of the entropies."""
     mean = of.relative_to_prior().mean
     kernel = {"sigma": sigma, "renyi_alpha": renyi_alpha}
-    if isinstance(tau, bool):
-        raise InvalidInput(f"tau is {tau}; allowed: a number of nats, or a rule")
-    fixed = fixed_cut(tau_otherwise if isinstance(tau, str) else tau)
     floor = noise_floor_cut(mean, **kernel)
     rules: dict[str, Callable[[Sequence[float]], Cut]] = {
         "fixed": lambda _: fixed,
         **{name: partial(rule, **kernel) for name, rule in FROM_ENTROPIES.items()},
         "noise_floor": lambda _: floor,
     }
-    chosen = tau if isinstance(tau, str) else "fixed"
-    if chosen not in rules:
-        raise InvalidInput(f"tau is {tau!r}; allowed: a number, {', '.join(rules)}")
     resampled = resampled_entropies(mean, np.array(entropies), **kernel, rng=rng)
     methods = sorted(rules, key=lambda method: method != chosen)  # stable
     thresholds = tuple(
@@ -187,21 +264,14 @@ def _thresholds(
 
 
 def _information(
-    images: Array, of: Codes, sigma: float, seed: int
+    images: Array, of: Codes, sigma: float, seed: int, rng: np.random.Generator
 ) -> MutualInformation[NDArray[Any]]:
-    if len(images) != len(of.mean):
-        raise InvalidInput(f"{len(images)} images; allowed: one for each of {len(of.mean)} codes")
-    return mutual_information(images, of.mean, sigma=sigma, seed=seed)
-
-
-def _given(
-    groups: Int64[np.ndarray, " n"] | None, of: Codes, sigma: float, renyi_alpha: float
-) -> tuple[float, ...] | None:
-    if groups is None:
-        return None
-    return tuple(
-        entropy_given_groups(of.mean, groups, sigma=sigma, alpha=renyi_alpha).nats.tolist()
-    )
+    pictures = as_array("images", images)
+    if pictures.shape[:1] != of.mean.shape[:1]:
+        raise InvalidInput(
+            f"images of shape {pictures.shape}; allowed: one for each of {len(of.mean)} codes"
+        )
+    return information_of_some(pictures, of.mean, sigma=sigma, seed=seed, rng=rng)
 
 
 def _checked_names(names: Sequence[str | int] | None, m: int) -> tuple[str, ...]:
@@ -217,7 +287,7 @@ def _checked_names(names: Sequence[str | int] | None, m: int) -> tuple[str, ...]
 
 
 def _checked_groups(labels: Array, n: int) -> Int64[np.ndarray, " n"]:
-    values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    values = as_array("labels", labels)
     if values.shape != (n,):
         raise InvalidInput(f"labels of shape {values.shape}; allowed: ({n},), one for each image")
     is_number = values.dtype.kind in "biuf" and bool(np.isfinite(values).all())

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from polar import figures
 from polar.errors import InvalidInput
 from polar.files import whole
-from polar.regime.codes import Array, as_float64, codes
+from polar.regime.arrays import Array, as_float64
+from polar.regime.codes import codes
 from polar.regime.measurement_tables import measurement_tables, representations_table
 from polar.regime.table import table_to_parquet
 from polar.report import Measurement

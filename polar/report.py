@@ -120,9 +120,9 @@ class Redundancy(Record):
 
     latent: int
     #: Of a linear regression on all actives, for images that it was not fitted to; at most 1, and
-    #: below 0 where the mean predicts better. None for fewer than 5 images.
+    #: below 0 where the mean predicts better. None where there are not more images than actives.
     r_squared: float | None
-    #: The active latent with the largest mutual information.
+    #: The active latent with the largest mutual information, as far as a search can tell.
     nearest_active: int
     #: Mutual information of order 2 with it, both in units of their standard deviation.
     information_nats: float
@@ -153,7 +153,8 @@ class Measurement(Record):
     names: tuple[str, ...]
     latents: tuple[LatentDiagnostics, ...]
     entropy_intervals: tuple[Interval, ...]
-    #: Within the images of one label, averaged over labels; none without labels.
+    #: Within the images of one label, averaged over labels; none without labels, or with so many
+    #: that it was left out.
     entropy_given_label_nats: tuple[float, ...] | None
     labels: tuple[CriterionLabel, ...]
     #: By every rule, the chosen one first.
@@ -167,5 +168,8 @@ class Measurement(Record):
     redundancy: tuple[Redundancy, ...]
     #: Empty without usage.
     usage: tuple[UsageScore, ...]
-    #: Why the verdict is what it is, with the margins, in one paragraph.
+    #: Why the verdict is what it is, with the margins, in one paragraph, and the remarks.
     explanation: str
+    #: What is unusual about the codes, what of the report it concerns, and what was left out or
+    #: sampled: sentences. Reports of earlier versions have none.
+    remarks: tuple[str, ...] = ()

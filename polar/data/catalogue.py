@@ -7,37 +7,36 @@ import gzip
 import hashlib
 import importlib.util
 import os
+import stat
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from polar.data.places import GZIPPED, NORB_PARTS, SOUGHT
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
 
 #: Environment variable with the folder of downloaded datasets; read at every call.
 DATA_DIR_VARIABLE = "POLAR_DATA_DIR"
-
 #: Environment variable with the folder for what can be made again; read at every call.
 CACHE_DIR_VARIABLE = "POLAR_CACHE_DIR"
 #: Bytes from which on a digest is remembered rather than taken at every call.
 LARGE = 100_000_000
 
-#: The official parts of smallNORB, by the spec's names, and how their files begin.
-NORB_PARTS = {
-    "train": "smallnorb-5x46789x9x18x6x2x96x96-training",
-    "test": "smallnorb-5x01235x9x18x6x2x96x96-testing",
-}
-DSPRITES = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 #: Of the sprites that Polar draws; raised whenever a pixel changes.
 SPRITES_VERSION = 1
 #: Bytes read at once.
 CHUNK = 1 << 20
 
 
+#: Of all datasets. The digits ship with scikit-learn, and the sprites are drawn.
+NAMES = ("digits", *SOUGHT, "sprites")
+
+
 def names() -> tuple[str, ...]:
     """Of all datasets."""
-    return tuple(_FILES)
+    return NAMES
 
 
 def check_name(name: str) -> None:
@@ -46,25 +45,39 @@ def check_name(name: str) -> None:
     Raises:
         InvalidInput: there is no dataset of this name.
     """
-    if name not in _FILES:
-        raise InvalidInput(f"there is no dataset {name!r}; allowed: {', '.join(_FILES)}")
+    if name not in NAMES:
+        raise InvalidInput(f"there is no dataset {name!r}; allowed: {', '.join(NAMES)}")
+
+
+def folder(data_dir: Path | None = None) -> Path:
+    """The folder of downloaded datasets.
+
+    Args:
+        data_dir: Wins if it is given; else the environment variable `POLAR_DATA_DIR` names the
+            folder, and without that it is `data` in the folder of `cache_dir`.
+    """
+    given = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    return _expanded(given) if given else cache_dir() / "data"
 
 
 def files(name: str, data_dir: Path | None = None) -> tuple[Path, ...]:
     """The files of a dataset in their fixed order, whether or not they exist.
 
+    Each file is searched for by itself, in the places of `polar.data.places`.
+
     Args:
         name: Such as `digits` or `mnist`.
-        data_dir: Folder of downloaded datasets, MNIST in torchvision's layout; by default that of
-            the environment variable `POLAR_DATA_DIR`. The digits ship with scikit-learn and need
-            none; the sprites are drawn and have no files.
+        data_dir: As for `folder`. The digits ship with scikit-learn and need none; the sprites
+            are drawn and have no files.
 
     Raises:
         InvalidInput: there is no dataset of this name.
-        DatasetMissing: the dataset needs a folder and none was named.
+        DatasetMissing: the digits are asked for without scikit-learn.
     """
     check_name(name)
-    return _FILES[name](data_dir)
+    if name == "digits":
+        return (_digits(),)
+    return tuple(sought.find(folder(data_dir)) for sought in SOUGHT.get(name, ()))
 
 
 def digest(name: str, data_dir: Path | None = None) -> str:
@@ -74,13 +87,14 @@ def digest(name: str, data_dir: Path | None = None) -> str:
     large files is remembered with their sizes and times of change.
 
     Raises:
-        DatasetMissing: a file is not there.
+        DatasetMissing: a file is not there; the message says where it was searched for.
+        DatasetCorrupt: a gzipped file cannot be unpacked.
         DatasetError: a file cannot be read.
     """
     if name == "sprites":
         return sprites_digest()
     paths = files(name, data_dir)
-    looks = [_look_of(name, path) for path in paths]
+    looks = [_look_of(name, path, data_dir) for path in paths]
     if sum(size for _, size, _ in looks) < LARGE:
         return _hash(name, paths)
     known = cache_dir() / "digests" / hashlib.sha256(repr(looks).encode()).hexdigest()
@@ -123,11 +137,9 @@ def sprites_digest() -> str:
 
 
 def norb_files(part: str, data_dir: Path | None = None) -> tuple[Path, Path, Path]:
-    """Images, categories and other factors of one part of smallNORB; unpacked ones first."""
-    images, category, info = (
-        _unpacked_or_gzipped(_folder("smallnorb", data_dir) / f"{NORB_PARTS[part]}-{kind}.mat")
-        for kind in ("dat", "cat", "info")
-    )
+    """Images, categories and other factors of one part of smallNORB."""
+    paths = files("smallnorb", data_dir)
+    images, category, info = paths[:3] if part == next(iter(NORB_PARTS)) else paths[3:]
     return images, category, info
 
 
@@ -137,7 +149,7 @@ def available(data_dir: Path | None = None) -> dict[str, str]:
     A broken file still counts: the run that reads it fails with the reason.
     """
     found = {}
-    for name in _FILES:
+    for name in NAMES:
         try:
             found[name] = digest(name, data_dir)
         except DatasetError:
@@ -146,84 +158,86 @@ def available(data_dir: Path | None = None) -> dict[str, str]:
 
 
 def read(name: str, path: Path) -> bytes:
-    """The content of one file of a dataset.
+    """The content of one file of a dataset, as its digest counts it.
 
     Raises:
         DatasetMissing: the file is not there.
+        DatasetCorrupt: it cannot be unpacked.
         DatasetError: the file cannot be read.
     """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DatasetMissing(f"dataset {name}: there is no file {path}") from error
-    except OSError as error:
-        raise DatasetError(f"dataset {name}: cannot read {path}: {error.strerror}") from error
+    return b"".join(_content(name, path))
 
 
-def _digits(_data_dir: Path | None) -> tuple[Path, ...]:
+def is_unpacked(name: str, path: Path) -> bool:
+    """Whether a file of a dataset counts as it is; else as what is inside.
+
+    The digits are always gzipped, and count as the file that is.
+    """
+    return name == "digits" or path.suffix != GZIPPED
+
+
+def _digits() -> Path:
     # find_spec finds the package without importing it: no numpy.
     sklearn = importlib.util.find_spec("sklearn")
     if sklearn is None or not sklearn.submodule_search_locations:
         raise DatasetMissing("dataset digits: it ships with scikit-learn, which is not installed")
-    return (Path(sklearn.submodule_search_locations[0], "datasets", "data", "digits.csv.gz"),)
+    return Path(sklearn.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
 
 
-def _mnist(data_dir: Path | None) -> tuple[Path, ...]:
-    raw = _folder("MNIST", data_dir) / "raw"
-    return (raw / "train-images-idx3-ubyte", raw / "train-labels-idx1-ubyte")
-
-
-def _smallnorb(data_dir: Path | None) -> tuple[Path, ...]:
-    return tuple(path for part in NORB_PARTS for path in norb_files(part, data_dir))
-
-
-def _dsprites(data_dir: Path | None) -> tuple[Path, ...]:
-    return (_folder("dsprites", data_dir) / DSPRITES,)
-
-
-def _sprites(_data_dir: Path | None) -> tuple[Path, ...]:
-    return ()
-
-
-def _folder(name: str, data_dir: Path | None) -> Path:
-    folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    if not folder:
-        raise DatasetMissing(
-            f"dataset {name.lower()}: no data folder was named; set {DATA_DIR_VARIABLE} or give "
-            f"--data-dir to a folder with {name}/ in it (or `polar data fetch {name.lower()}`)"
-        )
-    return _expanded(folder) / name
-
-
-def _unpacked_or_gzipped(path: Path) -> Path:
-    gzipped = path.with_name(f"{path.name}.gz")
-    return gzipped if gzipped.exists() and not path.exists() else path
-
-
-def _look_of(name: str, path: Path) -> tuple[str, int, int]:
+def _look_of(name: str, path: Path, data_dir: Path | None) -> tuple[str, int, int]:
     try:
-        stat = path.stat()
-    except FileNotFoundError as error:
-        raise DatasetMissing(f"dataset {name}: there is no file {path}") from error
+        look = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DatasetMissing(_where_it_is_not(name, path, data_dir)) from error
     except OSError as error:
-        raise DatasetError(f"dataset {name}: cannot read {path}: {error.strerror}") from error
-    return str(path.absolute()), stat.st_size, stat.st_mtime_ns
+        raise _unreadable(name, path, error) from error
+    if not (stat.S_ISREG(look.st_mode) or stat.S_ISDIR(look.st_mode)):
+        # a pipe would be waited for; a folder says itself that it is one
+        raise DatasetError(f"dataset {name}: {path} is no regular file; put the file itself there")
+    return str(path.absolute()), look.st_size, look.st_mtime_ns
+
+
+def _where_it_is_not(name: str, path: Path, data_dir: Path | None) -> str:
+    missing = f"dataset {name}: there is no file {path}"
+    if path.is_symlink():
+        return f"{missing}: the link there leads nowhere"
+    if name not in SOUGHT:
+        return missing
+    root = folder(data_dir)
+    (sought,) = [one for one in SOUGHT[name] if one.usual(root) == path]
+    option = "" if root == folder() else f" --data-dir {root}"
+    return (
+        f"{missing} (also searched for {sought.described()}); `polar data fetch {name}{option}` "
+        f"downloads it, and {DATA_DIR_VARIABLE} or --data-dir names another folder"
+    )
+
+
+def _unreadable(name: str, path: Path, error: OSError) -> DatasetError:
+    return DatasetError(f"dataset {name}: cannot read {path}: {error.strerror or error}")
 
 
 def _hash(name: str, paths: Iterable[Path]) -> str:
     content = hashlib.sha256()
     for path in paths:
-        is_packed = name == "smallnorb" and path.suffix == ".gz"
-        try:
-            with gzip.open(path) if is_packed else path.open("rb") as file:
-                while chunk := file.read(CHUNK):
-                    content.update(chunk)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DatasetCorrupt(f"dataset {name}: cannot unpack {path}: {error}") from error
-        except OSError as error:
-            reason = error.strerror or error
-            raise DatasetError(f"dataset {name}: cannot read {path}: {reason}") from error
+        for piece in _content(name, path):
+            content.update(piece)
     return content.hexdigest()
+
+
+def _content(name: str, path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") if is_unpacked(name, path) else gzip.open(path) as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DatasetCorrupt(
+            f"dataset {name}: cannot unpack {path}: {error}; remove it and fetch it again with "
+            f"`polar data fetch {name}`, or rename it if it is unpacked already"
+        ) from error
+    except FileNotFoundError as error:
+        raise DatasetMissing(f"dataset {name}: there is no file {path}") from error
+    except OSError as error:
+        raise _unreadable(name, path, error) from error
 
 
 def _text(known: Path) -> str | None:
@@ -239,12 +253,3 @@ def _remember(known: Path, digest: str) -> None:
         part = known.with_name(f"{known.name}.{os.getpid()}")
         part.write_text(digest, "ascii")
         os.replace(part, known)
-
-
-_FILES: dict[str, Callable[[Path | None], tuple[Path, ...]]] = {
-    "digits": _digits,
-    "mnist": _mnist,
-    "smallnorb": _smallnorb,
-    "dsprites": _dsprites,
-    "sprites": _sprites,
-}

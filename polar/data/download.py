@@ -18,6 +18,7 @@ from pathlib import Path
 
 from polar.data import catalogue
 from polar.data.part import locked, put_in_place
+from polar.data.places import is_there
 from polar.data.published import PUBLISHED, Published, checksum_like
 from polar.errors import DatasetMissing
 from polar.files import part_of
@@ -44,7 +45,7 @@ class _Useless(Exception):
 
 
 def fetch(name: str, data_dir: Path, progress: Progress | None = None) -> None:
-    """Fetches a dataset into the data folder; what is there already is left alone.
+    """Fetches a dataset into the data folder; what is there already, in any form, is left alone.
 
     Args:
         name: Of a dataset; the digits and the sprites need nothing.
@@ -57,10 +58,12 @@ def fetch(name: str, data_dir: Path, progress: Progress | None = None) -> None:
             next call goes on from there.
     """
     catalogue.check_name(name)
-    for published in PUBLISHED.get(name, ()):
+    if name not in PUBLISHED:
+        return
+    for published, there in zip(PUBLISHED[name], catalogue.files(name, data_dir), strict=True):
         path = data_dir / published.path
         try:
-            if not path.exists():
+            if not is_there(there):
                 _fetch_file(name, published, path, progress)
         except OSError as error:
             reason = error.strerror or error

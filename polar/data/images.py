@@ -37,7 +37,7 @@ def load(spec: DatasetSpec, data_dir: Path | None = None) -> ImageDataset:
 
     Args:
         spec: Which dataset, and how many of its images.
-        data_dir: Folder of downloaded datasets; by default that of `POLAR_DATA_DIR`.
+        data_dir: Folder of downloaded datasets; by default that of `catalogue.folder`.
 
     Raises:
         DatasetMissing: its files are not there.
@@ -51,6 +51,7 @@ def load(spec: DatasetSpec, data_dir: Path | None = None) -> ImageDataset:
             images, factors = _ordered(digest, *digits.read(data_dir))
         case MnistSpec():
             images, factors = _ordered(digest, *mnist.read(data_dir))
+            note = mnist.note_on(digest)
         case SmallNorbSpec():
             images, factors = smallnorb.read(spec.split, spec.side, digest, data_dir)
         case DSpritesSpec():

@@ -14,6 +14,16 @@ from polar.errors import DatasetCorrupt
 
 SIDE = 28
 PADDING = 2
+CLASSES = 10
+GZIP_MAGIC = b"\x1f\x8b"
+#: SHA-256 (hex) of the published training images and labels: of what is inside both files.
+PUBLISHED_DIGEST = "c5097fdd51cfdbe7695fd9df3612695696864b5c424f58d843ffdc5d335e9914"
+#: What results say of other images. They are not refused: people have parts of MNIST, and versions
+#: with labels put right. Fashion-MNIST, KMNIST and EMNIST's digits have its labels and its sizes.
+NOTE = (
+    "These are not the published training images of MNIST: other data under its names, such as "
+    "Fashion-MNIST, KMNIST or EMNIST, or a changed copy."
+)
 
 
 def read(data_dir: Path | None = None) -> tuple[UInt8[Tensor, "n 1 32 32"], Int64[Tensor, " n"]]:
@@ -30,6 +40,14 @@ def read(data_dir: Path | None = None) -> tuple[UInt8[Tensor, "n 1 32 32"], Int6
         raise DatasetCorrupt(
             f"dataset mnist: {images_path} has {len(images)} images, "
             f"{labels_path} has {len(labels)} labels; expected as many"
+        )
+    if len(labels) and labels.max() >= CLASSES:
+        kinds = np.unique(labels)
+        raise DatasetCorrupt(
+            f"dataset mnist: {labels_path} has labels from {kinds.min()} to {kinds.max()}, "
+            f"{len(kinds)} classes of {len(labels):,} images; allowed: 0 to {CLASSES - 1}. EMNIST "
+            "has such labels in files of these names: put MNIST's there, or name another folder; "
+            "`polar data fetch mnist` downloads them"
         )
     return F.pad(images, (PADDING,) * 4).unsqueeze(1), labels.long()
 
@@ -51,7 +69,9 @@ def read_idx(path: Path, item: tuple[int, ...]) -> np.ndarray:
         raise _corrupt(path, "length", f"{len(content)} bytes", f"a header of {header} bytes")
     magic, *dims = (int(word) for word in np.frombuffer(content[:header], ">u4"))
     if magic != 0x0800 + n_dims:
-        raise _corrupt(path, "magic number", f"0x{magic:08x}", f"0x{0x0800 + n_dims:08x}")
+        hint = ", or .gz at the end of its name" if content.startswith(GZIP_MAGIC) else ""
+        expected = f"0x{0x0800 + n_dims:08x}{hint}"
+        raise _corrupt(path, "magic number", f"0x{magic:08x}", expected)
     if tuple(dims[1:]) != item:
         raise _corrupt(path, "dimensions", str(dims), str(["n", *item]))
     length = header + math.prod(dims)
@@ -59,6 +79,11 @@ def read_idx(path: Path, item: tuple[int, ...]) -> np.ndarray:
         raise _corrupt(path, "length", f"{len(content)} bytes", f"{length} bytes for {dims}")
     # A bytearray, since torch warns of arrays that cannot be written to.
     return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(dims)
+
+
+def note_on(digest: str) -> str:
+    """What results say of a dataset of this digest; empty for MNIST as it was published."""
+    return "" if digest == PUBLISHED_DIGEST else NOTE
 
 
 def _corrupt(path: Path, what: str, found: str, expected: str) -> DatasetCorrupt:

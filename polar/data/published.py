@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from io import BufferedIOBase
 
-from polar.data import catalogue
+from polar.data import places
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _mnist(name: str, packed: str, unpacked: str) -> Published:
 
 
 def _norb(part: str, kind: str, sha256: str) -> Published:
-    name = f"{catalogue.NORB_PARTS[part]}-{kind}.mat.gz"
+    name = f"{places.NORB_PARTS[part]}-{kind}.mat.gz"
     return Published(f"smallnorb/{name}", (f"{_NORB}{name}",), f"sha256:{sha256}")
 
 
@@ -85,8 +85,8 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
     ),
     "dsprites": (
         Published(
-            f"dsprites/{catalogue.DSPRITES}",
-            tuple(f"{base}{catalogue.DSPRITES}" for base in _DSPRITES),
+            f"dsprites/{places.DSPRITES}",
+            tuple(f"{base}{places.DSPRITES}" for base in _DSPRITES),
             "md5:7da33b31b13a06f4b04a70402ce90c2e",
         ),
     ),

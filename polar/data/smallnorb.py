@@ -15,6 +15,7 @@ from torch import Tensor
 from polar.data import catalogue
 from polar.data.matrix_format import expect, open_matrix, read_matrix
 from polar.data.order import order
+from polar.data.places import NORB_PARTS
 from polar.data.prepared import Block, prepared
 from polar.errors import DatasetCorrupt
 from polar.spec.datasets import SPLIT_IMAGES, SmallNorbSpec
@@ -37,7 +38,7 @@ def read(
         DatasetMissing: a file is not there.
         DatasetCorrupt: a file is not what it should be.
     """
-    parts = [part for part in catalogue.NORB_PARTS if split in (part, "all")]
+    parts = [part for part in NORB_PARTS if split in (part, "all")]
     files = [catalogue.norb_files(part, data_dir) for part in parts]
     factors = np.concatenate([_factors(category, info) for _, category, info in files])
     rows = order(digest, len(factors))

@@ -19,7 +19,8 @@ from jaxtyping import Float, Float64, Int
 from polar.downstream.regression import Control, Representation, Split, curves, is_alive, split
 from polar.errors import InvalidInput
 from polar.intervals import half_width
-from polar.regime.codes import Array, codes
+from polar.regime.arrays import Array
+from polar.regime.codes import codes
 
 #: Every k up to here is on the default grid; above, each is at least this much larger. Each costs
 #: a fit for every factor, split, representation and control.

@@ -6,21 +6,22 @@ Notation:
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from jaxtyping import Float64
 from numpy.typing import NDArray
-from torch import Tensor
 
 from polar.errors import InvalidInput
-
-Array: TypeAlias = Tensor | NDArray[Any]
+from polar.regime.arrays import Array, as_float64
 
 #: In units of the latent. Chosen by us, because squares of larger values, summed over images,
 #: overflow float64; no trained encoder comes near.
 LARGEST_VALUE = 1e150
+#: Smaller ones have lost their digits, and their reciprocals and logarithms with them.
+LEAST_VARIANCE = float(np.finfo(np.float64).tiny)
+#: Sigma. Beyond it neighbouring floats are farther apart than the kernel is wide, so that an
+#: entropy only says which codes are the same to the last bit.
+MOST_SIGMAS = 1e15
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,18 @@ class Codes:
 
         mean becomes (mean - prior_mean) / prior_std, variance becomes variance / prior_variance.
         The KL divergence from the prior stays as it is.
+
+        Raises:
+            InvalidInput: a value leaves the range that `codes` allows.
         """
         if self.variance is None or self.prior_mean is None or self.prior_variance is None:
             return self
-        mean = (self.mean - self.prior_mean) / np.sqrt(self.prior_variance)
-        return codes(mean, self.variance / self.prior_variance)
+        with np.errstate(over="ignore", under="ignore"):  # which is refused below
+            mean = (self.mean - self.prior_mean) / np.sqrt(self.prior_variance)
+            variance = self.variance / self.prior_variance
+        _refuse_values("mean in units of the prior", mean)
+        _refuse_values("variance in units of the prior", variance)
+        return Codes(mean, variance, None, None)
 
 
 def codes(
@@ -63,9 +71,9 @@ def codes(
 
     Raises:
         InvalidInput: an array is not of real numbers, not of shape (n, m) with at least one image
-            and one latent, not of the shape of `mean`, or has a value that is not finite, beyond
-            LARGEST_VALUE, or a variance that is not positive; or one part of a conditional prior
-            stands alone, or without a variance.
+            and one latent, not of the shape of `mean`, or has a value that is masked, not finite
+            or beyond LARGEST_VALUE, or a variance that is not positive or below LEAST_VARIANCE; or
+            one part of a conditional prior stands alone, or without a variance.
     """
     if (prior_mean is None) != (prior_variance is None):
         raise InvalidInput("half of a conditional prior; allowed: its mean and variance, or none")
@@ -92,29 +100,28 @@ def _checked(name: str, values: Array | None) -> Float64[np.ndarray, "n m"] | No
         raise InvalidInput(
             f"{name} of shape {array.shape}; allowed: (n, m), at least one image and one latent"
         )
+    _refuse_values(name, array)
+    return array
+
+
+def refuse_beyond(sigma: float, name: str, values: Float64[np.ndarray, "n m"]) -> None:
+    """Refuses values that a kernel of this width cannot tell apart.
+
+    Raises:
+        InvalidInput: a value is beyond MOST_SIGMAS; the message says which.
+    """
+    limit = MOST_SIGMAS * sigma
+    _refuse(name, values, np.abs(values) > limit, f"beyond {MOST_SIGMAS:g} sigma = {limit:g}")
+
+
+def _refuse_values(name: str, array: Float64[np.ndarray, "n m"]) -> None:
     _refuse(
         name, array, ~(np.abs(array) <= LARGEST_VALUE), f"not finite, or beyond {LARGEST_VALUE:g},"
     )
     if "variance" in name:
         _refuse(name, array, array <= 0, "0 or negative")
-    return array
-
-
-def as_float64(name: str, values: Array) -> Float64[np.ndarray, "..."]:
-    """A copy, which nobody else can change.
-
-    Raises:
-        InvalidInput: the values are not real numbers; the name is theirs in the message.
-    """
-    if isinstance(values, Tensor):
-        real = not values.is_complex() and values.dtype != torch.bool
-        numbers = values.detach().cpu().double().numpy() if real else None
-    else:
-        numbers = np.asarray(values)
-        real = numbers.dtype.kind in "iuf"
-    if not real:
-        raise InvalidInput(f"{name} of {values.dtype}; allowed: real numbers")
-    return np.array(numbers, dtype=np.float64)
+        too_small = f"below {LEAST_VARIANCE:.3g}, where floats underflow,"
+        _refuse(name, array, array < LEAST_VARIANCE, too_small)
 
 
 def _refuse(

@@ -5,13 +5,15 @@ latent varies with, however little it varies.
 
 Notation:
     n, p, a: images, passive latents that are not constant, active latents.
-    R^2: 1 - squared error / variance, of images that the regression was not fitted to.
+    R^2: 1 - squared error / variance, of images that the regression was not fitted to; none
+        where each of 5 fits would have as many actives as images.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64, Int64
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_predict
 
@@ -23,6 +25,10 @@ FOLDS = 5
 DEAD = 1e-6
 #: Images of which the information is estimated: kernels of all pairs.
 MOST_IMAGES = 1000
+#: Kernels, and products of two of them, in the search for the nearest actives: a few seconds.
+MOST_KERNELS, MOST_PRODUCTS = 5e8, 1e11
+#: Kernels of one latent that are held at once, times latents.
+AT_ONCE = 20_000_000
 #: In units of the latents' standard deviations.
 SIGMA = 0.5
 
@@ -50,23 +56,64 @@ def redundancy(
     x = _standardised(mean[:, actives])
     determination = _determination(x, y, rng)
     images = rng.permutation(len(x))[:MOST_IMAGES]
-    information = [
-        mutual_information(active[:, None], y[images], sigma_x=SIGMA, sigma=SIGMA)
-        for active in x[images].T
-    ]
-    nats = np.stack([of_active.nats for of_active in information])  # (a, p)
-    baseline = np.stack([of_active.baseline_nats for of_active in information])
-    nearest = nats.argmax(axis=0)
+    searched = images[: images_searched(len(x), len(actives), len(alive))]
+    nearest = _nearest(x[searched], y[searched])
+    nats, baseline = np.empty(len(alive)), np.empty(len(alive))
+    for active in np.unique(nearest):
+        those = nearest == active
+        found = mutual_information(
+            x[images, active, None], y[np.ix_(images, those)], sigma_x=SIGMA, sigma=SIGMA
+        )
+        nats[those], baseline[those] = found.nats, found.baseline_nats
     return tuple(
         Redundancy(
             latent=latent,
             r_squared=determination[i],
             nearest_active=actives[nearest[i]],
-            information_nats=float(nats[nearest[i], i]),
-            information_baseline_nats=float(baseline[nearest[i], i]),
+            information_nats=float(nats[i]),
+            information_baseline_nats=float(baseline[i]),
         )
         for i, latent in enumerate(alive)
     )
+
+
+def can_regress(n: int, actives: int) -> bool:
+    """Whether each fit has more images than coefficients; a fit of fewer images fits anything."""
+    return n >= FOLDS and n - math.ceil(n / FOLDS) > actives
+
+
+def images_searched(n: int, actives: int, passives: int) -> int:
+    """Of how many images the nearest actives are found, which bounds the time it takes."""
+    pairs = min(MOST_KERNELS / (actives + passives), MOST_PRODUCTS / (actives * passives))
+    return min(n, MOST_IMAGES, math.ceil(math.sqrt(2 * pairs)))
+
+
+def _nearest(
+    x: Float64[np.ndarray, "n a"], y: Float64[np.ndarray, "n p"]
+) -> Int64[np.ndarray, " p"]:
+    """The place of the active with the largest information on each passive latent.
+
+    I = S_a + S_p - S_ap of order 2, where S = -ln(mean over pairs of the squared kernels): of one
+    passive, the information grows with joint / own, the sums of the products and of the active's.
+    """
+    n = len(x)
+    one, other = np.triu_indices(n, 1)
+    joint, own = np.zeros((x.shape[1], y.shape[1])), np.zeros(x.shape[1])
+    step = max(1, AT_ONCE // (x.shape[1] + y.shape[1]))
+    for begin in range(0, len(one), step):
+        i, j = one[begin : begin + step], other[begin : begin + step]
+        of_x, of_y = _squared_kernels(x, i, j), _squared_kernels(y, i, j)
+        joint += of_x.T @ of_y
+        own += of_x.sum(axis=0, dtype=np.float64)
+    # every pair counts twice, and every image once with itself
+    return ((n + 2 * joint) / (n + 2 * own)[:, None]).argmax(axis=0)
+
+
+def _squared_kernels(
+    values: Float64[np.ndarray, "n k"], i: Int64[np.ndarray, " p"], j: Int64[np.ndarray, " p"]
+) -> Float32[np.ndarray, "p k"]:
+    distance = ((values[i] - values[j]) / SIGMA).astype(np.float32)
+    return np.exp(-(distance**2))
 
 
 def _standardised(values: Float64[np.ndarray, "n k"]) -> Float64[np.ndarray, "n k"]:
@@ -77,7 +124,7 @@ def _determination(
     x: Float64[np.ndarray, "n a"], y: Float64[np.ndarray, "n p"], rng: np.random.Generator
 ) -> Sequence[float | None]:
     """R^2 of each passive latent on all actives."""
-    if len(x) < FOLDS:
+    if not can_regress(*x.shape):
         return [None] * y.shape[1]
     folds = KFold(FOLDS, shuffle=True, random_state=int(rng.integers(2**31)))
     predicted = cross_val_predict(LinearRegression(), x, y, cv=folds)

@@ -32,14 +32,16 @@ class Split:
 
 
 def best_split(values: Float64[np.ndarray, " n"]) -> Split | None:
-    """The split with the most variance between the groups; none when all values are alike.
+    """The split with the most variance between the groups.
+
+    None when all values are alike, or so nearly that their variance underflows.
 
     Reference: Otsu (1979), https://doi.org/10.1109/TSMC.1979.4310076
     """
     values = np.sort(values)
     n = len(values)
     (ends,) = np.nonzero(np.diff(values))  # last places of a low group: equals stay together
-    if len(ends) == 0:
+    if len(ends) == 0 or values.var() == 0:
         return None
     centred = values - values.mean()  # the sums below would cancel
     sums = np.cumsum(centred)[ends]

@@ -14,6 +14,7 @@ Notation:
 Reference: Clapham, Bonheme, Grzes (2026), section 3, https://arxiv.org/abs/2605.15965
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,8 +28,10 @@ from polar.regime.split import best_split
 #: Least fraction of the images in a subset, and the neighbours counted, of all images. Chosen by
 #: us: fewer images have no crowd.
 LEAST_FRACTION = 0.05
-#: Images of which the crowding is found: distances of all pairs.
+#: Images of which the crowding is found, as it takes the distances of all pairs; and distances of
+#: all latents together, which take 15 s.
 MOST_IMAGES = 1000
+MOST_DISTANCES = 1e9
 #: Distances smaller than this part of the largest are alike: rounding.
 ALIKE = 1e-6
 
@@ -44,18 +47,23 @@ def subset_entropies(
         codes: Of any model.
         sigma: Kernel width of the entropy, in units of the latents.
         renyi_alpha: Order of the entropy.
-        rng: Draws 1,000 of the images of a deterministic model, if there are more.
+        rng: Draws the images of a deterministic model that are looked at (`images_looked_at`).
     """
     if codes.variance is not None:
         mean, subsets = codes.mean, _by_variance(codes.variance)
     else:
         n = len(codes.mean)
-        mean = codes.mean[rng.permutation(n)[:MOST_IMAGES]]
+        mean = codes.mean[rng.permutation(n)[: images_looked_at(*codes.mean.shape)]]
         subsets = _by_crowding(mean)
     return tuple(
         None if subset is None else _difference(x, subset, sigma, renyi_alpha)
         for x, subset in zip(mean.T, subsets, strict=True)
     )
+
+
+def images_looked_at(n: int, m: int) -> int:
+    """Of how many images of a deterministic model the subsets are found."""
+    return min(n, MOST_IMAGES, math.ceil(math.sqrt(MOST_DISTANCES / m)))
 
 
 def _difference(

@@ -11,7 +11,7 @@ Notation:
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from jaxtyping import Float64
@@ -23,6 +23,7 @@ from polar.regime.split import Split, best_split
 
 #: Rules that find tau.
 Rule: TypeAlias = Literal["fixed", "gap", "otsu", "mixture", "noise_floor"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 
 #: Nats. Entropies within it are one group. Chosen by us: what has settled moves by less.
 ONE_GROUP_NATS = 0.1

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from polar.errors import InvalidInput
-from polar.regime.codes import Array, as_float64
+from polar.regime.arrays import Array, as_float64
 from polar.report import Criterion, CriterionLabel, UsageScore
 
 #: Share of all usage from which on a latent is used. Chosen by us after the 1 % of explained

@@ -3,9 +3,12 @@
 Exit codes: 1 a dataset is missing or not what was published, 2 there is no such dataset or folder.
 """
 
+import gzip
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +25,8 @@ from rich.progress import (
 )
 
 from polar.data import catalogue, download
-from polar.data.published import PUBLISHED, checksum_like
+from polar.data.places import GZIPPED
+from polar.data.published import PUBLISHED, Published, checksum_like
 from polar.errors import DatasetError, DatasetMissing, InvalidInput
 from service.cli.output import (
     FAILED,
@@ -41,7 +45,11 @@ app = typer.Typer(no_args_is_help=True, help="The datasets of this machine.")
 
 Name = Annotated[str, typer.Argument(help="digits, mnist, smallnorb, dsprites or sprites.")]
 DataDir = Annotated[
-    Path | None, typer.Option(envvar=catalogue.DATA_DIR_VARIABLE, help="Where datasets are.")
+    Path | None,
+    typer.Option(
+        envvar=catalogue.DATA_DIR_VARIABLE,
+        help="Where datasets are; ~/.cache/polar/data if nothing is said.",
+    ),
 ]
 
 
@@ -53,7 +61,7 @@ class Here(BaseModel):
     state: str
     bytes: int | None = None
     digest: str | None = None
-    #: The folder; or what is missing or broken, and where it was looked for.
+    #: The folder; or what is missing and how to fetch it, or what is broken.
     where: str
 
 
@@ -85,7 +93,8 @@ def fetch(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -
 def verify(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
     """Compare the checksums of a dataset's files with the published ones."""
     with _told():
-        checked = [_check(name, path) for path in catalogue.files(name, data_dir)]
+        files = zip_longest(catalogue.files(name, data_dir), PUBLISHED.get(name, ()))
+        checked = [_check(name, path, file) for path, file in files]
     _show(checked, output)
     if any(file.state in ("missing", "different") for file in checked):
         raise typer.Exit(FAILED)
@@ -109,18 +118,14 @@ def fetch_with_bars(name: str, data_dir: Path | None) -> None:
     """Fetch a dataset, if it has to be, and show how far it is.
 
     Raises:
-        InvalidInput: there is no such dataset, or no folder to fetch it into.
+        InvalidInput: there is no such dataset.
         DatasetMissing: it could not be fetched or stored.
     """
     catalogue.check_name(name)
     if name not in PUBLISHED:
         return
-    if data_dir is None:
-        raise InvalidInput(
-            f"a download needs a folder: name it with --data-dir or {catalogue.DATA_DIR_VARIABLE}"
-        )
     with _bars() as progress:
-        download.fetch(name, data_dir, progress)
+        download.fetch(name, catalogue.folder(data_dir), progress)
 
 
 def _look_at(name: str, data_dir: Path | None) -> Here:
@@ -128,21 +133,28 @@ def _look_at(name: str, data_dir: Path | None) -> Here:
         files = catalogue.files(name, data_dir)
         digest = catalogue.digest(name, data_dir)
         size = sum(file.stat().st_size for file in files)
+    except DatasetMissing as error:
+        # the row names the dataset already, and `polar run` says all places
+        missing = str(error).partition(" (also ")[0].removeprefix(f"dataset {name}: there is ")
+        return Here(name=name, state="missing", where=f"{missing}; polar data fetch {name}")
     except (DatasetError, OSError) as error:
-        state = "missing" if isinstance(error, DatasetMissing) else "broken"
-        return Here(name=name, state=state, where=str(error))
+        return Here(name=name, state="broken", where=str(error))
     where = str(files[0].parent) if files else "drawn by Polar"
     return Here(name=name, state="here", bytes=size, digest=digest, where=where)
 
 
-def _check(name: str, path: Path) -> Checked:
-    expected = {Path(file.path).name: file.stored for file in PUBLISHED.get(name, ())}
-    published = expected.get(path.name)
+def _check(name: str, path: Path, file: Published | None) -> Checked:
+    """What is inside of a gzipped file counts, where that was published."""
+    is_comparable = file is not None and (file.unpacked or Path(file.path).name == path.name)
+    published = file.stored if file is not None and is_comparable else None
+    is_inside = file is not None and file.unpacked and path.suffix == GZIPPED
     try:
-        with path.open("rb") as file:
-            found = checksum_like(published or "sha256", file)
-    except FileNotFoundError:
+        with gzip.open(path) if is_inside else path.open("rb") as content:
+            found = checksum_like(published or "sha256", content)
+    except (FileNotFoundError, NotADirectoryError):
         return Checked(path=str(path), state="missing", published=published)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DatasetError(f"dataset {name}: cannot unpack {path}: {error}") from error
     except OSError as error:
         raise DatasetError(f"dataset {name}: cannot read {path}: {error.strerror}") from error
     same = "published" if found == published else "different"

@@ -3,6 +3,10 @@
 Exit codes: 2 the files or options cannot be used, 1 the results cannot be written.
 """
 
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +19,7 @@ from service.cli.output import (
     REFUSED,
     Format,
     Output,
+    console_on,
     fail,
     say,
     write,
@@ -25,6 +30,9 @@ from service.cli.rows import Rows
 
 if TYPE_CHECKING:
     from polar.report import Measurement
+
+#: Numbers, and latents, from which on a measurement takes more than a moment.
+MANY_NUMBERS, MANY_LATENTS = 500_000, 200
 
 OptionalFile = Path | None
 
@@ -72,9 +80,14 @@ def measure(
     try:
         arrays: dict[str, Any] = {name: load_array(path) for name, path in given.items() if path}
         rule: Any = _number_or_rule(tau)  # which is checked there
-        measured = measure_codes(**arrays, sigma=sigma, renyi_alpha=renyi_alpha, tau=rule)
         drawn = {name: arrays.get(name) for name in ("variance", "usage")}
-        paths = save_measurement(measured, out, arrays["mean"], **drawn) if out else []
+        with _progress(arrays["mean"].shape) as tell:
+            measured = measure_codes(
+                **arrays, sigma=sigma, renyi_alpha=renyi_alpha, tau=rule, progress=tell
+            )
+            if out:
+                tell("tables and figures")
+            paths = save_measurement(measured, out, arrays["mean"], **drawn) if out else []
     except PolarError as error:
         fail(error, REFUSED)
     except OSError as error:
@@ -82,6 +95,19 @@ def measure(
     _show(measured, output)
     for path in paths:
         (say if output is Format.JSON else write)(f"  {path}")
+
+
+@contextmanager
+def _progress(shape: tuple[int, ...]) -> Iterator[Callable[[str], None]]:
+    """Says on stderr what is being done: on a line that goes again, or in a pipe if it is long."""
+    console = console_on(sys.stderr)
+    if console.is_terminal:
+        with console.status("measuring") as status:
+            yield lambda what: status.update(f"measuring: {what}")
+    elif math.prod(shape) > MANY_NUMBERS or max(shape[1:], default=0) > MANY_LATENTS:
+        yield lambda what: say(f"measuring: {what}")
+    else:
+        yield lambda _: None
 
 
 def _number_or_rule(tau: str) -> float | str:

@@ -202,13 +202,15 @@ def test_images_add_the_mutual_information() -> None:
     assert first.information_nats > 10 * last.information_nats
 
 
-@pytest.mark.parametrize("mean", [np.zeros((1, 1)), np.array([[0.0], [9.0]]), np.zeros((5, 3))])
+@pytest.mark.parametrize(
+    "mean", [np.zeros((5, 1)), 9.0 * np.arange(5)[:, None], np.zeros((5, 3)), np.eye(5)]
+)
 @pytest.mark.parametrize("variational", [False, True])
 def test_the_smallest_codes_have_a_report(mean: np.ndarray, variational: bool) -> None:
     measured = measure(mean, np.ones_like(mean) if variational else None)
 
     assert len(measured.latents) == mean.shape[1]
-    assert measured.dip is None
+    assert (measured.dip is None) == (mean.shape[1] < 4)
 
 
 @pytest.mark.parametrize("kind", [str, object])  # objects are what pandas has of text
@@ -275,7 +277,7 @@ def test_a_part_without_rows_has_no_table() -> None:
         ({"usage": np.zeros(3)}, r"usage of shape \(3,\)"),
         ({"usage": np.full(8, math.nan)}, r"usage of shape \(8,\), 0 values finite"),
         ({"usage": np.full(8, "much")}, "usage of <U4; allowed: real numbers"),
-        ({"images": np.zeros((3, 4))}, "3 images; allowed: one for each of 600"),
+        ({"images": np.zeros((3, 4))}, r"images of shape \(3, 4\); allowed: one for each of 600"),
         ({"variance": -VARIANCE}, "variance of latent 0 is 0 or negative"),
         ({"variance": VARIANCE[:5]}, r"shapes .*'variance': \(5, 8\)"),
         ({"prior_mean": MEAN}, "half of a conditional prior"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from polar.data import catalogue
+from polar.data import catalogue, places
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
 
 
@@ -69,7 +69,7 @@ def test_without_a_folder_the_error_says_how_to_name_one(monkeypatch: pytest.Mon
     monkeypatch.delenv("POLAR_DATA_DIR", raising=False)
 
     with pytest.raises(
-        DatasetMissing, match=r"POLAR_DATA_DIR.*--data-dir.*polar data fetch mnist"
+        DatasetMissing, match=r"polar data fetch mnist` downloads it, and POLAR_DATA_DIR or --data"
     ):
         catalogue.digest("mnist")
 
@@ -112,7 +112,7 @@ def norb(tmp_path: Path) -> Path:
     """A data folder with the six files of smallNORB, which hold nonsense."""
     folder = tmp_path / "smallnorb"
     folder.mkdir()
-    for begin in catalogue.NORB_PARTS.values():
+    for begin in places.NORB_PARTS.values():
         for kind in ("dat", "cat", "info"):
             (folder / f"{begin}-{kind}.mat").write_bytes(f"{begin} {kind}".encode())
     return tmp_path
@@ -199,3 +199,126 @@ def test_the_cache_is_in_the_folder_that_is_named_or_in_that_of_the_user(
     assert of_the_user == tmp_path / ".cache" / "polar"
     assert of_the_desktop == Path("/var/cache/ada/polar")
     assert catalogue.cache_dir() == Path("/scratch")
+
+
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+
+
+def store(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+@pytest.mark.parametrize("folder", ["MNIST/raw", "mnist/raw", "MNIST", "mnist", "raw", "."])
+@pytest.mark.parametrize("dotted", [False, True])
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_mnist_has_one_digest_however_it_is_stored(
+    folder: str, dotted: bool, end: str, tmp_path: Path
+) -> None:
+    images, labels = (
+        name.replace("-idx", ".idx") if dotted else name for name in (IMAGES, LABELS)
+    )
+    store(tmp_path / folder / f"{images}{end}", b"images")
+    store(tmp_path / folder / f"{labels}{end}", b"labels")
+
+    assert catalogue.digest("mnist", tmp_path) == hashlib.sha256(b"imageslabels").hexdigest()
+    assert "mnist" in catalogue.available(tmp_path)
+
+
+def test_each_file_is_searched_for_by_itself_and_the_usual_place_wins(tmp_path: Path) -> None:
+    store(tmp_path / f"{IMAGES}.gz", b"flat images")
+    store(tmp_path / "mnist" / f"{LABELS}.gz", b"labels")
+    mixed = catalogue.files("mnist", tmp_path)
+    store(tmp_path / "mnist" / LABELS, b"unpacked labels")
+    store(tmp_path / "MNIST" / "raw" / f"{IMAGES}.gz", b"images")
+
+    images, labels = catalogue.files("mnist", tmp_path)
+
+    assert mixed == (tmp_path / f"{IMAGES}.gz", tmp_path / "mnist" / f"{LABELS}.gz")
+    assert images == tmp_path / "MNIST" / "raw" / f"{IMAGES}.gz"
+    assert labels == tmp_path / "mnist" / LABELS
+
+
+@pytest.mark.parametrize("folder", ["small_norb", "smallNORB", "."])
+def test_smallnorb_is_found_in_folders_of_other_programs(folder: str, norb: Path) -> None:
+    digest = catalogue.digest("smallnorb", norb)
+    for path in list((norb / "smallnorb").iterdir()):
+        store(norb / folder / f"{path.name}.gz", path.read_bytes())
+        path.unlink()
+
+    assert catalogue.digest("smallnorb", norb) == digest
+
+
+@pytest.mark.parametrize("folder", ["dsprites", "dSprites", "dsprites-dataset", "."])
+def test_dsprites_is_found_in_folders_of_other_programs(folder: str, tmp_path: Path) -> None:
+    store(tmp_path / folder / places.DSPRITES, b"sprites")
+
+    assert catalogue.digest("dsprites", tmp_path) == hashlib.sha256(b"sprites").hexdigest()
+
+
+def test_what_is_missing_is_said_with_every_place_and_the_command(tmp_path: Path) -> None:
+    with pytest.raises(DatasetMissing) as caught:
+        catalogue.digest("mnist", tmp_path)
+
+    assert str(caught.value) == (
+        f"dataset mnist: there is no file {tmp_path}/MNIST/raw/{IMAGES} (also searched for as "
+        "train-images.idx3-ubyte and with .gz and in mnist/raw, MNIST, mnist, raw and the data "
+        f"folder itself); `polar data fetch mnist --data-dir {tmp_path}` downloads it, and "
+        "POLAR_DATA_DIR or --data-dir names another folder"
+    )
+
+
+def test_an_explicit_folder_wins_over_the_environment_and_that_over_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("POLAR_DATA_DIR", raising=False)
+    default = catalogue.folder()
+    monkeypatch.setenv("POLAR_DATA_DIR", "named")
+
+    assert default == tmp_path / "data"
+    assert catalogue.folder() == Path("named")
+    assert catalogue.folder(Path("given")) == Path("given")
+
+
+def a_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def a_link_to_nothing(path: Path) -> None:
+    path.symlink_to(path.with_name("gone"))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (a_loop, "cannot read .*: Too many levels of symbolic links"),
+        (a_link_to_nothing, "there is no file .*: the link there leads nowhere"),
+        (Path.mkdir, "cannot read .*: Is a directory"),
+        (os.mkfifo, "is no regular file"),  # reading it would wait for ever
+    ],
+)
+def test_what_is_no_file_is_refused_with_what_it_is(
+    make: Callable[[Path], None], words: str, mnist_dir: Path
+) -> None:
+    path = mnist_dir / "MNIST" / "raw" / IMAGES
+    path.unlink()
+    make(path)
+
+    with pytest.raises(DatasetError, match=words):
+        catalogue.digest("mnist", mnist_dir)
+    assert "mnist" not in catalogue.available(mnist_dir)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said(
+    mnist_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # root may look into every folder, so the refusal is made
+    def refuse(path: Path, **_: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    monkeypatch.setattr(Path, "lstat", refuse)
+
+    with pytest.raises(DatasetError, match=r"cannot read .*train-images.*: Permission denied"):
+        catalogue.digest("mnist", mnist_dir)

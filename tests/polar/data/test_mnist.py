@@ -1,3 +1,4 @@
+import gzip
 import math
 import struct
 from pathlib import Path
@@ -6,7 +7,9 @@ import pytest
 import torch
 
 from polar.data import catalogue, mnist
+from polar.data.images import load
 from polar.errors import DatasetCorrupt, DatasetMissing
+from polar.spec import MnistSpec
 
 
 def idx(*dims: int, magic: int | None = None) -> bytes:
@@ -93,3 +96,60 @@ def test_the_folder_of_the_environment_is_named_when_it_is_wrong(
 
     with pytest.raises(DatasetMissing, match="nowhere"):
         mnist.read()
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (range(1, 27), "labels from 1 to 26, 26 classes of 26 images; allowed: 0 to 9. EMNIST"),
+        (range(47), "labels from 0 to 46, 47 classes of 47 images"),
+    ],
+)
+def test_labels_of_emnist_are_refused_with_what_was_seen(
+    labels: range, words: str, raw: Path
+) -> None:
+    header = struct.pack(">2I", 0x0801, len(labels))
+    (raw / "train-labels-idx1-ubyte").write_bytes(header + bytes(labels))
+    (raw / "train-images-idx3-ubyte").write_bytes(idx(len(labels), 28, 28))
+
+    with pytest.raises(DatasetCorrupt, match=f"train-labels-idx1-ubyte has {words}"):
+        mnist.read(raw.parents[1])
+
+
+def test_gzipped_files_have_the_same_images_and_digest(raw: Path) -> None:
+    images, labels = mnist.read(raw.parents[1])
+    digest = catalogue.digest("mnist", raw.parents[1])
+    for path in list(raw.iterdir()):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+
+    again, labels_again = mnist.read(raw.parents[1])
+
+    assert torch.equal(images, again)
+    assert torch.equal(labels, labels_again)
+    assert catalogue.digest("mnist", raw.parents[1]) == digest
+
+
+def test_a_gzipped_file_without_gz_in_its_name_is_told_so(raw: Path) -> None:
+    path = raw / "train-images-idx3-ubyte"
+    path.write_bytes(gzip.compress(path.read_bytes()))
+
+    with pytest.raises(DatasetCorrupt, match=r"expected 0x00000803, or \.gz at the end"):
+        mnist.read(raw.parents[1])
+
+
+def test_other_images_under_the_names_of_mnist_are_noted(raw: Path) -> None:
+    (raw / "train-images-idx3-ubyte").write_bytes(idx(5, 28, 28))
+    (raw / "train-labels-idx1-ubyte").write_bytes(idx(5))
+
+    dataset = load(MnistSpec(name="mnist", images=5), raw.parents[1])
+
+    assert dataset.note == mnist.NOTE
+
+
+def test_the_published_images_have_no_note() -> None:
+    if "mnist" not in catalogue.available():
+        pytest.skip("POLAR_DATA_DIR names no folder with MNIST")
+
+    # any other training images under these names fail this test, and should
+    assert mnist.note_on(catalogue.digest("mnist")) == ""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from polar.data import catalogue, smallnorb
+from polar.data import catalogue, places, smallnorb
 from polar.data.catalogue import CACHE_DIR_VARIABLE
 from polar.data.images import load
 from polar.data.matrix_format import expect, open_matrix
@@ -32,7 +32,7 @@ def write_part(folder: Path, part: str, seed: int) -> tuple[np.ndarray, np.ndarr
     categories = rng.integers(0, 5, PART, dtype=np.int32)
     columns = [rng.integers(0, size, PART) for size in (10, 9, 18, 6)]
     info = np.stack([columns[0], columns[1], 2 * columns[2], columns[3]], axis=1).astype("<i4")
-    begin = catalogue.NORB_PARTS[part]
+    begin = places.NORB_PARTS[part]
     write(folder / f"{begin}-dat.mat", 0x1E3D4C55, images)
     write(folder / f"{begin}-cat.mat", 0x1E3D4C54, categories)
     write(folder / f"{begin}-info.mat", 0x1E3D4C54, info)
@@ -110,7 +110,7 @@ def test_an_odd_azimuth_is_refused(data_dir: Path) -> None:
     write_part(folder, "test", 1)
     _, _, info = write_part(folder, "train", 0)
     info[3, 2] = 7
-    write(folder / f"{catalogue.NORB_PARTS['train']}-info.mat", 0x1E3D4C54, info)
+    write(folder / f"{places.NORB_PARTS['train']}-info.mat", 0x1E3D4C54, info)
 
     with pytest.raises(DatasetCorrupt, match="azimuths are even"):
         load(SmallNorbSpec(images=10), data_dir)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from polar.entropy.information import mutual_information
-from polar.regime.redundancy import redundancy
+from polar.regime import redundancy as module
+from polar.regime.redundancy import can_regress, images_searched, redundancy
 from polar.report import Redundancy
 
 N = 600
@@ -92,3 +93,45 @@ def test_fewer_than_five_images_have_no_folds(n: int) -> None:
 
 def test_the_same_seed_gives_the_same_numbers() -> None:
     assert found(NOISE) == found(NOISE)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_nearest_active_is_the_one_of_most_information(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    actives = rng.standard_t(3, size=(200, 6))
+    mixing = rng.normal(size=(6, 5)) ** 3
+    passives = 0.01 * (np.sin(actives) @ mixing + rng.normal(size=(200, 5)))
+    mean = np.column_stack([actives, passives])
+    x, y = ((one - one.mean(axis=0)) / one.std(axis=0) for one in (actives, passives))
+
+    found = redundancy(mean, actives=range(6), passives=range(6, 11), rng=rng)
+
+    nats = np.stack(
+        [mutual_information(one[:, None], y, sigma_x=0.5, sigma=0.5).nats for one in x.T]
+    )
+    assert [one.nearest_active for one in found] == nats.argmax(axis=0).tolist()
+    # the order of the images leaves rounding
+    assert [one.information_nats for one in found] == pytest.approx(nats.max(axis=0), rel=1e-5)
+
+
+def test_the_search_in_pieces_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = found(NOISE + ACTIVE[:, 1])
+    monkeypatch.setattr(module, "AT_ONCE", 1000)
+
+    assert found(NOISE + ACTIVE[:, 1]) == whole
+
+
+def test_the_work_of_the_search_is_bounded() -> None:
+    assert images_searched(10_000, 64, 64) == 1000  # the usual sizes are searched in full
+    for actives, passives in ((750, 750), (5000, 5000), (1, 9999), (9999, 1)):
+        n = images_searched(10**6, actives, passives)
+        assert n >= 50
+        assert (n - 1) ** 2 / 2 * actives * passives <= module.MOST_PRODUCTS
+        assert (n - 1) ** 2 / 2 * (actives + passives) <= module.MOST_KERNELS
+
+
+@pytest.mark.parametrize(
+    ("n", "actives", "can"), [(4, 1, False), (5, 3, True), (5, 4, False), (300, 240, False)]
+)
+def test_a_fit_needs_more_images_than_actives(n: int, actives: int, can: bool) -> None:
+    assert can_regress(n, actives) is can

@@ -1,6 +1,7 @@
 """The datasets of this machine: what is here, fetching it from a server of the test, checking."""
 
 import functools
+import gzip
 import hashlib
 import http.server
 import json
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from polar.data import catalogue, download
+from polar.data import catalogue, download, places
 from polar.data.published import PUBLISHED, Published
 from service.cli import app
 
@@ -85,7 +86,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 def published_dsprites(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if dSprites were a few bytes that the server has."""
     Path("served/file").write_bytes(b"sprites")
-    path = f"dsprites/{catalogue.DSPRITES}"
+    path = f"dsprites/{places.DSPRITES}"
     file = Published(path, (f"{served}/file",), sha256(b"sprites"))
     monkeypatch.setitem(PUBLISHED, "dsprites", (file,))
 
@@ -111,15 +112,16 @@ def test_the_list_tells_of_every_dataset_whether_it_is_here() -> None:
         "where": "data/MNIST/raw",
     }
     assert found["sprites"]["where"] == "drawn by Polar"
-    assert "there is no file data/dsprites/" in found["dsprites"]["where"]
+    assert "no file data/dsprites/" in found["dsprites"]["where"]
 
 
-def test_without_a_folder_the_list_says_how_to_name_one() -> None:
+def test_without_a_folder_the_list_says_where_it_looked_and_what_to_do() -> None:
     found = {row["name"]: row for row in answer("list")}
 
     assert found["digits"]["state"] == "here"
     assert found["mnist"]["state"] == "missing"
-    assert "POLAR_DATA_DIR" in found["mnist"]["where"]
+    assert str(catalogue.cache_dir() / "data" / "MNIST") in found["mnist"]["where"]
+    assert found["mnist"]["where"].endswith("; polar data fetch mnist")
 
 
 def test_the_folder_of_the_environment_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +221,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_one_line() -> None:
 def test_a_dataset_is_fetched_and_then_here() -> None:
     (fetched,) = answer("fetch", "dsprites", "--data-dir", "new")
 
-    path = Path("new/dsprites", catalogue.DSPRITES)
+    path = Path("new/dsprites", places.DSPRITES)
     assert path.read_bytes() == b"sprites"
     assert (fetched["state"], fetched["bytes"]) == ("here", 7)
     assert fetched["digest"] == hashlib.sha256(b"sprites").hexdigest()
@@ -234,16 +236,48 @@ def test_a_failing_download_is_one_line_that_names_the_address(served: str) -> N
     code, out, errors = polar_data("fetch", "dsprites", "--data-dir", "new")
 
     assert (code, out) == (1, "")
-    assert errors.startswith(f"error: dataset dsprites: {catalogue.DSPRITES} could not be fetched")
+    assert errors.startswith(f"error: dataset dsprites: {places.DSPRITES} could not be fetched")
     assert f"{served}/file: 404 File not found" in errors
     assert errors.count("\n") == 1
 
 
-def test_a_download_needs_a_folder() -> None:
-    code, out, errors = polar_data("fetch", "dsprites")
+@pytest.mark.usefixtures("published_dsprites")
+def test_a_download_without_a_folder_goes_where_agents_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POLAR_CACHE_DIR", "cache")
 
-    assert (code, out) == (2, "")
-    assert "--data-dir or POLAR_DATA_DIR" in errors
+    (fetched,) = answer("fetch", "dsprites")
+
+    assert fetched["state"] == "here"
+    assert fetched["where"] == "cache/data/dsprites"
+    assert "dsprites" in catalogue.available()  # which is what agents offer
+
+
+@pytest.mark.usefixtures("published_mnist")
+def test_gzipped_mnist_under_its_other_name_is_verified_by_its_content_and_not_fetched() -> None:
+    Path("data").mkdir()
+    for name, content in ((IMAGES, b"images"), (LABELS, b"labels")):
+        dotted = name.replace("-idx", ".idx")
+        Path("data", f"{dotted}.gz").write_bytes(gzip.compress(content))
+
+    checked = answer("verify", "mnist", "--data-dir", "data")
+    (fetched,) = answer("fetch", "mnist", "--data-dir", "data")  # which has nowhere to ask
+
+    assert [file["state"] for file in checked] == ["published", "published"]
+    assert fetched["digest"] == hashlib.sha256(b"imageslabels").hexdigest()
+
+
+@pytest.mark.usefixtures("published_mnist")
+def test_a_gzipped_file_that_is_cut_is_told_by_verify() -> None:
+    raw = write_mnist()
+    (raw / f"{IMAGES}.gz").write_bytes(gzip.compress(b"images")[:-4])
+    (raw / IMAGES).unlink()
+
+    code, _, errors = polar_data("verify", "mnist", "--data-dir", "data")
+
+    assert code == 1
+    assert f"cannot unpack data/MNIST/raw/{IMAGES}.gz: Compressed file ended" in errors
 
 
 @pytest.mark.parametrize("name", ["digits", "sprites"])

@@ -1,6 +1,7 @@
 """`polar measure` on files as users have them."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +142,58 @@ def test_a_folder_that_cannot_be_written_fails() -> None:
 
     assert code == 1
     assert "file/out" in err
+
+
+def test_what_takes_long_says_what_it_is_doing() -> None:
+    np.save("many.npy", RNG.normal(size=(20, 300)))
+
+    code, out, err = polar_measure("many.npy", "-o", "json", "--out", "out")
+
+    said = [line for line in err.splitlines() if line.startswith("measuring: ")]
+    assert code == 0
+    assert said[0] == "measuring: entropies of 300 latents and 20 images"
+    assert said[-1] == "measuring: tables and figures"
+    assert Measurement.model_validate_json(out).images == 20  # stdout is the report alone
+
+
+def test_a_refusal_after_progress_is_the_last_that_is_said() -> None:
+    np.save("many.npy", RNG.normal(size=(20, 300)))
+
+    code, _, err = polar_measure("many.npy", "--renyi-alpha", "0.1")
+
+    assert code == 2
+    # the API takes what follows `error: ` at the beginning of a line for the reason
+    assert re.search(
+        r"^measuring: .*\nerror: the entropy of column", err, re.MULTILINE | re.DOTALL
+    )
+    assert err.splitlines()[-1].startswith("error: ")
+
+
+def test_remarks_are_shown_with_the_explanation() -> None:
+    np.save("wide.npy", 1e9 * MEAN[:, :2])
+
+    _, out, _ = polar_measure("wide.npy")
+
+    assert "a sigma of about 5e+08 would suit" in out
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (
+            MEAN[:2],
+            "mean of shape (2, 4), of which 2 is the number of images; allowed: at least 5",
+        ),
+        (np.where(np.eye(200, 4, dtype=bool), 1e38, MEAN), "mean of latent 0 is beyond 1e+15"),
+        (MEAN.astype(complex), "mean of complex128; allowed: real numbers"),
+        (np.zeros((5, 20_000)), "allowed: up to 10,000 latents"),
+    ],
+)
+def test_codes_out_of_range_are_refused_in_one_line(array: np.ndarray, message: str) -> None:
+    np.save("hostile.npy", array)
+
+    code, out, err = polar_measure("hostile.npy")
+
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1

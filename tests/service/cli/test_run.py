@@ -158,9 +158,8 @@ def test_checkpoints_of_another_spec_are_refused_with_a_way_out() -> None:
         (["spec.yaml", "--device", "tpu"], 2, "device 'tpu'; allowed: auto, cpu, cuda, cuda:N"),
         (["spec.yaml", "--seed", "-1"], 2, "seed -1; allowed: 0 to 4294967295"),
         (["spec.yaml", "--threads", "0"], 2, "--threads"),
-        (["mnist.yaml"], 1, "no data folder was named; set POLAR_DATA_DIR or give --data-dir"),
+        (["mnist.yaml"], 1, "`polar data fetch mnist` downloads it, and POLAR_DATA_DIR"),
         (["mnist.yaml", "--data-dir", "no"], 1, "no file no/MNIST/raw/train-images-idx3-ubyte"),
-        (["mnist.yaml", "--download"], 2, "with --data-dir or POLAR_DATA_DIR"),
     ],
 )
 def test_what_cannot_be_run_ends_with_one_clear_line(

@@ -1,0 +1,149 @@
+"""What is unusual about codes, so that their numbers mean less, or another thing, than usual."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from polar.regime.codes import Codes
+from polar.regime.redundancy import DEAD
+from polar.regime.words import count_latents
+from polar.spec.part import FEWEST_IMAGES
+
+#: Nats below ln n. Chosen by us, because exp(-0.1) = 0.9: as if 9 of 10 images were alone, none of
+#: them near enough another for the kernel.
+ALONE_NATS = 0.1
+#: Std / sigma. Chosen by us, because the entropy of such a Gaussian is 0.06 nats: all latents
+#: together stay below the default tau and below what the criteria call different.
+TINY = 0.1
+#: Std / sigma of a Gaussian latent of the prior at the default sigma, 1 / 0.5.
+USUAL_WIDTH = 2.0
+#: Mean variance below which a posterior says something: halfway from the prior's 1 to 0.
+PRECISE = 0.5
+#: Latents that a sentence names.
+MOST_NAMED = 10
+
+
+def remarks_on(
+    codes: Codes,
+    entropies: Sequence[float],
+    names: Sequence[str],
+    *,
+    sigma: float,
+    labels: Int64[np.ndarray, " n"] | None,
+) -> tuple[str, ...]:
+    """Sentences on the codes, the most important first; none for usual codes.
+
+    Args:
+        codes: Of any model.
+        entropies: Of each latent, as the verdict goes by it, in nats.
+        names: Of the latents.
+        sigma: Kernel width of the entropies, in units of the latents.
+        labels: The number of the label of each image, shape (n,); none without labels.
+    """
+    mean = codes.relative_to_prior().mean
+    std = mean.std(axis=0)
+    found = (
+        _about_crowding_at_the_top(std, np.array(entropies), len(mean), sigma),
+        _about_tiny_codes(codes, std, sigma),
+        _about_the_shape(*mean.shape),
+        _about_dead_latents(mean, std, names),
+        _about_equal_variances(codes),
+        "" if labels is None else _about_labels(labels),
+    )
+    return tuple(sentence for sentence in found if sentence)
+
+
+def _about_crowding_at_the_top(
+    std: Float64[np.ndarray, " m"], entropies: Float64[np.ndarray, " m"], n: int, sigma: float
+) -> str:
+    most = math.log(n)
+    alone = entropies > most - ALONE_NATS
+    if not alone.any():
+        return ""
+    median = float(np.median(std[alone]))
+    return (
+        f"The entropies of {int(alone.sum())} of {count_latents(len(std))} are within "
+        f"{ALONE_NATS:g} nats of ln n = {most:.2f}, the most that {n:,} images can have: at sigma "
+        f"= {sigma:g} nearly every image is alone, and such entropies count the images. The "
+        f"median std of those latents is {median:.2g}; a sigma of about "
+        f"{median / USUAL_WIDTH:.1g} would suit, or more images."
+    )
+
+
+def _about_tiny_codes(codes: Codes, std: Float64[np.ndarray, " m"], sigma: float) -> str:
+    widest = float(std.max())
+    # the prior sets the unit of a variational model: where its posteriors are the prior, that is
+    # a collapse, and no unit would show more
+    is_collapse = codes.variance is not None and not _says_something(codes.variance)
+    if widest == 0 or widest > TINY * sigma or is_collapse:
+        return ""
+    return (
+        f"No latent has a std above {widest:.2g}, little beside sigma = {sigma:g}, so that all "
+        "entropies are near 0 whatever the latents do. Unless they have collapsed, a sigma of "
+        f"about {widest / USUAL_WIDTH:.1g} would suit."
+    )
+
+
+def _says_something(variance: Float64[np.ndarray, "n m"]) -> bool:
+    return bool((variance.mean(axis=0) < PRECISE).any())
+
+
+def _about_the_shape(n: int, m: int) -> str:
+    if m == 1:
+        return (
+            "There is a single latent, hence no two groups: the verdict can only be collapsed or "
+            "under-regularised."
+        )
+    if m > n:
+        return (
+            f"There are more latents ({m:,}) than images ({n:,}): with so few images the latents "
+            "cannot be told apart reliably. Send more images; or, if the rows are the latents, "
+            "the transposed array."
+        )
+    return ""
+
+
+def _about_dead_latents(
+    mean: Float64[np.ndarray, "n m"], std: Float64[np.ndarray, " m"], names: Sequence[str]
+) -> str:
+    # equal numbers may have a std that is not 0, because their mean is rounded
+    is_constant = (mean == mean[0]).all(axis=0)
+    if is_constant.all():
+        return "All latents are constant: these codes say nothing about the images."
+    is_dead = is_constant | (std <= DEAD * std.max())
+    dead = [name for name, dead in zip(names, is_dead, strict=True) if dead]
+    if not dead:
+        return ""
+    return (
+        f"{count_latents(len(dead)).capitalize()} ({_named(dead)}) "
+        f"{'is' if len(dead) == 1 else 'are'} numerically dead, with a std below {DEAD:g} of the "
+        "widest latent's, which is rounding; the redundancy leaves such latents out."
+    )
+
+
+def _about_equal_variances(codes: Codes) -> str:
+    if codes.variance is None or np.ptp(codes.variance) > 0:
+        return ""
+    return (
+        f"All variances are {codes.variance[0, 0]:.3g}, so that the variance tells no latent from "
+        "another, and criteria that go by it say the same of all."
+    )
+
+
+def _about_labels(labels: Int64[np.ndarray, " n"]) -> str:
+    n, count = len(labels), int(labels.max()) + 1
+    if count == 1:
+        return "All images have the same label: the entropy within it is that of all images."
+    if n < FEWEST_IMAGES * count:
+        return (
+            f"There are {count:,} labels for {n:,} images, {n / count:.1f} images for each: the "
+            "entropy within labels is small for want of images. Send a coarser factor."
+        )
+    return ""
+
+
+def _named(names: Sequence[str]) -> str:
+    rest = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
