@@ -85,13 +85,12 @@ def fail(message: object, code: int) -> NoReturn:
 
 
 @contextmanager
-def going_on(*commands: str) -> Iterator[None]:
+def going_on(command: str) -> Iterator[None]:
     """On Ctrl-C say that what is watched here goes on, and how to watch it again."""
     try:
         yield
     except KeyboardInterrupt:
-        again = "; ".join(f"`{command}`" for command in commands)
-        say(f"it goes on without this command; watch it again with {again}")
+        say(f"it goes on without this command; watch it again with `{command}`")
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -95,7 +95,7 @@ def _supervise(postgres: Postgres, programs: Stages, addresses: Addresses, say: 
 
 
 def _keep_alive(children: Sequence[Child], home: Path, addresses: Addresses, say: Say) -> None:
-    published = None
+    published, home_id = None, identity(home)
     while not _is_asked_to_stop():
         for child in children:
             if news := child.watch(time.monotonic()):
@@ -107,7 +107,7 @@ def _keep_alive(children: Sequence[Child], home: Path, addresses: Addresses, say
             addresses.dashboard,
             os.getpid(),
             pids,
-            identity(home),
+            home_id,
         )
         if stack != published:
             with contextlib.suppress(OSError):  # a full disk; again in the next round

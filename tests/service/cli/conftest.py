@@ -22,9 +22,9 @@ def polar(served: str) -> Polar:
     # Here, since what a conftest imports at its top escapes the checks of shapes.
     from service.cli import app
 
-    async def run(*arguments: object) -> Result:
+    async def run(*arguments: object, service: str = served) -> Result:
         line = [str(argument) for argument in arguments]
-        return await asyncio.to_thread(CliRunner().invoke, app, line, env={"POLAR_URL": served})
+        return await asyncio.to_thread(CliRunner().invoke, app, line, env={"POLAR_URL": service})
 
     return run
 
@@ -47,10 +47,8 @@ def polar_process(served: str) -> Process:
             sys.executable, "-m", "service.cli", *map(str, arguments),
             env=os.environ | {"POLAR_URL": served}, stdout=PIPE, stderr=PIPE,
         )  # fmt: skip
-        stdout, stderr = await process.communicate()
-        return Ended(
-            process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
-        )
+        said = [text.decode(errors="replace") for text in await process.communicate()]
+        return Ended(process.returncode, *said)
 
     return run
 

@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -252,3 +256,124 @@ async def test_a_service_that_is_not_there_is_said_so(
     assert "http://127.0.0.1:1" in result.stderr
     assert "polar up" in result.stderr
     assert result.stdout == ""
+
+
+async def interrupted_when_it_has_said(
+    words: str, served: str, *arguments: object
+) -> tuple[int | None, str, str]:
+    """Exit code, stdout and stderr of a command that gets Ctrl-C as soon as its bars are there."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "service.cli", *map(str, arguments),
+        env=os.environ | {"POLAR_URL": served}, stdout=PIPE, stderr=PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    said = b""
+    while words.encode() not in said:
+        line = await asyncio.wait_for(process.stderr.readline(), 60)
+        assert line, said
+        said += line
+    await asyncio.sleep(0.5)  # it has said what it waits for, and now waits
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, stdout.decode(), (said + stderr).decode()
+
+
+STUDY = "base: {dataset: {name: digits}, model: {}}\nsearch: {model.beta: {log_uniform: [1, 2]}}\n"
+
+
+async def test_ctrl_c_while_waiting_says_that_it_goes_on_and_how_to_watch_it(
+    polar: "Polar", served: str, spec: Path
+) -> None:
+    code, stdout, stderr = await interrupted_when_it_has_said(
+        "submitted experiment", served, "submit", spec, "--wait", "-o", "json"
+    )
+
+    (experiment,) = as_json(await polar("list", "-o", "json"))
+    assert code == 130
+    assert stdout == ""
+    assert stderr.startswith(f"submitted experiment {experiment['id']}\n")
+    assert f"watch it again with `polar watch {experiment['id']}`" in stderr
+    assert "Traceback" not in stderr
+    assert experiment["state"] == "queued"
+
+
+async def test_ctrl_c_while_a_study_is_waited_for_says_the_same(
+    polar: "Polar", served: str, write: "Write"
+) -> None:
+    code, _, stderr = await interrupted_when_it_has_said(
+        "submitted study", served, "study", "create", write(STUDY), "--wait"
+    )
+
+    (study,) = as_json(await polar("study", "list", "-o", "json"))
+    assert code == 130
+    assert stderr.startswith(f"submitted study {study['id']}\n")
+    assert f"watch it again with `polar study watch {study['id']}`" in stderr
+    assert study["state"] == "running"
+
+
+@pytest.mark.parametrize("command", ["get", "watch", "cancel"])
+async def test_the_id_of_a_study_is_said_to_be_one(
+    command: str, polar: "Polar", write: "Write"
+) -> None:
+    id = as_json(await polar("study", "create", write(STUDY), "-o", "json"))["id"]
+
+    result = await polar(command, id)
+
+    instead = {"get": "show"}.get(command, command)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"error: {id} is a study, neither an experiment nor a run: `polar study {instead} {id}`\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        ("show", "get"), ("watch", "watch"), ("cancel", "cancel"), ("pause", "get"),
+        ("retry-failed", "get"), ("export", "get"), ("figure", "get"), ("extend", "get"),
+    ],
+)  # fmt: skip
+async def test_the_id_of_an_experiment_or_run_is_said_to_be_no_study(
+    command: str, instead: str, polar: "Polar", submit: "Submitter", spec_of: "SpecMaker"
+) -> None:
+    submission = await submit(spec_of())
+    more = [1] if command == "extend" else []
+
+    for id, kind in (
+        (submission.experiment.id, "an experiment"),
+        (submission.runs[0].id, "a run"),
+    ):
+        result = await polar("study", command, id, *more)
+
+        assert result.exit_code == 2
+        assert result.stderr == f"error: {id} is {kind}, no study: `polar {instead} {id}`\n"
+
+
+@pytest.mark.parametrize("command", [["get"], ["watch"], ["cancel"], ["study", "show"]])
+@pytest.mark.parametrize("id", ["", " ", "x", "00000000"])
+async def test_what_is_no_id_is_one_clear_line(
+    command: list[str], id: str, polar: "Polar"
+) -> None:
+    result = await polar(*command, id)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {id!r} is no id; an id is 36 characters, such as ")
+    assert "`polar list`" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+async def test_commands_do_not_turn_to_the_stack_of_another_home(
+    polar: "Polar", spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With an empty home, they once listed and stored what another stack had on the default port.
+    monkeypatch.setenv("POLAR_HOME", str(tmp_path / "empty"))
+
+    for command in (["list"], ["submit", spec], ["study", "list"]):
+        result = await polar(*command, service="")
+
+        assert result.exit_code == 3
+        assert result.stdout == ""
+        assert result.stderr == (
+            f"error: no stack runs in {tmp_path}/empty; start it with `polar up`, "
+            "or name a service with --url or POLAR_URL\n"
+        )

@@ -8,7 +8,7 @@ import struct
 import sys
 import termios
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -460,9 +460,7 @@ def test_a_terminal_that_can_show_little_has_its_width_all_the_same(
         assert output.console_on(sys.stdout).options.max_width == 60
 
 
-async def in_terminal(
-    columns: int, environment: Mapping[str, str], *arguments: object
-) -> list[str]:
+async def in_terminal(columns: int, environment: dict[str, str], *arguments: object) -> list[str]:
     """The lines of a command, in a process of its own."""
     screen = Terminal(columns)
     process = await asyncio.create_subprocess_exec(
