@@ -27,7 +27,7 @@ from polar.errors import InvalidInput
 from polar.events import Evaluation
 from polar.spec import Axis, StudySpec
 from service.api.views import Diagnostics, StudyView, TrialView
-from service.client import Client
+from service.client import Client, spec_of
 from service.storage.tables import TrialState
 from service.studies.judging import measures, value_of, violations_of
 from service.studies.optimiser import ENDINGS, study_name
@@ -48,7 +48,7 @@ def export_study(client: Client, study_id: str, out: Path) -> None:
         ClientError: as the client.
     """
     study = client.study(study_id)
-    spec = StudySpec.model_validate(study.spec)
+    spec = spec_of(study)
     trials = [_frozen(client, spec, trial) for trial in client.trials(study_id)]
     aside = out.with_name(f".{out.name}.new")
     try:

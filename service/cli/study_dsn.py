@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from polar.errors import InvalidInput
-from polar.spec import StudySpec
 from service.api.views import StudyView
+from service.client import spec_of
 from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import url_of
 from service.embedded.running import find_running
@@ -16,7 +16,7 @@ from service.studies.optimiser import study_name
 
 def how_to_open(study: StudyView, storage: str) -> str:
     """Where the study is, and the two lines of Python that open it."""
-    name = study_name(study.id, StudySpec.model_validate(study.spec))
+    name = study_name(study.id, spec_of(study))
     return (
         f"storage  {storage}\nstudy    {name}\n\n"
         f"import optuna\nstudy = optuna.load_study(study_name={name!r}, storage={storage!r})"

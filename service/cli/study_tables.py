@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from service.api.views import StudyPlan, StudySummary, StudyView, TrialView
 from service.cli.range_tables import in_words, of_range
 from service.cli.rows import Facts, Rows
-from service.cli.tables import counts
+from service.cli.tables import counts, earlier_version
 from service.storage.tables import TrialState
 
 
@@ -35,8 +35,10 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
         "reason": study.message,
         "trials": ", ".join(filter(None, (counted, counts(study.trials)))),
         "best": f"{_values(study.best)} at {_point(study.best)}" if study.best else None,
+        "not in MLflow": study.mlflow_error,
+        "unreadable": earlier_version(study.of_earlier_version),
     }
-    measures = [objective["measure"] for objective in study.spec["objectives"]]
+    measures = [objective["measure"] for objective in study.spec.get("objectives", ())]
     table = Rows(
         "trial", "state", "point", *measures, "regimes", "note", texts=("point", "regimes", "note")
     )

@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from rich.console import Group, RenderableType
 
 from polar.events import Progress, Verdict
-from service.api.views import ExperimentSummary, ExperimentView, Plan, RunView
+from service.api.views import (
+    ExperimentSummary,
+    ExperimentView,
+    Plan,
+    RunOfExperiment,
+    RunView,
+)
 from service.cli.rows import Facts, Rows
 from service.storage.tables import RunState, TrialState
 
@@ -54,9 +60,14 @@ def _of_experiment(experiment: ExperimentView) -> RenderableType:
             *_verdict_cells(run.verdict),
             _CONVERGED[run.converged],
             _step(run.progress),
-            run.message or ("shared" if run.reused else ""),
+            _note(run),
         )
     return Group(title, Facts({"runs": runs}) if len(experiment.runs) > 1 else "", table)
+
+
+def _note(run: RunOfExperiment) -> str:
+    unread = earlier_version(run.of_earlier_version)
+    return "; ".join(filter(None, (run.message or ("shared" if run.reused else ""), unread)))
 
 
 def _of_run(run: RunView) -> RenderableType:
@@ -74,8 +85,15 @@ def _of_run(run: RunView) -> RenderableType:
             "converged": _CONVERGED[run.result.converged] if run.result else None,
             "explanation": run.result.explanation if run.result else None,
             "MLflow": run.links["mlflow"],
+            "not in MLflow": run.mlflow_error,
+            "unreadable": earlier_version(run.of_earlier_version),
         }
     )
+
+
+def earlier_version(parts: Sequence[str]) -> str | None:
+    """What is said of the parts of an answer that this version cannot read."""
+    return f"of an earlier version: {', '.join(parts)}" if parts else None
 
 
 def _of_plan(plan: Plan) -> RenderableType:

@@ -8,7 +8,7 @@ import struct
 import sys
 import termios
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,7 @@ def runs(reports: "Reports", count: int) -> list[RunOfExperiment]:
             progress=reports.progress(100),
             verdict=verdicts[number % 4],
             converged=bool(number % 3),
+            of_earlier_version=[],
             links={"mlflow": LINK},
         )
         for number in range(count)
@@ -224,6 +225,8 @@ def test_a_run(
         finished_at=None,
         mlflow_experiment_id=None,
         mlflow_run_id=None,
+        mlflow_error="MLflowRefused: the run was deleted",
+        of_earlier_version=["progress", "result"],
         links={"mlflow": LINK},
         history=[],
     )
@@ -301,6 +304,8 @@ def study(name: str, measures: Sequence[str], best: TrialView | None) -> StudyVi
         trials=dict.fromkeys(TrialState, 1000),
         best=best,
         range=FOUND,
+        mlflow_error=None,
+        of_earlier_version=["spec"],
         links={},
         watch="",
     )
@@ -460,12 +465,14 @@ def test_a_terminal_that_can_show_little_has_its_width_all_the_same(
         assert output.console_on(sys.stdout).options.max_width == 60
 
 
-async def in_terminal(columns: int, environment: dict[str, str], *arguments: object) -> list[str]:
+async def in_terminal(
+    columns: int, environment: Mapping[str, str], *arguments: object
+) -> list[str]:
     """The lines of a command, in a process of its own."""
     screen = Terminal(columns)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "service.cli", *map(str, arguments),
-        env=os.environ | {"TERM": "xterm-256color"} | environment,
+        env={**os.environ, "TERM": "xterm-256color", **environment},
         stdin=asyncio.subprocess.DEVNULL, stdout=screen.stream, stderr=screen.stream,
     )  # fmt: skip
     await process.wait()
