@@ -12,10 +12,9 @@ import httpx
 from pydantic import ValidationError
 
 from polar.errors import InvalidInput
-from polar.spec import StudySpec
 from service.addresses import reach
+from service.api.run_events import RUN_EVENT, RunEvent
 from service.api.views import (
-    RUN_EVENT,
     Diagnostics,
     ExperimentPage,
     ExperimentSummary,
@@ -23,7 +22,6 @@ from service.api.views import (
     Health,
     Plan,
     Problem,
-    RunEvent,
     RunView,
     StudyPage,
     StudyPlan,
@@ -353,19 +351,6 @@ class Client:
                 f"what answers at {self.url} is not this version of the service: {status}"
             ) from error
         raise Refused(problem)
-
-
-def spec_of(study: StudyView) -> StudySpec:
-    """The spec of a study.
-
-    Raises:
-        ClientError: it was accepted by an earlier version of the service, which allowed more.
-    """
-    try:
-        return StudySpec.model_validate(study.spec)
-    except ValidationError as error:
-        faults = "; ".join(map(str, StudySpec.faults_of(error)))
-        raise ClientError(f"study {study.id} is of an earlier version: {faults}") from error
 
 
 def _api_of(home: Path) -> PublishedApi:

@@ -9,8 +9,8 @@ from uuid import UUID
 from fastapi.sse import ServerSentEvent
 
 from polar.events import Evaluation, Progress
+from service.api.run_events import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
 from service.api.stored import Reader
-from service.api.views import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
 from service.storage import watching
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway

@@ -1,19 +1,18 @@
 """What the API answers: its contract with clients, who read these same models."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from uuid import UUID
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
     field_validator,
     model_validator,
 )
 
-from polar.events import Evaluation, LatentDiagnostics, Progress, Result, Verdict
+from polar.events import LatentDiagnostics, Progress, Result, Verdict
 from polar.faults import Fault
 from polar.report import Measurement
 from polar.spec import SpecPart
@@ -374,40 +373,3 @@ class Health(View):
     status: Literal["ok", "ready"]
     #: The home whose stack this is, by its identity; none where `polar up` did not start it.
     home_id: str | None
-
-
-class StateChanged(View):
-    """The state of a run: the first event of it, every change, and the last."""
-
-    event: Literal["state"]
-    run_id: UUID
-    state: RunState
-    reason: str | None
-    message: str | None
-    attempt: int
-
-
-class QueueMoved(View):
-    event: Literal["queue"]
-    run_id: UUID
-    #: How many queued runs will be taken before this one.
-    position: int
-
-
-class Progressed(View):
-    event: Literal["progress"]
-    run_id: UUID
-    progress: Progress
-
-
-class Evaluated(View):
-    event: Literal["evaluation"]
-    run_id: UUID
-    evaluation: Evaluation
-
-
-RunEvent = Annotated[
-    StateChanged | QueueMoved | Progressed | Evaluated, Field(discriminator="event")
-]
-
-RUN_EVENT: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)

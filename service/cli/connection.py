@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 
 from polar.errors import InvalidInput
+from polar.spec import StudySpec
 from service.cli.output import REFUSED, UNREACHABLE, fail, say
 
 if TYPE_CHECKING:
+    from service.api.views import StudyView
     from service.client import Client
 
 Url = Annotated[
@@ -20,6 +23,19 @@ Url = Annotated[
         help="Address of a service. By default the one that `polar up` runs in POLAR_HOME.",
     ),
 ]
+
+
+def spec_of(study: "StudyView") -> StudySpec:
+    """The spec of a study.
+
+    Raises:
+        InvalidInput: it was accepted by an earlier version of the service, which allowed more.
+    """
+    try:
+        return StudySpec.model_validate(study.spec)
+    except ValidationError as error:
+        faults = "; ".join(map(str, StudySpec.faults_of(error)))
+        raise InvalidInput(f"study {study.id} is of an earlier version: {faults}") from error
 
 
 @contextmanager

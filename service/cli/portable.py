@@ -27,7 +27,8 @@ from polar.errors import InvalidInput
 from polar.events import Evaluation
 from polar.spec import Axis, StudySpec
 from service.api.views import Diagnostics, StudyView, TrialView
-from service.client import Client, spec_of
+from service.cli.connection import spec_of
+from service.client import Client
 from service.storage.tables import TrialState
 from service.studies.judging import measures, value_of, violations_of
 from service.studies.optimiser import ENDINGS, study_name

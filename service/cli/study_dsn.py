@@ -5,7 +5,7 @@ from pathlib import Path
 
 from polar.errors import InvalidInput
 from service.api.views import StudyView
-from service.client import spec_of
+from service.cli.connection import spec_of
 from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import url_of
 from service.embedded.running import find_running

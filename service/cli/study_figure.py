@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from polar.errors import InvalidInput
-from service.cli.connection import Url, service_at
+from service.cli.connection import Url, service_at, spec_of
 from service.cli.output import write
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ def save_phase_diagram(client: "Client", study_id: UUID | str, out: Path) -> lis
         InvalidInput: there is nothing to draw, or the file cannot be written.
     """
     from service.api.phases import phases_of
-    from service.client import spec_of
     from service.storage.tables import TrialState
 
     study = client.study(study_id)

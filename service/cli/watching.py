@@ -5,16 +5,8 @@ from datetime import timedelta
 from typing import assert_never
 from uuid import UUID
 
-from service.api.views import (
-    Evaluated,
-    ExperimentView,
-    Progressed,
-    QueueMoved,
-    RunEvent,
-    RunOfExperiment,
-    RunView,
-    StateChanged,
-)
+from service.api.run_events import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
+from service.api.views import ExperimentView, RunOfExperiment, RunView
 from service.cli.bars import Bars
 from service.storage.tables import RunState
 
