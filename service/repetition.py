@@ -3,6 +3,9 @@
 import traceback
 from collections.abc import Hashable
 
+#: A step that has failed in the same way so often in a row is given up.
+MOST_REPETITIONS = 5
+
 
 class Repetition:
     """Counts how often in a row the same step has failed in the same way.

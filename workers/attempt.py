@@ -28,7 +28,8 @@ from service.settings import Settings
 from service.storage import forms, runs
 from service.storage.errors import DatabaseAway, EarlierVersion, RunLost
 from service.storage.tables import Run, RunState
-from workers.messages import BUG, Failure, Request, from_line, printable
+from service.storage.texts import printable
+from workers.messages import BUG, Failure, Request, from_line
 from workers.patience import AGAIN_S, PatientDatabase
 from workers.process import Child
 from workers.retry import Again, Ending, Finish, StopReason, decide

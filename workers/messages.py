@@ -10,15 +10,13 @@ from pydantic import Field, TypeAdapter
 from polar.errors import PolarError
 from polar.events import Event, Record
 from polar.spec import ExperimentSpec
+from service.storage.texts import printable
 
 #: Exit codes of a child: its agent told it to stop; it said why it failed; its agent is gone.
 STOPPED, FAILED, ORPHANED = 75, 65, 70
 
 #: Errors that are not polar's: our own mistakes, and those of memory and disk.
 BUG, MACHINE_FAULT = "bug", "machine_fault"
-
-#: Characters of an error message that are kept: the end of a long traceback says most.
-MESSAGE_LENGTH = 8000
 
 
 class Request(Record):
@@ -73,12 +71,6 @@ def from_line(line: bytes) -> Event | Failure:
         pydantic.ValidationError: it is neither an event nor a failure.
     """
     return _MESSAGE.validate_json(line)
-
-
-def printable(text: str) -> str:
-    """The end of a text, without what JSON or Postgres have no room for."""
-    text = text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    return text if len(text) <= MESSAGE_LENGTH else "..." + text[3 - MESSAGE_LENGTH :]
 
 
 def _snake_case(name: str) -> str:

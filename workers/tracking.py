@@ -15,14 +15,14 @@ from pathlib import Path
 from uuid import UUID
 
 from polar.spec import ExperimentSpec
-from service.repetition import Repetition
+from service.repetition import MOST_REPETITIONS, Repetition
 from service.settings import Settings
-from service.storage import forms, runs, study_tracking, tracking, untold
+from service.storage import forms, runs, study_tracking, tracking, tracking_failures
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway, EarlierVersion
 from service.storage.tables import Artifact, Run, Tracking
+from service.storage.texts import printable
 from workers import mlflow_run, mlflow_view
-from workers.messages import printable
 from workers.mlflow_server import BATCH, MLflowAway, MLflowRefused, MLflowServer
 from workers.study_tracking import StudyTeller
 
@@ -30,8 +30,8 @@ from workers.study_tracking import StudyTeller
 POLL_S, HINDERED_POLL_S = 1.0, 5.0
 #: How long what cannot be told waits for the next try; the others go on.
 AGAIN_S = 60.0
-#: When this was in vain so often in a row, users are shown the reason, and tries become rare.
-MOST_REPETITIONS, RARELY_S = 5, 3600.0
+#: The same, once it has failed so often that users are shown the reason.
+RARELY_S = 3600.0
 
 _log = logging.getLogger("workers.tracking")  # not `__main__`
 
@@ -55,8 +55,8 @@ class Tracker:
         self._lock = tracking.TrackerLock(database)
         self._not_before: dict[tuple[str, UUID], float] = {}
         self._repetition = Repetition()
-        #: What users are shown as untold; None before the first pass.
-        self._untold: set[UUID] | None = None
+        #: Runs and studies that users are shown as missing in MLflow; None before the first pass.
+        self._failed: set[UUID] | None = None
 
     async def tell_all(self) -> None:
         """One pass over all studies and runs that MLflow has not been wholly told of.
@@ -69,8 +69,8 @@ class Tracker:
         if not await self._lock.take():
             raise AnotherTracker("another tracker is at work; waiting for its end")
         async with self._database.transaction() as session:
-            if self._untold is None:
-                self._untold = await untold.all_ids(session)
+            if self._failed is None:
+                self._failed = await tracking_failures.all_ids(session)
             study_ids = await study_tracking.studies_to_tell(session)
         await self._each("study", study_ids, self._studies.tell)
         async with self._database.transaction() as session:
@@ -109,18 +109,19 @@ class Tracker:
             exc_info=not is_known,
         )
         self._not_before[what, id] = time.monotonic() + wait_s
-        if is_vain and self._untold is not None:
+        if is_vain and self._failed is not None:
+            why = printable(f"{type(error).__name__}: {error}")
             async with self._database.transaction() as session:
-                await untold.note(session, id, printable(f"{type(error).__name__}: {error}"))
-            self._untold.add(id)
+                await tracking_failures.note(session, id, why)
+            self._failed.add(id)
 
     async def _note_success(self, what: str, id: UUID) -> None:
         self._not_before.pop((what, id), None)
         self._repetition.forget((what, id))
-        if self._untold and id in self._untold:
+        if self._failed and id in self._failed:
             async with self._database.transaction() as session:
-                await untold.forget(session, id)
-            self._untold.remove(id)
+                await tracking_failures.forget(session, id)
+            self._failed.remove(id)
 
     async def close(self) -> None:
         """Let another tracker take over."""

@@ -42,7 +42,7 @@ from service.storage import (
     studies,
     study_tracking,
     tracking,
-    untold,
+    tracking_failures,
     watching,
 )
 from service.storage.errors import EarlierVersion
@@ -166,7 +166,7 @@ async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunVi
         finished_at=run.finished_at,
         mlflow_experiment_id=tracked.mlflow_experiment_id if tracked else None,
         mlflow_run_id=tracked.mlflow_run_id if tracked else None,
-        mlflow_error=await untold.why(session, run.id),
+        mlflow_error=await tracking_failures.why(session, run.id),
         of_earlier_version=reader.of_earlier_version,
         links=links.of_run(settings, run.id, tracked),
         history=[
@@ -197,7 +197,8 @@ def diagnostics(run: Run, evaluations: Sequence[Mapping[str, Any]]) -> Diagnosti
 
 async def study_view(session: AsyncSession, settings: Settings, study: Study) -> StudyView:
     trials = await studies.trials_of(session, study.id)
-    best, of_earlier_version = _best(study, trials)
+    reader = Reader()
+    best = _best(study, trials, reader)
     tracked = await study_tracking.mlflow_run_of_study(session, study.id)
     return StudyView(
         id=study.id,
@@ -213,20 +214,21 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         seeds_wanted=study.seeds_wanted,
         trials=Counter(trial.state for trial in trials),
         best=trial_view(best) if best else None,
-        range=study.range,
-        mlflow_error=await untold.why(session, study.id),
-        of_earlier_version=of_earlier_version,
+        range=reader.range(study.range),
+        mlflow_error=await tracking_failures.why(session, study.id),
+        of_earlier_version=reader.of_earlier_version,
         links=links.of_study(settings, study.id, tracked),
         watch=f"polar study watch {study.id}",
     )
 
 
-def _best(study: Study, trials: Sequence[Trial]) -> tuple[Trial | None, list[str]]:
-    """The best trial, or what keeps this version from knowing it."""
+def _best(study: Study, trials: Sequence[Trial], reader: Reader) -> Trial | None:
+    """The best trial; none where this version cannot read what makes it best."""
     try:
-        return ranking.best(forms.study_spec(study.spec), trials), []
+        return ranking.best(forms.study_spec(study.spec), trials)
     except EarlierVersion:
-        return None, ["spec"]
+        reader.of_earlier_version.append("spec")
+        return None
 
 
 async def study_page(

@@ -1,7 +1,10 @@
 """What a study's phase diagram shows, gathered from the study and its trials."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+
+from pydantic import ValidationError
 
 from polar.errors import InvalidInput
 from polar.spec import ExperimentSpec, StudySpec
@@ -90,16 +93,13 @@ def _of_trial(
     of_seeds = measured.get("of_seeds", [measured] * len(observations))
     # a trial from before the study was given more seeds has fewer
     for seed, observation, measures in zip(seeds, observations, of_seeds, strict=False):
-        yield Training(
-            model=experiment.model.name,
-            dataset=experiment.dataset.name,
-            field=field,
-            steps=experiment.training.steps,
-            weight=float(point[field]),
-            seed=seed,
-            regime=observation["regime"],
-            n_active=observation["n_active"],
-            polarisation=measures["polarisation"],
-            explained=measures["explained"],
-            converged=observation["converged"],
-        )
+        known = {
+            "model": experiment.model.name,
+            "dataset": experiment.dataset.name,
+            "field": field,
+            "steps": experiment.training.steps,
+            "weight": float(point[field]),
+            "seed": seed,
+        }
+        with suppress(ValidationError):  # an earlier version stored it otherwise
+            yield Training.model_validate({**measures, **observation, **known})

@@ -38,9 +38,11 @@ def _eligible(spec: StudySpec, trials: Sequence[Trial]) -> Iterator[Trial]:
 
 
 def _keeps_constraints(spec: StudySpec, trial: Trial) -> bool:
+    """Also false where an earlier version stored other measures."""
     measured = trial.measured or {}
     return all(
-        (bound.at_least is None or measured[bound.measure] >= bound.at_least)
+        bound.measure in measured
+        and (bound.at_least is None or measured[bound.measure] >= bound.at_least)
         and (bound.at_most is None or measured[bound.measure] <= bound.at_most)
         for bound in spec.constraints
     )

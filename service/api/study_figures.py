@@ -11,6 +11,7 @@ from service.api.child import Children
 from service.api.given import Service, unless_gone
 from service.api.phases import Phases, phases_of
 from service.api.problems import Refused, refusals
+from service.api.stored import Reader
 from service.processes import python
 from service.storage import forms, studies
 from service.storage.tables import TrialState
@@ -37,7 +38,7 @@ async def get_phase_diagram(
     spec = forms.study_spec(study.spec)
     completed = [(trial.point, trial.measured) for trial in trials]
     try:
-        phases = phases_of(spec, study.range, completed)
+        phases = phases_of(spec, Reader().range(study.range), completed)
     except InvalidInput as error:
         raise Refused(
             404, "not-found", f"study {study_id} has no phase diagram: {error}"

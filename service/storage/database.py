@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import (
 
 from service.storage.errors import DatabaseAway
 
-#: Class of the states by which Postgres says that a limit of its program is exceeded.
-NEVER = "54"
+#: First digits of an SQLSTATE: a limit of Postgres is exceeded, and asking again will not help.
+LIMIT_EXCEEDED = "54"
 
 
 def is_away(error: BaseException) -> bool:
@@ -28,7 +28,7 @@ def is_away(error: BaseException) -> bool:
         case DatabaseAway() | TimeoutError() | psycopg.InterfaceError():
             return True
         case psycopg.OperationalError(sqlstate=state):
-            return state is None or not state.startswith(NEVER)
+            return state is None or not state.startswith(LIMIT_EXCEEDED)
         case DBAPIError(orig=cause):
             return cause is not None and is_away(cause)
     return error.__cause__ is not None and is_away(error.__cause__)

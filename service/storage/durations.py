@@ -23,7 +23,9 @@ class Duration:
 
 
 async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | None:
-    """Of the latest succeeded runs of the same dataset, model and widths; None without any.
+    """Median duration of the latest succeeded runs like these; None where there is none.
+
+    Alike are runs of the same dataset, model, widths and batch size.
 
     Its parts are medians over these runs. Each run tells its speed while it trained; the rest of
     its time went into the start, the evaluations and the report, which more steps do not prolong.

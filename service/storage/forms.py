@@ -43,11 +43,12 @@ class Form:
     def newest(self, stored: Mapping[str, Any]) -> Content:
         """The content in its newest form, or as it is where that cannot be made of it."""
         content = dict(stored)
+        number = content.pop(NUMBER, 1)
         try:
-            for upgrade in self.upgrades[content.pop(NUMBER, 1) - 1 :]:
+            for upgrade in self.upgrades[number - 1 :]:
                 content = upgrade(content)
-        except (KeyError, TypeError):  # whoever reads it then says that it cannot be read
-            return content
+        except (AttributeError, KeyError, TypeError, ValueError):
+            pass  # whoever reads it says that it cannot be read
         return content
 
 

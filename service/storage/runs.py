@@ -221,7 +221,7 @@ async def request_prune(session: AsyncSession, run: Run, reason: str, message: s
 
 
 async def request_ends(session: AsyncSession, unfinished: Sequence[Run]) -> None:
-    """As `request_cancel`, for runs whose rows the caller has locked: few statements for all."""
+    """As `request_cancel`, for runs whose rows the caller has locked, in a few statements."""
     held = [run.id for run in unfinished if run.state is RunState.RUNNING]
     await _update(session, held, cancel_requested=True)
     waiting = [run for run in unfinished if run.state is RunState.QUEUED]

@@ -44,10 +44,10 @@ class TrialTracking(Base):
     )
 
 
-class Untold(Base):
-    """What MLflow could not be told of, however often that was tried: a run, or a study."""
+class TrackingFailure(Base):
+    """A run or a study that MLflow could not be told of, however often that was tried."""
 
-    __tablename__ = "untold"
+    __tablename__ = "tracking_failures"
 
     #: Of the run or the study.
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -19,11 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
 from service import queue
-from service.repetition import Repetition
+from service.repetition import MOST_REPETITIONS, Repetition
 from service.storage import experiments, forms, runs, studies, study_tracking
 from service.storage.database import Database, is_away
 from service.storage.errors import Conflict
 from service.storage.tables import Study, StudyState, Trial, TrialState
+from service.storage.texts import printable
 from service.studies.due import end_if_due, is_due_a_trial
 from service.studies.following import Following, Report, Stop
 from service.studies.judging import Ending, has_collapsed, judge
@@ -36,8 +37,8 @@ _log = logging.getLogger(__name__)
 HEARD_AT_ONCE = 500
 #: Seconds until a study that raised an error is tried again.
 AGAIN_S = 15.0
-#: A study whose step has failed in the same way so often in a row has failed.
-MOST_REPETITIONS = 5
+#: Characters of an error that are kept with the study and each of its trials in flight.
+MOST_OF_A_REASON = 1000
 
 
 class Broker:
@@ -75,17 +76,17 @@ class Broker:
                 await self._try_again_or_give_up(study_id, error)
 
     async def _try_again_or_give_up(self, study_id: UUID, error: Exception) -> None:
+        self._not_before[study_id] = time.monotonic() + AGAIN_S
         times = self._repetition.count(study_id, error)
         if times < MOST_REPETITIONS:
             _log.exception("study %s cannot advance, next try in %.0f s", study_id, AGAIN_S)
-            self._not_before[study_id] = time.monotonic() + AGAIN_S
             return
+        _log.exception("study %s has failed", study_id)
+        reason = printable(f"{type(error).__name__}: {error}"[:MOST_OF_A_REASON])
         message = (
             f"the broker failed {times} times in a row at this study, the last time with "
-            f"{type(error).__name__}: {error}; when that is mended, `polar study extend` lets the "
-            "study go on"
+            f"{reason}; when that is mended, `polar study extend {study_id} 1` lets it go on"
         )
-        _log.exception("study %s has failed: %s", study_id, message)
         async with self._database.transaction() as session:
             for experiment_id in await studies.give_up(session, study_id, message):
                 with contextlib.suppress(Conflict):  # its last run has just ended

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from polar.errors import CheckpointUnusable, DatasetCorrupt, Diverged, InvalidInput, PolarError
 from polar.events import CheckpointSaved
 from polar.spec import ExperimentSpec
-from workers.messages import MESSAGE_LENGTH, Failure, Request, from_line
+from service.storage.texts import MOST_CHARACTERS
+from workers.messages import Failure, Request, from_line
 
 
 def test_a_request_arrives_as_it_was_sent() -> None:
@@ -89,5 +90,5 @@ def test_a_message_has_only_what_json_and_postgres_can_hold() -> None:
 def test_of_a_long_message_the_end_is_kept() -> None:
     failure = Failure.of(PolarError("x" * 100_000 + "the end"))
 
-    assert len(failure.message) == MESSAGE_LENGTH
+    assert len(failure.message) == MOST_CHARACTERS
     assert failure.message.endswith("the end")

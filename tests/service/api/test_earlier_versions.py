@@ -115,6 +115,37 @@ async def test_what_cannot_be_read_is_named_and_all_else_is_shown(
     assert len(diagnostics["of_earlier_version"]) == 1
 
 
+@pytest.mark.parametrize(
+    "content", [*UNREADABLE, {"seeds": [0], "outcome": "found"}, {"observations": [{}]}], ids=str
+)
+async def test_a_study_whose_findings_cannot_be_read_is_still_shown(
+    http: httpx.AsyncClient,
+    create: "Callable[..., Awaitable[UUID]]",
+    trials: "Trials",
+    database: Database,
+    content: dict[str, Any],
+) -> None:
+    study_id = await create(constraints=[{"measure": "n_active", "at_least": 1}])
+    await trials.end(await trials.begin(study_id, beta=2.0), 0.5)
+    async with database.transaction() as session:
+        for statement in (
+            "update app.studies set range = :new",
+            "update app.trials set measured = :new",
+        ):
+            await session.execute(text(statement), {"new": json.dumps(content)})
+
+    parts = ("", "/trials", "/trials.csv", "/pareto", "/range")
+    answers = {part: await http.get(f"{API}/studies/{study_id}{part}") for part in parts}
+    figure = await http.get(f"{API}/studies/{study_id}/figures/phase_diagram.png")
+
+    assert {answer.status_code for answer in answers.values()} == {200}
+    study = answers[""].json()
+    assert (study["best"], study["range"]) == (None, None)  # its constraint cannot be judged
+    assert study["of_earlier_version"] == ["range"]
+    assert answers["/pareto"].json()["trials"] == []
+    assert figure.status_code == 404  # there is nothing to draw
+
+
 async def test_a_study_whose_spec_is_refused_by_now_is_still_shown(
     http: httpx.AsyncClient,
     create: "Callable[..., Awaitable[UUID]]",

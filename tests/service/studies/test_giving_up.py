@@ -7,10 +7,11 @@ import pytest
 from procrastinate.exceptions import ConnectorException
 from sqlalchemy import text
 
+from service.repetition import MOST_REPETITIONS
 from service.storage import runs, studies
 from service.storage.tables import RunState, StudyState, TrialState
 from service.studies import broker
-from service.studies.broker import MOST_REPETITIONS, Broker
+from service.studies.broker import Broker
 
 if TYPE_CHECKING:
     from tests.service.studies.conftest import Lab, SpecOf
@@ -57,7 +58,7 @@ async def test_a_study_that_was_failed_goes_on_once_its_fault_is_mended(
     study_id = await lab.submit(spec_of())
 
     async def fail(*_: Any, **__: Any) -> bool:  # noqa: ANN401
-        raise RuntimeError("a bug")
+        raise RuntimeError("a bug with a NUL \0 and much to say" + "x" * 100_000)
 
     with monkeypatch.context() as with_a_bug:
         with_a_bug.setattr(Broker, "_begin_one", fail)
@@ -70,6 +71,8 @@ async def test_a_study_that_was_failed_goes_on_once_its_fault_is_mended(
 
     assert failed.status_message is not None
     assert "RuntimeError: a bug" in failed.status_message
+    assert f"polar study extend {study_id}" in failed.status_message
+    assert len(failed.status_message) < 2000
     assert study.state is StudyState.COMPLETED
 
 

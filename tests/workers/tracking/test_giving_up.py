@@ -7,11 +7,12 @@ from mlflow import MlflowClient
 from sqlalchemy import text
 
 from polar.spec import StudySpec
-from service.storage import untold
+from service.repetition import MOST_REPETITIONS
+from service.storage import tracking_failures
 from service.storage.database import Database
 from workers import tracking
 from workers.mlflow_server import MLflowAway, MLflowServer
-from workers.tracking import MOST_REPETITIONS, Tracker
+from workers.tracking import Tracker
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -26,7 +27,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def why(database: Database, id: "UUID") -> str | None:
     async with database.transaction() as session:
-        return await untold.why(session, id)
+        return await tracking_failures.why(session, id)
 
 
 async def test_a_run_that_mlflow_has_lost_is_shown_with_the_reason_and_spares_the_others(

@@ -16,13 +16,13 @@ def upgrade() -> None:
     """Create the table."""
     op.execute("set local lock_timeout = '5s'")
     op.create_table(
-        "untold",
+        "tracking_failures",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column(
             "at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_untold")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tracking_failures")),
         schema="app",
     )
 
@@ -30,4 +30,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop it."""
     op.execute("set local lock_timeout = '5s'")
-    op.drop_table("untold", schema="app")
+    op.drop_table("tracking_failures", schema="app")
