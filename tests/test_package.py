@@ -151,7 +151,7 @@ for kind, folder in ((ExperimentSpec, "polar.examples"), (StudySpec, "polar.exam
     )
 
     head, *examples = done.stdout.split()
-    assert head == "0005"
+    assert head == "0006"
     assert examples == [
         "digits-beta-vae",
         "dsprites-beta-vae",

@@ -65,7 +65,12 @@ async def test_diagnostics_of_a_run_that_has_measured_nothing_are_empty(
 ) -> None:
     found = (await http.get(f"{url}/diagnostics")).json()
 
-    assert found == {"run_id": str(run_id), "evaluations": [], "latents": []}
+    assert found == {
+        "run_id": str(run_id),
+        "evaluations": [],
+        "latents": [],
+        "of_earlier_version": [],
+    }
 
 
 async def test_the_parquet_table_is_served_once_it_is_there(
