@@ -20,6 +20,8 @@ Detail = Mapping[str, Any]
 
 #: Marks the field of a JSON schema that is its model's weight.
 WEIGHT = "x-weight"
+#: Faults that are listed; of the others, only the number is said.
+MOST_FAULTS = 100
 
 #: Every kind of error that pydantic itself raises, and what we say of those that specs and
 #: requests can have. What is allowed instead follows in `Fault.allowed`.
@@ -30,7 +32,7 @@ _WORDS = {
         "this is missing": "missing union_tag_not_found",
         "there is no such field": "extra_forbidden",
         "there is no such name": "union_tag_invalid",
-        "this is none of what is allowed": "literal_error enum",
+        "this is not one of the allowed values": "literal_error enum",
         "this is not a whole number": "int_type int_parsing int_parsing_size int_from_float",
         "this is not a number": "float_type float_parsing",
         "this is not a finite number": "finite_number",
@@ -82,20 +84,30 @@ class Fault(BaseModel):
 
 
 def find_faults(details: Sequence[Detail], schema: Schema) -> list[Fault]:
-    """All faults that pydantic found, in words.
+    """The faults that pydantic found, in words, as `first_faults` lists them.
 
     Args:
         details: What pydantic found.
         schema: JSON schema of the model that was validated.
     """
-    return [_fault(detail, schema) for detail in details if not _follows(detail, details)]
+    parents = {one["loc"][:length] for one in details for length in range(len(one["loc"]))}
+    # an array is also too short without its faulty items: that only repeats what these say
+    own = [one for one in details if one["type"] != "too_short" or one["loc"] not in parents]
+    return [*(_fault(one, schema) for one in own[:MOST_FAULTS]), *_unlisted(len(own))]
 
 
-def _follows(detail: Detail, details: Sequence[Detail]) -> bool:
-    """Whether this only repeats others: an array is also too short without its faulty items."""
-    loc = detail["loc"]
-    beneath = (other["loc"][: len(loc)] == loc != other["loc"] for other in details)
-    return detail["type"] == "too_short" and any(beneath)
+def first_faults(faults: Sequence[Fault]) -> list[Fault]:
+    """The first 100 of many faults, and how many more there are."""
+    return [*faults[:MOST_FAULTS], *_unlisted(len(faults))]
+
+
+def _unlisted(count: int) -> list[Fault]:
+    if count <= MOST_FAULTS:
+        return []
+    message = f"faults that are not listed: {count - MOST_FAULTS:,}"
+    return [
+        Fault(pointer="", message=message, type="more", value=None, allowed=None, suggestion=None)
+    ]
 
 
 def _fault(detail: Detail, schema: Schema) -> Fault:
@@ -200,11 +212,12 @@ def _inside(place: Schema, step: int | str, schema: Schema) -> Schema:
             places: Sequence[Schema] = part.get("prefixItems", [])
             if step < len(places) or "items" in part:
                 return places[step] if step < len(places) else part["items"]
-        else:
-            inner = part.get("properties", {}).get(step) or part.get("additionalProperties")
-            if inner:
-                return dict(inner)
-    return {}
+        # of an object, too: a key that should have been text
+        inner = part.get("properties", {}).get(step) or part.get("additionalProperties")
+        if inner:
+            return dict(inner)
+    # pydantic's step to a key itself, which is no text where it is wrong
+    return {"type": "string"} if step == "[key]" else {}
 
 
 def _resolved(place: Schema, schema: Schema) -> Schema:

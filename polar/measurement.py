@@ -60,6 +60,10 @@ LEAST_SIGMA, LARGEST_SIGMA = 1e-100, 1e100
 LARGEST_TAU = 100.0
 
 
+def _tell_nobody(_what: str) -> None:
+    pass
+
+
 def measure(
     mean: Array,
     variance: Array | None = None,
@@ -75,7 +79,7 @@ def measure(
     tau_otherwise: float = DEFAULT_TAU,
     seed: int = 0,
     names: Sequence[str | int] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = _tell_nobody,
 ) -> Measurement:
     """Measures the latents of any model, given their codes.
 
@@ -119,8 +123,8 @@ def measure(
         raise InvalidInput(f"seed is {seed}; allowed: 0 and above")
     rule = _checked_rule(tau)
     fixed_nats = _checked_fixed(tau_otherwise if isinstance(tau, str) else tau)
-    tell = progress or _tell_nobody
-    of = _checked_codes(codes(mean, variance, prior_mean, prior_variance), sigma)
+    of = codes(mean, variance, prior_mean, prior_variance)
+    _refuse_beyond_bounds(of, sigma)
     n, m = of.mean.shape
     named = _checked_names(names, m)
     groups = None if labels is None else _checked_groups(labels, n)
@@ -128,14 +132,14 @@ def measure(
     resampling, crowding, folding, picking = np.random.default_rng(seed).spawn(4)
     information = None
     if images is not None:
-        tell("information of images and latents")
+        progress("information of images and latents")
         information = _information(images, of, sigma, seed, picking)
-    tell(f"entropies of {m:,} latents and {n:,} images")
+    progress(f"entropies of {m:,} latents and {n:,} images")
     latents = measure_latents(
         of, information=information, sigma=sigma, renyi_alpha=renyi_alpha, tau=DEFAULT_TAU
     )
     entropies = [latent.judged_entropy_nats for latent in latents]
-    tell("thresholds, with resampled images")
+    progress("thresholds, with resampled images")
     thresholds, intervals = _thresholds(
         of, entropies, rule, fixed_cut(fixed_nats), sigma, renyi_alpha, resampling
     )
@@ -143,20 +147,20 @@ def measure(
     tau_nats = fixed_nats if chosen is None else chosen
     latents = relabelled(latents, tau_nats)
     verdict = judge(latents, tau=tau_nats)
-    tell("criteria")
+    progress("criteria")
     signals = variance_signals(of, renyi_alpha=renyi_alpha)
     found = label_latents(of, entropies, signals, tau=tau_nats)
     dip = dip_of(entropies)
     agreements = agreement(found)
     given = None
     if groups is not None and not too_many_groups(groups, m):
-        tell("entropies within labels")
+        progress("entropies within labels")
         given = entropy_given_groups(of.mean, groups, sigma=sigma, alpha=renyi_alpha).nats.tolist()
-    tell("mixed latents")
+    progress("mixed latents")
     mixed = mixed_scores(
         of, entropies, signals, sigma=sigma, renyi_alpha=renyi_alpha, tau=tau_nats, rng=crowding
     )
-    tell("redundancy")
+    progress("redundancy")
     repeats = redundancy(
         of.relative_to_prior().mean,
         actives=[latent.latent for latent in latents if latent.label is Label.ACTIVE],
@@ -196,11 +200,7 @@ def measure(
     )
 
 
-def _tell_nobody(_what: str) -> None:
-    pass
-
-
-def _checked_codes(of: Codes, sigma: float) -> Codes:
+def _refuse_beyond_bounds(of: Codes, sigma: float) -> None:
     n, m = of.mean.shape
     if n < FEWEST_IMAGES:
         raise InvalidInput(
@@ -216,7 +216,6 @@ def _checked_codes(of: Codes, sigma: float) -> Codes:
     refuse_beyond(sigma, "mean", of.mean)
     if of.prior_mean is not None:
         refuse_beyond(sigma, "mean in units of the prior", of.relative_to_prior().mean)
-    return of
 
 
 def _checked_rule(tau: float | Rule) -> Rule:

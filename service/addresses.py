@@ -1,8 +1,7 @@
 """Addresses of servers that are asked over HTTP."""
 
-import re
 import socket
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypedDict
 from urllib.parse import urlsplit
 
@@ -18,10 +17,15 @@ class Reach(TypedDict):
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine for itself alone."""
+    address = _ip_address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def _ip_address(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        return ip_address(host)
     except ValueError:
-        return False
+        return None
 
 
 def reach(url: str) -> Reach:
@@ -35,7 +39,12 @@ def reach(url: str) -> Reach:
     except ValueError:  # which httpx, too, will say of it
         return {"trust_env": True, "verify": True}
     host = parts.hostname or ""
-    is_here = is_loopback(host) or host == socket.gethostname().lower()
+    address = _ip_address(host)
+    is_here = (
+        is_loopback(host)
+        or host == socket.gethostname().lower()
+        or (address is not None and address.is_unspecified)
+    )
     return {"trust_env": not is_here, "verify": not is_here or parts.scheme == "https"}
 
 
@@ -45,6 +54,16 @@ def http_url(url: str) -> str:
     Raises:
         InvalidInput: it is none.
     """
-    if url and not re.match(r"https?://[^/?#\s]", url):
+    if url and not _is_http(url):
         raise InvalidInput(f"{url!r} is not the address of a server; allowed: http://host:port")
     return url
+
+
+def _is_http(url: str) -> bool:
+    if not url.isprintable() or " " in url:  # urlsplit would leave them out
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port, or of the brackets around an address
+        return False

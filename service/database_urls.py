@@ -19,7 +19,7 @@ _SHAPE = re.compile(
     """,
     re.VERBOSE,
 )
-#: Says nothing of the address itself: what cannot be parsed may be a password anywhere.
+#: Does not quote the address: any part of it may be the password.
 _UNREADABLE = (
     "this is not the address of a PostgreSQL database; allowed: "
     "postgresql://user:password@host:port/name, where user, password and name are "

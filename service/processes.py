@@ -25,6 +25,12 @@ FAMILIES = (
     "OPTUNA_",
     "OPENSSL_",
     "PYTHON",
+    # threads and the order of their sums, also where ONE_THREAD is not set
+    "OMP_",
+    "GOMP_",
+    "KMP_",
+    "MKL_",
+    "OPENBLAS_",
 )
 FOREIGN = {
     "WEB_CONCURRENCY",
@@ -37,7 +43,6 @@ FOREIGN = {
     "MPLBACKEND",  # a notebook's; one that is unknown keeps matplotlib from being imported
     "MATPLOTLIBRC",
     "prometheus_multiproc_dir",
-    *ONE_THREAD,
     # of the private stack, which says itself where its parts are
     "POLAR_DATABASE_URL",
     "POLAR_OPTUNA_URL",

@@ -6,7 +6,14 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from polar.errors import InvalidInput
@@ -23,8 +30,14 @@ def _readable_by_libpq(address: SecretStr) -> SecretStr:
     return SecretStr(libpq_url(address.get_secret_value()))
 
 
+def _named(folder: str | Path) -> str | Path:
+    if folder == "":  # as a path, the current folder
+        raise ValueError("this is empty; allowed: the path of a folder")
+    return folder
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_readable_by_libpq)]
-Folder = Annotated[Path, AfterValidator(in_users_home)]
+Folder = Annotated[Path, BeforeValidator(_named), AfterValidator(in_users_home)]
 ServerUrl = Annotated[str, AfterValidator(http_url)]
 Seconds = Annotated[float, Field(gt=0, le=WEEK_S)]
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from polar.data import catalogue
-from polar.errors import DatasetMissing
+from polar.errors import DatasetError
 
 #: NVIDIA's driver lists its devices here.
 GPUS = Path("/proc/driver/nvidia/gpus")
@@ -37,7 +37,7 @@ def _all_files() -> list[Path]:
     for name in catalogue.names():
         try:
             found += catalogue.files(name)
-        except DatasetMissing:
+        except DatasetError:
             continue
     return found
 

@@ -30,12 +30,12 @@ SPRITES_VERSION = 1
 CHUNK = 1 << 20
 
 
-#: Of all datasets. The digits ship with scikit-learn, and the sprites are drawn.
+#: Names of all datasets; digits and sprites need no search.
 NAMES = ("digits", *SOUGHT, "sprites")
 
 
 def names() -> tuple[str, ...]:
-    """Of all datasets."""
+    """Names of all datasets."""
     return NAMES
 
 
@@ -168,12 +168,24 @@ def read(name: str, path: Path) -> bytes:
     return b"".join(_content(name, path))
 
 
-def is_unpacked(name: str, path: Path) -> bool:
-    """Whether a file of a dataset counts as it is; else as what is inside.
+def counts_as_stored(name: str, path: Path) -> bool:
+    """Whether the bytes of a dataset's file count as they are stored; else what they unpack to.
 
     The digits are always gzipped, and count as the file that is.
     """
     return name == "digits" or path.suffix != GZIPPED
+
+
+def refuse_special(name: str, path: Path, look: os.stat_result) -> None:
+    """Refuse what is there in the place of a file, such as a pipe, which would be waited for.
+
+    A folder is not refused: who opens it is told that it is one.
+
+    Raises:
+        DatasetError: it is neither a file nor a folder.
+    """
+    if not (stat.S_ISREG(look.st_mode) or stat.S_ISDIR(look.st_mode)):
+        raise DatasetError(f"dataset {name}: {path} is no regular file; put the file itself there")
 
 
 def _digits() -> Path:
@@ -191,9 +203,7 @@ def _look_of(name: str, path: Path, data_dir: Path | None) -> tuple[str, int, in
         raise DatasetMissing(_where_it_is_not(name, path, data_dir)) from error
     except OSError as error:
         raise _unreadable(name, path, error) from error
-    if not (stat.S_ISREG(look.st_mode) or stat.S_ISDIR(look.st_mode)):
-        # a pipe would be waited for; a folder says itself that it is one
-        raise DatasetError(f"dataset {name}: {path} is no regular file; put the file itself there")
+    refuse_special(name, path, look)
     return str(path.absolute()), look.st_size, look.st_mtime_ns
 
 
@@ -204,7 +214,7 @@ def _where_it_is_not(name: str, path: Path, data_dir: Path | None) -> str:
     if name not in SOUGHT:
         return missing
     root = folder(data_dir)
-    (sought,) = [one for one in SOUGHT[name] if one.usual(root) == path]
+    sought = next(one for one in SOUGHT[name] if path in one.places(root))
     option = "" if root == folder() else f" --data-dir {root}"
     return (
         f"{missing} (also searched for {sought.described()}); `polar data fetch {name}{option}` "
@@ -226,7 +236,7 @@ def _hash(name: str, paths: Iterable[Path]) -> str:
 
 def _content(name: str, path: Path) -> Iterator[bytes]:
     try:
-        with path.open("rb") if is_unpacked(name, path) else gzip.open(path) as file:
+        with path.open("rb") if counts_as_stored(name, path) else gzip.open(path) as file:
             while chunk := file.read(CHUNK):
                 yield chunk
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -27,8 +27,8 @@ def as_array(name: str, values: Any) -> NDArray[Any]:  # noqa: ANN401
         values: An array, or what NumPy makes one of, such as a table of pandas.
 
     Raises:
-        InvalidInput: they are masked, sparse, on no device or without one shape; the name is
-            theirs in the message.
+        InvalidInput: they are masked, sparse, on the device meta, or ragged; the name is theirs in
+            the message.
     """
     if isinstance(values, Tensor):
         return _of_tensor(name, values)

@@ -23,9 +23,9 @@ MOST_LATENTS = 10_000
 MOST_NUMBERS = 10_000_000
 #: Labels times latents: each is an entropy, of 0.4 ms.
 MOST_ENTROPIES_WITHIN_LABELS = 50_000
-#: Of which the information on latents is estimated: kernels of all pairs.
-MOST_IMAGES = 2000
-#: Whose kernels are held at once beside each other.
+#: Images used to estimate information; the cost grows with their square.
+MOST_INFORMATION_IMAGES = 2000
+#: Latents whose kernels are in memory together.
 LATENTS_AT_ONCE = 500
 
 
@@ -50,8 +50,8 @@ def information_of_some(
         InvalidInput: the images are not finite real numbers, or all the same.
     """
     n, m = mean.shape
-    if n > MOST_IMAGES:
-        chosen = np.sort(rng.permutation(n)[:MOST_IMAGES])
+    if n > MOST_INFORMATION_IMAGES:
+        chosen = np.sort(rng.permutation(n)[:MOST_INFORMATION_IMAGES])
         images, mean = images[chosen], mean[chosen]
     try:
         width = image_sigma(images)
@@ -98,11 +98,11 @@ def economies(
             f"The entropy within labels is left out: {labels.max() + 1:,} labels of {m:,} latents "
             f"are more than {MOST_ENTROPIES_WITHIN_LABELS:,} entropies. Send a coarser factor."
         )
-    if with_images and n > MOST_IMAGES:
-        found.append(_sampled("The information of images and latents", MOST_IMAGES, n))
-    looked_at = subsets.images_looked_at(n, m)
-    if codes.variance is None and looked_at < n:
-        found.append(_sampled("The entropy on subsets of the images", looked_at, n))
+    if with_images and n > MOST_INFORMATION_IMAGES:
+        found.append(_sampled("The information of images and latents", MOST_INFORMATION_IMAGES, n))
+    compared = subsets.images_compared(n, m)
+    if codes.variance is None and compared < n:
+        found.append(_sampled("The entropy on subsets of the images", compared, n))
     if repeats:
         found += _about_the_redundancy(n, verdict.n_active, len(repeats))
     return tuple(found)
@@ -115,11 +115,13 @@ def _about_the_redundancy(n: int, actives: int, passives: int) -> list[str]:
             "The R^2 of the redundancy is left out, because a regression on "
             f"{actives:,} actives fits any {n:,} images."
         )
-    if n > redundancy.MOST_IMAGES:
-        found.append(_sampled("The information of the redundancy", redundancy.MOST_IMAGES, n))
-    searched = redundancy.images_searched(n, actives, passives)
-    if searched < min(n, redundancy.MOST_IMAGES):
-        found.append(_sampled("The nearest active of each passive latent", searched, n))
+    if n > redundancy.MOST_REDUNDANCY_IMAGES:
+        found.append(
+            _sampled("The information of the redundancy", redundancy.MOST_REDUNDANCY_IMAGES, n)
+        )
+    compared = redundancy.images_compared(n, actives, passives)
+    if compared < min(n, redundancy.MOST_REDUNDANCY_IMAGES):
+        found.append(_sampled("The nearest active of each passive latent", compared, n))
     return found
 
 

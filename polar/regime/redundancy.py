@@ -23,8 +23,8 @@ from polar.report import Redundancy
 FOLDS = 5
 #: Std / largest std of a latent below which it is rounding: float32 has 7 digits.
 DEAD = 1e-6
-#: Images of which the information is estimated: kernels of all pairs.
-MOST_IMAGES = 1000
+#: Images used to estimate information; the cost grows with their square.
+MOST_REDUNDANCY_IMAGES = 1000
 #: Kernels, and products of two of them, in the search for the nearest actives: a few seconds.
 MOST_KERNELS, MOST_PRODUCTS = 5e8, 1e11
 #: Kernels of one latent that are held at once, times latents.
@@ -55,8 +55,8 @@ def redundancy(
     y = _standardised(mean[:, alive])
     x = _standardised(mean[:, actives])
     determination = _determination(x, y, rng)
-    images = rng.permutation(len(x))[:MOST_IMAGES]
-    searched = images[: images_searched(len(x), len(actives), len(alive))]
+    images = rng.permutation(len(x))[:MOST_REDUNDANCY_IMAGES]
+    searched = images[: images_compared(len(x), len(actives), len(alive))]
     nearest = _nearest(x[searched], y[searched])
     nats, baseline = np.empty(len(alive)), np.empty(len(alive))
     for active in np.unique(nearest):
@@ -82,10 +82,10 @@ def can_regress(n: int, actives: int) -> bool:
     return n >= FOLDS and n - math.ceil(n / FOLDS) > actives
 
 
-def images_searched(n: int, actives: int, passives: int) -> int:
-    """Of how many images the nearest actives are found, which bounds the time it takes."""
+def images_compared(n: int, actives: int, passives: int) -> int:
+    """Number of images used to find the nearest actives, which bounds the time it takes."""
     pairs = min(MOST_KERNELS / (actives + passives), MOST_PRODUCTS / (actives * passives))
-    return min(n, MOST_IMAGES, math.ceil(math.sqrt(2 * pairs)))
+    return min(n, MOST_REDUNDANCY_IMAGES, math.ceil(math.sqrt(2 * pairs)))
 
 
 def _nearest(

@@ -28,9 +28,9 @@ from polar.regime.split import best_split
 #: Least fraction of the images in a subset, and the neighbours counted, of all images. Chosen by
 #: us: fewer images have no crowd.
 LEAST_FRACTION = 0.05
-#: Images of which the crowding is found, as it takes the distances of all pairs; and distances of
-#: all latents together, which take 15 s.
-MOST_IMAGES = 1000
+#: Images used to find crowds, which takes the distances of all pairs; and distances of all latents
+#: together, which take 15 s.
+MOST_CROWD_IMAGES = 1000
 MOST_DISTANCES = 1e9
 #: Distances smaller than this part of the largest are alike: rounding.
 ALIKE = 1e-6
@@ -47,13 +47,13 @@ def subset_entropies(
         codes: Of any model.
         sigma: Kernel width of the entropy, in units of the latents.
         renyi_alpha: Order of the entropy.
-        rng: Draws the images of a deterministic model that are looked at (`images_looked_at`).
+        rng: Draws the images of a deterministic model that are compared (`images_compared`).
     """
     if codes.variance is not None:
         mean, subsets = codes.mean, _by_variance(codes.variance)
     else:
         n = len(codes.mean)
-        mean = codes.mean[rng.permutation(n)[: images_looked_at(*codes.mean.shape)]]
+        mean = codes.mean[rng.permutation(n)[: images_compared(*codes.mean.shape)]]
         subsets = _by_crowding(mean)
     return tuple(
         None if subset is None else _difference(x, subset, sigma, renyi_alpha)
@@ -61,9 +61,9 @@ def subset_entropies(
     )
 
 
-def images_looked_at(n: int, m: int) -> int:
-    """Of how many images of a deterministic model the subsets are found."""
-    return min(n, MOST_IMAGES, math.ceil(math.sqrt(MOST_DISTANCES / m)))
+def images_compared(n: int, m: int) -> int:
+    """Number of images used to find the subsets of a deterministic model."""
+    return min(n, MOST_CROWD_IMAGES, math.ceil(math.sqrt(MOST_DISTANCES / m)))
 
 
 def _difference(

@@ -1,41 +1,18 @@
-"""Specs as text: YAML 1.2 (its core schema), of which JSON is a part.
-
-PyYAML reads YAML 1.1, in which `010` is 8, `1:30` is 90, `yes` is true, a date is a date and
-`1e-3` is text; the table below takes the place of its own, for reading and for writing.
-"""
+"""Specs as text: YAML 1.2, of which JSON is a part."""
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
-from yaml.constructor import ConstructorError
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from typing import Any, NoReturn
 
 from polar.errors import InvalidInput
+from polar.faults import pointer_to, shortened
+from polar.spec import yaml12
 
 #: Bytes of a spec; the largest (1,000 seeds, 1,000 epochs) has about 30 kB.
 MOST_BYTES = 1024 * 1024
-#: Values of a spec, with each alias counted as what it stands for: ten lines of aliases can stand
-#: for more values than there is memory.
-MOST_VALUES = 100_000
-#: Levels of a spec, of which the deepest has 7.
-MOST_LEVELS = 50
-
-_TAG = "tag:yaml.org,2002:"
-_MERGE = _TAG + "merge"
-#: Which plain scalars are no text, and how they begin (YAML 1.2.2, section 10.3.2).
-_PLAIN: Sequence[tuple[str, str, str]] = (
-    ("null", r"~|null|Null|NULL|", "~nN"),
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
-    ("merge", r"<<", "<"),
-)
 
 
 @dataclass(frozen=True)
@@ -85,13 +62,16 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401
     try:
         data, repeated = read_json(text)
     except (ValueError, RecursionError):
-        return _read_yaml(text)
-    # The YAML reader knows the lines. It takes no tabs, which in JSON stand between values only.
-    return _read_yaml(text.replace("\t", " ")) if repeated else data
+        return yaml12.load(text)
+    if repeated:
+        _refuse(repeated[0], text)
+    return data
 
 
 def read_json(text: str | bytes) -> tuple[Any, list[Repeated]]:
     """What a JSON text says, and the keys that it gives twice, of which the last counts.
+
+    Those that lie deeper than in any spec are not looked for.
 
     Raises:
         ValueError: it is no JSON.
@@ -103,8 +83,8 @@ def read_json(text: str | bytes) -> tuple[Any, list[Repeated]]:
         read = dict(pairs)
         if len(read) < len(pairs):
             first = dict(reversed(pairs))
-            keys = [key for key, _ in pairs]
-            twice = [key for key in read if keys.count(key) > 1]
+            counts = Counter(key for key, _ in pairs)
+            twice = [key for key, count in counts.items() if count > 1]
             found = [Repeated((), key, (first[key], read[key])) for key in twice]
             repeating[id(read)] = read, found
         return read
@@ -114,177 +94,35 @@ def read_json(text: str | bytes) -> tuple[Any, list[Repeated]]:
         return data, []
     return data, [
         Repeated(keys, one.key, one.values)
-        for keys, value in _places(data)
+        for keys, value in _objects(data)
         if id(value) in repeating
         for one in repeating[id(value)][1]
     ]
 
 
-def write_yaml(data: Any) -> str:  # noqa: ANN401
-    """Plain data as YAML that `read_yaml` reads back."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False)
-
-
-def _places(data: object) -> Iterator[tuple[tuple[str | int, ...], object]]:
-    """Every value of JSON data and the keys that lead to it."""
-    waiting: list[tuple[tuple[str | int, ...], object]] = [((), data)]
-    while waiting:
-        keys, value = waiting.pop()
-        yield keys, value
-        inner: Iterator[tuple[str | int, object]] = iter(())
-        if isinstance(value, dict):
-            inner = iter(value.items())
-        elif isinstance(value, list):
-            inner = enumerate(value)
-        waiting += [((*keys, key), one) for key, one in inner]
-
-
-def _read_yaml(text: str) -> Any:  # noqa: ANN401
+def _refuse(repeated: Repeated, text: str) -> NoReturn:
     try:
-        data = yaml.load(text, _Loader)
-    except yaml.reader.ReaderError as error:
-        message = f"it has the character U+{int(error.character):04X}; allowed: text in UTF-8"
-        raise InvalidInput(f"the spec cannot be read: {message}") from error
-    except yaml.MarkedYAMLError as error:
-        raise InvalidInput(f"the spec cannot be read: {_said(error)}") from error
-    if data is None:
-        raise InvalidInput("the spec is empty; see `polar/examples` for whole ones")
-    return data
+        # The YAML reader knows the lines. It takes no tabs, which JSON has between values only.
+        yaml12.load(text.replace("\t", " "))
+    except InvalidInput as error:
+        if yaml12.TWICE in str(error):
+            raise
+    # It takes no keys of more than 1,024 characters either.
+    key = shortened(pointer_to((*repeated.keys, repeated.key)))
+    raise InvalidInput(f"the spec cannot be read: {key} {yaml12.TWICE}; allowed: each key once")
 
 
-def _said(error: yaml.MarkedYAMLError) -> str:
-    """What PyYAML found, in one line, with its place as people count."""
-    said = " ".join(word for word in (error.context, error.problem) if word)
-    if r"'\t'" in said:
-        said = "a tab, which YAML does not take; indent with blanks"
-    mark = error.problem_mark or error.context_mark
-    return f"{_at(mark)}: {said}" if mark else said
-
-
-def _at(mark: Any) -> str:  # noqa: ANN401
-    return f"line {mark.line + 1}, column {mark.column + 1}"
-
-
-@dataclass(frozen=True)
-class _Extent:
-    """How much a node stands for, aliases included."""
-
-    values: int
-    levels: int
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads one document of plain data, whose keys are text and stand once in a mapping."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self._level = 0
-        self._extents: dict[Node, _Extent] = {}
-
-    def compose_node(self, parent: Node | None, index: Any) -> Node | None:  # noqa: ANN401
-        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-        self._level += 1
-        if self._level > MOST_LEVELS:
-            raise _refusal(f"nested too deeply; allowed: {MOST_LEVELS} levels", mark)
-        is_alias = self.check_event(yaml.AliasEvent)
-        node = super().compose_node(parent, index)
-        self._level -= 1
-        if node is None:
-            return None
-        if is_alias and node not in self._extents:
-            raise _refusal("an alias of what it is in, which would never end", mark)
-        if not is_alias:
-            inner = [self._extents[one] for one in _nodes_in(node)]
-            values = 1 + sum(one.values for one in inner)
-            levels = 1 + max((one.levels for one in inner), default=0)
-            self._extents[node] = _Extent(values, levels)
-            _refuse_odd_keys(node)
-        extent = self._extents[node]
-        if self._level + extent.levels > MOST_LEVELS:
-            raise _refusal(f"nested too deeply; allowed: {MOST_LEVELS} levels", mark)
-        if extent.values > MOST_VALUES:
-            raise _refusal(f"too much; allowed: {MOST_VALUES:,} values, aliases included", mark)
-        return node
-
-
-def _nodes_in(node: Node) -> Sequence[Node]:
-    if isinstance(node, MappingNode):
-        return [one for pair in node.value for one in pair]
-    return node.value if isinstance(node, SequenceNode) else ()
-
-
-def _refuse_odd_keys(node: Node) -> None:
-    if not isinstance(node, MappingNode):
-        return
-    seen: dict[str, Node] = {}
-    for key, _ in node.value:
-        if not isinstance(key, ScalarNode) or key.tag not in (_TAG + "str", _MERGE):
-            shown = repr(key.value) if isinstance(key, ScalarNode) else "a list or a mapping"
-            raise _refusal(f"the key is {shown}; allowed: text, in quotes", key.start_mark)
-        if key.value in seen:
-            first = _at(seen[key.value].start_mark)
-            message = f"{key.value!r} is given twice, first in {first}; allowed: each key once"
-            raise _refusal(message, key.start_mark)
-        seen[key.value] = key
-
-
-def _refusal(message: str, mark: Any) -> ConstructorError:  # noqa: ANN401
-    return ConstructorError(None, None, message, mark)
-
-
-def _int(text: str) -> int:
-    bases = {"0o": 8, "0x": 16}
-    return int(text, bases.get(text[:2], 10))
-
-
-def _float(text: str) -> float:
-    return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
-
-
-_OF_SCALAR: Mapping[str, Callable[[str], object]] = {
-    "null": lambda _: None,
-    "bool": lambda text: {"true": True, "false": False}[text.lower()],
-    "int": _int,
-    "float": _float,
-    "str": str,
-    "merge": str,  # as a value
-}
-
-
-def _scalar(loader: _Loader, node: Node) -> object:
-    kind = node.tag.removeprefix(_TAG)
-    text = str(loader.construct_scalar(node))  # type: ignore[arg-type]
-    try:
-        return _OF_SCALAR[kind](text)
-    except (ValueError, KeyError):  # ValueError: also more digits than Python reads
-        kinds = {"int": "whole number", "float": "number", "bool": "true or false"}
-        message = f"{text[:40]!r} is no {kinds.get(kind, kind)} that can be read"
-        raise _refusal(message, node.start_mark) from None
-
-
-def _of_unknown_tag(_loader: _Loader, node: Node) -> None:
-    shown = node.tag.replace(_TAG, "!!")
-    raise _refusal(f"the tag {shown} is not known; allowed: plain values", node.start_mark)
-
-
-_Loader.yaml_constructors = {
-    **{_TAG + kind: _scalar for kind in _OF_SCALAR},
-    _TAG + "seq": yaml.SafeLoader.construct_yaml_seq,
-    _TAG + "map": yaml.SafeLoader.construct_yaml_map,
-    None: _of_unknown_tag,
-}
-
-
-class _Dumper(yaml.SafeDumper):
-    """Puts into quotes what the reader would take for something else than text."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002
-        return True
-
-
-for _kind in (_Loader, _Dumper):
-    _kind.yaml_implicit_resolvers = {}
-    for _name, _pattern, _first in _PLAIN:
-        _whole = re.compile(f"^(?:{_pattern})$")
-        _firsts = [*_first, ""] if _name == "null" else list(_first)
-        _kind.add_implicit_resolver(_TAG + _name, _whole, _firsts)
+def _objects(
+    data: object, keys: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], object]]:
+    """Every object of JSON data and the keys that lead to it, as deep as specs may be."""
+    inner: Iterable[tuple[str | int, object]] = ()
+    if isinstance(data, dict):
+        yield keys, data
+        inner = data.items()
+    elif isinstance(data, list):
+        inner = enumerate(data)
+    if len(keys) < yaml12.MOST_LEVELS:
+        for key, value in inner:
+            if isinstance(value, dict | list):
+                yield from _objects(value, (*keys, key))

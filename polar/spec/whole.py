@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from polar.errors import InvalidInput
 from polar.faults import Fault, find_faults
+from polar.spec import yaml12
 from polar.spec.part import SpecPart
-from polar.spec.text import read_spec_file, read_yaml, write_yaml
+from polar.spec.text import read_spec_file, read_yaml
 
 
 class WholeSpec(SpecPart):
@@ -43,4 +44,4 @@ class WholeSpec(SpecPart):
 
     def to_yaml(self) -> str:
         """The complete spec as YAML text that `from_yaml` reads back to an equal spec."""
-        return write_yaml(self.model_dump(mode="json"))
+        return yaml12.dump(self.model_dump(mode="json"))

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from polar.faults import Fault, find_faults
+from polar.faults import MOST_FAULTS, Fault, find_faults
 from polar.spec import SpecPart
 from service.api.parameters import schema_of_request
 from service.api.views import Problem
@@ -112,7 +112,8 @@ def _invalid(request: Request, error: RequestValidationError) -> Response:
 def invalid(request: Request, faults: Sequence[Fault], *, is_of_body: bool) -> Refused:
     """The refusal of a request with these faults, in its body or elsewhere."""
     word = "invalid-spec" if is_of_body and _spec_of(request) else "invalid-request"
-    detail = f"{len(faults)} fault{'s' * (len(faults) > 1)}: {'; '.join(map(str, faults[:3]))}"
+    count = len(faults) if len(faults) <= MOST_FAULTS else f"more than {MOST_FAULTS}"
+    detail = f"{count} fault{'s' * (len(faults) > 1)}: {'; '.join(map(str, faults[:3]))}"
     return Refused(422, word, detail, faults)
 
 

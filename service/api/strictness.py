@@ -1,34 +1,37 @@
-"""Refuses what a request says twice, or to nobody: either would be passed over in silence."""
+"""Refuses unknown and repeated parameters, headers, form fields and JSON keys."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
-from polar.faults import Fault, Schema, nearest, pointer_to, shortened
+from polar.faults import Fault, Schema, first_faults, nearest, pointer_to, shortened
 from polar.spec.text import read_json
 from service.api.parameters import schema_of_request
 from service.api.problems import invalid
+
+Value = TypeVar("Value")
 
 
 async def refuse_what_is_ambiguous(request: Request) -> None:
     """Refuse unknown and repeated parameters, headers, fields of forms and keys of JSON.
 
     Raises:
-        Refused: there are some; all of them are named.
+        Refused: there are some; the first 100 are named.
     """
     elsewhere, in_body = [*_in_query(request), *_in_headers(request)], await _in_body(request)
     if elsewhere or in_body:
-        raise invalid(request, [*elsewhere, *in_body], is_of_body=bool(in_body))
+        found = first_faults([*elsewhere, *in_body])
+        raise invalid(request, found, is_of_body=bool(in_body))
 
 
 def _in_query(request: Request) -> Iterator[Fault]:
     if request.query_params:
         known = _fields(schema_of_request(request), "query")
-        names = [name for name, _ in request.query_params.multi_items()]
-        for name in dict.fromkeys(names):
-            values = request.query_params.getlist(name)
+        for name, values in _by_name(request.query_params.multi_items()).items():
             if name not in known:
                 yield _unknown(("query", name), values[0], known, "parameter")
             elif len(values) > 1:
@@ -53,13 +56,12 @@ async def _in_body(request: Request) -> list[Fault]:
     if kind == "multipart/form-data":
         return list(_in_form(await request.form(), _fields(schema_of_request(request), "body")))
     if kind == "application/json":
-        return list(_in_json(await request.body()))
+        return await run_in_threadpool(_in_json, await request.body())
     return []
 
 
 def _in_form(form: FormData, known: Mapping[str, Schema]) -> Iterator[Fault]:
-    for name in dict.fromkeys(name for name, _ in form.multi_items()):
-        values = form.getlist(name)
+    for name, values in _by_name(form.multi_items()).items():
         if name not in known:
             yield _unknown((name,), _shown(values[0]), known, "field")
         elif len(values) > 1:
@@ -80,13 +82,19 @@ def _of_wrong_kind(name: str, value: UploadFile | str, *, is_file: bool) -> Iter
     yield _fault((name,), message, "wrong_kind", _shown(value), allowed)
 
 
-def _in_json(body: bytes) -> Iterator[Fault]:
+def _in_json(body: bytes) -> list[Fault]:
     try:
         _, repeated = read_json(body) if body else (None, [])
     except RecursionError:  # no spec is nested so deeply: it is refused for what it says
-        return
-    for one in repeated:
-        yield _repeated((*one.keys, one.key), one.values)
+        return []
+    return [_repeated((*one.keys, one.key), one.values) for one in repeated]
+
+
+def _by_name(items: Iterable[tuple[str, Value]]) -> Mapping[str, list[Value]]:
+    found: dict[str, list[Value]] = {}
+    for name, value in items:
+        found.setdefault(name, []).append(value)
+    return found
 
 
 def _fields(schema: Schema, place: str) -> Mapping[str, Schema]:

@@ -11,6 +11,7 @@ from uuid import UUID
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.data.places import SOUGHT
 from polar.faults import Fault
 from polar.spec import ExperimentSpec, StudySpec
 from service import queue
@@ -114,10 +115,9 @@ async def _why_not_there(
     """Why no agent has the dataset of a spec: there is none for its device, or none has it."""
     if there:
         name = spec.dataset.name
-        message = (
-            f"no agent for device {spec.device} has this dataset; `polar data fetch {name}`, on "
-            "the machine of the agents, gets it"
-        )
+        message = f"no agent for device {spec.device} has this dataset"
+        if name in SOUGHT:
+            message += f"; `polar data fetch {name}`, on the machine of the agents, gets it"
         return Fault(
             pointer=f"{at}/dataset/name",
             message=message,

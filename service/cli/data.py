@@ -25,7 +25,7 @@ from rich.progress import (
 )
 
 from polar.data import catalogue, download
-from polar.data.places import GZIPPED
+from polar.data.places import GZIPPED, SOUGHT
 from polar.data.published import PUBLISHED, Published, checksum_like
 from polar.errors import DatasetError, DatasetMissing, InvalidInput
 from service.cli.output import (
@@ -136,7 +136,8 @@ def _look_at(name: str, data_dir: Path | None) -> Here:
     except DatasetMissing as error:
         # the row names the dataset already, and `polar run` says all places
         missing = str(error).partition(" (also ")[0].removeprefix(f"dataset {name}: there is ")
-        return Here(name=name, state="missing", where=f"{missing}; polar data fetch {name}")
+        hint = f"; polar data fetch {name}" if name in SOUGHT else ""
+        return Here(name=name, state="missing", where=missing + hint)
     except (DatasetError, OSError) as error:
         return Here(name=name, state="broken", where=str(error))
     where = str(files[0].parent) if files else "drawn by Polar"
@@ -149,6 +150,7 @@ def _check(name: str, path: Path, file: Published | None) -> Checked:
     published = file.stored if file is not None and is_comparable else None
     is_inside = file is not None and file.unpacked and path.suffix == GZIPPED
     try:
+        catalogue.refuse_special(name, path, path.stat())
         with gzip.open(path) if is_inside else path.open("rb") as content:
             found = checksum_like(published or "sha256", content)
     except (FileNotFoundError, NotADirectoryError):

@@ -129,3 +129,17 @@ def test_a_fault_reads_as_one_line() -> None:
         "/model/betta: beta_vae has no such field (given: 1); "
         "allowed: name, latent_dim, widths, likelihood, beta. Did you mean 'beta'?"
     )
+
+
+def test_of_many_faults_the_first_are_listed_and_the_others_counted() -> None:
+    # The time and the size of the answer grew without end.
+    *listed, last = faults_in({**SMALLEST, **{f"x{number}": 0 for number in range(60_000)}})
+
+    assert [fault.pointer for fault in listed] == [f"/x{number}" for number in range(100)]
+    assert str(last) == "/: faults that are not listed: 59,900"
+
+
+def test_faults_that_only_repeat_others_are_not_counted() -> None:
+    spec = {**SMALLEST, "seeds": ["x"], **{f"x{number}": 0 for number in range(99)}}
+
+    assert [fault.type for fault in faults_in(spec)] == ["int_type", *["extra_forbidden"] * 99]

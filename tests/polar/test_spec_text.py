@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from polar.errors import InvalidInput
 from polar.spec import ExperimentSpec, read_spec_file, read_yaml
-from polar.spec.text import MOST_BYTES, MOST_LEVELS, read_json, write_yaml
+from polar.spec.text import MOST_BYTES, read_json
+from polar.spec.yaml12 import MOST_LEVELS, dump
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,22 @@ def test_a_key_that_stands_twice_is_refused_with_both_places(text: str, places: 
         read_yaml(text)
 
     assert [place for place in places if place not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "pointer"),
+    [
+        (f'{{"{"k" * 1100}": 1, "b": 2, "b": 3}}', "'/b'"),
+        (f'{{"m": {{"{"k" * 1100}": 1, "{"k" * 1100}": 2}}}}', "'/m/kkk"),
+        # two halves of one character, which YAML takes for two
+        ('{"\U0001f600": 1, "\\ud83d\\ude00": 2}', "'/\U0001f600'"),
+    ],
+)
+def test_a_key_given_twice_is_named_where_yaml_does_not_see_it(text: str, pointer: str) -> None:
+    with pytest.raises(InvalidInput, match="given twice") as caught:
+        read_yaml(text)
+
+    assert pointer in str(caught.value)
 
 
 def test_a_merged_key_may_be_overridden() -> None:
@@ -185,6 +202,22 @@ def test_repeated_keys_of_json_are_named_with_their_pointers() -> None:
     assert found == {("a", 0, "b"): (1, 3), ("d", "e"): ({}, [])}
 
 
+def test_the_time_of_many_keys_grows_with_their_number() -> None:
+    # It grew with its square: these took minutes.
+    keys = ", ".join(f'"{number}": 0' for number in range(100_000))
+
+    _, repeated = read_json(f'{{{keys}, "7": 1}}')
+
+    assert [(one.key, one.values) for one in repeated] == [("7", (0, 1))]
+
+
+def test_keys_deeper_than_in_any_spec_are_not_looked_for() -> None:
+    # Their places would fill the memory.
+    deep = '{"a": 1, "a": 2}, ' * 10_000 + "0"
+
+    assert read_json(f"{'[' * 900}{deep}{']' * 900}")[1] == []
+
+
 words = st.sampled_from(
     ["0o17", "1e3", "010", "1:30", "null", "~", "2026-01-01", "yes", "<<", "=", ".inf", "0x1F", ""]
 )
@@ -198,7 +231,7 @@ plain = st.recursive(
 
 @given(st.dictionaries(names, plain, max_size=4))
 def test_what_is_written_is_read_back(data: dict[str, Any]) -> None:
-    assert read_yaml(write_yaml(data)) == data
+    assert read_yaml(dump(data)) == data
 
 
 @given(names)

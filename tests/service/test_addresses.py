@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from service.addresses import is_loopback, reach
+from polar.errors import InvalidInput
+from service.addresses import http_url, is_loopback, reach
 from service.client import Client, Unreachable
 
 
@@ -54,7 +55,14 @@ def test_this_machine_is_reached_whatever_the_environment_says(
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1:8650", "http://localhost:1", "http://[::1]:1", "http://127.1.2.3"],
+    [
+        "http://127.0.0.1:8650",
+        "http://localhost:1",
+        "http://[::1]:1",
+        "http://127.1.2.3",
+        "http://0.0.0.0:8650",  # which connects to this machine
+        "http://[::]:8650",
+    ],
 )
 def test_no_proxy_and_no_certificate_is_needed_on_this_machine(url: str) -> None:
     assert reach(url) == {"trust_env": False, "verify": False}
@@ -105,3 +113,40 @@ def test_an_address_that_is_none_is_not_blamed_on_the_environment() -> None:
 @pytest.mark.parametrize("host", ["", "example.org", "10.0.0.1", "127.0.0.1.example.org", "::"])
 def test_other_hosts_are_not_the_loopback(host: str) -> None:
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:abc",
+        "http://127.0.0.1:70000",
+        "http://127.0.0.1:0",
+        "http://a b",
+        "http://a\tb",
+        "http://a\n",
+        "http://:80",
+        "http://[::1",
+        "http:///path",
+        "ftp://a",
+        "a:80",
+    ],
+)
+def test_what_is_no_address_of_a_server_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput, match="is not the address of a server; allowed: http://host"):
+        http_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://h",
+        "https://h:443/path/",
+        "http://[::1]:5650",
+        "http://0.0.0.0:1",
+        "http://\u00e4.de",
+    ],
+)
+def test_addresses_of_servers_are_taken_as_they_stand(url: str) -> None:
+    assert http_url(url) == url
+    httpx.URL(url)  # the clients take them, too

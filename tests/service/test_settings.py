@@ -28,6 +28,12 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("POLAR_LEASE_S", "10", "POLAR_LEASE_S is 10.0 with a POLAR_RENEW_S of 5.0; allowed: at"),
         ("POLAR_API_ALLOW_REMOTE", "maybe", "POLAR_API_ALLOW_REMOTE is 'maybe'; allowed: true"),
         ("POLAR_MLFLOW_URL", "mlflow:5650", "POLAR_MLFLOW_URL: 'mlflow:5650' is not the address"),
+        (
+            "POLAR_MLFLOW_URL",
+            "http://h:abc",
+            "POLAR_MLFLOW_URL: 'http://h:abc' is not the address",
+        ),
+        ("POLAR_ARTIFACTS", "", "POLAR_ARTIFACTS: this is empty; allowed: the path of a folder"),
         ("POLAR_DASHBOARD_URL", "http://", "POLAR_DASHBOARD_URL: 'http://' is not the address"),
         ("POLAR_DATABASE_URL", "mysql://u:secret@h/db", "POLAR_DATABASE_URL: this is not the"),
         ("POLAR_OPTUNA_URL", "postgresql://u:secret@h:x/db", "POLAR_OPTUNA_URL: this is not the"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from polar.data import catalogue
+from polar.errors import DatasetError
 from workers import offer
 
 if TYPE_CHECKING:
@@ -187,3 +188,16 @@ def test_looking_for_datasets_loads_nothing_heavy() -> None:
     )
 
     assert loaded.stdout == "set()\n"
+
+
+def test_a_folder_that_is_not_ours_keeps_no_agent_from_its_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # It ended the agent, which was started again for ever.
+    def refuse() -> Path:
+        raise DatasetError("/tmp/polar-cache-7 is not ours")
+
+    monkeypatch.delenv("POLAR_DATA_DIR", raising=False)
+    monkeypatch.setattr(catalogue, "cache_dir", refuse)
+
+    assert offer.available_datasets().keys() == {"digits", "sprites"}

@@ -322,3 +322,13 @@ def test_a_folder_that_cannot_be_looked_into_is_said(
 
     with pytest.raises(DatasetError, match=r"cannot read .*train-images.*: Permission denied"):
         catalogue.digest("mnist", mnist_dir)
+
+
+def test_a_file_elsewhere_that_vanishes_meanwhile_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vanished = tmp_path / "mnist" / f"{IMAGES}.gz"
+    monkeypatch.setattr(places, "is_there", lambda path: path == vanished)
+
+    with pytest.raises(DatasetMissing, match=rf"there is no file {vanished} \(also searched for"):
+        catalogue.digest("mnist", tmp_path)

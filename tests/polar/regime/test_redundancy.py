@@ -3,7 +3,7 @@ import pytest
 
 from polar.entropy.information import mutual_information
 from polar.regime import redundancy as module
-from polar.regime.redundancy import can_regress, images_searched, redundancy
+from polar.regime.redundancy import can_regress, images_compared, redundancy
 from polar.report import Redundancy
 
 N = 600
@@ -122,9 +122,9 @@ def test_the_search_in_pieces_finds_the_same(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_work_of_the_search_is_bounded() -> None:
-    assert images_searched(10_000, 64, 64) == 1000  # the usual sizes are searched in full
+    assert images_compared(10_000, 64, 64) == 1000  # the usual sizes are searched in full
     for actives, passives in ((750, 750), (5000, 5000), (1, 9999), (9999, 1)):
-        n = images_searched(10**6, actives, passives)
+        n = images_compared(10**6, actives, passives)
         assert n >= 50
         assert (n - 1) ** 2 / 2 * actives * passives <= module.MOST_PRODUCTS
         assert (n - 1) ** 2 / 2 * (actives + passives) <= module.MOST_KERNELS

@@ -100,8 +100,8 @@ def test_more_actives_than_images_have_no_regression() -> None:
 
 
 def test_what_was_sampled_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(economy, "MOST_IMAGES", 100)
-    monkeypatch.setattr(redundancy, "MOST_IMAGES", 200)
+    monkeypatch.setattr(economy, "MOST_INFORMATION_IMAGES", 100)
+    monkeypatch.setattr(redundancy, "MOST_REDUNDANCY_IMAGES", 200)
     monkeypatch.setattr(redundancy, "MOST_KERNELS", 20_000)
 
     measured = measure(MEAN, images=MEAN)

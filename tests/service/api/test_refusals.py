@@ -139,6 +139,17 @@ async def test_a_dataset_that_no_agent_has_is_refused_with_how_to_get_it(
     assert await rows() == 0
 
 
+async def test_a_dataset_that_cannot_be_fetched_is_not_said_to_be(
+    http: httpx.AsyncClient, spec_of: "SpecMaker", worker: "Worker"
+) -> None:
+    await worker.announce({"mnist": "d"})
+
+    answer = await http.post(EXPERIMENTS, json=spec_of.as_json(dataset={"name": "digits"}))
+
+    (fault,) = answer.json()["errors"]
+    assert fault["message"] == "no agent for device auto has this dataset"
+
+
 @pytest.mark.parametrize("path", ["", "/validate"])
 @pytest.mark.parametrize(
     ("body", "status"),

@@ -156,3 +156,26 @@ async def test_a_form_says_each_thing_once_and_as_what_it_is(
 
     assert faults(answer).keys() == {pointer}
     assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["experiments", "studies", "studies/validate"])
+async def test_the_answer_to_many_faults_is_short_and_says_how_many_there_are(
+    path: str, http: httpx.AsyncClient
+) -> None:
+    unknown = json.dumps({f"x{number}": 0 for number in range(60_000)})
+    repeated = "{" + ", ".join(f'"x{number % 30_000}": 0' for number in range(60_000)) + "}"
+
+    for body, count in ((unknown, "59,90"), (repeated, "29,900")):
+        answer = await http.post(f"{PREFIX}/{path}", content=body, headers=IS_JSON)
+
+        assert answer.json()["detail"].startswith("more than 100 faults: ")
+        assert len(answer.content) < 100_000
+        assert faults(answer)[""]["message"].startswith(f"faults that are not listed: {count}")
+
+
+async def test_many_parameters_are_refused_with_a_short_answer(http: httpx.AsyncClient) -> None:
+    query = "&".join(f"x{number}=1" for number in range(5_000))
+
+    answer = await http.get(f"{PREFIX}/experiments?{query}")
+
+    assert faults(answer)[""]["message"] == "faults that are not listed: 4,900"

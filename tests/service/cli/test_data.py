@@ -4,7 +4,9 @@ import functools
 import gzip
 import hashlib
 import http.server
+import importlib.util
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,6 +126,15 @@ def test_without_a_folder_the_list_says_where_it_looked_and_what_to_do() -> None
     assert found["mnist"]["where"].endswith("; polar data fetch mnist")
 
 
+def test_nothing_is_fetched_of_what_is_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)  # no scikit-learn
+
+    digits, *_ = answer("list")
+
+    assert digits["state"] == "missing"
+    assert digits["where"].endswith("it ships with scikit-learn, which is not installed")
+
+
 def test_the_folder_of_the_environment_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     write_mnist()
     monkeypatch.setenv("POLAR_DATA_DIR", "data")
@@ -201,6 +212,18 @@ def test_a_dataset_that_nobody_published_is_verified_without_comparing() -> None
     assert checked["state"] == "unpublished"
     assert checked["checksum"].startswith("sha256:")
     assert checked["published"] is None
+
+
+@pytest.mark.usefixtures("published_mnist")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for() -> None:
+    raw = write_mnist()
+    (raw / LABELS).unlink()
+    os.mkfifo(raw / LABELS)
+
+    code, out, errors = polar_data("verify", "mnist", "--data-dir", "data")
+
+    assert (code, out) == (1, "")
+    assert f"data/MNIST/raw/{LABELS} is no regular file" in errors
 
 
 @pytest.mark.usefixtures("published_mnist")

@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 import psycopg
 import pytest
-from hypothesis import HealthCheck, assume, given
+from hypothesis import HealthCheck, Phase, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from optuna.storages import RDBStorage
@@ -222,7 +222,8 @@ async def carry_out(lab: "Lab", study_id: UUID, measured: float) -> StudyState:
 
 
 @hypothesis_settings(
-    max_examples=25,
+    max_examples=10,
+    phases=set(Phase) - {Phase.shrink},  # each example is a whole study
     deadline=None,  # a database of a loaded machine
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )
