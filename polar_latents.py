@@ -44,3 +44,7 @@ def _absolute(entry: str) -> str:
         return os.path.abspath(entry)
     except FileNotFoundError:  # the folder where the user stands was removed
         return entry
+
+
+if __name__ == "__main__":
+    main()

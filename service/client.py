@@ -38,6 +38,7 @@ PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 #: Seconds to wait for an answer; a stream says something every 15 s.
 TIMEOUT_S = 60.0
 
+_HEALTH = "/healthz"
 _IS_JSON = {"Content-Type": "application/json"}
 
 #: What a study can be told to do, besides to take more trials.
@@ -268,8 +269,7 @@ class Client:
         while True:
             found = self._ask(page, "GET", path, params={"page_token": token} if token else {})
             yield found
-            token = found.next_page_token
-            if token is None:
+            if (token := found.next_page_token) is None:
                 return
 
     def _ask(
@@ -292,7 +292,8 @@ class Client:
         is_repeatable: bool = True,
         **request: Any,  # noqa: ANN401
     ) -> httpx.Response:
-        self._recognise()
+        if path != _HEALTH:
+            self._recognise()
         pauses = iter(self._pauses_s)
         while True:
             try:
@@ -307,12 +308,12 @@ class Client:
 
     def _recognise(self) -> None:
         """Once, before the first request: whether it is the home's own stack that answers."""
-        expected, self._expected = self._expected, None
-        if expected and self._ask(Health, "GET", "/healthz").home_id != expected.home_id:
-            self._expected = expected
+        expected = self._expected
+        if expected and self._ask(Health, "GET", _HEALTH).home_id != expected.home_id:
             raise Unreachable(
                 f"what answers at {self.url} is another stack than that of {self._home}"
             )
+        self._expected = None
 
     def _events(self, path: str) -> Iterator[RunEvent]:
         pauses = iter(self._pauses_s)
@@ -360,10 +361,6 @@ def _api_of(home: Path) -> PublishedApi:
         raise Unreachable(str(error)) from error
     if api is None:
         raise Unreachable(f"no stack runs in {home}")
-    if api.home_id is None:
-        raise Unreachable(
-            f"the stack of {home} was started by an earlier version: stop that, and start it anew"
-        )
     return api
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from polar.errors import InvalidInput
 
@@ -18,8 +18,8 @@ class PublishedApi:
     """The API of the stack that holds a home."""
 
     url: str
-    #: What the API's health answer says, too; None where an earlier version runs.
-    home_id: str | None
+    #: What the API's health answer says, too.
+    home_id: str
 
 
 def home_of_environment(environment: Mapping[str, str] = os.environ) -> Path:
@@ -52,7 +52,7 @@ def in_users_home(path: Path) -> Path:
 
 
 def unusable(home: Path, error: OSError) -> str:
-    """Why this home is none, and what to do."""
+    """Why this folder cannot be used as a home, and what to do."""
     return (
         f"{home} cannot be used as home: {error}. Choose a folder that you may write to, with "
         "POLAR_HOME"
@@ -60,16 +60,31 @@ def unusable(home: Path, error: OSError) -> str:
 
 
 def find_api(home: Path) -> PublishedApi | None:
-    """None if no stack runs in the home, also where a killed one left its `up.json`.
+    """None if no stack runs in the home.
 
     Raises:
-        InvalidInput: the home or its `up.json` cannot be read.
+        InvalidInput: as `read_published`.
+    """
+    content = read_published(home)
+    return PublishedApi(content["api"], content["home_id"]) if content else None
+
+
+def read_published(home: Path) -> dict[str, Any] | None:
+    """The `up.json` of the stack that runs in the home; None if none runs, but a killed one did.
+
+    Raises:
+        InvalidInput: the home or its `up.json` cannot be read, or an earlier version runs.
     """
     home = in_users_home(home)
     try:
-        content = json.loads((home / "up.json").read_bytes())
-        api = PublishedApi(content["api"], content.get("home_id"))
-        return api if content["pid"] == holder(home) else None
+        content: dict[str, Any] = json.loads((home / "up.json").read_bytes())
+        is_running = content["pid"] == holder(home)
+        if is_running and not {"dashboard", "home_id"} <= content.keys():
+            raise InvalidInput(
+                f"the stack of {home} was started by an earlier version; stop it first: its "
+                f"supervisor is process {content['pid']}"
+            )
+        return content if is_running else None
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -53,7 +53,13 @@ def _show_version(is_wanted: bool) -> None:
 @app.callback()
 def polar(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
     ] = False,
 ) -> None:
     """Finds where latent spaces polarise."""

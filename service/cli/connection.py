@@ -1,18 +1,19 @@
 """The service that a command speaks with, and what a command says where that does not work."""
 
+import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 
 from polar.errors import InvalidInput
-from polar.spec import StudySpec
 from service.cli.output import REFUSED, UNREACHABLE, fail, say
 
 if TYPE_CHECKING:
+    from polar.spec import StudySpec
     from service.api.views import StudyView
     from service.client import Client
 
@@ -25,17 +26,24 @@ Url = Annotated[
 ]
 
 
-def spec_of(study: "StudyView") -> StudySpec:
+def option_of(url: str | None) -> str:
+    """What a command in a message needs at its end to reach the same service."""
+    return f" --url {shlex.quote(url)}" if url and url != os.environ.get("POLAR_URL") else ""
+
+
+def spec_of(study: "StudyView") -> "StudySpec":
     """The spec of a study.
 
     Raises:
         InvalidInput: it was accepted by an earlier version of the service, which allowed more.
     """
+    from service.storage import forms
+    from service.storage.errors import EarlierVersion
+
     try:
-        return StudySpec.model_validate(study.spec)
-    except ValidationError as error:
-        faults = "; ".join(map(str, StudySpec.faults_of(error)))
-        raise InvalidInput(f"study {study.id} is of an earlier version: {faults}") from error
+        return forms.study_spec(study.spec)
+    except EarlierVersion as error:
+        raise InvalidInput(f"study {study.id}: {error}") from error
 
 
 @contextmanager
@@ -62,6 +70,6 @@ def service_at(
         hint = "start it with `polar up`, or name a service with --url or POLAR_URL"
         fail(f"{error}; {hint}", UNREACHABLE)
     except OtherKind as error:
-        fail(f"{error}: `{instead} {error.id}`", REFUSED)
+        fail(f"{error}: `{instead} {error.id}{option_of(url)}`", REFUSED)
     except (ClientError, InvalidInput) as error:
         fail(error, REFUSED)

@@ -60,6 +60,7 @@ def report(client: Client, study: StudyView, picture: Path) -> None:
     rows = _with_mlflow_links(client, study)
     latents = study.spec["base"]["model"]["latent_dim"]
     write_table(_of_results(rows, latents, has_links=not sys.stdout.isatty()))
+    write(f"MLflow: {client.study(study.id).links['mlflow'] or 'not there yet'}")
     if study.range is not None:
         write("")
         write_table(f"beta: {in_words(study.range)}")

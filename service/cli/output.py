@@ -71,11 +71,12 @@ def write(content: str | bytes, end: str = "\n") -> None:
 
 
 def say(*lines: str) -> None:
-    """Print a message to stderr; those after the first line are indented."""
-    if sys.stderr is not None:
-        with suppress(OSError):  # nobody can be told any more
-            sys.stderr.write("\n  ".join(lines) + "\n")
-            sys.stderr.flush()
+    """Print a message, if there is any, to stderr; lines after the first are indented."""
+    if not lines:
+        return
+    with suppress(OSError):  # nobody can be told any more
+        sys.stderr.write("\n  ".join(lines) + "\n")
+        sys.stderr.flush()
 
 
 def fail(message: object, code: int) -> NoReturn:
@@ -90,12 +91,12 @@ def going_on(command: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say(f"it goes on without this command; watch it again with `{command}`")
+        say(f"it keeps running; watch it again with `{command}`")
         raise typer.Exit(INTERRUPTED) from None
 
 
 def console_on(stream: TextIO) -> Console:
-    """For tables and bars: as wide as the terminal, and with nothing in texts that means more."""
+    """For tables and bars: as wide as the terminal, and markup in texts is not interpreted."""
     width, height = _size(stream)
     return Console(
         file=stream, width=width, height=height, markup=False, highlight=False, emoji=False
@@ -103,7 +104,7 @@ def console_on(stream: TextIO) -> Console:
 
 
 def _size(stream: TextIO) -> os.terminal_size:
-    """Of its own terminal; rich asks that of stdin first, and none that calls itself dumb."""
+    """The size of this stream's terminal: rich would ask stdin's first and skip dumb ones."""
     if not stream.isatty():
         width = PIPE_WIDTH_OF_MESSAGES if stream is sys.stderr else PIPE_WIDTH
         return os.terminal_size((width, USUAL_SIZE.lines))
@@ -130,7 +131,7 @@ class Stdout(FileIO):
 
 
 def take_over_streams() -> Stdout:
-    """Let no character that a stream cannot encode, and no closed stdout, surprise a command."""
+    """Let no character that a stream cannot encode, and no closed stream, surprise a command."""
     if sys.stdout is None:  # closed by who started us: as if nobody read it any more
         read_end, write_end = os.pipe()
         os.close(read_end)
@@ -140,6 +141,8 @@ def take_over_streams() -> Stdout:
     sys.stdout = TextIOWrapper(
         BufferedWriter(stdout), encoding, "replace", line_buffering=stdout.isatty()
     )
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, for as long as the process lives
     if isinstance(sys.stderr, TextIOWrapper):
         sys.stderr.reconfigure(errors="replace")
     return stdout

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polar.spec import read_spec_file, read_yaml
-from service.cli.connection import Url, service_at
+from service.cli.connection import Url, option_of, service_at
 from service.cli.output import FAILED, Format, Output, going_on, say, show
 
 if TYPE_CHECKING:
@@ -38,11 +38,10 @@ def submit(
         data = read_yaml(read_spec_file(spec))
         experiment = client.submit(data, force=force, key=idempotency_key)
         if wait:
-            say(f"submitted experiment {experiment.id}")
-            _watch(client, experiment, output)
+            _watch(client, experiment, output, url, f"submitted experiment {experiment.id}")
         else:
             _show(experiment, output)
-            say(f"watch it with: {experiment.watch}")
+            say(f"watch it with: {experiment.watch}{option_of(url)}")
 
 
 def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> None:
@@ -70,7 +69,7 @@ def get(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
 def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Show an experiment or a run live until it has ended; fails if a run did not succeed."""
     with service_at(url, instead="polar study watch") as client:
-        _watch(client, client.find(id), output)
+        _watch(client, client.find(id), output, url)
 
 
 def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
@@ -79,11 +78,18 @@ def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
         _show(client.cancel(id), output)
 
 
-def _watch(client: "Client", found: "ExperimentView | RunView", output: Format) -> None:
-    from service.cli import watching
+def _watch(
+    client: "Client",
+    found: "ExperimentView | RunView",
+    output: Format,
+    url: str | None,
+    *news: str,
+) -> None:
+    with going_on(f"polar watch {found.id}{option_of(url)}"):
+        from service.cli import watching
 
-    names = {run.id: f"seed {run.seed}" for run in watching.runs_of(found)}
-    with going_on(f"polar watch {found.id}"):
+        say(*news)
+        names = {run.id: f"seed {run.seed}" for run in watching.runs_of(found)}
         watching.show(client.watch(found.id), names)
     found = client.find(found.id)
     _show(found, output)

@@ -113,11 +113,12 @@ def _shown(cell: Cell, console: Console) -> str:
     if isinstance(cell, str):
         return cell.translate(_CONTROLS)
     if console.is_terminal:
-        return _age((datetime.now(UTC) - cell).total_seconds())
+        return age((datetime.now(UTC) - cell).total_seconds())
     return cell.astimezone().isoformat(sep=" ", timespec="seconds")
 
 
-def _age(seconds: float) -> str:
+def age(seconds: float) -> str:
+    """In words, no more precise than a reader of tables needs it."""
     for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length_s:
             return f"{seconds // length_s:.0f}{unit} ago"

@@ -15,7 +15,7 @@ import typer
 
 from polar.errors import InvalidInput
 from polar.spec import read_spec_file, read_yaml
-from service.cli.connection import Url, service_at
+from service.cli.connection import Url, option_of, service_at
 from service.cli.output import (
     FAILED,
     INTERRUPTED,
@@ -61,11 +61,10 @@ def create(
     with service_at(url) as client:
         study = client.create_study(read_yaml(read_spec_file(spec)))
         if wait:
-            say(f"submitted study {study.id}")
-            _watch(client, study, output)
+            _watch(client, study, output, url, f"submitted study {study.id}")
         else:
             _show(client, study, output)
-            say(f"watch it with: {study.watch}")
+            say(f"watch it with: {study.watch}{option_of(url)}")
 
 
 @app.command()
@@ -99,8 +98,7 @@ def run(
 def _run(client: "Client", studies: "Sequence[StudyView]", output: Format) -> None:
     how = [study.watch for study in studies]
     try:
-        say("submitted; to watch from elsewhere:", *how)
-        studies = _until_they_end(client, studies)
+        studies = _until_they_end(client, studies, "submitted; to watch from elsewhere:", *how)
     except KeyboardInterrupt:
         say("stored as far as they came; they go on while `polar up` runs, watch them with:", *how)
         raise typer.Exit(INTERRUPTED) from None
@@ -147,7 +145,7 @@ def show_study(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
 def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Show a study live until it has ended; fails if it did not complete."""
     with service_at(url, instead="polar watch") as client:
-        _watch(client, client.study(id), output)
+        _watch(client, client.study(id), output, url)
 
 
 @app.command()
@@ -256,19 +254,24 @@ def _show(client: "Client", study: "StudyView", output: Format) -> None:
     show(study, lambda study: study_tables.of_study(study, client.trials(study.id)), output)
 
 
-def _watch(client: "Client", study: "StudyView", output: Format) -> None:
-    with going_on(study.watch):
-        (study,) = _until_they_end(client, [study])
+def _watch(
+    client: "Client", study: "StudyView", output: Format, url: str | None, *news: str
+) -> None:
+    with going_on(f"{study.watch}{option_of(url)}"):
+        (study,) = _until_they_end(client, [study], *news)
     _show(client, study, output)
     if study.state != "completed":
         raise typer.Exit(FAILED)
 
 
-def _until_they_end(client: "Client", studies: "Sequence[StudyView]") -> "list[StudyView]":
-    """Shows how far they have come, a line for each."""
+def _until_they_end(
+    client: "Client", studies: "Sequence[StudyView]", *news: str
+) -> "list[StudyView]":
+    """Says the news, then shows how far they have come, a line for each."""
     from service.cli import study_tables
     from service.cli.bars import Bars
 
+    say(*news)
     with Bars() as bars:
         lines = [bars.add(study.name or "trials") for study in studies]
         while True:

@@ -3,15 +3,13 @@
 Exit codes: 1 it cannot start, 2 a setting of the environment is wrong.
 """
 
-import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from polar.errors import InvalidInput
-
-FAILED, REFUSED = 1, 2
+from service.cli.output import FAILED, REFUSED, fail, write
 
 
 def up(
@@ -36,15 +34,8 @@ def up(
     from service.embedded.errors import EmbeddedError
 
     try:
-        supervisor.up(home, agents, device, _say)
+        supervisor.up(home, agents, device, write)  # where a closed terminal raises nothing
     except InvalidInput as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(REFUSED) from error
+        fail(error, REFUSED)
     except EmbeddedError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(FAILED) from error
-
-
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal was closed; the stack still has to stop
-        typer.echo(line)
+        fail(error, FAILED)

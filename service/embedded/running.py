@@ -9,11 +9,12 @@ from pathlib import Path
 
 import httpx
 
+from polar.errors import InvalidInput
 from service.addresses import reach
 from service.embedded.children import Program, last_lines, spawn
 from service.embedded.errors import EmbeddedError
-from service.embedded.state import read_json, write_json
-from service.homes import holder, resolved_home, unusable
+from service.embedded.state import write_json
+from service.homes import holder, read_published, resolved_home, unusable
 from service.processes import python
 
 HEALTHY_S = 180.0
@@ -60,16 +61,14 @@ def find_running(home: Path) -> RunningStack | None:
     """The stack of this home; None if none runs, also where a killed one left its `up.json`.
 
     Raises:
-        EmbeddedError: it is one of an earlier version.
+        EmbeddedError: it is one of an earlier version, or `up.json` cannot be read.
     """
-    content = read_json(home / "up.json")
-    if content is None or content["pid"] != holder(home):
+    try:
+        content = read_published(home)
+    except InvalidInput as error:
+        raise EmbeddedError(str(error)) from error
+    if content is None:
         return None
-    if not {"dashboard", "home_id"} <= content.keys():
-        raise EmbeddedError(
-            f"the stack of {home} was started by an earlier version; stop it first: its "
-            f"supervisor is process {content['pid']}"
-        )
     return RunningStack(
         content["api"],
         content["mlflow"],
@@ -146,7 +145,7 @@ def running_stack(
 
 
 def _polar_up(home: Path, agents: int | None, device: str | None) -> Program:
-    command = [*python("service.cli", "up", "--home", str(home))]
+    command = [*python("polar_latents", "up", "--home", str(home))]
     if agents is not None:
         command += ["--agents", str(agents)]
     if device is not None:

@@ -43,19 +43,17 @@ def lock(home: Path) -> IO[str]:
 
 
 def identity(home: Path) -> str:
-    """What tells this home from all others; made once, by who holds the home.
+    """What tells this home from all others, its copies, too; made by who holds the home.
 
     Raises:
         EmbeddedError: the file is damaged.
     """
-    path = home / "identity.json"
-    content = read_json(path)
-    if content is None:
-        content = {"id": uuid4().hex}
+    path, place = home / "identity.json", str(home.resolve())
+    content = read_json(path) or {}
+    if content.get("home") != place or not isinstance(content.get("id"), str):
+        content = {"id": uuid4().hex, "home": place}
         write_json(path, content)
-    if not isinstance(content.get("id"), str):
-        raise EmbeddedError(f"{path} has no id. Restore it or remove it.")
-    return content["id"]
+    return str(content["id"])
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -139,6 +139,21 @@ def test_the_stack_of_another_home_is_refused_before_it_is_asked_for_anything(
     assert {path for _, path, _ in script.requests} == {"/api/v1/healthz"}
 
 
+def test_a_stack_that_did_not_answer_at_first_is_recognised_later(
+    script: Script, home: Path
+) -> None:
+    # After one failure, another home's stack once got what was meant for this one.
+    script.answers = [no_answer, health("theirs")]
+
+    with Client(home=home, pauses_s=()) as client:
+        with pytest.raises(Unreachable, match="no service answers"):
+            client.submit({})
+        with pytest.raises(Unreachable, match="another stack than that of"):
+            client.submit({})
+
+    assert {path for _, path, _ in script.requests} == {"/api/v1/healthz"}
+
+
 def test_a_home_in_which_nothing_runs_means_no_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,13 +65,13 @@ def test_nothing_runs_where_there_is_no_folder(tmp_path: Path) -> None:
     assert find_api(tmp_path / "file") is None
 
 
-def test_a_stack_of_an_earlier_version_has_no_identity(tmp_path: Path) -> None:
+def test_a_stack_of_an_earlier_version_is_to_be_stopped(tmp_path: Path) -> None:
     (tmp_path / "up.json").write_text(json.dumps({"api": URL, "pid": os.getpid()}))
-    with lock(tmp_path):
-        assert find_api(tmp_path) == PublishedApi(URL, None)
+    with lock(tmp_path), pytest.raises(InvalidInput, match="earlier version; stop it first"):
+        find_api(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "not JSON", "[]", "3", "{}", '{"pid": 1}', "\xff"])
+@pytest.mark.parametrize("text", ["", "not JSON", "[]", "3", "{}", '{"api": 1}', "\xff"])
 def test_a_file_that_polar_up_did_not_write_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "up.json").write_text(text, "latin-1")
 
@@ -97,3 +98,14 @@ def test_a_home_keeps_its_identity_and_shares_it_with_no_other(tmp_path: Path) -
 
     assert identity(one) == identity(one)
     assert identity(one) != identity(other)
+
+
+def test_the_copy_of_a_home_is_another_home(tmp_path: Path) -> None:
+    # A client of the one was served by the stack of the other.
+    one, copy = tmp_path / "one", tmp_path / "copy"
+    one.mkdir()
+    made = identity(one)
+    shutil.copytree(one, copy)
+
+    assert identity(copy) == identity(copy) != made
+    assert identity(one) == made

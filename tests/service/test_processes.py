@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,8 +101,11 @@ def test_a_child_gets_the_signal_when_its_parent_is_killed(tmp_path: Path) -> No
         ],
         stdout=subprocess.PIPE,
     )
+    deadline = time.monotonic() + 60
     while not (note.exists() and note.read_text()):
         assert parent.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
     parent.kill()
     _, _ = parent.communicate(timeout=60)  # which ends when both have closed it

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
@@ -51,6 +52,25 @@ async def test_a_reader_who_has_read_enough_gets_one_line_on_stderr(
 
     assert done.returncode == 1
     assert done.stderr == "error: cannot write to stdout: Broken pipe\n"
+
+
+@pytest.mark.parametrize("command", ["list -o json", "measure codes.npy -o json"])
+def test_an_answer_is_not_lost_where_stderr_is_closed(
+    command: str, served: str, tmp_path: Path
+) -> None:
+    # Measuring, and all that shows bars, ended with exit code 1 and an empty stdout.
+    np.save(tmp_path / "codes.npy", np.random.default_rng(0).normal(size=(20, 2)))
+
+    done = in_shell(f"cd {tmp_path}; polar {command} 2>&-", POLAR_URL=served)
+
+    assert done.returncode == 0
+    assert json.loads(done.stdout) is not None
+
+
+def test_no_stream_at_all_is_no_traceback(served: str) -> None:
+    done = in_shell("polar list <&- >&- 2>&-", POLAR_URL=served)
+
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
 def test_nobody_left_to_tell_is_no_traceback(served: str) -> None:

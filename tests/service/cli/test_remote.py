@@ -261,7 +261,7 @@ async def test_a_service_that_is_not_there_is_said_so(
 async def interrupted_when_it_has_said(
     words: str, served: str, *arguments: object
 ) -> tuple[int | None, str, str]:
-    """Exit code, stdout and stderr of a command that gets Ctrl-C as soon as its bars are there."""
+    """Exit code, stdout and stderr of a command that gets Ctrl-C as soon as it has said that."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "service.cli", *map(str, arguments),
         env=os.environ | {"POLAR_URL": served}, stdout=PIPE, stderr=PIPE,
@@ -272,7 +272,6 @@ async def interrupted_when_it_has_said(
         line = await asyncio.wait_for(process.stderr.readline(), 60)
         assert line, said
         said += line
-    await asyncio.sleep(0.5)  # it has said what it waits for, and now waits
     process.send_signal(signal.SIGINT)
     stdout, stderr = await asyncio.wait_for(process.communicate(), 60)
     return process.returncode, stdout.decode(), (said + stderr).decode()
@@ -295,6 +294,29 @@ async def test_ctrl_c_while_waiting_says_that_it_goes_on_and_how_to_watch_it(
     assert f"watch it again with `polar watch {experiment['id']}`" in stderr
     assert "Traceback" not in stderr
     assert experiment["state"] == "queued"
+
+
+@pytest.mark.parametrize("command", ["experiment", "study"])
+async def test_commands_in_messages_reach_the_service_that_was_named(
+    command: str, polar: "Polar", served: str, write: "Write"
+) -> None:
+    # They led to the stack of the home, which knows nothing of these ids.
+    (study, create) = (["study"], ["create"]) if command == "study" else ([], ["submit"])
+    other = ["get"] if study else ["study", "show"]
+    spec = write(STUDY if study else SPEC)
+
+    made = await polar(*study, *create, spec, "--url", served, "-o", "json", service="")
+    id = as_json(made)["id"]
+    mistaken = await polar(*other, id, "--url", served, service="")
+    code, _, interrupted = await interrupted_when_it_has_said(
+        "submitted", "", *study, *create, spec, "--wait", "--url", served
+    )
+
+    named = f"--url {served}"
+    assert made.stderr == f"watch it with: {' '.join(['polar', *study])} watch {id} {named}\n"
+    assert mistaken.stderr.endswith(f"{id} {named}`\n")
+    assert code == 130
+    assert interrupted.endswith(f" {named}`\n")
 
 
 async def test_ctrl_c_while_a_study_is_waited_for_says_the_same(

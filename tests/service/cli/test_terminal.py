@@ -498,8 +498,10 @@ async def test_the_commands_themselves(
     listed = await in_terminal(columns, service, "list")
     shown = await in_terminal(columns, service, "get", ids[0])
     watched = await in_terminal(columns, service, "watch", ids[0])
+    datasets = await in_terminal(columns, {}, "data", "list")
     with_setting = await in_terminal(200, {**service, "COLUMNS": str(columns)}, "get", ids[0])
 
     assert_whole(listed, columns, [ids[0], "succeeded"])
+    assert_whole(datasets, columns, ["digits", "smallnorb", "here", "missing"])
     for lines in (shown, watched, with_setting):
         assert_whole(lines, columns, [*ids, "succeeded", "polarised", "0.99"])

@@ -7,6 +7,21 @@ from pathlib import Path
 
 import pytest
 
+STACK_THAT_SPEAKS = """
+import sys
+from service import cli
+from service.embedded import supervisor
+
+def up(home, agents, device, say):
+    for part in ("starting", "stopping"):
+        say(part)
+    home.touch()
+
+supervisor.up = up
+sys.argv[0] = "polar"
+cli.main()
+"""
+
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
@@ -37,3 +52,18 @@ def test_wrong_settings_are_refused_and_nothing_is_started(
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: the environment has wrong settings: {said}")
     assert not home.exists()
+
+
+def test_a_closed_terminal_does_not_keep_the_stack_from_stopping(tmp_path: Path) -> None:
+    stopped = tmp_path / "stopped"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", STACK_THAT_SPEAKS, "up", "--home", str(stopped)],
+            stdout=full,
+            stderr=full,
+            timeout=60,
+            check=False,
+        )
+
+    assert done.returncode == 1  # as of all commands that could not say what they had to
+    assert stopped.exists()

@@ -122,6 +122,22 @@ def test_a_stack_whose_servers_are_silent_is_not_healthy(tmp_path: Path) -> None
             wait_until_healthy(tmp_path, within_s=0)
 
 
+def test_a_folder_of_the_user_is_not_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("service", "workers", "polar"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        (tmp_path / "own" / name / "__init__.py").write_text(f"raise SystemExit('my {name}')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "own"))
+    monkeypatch.chdir(tmp_path / "own")
+
+    with (
+        pytest.raises(EmbeddedError, match=r"device 'tpu'"),
+        running_stack(tmp_path / "home", device="tpu"),
+    ):
+        pass
+
+
 def test_a_stack_that_cannot_start_tells_why(tmp_path: Path) -> None:
     with (
         pytest.raises(EmbeddedError, match=r"(?s)did not start:.*device 'tpu'"),
