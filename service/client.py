@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 import httpx
 from pydantic import ValidationError
 
-from polar.errors import InvalidInput
 from service.addresses import reach
 from service.api.run_events import RUN_EVENT, RunEvent
 from service.api.views import (
@@ -100,6 +99,10 @@ class Client:
 
         Without `home` that is the home at POLAR_HOME, or else `~/.polar`. Nobody else's stack is
         taken for it; a URL may be anybody's.
+
+        Raises:
+            InvalidInput: there is no such home, or it cannot be read.
+            Unreachable: no stack runs in it.
         """
         url = url or ("" if home else os.environ.get("POLAR_URL"))
         self._home = home or home_of_environment()
@@ -355,10 +358,7 @@ class Client:
 
 
 def _api_of(home: Path) -> PublishedApi:
-    try:
-        api = find_api(home)
-    except InvalidInput as error:
-        raise Unreachable(str(error)) from error
+    api = find_api(home)
     if api is None:
         raise Unreachable(f"no stack runs in {home}")
     return api
