@@ -168,7 +168,7 @@ def test_a_stack_of_an_earlier_version_is_to_be_started_anew(tmp_path: Path) -> 
     content = {"api": "http://127.0.0.1:1", "pid": os.getpid()}
     (tmp_path / "up.json").write_text(json.dumps(content))
 
-    with lock(tmp_path), pytest.raises(Unreachable, match="started by an earlier version"):
+    with lock(tmp_path), pytest.raises(InvalidInput, match="started by an earlier version"):
         Client(home=tmp_path)
 
 

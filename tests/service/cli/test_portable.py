@@ -124,7 +124,19 @@ async def test_the_file_has_our_spec_and_the_range_that_was_found(
     polar: "Polar", submit: Submit, trials: "Trials", tmp_path: Path
 ) -> None:
     study_id = await submit(SPEC)
-    await trials.end_study(study_id, outcome="no_band")
+    found = {
+        "outcome": "no_band",
+        "seeds": [0],
+        "steps": 30,
+        "remarks": [],
+        "intervals": [],
+        "envelope": None,
+        "converged": None,
+        "disagreeing": [],
+        "weights": 1,
+        "trainings": 1,
+    }
+    await trials.end_study(study_id, **found)
     file = tmp_path / "study.db"
 
     await polar("study", "export", study_id, "--format", "sqlite", "--out", file)
@@ -133,7 +145,7 @@ async def test_the_file_has_our_spec_and_the_range_that_was_found(
     assert study.study_name == f"mine {study_id}"
     assert study.user_attrs["study_id"] == str(study_id)
     assert StudySpec.model_validate(study.user_attrs["spec"]) == StudySpec.from_yaml(SPEC)
-    assert study.user_attrs["range"] == {"outcome": "no_band"}
+    assert study.user_attrs["range"] == found
     assert study.user_attrs["state"] == "completed"
     assert study.trials == []
 
