@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from polar.errors import InvalidInput
 from service.api.run_events import Evaluated, StateChanged
 from service.api.views import ExperimentView
 from service.client import Client, ClientError, Order, Refused, Unreachable
