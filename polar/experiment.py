@@ -132,7 +132,10 @@ def _find_device(name: str) -> torch.device:
         raise InvalidInput(f"device {name!r}; allowed: auto, cpu, cuda, cuda:N")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InvalidInput(f"device {name!r}; this machine has {torch.cuda.device_count()} GPUs")
+        raise InvalidInput(
+            f"device {name!r} is not here: this machine has {torch.cuda.device_count()} GPUs; "
+            "allowed: auto, cpu, or a GPU that it has"
+        )
     return device
 
 

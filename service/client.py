@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 from pydantic import ValidationError
 
-from service.addresses import reach
+from service.addresses import http_url, reach
 from service.api.run_events import RUN_EVENT, RunEvent
 from service.api.views import (
     Diagnostics,
@@ -30,7 +30,7 @@ from service.api.views import (
     TrialView,
     View,
 )
-from service.homes import PublishedApi, find_api, home_of_environment
+from service.homes import PublishedApi, find_api, home_of_environment, resolved_home
 
 #: Seconds before the second, third, ... try of a request that nobody answered.
 PAUSES_S = (0.2, 0.5, 1.0, 2.0)
@@ -101,7 +101,7 @@ class Client:
         taken for it; a URL may be anybody's.
 
         Raises:
-            InvalidInput: there is no such home, or it cannot be read.
+            InvalidInput: the URL is none, or there is no such home, or it cannot be read.
             Unreachable: no stack runs in it.
         """
         url = url or ("" if home else os.environ.get("POLAR_URL"))
@@ -109,7 +109,7 @@ class Client:
         self._expected = None if url else _api_of(self._home)
         if self._expected:
             url = self._expected.url
-        self.url = str(url).rstrip("/")
+        self.url = http_url(str(url)).rstrip("/")
         self._pauses_s = pauses_s
         try:
             self._http = httpx.Client(
@@ -360,7 +360,7 @@ class Client:
 def _api_of(home: Path) -> PublishedApi:
     api = find_api(home)
     if api is None:
-        raise Unreachable(f"no stack runs in {home}")
+        raise Unreachable(f"no stack runs in {resolved_home(home)}")
     return api
 
 

@@ -76,6 +76,8 @@ def read_published(home: Path) -> dict[str, Any] | None:
         InvalidInput: the home or its `up.json` cannot be read, or an earlier version runs.
     """
     home = in_users_home(home)
+    if home.exists() and not home.is_dir():
+        raise InvalidInput(f"{home} is a file, and no home; choose a folder with POLAR_HOME")
     try:
         content: dict[str, Any] = json.loads((home / "up.json").read_bytes())
         is_running = content["pid"] == holder(home)

@@ -109,7 +109,8 @@ class Settings(BaseSettings):
         if self.lease_s < 4 * self.renew_s:
             raise ValueError(
                 f"POLAR_LEASE_S is {self.lease_s} with a POLAR_RENEW_S of {self.renew_s}; "
-                f"allowed: at least 4 times that, {4 * self.renew_s}"
+                f"allowed: at least 4 times that, {4 * self.renew_s}, or a POLAR_RENEW_S of at "
+                f"most {self.lease_s / 4}"
             )
         return self
 

@@ -86,6 +86,7 @@ def decide(ending: Ending, *, losses: int, max_attempts: int) -> Finish | Again:
         return _lost("child_orphaned", "its child lost its agent", losses + 1, max_attempts)
     if code is not None and code < 0:
         what = f"its child was killed by {_name_of_signal(-code)}"
+        what += f"; the end of its log:\n{ending.log_tail}" if ending.log_tail.strip() else ""
         return _lost("child_killed", what, losses + 1, max_attempts)
     message = f"the child left with code {code}, without a result and without a reason:\n"
     return Finish(RunState.FAILED, BUG, message + ending.log_tail)

@@ -70,7 +70,7 @@ class Axis(SpecPart):
     @classmethod
     def _ends_ascend(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
         if ends is not None and not ends[0] < ends[1]:
-            raise ValueError(f"from {ends[0]} to {ends[1]}: the first end is below the second")
+            raise ValueError(f"{ends[0]} to {ends[1]}: the first end must be below the second")
         return ends
 
     @field_validator("log_uniform")

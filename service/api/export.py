@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -64,8 +65,13 @@ def _csv(table: Table) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
+    writer.writerows(map(_cell, row) for row in zip(*table.values(), strict=True))
     return text.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    """What has parts is JSON, which spreadsheets and programs can take apart."""
+    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def _parquet(table: Table) -> bytes:

@@ -82,7 +82,9 @@ def _of_progress(rows: Trained) -> RenderableType:
         step, left, active, polarisation = "", "", "", ""
         if run.progress:
             step = f"{run.progress.step:,} / {run.progress.steps:,}"
-            left = "" if run.state.is_final else f"{run.progress.eta_s:.0f} s"
+            is_trained = run.progress.step == run.progress.steps
+            left = "measuring" if is_trained else f"{run.progress.eta_s:.0f} s"
+            left = "" if run.state.is_final else left
         if run.verdict:
             active = f"{run.verdict.n_active}"
             polarisation = f"{run.verdict.polarisation:.2f}"

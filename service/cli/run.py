@@ -139,6 +139,8 @@ def _follow(stream: Iterator[events.Event], spec: ExperimentSpec, signals: list[
                 case events.Progress(step=step):
                     left = timedelta(seconds=round(event.eta_s))
                     status = f"{event.images_per_s:,.0f} images/s, {left} left"
+                    if step == event.steps:
+                        status = "trained; the latents are being measured"
                     bar.update(task, completed=step, status=status)
                 case events.CheckpointSaved():
                     saved = event

@@ -49,7 +49,8 @@ def _of_experiments(experiments: Sequence[ExperimentSummary]) -> RenderableType:
 
 
 def _of_experiment(experiment: ExperimentView) -> RenderableType:
-    title = f"experiment {experiment.id} {experiment.name!r}: {experiment.state}"
+    named = f" {experiment.name!r}" if experiment.name else ""
+    title = f"experiment {experiment.id}{named}: {experiment.state}"
     runs = counts(Counter(run.state for run in experiment.runs))
     table = Rows("seed", "run", "state", "regime", "P", *_VERDICT[2:], "converged", "step", "note")
     for run in experiment.runs:

@@ -3,13 +3,14 @@
 Exit codes: 1 it cannot start, 2 a setting of the environment is wrong.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from polar.errors import InvalidInput
-from service.cli.output import FAILED, REFUSED, fail, write
+from service.cli.output import FAILED, REFUSED, fail, say, write
 
 
 def up(
@@ -29,6 +30,8 @@ def up(
     """Start database, MLflow, API and agents on this machine; Ctrl-C stops them."""
     from service import processes
 
+    if "POLAR_DATABASE_URL" in os.environ:
+        say("POLAR_DATABASE_URL is set, but `polar up` runs a database of its own")
     processes.make_private()  # before anything loads a library that reads it
     from service.embedded import supervisor
     from service.embedded.errors import EmbeddedError

@@ -34,7 +34,7 @@ def show(events: Iterable[RunEvent], names: Mapping[UUID, str]) -> None:
                         line,
                         completed=progress.step,
                         total=progress.steps,
-                        status=f"{left} left",
+                        status="measuring" if progress.step == progress.steps else f"{left} left",
                     )
                 case Evaluated(evaluation=evaluation):
                     verdict = evaluation.verdict

@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import (
 
 from service.storage.errors import DatabaseAway
 
+#: A process that says nothing for so long within a transaction counts as frozen.
+FROZEN_S = 15
 #: First digits of an SQLSTATE: a limit of Postgres is exceeded, and asking again will not help.
 LIMIT_EXCEEDED = "54"
 
@@ -37,7 +39,10 @@ def is_away(error: BaseException) -> bool:
 class Database:
     """Opens transactions on one Postgres; `close` it at the end."""
 
-    def __init__(self, sqlalchemy_url: str, *, connections: int = 5) -> None:
+    def __init__(
+        self, sqlalchemy_url: str, *, connections: int = 5, idle_s: int = FROZEN_S
+    ) -> None:
+        """`idle_s` is how long a transaction may wait for its own process."""
         self.engine: AsyncEngine = create_async_engine(
             sqlalchemy_url,
             pool_size=connections,
@@ -48,7 +53,7 @@ class Database:
                 # unqualified names are the queue's: procrastinate's SQL has no schema
                 "options": "-c search_path=queue,app -c timezone=UTC -c lock_timeout=10s"
                 # a worker that freezes in a transaction must not keep its run locked
-                " -c idle_in_transaction_session_timeout=15s",
+                f" -c idle_in_transaction_session_timeout={idle_s}s",
                 "keepalives_idle": 5,
                 "keepalives_interval": 3,
                 "keepalives_count": 3,

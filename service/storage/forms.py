@@ -40,15 +40,21 @@ class Form:
         """What is stored."""
         return {**content, NUMBER: len(self.upgrades) + 1}
 
-    def newest(self, stored: Mapping[str, Any]) -> Content:
-        """The content in its newest form, or as it is where that cannot be made of it."""
+    def newest(self, stored: object) -> Content:
+        """The content in its newest form, or as it is where that cannot be made of it.
+
+        Whoever reads what is no content of this form says that it cannot be read; here it must
+        not keep the rest of its row, and the rows beside it, from being read.
+        """
+        if not isinstance(stored, Mapping):
+            return {"unreadable": stored}
         content = dict(stored)
         number = content.pop(NUMBER, 1)
         try:
-            for upgrade in self.upgrades[number - 1 :]:
+            for upgrade in self.upgrades[max(number, 1) - 1 :]:
                 content = upgrade(content)
         except (AttributeError, KeyError, TypeError, ValueError):
-            pass  # whoever reads it says that it cannot be read
+            return content
         return content
 
 

@@ -21,13 +21,15 @@ _log = logging.getLogger("service.studies")  # not `__main__`
 
 #: Seconds after which the broker looks, whether or not it was told of anything.
 LOOKS_EVERY_S = 2.0
+#: How long a sampler may take for a point: Optuna's `gp` needs half a minute after 1,000 trials.
+ASKS_S = 600
 #: What a database that does not answer raises: ours, the listening connection's, Optuna's.
 AWAY = (DatabaseAway, psycopg.OperationalError, SQLAlchemyError, StorageInternalError)
 
 
 async def advance_until_stopped(settings: Settings) -> None:
     """Advances all studies whenever a run has changed; for ever."""
-    database = Database(settings.sqlalchemy_url)
+    database = Database(settings.sqlalchemy_url, idle_s=ASKS_S)
     app = queue.queue_app(settings)
     while True:
         try:

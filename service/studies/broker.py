@@ -73,7 +73,12 @@ class Broker:
             except Exception as error:  # what is wrong with one study must not stop the others
                 if is_away(error):
                     raise
-                await self._try_again_or_give_up(study_id, error)
+                try:
+                    await self._try_again_or_give_up(study_id, error)
+                except Exception as failure:
+                    if is_away(failure):
+                        raise
+                    _log.exception("study %s cannot even be given up", study_id)
 
     async def _try_again_or_give_up(self, study_id: UUID, error: Exception) -> None:
         self._not_before[study_id] = time.monotonic() + AGAIN_S

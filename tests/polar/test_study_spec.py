@@ -136,7 +136,7 @@ def test_every_point_of_a_grid_lies_between_its_ends(
         ({"search": {"model.beta": {"log_uniform": [0, 100]}}},
          "/search/model.beta/log_uniform", "cannot include 0.0"),
         ({"search": {"model.beta": {"log_uniform": [100, 1]}}},
-         "/search/model.beta/log_uniform", "the first end is below the second"),
+         "/search/model.beta/log_uniform", "the first end must be below the second"),
         ({"search": {"model.beta": {"log_uniform": [1, 1e9]}}},
          "/search/model.beta", "from 0 to 1000000"),
         ({"search": {"model.bet": {"log_uniform": [1, 2]}}},

@@ -308,8 +308,8 @@ def test_somebody_else_at_the_address_is_recognised(answer: Answer, script: Scri
 def test_an_address_that_is_none_is_said_so(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLAR_URL", "nonsense")
 
-    with pytest.raises(Unreachable), Client(url, pauses_s=()) as client:
-        client.run(uuid4())
+    with pytest.raises(InvalidInput, match="allowed: http://host:port"):
+        Client(url, pauses_s=())
 
 
 def test_proxies_of_the_environment_are_not_asked(

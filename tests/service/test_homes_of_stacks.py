@@ -62,7 +62,8 @@ def test_nothing_runs_where_there_is_no_folder(tmp_path: Path) -> None:
 
     assert find_api(tmp_path) is None
     assert find_api(tmp_path / "none") is None
-    assert find_api(tmp_path / "file") is None
+    with pytest.raises(InvalidInput, match="is a file, and no home"):
+        find_api(tmp_path / "file")
 
 
 def test_a_stack_of_an_earlier_version_is_to_be_stopped(tmp_path: Path) -> None:

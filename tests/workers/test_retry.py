@@ -114,3 +114,13 @@ def test_a_run_that_may_not_be_lost_at_all_fails_at_the_first_loss() -> None:
     ending = Ending(exit_code=-signal.SIGKILL)
 
     assert isinstance(decide(ending, losses=0, max_attempts=1), Finish)
+
+
+def test_a_child_that_was_killed_says_the_end_of_its_log() -> None:
+    # torch aborts over a variable that it does not understand, and says so there only.
+    ending = Ending(exit_code=-signal.SIGABRT, log_tail="Unrecognized key in TORCH_LOGS")
+
+    decision = decide(ending, losses=0, max_attempts=5)
+
+    assert isinstance(decision, Again)
+    assert "Unrecognized key in TORCH_LOGS" in decision.message

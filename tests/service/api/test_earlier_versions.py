@@ -76,7 +76,17 @@ async def test_a_run_of_the_first_version_is_shown_whole(
 
 
 #: Stored JSON that nobody can upgrade.
-UNREADABLE = [{}, {"form": 1, "latents": 3}, {"final": [], "verdict": None}, {"form": 2, "a": 1}]
+UNREADABLE: list[Any] = [
+    {},
+    {"form": 1, "latents": 3},
+    {"final": [], "verdict": None},
+    {"form": 2, "a": 1},
+    {"form": "x"},
+    {"form": -1},
+    [1],
+    7,
+    "x",
+]
 
 
 @pytest.mark.parametrize("content", UNREADABLE, ids=str)
@@ -84,7 +94,7 @@ async def test_what_cannot_be_read_is_named_and_all_else_is_shown(
     http: httpx.AsyncClient,
     old_run: "tuple[UUID, UUID]",
     database: Database,
-    content: dict[str, Any],
+    content: Any,  # noqa: ANN401
 ) -> None:
     experiment_id, run_id = old_run
     async with database.transaction() as session:
@@ -123,7 +133,7 @@ async def test_a_study_whose_findings_cannot_be_read_is_still_shown(
     create: "Callable[..., Awaitable[UUID]]",
     trials: "Trials",
     database: Database,
-    content: dict[str, Any],
+    content: Any,  # noqa: ANN401
 ) -> None:
     study_id = await create(constraints=[{"measure": "n_active", "at_least": 1}])
     await trials.end(await trials.begin(study_id, beta=2.0), 0.5)

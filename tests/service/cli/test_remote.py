@@ -399,3 +399,30 @@ async def test_commands_do_not_turn_to_the_stack_of_another_home(
             f"error: no stack runs in {tmp_path}/empty; start it with `polar up`, "
             "or name a service with --url or POLAR_URL\n"
         )
+
+
+@pytest.mark.parametrize("command", [["submit"], ["validate"]])
+async def test_the_spec_of_a_study_is_said_to_be_one(
+    command: list[str], polar: "Polar", write: "Write"
+) -> None:
+    result = await polar(*command, write(STUDY))
+
+    assert result.exit_code == 2
+    assert "is the spec of a study; submit it with `polar study create`" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["create", "validate"])
+async def test_the_spec_of_an_experiment_is_said_to_be_no_study(
+    command: str, polar: "Polar", write: "Write"
+) -> None:
+    result = await polar("study", command, write("{dataset: {name: digits}, model: {}}"))
+
+    assert result.exit_code == 2
+    assert "is the spec of an experiment; submit it with `polar submit`" in result.stderr
+
+
+async def test_an_address_without_its_kind_is_refused_before_it_is_asked(polar: "Polar") -> None:
+    result = await polar("list", "--url", "127.0.0.1:8650")
+
+    assert result.exit_code == 2
+    assert "allowed: http://host:port" in result.stderr

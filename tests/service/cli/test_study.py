@@ -196,6 +196,15 @@ async def test_failed_trials_are_tried_again(polar: "Polar", spec: Path, trials:
     assert repaired["state"] == "running"
 
 
+async def test_extending_without_saying_by_what_says_how(polar: "Polar", spec: Path) -> None:
+    id = (await answer(polar, "create", spec))["id"]
+
+    result = await polar("study", "extend", id)
+
+    assert result.exit_code == 2
+    assert f"polar study extend {id} 8" in result.stderr
+
+
 async def test_extending_by_nothing_is_refused(polar: "Polar", spec: Path) -> None:
     id = (await answer(polar, "create", spec))["id"]
 

@@ -52,6 +52,29 @@ async def test_a_study_that_always_fails_is_failed_with_the_reason_and_spares_th
     assert (await lab.carry_out(healthy)).state is StudyState.COMPLETED
 
 
+async def test_studies_that_cannot_even_be_given_up_spare_the_others(
+    lab: "Lab", spec_of: "SpecOf", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned = [await lab.submit(spec_of(sampler_seed=seed)) for seed in (1, 2)]
+    healthy = await lab.submit(spec_of())
+    async with lab.database.transaction() as session:
+        await session.execute(
+            text("update app.studies set spec = '[1]' where id = any(:ids)"), {"ids": poisoned}
+        )
+
+    async def fail(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise RuntimeError("a bug in giving up")
+
+    with monkeypatch.context() as with_a_bug:
+        with_a_bug.setattr(studies, "give_up", fail)
+        for _ in range(MOST_REPETITIONS + 1):
+            await lab.broker.advance_all()
+    await lab.broker.advance_all()
+
+    assert (await lab.carry_out(healthy)).state is StudyState.COMPLETED
+    assert {(await lab.study(study_id)).state for study_id in poisoned} == {StudyState.FAILED}
+
+
 async def test_a_study_that_was_failed_goes_on_once_its_fault_is_mended(
     lab: "Lab", spec_of: "SpecOf", monkeypatch: pytest.MonkeyPatch
 ) -> None:
