@@ -124,7 +124,7 @@ async def test_the_file_has_our_spec_and_the_range_that_was_found(
     polar: "Polar", submit: Submit, trials: "Trials", tmp_path: Path
 ) -> None:
     study_id = await submit(SPEC)
-    found = {
+    found: dict[str, Any] = {
         "outcome": "no_band",
         "seeds": [0],
         "steps": 30,
