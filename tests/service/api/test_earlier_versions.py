@@ -220,3 +220,35 @@ async def test_a_report_of_an_earlier_version_is_refused_in_words(
 
     assert answer.status_code == 409
     assert "earlier version" in answer.json()["detail"]
+
+
+async def test_a_study_of_the_first_version_is_shown_whole(
+    http: httpx.AsyncClient,
+    create: "Callable[..., Awaitable[UUID]]",
+    trials: "Trials",
+    database: Database,
+) -> None:
+    study_id = await create()
+    await trials.end(await trials.begin(study_id, beta=0.9536), 0.0)
+    await trials.end_study(study_id)
+    async with database.transaction() as session:
+        for table, column, name in (
+            ("studies", "spec", "study_spec"),
+            ("studies", "range", "range"),
+            ("trials", "measured", "measured"),
+        ):
+            await session.execute(
+                text(f"update app.{table} set {column} = :old"),
+                {"old": (STORED / f"{name}.1.json").read_text()},
+            )
+
+    parts = ("", "/trials", "/trials.csv", "/pareto", "/range", "/figures/phase_diagram.png")
+    answers = {part: await http.get(f"{API}/studies/{study_id}{part}") for part in parts}
+
+    assert {part: answer.status_code for part, answer in answers.items()} == dict.fromkeys(
+        parts, 200
+    )
+    study = answers[""].json()
+    assert study["of_earlier_version"] == []
+    assert study["best"]["number"] == 0
+    assert study["range"]["outcome"] == "no_band"
