@@ -34,6 +34,8 @@ def load_array(path: Path) -> NDArray[Any]:
     Raises:
         InvalidInput: there is no such file, or it is something else: the message says what.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InvalidInput(f"{path} is no regular file; allowed: .npy, or .npz with one array")
     try:
         with path.open("rb") as file:
             start = file.read(len(NPY))

@@ -1,7 +1,9 @@
 """Arrays from files that anybody may have written, and reports into files."""
 
 import io
+import os
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -181,3 +183,13 @@ def test_other_codes_than_were_measured_are_refused(measured: Measurement, tmp_p
         save_measurement(measured, out, MEAN[1:])
 
     assert not out.exists()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_or_a_folder_is_refused_and_not_waited_for(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    make(tmp_path / "codes.npy")
+
+    with pytest.raises(InvalidInput, match="is no regular file"):
+        load_array(tmp_path / "codes.npy")
