@@ -73,7 +73,7 @@ def test_what_is_not_an_array_is_refused_with_its_reason(tmp_path: Path) -> None
 
     with pytest.raises(InvalidInput, match="there is no file"):
         load_array(tmp_path / "missing")
-    with pytest.raises(InvalidInput, match="Is a directory"):
+    with pytest.raises(InvalidInput, match="is no regular file"):
         load_array(tmp_path)
 
 
