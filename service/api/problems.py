@@ -129,7 +129,8 @@ def _http_error(request: Request, error: HTTPException) -> Response:
     details = {
         400: f"the form cannot be read: {error.detail}"
         if is_form
-        else "the body cannot be read as JSON in UTF-8",
+        else "the body cannot be read as JSON in UTF-8; no spec needs a number of more than 4,300 "
+        "digits, or nesting that exhausts the reader",
         404: f"there is nothing at {request.url.path}",
         405: f"{request.method} is not allowed at {request.url.path}",
     }

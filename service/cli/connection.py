@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polar.errors import InvalidInput
-from service.cli.output import REFUSED, UNREACHABLE, fail, say
+from service.cli.output import FAILED, REFUSED, UNREACHABLE, fail, say
 
 if TYPE_CHECKING:
     from polar.spec import StudySpec
@@ -63,7 +63,10 @@ def service_at(
         with Client(url, home=home) as client:
             yield client
     except Refused as refused:
-        faults = [str(fault) for fault in refused.problem.errors]
+        problem = refused.problem
+        if problem.status == 500:
+            fail(f"{problem.detail}: {problem.request_id}", FAILED)
+        faults = [str(fault) for fault in problem.errors]
         say("error: the service refuses this", *(faults or [str(refused)]))
         raise typer.Exit(REFUSED) from None
     except Unreachable as error:

@@ -10,6 +10,7 @@ from types import FrameType, ModuleType
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from polar import events
 from polar.data import catalogue
@@ -17,7 +18,7 @@ from polar.errors import CheckpointUnusable, InvalidInput, PolarError
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service.cli.bars import Bars
 from service.cli.data import fetch_with_bars
-from service.cli.output import FAILED, REFUSED, fail, say, write
+from service.cli.output import FAILED, REFUSED, fail, say, write, write_table
 
 RESULT = "result.json"
 #: What shells add to the number of the signal that ended a command.
@@ -154,6 +155,6 @@ def _follow(stream: Iterator[events.Event], spec: ExperimentSpec, signals: list[
 
 def _show_result(spec: ExperimentSpec, folder: Path) -> None:
     result = json.loads((folder / RESULT).read_bytes())
-    write(f"seed {spec.seeds[0]}: {result['explanation']}")
+    write_table(Text(f"seed {spec.seeds[0]}: {result['explanation']}"))  # wrapped between words
     for path in (folder / RESULT, folder / "diagnostics.parquet", folder / "figures"):
         write(f"  {path}")

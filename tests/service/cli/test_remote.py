@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE
@@ -12,6 +13,7 @@ from uuid import UUID
 
 import pytest
 
+from service.api import submission
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
@@ -426,3 +428,19 @@ async def test_an_address_without_its_kind_is_refused_before_it_is_asked(polar: 
 
     assert result.exit_code == 2
     assert "allowed: http://host:port" in result.stderr
+
+
+async def test_a_failure_of_the_service_names_its_request(
+    polar: "Polar", write: "Write", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(submission, "submit", fail)
+
+    result = await polar("submit", write("{dataset: {name: digits}, model: {}}"))
+
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        r"error: the service failed; its log has the request_id: [0-9a-f]{32}\n", result.stderr
+    )
