@@ -106,7 +106,7 @@ def test_an_environment_that_keeps_a_client_from_others_is_named(
 
 
 def test_an_address_that_is_none_is_not_blamed_on_the_environment() -> None:
-    with pytest.raises(Unreachable, match="is not the address of a service"):
+    with pytest.raises(InvalidInput, match="is not the address of a server"):
         Client("http://[::1")
 
 

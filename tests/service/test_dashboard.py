@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -163,7 +164,7 @@ def test_the_process_waits_for_optunas_tables_and_serves_the_socket_that_it_inhe
             | {
                 "POLAR_DATABASE_URL": settings.database_url.get_secret_value(),
                 "POLAR_OPTUNA_URL": settings.database_url.get_secret_value(),
-                "POLAR_ARTIFACTS": "",
+                "POLAR_ARTIFACTS": tempfile.gettempdir(),
                 "POLAR_MLFLOW_URL": "",
                 "POLAR_DASHBOARD_FD": str(descriptor),
             },
