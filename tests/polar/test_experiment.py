@@ -303,10 +303,7 @@ def test_the_global_generator_plays_no_part(events: list[Event]) -> None:
         ({"seed": 2**32}, "seed 4294967296; allowed: 0 to 4294967295"),
         ({"seed": 0, "device": "tpu"}, "device 'tpu'; allowed: auto, cpu, cuda, cuda:N"),
         ({"seed": 0, "device": "cuda:x"}, "device 'cuda:x'; allowed"),
-        ({"seed": 0, "device": "cuda:99"}, r"device 'cuda:99' is not here: this machine has \d+"),
-            {"seed": 0, "device": "cuda:99"},
-            r"device 'cuda:99' is not here: this machine has \d+ GPUs",
-        ),
+        ({"seed": 0, "device": "cuda:99"}, "device 'cuda:99' is not here: this"),
     ],
 )
 def test_arguments_that_cannot_be_used_are_refused(options: dict[str, Any], message: str) -> None:
