@@ -16,7 +16,7 @@ def main() -> None:
     """Run the command, with the user's places of modules behind all others."""
     given = [entry for entry in sys.path if _is_given(entry)]
     sys.path[:] = [entry for entry in sys.path if entry not in given]
-    for package in PACKAGES:  # found by names no more, once they are loaded
+    for package in PACKAGES:  # once they are loaded, nothing searches for them again
         importlib.import_module(package)
     sys.path += given
     importlib.import_module("service.cli").main()
@@ -33,7 +33,7 @@ def is_installation(entry: str) -> bool:
 
 
 def _is_given(entry: str) -> bool:
-    """Whether it comes from PYTHONPATH, or is where the user stands."""
+    """Whether an entry of sys.path comes from PYTHONPATH, or is the current folder."""
     given = ["", *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     place = _absolute(entry)
     return place in map(_absolute, given) and not is_installation(place)

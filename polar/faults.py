@@ -130,7 +130,7 @@ def _fault(detail: Detail, schema: Schema) -> Fault:
 
 
 def _message(detail: Detail, places: Sequence[Schema]) -> str:
-    """Ours, or else that of whoever raised the error; never pydantic's."""
+    """Our words for this kind of fault, or else those of whoever raised it; never pydantic's."""
     kind = detail["type"]
     if kind == "extra_forbidden" and len(places) > 2 and "discriminator" in places[-3]:
         return f"{detail['loc'][-2]} has no such field"

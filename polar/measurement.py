@@ -47,7 +47,7 @@ from polar.regime.usage import checked_usage, usage_scores
 from polar.report import Interval, Measurement, Threshold
 from polar.spec.part import FEWEST_IMAGES
 
-#: Is told in a few words what is being done, before each part of a report.
+#: A function that is called before each part of a report, with a few words on what is done next.
 Progress: TypeAlias = Callable[[str], None]
 
 #: Nats. Tau where none is asked for, or the rule that was asked for sees no regime.
@@ -56,7 +56,7 @@ DEFAULT_TAU = 0.25
 HIGHEST_ORDER = 1000
 #: In units of the latents, and so that squares of codes of this size are floats.
 LEAST_SIGMA, LARGEST_SIGMA = 1e-100, 1e100
-#: Nats. No entropy comes near: it would take more images than any disk holds.
+#: In nats. No entropy comes near it: that would take more images than any disk holds.
 LARGEST_TAU = 100.0
 
 
@@ -106,7 +106,7 @@ def measure(
         tau_otherwise: Where that rule sees no regime; and of the rule "fixed".
         seed: Of the resampled images and of all other draws.
         names: Of the latents; by default their numbers.
-        progress: Is told what is being done, such as "redundancy", before each part.
+        progress: Called with what is done next, such as "redundancy", before each part.
 
     Raises:
         InvalidInput: an argument has another shape or size, or a value out of its range; of an
@@ -205,7 +205,7 @@ def _refuse_beyond_bounds(of: Codes, sigma: float) -> None:
     if n < FEWEST_IMAGES:
         raise InvalidInput(
             f"mean of shape {(n, m)}, of which {n} is the number of images; allowed: at least "
-            f"{FEWEST_IMAGES} images, since no measure means anything with fewer"
+            f"{FEWEST_IMAGES} images, because no measure means anything with fewer"
         )
     if m > MOST_LATENTS or n * m > MOST_NUMBERS:
         raise InvalidInput(
@@ -231,7 +231,7 @@ def _checked_fixed(tau: float) -> float:
         raise InvalidInput(f"tau is {tau}; allowed: a number of nats, or a rule")
     if tau > LARGEST_TAU:
         raise InvalidInput(f"tau is {tau} nats; allowed: 0 to {LARGEST_TAU:g}")
-    fixed_cut(tau)  # which refuses what is negative or not a number
+    fixed_cut(tau)  # it refuses what is negative or not a number
     return float(tau)
 
 

@@ -36,7 +36,7 @@ def reach(url: str) -> Reach:
     """
     try:
         parts = urlsplit(url)
-    except ValueError:  # which httpx, too, will say of it
+    except ValueError:  # httpx will say so, too
         return {"trust_env": True, "verify": True}
     host = parts.hostname or ""
     address = _ip_address(host)

@@ -223,7 +223,7 @@ class Client:
 
     def export_trials(self, study_id: UUID | str, kind: str) -> bytes:
         """All trials of a study in one file, `csv` or `parquet`."""
-        found = self.study(study_id)  # which says so where the id is that of something else
+        found = self.study(study_id)  # it says so where the id belongs to something else
         response = self._response("GET", f"/studies/{found.id}/trials.{kind}")
         if not response.is_success:
             self._read(View, response)

@@ -70,7 +70,9 @@ def find_api(home: Path) -> PublishedApi | None:
 
 
 def read_published(home: Path) -> dict[str, Any] | None:
-    """The `up.json` of the stack that runs in the home; None if none runs, but a killed one did.
+    """The `up.json` of the stack that runs in the home; None if none runs.
+
+    A stack that was killed leaves the file behind, but holds its home no more.
 
     Raises:
         InvalidInput: the home or its `up.json` cannot be read, or an earlier version runs.

@@ -18,7 +18,7 @@ class Repetition:
         self._last: dict[Hashable, tuple[object, int]] = {}
 
     def count(self, step: Hashable, error: Exception) -> int:
-        """How often the step has failed so by now, at least once."""
+        """How many times in a row the step has failed in this way, this time included."""
         raised_at = traceback.extract_tb(error.__traceback__)[-1]
         way = (type(error), raised_at.filename, raised_at.lineno)
         before, times = self._last.get(step, (way, 0))

@@ -22,7 +22,7 @@ from service.addresses import http_url, is_loopback
 from service.database_urls import libpq_url, sqlalchemy_url
 from service.homes import DEFAULT_HOME, in_users_home
 
-#: Longer waits overflow the timers of some of those who wait.
+#: The longest wait in seconds: the timers of some processes overflow with longer waits.
 WEEK_S = 7 * 24 * 3600.0
 
 
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
             return cls(**known)
         except ValidationError as error:
             faults = find_faults(error.errors(), cls.model_json_schema())
-        # Raised out here, without pydantic's error, which knows the password.
+        # This is not raised in the handler, because pydantic's error knows the password.
         reasons = "; ".join(_in_words(fault) for fault in faults)
         raise InvalidInput(f"the environment has wrong settings: {reasons}")
 

@@ -30,7 +30,7 @@ from workers.study_tracking import StudyTeller
 POLL_S, HINDERED_POLL_S = 1.0, 5.0
 #: How long what cannot be told waits for the next try; the others go on.
 AGAIN_S = 60.0
-#: The same, once it has failed so often that users are shown the reason.
+#: How long it waits once it has failed so often that users are shown the reason.
 RARELY_S = 3600.0
 
 _log = logging.getLogger("workers.tracking")  # not `__main__`

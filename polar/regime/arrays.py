@@ -59,7 +59,7 @@ def as_float64(name: str, values: Any) -> Float64[np.ndarray, "..."]:  # noqa: A
     elif numbers.dtype.kind not in "iuf":
         raise InvalidInput(f"{name} of {numbers.dtype}; allowed: real numbers")
     try:
-        with np.errstate(over="ignore"):  # infinite, which callers refuse with its place
+        with np.errstate(over="ignore"):  # callers refuse what becomes infinite
             return np.array(numbers, dtype=np.float64)
     except OverflowError as error:
         raise InvalidInput(f"{name} has an integer beyond all floats; allowed: floats") from error

@@ -19,8 +19,8 @@ from polar.regime.arrays import Array, as_float64
 LARGEST_VALUE = 1e150
 #: Smaller ones have lost their digits, and their reciprocals and logarithms with them.
 LEAST_VARIANCE = float(np.finfo(np.float64).tiny)
-#: Sigma. Beyond it neighbouring floats are farther apart than the kernel is wide, so that an
-#: entropy only says which codes are the same to the last bit.
+#: In units of sigma. Beyond it neighbouring floats are farther apart than the kernel is wide, so
+#: that an entropy only says which codes are the same to the last bit.
 MOST_SIGMAS = 1e15
 
 
@@ -46,7 +46,7 @@ class Codes:
         """
         if self.variance is None or self.prior_mean is None or self.prior_variance is None:
             return self
-        with np.errstate(over="ignore", under="ignore"):  # which is refused below
+        with np.errstate(over="ignore", under="ignore"):  # both are refused below
             mean = (self.mean - self.prior_mean) / np.sqrt(self.prior_variance)
             variance = self.variance / self.prior_variance
         _refuse_values("mean in units of the prior", mean)

@@ -4,6 +4,7 @@ The constants are chosen by us, from the times in `docs/log.md`.
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -63,9 +64,11 @@ def information_of_some(
         )
         for j in range(0, m, LATENTS_AT_ONCE)
     ]
-    fields = MutualInformation.__dataclass_fields__
     return MutualInformation(
-        *(np.concatenate([getattr(part, field) for part in parts]) for field in fields)
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(MutualInformation)
+        }
     )
 
 

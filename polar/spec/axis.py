@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from polar.spec.part import MOST_REAL, MOST_WHOLE, WHOLE, SpecPart
 
-#: What stands in a trial's point.
+#: One value of a field, as a trial's point has it.
 Value: TypeAlias = bool | int | float | str
 #: Float32 has no smaller number without loss.
 LEAST_LOG = 1e-37

@@ -37,7 +37,7 @@ MOST_SPAN = 1e15
 MOST_HOURS = 8.766e9
 
 Target: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=1024), WHOLE]
-#: Of a measure: their difference stays finite.
+#: Limits of a constraint: the difference from any measure stays finite.
 Limit: TypeAlias = Annotated[float, Field(strict=True, ge=-MOST_REAL, le=MOST_REAL)]
 
 

@@ -19,10 +19,10 @@ MOST_BYTES = 1024 * 1024
 class Repeated:
     """A key that stands twice in one object of a JSON text."""
 
-    #: Of the object, from the whole.
+    #: The keys that lead from the whole text to the object.
     keys: tuple[str | int, ...]
     key: str
-    #: What it was given, first and last.
+    #: The first and the last value that the key is given.
     values: tuple[object, object]
 
 

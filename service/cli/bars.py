@@ -56,5 +56,5 @@ def _bar(task: Task, width: int) -> RenderableType:
 
 
 def _room(width: int, before: Sequence[str], after: Sequence[str]) -> int:
-    """For the bar, with a blank between all of them."""
+    """The columns that are left for a bar, with a blank between it and each text."""
     return width - sum(cell_len(text) + 1 for text in (*before, *after))

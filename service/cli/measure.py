@@ -79,7 +79,7 @@ def measure(
     }
     try:
         arrays: dict[str, Any] = {name: load_array(path) for name, path in given.items() if path}
-        rule: Any = _number_or_rule(tau)  # which is checked there
+        rule: Any = _number_or_rule(tau)  # `measure` checks it
         drawn = {name: arrays.get(name) for name in ("variance", "usage")}
         with _progress(arrays["mean"].shape) as tell:
             measured = measure_codes(

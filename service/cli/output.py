@@ -23,7 +23,7 @@ FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 #: Columns of a stream that no terminal shows. On stdout each row is one line, for `grep`.
 PIPE_WIDTH, PIPE_WIDTH_OF_MESSAGES = 100_000, 200
-#: Of a terminal that does not say how large it is; and the fewest columns that are used.
+#: The size of a terminal that does not say how large it is; and the fewest columns in use.
 USUAL_SIZE = os.terminal_size((80, 24))
 LEAST_WIDTH = 20
 
@@ -56,7 +56,7 @@ def write_json(document: str) -> None:
     try:
         document.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
-        document = json.dumps(json.loads(document), indent=2)  # which is ASCII
+        document = json.dumps(json.loads(document), indent=2)  # the result is ASCII
     write(document)
 
 

@@ -64,7 +64,10 @@ class Rows:
     def _widths(
         self, rows: Sequence[Sequence[str]], width: int, is_terminal: bool
     ) -> dict[int, int]:
-        """Of the columns that fit beside each other, by number. A terminal shows no empty ones."""
+        """Widths of the columns that fit beside each other, by the number of the column.
+
+        A terminal shows no empty columns.
+        """
         widths: dict[int, int] = {}
         wanted: dict[int, int] = {}
         left = width
@@ -76,7 +79,7 @@ class Rows:
             if name in self._texts:
                 least = max(min(least, TEXT_WIDTH), _longest_word((name, *cells)))
             if widths and least > left:
-                break  # the others, too: beneath the row they keep their order
+                break  # all later columns go beneath the row as well, so that their order stays
             widths[at] = min(least, left)
             left -= widths[at] + GAP
         left += GAP

@@ -121,7 +121,7 @@ def _step(progress: Progress | None) -> str:
 
 
 def _counts_beside(state: RunState, runs: Mapping[RunState, int]) -> str:
-    """Of an experiment in this state: the number is enough where all its runs are in it."""
+    """Counts for a table that shows the state: a number is enough where all runs are in it."""
     return str(runs[state]) if list(runs) == [state] else counts(runs)
 
 

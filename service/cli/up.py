@@ -11,13 +11,14 @@ import typer
 
 from polar.errors import InvalidInput
 from service.cli.output import FAILED, REFUSED, fail, say, write
+from service.homes import DEFAULT_HOME
 
 
 def up(
     home: Annotated[
         Path,
         typer.Option(envvar="POLAR_HOME", help="Database, logs, results and ports are kept here."),
-    ] = Path("~/.polar"),
+    ] = DEFAULT_HOME,
     agents: Annotated[
         int | None,
         typer.Option(min=1, help="Runs at a time. By default one a GPU, or one a core."),

@@ -225,7 +225,7 @@ def url_of(home: Path, database: str) -> str:
 
 
 def _url(password: str, port: int, database: str) -> str:
-    # Said here, the server has neither TLS nor Kerberos, whatever a client's environment asks for.
+    # The server has neither TLS nor Kerberos, and some environments make clients ask for them.
     return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{database}?{WITHOUT_ENCRYPTION}"
 
 

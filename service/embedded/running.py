@@ -35,7 +35,7 @@ class RunningStack:
     pid: int
     #: The other processes by name, those that wait for their next start left out.
     processes: Mapping[str, int]
-    #: Of the home; the API says it, too, so that clients know whose stack answers.
+    #: Identity of the home; the API says it, too, so that clients know whose stack answers.
     home_id: str
 
 

@@ -42,7 +42,7 @@ class Database:
     def __init__(
         self, sqlalchemy_url: str, *, connections: int = 5, idle_s: int = FROZEN_S
     ) -> None:
-        """`idle_s` is how long a transaction may wait for its own process."""
+        """`idle_s` is how many seconds a transaction may wait for its own process."""
         self.engine: AsyncEngine = create_async_engine(
             sqlalchemy_url,
             pool_size=connections,

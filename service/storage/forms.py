@@ -7,6 +7,7 @@ What was stored before forms had numbers is of the first.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -37,7 +38,7 @@ class Form:
     upgrades: tuple[Callable[[Content], Content], ...] = ()
 
     def numbered(self, content: Mapping[str, Any]) -> Content:
-        """What is stored."""
+        """The content with the number of the newest form, as it is stored."""
         return {**content, NUMBER: len(self.upgrades) + 1}
 
     def newest(self, stored: object) -> Content:
@@ -50,11 +51,9 @@ class Form:
             return {"unreadable": stored}
         content = dict(stored)
         number = content.pop(NUMBER, 1)
-        try:
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
             for upgrade in self.upgrades[max(number, 1) - 1 :]:
                 content = upgrade(content)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return content
         return content
 
 
@@ -116,7 +115,7 @@ class StoredJson(TypeDecorator[Content]):
         self.form = form
 
     def coerce_compared_value(self, op: OperatorType | None, value: object) -> TypeEngine[Any]:
-        """What parts of the content are compared with carries no number."""
+        """A value that a part of the content is compared with carries no number."""
         return self.impl_instance.coerce_compared_value(op, value)
 
     def process_bind_param(

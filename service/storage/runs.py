@@ -214,7 +214,7 @@ async def request_cancel(session: AsyncSession, run_id: UUID) -> Run:
 
 
 async def request_prune(session: AsyncSession, run: Run, reason: str, message: str) -> None:
-    """As `request_ends`, for a study's broker."""
+    """Stop an unfinished run, whose row the caller has locked, for the reason of a study."""
     run.prune_reason, run.prune_message = reason, message
     await session.flush()
     await request_ends(session, [run])

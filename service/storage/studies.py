@@ -22,7 +22,7 @@ from service.storage.tables import (
 )
 
 UNFINISHED = (StudyState.RUNNING, StudyState.PAUSED)
-#: Why a study and its trials have failed that the broker could not advance.
+#: The reason of a study, and of its trials, that failed because the broker could not advance it.
 BROKER_FAILS = "broker_fails"
 
 

@@ -49,7 +49,7 @@ class TrackingFailure(Base):
 
     __tablename__ = "tracking_failures"
 
-    #: Of the run or the study.
+    #: Id of the run or of the study.
     id: Mapped[UUID] = mapped_column(primary_key=True)
     why: Mapped[str]
     at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -195,7 +195,7 @@ def test_a_folder_that_is_not_ours_keeps_no_agent_from_its_start(
 ) -> None:
     # It ended the agent, which was started again for ever.
     def refuse() -> Path:
-        raise DatasetError("/tmp/polar-cache-7 is not ours")
+        raise DatasetError("the cache is not ours")
 
     monkeypatch.delenv("POLAR_DATA_DIR", raising=False)
     monkeypatch.setattr(catalogue, "cache_dir", refuse)

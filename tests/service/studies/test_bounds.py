@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 STUDIES = "/api/v1/studies"
 SCHEMA = StudySpec.model_json_schema()
 SAMPLERS = ("range", "tpe", "gp", "random", "grid", "nsga2", "qmc")
-#: Of a run that float32 could end with; and an ordinary one.
+#: Losses that a run in float32 could end with, and an ordinary loss.
 MEASURED = (-1e38, -1.0, 0.0, 190.0, 1e38)
 
 #: Axes from end to end of what their fields allow; the weight is called by its model's name.
