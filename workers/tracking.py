@@ -55,8 +55,9 @@ class Tracker:
         self._lock = tracking.TrackerLock(database)
         self._not_before: dict[tuple[str, UUID], float] = {}
         self._repetition = Repetition()
-        #: Runs and studies that users are shown as missing in MLflow; None before the first pass.
-        self._failed: set[UUID] | None = None
+        self._is_new = True
+        #: What users are shown as missing in MLflow.
+        self._failed: set[tuple[str, UUID]] = set()
 
     async def tell_all(self) -> None:
         """One pass over all studies and runs that MLflow has not been wholly told of.
@@ -69,9 +70,10 @@ class Tracker:
         if not await self._lock.take():
             raise AnotherTracker("another tracker is at work; waiting for its end")
         async with self._database.transaction() as session:
-            if self._failed is None:
-                self._failed = await tracking_failures.all_ids(session)
+            if self._is_new:  # it tries all anew, also what an earlier tracker had mended unseen
+                await tracking_failures.forget_all(session)
             study_ids = await study_tracking.studies_to_tell(session)
+        self._is_new = False
         await self._each("study", study_ids, self._studies.tell)
         async with self._database.transaction() as session:
             run_ids = await tracking.runs_to_tell(session)
@@ -109,19 +111,19 @@ class Tracker:
             exc_info=not is_known,
         )
         self._not_before[what, id] = time.monotonic() + wait_s
-        if is_vain and self._failed is not None:
+        if is_vain:
             why = printable(f"{type(error).__name__}: {error}")
             async with self._database.transaction() as session:
                 await tracking_failures.note(session, id, why)
-            self._failed.add(id)
+            self._failed.add((what, id))
 
     async def _note_success(self, what: str, id: UUID) -> None:
         self._not_before.pop((what, id), None)
         self._repetition.forget((what, id))
-        if self._failed and id in self._failed:
+        if (what, id) in self._failed:
             async with self._database.transaction() as session:
                 await tracking_failures.forget(session, id)
-            self._failed.remove(id)
+            self._failed.remove((what, id))
 
     async def close(self) -> None:
         """Let another tracker take over."""

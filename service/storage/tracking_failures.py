@@ -25,9 +25,9 @@ async def forget(session: AsyncSession, id: UUID) -> None:
     await session.execute(delete(TrackingFailure).where(TrackingFailure.id == id))
 
 
-async def all_ids(session: AsyncSession) -> set[UUID]:
-    """The runs and studies that MLflow could not be told of."""
-    return set(await session.scalars(select(TrackingFailure.id)))
+async def forget_all(session: AsyncSession) -> None:
+    """A tracker begins, and tries everything anew."""
+    await session.execute(delete(TrackingFailure))
 
 
 async def why(session: AsyncSession, id: UUID) -> str | None:

@@ -92,6 +92,24 @@ async def test_what_can_be_told_after_all_is_no_longer_shown(
     assert story.in_mlflow(run_id)[0].info.status == "FINISHED"
 
 
+async def test_what_was_told_by_a_tracker_that_could_not_note_it_is_no_longer_shown(
+    story: "Story", make_tracker: "TrackerMaker", database: Database
+) -> None:
+    # It was killed after the run was complete and before its failure was forgotten: no tracker
+    # would ever look at the run again.
+    run_id = await story.succeed()
+    killed = make_tracker()
+    await killed.tell_all()
+    await killed.close()
+    async with database.transaction() as session:
+        await tracking_failures.note(session, run_id, "MLflowRefused: of an earlier try")
+
+    await make_tracker().tell_all()
+
+    assert (await story.position(run_id)).complete
+    assert await why(database, run_id) is None
+
+
 async def test_a_study_that_mlflow_has_lost_is_shown_with_the_reason(
     study_story: "StudyStory",
     tracker: Tracker,
