@@ -58,6 +58,9 @@ class ExperimentSpec(WholeSpec):
     def _fill_defaults(cls, data: Any) -> Any:  # noqa: ANN401
         if not isinstance(data, Mapping):
             return data
+        if "search" in data and "dataset" not in data:  # else all its fields would be unknown
+            message = "this is the spec of a study; submit it with `polar study create`"
+            raise PydanticCustomError("other_kind", message)
         parts = {part: _as_mapping(given) for part, given in {"training": {}, **data}.items()}
         dataset = _kind_of(parts.get("dataset"))
         model = parts.get("model")

@@ -128,6 +128,14 @@ class StudySpec(WholeSpec):
     #: Trials in flight at a time.
     concurrency: Whole = Field(4, ge=1, le=1000)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_experiment(cls, data: Any) -> Any:  # noqa: ANN401
+        if isinstance(data, Mapping) and "dataset" in data and "base" not in data:
+            message = "this is the spec of an experiment; submit it with `polar submit`"
+            raise PydanticCustomError("other_kind", message)
+        return data
+
     @field_validator("objectives", mode="before")
     @classmethod
     def _a_name_is_an_objective(cls, given: Any) -> Any:  # noqa: ANN401

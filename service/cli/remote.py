@@ -6,11 +6,10 @@ answers, 130 Ctrl-C.
 
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polar.errors import InvalidInput
 from polar.spec import read_spec_file, read_yaml
 from service.cli.connection import Url, option_of, service_at
 from service.cli.output import FAILED, Format, Output, going_on, say, show
@@ -36,7 +35,9 @@ def submit(
 ) -> None:
     """Submit an experiment; runs that exist already are shared."""
     with service_at(url) as client:
-        experiment = client.submit(_read(spec), force=force, key=idempotency_key)
+        experiment = client.submit(
+            read_yaml(read_spec_file(spec)), force=force, key=idempotency_key
+        )
         if wait:
             _watch(client, experiment, output, url, f"submitted experiment {experiment.id}")
         else:
@@ -44,17 +45,10 @@ def submit(
             say(f"watch it with: {experiment.watch}{option_of(url)}")
 
 
-def _read(path: Path) -> Any:  # noqa: ANN401
-    spec = read_yaml(read_spec_file(path))
-    if isinstance(spec, dict) and "search" in spec and "dataset" not in spec:
-        raise InvalidInput(f"{path} is the spec of a study; submit it with `polar study create`")
-    return spec
-
-
 def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> None:
     """Check a spec without submitting it, and say which of its runs exist already."""
     with service_at(url) as client:
-        _show(client.validate(_read(spec)), output)
+        _show(client.validate(read_yaml(read_spec_file(spec))), output)
 
 
 def list_experiments(

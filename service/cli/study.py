@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -59,19 +59,12 @@ def create(
 ) -> None:
     """Submit a study."""
     with service_at(url) as client:
-        study = client.create_study(_read(spec))
+        study = client.create_study(read_yaml(read_spec_file(spec)))
         if wait:
             _watch(client, study, output, url, f"submitted study {study.id}")
         else:
             _show(client, study, output)
             say(f"watch it with: {study.watch}{option_of(url)}")
-
-
-def _read(path: Path) -> Any:  # noqa: ANN401
-    spec = read_yaml(read_spec_file(path))
-    if isinstance(spec, dict) and "dataset" in spec and "base" not in spec:
-        raise InvalidInput(f"{path} is the spec of an experiment; submit it with `polar submit`")
-    return spec
 
 
 @app.command()
@@ -88,7 +81,7 @@ def run(
     from service.embedded.running import running_stack
 
     try:
-        read = [_read(spec) for spec in specs]
+        read = [read_yaml(read_spec_file(spec)) for spec in specs]
         say("starting everything, unless it runs already ...")
         with running_stack(home) as stack, service_at(stack.api_url) as client:
             say(f"API {stack.api_url}  MLflow {stack.mlflow_url}")
@@ -125,7 +118,7 @@ def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> 
     with service_at(url) as client:
         from service.cli import study_tables
 
-        show(client.validate_study(_read(spec)), study_tables.of_plan, output)
+        show(client.validate_study(read_yaml(read_spec_file(spec))), study_tables.of_plan, output)
 
 
 @app.command("list")

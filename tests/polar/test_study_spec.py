@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from polar.errors import InvalidInput
-from polar.spec import Axis, StudySpec
+from polar.spec import Axis, ExperimentSpec, StudySpec
 
 BASE = {"dataset": {"name": "digits"}, "model": {"name": "beta_vae"}, "seeds": [0, 1, 2]}
 LV_AE = {"dataset": {"name": "digits"}, "model": {"name": "lv_ae"}}
@@ -225,3 +225,15 @@ def test_every_fault_is_told_at_once() -> None:
         "/sampler",
         "/sampler",
     ]
+
+
+def test_a_spec_of_the_other_kind_is_said_to_be_one() -> None:
+    experiment = "{dataset: {name: digits}, model: {}}"
+    spec_of_study = (
+        "{base: {dataset: {name: digits}, model: {}}, search: {model.beta: {fixed: 1}}}"
+    )
+
+    with pytest.raises(InvalidInput, match="this is the spec of an experiment; submit it with"):
+        StudySpec.from_yaml(experiment)
+    with pytest.raises(InvalidInput, match="this is the spec of a study; submit it with"):
+        ExperimentSpec.from_yaml(spec_of_study)
