@@ -32,7 +32,7 @@ class _Interval(_Shape):
     right: _Edge
 
 
-class _Range(_Shape):
+class RangeShape(_Shape):
     outcome: Literal["no_band", "open", "coarse", "found"]
     seeds: list[int]
     steps: int
@@ -45,7 +45,7 @@ class _Range(_Shape):
     trainings: int
 
 
-_RANGE: TypeAdapter[_NoRange | _Range] = TypeAdapter(_NoRange | _Range)
+_RANGE: TypeAdapter[_NoRange | RangeShape] = TypeAdapter(_NoRange | RangeShape)
 
 
 class Reader:

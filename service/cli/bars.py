@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
@@ -10,11 +11,19 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from polar import events
 from service.cli.output import console_on
 
 LONGEST_BAR, SHORTEST_BAR = 40, 8
 #: Lines of the terminal that bars leave free.
 FREE_LINES = 2
+
+
+def time_left(progress: events.Progress) -> str:
+    """How long the training goes on; after its last step the latents are measured."""
+    if progress.step == progress.steps:
+        return "measuring"
+    return f"{timedelta(seconds=round(progress.eta_s))} left"
 
 
 class Bars(Progress):

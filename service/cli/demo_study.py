@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from service.api.views import RunOfExperiment, StudyView, TrialView
+from service.cli.bars import time_left
 from service.cli.output import console_on, say, write, write_table
 from service.cli.range_tables import in_words
 from service.cli.rows import Rows
@@ -77,14 +78,12 @@ def _with_mlflow_links(client: Client, study: StudyView) -> Trained:
 
 
 def _of_progress(rows: Trained) -> RenderableType:
-    table = Rows("beta", "state", "step", "left", "active", "P")
+    table = Rows("beta", "state", "step", "time", "active", "P")
     for trial, run in rows:
         step, left, active, polarisation = "", "", "", ""
         if run.progress:
             step = f"{run.progress.step:,} / {run.progress.steps:,}"
-            is_trained = run.progress.step == run.progress.steps
-            left = "measuring" if is_trained else f"{run.progress.eta_s:.0f} s"
-            left = "" if run.state.is_final else left
+            left = "" if run.state.is_final else time_left(run.progress)
         if run.verdict:
             active = f"{run.verdict.n_active}"
             polarisation = f"{run.verdict.polarisation:.2f}"

@@ -4,7 +4,6 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Annotated
@@ -16,7 +15,7 @@ from polar import events
 from polar.data import catalogue
 from polar.errors import CheckpointUnusable, InvalidInput, PolarError
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
-from service.cli.bars import Bars
+from service.cli.bars import Bars, time_left
 from service.cli.data import fetch_with_bars
 from service.cli.output import FAILED, REFUSED, fail, say, write, write_table
 
@@ -138,10 +137,7 @@ def _follow(stream: Iterator[events.Event], spec: ExperimentSpec, signals: list[
                 case events.Started(step=step):
                     bar.update(task, completed=step, status="goes on" if step else "starts")
                 case events.Progress(step=step):
-                    left = timedelta(seconds=round(event.eta_s))
-                    status = f"{event.images_per_s:,.0f} images/s, {left} left"
-                    if step == event.steps:
-                        status = "trained; the latents are being measured"
+                    status = f"{event.images_per_s:,.0f} images/s, {time_left(event)}"
                     bar.update(task, completed=step, status=status)
                 case events.CheckpointSaved():
                     saved = event

@@ -1,13 +1,12 @@
 """Runs shown live, a line each, until the last of them has ended."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import assert_never
 from uuid import UUID
 
 from service.api.run_events import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
 from service.api.views import ExperimentView, RunOfExperiment, RunView
-from service.cli.bars import Bars
+from service.cli.bars import Bars, time_left
 from service.storage.tables import RunState
 
 
@@ -29,12 +28,11 @@ def show(events: Iterable[RunEvent], names: Mapping[UUID, str]) -> None:
                 case QueueMoved(position=position):
                     bars.update(line, status=f"queued, {position} before it")
                 case Progressed(progress=progress):
-                    left = timedelta(seconds=round(progress.eta_s))
                     bars.update(
                         line,
                         completed=progress.step,
                         total=progress.steps,
-                        status="measuring" if progress.step == progress.steps else f"{left} left",
+                        status=time_left(progress),
                     )
                 case Evaluated(evaluation=evaluation):
                     verdict = evaluation.verdict

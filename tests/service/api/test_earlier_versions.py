@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
 import httpx
 import pytest
 from sqlalchemy import text
 
+from polar.ranges.report import Outcome, RangeReport
+from service.api import stored
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.tables import RunState
@@ -252,3 +254,10 @@ async def test_a_study_of_the_first_version_is_shown_whole(
     assert study["of_earlier_version"] == []
     assert study["best"]["number"] == 0
     assert study["range"]["outcome"] == "no_band"
+
+
+def test_the_api_looks_at_the_fields_and_outcomes_that_a_range_has() -> None:
+    # The API does not load numpy, which the report of `polar.ranges` does.
+    assert RangeReport.model_fields.keys() <= stored.RangeShape.model_fields.keys()
+    outcomes = get_args(stored.RangeShape.model_fields["outcome"].annotation)
+    assert set(outcomes) == set(Outcome)

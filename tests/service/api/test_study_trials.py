@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -59,6 +60,20 @@ async def test_a_trial_that_misses_a_constraint_is_not_the_best(
     study = (await http.get(f"{STUDIES}/{study_id}")).json()
 
     assert study["best"]["values"] == [0.3]
+
+
+async def test_what_has_parts_is_json_in_a_table_for_spreadsheets(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    observation = {"regime": "polarised", "n_active": 3, "converged": True}
+    trial = await trials.begin(study_id, beta=1.0)
+    await trials.end(trial, 0.5, observations=[observation])
+
+    table = await http.get(f"{STUDIES}/{study_id}/trials.csv")
+
+    (row,) = csv.DictReader(io.StringIO(table.text))
+    assert json.loads(row["observations.seed_0"]) == observation
 
 
 async def test_the_front_is_what_no_other_trial_dominates(

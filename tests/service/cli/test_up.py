@@ -54,6 +54,21 @@ def test_wrong_settings_are_refused_and_nothing_is_started(
     assert not home.exists()
 
 
+def test_a_database_that_is_named_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STACK_THAT_SPEAKS, "up", "--home", str(tmp_path / "stopped")],
+        env=os.environ | {"POLAR_DATABASE_URL": "postgres://me:secret@db.example/app"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0
+    assert "POLAR_DATABASE_URL is set, but `polar up` runs a database of its own" in done.stderr
+    assert "secret" not in done.stderr + done.stdout
+
+
 def test_a_closed_terminal_does_not_keep_the_stack_from_stopping(tmp_path: Path) -> None:
     stopped = tmp_path / "stopped"
     with Path("/dev/full").open("w") as full:

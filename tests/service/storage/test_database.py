@@ -7,8 +7,10 @@ from procrastinate.exceptions import ConnectorException
 from sqlalchemy import text
 from sqlalchemy.exc import DataError, OperationalError, TimeoutError
 
-from service.storage.database import Database, is_away
+from service.settings import Settings
+from service.storage.database import FROZEN_S, Database, is_away
 from service.storage.errors import DatabaseAway
+from service.studies.__main__ import ASKS_S
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -61,3 +63,15 @@ async def test_a_connection_that_is_cut_is_away(database: Database) -> None:
     with pytest.raises(DatabaseAway):
         async with database.transaction() as session:
             await session.execute(text("select pg_terminate_backend(pg_backend_pid())"))
+
+
+async def test_who_asks_a_sampler_may_think_longer_than_a_frozen_process(
+    settings: Settings,
+) -> None:
+    for idle_s, shown in ((FROZEN_S, "15s"), (ASKS_S, "10min")):
+        database = Database(settings.sqlalchemy_url, idle_s=idle_s)
+        async with database.transaction() as session:
+            limit = await session.scalar(text("show idle_in_transaction_session_timeout"))
+        await database.close()
+
+        assert limit == shown
