@@ -106,7 +106,7 @@ def digest(name: str, data_dir: Path | None = None) -> str:
 
 
 def cache_dir() -> Path:
-    """The folder for prepared images and remembered digests; nothing in it is needed."""
+    """The folder for what can be made or fetched again: images, digests, downloads."""
     if given := os.environ.get(CACHE_DIR_VARIABLE):
         return _expanded(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or _users_cache(), "polar")
@@ -179,7 +179,7 @@ def counts_as_stored(name: str, path: Path) -> bool:
 def refuse_special(name: str, path: Path, look: os.stat_result) -> None:
     """Refuse what is there in the place of a file, such as a pipe, which would be waited for.
 
-    A folder is not refused: who opens it is told that it is one.
+    A folder is not refused here, because opening it fails with a clear reason.
 
     Raises:
         DatasetError: it is neither a file nor a folder.
