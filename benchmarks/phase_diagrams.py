@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 
 from polar.spec import StudySpec
-from service.api.phases import Phases, phases_of
-from service.cli.drawing import save_phase_diagram
+from service.api.studies.phases import Phases, phases_of
+from service.drawing import save_phase_diagram
 
 MARK = "<!-- From here on written by benchmarks.phase_diagrams. -->"
 HEAD = ["study", "swept", "polarised", "outcome", "converged", "trials"]

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polar.entropy import renyi_entropy as renyi_entropy
-    from polar.experiment import run as run
-    from polar.measurement import measure as measure
+    from polar.experiment.run import run as run
+    from polar.measurement.measure import measure as measure
     from polar.spec import ExperimentSpec as ExperimentSpec
 
     __version__: str
 
 _HOMES = {
     "ExperimentSpec": "polar.spec",
-    "measure": "polar.measurement",
+    "measure": "polar.measurement.measure",
     "renyi_entropy": "polar.entropy",
-    "run": "polar.experiment",
+    "run": "polar.experiment.run",
 }
 
 __all__ = ["ExperimentSpec", "__version__", "measure", "renyi_entropy", "run"]

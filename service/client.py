@@ -12,8 +12,8 @@ import httpx
 from pydantic import ValidationError
 
 from service.addresses import http_url, reach
-from service.api.run_events import RUN_EVENT, RunEvent
-from service.api.views import (
+from service.api.runs.events import RUN_EVENT, RunEvent
+from service.api.schemas import (
     Diagnostics,
     ExperimentPage,
     ExperimentSummary,

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from polar.errors import InvalidInput
-from polar.faults import Fault, find_faults
+from polar.spec.faults import Fault, find_faults
 from service.addresses import http_url, is_loopback
 from service.database_urls import libpq_url, sqlalchemy_url
 from service.homes import DEFAULT_HOME, in_users_home

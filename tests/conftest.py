@@ -20,7 +20,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 
-from polar.events import (
+from polar.records.events import (
     ArtifactSaved,
     Evaluation,
     Event,
@@ -447,7 +447,7 @@ class Training:
 @pytest.fixture(scope="session")
 def training(tmp_path_factory: pytest.TempPathFactory) -> Training:
     # Here, since what a conftest imports at its top escapes the checks of shapes.
-    from polar import experiment
+    from polar.experiment import run as experiment
 
     spec = ExperimentSpec.model_validate(
         {

@@ -15,14 +15,14 @@ HEAVY = ("torch", "numpy", "mlflow", "sklearn", "pandas", "matplotlib", "optuna"
     [
         "polar",
         "polar.spec",
-        "polar.events",
+        "polar.records.events",
         "polar.data.catalogue",
         "service.storage.tables",
         "service.queue",
         "service.api.app",
         "service.cli",
-        "workers.agent",
-        "workers.tracking",
+        "workers.training.agent",
+        "workers.tracking.tracker",
     ],
 )
 def test_a_light_module_imports_nothing_heavy(module: str, tmp_path: Path) -> None:

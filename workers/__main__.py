@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.settings import Settings, worker_name
-from workers.agent import CHILD, Agent
+from workers.training.agent import CHILD, Agent
 
 
 def main(arguments: Sequence[str] | None = None, *, command: Sequence[str] = CHILD) -> int:

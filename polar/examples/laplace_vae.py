@@ -11,8 +11,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.distributions import Laplace, kl_divergence
 
-from polar.measurement import measure
-from polar.report import Measurement
+from polar.measurement.measure import measure
+from polar.records.measurement import Measurement
 
 LATENTS = 16
 STEPS = 4000

@@ -9,8 +9,8 @@ is `forming`, and the rules that look for a gap see none.
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from polar.measurement import measure
-from polar.report import Measurement
+from polar.measurement.measure import measure
+from polar.records.measurement import Measurement
 
 
 def main() -> Measurement:

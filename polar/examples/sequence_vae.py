@@ -10,8 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from polar.measurement import measure
-from polar.report import Measurement
+from polar.measurement.measure import measure
+from polar.records.measurement import Measurement
 
 SEQUENCES, POINTS = 4000, 32
 LATENTS = 8

@@ -10,8 +10,8 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from polar.measurement import measure
-from polar.report import Measurement
+from polar.measurement.measure import measure
+from polar.records.measurement import Measurement
 
 LATENTS = 10
 STEPS = 3000

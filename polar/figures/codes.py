@@ -5,9 +5,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from polar.events import Label
 from polar.figures.style import MARKS, canvases
 from polar.figures.tables import labels_of, read
+from polar.records.events import Label
 
 SHOWN = (Label.ACTIVE, Label.PASSIVE, Label.MIXED)
 BINS = 40

@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from polar.errors import InvalidInput
-from polar.events import Label
 from polar.figures.style import (
     BLACK,
     GREY,
@@ -24,6 +23,7 @@ from polar.figures.style import (
     tau_handle,
 )
 from polar.figures.tables import distinct, labels_of, read
+from polar.records.events import Label
 
 #: Values below which the colours of the map are dark.
 DARK_BELOW = 0.5

@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from polar.errors import InvalidInput
-from polar.events import Label
 from polar.figures.line_ends import LineEnd, number_the_ends
 from polar.figures.style import (
     GREY,
@@ -24,6 +23,7 @@ from polar.figures.style import (
     tau_handle,
 )
 from polar.figures.tables import labels_of, read
+from polar.records.events import Label
 
 #: Attempted actives that can be told apart in one pair of axes.
 SHOWN_ATTEMPTS = 6

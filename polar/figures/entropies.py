@@ -14,7 +14,6 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from polar.errors import InvalidInput
-from polar.events import Label
 from polar.figures.line_ends import LineEnd, number_the_ends
 from polar.figures.style import (
     BLACK,
@@ -31,6 +30,7 @@ from polar.figures.style import (
     tau_handle,
 )
 from polar.figures.tables import labels_of, read
+from polar.records.events import Label
 
 #: Latents that can be numbered at the ends of their lines before the numbers overlap.
 NUMBERED_LINES = 16

@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from polar.events import Regime
 from polar.figures.style import (
     BAND,
     BLACK,
@@ -26,6 +25,7 @@ from polar.figures.style import (
 )
 from polar.figures.tables import one_of, read, refuse_others
 from polar.ranges import Edge, Interval, RangeReport, Search
+from polar.records.events import Regime
 
 NAMES = ["model", "dataset", "field", "regime"]
 MEASURES = {

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from polar.events import Label
 from polar.figures import codes, criteria
 from polar.figures.downstream import accuracy_against_k
 from polar.figures.dynamics import activation_order, measures_over_training, trajectories
@@ -16,6 +15,7 @@ from polar.figures.estimators import entropy_against_variance
 from polar.figures.files import save
 from polar.figures.information import information_diagram, information_split
 from polar.figures.tables import read
+from polar.records.events import Label
 
 ENTROPIES = ["step", "latent", "entropy_nats", "judged_entropy_nats", "label"]
 INTERVALS = ["latent", "judged_entropy_nats", "low_nats", "high_nats", "label"]

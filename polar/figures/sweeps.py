@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from polar.errors import InvalidInput
-from polar.events import Label
 from polar.figures.style import (
     GREY,
     MARKS,
@@ -21,6 +20,7 @@ from polar.figures.style import (
     tau_handle,
 )
 from polar.figures.tables import labels_of, one_of, read
+from polar.records.events import Label
 
 COLUMNS = 4
 PANEL_HEIGHT_INCHES = 1.2

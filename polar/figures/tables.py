@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from polar.errors import InvalidInput
-from polar.events import Label
+from polar.records.events import Label
 
 
 def read(

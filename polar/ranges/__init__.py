@@ -9,11 +9,11 @@ Notation of the package:
         search. An edge is known when its cell is.
 """
 
-from polar.ranges.observations import Observation as Observation
-from polar.ranges.observations import Search as Search
 from polar.ranges.proposal import propose as propose
 from polar.ranges.report import Edge as Edge
 from polar.ranges.report import Interval as Interval
 from polar.ranges.report import Outcome as Outcome
 from polar.ranges.report import RangeReport as RangeReport
 from polar.ranges.report import find_range as find_range
+from polar.ranges.search import Observation as Observation
+from polar.ranges.search import Search as Search

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from polar.events import Regime
-from polar.ranges.observations import History, Search
+from polar.ranges.search import History, Search
+from polar.records.events import Regime
 
 #: The rows of all tables of verdicts.
 REGIMES = tuple(Regime)

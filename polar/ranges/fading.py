@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64
 
-from polar.events import Regime
-from polar.ranges.observations import History, Search
+from polar.ranges.search import History, Search
+from polar.records.events import Regime
 
 #: Chance that a guess is good. Chosen by us: when it is bad, that costs one trial for each edge.
 TRUST = 0.5

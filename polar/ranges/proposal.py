@@ -14,8 +14,8 @@ from scipy.special import xlogy
 
 from polar.ranges.belief import SAME, Belief, believe, told_chances, true_chances
 from polar.ranges.fading import guess_edges, odds_of_cells
-from polar.ranges.observations import History, Search, canonical
 from polar.ranges.report import edges_known
+from polar.ranges.search import History, Search, canonical
 
 #: Nats; what says less than this says nothing.
 LEAST_GAIN = 0.01

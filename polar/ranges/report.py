@@ -6,9 +6,9 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Float64
 
-from polar.events import Record, Regime
 from polar.ranges.belief import Belief, believe
-from polar.ranges.observations import History, Search, canonical
+from polar.ranges.search import History, Search, canonical
+from polar.records.events import Record, Regime
 
 #: Least chance with which an edge lies in the bracket that is stated for it.
 CONFIDENCE = 0.9

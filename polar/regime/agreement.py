@@ -8,8 +8,8 @@ of the pair: it said nothing that could agree.
 from collections.abc import Sequence
 from itertools import combinations
 
-from polar.events import Label
-from polar.report import Agreement, Criterion, CriterionLabel
+from polar.records.events import Label
+from polar.records.measurement import Agreement, Criterion, CriterionLabel
 
 
 def agreement(labels: Sequence[CriterionLabel]) -> tuple[Agreement, ...]:

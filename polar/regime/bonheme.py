@@ -25,9 +25,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from polar.errors import InvalidInput
-from polar.events import Label
+from polar.records.events import Label
+from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.codes import Codes
-from polar.report import Criterion, CriterionLabel
 
 #: Every "near" and "much less than" of the definition, as their code has it.
 NEAR = 0.1

@@ -30,8 +30,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from polar.entropy import equivalent_std
+from polar.records.measurement import Interval, Threshold
 from polar.regime.threshold import Cut
-from polar.report import Interval, Threshold
 
 RESAMPLES = 200
 #: Both quantiles of an interval of 95 %.

@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from polar.errors import InvalidInput
-from polar.events import Label
+from polar.records.events import Label
+from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.codes import Codes
 from polar.regime.divergence import divergence
 from polar.regime.words import beside
-from polar.report import Criterion, CriterionLabel
 
 #: Variance of the mean representation, as is usual for the criterion of Burda et al.
 ACTIVE_FROM_VARIANCE = 0.01

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from polar.errors import InvalidInput
-from polar.report import Dip
+from polar.records.measurement import Dip
 
 #: Largest p-value that is evidence for two groups.
 SIGNIFICANT = 0.05

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.bonheme import bonheme_labels, strict_bonheme_labels
 from polar.regime.codes import Codes
 from polar.regime.criteria import (
@@ -12,7 +13,6 @@ from polar.regime.criteria import (
     kl_labels,
 )
 from polar.regime.mixed import VarianceSignal, two_signal_labels
-from polar.report import Criterion, CriterionLabel
 
 _OF_ALL = (Criterion.ENTROPY, Criterion.ACTIVE_UNITS)
 _OF_VARIATIONAL = (

@@ -22,14 +22,14 @@ import numpy as np
 from jaxtyping import Float64
 
 from polar.entropy import renyi_entropy
-from polar.events import Label
+from polar.records.events import Label
+from polar.records.measurement import Criterion, CriterionLabel, MixedScore
 from polar.regime.codes import Codes
 from polar.regime.criteria import EPSILON, label_by_entropy
 from polar.regime.dip import FEWEST, SIGNIFICANT, dip_test
 from polar.regime.divergence import divergence
 from polar.regime.split import best_split
 from polar.regime.subsets import subset_entropies
-from polar.report import Criterion, CriterionLabel, MixedScore
 
 #: Kernel width for the variance, which lies between 0 and 1: at 0.5, modes at 0 and 1 would blur.
 SIGMA_VARIANCE = 0.1

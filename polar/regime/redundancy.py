@@ -18,7 +18,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_predict
 
 from polar.entropy.information import mutual_information
-from polar.report import Redundancy
+from polar.records.measurement import Redundancy
 
 FOLDS = 5
 #: Std / largest std of a latent below which it is rounding: float32 has 7 digits.

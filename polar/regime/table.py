@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from polar.errors import InvalidInput
-from polar.events import Evaluation
 from polar.files import whole
+from polar.records.events import Evaluation
 
 
 def diagnostics_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:

@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from polar.errors import InvalidInput
+from polar.records.measurement import Criterion, CriterionLabel, UsageScore
 from polar.regime.arrays import Array, as_float64
-from polar.report import Criterion, CriterionLabel, UsageScore
 
 #: Share of all usage from which on a latent is used. Chosen by us after the 1 % of explained
 #: reconstruction that Chen and Fuge (2024), https://arxiv.org/abs/2404.17773, ask of a dimension.

@@ -21,6 +21,8 @@ class ImagesSpec(SpecPart):
     factors: ClassVar[dict[str, int]]
     #: Defaults of other parts of a spec, which stand in for those of their classes.
     defaults: ClassVar[dict[str, dict[str, Any]]] = {}
+    #: Whether its files have to be fetched; the others ship with packages or are drawn.
+    is_fetched: ClassVar[bool] = False
 
     name: str
 
@@ -43,6 +45,7 @@ class DigitsSpec(ImagesSpec):
 class MnistSpec(ImagesSpec):
     """The 60,000 training images of MNIST, padded to 32x32."""
 
+    is_fetched: ClassVar[bool] = True
     side: ClassVar[Side] = 32
     factors: ClassVar[dict[str, int]] = {"digit": 10}
     defaults: ClassVar[dict[str, dict[str, Any]]] = {"model": {"latent_dim": 16}}
@@ -55,6 +58,7 @@ class MnistSpec(ImagesSpec):
 class SmallNorbSpec(ImagesSpec):
     """smallNORB: toys under 9 elevations, 18 azimuths and 6 lightings; the left camera."""
 
+    is_fetched: ClassVar[bool] = True
     factors: ClassVar[dict[str, int]] = {
         "category": 5,
         "elevation": 9,
@@ -73,6 +77,7 @@ class SmallNorbSpec(ImagesSpec):
 class DSpritesSpec(ImagesSpec):
     """dSprites: 737,280 white sprites, one for each combination of the factors."""
 
+    is_fetched: ClassVar[bool] = True
     factors: ClassVar[dict[str, int]] = SPRITE_FACTORS
 
     name: Literal["dsprites"] = "dsprites"

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from polar.faults import nearest
 from polar.spec.datasets import (
     DATASETS,
     SPLIT_IMAGES,
@@ -16,6 +15,7 @@ from polar.spec.datasets import (
     ImagesSpec,
     SmallNorbSpec,
 )
+from polar.spec.faults import nearest
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import IVAESpec, LVAESpec, ModelSpec
 from polar.spec.part import WHOLE, Name

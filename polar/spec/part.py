@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from polar.faults import WEIGHT
+from polar.spec.faults import WEIGHT
 
 #: Images that every measure is defined for.
 FEWEST_IMAGES = 5

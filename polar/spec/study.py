@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from polar.faults import Fault, nearest, pointer_to
 from polar.spec.axis import Axis, Value
 from polar.spec.experiment import ExperimentSpec
+from polar.spec.faults import Fault, nearest, pointer_to
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import MODELS
 from polar.spec.part import MOST_REAL, WHOLE, Name, SpecPart, Whole

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from polar.errors import InvalidInput
-from polar.faults import pointer_to, shortened
 from polar.spec import yaml12
+from polar.spec.faults import pointer_to, shortened
 
 #: Bytes of a spec; the largest (1,000 seeds, 1,000 epochs) has about 30 kB.
 MOST_BYTES = 1024 * 1024

@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from polar.errors import CheckpointUnusable
-from polar.events import Evaluation
+from polar.records.events import Evaluation
 from polar.training.state import TrainingState
 
 #: Raised whenever the content changes in a way that this module can no longer read.

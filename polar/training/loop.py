@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from polar.events import CheckpointSaved, Evaluation, Progress
+from polar.records.events import CheckpointSaved, Evaluation, Progress
 from polar.spec import ExperimentSpec
 from polar.training import checkpoint, schedule, seeding
 from polar.training.evaluation import EvaluationSubset, evaluate

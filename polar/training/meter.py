@@ -5,8 +5,8 @@ import time
 import torch
 
 from polar.errors import Diverged
-from polar.events import Progress
 from polar.models import Losses
+from polar.records.events import Progress
 from polar.spec import ExperimentSpec
 from polar.training.schedule import steps_per_epoch
 from polar.training.state import TrainingState

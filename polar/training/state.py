@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from polar import models
-from polar.events import Evaluation
 from polar.models import Autoencoder
+from polar.records.events import Evaluation
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.training import seeding
 from polar.training.inputs import u_sizes

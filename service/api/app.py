@@ -5,24 +5,22 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from service.api import (
-    catalogue,
-    experiments,
-    health,
-    measurements,
-    problems,
-    results,
-    runs,
-    studies,
-    study_figures,
-)
+from service.api import problems
 from service.api.body import BodyLimit
+from service.api.catalogue import routes as catalogue
 from service.api.child import Children
-from service.api.given import Parts
+from service.api.dependencies import Parts
+from service.api.experiments import routes as experiments
+from service.api.health import routes as health
 from service.api.hosts import TrustedHosts
 from service.api.links import PREFIX
-from service.api.measuring import Measuring
+from service.api.measurements import routes as measurements
+from service.api.measurements.measuring import Measuring
+from service.api.runs import results
+from service.api.runs import routes as runs
 from service.api.strictness import refuse_what_is_ambiguous
+from service.api.studies import figures as study_figures
+from service.api.studies import routes as studies
 from service.queue import queue_app
 from service.settings import Settings
 from service.storage.database import Database

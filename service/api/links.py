@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from service.api.views import Links
+from service.api.schemas import Links
 from service.settings import Settings
 from service.storage.tables import Tracking
 from service.storage.tracking import SAVED_VIEW

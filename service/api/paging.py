@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 
-from polar.faults import Fault
+from polar.spec.faults import Fault
 from service.api.problems import Refused
 from service.storage.tables import Experiment, Study
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import Request
 
-from polar.faults import Schema
+from polar.spec.faults import Schema
 from service.api.links import PREFIX
 
 #: Where a parameter comes from, in the words of FastAPI; the fields of a form are in the body.

@@ -12,10 +12,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from polar.faults import MOST_FAULTS, Fault, find_faults
 from polar.spec import SpecPart
+from polar.spec.faults import MOST_FAULTS, Fault, find_faults
 from service.api.parameters import schema_of_request
-from service.api.views import Problem
+from service.api.schemas import Problem
 from service.storage.errors import (
     Conflict,
     DatabaseAway,

@@ -8,7 +8,7 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
-from polar.faults import Fault, Schema, first_faults, nearest, pointer_to, shortened
+from polar.spec.faults import Fault, Schema, first_faults, nearest, pointer_to, shortened
 from polar.spec.text import read_json
 from service.api.parameters import schema_of_request
 from service.api.problems import invalid

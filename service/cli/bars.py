@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from polar import events
+from polar.records import events
 from service.cli.output import console_on
 
 LONGEST_BAR, SHORTEST_BAR = 40, 8

@@ -29,7 +29,7 @@ from service.cli.output import (
 from service.cli.rows import Rows
 
 if TYPE_CHECKING:
-    from polar.report import Measurement
+    from polar.records.measurement import Measurement
 
 #: Numbers, and latents, from which on a measurement takes more than a moment.
 MANY_NUMBERS, MANY_LATENTS = 500_000, 200
@@ -66,8 +66,8 @@ def measure(
 ) -> None:
     """Measure the latents of any model, given their codes."""
     # These take seconds to load.
-    from polar.measurement import measure as measure_codes
-    from polar.measurement_files import load_array, save_measurement
+    from polar.measurement.files import load_array, save_measurement
+    from polar.measurement.measure import measure as measure_codes
 
     given = {
         "mean": codes,

@@ -24,9 +24,9 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import NullPool
 
 from polar.errors import InvalidInput
-from polar.events import Evaluation
+from polar.records.events import Evaluation
 from polar.spec import Axis, StudySpec
-from service.api.views import Diagnostics, StudyView, TrialView
+from service.api.schemas import Diagnostics, StudyView, TrialView
 from service.cli.connection import spec_of
 from service.client import Client
 from service.storage.tables import TrialState

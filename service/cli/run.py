@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from polar import events
 from polar.data import catalogue
 from polar.errors import CheckpointUnusable, InvalidInput, PolarError
+from polar.records import events
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service.cli.bars import Bars, time_left
 from service.cli.data import fetch_with_bars
@@ -100,10 +100,10 @@ def _refuse_result_of_another_spec(spec: ExperimentSpec, folder: Path) -> None:
 
 
 def _load_experiment(threads: int) -> ModuleType:
-    """`polar.experiment`, which takes torch and its seconds to load, with torch set up."""
+    """`polar.experiment.run`, which takes torch and its seconds to load, with torch set up."""
     import torch
 
-    from polar import experiment
+    from polar.experiment import run as experiment
     from polar.training import allocator
 
     allocator.keep_freed_memory()

@@ -33,7 +33,7 @@ def save_phase_diagram(client: "Client", study_id: UUID | str, out: Path) -> lis
     Raises:
         InvalidInput: there is nothing to draw, or the file cannot be written.
     """
-    from service.api.phases import phases_of
+    from service.api.studies.phases import phases_of
     from service.storage.tables import TrialState
 
     study = client.study(study_id)
@@ -43,7 +43,7 @@ def save_phase_diagram(client: "Client", study_id: UUID | str, out: Path) -> lis
         if trial.state is TrialState.COMPLETED
     ]
     phases = phases_of(spec_of(study), study.range, completed)
-    from service.cli import drawing  # late: there must be something to load matplotlib for
+    from service import drawing
 
     try:
         return drawing.save_phase_diagram(phases, out)

@@ -5,14 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 
-from polar.events import Progress, Verdict
-from service.api.views import (
-    ExperimentSummary,
-    ExperimentView,
-    Plan,
-    RunOfExperiment,
-    RunView,
-)
+from polar.records.events import Progress, Verdict
+from service.api.schemas import ExperimentSummary, ExperimentView, Plan, RunOfExperiment, RunView
 from service.cli.rows import Facts, Rows
 from service.storage.tables import RunState, TrialState
 

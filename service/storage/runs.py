@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.events import (
+from polar.records.events import (
     ArtifactSaved,
     CheckpointSaved,
     Evaluation,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from polar.events import Evaluation, Result
 from polar.intervals import half_width
+from polar.records.events import Evaluation, Result
 from polar.spec import StudySpec
 from service.storage.tables import Run, RunState, TrialState
 

@@ -21,7 +21,7 @@ from playwright.async_api import async_playwright, expect
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from polar.events import Event, Progress
+from polar.records.events import Event, Progress
 from service.api import links
 from service.settings import Settings
 from service.storage import experiments, runs, tracking

@@ -12,7 +12,7 @@ import uvicorn
 from procrastinate import App
 from pydantic import SecretStr
 
-from polar.events import Event
+from polar.records.events import Event
 from polar.spec import ExperimentSpec, StudySpec
 from service import queue
 from service.api.app import create_app

@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from polar.errors import InvalidInput
-from polar.events import Label
 from polar.figures.entropies import entropy_heatmap, entropy_lines, sorted_entropies
+from polar.records.events import Label
 
 LOG_SPACED = [1, 3, 10, 30, 100, 300, 800, 900, 1000]
 EVENLY_SPACED = [200, 400, 600, 800, 1000]

@@ -3,8 +3,8 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from polar.errors import InvalidInput
-from polar.events import Label
 from polar.figures import style
+from polar.records.events import Label
 
 
 def test_every_label_has_marks_of_its_own() -> None:

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from polar.errors import InvalidInput
-from polar.events import Label
 from polar.figures.tables import distinct, labels_of, one_of, read
+from polar.records.events import Label
 
 
 def table() -> pd.DataFrame:

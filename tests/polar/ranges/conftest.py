@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from polar.events import Regime
 from polar.ranges import Observation
+from polar.records.events import Regime
 
 Verdicts = Callable[[float], Regime]
 

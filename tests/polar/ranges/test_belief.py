@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.events import Regime
 from polar.ranges import Observation, Search
 from polar.ranges.belief import believe, told_chances, true_chances
-from polar.ranges.observations import canonical
+from polar.ranges.search import canonical
+from polar.records.events import Regime
 
 Told = Callable[[str], list[Observation]]
 ROUNDING = 1e-12

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from jaxtyping import Float64
 
 from polar.errors import InvalidInput
-from polar.events import Regime
 from polar.models.linear_vae import optimum
 from polar.ranges import Observation, Outcome, Search, find_range, propose
 from polar.ranges.belief import believe, told_chances, true_chances
 from polar.ranges.proposal import verdict_information
+from polar.records.events import Regime
 
 Verdicts = Callable[[float], Regime]
 Band = Callable[[float, float], Verdicts]

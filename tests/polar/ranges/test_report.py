@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.events import Regime
 from polar.ranges import Edge, Observation, Outcome, RangeReport, Search, find_range
+from polar.records.events import Regime
 
 Told = Callable[[str], list[Observation]]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from polar.events import Evaluation, LatentDiagnostics
+from polar.records.events import Evaluation, LatentDiagnostics
 from polar.regime.criteria import label_by_entropy
 from polar.regime.polarisation import judge
 

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from polar.events import Label
+from polar.records.events import Label
+from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.agreement import agreement, cohens_kappa
-from polar.report import Criterion, CriterionLabel
 
 A, P, M, U = Label.ACTIVE, Label.PASSIVE, Label.MIXED, Label.UNDETERMINED
 unhurried = settings(deadline=None)  # other processes may have the machine

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from polar.errors import InvalidInput
-from polar.events import Label
+from polar.records.events import Label
+from polar.records.measurement import CriterionLabel
 from polar.regime.bonheme import bonheme_labels, strict_bonheme_labels
 from polar.regime.codes import Codes, codes
-from polar.report import CriterionLabel
 
 N = 200
 WIDE = np.linspace(-1.7, 1.7, N)  # of variance 0.97

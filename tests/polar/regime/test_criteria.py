@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from polar.entropy import renyi_entropy
 from polar.errors import InvalidInput
-from polar.events import Label
+from polar.records.events import Label
+from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.codes import Codes, codes
 from polar.regime.criteria import (
     active_unit_labels,
@@ -19,7 +20,6 @@ from polar.regime.criteria import (
     kl_labels,
     label_by_entropy,
 )
-from polar.report import Criterion, CriterionLabel
 
 unhurried = settings(deadline=None)  # other processes may have the machine
 

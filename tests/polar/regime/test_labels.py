@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from polar.entropy import renyi_entropy
-from polar.events import Label
+from polar.records.events import Label
+from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.codes import Codes, codes
 from polar.regime.labels import applicable, label_latents
 from polar.regime.mixed import variance_signals
-from polar.report import Criterion, CriterionLabel
 
 N = 400
 RNG = np.random.default_rng(0)

@@ -5,7 +5,8 @@ import pytest
 
 from polar.entropy import renyi_entropy
 from polar.errors import InvalidInput
-from polar.events import Label
+from polar.records.events import Label
+from polar.records.measurement import MixedScore
 from polar.regime.codes import Codes, codes
 from polar.regime.mixed import (
     VarianceSignal,
@@ -14,7 +15,6 @@ from polar.regime.mixed import (
     variance_signals,
 )
 from polar.regime.usage import area_under_curve
-from polar.report import MixedScore
 
 N = 1000
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polar.errors import InvalidInput
-from polar.events import Evaluation, LatentDiagnostics, Regime, Verdict
+from polar.records.events import Evaluation, LatentDiagnostics, Regime, Verdict
 from polar.regime.polarisation import convergence, explained_part, judge
 
 Latents = Callable[..., tuple[LatentDiagnostics, ...]]

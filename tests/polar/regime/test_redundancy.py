@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from polar.entropy.information import mutual_information
+from polar.records.measurement import Redundancy
 from polar.regime import redundancy as module
 from polar.regime.redundancy import can_regress, images_compared, redundancy
-from polar.report import Redundancy
 
 N = 600
 RNG = np.random.default_rng(0)

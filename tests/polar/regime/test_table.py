@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from polar.errors import InvalidInput
-from polar.events import Evaluation, LatentDiagnostics
+from polar.records.events import Evaluation, LatentDiagnostics
 from polar.regime.table import diagnostics_table, table_to_parquet
 
 Evaluations = Callable[..., Evaluation]

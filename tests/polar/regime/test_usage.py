@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from polar.errors import InvalidInput
-from polar.events import Label
+from polar.records.events import Label
+from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.usage import area_under_curve, rank_correlation, usage_scores
-from polar.report import Criterion, CriterionLabel
 
 
 def scored(scores: Sequence[float], criterion: Criterion = Criterion.KL) -> list[CriterionLabel]:

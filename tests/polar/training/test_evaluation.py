@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from polar.errors import Diverged
-from polar.events import Label, Regime
 from polar.models import Encoding, Losses
+from polar.records.events import Label, Regime
 from polar.spec import ExperimentSpec
 from polar.training import evaluation
 from polar.training.evaluation import (

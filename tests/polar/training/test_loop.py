@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polar.errors import Diverged
-from polar.events import CheckpointSaved, Evaluation, Progress
+from polar.records.events import CheckpointSaved, Evaluation, Progress
 from polar.spec import ExperimentSpec
 from polar.training import checkpoint, loop, meter
 from polar.training.evaluation import evaluation_subset

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from service.api import events
-from service.api.events import changes, follow
+from service.api import event_stream as events
+from service.api.event_stream import changes, follow
 from service.storage import runs
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway

@@ -14,9 +14,9 @@ import httpx
 import numpy as np
 import pytest
 
-from polar.measurement import measure
-from service.api import measuring
+from polar.measurement.measure import measure
 from service.api.app import create_app
+from service.api.measurements import measuring
 from service.settings import Settings
 
 URL = "/api/v1/measurements"

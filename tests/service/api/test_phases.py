@@ -6,7 +6,7 @@ import pytest
 
 from polar.errors import InvalidInput
 from polar.spec import StudySpec
-from service.api.phases import phases_of
+from service.api.studies.phases import phases_of
 
 FOUND: dict[str, Any] = {"seeds": [4, 7], "steps": 30, "outcome": "no_band"}
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polar.spec import StudySpec
-from service.api.ranking import best, front
+from service.api.studies.ranking import best, front
 from service.storage.tables import Trial, TrialState
 
 #: More of the first, less of the others.

@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from polar.events import ArtifactSaved
+from polar.records.events import ArtifactSaved
 
 if TYPE_CHECKING:
     from tests.conftest import Reports

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from service.api import study_figures
 from service.api.app import create_app
+from service.api.studies import figures as study_figures
 from service.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from polar.measurement import measure
-from polar.report import Measurement
+from polar.measurement.measure import measure
+from polar.records.measurement import Measurement
 from service.cli import app
 
 RNG = np.random.default_rng(0)

@@ -19,10 +19,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import RenderableType
 
-from polar.events import Regime
-from polar.measurement import measure
+from polar.measurement.measure import measure
+from polar.records.events import Regime
 from polar.spec.study import MOST_TRIALS
-from service.api.views import (
+from service.api.schemas import (
     ExperimentSummary,
     ExperimentView,
     Plan,

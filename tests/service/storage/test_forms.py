@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from sqlalchemy import text
 
-from polar.events import Evaluation, Label, Progress, Result, Started
 from polar.ranges import RangeReport
+from polar.records.events import Evaluation, Label, Progress, Result, Started
 from polar.spec import ExperimentSpec, StudySpec
 from service.storage import forms, runs
 from service.storage.database import Database

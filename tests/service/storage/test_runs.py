@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from polar.events import ArtifactSaved, CheckpointSaved, Started
+from polar.records.events import ArtifactSaved, CheckpointSaved, Started
 from service.storage import runs
 from service.storage.database import Database
 from service.storage.errors import Conflict, NotFound, RunLost

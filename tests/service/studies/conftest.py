@@ -10,7 +10,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from procrastinate import App
 from sqlalchemy import select
 
-from polar.events import Evaluation, Regime, Result
+from polar.records.events import Evaluation, Regime, Result
 from polar.spec import ExperimentSpec, StudySpec
 from service.storage import experiments, runs, studies
 from service.storage.database import Database

@@ -17,8 +17,8 @@ from service.storage import experiments, runs, studies, study_tracking, tracking
 from service.storage.database import Database
 from service.storage.tables import RunState, StudyState, Tracking, TrialState
 from service.storage.tracking_tables import StudyTracking, TrialTracking
-from workers.mlflow_server import MLflowServer
-from workers.tracking import Tracker
+from workers.tracking.server import MLflowServer
+from workers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from tests.conftest import Mlflow, Training

@@ -10,9 +10,9 @@ from polar.spec import StudySpec
 from service.repetition import MOST_REPETITIONS
 from service.storage import tracking_failures
 from service.storage.database import Database
-from workers import tracking
-from workers.mlflow_server import MLflowAway, MLflowServer
-from workers.tracking import Tracker
+from workers.tracking import tracker as tracking
+from workers.tracking.server import MLflowAway, MLflowServer
+from workers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -1,0 +1,200 @@
+"""The main job: one run of an experiment, as a stream of events, without any service."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from polar import figures
+from polar.data.images import ImageDataset, load
+from polar.errors import DatasetError, InvalidInput
+from polar.experiment.findings import Findings, find
+from polar.files import whole
+from polar.measurement.explanation import explain_evidence
+from polar.measurement.files import save_report
+from polar.records.events import ArtifactSaved, Evaluation, Event, Result, Started
+from polar.regime.polarisation import convergence, explain
+from polar.regime.table import table_to_parquet
+from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from polar.training import checkpoint
+from polar.training.evaluation import EvaluationSubset, evaluation_subset
+from polar.training.inputs import inputs
+from polar.training.loop import train
+from polar.training.state import fresh
+
+#: The file of a finished run, which is written last.
+RESULT_FILE = "result.json"
+
+
+def run(
+    spec: ExperimentSpec,
+    *,
+    seed: int | None = None,
+    out: Path | None = None,
+    device: str = "auto",
+    data_dir: Path | None = None,
+    checkpoints: Path | None = None,
+    resume_from: Path | None = None,
+    stop: Callable[[], bool] | None = None,
+    expected_digest: str | None = None,
+) -> Iterator[Event]:
+    """Trains one model and measures its latents, telling about it on the way.
+
+    Yields `Started`, the evaluations of the checkpoint that it goes on from, then `Progress` (at
+    least a hundred times), `Evaluation` and `CheckpointSaved` in the order of their steps,
+    `ArtifactSaved` for each file in `out`, and `Result` at the end. On one machine's CPU the same
+    spec, seed and data give the same numbers to the last bit, also when the run was stopped in
+    between; only `estimators` and its figure tell times as well.
+
+    Nothing happens before the first event is asked for, and the run can be given up at any event.
+
+    Args:
+        spec: What to run.
+        seed: Which of its runs; may be left out when the spec has one seed.
+        out: Folder for the table, the figures and `result.json`; nothing is written without one.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` is what the spec says, and a GPU if
+            there is one when it says `auto` too.
+        data_dir: Folder of downloaded datasets; by default that of `POLAR_DATA_DIR`, or
+            `~/.cache/polar/data`.
+        checkpoints: Folder for checkpoints; none are written without one.
+        resume_from: A checkpoint to go on from, or a folder of them: then the newest, and from
+            the start if it has none.
+        stop: Asked before every step; once true, a last checkpoint is written and the stream ends
+            without `Result`.
+        expected_digest: Digest that the dataset must have.
+
+    Raises:
+        InvalidInput: no or a wrong seed was named, or the device does not exist.
+        DatasetError: the dataset is not there, broken, or not the expected one.
+        CheckpointUnusable: the checkpoint is damaged, or of another spec, dataset or device.
+        Diverged: training left the finite numbers.
+    """
+    started = time.perf_counter()
+    spec = _of_one_seed(spec, seed)
+    target = _find_device(spec.device if device == "auto" else device)
+    dataset = load(spec.dataset, data_dir)
+    if expected_digest not in (None, dataset.digest):
+        raise DatasetError(
+            f"dataset {dataset.name} has digest {dataset.digest}; expected {expected_digest}"
+        )
+    data = inputs(dataset, spec, target)
+    subset = evaluation_subset(data, spec)
+    state = fresh(spec, dataset.digest, target)
+    if resume_from is not None:
+        checkpoint.restore(state, resume_from)
+    first_step = state.step
+
+    yield Started(
+        step=first_step,
+        steps=spec.training.steps,
+        device=str(target),
+        images=len(data),
+        images_evaluated=len(subset.inputs),
+        dataset_digest=dataset.digest,
+        parameters=sum(weights.numel() for weights in state.model.parameters()),
+    )
+    yield from tuple(state.evaluations)
+    yield from train(state, spec, data, subset, checkpoints=checkpoints, stop=stop)
+    if state.step < spec.training.steps:
+        return
+
+    findings = find(state.model, subset, dataset, spec, state.evaluations)
+    result = _result(spec, dataset, subset, state.evaluations, findings)
+    if out is not None:
+        yield from _save_findings(out, findings, result.final.verdict.tau_nats)
+        timing: dict[str, float | str] = {
+            "seconds": time.perf_counter() - started,
+            "steps": state.step - first_step,
+            "device": str(target),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+        yield _save_result(out, result, spec, timing)
+    yield result
+
+
+def _of_one_seed(spec: ExperimentSpec, seed: int | None) -> ExperimentSpec:
+    if seed is None and len(spec.seeds) > 1:
+        raise InvalidInput(f"the spec has seeds {list(spec.seeds)}; name one of them")
+    seed = spec.seeds[0] if seed is None else seed
+    if not 0 <= seed < 2**32:
+        raise InvalidInput(f"seed {seed}; allowed: 0 to {2**32 - 1}")
+    return spec.for_seed(seed)
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise InvalidInput(f"device {name!r}; allowed: auto, cpu, cuda, cuda:N")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidInput(
+            f"device {name!r} is not here: this machine has {torch.cuda.device_count()} GPUs; "
+            "allowed: auto, cpu, or a GPU that it has"
+        )
+    return device
+
+
+def _result(
+    spec: ExperimentSpec,
+    dataset: ImageDataset,
+    subset: EvaluationSubset,
+    evaluations: Sequence[Evaluation],
+    findings: Findings,
+) -> Result:
+    steps, final = spec.training.steps, evaluations[-1]
+    settled, measurement = convergence(evaluations, steps), findings.measurement
+    evidence = explain_evidence(
+        verdict=final.verdict,
+        thresholds=measurement.thresholds,
+        dip=measurement.dip,
+        labels=measurement.labels,
+        agreement=measurement.agreement,
+    )
+    return Result(
+        spec_hash=spec.content_hash(),
+        science_version=SCIENCE_VERSION,
+        seed=spec.seeds[0],
+        steps=steps,
+        dataset_digest=dataset.digest,
+        images=len(dataset.images),
+        images_evaluated=len(subset.inputs),
+        final=final,
+        converged=settled.converged,
+        largest_move_nats=settled.largest_move_nats,
+        labels_changed=settled.labels_changed,
+        summary=findings.summary,
+        dataset_note=dataset.note,
+        explanation=f"{explain(final, settled, steps)} {evidence}",
+    )
+
+
+def _save_findings(out: Path, findings: Findings, tau_nats: float) -> Iterator[ArtifactSaved]:
+    out.mkdir(parents=True, exist_ok=True)
+    for name, table in findings.tables.items():
+        table_to_parquet(table, out / f"{name}.parquet")
+        yield _artifact(out, out / f"{name}.parquet")
+    yield _artifact(out, save_report(findings.measurement, out))
+    for path in figures.save_figures(findings.tables, tau_nats, out / "figures"):
+        yield _artifact(out, path)
+
+
+def _save_result(
+    out: Path, result: Result, spec: ExperimentSpec, timing: dict[str, float | str]
+) -> ArtifactSaved:
+    content = {
+        **result.model_dump(mode="json", exclude={"event"}),
+        "spec": spec.model_dump(mode="json"),
+        "timing": timing,
+    }
+    with whole(out / RESULT_FILE) as part:
+        part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
+    return _artifact(out, out / RESULT_FILE)
+
+
+def _artifact(out: Path, path: Path) -> ArtifactSaved:
+    return ArtifactSaved(name=path.relative_to(out).as_posix(), path=str(path))

@@ -1,0 +1,126 @@
+"""Codes from files, and their measurement into files."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from polar import figures
+from polar.errors import InvalidInput
+from polar.files import whole
+from polar.measurement.tables import measurement_tables, representations_table
+from polar.records.measurement import Measurement
+from polar.regime.arrays import Array, as_float64
+from polar.regime.codes import codes
+from polar.regime.table import table_to_parquet
+
+#: The file that is written last.
+MEASUREMENT_FILE = "measurement.json"
+#: Bytes that an archive may inflate to: a few kB of zeros could fill any memory.
+LARGEST_INFLATED = 2**30
+NPY, NPZ = b"\x93NUMPY", b"PK\x03\x04"
+
+
+def load_array(path: Path) -> NDArray[Any]:
+    """Reads an array of numbers or text, and never runs what a file may hold besides.
+
+    Args:
+        path: An `.npy` file, or an `.npz` archive of one array; known by its content, not by its
+            name. The former is mapped, not read.
+
+    Raises:
+        InvalidInput: there is no such file, or it is something else: the message says what.
+    """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InvalidInput(f"{path} is no regular file; allowed: .npy, or .npz with one array")
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(NPY))
+        if start == NPY:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        if start.startswith(NPZ):
+            return _only_array(path)
+    except FileNotFoundError:
+        raise InvalidInput(f"there is no file {path}") from None
+    except InvalidInput:
+        raise
+    except Exception as why:  # of files, archives, compression, and of Python's own tokenizer
+        raise InvalidInput(f"{path} is not an array of numbers or text: {why}") from why
+    raise InvalidInput(f"{path} is no file of NumPy; allowed: .npy, or .npz with one array")
+
+
+def _only_array(path: Path) -> NDArray[Any]:
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > LARGEST_INFLATED:
+        raise InvalidInput(
+            f"{path} inflates to {size:,} bytes; allowed: up to {LARGEST_INFLATED:,}, or .npy"
+        )
+    with np.load(path, allow_pickle=False) as arrays:
+        if len(arrays.files) != 1:
+            names = ", ".join(arrays.files) or "none"
+            raise InvalidInput(f"{path} holds {len(arrays.files)} arrays ({names}); allowed: one")
+        array: NDArray[Any] | bytes = arrays[arrays.files[0]]
+    if isinstance(array, bytes):  # what numpy gives for a member that is no array
+        raise InvalidInput(f"{path} holds no array; allowed: .npy, or .npz with one array")
+    return array
+
+
+def save_measurement(
+    measurement: Measurement,
+    folder: Path,
+    mean: Array,
+    variance: Array | None = None,
+    *,
+    usage: Array | None = None,
+) -> list[Path]:
+    """Writes a measurement as tables, figures and `measurement.json`, which comes last.
+
+    The same arguments give the same bytes. Every file is either whole or not there.
+
+    Args:
+        measurement: Of the codes.
+        folder: For `latents.parquet` and so on (see `measurement_tables`) and `figures/*.png`,
+            each with its numbers beside it; made if need be.
+        mean: What was measured, shape (n, m).
+        variance: Its variances, shape (n, m); none for a deterministic model.
+        usage: Rise of the reconstruction loss when a latent is set to its mean, shape (m,).
+
+    Returns:
+        The paths of all files.
+
+    Raises:
+        InvalidInput: mean, variance or usage are not those that were measured, by their shape; or
+            the folder has a measurement, which this one would be mixed with.
+    """
+    if (folder / MEASUREMENT_FILE).exists():
+        raise InvalidInput(f"{folder} has a measurement already; allowed: another folder")
+    measured = codes(mean, variance)
+    if measured.mean.shape != (measurement.images, len(measurement.latents)):
+        raise InvalidInput(
+            f"mean of shape {measured.mean.shape}; "
+            f"allowed: ({measurement.images}, {len(measurement.latents)}), as was measured"
+        )
+    tables = measurement_tables(measurement)
+    drawn = {**tables, "representations": representations_table(measured, measurement)}
+    if usage is not None:
+        nats = as_float64("usage", usage)
+        drawn["usage"] = pd.DataFrame({"latent": range(len(nats)), "usage_nats": nats})
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.parquet" for name in tables]
+    for table, path in zip(tables.values(), paths, strict=True):
+        table_to_parquet(table, path)
+    tau = measurement.verdict.tau_nats
+    paths += figures.save_figures(drawn, tau, folder / "figures")
+    return [*paths, save_report(measurement, folder)]
+
+
+def save_report(measurement: Measurement, folder: Path) -> Path:
+    """Writes `measurement.json` into a folder; the file is either whole or not there."""
+    path = folder / MEASUREMENT_FILE
+    with whole(path) as part:
+        part.write_text(measurement.model_dump_json(indent=2) + "\n", "utf-8")
+    return path

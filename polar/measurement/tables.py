@@ -1,0 +1,87 @@
+"""The parts of a measurement as tidy tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from polar.records.events import Record
+from polar.records.measurement import Criterion, Interval, Measurement
+from polar.regime.codes import Codes
+
+
+def measurement_tables(measurement: Measurement) -> dict[str, pd.DataFrame]:
+    """Every part that has rows, by name; what is undefined is missing in its column.
+
+    - `latents`: `name`, the fields of `LatentDiagnostics`, `low_nats` and `high_nats` of the
+      judged entropy, and with labels `entropy_given_label_nats`; one row a latent
+    - `labels`: `criterion`, `latent`, `label`, `margin`, `score`, `why`
+    - `thresholds`: `method`, `tau_nats`, `equivalent_std`, `reason`, `found`, `low_nats`,
+      `high_nats`
+    - `agreement`: `criterion_a`, `criterion_b`, `kappa`, `agreement`, `compared`
+    - `mixed`, `redundancy`, `usage_scores`: the fields of their records
+    """
+    parts = {
+        "latents": _latents(measurement),
+        "labels": _rows(measurement.labels),
+        "thresholds": [
+            {**row, **_ends(threshold.interval)}
+            for row, threshold in zip(
+                _rows(measurement.thresholds), measurement.thresholds, strict=True
+            )
+        ],
+        "agreement": _rows(measurement.agreement),
+        "mixed": _rows(measurement.mixed),
+        "redundancy": _rows(measurement.redundancy),
+        "usage_scores": _rows(measurement.usage),
+    }
+    return {name: pd.DataFrame(rows) for name, rows in parts.items() if rows}
+
+
+def representations_table(codes: Codes, measurement: Measurement) -> pd.DataFrame:
+    """The codes themselves, one row for each latent and image, latent by latent.
+
+    Columns: `latent`, `label`, `mean`, and `variance` unless the model is deterministic. Labels
+    are those of the two signals, which can say mixed; of a deterministic model those by entropy.
+    """
+    n, m = codes.mean.shape
+    labels = {latent.latent: latent.label.value for latent in measurement.latents} | {
+        one.latent: one.label.value
+        for one in measurement.labels
+        if one.criterion is Criterion.TWO_SIGNALS
+    }
+    columns = {
+        "latent": np.repeat(np.arange(m), n),
+        "label": np.repeat([labels[latent] for latent in range(m)], n),
+        "mean": codes.mean.T.ravel(),
+    }
+    if codes.variance is not None:
+        columns["variance"] = codes.variance.T.ravel()
+    return pd.DataFrame(columns)
+
+
+def _latents(measurement: Measurement) -> list[dict[str, Any]]:
+    rows = [
+        {"name": name, **row, **_ends(interval)}
+        for name, row, interval in zip(
+            measurement.names,
+            _rows(measurement.latents),
+            measurement.entropy_intervals,
+            strict=True,
+        )
+    ]
+    for row, nats in zip(rows, measurement.entropy_given_label_nats or (), strict=False):
+        row["entropy_given_label_nats"] = nats
+    return rows
+
+
+def _rows(records: Sequence[Record]) -> list[dict[str, Any]]:
+    return [record.model_dump(mode="json", exclude={"interval"}) for record in records]
+
+
+def _ends(interval: Interval | None) -> dict[str, float | None]:
+    return {
+        "low_nats": interval.low_nats if interval else None,
+        "high_nats": interval.high_nats if interval else None,
+    }

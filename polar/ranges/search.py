@@ -1,0 +1,89 @@
+"""Where a band is searched, and what one training said of one weight."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from polar.errors import InvalidInput
+from polar.records.events import Record, Regime
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Std = Annotated[float, Field(ge=0)]
+
+#: The belief takes memory with the square of them: 8 MB.
+MOST_CELLS = 1000
+
+
+class Search(Record):
+    """Where to look for the band, how finely, and how far to trust a verdict."""
+
+    #: Ends of the log axis, both included.
+    low: Positive
+    high: Positive
+    #: An edge is known when it lies between two weights that differ by at most this factor.
+    factor: Annotated[float, Field(ge=1.001, le=10)] = 1.1
+    #: Chance that a training's verdict is another than the weight's. At 0 trainings repeat exactly
+    #: and no weight is proposed twice; above, weights are measured again, with another seed.
+    flip_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Search":
+        if not self.low < self.high:
+            raise ValueError(
+                f"the search goes from {self.low:g} to {self.high:g}; allowed: low < high"
+            )
+        if self.cells > MOST_CELLS:
+            raise ValueError(
+                f"{self.low:g} to {self.high:g} in steps of a factor {self.factor} are "
+                f"{self.cells} cells; allowed: at most {MOST_CELLS}"
+            )
+        return self
+
+    @property
+    def cells(self) -> int:
+        """How many cells of the wanted resolution the axis has."""
+        return math.ceil(math.log(self.high / self.low) / math.log(self.factor) - 1e-9)
+
+    def is_fine(self, low: float, high: float) -> bool:
+        """Whether two weights are as close as wanted."""
+        return high / low <= self.factor * (1 + 1e-9)  # the grid's own ratios are rounded
+
+    def check(self, weights: Iterable[float]) -> None:
+        """Refuse weights that are not on the axis.
+
+        Raises:
+            InvalidInput: a weight lies outside.
+        """
+        for weight in weights:
+            if not self.low <= weight <= self.high:
+                raise InvalidInput(
+                    f"a weight of {weight}; allowed: {self.low:g} to {self.high:g}, the search"
+                )
+
+
+class Observation(Record):
+    """What the training of one seed at one weight ended with."""
+
+    weight: Positive
+    regime: Regime
+    #: Of a forming space these say on which side of the band it probably lies.
+    n_active: Count | None = None
+    n_passive: Count | None = None
+    #: Equivalent standard deviations of the latents with the least and the largest entropy: they
+    #: guess how far the edges are. They steer proposals and are no part of what is claimed.
+    weakest_std: Std | None = None
+    strongest_std: Std | None = None
+    #: Whether the training had converged; none when nobody knows.
+    converged: bool | None = None
+
+
+#: Observations of any order; those of several seeds at one weight stand side by side.
+History = Sequence[Observation]
+
+
+def canonical(history: History) -> list[Observation]:
+    """The observations in an order that does not depend on when they came."""
+    return sorted(history, key=lambda observation: (observation.weight, repr(observation)))

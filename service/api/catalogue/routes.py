@@ -1,0 +1,60 @@
+"""/schema, /schema/study, /models, /datasets: what a spec can ask for."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from polar.spec import DATASETS, MODELS, ExperimentSpec, StudySpec
+from service.api.dependencies import Session
+from service.api.problems import refusals
+from service.api.schemas import DatasetView, Holder, ModelView
+from service.storage import agents
+
+router = APIRouter(tags=["catalogue"])
+
+
+@router.get("/schema")
+async def get_schema() -> dict[str, Any]:
+    """The JSON schema of a spec."""
+    return ExperimentSpec.model_json_schema()
+
+
+@router.get("/schema/study")
+async def get_schema_of_studies() -> dict[str, Any]:
+    """The JSON schema of a study's spec."""
+    return StudySpec.model_json_schema()
+
+
+@router.get("/models")
+async def list_models() -> list[ModelView]:
+    """The kinds of models, with the range and the default of each field."""
+    schemas = {name: kind.model_json_schema() for name, kind in MODELS.items()}
+    return [
+        ModelView(
+            name=name,
+            description=schema["description"],
+            weight_name=MODELS[name].weight_name,
+            fields=schema["properties"],
+        )
+        for name, schema in schemas.items()
+    ]
+
+
+@router.get("/datasets", responses=refusals(503))
+async def list_datasets(session: Session) -> list[DatasetView]:
+    """The datasets that a spec can name, and which agents have them."""
+    there = await agents.seen_lately(session)
+    offers = {(name, digest) for agent in there for name, digest in agent.datasets.items()}
+    absent = {(name, None) for name in DATASETS.keys() - {name for name, _ in offers}}
+    return [
+        DatasetView(
+            name=name,
+            digest=digest,
+            agents=[
+                Holder.model_validate(agent)
+                for agent in there
+                if digest and agent.datasets.get(name) == digest
+            ],
+        )
+        for name, digest in sorted(offers) + sorted(absent)
+    ]

@@ -1,0 +1,109 @@
+"""/experiments: submit, list, look at, follow, cancel."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from polar.spec import ExperimentSpec
+from service.api import links
+from service.api.dependencies import Service, Session, only_json
+from service.api.event_stream import follow
+from service.api.experiments import submission
+from service.api.paging import PageSize, Position, next_token
+from service.api.problems import refusals
+from service.api.schemas import ExperimentPage, ExperimentView, Plan
+from service.api.studies import answers
+from service.storage import experiments
+
+router = APIRouter(prefix="/experiments", tags=["experiments"], responses=refusals(503))
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="Makes it safe to repeat the request: it is carried out once for each key.",
+    ),
+]
+
+
+@router.post(
+    "", status_code=202, dependencies=[Depends(only_json)], responses=refusals(400, 413, 415, 422)
+)
+async def submit(
+    spec: ExperimentSpec,
+    session: Session,
+    service: Service,
+    response: Response,
+    key: IdempotencyKey = None,
+    force: Annotated[bool, Query(description="Run everything anew.")] = False,
+) -> ExperimentView:
+    """Accept an experiment; runs that exist already are shared, the others are queued."""
+    submitted = await submission.submit(session, service.queue, spec, force=force, key=key)
+    response.headers["Location"] = links.to_experiment(submitted.made.id)
+    if submitted.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return await answers.experiment_view(session, service.settings, submitted.made)
+
+
+@router.post(
+    "/validate", dependencies=[Depends(only_json)], responses=refusals(400, 413, 415, 422)
+)
+async def validate(spec: ExperimentSpec, session: Session) -> Plan:
+    """What an experiment would be: complete with defaults, and the runs that exist already."""
+    digest = await submission.dataset_digest(session, spec)
+    return await answers.plan(session, spec, digest)
+
+
+@router.get("", responses=refusals(422))
+async def list_experiments(
+    session: Session, position: Position, page_size: PageSize = 50
+) -> ExperimentPage:
+    """Experiments, newest first, a page at a time."""
+    found = await experiments.page(session, size=page_size + 1, after=position)
+    token = next_token(found, page_size)
+    return await answers.experiment_page(session, found[:page_size], token)
+
+
+@router.get("/{experiment_id}", responses=refusals(404, 422))
+async def get_experiment(
+    experiment_id: UUID, session: Session, service: Service
+) -> ExperimentView:
+    """An experiment, with the progress and the verdict of each run."""
+    experiment = await experiments.get(session, experiment_id)
+    return await answers.experiment_view(session, service.settings, experiment)
+
+
+@router.post("/{experiment_id}/cancel", responses=refusals(404, 409, 422))
+async def cancel_experiment(
+    experiment_id: UUID, session: Session, service: Service
+) -> ExperimentView:
+    """Cancel an experiment, and those of its runs that no other experiment wants."""
+    experiment = await submission.cancel(session, experiment_id)
+    return await answers.experiment_view(session, service.settings, experiment)
+
+
+async def ids_of_runs(experiment_id: UUID, session: Session) -> list[UUID]:
+    experiment = await experiments.get(session, experiment_id)
+    return [run.id for run in await experiments.runs_of(session, experiment.id)]
+
+
+@router.get(
+    "/{experiment_id}/events",
+    response_class=EventSourceResponse,
+    responses=refusals(404, 422),
+)
+async def experiment_events(
+    run_ids: Annotated[list[UUID], Depends(ids_of_runs)], service: Service
+) -> AsyncIterator[ServerSentEvent]:
+    """The events of all its runs, until the last of them has ended.
+
+    A watcher that comes back is told anew where each of them stands.
+    """
+    async for event in follow(service.database, run_ids):
+        yield event

@@ -1,0 +1,180 @@
+"""Submitting and cancelling: rows and jobs change in one transaction, or not at all."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from procrastinate import App
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.spec import ExperimentSpec, StudySpec
+from polar.spec.faults import Fault
+from service import queue
+from service.api.problems import Refused
+from service.storage import agents, experiments, runs, studies
+from service.storage.errors import Conflict
+from service.storage.tables import Experiment, IdempotencyKey, Run, Study
+
+T = TypeVar("T", Experiment, Study)
+
+
+@dataclass(frozen=True)
+class Submitted(Generic[T]):
+    made: T
+    #: The idempotency key was known: this is what its first request made.
+    replayed: bool
+
+
+async def submit(
+    session: AsyncSession, app: App, spec: ExperimentSpec, *, force: bool, key: str | None
+) -> Submitted[Experiment]:
+    """Store an experiment and queue its new runs, once for each idempotency key.
+
+    Raises:
+        Refused: no agent has the dataset, or the key belongs to another request.
+    """
+    fingerprint = _fingerprint(spec, force)
+    known = await _known(session, key, fingerprint)
+    if known is not None:
+        assert known.experiment_id is not None  # its fingerprint is an experiment's
+        return Submitted(await experiments.get(session, known.experiment_id), replayed=True)
+    digest = await dataset_digest(session, spec)
+    submission = await experiments.create(session, spec, digest, force=force)
+    await queue.enqueue(app, session, submission.new)
+    if key:
+        made = submission.experiment.id
+        await experiments.remember_key(session, key, fingerprint, experiment_id=made)
+    return Submitted(submission.experiment, replayed=False)
+
+
+async def submit_study(
+    session: AsyncSession, spec: StudySpec, *, key: str | None
+) -> Submitted[Study]:
+    """Store a study, once for each idempotency key; the broker begins it within seconds.
+
+    Raises:
+        Refused: no agent has the dataset, or the key belongs to another request.
+    """
+    fingerprint = _fingerprint(spec, "study")
+    known = await _known(session, key, fingerprint)
+    if known is not None:
+        assert known.study_id is not None  # its fingerprint is a study's
+        return Submitted(await studies.get(session, known.study_id), replayed=True)
+    study = await studies.create(session, spec, await dataset_digest_of_study(session, spec))
+    if key:
+        await experiments.remember_key(session, key, fingerprint, study_id=study.id)
+    return Submitted(study, replayed=False)
+
+
+async def _known(
+    session: AsyncSession, key: str | None, fingerprint: str
+) -> IdempotencyKey | None:
+    known = await experiments.with_key(session, key) if key else None
+    if known is not None and known.fingerprint != fingerprint:
+        detail = f"the Idempotency-Key {key} was used for another spec; take a new one"
+        raise Refused(422, "idempotency-key-reused", detail)
+    return known
+
+
+async def dataset_digest_of_study(session: AsyncSession, spec: StudySpec) -> str:
+    """That of its base.
+
+    Raises:
+        Refused: no agent has the dataset.
+    """
+    return await dataset_digest(session, spec.base, at="/base")
+
+
+async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str = "") -> str:
+    """What the agents that may take this spec have under the name of its dataset.
+
+    Args:
+        session: Of the request.
+        spec: Of an experiment.
+        at: JSON pointer to it in what the client sent.
+
+    Raises:
+        Refused: none of them has it, or there are none.
+    """
+    there = await agents.datasets(session, spec.device)
+    digest: str | None = there.get(spec.dataset.name)
+    if digest is None:
+        fault = await _why_not_there(session, spec, at, there)
+        raise Refused(422, "invalid-spec", str(fault), [fault])
+    return digest
+
+
+async def _why_not_there(
+    session: AsyncSession, spec: ExperimentSpec, at: str, there: Mapping[str, str]
+) -> Fault:
+    """Why no agent has the dataset of a spec: there is none for its device, or none has it."""
+    if there:
+        name = spec.dataset.name
+        message = f"no agent for device {spec.device} has this dataset"
+        if spec.dataset.is_fetched:
+            message += f"; `polar data fetch {name}`, on the machine of the agents, gets it"
+        return Fault(
+            pointer=f"{at}/dataset/name",
+            message=message,
+            type="dataset_unavailable",
+            value=repr(name),
+            allowed=", ".join(sorted(there)),
+            suggestion=None,
+        )
+    seen = await agents.seen_lately(session)
+    queues = {queue for agent in seen for queue in agent.queues.split(",")}
+    return Fault(
+        pointer=f"{at}/device",
+        message="no agent for this device was seen within the last hour"
+        if queues
+        else "no agent was seen within the last hour; `polar up` starts one",
+        type="device_unavailable",
+        value=repr(spec.device),
+        allowed=", ".join(sorted(queues)) or None,
+        suggestion=None,
+    )
+
+
+async def cancel(session: AsyncSession, experiment_id: UUID) -> Experiment:
+    """Cancel an experiment and those of its runs that no other experiment wants.
+
+    Raises:
+        NotFound: no experiment has this id.
+        Conflict: all its runs have ended.
+    """
+    await queue.cancel_experiment(session, experiment_id)
+    return await experiments.get(session, experiment_id)
+
+
+async def cancel_run(session: AsyncSession, run_id: UUID) -> Run:
+    """Cancel a run, whoever wants it; its agent stops it within seconds.
+
+    Raises:
+        NotFound: no run has this id.
+        Conflict: the run has ended in another way.
+    """
+    run = await runs.request_cancel(session, run_id)
+    await queue.cancel(session, [run])
+    return run
+
+
+async def cancel_study(session: AsyncSession, study_id: UUID) -> Study:
+    """Cancel a study, and of the trials in flight the runs that nobody else wants.
+
+    Raises:
+        NotFound: no study has this id.
+        Conflict: the study has ended in another way.
+    """
+    for experiment_id in await studies.cancel(session, study_id):
+        with contextlib.suppress(Conflict):  # it has ended, and the broker is about to note it
+            await queue.cancel_experiment(session, experiment_id)
+    return await studies.get(session, study_id)
+
+
+def _fingerprint(spec: ExperimentSpec | StudySpec, how: bool | str) -> str:
+    request = json.dumps([spec.model_dump(mode="json"), how], sort_keys=True)
+    return hashlib.sha256(request.encode()).hexdigest()

@@ -1,0 +1,47 @@
+"""/healthz and /readyz: whether the process is up, and whether runs would be worked on."""
+
+from datetime import timedelta
+
+from fastapi import APIRouter
+
+from service.api.dependencies import Service
+from service.api.problems import Refused, refusals
+from service.api.schemas import Health
+from service.storage import agents
+from service.storage.database import Database
+from service.storage.errors import DatabaseAway
+from service.storage.migrate import newest_revision, revision_of
+
+router = APIRouter(tags=["health"])
+
+#: An agent says every 15 s that it is there; four of those may go missing.
+AGENT_LASTS = timedelta(seconds=60)
+
+
+@router.get("/healthz")
+async def healthz(service: Service) -> Health:
+    """The process is up."""
+    return Health(status="ok", home_id=service.settings.home_id)
+
+
+@router.get("/readyz", responses=refusals(503))
+async def readyz(service: Service) -> Health:
+    """The database answers, is migrated, and at least one agent is there."""
+    obstacles = await _obstacles(service.database)
+    if obstacles:
+        raise Refused(503, "not-ready", "; ".join(obstacles))
+    return Health(status="ready", home_id=service.settings.home_id)
+
+
+async def _obstacles(database: Database) -> list[str]:
+    newest = newest_revision()
+    try:
+        async with database.transaction() as session:
+            revision = await revision_of(session)
+            if revision != newest:
+                return [f"the database is at migration {revision}, this service needs {newest}"]
+            if not await agents.seen_lately(session, AGENT_LASTS):
+                return [f"no agent was seen within {AGENT_LASTS.seconds} s; start one"]
+    except DatabaseAway as error:
+        return [str(error)]
+    return []

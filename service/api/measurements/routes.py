@@ -1,0 +1,99 @@
+"""/measurements: the report of codes that are sent along, from any model."""
+
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form, Request, Response, UploadFile
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse
+from pydantic import ValidationError
+
+from polar.records.measurement import Measurement
+from service.api import links
+from service.api.dependencies import Service, only_forms, only_own_pages, unless_gone
+from service.api.files import file_response
+from service.api.measurements.measuring import FOLDER
+from service.api.problems import refusals
+from service.api.schemas import Figure, MeasurementView
+from service.storage.errors import EarlierVersion, NotFound
+
+router = APIRouter(prefix="/measurements", tags=["measurements"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[Depends(only_forms), Depends(only_own_pages)],
+    responses=refusals(400, 403, 413, 415, 422, 500),
+)
+async def measure(
+    request: Request,
+    service: Service,
+    response: Response,
+    mean: UploadFile,
+    variance: UploadFile | None = None,
+    labels: UploadFile | None = None,
+    usage: UploadFile | None = None,
+    prior_mean: UploadFile | None = None,
+    prior_variance: UploadFile | None = None,
+    sigma: Annotated[float, Form()] = 0.5,
+    renyi_alpha: Annotated[float, Form()] = 1.01,
+    tau: Annotated[
+        str,
+        Form(pattern=r"^[\w.+-]+$", max_length=40, description="Nats, or a rule: gap, otsu ..."),
+    ] = "0.25",
+) -> MeasurementView:
+    """Measure codes, each part an `.npy` file: what `polar measure` does, with its options."""
+    given = {
+        "mean": mean,
+        "variance": variance,
+        "labels": labels,
+        "usage": usage,
+        "prior_mean": prior_mean,
+        "prior_variance": prior_variance,
+    }
+    files = {name: upload for name, upload in given.items() if upload is not None}
+    options = {"sigma": sigma, "renyi_alpha": renyi_alpha, "tau": tau}
+    id = await unless_gone(request, service.measuring.measure(files, options))
+    response.headers["Location"] = links.to_measurement(id)
+    return _view(service.settings.artifacts, id)
+
+
+@router.get("/{measurement_id}", responses=refusals(404, 409, 422))
+def get_measurement(measurement_id: UUID, service: Service) -> MeasurementView:
+    """The report of a measurement, and its figures."""
+    return _view(service.settings.artifacts, measurement_id)
+
+
+@router.get(
+    "/{measurement_id}/figures/{name}", response_class=FileResponse, responses=refusals(404, 422)
+)
+def get_figure(
+    measurement_id: UUID,
+    # No slash: it is a name in this one folder, whose `.` and `..` are no files.
+    name: Annotated[str, PathParameter(pattern=r"^[\w.-]+$", max_length=200)],
+    service: Service,
+) -> FileResponse:
+    """One picture, as PNG, or its numbers."""
+    return file_response(service.settings.artifacts, f"{FOLDER}/{measurement_id}/figures/{name}")
+
+
+def _view(artifacts: Path, id: UUID) -> MeasurementView:
+    folder = artifacts / FOLDER / str(id)
+    try:
+        report = Measurement.model_validate_json((folder / "measurement.json").read_bytes())
+    except FileNotFoundError:
+        raise NotFound("measurement", id) from None
+    except ValidationError:
+        raise EarlierVersion(
+            f"measurement {id} is of an earlier version, whose report this one cannot read; "
+            "measure the codes again"
+        ) from None
+    names = sorted(path.name for path in (folder / "figures").iterdir())
+    return MeasurementView(
+        id=id,
+        report=report,
+        figures=[Figure(name=name, url=links.to_measured_figure(id, name)) for name in names],
+        links={"self": links.to_measurement(id)},
+    )

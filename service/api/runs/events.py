@@ -1,0 +1,47 @@
+"""The events of runs, as the API sends them and its clients read them."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field, TypeAdapter
+
+from polar.records.events import Evaluation, Progress
+from service.api.schemas import View
+from service.storage.tables import RunState
+
+
+class StateChanged(View):
+    """The state of a run: the first event of it, every change, and the last."""
+
+    event: Literal["state"]
+    run_id: UUID
+    state: RunState
+    reason: str | None
+    message: str | None
+    attempt: int
+
+
+class QueueMoved(View):
+    event: Literal["queue"]
+    run_id: UUID
+    #: How many queued runs will be taken before this one.
+    position: int
+
+
+class Progressed(View):
+    event: Literal["progress"]
+    run_id: UUID
+    progress: Progress
+
+
+class Evaluated(View):
+    event: Literal["evaluation"]
+    run_id: UUID
+    evaluation: Evaluation
+
+
+RunEvent = Annotated[
+    StateChanged | QueueMoved | Progressed | Evaluated, Field(discriminator="event")
+]
+
+RUN_EVENT: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)

@@ -1,0 +1,51 @@
+"""/runs: look at, follow, cancel."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from service.api.dependencies import Service, Session
+from service.api.event_stream import follow
+from service.api.experiments import submission
+from service.api.problems import refusals
+from service.api.schemas import RunView
+from service.api.studies import answers
+from service.storage import runs
+
+router = APIRouter(prefix="/runs", tags=["runs"], responses=refusals(404, 422, 503))
+
+
+@router.get("/{run_id}")
+async def get_run(run_id: UUID, session: Session, service: Service) -> RunView:
+    """A run: where it stands, how it came there, and what came of it, in numbers and words."""
+    run = await runs.get(session, run_id)
+    return await answers.run_view(session, service.settings, run)
+
+
+@router.post("/{run_id}/cancel", responses=refusals(409))
+async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunView:
+    """Cancel a run, whoever wants it; the agent that has it stops it within seconds."""
+    run = await submission.cancel_run(session, run_id)
+    return await answers.run_view(session, service.settings, run)
+
+
+async def existing(run_id: UUID, session: Session) -> UUID:
+    return (await runs.get(session, run_id)).id
+
+
+@router.get("/{run_id}/events", response_class=EventSourceResponse)
+async def run_events(
+    run_id: Annotated[UUID, Depends(existing)],
+    service: Service,
+    last_event_id: Annotated[int | None, Header(ge=-1, lt=2**63)] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """The state of a run, then every change: state, place in the queue, progress, evaluations.
+
+    The `id` of an evaluation is its step: a watcher that comes back with it as `Last-Event-ID`
+    misses none. The last event is the final state.
+    """
+    async for event in follow(service.database, [run_id], last_event_id):
+        yield event

@@ -1,0 +1,67 @@
+"""/studies/{id}/figures: pictures of a study, drawn as they are asked for, in a child process."""
+
+import logging
+from typing import Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from polar.errors import InvalidInput
+from service.api.child import Children
+from service.api.dependencies import Service, unless_gone
+from service.api.problems import Refused, refusals
+from service.api.stored import Reader
+from service.api.studies.phases import Phases, phases_of
+from service.processes import python
+from service.storage import forms, studies
+from service.storage.tables import TrialState
+
+router = APIRouter(
+    prefix="/studies/{study_id}/figures", tags=["studies"], responses=refusals(404, 422, 503)
+)
+
+Kind = Literal["png", "svg", "pdf"]
+
+KINDS: dict[Kind, str] = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
+
+_log = logging.getLogger(__name__)
+
+
+@router.get("/phase_diagram.{kind}", response_class=Response, responses=refusals(409, 500))
+async def get_phase_diagram(
+    study_id: UUID, kind: Kind, request: Request, service: Service
+) -> Response:
+    """Verdict, active latents, P and R of every training by the swept field, and the range."""
+    async with service.database.transaction() as session:  # which ends before the drawing begins
+        study = await studies.get(session, study_id)
+        trials = await studies.trials_of(session, study_id, TrialState.COMPLETED)
+    spec = forms.study_spec(study.spec)
+    completed = [(trial.point, trial.measured) for trial in trials]
+    try:
+        phases = phases_of(spec, Reader().range(study.range), completed)
+    except InvalidInput as error:
+        raise Refused(
+            404, "not-found", f"study {study_id} has no phase diagram: {error}"
+        ) from None
+    picture = await unless_gone(request, _drawn(service.drawing, phases, kind))
+    return Response(picture, media_type=KINDS[kind])
+
+
+async def _drawn(children: Children, phases: Phases, kind: Kind) -> bytes:
+    try:
+        child = await children.run(_command(kind), given=phases.model_dump_json().encode())
+    except TimeoutError:
+        detail = f"drawing took longer than {children.limit_s:g} s, and was stopped"
+        raise Refused(500, "drawing-too-long", detail) from None
+    if child.code:
+        _log.error("a drawing ended with code %d: %s", child.code, child.said.strip())
+        detail = (
+            f"the drawing process ended with code {child.code}; the log of the service has what "
+            "it said"
+        )
+        raise Refused(500, "drawing-failed", detail)
+    return child.output
+
+
+def _command(kind: Kind) -> list[str]:
+    return python("service.drawing", kind)

@@ -1,0 +1,145 @@
+"""/studies: submit, list, look at, steer, export."""
+
+import asyncio
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from polar.spec import StudySpec
+from service.api import links
+from service.api.dependencies import Service, Session, only_json
+from service.api.experiments import submission
+from service.api.experiments.routes import IdempotencyKey
+from service.api.paging import PageSize, Position, next_token
+from service.api.problems import Refused, refusals
+from service.api.schemas import Extension, Front, StudyPage, StudyPlan, StudyView, TrialPage
+from service.api.studies import answers, export
+from service.storage import forms, studies
+
+router = APIRouter(prefix="/studies", tags=["studies"], responses=refusals(503))
+
+
+@router.post(
+    "", status_code=202, dependencies=[Depends(only_json)], responses=refusals(400, 413, 415, 422)
+)
+async def submit_study(
+    spec: StudySpec,
+    session: Session,
+    service: Service,
+    response: Response,
+    key: IdempotencyKey = None,
+) -> StudyView:
+    """Accept a study; its first trials begin within seconds."""
+    submitted = await submission.submit_study(session, spec, key=key)
+    response.headers["Location"] = links.to_study(submitted.made.id)
+    if submitted.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return await answers.study_view(session, service.settings, submitted.made)
+
+
+@router.post(
+    "/validate", dependencies=[Depends(only_json)], responses=refusals(400, 413, 415, 422)
+)
+async def validate_study(spec: StudySpec, session: Session) -> StudyPlan:
+    """What a study would be: complete with defaults, its trials and runs, how long they take."""
+    digest = await submission.dataset_digest_of_study(session, spec)
+    return await answers.study_plan(session, spec, digest)
+
+
+@router.get("", responses=refusals(422))
+async def list_studies(
+    session: Session, position: Position, page_size: PageSize = 50
+) -> StudyPage:
+    """Studies, newest first, a page at a time."""
+    found = await studies.page(session, size=page_size + 1, after=position)
+    token = next_token(found, page_size)
+    return await answers.study_page(session, found[:page_size], token)
+
+
+@router.get("/{study_id}", responses=refusals(404, 422))
+async def get_study(study_id: UUID, session: Session, service: Service) -> StudyView:
+    """A study: where it stands, and its best trial."""
+    study = await studies.get(session, study_id)
+    return await answers.study_view(session, service.settings, study)
+
+
+@router.get("/{study_id}/trials", responses=refusals(404, 422))
+async def list_trials(
+    study_id: UUID,
+    session: Session,
+    page_token: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
+    page_size: PageSize = 50,
+) -> TrialPage:
+    """The trials of a study by number, a page at a time."""
+    study = await studies.get(session, study_id)
+    found = await studies.page_of_trials(session, study.id, size=page_size + 1, after=page_token)
+    return answers.trial_page(found, page_size)
+
+
+@router.get(
+    "/{study_id}/trials.{kind}", response_class=Response, responses=refusals(404, 409, 422)
+)
+async def export_trials(study_id: UUID, kind: export.Kind, session: Session) -> Response:
+    """All trials in one file, for a spreadsheet (csv) or a program (parquet)."""
+    study = await studies.get(session, study_id)
+    spec = forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
+    table = export.table_of(spec, await studies.trials_of(session, study_id))
+    content = await asyncio.to_thread(export.written, kind, table)
+    return Response(content, media_type=export.KINDS[kind])
+
+
+@router.get("/{study_id}/pareto", responses=refusals(404, 409, 422))
+async def get_front(study_id: UUID, session: Session) -> Front:
+    """The trials that no other one dominates: with one objective, the best."""
+    return await answers.front(session, await studies.get(session, study_id))
+
+
+@router.get("/{study_id}/range", responses=refusals(404, 422))
+async def get_range(study_id: UUID, session: Session) -> dict[str, Any]:
+    """Where the latent space is polarised, as far as the study has found out."""
+    study = await studies.get(session, study_id)
+    if study.range is None:
+        raise Refused(404, "not-found", answers.why_no_range(study))
+    return study.range
+
+
+@router.post("/{study_id}/pause", responses=refusals(404, 409, 422))
+async def pause_study(study_id: UUID, session: Session, service: Service) -> StudyView:
+    """Begin no new trials; those in flight go on."""
+    study = await studies.pause(session, study_id)
+    return await answers.study_view(session, service.settings, study)
+
+
+@router.post("/{study_id}/resume", responses=refusals(404, 409, 422))
+async def resume_study(study_id: UUID, session: Session, service: Service) -> StudyView:
+    """Let a paused study go on."""
+    study = await studies.resume(session, study_id)
+    return await answers.study_view(session, service.settings, study)
+
+
+@router.post("/{study_id}/cancel", responses=refusals(404, 409, 422))
+async def cancel_study(study_id: UUID, session: Session, service: Service) -> StudyView:
+    """End a study, and those runs of its trials in flight that nobody else wants."""
+    study = await submission.cancel_study(session, study_id)
+    return await answers.study_view(session, service.settings, study)
+
+
+@router.post(
+    "/{study_id}/extend",
+    dependencies=[Depends(only_json)],
+    responses=refusals(400, 404, 409, 413, 415, 422),
+)
+async def extend_study(
+    study_id: UUID, extension: Extension, session: Session, service: Service
+) -> StudyView:
+    """More trials, or more seeds for every trial, also after the end; what succeeded is shared."""
+    study = await studies.extend(session, study_id, **extension.model_dump())
+    return await answers.study_view(session, service.settings, study)
+
+
+@router.post("/{study_id}/retry-failed", responses=refusals(404, 409, 422))
+async def retry_failed_trials(study_id: UUID, session: Session, service: Service) -> StudyView:
+    """Try the points of failed trials again; nothing else is repeated."""
+    study = await studies.retry_failed(session, study_id)
+    return await answers.study_view(session, service.settings, study)

@@ -1,0 +1,39 @@
+import math
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from polar.ranges import Observation, Search
+from polar.records.events import Regime
+
+
+def test_the_cells_of_an_axis_are_as_fine_as_wanted() -> None:
+    decades = Search(low=0.01, high=100)
+    exact = Search(low=1, high=16, factor=2)
+
+    assert decades.cells == 97  # 4 / log10(1.1) = 96.6
+    assert exact.cells == 4
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1)])
+def test_a_search_without_length_is_refused(low: float, high: float) -> None:
+    with pytest.raises(ValidationError, match=re.escape("allowed: low < high")):
+        Search(low=low, high=high)
+
+
+def test_a_search_of_too_many_cells_is_refused() -> None:
+    with pytest.raises(ValidationError, match="9215 cells; allowed: at most 1000"):
+        Search(low=0.01, high=100, factor=1.001)  # 9.2103 / 0.0009995 = 9214.9
+
+
+@pytest.mark.parametrize("low", [0, -1, math.nan, math.inf])
+def test_a_log_axis_begins_above_zero(low: float) -> None:
+    with pytest.raises(ValidationError):
+        Search(low=low, high=100)
+
+
+@pytest.mark.parametrize("weight", [0, -1, math.nan, math.inf])
+def test_an_observation_has_a_positive_weight(weight: float) -> None:
+    with pytest.raises(ValidationError):
+        Observation(weight=weight, regime=Regime.FORMING)

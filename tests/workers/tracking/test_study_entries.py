@@ -1,0 +1,289 @@
+"""What MLflow is told of a study and of its trials."""
+
+import json
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polar.spec import StudySpec
+from polar.spec.study import MOST_FIELDS
+from service.storage.study_tracking import Nesting
+from service.storage.tables import RunState, Study, StudyState, Trial, TrialState
+from workers.tracking import run_entries as mlflow_run
+from workers.tracking import study_entries as mlflow_study
+
+STUDY_ID = UUID(int=7)
+NOON = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
+NOON_MS = 1_795_348_800_123
+
+#: As the broker stores it.
+FOUND = {
+    "fields": ["model.beta"],
+    "steps": 3000,
+    "seeds": [0],
+    "outcome": "coarse",
+    "envelope": {
+        "left": {"low": 0.3, "high": 0.34, "confidence": 0.95},
+        "right": {"low": 12.1234567, "high": 14.0, "confidence": 0.95},
+    },
+    "remarks": ["The right edge is known within a factor 1.15.", "Seeds disagree."],
+}
+
+
+def spec_of(**fields: Any) -> StudySpec:  # noqa: ANN401
+    axis = {"model.beta": {"log_uniform": [0.01, 100]}}
+    base = {"dataset": {"name": "digits"}, "model": {}}
+    return StudySpec.model_validate({"base": base, "search": axis, **fields})
+
+
+def study_of(spec: StudySpec, state: StudyState = StudyState.RUNNING, **fields: Any) -> Study:  # noqa: ANN401
+    return Study(
+        id=STUDY_ID,
+        name=spec.name,
+        spec=spec.model_dump(mode="json"),
+        dataset_digest="d" * 64,
+        state=state,
+        trials_wanted=16,
+        **fields,
+    )
+
+
+def trial_of(point: dict[str, Any], state: TrialState, **fields: Any) -> Trial:  # noqa: ANN401
+    ended = {} if state is TrialState.RUNNING else {"finished_at": NOON}
+    return Trial(study_id=STUDY_ID, number=3, point=point, state=state, **ended, **fields)
+
+
+def values_of(metrics: list[dict[str, Any]]) -> dict[str, float]:
+    return {metric["key"]: metric["value"] for metric in metrics}
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (StudyState.RUNNING, "RUNNING"),
+        (StudyState.PAUSED, "RUNNING"),
+        (StudyState.COMPLETED, "FINISHED"),
+        (StudyState.FAILED, "FAILED"),
+        (StudyState.CANCELLED, "KILLED"),
+        (TrialState.RUNNING, "RUNNING"),
+        (TrialState.COMPLETED, "FINISHED"),
+        (TrialState.SUPERSEDED, "FINISHED"),
+        (TrialState.PRUNED, "KILLED"),
+        (TrialState.FAILED, "FAILED"),
+        (TrialState.CANCELLED, "KILLED"),
+    ],
+)
+def test_every_state_has_a_status(state: StudyState | TrialState, status: str) -> None:
+    assert mlflow_run.status(state) == status
+
+
+@pytest.mark.parametrize("states", [RunState, TrialState, StudyState])
+def test_no_state_is_forgotten(states: type[RunState]) -> None:
+    told = [mlflow_run.status(state) for state in states]
+
+    assert len(told) == len(states)
+
+
+def test_a_study_has_its_own_name_or_that_of_what_it_sweeps() -> None:
+    named, unnamed = spec_of(name="where is beta clean?"), spec_of()
+
+    assert mlflow_study.study_name(study_of(named), named) == "where is beta clean?"
+    assert mlflow_study.study_name(study_of(unnamed), unnamed) == "study of model.beta"
+
+
+def test_a_trial_is_named_by_its_number_and_point() -> None:
+    point = {"model.beta": 1.2345678, "model.latent_dim": 8, "model.prior": "fixed"}
+
+    name = mlflow_study.trial_name(trial_of(point, TrialState.RUNNING))
+
+    assert name == "trial 3 beta=1.235 latent_dim=8 prior=fixed"
+
+
+def test_the_parameters_are_the_whole_spec_with_dotted_names() -> None:
+    spec = spec_of(
+        search={
+            "model.beta": {"log_uniform": [0.01, 100]},
+            "training.batch_size": {"choices": [32, 64]},
+        },
+        sampler="tpe",
+        objectives=["clean_polarisation", {"measure": "n_active", "target": 4}],
+        budget={"trials": 24},
+    )
+
+    told = mlflow_study.study_parameters(spec)
+
+    assert told["search.model.beta.log_uniform"] == "[0.01, 100.0]"
+    assert told["search.training.batch_size.choices"] == "[32, 64]"
+    assert [name for name in told if name.startswith("search.")] == [
+        "search.model.beta.log_uniform",
+        "search.training.batch_size.choices",
+    ]
+    assert told["sampler"] == "tpe"
+    assert told["budget.trials"] == "24"
+    assert told["budget.hours"] == "none"
+    assert json.loads(told["objectives"])[1] == {"measure": "n_active", "target": 4}
+    assert told["base.model.beta"] == "1.0"
+    assert told["base.seeds"] == "[0]"
+
+
+@pytest.mark.parametrize("model", ["beta_vae", "ivae", "lv_ae"])
+def test_mlflow_takes_all_parameters_at_once(model: str) -> None:
+    base = {"dataset": {"name": "sprites"}, "model": {"name": model}, "downstream": {}}
+    axis = {"log_uniform": [0.001, 0.01], "points": 9}
+    spec = spec_of(base=base, search={"training.learning_rate": axis}, sampler="grid")
+
+    told = mlflow_study.study_parameters(spec)
+
+    assert len(told) + (MOST_FIELDS - 1) * len(axis) <= 100  # MLflow's limit
+
+
+def test_an_ended_trial_is_one_point_at_the_step_of_its_number() -> None:
+    spec = spec_of(objectives=[{"measure": "n_active", "target": 4}])
+    measured = {"n_active": 6.0, "polarisation": 0.75, "regimes": ["polarised"], "of_seeds": [{}]}
+    trial = trial_of({"model.beta": 10.0}, TrialState.COMPLETED, values=[2.0], measured=measured)
+
+    told = mlflow_study.trial_metrics(trial, spec)
+
+    assert values_of(told) == {
+        "trial/model.beta": 10.0,
+        "trial/model.beta_log10": 1.0,
+        "trial/n_active": 6.0,
+        "trial/polarisation": 0.75,
+        "trial/objective_n_active": 2.0,
+    }
+    assert {(metric["step"], metric["timestamp"]) for metric in told} == {(3, NOON_MS)}
+
+
+def test_a_trial_that_failed_tells_its_point_and_one_in_flight_nothing() -> None:
+    point = {"model.beta": 0.1, "model.prior": "fixed"}
+    failed = trial_of(point, TrialState.FAILED, measured={})
+    in_flight = trial_of(point, TrialState.RUNNING)
+
+    told = values_of(mlflow_study.trial_metrics(failed, spec_of()))
+
+    assert told == {"trial/model.beta": 0.1, "trial/model.beta_log10": pytest.approx(-1.0)}
+    assert mlflow_study.trial_metrics(in_flight, spec_of()) == []
+
+
+@given(
+    beta=st.floats(0.01, 100),
+    measured=st.dictionaries(
+        st.sampled_from(["clean_polarisation", "polarisation", "explained", "kl"]),
+        st.floats(allow_nan=False, allow_infinity=False),
+    ),
+)
+def test_no_name_is_that_of_a_number_of_a_run(beta: float, measured: dict[str, float]) -> None:
+    trial = trial_of({"model.beta": beta}, TrialState.COMPLETED, values=[0.5], measured=measured)
+
+    names = values_of(mlflow_study.trial_metrics(trial, spec_of()))
+
+    assert all(re.fullmatch(r"trial/[\w.]+", name) for name in names)
+    assert all(math.isfinite(value) for value in names.values())
+
+
+def test_a_trial_has_the_verdicts_of_its_seeds_each_once() -> None:
+    regimes = {"regimes": ["polarised", "forming", "polarised"]}
+    trial = trial_of({"model.beta": 1.0}, TrialState.COMPLETED, values=[0.5], measured=regimes)
+
+    assert mlflow_study.trial_tags(trial)["polar.regime"] == "polarised, forming"
+
+
+def test_a_pruned_trial_says_why() -> None:
+    message = "the run of seed 1 pruned: below the median at step 600"
+    trial = trial_of(
+        {"model.beta": 1.0}, TrialState.PRUNED, status_reason="median", status_message=message
+    )
+
+    told = mlflow_study.trial_tags(trial)
+
+    assert told["polar.state"] == "pruned"
+    assert told["polar.status_reason"] == "median"
+    assert told["mlflow.note.content"] == f"**pruned** (median): {message}"
+    assert "polar.regime" not in told
+
+
+def test_a_study_says_its_range_in_words_and_numbers() -> None:
+    spec = spec_of()
+    study = study_of(
+        spec,
+        StudyState.COMPLETED,
+        range=FOUND,
+        finished_at=NOON,
+        status_reason="budget_spent",
+        status_message="16 trials are completed",
+    )
+
+    tags = mlflow_study.study_tags(study, spec)
+
+    assert tags["polar.range"] == "0.34 to 12.12"
+    assert tags["polar.range_outcome"] == "coarse"
+    assert tags["mlflow.note.content"] == (
+        "**completed** (budget_spent): 16 trials are completed\n\n"
+        "Polarised for model.beta from 0.34 to 12.12 at least.\n\n"
+        "- The right edge is known within a factor 1.15.\n- Seeds disagree.\n\n"
+        f"Polar study `{STUDY_ID}`."
+    )
+    assert [
+        (metric["key"], metric["value"], metric["step"], metric["timestamp"])
+        for metric in mlflow_study.range_metrics(study)
+    ] == [("range/low", 0.34, 16, NOON_MS), ("range/high", 12.1234567, 16, NOON_MS)]
+    assert json.loads(mlflow_study.range_text(study)) == FOUND
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        {"outcome": "not_one_field", "remarks": ["a range is that of one field"]},
+        {**FOUND, "outcome": "no_band", "envelope": None},
+        {
+            **FOUND,  # seeds contradict each other
+            "envelope": {"left": {"low": 1.0, "high": 9.0}, "right": {"low": 3.0, "high": 12.0}},
+        },
+        {
+            **FOUND,
+            "envelope": {"left": {"low": 1.0, "high": None}, "right": {"low": 3.0, "high": 4.0}},
+        },
+    ],
+)
+def test_a_study_without_a_range_claims_none(found: dict[str, Any] | None) -> None:
+    spec = spec_of()
+    study = study_of(spec, StudyState.COMPLETED, range=found, finished_at=NOON)
+
+    tags = mlflow_study.study_tags(study, spec)
+
+    assert mlflow_study.range_metrics(study) == []
+    assert tags["polar.range"] == "none"
+    assert tags["polar.range_outcome"] == (found or {}).get("outcome", "none")
+    assert "Polarised for" not in tags["mlflow.note.content"]
+
+
+def test_a_study_that_goes_on_has_no_range_in_numbers_yet() -> None:
+    study = study_of(spec_of(), range=FOUND)
+
+    assert mlflow_study.range_metrics(study) == []
+    assert mlflow_study.study_tags(study, spec_of())["polar.range"] == "0.34 to 12.12"
+
+
+def test_marks_tell_studies_trials_and_runs_apart() -> None:
+    of_study = mlflow_study.marks_of_study(study_of(spec_of()))
+    of_trial = mlflow_study.marks_of_trial(trial_of({}, TrialState.RUNNING))
+    of_run = mlflow_study.nesting_tags(Nesting(UUID(int=1), "r", "parent", STUDY_ID, 3))
+
+    assert of_study == {"polar.kind": "study", "polar.study_id": str(STUDY_ID)}
+    assert of_trial == {
+        "polar.kind": "trial",
+        "polar.study_id": str(STUDY_ID),
+        "polar.trial": "3",
+    }
+    assert of_run == {
+        "mlflow.parentRunId": "parent",
+        "polar.study_id": str(STUDY_ID),
+        "polar.trial": "3",
+    }

@@ -1,0 +1,335 @@
+"""What MLflow has been told of runs, wherever the telling was broken off."""
+
+import base64
+import filecmp
+import json
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import psycopg
+import pytest
+from mlflow import MlflowClient
+
+from polar.records.events import ArtifactSaved, Result
+from polar.spec import ExperimentSpec
+from service.storage import experiments, runs
+from service.storage.database import Database
+from service.storage.errors import DatabaseAway
+from service.storage.tables import Metric, RunState
+from workers.tracking import run_entries as mlflow_run
+from workers.tracking import saved_view as mlflow_view
+from workers.tracking.server import BATCH, MLflowAway, MLflowServer
+from workers.tracking.tracker import AnotherTracker, Tracker
+
+if TYPE_CHECKING:
+    from tests.conftest import Training
+    from tests.workers.tracking.conftest import Story, TrackerMaker
+
+DIGEST = "d" * 64
+
+
+async def test_a_run_that_succeeded_is_in_mlflow_whole(
+    story: "Story", tracker: Tracker, client: MlflowClient, training: "Training", tmp_path: Path
+) -> None:
+    run_id = await story.succeed()
+
+    await tracker.tell_all()
+
+    (told,) = story.in_mlflow(run_id)
+    (result,) = (event for event in training.events if isinstance(event, Result))
+    assert told.info.run_name == "beta_vae-digits-b0.5-s0"
+    assert client.get_experiment(told.info.experiment_id).name == "beta_vae-digits"
+    assert told.info.status == "FINISHED"
+    assert told.data.params == mlflow_run.parameters(training.spec, seed=0)
+    assert told.data.tags["polar.regime"] == result.final.verdict.regime
+    assert told.data.tags["polar.spec_hash"] == training.spec.content_hash()
+    assert told.data.tags["polar.dataset_sha256"] == DIGEST
+    assert told.data.tags["mlflow.note.content"].startswith(result.explanation)
+    assert told.inputs is not None
+    assert [found.dataset.name for found in told.inputs.dataset_inputs] == ["digits"]
+    numbers = await story.numbers(run_id)
+    assert [rank for rank, _ in numbers["entropy/by_rank"]] == [1, 2, 3]
+    assert story.numbers_in_mlflow(told) == numbers
+    saved = [event.name for event in training.events if isinstance(event, ArtifactSaved)]
+    figures = [name for name in saved if name.endswith(".png")]
+    files = story.files_in_mlflow(told)
+    own = [name for name in files if not name.startswith("images/")]
+    assert figures
+    assert sorted(own) == sorted(["spec.yaml", *saved])
+    assert len(files) == len(own) + 2 * len(figures)
+    sent = client.download_artifacts(told.info.run_id, "result.json", str(tmp_path))
+    assert filecmp.cmp(sent, training.folder / "out" / "result.json", shallow=False)
+    spec = client.download_artifacts(told.info.run_id, "spec.yaml", str(tmp_path))
+    assert ExperimentSpec.from_file(spec) == training.spec
+
+
+async def test_the_saved_view_shows_what_runs_have(story: "Story", tracker: Tracker) -> None:
+    run_id = await story.succeed()
+
+    await tracker.tell_all()
+
+    (told,) = story.in_mlflow(run_id)
+    (tag,) = mlflow_view.experiment_tags().values()
+    packed = json.loads(tag)["state"].removeprefix("deflate;")
+    view = json.loads(zlib.decompress(base64.b64decode(packed)))
+    columns = {f"metrics.`{key}`" for key in told.data.metrics}
+    columns |= {f"tags.`{key}`" for key in told.data.tags}
+    assert set(view["selectedColumns"]) <= columns
+    for chart in view["compareRunCharts"]:
+        metrics = {chart[axis]["key"] for axis in ("xaxis", "yaxis") if axis in chart}
+        assert metrics | {chart.get("metricKey", "weight")} <= set(told.data.metrics)
+        figures = {f"{key}.png" for key in chart.get("imageKeys", [])}
+        assert figures <= set(story.files_in_mlflow(told))
+
+
+async def test_its_times_are_ours(story: "Story", tracker: Tracker, database: Database) -> None:
+    run_id = await story.succeed()
+
+    await tracker.tell_all()
+
+    (told,) = story.in_mlflow(run_id)
+    async with database.transaction() as session:
+        run = await runs.get(session, run_id)
+    assert run.started_at is not None
+    assert run.finished_at is not None
+    assert told.info.start_time == mlflow_run.milliseconds(run.started_at)
+    assert told.info.end_time == mlflow_run.milliseconds(run.finished_at)
+
+
+async def test_all_attempts_are_one_mlflow_run(story: "Story", tracker: Tracker) -> None:
+    seen = []
+
+    run_id = await story.begin()
+    await tracker.tell_all()
+    seen += story.in_mlflow(run_id)
+    await story.release(run_id)
+    await tracker.tell_all()
+    seen += story.in_mlflow(run_id)
+    await story.claim(run_id)
+    await story.train(run_id, attempt=2)
+    await tracker.tell_all()
+    seen += story.in_mlflow(run_id)
+    await story.finish(run_id, attempt=2)
+    await tracker.tell_all()
+    seen += story.in_mlflow(run_id)
+
+    assert len({told.info.run_id for told in seen}) == 1
+    assert [told.info.status for told in seen] == ["RUNNING", "SCHEDULED", "RUNNING", "FINISHED"]
+    assert [told.data.tags["polar.attempt"] for told in seen] == ["1", "1", "2", "2"]
+    assert [told.data.tags["polar.status_reason"] for told in seen] == [
+        "none",
+        "lease_lost",
+        "none",
+        "none",
+    ]
+    assert story.numbers_in_mlflow(seen[-1]) == await story.numbers(run_id)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "status"),
+    [
+        (RunState.FAILED, "dataset_corrupt", "FAILED"),
+        (RunState.CANCELLED, "user", "KILLED"),
+        (RunState.PRUNED, "median", "KILLED"),
+    ],
+)
+async def test_a_run_that_ends_before_it_trains_says_why(
+    story: "Story", tracker: Tracker, state: RunState, reason: str, status: str
+) -> None:
+    run_id = await story.begin()
+    await story.finish(run_id, state, reason=reason, message="digits.csv.gz is not 440f…")
+
+    await tracker.tell_all()
+
+    (told,) = story.in_mlflow(run_id)
+    assert told.info.status == status
+    assert told.data.tags["polar.state"] == state
+    assert told.data.tags["polar.status_reason"] == reason
+    assert "digits.csv.gz is not 440f…" in told.data.tags["mlflow.note.content"]
+    assert (await story.position(run_id)).complete
+
+
+async def test_a_run_that_was_cancelled_before_it_began_does_not_appear(
+    story: "Story", tracker: Tracker, database: Database, training: "Training"
+) -> None:
+    async with database.transaction() as session:
+        submission = await experiments.create(session, training.spec, DIGEST)
+        await runs.request_cancel(session, submission.runs[0].id)
+
+    await tracker.tell_all()
+
+    assert story.in_mlflow(submission.runs[0].id) == []
+
+
+async def test_more_numbers_than_one_request_takes_arrive(
+    story: "Story", tracker: Tracker, database: Database
+) -> None:
+    run_id = await story.begin()
+    await _add_numbers(database, run_id, 2 * BATCH + 1)
+
+    await tracker.tell_all()
+
+    (told,) = story.in_mlflow(run_id)
+    assert story.numbers_in_mlflow(told) == await story.numbers(run_id)
+
+
+async def test_a_pass_with_nothing_new_asks_nothing_of_mlflow(
+    story: "Story", tracker: Tracker, make_tracker: "TrackerMaker", nobody: MLflowServer
+) -> None:
+    run_id = await story.begin()
+    await story.train(run_id)
+    await tracker.tell_all()
+    before = await story.position(run_id)
+    await tracker.close()
+
+    await make_tracker(server=nobody).tell_all()
+
+    assert (await story.position(run_id)).metric_sequence == before.metric_sequence
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+async def test_what_was_sent_but_not_noted_is_not_doubled(
+    story: "Story", tracker: Tracker, share: float
+) -> None:
+    run_id = await story.succeed()
+    await tracker.tell_all()
+    (told,) = story.in_mlflow(run_id)
+    files = story.files_in_mlflow(told)
+    last = (await story.position(run_id)).metric_sequence
+
+    await story.move(run_id, metric_sequence=int(share * last), state=None, complete=False)
+    await tracker.tell_all()
+
+    (told,) = story.in_mlflow(run_id)
+    assert story.numbers_in_mlflow(told) == await story.numbers(run_id)
+    assert story.files_in_mlflow(told) == files
+    assert told.info.status == "FINISHED"
+    assert (await story.position(run_id)).complete
+
+
+async def test_an_mlflow_run_that_was_begun_but_not_noted_is_found(
+    story: "Story", tracker: Tracker
+) -> None:
+    run_id = await story.succeed()
+    await tracker.tell_all()
+    (before,) = story.in_mlflow(run_id)
+
+    await story.forget(run_id)
+    await tracker.tell_all()
+
+    (told,) = story.in_mlflow(run_id)
+    assert told.info.run_id == before.info.run_id
+    assert story.numbers_in_mlflow(told) == await story.numbers(run_id)
+
+
+async def test_an_mlflow_run_that_is_there_twice_is_there_once_in_the_end(
+    story: "Story", tracker: Tracker, server: MLflowServer
+) -> None:
+    run_id = await story.begin()
+    await tracker.tell_all()
+    (told,) = story.in_mlflow(run_id)
+    await server.create_run(
+        told.info.experiment_id, name="late", start_ms=0, tags={"polar.run_id": str(run_id)}
+    )
+
+    await story.train(run_id)
+    await story.finish(run_id)
+    await tracker.tell_all()
+
+    assert [found.info.run_id for found in story.in_mlflow(run_id)] == [told.info.run_id]
+
+
+async def test_a_file_that_is_not_there_yet_is_sent_when_it_is(
+    story: "Story",
+    make_tracker: "TrackerMaker",
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run_id = await story.succeed()
+    early = make_tracker(artifacts=tmp_path)
+
+    await early.tell_all()
+
+    (told,) = story.in_mlflow(run_id)
+    assert told.info.status == "FINISHED"
+    assert not (await story.position(run_id)).complete
+    assert "out/diagnostics.parquet" in caplog.text
+
+    await early.close()
+    await make_tracker().tell_all()
+
+    (told,) = story.in_mlflow(run_id)
+    assert "diagnostics.parquet" in story.files_in_mlflow(told)
+    assert (await story.position(run_id)).complete
+
+
+async def test_a_run_that_cannot_be_told_does_not_silence_the_others(
+    story: "Story", tracker: Tracker, client: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    deleted = await story.begin()
+    await tracker.tell_all()
+    client.delete_run(story.in_mlflow(deleted)[0].info.run_id)
+    await story.train(deleted)
+    other = await story.succeed()
+
+    await tracker.tell_all()
+    await tracker.tell_all()
+
+    assert story.in_mlflow(other)[0].info.status == "FINISHED"
+    assert caplog.text.count(f"run {deleted} cannot be told") == 1
+    assert not (await story.position(deleted)).complete
+
+
+async def test_while_mlflow_is_away_the_position_stays(
+    story: "Story", tracker: Tracker, make_tracker: "TrackerMaker", nobody: MLflowServer
+) -> None:
+    run_id = await story.begin()
+    await tracker.tell_all()
+    before = await story.position(run_id)
+    await story.train(run_id)
+    await tracker.close()
+
+    with pytest.raises(MLflowAway, match="MLflow is away: ConnectError"):
+        await make_tracker(server=nobody).tell_all()
+
+    assert (await story.position(run_id)).metric_sequence == before.metric_sequence
+
+
+async def test_a_second_tracker_waits_until_the_first_one_is_gone(
+    tracker: Tracker, make_tracker: "TrackerMaker"
+) -> None:
+    second = make_tracker()
+    await tracker.tell_all()
+
+    with pytest.raises(AnotherTracker):
+        await second.tell_all()
+    await tracker.close()
+    await second.tell_all()
+
+    with pytest.raises(AnotherTracker):
+        await tracker.tell_all()
+
+
+async def test_a_tracker_that_lost_its_connection_asks_for_the_lock_again(
+    tracker: Tracker, database_url: str
+) -> None:
+    await tracker.tell_all()
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+
+    with pytest.raises(DatabaseAway):
+        await tracker.tell_all()
+    await tracker.tell_all()
+
+
+async def _add_numbers(database: Database, run_id: UUID, count: int) -> None:
+    async with database.transaction() as session:
+        session.add_all(
+            Metric(run_id=run_id, key="train/loss", step=step, value=1 / step, attempt=1)
+            for step in range(1, count + 1)
+        )

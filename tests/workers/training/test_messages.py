@@ -1,0 +1,94 @@
+"""What agent and child say to each other."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from polar.errors import CheckpointUnusable, DatasetCorrupt, Diverged, InvalidInput, PolarError
+from polar.records.events import CheckpointSaved
+from polar.spec import ExperimentSpec
+from service.storage.texts import MOST_CHARACTERS
+from workers.training.messages import Failure, Request, from_line
+
+
+def test_a_request_arrives_as_it_was_sent() -> None:
+    spec = ExperimentSpec.from_yaml("{dataset: {name: digits}, model: {name: beta_vae}}")
+    request = Request(
+        spec=spec,
+        dataset_digest="abc",
+        device="cuda:1",
+        folder=Path("/artifacts/runs/1/attempt-2"),
+        resume_from=None,
+        may_go_on_until=12.5,
+    )
+
+    assert Request.model_validate_json(request.model_dump_json()) == request
+
+
+def test_events_and_failures_are_told_apart() -> None:
+    saved = CheckpointSaved(step=5, path="/a/b")
+    failure = Failure(error="diverged", message="why")
+
+    assert from_line(saved.model_dump_json().encode()) == saved
+    assert from_line(failure.model_dump_json().encode()) == failure
+
+
+@pytest.mark.parametrize("line", [b"", b"\xff\n", b"{}", b'{"event": "failure"}', b"[" * 100_000])
+def test_other_lines_are_refused(line: bytes) -> None:
+    with pytest.raises(ValidationError):
+        from_line(line)
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (DatasetCorrupt("short"), "dataset_corrupt"),
+        (Diverged("short"), "diverged"),
+        (InvalidInput("short"), "invalid_input"),
+        (CheckpointUnusable("short"), "checkpoint_unusable"),
+        (PolarError("short"), "polar_error"),
+    ],
+)
+def test_a_refusal_is_named_after_its_class_and_says_what_polar_said(
+    error: Exception, word: str
+) -> None:
+    assert Failure.of(error) == Failure(error=word, message="short")
+
+
+def test_other_errors_bring_their_traceback() -> None:
+    class OutOfMemoryError(RuntimeError):
+        """As torch's."""
+
+    words = {}
+    for error in (KeyError("k"), OSError(28, "full"), MemoryError(), OutOfMemoryError("CUDA")):
+        try:
+            raise error
+        except Exception as raised:
+            failure = Failure.of(raised)
+        words[type(error).__name__] = failure.error
+        assert failure.message.startswith("Traceback")
+        assert re.search(rf"{type(error).__name__}\b.*$", failure.message.strip().splitlines()[-1])
+
+    assert words == {
+        "KeyError": "bug",
+        "OSError": "machine_fault",
+        "MemoryError": "machine_fault",
+        "OutOfMemoryError": "machine_fault",
+    }
+
+
+def test_a_message_has_only_what_json_and_postgres_can_hold() -> None:
+    failure = Failure.of(PolarError("NUL \x00, half a character \ud800, and an end"))
+
+    assert "\x00" not in failure.message
+    assert failure.message.endswith("and an end")
+    assert Failure.model_validate_json(failure.model_dump_json()) == failure
+
+
+def test_of_a_long_message_the_end_is_kept() -> None:
+    failure = Failure.of(PolarError("x" * 100_000 + "the end"))
+
+    assert len(failure.message) == MOST_CHARACTERS
+    assert failure.message.endswith("the end")

@@ -1,0 +1,191 @@
+"""What MLflow is told of a run: names, parameters, tags, numbers and files, as it wants them.
+
+Pure, and the same for the same rows: what is sent twice must be equal, or MLflow keeps it twice
+(numbers, logged images) or refuses it (parameters).
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from polar.records.events import Result
+from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from service.storage.tables import (
+    Artifact,
+    Metric,
+    Run,
+    RunState,
+    Study,
+    StudyState,
+    Trial,
+    TrialState,
+)
+
+Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+#: MLflow's own limits, in characters.
+LONGEST_PARAMETER = 6000
+LONGEST_TAG = 5000
+#: Makes MLflow's pages look for logged images.
+HAS_IMAGES = {"mlflow.loggedImages": "True"}
+
+#: Of a run, a trial and a study: what has the same name means the same.
+_STATUS: Mapping[str, Status] = {
+    RunState.QUEUED: "SCHEDULED",  # between two attempts nobody works on it
+    RunState.RUNNING: "RUNNING",
+    RunState.SUCCEEDED: "FINISHED",
+    RunState.FAILED: "FAILED",
+    RunState.CANCELLED: "KILLED",
+    RunState.PRUNED: "KILLED",
+    TrialState.COMPLETED: "FINISHED",
+    TrialState.SUPERSEDED: "FINISHED",
+    StudyState.PAUSED: "RUNNING",  # it is not over
+}
+
+
+def status(state: RunState | TrialState | StudyState) -> Status:
+    """MLflow's word for a state; the tags say it more precisely."""
+    return _STATUS[state]
+
+
+def milliseconds(at: datetime) -> int:
+    """A time as MLflow counts it."""
+    return int(at.timestamp() * 1000)
+
+
+def experiment_name(spec: ExperimentSpec) -> str:
+    """The group in which runs can be compared: `beta_vae-digits`."""
+    return f"{spec.model.name}-{spec.dataset.name}"
+
+
+def run_name(spec: ExperimentSpec, seed: int) -> str:
+    """What a researcher sees in every legend: `beta_vae-digits-b0.5-s0`."""
+    name, weight = spec.model.weight_name, spec.model.weight
+    weighted = "" if name is None else f"-{name[0]}{weight:g}"
+    return f"{experiment_name(spec)}{weighted}-s{seed}"
+
+
+def parameters(spec: ExperimentSpec, seed: int) -> dict[str, str]:
+    """The whole spec, with dotted names, and the seed of this run."""
+    return dotted({**spec.model_dump(mode="json"), "seed": seed})
+
+
+def dotted(content: Mapping[str, Any]) -> dict[str, str]:
+    """Nested content as MLflow wants parameters: flat, with dotted names, and text."""
+    return {
+        key: _shortened(_as_text(value), LONGEST_PARAMETER)
+        for key, value in _flatten(content).items()
+    }
+
+
+def weights(spec: ExperimentSpec) -> dict[str, float]:
+    """The swept weight as numbers, so that charts can have it as an axis; empty without one."""
+    weight = spec.model.weight
+    if weight is None:
+        return {}
+    return {"weight": weight} | ({"weight_log10": math.log10(weight)} if weight > 0 else {})
+
+
+def marks(run_id: UUID) -> dict[str, str]:
+    """The tags by which its MLflow run is found again."""
+    return {"polar.run_id": str(run_id)}
+
+
+def tags(run: Run, spec: ExperimentSpec) -> dict[str, str]:
+    """Where the run stands, and what it is about."""
+    result = Result.model_validate(run.result) if run.result else None
+    told = {
+        "mlflow.note.content": _note(run, result),
+        "mlflow.source.name": "polar",
+        **marks(run.id),
+        "polar.state": run.state,
+        "polar.status_reason": run.status_reason or "none",
+        "polar.attempt": str(run.attempt),
+        "polar.model": spec.model.name,
+        "polar.dataset": spec.dataset.name,
+        "polar.dataset_sha256": run.dataset_digest,
+        "polar.spec_hash": spec.content_hash(),
+        "polar.science_version": str(result.science_version if result else SCIENCE_VERSION),
+    }
+    if result:
+        told["polar.regime"] = result.final.verdict.regime
+        told["polar.converged"] = "yes" if result.converged else "no"
+    return as_tags(told)
+
+
+def as_tags(told: Mapping[str, str]) -> dict[str, str]:
+    """Texts, no longer than MLflow takes them."""
+    return {key: _shortened(value, LONGEST_TAG) for key, value in told.items()}
+
+
+def metric(row: Metric) -> dict[str, Any]:
+    """One of our numbers as MLflow wants it."""
+    return metric_of(row.key, row.value, row.step, row.at)
+
+
+def metric_of(key: str, value: float, step: int, at: datetime) -> dict[str, Any]:
+    """A number as MLflow wants it; it keeps equal ones once, so the time must be a stored one."""
+    return {"key": key, "value": value, "step": step, "timestamp": milliseconds(at)}
+
+
+def dataset(run: Run, spec: ExperimentSpec) -> dict[str, str]:
+    """The dataset of a run for MLflow's column of that name."""
+    return {
+        "name": spec.dataset.name,
+        "digest": run.dataset_digest[:12],  # a label; the tag has it whole
+        "source_type": "polar",
+        "source": spec.dataset.name,
+        "profile": json.dumps({"num_rows": spec.dataset.images}),
+    }
+
+
+def image_names(artifact: Artifact) -> list[str]:
+    """Under which names MLflow takes a figure for a logged image; none for other files.
+
+    MLflow shows logged images beside the charts, of one run and of several, and knows them by
+    their names (`log_image` in mlflow/tracking/client.py). Its own names are random at each call;
+    these are fixed, so that an image that is sent again stays one. Figures are small enough to be
+    shown as they are, so the `compressed` image is the same.
+    """
+    key, _, kind = artifact.name.rpartition(".")
+    if kind != "png":
+        return []
+    at = milliseconds(artifact.at)
+    image = f"images/{key.replace('/', '~')}+step+0+timestamp+{at}+{artifact.run_id}"
+    return [f"{image}.png", f"{image}+compressed.png"]
+
+
+def _flatten(part: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in part.items():
+        flat |= (
+            _flatten(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{key}": value}
+        )
+    return flat
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _note(run: Run, result: Result | None) -> str:
+    about = result.explanation if result else standing(run)
+    return f"{about}\n\nPolar run `{run.id}`, attempt {run.attempt}."
+
+
+def standing(row: Run | Study | Trial) -> str:
+    """Its state and the reason of it, in words."""
+    if row.status_message:
+        return f"**{row.state}** ({row.status_reason}): {row.status_message}"
+    return f"**{row.state}**"
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,251 @@
+"""`python -m workers.tracking`: copies our tables to MLflow.
+
+It may lag, but it never loses a value and never tells one twice, wherever it is killed and
+however long MLflow is away: how far it has come is a row, moved only after MLflow has confirmed.
+One tracker is at work at a time; others wait for its end.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from polar.spec import ExperimentSpec
+from service.repetition import MOST_REPETITIONS, Repetition
+from service.settings import Settings
+from service.storage import forms, runs, study_tracking, tracking, tracking_failures
+from service.storage.database import Database
+from service.storage.errors import DatabaseAway, EarlierVersion
+from service.storage.tables import Artifact, Run, Tracking
+from service.storage.texts import printable
+from workers.tracking import run_entries as mlflow_run
+from workers.tracking import saved_view as mlflow_view
+from workers.tracking.server import BATCH, MLflowAway, MLflowRefused, MLflowServer
+from workers.tracking.study_tracker import StudyTeller
+
+#: How often the tables are read, and how often when something hinders.
+POLL_S, HINDERED_POLL_S = 1.0, 5.0
+#: How long what cannot be told waits for the next try; the others go on.
+AGAIN_S = 60.0
+#: How long it waits once it has failed so often that users are shown the reason.
+RARELY_S = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class AnotherTracker(Exception):
+    """Another process tells MLflow, so this one waits."""
+
+
+class FilesUnsent(Exception):
+    """A run is told but for some of its files."""
+
+
+class Tracker:
+    """Brings MLflow up to date: `tell_all`, again and again."""
+
+    def __init__(self, database: Database, mlflow: MLflowServer, artifacts: Path) -> None:
+        self._database = database
+        self._mlflow = mlflow
+        self._artifacts = artifacts
+        self._studies = StudyTeller(database, mlflow)
+        self._lock = tracking.TrackerLock(database)
+        self._not_before: dict[tuple[str, UUID], float] = {}
+        self._repetition = Repetition()
+        self._is_new = True
+        #: What users are shown as missing in MLflow.
+        self._failed: set[tuple[str, UUID]] = set()
+
+    async def tell_all(self) -> None:
+        """One pass over all studies and runs that MLflow has not been wholly told of.
+
+        Raises:
+            AnotherTracker: another one is at work.
+            DatabaseAway: the database does not answer.
+            MLflowAway: MLflow does not answer.
+        """
+        if not await self._lock.take():
+            raise AnotherTracker("another tracker is at work; waiting for its end")
+        async with self._database.transaction() as session:
+            if self._is_new:  # it tries all anew, also what an earlier tracker had mended unseen
+                await tracking_failures.forget_all(session)
+            study_ids = await study_tracking.studies_to_tell(session)
+        self._is_new = False
+        await self._each("study", study_ids, self._studies.tell)
+        async with self._database.transaction() as session:
+            run_ids = await tracking.runs_to_tell(session)
+        await self._each("run", run_ids, self._tell)
+        async with self._database.transaction() as session:
+            nestings = await study_tracking.runs_to_nest(session)
+        await self._each("place of run", nestings, lambda id: self._studies.nest(nestings[id]))
+
+    async def _each(
+        self, what: str, ids: Iterable[UUID], tell: Callable[[UUID], Awaitable[None]]
+    ) -> None:
+        """What is wrong with one must not silence the others."""
+        for id in ids:
+            if time.monotonic() < self._not_before.get((what, id), 0.0):
+                continue
+            try:
+                await tell(id)
+            except (DatabaseAway, MLflowAway):
+                raise
+            except Exception as error:
+                await self._try_again(what, id, error)
+            else:
+                await self._note_success(what, id)
+
+    async def _try_again(self, what: str, id: UUID, error: Exception) -> None:
+        is_known = isinstance(error, MLflowRefused | FilesUnsent | EarlierVersion)
+        is_vain = self._repetition.count((what, id), error) >= MOST_REPETITIONS
+        wait_s = RARELY_S if is_vain else AGAIN_S
+        _log.error(
+            "%s %s cannot be told, next try in %.0f s: %s",
+            what,
+            id,
+            wait_s,
+            error,
+            exc_info=not is_known,
+        )
+        self._not_before[what, id] = time.monotonic() + wait_s
+        if is_vain:
+            why = printable(f"{type(error).__name__}: {error}")
+            async with self._database.transaction() as session:
+                await tracking_failures.note(session, id, why)
+            self._failed.add((what, id))
+
+    async def _note_success(self, what: str, id: UUID) -> None:
+        self._not_before.pop((what, id), None)
+        self._repetition.forget((what, id))
+        if (what, id) in self._failed:
+            async with self._database.transaction() as session:
+                await tracking_failures.forget(session, id)
+            self._failed.remove((what, id))
+
+    async def close(self) -> None:
+        """Let another tracker take over."""
+        await self._lock.release()
+
+    async def _tell(self, run_id: UUID) -> None:
+        # The run comes first: when it has ended, nothing is added to what is read after it.
+        async with self._database.transaction() as session:
+            run = await runs.get(session, run_id)
+            position = await tracking.position_of(session, run_id)
+        spec = forms.experiment_spec(run.spec)
+        position = position or await self._begin(run, spec)
+        await self._send_metrics(position)
+        unsent = await self._send_files(position) if run.state.is_final else []
+        if (position.state, position.attempt) != (run.state, run.attempt):
+            await self._send_state(run, spec, position)
+        if unsent:
+            raise FilesUnsent(f"its files cannot be read: {'; '.join(unsent)}")
+        if run.state.is_final:
+            await self._complete(position)
+
+    async def _begin(self, run: Run, spec: ExperimentSpec) -> Tracking:
+        _log.info("run %s appears in MLflow", run.id)
+        experiment_id = await self._mlflow.experiment(
+            mlflow_run.experiment_name(spec), mlflow_view.experiment_tags()
+        )
+        mlflow_run_id = await self._mlflow.begin_run(
+            experiment_id,
+            mlflow_run.marks(run.id),
+            name=mlflow_run.run_name(spec, run.seed),
+            start_ms=mlflow_run.milliseconds(run.started_at or run.created_at),
+            tags=mlflow_run.tags(run, spec),
+        )
+        await self._mlflow.log(
+            mlflow_run_id,
+            metrics=[
+                mlflow_run.metric_of(key, value, 0, run.created_at)
+                for key, value in mlflow_run.weights(spec).items()
+            ],
+            parameters=mlflow_run.parameters(spec, run.seed),
+        )
+        await self._mlflow.log_dataset(mlflow_run_id, mlflow_run.dataset(run, spec))
+        root = await self._mlflow.file_root(mlflow_run_id)
+        await self._mlflow.put_file(root, "spec.yaml", spec.to_yaml().encode())
+        async with self._database.transaction() as session:
+            return await tracking.begin(
+                session, run.id, mlflow_experiment_id=experiment_id, mlflow_run_id=mlflow_run_id
+            )
+
+    async def _send_metrics(self, position: Tracking) -> None:
+        sequence = position.metric_sequence
+        while True:
+            async with self._database.transaction() as session:
+                rows = await tracking.metrics_after(session, position.run_id, sequence, BATCH)
+            if not rows:
+                return
+            await self._mlflow.log(
+                position.mlflow_run_id, metrics=[mlflow_run.metric(row) for row in rows]
+            )
+            sequence = rows[-1].sequence
+            await self._advance(position, metric_sequence=sequence)
+
+    async def _send_files(self, position: Tracking) -> Sequence[str]:
+        """Send the files of a run that has ended; returns what kept which from being read."""
+        async with self._database.transaction() as session:
+            files = await runs.artifacts_of(session, position.run_id)
+        root = await self._mlflow.file_root(position.mlflow_run_id)
+        unsent = []
+        for file in files:
+            try:
+                await self._send_file(root, file)
+            except OSError as error:  # perhaps the folder of another machine shows it later
+                unsent.append(str(error))
+        if any(mlflow_run.image_names(file) for file in files):
+            await self._mlflow.log(position.mlflow_run_id, tags=mlflow_run.HAS_IMAGES)
+        return unsent
+
+    async def _send_file(self, root: str, file: Artifact) -> None:
+        content = await asyncio.to_thread((self._artifacts / file.path).read_bytes)
+        for name in (file.name, *mlflow_run.image_names(file)):
+            await self._mlflow.put_file(root, name, content)
+
+    async def _send_state(self, run: Run, spec: ExperimentSpec, position: Tracking) -> None:
+        await self._mlflow.log(position.mlflow_run_id, tags=mlflow_run.tags(run, spec))
+        end_ms = mlflow_run.milliseconds(run.finished_at) if run.finished_at else None
+        await self._mlflow.set_status(position.mlflow_run_id, mlflow_run.status(run.state), end_ms)
+        await self._advance(position, state=run.state, attempt=run.attempt)
+
+    async def _complete(self, position: Tracking) -> None:
+        await self._mlflow.delete_doubles(
+            position.mlflow_experiment_id,
+            mlflow_run.marks(position.run_id),
+            position.mlflow_run_id,
+        )
+        await self._advance(position, complete=True)
+        _log.info("run %s is told to its end", position.run_id)
+
+    async def _advance(self, position: Tracking, **told: object) -> None:
+        async with self._database.transaction() as session:
+            await tracking.advance(session, position.run_id, **told)
+
+
+async def track(settings: Settings) -> None:
+    """Tell MLflow for ever, and say in the log what hinders it."""
+    database = Database(settings.sqlalchemy_url, connections=2)
+    async with MLflowServer(settings.mlflow_url) as mlflow:
+        tracker = Tracker(database, mlflow, settings.artifacts)
+        hindrance: Exception | None = None
+        try:
+            while True:
+                before, hindrance = hindrance, await _hindrance(tracker)
+                if type(before) is not type(hindrance):
+                    _log.info("%s", hindrance or "telling MLflow again")
+                await asyncio.sleep(HINDERED_POLL_S if hindrance else POLL_S)
+        finally:
+            await tracker.close()
+            await database.close()
+
+
+async def _hindrance(tracker: Tracker) -> Exception | None:
+    """What kept this pass from being whole."""
+    try:
+        await tracker.tell_all()
+    except (AnotherTracker, DatabaseAway, MLflowAway) as error:
+        return error
+    return None

@@ -1,0 +1,252 @@
+"""One attempt at a run: a child that trains, and the lease that says that it may.
+
+Every word with the database renews the lease and stores what the child has told since. A renewed
+lease buys the child time: it ends by itself when that is over, before another worker can begin,
+even if this agent is frozen.
+
+    0 ................. a renewal; it counts from the moment it was asked for
+    lease - 2 renew ... no other has come: the child is told to save and stop
+    lease - renew ..... the child's own alarm ends it
+    lease ............. another worker may take the run
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from procrastinate import App
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.records.events import ArtifactSaved, CheckpointSaved, Event, Result
+from service import queue
+from service.settings import Settings
+from service.storage import forms, runs
+from service.storage.errors import DatabaseAway, EarlierVersion, RunLost
+from service.storage.tables import Run, RunState
+from service.storage.texts import printable
+from workers.training.messages import BUG, Failure, Request, from_line
+from workers.training.patience import AGAIN_S, PatientDatabase
+from workers.training.process import Child
+from workers.training.retry import Again, Ending, Finish, StopReason, decide
+
+_log = logging.getLogger(__name__)
+
+#: Events of one transaction, which must not keep the next renewal waiting.
+BATCH = 50
+#: Bytes of the child's log that are kept when it dies without a word.
+LOG_TAIL = 4000
+
+
+class Attempt:
+    """From the claim to the end: `carry_out`; meanwhile `stop` and `look`."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        claimed_at: float,
+        settings: Settings,
+        app: App,
+        database: PatientDatabase,
+        device: str,
+        command: Sequence[str],
+    ) -> None:
+        self._run = run
+        self._claimed_at = claimed_at
+        self._settings = settings
+        self._app = app
+        self._database = database
+        self._device = device
+        self._command = command
+        self._artifacts = settings.artifacts.resolve()
+        self._folder = self._artifacts / "runs" / str(run.id) / f"attempt-{run.attempt}"
+        self._log_file = self._folder / "log.txt"
+        self._child: Child | None = None
+        #: What the child told and the database does not have yet, in order.
+        self._untold: list[Event] = []
+        self._has_result = False
+        self._failure: Failure | None = None
+        self._stopped_for: StopReason | None = None
+        self._news = asyncio.Event()
+        self._lease_timer: asyncio.TimerHandle | None = None
+        self._log = logging.LoggerAdapter(_log, {"run": run.id, "attempt": run.attempt})
+
+    async def carry_out(self) -> None:
+        """Train, and store what became of the run.
+
+        Raises:
+            RunLost: the run has another owner, or has ended; the child is gone.
+        """
+        ending = await self._train()
+        decision = decide(
+            ending, losses=self._run.losses, max_attempts=self._settings.max_attempts
+        )
+        await self._database.until_done(lambda session: self._conclude(session, decision))
+        match decision:  # which this attempt was entitled to, or the run were lost
+            case Finish(RunState.SUCCEEDED | RunState.CANCELLED):
+                self._remove_checkpoints()
+        self._log.info("ended: %s", decision.reason or "succeeded")
+
+    def _remove_checkpoints(self) -> None:
+        """Of all attempts, and what killed ones left half written: none will go on from them."""
+        for folder in self._folder.parent.glob("attempt-*/checkpoints"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def look(self) -> None:
+        """Look at once what the database says of the run: it may have been cancelled."""
+        self._news.set()
+
+    def stop(self, reason: StopReason) -> None:
+        """Tell the child to save and stop; that a user wants it outweighs other reasons."""
+        if self._stopped_for is not StopReason.USER:
+            self._stopped_for = reason
+        if self._child:
+            self._child.ask_to_stop(self._settings.grace_s)
+
+    async def _train(self) -> Ending:
+        try:
+            exit_code = await self._tend(await self._start_child())
+        except RunLost:
+            raise
+        except EarlierVersion as error:
+            return Ending(failure=Failure(error="earlier_version", message=str(error)))
+        except Exception as error:
+            self._log.exception("the attempt failed in its agent")
+            self._untold.clear()  # it may be what cannot be stored
+            return Ending(failure=Failure.of(error))
+        return Ending(
+            exit_code=exit_code,
+            has_result=self._has_result,
+            failure=self._failure,
+            stopped_for=self._stopped_for,
+            log_tail=self._log_tail(),
+        )
+
+    async def _start_child(self) -> Child:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        run = self._run
+        request = Request(
+            spec=forms.experiment_spec(run.spec),
+            dataset_digest=run.dataset_digest,
+            device=self._device,
+            folder=self._folder,
+            resume_from=self._artifacts / run.checkpoint if run.checkpoint else None,
+            may_go_on_until=self._child_may_go_on_until(self._claimed_at),
+        )
+        child = await Child.start(self._command, _without_databases(), self._log_file)
+        child.say(request.model_dump_json())
+        self._log.info("started child %s at step %s", child.pid, run.checkpoint_step or 0)
+        return child
+
+    async def _tend(self, child: Child) -> int:
+        """Store what the child tells and renew the lease, until the child has told everything."""
+        self._child = child
+        if self._stopped_for:  # while it was being started
+            self.stop(self._stopped_for)
+        listening = asyncio.create_task(self._listen(child))
+        listening.add_done_callback(lambda _: self._news.set())
+        try:
+            while self._untold or not listening.done():
+                try:
+                    await self._report(child)
+                    if not self._untold and not listening.done():
+                        await self._next_news()
+                except DatabaseAway:
+                    await asyncio.sleep(AGAIN_S)
+                if child.has_exited:
+                    child.kill()  # what it started and left behind would hold its output open
+            return listening.result()
+        finally:
+            listening.cancel()
+            child.kill()
+            if self._lease_timer:
+                self._lease_timer.cancel()
+
+    async def _listen(self, child: Child) -> int:
+        """Hear the child out; returns its exit code."""
+        try:
+            async for line in child.lines():
+                self._hear(from_line(line))
+                self._news.set()
+        except ValueError as error:  # pydantic's ValidationError is one, too
+            message = f"the child wrote what is no event of this run: {error}"
+            self._failure = Failure(error=BUG, message=printable(message))
+            child.kill()
+        return await child.exit_code()
+
+    def _hear(self, message: Event | Failure) -> None:
+        if isinstance(message, Failure):
+            self._failure = message
+            return
+        if isinstance(message, CheckpointSaved | ArtifactSaved):
+            path = Path(message.path).resolve().relative_to(self._artifacts)
+            message = message.model_copy(update={"path": str(path)})
+        self._untold.append(message)
+        self._has_result = self._has_result or isinstance(message, Result)
+
+    async def _report(self, child: Child) -> None:
+        """Renew the lease, and with it the child's time; store the next that the child has told.
+
+        Raises:
+            DatabaseAway: the database does not answer; nothing is forgotten.
+            RunLost: this attempt does not own the run any more.
+        """
+        asked_at = time.monotonic()
+        self._news.clear()
+        batch = self._untold[:BATCH]
+        if await self._database.once(lambda session: self._renew_and_record(session, batch)):
+            self.stop(StopReason.USER)
+        del self._untold[: len(batch)]
+        child.say(str(self._child_may_go_on_until(asked_at)))
+        self._set_lease_timer(asked_at)
+
+    async def _renew_and_record(self, session: AsyncSession, batch: Sequence[Event]) -> bool:
+        mine = (session, self._run.id, self._run.attempt)
+        cancel_requested = await runs.renew(*mine, self._settings.lease_s)
+        for event in batch:
+            await runs.record(*mine, event)
+        return cancel_requested
+
+    async def _conclude(self, session: AsyncSession, decision: Finish | Again) -> None:
+        mine = (session, self._run.id, self._run.attempt)
+        match decision:
+            case Finish(RunState.CANCELLED):
+                await runs.finish_on_request(*mine)
+            case Finish(state, reason, message):
+                await runs.finish(*mine, state, reason=reason, message=message)
+            case Again(reason, message, is_loss):
+                if is_loss:
+                    await runs.count_loss(*mine)
+                await queue.release(self._app, *mine, reason=reason, message=message)
+
+    async def _next_news(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.renew_s):
+                await self._news.wait()
+
+    def _set_lease_timer(self, renewed_at: float) -> None:
+        """A timer, so that no wait for the database can make this late."""
+        if self._lease_timer:
+            self._lease_timer.cancel()
+        settings = self._settings
+        stop_at = renewed_at + settings.lease_s - 2 * settings.renew_s
+        self._lease_timer = asyncio.get_running_loop().call_later(
+            stop_at - time.monotonic(), self.stop, StopReason.LEASE_AT_RISK
+        )
+
+    def _child_may_go_on_until(self, renewed_at: float) -> float:
+        return renewed_at + self._settings.lease_s - self._settings.renew_s
+
+    def _log_tail(self) -> str:
+        return printable(self._log_file.read_bytes()[-LOG_TAIL:].decode(errors="replace"))
+
+
+def _without_databases() -> dict[str, str]:
+    """The environment of a child, which has no business with any database."""
+    secrets = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "PGPASSWORD", "PGPASSFILE"}
+    return {name: value for name, value in os.environ.items() if name not in secrets}

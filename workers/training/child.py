@@ -1,0 +1,123 @@
+"""`python -m workers.training.child`: the training process, which knows a request and two pipes.
+
+Its stdin brings the request and then, line by line, the times until which it may go on. Its
+stdout takes the events; whatever else is printed goes to its log, which is its stderr.
+
+Those times are read by a thread, which needs the interpreter: a single call that kept it for as
+long as a lease would end this process.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO
+
+import polar  # polar.run loads torch, which takes seconds: not before the watch has begun
+from polar.errors import CheckpointUnusable
+from polar.records.events import Event, Record, Result
+from polar.training.allocator import keep_freed_memory
+from service.processes import ONE_THREAD
+from workers.training.messages import FAILED, ORPHANED, STOPPED, Failure, Request
+
+_log = logging.getLogger(__name__)
+
+
+class Stopping:
+    """Whether this process was asked to stop.
+
+    Not an Event: its lock would be for ever, if a second signal came while the first one sets it.
+    """
+
+    def __init__(self) -> None:
+        self._is_asked = False
+
+    def ask(self, _number: int, _frame: FrameType | None) -> None:
+        """The handler of the signal."""
+        self._is_asked = True
+
+    def is_asked(self) -> bool:
+        return self._is_asked
+
+
+def main() -> int:
+    """Carry out the request; returns the exit code."""
+    agent = FileIO(0)
+    request = Request.model_validate_json(agent.readline())
+    stopping = Stopping()
+    signal.signal(signal.SIGTERM, stopping.ask)
+    _go_on_until(request.may_go_on_until)
+    threading.Thread(target=_obey, args=(agent,), daemon=True).start()
+    with os.fdopen(os.dup(1), "wb") as events:
+        os.dup2(2, 1)  # a library that prints must not disturb the events
+        return _work(request, stopping, events)
+
+
+def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
+    os.environ.update(ONE_THREAD)  # an agent is one slot, and threads change sums
+    keep_freed_memory()
+    has_result = False
+    try:
+        for event in _train(request, stopping):
+            _tell(events, event)
+            has_result = isinstance(event, Result)
+    except Exception as error:
+        traceback.print_exc()
+        _tell(events, Failure.of(error))
+        return FAILED
+    return STOPPED if stopping.is_asked() and not has_result else 0
+
+
+def _train(request: Request, stopping: Stopping) -> Iterator[Event]:
+    """Go on from the newest checkpoint that can be used, or from the start if none can."""
+    for checkpoint in _checkpoints(request.resume_from):
+        try:
+            yield from polar.run(
+                request.spec,
+                out=request.folder / "out",
+                device=request.device,
+                checkpoints=request.folder / "checkpoints",
+                resume_from=checkpoint,
+                stop=stopping.is_asked,
+                expected_digest=request.dataset_digest,
+            )
+            return
+        except CheckpointUnusable as error:
+            _log.warning("%s", error)
+
+
+def _checkpoints(newest: Path | None) -> Iterator[Path | None]:
+    """The checkpoint that was recorded, then those before it; a later one has untold steps."""
+    if newest:
+        folder = newest.parent
+        yield from sorted((path for path in folder.glob("*.pt") if path <= newest), reverse=True)
+    yield None
+
+
+def _go_on_until(deadline: float) -> None:
+    """Let the kernel end this process at that time, whatever it is busy with then."""
+    signal.setitimer(signal.ITIMER_REAL, max(deadline - time.monotonic(), 1e-6))
+
+
+def _obey(agent: FileIO) -> None:
+    """Go on as long as the agent allows; leave when it is gone."""
+    for line in agent:
+        _go_on_until(float(line))
+    os._exit(ORPHANED)
+
+
+def _tell(events: BinaryIO, record: Record) -> None:
+    events.write(f"{record.model_dump_json()}\n".encode())
+    events.flush()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    sys.exit(main())
