@@ -18,7 +18,7 @@ from jaxtyping import Float64
 from scipy.special import expit, logit
 
 from polar.entropy import renyi_entropy
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.regime.codes import Codes, codes
 from polar.regime.mixed import mixed_scores, two_signal_labels, variance_signals
 from polar.regime.usage import area_under_curve

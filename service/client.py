@@ -12,23 +12,18 @@ import httpx
 from pydantic import ValidationError
 
 from service.addresses import http_url, reach
+from service.api.experiments.schemas import ExperimentPage, ExperimentSummary, ExperimentView, Plan
+from service.api.health.schemas import Health
 from service.api.runs.events import RUN_EVENT, RunEvent
-from service.api.schemas import (
-    Diagnostics,
-    ExperimentPage,
-    ExperimentSummary,
-    ExperimentView,
-    Health,
-    Plan,
-    Problem,
-    RunView,
+from service.api.runs.schemas import Diagnostics, RunView
+from service.api.schemas import Problem, ResponseModel
+from service.api.studies.schemas import (
     StudyPage,
     StudyPlan,
     StudySummary,
     StudyView,
     TrialPage,
     TrialView,
-    View,
 )
 from service.homes import PublishedApi, find_api, home_of_environment, resolved_home
 
@@ -46,7 +41,7 @@ Order = Literal["pause", "resume", "cancel", "retry-failed"]
 #: Nobody was there when the request came.
 _UNHEARD = (httpx.ConnectError, httpx.ConnectTimeout)
 
-V = TypeVar("V", bound=View)
+V = TypeVar("V", bound=ResponseModel)
 P = TypeVar("P", ExperimentPage, StudyPage, TrialPage)
 K = TypeVar("K", ExperimentView, RunView, StudyView)
 
@@ -226,7 +221,7 @@ class Client:
         found = self.study(study_id)  # it says so where the id belongs to something else
         response = self._response("GET", f"/studies/{found.id}/trials.{kind}")
         if not response.is_success:
-            self._read(View, response)
+            self._read(ResponseModel, response)
         return response.content
 
     def order_study(self, study_id: UUID | str, order: Order) -> StudyView:
@@ -326,7 +321,7 @@ class Client:
                 with self._http.stream("GET", path, headers=last) as response:
                     if not response.is_success:
                         response.read()
-                        self._read(View, response)
+                        self._read(ResponseModel, response)
                     for message in _messages(response.iter_lines()):
                         yield RUN_EVENT.validate_json(message["data"])
                         last = {"Last-Event-ID": message["id"]} if "id" in message else last

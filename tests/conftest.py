@@ -20,18 +20,8 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 
-from polar.records.events import (
-    ArtifactSaved,
-    Evaluation,
-    Event,
-    Label,
-    LatentDiagnostics,
-    Progress,
-    Regime,
-    Result,
-    Summary,
-    Verdict,
-)
+from polar.records.events import ArtifactSaved, Evaluation, Event, Progress, Result, Summary
+from polar.records.latents import Label, LatentDiagnostics, Regime, Verdict
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service import queue
 from service.embedded.postgres import Postgres

@@ -20,7 +20,8 @@ from polar.entropy.differential import (
 from polar.measurement.measure import measure
 from polar.measurement.tables import measurement_tables, representations_table
 from polar.models import Autoencoder
-from polar.records.events import Evaluation, Label, Summary
+from polar.records.events import Evaluation, Summary
+from polar.records.latents import Label
 from polar.records.measurement import Criterion, Measurement
 from polar.regime.codes import Codes
 from polar.regime.dynamics import LearningOrder, dynamics_table, learning_order

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from polar.figures.style import MARKS, canvases
 from polar.figures.tables import labels_of, read
-from polar.records.events import Label
+from polar.records.latents import Label
 
 SHOWN = (Label.ACTIVE, Label.PASSIVE, Label.MIXED)
 BINS = 40

@@ -23,7 +23,7 @@ from polar.figures.style import (
     tau_handle,
 )
 from polar.figures.tables import distinct, labels_of, read
-from polar.records.events import Label
+from polar.records.latents import Label
 
 #: Values below which the colours of the map are dark.
 DARK_BELOW = 0.5

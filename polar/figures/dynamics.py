@@ -23,7 +23,7 @@ from polar.figures.style import (
     tau_handle,
 )
 from polar.figures.tables import labels_of, read
-from polar.records.events import Label
+from polar.records.latents import Label
 
 #: Attempted actives that can be told apart in one pair of axes.
 SHOWN_ATTEMPTS = 6

@@ -30,7 +30,7 @@ from polar.figures.style import (
     tau_handle,
 )
 from polar.figures.tables import labels_of, read
-from polar.records.events import Label
+from polar.records.latents import Label
 
 #: Latents that can be numbered at the ends of their lines before the numbers overlap.
 NUMBERED_LINES = 16

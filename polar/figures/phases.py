@@ -25,7 +25,7 @@ from polar.figures.style import (
 )
 from polar.figures.tables import one_of, read, refuse_others
 from polar.ranges import Edge, Interval, RangeReport, Search
-from polar.records.events import Regime
+from polar.records.latents import Regime
 
 NAMES = ["model", "dataset", "field", "regime"]
 MEASURES = {

@@ -15,7 +15,7 @@ from polar.figures.estimators import entropy_against_variance
 from polar.figures.files import save
 from polar.figures.information import information_diagram, information_split
 from polar.figures.tables import read
-from polar.records.events import Label
+from polar.records.latents import Label
 
 ENTROPIES = ["step", "latent", "entropy_nats", "judged_entropy_nats", "label"]
 INTERVALS = ["latent", "judged_entropy_nats", "low_nats", "high_nats", "label"]

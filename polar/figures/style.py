@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from polar.errors import InvalidInput
-from polar.records.events import Label, Regime
+from polar.records.latents import Label, Regime
 
 BLACK, GREY = "black", "#8C8C8C"
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"

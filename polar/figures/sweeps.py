@@ -20,7 +20,7 @@ from polar.figures.style import (
     tau_handle,
 )
 from polar.figures.tables import labels_of, one_of, read
-from polar.records.events import Label
+from polar.records.latents import Label
 
 COLUMNS = 4
 PANEL_HEIGHT_INCHES = 1.2

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from polar.errors import InvalidInput
-from polar.records.events import Label
+from polar.records.latents import Label
 
 
 def read(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from polar.entropy import image_sigma
 from polar.entropy.information import MutualInformation, mutual_information
 from polar.errors import InvalidInput
-from polar.records.events import Verdict
+from polar.records.latents import Verdict
 from polar.records.measurement import Redundancy
 from polar.regime import redundancy, subsets
 from polar.regime.codes import Codes

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from polar.records.events import Label, LatentDiagnostics, Verdict
+from polar.records.latents import Label, LatentDiagnostics, Verdict
 from polar.records.measurement import Agreement, Criterion, CriterionLabel, Dip, Threshold
 from polar.regime.dip import FEWEST, SIGNIFICANT
 from polar.regime.polarisation import explain_regime

@@ -24,7 +24,7 @@ from polar.measurement.economy import (
 )
 from polar.measurement.explanation import explain_measurement
 from polar.measurement.remarks import remarks_on
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.records.measurement import Interval, Measurement, Threshold
 from polar.regime.agreement import agreement
 from polar.regime.arrays import Array, as_array

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from polar.records.events import Record
 from polar.records.measurement import Criterion, Interval, Measurement
+from polar.records.record import Record
 from polar.regime.codes import Codes
 
 

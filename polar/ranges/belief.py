@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from polar.ranges.search import History, Search
-from polar.records.events import Regime
+from polar.records.latents import Regime
 
 #: The rows of all tables of verdicts.
 REGIMES = tuple(Regime)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from polar.ranges.search import History, Search
-from polar.records.events import Regime
+from polar.records.latents import Regime
 
 #: Chance that a guess is good. Chosen by us: when it is bad, that costs one trial for each edge.
 TRUST = 0.5

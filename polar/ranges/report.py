@@ -8,7 +8,8 @@ from jaxtyping import Float64
 
 from polar.ranges.belief import Belief, believe
 from polar.ranges.search import History, Search, canonical
-from polar.records.events import Record, Regime
+from polar.records.latents import Regime
+from polar.records.record import Record
 
 #: Least chance with which an edge lies in the bracket that is stated for it.
 CONFIDENCE = 0.9

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from polar.errors import InvalidInput
-from polar.records.events import Record, Regime
+from polar.records.latents import Regime
+from polar.records.record import Record
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]

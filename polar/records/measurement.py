@@ -5,7 +5,8 @@ Imports no torch and no numpy. Every number is finite; what is undefined is none
 
 from enum import StrEnum
 
-from polar.records.events import Label, LatentDiagnostics, Record, Verdict
+from polar.records.latents import Label, LatentDiagnostics, Verdict
+from polar.records.record import Record
 
 
 class Criterion(StrEnum):

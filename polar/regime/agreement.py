@@ -8,7 +8,7 @@ of the pair: it said nothing that could agree.
 from collections.abc import Sequence
 from itertools import combinations
 
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.records.measurement import Agreement, Criterion, CriterionLabel
 
 

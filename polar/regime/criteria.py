@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from polar.errors import InvalidInput
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.codes import Codes
 from polar.regime.divergence import divergence

@@ -16,7 +16,7 @@ from polar.entropy.gaussian import equivalent_std
 from polar.entropy.groups import entropy_given_groups
 from polar.entropy.information import MutualInformation
 from polar.entropy.samples import Array
-from polar.records.events import LatentDiagnostics
+from polar.records.latents import LatentDiagnostics
 from polar.regime.codes import Codes
 from polar.regime.criteria import label_by_entropy
 from polar.regime.divergence import divergence

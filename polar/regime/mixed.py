@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from polar.entropy import renyi_entropy
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.records.measurement import Criterion, CriterionLabel, MixedScore
 from polar.regime.codes import Codes
 from polar.regime.criteria import EPSILON, label_by_entropy

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from polar.errors import InvalidInput
-from polar.records.events import Evaluation, Label, LatentDiagnostics, Regime, Verdict
+from polar.records.events import Evaluation
+from polar.records.latents import Label, LatentDiagnostics, Regime, Verdict
 from polar.regime.criteria import label_by_entropy
 from polar.regime.words import beside, count_latents
 

@@ -20,7 +20,8 @@ from polar.entropy.samples import Array
 from polar.errors import Diverged, InvalidInput
 from polar.models import Autoencoder, Encoding
 from polar.models.likelihood import LossRange, loss_range, reconstruction_loss
-from polar.records.events import Evaluation, LatentDiagnostics
+from polar.records.events import Evaluation
+from polar.records.latents import LatentDiagnostics
 from polar.regime.codes import Codes, codes
 from polar.regime.diagnostics import measure_latents, relabelled
 from polar.regime.polarisation import explained_part, judge

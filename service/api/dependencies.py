@@ -46,6 +46,18 @@ async def open_session(service: Service) -> AsyncIterator[AsyncSession]:
 Session = Annotated[AsyncSession, Depends(open_session, scope="function")]
 
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="Makes it safe to repeat the request: it is carried out once for each key.",
+    ),
+]
+
+
 def only_json(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
     """Refuse what is not called JSON; browsers send nothing else across sites unasked."""
     _only("application/json", content_type)

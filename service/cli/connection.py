@@ -14,7 +14,7 @@ from service.cli.output import FAILED, REFUSED, UNREACHABLE, fail, say
 
 if TYPE_CHECKING:
     from polar.spec import StudySpec
-    from service.api.schemas import StudyView
+    from service.api.studies.schemas import StudyView
     from service.client import Client
 
 Url = Annotated[

@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import RenderableType
 from rich.live import Live
 
-from service.api.schemas import RunOfExperiment, StudyView, TrialView
+from service.api.experiments.schemas import RunOfExperiment
+from service.api.studies.schemas import StudyView, TrialView
 from service.cli.bars import time_left
 from service.cli.output import console_on, say, write, write_table
 from service.cli.range_tables import in_words

@@ -26,7 +26,8 @@ from sqlalchemy import NullPool
 from polar.errors import InvalidInput
 from polar.records.events import Evaluation
 from polar.spec import Axis, StudySpec
-from service.api.schemas import Diagnostics, StudyView, TrialView
+from service.api.runs.schemas import Diagnostics
+from service.api.studies.schemas import StudyView, TrialView
 from service.cli.connection import spec_of
 from service.client import Client
 from service.storage.tables import TrialState

@@ -15,7 +15,8 @@ from service.cli.connection import Url, option_of, service_at
 from service.cli.output import FAILED, Format, Output, going_on, say, show
 
 if TYPE_CHECKING:
-    from service.api.schemas import ExperimentView, RunView
+    from service.api.experiments.schemas import ExperimentView
+    from service.api.runs.schemas import RunView
     from service.cli.tables import Answer
     from service.client import Client
 

@@ -32,7 +32,7 @@ from service.cli.output import (
 from service.homes import DEFAULT_HOME
 
 if TYPE_CHECKING:
-    from service.api.schemas import StudyView
+    from service.api.studies.schemas import StudyView
     from service.client import Client, Order
 
 POLL_S = 1.0

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from polar.errors import InvalidInput
-from service.api.schemas import StudyView
+from service.api.studies.schemas import StudyView
 from service.cli.connection import spec_of
 from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import url_of

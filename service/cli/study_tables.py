@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from rich.console import Group, RenderableType
 
-from service.api.schemas import StudyPlan, StudySummary, StudyView, TrialView
+from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
 from service.cli.range_tables import in_words, of_range
 from service.cli.rows import Facts, Rows
 from service.cli.tables import counts, earlier_version

@@ -5,8 +5,15 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 
-from polar.records.events import Progress, Verdict
-from service.api.schemas import ExperimentSummary, ExperimentView, Plan, RunOfExperiment, RunView
+from polar.records.events import Progress
+from polar.records.latents import Verdict
+from service.api.experiments.schemas import (
+    ExperimentSummary,
+    ExperimentView,
+    Plan,
+    RunOfExperiment,
+)
+from service.api.runs.schemas import RunView
 from service.cli.rows import Facts, Rows
 from service.storage.tables import RunState, TrialState
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import assert_never
 from uuid import UUID
 
+from service.api.experiments.schemas import ExperimentView, RunOfExperiment
 from service.api.runs.events import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
-from service.api.schemas import ExperimentView, RunOfExperiment, RunView
+from service.api.runs.schemas import RunView
 from service.cli.bars import Bars, time_left
 from service.storage.tables import RunState
 

@@ -12,6 +12,8 @@ from service.storage.tables import Agent
 #: What an agent offers counts for so long after it was last seen: a restart must not make the
 #: service refuse specs.
 OFFER_LASTS = timedelta(hours=1)
+#: An agent says every 15 s that it is there; four of those may go missing.
+AGENT_LASTS = timedelta(seconds=60)
 
 
 async def announce(

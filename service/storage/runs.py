@@ -20,10 +20,10 @@ from polar.records.events import (
     Evaluation,
     Event,
     Progress,
-    Regime,
     Result,
     Started,
 )
+from polar.records.latents import Regime
 from service.storage.errors import Conflict, NotFound, RunLost
 from service.storage.tables import (
     Artifact,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from polar.records.events import Evaluation, Regime
+from polar.records.events import Evaluation
+from polar.records.latents import Regime
 from polar.spec import StudySpec
 from service.storage.tables import EvaluationRow, Run, Trial, TrialState
 from service.studies.comparing import Comparison

@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 
 from polar.errors import InvalidInput
+from service.api.experiments.schemas import ExperimentView
 from service.api.runs.events import Evaluated, StateChanged
-from service.api.schemas import ExperimentView
 from service.client import Client, ClientError, Order, Refused, Unreachable
 from service.embedded.running import RunningStack, publish
 from service.embedded.state import lock

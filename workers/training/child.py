@@ -22,7 +22,8 @@ from typing import BinaryIO
 
 import polar  # polar.run loads torch, which takes seconds: not before the watch has begun
 from polar.errors import CheckpointUnusable
-from polar.records.events import Event, Record, Result
+from polar.records.events import Event, Result
+from polar.records.record import Record
 from polar.training.allocator import keep_freed_memory
 from service.processes import ONE_THREAD
 from workers.training.messages import FAILED, ORPHANED, STOPPED, Failure, Request

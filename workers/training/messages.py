@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, TypeAdapter
 
 from polar.errors import PolarError
-from polar.records.events import Event, Record
+from polar.records.events import Event
+from polar.records.record import Record
 from polar.spec import ExperimentSpec
 from service.storage.texts import printable
 

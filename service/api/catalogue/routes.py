@@ -5,9 +5,9 @@ from typing import Any
 from fastapi import APIRouter
 
 from polar.spec import DATASETS, MODELS, ExperimentSpec, StudySpec
+from service.api.catalogue.schemas import DatasetView, Holder, ModelView
 from service.api.dependencies import Session
 from service.api.problems import refusals
-from service.api.schemas import DatasetView, Holder, ModelView
 from service.storage import agents
 
 router = APIRouter(tags=["catalogue"])

@@ -4,32 +4,20 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from polar.spec import ExperimentSpec
-from service.api import links
-from service.api.dependencies import Service, Session, only_json
+from service.api import links, submission
+from service.api.dependencies import IdempotencyKey, Service, Session, only_json
 from service.api.event_stream import follow
-from service.api.experiments import submission
+from service.api.experiments import answers
+from service.api.experiments.schemas import ExperimentPage, ExperimentView, Plan
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
-from service.api.schemas import ExperimentPage, ExperimentView, Plan
-from service.api.studies import answers
 from service.storage import experiments
 
 router = APIRouter(prefix="/experiments", tags=["experiments"], responses=refusals(503))
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern="^[!-~]+$",
-        description="Makes it safe to repeat the request: it is carried out once for each key.",
-    ),
-]
 
 
 @router.post(

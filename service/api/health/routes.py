@@ -1,21 +1,16 @@
 """/healthz and /readyz: whether the process is up, and whether runs would be worked on."""
 
-from datetime import timedelta
-
 from fastapi import APIRouter
 
 from service.api.dependencies import Service
+from service.api.health.schemas import Health
 from service.api.problems import Refused, refusals
-from service.api.schemas import Health
 from service.storage import agents
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
 from service.storage.migrate import newest_revision, revision_of
 
 router = APIRouter(tags=["health"])
-
-#: An agent says every 15 s that it is there; four of those may go missing.
-AGENT_LASTS = timedelta(seconds=60)
 
 
 @router.get("/healthz")
@@ -40,8 +35,8 @@ async def _obstacles(database: Database) -> list[str]:
             revision = await revision_of(session)
             if revision != newest:
                 return [f"the database is at migration {revision}, this service needs {newest}"]
-            if not await agents.seen_lately(session, AGENT_LASTS):
-                return [f"no agent was seen within {AGENT_LASTS.seconds} s; start one"]
+            if not await agents.seen_lately(session, agents.AGENT_LASTS):
+                return [f"no agent was seen within {agents.AGENT_LASTS.seconds} s; start one"]
     except DatabaseAway as error:
         return [str(error)]
     return []

@@ -6,11 +6,11 @@ from uuid import UUID
 from pydantic import Field, TypeAdapter
 
 from polar.records.events import Evaluation, Progress
-from service.api.schemas import View
+from service.api.schemas import ResponseModel
 from service.storage.tables import RunState
 
 
-class StateChanged(View):
+class StateChanged(ResponseModel):
     """The state of a run: the first event of it, every change, and the last."""
 
     event: Literal["state"]
@@ -21,20 +21,20 @@ class StateChanged(View):
     attempt: int
 
 
-class QueueMoved(View):
+class QueueMoved(ResponseModel):
     event: Literal["queue"]
     run_id: UUID
     #: How many queued runs will be taken before this one.
     position: int
 
 
-class Progressed(View):
+class Progressed(ResponseModel):
     event: Literal["progress"]
     run_id: UUID
     progress: Progress
 
 
-class Evaluated(View):
+class Evaluated(ResponseModel):
     event: Literal["evaluation"]
     run_id: UUID
     evaluation: Evaluation

@@ -10,8 +10,9 @@ from service.api import links
 from service.api.dependencies import Service, Session
 from service.api.files import file_response
 from service.api.problems import refusals
-from service.api.schemas import Diagnostics, Figure, Figures
-from service.api.studies import answers
+from service.api.runs import answers
+from service.api.runs.schemas import Diagnostics, Figures
+from service.api.schemas import Figure
 from service.storage import runs
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["results"], responses=refusals(404, 422, 503))

@@ -7,12 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from service.api import submission
 from service.api.dependencies import Service, Session
 from service.api.event_stream import follow
-from service.api.experiments import submission
 from service.api.problems import refusals
-from service.api.schemas import RunView
-from service.api.studies import answers
+from service.api.runs import answers
+from service.api.runs.schemas import RunView
 from service.storage import runs
 
 router = APIRouter(prefix="/runs", tags=["runs"], responses=refusals(404, 422, 503))

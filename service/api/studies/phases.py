@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from polar.errors import InvalidInput
 from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.study import Point
-from service.api.schemas import View
+from service.api.schemas import ResponseModel
 
 
-class Training(View):
+class Training(ResponseModel):
     """One row of the table that `polar.figures.phase_diagram` draws."""
 
     model: str
@@ -29,7 +29,7 @@ class Training(View):
     converged: bool
 
 
-class Phases(View):
+class Phases(ResponseModel):
     """What is drawn, as it travels to the process that draws it."""
 
     trainings: list[Training]

@@ -7,14 +7,19 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 
 from polar.spec import StudySpec
-from service.api import links
-from service.api.dependencies import Service, Session, only_json
-from service.api.experiments import submission
-from service.api.experiments.routes import IdempotencyKey
+from service.api import links, submission
+from service.api.dependencies import IdempotencyKey, Service, Session, only_json
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import Refused, refusals
-from service.api.schemas import Extension, Front, StudyPage, StudyPlan, StudyView, TrialPage
 from service.api.studies import answers, export
+from service.api.studies.schemas import (
+    Extension,
+    Front,
+    StudyPage,
+    StudyPlan,
+    StudyView,
+    TrialPage,
+)
 from service.storage import forms, studies
 
 router = APIRouter(prefix="/studies", tags=["studies"], responses=refusals(503))

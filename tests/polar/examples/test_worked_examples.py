@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from polar.examples import laplace_vae, pca, sequence_vae, tabular_vae
-from polar.records.events import Label, Regime
+from polar.records.latents import Label, Regime
 from polar.records.measurement import Criterion, Measurement
 
 

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 
 from polar.errors import InvalidInput
 from polar.figures.entropies import entropy_heatmap, entropy_lines, sorted_entropies
-from polar.records.events import Label
+from polar.records.latents import Label
 
 LOG_SPACED = [1, 3, 10, 30, 100, 300, 800, 900, 1000]
 EVENLY_SPACED = [200, 400, 600, 800, 1000]

@@ -4,7 +4,7 @@ from matplotlib.colors import to_rgb
 
 from polar.errors import InvalidInput
 from polar.figures import style
-from polar.records.events import Label
+from polar.records.latents import Label
 
 
 def test_every_label_has_marks_of_its_own() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from polar.errors import InvalidInput
 from polar.figures.tables import distinct, labels_of, one_of, read
-from polar.records.events import Label
+from polar.records.latents import Label
 
 
 def table() -> pd.DataFrame:

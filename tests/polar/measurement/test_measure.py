@@ -9,7 +9,7 @@ from polar.entropy import renyi_entropy
 from polar.errors import InvalidInput
 from polar.measurement.measure import measure
 from polar.measurement.tables import measurement_tables, representations_table
-from polar.records.events import Label, Regime
+from polar.records.latents import Label, Regime
 from polar.records.measurement import Criterion, Measurement
 from polar.regime.codes import codes
 

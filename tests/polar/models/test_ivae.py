@@ -3,7 +3,7 @@ import torch
 
 from polar.models.ivae import IVAE
 from polar.models.posterior import conditional_kl_per_latent
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.regime.codes import Codes, codes
 from polar.regime.criteria import active_unit_labels, conditional_prior_labels
 from polar.spec import IVAESpec

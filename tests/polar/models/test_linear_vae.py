@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polar.entropy import renyi_entropy
 from polar.errors import InvalidInput
 from polar.models.linear_vae import LinearVAE, fit, optimum
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.records.measurement import Criterion
 from polar.regime.codes import Codes, codes
 from polar.regime.labels import label_latents

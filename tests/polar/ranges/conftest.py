@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from polar.ranges import Observation
-from polar.records.events import Regime
+from polar.records.latents import Regime
 
 Verdicts = Callable[[float], Regime]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from polar.ranges import Observation, Search
 from polar.ranges.belief import believe, told_chances, true_chances
 from polar.ranges.search import canonical
-from polar.records.events import Regime
+from polar.records.latents import Regime
 
 Told = Callable[[str], list[Observation]]
 ROUNDING = 1e-12

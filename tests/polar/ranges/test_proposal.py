@@ -12,7 +12,7 @@ from polar.models.linear_vae import optimum
 from polar.ranges import Observation, Outcome, Search, find_range, propose
 from polar.ranges.belief import believe, told_chances, true_chances
 from polar.ranges.proposal import verdict_information
-from polar.records.events import Regime
+from polar.records.latents import Regime
 
 Verdicts = Callable[[float], Regime]
 Band = Callable[[float, float], Verdicts]

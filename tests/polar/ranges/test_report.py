@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polar.ranges import Edge, Observation, Outcome, RangeReport, Search, find_range
-from polar.records.events import Regime
+from polar.records.latents import Regime
 
 Told = Callable[[str], list[Observation]]
 

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from polar.ranges import Observation, Search
-from polar.records.events import Regime
+from polar.records.latents import Regime
 
 
 def test_the_cells_of_an_axis_are_as_fine_as_wanted() -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from polar.records.events import Evaluation, LatentDiagnostics
+from polar.records.events import Evaluation
+from polar.records.latents import LatentDiagnostics
 from polar.regime.criteria import label_by_entropy
 from polar.regime.polarisation import judge
 

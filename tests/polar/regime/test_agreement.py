@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.agreement import agreement, cohens_kappa
 

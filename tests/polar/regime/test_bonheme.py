@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from polar.errors import InvalidInput
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.records.measurement import CriterionLabel
 from polar.regime.bonheme import bonheme_labels, strict_bonheme_labels
 from polar.regime.codes import Codes, codes

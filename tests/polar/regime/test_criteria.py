@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from polar.entropy import renyi_entropy
 from polar.errors import InvalidInput
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.codes import Codes, codes
 from polar.regime.criteria import (

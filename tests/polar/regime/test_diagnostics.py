@@ -11,7 +11,7 @@ from torch import Tensor
 
 from polar.entropy import mutual_information, renyi_entropy
 from polar.errors import InvalidInput
-from polar.records.events import Label, LatentDiagnostics
+from polar.records.latents import Label, LatentDiagnostics
 from polar.regime.codes import codes
 from polar.regime.diagnostics import measure_latents, relabelled
 

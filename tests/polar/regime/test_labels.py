@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from polar.entropy import renyi_entropy
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.codes import Codes, codes
 from polar.regime.labels import applicable, label_latents

@@ -5,7 +5,7 @@ import pytest
 
 from polar.entropy import renyi_entropy
 from polar.errors import InvalidInput
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.records.measurement import MixedScore
 from polar.regime.codes import Codes, codes
 from polar.regime.mixed import (

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polar.errors import InvalidInput
-from polar.records.events import Evaluation, LatentDiagnostics, Regime, Verdict
+from polar.records.events import Evaluation
+from polar.records.latents import LatentDiagnostics, Regime, Verdict
 from polar.regime.polarisation import convergence, explained_part, judge
 
 Latents = Callable[..., tuple[LatentDiagnostics, ...]]

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from polar.errors import InvalidInput
-from polar.records.events import Evaluation, LatentDiagnostics
+from polar.records.events import Evaluation
+from polar.records.latents import LatentDiagnostics
 from polar.regime.table import diagnostics_table, table_to_parquet
 
 Evaluations = Callable[..., Evaluation]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from polar.errors import InvalidInput
-from polar.records.events import Label
+from polar.records.latents import Label
 from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.usage import area_under_curve, rank_correlation, usage_scores
 

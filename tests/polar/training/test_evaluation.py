@@ -7,7 +7,7 @@ import torch
 
 from polar.errors import Diverged
 from polar.models import Encoding, Losses
-from polar.records.events import Label, Regime
+from polar.records.latents import Label, Regime
 from polar.spec import ExperimentSpec
 from polar.training import evaluation
 from polar.training.evaluation import (

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from service.api.experiments import submission
+from service.api import submission
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:

@@ -20,20 +20,17 @@ from rich.cells import cell_len
 from rich.console import RenderableType
 
 from polar.measurement.measure import measure
-from polar.records.events import Regime
+from polar.records.latents import Regime
 from polar.spec.study import MOST_TRIALS
-from service.api.schemas import (
+from service.api.experiments.schemas import (
     ExperimentSummary,
     ExperimentView,
     Plan,
     PlannedRun,
     RunOfExperiment,
-    RunView,
-    StudyPlan,
-    StudySummary,
-    StudyView,
-    TrialView,
 )
+from service.api.runs.schemas import RunView
+from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
 from service.cli import bars, data, demo_study, output, study_tables, tables
 from service.cli.measure import _table as table_of_measurement
 from service.storage.tables import RunState, StudyState, TrialState

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from polar.ranges import RangeReport
-from polar.records.events import Evaluation, Label, Progress, Result, Started
+from polar.records.events import Evaluation, Progress, Result, Started
+from polar.records.latents import Label
 from polar.spec import ExperimentSpec, StudySpec
 from service.storage import forms, runs
 from service.storage.database import Database

@@ -10,7 +10,8 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from procrastinate import App
 from sqlalchemy import select
 
-from polar.records.events import Evaluation, Regime, Result
+from polar.records.events import Evaluation, Result
+from polar.records.latents import Regime
 from polar.spec import ExperimentSpec, StudySpec
 from service.storage import experiments, runs, studies
 from service.storage.database import Database

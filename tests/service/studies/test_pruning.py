@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from optuna.trial import TrialState as OptunaState
 
-from polar.records.events import Regime
+from polar.records.latents import Regime
 from polar.spec import ExperimentSpec
 from service.storage.tables import Run, RunState, StudyState, TrialState
 from service.studies.broker import Broker

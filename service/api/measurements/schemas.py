@@ -1,0 +1,15 @@
+"""What the API answers about measurements."""
+
+from uuid import UUID
+
+from polar.records.measurement import Measurement
+from service.api.schemas import Figure, Links, ResponseModel
+
+
+class MeasurementView(ResponseModel):
+    """The report of codes that were sent along."""
+
+    id: UUID
+    report: Measurement
+    figures: list[Figure]
+    links: Links

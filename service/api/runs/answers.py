@@ -1,0 +1,78 @@
+"""Rows of runs into answers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.records.events import Evaluation, Progress, Result
+from service.api import links
+from service.api.runs.schemas import (
+    Diagnostics,
+    EvaluationSummary,
+    LatentRow,
+    RunView,
+    TransitionView,
+)
+from service.api.stored import Reader
+from service.settings import Settings
+from service.storage import runs, tracking, tracking_failures, watching
+from service.storage.tables import Run
+
+
+async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunView:
+    standing = (await watching.standings(session, [run.id]))[run.id]
+    evaluations = await watching.latest_evaluations(session, [run.id])
+    tracked = await tracking.position_of(session, run.id)
+    reader = Reader()
+    progress = reader.read("progress", Progress, run.progress)
+    latest = reader.read("verdict", Evaluation, evaluations.get(run.id))
+    result = reader.read("result", Result, run.result)
+    return RunView(
+        id=run.id,
+        seed=run.seed,
+        spec=run.spec,
+        dataset_digest=run.dataset_digest,
+        queue=run.queue,
+        state=run.state,
+        reason=run.status_reason,
+        message=run.status_message,
+        attempt=run.attempt,
+        cancel_requested=run.cancel_requested,
+        queue_position=standing.queue_position,
+        progress=progress,
+        verdict=latest and latest.verdict,
+        result=result,
+        checkpoint_step=run.checkpoint_step,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        mlflow_experiment_id=tracked.mlflow_experiment_id if tracked else None,
+        mlflow_run_id=tracked.mlflow_run_id if tracked else None,
+        mlflow_error=await tracking_failures.why(session, run.id),
+        of_earlier_version=reader.of_earlier_version,
+        links=links.of_run(settings, run.id, tracked),
+        history=[
+            TransitionView.model_validate(transition)
+            for transition in await runs.transitions_of(session, run.id)
+        ],
+    )
+
+
+def diagnostics(run: Run, evaluations: Sequence[Mapping[str, Any]]) -> Diagnostics:
+    reader = Reader()
+    read = [
+        reader.read(f"evaluation of step {stored.get('step')}", Evaluation, stored)
+        for stored in evaluations
+    ]
+    measured = [evaluation for evaluation in read if evaluation is not None]
+    return Diagnostics(
+        run_id=run.id,
+        evaluations=[EvaluationSummary.model_validate(each) for each in measured],
+        latents=[
+            LatentRow(step=each.step, epoch=each.epoch, **latent.model_dump())
+            for each in measured
+            for latent in each.latents
+        ],
+        of_earlier_version=reader.of_earlier_version,
+    )

@@ -1,0 +1,86 @@
+"""What the API answers about runs."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from polar.records.events import Progress, Result
+from polar.records.latents import LatentDiagnostics, Verdict
+from service.api.schemas import Figure, Links, ResponseModel
+from service.storage.tables import RunState
+
+
+class TransitionView(ResponseModel):
+    """One change of a run's state."""
+
+    at: datetime
+    attempt: int
+    state: RunState
+    reason: str | None
+    message: str | None
+
+
+class RunView(ResponseModel):
+    """One run: where it stands, how it came there, and what came of it."""
+
+    id: UUID
+    seed: int
+    spec: dict[str, Any]
+    dataset_digest: str
+    #: Device class of the agents that may take it.
+    queue: str
+    state: RunState
+    reason: str | None
+    message: str | None
+    attempt: int
+    cancel_requested: bool
+    #: How many queued runs will be taken before this one; none when it does not wait.
+    queue_position: int | None
+    progress: Progress | None
+    #: That of the newest evaluation.
+    verdict: Verdict | None
+    #: With the explanation in words; none before the run succeeded.
+    result: Result | None
+    checkpoint_step: int | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    mlflow_experiment_id: str | None
+    mlflow_run_id: str | None
+    #: Why MLflow lacks something of the run, where that could not be mended by trying again.
+    mlflow_error: str | None
+    #: Those parts of this answer that an earlier version stored and this one cannot read.
+    of_earlier_version: list[str]
+    links: Links
+    history: list[TransitionView]
+
+
+class EvaluationSummary(ResponseModel):
+    """One evaluation without its latents."""
+
+    step: int
+    epoch: float
+    reconstruction_nats: float
+    verdict: Verdict
+
+
+class LatentRow(LatentDiagnostics):
+    """One latent at one evaluation: a row of the tidy table."""
+
+    step: int
+    epoch: float
+
+
+class Diagnostics(ResponseModel):
+    """Everything that was measured of a run so far, as two tidy tables."""
+
+    run_id: UUID
+    evaluations: list[EvaluationSummary]
+    latents: list[LatentRow]
+    #: Those evaluations that an earlier version stored and this one cannot read.
+    of_earlier_version: list[str]
+
+
+class Figures(ResponseModel):
+    run_id: UUID
+    figures: list[Figure]
