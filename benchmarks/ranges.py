@@ -167,10 +167,10 @@ def band(grid: Array, regimes: Int64[np.ndarray, " k"]) -> list[tuple[float, flo
 
 
 def propose_bare(
-    told: Sequence[Observation], in_flight: Sequence[float], *, search: Search
+    observations: Sequence[Observation], in_flight: Sequence[float], *, search: Search
 ) -> float:
     """Our proposal, from verdicts alone."""
-    bare = [Observation(weight=seen.weight, regime=seen.regime) for seen in told]
+    bare = [Observation(weight=seen.weight, regime=seen.regime) for seen in observations]
     return propose(bare, in_flight, search)
 
 
@@ -180,8 +180,8 @@ class Points:
     def __init__(self, points: Array) -> None:
         self.points = points
 
-    def __call__(self, told: Sequence[Observation], in_flight: Sequence[float]) -> float:
-        return float(self.points[(len(told) + len(in_flight)) % len(self.points)])
+    def __call__(self, observations: Sequence[Observation], in_flight: Sequence[float]) -> float:
+        return float(self.points[(len(observations) + len(in_flight)) % len(self.points)])
 
 
 class Bisection:
@@ -195,20 +195,20 @@ class Bisection:
         self.first = first
         self.begun = 0
 
-    def __call__(self, told: Sequence[Observation], in_flight: Sequence[float]) -> float:
-        if len(told) + len(in_flight) < len(self.first):
-            return float(self.first[len(told) + len(in_flight)])
-        widest = self._widest(told[self.begun :], in_flight)
+    def __call__(self, observations: Sequence[Observation], in_flight: Sequence[float]) -> float:
+        if len(observations) + len(in_flight) < len(self.first):
+            return float(self.first[len(observations) + len(in_flight)])
+        widest = self._widest(observations[self.begun :], in_flight)
         if widest is None:
-            self.begun = len(told)
+            self.begun = len(observations)
             widest = self._widest((), in_flight) or (SEARCH.low, SEARCH.high)
         return math.sqrt(widest[0] * widest[1])
 
     def _widest(
-        self, told: Sequence[Observation], in_flight: Sequence[float]
+        self, observations: Sequence[Observation], in_flight: Sequence[float]
     ) -> tuple[float, float] | None:
         states = {SEARCH.low: Regime.UNDER_REGULARISED, SEARCH.high: Regime.COLLAPSED}
-        states |= {seen.weight: seen.regime for seen in told}
+        states |= {seen.weight: seen.regime for seen in observations}
         weights = sorted(states)
         stretches: list[tuple[float, float]] = []
         for low, high in itertools.pairwise(weights):
@@ -228,12 +228,12 @@ class Tpe:
         sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         self.study = optuna.create_study(sampler=sampler, direction="maximize")
         self.trials: dict[float, optuna.Trial] = {}
-        self.told = 0
+        self.observations = 0
 
-    def __call__(self, told: Sequence[Observation], _in_flight: Sequence[float]) -> float:
-        for seen in told[self.told :]:
+    def __call__(self, observations: Sequence[Observation], _in_flight: Sequence[float]) -> float:
+        for seen in observations[self.observations :]:
             self.study.tell(self.trials[seen.weight], self._value(seen))
-        self.told = len(told)
+        self.observations = len(observations)
         trial = self.study.ask()
         weight = trial.suggest_float("weight", SEARCH.low, SEARCH.high, log=True)
         self.trials[weight] = trial
@@ -249,16 +249,16 @@ def run(
     problem: Problem, sampler: Sampler, trials: int, rng: np.random.Generator, *, noisy: bool
 ) -> list[Observation]:
     """The observations of a study, in the order in which its trials end."""
-    told: list[Observation] = []
+    observations: list[Observation] = []
     flying: list[tuple[float, float]] = []  # end, weight
     now = 0.0
-    while len(told) < trials:
-        while len(flying) < min(IN_FLIGHT, trials - len(told)):
-            weight = sampler(told, [weight for _, weight in flying])
+    while len(observations) < trials:
+        while len(flying) < min(IN_FLIGHT, trials - len(observations)):
+            weight = sampler(observations, [weight for _, weight in flying])
             heapq.heappush(flying, (now + rng.uniform(0.8, 1.2), weight))
         now, weight = heapq.heappop(flying)
-        told.append(problem.train(weight, rng if noisy else None))
-    return told
+        observations.append(problem.train(weight, rng if noisy else None))
+    return observations
 
 
 @dataclass(frozen=True)
@@ -273,17 +273,21 @@ class Score:
     covered_in_the_end: tuple[bool, bool]
 
 
-def score(problem: Problem, told: Sequence[Observation], search: Search, budget: int) -> Score:
+def score(
+    problem: Problem, observations: Sequence[Observation], search: Search, budget: int
+) -> Score:
     def is_found(trials: int) -> bool:
-        report = find_range(told[:trials], search)
+        report = find_range(observations[:trials], search)
         right = search.flip_rate > 0 or all(problem.covered(report))
         return report.outcome is Outcome.FOUND and right
 
-    found_after = next((trials for trials in range(4, len(told) + 1) if is_found(trials)), None)
+    found_after = next(
+        (trials for trials in range(4, len(observations) + 1) if is_found(trials)), None
+    )
     return Score(
         found_after,
-        problem.covered(find_range(told[:found_after], search)) if found_after else None,
-        problem.covered(find_range(told[:budget], search)),
+        problem.covered(find_range(observations[:found_after], search)) if found_after else None,
+        problem.covered(find_range(observations[:budget], search)),
     )
 
 
@@ -344,8 +348,8 @@ def row_of(search: Search, name: str, family: str, spectra: int, seed: int) -> l
         problem = draw_problem(family, np.random.default_rng([seed, ord(family), number]))
         rng = np.random.default_rng([seed, ord(family), number, 1])
         sampler = sampler_of(name, problem, search, number)
-        told = run(problem, sampler, most, rng, noisy=search.flip_rate > 0)
-        scores.append(score(problem, told, search, budget))
+        observations = run(problem, sampler, most, rng, noisy=search.flip_rate > 0)
+        scores.append(score(problem, observations, search, budget))
     seconds = (time.process_time() - begin) / spectra
     found_after = [s.found_after or math.inf for s in scores]
     then = [edge for s in scores if s.covered_then for edge in s.covered_then]

@@ -1,4 +1,4 @@
-"""Runs one spec for several values of its fields, and prints a row for each run.
+"""Runs a spec with several values of its fields, and prints a row for each run.
 
     python -m benchmarks.sweep SPEC --out DIR --vary model.lambda=1e-4,1e-3 --vary seed=0,1
 

@@ -1,4 +1,4 @@
-r"""Sums over all pairs of samples, which entropies of order 2 are made of; no n x n matrix.
+r"""Sums over all pairs of samples, which give entropies of order 2 without an n x n matrix.
 
 With K_ij = exp(-d_ij^2 / (2 sigma^2)) for the points x and for a latent y, A = K / n has
 

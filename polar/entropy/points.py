@@ -25,7 +25,7 @@ from polar.errors import InvalidInput
 
 _EXACT_IN_FLOAT32: Final = 1024  # products of int8 in one sum
 _EXACT_IN_INT32: Final = 131_071
-_LARGEST: Final = 1e100  # largest coordinate; sums of its square stay far from overflow
+_LARGEST: Final = 1e100  # largest coordinate allowed; sums of its square stay far from overflow
 
 
 @dataclass(frozen=True)

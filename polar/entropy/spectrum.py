@@ -2,7 +2,7 @@ r"""Renyi entropy of a spectrum, and how far an error of the spectrum can move i
 
 Notation:
     p, q      spectra: eigenvalues of positive matrices of trace 1, so not negative and of sum 1
-    n         how many eigenvalues of p or of q differ from 0 at most
+    n         largest number of non-zero eigenvalues that p or q can have
     alpha     order, positive; 1 is the von Neumann limit, infinity the min-entropy
     S(p)      ln(sum p^alpha) / (1 - alpha), nats
     distance  bound on sum |p - q|, with both spectra sorted; by Mirsky's theorem the nuclear norm

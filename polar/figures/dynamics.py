@@ -96,9 +96,9 @@ def trajectories(table: pd.DataFrame, dynamics: pd.DataFrame, tau_nats: float) -
     """The entropy of an active, a passive and the attempted actives over training (Figs. 9, 10).
 
     The figure shows the active latent with the highest final entropy, the passive latent with the
-    highest peak, and the SHOWN_ATTEMPTS attempted actives with the highest peaks, which are
-    marked. Thin grey lines are the other latents of each kind. A kind that does not occur is
-    labelled so.
+    highest peak, and up to SHOWN_ATTEMPTS attempted actives with the highest peaks, which are
+    marked. Thin grey lines are the other latents of each kind. If a kind does not occur, its title
+    says so.
 
     Args:
         table: The diagnostics of one run. Columns: `step`, `latent`, `judged_entropy_nats`,
@@ -152,8 +152,8 @@ def trajectories(table: pd.DataFrame, dynamics: pd.DataFrame, tau_nats: float) -
 def activation_order(dynamics: pd.DataFrame, usage: pd.DataFrame) -> Figure:
     """Usage of the latents against the step at which they became active.
 
-    If latents are learned in the order of their use to the reconstruction, the points fall from
-    left to right. Latents that are not active at the end are counted but not drawn.
+    If latents are learned in the order in which they help the reconstruction most, the points fall
+    from left to right. Latents that are not active at the end are counted but not drawn.
 
     Args:
         dynamics: One row for each latent of a run. Columns: `latent`, `activation_step` (with

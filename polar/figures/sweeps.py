@@ -72,9 +72,8 @@ def sorted_entropies_by_weight(table: pd.DataFrame, tau_nats: float) -> Figure:
         axes.tick_params(labelsize="small")
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
-    for axes in grid.flat[
-        max(len(panels) - columns, 0) : len(panels)
-    ]:  # the lowest in each column
+    lowest_of_each_column = slice(max(len(panels) - columns, 0), len(panels))
+    for axes in grid.flat[lowest_of_each_column]:
         axes.tick_params(labelbottom=True)
         axes.set_xlabel("rank by entropy", fontsize="small")
     figure.supylabel("entropy (nats)", fontsize="medium")

@@ -19,7 +19,7 @@ class Encoding:
     log_var: Float[Tensor, "n m"] | None = None
     #: Means of the priors that an iVAE has for each image; None where the prior is N(0, 1).
     prior_mean: Float[Tensor, "n m"] | None = None
-    #: Natural logarithms of these priors' variances.
+    #: Natural logarithms of the variances of an iVAE's priors; None where the prior is N(0, 1).
     prior_log_var: Float[Tensor, "n m"] | None = None
 
 

@@ -25,7 +25,7 @@ from polar.spec import IVAESpec
 
 #: Widths of the hidden layers of the prior's networks, where u has several factors.
 HIDDEN = (50, 50, 50)
-#: Slope of these networks' LeakyReLU.
+#: Slope of LeakyReLU in the prior's networks, where u has several factors.
 SLOPE = 0.1
 
 

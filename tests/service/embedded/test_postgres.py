@@ -238,7 +238,7 @@ def test_a_server_that_cannot_start_shows_the_end_of_its_log(made_home: Path) ->
     with (made_home / "postgres" / "postgresql.conf").open("a") as settings:
         settings.write("no_such_setting = 1\n")
 
-    with pytest.raises(EmbeddedError, match=r'(?s)ended with code 1.*"no_such_setting"'):
+    with pytest.raises(EmbeddedError, match=r'(?s)ended with exit code 1.*"no_such_setting"'):
         Postgres(made_home).start()
 
 
