@@ -49,7 +49,7 @@ class Latents:
 def synthetic(absent: float, seed: int, n: int = IMAGES) -> Latents:
     """A model whose mixed latents encode an object that is absent from a fraction of the images.
 
-    The mean and the posterior of a Gaussian latent share the prior's variance: Var mu + v = 1.
+    The variance of a latent's mean and that of its posterior sum to the prior's: Var mu + v = 1.
     """
     rng = np.random.default_rng(seed)
     is_absent = (rng.random(n) < absent)[:, None]
@@ -60,7 +60,7 @@ def synthetic(absent: float, seed: int, n: int = IMAGES) -> Latents:
         return rng.normal(0, np.sqrt(1 - level), (n, EACH)), variance
 
     def passive() -> tuple[Float64[np.ndarray, "n m"], Float64[np.ndarray, "n m"]]:
-        level = rng.uniform(0.01, 0.15, EACH)  # the KL divergence stays near what counts as 0
+        level = rng.uniform(0.01, 0.15, EACH)  # the KL divergence is about what counts as none
         return rng.normal(0, level, (n, EACH)), np.exp(rng.normal(0, level, (n, EACH)))
 
     def decoys() -> tuple[Float64[np.ndarray, "n m"], Float64[np.ndarray, "n m"]]:

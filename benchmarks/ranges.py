@@ -141,7 +141,7 @@ def draw_eigenvalues(family: str, rng: np.random.Generator) -> Array:
 
 
 def draw_problem(family: str, rng: np.random.Generator) -> Problem:
-    """A random spectrum whose band fits into the search; others are drawn again."""
+    """A random spectrum whose band fits into the search; spectra that do not are drawn again."""
     while True:
         eigenvalues = draw_eigenvalues(family, rng)
         wide = np.geomspace(eigenvalues[-1] / 10, eigenvalues[0] * 2, 20_000)

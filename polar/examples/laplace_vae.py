@@ -21,7 +21,7 @@ BETA = 0.5
 
 
 def main(steps: int = STEPS) -> Measurement:
-    """Train for some seconds, then measure only the means of the posteriors."""
+    """Train for a few seconds, then measure only the means of the posteriors."""
     torch.manual_seed(0)
     digits = load_digits()
     images = torch.tensor(digits.data / 16, dtype=torch.float32)

@@ -19,7 +19,7 @@ BATCH = 128
 
 
 def main(steps: int = STEPS) -> Measurement:
-    """Train for some seconds, then measure the posteriors of all tumours."""
+    """Train for a few seconds, then measure the posteriors of all tumours."""
     torch.manual_seed(0)
     table = load_breast_cancer()
     rows = torch.tensor(StandardScaler().fit_transform(table.data), dtype=torch.float32)

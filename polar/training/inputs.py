@@ -23,7 +23,7 @@ class Inputs:
         return len(self.images)
 
     def first(self, at_most: int) -> "Inputs":
-        """The first images and their u, at most so many."""
+        """The first `at_most` images and their u, or all if there are fewer."""
         return Inputs(self.images[:at_most], self.u[:at_most])
 
     def batch(

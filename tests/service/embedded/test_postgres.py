@@ -230,7 +230,7 @@ def test_the_start_after_a_killed_supervisor_waits_for_its_server(made_home: Pat
 def test_data_of_another_major_version_are_left_alone(made_home: Path) -> None:
     (made_home / "postgres" / "PG_VERSION").write_text("9\n")
 
-    with pytest.raises(EmbeddedError, match=r"written by PostgreSQL 9, installed is \d\d"):
+    with pytest.raises(EmbeddedError, match=r"written by PostgreSQL 9, but PostgreSQL \d\d is"):
         Postgres(made_home).start()
 
 

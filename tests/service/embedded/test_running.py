@@ -132,7 +132,7 @@ def test_a_folder_of_the_user_is_not_taken_for_ours(
     monkeypatch.chdir(tmp_path / "own")
 
     with (
-        pytest.raises(EmbeddedError, match=r"device 'tpu'"),
+        pytest.raises(EmbeddedError, match=r"device is 'tpu'"),
         running_stack(tmp_path / "home", device="tpu"),
     ):
         pass
