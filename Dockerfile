@@ -1,4 +1,4 @@
-# One image for every process; docker-compose.yml says which one it runs.
+# One image for all processes; docker-compose.yml sets the process that each container runs.
 FROM python:3.11-slim
 WORKDIR /opt/polar
 COPY pyproject.toml README.md constraints.txt ./

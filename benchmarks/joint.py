@@ -1,7 +1,8 @@
-"""Joint entropies of images and latents beside naive torch: `python -m benchmarks.joint`.
+"""Joint entropies of images and latents, compared with naive torch: `python -m benchmarks.joint`.
 
-CPU time; set OMP_NUM_THREADS=1. Images are smooth random fields of 32 x 32 pixels; latents are 32
-normal variables, 16 of them linear in the images and 8 nearly constant. The two forms take turns.
+Times are CPU times; set OMP_NUM_THREADS=1. The images are smooth random fields of 32 x 32 pixels.
+The latents are 32 normal variables, 16 of which are linear in the images and 8 nearly constant.
+The two implementations take turns.
 """
 
 import argparse
@@ -33,7 +34,7 @@ def images_and_latents(n: int) -> tuple[Tensor, Tensor]:
 
 
 def naive_order_two(images: Tensor, mu: Tensor, sigma_x: float, dtype: torch.dtype) -> Tensor:
-    """The n x n matrices as the definition has them, one latent after the other."""
+    """The definition: n x n matrices, one latent after the other."""
     x = images.to(dtype) / 255
     squares = (x * x).sum(1)
     k_x = torch.exp(-(squares[:, None] + squares - 2 * x @ x.T).clamp_min(0) / (2 * sigma_x**2))
@@ -47,23 +48,23 @@ def naive_order_two(images: Tensor, mu: Tensor, sigma_x: float, dtype: torch.dty
 def order_two(n: int, rounds: int) -> list[str]:
     images, mu = images_and_latents(n)
     sigma_x = image_sigma(images)
-    found: list[JointEntropy[Tensor]] = []
+    ours: list[JointEntropy[Tensor]] = []
     naive: list[Tensor] = []
     ours_s, naive_s = [], []
     for _ in range(rounds):
-        ours_s.append(seconds_of(lambda: found.append(joint_entropy(images, mu, sigma_x=sigma_x))))
+        ours_s.append(seconds_of(lambda: ours.append(joint_entropy(images, mu, sigma_x=sigma_x))))
         naive_s.append(
             seconds_of(lambda: naive.append(naive_order_two(images, mu, sigma_x, torch.float32)))
         )
     exact = naive_order_two(images, mu[:, :4], sigma_x, torch.float64)
     ours_mib = extra_mib(lambda: joint_entropy(images, mu, sigma_x=sigma_x))
     naive_mib = extra_mib(lambda: naive_order_two(images, mu[:, :1], sigma_x, torch.float32))
-    ours, theirs = float(np.median(ours_s)), float(np.median(naive_s))
+    our_s, their_s = float(np.median(ours_s)), float(np.median(naive_s))
     return [
-        f"{n:,}", f"{theirs:.1f} s", f"{ours:.1f} s", f"x{theirs / ours:.1f}",
+        f"{n:,}", f"{their_s:.1f} s", f"{our_s:.1f} s", f"x{their_s / our_s:.1f}",
         f"{naive_mib:,.0f} MiB", f"{ours_mib:,.0f} MiB",
         f"{float((naive[0][:4] - exact).abs().max()):.0e}",
-        f"{float((found[0].nats[:4] - exact).abs().max()):.0e}",
+        f"{float((ours[0].nats[:4] - exact).abs().max()):.0e}",
     ]  # fmt: skip
 
 
@@ -88,7 +89,7 @@ def stochastic(n: int, latent: int, seeds: int) -> list[str]:
         )
         errors.append(claimed[-1].nats - exact[0])
     rms_error = float(np.sqrt(np.mean(np.square(errors))))
-    rms_claimed = float(np.sqrt(np.mean([one.standard_error_nats**2 for one in claimed])))
+    rms_claimed = float(np.sqrt(np.mean([e.standard_error_nats**2 for e in claimed])))
     ours_s = float(np.median(seconds))
     return [
         f"{n:,}", f"{latent}", f"{exact[0]:.3f}", f"{exact_s:.1f} s", f"{ours_s:.2f} s",
@@ -102,7 +103,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    joint_entropy(*images_and_latents(100))  # compares the products of int8 and float32
+    joint_entropy(*images_and_latents(100))  # chooses between int8 and float32 before the timing
     print_table(
         ["n, 32 latents, order 2", "naive f32", "ours", "ratio", "its memory", "our memory",
          "its error, nats", "our error"],

@@ -1,11 +1,11 @@
-"""How well each signal finds mixed latents, on synthetic latents whose truth is known.
+"""How well each signal finds mixed latents, on synthetic latents whose kinds are known.
 
     python -m benchmarks.mixed
 
 Each model has 24 latents over the same images: 6 active, 6 passive, 6 mixed and 6 decoys. An
-object is absent from a fraction q of the images; there the mixed latents are passive, all at once.
-The decoys are active everywhere, but look mixed to one signal or another: their variance is spread
-evenly over (0, 1), or their mean is, with a constant variance, a spike with a slab.
+object is absent from a fraction q of the images, where all mixed latents are passive. The decoys
+are active in all images but look mixed to some signals: either their variance is spread evenly
+over (0, 1), or their mean is a spike and slab with a constant variance.
 """
 
 import argparse
@@ -39,17 +39,17 @@ SIGNALS = {
 
 @dataclass(frozen=True)
 class Latents:
-    """Codes of one synthetic model, and what each latent is."""
+    """Codes of one synthetic model, and the kind of each latent."""
 
     codes: Codes
-    #: `active`, `passive`, `mixed` or `decoy`, of each latent.
+    #: `active`, `passive`, `mixed` or `decoy`, for each latent.
     kinds: Sequence[str]
 
 
 def synthetic(absent: float, seed: int, n: int = IMAGES) -> Latents:
-    """A model of which the object of the mixed latents is absent from this fraction of images.
+    """A model whose mixed latents encode an object that is absent from a fraction of the images.
 
-    Mean and variance of a Gaussian latent share the prior's variance: Var mu + v = 1.
+    The variance of a latent's mean and that of its posterior sum to the prior's: Var mu + v = 1.
     """
     rng = np.random.default_rng(seed)
     is_absent = (rng.random(n) < absent)[:, None]
@@ -60,7 +60,7 @@ def synthetic(absent: float, seed: int, n: int = IMAGES) -> Latents:
         return rng.normal(0, np.sqrt(1 - level), (n, EACH)), variance
 
     def passive() -> tuple[Float64[np.ndarray, "n m"], Float64[np.ndarray, "n m"]]:
-        level = rng.uniform(0.01, 0.15, EACH)  # about the KL divergence that counts as none
+        level = rng.uniform(0.01, 0.15, EACH)  # the KL divergence is about what counts as none
         return rng.normal(0, level, (n, EACH)), np.exp(rng.normal(0, level, (n, EACH)))
 
     def decoys() -> tuple[Float64[np.ndarray, "n m"], Float64[np.ndarray, "n m"]]:
@@ -81,25 +81,25 @@ def synthetic(absent: float, seed: int, n: int = IMAGES) -> Latents:
 
 
 def areas(latents: Latents, seed: int) -> dict[str, float | None]:
-    """AUC of mixed against all others, and against active and decoys only, of each signal."""
-    found = _signals(latents.codes, seed)
+    """AUC of each signal: mixed against all others, and against active and decoys only."""
+    signals = _signals(latents.codes, seed)
     without_variance = _signals(codes(latents.codes.mean), seed)["subset entropy"]
-    found["subset entropy, deterministic"] = without_variance
+    signals["subset entropy, deterministic"] = without_variance
     kinds = np.array(latents.kinds)
     rivals = kinds != "passive"
     return {
         f"{name}|{against}": area_under_curve(score[among], kinds[among] == "mixed")
-        for name, score in found.items()
+        for name, score in signals.items()
         for against, among in {"all": kinds != "", "active": rivals}.items()
     }
 
 
-def _signals(of: Codes, seed: int) -> dict[str, Float64[np.ndarray, " m"]]:
-    entropies = renyi_entropy(of.mean, alpha=RENYI_ALPHA, sigma=SIGMA).nats.tolist()
+def _signals(latents: Codes, seed: int) -> dict[str, Float64[np.ndarray, " m"]]:
+    entropies = renyi_entropy(latents.mean, alpha=RENYI_ALPHA, sigma=SIGMA).nats.tolist()
     scores = mixed_scores(
-        of,
+        latents,
         entropies,
-        variance_signals(of, renyi_alpha=RENYI_ALPHA),
+        variance_signals(latents, renyi_alpha=RENYI_ALPHA),
         sigma=SIGMA,
         renyi_alpha=RENYI_ALPHA,
         tau=TAU,
@@ -112,17 +112,15 @@ def _signals(of: Codes, seed: int) -> dict[str, Float64[np.ndarray, " m"]]:
 
 
 def accuracy(latents: Latents) -> float:
-    """Fraction of the latents that the two signals rightly call mixed, or not mixed."""
-    of = latents.codes
-    entropies = renyi_entropy(of.mean, alpha=RENYI_ALPHA, sigma=SIGMA).nats.tolist()
-    signals = variance_signals(of, renyi_alpha=RENYI_ALPHA)
+    """Fraction of the latents that the two signals correctly call mixed or not mixed."""
+    entropies = renyi_entropy(latents.codes.mean, alpha=RENYI_ALPHA, sigma=SIGMA).nats.tolist()
+    signals = variance_signals(latents.codes, renyi_alpha=RENYI_ALPHA)
     labels = two_signal_labels(entropies, signals, tau=TAU)
     pairs = zip(labels, latents.kinds, strict=True)
     return float(np.mean([(x.label is Label.MIXED) == (kind == "mixed") for x, kind in pairs]))
 
 
 def main() -> None:
-    """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     seeds = range(parser.parse_args().seeds)
@@ -133,10 +131,10 @@ def main() -> None:
     ]
     table = pd.DataFrame(rows).groupby("absent").mean()
     for against in ("all", "active"):
-        of_these = table.filter(like=f"|{against}").rename(columns=lambda c: c.split("|")[0])
+        columns = table.filter(like=f"|{against}").rename(columns=lambda c: c.split("|")[0])
         print(f"\nAUC of mixed against {against}; mean of {len(seeds)} seeds")
-        print(of_these.T.to_string(float_format="{:.3f}".format))
-    print("\nfraction of latents rightly called mixed or not, by the two signals")
+        print(columns.T.to_string(float_format="{:.3f}".format))
+    print("\nfraction of latents correctly called mixed or not mixed by the two signals")
     print(table[["accuracy"]].T.to_string(float_format="{:.3f}".format))
 
 

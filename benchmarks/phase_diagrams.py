@@ -1,9 +1,9 @@
-"""Writes what the studies of a service have found: a page with a table, a figure and spec of each.
+"""Writes a page about a service's studies: a table, and a figure and the spec of each study.
 
     python -m benchmarks.phase_diagrams --url http://127.0.0.1:8650 --out docs/studies NAME...
 
-Of studies of one name that sweep one field, the newest that is completed. What stands in README.md
-above the line MARK is kept.
+Each name stands for the newest completed study of that name, which must sweep one field. The text
+of README.md above the line MARK is kept.
 """
 
 import argparse
@@ -25,9 +25,9 @@ Json = Mapping[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", required=True, help="of a service that has the studies")
+    parser.add_argument("--url", required=True, help="address of the service that has the studies")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("names", nargs="+", help="of the studies")
+    parser.add_argument("names", nargs="+", help="names of the studies")
     arguments = parser.parse_args()
     with httpx.Client(base_url=f"{arguments.url}/api/v1", trust_env=False, timeout=60) as http:
         studies = list(_completed(http, arguments.names))
@@ -42,7 +42,7 @@ def main() -> None:
 def _completed(
     http: httpx.Client, names: Sequence[str]
 ) -> Iterator[tuple[Json, Json, Sequence[Json]]]:
-    """Studies with their ranges and completed trials, by name."""
+    """Studies with their ranges and completed trials, ordered by name."""
     newest: dict[str, Json] = {}
     for study in _pages(http, "/studies", "studies"):
         if study["state"] == "completed" and study["name"] in names:
@@ -74,7 +74,7 @@ def _ask(http: httpx.Client, path: str, query: Mapping[str, str] | None = None) 
 def _write(
     study: Json, found: Json, trials: Sequence[Json], folder: Path
 ) -> tuple[str, list[str], Sequence[str]]:
-    """The files of a study; its name, its row of the table, and what is said of its range."""
+    """Write a study's files; returns its name, its row of the table and its range's remarks."""
     name, spec = study["name"], StudySpec.model_validate(study["spec"])
     phases = phases_of(spec, found, [(trial["point"], trial["measured"]) for trial in trials])
     save_phase_diagram(phases, folder / f"{name}.png")
@@ -96,7 +96,7 @@ def _row(study: Json, found: Json, phases: Phases) -> list[str]:
 
 
 def _edge(edge: Json) -> str:
-    """Between which tested weights it lies."""
+    """The tested weights between which an edge lies."""
     low, high = ("open" if end is None else f"{end:.3g}" for end in (edge["low"], edge["high"]))
     return f"{low}..{high}"
 

@@ -1,13 +1,14 @@
-"""How well each signal finds mixed latents in trained models, where mixed latents are planted.
+"""How well each signal finds mixed latents in trained models that were made to have them.
 
     python -m benchmarks.planted SPEC --out DIR --vary dataset.absent=0,0.1,0.5,0.9 --vary seed=0,1
 
-SPEC trains a VAE on sprites. From a fraction of the images (`dataset.absent`) the sprite is
-missing: a latent that says something of the sprite has nothing to say there. So of the latents
-that the decoder uses, those of models with missing sprites count as mixed, and all others do not:
-what is not used, and everything in the models that see a sprite in every image. That is what was
-planted, whatever the signals say; whether it grew is the last column: the used latents whose
-variance is above 0.7 where the sprite is missing and below 0.3 elsewhere, by the two signals.
+SPEC trains a VAE on sprites. In a fraction of the images (`dataset.absent`) the sprite is missing,
+and a latent that encodes the sprite has nothing to say there. The latents that count as mixed are
+therefore those that the decoder uses in models with missing sprites. All others do not: unused
+latents, and every latent of a model that sees a sprite in every image. These kinds follow from the
+data, whatever the signals say. Whether mixed latents really emerged is shown by the last rows: the
+fraction of used latents that the two signals call mixed, because their variance is above 0.7 where
+the sprite is missing and below 0.3 elsewhere, and the fraction that they call undetermined.
 """
 
 import json
@@ -20,12 +21,11 @@ from benchmarks.mixed import SIGNALS
 from benchmarks.sweep import Point, parser, run_all
 from polar.regime.usage import area_under_curve
 
-#: Of what all latents together are worth to the decoder, from which on one counts as used.
+#: Relative usage above which a latent counts as used.
 USED_FROM = 0.02
 
 
 def main() -> None:
-    """Prints a row for each fraction of missing sprites."""
     runs = run_all(parser(__doc__ or "").parse_args())
     latents = pd.concat([_latents(point, folder) for point, folder in runs], ignore_index=True)
     rows = [_row(latents, absent) for absent in sorted(latents["absent"].unique()) if absent > 0]
@@ -46,17 +46,17 @@ def _latents(point: Point, folder: Path) -> pd.DataFrame:
 
 
 def _row(latents: pd.DataFrame, absent: float) -> dict[str, float | None]:
-    of_these = latents["absent"] == absent
-    among = latents[of_these | (latents["absent"] == 0)]
+    planted = latents["absent"] == absent
+    among = latents[planted | (latents["absent"] == 0)]
     is_mixed = ((among["absent"] == absent) & among["is_used"]).to_numpy()
-    used = latents[of_these & latents["is_used"]]
+    used = latents[planted & latents["is_used"]]
     return {
         "absent": absent,
         **{f"AUC of {name}": _area(among[field], is_mixed) for name, field in SIGNALS.items()},
-        "R": latents[of_these]["explained"].mean(),
+        "R": latents[planted]["explained"].mean(),
         "used latents": len(used),
-        "of them called mixed": (used["label"] == "mixed").mean(),
-        "of them called undetermined": (used["label"] == "undetermined").mean(),
+        "fraction called mixed": (used["label"] == "mixed").mean(),
+        "fraction called undetermined": (used["label"] == "undetermined").mean(),
     }
 
 

@@ -1,13 +1,15 @@
 """How many trials bracket the polarised band: `python -m benchmarks.ranges`.
 
-On the linear beta-VAE, which is solved in closed form: 16 latents, latent i active exactly if its
-eigenvalue l > beta s^2, its mean of variance 1 - beta s^2 / l. Four trials are in flight; each
-takes 0.8 to 1.2 of the mean time, at random. All samplers are judged by the same `find_range`.
+The trials are those of the linear beta-VAE, which has a closed form: 16 latents, where latent i is
+active exactly if its eigenvalue l > beta s^2, and its mean then has the variance 1 - beta s^2 / l.
+Four trials are in flight; each takes 0.8 to 1.2 of the mean time, at random. All samplers are
+judged by the same `find_range`.
 
-Without noise a sampler has found the band when both brackets are within a factor 1.1 and hold the
-true edges. With noise, 5 % of the verdicts are another one, drawn at random, and trials tell
-nothing but their verdict: any measure beside it would give the flip away. Then it has found the
-band when it says so, and each bracket, which is stated with 90 %, covers its edge or does not.
+Without noise, a sampler has found the band when both brackets are within a factor 1.1 and contain
+the true edges. With noise, 5 % of the verdicts are replaced by another verdict, drawn at random,
+and trials report nothing but their verdict, because any other measure would give the flip away.
+The sampler has then found the band when it says so; how often its brackets, which claim 90 %,
+contain the true edges is counted separately.
 
 The samplers were developed on other seeds: 777 and 12345.
 """
@@ -32,35 +34,35 @@ from polar.records.latents import Regime
 from polar.regime.polarisation import POLARISED_FROM
 
 Array = Float64[np.ndarray, "..."]
-#: From what was told and what is in flight to the next weight.
+#: Chooses the next weight from the observations so far and the weights in flight.
 Sampler = Callable[[Sequence[Observation], Sequence[float]], float]
 
 LATENTS, TAU_NATS, DECADES = 16, 0.25, 4
 SEARCH = Search(low=1e-2, high=1e2)
 IN_FLIGHT = 4
-#: Trials of a study of others; one of ours has twice its budget.
+#: Most trials of another sampler's study; a study of ours has at most twice its budget.
 MOST = 200
 FLIP_RATE = 0.05
 BUDGETS = {0.0: 16, FLIP_RATE: 32}
-#: Decades between the search's ends and the band's.
+#: Least distance of the band's edges from the ends of the search, in decades.
 CLEARANCE = 0.1
 GRID = np.geomspace(SEARCH.low, SEARCH.high, 10_000)
 STDS = np.linspace(0, 1, 4001)
 ENTROPIES = np.array([gaussian_entropy(std, sigma=0.5, alpha=1.01) for std in STDS])
 REGIMES = tuple(Regime)
-#: Samplers; with flips the second of ours is the first, as nothing but verdicts is told.
+#: Our samplers. With flips both are the same, because trials then report only verdicts.
 OURS = ("range", "range, verdicts only")
 QUICK = ("bisection", "9 points, then bisection")
 SLOW = ("grid", "random", "TPE")
 HEAD = (
     "flipped", "sampler", "family", "spectra", "found within the budget", "trials: median", "97 %",
-    "most", "edges covered when found", "after the budget", "CPU s a study",
+    "most", "edges covered when found", "after the budget", "CPU s per study",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Measured:
-    """At k weights."""
+    """Measures of a spectrum's latents at k weights."""
 
     stds: Array  # (k, latents)
     active: Bool[np.ndarray, "k latents"]
@@ -90,29 +92,29 @@ class Problem:
     """A spectrum, and the edges of its band."""
 
     eigenvalues: Array
-    #: Each between two neighbours of the fine grid.
+    #: Neighbouring points of the fine grid, between which the edge lies.
     left: tuple[float, float]
     right: tuple[float, float]
 
     def train(self, weight: float, rng: np.random.Generator | None) -> Observation:
-        """One trial; with a generator its verdict may flip, and nothing else is told."""
-        found = measure(self.eigenvalues, np.array([weight]))
-        regime = REGIMES[found.regimes[0]]
+        """One trial; with a generator its verdict may flip, and it reports nothing else."""
+        measured = measure(self.eigenvalues, np.array([weight]))
+        regime = REGIMES[measured.regimes[0]]
         if rng is None:
             return Observation(
                 weight=weight,
                 regime=regime,
-                n_active=int(found.active.sum()),
-                n_passive=int((~found.active).sum()),
-                weakest_std=float(found.stds.min()),
-                strongest_std=float(found.stds.max()),
+                n_active=int(measured.active.sum()),
+                n_passive=int((~measured.active).sum()),
+                weakest_std=float(measured.stds.min()),
+                strongest_std=float(measured.stds.max()),
             )
         if rng.random() < FLIP_RATE:
             regime = rng.choice([other for other in REGIMES if other != regime])
         return Observation(weight=weight, regime=Regime(regime))
 
     def covered(self, report: RangeReport) -> tuple[bool, bool]:
-        """Whether each bracket holds its edge."""
+        """Whether each bracket contains its edge."""
         if report.envelope is None:
             return False, False
         edges = (report.envelope.left, self.left), (report.envelope.right, self.right)
@@ -124,7 +126,7 @@ class Problem:
 
 
 def draw_eigenvalues(family: str, rng: np.random.Generator) -> Array:
-    """Of any scale, descending."""
+    """Eigenvalues in descending order, whose scale is arbitrary."""
     if family == "A":
         large = rng.integers(3, 12)
         small = 10 ** rng.uniform(-math.log10(300), -math.log10(30), LATENTS - large)
@@ -139,7 +141,7 @@ def draw_eigenvalues(family: str, rng: np.random.Generator) -> Array:
 
 
 def draw_problem(family: str, rng: np.random.Generator) -> Problem:
-    """A spectrum whose band fits; others are drawn anew."""
+    """A random spectrum whose band fits into the search; spectra that do not are drawn again."""
     while True:
         eigenvalues = draw_eigenvalues(family, rng)
         wide = np.geomspace(eigenvalues[-1] / 10, eigenvalues[0] * 2, 20_000)
@@ -153,9 +155,9 @@ def draw_problem(family: str, rng: np.random.Generator) -> Problem:
 
 
 def band(grid: Array, regimes: Int64[np.ndarray, " k"]) -> list[tuple[float, float]]:
-    """Where the band begins and ends, each between two points of the grid; empty without one.
+    """The band's two edges, each as the two grid points around it; empty without a band.
 
-    The envelope: closing gaps shorter than a factor 1.25 moves no outer edge.
+    Only the outer edges count, and closing gaps below a factor 1.25 does not move them.
     """
     (inside,) = np.nonzero(regimes == REGIMES.index(Regime.POLARISED))
     if not len(inside):
@@ -165,48 +167,48 @@ def band(grid: Array, regimes: Int64[np.ndarray, " k"]) -> list[tuple[float, flo
 
 
 def propose_bare(
-    told: Sequence[Observation], in_flight: Sequence[float], *, search: Search
+    observations: Sequence[Observation], in_flight: Sequence[float], *, search: Search
 ) -> float:
-    """From the verdicts alone."""
-    bare = [Observation(weight=seen.weight, regime=seen.regime) for seen in told]
+    """Our proposal, from verdicts alone."""
+    bare = [Observation(weight=seen.weight, regime=seen.regime) for seen in observations]
     return propose(bare, in_flight, search)
 
 
 class Points:
-    """Given points, again and again."""
+    """Cycles through fixed points."""
 
     def __init__(self, points: Array) -> None:
         self.points = points
 
-    def __call__(self, told: Sequence[Observation], in_flight: Sequence[float]) -> float:
-        return float(self.points[(len(told) + len(in_flight)) % len(self.points)])
+    def __call__(self, observations: Sequence[Observation], in_flight: Sequence[float]) -> float:
+        return float(self.points[(len(observations) + len(in_flight)) % len(self.points)])
 
 
 class Bisection:
-    """Halves the widest stretch that may hold an edge; then begins anew, with new trials.
+    """Halves the widest stretch that may contain an edge, and starts over when all are narrow.
 
-    It believes every verdict. Points in flight divide stretches. The ends of the search count as
-    under-regularised and collapsed.
+    It believes every verdict, and after a restart only those of new trials count. Points in flight
+    divide stretches. The ends of the search count as under-regularised and collapsed.
     """
 
     def __init__(self, first: Sequence[float] = ()) -> None:
         self.first = first
         self.begun = 0
 
-    def __call__(self, told: Sequence[Observation], in_flight: Sequence[float]) -> float:
-        if len(told) + len(in_flight) < len(self.first):
-            return float(self.first[len(told) + len(in_flight)])
-        widest = self._widest(told[self.begun :], in_flight)
+    def __call__(self, observations: Sequence[Observation], in_flight: Sequence[float]) -> float:
+        if len(observations) + len(in_flight) < len(self.first):
+            return float(self.first[len(observations) + len(in_flight)])
+        widest = self._widest(observations[self.begun :], in_flight)
         if widest is None:
-            self.begun = len(told)
+            self.begun = len(observations)
             widest = self._widest((), in_flight) or (SEARCH.low, SEARCH.high)
         return math.sqrt(widest[0] * widest[1])
 
     def _widest(
-        self, told: Sequence[Observation], in_flight: Sequence[float]
+        self, observations: Sequence[Observation], in_flight: Sequence[float]
     ) -> tuple[float, float] | None:
         states = {SEARCH.low: Regime.UNDER_REGULARISED, SEARCH.high: Regime.COLLAPSED}
-        states |= {seen.weight: seen.regime for seen in told}
+        states |= {seen.weight: seen.regime for seen in observations}
         weights = sorted(states)
         stretches: list[tuple[float, float]] = []
         for low, high in itertools.pairwise(weights):
@@ -219,19 +221,19 @@ class Bisection:
 
 
 class Tpe:
-    """Optuna's, with all trials known to it; it maximises P, or being polarised."""
+    """Optuna's TPE, which knows all trials; it maximises P, or with noise being polarised."""
 
     def __init__(self, problem: Problem, *, noisy: bool, seed: int) -> None:
         self.problem, self.noisy = problem, noisy
         sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         self.study = optuna.create_study(sampler=sampler, direction="maximize")
         self.trials: dict[float, optuna.Trial] = {}
-        self.told = 0
+        self.observations = 0
 
-    def __call__(self, told: Sequence[Observation], _in_flight: Sequence[float]) -> float:
-        for seen in told[self.told :]:
+    def __call__(self, observations: Sequence[Observation], _in_flight: Sequence[float]) -> float:
+        for seen in observations[self.observations :]:
             self.study.tell(self.trials[seen.weight], self._value(seen))
-        self.told = len(told)
+        self.observations = len(observations)
         trial = self.study.ask()
         weight = trial.suggest_float("weight", SEARCH.low, SEARCH.high, log=True)
         self.trials[weight] = trial
@@ -246,50 +248,55 @@ class Tpe:
 def run(
     problem: Problem, sampler: Sampler, trials: int, rng: np.random.Generator, *, noisy: bool
 ) -> list[Observation]:
-    """A study, in the order in which its trials end."""
-    told: list[Observation] = []
+    """The observations of a study, in the order in which its trials end."""
+    observations: list[Observation] = []
     flying: list[tuple[float, float]] = []  # end, weight
     now = 0.0
-    while len(told) < trials:
-        while len(flying) < min(IN_FLIGHT, trials - len(told)):
-            weight = sampler(told, [weight for _, weight in flying])
+    while len(observations) < trials:
+        while len(flying) < min(IN_FLIGHT, trials - len(observations)):
+            weight = sampler(observations, [weight for _, weight in flying])
             heapq.heappush(flying, (now + rng.uniform(0.8, 1.2), weight))
         now, weight = heapq.heappop(flying)
-        told.append(problem.train(weight, rng if noisy else None))
-    return told
+        observations.append(problem.train(weight, rng if noisy else None))
+    return observations
 
 
 @dataclass(frozen=True)
 class Score:
-    """Of one study."""
+    """Result of one study."""
 
-    #: None: not within its trials.
+    #: Number of trials after which the band was found; None if it never was.
     found_after: int | None
-    #: When found, and after the budget: of both edges.
+    #: Whether each bracket contained its edge when the band was found.
     covered_then: tuple[bool, bool] | None
+    #: Whether each bracket contained its edge after the budget.
     covered_in_the_end: tuple[bool, bool]
 
 
-def score(problem: Problem, told: Sequence[Observation], search: Search, budget: int) -> Score:
+def score(
+    problem: Problem, observations: Sequence[Observation], search: Search, budget: int
+) -> Score:
     def is_found(trials: int) -> bool:
-        report = find_range(told[:trials], search)
+        report = find_range(observations[:trials], search)
         right = search.flip_rate > 0 or all(problem.covered(report))
         return report.outcome is Outcome.FOUND and right
 
-    found = next((trials for trials in range(4, len(told) + 1) if is_found(trials)), None)
+    found_after = next(
+        (trials for trials in range(4, len(observations) + 1) if is_found(trials)), None
+    )
     return Score(
-        found,
-        problem.covered(find_range(told[:found], search)) if found else None,
-        problem.covered(find_range(told[:budget], search)),
+        found_after,
+        problem.covered(find_range(observations[:found_after], search)) if found_after else None,
+        problem.covered(find_range(observations[:budget], search)),
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--spectra", type=int, default=200, help="of each family")
-    parser.add_argument("--few", type=int, default=20, help="... for grid, random and TPE")
+    parser.add_argument("--spectra", type=int, default=200, help="spectra of each family")
+    parser.add_argument("--few", type=int, default=20, help="the same for grid, random and TPE")
     parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--sampler", help="this one only, without flips; by default all")
+    parser.add_argument("--sampler", help="only this sampler, without flips")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print(f"Seed {arguments.seed}; {IN_FLIGHT} trials in flight; {SEARCH}\n")
@@ -337,20 +344,23 @@ def row_of(search: Search, name: str, family: str, spectra: int, seed: int) -> l
     most = 2 * budget if name in OURS else MOST
     scores = []
     for number in range(spectra):
-        # the same spectra for all samplers, with and without flips
+        # All samplers see the same spectra, with and without flips.
         problem = draw_problem(family, np.random.default_rng([seed, ord(family), number]))
         rng = np.random.default_rng([seed, ord(family), number, 1])
         sampler = sampler_of(name, problem, search, number)
-        told = run(problem, sampler, most, rng, noisy=search.flip_rate > 0)
-        scores.append(score(problem, told, search, budget))
+        observations = run(problem, sampler, most, rng, noisy=search.flip_rate > 0)
+        scores.append(score(problem, observations, search, budget))
     seconds = (time.process_time() - begin) / spectra
-    found = [s.found_after or math.inf for s in scores]
+    found_after = [s.found_after or math.inf for s in scores]
     then = [edge for s in scores if s.covered_then for edge in s.covered_then]
     end = [edge for s in scores for edge in s.covered_in_the_end]
     return [
         f"{search.flip_rate:.0%}", name, family, str(spectra),
-        f"{np.mean(np.array(found) <= budget):.1%} in {budget}",
-        *(trials_of(np.quantile(found, part, method="higher"), most) for part in (0.5, 0.97, 1)),
+        f"{np.mean(np.array(found_after) <= budget):.1%} in {budget}",
+        *(
+            trials_of(np.quantile(found_after, part, method="higher"), most)
+            for part in (0.5, 0.97, 1)
+        ),
         f"{np.mean(then):.1%}" if then else "-", f"{np.mean(end):.1%}", f"{seconds:.2f}",
     ]  # fmt: skip
 

@@ -1,8 +1,8 @@
 """How long reports take, up to the largest that are allowed: `python -m benchmarks.reports`.
 
-CPU time of `polar.measure`; set OMP_NUM_THREADS=1. The latents are normal: the first half has
-the standard deviation 1, or 1,000 in wide codes, the other half 0.02. With `--only` a size is
-picked, such as `--only 300x1500`.
+The times are CPU times of `polar.measure`; set OMP_NUM_THREADS=1. The latents are normal: the
+first half has the standard deviation 1, or 1,000 in wide codes, and the other half 0.02. `--only`
+selects a size, such as `--only 300x1500`.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Runs one spec for several values of its fields, and prints a row for each run.
+"""Runs a spec with several values of its fields, and prints a row for each run.
 
     python -m benchmarks.sweep SPEC --out DIR --vary model.lambda=1e-4,1e-3 --vary seed=0,1
 
-Runs that are finished are not run again, so that an interrupted sweep goes on.
+Finished runs are not run again, so an interrupted sweep can be continued.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """Of the arguments that `run_all` takes."""
+    """A parser of the arguments that `run_all` takes."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("spec", type=Path)
     parser.add_argument("--out", type=Path, required=True)
@@ -45,7 +45,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def run_all(arguments: argparse.Namespace) -> list[tuple[Point, Path]]:
-    """Runs what is not finished yet; each run with its folder."""
+    """Run what is not finished yet; returns the point and the folder of every run."""
     base = read_yaml(read_spec_file(arguments.spec))
     points = list(_points(arguments.vary))
     with ThreadPoolExecutor(arguments.jobs) as pool:

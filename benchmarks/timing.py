@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved medians, memory of a child process, markdown tables."""
+"""What the benchmarks share: interleaved medians, memory peaks and markdown tables."""
 
 import ctypes
 import statistics
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def medians(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median CPU seconds of each; they take turns, as a neighbour in the caches costs time too."""
+    """Median CPU seconds of each function; they take turns, because caches affect neighbours."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
@@ -17,16 +17,17 @@ def medians(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str
 
 
 def seconds_of(function: Callable[[], object]) -> float:
-    """CPU time: on one thread it is what an idle machine takes, whoever else computes here."""
+    """CPU time, which on one thread is what an idle machine takes, however busy this one is."""
     begin = time.process_time()
     function()
     return time.process_time() - begin
 
 
 def extra_mib(function: Callable[[], object]) -> float:
-    """How far the process's peak of resident memory rises above what is resident now.
+    """How far the peak of the process's resident memory rises above what is resident now.
 
-    Linux with glibc only: freed pages are given back first, and the peak is reset through /proc.
+    This needs Linux with glibc: freed pages are first returned to the kernel, and the peak is
+    reset through /proc.
     """
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
@@ -36,7 +37,7 @@ def extra_mib(function: Callable[[], object]) -> float:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A markdown table."""
+    """Print a table in Markdown."""
     for cells in (head, ["---"] * len(head), *rows):
         print("| " + " | ".join(cells) + " |", flush=True)
 

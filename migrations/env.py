@@ -1,24 +1,23 @@
-"""Alembic's entry: one connection, our schema `app`, short lock waits."""
+"""Alembic's entry point: it runs the migrations of our schema `app` over one connection."""
 
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
 from service.database_urls import sqlalchemy_url
-from service.storage import tracking_tables  # noqa: F401 (declares tables, too)
+from service.storage import tracking_tables  # noqa: F401 (it declares tables too)
 from service.storage.tables import Base
 
 
 def include_name(name: str | None, type_: str, _parents: object) -> bool:
-    """Compare our own schema only: the queue's tables are procrastinate's."""
+    """Compare only our own schema, because the queue's tables belong to procrastinate."""
     return name == "app" if type_ == "schema" else True
 
 
 def run() -> None:
-    """Run the migrations that alembic asks for, in one transaction each."""
     engine = create_engine(
         sqlalchemy_url(context.config.attributes["database_url"]),
         poolclass=pool.NullPool,
-        # A role named `app` would make our schema the default one, and alembic blind to it.
+        # For a role named `app`, our schema would become the default one, which Alembic ignores.
         connect_args={"options": "-c search_path=public"},
     )
     with engine.begin() as connection:

@@ -14,12 +14,11 @@ depends_on = ${repr(depends_on)}
 
 
 def upgrade() -> None:
-    """Additive first; whoever cannot get a lock soon gives up and blocks nobody."""
+    # A migration that cannot get its locks soon gives up instead of blocking everybody behind it.
     op.execute("set local lock_timeout = '5s'")
     ${upgrades if upgrades else "pass"}
 
 
 def downgrade() -> None:
-    """The way back."""
     op.execute("set local lock_timeout = '5s'")
     ${downgrades if downgrades else "pass"}

@@ -1,6 +1,6 @@
 """Polar finds where latent spaces polarise.
 
-The names below are loaded when first used, so that `import polar.spec` loads no torch.
+Each name below is imported when it is first used: `import polar.spec` must not load torch.
 """
 
 from importlib import import_module

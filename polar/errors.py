@@ -1,13 +1,13 @@
 """The errors of Polar: one root, one class for each thing a caller would handle differently.
 
 PolarError
-    InvalidInput            an argument or a spec that cannot be used; also a ValueError
+    InvalidInput            an argument or a spec cannot be used; also a ValueError
     DatasetError            the files of a dataset cannot be used
         DatasetMissing      they are not where they were looked for
-        DatasetCorrupt      they are there, but not what they should be
-    ToleranceNotReached     an accuracy that was asked for cannot be kept
-    Diverged                training left the finite numbers
-    CheckpointUnusable      a checkpoint that this run cannot go on from
+        DatasetCorrupt      they are there, but are not what they should be
+    ToleranceNotReached     a requested accuracy cannot be reached
+    Diverged                training produced a number that is not finite
+    CheckpointUnusable      this run cannot resume from a checkpoint
 """
 
 
@@ -32,12 +32,12 @@ class DatasetCorrupt(DatasetError):
 
 
 class ToleranceNotReached(PolarError, ArithmeticError):
-    """An accuracy that was asked for cannot be kept."""
+    """A requested accuracy cannot be reached."""
 
 
 class Diverged(PolarError, ArithmeticError):
-    """Training left the finite numbers."""
+    """Training produced a number that is not finite."""
 
 
 class CheckpointUnusable(PolarError):
-    """A checkpoint that this run cannot go on from: another spec, another format, or damaged."""
+    """This run cannot resume from a checkpoint: another spec, another format, or damaged."""

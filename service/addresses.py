@@ -1,4 +1,4 @@
-"""Addresses of servers that are asked over HTTP."""
+"""Addresses of HTTP servers."""
 
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -9,14 +9,14 @@ from polar.errors import InvalidInput
 
 
 class Reach(TypedDict):
-    """What the clients of httpx are told of their surroundings."""
+    """Arguments of an httpx client that depend on the server's address."""
 
     trust_env: bool
     verify: bool
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine for itself alone."""
+    """Whether a host is a loopback address, which only this machine can reach."""
     address = _ip_address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 
@@ -29,14 +29,14 @@ def _ip_address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def reach(url: str) -> Reach:
-    """How a client of httpx gets to a URL.
+    """The arguments with which an httpx client reaches a URL.
 
-    No proxy leads to this machine, and no password file and no certificates are needed there:
-    what the environment says of them is for others.
+    For this machine the environment is ignored, because its proxies, password file and
+    certificates are meant for other machines.
     """
     try:
         parts = urlsplit(url)
-    except ValueError:  # httpx will say so, too
+    except ValueError:  # httpx will refuse the URL
         return {"trust_env": True, "verify": True}
     host = parts.hostname or ""
     address = _ip_address(host)
@@ -49,10 +49,10 @@ def reach(url: str) -> Reach:
 
 
 def http_url(url: str) -> str:
-    """The address of a server as it stands; an empty one is that of no server.
+    """The address of a server, unchanged; an empty address stands for no server.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not an address of an HTTP server.
     """
     if url and not _is_http(url):
         raise InvalidInput(f"{url!r} is not the address of a server; allowed: http://host:port")
@@ -60,10 +60,10 @@ def http_url(url: str) -> str:
 
 
 def _is_http(url: str) -> bool:
-    if not url.isprintable() or " " in url:  # urlsplit would leave them out
+    if not url.isprintable() or " " in url:  # urlsplit would silently drop such characters
         return False
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of the port, or of the brackets around an address
+    except ValueError:  # the port, or the brackets around an address, are wrong
         return False

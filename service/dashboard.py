@@ -1,7 +1,7 @@
-"""`python -m service.dashboard`: optuna-dashboard on the studies, to look at them.
+"""`python -m service.dashboard`: optuna-dashboard on our studies, read-only.
 
-It knows no users, and would let everybody delete a study under the broker. Here it only shows:
-Optuna's tables are the broker's to change (docs/decisions/0008).
+optuna-dashboard has no user accounts and would let everybody delete a study while the broker works
+on it. Only the broker may change Optuna's tables (docs/decisions/0008).
 """
 
 import json
@@ -22,18 +22,18 @@ from service.settings import Settings
 
 POLL_S = 0.2
 THREADS = 4
-#: Whatever optuna-dashboard does, Postgres lets it write nothing.
+#: Options with which Postgres lets optuna-dashboard write nothing, whatever it tries.
 READ_ONLY = {"options": "-c default_transaction_read_only=on", "connect_timeout": 5}
 
 
 def create_app(settings: Settings) -> ASGIApp:
-    """The dashboard, and `/polar/{id}`, which leads to the page of one of our studies.
+    """The dashboard, and `/polar/{id}`, which redirects to the page of one of our studies.
 
-    It answers to this machine's names only, as the API does.
+    Like the API, it answers only requests that address it by a name of this machine.
     """
     storage = RDBStorage(
         settings.optuna_sqlalchemy_url,
-        # no pool: it is asked seldom, and Postgres may have been restarted since
+        # No pool: requests are rare, and Postgres may have restarted since the last.
         engine_kwargs={"poolclass": NullPool, "connect_args": READ_ONLY},
     )
 
@@ -41,25 +41,25 @@ def create_app(settings: Settings) -> ASGIApp:
         for study in storage.get_all_studies():
             if study.user_attrs.get("study_id") == study_id:
                 redirect(f"/dashboard/studies/{study._study_id}")
-        abort(404, f"there is no study {study_id}, or it has not begun")
+        abort(404, f"there is no study {study_id}, or it has not started yet")
         raise AssertionError
 
     dashboard = wsgi(storage)
     dashboard.add_hook("before_request", _only_show)
     dashboard.route("/polar/<study_id>", callback=open_study)
-    # each library has types of its own for the same protocol
+    # Each library has its own types for the same protocol.
     return TrustedHosts(cast(ASGIApp, WSGIMiddleware(dashboard, workers=THREADS)), settings)
 
 
 def _only_show() -> None:
     if request.method not in ("GET", "HEAD"):
-        reason = "this dashboard only shows; steer studies with `polar study` or its API"
+        reason = "this dashboard only shows studies; change them with `polar study` or the API"
         body = json.dumps({"reason": reason})
         raise HTTPResponse(body, 405, {"Content-Type": "application/json", "Allow": "GET, HEAD"})
 
 
 def wait_for_tables(settings: Settings) -> None:
-    """Returns when the broker has made Optuna's tables: the last of them holds their version."""
+    """Wait until the broker has created Optuna's tables; the table of their version comes last."""
     engine = create_engine(settings.optuna_sqlalchemy_url)
     while not inspect(engine).has_table("alembic_version"):
         time.sleep(POLL_S)
@@ -76,7 +76,7 @@ def main() -> None:
         port=settings.dashboard_port,
         fd=settings.dashboard_fd,
         log_config=None,
-        workers=1,  # whatever WEB_CONCURRENCY says
+        workers=1,  # overrides WEB_CONCURRENCY
         timeout_graceful_shutdown=3,
     )
 

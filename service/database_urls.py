@@ -1,4 +1,4 @@
-"""Addresses of databases as text. No message of this module shows a password."""
+"""Addresses of databases, as text. No message of this module shows a password."""
 
 import re
 from urllib.parse import parse_qsl, quote, unquote
@@ -19,7 +19,7 @@ _SHAPE = re.compile(
     """,
     re.VERBOSE,
 )
-#: Does not quote the address: any part of it may be the password.
+#: The message does not quote the address, because any part of it may be the password.
 _UNREADABLE = (
     "this is not the address of a PostgreSQL database; allowed: "
     "postgresql://user:password@host:port/name, where user, password and name are "
@@ -28,10 +28,11 @@ _UNREADABLE = (
 
 
 def libpq_url(address: str) -> str:
-    """The address of a database as psycopg and the other clients of libpq read it.
+    """The address of a database, in the form that psycopg and other libpq clients read.
 
     Raises:
-        InvalidInput: it is none; the message does not show it, because of its password.
+        InvalidInput: it is not such an address; the message does not show it, because it may
+            contain a password.
     """
     return _database_url("postgresql", address)
 
@@ -41,21 +42,21 @@ def sqlalchemy_url(address: str, name: str | None = None) -> str:
 
     Args:
         address: As for `libpq_url`.
-        name: Of another database on the same server.
+        name: Name of another database on the same server.
 
     Raises:
-        InvalidInput: as `libpq_url`.
+        InvalidInput: as in `libpq_url`.
     """
     return _database_url("postgresql+psycopg", address, name)
 
 
 def _database_url(scheme: str, address: str, name: str | None = None) -> str:
-    # Read and written here, because libpq and SQLAlchemy disagree about blanks, plus signs and
-    # characters that should have been encoded.
-    found = _SHAPE.fullmatch(address.strip())
-    if found is None or int(found["port"] or 0) > 65535:
+    # We parse and format addresses ourselves, because libpq and SQLAlchemy disagree about blanks,
+    # plus signs and characters that should have been encoded.
+    parts = _SHAPE.fullmatch(address.strip())
+    if parts is None or int(parts["port"] or 0) > 65535:
         raise InvalidInput(_UNREADABLE)
-    user, password, host, port, own_name, options = found.groups()
+    user, password, host, port, own_name, options = parts.groups()
     login = "" if user is None else _encoded(user)
     login += "" if password is None else f":{_encoded(password)}"
     path = _encoded(own_name or "") if name is None else quote(name, safe="")

@@ -1,4 +1,4 @@
-"""Homes: where the state of a stack is, who holds it, where its API is and how to recognise it."""
+"""Homes: where a stack keeps its state, which process holds it, and how to find its API."""
 
 import fcntl
 import json
@@ -18,12 +18,12 @@ class PublishedApi:
     """The API of the stack that holds a home."""
 
     url: str
-    #: What the API's health answer says, too.
+    #: Identity of the home, which the API's health answer repeats.
     home_id: str
 
 
 def home_of_environment(environment: Mapping[str, str] = os.environ) -> Path:
-    """POLAR_HOME, or else the default."""
+    """The home that POLAR_HOME names, or the default."""
     return Path(environment.get("POLAR_HOME") or DEFAULT_HOME)
 
 
@@ -31,62 +31,61 @@ def resolved_home(home: Path) -> Path:
     """The home of a stack as an absolute path without links.
 
     Raises:
-        InvalidInput: as `in_users_home`.
+        InvalidInput: as in `in_users_home`.
     """
     return in_users_home(home).resolve()
 
 
 def in_users_home(path: Path) -> Path:
-    """The path, with the user's own folder in the place of a `~` at its beginning.
+    """The path, with a leading `~` replaced by the user's home folder.
 
     Raises:
-        InvalidInput: this user has no such folder, as in containers.
+        InvalidInput: the user has no home folder, as in some containers.
     """
     try:
         return path.expanduser()
     except RuntimeError as error:
         raise InvalidInput(
-            f"{path} is in the home folder of a user who has none; set POLAR_HOME to a folder "
-            "where the state of Polar shall be kept"
+            f"{path} is in the home folder of a user who has none; set POLAR_HOME to the folder "
+            "where Polar should keep its state"
         ) from error
 
 
 def unusable(home: Path, error: OSError) -> str:
-    """Why this folder cannot be used as a home, and what to do."""
+    """Message that says why a folder cannot be used as a home, and what to do."""
     return (
-        f"{home} cannot be used as home: {error}. Choose a folder that you may write to, with "
-        "POLAR_HOME"
+        f"{home} cannot be used as home: {error}. Set POLAR_HOME to a folder that you may write to"
     )
 
 
 def find_api(home: Path) -> PublishedApi | None:
-    """None if no stack runs in the home.
+    """The API of the stack that runs in the home; None if none runs.
 
     Raises:
-        InvalidInput: as `read_published`.
+        InvalidInput: as in `read_published`.
     """
     content = read_published(home)
     return PublishedApi(content["api"], content["home_id"]) if content else None
 
 
 def read_published(home: Path) -> dict[str, Any] | None:
-    """The `up.json` of the stack that runs in the home; None if none runs.
+    """The content of `up.json` of the stack that runs in the home; None if none runs.
 
-    A stack that was killed leaves the file behind, but holds its home no more.
+    A stack that was killed leaves the file behind but no longer holds its home.
 
     Raises:
-        InvalidInput: the home or its `up.json` cannot be read, or an earlier version runs.
+        InvalidInput: the home or its `up.json` cannot be read, or an earlier version runs there.
     """
     home = in_users_home(home)
     if home.exists() and not home.is_dir():
-        raise InvalidInput(f"{home} is a file, and no home; choose a folder with POLAR_HOME")
+        raise InvalidInput(f"the home {home} is a file; set POLAR_HOME to a folder")
     try:
         content: dict[str, Any] = json.loads((home / "up.json").read_bytes())
         is_running = content["pid"] == holder(home)
         if is_running and not {"dashboard", "home_id"} <= content.keys():
             raise InvalidInput(
-                f"the stack of {home} was started by an earlier version; stop it first: its "
-                f"supervisor is process {content['pid']}"
+                f"the stack of {home} was started by an earlier version; stop it first by ending "
+                f"its supervisor, process {content['pid']}"
             )
         return content if is_running else None
     except (FileNotFoundError, NotADirectoryError):
@@ -96,14 +95,16 @@ def read_published(home: Path) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InvalidInput):
             raise
-        raise InvalidInput(f"{home / 'up.json'} is not what `polar up` writes") from error
+        raise InvalidInput(
+            f"{home / 'up.json'} is not what `polar up` writes; restart `polar up` to replace it"
+        ) from error
 
 
 def holder(home: Path) -> int | None:
-    """The process that holds the home now; None if nobody does.
+    """Id of the process that holds the home now; None if no process does.
 
     Raises:
-        InvalidInput: the home is closed to this user.
+        InvalidInput: this user may not read the home.
     """
     try:
         with (home / "lock").open() as file:
@@ -116,7 +117,7 @@ def holder(home: Path) -> int | None:
 
 
 def try_lock(file: IO[str], kind: int) -> bool:
-    """Whether the file is locked for this process now, as `fcntl.flock` means it."""
+    """Lock the file if no one else holds it; returns whether it did. `kind` is as in `flock`."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:

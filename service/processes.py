@@ -1,4 +1,4 @@
-"""What the processes that we start have in common: their command, environment and end."""
+"""What all processes that we start have in common: command, environment and end."""
 
 import ctypes
 import os
@@ -8,30 +8,32 @@ from collections.abc import Callable, Mapping
 
 from polar_latents import is_installation
 
-#: Threads change sums. MKL and OpenBLAS have variables of their own, which outweigh OpenMP's.
+#: Variables that keep numerical libraries to one thread, because more threads change sums. MKL and
+#: OpenBLAS have their own variables, which override OpenMP's.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
-#: Families of variables by which a user steers other programs, and which would steer ours.
+#: Prefixes of variables that users set for other programs and that would affect ours.
 FAMILIES = (
-    "PG",  # libpq: addresses, passwords, encryption, time zone, encoding
+    "PG",  # read by libpq: addresses, passwords, encryption, time zone, encoding
     "PSYCOPG_",
     "MLFLOW_",
     "_MLFLOW_",
-    "DATABRICKS_",  # in whose notebooks MLflow stores elsewhere
-    "OTEL_",  # where MLflow would send traces of itself
+    "DATABRICKS_",  # in Databricks notebooks MLflow stores its data elsewhere
+    "OTEL_",  # tells MLflow where to send traces of itself
     "PROMETHEUS_",
     "UVICORN_",
     "FLASK_",
     "OPTUNA_",
     "OPENSSL_",
     "PYTHON",
-    # threads and the order of their sums, also where ONE_THREAD is not set
+    # These affect threads and the order of their sums, even where ONE_THREAD is not set.
     "OMP_",
     "GOMP_",
     "KMP_",
     "MKL_",
     "OPENBLAS_",
 )
+#: Single variables that users set for other programs and that would affect ours.
 FOREIGN = {
     "WEB_CONCURRENCY",
     "FORWARDED_ALLOW_IPS",
@@ -40,10 +42,10 @@ FOREIGN = {
     "SSLKEYLOGFILE",
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
-    "MPLBACKEND",  # a notebook's; one that is unknown keeps matplotlib from being imported
+    "MPLBACKEND",  # notebooks set it; an unknown backend makes the import of matplotlib fail
     "MATPLOTLIBRC",
     "prometheus_multiproc_dir",
-    # of the private stack, which says itself where its parts are
+    # `polar up` sets these itself, for the parts of its own stack.
     "POLAR_DATABASE_URL",
     "POLAR_OPTUNA_URL",
     "POLAR_ARTIFACTS",
@@ -57,13 +59,13 @@ FOREIGN = {
     "POLAR_DASHBOARD_FD",
     "POLAR_URL",
 }
-#: Members of the families that stay.
+#: Variables that are kept in spite of their prefix.
 KEPT = {
-    # how others may call our MLflow, as behind a server that keeps strangers out
+    # These say how others may address our MLflow, for instance behind a protecting proxy.
     "MLFLOW_SERVER_ALLOWED_HOSTS",
     "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS",
     "MLFLOW_SERVER_X_FRAME_OPTIONS",
-    # where this very interpreter lies, and what it writes
+    # These say where this interpreter is installed and what it writes.
     "PYTHONHOME",
     "PYTHONPLATLIBDIR",
     "PYTHONUSERBASE",
@@ -81,26 +83,27 @@ _PR_SET_PDEATHSIG = 1
 def python(module: str, *arguments: str) -> list[str]:
     """The command that runs a module with our interpreter.
 
-    -P: a folder `workers` where the user stands is not ours.
+    With -P, Python does not import from the current folder, where the user may have a folder
+    `workers`.
     """
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def private(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what would lead our processes elsewhere than to each other."""
+    """The environment without variables that would lead our processes away from each other."""
     ours = {name: value for name, value in environment.items() if not _is_foreign(name)}
-    given = environment.get("PYTHONPATH", "").split(os.pathsep)
-    installations = [os.path.abspath(entry) for entry in given if is_installation(entry)]
+    entries = environment.get("PYTHONPATH", "").split(os.pathsep)
+    installations = [os.path.abspath(entry) for entry in entries if is_installation(entry)]
     if installations:
         ours["PYTHONPATH"] = os.pathsep.join(installations)
-    return {**ours, "PYTHONUTF8": "1"}  # whatever the locale is
+    return {**ours, "PYTHONUTF8": "1"}  # UTF-8 in every locale
 
 
 def make_private() -> None:
-    """Makes the environment of this process private, and with it that of all it starts."""
+    """Make the environment of this process private, and with it that of its children."""
     ours = private(os.environ)
     for name in set(os.environ) - set(ours):
-        del os.environ[name]  # libpq, which is in this process too, sees it at once
+        del os.environ[name]  # takes effect at once for libpq, which is loaded in this process
     os.environ.update(ours)
 
 
@@ -110,19 +113,19 @@ def _is_foreign(name: str) -> bool:
 
 
 def die_with_parent(signal_number: signal.Signals) -> Callable[[], None]:
-    """A `preexec_fn`: the child gets the signal when the thread that spawned it ends.
+    """A `preexec_fn` that makes the child get a signal when the thread that spawned it ends.
 
-    A change of user clears the setting; `subprocess` changes the user before it calls this.
-    Linux only; elsewhere a parent that is killed leaves its children behind.
+    A change of user would clear this setting, but `subprocess` changes the user before it calls
+    the function. Elsewhere than on Linux nothing is set, and a killed parent leaves its children.
     """
     if sys.platform != "linux":
         return lambda: None
     parent = os.getpid()
-    libc = ctypes.CDLL(None)  # loaded before the fork, where it is safe
+    libc = ctypes.CDLL(None)  # loaded before the fork, because it is not safe afterwards
 
     def prepare() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal_number)
-        if os.getppid() != parent:  # it died before the setting was made
+        if os.getppid() != parent:  # the parent died before the setting was made
             os._exit(1)
 
     return prepare

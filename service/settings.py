@@ -1,4 +1,4 @@
-"""Everything that depends on the environment, on one page; read once, passed in."""
+"""All settings that come from the environment; processes read them once and pass them on."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ from service.addresses import http_url, is_loopback
 from service.database_urls import libpq_url, sqlalchemy_url
 from service.homes import DEFAULT_HOME, in_users_home
 
-#: The longest wait in seconds: the timers of some processes overflow with longer waits.
+#: Longest wait, in seconds; with longer waits the timers of some processes overflow.
 WEEK_S = 7 * 24 * 3600.0
 
 
@@ -31,7 +31,7 @@ def _readable_by_libpq(address: SecretStr) -> SecretStr:
 
 
 def _named(folder: str | Path) -> str | Path:
-    if folder == "":  # as a path, the current folder
+    if folder == "":  # as a path it would mean the current folder
         raise ValueError("this is empty; allowed: the path of a folder")
     return folder
 
@@ -43,56 +43,63 @@ Seconds = Annotated[float, Field(gt=0, le=WEEK_S)]
 
 
 class Settings(BaseSettings):
-    """Read from environment variables named `POLAR_` + the field, such as `POLAR_HOME`."""
+    """Settings of a process, read from environment variables: `home` from `POLAR_HOME`, etc."""
 
     model_config = SettingsConfigDict(env_prefix="POLAR_", frozen=True)
 
-    #: State of the embedded mode: database, logs, `up.json`.
+    #: Folder for the state of `polar up`: database, logs, `up.json`.
     home: Path = DEFAULT_HOME
-    #: The identity of that home, which the API's health answer repeats; `polar up` sets it.
+    #: Identity of the home, which the API's health answer repeats; `polar up` sets it.
     home_id: str | None = None
-    #: `postgresql://user:password@host:port/app`; secret, so it has no default.
+    #: Address of our database, `postgresql://user:password@host:port/app`; it has no default
+    #: because it is secret.
     database_url: DatabaseUrl
-    #: The database of Optuna, which only the broker opens; by default `optuna` on the same server.
+    #: Address of Optuna's database; by default the database `optuna` on the same server.
     optuna_url: DatabaseUrl | None = None
-    #: Where checkpoints and results go; one folder for all machines.
+    #: Folder for checkpoints and results, the same for all machines.
     artifacts: Folder
-    #: Where the tracker and the links of the API find MLflow.
+    #: Address at which the tracker and the API's links reach MLflow.
     mlflow_url: ServerUrl
-    #: Where the links of the API find optuna-dashboard.
+    #: Address at which the API's links reach optuna-dashboard.
     dashboard_url: ServerUrl = "http://127.0.0.1:8651"
-    #: Address of the API, and of the dashboard; loopback only, as long as there are no tokens.
+    #: Address on which the API and the dashboard listen; loopback only, because there are no
+    #: tokens yet.
     api_host: str = "127.0.0.1"
     api_port: int = Field(8650, ge=1, le=65535)
-    #: A socket that listens there already, inherited under this number from who started the API.
+    #: File descriptor of an already listening socket, if the API inherits one from its parent.
     api_fd: int | None = Field(None, ge=3)
     dashboard_port: int = Field(8651, ge=1, le=65535)
+    #: File descriptor of an already listening socket, if the dashboard inherits one.
     dashboard_fd: int | None = Field(None, ge=3)
-    #: Other addresses too, for where something else keeps strangers out, as in a container.
+    #: Allow addresses other than loopback, for where something else keeps strangers out, such as
+    #: a container.
     api_allow_remote: bool = False
-    #: Names that requests may call the API and the dashboard by, with blanks between them. All IP
-    #: addresses, this machine's own name, `localhost` and POLAR_API_HOST are allowed without being
-    #: listed, also where they listen for other machines; every other name is refused.
+    #: Host names by which requests may address the API and the dashboard, separated by blanks. All
+    #: IP addresses, this machine's own name, `localhost` and POLAR_API_HOST are always allowed,
+    #: even where they can be reached from other machines; every other name is refused.
     api_hosts: str = ""
 
-    #: A run belongs to its agent for so long after each renewal.
+    #: How long a run stays leased after each renewal.
     lease_s: Seconds = 30.0
+    #: How often an agent renews a lease.
     renew_s: Seconds = 5.0
-    #: How often an agent looks for runs whose agent is gone.
+    #: How often an agent looks for runs whose agent has disappeared.
     rescue_s: Seconds = 5.0
-    #: procrastinate's own heartbeat, and when it counts as over.
+    #: How often procrastinate's workers report that they live.
     heartbeat_s: Seconds = 5.0
+    #: How long after its last report such a worker counts as dead.
     heartbeat_over_s: Seconds = 15.0
-    #: A child that is asked to stop has so long to write its checkpoint.
+    #: How long a child that is asked to stop has to write its checkpoint.
     grace_s: Seconds = 15.0
-    #: A run that lost so many attempts fails.
+    #: Number of lost attempts at which a run fails.
     max_attempts: int = Field(5, ge=1)
 
-    #: Codes that are sent to be measured: bytes of one request, and how long it may take.
+    #: Largest request with codes to be measured, in bytes.
     measure_bytes: int = Field(256 * 1024**2, ge=1)
+    #: How long the measurement of a request may take.
     measure_s: Seconds = 120.0
-    #: How many requests are measured at once; others wait. So it is with figures of studies, which
-    #: may take as long.
+    #: How many requests are measured at once, while others wait. The same holds for the figures of
+    #: studies, which may take as long.
     measure_at_once: int = Field(2, ge=1)
 
     @model_validator(mode="after")
@@ -100,7 +107,7 @@ class Settings(BaseSettings):
         if not (self.api_allow_remote or is_loopback(self.api_host)):
             raise ValueError(
                 f"POLAR_API_HOST is {self.api_host}, and the API has no tokens yet; allowed: "
-                "127.0.0.1, ::1, localhost, or any with POLAR_API_ALLOW_REMOTE=true"
+                "127.0.0.1, ::1, localhost, or any address with POLAR_API_ALLOW_REMOTE=true"
             )
         return self
 
@@ -108,45 +115,45 @@ class Settings(BaseSettings):
     def _a_lease_outlasts_some_renewals(self) -> Self:
         if self.lease_s < 4 * self.renew_s:
             raise ValueError(
-                f"POLAR_LEASE_S is {self.lease_s} with a POLAR_RENEW_S of {self.renew_s}; "
-                f"allowed: at least 4 times that, {4 * self.renew_s}, or a POLAR_RENEW_S of at "
-                f"most {self.lease_s / 4}"
+                f"POLAR_LEASE_S is {self.lease_s} while POLAR_RENEW_S is {self.renew_s}; allowed: "
+                f"a POLAR_LEASE_S of at least {4 * self.renew_s}, which is 4 times POLAR_RENEW_S, "
+                f"or a POLAR_RENEW_S of at most {self.lease_s / 4}"
             )
         return self
 
     @property
     def optuna_sqlalchemy_url(self) -> str:
-        """Optuna's database for SQLAlchemy, with the psycopg driver."""
+        """Address of Optuna's database for SQLAlchemy, with the psycopg driver."""
         if self.optuna_url is None:
             return sqlalchemy_url(self.database_url.get_secret_value(), "optuna")
         return sqlalchemy_url(self.optuna_url.get_secret_value())
 
     @property
     def sqlalchemy_url(self) -> str:
-        """The database for SQLAlchemy, with the psycopg driver."""
+        """Address of our database for SQLAlchemy, with the psycopg driver."""
         return sqlalchemy_url(self.database_url.get_secret_value())
 
     @classmethod
     def read(cls, **known: Any) -> Self:  # noqa: ANN401
-        """The settings of this process's environment.
+        """Read the settings from this process's environment.
 
         Args:
-            known: Fields that are not read there.
+            known: Values of fields that are not to be read from the environment.
 
         Raises:
-            InvalidInput: some are missing or wrong, all of which are named on one line.
+            InvalidInput: settings are missing or wrong; the message names all of them in one line.
         """
         try:
             return cls(**known)
         except ValidationError as error:
             faults = find_faults(error.errors(), cls.model_json_schema())
-        # This is not raised in the handler, because pydantic's error knows the password.
+        # Raised outside the handler, because pydantic's error contains the password.
         reasons = "; ".join(_in_words(fault) for fault in faults)
         raise InvalidInput(f"the environment has wrong settings: {reasons}")
 
     @classmethod
     def read_or_exit(cls) -> Self:
-        """The settings of this process's environment; wrong ones end it."""
+        """Read the settings from this process's environment, or exit if they are wrong."""
         try:
             return cls.read()
         except InvalidInput as error:
@@ -154,7 +161,7 @@ class Settings(BaseSettings):
 
 
 def _in_words(fault: Fault) -> str:
-    if not fault.pointer:  # of several settings together
+    if not fault.pointer:  # the fault concerns several settings together
         return fault.message
     name = f"POLAR_{fault.pointer.removeprefix('/')}".upper()
     match fault.type:

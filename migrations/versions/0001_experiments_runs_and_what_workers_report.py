@@ -1,4 +1,4 @@
-"""Experiments, runs, and what workers report of them.
+"""Experiments, runs, and what workers report about them.
 
 Revision: 0001. Created 2026-11-22.
 """
@@ -14,7 +14,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the tables of the schema `app`."""
     op.execute("set local lock_timeout = '5s'")
     op.create_table(
         "agents",
@@ -253,7 +252,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
     op.execute("set local lock_timeout = '5s'")
     op.drop_index(op.f("ix_transitions_run_id"), table_name="transitions", schema="app")
     op.drop_table("transitions", schema="app")

@@ -2,8 +2,8 @@
 
 Revision: 0002; follows 0001. Created 2026-11-22.
 
-The statements are those of the procrastinate release that is installed; pyproject.toml keeps it
-to one minor release, so that a new one comes with a revision of its own.
+The statements are those of the installed procrastinate release. pyproject.toml pins it to one
+minor release, so every newer one needs a revision of its own.
 """
 
 from typing import Any
@@ -18,16 +18,14 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the queue's tables, types and functions."""
     op.execute("set local lock_timeout = '5s'")
     op.execute("set local search_path = queue")
-    # The driver's own execute: SQLAlchemy would read the schema's '%' as parameters.
+    # This calls the driver directly because SQLAlchemy would read the schema's '%' as parameters.
     driver: Any = op.get_bind().connection.driver_connection
     driver.execute(SchemaManager.get_schema())
 
 
 def downgrade() -> None:
-    """Drop everything in the schema `queue`, and leave it empty."""
     op.execute("set local lock_timeout = '5s'")
     op.execute("drop schema queue cascade")
     op.execute("create schema queue")

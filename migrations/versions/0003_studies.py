@@ -14,7 +14,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create them."""
     op.execute("set local lock_timeout = '5s'")
     op.create_table(
         "studies",
@@ -97,7 +96,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
     op.execute("set local lock_timeout = '5s'")
     op.drop_table("trials", schema="app")
     op.drop_index(op.f("ix_studies_created_at_id"), table_name="studies", schema="app")

@@ -14,7 +14,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add them."""
     op.execute("set local lock_timeout = '5s'")
     for name in ("prune_reason", "prune_message"):
         op.add_column("runs", sa.Column(name, sa.Text(), nullable=True), schema="app")
@@ -58,7 +57,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them; keys of studies are forgotten."""
+    """Remove what the upgrade added; idempotency keys of studies are lost."""
     op.execute("set local lock_timeout = '5s'")
     op.execute("delete from app.idempotency_keys where study_id is not null")
     op.drop_constraint(

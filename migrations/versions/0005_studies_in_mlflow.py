@@ -1,4 +1,4 @@
-"""How far MLflow has been told of studies and trials, and which runs lie below which.
+"""Which studies and trials MLflow knows, how far it knows them, and which runs are nested.
 
 Revision: 0005. Created 2026-11-23.
 """
@@ -13,7 +13,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create them."""
     op.execute("set local lock_timeout = '5s'")
     op.create_table(
         "study_tracking",
@@ -71,7 +70,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them; MLflow keeps its runs, and an upgrade finds them again."""
+    """Drop the tables; MLflow keeps its runs, and another upgrade finds them again."""
     op.execute("set local lock_timeout = '5s'")
     for name in ("nested_runs", "trial_tracking", "study_tracking"):
         op.drop_table(name, schema="app")

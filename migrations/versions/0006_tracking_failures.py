@@ -1,4 +1,4 @@
-"""Why MLflow could not be told of a run or a study.
+"""Reasons why a run or a study could not be recorded in MLflow.
 
 Revision: 0006. Created 2026-11-26.
 """
@@ -13,7 +13,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the table."""
     op.execute("set local lock_timeout = '5s'")
     op.create_table(
         "tracking_failures",
@@ -28,6 +27,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it."""
     op.execute("set local lock_timeout = '5s'")
     op.drop_table("tracking_failures", schema="app")

@@ -1,6 +1,6 @@
 """Entropies of latents.
 
-`polar.entropy.differential` is not loaded from here, as scikit-learn takes a second.
+`polar.entropy.differential` is not imported here because scikit-learn takes a second to load.
 """
 
 from polar.entropy.gaussian import equivalent_std as equivalent_std

@@ -1,14 +1,15 @@
-r"""Tsallis entropy of a positive band matrix from determinants: O(m), no eigenvalues.
+r"""Tsallis entropy of a positive band matrix from determinants, in O(m), without eigenvalues.
 
-G(B) = sum (p - p^alpha) / (alpha - 1) over the eigenvalues p of B, -sum p ln p at alpha = 1. For
-1 < alpha < 2 and phi(y) = y - ln(1 + y),
+G(B) is sum (p - p^alpha) / (alpha - 1) over the eigenvalues p of B, and -sum p ln p at alpha = 1.
+For 1 < alpha < 2 and phi(y) = y - ln(1 + y),
 
     p^alpha = C * integral s^alpha phi(p / s) dln(s),   C = alpha sin(pi (alpha - 1)) / pi,
 
-and sum phi(p / s) = tr B / s - ln det(1 + B / s), which the Cholesky factor of 1 + B / s has on
-its diagonal. The trapezoid rule on the shifts s_k = s_0 exp(k h) is spectrally exact. Below s_0,
-tr B / s alone counts, and from s_K on tr B^2 / (2 s^2): two geometric series. At alpha = 1 both
-sides are divided by alpha - 1 first: C / (alpha - 1) = 1 there.
+and sum phi(p / s) = tr B / s - ln det(1 + B / s), whose determinant is read from the diagonal of
+the Cholesky factor of 1 + B / s. The trapezoid rule on the shifts s_k = s_0 exp(k h) is
+spectrally exact. Below s_0 only tr B / s counts, and from s_K on only tr B^2 / (2 s^2): two
+geometric series. At alpha = 1 both sides are divided by alpha - 1 first; C / (alpha - 1) is 1
+there.
 
 Error, in nats of G:
     quadrature   by Poisson, at most 2 C / (alpha - 1) * pi / (w sinh(pi w)), w = 2 pi / h
@@ -16,9 +17,9 @@ Error, in nats of G:
     from s_K     0 <= y^2 / 2 - phi(y) <= y^3 / 3, and tr B^3 <= |B| tr B^2
     rounding     L L^T = 1 + B / s + E with |E| <= (b + 2) eps |L| |L|^T, entry by entry, and the
                  nuclear norm of E is at most the sum of its entries
-    negatives    eigenvalues that rounding and truncation made negative: all above -s_-1, as the
-                 Cholesky factor of B + s_-1 exists. One of -v counts v times the series below
-                 s_0, and less than 2 v by all else, as y^2 / 2 (1 - y) bounds phi(-y)
+    negatives    eigenvalues that rounding and truncation made negative: all are above -s_-1
+                 because the Cholesky factor of B + s_-1 exists. An eigenvalue -v adds v times the
+                 series below s_0, and less than 2 v elsewhere, as y^2 / 2 (1 - y) bounds phi(-y)
 
 Notation:
     m, b        size of B, diagonals kept below the main one
@@ -38,7 +39,7 @@ from scipy.linalg import LinAlgError, cholesky_banded
 from polar.entropy.bump_grid import Block
 
 _EPSILON: Final = float(np.finfo(float).eps)
-_SHARES: Final = 10  # of tol; four errors are kept below one each
+_SHARES: Final = 10  # tol is divided by this; each of four errors is kept below one share
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,12 @@ class _Term:
 def tsallis_entropy(block: Block, *, alpha: float, tol: float) -> Tsallis:
     """Sum of (p - p^alpha) / (alpha - 1) over the eigenvalues p of a band matrix.
 
-    It takes about 40 Cholesky factorisations: 7e-7 m b seconds.
+    The computation takes about 40 Cholesky factorisations: 7e-7 m b seconds.
 
     Args:
         block: B, positive but for rounding and truncation, trace at most 1.
         alpha: Order, from 1 to below 2.
-        tol: What the error bound should be, nats. Rounding may keep it from that.
+        tol: Error bound to aim for, nats; rounding may make the bound larger.
     """
     m, order, share = block.bands.shape[1], alpha - 1, tol / _SHARES
     cubes = _largest_row_sum(block.bands) * block.square_trace / 3
@@ -82,7 +83,7 @@ def tsallis_entropy(block: Block, *, alpha: float, tol: float) -> Tsallis:
         return weight * cubes * s ** (alpha - 3) / -math.expm1((alpha - 3) * h)
 
     def negatives(s: float) -> float:
-        """Error that eigenvalues above -s can make."""
+        """Error that negative eigenvalues above -s can cause."""
         return m * s * (_linear_series(s, h, alpha) + 2)
 
     s = 1 / m
@@ -91,7 +92,7 @@ def tsallis_entropy(block: Block, *, alpha: float, tol: float) -> Tsallis:
     shifts = [s * math.exp(-h), s]
     while above(shifts[-1] * math.exp(h)) > share:
         shifts.append(shifts[-1] * math.exp(h))
-    terms = list(_terms(block, shifts[::-1]))[:-1]  # the last one showed what is positive
+    terms = list(_terms(block, shifts[::-1]))[:-1]  # the last only proves B + s_-1 positive
     s_0, s_K = terms[-1].s, terms[0].s * math.exp(h)
     linear = _linear_series(s_0, h, alpha)
     squares = block.square_trace / 2 * s_K ** (alpha - 2) / -math.expm1((alpha - 2) * h)
@@ -104,7 +105,7 @@ def tsallis_entropy(block: Block, *, alpha: float, tol: float) -> Tsallis:
 
 
 def _terms(block: Block, shifts: list[float]) -> Iterator[_Term]:
-    """One for each of the falling shifts, as long as B plus the shift is positive."""
+    """One term for each of the falling shifts, as long as B plus the shift is positive."""
     for s in shifts:
         shifted = block.bands / s
         shifted[0] += 1
@@ -112,8 +113,8 @@ def _terms(block: Block, shifts: list[float]) -> Iterator[_Term]:
             factor = cholesky_banded(shifted, lower=True, check_finite=False)
         except LinAlgError:
             return
-        # The entries of |L| |L|^T sum to the squares of the sums of L's columns. The quotients,
-        # the logarithms and their sum are worth a few roundings more.
+        # The entries of |L| |L|^T add up to the sum of the squared column sums of |L|. The
+        # quotients, the logarithms and their sum add a few roundings.
         sums = float((np.abs(factor).sum(axis=0) ** 2).sum())
         yield _Term(
             s,
@@ -141,5 +142,5 @@ def _linear_series(s_0: float, h: float, alpha: float) -> float:
 
 
 def _rounding_of_weights(order: float) -> float:
-    """Of C, and of both series, near their poles."""
+    """Bound on the rounding of C and of both series near their poles."""
     return 8 * _EPSILON / (order * (1 - order)) if order else 0.0

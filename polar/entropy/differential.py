@@ -1,9 +1,10 @@
-r"""Estimators of differential entropy, to compare the matrix-based entropy with.
+r"""Estimators of differential entropy, to compare with the matrix-based entropy.
 
-Differential entropy is minus infinity for a constant latent, or for one with many equal samples.
-Here nothing is: the sorted samples are first spread by a ramp of width 1e-6, which separates equal
-ones and moves none by more than 5e-7. A constant column then has about ln 1e-6 = -13.8 nats from
-every estimator but the histogram, which gives the logarithm of its bin width.
+Differential entropy is minus infinity for a constant latent, or for a latent with many equal
+samples. The estimates here are always finite: the sorted samples are first spread by a ramp of
+width 1e-6, which separates equal samples and moves none by more than 5e-7. A constant column then
+has about ln 1e-6 = -13.8 nats under every estimator but the histogram, which gives the logarithm
+of its bin width.
 
 Notation:
     n, d    samples, latents
@@ -30,8 +31,8 @@ from polar.errors import InvalidInput
 SPACINGS: Final = ("vasicek", "van es", "ebrahimi", "correa")
 
 _RESOLUTION: Final = 1e-6  # far below any kernel width, far above the rounding of float32 codes
-_LARGEST: Final = 1e150  # beyond, squares overflow
-_FEWEST: Final = 5  # samples; with fewer there are no spacings
+_LARGEST: Final = 1e150  # the squares of larger samples overflow
+_FEWEST: Final = 5  # samples; fewer have no spacings
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class MixtureEntropy(Generic[ArrayT]):
     """Entropies of Gaussian mixtures fitted to d latents."""
 
     nats: ArrayT  #: (d,) float64, h
-    standard_error_nats: ArrayT  #: (d,) float64, of the draws; not of the fit
-    components: ArrayT  #: (d,) int64, how many the BIC chose
+    standard_error_nats: ArrayT  #: (d,) float64, from the draws alone, not from the fit
+    components: ArrayT  #: (d,) int64, how many components the BIC chose
 
 
 def histogram_entropy(x: ArrayT, *, width: float = 0.1) -> ArrayT:
@@ -51,10 +52,10 @@ def histogram_entropy(x: ArrayT, *, width: float = 0.1) -> ArrayT:
 
     Args:
         x: Samples, shape (n, d), or (n,) for d = 1; n at least 5.
-        width: Of a bin, positive, in the unit of x.
+        width: Width of a bin, positive, in the unit of x.
 
     Returns:
-        Shape (d,), from ln width to ln width + ln n; too low by (bins - 1) / 2n on average.
+        Shape (d,), from ln width to ln width + ln n; on average too low by (bins - 1) / 2n.
 
     Raises:
         InvalidInput: fewer than 5 samples, values that are not finite real numbers up to 1e150, or
@@ -75,20 +76,20 @@ def nearest_neighbour_entropy(x: ArrayT, *, k: int = 3) -> ArrayT:
 
     Args:
         x: Samples, shape (n, d), or (n,) for d = 1; n at least 5.
-        k: Neighbour, from 1 to n - 1.
+        k: Which neighbour, from 1 (the nearest) to n - 1.
 
     Returns:
         Shape (d,), finite.
 
     Raises:
-        InvalidInput: as histogram_entropy, or k is out of its range.
+        InvalidInput: as in histogram_entropy, or k is out of its range.
 
     Reference: Kozachenko and Leonenko (1987), Problems of Information Transmission 23(2), 95-101
     """
     samples = _samples(x)
     n = len(samples[0])
     if not 1 <= k < n:
-        raise InvalidInput(f"k must be from 1 to n - 1 = {n - 1}, not {k}")
+        raise InvalidInput(f"k is {k}; allowed: from 1 to n - 1 = {n - 1}")
 
     def entropy(sample: Float[np.ndarray, " n"]) -> float:
         points = _spread(sample)[:, None]
@@ -99,23 +100,23 @@ def nearest_neighbour_entropy(x: ArrayT, *, k: int = 3) -> ArrayT:
 
 
 def spacing_entropy(x: ArrayT, *, method: str = "ebrahimi") -> ArrayT:
-    """Entropy from the spacings of the order statistics, of each column.
+    """Entropy of each column from the spacings of its order statistics.
 
     Args:
         x: Samples, shape (n, d), or (n,) for d = 1; n at least 5.
-        method: One of SPACINGS, the estimators' authors; Ebrahimi's has the least bias on
-            Gaussian samples.
+        method: An author in SPACINGS; Ebrahimi's estimator has the least bias on Gaussian
+            samples.
 
     Returns:
         Shape (d,), finite.
 
     Raises:
-        InvalidInput: as histogram_entropy, or an unknown method.
+        InvalidInput: as in histogram_entropy, or the method is unknown.
 
     Reference: scipy.stats.differential_entropy, which names the papers
     """
     if method not in SPACINGS:
-        raise InvalidInput(f"method must be one of {SPACINGS}, not {method!r}")
+        raise InvalidInput(f"method is {method!r}; allowed: {', '.join(SPACINGS)}")
     nats = [float(differential_entropy(_spread(s), method=method)) for s in _samples(x)]
     return in_kind_of(x, np.array(nats))
 
@@ -129,38 +130,38 @@ def mixture_entropy(
         x: Samples, shape (n, d), or (n,) for d = 1; n at least 5.
         most_components: Largest mixture tried, from 1 to n.
         draws: Samples of the mixture, at least 2.
-        seed: Of fits and draws.
+        seed: Seed of the fits and the draws.
 
     Returns:
         Entropies, with the standard errors of the draws. No component is narrower than a
         thousandth of the column's standard deviation.
 
     Raises:
-        InvalidInput: as histogram_entropy, or a number of components or draws out of its range.
+        InvalidInput: as in histogram_entropy, or most_components or draws is out of its range.
     """
     samples = _samples(x)
     n = len(samples[0])
     if not 1 <= most_components <= n:
-        raise InvalidInput(f"most_components must be from 1 to n = {n}, not {most_components}")
+        raise InvalidInput(f"most_components is {most_components}; allowed: from 1 to n = {n}")
     if draws < 2:
-        raise InvalidInput(f"draws must be at least 2, not {draws}")
-    found = [_of_mixture(_spread(s), most_components, draws, seed) for s in samples]
+        raise InvalidInput(f"draws is {draws}; allowed: at least 2")
+    fits = [_fitted_mixture(_spread(s), most_components, draws, seed) for s in samples]
     return MixtureEntropy(
-        in_kind_of(x, np.array([nats for nats, _, _ in found])),
-        in_kind_of(x, np.array([error for _, error, _ in found])),
-        in_kind_of(x, np.array([components for _, _, components in found])),
+        in_kind_of(x, np.array([nats for nats, _, _ in fits])),
+        in_kind_of(x, np.array([error for _, error, _ in fits])),
+        in_kind_of(x, np.array([components for _, _, components in fits])),
     )
 
 
-def _of_mixture(
+def _fitted_mixture(
     sample: Float[np.ndarray, " n"], most_components: int, draws: int, seed: int
 ) -> tuple[float, float, int]:
-    """Entropy, its standard error and the number of components."""
+    """Entropy of the best mixture, its standard error and its number of components."""
     scale = float(sample.std())
     standardised = ((sample - sample.mean()) / scale)[:, None]
     fits = []
     with warnings.catch_warnings():
-        # A fit that has not converged is judged by its likelihood, as every other.
+        # A fit that has not converged is judged by its likelihood, like every other fit.
         warnings.simplefilter("ignore", ConvergenceWarning)
         for components in range(1, most_components + 1):
             fits.append(GaussianMixture(components, random_state=seed).fit(standardised))
@@ -181,9 +182,9 @@ def _samples(x: Tensor | Array) -> list[Float[np.ndarray, " n"]]:
 
 
 def _spread(sample: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Sorted and centred, with a ramp that separates equal samples."""
+    """The samples sorted and centred, with a ramp that separates equal samples."""
     ordered = np.sort(sample) - np.median(sample)
     n = len(ordered)
-    # Where 1e-6 / n would be lost to rounding, the ramp is as wide as it needs to be.
+    # Where steps of 1e-6 / n would be lost to rounding, the ramp is made wide enough to survive.
     width = max(_RESOLUTION, 8 * n * np.finfo(float).eps * float(np.abs(ordered).max()))
     return ordered + np.linspace(-width / 2, width / 2, n)

@@ -1,19 +1,19 @@
-r"""Fast Gauss transform on a line: means of exp(-2 (x - u)^2) over the samples x, on a grid of u.
+r"""Fast Gauss transform on a line: means of exp(-2 (x - u)^2) over samples x, for u on a grid.
 
-The line is divided into cells. On one cell the Gaussian around u is a polynomial of v in [-1, 1],
-up to the error of interpolation at Chebyshev's points, so that its samples enter only through
+The line is divided into cells. On each cell the Gaussian around u is a polynomial of v in [-1, 1],
+up to the error of interpolation at Chebyshev points, so the samples of the cell enter only through
 their moments sum v^p, p < P.
 
-Error, on each value:
-    interpolation   1.0865 w^P 2^(1 - P) / sqrt(P!) on cells of width w, as the P-th derivative
-                    is at most 1.0865 2^P sqrt(P!) (Cramer)
+Error of each mean:
+    interpolation   1.0865 w^P 2^(1 - P) / sqrt(P!) on cells of width w, because the P-th
+                    derivative is at most 1.0865 2^P sqrt(P!) (Cramer)
     cut             exp(-2 r^2), where cells farther than r are left out
 
 Notation:
-    P, p      moments of a cell, a power below P
+    P, p      number of moments of a cell, a power below P
     u         grid points, u_k = (k - lead) step, shape (points,)
     q, w      cells in a step, their width step / q
-    J         steps that a grid point sees: half of them on either side
+    J         steps that count for a grid point, half of them on either side
 
 Reference: Greengard and Strain (1991), https://doi.org/10.1137/0912004
 """
@@ -26,9 +26,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_P: Final = 6  # with fewer, the cells outgrow the first cache
+_P: Final = 6  # fewer moments need more cells, which outgrow the first-level cache
 _CRAMER: Final = 1.0865
-_ROWS: Final = 2**15  # samples at a time: the arrays of one pass stay in the second cache
+_ROWS: Final = 2**15  # samples in a pass: its arrays stay in the second-level cache
 
 
 def gaussian_means(
@@ -38,10 +38,10 @@ def gaussian_means(
 
     Args:
         x: Samples, shape (n,), float64, from 0 to (points - 1 - lead) step.
-        lead: Grid points before 0.
-        step: Distance of the grid points.
+        lead: Number of grid points below 0.
+        step: Distance between neighbouring grid points.
         points: Number of grid points.
-        error: Largest absolute error but for rounding, positive.
+        error: Largest absolute error apart from rounding, positive.
 
     Returns:
         Shape (points,), float64, on the device of x.
@@ -58,17 +58,17 @@ def gaussian_means(
 
 
 def rounding(n: int) -> float:
-    """Largest relative error of a mean that double rounding leaves, with n samples."""
+    """Largest relative error that float64 rounding leaves in a mean over n samples."""
     return float(np.finfo(float).eps) * (min(n, _ROWS) + n / _ROWS + 1000)
 
 
 def _cell_moments(
     x: Float[Tensor, " n"], width: float, *, first: int, cells: int
 ) -> Float[Tensor, "P cells"]:
-    """Moments sum v^p of each cell; cell `first` begins at 0."""
+    """Moments sum v^p of each cell, where cell `first` begins at 0."""
     total = x.new_zeros(_P, cells)
     for rows in torch.split(x, _ROWS):
-        moments = torch.zeros_like(total)  # a sum for each pass keeps the rounding small
+        moments = torch.zeros_like(total)  # a separate sum for each pass keeps the rounding small
         position = rows / width
         begin = position.floor()
         cell = begin.long() + first
@@ -82,7 +82,7 @@ def _cell_moments(
 
 
 def _polynomials(reach: int, step: float, q: int) -> Float[np.ndarray, "P q J"]:
-    """Coefficients of v^p of the Gaussian of a grid point, on each cell of each step it sees."""
+    """Coefficients of v^p in a grid point's Gaussian, for each cell of each step that counts."""
     v = np.cos(np.pi * (np.arange(_P) + 0.5) / _P)  # (P,)
     begin = np.arange(-reach, reach) + np.arange(q)[:, None] / q  # (q, J), in steps
     distance = step * (begin + (v[:, None, None] + 1) / (2 * q))  # (P, q, J)

@@ -1,8 +1,8 @@
 r"""Entropy of Gaussian data in closed form, and the standard deviation that has a given entropy.
 
-The Gaussian kernel of width sigma on N(0, std^2) has the spectrum of Mehler's formula,
+By Mehler's formula, the spectrum of the Gaussian kernel of width sigma on N(0, std^2) is
 lambda_k = (1 - B) B^k for k >= 0 with B = N / (N + 1): that of a thermal oscillator of mean
-occupation N. It is the limit of the Gram matrix's spectrum as the number of samples grows.
+occupation N. The Gram matrix's spectrum converges to it as the number of samples grows.
 
 Notation:
     r       std / sigma
@@ -21,7 +21,7 @@ from scipy.optimize import brentq
 from polar.errors import InvalidInput
 
 _MOST_NATS = 300.0  # n samples have at most ln n
-_MOST_R = 1e150  # its square is still a float; larger than exp(_MOST_NATS)
+_MOST_R = 1e150  # above exp(_MOST_NATS), while its square is still a float
 
 
 def gaussian_entropy(std: float, *, sigma: float = 0.5, alpha: float = 1.01) -> float:
@@ -41,8 +41,8 @@ def gaussian_entropy(std: float, *, sigma: float = 0.5, alpha: float = 1.01) -> 
     _check_kernel(sigma, alpha)
     r = std / sigma
     if not 0 <= r <= _MOST_R:
-        raise InvalidInput(f"std / sigma must be from 0 to {_MOST_R:g}, not {std} / {sigma}")
-    occupation = 2 * r * (r / (math.hypot(1, 2 * r) + 1))  # no cancellation at small r
+        raise InvalidInput(f"std / sigma is {std} / {sigma}; allowed: from 0 to {_MOST_R:g}")
+    occupation = 2 * r * (r / (math.hypot(1, 2 * r) + 1))  # this form does not cancel at small r
     if occupation < sys.float_info.min:
         return 0.0
     least = math.log1p(occupation)  # the limit alpha -> infinity
@@ -59,19 +59,19 @@ def equivalent_std(nats: float, *, sigma: float = 0.5, alpha: float = 1.01) -> f
 
     Args:
         nats: Entropy, from 0 to 300.
-        sigma: Width of the kernel exp(-d^2 / (2 sigma^2)), positive; the unit of the result.
+        sigma: Width of the kernel exp(-d^2 / (2 sigma^2)), positive; the result is in its unit.
         alpha: Order, positive; infinity is allowed.
 
     Returns:
-        0 for no entropy.
+        The standard deviation, 0 where the entropy is 0.
 
     Raises:
         InvalidInput: an argument is out of its range.
     """
     _check_kernel(sigma, alpha)
     if not 0 <= nats <= _MOST_NATS:
-        raise InvalidInput(f"nats must be from 0 to {_MOST_NATS:g}, not {nats}")
-    occupation = math.expm1(nats)  # attained at alpha = infinity, so std is at most this one's
+        raise InvalidInput(f"nats is {nats}; allowed: from 0 to {_MOST_NATS:g}")
+    occupation = math.expm1(nats)  # attained at alpha = infinity, which has the largest std
     high = math.sqrt(occupation) * math.sqrt(occupation + 1) * sigma
 
     def excess(std: float) -> float:
@@ -85,6 +85,6 @@ def equivalent_std(nats: float, *, sigma: float = 0.5, alpha: float = 1.01) -> f
 
 def _check_kernel(sigma: float, alpha: float) -> None:
     if not 0 < sigma < math.inf:
-        raise InvalidInput(f"sigma must be positive and finite, not {sigma}")
+        raise InvalidInput(f"sigma is {sigma}; allowed: positive and finite")
     if not alpha > 0:
-        raise InvalidInput(f"alpha must be positive, not {alpha}")
+        raise InvalidInput(f"alpha is {alpha}; allowed: positive")

@@ -1,13 +1,14 @@
-r"""Entropy of latents given a discrete variable, as the u of an iVAE.
+r"""Entropy of latents conditional on a discrete variable, such as the u of an iVAE.
 
-The kernel of u is 1 for equal and 0 for other values, so that A_u has the groups' shares p_g as
-its spectrum, and n A_mu o A_u is block diagonal: the spectra of the groups, each times p_g. Hence
+The kernel of u is 1 for equal and 0 for different values, so the spectrum of A_u is the groups'
+shares p_g, and n A_mu o A_u is block diagonal: its spectrum is that of each group times p_g. Hence
 
     S(mu | u) = S(mu, u) - S(u) = ln(sum_g w_g exp((1 - alpha) S_g)) / (1 - alpha),
     w_g = p_g^alpha / sum p^alpha,
 
-S_g the entropy within group g: an average of the S_g with escort weights, which at order 1 is the
-plain weighted mean sum p_g S_g. The plain mean at other orders would not be S(mu, u) - S(u).
+where S_g is the entropy within group g. This is an average of the S_g with escort weights; at
+order 1 it is the plain weighted mean sum p_g S_g. At other orders the plain mean would not be
+S(mu, u) - S(u).
 
 Reference: Jizba and Arimitsu (2004), https://doi.org/10.1016/j.aop.2004.01.002
 """
@@ -32,29 +33,30 @@ def entropy_given_groups(
     sigma: float = 0.5,
     tol: float = 1e-6,
 ) -> RenyiEntropy[ArrayT]:
-    """S(mu_j | u) of each column, in nats; O(n) as renyi_entropy.
+    """S(mu_j | u) of each column, in nats; O(n), like renyi_entropy.
 
     Args:
         x: Samples, shape (n, d), or (n,) for d = 1; finite real numbers.
-        groups: The value of u of each sample, integers of shape (n,), or (n, f) for f factors
-            whose combinations are the groups.
+        groups: Value of u for each sample: integers of shape (n,), or (n, f) for f factors whose
+            combinations are the groups.
         alpha: Order, positive; infinity is allowed.
         sigma: Width of the kernel exp(-d^2 / (2 sigma^2)), positive, in the unit of x.
         tol: Upper limit of the error bound, nats, positive.
 
     Returns:
-        From 0 (u tells all) to ln of the largest group's size, and as renyi_entropy's.
+        Entropies, error bounds and nodes as from renyi_entropy; the entropies are from 0 (u
+        determines the latent) to ln of the largest group's size.
 
     Raises:
-        InvalidInput: groups are not integers, or not one for each sample; or as renyi_entropy.
-        ToleranceNotReached: as renyi_entropy.
+        InvalidInput: groups are not integers, or not as many as samples; or as in renyi_entropy.
+        ToleranceNotReached: as in renyi_entropy.
     """
-    parts = _parts(groups, len(x) if x.ndim else 0)
-    found = [renyi_entropy(x[rows], alpha=alpha, sigma=sigma, tol=tol) for rows in parts]
-    within = np.array([_to_numpy(one.nats) for one in found])  # (groups, d)
-    bounds = np.array([_to_numpy(one.error_bound_nats) for one in found])
-    nodes = np.array([_to_numpy(one.nodes) for one in found])
-    log_p = np.log([len(rows) for rows in parts]) - math.log(len(x))
+    members = _rows_of_groups(groups, len(x) if x.ndim else 0)
+    entropies = [renyi_entropy(x[rows], alpha=alpha, sigma=sigma, tol=tol) for rows in members]
+    within = np.array([_to_numpy(entropy.nats) for entropy in entropies])  # (groups, d)
+    bounds = np.array([_to_numpy(entropy.error_bound_nats) for entropy in entropies])
+    nodes = np.array([_to_numpy(entropy.nodes) for entropy in entropies])
+    log_p = np.log([len(rows) for rows in members]) - math.log(len(x))
     return RenyiEntropy(
         in_kind_of(x, _average(within, log_p, alpha)),
         in_kind_of(x, bounds.max(0)),  # an average is off by no more than its terms
@@ -65,7 +67,7 @@ def entropy_given_groups(
 def _average(
     nats: Float[np.ndarray, "groups d"], log_p: Float[np.ndarray, " groups"], alpha: float
 ) -> Float[np.ndarray, " d"]:
-    """The mean of the groups' entropies that makes S(mu, u) - S(u)."""
+    """The average of the groups' entropies that equals S(mu, u) - S(u)."""
     if alpha == 1:
         return np.exp(log_p) @ nats
     if alpha == math.inf:
@@ -75,8 +77,7 @@ def _average(
     return np.clip(average, nats.min(0), nats.max(0))
 
 
-def _parts(groups: Tensor | Array, n: int) -> list[np.ndarray]:
-    """Rows of each group."""
+def _rows_of_groups(groups: Tensor | Array, n: int) -> list[np.ndarray]:
     values = _to_numpy(groups)
     if values.dtype.kind not in "biu" or values.ndim not in (1, 2) or len(values) != n:
         raise InvalidInput(

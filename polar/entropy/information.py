@@ -1,9 +1,9 @@
-r"""Mutual information of images and latents, beside that of shuffled pairs.
+r"""Mutual information of images and latents, compared with that of shuffled pairs.
 
-I(X; mu_j) of unrelated X and mu_j is not 0 with n samples: a shuffle of the pairs shows how much
-is chance. At order 2 no shuffle is needed. The joint sum of squared kernels under a random
+With n samples, I(X; mu_j) is not 0 even for unrelated X and mu_j; shuffling the pairs shows how
+much of it is chance. Order 2 needs no shuffles: the joint sum of squared kernels under a random
 permutation is Mantel's statistic, whose mean and variance over all n! permutations are known. For
-symmetric a and b with zero diagonals, and their mean off the diagonal taken off, the mean is 0 and
+symmetric a and b with zero diagonals, centred off the diagonal, the mean is 0 and
 
     Var = 2 a2 b2 / (n)_2 + 4 (a1 - a2)(b1 - b2) / (n)_3 + 4 (2 a1 - a2)(2 b1 - b2) / (n)_4
 
@@ -43,23 +43,23 @@ from polar.errors import InvalidInput
 
 @dataclass(frozen=True)
 class MutualInformation(Generic[ArrayT]):
-    """Information of d latents on X, and what shuffled pairs have; all of one order, in nats."""
+    """Information of d latents about X, and that of shuffled pairs; one order, in nats."""
 
     entropy_nats: ArrayT  #: (d,) float64, S(mu_j)
     nats: ArrayT  #: (d,) float64, I(X; mu_j), at most S(mu_j)
-    standard_error_nats: ArrayT  #: (d,) float64, of I; 0 where it is exact
-    baseline_nats: ArrayT  #: (d,) float64, mean of I over shuffled pairs
-    baseline_std_nats: ArrayT  #: (d,) float64, of I from shuffle to shuffle
+    standard_error_nats: ArrayT  #: (d,) float64, standard error of I; 0 where I is exact
+    baseline_nats: ArrayT  #: (d,) float64, mean of I over shuffles
+    baseline_std_nats: ArrayT  #: (d,) float64, standard deviation of I over shuffles
 
     @property
     def residual_nats(self) -> ArrayT:
-        """S(mu_j | X) = S(mu_j) - I, shape (d,), not negative; ln(2) / 2 for X = mu_j, wide."""
+        """S(mu_j | X) = S(mu_j) - I, shape (d,), not negative; ln(2) / 2 for a wide X = mu_j."""
         return self.entropy_nats - self.nats
 
 
 @dataclass(frozen=True)
 class _Moments:
-    """Of the squared kernel's entries off the diagonal, their mean taken off."""
+    """Mean, and centred moments, of the squared kernel's entries off the diagonal."""
 
     mean: float
     squares: float  # a2
@@ -85,18 +85,18 @@ def mutual_information(
         sigma_x: Width of X's kernel, positive; None for `image_sigma(x)`.
         sigma: Width of the latents' kernel exp(-d^2 / (2 sigma^2)), positive.
         alpha: Order, from 1 up, finite.
-        permutations: Shuffles for the baseline, at least 2. Order 2 ignores it: its baseline is
-            that of all shuffles, from their moments, for no cost.
-        seed: Of the shuffles, and of the random vectors above 4,000 samples.
+        permutations: Shuffles for the baseline, at least 2. Order 2 ignores the number: its
+            baseline covers all permutations, at no cost, through their moments.
+        seed: Seed of the shuffles, and of the random vectors above 4,000 samples.
 
     Returns:
         Information, baseline and entropy of the latents in mu's kind of array.
 
     Raises:
-        InvalidInput: as joint_entropy, or fewer than two permutations.
+        InvalidInput: as in joint_entropy, or there are fewer than two permutations.
     """
     if permutations < 2:
-        raise InvalidInput(f"permutations must be at least 2, not {permutations}")
+        raise InvalidInput(f"permutations is {permutations}; allowed: at least 2")
     samples = checked(x, mu, sigma_x, sigma, alpha)
     if alpha == 2:
         return _of_order_two(samples, mu)
@@ -118,7 +118,7 @@ def _of_order_two(samples: Samples, kind: ArrayT) -> MutualInformation[ArrayT]:
     sums = sums_of(samples)
     joint = from_pairs(samples, sums, kind)
     mean, variance = shuffled_purity(samples, sums)
-    # -ln of P, to second order in its spread.
+    # The mean of -ln P, to second order in the spread of P.
     shuffled_joint = variance / (2 * mean**2) - mean.log()
     separate = joint.x_nats + torch.as_tensor(joint.latent_nats).to(mean)
     return _assembled(joint, separate - shuffled_joint, variance.sqrt() / mean, kind)
@@ -129,7 +129,7 @@ def shuffled_purity(
 ) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
     """Mean and variance of P over all permutations of the latents' samples, shape (d,) each."""
     n = len(samples.x)
-    # Squared once more, a Gaussian kernel is one of a width smaller by sqrt 2.
+    # Squaring a Gaussian kernel once more divides its width by sqrt 2.
     fourth = renyi_entropy(samples.mu.T, alpha=2.0, sigma=samples.sigma / 2**0.5).nats
     x = _moments(sums.x_rows, sums.x_squares)
     latents = [
@@ -151,7 +151,7 @@ def _moments(rows: Float[Tensor, " n"], squares: float) -> _Moments:
 
 
 def _mantel_variance(a: _Moments, b: _Moments, n: int) -> float:
-    two, three, four = (max(math.perm(n, k), 1) for k in (2, 3, 4))  # with no such tuples: 0 / 1
+    two, three, four = (max(math.perm(n, k), 1) for k in (2, 3, 4))  # avoids 0 / 0 at small n
     alike = 2 * a.squares * b.squares / two
     one_shared = (a.row_squares - a.squares) * (b.row_squares - b.squares) * 4 / three
     none_shared = (2 * a.row_squares - a.squares) * (2 * b.row_squares - b.squares) * 4 / four

@@ -1,16 +1,16 @@
-r"""Joint matrix-based Renyi entropy of images, or other vectors, with every latent.
+r"""Joint matrix-based Renyi entropy of images, or other vectors, with each latent.
 
-With A = K_x / n of the samples X and B_j = K_y / n of a latent mu_j, both of Gaussian kernels,
+With A = K_x / n for the samples X and B_j = K_y / n for a latent mu_j, both from Gaussian kernels,
 
     S(X, mu_j) = S(n A o B_j),    S(X | mu_j) = S(X, mu_j) - S(mu_j),    S(mu_j | X) likewise,
     I(X; mu_j) = S(X) + S(mu_j) - S(X, mu_j),
 
-o the product entry by entry. Order 2 needs sums over pairs only (`pairs`). Other orders need the
-spectrum of an n x n matrix: exact up to 4,000 samples, estimated from random vectors above
-(`lanczos`), at O(n^2) memory.
+where o is the entry-by-entry product. Order 2 needs only sums over pairs (`pairs`). Other orders
+need the spectrum of an n x n matrix, in O(n^2) memory: it is exact up to 4,000 samples, and
+estimated from random vectors above (`lanczos`).
 
-S(X, mu_j) is at least S(X) and S(mu_j) at every order. It is at most their sum at order 1. At
-other orders that is the rule but no theorem, whatever is often stated: points at (0, j) and
+S(X, mu_j) is at least S(X) and S(mu_j) at every order. At order 1 it is at most their sum. At
+other orders it usually is, but contrary to a common claim this is no theorem: points at (0, j) and
 (i, 0), far apart, have S_2(X, Y) above S_2(X) + S_2(Y), and so a negative I.
 
 Reference: Sanchez Giraldo et al. (2015), https://arxiv.org/abs/1211.2459
@@ -33,20 +33,20 @@ from polar.entropy.samples import Array, ArrayT, check_positive, columns, in_kin
 from polar.entropy.spectrum import spectral_entropy
 from polar.errors import InvalidInput
 
-_MOST_EXACT: Final = 4000  # samples; an eigenproblem takes 2 s there and grows with n^3
-_MOST_STOCHASTIC: Final = 20_000  # samples; two float32 matrices take 3.2 GB there
+_MOST_EXACT: Final = 4000  # samples; their eigenproblem takes 2 s, a time that grows as n^3
+_MOST_STOCHASTIC: Final = 20_000  # samples; their two float32 matrices take 3.2 GB
 _ROWS: Final = 1024
 
 
 @dataclass(frozen=True)
 class JointEntropy(Generic[ArrayT]):
-    """Entropies of X, of d latents, and of X with each latent; all of one order, in nats."""
+    """Entropies of X, of d latents, and of X with each latent; one order, in nats."""
 
     x_nats: float  #: S(X), from 0 to ln n
     x_standard_error_nats: float  #: 0 where S(X) is exact
     latent_nats: ArrayT  #: (d,) float64, S(mu_j)
     nats: ArrayT  #: (d,) float64, S(X, mu_j), at least S(X) and S(mu_j), at most ln n
-    standard_error_nats: ArrayT  #: (d,) float64, of S(X, mu_j); 0 where it is exact
+    standard_error_nats: ArrayT  #: (d,) float64, standard error of S(X, mu_j); 0 where exact
 
     @property
     def x_given_latent_nats(self) -> ArrayT:
@@ -66,7 +66,7 @@ class JointEntropy(Generic[ArrayT]):
 
 @dataclass(frozen=True)
 class Samples:
-    """Points and latents that have been checked, and the widths of their kernels."""
+    """Points and latents that have been checked, with their kernels' widths and the order."""
 
     x: Points
     mu: Float[Tensor, "d n"]
@@ -84,21 +84,21 @@ def joint_entropy(
     alpha: float = 2.0,
     seed: int = 0,
 ) -> JointEntropy[ArrayT]:
-    """Matrix-based Renyi entropy of X and each latent together, in nats.
+    """Joint matrix-based Renyi entropy of X and each latent, in nats.
 
     Order 2 is exact to 1e-5 nats, mostly to 1e-7, and never forms an n x n matrix. Other orders
-    are exact up to 4,000 samples; above they have a standard error, of about 0.01 nats, and take
-    O(n^2) memory and some seconds a latent. No gradient flows through.
+    are exact up to 4,000 samples; above, they have a standard error of about 0.01 nats and take
+    O(n^2) memory and several seconds for each latent. No gradient flows through.
 
     Args:
         x: Samples of X, shape (n, ...); uint8 for pixels, which are divided by 255, or other real
             numbers in their own unit.
         mu: Latents, shape (n, d), or (n,) for d = 1; real numbers.
         sigma_x: Width of X's kernel, positive; None for `image_sigma(x)`. Numbers are comparable
-            at the same width only, so compute it once for an evaluation subset.
+            only at the same width, so compute it once for an evaluation subset.
         sigma: Width of the latents' kernel exp(-d^2 / (2 sigma^2)), positive.
         alpha: Order, from 1 up, finite.
-        seed: Of the random vectors where n is above 4,000 and the order is not 2.
+        seed: Seed of the random vectors where n is above 4,000 and the order is not 2.
 
     Returns:
         Entropies in mu's kind of array.
@@ -120,18 +120,21 @@ def joint_entropy(
 def checked(
     x: Tensor | Array, mu: Tensor | Array, sigma_x: float | None, sigma: float, alpha: float
 ) -> Samples:
-    """The arguments of joint_entropy; raises what it raises."""
+    """The arguments of joint_entropy, checked; raises what joint_entropy raises."""
     if not 1 <= alpha < math.inf:
-        raise InvalidInput(f"alpha must be at least 1 and finite, not {alpha}")
+        raise InvalidInput(f"alpha is {alpha}; allowed: at least 1 and finite")
     check_positive("sigma", sigma)
     cloud = points(x)
     latents = torch.stack(list(columns(mu))).to(cloud.squares.device)
     n = len(cloud)
     if latents.shape[1] != n:
-        raise InvalidInput(f"x has {n} samples, mu {latents.shape[1]}; allowed: as many of both")
+        raise InvalidInput(
+            f"x has {n} samples, mu {latents.shape[1]}; allowed: the same number in both"
+        )
     if alpha != 2 and n > _MOST_STOCHASTIC:
         raise InvalidInput(
-            f"alpha = {alpha} with {n} samples; allowed: alpha = 2, or at most {_MOST_STOCHASTIC}"
+            f"alpha is {alpha} with {n} samples; "
+            f"allowed: alpha = 2, or at most {_MOST_STOCHASTIC} samples"
         )
     if sigma_x is None:
         sigma_x = sigma_of(cloud)
@@ -145,7 +148,7 @@ def sums_of(samples: Samples) -> PairSums:
 
 
 def from_pairs(samples: Samples, sums: PairSums, kind: ArrayT) -> JointEntropy[ArrayT]:
-    """Entropies of order 2."""
+    """Entropies of order 2, from sums over pairs."""
     n = len(samples.x)
     x_nats = -math.log(float(sums.x_rows.sum()) / n**2)
     exact = Estimate(max(0.0, x_nats), 0.0)
@@ -154,7 +157,7 @@ def from_pairs(samples: Samples, sums: PairSums, kind: ArrayT) -> JointEntropy[A
 
 
 def gram_of(samples: Samples) -> Float[Tensor, "n n"]:
-    """K_x; in float32 where it is only multiplied, since probes are far less exact."""
+    """K_x, in float32 where it only multiplies random vectors, which are far less exact."""
     x, n = samples.x, len(samples.x)
     dtype = torch.float64 if n <= _MOST_EXACT else torch.float32
     gram = torch.empty(n, n, dtype=dtype, device=x.squares.device)
@@ -171,7 +174,7 @@ def from_spectra(
     kind: ArrayT,
     generator: torch.Generator,
 ) -> JointEntropy[ArrayT]:
-    """Entropies of any order, with S(X) known already."""
+    """Entropies of any order, from spectra; S(X) is already known."""
     joint = [
         entropy_of_gram(_product(gram, y, samples.sigma), samples.alpha, generator)
         for y in samples.mu
@@ -182,7 +185,7 @@ def from_spectra(
 def entropy_of_gram(
     gram: Float[Tensor, "n n"], alpha: float, generator: torch.Generator
 ) -> Estimate:
-    """Entropy of K / n for K with ones on the diagonal; overwrites nothing."""
+    """Entropy of K / n for a Gram matrix K with ones on the diagonal; leaves K unchanged."""
     n = len(gram)
     if n > _MOST_EXACT:
         return stochastic_entropy(gram / n, alpha, generator)
@@ -193,7 +196,7 @@ def entropy_of_gram(
 def _product(
     gram: Float[Tensor, "n n"], y: Float[Tensor, " n"], sigma: float
 ) -> Float[Tensor, "n n"]:
-    """K_x o K_y."""
+    """K_x o K_y, the entry-by-entry product."""
     product = torch.empty_like(gram)
     for row in range(0, len(y), _ROWS):
         rows = slice(row, row + _ROWS)
@@ -206,7 +209,7 @@ def _assembled(
     samples: Samples, x: Estimate, joint: list[Estimate], kind: ArrayT
 ) -> JointEntropy[ArrayT]:
     latent = renyi_entropy(samples.mu.T, alpha=samples.alpha, sigma=samples.sigma).nats
-    least = latent.clamp_min(x.nats).cpu()  # the theorem; what is below is rounding or chance
+    least = latent.clamp_min(x.nats).cpu()  # S(X, mu_j) is below this only by rounding or chance
     nats = torch.tensor([e.nats for e in joint], dtype=torch.float64)
     errors = torch.tensor([e.standard_error_nats for e in joint], dtype=torch.float64)
     return JointEntropy(

@@ -1,20 +1,23 @@
 r"""Renyi entropy of a large Gram matrix from a few random vectors, with its standard error.
 
-S_alpha needs tr f(A) for f(x) = x^alpha, or -x ln x at alpha = 1. For a vector z of random signs
-E z' g(A) z = tr g(A), and some steps of Lanczos' iteration from z find z' g(A) z. Alone that is
-off by tens of nats at alpha = 1.01. Two things with a known trace are taken off first:
+S_alpha needs tr f(A) for f(x) = x^alpha, or -x ln x at alpha = 1. For a vector z of random signs,
+E z' g(A) z = tr g(A), and a few steps of the Lanczos iteration from z give z' g(A) z. On its own
+this estimate is off by tens of nats at alpha = 1.01, so two terms of known trace are subtracted
+first:
 
-    g(x) = f(x) - c_0 - c_1 x - c_2 x^2     as tr I = n, tr A = 1 and tr A^2 are known; c by least
-                                            squares over the spectrum, which makes |g(A)|_F, and so
-                                            the variance 2 (|g(A)|_F^2 - |diag g(A)|^2), small
-    V g(L) V'                               V a rough basis of the largest eigenvalues L, whose
-                                            trace sum g(L) is known however rough it is
+    g(x) = f(x) - c_0 - c_1 x - c_2 x^2     tr I = n, tr A = 1 and tr A^2 are known; c is fitted by
+                                            least squares over the spectrum, which makes |g(A)|_F,
+                                            and so the variance 2 (|g(A)|_F^2 - |diag g(A)|^2),
+                                            small
+    V g(L) V'                               V is a rough basis for the largest eigenvalues L; the
+                                            trace sum g(L) is known however rough V is
 
-c is fitted on a vector of its own, V found from others: neither knows the z, so the estimate of
-tr f(A) is unbiased but for Lanczos' truncation, far below the standard error from alpha = 1 up.
+c is fitted on a vector of its own and V is built from others. Neither depends on the z, so the
+estimate of tr f(A) is unbiased but for the truncation of the iteration, which is far below the
+standard error from alpha = 1 up.
 
 Notation:
-    A           Gram matrix over n, shape (n, n), positive, trace 1
+    A           Gram matrix divided by n, shape (n, n), positive, trace 1
     z           random signs, shape (n, p)
     theta, w    eigenvalues of the tridiagonal matrices and their weights, shape (p, steps)
 
@@ -32,8 +35,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 _PROBES: Final = 16
-_STEPS: Final = 24  # 20 and 30 differ by a tenth of the standard error
-_DEFLATED: Final = 64  # halves the standard error
+_STEPS: Final = 24  # the results of 20 and 30 steps differ by a tenth of the standard error
+_DEFLATED: Final = 64  # so many vectors in V halve the standard error
 _POWERS: Final = 2
 
 Function = Callable[[Tensor], Tensor]
@@ -44,7 +47,7 @@ class Estimate:
     """An entropy of one matrix."""
 
     nats: float
-    standard_error_nats: float  #: 0 where it is exact
+    standard_error_nats: float  #: 0 where the entropy is exact
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,15 @@ class _Quadrature:
 def stochastic_entropy(
     a: Float[Tensor, "n n"], alpha: float, generator: torch.Generator
 ) -> Estimate:
-    """Entropy of A with the standard error of its probes.
+    """Entropy of A, estimated from random vectors.
 
     Args:
         a: A in float32 or float64; n at least 128.
         alpha: Order, from 1 up, finite.
-        generator: On the CPU.
+        generator: Source of the random vectors, on the CPU.
 
     Returns:
-        Entropy from 0 to ln n, and its standard error, from 16 probes.
+        Entropy from 0 to ln n, and its standard error, from 16 random vectors.
     """
     n = len(a)
     f: Function = (lambda x: -torch.xlogy(x, x)) if alpha == 1 else (lambda x: x**alpha)
@@ -98,19 +101,19 @@ def _signs(
 
 
 def _quadrature(a: Float[Tensor, "n n"], z: Float[Tensor, "n p"]) -> _Quadrature:
-    """Lanczos' iteration from each z, with full orthogonalisation."""
+    """The Lanczos iteration from each z, with full orthogonalisation."""
     vectors = [z / math.sqrt(len(a))]
-    diagonal, beside = [], []
+    diagonal, off_diagonal = [], []
     for _ in range(_STEPS):
         v = a @ vectors[-1]
         diagonal.append((v * vectors[-1]).sum(0))
-        for _ in range(2):  # once leaves what rounding brought back
+        for _ in range(2):  # one pass leaves what rounding brings back
             for u in vectors:
                 v -= u * (u * v).sum(0)
-        beside.append(v.norm(dim=0))
-        # No eigenvalue that matters is below 1 / n: what is less is rounding, and must not grow.
-        vectors.append(v / beside[-1].clamp_min(torch.finfo(v.dtype).eps / len(a)))
-    off = torch.diag_embed(torch.stack(beside[:-1], 1).double().cpu(), 1)
+        off_diagonal.append(v.norm(dim=0))
+        # No eigenvalue below 1 / n matters; a norm below eps / n is rounding and must not grow.
+        vectors.append(v / off_diagonal[-1].clamp_min(torch.finfo(v.dtype).eps / len(a)))
+    off = torch.diag_embed(torch.stack(off_diagonal[:-1], 1).double().cpu(), 1)
     tridiagonal = torch.diag_embed(torch.stack(diagonal, 1).double().cpu()) + off + off.mT
     theta, states = torch.linalg.eigh(tridiagonal)
     return _Quadrature(theta.clamp_min(0), len(a) * states[:, 0].square())
@@ -120,7 +123,7 @@ def _fitted(f: Function, spectrum: _Quadrature, n: int) -> Float[Tensor, "3"]:
     """c_0, c_1 and c_2 in powers of n x, by least squares over the eigenvalues."""
     x, root = spectrum.theta.flatten(), spectrum.weights.flatten().sqrt()
     powers = torch.stack([torch.ones_like(x), n * x, (n * x) ** 2], 1)
-    # Scaled, as the powers reach from 1 to n^2.
+    # The columns are scaled because the powers range from 1 to n^2.
     scale = (powers * root[:, None]).norm(dim=0).clamp_min(torch.finfo(x.dtype).tiny)
     solution = torch.linalg.lstsq(powers * root[:, None] / scale, (f(x) * root)[:, None])
     return solution.solution[:, 0] / scale

@@ -1,10 +1,10 @@
-r"""Gaussian mixtures on a line, whose entropies are known; among them spike and slab.
+r"""Gaussian mixtures on a line, spike and slab among them, whose entropies are known.
 
 With weights w, means m and variances v, infinitely many samples have the matrix-based entropy
 
     S_2 = -ln sum_ij w_i w_j (1 + 2 V / sigma^2)^(-1/2) exp(-D^2 / (sigma^2 + 2 V)),
 
-V = v_i + v_j, D = m_i - m_j. The differential entropy is an integral on a line.
+where V = v_i + v_j and D = m_i - m_j. The differential entropy is a one-dimensional integral.
 
 Spike and slab, pi N(0, s^2) + (1 - pi) N(0, spike^2) with s^2 = (V - (1 - pi) spike^2) / pi, has
 the variance V whatever pi is, while its entropy rises with pi: the paper's Fig. 5.
@@ -23,20 +23,20 @@ from scipy.special import logsumexp
 from polar.entropy.samples import check_positive
 from polar.errors import InvalidInput
 
-_REACH: Final = 12.0  # std; the tails beyond hold 1e-32
+_REACH: Final = 12.0  # std; the tails beyond hold a probability of 1e-32
 
 
 @dataclass(frozen=True)
 class GaussianMixture:
-    """Mixture of k Gaussians; make it with `gaussian_mixture` or `spike_and_slab`."""
+    """Mixture of k Gaussians; build one with `gaussian_mixture` or `spike_and_slab`."""
 
-    weights: Float64[np.ndarray, " k"]  #: positive, of sum 1
+    weights: Float64[np.ndarray, " k"]  #: positive, summing to 1
     means: Float64[np.ndarray, " k"]
     variances: Float64[np.ndarray, " k"]  #: positive
 
     @property
     def variance(self) -> float:
-        """Variance of the whole."""
+        """Variance of the whole mixture."""
         mean = self.weights @ self.means
         return float(self.weights @ (self.variances + (self.means - mean) ** 2))
 
@@ -51,9 +51,8 @@ class GaussianMixture:
     def differential_entropy(self) -> float:
         """-integral p ln p, nats, by quadrature; exact to 1e-7."""
         std = np.sqrt(self.variances)
-        # The integrand is smooth between these: from narrow components out to wide ones.
-        near = self.means + np.outer(np.array([-_REACH, -3, -1, 0, 1, 3, _REACH]), std)
-        edges = np.unique(near)
+        # Between these edges the integrand is smooth, whether components are narrow or wide.
+        edges = np.unique(self.means + np.outer([-_REACH, -3, -1, 0, 1, 3, _REACH], std))
         return math.fsum(
             quad(self._surprise, low, high, epsabs=1e-10, epsrel=1e-10, limit=200)[0]
             for low, high in pairwise(edges)
@@ -62,15 +61,15 @@ class GaussianMixture:
     def sample(self, n: int, *, seed: int) -> Float64[np.ndarray, " n"]:
         """Stratified samples, shape (n,), in random order.
 
-        Each component has its share of n, rounded, and its samples have exactly its mean and, from
-        two samples on, its variance: independent draws of a slab of weight 0.01 would leave the
-        variance open by a third.
+        Each component gets its share of n, rounded, and its samples have exactly its mean and, if
+        there are at least two, its variance. Independent draws of a slab of weight 0.01 would
+        leave the variance uncertain by a third.
 
         Raises:
             InvalidInput: n is not positive.
         """
         if n < 1:
-            raise InvalidInput(f"n must be at least 1, not {n}")
+            raise InvalidInput(f"n is {n}; allowed: at least 1")
         rng = np.random.default_rng(seed)
         ends = np.rint(n * np.cumsum(self.weights)).astype(int)
         counts = np.diff(ends, prepend=0)
@@ -93,7 +92,7 @@ def gaussian_mixture(
     """A mixture of k Gaussians.
 
     Args:
-        weights: Shares, k positive numbers of sum 1.
+        weights: Shares of the components: k positive numbers that sum to 1.
         means: k finite numbers.
         variances: k positive numbers.
 
@@ -103,26 +102,26 @@ def gaussian_mixture(
     if not len(weights) == len(means) == len(variances) > 0:
         raise InvalidInput(
             f"{len(weights)} weights, {len(means)} means and {len(variances)} variances; "
-            "allowed: as many of each, at least one"
+            "allowed: the same number of each, at least 1"
         )
     for w, m, v in zip(weights, means, variances, strict=True):
         check_positive("weight", w)
         check_positive("variance", v)
         if not math.isfinite(m):
-            raise InvalidInput(f"means must be finite, not {m}")
+            raise InvalidInput(f"a mean is {m}; allowed: finite numbers")
     if not math.isclose(math.fsum(weights), 1, abs_tol=1e-9):
-        raise InvalidInput(f"weights must sum to 1, not {math.fsum(weights)}")
+        raise InvalidInput(f"the sum of weights is {math.fsum(weights)}; allowed: 1")
     return GaussianMixture(*(np.array(a, dtype=np.float64) for a in (weights, means, variances)))
 
 
 def spike_and_slab(
     pi: float, *, variance: float = 1.0, spike_std: float = 0.05
 ) -> GaussianMixture:
-    """The mixture pi N(0, s^2) + (1 - pi) N(0, spike_std^2) of a given variance.
+    """The mixture pi N(0, s^2) + (1 - pi) N(0, spike_std^2), with s set by the variance.
 
     Args:
         pi: Weight of the slab, above 0 and at most 1; at 1 there is no spike.
-        variance: Of the whole, above that of the spike.
+        variance: Variance of the whole mixture, above that of the spike.
         spike_std: Standard deviation of the spike, positive.
 
     Raises:
@@ -131,9 +130,11 @@ def spike_and_slab(
     check_positive("variance", variance)
     check_positive("spike_std", spike_std)
     if not 0 < pi <= 1:
-        raise InvalidInput(f"pi must be above 0 and at most 1, not {pi}")
+        raise InvalidInput(f"pi is {pi}; allowed: above 0 and at most 1")
     if not spike_std**2 < variance:
-        raise InvalidInput(f"spike_std must be below the std {variance**0.5}, not {spike_std}")
+        raise InvalidInput(
+            f"spike_std is {spike_std}; allowed: below the mixture's std {variance**0.5}"
+        )
     if pi == 1:
         return gaussian_mixture([1.0], [0.0], [variance])
     slab = (variance - (1 - pi) * spike_std**2) / pi
@@ -141,7 +142,7 @@ def spike_and_slab(
 
 
 def _standardised(draws: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Moved and scaled to mean 0 and, if there is a spread, variance 1."""
+    """The draws shifted and scaled to mean 0 and, if there are at least two, variance 1."""
     if len(draws) < 2:
         return 0 * draws
     centred = draws - draws.mean()

@@ -1,19 +1,20 @@
-r"""Sums over all pairs of samples: all that entropies of order 2 need, without an n x n matrix.
+r"""Sums over all pairs of samples, which give entropies of order 2 without an n x n matrix.
 
-With K_ij = exp(-d_ij^2 / (2 sigma^2)) of the points x and of a latent y, A = K / n has
+With K_ij = exp(-d_ij^2 / (2 sigma^2)) for the points x and for a latent y, A = K / n has
 
     tr A^2 = sum_ij K_ij^2 / n^2,    and jointly    sum_ij Kx_ij^2 Ky_ij^2 / n^2.
 
-K_y^2 is a Gaussian Gram matrix as well, of width sigma / sqrt 2, and on a line: it has low rank.
-With K_y^2 = F F^T the joint sum is sum((Kx^2 F) * F), one matrix product for all latents; K_x^2 is
-formed a block at a time, and only on and above the diagonal. Of a latent that spreads over so many
-sigma that its rank is high, the kernel is evaluated instead.
+K_y^2 is a Gaussian Gram matrix as well, of width sigma / sqrt 2, and has low rank because its
+points are on a line. With K_y^2 = F F^T the joint sum is sum((Kx^2 F) * F), one matrix product for
+all latents; K_x^2 is formed block by block, and only on and above the diagonal. Where a latent
+spreads over so many sigma that its rank is high, its kernel is evaluated instead.
 
 F comes from a Cholesky factorisation with pivots that ends when no entry of K_y^2 - F F^T exceeds
-`_RESIDUAL`. Kx^2 is positive, so the joint sum is then off by _RESIDUAL sum Kx^2 at most: in nats
-_RESIDUAL exp(S_2(x, y) - S_2(x)). The exponential is at most the rank of K_y, as K_y o K_y less
-1/rank everywhere is positive (Khare): below 1.3e-6 nats. The product with F, most of the work,
-is in float32: its rounding is a little larger, but of either sign from pair to pair.
+`_RESIDUAL`. Because Kx^2 is positive, the joint sum is then off by at most _RESIDUAL sum Kx^2: in
+nats, _RESIDUAL exp(S_2(x, y) - S_2(x)). The exponential is at most the rank of K_y, because
+K_y o K_y minus 1/rank in every entry is positive (Khare): the error is below 1.3e-6 nats. The
+product with F, most of the work, is in float32; its rounding is a little larger, but its sign
+varies from pair to pair.
 
 Notation:
     n, d, r     samples, latents, features of a latent
@@ -35,12 +36,12 @@ from polar.entropy.points import Points
 
 _BLOCK: Final = 1024  # samples; a block of float64 takes 8 MB
 _RESIDUAL: Final = 1e-8
-_MOST_FEATURES: Final = 128  # with more, evaluating the kernel is faster
+_MOST_FEATURES: Final = 128  # evaluating the kernel is faster than using more features
 
 
 @dataclass(frozen=True)
 class PairSums:
-    """Sums over ordered pairs, with those of a sample and itself."""
+    """Sums over ordered pairs, including the pairs of a sample with itself."""
 
     x_rows: Float[Tensor, " n"]  #: sum_j Kx_ij^2
     x_squares: float  #: sum_ij Kx_ij^4
@@ -67,7 +68,7 @@ def pair_sums(
         block: Rows and columns of a block.
 
     Returns:
-        Sums, in float64.
+        The sums, in float64.
     """
     width_x, width = sigma_x / 2**0.5, sigma / 2**0.5
     features = _features_of(mu, width)
@@ -96,8 +97,8 @@ def pair_sums(
 def gram_features(y: Float[Tensor, " n"], width: float) -> Float[Tensor, "n r"] | None:
     """F with exp(-(y_i - y_j)^2 / (2 width^2)) = F F^T up to `_RESIDUAL`; None if r would be high.
 
-    Cholesky factorisation: the next pivot is the sample that the features describe worst. What
-    they leave is positive, so no entry of it exceeds the largest on the diagonal.
+    In this Cholesky factorisation the next pivot is the sample that the features describe worst.
+    The remainder is positive, so none of its entries exceeds the largest on the diagonal.
     """
     features = y.new_empty(_MOST_FEATURES, len(y))
     residual = torch.ones_like(y)
@@ -112,10 +113,12 @@ def gram_features(y: Float[Tensor, " n"], width: float) -> Float[Tensor, "n r"] 
 
 
 def _features_of(mu: Float[Tensor, "d n"], width: float) -> _Features:
-    found = {j: f.float() for j, y in enumerate(mu) if (f := gram_features(y, width)) is not None}
-    none = mu.new_zeros(mu.shape[1], 0, dtype=torch.float32)
+    low_rank = {
+        j: f.float() for j, y in enumerate(mu) if (f := gram_features(y, width)) is not None
+    }
+    empty = mu.new_zeros(mu.shape[1], 0, dtype=torch.float32)
     return _Features(
-        torch.cat([none, *found.values()], 1), {j: f.shape[1] for j, f in found.items()}
+        torch.cat([empty, *low_rank.values()], 1), {j: f.shape[1] for j, f in low_rank.items()}
     )
 
 

@@ -1,9 +1,9 @@
-r"""Points in many dimensions, images above all, and the blocks of their Gaussian Gram matrix.
+r"""Points in many dimensions, mostly images, and the blocks of their Gaussian Gram matrix.
 
-|x - y|^2 = |x|^2 + |y|^2 - 2 x.y needs one matrix product. For uint8 images it is exact: the
-pixels less 128 are int8, their products are integers, and every way to multiply them gives the
-same ones. float32 holds integers up to 2^24 = 1024 * 128^2, so 1024 pixels at a time are exact
-there, and also where the hardware rounds the factors to TF32 or bfloat16.
+|x - y|^2 = |x|^2 + |y|^2 - 2 x.y needs one matrix product. For uint8 images the product is exact:
+the pixels minus 128 are int8 and their products are integers, the same however they are computed.
+float32 holds integers up to 2^24 = 1024 * 128^2, so it is exact for 1024 pixels at a time, even
+where the hardware rounds the factors to TF32 or bfloat16.
 
 Other points are centred and multiplied in float64; a squared distance is then off by about
 eps |x - centre|^2.
@@ -25,28 +25,29 @@ from polar.errors import InvalidInput
 
 _EXACT_IN_FLOAT32: Final = 1024  # products of int8 in one sum
 _EXACT_IN_INT32: Final = 131_071
-_LARGEST: Final = 1e100  # coordinates; their squares, summed, stay far from overflow
+_LARGEST: Final = 1e100  # largest coordinate allowed; sums of its square stay far from overflow
 
 
 @dataclass(frozen=True)
 class Points:
-    """n points of D coordinates."""
+    """n points with D coordinates each."""
 
-    coordinates: Float[Tensor, "n D"] | Int8[Tensor, "n D"]  #: uint8 less 128, or centred float64
+    #: Pixels minus 128, or centred float64.
+    coordinates: Float[Tensor, "n D"] | Int8[Tensor, "n D"]
     squares: Float[Tensor, " n"]  #: squared norms of the coordinates
-    unit: float  #: coordinates in a unit of length: 255 for uint8, else 1
+    unit: float  #: how many steps of a coordinate make a unit of length: 255 for uint8, else 1
 
     def __len__(self) -> int:
         return len(self.coordinates)
 
     def squared_distances(self, rows: slice, columns: slice) -> Float[Tensor, "r c"]:
-        """Distances of some points from some others."""
+        """Squared distances of the points in `rows` from those in `columns`."""
         products = _products(self.coordinates[rows], self.coordinates[columns])
         squares = self.squares[rows, None] + self.squares[columns] - 2 * products
         return squares.clamp_min_(0).div_(self.unit**2)
 
     def kernel(self, rows: slice, columns: slice, sigma: float) -> Float[Tensor, "r c"]:
-        """exp(-d^2 / (2 sigma^2)) of the distances d."""
+        """exp(-d^2 / (2 sigma^2)) for the same distances d."""
         return self.squared_distances(rows, columns).div_(-2 * sigma**2).exp_()
 
 
@@ -62,16 +63,16 @@ def points(x: Tensor | Array) -> Points:
     """
     check_real(x)
     if x.ndim < 2 or 0 in x.shape:
-        raise InvalidInput(f"x must have shape (n, ...) without 0, not {tuple(x.shape)}")
+        raise InvalidInput(f"x has shape {tuple(x.shape)}; allowed: (n, ...) without 0")
     flat = torch.as_tensor(x).detach().reshape(len(x), -1)
     if flat.dtype == torch.uint8:
         pixels = (flat.short() - 128).to(torch.int8)
         return Points(pixels, pixels.double().square().sum(1), 255.0)
     exact = flat.double()
-    if not exact.abs().max() <= _LARGEST:  # so that NaN is refused too
+    if not exact.abs().max() <= _LARGEST:  # written this way, NaN is refused too
         row, column = divmod(int((exact.abs() <= _LARGEST).int().argmin()), exact.shape[1])
         raise InvalidInput(
-            f"x[{row}] has {exact[row, column]} at its place {column}; "
+            f"x[{row}] is {exact[row, column]} at place {column}; "
             f"allowed: finite numbers up to {_LARGEST:g}"
         )
     centred = exact - exact.mean(0)
@@ -81,7 +82,7 @@ def points(x: Tensor | Array) -> Points:
 def _products(
     a: Float[Tensor, "r D"] | Int8[Tensor, "r D"], b: Float[Tensor, "c D"] | Int8[Tensor, "c D"]
 ) -> Float[Tensor, "r c"]:
-    """Scalar products in float64; those of int8 are exact."""
+    """Scalar products in float64; exact for int8."""
     if a.dtype != torch.int8:
         return a @ b.T
     if a.device.type == "cpu" and a.shape[1] <= _EXACT_IN_INT32 and _int8_is_faster():
@@ -99,11 +100,11 @@ def _float32_products(a: Int8[Tensor, "r D"], b: Int8[Tensor, "c D"]) -> Float[T
 
 @cache
 def _int8_is_faster() -> bool:
-    """Whether torch has a product of int8 matrices, exact, and faster than that of float32.
+    """Whether torch multiplies int8 matrices exactly, and faster than float32 matrices.
 
-    It is private, saturates on processors that add pairs in 16 bits, and is a plain loop, forty
-    times slower, where none of their instructions fits. Both products are the same integers, so
-    the choice changes no result.
+    torch's int8 product is private, saturates on processors that add pairs in 16 bits, and falls
+    back to a plain loop, forty times slower, on processors without a suitable instruction. Where
+    it is exact, both products are the same integers, so the choice changes no result.
     """
     a = torch.tensor([[127], [-128]] * 64, dtype=torch.int8).expand(-1, 1024).contiguous()
     try:

@@ -7,9 +7,9 @@ For samples x_1 ... x_n of one latent, A = K / n with K_ij = exp(-(x_i - x_j)^2 
 which is -sum lambda ln lambda at alpha = 1 and -ln(max lambda) at infinity. One absolute sigma
 serves all latents: a width that follows the data makes a collapsed latent look like an active one.
 
-The n x n matrix is never formed: `bump_grid` finds band matrices of its spectrum in O(n), and
-`spectrum` tells what the error of a spectrum is worth in nats. Small matrices give eigenvalues,
-large ones, of samples over a wide range, determinants.
+The n x n matrix is never formed: `bump_grid` builds band matrices that have its spectrum in O(n),
+and `spectrum` converts the error of a spectrum to nats. Small matrices are evaluated through their
+eigenvalues; large ones, which come from samples over a wide range, through determinants.
 
 Notation:
     x, n, d   samples, shape (n, d); d latents
@@ -40,8 +40,8 @@ from polar.entropy.spectrum import (
 )
 from polar.errors import InvalidInput, ToleranceNotReached
 
-_LARGE: Final = 500  # nodes; smaller matrices have their eigenvalues sooner
-_EVALUATION: Final = 16 * float(np.finfo(float).eps)  # of the entropy from its spectrum
+_LARGE: Final = 500  # nodes; up to here eigenvalues are faster than determinants
+_EVALUATION: Final = 16 * float(np.finfo(float).eps)  # rounding of the entropy of a spectrum
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class RenyiEntropy(Generic[ArrayT]):
     """Entropies of d latents, in the samples' kind of array and on their device."""
 
     nats: ArrayT  #: (d,) float64, from 0 (samples all alike) to ln n (all far apart)
-    error_bound_nats: ArrayT  #: (d,) float64, largest distance of nats from S_alpha(A)
+    error_bound_nats: ArrayT  #: (d,) float64, bound on the distance of nats from S_alpha(A)
     nodes: ArrayT  #: (d,) int64, size of the largest band matrix; 0 where none was needed
 
 
@@ -66,9 +66,9 @@ def renyi_entropy(
 ) -> RenyiEntropy[Tensor] | RenyiEntropy[Array]:
     """Matrix-based Renyi entropy of each column, in nats.
 
-    Time is O(n) for each column, plus 2e-5 m s for m nodes, about two a sigma of the range where
-    there are samples. That is for alpha from 1 to about 1.3; others take 4e-8 m^2 s, alpha = 2
-    nothing. No gradient flows through.
+    A column takes O(n) time, plus a time for its m nodes, of which there are about two for each
+    sigma of the range that holds samples: 2e-5 m s for alpha from 1 to about 1.3, nothing for
+    alpha = 2, and 4e-8 m^2 s for other orders. No gradient flows through.
 
     Args:
         x: Samples, shape (n, d), or (n,) for d = 1; finite real numbers, taken as float64.
@@ -83,7 +83,7 @@ def renyi_entropy(
     Raises:
         InvalidInput: x has another shape, no samples, or a value that is not a finite real number;
             or alpha, sigma or tol is out of its range.
-        ToleranceNotReached: double precision cannot keep tol, as for alpha well below 1.
+        ToleranceNotReached: double precision cannot reach tol, as for alpha well below 1.
 
     Reference: Sanchez Giraldo et al. (2015), https://arxiv.org/abs/1211.2459
     """
@@ -94,8 +94,8 @@ def renyi_entropy(
     nodes = np.array([latent.nodes for latent in latents])
     if bounds.max() > tol:
         raise ToleranceNotReached(
-            f"the entropy of column {bounds.argmax()} is known to {bounds.max():.1e} nats, "
-            f"not to tol = {tol}; with alpha = {alpha}, {2 * bounds.max():.1e} is possible"
+            f"tol is {tol} nats, but the entropy of column {bounds.argmax()} is known only to "
+            f"{bounds.max():.1e}; allowed with alpha = {alpha}: at least {2 * bounds.max():.1e}"
         )
     if isinstance(x, Tensor):
         return RenyiEntropy(*(torch.from_numpy(a).to(x.device) for a in (nats, bounds, nodes)))
@@ -141,7 +141,7 @@ def _entropy_of_parts(
 ) -> tuple[float, float]:
     """Entropy of all blocks and its error bound, nats, from the Tsallis entropy of each."""
     size = sum(block.bands.shape[1] for block in blocks)
-    least_power = size ** (1 - alpha)  # of sum p^alpha, by which an error of G is divided
+    least_power = size ** (1 - alpha)  # the least sum p^alpha, by which an error of G is divided
     share = tol * least_power / 2 / sum(block.nodes > _LARGE for block in blocks)
     scaled = [Block(block.bands / trace, block.entry_rounding) for block in blocks]
     parts = [_tsallis(block, alpha, share) for block in scaled]
@@ -152,14 +152,14 @@ def _entropy_of_parts(
 
 def _tsallis(block: Block, alpha: float, share: float) -> Tsallis:
     if block.nodes > _LARGE:
-        found = tsallis_entropy(block, alpha=alpha, tol=share)
-        if found.error_bound_nats <= share:
-            return found
+        tsallis = tsallis_entropy(block, alpha=alpha, tol=share)
+        if tsallis.error_bound_nats <= share:
+            return tsallis
     return Tsallis(tsallis_sum(block.eigenvalues(), alpha), 0.0)
 
 
 def _check_arguments(alpha: float, sigma: float, tol: float) -> None:
     if not alpha > 0:
-        raise InvalidInput(f"alpha must be positive, not {alpha}")
+        raise InvalidInput(f"alpha is {alpha}; allowed: positive")
     check_positive("sigma", sigma)
     check_positive("tol", tol, " nats")

@@ -1,4 +1,4 @@
-"""What the estimators take: finite real samples, as NumPy arrays or torch tensors."""
+"""The estimators' input: finite real samples, as NumPy arrays or torch tensors."""
 
 import math
 from collections.abc import Iterator
@@ -27,12 +27,13 @@ def columns(x: Tensor | Array) -> Iterator[Float[Tensor, " n"]]:
     """
     check_real(x)
     if x.ndim not in (1, 2) or 0 in x.shape:
-        raise InvalidInput(f"x must have shape (n,) or (n, d) without 0, not {tuple(x.shape)}")
+        raise InvalidInput(f"x has shape {tuple(x.shape)}; allowed: (n,) or (n, d) without 0")
     for j, column in enumerate(x.T if x.ndim == 2 else [x]):
         samples = _as_float64(column)
-        if not all(extreme.isfinite() for extreme in samples.aminmax()):  # NaN is both
+        # Where a sample is NaN, aminmax returns NaN for both extremes.
+        if not all(extreme.isfinite() for extreme in samples.aminmax()):
             row = int(samples.isfinite().int().argmin())
-            raise InvalidInput(f"x[{row}, {j}] is {samples[row]}; samples must be finite")
+            raise InvalidInput(f"x[{row}, {j}] is {samples[row]}; allowed: finite numbers")
         yield samples
 
 
@@ -43,16 +44,16 @@ def in_kind_of(x: Tensor | Array, values: Array | Tensor) -> Any:  # noqa: ANN40
 
 
 def check_real(x: Tensor | Array) -> None:
-    """Refuse complex numbers, text and objects."""
+    """Refuse complex numbers, text and objects; raises InvalidInput."""
     real = not x.is_complex() if isinstance(x, Tensor) else x.dtype.kind in "biuf"
     if not real:
-        raise InvalidInput(f"samples must be real numbers, not {x.dtype}")
+        raise InvalidInput(f"the samples' type is {x.dtype}; allowed: real numbers")
 
 
 def check_positive(name: str, value: float, unit: str = "") -> None:
-    """Refuse what is not positive and finite."""
+    """Refuse a value that is not positive and finite; raises InvalidInput."""
     if not 0 < value < math.inf:
-        raise InvalidInput(f"{name} must be positive and finite, not {value}{unit}")
+        raise InvalidInput(f"{name} is {value}{unit}; allowed: positive and finite")
 
 
 def _as_float64(column: Tensor | Array) -> Float[Tensor, " n"]:

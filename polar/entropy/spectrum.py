@@ -2,21 +2,23 @@ r"""Renyi entropy of a spectrum, and how far an error of the spectrum can move i
 
 Notation:
     p, q      spectra: eigenvalues of positive matrices of trace 1, so not negative and of sum 1
-    n         the most eigenvalues of p or q that differ from 0
+    n         largest number of non-zero eigenvalues that p or q can have
     alpha     order, positive; 1 is the von Neumann limit, infinity the min-entropy
     S(p)      ln(sum p^alpha) / (1 - alpha), nats
-    distance  bound on sum |p - q|; by Mirsky's theorem the nuclear norm of the difference of the
-              two matrices is one, with both spectra sorted
+    distance  bound on sum |p - q|, with both spectra sorted; by Mirsky's theorem the nuclear norm
+              of the difference of the two matrices is such a bound
+    T         sum p^alpha
 
-Two bounds; the smaller holds. T is sum p^alpha.
+The smaller of two bounds is used.
 
-Triangle inequality, alpha > 1: S(p) = -ln |p|_alpha / (1 - 1/alpha), and |p|_alpha moves by at
+Triangle inequality, for alpha > 1: S(p) = -ln |p|_alpha / (1 - 1/alpha), and |p|_alpha moves by at
 most |p - q|_alpha <= distance.
 
-Continuity of the Tsallis entropy G(p) = sum g(p), g(x) = (x^alpha - x) / (1 - alpha), any alpha:
-g is concave with g(0) = g(1) = 0 and g'(1) = -1. Going from p to q, rises and falls both sum to
-e = distance / 2. A fall by a adds at most a, as g' >= -1; a rise by a adds at most g(a), and n of
-them at most n g(e / n) by Jensen. So |G(p) - G(q)| <= e + n g(e / n) = e (1 + ln_alpha(n / e)),
+Continuity of the Tsallis entropy G(p) = sum g(p), g(x) = (x^alpha - x) / (1 - alpha), for any
+alpha: g is concave with g(0) = g(1) = 0 and g'(1) = -1. From p to q, the rises and the falls of
+eigenvalues each sum to e = distance / 2. A fall by a adds at most a because g' >= -1; a rise by a
+adds at most g(a), and n rises add at most n g(e / n) by Jensen's inequality. Hence
+|G(p) - G(q)| <= e + n g(e / n) = e (1 + ln_alpha(n / e)) with
 ln_alpha(y) = (y^(1 - alpha) - 1) / (1 - alpha), and T = 1 + (1 - alpha) G. At alpha = 1 this is
 Fannes' inequality.
 
@@ -30,14 +32,14 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-_BUDGETS: Final = tuple(10.0**-k for k in range(4, 15))  # below, double rounding is larger
+_BUDGETS: Final = tuple(10.0**-k for k in range(4, 15))  # float64 rounding exceeds smaller ones
 
 
 def spectral_entropy(p: Float[np.ndarray, " m"], alpha: float) -> float:
     """Renyi entropy of a spectrum of sum 1, in nats.
 
-    Written as the min-entropy plus an excess, it has no cancellation near alpha = 1: the usual
-    form divides the rounding of ln(sum p^alpha) by 1 - alpha.
+    Written as the min-entropy plus an excess, the entropy does not cancel near alpha = 1, where
+    the usual form divides the rounding of ln(sum p^alpha) by 1 - alpha.
     """
     p = p[p > np.finfo(float).tiny]
     least = -math.log(p.max())
@@ -46,7 +48,7 @@ def spectral_entropy(p: Float[np.ndarray, " m"], alpha: float) -> float:
         return least
     if alpha == 1:
         return least - float(p @ gain)
-    with np.errstate(over="ignore"):  # to -infinity, where the limit is right
+    with np.errstate(over="ignore"):  # overflow gives -infinity, the right limit
         return least - math.log1p(p @ np.expm1((alpha - 1) * gain)) / (alpha - 1)
 
 
@@ -76,8 +78,8 @@ def entropy_error(distance: float, nats: float, *, alpha: float, n: int) -> floa
 def nuclear_budget(tol: float, *, alpha: float, n: int) -> float:
     """Error of the matrix, in nuclear norm, that keeps the entropy of any n samples within tol.
 
-    A power of ten, so that n alone hardly ever changes the grid. Half of tol is left to rounding,
-    and the distance may double when the spectrum is scaled to sum 1.
+    The budget is a power of ten, so a change of n alone hardly ever changes the grid. Half of tol
+    is reserved for rounding, and the distance may double when the spectrum is scaled to sum 1.
     """
     most_sensitive = math.log(n) if alpha > 1 else 0.0
     for budget in _BUDGETS:

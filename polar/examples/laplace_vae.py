@@ -2,8 +2,8 @@
 
     python -m polar.examples.laplace_vae
 
-A passive latent's posterior is the prior, whose variance is 2: rules that expect a variance of 1,
-or the KL divergence of Gaussians, do not apply as they stand. The entropy of the mean does.
+A passive latent's posterior is the prior, whose variance is 2. Rules that expect a variance of 1,
+or the KL divergence of Gaussians, therefore do not apply unchanged; the entropy of the mean does.
 """
 
 import torch
@@ -21,7 +21,7 @@ BETA = 0.5
 
 
 def main(steps: int = STEPS) -> Measurement:
-    """Trains for seconds, then measures the means of the posteriors, and nothing else."""
+    """Train for a few seconds, then measure only the means of the posteriors."""
     torch.manual_seed(0)
     digits = load_digits()
     images = torch.tensor(digits.data / 16, dtype=torch.float32)

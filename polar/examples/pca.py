@@ -2,8 +2,8 @@
 
     python -m polar.examples.pca
 
-The components' variances fall smoothly, so that there are no two groups to be found: the verdict
-is `forming`, and the rules that look for a gap see none.
+The variances of the components fall smoothly, so there are no two groups to find: the verdict is
+`forming`, and the rules that look for a gap find none.
 """
 
 from sklearn.datasets import load_digits
@@ -14,7 +14,7 @@ from polar.records.measurement import Measurement
 
 
 def main() -> Measurement:
-    """Measures the scores of all components, of images with pixels in [0, 1]."""
+    """Measure the scores of all components, for images with pixels in [0, 1]."""
     digits = load_digits()
     scores = PCA().fit_transform(digits.data / 16)  # (1797, 64)
     return measure(scores, labels=digits.target)

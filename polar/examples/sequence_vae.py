@@ -2,7 +2,7 @@
 
     python -m polar.examples.sequence_vae
 
-The sequences are waves of 32 points with an amplitude, a frequency and a phase, and some noise.
+The sequences are noisy waves of 32 points, each with its own amplitude, frequency and phase.
 """
 
 import math
@@ -17,12 +17,12 @@ SEQUENCES, POINTS = 4000, 32
 LATENTS = 8
 STEPS = 2500
 BATCH = 128
-#: Standard deviation of the noise, and of the decoder.
+#: Standard deviation of the noise, and of the decoder's Gaussian.
 NOISE = 0.1
 
 
 class SequenceVAE(nn.Module):
-    """The last state of a recurrent network is the code; another one is fed the code."""
+    """A recurrent network whose last state gives the code, and another that takes the code."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,15 +33,15 @@ class SequenceVAE(nn.Module):
         self.point = nn.Linear(48, 1)
 
     def encode(self, waves: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and log-variances, each (n, latents), of waves (n, points)."""
+        """Means and log-variances, both of shape (n, latents), for waves of shape (n, points)."""
         _, state = self.reader(waves.unsqueeze(2))
         mean, log_var = self.heads(state[0]).chunk(2, dim=1)
         return mean, log_var
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Waves (n, points)."""
-        fed = codes.unsqueeze(1).expand(-1, POINTS, -1)
-        states, _ = self.writer(fed, torch.tanh(self.start(codes)).unsqueeze(0))
+        """Waves of shape (n, points)."""
+        repeated = codes.unsqueeze(1).expand(-1, POINTS, -1)
+        states, _ = self.writer(repeated, torch.tanh(self.start(codes)).unsqueeze(0))
         return self.point(states).squeeze(2)
 
 
@@ -55,7 +55,7 @@ def waves() -> Tensor:
 
 
 def main(steps: int = STEPS) -> Measurement:
-    """Trains for a minute, then measures the posteriors of all sequences."""
+    """Train for a minute, then measure the posteriors of all sequences."""
     torch.manual_seed(0)
     data, model = waves(), SequenceVAE()
     optimiser = torch.optim.Adam(model.parameters(), 2e-3)

@@ -2,7 +2,7 @@
 
     python -m polar.examples.tabular_vae
 
-No image, no convolution: the report is the same.
+There are no images and no convolutions, yet the report is the same.
 """
 
 import torch
@@ -19,7 +19,7 @@ BATCH = 128
 
 
 def main(steps: int = STEPS) -> Measurement:
-    """Trains for seconds, then measures the posteriors of all tumours."""
+    """Train for a few seconds, then measure the posteriors of all tumours."""
     torch.manual_seed(0)
     table = load_breast_cancer()
     rows = torch.tensor(StandardScaler().fit_transform(table.data), dtype=torch.float32)

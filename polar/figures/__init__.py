@@ -1,7 +1,7 @@
-"""Pictures of runs and sweeps, one function each, from tidy tables.
+"""Pictures of runs and sweeps, drawn from tidy tables by one function each.
 
-The names below are loaded when first used, so that a training process, which draws at its end,
-loads no matplotlib before.
+Each name below is imported when it is first used: a training process draws only at its end and
+should not load matplotlib before.
 """
 
 from importlib import import_module

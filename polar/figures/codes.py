@@ -11,7 +11,7 @@ from polar.records.latents import Label
 
 SHOWN = (Label.ACTIVE, Label.PASSIVE, Label.MIXED)
 BINS = 40
-#: Narrowest range of an axis, in units of the latent: that of a prior N(0, 1).
+#: Narrowest range of an axis of means, in units of the latent: one std of the prior N(0, 1).
 LEAST_RANGE = (-1.0, 1.0)
 QUANTITIES = {"mean": "mean representation", "variance": "variance representation"}
 
@@ -19,18 +19,17 @@ QUANTITIES = {"mean": "mean representation", "variance": "variance representatio
 def representations(table: pd.DataFrame) -> Figure:
     """Mean and variance representation of an active, a passive and a mixed latent (Fig. 3).
 
-    Of several active latents the one with the widest mean representation is shown, of passive ones
-    the one with the narrowest, of mixed ones the widest. A label that no latent has is said to be
-    missing. Without the column `variance`, as for a deterministic autoencoder, only the means are
-    drawn.
+    The figure shows the active and the mixed latent with the widest mean representation, and the
+    passive latent with the narrowest. Where no latent has a label, the figure says so. Without the
+    column `variance`, as for a deterministic autoencoder, only the means are drawn.
 
     Args:
-        table: One row for each image and latent. Columns: `latent`, `label`, `mean`, and
-            `variance` if there is one; in units of the latent and their square.
+        table: One row for each image and latent. Columns: `latent`, `label`, `mean` (in units of
+            the latent), and where there is a variance, `variance` (in units squared).
 
     Raises:
-        InvalidInput: the table is empty, lacks a column, has something else in it, or a latent
-            has more than one label.
+        InvalidInput: the table is empty, lacks a column or has a wrong value, or a latent has more
+            than one label.
     """
     quantities = [name for name in QUANTITIES if name == "mean" or name in table.columns]
     rows = read(table, ["latent", *quantities], ["label"])
@@ -45,7 +44,7 @@ def representations(table: pd.DataFrame) -> Figure:
                 values = rows.loc[rows["latent"] == chosen[label], quantity]
                 _draw_histogram(axes, values.to_numpy(), edges, label)
             else:
-                _say_there_is_none(axes, label)
+                _write_absence(axes, label)
         line[1].set_xlabel(f"{QUANTITIES[quantity]} (latent units{_power(quantity)})")
         line[0].set_ylabel("fraction of images")
     for axes, label in zip(grid[0], SHOWN, strict=True):
@@ -55,10 +54,11 @@ def representations(table: pd.DataFrame) -> Figure:
 
 
 def _choose(rows: pd.DataFrame) -> dict[Label, int]:
-    """A latent for each of the labels that are shown, where there is one."""
+    """The latent to show for each label; labels that no latent has are left out."""
     latents = rows.groupby("latent").agg(spread=("mean", "var"), label=("label", "first"))
-    read(rows.drop_duplicates(["latent", "label"]), ["latent"], key=["latent"])  # one label each
-    latents["spread"] = latents["spread"].fillna(0.0)  # of a single image
+    # Refuses a latent with more than one label.
+    read(rows.drop_duplicates(["latent", "label"]), ["latent"], key=["latent"])
+    latents["spread"] = latents["spread"].fillna(0.0)  # a single image has no variance
     labels = np.array(labels_of(latents["label"]))
     chosen: dict[Label, int] = {}
     for label in SHOWN:
@@ -81,7 +81,7 @@ def _draw_histogram(axes: Axes, values: np.ndarray, edges: np.ndarray, label: La
     axes.set_ylim(0, 1.08 * fractions.max())
 
 
-def _say_there_is_none(axes: Axes, label: Label) -> None:
+def _write_absence(axes: Axes, label: Label) -> None:
     axes.text(
         0.5,
         0.5,

@@ -1,4 +1,4 @@
-"""What the criteria say, beside each other, beside the decoder, and at other thresholds."""
+"""The criteria compared with each other, with the decoder, and at other thresholds."""
 
 import numpy as np
 import pandas as pd
@@ -25,41 +25,43 @@ from polar.figures.style import (
 from polar.figures.tables import distinct, labels_of, read
 from polar.records.latents import Label
 
-#: Values below which the colours of the map are dark.
+#: Fraction of the colour map's range below which its colours are dark.
 DARK_BELOW = 0.5
-#: Criteria that can be written beside each other.
+#: Largest number of criteria whose names fit next to each other.
 MOST_CRITERIA = 10
 BAR: Style = {"color": BLACK, "linewidth": 0.8, "zorder": 1}
 RULE: Style = {"color": BLACK, "marker": "D", "markerfacecolor": "white", "linestyle": ""}
 
 
 def criteria_agreement(table: pd.DataFrame) -> Figure:
-    """How far each two criteria agree: Cohen's kappa, and below it the fraction of latents.
+    """How far each pair of criteria agrees: Cohen's kappa, and below it the fraction of latents.
 
-    Kappa is 1 for full agreement and 0 for that of chance; a dash stands where it is not defined,
-    as where both criteria call all latents the same.
+    Kappa is 1 for full agreement and 0 for agreement by chance. A dash marks an undefined kappa,
+    such as where both criteria give all latents the same label.
 
     Args:
         table: One row for each pair. Columns: `criterion_a`, `criterion_b`, `kappa` (-1 to 1),
-            `agreement` (0 to 1), both with gaps where they are not defined.
+            `agreement` (0 to 1), the last two with gaps where they are undefined.
 
     Raises:
-        InvalidInput: the table is empty, has more than 10 criteria, lacks a column, has something
-            else in it, or has a pair twice.
+        InvalidInput: the table is empty, has more than 10 criteria, lacks a column, has a wrong
+            value, or has a pair twice.
     """
     words = ["criterion_a", "criterion_b"]
     rows = read(table, [], words, optional=["kappa", "agreement"], key=words)
     names = distinct(pd.concat([rows["criterion_a"], rows["criterion_b"]]))
     if len(names) > MOST_CRITERIA:
-        raise InvalidInput(f"{len(names)} criteria; allowed: at most {MOST_CRITERIA}")
+        raise InvalidInput(
+            f"the table has {len(names)} criteria; allowed: at most {MOST_CRITERIA}"
+        )
     kappas = _lower_triangle(rows, names, "kappa")
     fractions = _lower_triangle(rows, names, "agreement")
-    figure, axes = canvas("Agreement of the criteria: kappa, and the part labelled alike")
+    figure, axes = canvas("Agreement of the criteria: kappa, and the fraction labelled alike")
     lowest = min(0.0, float(np.nanmin(kappas, initial=0.0)))
     image = axes.imshow(np.ma.masked_invalid(kappas), cmap=MAP, vmin=lowest, vmax=1.0)
     for (row, column), kappa in np.ndenumerate(kappas):
         if column <= row:
-            is_dark = lowest + DARK_BELOW * (1 - lowest) > kappa  # not so for NaN
+            is_dark = lowest + DARK_BELOW * (1 - lowest) > kappa  # False for NaN, drawn white
             axes.text(
                 column,
                 row,
@@ -94,18 +96,18 @@ def _words(kappa: float, fraction: float) -> str:
 
 
 def usage_against_entropy(usage: pd.DataFrame, table: pd.DataFrame, tau_nats: float) -> Figure:
-    """What the decoder does with each latent against its final entropy, with its label.
+    """How much the decoder uses each latent, against the latent's final entropy and by label.
 
     Args:
-        usage: One row for each latent. Columns: `latent`, `usage_nats` (rise of the
-            reconstruction loss of an image when the latent is set to its mean).
+        usage: One row for each latent. Columns: `latent`, `usage_nats` (rise of an image's
+            reconstruction loss when the latent is set to its mean).
         table: The diagnostics of the same run. Columns: `step`, `latent`, `judged_entropy_nats`,
             `label`.
         tau_nats: The threshold.
 
     Raises:
-        InvalidInput: a table is empty, not of one run, lacks a column, or has something else in
-            it; or the two are not of the same latents.
+        InvalidInput: a table is empty, covers more than one run, lacks a column or has a wrong
+            value; or the two tables are of different latents.
     """
     rows = read(
         table, ["step", "latent", "judged_entropy_nats"], ["label"], key=["step", "latent"]
@@ -113,8 +115,10 @@ def usage_against_entropy(usage: pd.DataFrame, table: pd.DataFrame, tau_nats: fl
     final = rows[rows["step"] == rows["step"].max()]
     both = final.merge(read(usage, ["latent", "usage_nats"], key=["latent"]), on="latent")
     if not len(both) == len(final) == len(usage):
-        raise InvalidInput("diagnostics and usage of different latents; allowed: of one run")
-    figure, axes = canvas("What the decoder does with the latents")
+        raise InvalidInput(
+            "diagnostics and usage are of different latents; allowed: tables of the same run"
+        )
+    figure, axes = canvas("How much the decoder uses the latents")
     labels = labels_of(both["label"])
     for label in Label:
         own = both[[other is label for other in labels]]
@@ -131,17 +135,17 @@ def usage_against_entropy(usage: pd.DataFrame, table: pd.DataFrame, tau_nats: fl
 def thresholds(entropies: pd.DataFrame, rules: pd.DataFrame) -> Figure:
     """The sorted entropies and the threshold of every rule, with intervals over resamples.
 
-    Both share the axis of entropies. A rule that finds no threshold is said to find none.
+    Both share the axis of entropies. A rule without a threshold is marked "(none)".
 
     Args:
         entropies: One row for each latent. Columns: `latent`, `judged_entropy_nats`, `label`, and
-            the ends of its interval `low_nats` and `high_nats`.
-        rules: One row for each rule. Columns: `method`, and with gaps where there is none:
-            `tau_nats`, `low_nats`, `high_nats`.
+            the ends of the entropy's interval, `low_nats` and `high_nats`.
+        rules: One row for each rule. Columns: `method`, and `tau_nats`, `low_nats`, `high_nats`,
+            with gaps where a rule has no threshold.
 
     Raises:
-        InvalidInput: a table is empty, lacks a column, has something else in it, or two rows of
-            one latent or rule.
+        InvalidInput: a table is empty, lacks a column, has a wrong value, or has more than one row
+            for a latent or a rule.
     """
     ends = ["low_nats", "high_nats"]
     latents = read(entropies, ["latent", "judged_entropy_nats", *ends], ["label"], key=["latent"])

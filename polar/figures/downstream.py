@@ -1,4 +1,4 @@
-"""What the latents are good for: accuracy of a classifier on the first k of them."""
+"""How useful the latents are: accuracy of a classifier on the k latents of highest entropy."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -20,31 +20,32 @@ CONTROLS: dict[str, Style] = {
     "residual_passives": SERIES[4] | {"label": "passives unexplained by actives"},
 }
 ACTIVES_LINE: Style = {"color": BLACK, "linestyle": (0, (1, 2)), "linewidth": 1.2}
-#: Probability of the interval, on both sides together.
+#: Two-sided confidence of the intervals.
 CONFIDENCE = 0.95
 ALL_FACTORS = "mean over factors"
-#: Factors that fill a page.
+#: Largest number of factors that fits on a page.
 MOST_FACTORS = 6
 
 
 def accuracy_against_k(table: pd.DataFrame, n_active: int | None = None) -> Figure:
     """Accuracy on the k latents of highest entropy, standardised and raw (Figs. 14-17).
 
-    Several factors have a row each, below one for their mean. Lines are means over seeds; bands
-    are intervals of 95 % for these means (Student's t), which take at least two seeds. Seeds that
-    are splits of the same images share most of them, so that their means vary more than those of
-    independent seeds; with the variance s^2 and n splits, it is s^2 (1 / n + n_test / n_train).
+    Each of several factors has its own row, below a row for their mean. Lines are means over
+    seeds; bands are 95 % intervals for these means (Student's t), which need at least two seeds.
+    Seeds that are splits of the same images share most of them, so the mean of n splits varies
+    more than that of n independent seeds: where a single accuracy has the variance s^2, the mean
+    has s^2 (1 / n + n_test / n_train).
 
     Args:
         table: One row for each factor, k, representation, control and seed. Columns: `factor`,
             `k` (1 to latents), `representation` (raw, standardised), `control` (none,
             unpenalised, shuffled_passives, residual_passives), `seed`, `accuracy` (0 to 1); and
             where seeds are splits of the same images, `n_train` and `n_test` (images).
-        n_active: Number of active latents, which gets a line; none is drawn without it.
+        n_active: Number of active latents, drawn as a line; None to draw no line.
 
     Raises:
-        InvalidInput: the table is empty, lacks a column, has something else in it, has more than
-            6 factors, or different measurements for different factors.
+        InvalidInput: the table is empty, lacks a column, has a wrong value, has more than 6
+            factors, or has different measurements for different factors.
 
     Reference: Nadeau and Bengio (2003), https://doi.org/10.1023/A:1024068626366
     """
@@ -65,9 +66,9 @@ def accuracy_against_k(table: pd.DataFrame, n_active: int | None = None) -> Figu
         sharey="row",
     )
     for line, factor in zip(grid, factors, strict=True):
-        of_factor = rows[rows["factor"] == factor]
+        factor_rows = rows[rows["factor"] == factor]
         for axes, representation in zip(line, REPRESENTATIONS, strict=True):
-            own = of_factor[of_factor["representation"] == representation]
+            own = factor_rows[factor_rows["representation"] == representation]
             _draw_accuracies(axes, own, test_over_train)
             if n_active is not None:
                 axes.axvline(n_active, **ACTIVES_LINE, zorder=1)
@@ -84,7 +85,10 @@ def accuracy_against_k(table: pd.DataFrame, n_active: int | None = None) -> Figu
 
 
 def _test_over_train(table: pd.DataFrame) -> float:
-    """Of splits of the same images; 0 for independent seeds, which name no such numbers."""
+    """n_test / n_train for splits of the same images; 0 for independent seeds.
+
+    Tables of independent seeds have no columns `n_train` and `n_test`.
+    """
     if not {"n_train", "n_test"} <= set(table.columns):
         return 0.0
     images = read(table, ["n_train", "n_test"], at_least_0=["n_train", "n_test"])
@@ -96,7 +100,7 @@ def _with_mean_over_factors(rows: pd.DataFrame) -> pd.DataFrame:
     if factors == 1:
         return rows
     if factors > MOST_FACTORS:
-        raise InvalidInput(f"{factors} factors; allowed: at most {MOST_FACTORS}")
+        raise InvalidInput(f"the table has {factors} factors; allowed: at most {MOST_FACTORS}")
     groups = rows.groupby(["representation", "control", "k", "seed"])["accuracy"]
     if (groups.size() != factors).any():
         raise InvalidInput("measurements differ between factors; allowed: the same for all")
@@ -122,7 +126,7 @@ def _draw_accuracies(axes: Axes, rows: pd.DataFrame, test_over_train: float) -> 
 
 
 def _half_width(accuracies: pd.Series, test_over_train: float) -> float:
-    """Of the interval of a mean; 0 for a single value, which has none."""
+    """Half the width of a mean's interval; 0 for a single value, which has no interval."""
     if len(accuracies) == 1:
         return 0.0
     values = accuracies.tolist()
@@ -130,7 +134,7 @@ def _half_width(accuracies: pd.Series, test_over_train: float) -> float:
 
 
 def _limit_accuracies(axes: Axes) -> None:
-    """Bands may leave the range that accuracies have; axes do not."""
+    """Keep the axis between 0 and 1, the range of accuracies, which the bands may leave."""
     low, high = axes.get_ylim()
     axes.set_ylim(max(0.0, low), min(1.0, high))
 

@@ -1,4 +1,4 @@
-"""Latents over training: how single ones rise and fall, and which come first."""
+"""Latents over training: how they rise and fall, and which become active first."""
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,9 @@ from polar.figures.style import (
 from polar.figures.tables import labels_of, read
 from polar.records.latents import Label
 
-#: Attempted actives that can be told apart in one pair of axes.
+#: Largest number of attempted actives that can be told apart in one pair of axes.
 SHOWN_ATTEMPTS = 6
-#: Height of a number at the end of a line, as a part of the height of one of three axes.
+#: Height of a number at the end of a line, as a fraction of the height of one of three axes.
 NUMBER_HEIGHT = 0.11
 BACKGROUND: Style = {"color": GREY, "linewidth": 0.5, "linestyle": "-"}
 PEAK: Style = {"color": "black", "marker": "v", "linestyle": "", "markersize": 6}
@@ -36,18 +36,18 @@ PEAK: Style = {"color": "black", "marker": "v", "linestyle": "", "markersize": 6
 def measures_over_training(table: pd.DataFrame, latent: int | None = None) -> Figure:
     """Entropy, information and variance of one latent over training (Fig. 6).
 
-    Entropy and information are of the same order, 2, so that what is between them is the residual
-    H(mu | X); the entropy of the other figures is of the run's own order.
+    Entropy and information are both of order 2, so the gap between them is the residual H(mu | X);
+    the entropy in the other figures is of the run's own order.
 
     Args:
         table: The diagnostics of one run. Columns: `step`, `latent`, `entropy_nats`,
             `information_nats` and `information_residual_nats` (with gaps where they were not
             measured), `var_of_mean` (latent units squared), `label`.
-        latent: Which one; by default the active latent of the highest final entropy.
+        latent: Number of the latent; by default the active latent with the highest final entropy.
 
     Raises:
-        InvalidInput: the table is empty, not of one run, lacks a column, or has something else in
-            it; there is no such latent; or its information was never measured.
+        InvalidInput: the table is empty, covers more than one run, lacks a column or has a wrong
+            value; there is no such latent; or its information was never measured.
     """
     numbers = ["step", "latent", "entropy_nats", "var_of_mean"]
     parts = ["information_nats", "information_residual_nats"]
@@ -57,10 +57,13 @@ def measures_over_training(table: pd.DataFrame, latent: int | None = None) -> Fi
     number = _most_active(rows) if latent is None else latent
     own = rows[rows["latent"] == number]
     if own.empty:
-        raise InvalidInput(f"latent {number} is not in the table")
+        known = ", ".join(f"{latent:.0f}" for latent in sorted(rows["latent"].unique()))
+        raise InvalidInput(f"latent {number} is not in the table; allowed: {known}")
     measured = own.dropna(subset=parts)
     if measured.empty:
-        raise InvalidInput(f"no information of latent {number} was measured")
+        raise InvalidInput(
+            f"no information of latent {number} was measured; allowed: a latent with information"
+        )
     figure, grid = canvases(
         f"Latent {number} over training", 2, 1, 4.8, sharex=True, height_ratios=[3, 2]
     )
@@ -85,17 +88,17 @@ def _most_active(rows: pd.DataFrame) -> int:
     final = rows[rows["step"] == rows["step"].max()]
     active = final[final["label"] == Label.ACTIVE.value]
     if active.empty:
-        raise InvalidInput("no active latent at the end; allowed: the number of a latent")
+        raise InvalidInput("no latent is active at the end; name the latent to draw")
     return int(active.loc[active["entropy_nats"].idxmax(), "latent"])
 
 
 def trajectories(table: pd.DataFrame, dynamics: pd.DataFrame, tau_nats: float) -> Figure:
     """The entropy of an active, a passive and the attempted actives over training (Figs. 9, 10).
 
-    Of the actives the one of the highest final entropy is shown, of the passives the one of the
-    highest peak, of attempted actives up to SHOWN_ATTEMPTS of the highest peaks, with these
-    marked; thin grey lines are the others of each kind. A kind that does not occur is said to be
-    missing.
+    The figure shows the active latent with the highest final entropy, the passive latent with the
+    highest peak, and up to SHOWN_ATTEMPTS attempted actives with the highest peaks, which are
+    marked. Thin grey lines are the other latents of each kind. If a kind does not occur, its title
+    says so.
 
     Args:
         table: The diagnostics of one run. Columns: `step`, `latent`, `judged_entropy_nats`,
@@ -105,8 +108,8 @@ def trajectories(table: pd.DataFrame, dynamics: pd.DataFrame, tau_nats: float) -
         tau_nats: The threshold.
 
     Raises:
-        InvalidInput: a table is empty, not of one run, lacks a column, or has something else in
-            it; or the two are not of the same latents.
+        InvalidInput: a table is empty, covers more than one run, lacks a column or has a wrong
+            value; or the two tables are of different latents.
     """
     numbers = ["step", "latent", "judged_entropy_nats"]
     rows = read(table, numbers, ["label"], key=["step", "latent"])
@@ -115,7 +118,9 @@ def trajectories(table: pd.DataFrame, dynamics: pd.DataFrame, tau_nats: float) -
     ).set_index("latent")
     lines = rows.pivot(index="step", columns="latent", values="judged_entropy_nats")
     if sorted(peaks.index) != sorted(lines.columns):
-        raise InvalidInput("diagnostics and dynamics of different latents; allowed: of one run")
+        raise InvalidInput(
+            "diagnostics and dynamics are of different latents; allowed: tables of the same run"
+        )
     final = rows[rows["step"] == rows["step"].max()].set_index("latent")
     labels = pd.Series(labels_of(final["label"]), index=final.index)
     peaks["final_nats"] = final["judged_entropy_nats"]
@@ -147,28 +152,30 @@ def trajectories(table: pd.DataFrame, dynamics: pd.DataFrame, tau_nats: float) -
 def activation_order(dynamics: pd.DataFrame, usage: pd.DataFrame) -> Figure:
     """Usage of the latents against the step at which they became active.
 
-    If latents are learned in the order of their use to the reconstruction, the points fall from
-    left to right. Latents that are not active at the end are counted, not drawn.
+    If latents are learned in the order in which they help the reconstruction most, the points fall
+    from left to right. Latents that are not active at the end are counted but not drawn.
 
     Args:
         dynamics: One row for each latent of a run. Columns: `latent`, `activation_step` (with
             gaps where a latent is not active at the end).
-        usage: One row for each latent. Columns: `latent`, `usage_nats` (rise of the
-            reconstruction loss of an image when the latent is set to its mean).
+        usage: One row for each latent. Columns: `latent`, `usage_nats` (rise of an image's
+            reconstruction loss when the latent is set to its mean).
 
     Raises:
-        InvalidInput: a table is empty, lacks a column, has something else in it, or two rows of
-            one latent; a latent is in one table only; or none is active at the end.
+        InvalidInput: a table is empty, lacks a column, has a wrong value, or has more than one row
+            for a latent; a latent is in one table only; or no latent is active at the end.
     """
     steps = read(dynamics, ["latent"], optional=["activation_step"], key=["latent"])
     uses = read(usage, ["latent", "usage_nats"], key=["latent"])
     both = steps.merge(uses, on="latent")
     if not len(both) == len(steps) == len(uses):
-        raise InvalidInput("dynamics and usage of different latents; allowed: of one run")
+        raise InvalidInput(
+            "dynamics and usage are of different latents; allowed: tables of the same run"
+        )
     active = both.dropna(subset="activation_step").sort_values("activation_step")
     if active.empty:
         raise InvalidInput("no latent is active at the end; allowed: at least 1")
-    figure, axes = canvas("When latents became active, and what the decoder does with them")
+    figure, axes = canvas("When latents became active, and how much the decoder uses them")
     axes.plot(
         active["activation_step"], active["usage_nats"], **MARKS[Label.ACTIVE], clip_on=False
     )

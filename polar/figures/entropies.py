@@ -1,9 +1,9 @@
 """The entropies of a run's latents: sorted at the end, and over training.
 
 The figures read the columns `step`, `latent`, `judged_entropy_nats` and `label` of the
-diagnostics of one run. A latent has the colour, mark and line of its final label. The judged
-entropy is what labels go by: for an iVAE that of the prior-standardised mean, else that of the
-mean.
+diagnostics of one run. A latent has the colour, mark and line style of its final label. Labels are
+decided by the judged entropy: that of the prior-standardised mean for an iVAE, and that of the
+mean for other models.
 """
 
 from dataclasses import dataclass
@@ -32,11 +32,11 @@ from polar.figures.style import (
 from polar.figures.tables import labels_of, read
 from polar.records.latents import Label
 
-#: Latents that can be numbered at the ends of their lines before the numbers overlap.
+#: Largest number of lines whose numbers fit at their ends without overlap.
 NUMBERED_LINES = 16
-#: Latents that can be numbered beside the rows of the heat map.
+#: Largest number of heat map rows that can carry the numbers of their latents.
 NUMBERED_ROWS = 32
-#: Characters that can be written below the heat map.
+#: Number of characters that fit below the heat map.
 WRITTEN_CHARACTERS = 60
 MARGINAL: Style = {
     "color": BLACK,
@@ -48,13 +48,13 @@ MARGINAL: Style = {
 
 
 def sorted_entropies(table: pd.DataFrame, tau_nats: float) -> Figure:
-    """The final entropies in descending order beside the threshold (Figs. 11-13, for one run).
+    """The final entropies in descending order, with the threshold (Figs. 11-13, for one run).
 
-    Where the judged entropy is not that of the mean itself (iVAE), the latter is drawn too, at
-    the rank of its latent; that takes the column `entropy_nats`.
+    Where the judged entropy is not that of the mean itself (iVAE), the entropy of the mean is also
+    drawn, at the rank of its latent, from the column `entropy_nats`.
 
     Raises:
-        InvalidInput: the table is empty, incomplete, or not of one run.
+        InvalidInput: the table is empty, incomplete, or covers more than one run.
     """
     history = _history(table)
     final = history.entropies[-1]
@@ -81,13 +81,13 @@ def sorted_entropies(table: pd.DataFrame, tau_nats: float) -> Figure:
 
 
 def entropy_lines(table: pd.DataFrame, tau_nats: float) -> Figure:
-    """The entropy of every latent over training beside the threshold (Figs. 9 and 10, of all).
+    """The entropy of every latent over training, with the threshold (Figs. 9, 10, all latents).
 
-    The axis of steps is logarithmic where that spaces the evaluations more evenly. Up to
-    NUMBERED_LINES latents carry their numbers.
+    The axis of steps is logarithmic where that spaces the evaluations more evenly. If there are at
+    most NUMBERED_LINES latents, their lines are numbered.
 
     Raises:
-        InvalidInput: the table is empty, incomplete, or not of one run.
+        InvalidInput: the table is empty, incomplete, or covers more than one run.
     """
     history = _history(table)
     evaluations, latents = history.entropies.shape
@@ -106,10 +106,10 @@ def entropy_lines(table: pd.DataFrame, tau_nats: float) -> Figure:
 
 
 def entropy_heatmap(table: pd.DataFrame) -> Figure:
-    """The entropy of every latent, highest at the end on top, at every evaluation.
+    """The entropy of every latent at every evaluation, with the highest final entropy on top.
 
     Raises:
-        InvalidInput: the table is empty, incomplete, or not of one run.
+        InvalidInput: the table is empty, incomplete, or covers more than one run.
     """
     history = _history(table)
     evaluations, latents = history.entropies.shape
@@ -142,7 +142,7 @@ class _History:
 
     steps: Int[np.ndarray, " evaluations"]
     latents: Int[np.ndarray, " latents"]
-    #: In nats.
+    #: Judged entropies, in nats.
     entropies: Float[np.ndarray, "evaluations latents"]
     #: The final label of each latent.
     labels: list[Label]

@@ -1,4 +1,4 @@
-"""Entropy against variance: where they go together, and where they do not."""
+"""Entropy against variance: where they rise together, and where they do not."""
 
 import numpy as np
 import pandas as pd
@@ -13,18 +13,18 @@ VARIANCE = "variance of the mean (latent units²)"
 
 
 def entropy_against_variance(table: pd.DataFrame) -> Figure:
-    """Entropy against variance of every latent, one series an estimator, and its time (Fig. 4).
+    """Entropy of every latent against its variance, by estimator, and the times taken (Fig. 4).
 
-    Matrix-based entropies start at 0; differential ones fall without end as the variance goes to
-    0. Only the order of the latents compares between estimators.
+    Matrix-based entropies start at 0; differential entropies fall without bound as the variance
+    goes to 0. Only the order of the latents can be compared between estimators.
 
     Args:
         table: One row for each latent and estimator. Columns: `latent`, `estimator`, `nats`,
-            `var_of_mean` (latent units squared), `milliseconds` (of one latent).
+            `var_of_mean` (latent units squared), `milliseconds` (time for one latent).
 
     Raises:
-        InvalidInput: the table is empty, lacks a column, or has something else in it; a variance
-            is negative; or there are more than 8 estimators.
+        InvalidInput: the table is empty, lacks a column or has a wrong value; a variance is
+            negative; or there are more than 8 estimators.
     """
     numbers = ["latent", "nats", "var_of_mean", "milliseconds"]
     rows = read(table, numbers, ["estimator"], key=["latent", "estimator"], at_least_0=numbers[2:])
@@ -44,7 +44,7 @@ def entropy_against_variance(table: pd.DataFrame) -> Figure:
 
 
 def _scale_variance(axes: Axes, variances: np.ndarray) -> None:
-    """A logarithmic axis for more than a decade, down to 0 where a latent is constant."""
+    """Make the axis logarithmic beyond a decade; it reaches 0 where a latent is constant."""
     positive = variances[variances > 0]
     if not len(positive) or positive.max() < 10 * variances.min():
         return
@@ -71,16 +71,16 @@ def _draw_times(axes: Axes, rows: pd.DataFrame, styles: dict[str, Style]) -> Non
 def spike_and_slab(table: pd.DataFrame) -> Figure:
     """Entropy and variance of a spike and slab against the weight of the slab (Fig. 5).
 
-    Means over seeds, with their range. The variance is made to be the same for every weight; the
-    entropy is not.
+    Lines are means over seeds, bands their ranges. By construction the variance is the same for
+    every weight; the entropy is not.
 
     Args:
         table: One row for each weight, seed and estimator. Columns: `pi` (weight of the slab, 0
             to 1), `seed`, `estimator`, `nats`, `variance` (of the sample).
 
     Raises:
-        InvalidInput: the table is empty, lacks a column, or has something else in it; or there
-            are more than 8 estimators.
+        InvalidInput: the table is empty, lacks a column or has a wrong value; or there are more
+            than 8 estimators.
     """
     numbers = ["pi", "seed", "nats", "variance"]
     rows = read(table, numbers, ["estimator"], key=["pi", "seed", "estimator"])
@@ -102,7 +102,7 @@ def spike_and_slab(table: pd.DataFrame) -> Figure:
 
 
 def _draw_ranges(axes: Axes, rows: pd.DataFrame, quantity: str, style: Style) -> None:
-    """The mean over seeds as a line, their range as a band."""
+    """Draw the mean over seeds as a line, and their range as a band."""
     over_seeds = rows.groupby("pi")[quantity].agg(["mean", "min", "max"])
     pi = over_seeds.index.to_numpy()
     axes.plot(pi, over_seeds["mean"], markersize=4, **style)

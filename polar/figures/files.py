@@ -1,4 +1,4 @@
-"""A figure on disk: the picture, and beside it the numbers that it was drawn from."""
+"""A figure on disk: the picture, and next to it the numbers that it was drawn from."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +12,10 @@ from polar.errors import InvalidInput
 from polar.files import whole
 
 DOTS_PER_INCH = 150
-#: Rows up to which numbers are written as text, which anyone can open; more go into Parquet.
+#: Largest table that is written as text, which anyone can open; longer tables become Parquet.
 ROWS_OF_TEXT = 10_000
-#: Kinds of pictures, with what matplotlib would say of itself and of the time.
+#: Kinds of pictures, each with the metadata to leave out: matplotlib's version and the date would
+#: make the bytes differ.
 KINDS: Mapping[str, Mapping[str, None]] = {
     "png": {"Software": None},
     "svg": {"Creator": None, "Date": None},
@@ -23,36 +24,37 @@ KINDS: Mapping[str, Mapping[str, None]] = {
 
 
 def save(figure: Figure, table: pd.DataFrame, path: Path) -> list[Path]:
-    """Writes a figure and its numbers beside it, each either whole or not there.
+    """Write a figure, and its numbers next to it; each file is either complete or absent.
 
     The same figure and table give the same bytes.
 
     Args:
         figure: What to draw.
-        table: The numbers; as CSV up to ROWS_OF_TEXT rows, else as Parquet.
-        path: Of the picture, ending in `.png`, `.svg` or `.pdf`; its folder is made if it is not
-            there.
+        table: The numbers, written as CSV up to ROWS_OF_TEXT rows, otherwise as Parquet.
+        path: Path of the picture, ending in `.png`, `.svg` or `.pdf`; a missing folder is created.
 
     Returns:
-        The paths of picture and numbers, which differ in the ending only.
+        The paths of picture and numbers, which differ only in their ending.
 
     Raises:
-        InvalidInput: the path ends in something else.
+        InvalidInput: the path has another ending.
     """
     kind = path.suffix.removeprefix(".")
     if kind not in KINDS:
         allowed = ", ".join(f".{kind}" for kind in KINDS)
-        raise InvalidInput(f"picture named {path.name!r}; allowed: names that end in {allowed}")
+        raise InvalidInput(
+            f"the picture's name is {path.name!r}; allowed: names that end in {allowed}"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    numbers = _save_numbers(table, path)  # first: no picture is ever there without its numbers
+    numbers = _save_numbers(table, path)  # written first, so no picture exists without its numbers
     with whole(path) as part, part.open("wb") as file:
         write(figure, kind, file)
     return [path, numbers]
 
 
 def write(figure: Figure, kind: str, file: BinaryIO) -> None:
-    """Writes a picture of one of the KINDS; the same figure gives the same bytes."""
-    with mpl.rc_context({"svg.hashsalt": "polar"}):  # else its ids are drawn at random
+    """Write a picture of one of the KINDS; the same figure gives the same bytes."""
+    with mpl.rc_context({"svg.hashsalt": "polar"}):  # otherwise the SVG's ids are random
         figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, metadata=KINDS[kind])
 
 

@@ -1,4 +1,4 @@
-"""Entropy of the latents, split into what it says of the images and a residual."""
+"""Entropy of the latents, split into information about the images and a residual."""
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,9 @@ from polar.figures.style import (
 )
 from polar.figures.tables import one_of, read
 
-#: Rounding that may make a part of an entropy negative, nats.
+#: How far rounding may push a part of an entropy below 0, in nats.
 ROUNDING_NATS = 1e-6
-#: Bars whose outlines do not hide them.
+#: Largest number of bars that are not hidden by their outlines.
 MOST_OUTLINED = 32
 WHOLE: Style = {"facecolor": "white", "edgecolor": "black", "linewidth": 0.8}
 REST: Style = {"facecolor": "white", "edgecolor": GREY, "hatch": "....", "linewidth": 0.5}
@@ -38,20 +38,20 @@ SPLIT = [
 def information_diagram(table: pd.DataFrame) -> Figure:
     """The entropies of images X and codes Z and the parts they share, as bars (Fig. 2).
 
-    All bars lie on one axis, so that H(X, Z) = H(X | Z) + I(X; Z) + H(Z | X) can be seen. Of
-    order 2, I(X; Z) may be negative: then H(X) and H(Z) leave a gap, and it has no bar.
+    All bars share one axis, so H(X, Z) = H(X | Z) + I(X; Z) + H(Z | X) can be seen. At order 2,
+    I(X; Z) may be negative; H(X) and H(Z) then leave a gap, and I(X; Z) has no bar.
 
     Args:
         table: One row. Columns, in nats and of one order: `image_entropy_nats` H(X),
             `entropy_nats` H(Z), `joint_entropy_nats` H(X, Z).
 
     Raises:
-        InvalidInput: the table is empty, has several rows, lacks a column, or has something else
-            in it; or the joint entropy is below one of the others.
+        InvalidInput: the table is empty, has several rows, lacks a column or has a wrong value; or
+            the joint entropy is below one of the others.
     """
     rows = read(table, ["image_entropy_nats", "entropy_nats", "joint_entropy_nats"])
     if len(rows) > 1:
-        raise InvalidInput(f"an information diagram of {len(rows)} rows; allowed: 1")
+        raise InvalidInput(f"the table of an information diagram has {len(rows)} rows; allowed: 1")
     images, code, joint = rows.iloc[0]
     shared = images + code - joint
     parts = {"H(X | Z)": joint - code, "H(Z | X)": joint - images}
@@ -82,17 +82,17 @@ def information_diagram(table: pd.DataFrame) -> Figure:
 def information_split(table: pd.DataFrame) -> Figure:
     """The final entropy of each latent as information and residual, highest first (Fig. 7).
 
-    A short line is the information that the estimator finds in shuffled pairs, where there is
+    A short line marks the information that the estimator reports for shuffled pairs, which share
     none.
 
     Args:
         table: One row for each step and latent of a run. Columns: `step`, `latent`,
-            `information_nats` I(X; mu), `residual_nats` H(mu | X), `baseline_nats`; their sum
-            without the baseline is the entropy of the same order.
+            `information_nats` I(X; mu), `residual_nats` H(mu | X), `baseline_nats`; the sum of
+            information and residual is the entropy of the same order.
 
     Raises:
-        InvalidInput: the table is empty, not of one run, lacks a column, or has something else
-            in it.
+        InvalidInput: the table is empty, covers more than one run, lacks a column or has a wrong
+            value.
     """
     numbers = ["step", "latent", "information_nats", "residual_nats", "baseline_nats"]
     rows = read(table, numbers, key=["step", "latent"])
@@ -100,7 +100,7 @@ def information_split(table: pd.DataFrame) -> Figure:
     entropies = final["information_nats"] + final["residual_nats"]
     final = final.loc[entropies.sort_values(ascending=False, kind="stable").index]
     ranks = np.arange(1, len(final) + 1)
-    figure, axes = canvas("Entropies of the latents: of the images, and a residual")
+    figure, axes = canvas("Entropies of the latents: information about the images, and residual")
     _draw_split(axes, ranks, final["information_nats"], final["residual_nats"])
     size = min(8.0, 250 / len(final))
     axes.plot(ranks, final["baseline_nats"], **BASELINE, markersize=size)
@@ -115,16 +115,16 @@ def information_split(table: pd.DataFrame) -> Figure:
 def information_by_weight(table: pd.DataFrame) -> Figure:
     """Information and residual, summed over latents, against the weight (Fig. 8).
 
-    Bars are means over seeds, points single seeds; below, the part of the entropy that is
-    information.
+    Bars are means over seeds, points are single seeds; the lower axes show the fraction of the
+    entropy that is information.
 
     Args:
         table: One row for each run, step and latent. Columns: `weight_name`, `weight`, `seed`,
             `step`, `latent`, `information_nats` I(X; mu), `residual_nats` H(mu | X).
 
     Raises:
-        InvalidInput: the table is empty, of several weights' names or models, lacks a column, or
-            has something else in it.
+        InvalidInput: the table is empty, mixes models or names of weights, lacks a column or has a
+            wrong value.
     """
     numbers = ["weight", "seed", "step", "latent", "information_nats", "residual_nats"]
     rows = read(table, numbers, ["weight_name"], key=["weight", "seed", "step", "latent"])

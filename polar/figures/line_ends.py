@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-#: Height of a number, as a part of the height of axes that are alone in their figure.
+#: Height of a number, as a fraction of the height of axes that are alone in their figure.
 NUMBER_HEIGHT = 0.042
 
 
 @dataclass(frozen=True)
 class LineEnd:
-    """Where a line ends, and what to write there."""
+    """Where a line ends, and the text to write there."""
 
     x: float
     y: float
@@ -22,7 +22,7 @@ class LineEnd:
 
 
 def number_the_ends(axes: Axes, ends: Sequence[LineEnd], height: float = NUMBER_HEIGHT) -> None:
-    """Writes beside each end; the y axis must have its limits, with 0 near the lower one."""
+    """Write each end's text next to it; the y axis must already have limits, the lower near 0."""
     _, top = axes.get_ylim()
     ends = sorted(ends, key=lambda end: -end.y)
     heights = spread(np.array([end.y for end in ends[::-1]]), height * top, top)[::-1]
@@ -36,7 +36,7 @@ def number_the_ends(axes: Axes, ends: Sequence[LineEnd], height: float = NUMBER_
             fontsize="x-small",
             verticalalignment="center",
             annotation_clip=False,
-            # from the number's left side, so that no leader crosses another number
+            # Leaders start at the number's left side, where they cross no other number.
             arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "grey", "relpos": (0, 0.5)},
         )
 
@@ -44,11 +44,11 @@ def number_the_ends(axes: Axes, ends: Sequence[LineEnd], height: float = NUMBER_
 def spread(
     ends: Float[np.ndarray, " lines"], gap: float, top: float
 ) -> Float[np.ndarray, " lines"]:
-    """The heights from 0 to top, at least a gap apart, that are nearest to ascending ends.
+    """Heights from 0 to top, at least a gap apart, that are nearest to the ascending ends.
 
-    Nearest in the sum of squares, as long as there is room for all gaps.
+    They are nearest in the sum of squares, as long as there is room for all gaps.
     """
-    # With i gaps taken off the i-th height, "a gap apart" becomes "not descending".
+    # With i gaps subtracted from the i-th height, "a gap apart" becomes "not descending".
     offsets = gap * np.arange(len(ends))
     nearest = _not_descending(ends - offsets)
     heights: Float[np.ndarray, " lines"] = nearest.clip(0, top - offsets[-1]) + offsets
@@ -56,9 +56,9 @@ def spread(
 
 
 def _not_descending(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Isotonic regression: the largest over a <= i of the least over b >= i of means from a to b.
+    """Isotonic regression: the max over a <= i of the min over b >= i of the mean from a to b.
 
-    Written here because scipy.optimize takes longer to load than all figures to draw.
+    It is written here because loading scipy.optimize takes longer than drawing all figures.
     """
     sums = np.concatenate([[0.0], values.cumsum()])
     first, last = np.arange(len(values))[:, None], np.arange(len(values))

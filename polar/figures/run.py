@@ -1,4 +1,4 @@
-"""All pictures of one run or measurement, as far as its tables go."""
+"""All pictures of one run or measurement that its tables allow."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ INFORMATION = ["information_nats", "information_residual_nats"]
 MEASURES = ["step", "latent", "entropy_nats", *INFORMATION, "var_of_mean", "label"]
 
 
-#: Figures that one table is enough for, by its name.
+#: Figures that need a single table, by its name.
 DRAWN_ALONE = {
     "information": information_split,
     "diagram": information_diagram,
@@ -35,7 +35,7 @@ DRAWN_ALONE = {
 
 
 class Picture(NamedTuple):
-    """A figure, its file name without ending, and the numbers that it was drawn from."""
+    """A figure, its file name without the ending, and the numbers that it was drawn from."""
 
     name: str
     figure: Figure
@@ -43,27 +43,28 @@ class Picture(NamedTuple):
 
 
 def save_figures(tables: Mapping[str, pd.DataFrame], tau_nats: float, folder: Path) -> list[Path]:
-    """Writes every figure that the tables of a run or of a measurement of codes can give.
+    """Write every figure that the tables of a run, or of a measurement of codes, allow.
 
-    Each has its numbers beside it. The same tables give the same bytes. Every file is either whole
-    or not there.
+    Each figure has its numbers next to it. The same tables give the same bytes. Every file is
+    either complete or absent.
 
     Args:
-        tables: By name; what is not there is not drawn. Of a run `diagnostics`, one row for each
-            evaluation and latent; otherwise `latents`, with the same columns but `step`. With
-            `thresholds`, also `latents` with `low_nats` and `high_nats`. For the columns of the
-            others see the figures: `dynamics` (trajectories; with `usage`, activation_order),
-            `usage`, `downstream`, `information`, `diagram`, `agreement`, `estimators`,
-            `representations`.
+        tables: Tables by name; figures whose table is missing are not drawn. A run has
+            `diagnostics`, with one row for each evaluation and latent. A measurement has
+            `latents`, with the same columns except `step`; where there is a table `thresholds`,
+            also with `low_nats` and `high_nats`. For the columns of the other tables see their
+            figures: `dynamics` (trajectories; with `usage`, activation_order), `usage`,
+            `downstream`, `information`, `diagram`, `agreement`, `estimators`, `representations`.
         tau_nats: The threshold.
-        folder: For `sorted_entropies.png`, `sorted_entropies.csv` and so on; made if need be.
+        folder: Folder for `sorted_entropies.png`, `sorted_entropies.csv` and so on; created if it
+            is missing.
 
     Returns:
         The paths of all files.
 
     Raises:
-        InvalidInput: a table is empty, not of one run, lacks a column, or has something else in
-            it.
+        InvalidInput: a table is empty, covers more than one run, lacks a column or has a wrong
+            value.
     """
     return [
         path
@@ -108,7 +109,7 @@ def _over_training(tables: Mapping[str, pd.DataFrame], tau_nats: float) -> Itera
 
 
 def _final(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The latents as they were measured last."""
+    """The latents at their last measurement."""
     if "diagnostics" not in tables:
         return tables["latents"].assign(step=0)
     table = tables["diagnostics"]

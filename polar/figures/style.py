@@ -1,8 +1,8 @@
-"""How all figures look: colours, marks, sizes, and the parts that many of them share.
+"""How all figures look: colours, marks, sizes, and the elements that many figures share.
 
-Colours are those of Okabe and Ito (2008), which the colour-blind tell apart. Whatever a colour
-says, a marker, a line or a hatching says too, so that a grey print loses nothing. Nothing here
-touches the global state of matplotlib.
+The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart. Whatever
+a colour says, a marker, a line style or a hatching says too, so a grey print loses nothing.
+Nothing here touches the global state of matplotlib.
 """
 
 import math
@@ -49,8 +49,9 @@ REGIMES: dict[Regime, Style] = {
     Regime.FORMING: {"color": ORANGE, "marker": "^", "linestyle": ""},
     Regime.COLLAPSED: {"color": VERMILION, "marker": "s", "linestyle": ""},
 }
-#: Where spaces are polarised, and where an edge of that lies.
+#: The weights at which spaces are polarised.
 BAND: Style = {"facecolor": GREEN, "alpha": 0.18, "linewidth": 0, "zorder": 0}
+#: The weights between which an edge of the band lies.
 BRACKET: Style = {
     "facecolor": "white",
     "edgecolor": GREEN,
@@ -60,7 +61,7 @@ BRACKET: Style = {
     "zorder": 0,
 }
 EDGE_LINE: Style = {"color": GREEN, "linewidth": 0.8, "zorder": 1}
-#: Series that are not labels: estimators, quantities, controls.
+#: Styles of series that are not labels: estimators, quantities, controls.
 SERIES: tuple[Style, ...] = (
     {"color": BLUE, "marker": "o", "linestyle": "-"},
     {"color": VERMILION, "marker": "s", "markerfacecolor": "white", "linestyle": "--"},
@@ -71,7 +72,7 @@ SERIES: tuple[Style, ...] = (
     {"color": SKY, "marker": "P", "linestyle": (0, (1, 1))},
     {"color": GREY, "marker": "*", "markerfacecolor": "white", "linestyle": (0, (8, 2))},
 )
-#: Parts of a bar: what is known of the images, and the rest.
+#: Parts of a bar: information about the images, and the rest.
 INFORMATION: Style = {"facecolor": SKY, "edgecolor": "black", "linewidth": 0.5}
 RESIDUAL: Style = {
     "facecolor": "white",
@@ -81,19 +82,20 @@ RESIDUAL: Style = {
 }
 TAU_LINE: Style = {"color": "black", "linestyle": "--", "linewidth": 1.0}
 MAP = "cividis"
-#: Width of the text of a one-column article, and a height for one pair of axes.
+#: Text width of a one-column article.
 WIDTH_INCHES = 6.4
+#: Width and height of a figure with one pair of axes.
 SIZE_INCHES = (WIDTH_INCHES, 4.0)
-#: Characters in a row of a legend, and the room of a handle in characters.
+#: Length of a legend's row, and room that a handle takes in it, in characters.
 LEGEND_CHARACTERS, HANDLE_CHARACTERS = 78, 7
-#: What the distance of ticks may start with.
+#: Distances between ticks, up to powers of ten.
 ROUND = [1, 2, 5, 10]
 USAGE = "usage: rise of the loss (nats)"
 SYMBOLS = {"beta": "β", "alpha": "α", "lambda": "λ", "gamma": "γ"}  # noqa: RUF001
 
 
 def canvas(title: str) -> tuple[Figure, Axes]:
-    """A figure of one pair of axes."""
+    """A figure with one pair of axes."""
     figure, grid = canvases(title, 1, 1, SIZE_INCHES[1])
     return figure, grid[0, 0]
 
@@ -105,7 +107,7 @@ def canvases(
     height_inches: float,
     **options: Any,  # noqa: ANN401
 ) -> tuple[Figure, np.ndarray]:
-    """A figure of rows x columns axes, shape (rows, columns); options go to `Figure.subplots`."""
+    """A figure with axes of shape (rows, columns); options are those of `Figure.subplots`."""
     figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
     figure.suptitle(title, fontsize="medium")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
@@ -118,36 +120,38 @@ def series(names: Sequence[str], what: str) -> dict[str, Style]:
         InvalidInput: there are more names than styles.
     """
     if len(names) > len(SERIES):
-        raise InvalidInput(f"{len(names)} {what} in one figure; allowed: at most {len(SERIES)}")
+        raise InvalidInput(
+            f"the number of {what} in one figure is {len(names)}; allowed: at most {len(SERIES)}"
+        )
     return dict(zip(names, SERIES, strict=False))
 
 
 def name_weight(name: str, weight: float) -> str:
-    """Such as `β = 0.5`."""
+    """A weight with its symbol, such as `β = 0.5`."""
     return f"{SYMBOLS.get(name, name)} = {weight:g}"
 
 
 def draw_entropy_axis(axes: Axes, highest_nats: float, tau_nats: float) -> None:
-    """The axis of entropies from 0 to above the highest, with the threshold on it."""
+    """Draw the axis of entropies from 0 to above the highest entropy, with the threshold on it."""
     draw_tau(axes, tau_nats)
     top = 1.05 * max(highest_nats, tau_nats) or 1.0
-    axes.set_ylim(-0.02 * top, top)  # so that markers at 0 are whole
+    axes.set_ylim(-0.02 * top, top)  # starts below 0, which leaves markers at 0 whole
     axes.set_ylabel("entropy (nats)")
 
 
 def draw_tau(axes: Axes, tau_nats: float) -> None:
-    """The threshold as a level line."""
+    """Draw the threshold as a horizontal line."""
     axes.axhline(tau_nats, **TAU_LINE, zorder=1)
 
 
 def draw_rank_axis(axes: Axes, latents: int, ticks: int = 20) -> None:
-    """The axis of ranks from 1."""
+    """Draw the axis of ranks, which start at 1."""
     axes.set_xlim(0.4, latents + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=ROUND, integer=True, min_n_ticks=1))
 
 
 def draw_step_axis(axes: Axes, steps: Int[np.ndarray, " evaluations"]) -> None:
-    """The axis of ascending training steps, logarithmic where that spaces them more evenly."""
+    """Draw the axis of ascending steps, logarithmic where that spaces them more evenly."""
     if _is_log_spaced(steps):
         axes.set_xscale("log")
         decades_only = steps[-1] >= 100 * steps[0]
@@ -161,7 +165,7 @@ def draw_step_axis(axes: Axes, steps: Int[np.ndarray, " evaluations"]) -> None:
 
 
 def draw_weight_axis(axes: Axes, name: str, weights: Sequence[float]) -> None:
-    """An axis with the weights at 1, 2, 3 and so on; many of them are written upwards."""
+    """Draw an axis with the weights at 1, 2, 3 and so on; more than 8 are written vertically."""
     texts = [f"{weight:g}" for weight in weights]
     axes.set_xticks(range(1, len(weights) + 1), texts, rotation=90 if len(weights) > 8 else 0)
     axes.set_xlim(0.4, len(weights) + 0.6)
@@ -169,7 +173,7 @@ def draw_weight_axis(axes: Axes, name: str, weights: Sequence[float]) -> None:
 
 
 def _is_log_spaced(steps: Int[np.ndarray, " evaluations"]) -> bool:
-    """Whether the widest gap of the steps is narrower on a logarithmic axis than on a linear."""
+    """Whether the widest gap between steps is narrower on a logarithmic axis than on a linear."""
     if len(steps) < 3 or steps[0] <= 0:
         return False
     on_log, on_linear = (np.diff(at).max() / np.ptp(at) for at in (np.log(steps), steps))
@@ -177,7 +181,7 @@ def _is_log_spaced(steps: Int[np.ndarray, " evaluations"]) -> bool:
 
 
 def draw_legend(figure: Figure, handles: Sequence[Artist]) -> None:
-    """A legend below the axes, in even rows of as many columns as the longest text lets."""
+    """Draw a legend below the axes, in even rows of up to four columns that fit its texts."""
     longest = max(len(f"{handle.get_label()}") for handle in handles)
     fitting = max(1, min(4, LEGEND_CHARACTERS // (longest + HANDLE_CHARACTERS)))
     rows = math.ceil(len(handles) / fitting)
@@ -188,7 +192,10 @@ def draw_legend(figure: Figure, handles: Sequence[Artist]) -> None:
 def label_handles(
     styles: Mapping[Label, Style], labels: Sequence[Label], *, counted: bool = True
 ) -> list[Artist]:
-    """The legend's entries of the labels, with their counts; mixed and the like only if seen."""
+    """The legend's entries for the labels, with their counts.
+
+    Active and passive are always among them; the other labels only if a latent has them.
+    """
     shown = {Label.ACTIVE, Label.PASSIVE, *labels}
     counts = {label: f" ({labels.count(label)})" if counted else "" for label in shown}
     return [
@@ -199,5 +206,5 @@ def label_handles(
 
 
 def tau_handle(tau_nats: float) -> Artist:
-    """The legend's entry of the threshold."""
+    """The legend's entry for the threshold."""
     return Line2D([], [], **TAU_LINE, label=f"τ = {tau_nats:.3g} nats")

@@ -1,4 +1,4 @@
-"""The latents of many runs, side by side by weight."""
+"""The latents of many runs, in panels by weight."""
 
 from dataclasses import dataclass
 
@@ -24,19 +24,19 @@ from polar.records.latents import Label
 
 COLUMNS = 4
 PANEL_HEIGHT_INCHES = 1.2
-#: For the title, the names of the axes and the legend.
+#: Height of the title, the names of the axes and the legend.
 FRAME_INCHES = 1.2
-#: Weights that fill a page.
+#: Largest number of weights that fits on a page.
 MOST_WEIGHTS = 16
 JUDGED, MARGINAL = "judged_entropy_nats", "entropy_nats"
 
 
 def sorted_entropies_by_weight(table: pd.DataFrame, tau_nats: float) -> Figure:
-    """The final entropies in descending order, one panel a weight (Figs. 11, 12 and 13).
+    """The final entropies in descending order, one panel for each weight (Figs. 11, 12 and 13).
 
     A thin line joins the latents of one seed. Where the judged entropy is not that of the mean
-    itself (iVAE), each weight has two panels side by side: the entropy of the mean (marginal), and
-    that of the prior-standardised mean, by which the labels go in both.
+    itself (iVAE), each weight has two panels side by side: one for the entropy of the mean
+    (marginal), one for that of the prior-standardised mean, which decides the labels in both.
 
     Args:
         table: The diagnostics of runs of one model and dataset. Columns: `model`, `dataset`,
@@ -45,8 +45,8 @@ def sorted_entropies_by_weight(table: pd.DataFrame, tau_nats: float) -> Figure:
         tau_nats: The threshold.
 
     Raises:
-        InvalidInput: the table is empty, of several models or datasets, of more than 16 weights,
-            lacks a column, or has something else in it.
+        InvalidInput: the table is empty, mixes models or datasets, has more than 16 weights, lacks
+            a column or has a wrong value.
     """
     final = _final(table)
     model, dataset, name = (one_of(final, c) for c in ("model", "dataset", "weight_name"))
@@ -72,7 +72,8 @@ def sorted_entropies_by_weight(table: pd.DataFrame, tau_nats: float) -> Figure:
         axes.tick_params(labelsize="small")
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
-    for axes in grid.flat[max(len(panels) - columns, 0) : len(panels)]:  # the lowest of a column
+    lowest_of_each_column = slice(max(len(panels) - columns, 0), len(panels))
+    for axes in grid.flat[lowest_of_each_column]:
         axes.tick_params(labelbottom=True)
         axes.set_xlabel("rank by entropy", fontsize="small")
     figure.supylabel("entropy (nats)", fontsize="medium")
@@ -84,9 +85,9 @@ def sorted_entropies_by_weight(table: pd.DataFrame, tau_nats: float) -> Figure:
 @dataclass(frozen=True)
 class _Panel:
     title: str
-    #: Rows of one weight.
+    #: The table's rows for one weight.
     rows: pd.DataFrame
-    #: Which column.
+    #: Name of the column to draw.
     entropy: str
 
 
@@ -103,12 +104,14 @@ def _final(table: pd.DataFrame) -> pd.DataFrame:
 def _panels(final: pd.DataFrame, name: str) -> list[_Panel]:
     by_weight = list(final.groupby("weight"))
     if len(by_weight) > MOST_WEIGHTS:
-        raise InvalidInput(f"{len(by_weight)} weights; allowed: at most {MOST_WEIGHTS}")
-    is_one = (final[JUDGED] == final[MARGINAL]).all()
+        raise InvalidInput(
+            f"the table has {len(by_weight)} weights; allowed: at most {MOST_WEIGHTS}"
+        )
+    entropies_agree = (final[JUDGED] == final[MARGINAL]).all()
     panels = []
     for _, rows in by_weight:
         title, actives = name_weight(name, rows["weight"].iloc[0]), _count_actives(rows)
-        if is_one:
+        if entropies_agree:
             panels.append(_Panel(f"{title}\n{actives}", rows, JUDGED))
         else:
             panels.append(_Panel(f"{title}\nmarginal", rows, MARGINAL))
@@ -117,7 +120,7 @@ def _panels(final: pd.DataFrame, name: str) -> list[_Panel]:
 
 
 def _count_actives(rows: pd.DataFrame) -> str:
-    """Such as `5 active`, or `4-6 active` over seeds."""
+    """The number of active latents, such as `5 active`, or `4-6 active` where seeds differ."""
     counts = (rows["label"] == Label.ACTIVE.value).groupby(rows["seed"]).sum()
     ends = sorted({counts.min(), counts.max()})
     return f"{'-'.join(f'{count}' for count in ends)} active"

@@ -1,4 +1,4 @@
-"""What the figures ask of their tables."""
+"""What the figures require of their tables."""
 
 from collections.abc import Collection, Sequence
 
@@ -19,26 +19,26 @@ def read(
     at_least_0: Sequence[str] = (),
     key: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """The columns that a figure reads, checked, in a table of their own.
+    """A copy of the columns that a figure reads, after checking them.
 
     Args:
         table: One row for each thing that is drawn.
         numbers: Columns of finite numbers.
         words: Columns of text.
         optional: Columns of finite numbers that may have gaps (None or NaN).
-        at_least_0: Which of these columns have no negative numbers.
-        key: Columns that together tell the rows apart.
+        at_least_0: Those of these columns that have no negative numbers.
+        key: Columns that together identify a row.
 
     Raises:
-        InvalidInput: the table is empty, lacks a column, has something else in a column, or two
-            rows have the same key.
+        InvalidInput: the table is empty or lacks a column, a column has a value of another kind,
+            or two rows have the same key.
     """
     columns = [*numbers, *words, *optional]
     if table.empty:
-        raise InvalidInput("a figure of an empty table; allowed: at least 1 row")
+        raise InvalidInput("the figure has an empty table; allowed: at least 1 row")
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        raise InvalidInput(f"a table without the columns {missing}; needed: {columns}")
+        raise InvalidInput(f"the table is without the columns {missing}; needed: {columns}")
     read = table[columns].reset_index(drop=True)
     for column in [*numbers, *optional]:
         read[column] = _numbers(read[column], has_gaps=column in optional)
@@ -46,10 +46,12 @@ def read(
         _refuse(read[column], read[column].to_numpy() < 0, "0 or more")
     for column in words:
         _refuse(read[column], ~np.array([isinstance(word, str) for word in read[column]]), "text")
-    doubled = read.duplicated([*key]).to_numpy() if key else np.array([False])
-    if doubled.any():
-        first = {column: read[column].tolist()[doubled.argmax()] for column in key}
-        raise InvalidInput(f"more than one row of {first}; allowed: one each (of one run)")
+    repeated = read.duplicated([*key]).to_numpy() if key else np.array([False])
+    if repeated.any():
+        first = {column: read[column].tolist()[repeated.argmax()] for column in key}
+        raise InvalidInput(
+            f"the table has more than one row of {first}; allowed: one row each, of one run"
+        )
     return read
 
 
@@ -70,19 +72,19 @@ def _refuse(column: pd.Series, wrong: NDArray[np.bool_], allowed: str) -> None:
 
 
 def one_of(table: pd.DataFrame, column: str) -> str:
-    """The one value of a column, such as the model of all runs.
+    """The single value of a column, such as the model of all runs.
 
     Raises:
-        InvalidInput: there are several.
+        InvalidInput: the column has several values.
     """
     values = sorted({f"{value}" for value in table[column]})
     if len(values) > 1:
-        raise InvalidInput(f"a figure of several values of {column}, {values}; allowed: one")
+        raise InvalidInput(f"the table has several values of {column}, {values}; allowed: one")
     return values[0]
 
 
 def labels_of(column: pd.Series) -> list[Label]:
-    """A column of labels.
+    """The labels in a column.
 
     Raises:
         InvalidInput: a word is not a label.
@@ -92,14 +94,14 @@ def labels_of(column: pd.Series) -> list[Label]:
 
 
 def refuse_others(column: pd.Series, known: Collection[str]) -> None:
-    """Lets a column of known words pass.
+    """Refuse a column with a word that is not known.
 
     Raises:
-        InvalidInput: a word is not known.
+        InvalidInput: a word is not known; the message lists those that are.
     """
     _refuse(column, ~column.isin(list(known)).to_numpy(), ", ".join(known))
 
 
 def distinct(column: pd.Series) -> list[str]:
-    """The words of a column, each once, in the order of their first rows."""
+    """The distinct words of a column, in the order in which they first occur."""
     return list(dict.fromkeys(column))

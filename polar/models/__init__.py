@@ -1,4 +1,4 @@
-"""The models: an encoder, a decoder, a loss."""
+"""The models: each has an encoder, a decoder and a loss."""
 
 from collections.abc import Sequence
 from typing import assert_never
@@ -33,14 +33,14 @@ def build(
     generator: torch.Generator,
     device: torch.device | None = None,
 ) -> Autoencoder:
-    """A new model, its weights drawn from the generator, so that every device starts alike.
+    """A new model, with the same first weights on every device.
 
     Args:
         spec: Which model, and its sizes.
-        side: Of the images, in pixels.
-        u_sizes: How many values each factor of u has; none for a model without u.
-        generator: Source of the weights; of the CPU.
-        device: Where the model is to live; the CPU by default.
+        side: Side of the images, in pixels.
+        u_sizes: How many values each factor of u has; empty for a model without u.
+        generator: Source of the weights, on the CPU.
+        device: Device of the model; the CPU by default.
     """
     model = _on_cpu(spec, side, u_sizes, generator)
     return model.to(memory_format=torch.channels_last).to(device)

@@ -1,4 +1,4 @@
-"""The plain autoencoder: minimises the reconstruction loss, averaged over pixels."""
+"""The plain autoencoder, which minimises the reconstruction loss, averaged over pixels."""
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from polar.spec import AESpec
 
 
 class AE(nn.Module):
-    """Convolutional encoder and decoder, deterministic."""
+    """Deterministic convolutional encoder and decoder."""
 
     def __init__(self, spec: AESpec, side: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class AE(nn.Module):
         return Encoding(self.head(self.encoder(images)))
 
     def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n 1 side side"]:
-        """What the likelihood is told of each pixel."""
+        """The likelihood's parameter for each pixel."""
         return self.decoder(latents)
 
     def losses(

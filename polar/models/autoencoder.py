@@ -1,4 +1,4 @@
-"""What training and evaluation ask of every model."""
+"""What training and evaluation require of every model."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the encoder says of each image."""
+    """The encoder's output for each image."""
 
     #: Means of the posteriors, or the codes of a deterministic autoencoder.
     mean: Float[Tensor, "n m"]
-    #: Natural logarithm of the posteriors' variances; none for a deterministic autoencoder.
+    #: Natural logarithms of the posteriors' variances; None for a deterministic autoencoder.
     log_var: Float[Tensor, "n m"] | None = None
-    #: Of the prior that an iVAE has for each image; none where the prior is N(0, 1).
+    #: Means of the priors that an iVAE has for each image; None where the prior is N(0, 1).
     prior_mean: Float[Tensor, "n m"] | None = None
+    #: Natural logarithms of the variances of an iVAE's priors; None where the prior is N(0, 1).
     prior_log_var: Float[Tensor, "n m"] | None = None
 
 
@@ -26,11 +27,11 @@ class Encoding:
 class Losses:
     """The terms of the loss of one batch."""
 
-    #: In nats: summed over pixels, mean over images.
+    #: Reconstruction loss in nats, summed over pixels and averaged over images.
     reconstruction: Float[Tensor, ""]
-    #: What the weight multiplies, in the model's own unit; 0 for a model without a weight.
+    #: The term that the weight multiplies, in the model's own unit; 0 for a model without one.
     penalty: Float[Tensor, ""]
-    #: What is minimised.
+    #: The loss that training minimises.
     total: Float[Tensor, ""]
 
 
@@ -38,26 +39,27 @@ class Losses:
 class Autoencoder(Protocol):
     """A model that can be trained and measured; each is one final `nn.Module` in one file.
 
-    `encode` and `decode` change nothing; what a model keeps beside its weights, such as the norms
-    of an LV-AE's decoder, moves in `losses` alone.
+    `encode` and `decode` change nothing. State besides the weights, such as the norms of an
+    LV-AE's decoder, changes only in `losses`.
     """
 
-    #: Whether it is being trained, not measured; as of `nn.Module`, like `train` and all after it.
+    #: True while the model is trained, False while it is measured. This attribute and all methods
+    #: from `train` on are those of `nn.Module`.
     training: bool
 
     def encode(
         self, images: Float[Tensor, "n 1 side side"], u: Float[Tensor, "n k"], /
     ) -> Encoding:
-        """What the encoder says of images with pixels in [0, 1].
+        """The encoder's output for each image.
 
         Args:
-            images: Pixels.
-            u: What an iVAE is told of each image: the one-hot vectors of its factors, side by
-                side. The other models do not look at it; it has no columns then.
+            images: Pixels in [0, 1].
+            u: Each image's factors for an iVAE, as one-hot vectors side by side. For the other
+                models u has no columns, and they ignore it.
         """
 
     def decode(self, latents: Float[Tensor, "n m"], /) -> Float[Tensor, "n 1 side side"]:
-        """What the likelihood is told of each pixel: a Bernoulli's logit or a Gaussian's mean."""
+        """The likelihood's parameter for each pixel: a Bernoulli's logit or a Gaussian's mean."""
 
     def losses(
         self,
@@ -69,16 +71,16 @@ class Autoencoder(Protocol):
         """The loss of one batch; samples of the posteriors are drawn from the generator."""
 
     def train(self, mode: bool = True) -> Any:  # noqa: ANN401
-        """To be trained."""
+        """Switch the model to training."""
 
     def eval(self) -> Any:  # noqa: ANN401
-        """To be measured."""
+        """Switch the model to measurement."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """What is trained."""
+        """The parameters that training changes."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights by name, and all else that the next step depends on."""
+        """The weights by name, and all other state that the next step depends on."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:  # noqa: ANN401
-        """Take over the weights."""
+        """Restore what `state_dict` returned."""

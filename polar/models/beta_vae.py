@@ -1,6 +1,7 @@
-"""The beta-VAE: minimises reconstruction + beta * KL(q(z|x) || N(0, 1)).
+"""The beta-VAE, which minimises reconstruction + beta * KL(q(z|x) || N(0, 1)).
 
-The reconstruction loss is summed over pixels, the KL over latents; both are means over the batch.
+The reconstruction loss is summed over pixels and the KL over latents; both are averaged over the
+batch.
 
 Reference: Higgins et al. (2017), https://openreview.net/forum?id=Sy2fzU9gl
 """
@@ -34,7 +35,7 @@ class BetaVAE(nn.Module):
         return Encoding(mean, log_var)
 
     def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n 1 side side"]:
-        """What the likelihood is told of each pixel."""
+        """The likelihood's parameter for each pixel."""
         return self.decoder(latents)
 
     def losses(
@@ -53,6 +54,6 @@ class BetaVAE(nn.Module):
     def _posterior(
         self, images: Float[Tensor, "n 1 side side"]
     ) -> tuple[Float[Tensor, "n m"], Float[Tensor, "n m"]]:
-        """Mean, and log-variance clamped to [-20, 10]."""
+        """Mean and log-variance of the posteriors; the log-variance is clamped to [-20, 10]."""
         features = self.encoder(images)
         return self.mean_head(features), self.log_var_head(features).clamp(*LOG_VAR_RANGE)

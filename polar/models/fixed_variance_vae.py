@@ -1,7 +1,7 @@
-"""A VAE whose posterior has one fixed variance; minimises reconstruction + beta * KL.
+"""A VAE whose posterior has one fixed variance; it minimises reconstruction + beta * KL.
 
-The variance's part of the KL is then a constant, so that the KL stays large when every mean has
-collapsed.
+The variance's contribution to the KL is then constant, so the KL stays large even when every mean
+has collapsed.
 
 Reference: Takida et al. (2022), https://arxiv.org/abs/2102.08663
 """
@@ -20,7 +20,7 @@ from polar.spec import FixedVarianceVAESpec
 
 
 class FixedVarianceVAE(nn.Module):
-    """Convolutional encoder of the mean alone, and decoder."""
+    """Convolutional encoder, of the mean only, and decoder."""
 
     def __init__(self, spec: FixedVarianceVAESpec, side: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class FixedVarianceVAE(nn.Module):
         return Encoding(mean, self._log_var(mean))
 
     def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n 1 side side"]:
-        """What the likelihood is told of each pixel."""
+        """The likelihood's parameter for each pixel."""
         return self.decoder(latents)
 
     def losses(

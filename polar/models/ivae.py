@@ -1,13 +1,14 @@
-"""The identifiable VAE: minimises reconstruction + alpha * KL(q(z|x, u) || p(z|u)).
+"""The identifiable VAE, which minimises reconstruction + alpha * KL(q(z|x, u) || p(z|u)).
 
-u tells encoder and prior some factors of the image. With a learned prior mean a latent that says
-nothing beyond u can still follow u, at no cost: its mean representation moves while its KL is 0.
+u gives some factors of the image to the encoder and the prior. With a learned prior mean, a latent
+that says nothing beyond u can still follow u at no cost: its mean representation moves while its
+KL is 0.
 
 Notation:
-    k: length of u, the one-hot vectors of its factors side by side.
+    k: length of u, which is the one-hot vectors of its factors side by side.
 
 References: Khemakhem et al. (2020), https://arxiv.org/abs/1907.04809; Bonheme, Grzes (2023), for
-learned prior means and for u beside the features instead of beside the pixels.
+learned prior means, and for appending u to the features instead of to the pixels.
 """
 
 from collections.abc import Sequence
@@ -22,8 +23,9 @@ from polar.models.likelihood import reconstruction_loss
 from polar.models.posterior import LOG_VAR_RANGE, conditional_kl_per_latent, sample
 from polar.spec import IVAESpec
 
-#: Of the prior's networks, where u has several factors.
+#: Widths of the hidden layers of the prior's networks, where u has several factors.
 HIDDEN = (50, 50, 50)
+#: Slope of LeakyReLU in the prior's networks, where u has several factors.
 SLOPE = 0.1
 
 
@@ -40,9 +42,9 @@ class IVAE(nn.Module):
         self.mean_head = networks.head(features, spec.latent_dim, generator)
         self.log_var_head = networks.head(features, spec.latent_dim, generator)
         self.decoder = networks.decoder(spec.latent_dim, side, spec.widths, generator)
-        self.prior_log_var = _of_u(u_sizes, spec.latent_dim, generator)
+        self.prior_log_var = _function_of_u(u_sizes, spec.latent_dim, generator)
         if spec.prior_mean == "learned":
-            self.prior_mean = _of_u(u_sizes, spec.latent_dim, generator)
+            self.prior_mean = _function_of_u(u_sizes, spec.latent_dim, generator)
 
     def encode(self, images: Float[Tensor, "n 1 side side"], u: Float[Tensor, "n k"]) -> Encoding:
         """Posteriors and priors of images with pixels in [0, 1]."""
@@ -51,7 +53,7 @@ class IVAE(nn.Module):
         return Encoding(mean, log_var, prior_mean, prior_log_var)
 
     def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n 1 side side"]:
-        """What the likelihood is told of each pixel."""
+        """The likelihood's parameter for each pixel."""
         return self.decoder(latents)
 
     def losses(
@@ -70,19 +72,21 @@ class IVAE(nn.Module):
     def _posterior(
         self, images: Float[Tensor, "n 1 side side"], u: Float[Tensor, "n k"]
     ) -> tuple[Float[Tensor, "n m"], Float[Tensor, "n m"]]:
-        """Mean, and log-variance clamped to [-20, 10]."""
+        """Mean and log-variance; the log-variance is clamped to [-20, 10]."""
         features = torch.cat([self.encoder(images), u], dim=1)
         return self.mean_head(features), self.log_var_head(features).clamp(*LOG_VAR_RANGE)
 
     def _prior(self, u: Float[Tensor, "n k"]) -> tuple[Float[Tensor, "n m"], Float[Tensor, "n m"]]:
-        """Mean, and log-variance clamped to [-20, 10]."""
+        """Mean and log-variance; the log-variance is clamped to [-20, 10]."""
         log_var = self.prior_log_var(u).clamp(*LOG_VAR_RANGE)
         mean = self.prior_mean(u) if self.spec.prior_mean == "learned" else log_var.new_zeros(())
         return mean.expand_as(log_var), log_var
 
 
-def _of_u(u_sizes: Sequence[int], latent_dim: int, generator: torch.Generator) -> nn.Module:
-    """A table for the values of one factor, which no network could outdo; else a network."""
+def _function_of_u(
+    u_sizes: Sequence[int], latent_dim: int, generator: torch.Generator
+) -> nn.Module:
+    """A table for a single factor, because no network could do better; otherwise a network."""
     if len(u_sizes) == 1:
         return networks.head(u_sizes[0], latent_dim, generator, bias=False)
     return networks.perceptron(sum(u_sizes), HIDDEN, latent_dim, generator, SLOPE)

@@ -1,8 +1,8 @@
-"""The L2-regularised autoencoder: minimises reconstruction / pixels + gamma * mean ||z||^2.
+"""The L2-regularised autoencoder, which minimises reconstruction / pixels + gamma * mean ||z||^2.
 
-The penalty is summed over latents. An unconstrained decoder can evade it: codes that are c times
-smaller and weights that are c times larger draw the same images. So the scale of the codes drifts
-down in training, of all latents at once.
+The penalty is summed over latents. An unconstrained decoder can evade it, because codes that are c
+times smaller and weights that are c times larger draw the same images. During training the codes
+of all latents therefore shrink together.
 
 Reference: Clapham, Bonheme, Grzes (2026), Eq. 15, https://arxiv.org/abs/2605.15965
 """
@@ -18,7 +18,7 @@ from polar.spec import L2AESpec
 
 
 class L2AE(nn.Module):
-    """Convolutional encoder and decoder, deterministic."""
+    """Deterministic convolutional encoder and decoder."""
 
     def __init__(self, spec: L2AESpec, side: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class L2AE(nn.Module):
         return Encoding(self.head(self.encoder(images)))
 
     def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n 1 side side"]:
-        """What the likelihood is told of each pixel."""
+        """The likelihood's parameter for each pixel."""
         return self.decoder(latents)
 
     def losses(

@@ -1,9 +1,9 @@
-"""The likelihood of images, and what its loss is at best and at worst.
+"""The likelihood of images, and its loss at best and at worst.
 
 Notation:
     n: images.
-    outputs: what the decoder says of each pixel: the logit of a Bernoulli, the mean of a Gaussian.
-    loss: -ln p(pixels | outputs) in nats, summed over pixels, mean over images.
+    outputs: the decoder's output for each pixel: the logit of a Bernoulli or mean of a Gaussian.
+    loss: -ln p(pixels | outputs) in nats, summed over pixels and averaged over images.
 """
 
 import math
@@ -25,9 +25,9 @@ def reconstruction_loss(
     outputs: Float[Tensor, "n 1 side side"],
     pixels: Float[Tensor, "n 1 side side"],
 ) -> Float[Tensor, ""]:
-    """-ln p(pixels | outputs) in nats, summed over pixels, mean over images.
+    """-ln p(pixels | outputs) in nats, summed over pixels and averaged over images.
 
-    That of a Gaussian is a density, so it can be negative.
+    A Gaussian's p is a density, so its loss can be negative.
     """
     match likelihood:
         case BernoulliSpec():
@@ -42,23 +42,23 @@ def reconstruction_loss(
 
 @dataclass(frozen=True)
 class LossRange:
-    """The losses that frame all others, in nats per image."""
+    """The losses between which every sensible decoder's loss lies, in nats per image."""
 
-    #: Of a perfect reconstruction; not 0 for grey pixels under a Bernoulli.
+    #: Loss of a perfect reconstruction; not 0 for grey pixels under a Bernoulli.
     floor: float
-    #: Of the mean image, whatever the input.
+    #: Loss of a decoder that always returns the mean image.
     mean_image: float
 
 
 def loss_range(likelihood: LikelihoodSpec, images: UInt8[Tensor, "n 1 side side"]) -> LossRange:
-    """The least and the largest loss that a sensible decoder has on these images."""
+    """The smallest and the largest loss that a sensible decoder has on these images."""
     n, pixels = len(images), images[0].numel()
     mean_image = images.sum(0).double() / (WHITE * n)
     grey_values = torch.arange(WHITE + 1, device=images.device).double() / WHITE
     frequencies = torch.bincount(images.flatten(), minlength=WHITE + 1).double() / n
     match likelihood:
         case BernoulliSpec():
-            # The loss of an output is linear in the pixel x: its mean over x is that of mean x.
+            # The loss is linear in the pixel, so its mean over images is the mean pixel's loss.
             floor = frequencies @ _entropy(grey_values)
             at_mean_image = _entropy(mean_image).sum()
         case GaussianSpec(std=std):
@@ -71,7 +71,7 @@ def loss_range(likelihood: LikelihoodSpec, images: UInt8[Tensor, "n 1 side side"
 
 
 def _entropy(pixels: Float64[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
-    """Of a Bernoulli variable, in nats: the loss of a pixel against itself."""
+    """Entropy of a Bernoulli variable, in nats: the loss of a pixel against itself."""
     return -torch.xlogy(pixels, pixels) - torch.xlogy(1 - pixels, 1 - pixels)
 
 

@@ -1,9 +1,9 @@
 """The linear beta-VAE, whose optimum is known in closed form: the oracle of every criterion.
 
-The decoder is N(W z, s^2 I), the encoder linear, the posterior's variances the same for all data.
-Data have mean 0 and a covariance with eigenvalues l_1 >= l_2 >= ... Latent i is active exactly if
-l_i > beta s^2; then it lies along the i-th eigenvector. The optimum is probabilistic PCA with
-noise beta s^2.
+The decoder is N(W z, s^2 I), the encoder is linear, and the posterior's variances are the same for
+all data. The data have mean 0 and a covariance with eigenvalues l_1 >= l_2 >= ... Latent i is
+active exactly if l_i > beta s^2, and then lies along the i-th eigenvector. The optimum is
+probabilistic PCA with noise beta s^2.
 
 Notation:
     n, d, m: data, their dimensions, latents.
@@ -26,27 +26,27 @@ from polar.errors import InvalidInput
 from polar.models.autoencoder import Encoding, Losses
 from polar.models.posterior import kl_per_latent
 
-#: L-BFGS stops there at the latest. Chosen by us: seven spectra of 4 latents took 24 to 563
-#: evaluations of the loss.
+#: Largest number of L-BFGS iterations. Our choice: fits of seven spectra of 4 latents took 24 to
+#: 563 evaluations of the loss.
 MOST_ITERATIONS = 2000
-#: ... or where the loss, in nats, changes by less. Chosen by us: near its optimum the loss is a
-#: parabola, so that variances are off by about the root; of 56 fits, 53 by about 1e-5 or less,
-#: three by up to 1e-4, where L-BFGS stopped on a flat stretch.
+#: Change of the loss, in nats, below which L-BFGS stops earlier. Our choice: near its optimum the
+#: loss is a parabola, so variances are off by about the square root of this. Among 56 fits, 53
+#: were off by about 1e-5 or less and three, which stopped on a flat stretch, by up to 1e-4.
 SETTLED = 1e-10
 
 
 @dataclass(frozen=True)
 class LinearOptimum:
-    """What the latents do at the optimum, by descending eigenvalue, each of shape (m,)."""
+    """The latents at the optimum, in order of descending eigenvalue; each array of shape (m,)."""
 
     active: Bool[np.ndarray, " m"]
     #: Squared norm of the decoder's column.
     gain_squared: Float64[np.ndarray, " m"]
-    #: Of the posterior; 1 for a passive latent.
+    #: Variance of the posterior; 1 for a passive latent.
     posterior_variance: Float64[np.ndarray, " m"]
-    #: Variance of the mean representation; with that of the posterior it sums to 1.
+    #: Variance of the mean representation; it and the posterior's variance sum to 1.
     mean_variance: Float64[np.ndarray, " m"]
-    #: Mean over the data, in nats.
+    #: KL divergence from the prior, averaged over the data, in nats.
     kl_nats: Float64[np.ndarray, " m"]
 
 
@@ -56,7 +56,8 @@ def optimum(
     """The optimum of the linear beta-VAE.
 
     Args:
-        eigenvalues: Of the data's covariance, descending, not negative; one for each latent.
+        eigenvalues: Eigenvalues of the data's covariance, descending and not negative, as many as
+            latents.
         beta: Weight of the KL divergence, positive.
         noise_variance: s^2 of the decoder, positive.
 
@@ -67,8 +68,9 @@ def optimum(
     noise = beta * noise_variance
     if not (ordered and np.isfinite(eigenvalues).all() and 0 < noise < math.inf):
         raise InvalidInput(
-            f"eigenvalues {eigenvalues}, beta {beta}, noise variance {noise_variance}; allowed: "
-            "descending from 0 up, and positive"
+            f"eigenvalues are {eigenvalues}, beta is {beta}, noise_variance is {noise_variance}; "
+            "allowed: finite eigenvalues that descend and are at least 0, and beta and "
+            "noise_variance positive and finite"
         )
     active = eigenvalues > noise
     posterior_variance = np.divide(noise, eigenvalues, out=np.ones(len(active)), where=active)
@@ -82,7 +84,7 @@ def optimum(
 
 
 class LinearVAE(nn.Module):
-    """Linear encoder and decoder of vectors of mean 0."""
+    """Linear encoder and decoder for vectors of mean 0."""
 
     def __init__(
         self,
@@ -101,7 +103,7 @@ class LinearVAE(nn.Module):
         self.log_var = nn.Parameter(torch.zeros(latent_dim, dtype=torch.float64))
 
     def encode(self, data: Float[Tensor, "n d"]) -> Encoding:
-        """The posteriors."""
+        """The posteriors of the data."""
         mean = data @ self.encoder.T
         return Encoding(mean, self.log_var.expand_as(mean))
 
@@ -110,9 +112,10 @@ class LinearVAE(nn.Module):
         return latents @ self.decoder.T
 
     def losses(self, data: Float[Tensor, "n d"]) -> Losses:
-        """The exact expectation of the loss over the posteriors' samples, which a line allows.
+        """The exact expectation of the loss over samples of the posteriors.
 
-        The reconstruction loss leaves out the constant of the Gaussian.
+        Because the decoder is linear, it has a closed form. The reconstruction loss leaves out
+        the Gaussian's constant.
         """
         mean = data @ self.encoder.T
         squares = (data - self.decode(mean)).square().sum(1).mean()
@@ -133,11 +136,11 @@ def fit(
     """A linear beta-VAE trained on all data at once, by L-BFGS.
 
     Args:
-        data: Of mean 0.
-        latent_dim: Latents.
+        data: Vectors of mean 0, shape (n, d).
+        latent_dim: Number of latents.
         beta: Weight of the KL divergence.
         noise_variance: s^2 of the decoder.
-        seed: Of the first weights.
+        seed: Seed of the first weights.
     """
     generator = torch.Generator().manual_seed(seed)
     model = LinearVAE(

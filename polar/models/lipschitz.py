@@ -1,20 +1,20 @@
-"""Decoders whose every layer is 1-Lipschitz: its weight is divided by its operator norm.
+"""Decoders whose layers are all 1-Lipschitz: each weight is divided by the layer's operator norm.
 
 The norm is that of the layer as a linear map on inputs of their true shape, without its bias. It
-is not the norm of the kernel as a matrix, which for a convolution is another number.
+is not the norm of the kernel as a matrix, which is a different number for a convolution.
 
-In training one power iteration a step follows the weights, as published. It lags behind: on the
-digits norms of up to 1.4 were seen in the first 50 steps at a learning rate of 1e-3, and 1.004 to
-1.06 at step 200; at 1e-4 up to 1.1 in the first 200 steps. So in evaluation the norm is found
-afresh, to 1e-3, from the v of training, which stays as it is.
+In training, one power iteration per step follows the weights, as published. The norm lags behind:
+on the digits, norms of up to 1.4 were seen in the first 50 steps at a learning rate of 1e-3, and
+1.004 to 1.06 at step 200; at 1e-4, up to 1.1 in the first 200 steps. In evaluation the norm is
+therefore computed afresh, to 1e-3, starting from the v of training, which is left unchanged.
 
 Notation:
     A: the layer's linear map. ||A||: its largest singular value.
     v: unit vector in the shape of an input, near the top singular vector, so that ||A v|| is near
-    ||A|| and never above. A power iteration turns v towards A^T A v.
+    ||A|| and never above it. A power iteration turns v towards A^T A v.
 
 References: Chen, Fuge (2024), https://openreview.net/forum?id=jFJPd9kIiF; Miyato et al. (2018),
-https://arxiv.org/abs/1802.05957, for one iteration a step.
+https://arxiv.org/abs/1802.05957, for one iteration per step.
 """
 
 from collections.abc import Callable
@@ -27,10 +27,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-#: Dimension of the Krylov space in which the norm is found. Chosen by us: at 64x64, the slowest
-#: to converge, the norm was then off by 4e-4 at most; by 300 power iterations, by 3e-3.
+#: Dimension of the Krylov space in which the norm is computed. Our choice: at 64x64, where the
+#: norm converges slowest, it was off by at most 4e-4; after 300 power iterations, by 3e-3.
 KRYLOV = 60
-#: Keeps a layer without weights finite.
+#: Smallest norm to divide by, which keeps a layer whose weights are all 0 finite.
 LEAST_NORM = 1e-12
 
 #: A linear map of its first argument; the second is the weight.
@@ -38,7 +38,7 @@ Map: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 class OperatorNorm(nn.Module):
-    """Parametrizes the weight of a layer: divides it by the layer's operator norm."""
+    """Parametrisation of a layer's weight that divides it by the layer's operator norm."""
 
     v: Tensor
 
@@ -52,25 +52,25 @@ class OperatorNorm(nn.Module):
         self.v.copy_(self._top_singular_vector(weight))
 
     def forward(self, weight: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The weight of a layer of norm 1; differentiable, with v as a constant."""
-        # The next iteration may write to v before the gradient is asked for.
+        """The weight that gives the layer norm 1; differentiable, with v taken as a constant."""
+        # The next iteration may overwrite v before the gradient is computed.
         v = self.v.clone() if self.training else self._top_singular_vector(weight)
         return weight / self.layer_map(v, weight).norm().clamp_min(LEAST_NORM)
 
     @torch.no_grad()
     def iterate(self, weight: Float[Tensor, "*shape"]) -> None:
-        """Turns v towards the top singular vector."""
+        """Turn v towards the top singular vector, by one power iteration."""
         self.v.copy_(_unit(self.transposed(self.layer_map(self.v, weight), weight)))
 
     @torch.no_grad()
     def _top_singular_vector(self, weight: Float[Tensor, "*shape"]) -> Float[Tensor, "1 ..."]:
-        """The best in the space of v, A^T A v, (A^T A)^2 v and so on: Lanczos' method."""
+        """The best vector in the space of v, A^T A v, (A^T A)^2 v, ...: the Lanczos method."""
         shape = self.v.shape
         basis = self.v.new_zeros(min(KRYLOV, self.v.numel()), self.v.numel())
         v = self.v
         for k in range(len(basis)):
             direction = v.flatten()
-            for _ in range(2):  # once leaves a rounding error, which would grow
+            for _ in range(2):  # one pass leaves a rounding error that would grow
                 direction = direction - basis.T @ (basis @ direction)
             basis[k] = _unit(direction)
             v = self.transposed(self.layer_map(basis[k].view(shape), weight), weight)
@@ -80,12 +80,13 @@ class OperatorNorm(nn.Module):
 
 
 def constrain(decoder: nn.Sequential, latent_dim: int, generator: torch.Generator) -> None:
-    """Makes every linear layer and transposed convolution of a decoder 1-Lipschitz.
+    """Make every linear layer and transposed convolution of a decoder 1-Lipschitz.
 
     Args:
-        decoder: Of inputs of shape (n, latent_dim); its other layers must be 1-Lipschitz already.
-        latent_dim: Latents.
-        generator: Source of the first v.
+        decoder: Takes inputs of shape (n, latent_dim); its other layers must be 1-Lipschitz
+            already.
+        latent_dim: Number of latents.
+        generator: Source of each layer's first v.
     """
     inputs = torch.zeros(1, latent_dim)
     for layer in decoder:
@@ -103,7 +104,7 @@ def constrain(decoder: nn.Sequential, latent_dim: int, generator: torch.Generato
 
 
 def iterate(decoder: nn.Sequential) -> None:
-    """One power iteration for every constrained layer, at its present weights."""
+    """Do one power iteration for every constrained layer, at its current weights."""
     for layer in decoder:
         parametrizations = getattr(layer, "parametrizations", None)
         if parametrizations is not None:

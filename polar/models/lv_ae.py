@@ -1,11 +1,11 @@
-"""The Least-Volume autoencoder: minimises reconstruction / pixels + lambda * volume.
+"""The Least-Volume autoencoder, which minimises reconstruction / pixels + lambda * volume.
 
-volume = exp(mean_j ln(std_j + eta)): the geometric mean of (std + eta) over the latents, where
-std_j is the deviation of latent j over the mini-batch. The decoder is 1-Lipschitz, or else it
-would make up for any shrinking of the codes.
+volume = exp(mean_j ln(std_j + eta)), the geometric mean of (std + eta) over the latents, where
+std_j is the standard deviation of latent j over the mini-batch. The decoder is 1-Lipschitz;
+otherwise it would make up for any shrinking of the codes.
 
-lambda stands against a loss averaged over pixels, as published. Against a sum over pixels the same
-lambda is worth 1,024 times less at 32x32.
+lambda is relative to a loss averaged over pixels, as published. Relative to a sum over pixels, the
+same lambda is worth 1,024 times less at 32x32.
 
 Reference: Chen, Fuge (2024), https://openreview.net/forum?id=jFJPd9kIiF. There the decoder ends in
 a sigmoid and starts at 4x4.
@@ -21,12 +21,12 @@ from polar.models.autoencoder import Encoding, Losses
 from polar.models.likelihood import reconstruction_loss
 from polar.spec import LVAESpec
 
-#: Of LeakyReLU, as published.
+#: Slope of LeakyReLU, as published.
 SLOPE = 0.2
 
 
 class LVAE(nn.Module):
-    """Convolutional encoder, and a decoder whose every layer is 1-Lipschitz; deterministic."""
+    """Deterministic convolutional encoder, and decoder whose layers are all 1-Lipschitz."""
 
     def __init__(self, spec: LVAESpec, side: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class LVAE(nn.Module):
         return Encoding(self.head(self.encoder(images)))
 
     def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n 1 side side"]:
-        """What the likelihood is told of each pixel."""
+        """The likelihood's parameter for each pixel."""
         return self.decoder(latents)
 
     def losses(
@@ -54,7 +54,7 @@ class LVAE(nn.Module):
         """The loss of one batch, after one power iteration for each layer of the decoder.
 
         Raises:
-            InvalidInput: the batch is a single image, which has no deviation.
+            InvalidInput: the batch is a single image, which has no standard deviation.
         """
         lipschitz.iterate(self.decoder)
         codes = self.encode(images, u).mean
@@ -66,11 +66,11 @@ class LVAE(nn.Module):
 
 
 def volume(codes: Float[Tensor, "n m"], eta: float) -> Float[Tensor, ""]:
-    """exp(mean_j ln(std_j + eta)), with unbiased deviations; eta where all codes are alike.
+    """exp(mean_j ln(std_j + eta)), with unbiased standard deviations; eta if all codes are equal.
 
     Raises:
         InvalidInput: there are fewer than two codes.
     """
     if len(codes) < 2:
-        raise InvalidInput(f"the volume of a batch of {len(codes)} codes; allowed: at least 2")
+        raise InvalidInput(f"the batch size is {len(codes)}; allowed: at least 2")
     return (codes.std(0) + eta).log().mean().exp()

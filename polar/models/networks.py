@@ -4,7 +4,7 @@ Every convolution (4x4, stride 2, padding 1) halves the side, so five of them en
 
 Notation:
     n, m: images of a batch, latents.
-    slope: of the activation for negative inputs; 0 is ReLU, else LeakyReLU.
+    slope: slope of the activation for negative inputs: ReLU if 0, otherwise LeakyReLU.
 """
 
 import math
@@ -18,7 +18,8 @@ from torch import nn
 KERNEL = 4
 STRIDE = 2
 PADDING = 1
-#: Standard deviation of the heads' weights: every latent starts near mean 0 and variance 1.
+#: Standard deviation of the heads' weights, with which every latent starts near mean 0 and
+#: variance 1.
 HEAD_STD = 0.01
 
 
@@ -44,11 +45,11 @@ def decoder(
     """A linear layer and five transposed convolutions: (n, latent_dim) -> (n, 1, side, side).
 
     Args:
-        latent_dim: Latents.
-        side: Of the images, 32 or 64.
-        widths: Of the encoder; mirrored here.
+        latent_dim: Number of latents.
+        side: Side of the images, 32 or 64 pixels.
+        widths: Widths of the encoder, used here in reverse order.
         generator: Source of the weights.
-        slope: Of the activation for negative inputs.
+        slope: Slope of the activation for negative inputs.
     """
     small = smallest_side(side)
     first = nn.Linear(latent_dim, feature_count(side, widths), device="meta")
@@ -59,8 +60,8 @@ def decoder(
     channels = [*reversed(widths), 1]
     for c_in, c_out in pairwise(channels):
         transposed = nn.ConvTranspose2d(c_in, c_out, KERNEL, STRIDE, PADDING, device="meta")
-        # A pixel of the output sees only every second row and column of the kernel, which
-        # kaiming_normal_ does not know.
+        # An output pixel depends on only every second row and column of the kernel, which
+        # kaiming_normal_ does not take into account.
         fan_in = c_in * KERNEL**2 // STRIDE**2
         layers += [_activation(slope), _initialised(transposed, _he_std(fan_in, slope), generator)]
     return nn.Sequential(*layers)
@@ -81,7 +82,7 @@ def perceptron(
     generator: torch.Generator,
     slope: float = 0.0,
 ) -> nn.Sequential:
-    """Linear layers with activations, and a head: (n, width) -> (n, latent_dim)."""
+    """Linear layers with activations, then a head: (n, width) -> (n, latent_dim)."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise([width, *hidden]):
         linear = nn.Linear(n_in, n_out, device="meta")
@@ -90,12 +91,12 @@ def perceptron(
 
 
 def smallest_side(side: int) -> int:
-    """Of the image after five convolutions."""
+    """Side of the image after five convolutions, in pixels."""
     return side // STRIDE**5
 
 
 def feature_count(side: int, widths: Sequence[int]) -> int:
-    """What the heads see of an image."""
+    """Number of features of an image that the heads take."""
     return widths[-1] * smallest_side(side) ** 2
 
 
@@ -104,7 +105,7 @@ def _activation(slope: float) -> nn.Module:
 
 
 def _he_std(fan_in: int, slope: float) -> float:
-    """Keeps the second moment of activations through a layer and its activation.
+    """The std of weights that keeps the second moment through a layer and its activation.
 
     Reference: He, Zhang, Ren, Sun (2015), https://arxiv.org/abs/1502.01852
     """
@@ -115,7 +116,10 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 def _initialised(layer: Layer, std: float, generator: torch.Generator) -> Layer:
-    """A layer of the meta device with weights of its own; torch's global generator is not used."""
+    """The layer moved from the meta device to the CPU, its weights drawn from the generator.
+
+    A layer made on the CPU would first draw weights from torch's global generator.
+    """
     layer.to_empty(device="cpu")
     nn.init.normal_(layer.weight, std=std, generator=generator)
     if layer.bias is not None:

@@ -2,8 +2,8 @@
 
 Notation:
     n, m: images of a batch, latents.
-    mean, log_var: of the posteriors, shape (n, m); sigma^2 = exp(log_var).
-    prior_mean, prior_log_var: the same of the priors, where they are not N(0, 1).
+    mean, log_var: parameters of the posteriors, shape (n, m); sigma^2 = exp(log_var).
+    prior_mean, prior_log_var: the same for the priors, where they are not N(0, 1).
     z = mean + sigma * noise: a sample of the posterior, shape (n, m).
 """
 
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-#: Beyond it exp(log_var) is of no use in float32; inside no trained encoder comes near.
+#: Outside this range exp(log_var) is useless in float32; no trained encoder comes near its ends.
 LOG_VAR_RANGE = (-20.0, 10.0)
 
 
@@ -38,7 +38,7 @@ def conditional_kl_per_latent(
 ) -> Float[Tensor, "n m"]:
     """KL(q(z_j|x, u) || p(z_j|u)) in nats, at least 0.
 
-    That of the posterior in units of its prior, which then is N(0, 1).
+    The posterior is expressed in units of its prior, which turns the prior into N(0, 1).
     """
     relative_mean = (mean - prior_mean) * torch.exp(-prior_log_var / 2)
     return kl_per_latent(relative_mean, log_var - prior_log_var)

@@ -1,1 +1,1 @@
-"""How a model is trained: the loop, its schedule, its checkpoints, its sources of chance."""
+"""How a model is trained: the loop, its schedule, its checkpoints and its random generators."""

@@ -1,4 +1,4 @@
-"""What a model is shown of a dataset: images, and for an iVAE u."""
+"""What a model takes from a dataset: the images, and u for an iVAE."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from polar.spec import ExperimentSpec
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images and u as bytes, which are turned into numbers batch by batch."""
+    """Images and u, kept as bytes and converted to floats batch by batch."""
 
     images: UInt8[Tensor, "n 1 side side"]
     #: The one-hot vectors of u's factors, side by side; no columns for a model without u.
@@ -23,13 +23,13 @@ class Inputs:
         return len(self.images)
 
     def first(self, at_most: int) -> "Inputs":
-        """The first of them."""
+        """The first `at_most` images and their u, or all if there are fewer."""
         return Inputs(self.images[:at_most], self.u[:at_most])
 
     def batch(
         self, rows: Int64[Tensor, " b"]
     ) -> tuple[Float32[Tensor, "b 1 side side"], Float32[Tensor, "b k"]]:
-        """Pixels in [0, 1] and u of some of them, as models take them."""
+        """Pixels in [0, 1], and u, of the images in `rows`, as models take them."""
         return as_pixels(self.images.index_select(0, rows)), self.u.index_select(0, rows).float()
 
 
@@ -40,10 +40,10 @@ def inputs(dataset: ImageDataset, spec: ExperimentSpec, device: torch.device) ->
         F.one_hot(dataset.factors[:, names.index(name)], size).to(torch.uint8)
         for name, size in zip(spec.u, u_sizes(spec), strict=True)
     ]
-    none = torch.empty(len(dataset.images), 0, dtype=torch.uint8)
-    return Inputs(dataset.images.to(device), torch.cat([none, *vectors], dim=1).to(device))
+    no_columns = torch.empty(len(dataset.images), 0, dtype=torch.uint8)
+    return Inputs(dataset.images.to(device), torch.cat([no_columns, *vectors], dim=1).to(device))
 
 
 def u_sizes(spec: ExperimentSpec) -> tuple[int, ...]:
-    """How many values each factor of u has; none for a model without u."""
+    """How many values each factor of u has; empty for a model without u."""
     return tuple(spec.dataset.factors[name] for name in spec.u)

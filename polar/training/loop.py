@@ -26,20 +26,25 @@ def train(
     checkpoints: Path | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[Progress | Evaluation | CheckpointSaved]:
-    """Trains to the end, or until told to stop; then `state.step` is less than `spec` asks for.
+    """Train to the end, or until `stop` says so.
 
-    Reports do not change the numbers, and neither does stopping and going on from a checkpoint.
+    A stopped training leaves `state.step` below the spec's steps. The numbers do not depend on
+    reports, nor on stopping and resuming from a checkpoint.
 
     Args:
         state: Fresh or restored; changed in place.
-        spec: Of one seed.
+        spec: A spec with one seed.
         inputs: All images, on the device of the model.
-        subset: To evaluate on.
-        checkpoints: Folder for the checkpoints; none are written without one.
-        stop: Asked before every step; once true, a last checkpoint is written.
+        subset: The images to evaluate on.
+        checkpoints: Folder for the checkpoints; None to write none.
+        stop: Called before every step; when it returns true, training writes a last checkpoint
+            and ends.
+
+    Yields:
+        Progress, evaluations and saved checkpoints, as they occur.
 
     Raises:
-        Diverged: a loss or the model is not finite any more.
+        Diverged: a loss or the model is no longer finite.
     """
     steps, saved_every = spec.training.steps, spec.training.checkpoint_every
     evaluate_at = set(schedule.evaluation_steps(spec))
@@ -59,7 +64,7 @@ def train(
         saves = state.step % saved_every == 0 or state.step == steps
         if not (evaluates or saves or meter.is_due()):
             continue
-        yield meter.report()  # refuses losses that are not finite
+        yield meter.report()  # raises Diverged if a loss was not finite
         if evaluates:
             evaluation = evaluate(state.model, subset, spec, state.step)
             state.evaluations.append(evaluation)
@@ -74,7 +79,7 @@ def train(
 
 
 def _batches(n: int, spec: ExperimentSpec, first_step: int) -> Iterator[Int64[Tensor, " batch"]]:
-    """The rows of the batches from one step on; each epoch has an order of its own."""
+    """Rows of each batch from `first_step` on; every epoch has its own order."""
     (seed,) = spec.seeds
     batch_size, epoch_steps = spec.training.batch_size, schedule.steps_per_epoch(spec)
     for step in itertools.count(first_step):

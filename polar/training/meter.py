@@ -1,4 +1,4 @@
-"""What a run reports between evaluations."""
+"""Progress of a run: what it reports between evaluations."""
 
 import time
 
@@ -11,14 +11,15 @@ from polar.spec import ExperimentSpec
 from polar.training.schedule import steps_per_epoch
 from polar.training.state import TrainingState
 
-#: Reports of a whole run, at least, and the most steps between two of them. They come at fixed
-#: steps, never by the clock: a run that was stopped in between must report the same means.
+#: Least number of reports in a whole run. Reports come at fixed steps, never by the clock, because
+#: a run that was stopped in between must report the same means.
 REPORTS = 100
+#: Largest number of steps between two reports.
 MOST_STEPS = 100
 
 
 class Meter:
-    """Sums losses on the device, since fetching them at every step would make it wait."""
+    """Sums the losses on the device, because fetching them at every step would make it wait."""
 
     def __init__(self, spec: ExperimentSpec, state: TrainingState) -> None:
         self.spec = spec
@@ -30,7 +31,7 @@ class Meter:
         self._expect_finite(steps=state.step - state.reported_step)
 
     def add(self, losses: Losses) -> None:
-        """Count the losses of one step."""
+        """Add the losses of one step to the sums."""
         terms = (
             torch.stack([losses.total, losses.reconstruction, losses.penalty]).detach().double()
         )
@@ -39,14 +40,14 @@ class Meter:
         self.finite_steps += self.finite
 
     def is_due(self) -> bool:
-        """Whether the state is at a step of a report."""
+        """Whether the state is at a step that is reported."""
         return self.state.step % self.every == 0
 
     def check(self) -> None:
         """Refuse losses that are not finite.
 
         Raises:
-            Diverged: one was not; the message names the step.
+            Diverged: a loss was not finite; the message names the step.
         """
         finite_steps = int(self.finite_steps)
         if finite_steps < self.state.step - self.state.reported_step:
@@ -56,7 +57,7 @@ class Meter:
             )
 
     def report(self) -> Progress:
-        """The means of the losses since the last report; there must have been a step since.
+        """Means of the losses since the last report; at least one step must have been made.
 
         Raises:
             Diverged: a loss was not finite; the message names the step.
@@ -83,10 +84,10 @@ class Meter:
         )
 
     def restart_clock(self) -> None:
-        """Leave out the time that went into a report and what came with it."""
+        """Leave out the time spent on a report, and on the evaluation or checkpoint with it."""
         self.clock = time.perf_counter()
 
     def _expect_finite(self, steps: int) -> None:
-        """Those made since the last report were finite, or there would be no checkpoint."""
+        """Restart the count of finite steps; those before a checkpoint are known to be finite."""
         self.finite = torch.tensor(True, device=self.state.unreported.device)
         self.finite_steps = torch.tensor(steps, device=self.state.unreported.device)

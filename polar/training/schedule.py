@@ -1,4 +1,4 @@
-"""When a run is evaluated."""
+"""The steps at which a run is evaluated."""
 
 import numpy as np
 
@@ -13,8 +13,8 @@ def steps_per_epoch(spec: ExperimentSpec) -> int:
 def evaluation_steps(spec: ExperimentSpec) -> tuple[int, ...]:
     """The steps after which a run is evaluated, ascending; the last is the end of training.
 
-    Log-spaced from 1 to the end, or after the epochs that the spec names. Always at 0.8 and 0.9 of
-    the steps, since convergence is judged over the last fifth.
+    They are log-spaced from 1 to the end, or follow the epochs that the spec names. 0.8 and 0.9 of
+    the steps are always among them, because convergence is judged over the last fifth.
     """
     diagnostics, steps = spec.diagnostics, spec.training.steps
     if diagnostics.epochs is None:
@@ -26,7 +26,7 @@ def evaluation_steps(spec: ExperimentSpec) -> tuple[int, ...]:
 
 
 def _log_spaced(steps: int, count: int) -> set[int]:
-    """As many steps as asked for, if there are so many: where rounding made equals, the next."""
+    """`count` log-spaced steps from 1 on; where rounding makes two equal, the later moves up."""
     chosen = [0]
     for step in np.geomspace(1, steps, count).round().astype(int).tolist():
         chosen.append(max(step, chosen[-1] + 1))

@@ -15,9 +15,9 @@ from polar.training.inputs import u_sizes
 
 @dataclass
 class TrainingState:
-    """A run between two steps; what a checkpoint holds."""
+    """A run between two steps; this is what a checkpoint holds."""
 
-    #: What a run that goes on from here must share: anything else would change the numbers.
+    #: What a resuming run must share with this one; any difference would change the numbers.
     identity: dict[str, str | int]
     model: Autoencoder
     optimiser: torch.optim.Adam
@@ -25,11 +25,11 @@ class TrainingState:
     noise: torch.Generator
     #: Total loss, reconstruction and penalty, summed since the last report: (3,), float64.
     unreported: Tensor
-    #: Steps made.
+    #: Number of steps made.
     step: int = 0
     #: Step of the last report.
     reported_step: int = 0
-    #: All evaluations made, by ascending step.
+    #: All evaluations so far, by ascending step.
     evaluations: list[Evaluation] = field(default_factory=list)
 
 
@@ -37,9 +37,9 @@ def fresh(spec: ExperimentSpec, dataset_digest: str, device: torch.device) -> Tr
     """A run before its first step.
 
     Args:
-        spec: Of one seed.
-        dataset_digest: Of the dataset that it trains on.
-        device: Where it trains.
+        spec: A spec with one seed.
+        dataset_digest: Digest of the dataset that the run trains on.
+        device: Device that the run trains on.
     """
     (seed,) = spec.seeds
     model = models.build(

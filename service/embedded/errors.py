@@ -1,8 +1,8 @@
-"""What can stand in the way of a stack on this machine."""
+"""The errors of a stack on this machine."""
 
 
 class EmbeddedError(Exception):
-    """The stack cannot start or go on; the message says what to do."""
+    """The stack cannot start or continue; the message says what to do."""
 
 
 class HomeInUse(EmbeddedError):

@@ -1,4 +1,4 @@
-"""The database server of one home, as our child in the foreground."""
+"""The database server of one home, run as our child process."""
 
 import os
 import secrets
@@ -26,7 +26,7 @@ from service.embedded.state import choose_port, lock, read_json, write_json
 from service.homes import resolved_home, unusable
 from service.processes import die_with_parent
 
-#: The recovery after a crash replays at most one checkpoint's worth of log: seconds, not minutes.
+#: Recovery from a crash replays the log since the last checkpoint: seconds, not minutes.
 START_S = 120.0
 STOP_S = 30.0
 POLL_S = 0.02
@@ -38,7 +38,7 @@ SETTINGS = {
     "max_connections": "200",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # A client that is gone gives its locks back soon, also when it left without a word.
+    # Locks of a client that has disappeared are released soon, even if it said nothing.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
@@ -48,10 +48,10 @@ SETTINGS = {
 
 
 class Postgres:
-    """From `start` to `stop` the home belongs to this object; other supervisors are refused.
+    """The server of a home, which this object holds from `start` to `stop`, against all others.
 
-    Start it from a thread that lives as long as the server shall: the kernel stops the server
-    when that thread ends.
+    Start the server from a thread that lives as long as the server should, because the kernel
+    stops the server when that thread ends.
     """
 
     def __init__(self, home: Path) -> None:
@@ -77,16 +77,16 @@ class Postgres:
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The server's process of the last start."""
+        """The server's process, as last started."""
         assert self._process, "not started"
         return self._process
 
     def url(self, database: str) -> str:
-        """`postgresql://...` with the password: keep it out of command lines and logs."""
+        """The address of a database, with the password: keep it out of command lines and logs."""
         return _url(self._password, self.port, database)
 
     def start(self) -> None:
-        """Makes the database if there is none, and returns when the server takes connections.
+        """Create the data if there are none, and return when the server accepts connections.
 
         Raises:
             HomeInUse: another supervisor holds this home.
@@ -107,7 +107,7 @@ class Postgres:
             raise
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """Starts the server again after it died, at the same port, and does not wait for it."""
+        """Start the server, on the port of its last start, without waiting until it is ready."""
         command = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port)]
         options = [f"--{name}={value}" for name, value in SETTINGS.items()]
         with self._log.open("ab") as log:
@@ -125,7 +125,7 @@ class Postgres:
         return self._process
 
     def stop(self) -> None:
-        """Stops the server, cleanly if it can within its time, and gives the home back."""
+        """Stop the server, cleanly if it manages that in time, and release the home."""
         if self._process:
             for signal_number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
                 self._process.send_signal(signal_number)
@@ -148,13 +148,13 @@ class Postgres:
         known = read_json(credentials)
         if data and not known:
             raise EmbeddedError(
-                f"{credentials} is gone, and with it the password of {data}. "
-                "Restore the file, or remove that folder to start empty."
+                f"{credentials} is gone, and with it the password of {data}. Restore the file, or "
+                "remove that folder to start with an empty database."
             )
         known = known or {"password": secrets.token_urlsafe(24), "port": None}
         self._password = known["password"]
         self.port = choose_port(known["port"])
-        # The keys are libpq's.
+        # The keys are libpq's names.
         known |= {"host": "127.0.0.1", "port": self.port, "user": ROLE}
         write_json(credentials, known, mode=0o600)
         self._data = data or create_data(self.home, self._binaries, self._password)
@@ -162,21 +162,23 @@ class Postgres:
         check_version(self._data, self._binaries)
 
     def _wait_for_predecessor(self) -> None:
-        """A server whose supervisor was killed may still be busy with its shutdown."""
+        """Wait for the end of an earlier server whose supervisor was killed."""
         deadline = time.monotonic() + STOP_S
         while left := _servers_on(self._data):
             if time.monotonic() > deadline:
                 raise EmbeddedError(
-                    f"a server of an earlier start still uses {self._data}: pids {left}. "
+                    f"an earlier server still uses {self._data}, with the process ids {left}. "
                     "Stop it with SIGINT and try again."
                 )
             time.sleep(POLL_S)
 
     def _ignore_stale_pid(self) -> dict[str, str]:
-        """Postgres refuses to start where the pid in its pid file lives, whoever has it now.
+        """Environment that makes Postgres ignore a pid file that a dead server has left.
 
-        The home is locked and no server works on the data, so that pid is another program's;
-        Postgres takes a pid of this environment variable for an ancestor of its own.
+        Postgres refuses to start while a process with the pid of its pid file lives, even if that
+        pid now belongs to another program. Here it must belong to one, because the home is locked
+        and no server works on the data. Postgres ignores a pid file with the pid in this variable,
+        which it takes for an ancestor of its own.
         """
         stale = _pid_file(self._data)
         if not stale or _servers_on(self._data):
@@ -188,8 +190,8 @@ class Postgres:
         while not self._is_ready():
             if self.process.poll() is not None:
                 raise EmbeddedError(
-                    f"Postgres ended with code {self.process.returncode} while starting; the "
-                    f"last lines of {self._log}:\n{last_lines(self._log)}"
+                    f"Postgres ended with exit code {self.process.returncode} while it was "
+                    f"starting; the last lines of {self._log}:\n{last_lines(self._log)}"
                 )
             if time.monotonic() > deadline:
                 raise EmbeddedError(
@@ -212,20 +214,20 @@ class Postgres:
 
 
 def url_of(home: Path, database: str) -> str:
-    """The address, with the password, of a database of this home, for who may read its files.
+    """The address of a database of this home, with the password, if we may read its files.
 
     Raises:
-        EmbeddedError: there is no server in this home, or its password is not ours to read.
+        EmbeddedError: there is no server in this home, or we may not read its password.
     """
     credentials = resolved_home(home) / "database.json"
     known = read_json(credentials)
     if known is None:
-        raise EmbeddedError(f"there is no {credentials}")
+        raise EmbeddedError(f"there is no {credentials}; `polar up` creates it")
     return _url(known["password"], known["port"], database)
 
 
 def _url(password: str, port: int, database: str) -> str:
-    # The server has neither TLS nor Kerberos, and some environments make clients ask for them.
+    # The server offers neither TLS nor Kerberos, but some environments make clients ask for them.
     return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{database}?{WITHOUT_ENCRYPTION}"
 
 
@@ -237,7 +239,7 @@ def _pid_file(data: Path) -> list[str]:
 
 
 def _servers_on(data: Path) -> list[int]:
-    """The processes of Postgres that work in this data directory, as far as /proc shows them."""
+    """The Postgres processes that work in this data directory, as far as /proc shows them."""
     return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _works_on(entry, data)]
 
 
@@ -245,5 +247,5 @@ def _works_on(process: Path, data: Path) -> bool:
     try:
         comm = (process / "comm").read_text().strip()
         return comm == "postgres" and (process / "cwd").readlink() == data
-    except OSError:  # it ended meanwhile, or is not ours to see
+    except OSError:  # the process has ended, or we may not look at it
         return False

@@ -1,4 +1,4 @@
-"""A stack that runs: how others find it, know that it is well, and start one for a while."""
+"""Running stacks: how to publish, find and check a stack, and how to start one temporarily."""
 
 import subprocess
 import time
@@ -18,7 +18,7 @@ from service.homes import holder, read_published, resolved_home, unusable
 from service.processes import python
 
 HEALTHY_S = 180.0
-#: More than all stages of a stop may take.
+#: Longer than all stages of a stop take together.
 STOP_S = 150.0
 POLL_S = 0.1
 PROBE_S = 2.0
@@ -26,21 +26,20 @@ PROBE_S = 2.0
 
 @dataclass(frozen=True)
 class RunningStack:
-    """What `up.json` tells; there are no secrets in it, so everybody may read it."""
+    """The content of `up.json`; it has no secrets, so everybody may read it."""
 
     api_url: str
     mlflow_url: str
     dashboard_url: str
-    #: The supervisor.
+    #: Process id of the supervisor.
     pid: int
-    #: The other processes by name, those that wait for their next start left out.
+    #: Process ids of the other processes by name, without those that wait to be restarted.
     processes: Mapping[str, int]
-    #: Identity of the home; the API says it, too, so that clients know whose stack answers.
+    #: Identity of the home. The API answers with it too, so clients know whose stack answers.
     home_id: str
 
 
 def publish(home: Path, stack: RunningStack) -> None:
-    """Writes `up.json`."""
     content = {
         "api": stack.api_url,
         "mlflow": stack.mlflow_url,
@@ -53,15 +52,14 @@ def publish(home: Path, stack: RunningStack) -> None:
 
 
 def withdraw(home: Path) -> None:
-    """Removes `up.json`."""
     (home / "up.json").unlink(missing_ok=True)
 
 
 def find_running(home: Path) -> RunningStack | None:
-    """The stack of this home; None if none runs, also where a killed one left its `up.json`.
+    """The stack of this home; None if none runs, even if a killed stack has left its `up.json`.
 
     Raises:
-        EmbeddedError: it is one of an earlier version, or `up.json` cannot be read.
+        EmbeddedError: the stack is of an earlier version, or `up.json` cannot be read.
     """
     try:
         content = read_published(home)
@@ -82,15 +80,15 @@ def find_running(home: Path) -> RunningStack | None:
 def wait_until_healthy(
     home: Path, within_s: float = HEALTHY_S, starter: subprocess.Popen[bytes] | None = None
 ) -> RunningStack:
-    """The stack of this home, as soon as it is healthy.
+    """Wait until the stack of this home is healthy, and return it.
 
     Args:
         home: The home of the stack.
         within_s: How long to wait.
-        starter: Its supervisor, if it is our child; nobody waits for one that has ended.
+        starter: The stack's supervisor, if it is our child; if it ends, so does the wait.
 
     Raises:
-        EmbeddedError: the time is over, or the supervisor has ended.
+        EmbeddedError: the stack is not healthy in time, or its supervisor has ended.
     """
     deadline = time.monotonic() + within_s
     while True:
@@ -102,10 +100,10 @@ def wait_until_healthy(
                 f"the stack of {home} did not start:\n{last_lines(home / 'log' / 'up.log')}"
             )
         if time.monotonic() > deadline:
-            missing = ", ".join(_unhealthy(stack)) if stack else "no supervisor"
+            missing = f"no answer from {', '.join(_unhealthy(stack))}" if stack else "not running"
             raise EmbeddedError(
                 f"the stack of {home} is not healthy after {within_s:g} s ({missing}); "
-                f"the logs are in {home / 'log'}"
+                f"see the logs in {home / 'log'}"
             )
         time.sleep(POLL_S)
 
@@ -114,12 +112,12 @@ def wait_until_healthy(
 def running_stack(
     home: Path, *, agents: int | None = None, device: str | None = None
 ) -> Iterator[RunningStack]:
-    """The stack of this home, healthy: the one that runs, or one of our own until the end.
+    """The healthy stack of this home: the running one, or else one that is stopped at the end.
 
     Args:
         home: The home of the stack.
-        agents: As in `slots`; not looked at where a stack runs already.
-        device: As in `slots`; not looked at where a stack runs already.
+        agents: As in `slots`; ignored if a stack already runs.
+        device: As in `slots`; ignored if a stack already runs.
 
     Raises:
         EmbeddedError: the stack does not start, or does not become healthy.
@@ -140,7 +138,7 @@ def running_stack(
         try:
             supervisor.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            supervisor.kill()  # the kernel then stops the others
+            supervisor.kill()  # the kernel then stops its children
             supervisor.wait()
 
 

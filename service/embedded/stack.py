@@ -19,16 +19,17 @@ API_PORT = 8650
 MLFLOW_PORT = 5650
 DASHBOARD_PORT = 8651
 
-#: Started together, stopped one stage after the other, the last stage first.
+#: Groups of programs. All are started together, but stopped group by group, the last group first.
 Stages = Sequence[Sequence[Program]]
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the servers listen; kept by the home, so that bookmarks and clients stay right.
+    """Where the servers listen; the home remembers the ports, so bookmarks stay valid.
 
-    The supervisor holds the sockets from the choice of the ports to the end, and its children
-    inherit them: no other stack comes between, and who connects while a child starts anew waits.
+    The supervisor chooses the ports and keeps the sockets open to the end, and its children
+    inherit them. No other stack can take a port in between, and a client that connects while a
+    child restarts waits for it.
     """
 
     api_socket: socket
@@ -37,7 +38,7 @@ class Addresses:
 
     @classmethod
     def of(cls, home: Path) -> Self:
-        """The ports of the last start, or others where they are taken."""
+        """Listen on the ports of the last start, or on other ports where those are taken."""
         path = home / "ports.json"
         first = {"api": API_PORT, "mlflow": MLFLOW_PORT, "dashboard": DASHBOARD_PORT}
         known = first | (read_json(path) or {})
@@ -58,17 +59,17 @@ class Addresses:
         return f"http://127.0.0.1:{port_of(self.dashboard_socket)}"
 
     def close(self) -> None:
-        """Gives up our hold; a child that has inherited a socket still serves it."""
+        """Close our copies of the sockets; children that inherited them still serve them."""
         self.api_socket.close()
         self.mlflow_socket.close()
         self.dashboard_socket.close()
 
 
 def check_settings(home: Path) -> None:
-    """Reads the settings of the environment as the processes will, with ours in their places.
+    """Read the settings as the processes will: from the environment, except those we set.
 
     Raises:
-        InvalidInput: some are wrong.
+        InvalidInput: some settings are wrong.
     """
     home = resolved_home(home)
     nowhere = "postgresql://127.0.0.1/app"
@@ -76,7 +77,7 @@ def check_settings(home: Path) -> None:
 
 
 def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> Stages:
-    """Everything beside Postgres; one agent for each of the slots, which are devices."""
+    """All programs besides Postgres, with one agent for each slot, which is a device."""
     home = postgres.home
     ours = {
         "POLAR_HOME": str(home),
@@ -119,10 +120,10 @@ def _dashboard(ours: Mapping[str, str], listening: int) -> Program:
 
 
 def _mlflow(home: Path, database: str, listening: int) -> Program:
-    """One process of 240 MiB; `mlflow server` starts ten of them, for jobs that we do not have.
+    """MLflow as one process of 240 MiB; `mlflow server` starts ten, for jobs that we do not have.
 
-    The names with an underscore are those that `mlflow server` itself hands to its workers
-    (mlflow/server/constants.py); its command line would show the password to every user.
+    The variables with an underscore are those that `mlflow server` itself passes to its workers
+    (mlflow/server/constants.py). On a command line, every user could see the password.
     """
     any_port = "localhost,localhost:*,127.0.0.1,127.0.0.1:*"
     environment = {
@@ -135,8 +136,8 @@ def _mlflow(home: Path, database: str, listening: int) -> Program:
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     server = python("uvicorn", "mlflow.server.fastapi_app:app", "--fd", str(listening))
-    manners = ("--log-level", "warning", "--timeout-graceful-shutdown", "5")
-    # uvicorn imports from its "app dir" before all else; by default it is where the user stands.
+    options = ("--log-level", "warning", "--timeout-graceful-shutdown", "5")
+    # uvicorn imports from its "app dir" first, which by default is the user's current folder.
     nowhere = ("--app-dir", os.devnull)
-    command = (*server, *nowhere, *manners)
+    command = (*server, *nowhere, *options)
     return Program("mlflow", command, environment, descriptors=[listening])

@@ -1,4 +1,4 @@
-"""`polar up`: the whole stack on one machine, each part started again when it dies."""
+"""`polar up`: the whole stack on one machine, where every process that dies is restarted."""
 
 import contextlib
 import math
@@ -25,11 +25,12 @@ from service.embedded.stack import Addresses, Stages, check_settings, stages
 from service.embedded.state import identity
 from service.processes import python
 
-#: One server, three databases: ours, MLflow and Optuna each want a table `alembic_version`.
+#: The server's databases. There are three because Polar, MLflow and Optuna each need their own
+#: table `alembic_version`.
 DATABASES = ("app", "mlflow", "optuna")
 MIGRATE_S = 600.0
 POLL_S = 0.2
-#: Of each stage; an agent lets its child write a checkpoint first.
+#: How long each stage may take to stop; an agent first lets its child write a checkpoint.
 STOP_S = 30.0
 
 Say = Callable[[str], None]
@@ -38,29 +39,29 @@ Say = Callable[[str], None]
 class _Stopped(BaseException):
     """A signal asks us to stop.
 
-    Not KeyboardInterrupt: where that passes through `exec` of a string, as in an import under
-    way, CPython ends with SIGINT although it was caught.
+    KeyboardInterrupt would not do: if it passes through `exec` of a string, as during an import,
+    CPython ends with SIGINT even though the exception was caught.
     """
 
 
 def up(home: Path, agents: int | None, device: str | None, say: Say) -> None:
-    """Runs the stack until SIGINT, SIGTERM or SIGHUP, and returns when all of it has stopped.
+    """Run the stack until SIGINT, SIGTERM or SIGHUP, and return when all of it has stopped.
 
     Raises:
         InvalidInput: the environment has settings that the processes would refuse.
         HomeInUse: another supervisor holds this home.
-        EmbeddedError: the database cannot start or be migrated, or there is no such device.
+        EmbeddedError: the database cannot start or cannot be migrated, or there is no such device.
     """
     check_settings(home)
     run(home, partial(stages, slots=slots(agents, device)), say)
 
 
 def run(home: Path, programs_for: Callable[[Postgres, Addresses], Stages], say: Say) -> None:
-    """Runs Postgres and these programs, as `up` does."""
+    """Run Postgres and these programs until a signal, as `up` does."""
     with _stopped_by_signals(), contextlib.suppress(_Stopped):
         say(f"starting Postgres in {home}")
         with Postgres(home) as postgres:
-            withdraw(postgres.home)  # of a supervisor that was killed
+            withdraw(postgres.home)  # a supervisor that was killed may have left its `up.json`
             create_databases(postgres)
             _migrate(postgres)
             with contextlib.closing(Addresses.of(postgres.home)) as addresses:
@@ -68,7 +69,7 @@ def run(home: Path, programs_for: Callable[[Postgres, Addresses], Stages], say: 
 
 
 def create_databases(postgres: Postgres) -> None:
-    """Creates those that are missing."""
+    """Create the databases that are missing."""
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
         present = {name for (name,) in admin.execute("SELECT datname FROM pg_database")}
         for name in DATABASES:
@@ -77,19 +78,19 @@ def create_databases(postgres: Postgres) -> None:
 
 
 def _supervise(postgres: Postgres, programs: Stages, addresses: Addresses, say: Say) -> None:
-    """Keeps the server and the programs alive until it is interrupted; then stops the programs."""
+    """Keep the server and the programs alive until interrupted; then stop the programs."""
     logs = postgres.home / "log"
     running = [[_child(program, logs) for program in stage] for stage in programs]
     children = [Child("postgres", postgres.launch, postgres.process), *chain(*running)]
     say(f"starting {', '.join(child.name for child in children[1:])}; logs in {logs}")
-    # Aside: an answer that is long in coming must not keep us from the children.
+    # A thread of its own, because a slow answer must not keep us from watching the children.
     threading.Thread(target=_say_when_healthy, args=(postgres.home, say), daemon=True).start()
     try:
         _keep_alive(children, postgres.home, addresses, say)
     finally:
         say("stopping")
         withdraw(postgres.home)
-        addresses.close()  # or who connects when a child is gone would wait for the next
+        addresses.close()  # otherwise clients that connect now would wait for a restart
         for stage in reversed(running):
             stop_all(stage, STOP_S)
 
@@ -110,7 +111,7 @@ def _keep_alive(children: Sequence[Child], home: Path, addresses: Addresses, say
             home_id,
         )
         if stack != published:
-            with contextlib.suppress(OSError):  # a full disk; again in the next round
+            with contextlib.suppress(OSError):  # the disk is full; the next round tries again
                 publish(home, stack)
                 published = stack
         time.sleep(POLL_S)
@@ -149,7 +150,7 @@ def _migrate(postgres: Postgres) -> None:
 
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """The first signal raises _Stopped; later ones do not disturb the stop."""
+    """Raise _Stopped at the first signal; later signals must not disturb the stop."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -169,5 +170,5 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 def _is_asked_to_stop() -> bool:
-    """Whether the first signal came: Python drops what a handler raises while it forks."""
+    """Whether the first signal has come, even if Python dropped _Stopped, as it does in a fork."""
     return signal.getsignal(signal.SIGTERM) == signal.SIG_IGN

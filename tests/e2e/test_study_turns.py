@@ -23,7 +23,7 @@ from service.storage.tables import ExperimentRun, RunState, Transition, Trial
 if TYPE_CHECKING:
     from tests.conftest import Reports, Stage
 
-WORKERS = Path(__file__).parents[1] / "workers"
+WORKERS = Path(__file__).parents[1] / "workers" / "training"
 #: One of them may have been chosen before the broker saw what had become due.
 LEAD = 2
 

@@ -109,7 +109,7 @@ async def test_our_id_leads_to_the_page_of_the_study(
         httpx.URL(known.headers["location"]).path == f"/dashboard/studies/{stored.study._study_id}"
     )
     assert unknown.status_code == 404
-    assert "has not begun" in unknown.text
+    assert "has not started yet" in unknown.text
 
 
 @pytest.mark.parametrize(

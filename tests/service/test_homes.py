@@ -151,4 +151,4 @@ def test_a_home_that_cannot_be_one_is_told_on_one_line(home: str, command: list[
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"error: {home}/.polar cannot be used as home")
-    assert last.endswith("Choose a folder that you may write to, with POLAR_HOME")
+    assert last.endswith("Set POLAR_HOME to a folder that you may write to")

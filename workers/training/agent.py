@@ -1,6 +1,7 @@
-"""An agent: takes one run after the other from the queue, and has a child train it.
+"""An agent, which takes one run after the other from the queue and has a child train it.
 
-It never imports torch: what holds the interpreter for long would stop its lease's renewals.
+The agent never imports torch, because whatever holds the interpreter for long would delay the
+renewals of its lease.
 """
 
 import asyncio
@@ -26,20 +27,20 @@ from workers.training.patience import PatientDatabase
 from workers.training.retry import StopReason
 
 CHILD = python("workers.training.child")
-#: How often an agent says that it lives, and what it has.
+#: How often an agent announces that it lives, and what it offers.
 ANNOUNCE_S = 15.0
-#: How often the queue is asked, should a notification have been missed.
+#: How often an agent asks the queue for work, in case it has missed a notification.
 POLL_S = 2.0
-#: What a stopped agent may take beyond the grace of its child.
+#: How long a stopped agent may take in addition to the grace period of its child.
 LEAVE_S = 5.0
-#: Exit codes: the agent cannot go on, or its run has another owner. Start it anew.
+#: Exit codes: the agent cannot continue; its run has another owner. Both ask for a restart.
 ENDED, FENCED = 1, 79
 
 _log = logging.getLogger(__name__)
 
 
 class Agent:
-    """One slot for training on one device: `work`, until `stop`."""
+    """A slot for training on one device, in use from `work` until `stop`."""
 
     def __init__(
         self, settings: Settings, *, name: str, device: str, command: Sequence[str] = CHILD
@@ -57,10 +58,10 @@ class Agent:
         self._attempt: Attempt | None = None
 
     async def work(self) -> int:
-        """Take runs until told to stop; returns the exit code.
+        """Take runs until asked to stop; returns the exit code.
 
-        Procrastinate's worker ends by itself when it loses the database, as soon as its job is
-        over; the agent then ends, too, and wants to be started anew.
+        Procrastinate's worker ends on its own when it loses the database, as soon as its job is
+        done. The agent then ends too, and must be restarted.
         """
         loops = [
             asyncio.create_task(loop)
@@ -76,14 +77,14 @@ class Agent:
         await self._engine.close()
         faults = [end for end in ends if isinstance(end, Exception)]
         for fault in faults:
-            _log.error("the agent ends", exc_info=fault)
+            _log.error("the agent ends because of an error", exc_info=fault)
         if was_asked and not faults:
             return 0
-        _log.error("the agent ends unasked; start it anew")
+        _log.error("the agent ends without having been asked to; restart it")
         return ENDED
 
     def stop(self) -> None:
-        """Take no other run, give this one back, and be gone soon, whatever hangs."""
+        """Take no further run, release the current one, and end soon even if something hangs."""
         self._stopping.set()
         signal.setitimer(signal.ITIMER_REAL, self._settings.grace_s + LEAVE_S)
         if self._attempt:
@@ -103,10 +104,10 @@ class Agent:
             )
 
     async def _train(self, run_id: str) -> None:
-        """The task of the queue: attend to a run, also when the job is aborted meanwhile.
+        """The queue's task: attend to a run, even if the job is aborted meanwhile.
 
-        An abort cancels this coroutine wherever it is. It is taken as a hint to look at the run,
-        whose row says what is wanted; so no transaction is ever cut in two.
+        An abort cancels this coroutine at an arbitrary point. We treat it only as a hint to look
+        at the run's row, which says what to do, so no transaction is ever cut in two.
         """
         attending = asyncio.create_task(self._attend(UUID(run_id)))
         while not attending.done():
@@ -140,7 +141,7 @@ class Agent:
         try:
             await self._attempt.carry_out()
         except RunLost as lost:
-            # This agent was out of the world for a while: it begins anew, and ends no job.
+            # This agent was cut off for a while. It must be restarted and may not end the job.
             _log.error("%s", lost, extra={"run": run.id, "attempt": run.attempt})
             os._exit(FENCED)
         finally:
@@ -162,13 +163,13 @@ class Agent:
             await asyncio.sleep(ANNOUNCE_S)
 
     async def _rescue(self) -> None:
-        """Bring back the runs that nobody works on.
+        """Put runs whose agent has disappeared back into the queue.
 
-        The first look comes late: where the whole machine has slept, or everything starts anew,
-        all leases are over, and those who still own them shall come first.
+        Every look comes after a pause. When the whole machine has slept, or everything restarts,
+        all leases have expired, and the agents that still own them must get to renew them first.
         """
         while True:
-            began = time.time()  # unlike other clocks, this one goes on while a machine sleeps
+            began = time.time()  # unlike other clocks, this one runs on while the machine sleeps
             await asyncio.sleep(self._settings.rescue_s)
             if time.time() - began > 2 * self._settings.rescue_s:
                 continue

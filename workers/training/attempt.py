@@ -1,11 +1,11 @@
-"""One attempt at a run: a child that trains, and the lease that says that it may.
+"""One attempt at a run: a child that trains, and the lease that allows it to.
 
-Every word with the database renews the lease and stores what the child has told since. A renewed
-lease buys the child time: it ends by itself when that is over, before another worker can begin,
-even if this agent is frozen.
+Every exchange with the database renews the lease and stores what the child has reported since the
+last one. A renewed lease gives the child time. When that time is over the child ends by itself,
+before another worker can take the run, even if this agent is frozen.
 
-    0 ................. a renewal; it counts from the moment it was asked for
-    lease - 2 renew ... no other has come: the child is told to save and stop
+    0 ................. the lease is renewed, counted from the moment of the request
+    lease - 2 renew ... without another renewal, the child is asked to save and stop
     lease - renew ..... the child's own alarm ends it
     lease ............. another worker may take the run
 """
@@ -36,14 +36,14 @@ from workers.training.retry import Again, Ending, Finish, StopReason, decide
 
 _log = logging.getLogger(__name__)
 
-#: Events of one transaction, which must not keep the next renewal waiting.
+#: Most events in a transaction, which must not delay the next renewal.
 BATCH = 50
-#: Bytes of the child's log that are kept when it dies without a word.
+#: Bytes of the child's log that are kept if it dies without saying why.
 LOG_TAIL = 4000
 
 
 class Attempt:
-    """From the claim to the end: `carry_out`; meanwhile `stop` and `look`."""
+    """`carry_out` takes an attempt from its claim to its end; `stop` and `look` intervene."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Attempt:
         self._folder = self._artifacts / "runs" / str(run.id) / f"attempt-{run.attempt}"
         self._log_file = self._folder / "log.txt"
         self._child: Child | None = None
-        #: What the child told and the database does not have yet, in order.
+        #: Events that the child has reported but the database does not have yet, in order.
         self._untold: list[Event] = []
         self._has_result = False
         self._failure: Failure | None = None
@@ -77,32 +77,33 @@ class Attempt:
         self._log = logging.LoggerAdapter(_log, {"run": run.id, "attempt": run.attempt})
 
     async def carry_out(self) -> None:
-        """Train, and store what became of the run.
+        """Train, and store how the attempt ended.
 
         Raises:
-            RunLost: the run has another owner, or has ended; the child is gone.
+            RunLost: the run has another owner or has ended; the child has been killed.
         """
         ending = await self._train()
         decision = decide(
             ending, losses=self._run.losses, max_attempts=self._settings.max_attempts
         )
         await self._database.until_done(lambda session: self._conclude(session, decision))
-        match decision:  # which this attempt was entitled to, or the run were lost
+        # This attempt still owned the run, otherwise RunLost would have been raised.
+        match decision:
             case Finish(RunState.SUCCEEDED | RunState.CANCELLED):
                 self._remove_checkpoints()
         self._log.info("ended: %s", decision.reason or "succeeded")
 
     def _remove_checkpoints(self) -> None:
-        """Of all attempts, and what killed ones left half written: none will go on from them."""
+        """Remove the checkpoints of all attempts, even partial ones: no attempt will need them."""
         for folder in self._folder.parent.glob("attempt-*/checkpoints"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def look(self) -> None:
-        """Look at once what the database says of the run: it may have been cancelled."""
+        """Read the run's row at once, because the run may have been cancelled."""
         self._news.set()
 
     def stop(self, reason: StopReason) -> None:
-        """Tell the child to save and stop; that a user wants it outweighs other reasons."""
+        """Ask the child to save and stop; a user's wish takes precedence over other reasons."""
         if self._stopped_for is not StopReason.USER:
             self._stopped_for = reason
         if self._child:
@@ -117,7 +118,7 @@ class Attempt:
             return Ending(failure=Failure(error="earlier_version", message=str(error)))
         except Exception as error:
             self._log.exception("the attempt failed in its agent")
-            self._untold.clear()  # it may be what cannot be stored
+            self._untold.clear()  # an event that cannot be stored may be the cause
             return Ending(failure=Failure.of(error))
         return Ending(
             exit_code=exit_code,
@@ -144,9 +145,9 @@ class Attempt:
         return child
 
     async def _tend(self, child: Child) -> int:
-        """Store what the child tells and renew the lease, until the child has told everything."""
+        """Store the child's events and renew the lease, until no more events can come."""
         self._child = child
-        if self._stopped_for:  # while it was being started
+        if self._stopped_for:  # the request to stop came while the child was starting
             self.stop(self._stopped_for)
         listening = asyncio.create_task(self._listen(child))
         listening.add_done_callback(lambda _: self._news.set())
@@ -159,7 +160,7 @@ class Attempt:
                 except DatabaseAway:
                     await asyncio.sleep(AGAIN_S)
                 if child.has_exited:
-                    child.kill()  # what it started and left behind would hold its output open
+                    child.kill()  # processes that it has left behind would keep its output open
             return listening.result()
         finally:
             listening.cancel()
@@ -168,13 +169,13 @@ class Attempt:
                 self._lease_timer.cancel()
 
     async def _listen(self, child: Child) -> int:
-        """Hear the child out; returns its exit code."""
+        """Read the child's output to its end; returns the child's exit code."""
         try:
             async for line in child.lines():
                 self._hear(from_line(line))
                 self._news.set()
-        except ValueError as error:  # pydantic's ValidationError is one, too
-            message = f"the child wrote what is no event of this run: {error}"
+        except ValueError as error:  # this includes pydantic's ValidationError
+            message = f"the child wrote a line that is not an event of this run: {error}"
             self._failure = Failure(error=BUG, message=printable(message))
             child.kill()
         return await child.exit_code()
@@ -190,11 +191,11 @@ class Attempt:
         self._has_result = self._has_result or isinstance(message, Result)
 
     async def _report(self, child: Child) -> None:
-        """Renew the lease, and with it the child's time; store the next that the child has told.
+        """Renew the lease, and with it the child's time, and store the child's next events.
 
         Raises:
-            DatabaseAway: the database does not answer; nothing is forgotten.
-            RunLost: this attempt does not own the run any more.
+            DatabaseAway: the database does not answer; the events are kept for the next try.
+            RunLost: this attempt no longer owns the run.
         """
         asked_at = time.monotonic()
         self._news.clear()
@@ -230,7 +231,7 @@ class Attempt:
                 await self._news.wait()
 
     def _set_lease_timer(self, renewed_at: float) -> None:
-        """A timer, so that no wait for the database can make this late."""
+        """Set the timer that asks the child to stop; waiting for the database cannot delay it."""
         if self._lease_timer:
             self._lease_timer.cancel()
         settings = self._settings
@@ -247,6 +248,6 @@ class Attempt:
 
 
 def _without_databases() -> dict[str, str]:
-    """The environment of a child, which has no business with any database."""
+    """The environment of a child, without the databases' secrets, which it does not need."""
     secrets = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "PGPASSWORD", "PGPASSFILE"}
     return {name: value for name, value in os.environ.items() if name not in secrets}

@@ -1,10 +1,10 @@
 """`python -m workers.training.child`: the training process, which knows a request and two pipes.
 
-Its stdin brings the request and then, line by line, the times until which it may go on. Its
-stdout takes the events; whatever else is printed goes to its log, which is its stderr.
+Its stdin delivers the request and then, line by line, the times until which it may continue. Its
+stdout carries the events; everything else that is printed goes to its log, which is its stderr.
 
-Those times are read by a thread, which needs the interpreter: a single call that kept it for as
-long as a lease would end this process.
+A thread reads these times, and it needs the interpreter. A single call that holds the interpreter
+for as long as a lease therefore ends this process.
 """
 
 import logging
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-import polar  # polar.run loads torch, which takes seconds: not before the watch has begun
+import polar  # torch takes seconds to load, so it is loaded by polar.run, after the alarm is set
 from polar.errors import CheckpointUnusable
 from polar.records.events import Event, Result
 from polar.records.record import Record
@@ -34,14 +34,14 @@ _log = logging.getLogger(__name__)
 class Stopping:
     """Whether this process was asked to stop.
 
-    Not an Event: its lock would be for ever, if a second signal came while the first one sets it.
+    An Event would not do: it would deadlock if a second signal came while the first sets it.
     """
 
     def __init__(self) -> None:
         self._is_asked = False
 
     def ask(self, _number: int, _frame: FrameType | None) -> None:
-        """The handler of the signal."""
+        """Handle the signal that asks to stop."""
         self._is_asked = True
 
     def is_asked(self) -> bool:
@@ -57,12 +57,12 @@ def main() -> int:
     _go_on_until(request.may_go_on_until)
     threading.Thread(target=_obey, args=(agent,), daemon=True).start()
     with os.fdopen(os.dup(1), "wb") as events:
-        os.dup2(2, 1)  # a library that prints must not disturb the events
+        os.dup2(2, 1)  # what libraries print must not get between the events
         return _work(request, stopping, events)
 
 
 def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
-    os.environ.update(ONE_THREAD)  # an agent is one slot, and threads change sums
+    os.environ.update(ONE_THREAD)  # an agent is a slot for one thread, and threads change sums
     keep_freed_memory()
     has_result = False
     try:
@@ -77,7 +77,7 @@ def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
 
 
 def _train(request: Request, stopping: Stopping) -> Iterator[Event]:
-    """Go on from the newest checkpoint that can be used, or from the start if none can."""
+    """Resume from the newest usable checkpoint, or start from scratch if there is none."""
     for checkpoint in _checkpoints(request.resume_from):
         try:
             yield from polar.run(
@@ -95,7 +95,7 @@ def _train(request: Request, stopping: Stopping) -> Iterator[Event]:
 
 
 def _checkpoints(newest: Path | None) -> Iterator[Path | None]:
-    """The checkpoint that was recorded, then those before it; a later one has untold steps."""
+    """The recorded checkpoint, then earlier ones; later ones contain steps never reported."""
     if newest:
         folder = newest.parent
         yield from sorted((path for path in folder.glob("*.pt") if path <= newest), reverse=True)
@@ -103,12 +103,12 @@ def _checkpoints(newest: Path | None) -> Iterator[Path | None]:
 
 
 def _go_on_until(deadline: float) -> None:
-    """Let the kernel end this process at that time, whatever it is busy with then."""
+    """Let the kernel end this process at the deadline, whatever it is doing then."""
     signal.setitimer(signal.ITIMER_REAL, max(deadline - time.monotonic(), 1e-6))
 
 
 def _obey(agent: FileIO) -> None:
-    """Go on as long as the agent allows; leave when it is gone."""
+    """Extend the deadline as the agent allows, and exit when the agent has disappeared."""
     for line in agent:
         _go_on_until(float(line))
     os._exit(ORPHANED)

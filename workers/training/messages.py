@@ -1,4 +1,4 @@
-"""What agent and child say to each other besides events: records that are one JSON line each."""
+"""Messages between agent and child besides events: records of one JSON line each."""
 
 import re
 import traceback
@@ -13,47 +13,47 @@ from polar.records.record import Record
 from polar.spec import ExperimentSpec
 from service.storage.texts import printable
 
-#: Exit codes of a child: its agent told it to stop; it said why it failed; its agent is gone.
+#: Exit codes of a child: it was asked to stop; it reported why it failed; its agent disappeared.
 STOPPED, FAILED, ORPHANED = 75, 65, 70
 
-#: Errors that are not polar's: our own mistakes, and those of memory and disk.
+#: Names of errors that are not a PolarError: mistakes in our code, and faults of memory or disk.
 BUG, MACHINE_FAULT = "bug", "machine_fault"
 
 
 class Request(Record):
     """What the child is to do: the first line of its stdin.
 
-    Every further line is a time: so long may the child go on. At the end of stdin it leaves.
+    Every further line is the time until which the child may continue. It exits when stdin ends.
     """
 
-    #: Of one seed.
+    #: A spec with one seed.
     spec: ExperimentSpec
     dataset_digest: str
     device: str
-    #: Where all files of this attempt go.
+    #: Folder for all files of this attempt.
     folder: Path
-    #: The checkpoint to go on from.
+    #: The checkpoint to resume from.
     resume_from: Path | None
-    #: By `time.monotonic()`, which all processes of a machine share.
+    #: Time of `time.monotonic()`, which all processes of a machine share.
     may_go_on_until: float
 
 
 class Failure(Record):
-    """Why an attempt failed; the last that a child says."""
+    """Why an attempt failed; the last message of a child."""
 
     event: Literal["failure"] = "failure"
     #: A stable word, such as `dataset_corrupt`.
     error: str
-    #: For people; the traceback of what is no `PolarError`.
+    #: Text for people; the traceback if the error is not a `PolarError`.
     message: str
 
     @classmethod
     def of(cls, error: Exception) -> Self:
-        """What this error means for a run."""
+        """The failure that an error means for a run."""
         if isinstance(error, PolarError):
             return cls(error=_snake_case(type(error).__name__), message=printable(str(error)))
         text = printable("".join(traceback.format_exception(error)))
-        # By name, since an agent must not load torch: torch's is a RuntimeError.
+        # torch's error, a RuntimeError, is compared by name because agents must not load torch.
         no_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
         if no_memory or isinstance(error, OSError):
             return cls(error=MACHINE_FAULT, message=text)
@@ -66,10 +66,10 @@ _MESSAGE: TypeAdapter[Event | Failure] = TypeAdapter(
 
 
 def from_line(line: bytes) -> Event | Failure:
-    """What a child said with this line.
+    """The message in a line of a child's output.
 
     Raises:
-        pydantic.ValidationError: it is neither an event nor a failure.
+        pydantic.ValidationError: the line is neither an event nor a failure.
     """
     return _MESSAGE.validate_json(line)
 

@@ -1,4 +1,4 @@
-"""What this machine has for runs: queues by its device, and datasets."""
+"""What this machine offers to runs: queues, according to its device, and datasets."""
 
 import os
 from functools import lru_cache
@@ -7,18 +7,18 @@ from pathlib import Path
 from polar.data import catalogue
 from polar.errors import DatasetError
 
-#: NVIDIA's driver lists its devices here.
+#: Folder in which NVIDIA's driver lists its devices.
 GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 def queues_for(device: str) -> list[str]:
-    """The queues that an agent of this device serves; `auto` looks for a GPU, without torch."""
+    """The queues that an agent on this device serves; `auto` looks for a GPU, without torch."""
     is_cuda = _has_gpu() if device == "auto" else device.startswith("cuda")
     return ["auto", "cuda" if is_cuda else "cpu"]
 
 
 def available_datasets() -> dict[str, str]:
-    """Name and digest of the datasets here; hashed anew only when a file has changed."""
+    """Digests of this machine's datasets by name; they are computed again if a file changes."""
     return _hashed(tuple(_look_of(path) for path in _all_files()))
 
 
@@ -33,13 +33,13 @@ def _has_gpu() -> bool:
 
 
 def _all_files() -> list[Path]:
-    found: list[Path] = []
+    files: list[Path] = []
     for name in catalogue.names():
         try:
-            found += catalogue.files(name)
+            files += catalogue.files(name)
         except DatasetError:
             continue
-    return found
+    return files
 
 
 def _look_of(path: Path) -> tuple[Path, int, int] | None:

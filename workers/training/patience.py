@@ -1,4 +1,4 @@
-"""The database of an agent, which may be away for a while."""
+"""An agent's database, which may be unreachable for a while."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from service.storage.errors import DatabaseAway
 T = TypeVar("T")
 Work = Callable[[AsyncSession], Awaitable[T]]
 
-#: One try takes no longer; then come the connection's own deadlines.
+#: Longest duration of a try, not counting the connection's own deadlines.
 TRY_S = 5.0
 #: Pause between two tries.
 AGAIN_S = 0.5
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class PatientDatabase:
-    """Runs transactions that may be repeated, and says in the log when the database is away."""
+    """Runs transactions that may be repeated, and logs when the database goes away and returns."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -39,7 +39,7 @@ class PatientDatabase:
         try:
             async with asyncio.timeout(TRY_S), self._database.transaction() as session:
                 result = await work(session)
-        # The queue's part of a transaction reports in procrastinate's way.
+        # The queue's statements in a transaction raise procrastinate's errors.
         except (DatabaseAway, ConnectorException, TimeoutError) as error:
             self._note_away(error)
             raise DatabaseAway("the database does not answer") from error
@@ -47,7 +47,7 @@ class PatientDatabase:
         return result
 
     async def until_done(self, work: Work[T]) -> T:
-        """Do this work in one transaction, and try until the database has committed it."""
+        """Do this work in one transaction, and repeat it until the database has committed."""
         while True:
             try:
                 return await self.once(work)

@@ -1,12 +1,13 @@
-"""What becomes of a run after each kind of end of an attempt: a pure decision.
+"""Decides, without side effects, what happens to a run when an attempt has ended.
 
-- Polar refused (`dataset_corrupt`, `diverged`, ...), or there is a bug: the run fails, since
-  another attempt would fail as well.
-- The machine failed (memory, disk), or the child died without a word: another attempt, so long
-  as not too many were lost.
-- The child was told to stop: cancelled, or another attempt, which is not counted as a loss.
+- Polar raised one of its errors (`dataset_corrupt`, `diverged`, ...), or there is a bug: the run
+  fails, because another attempt would fail as well.
+- The machine failed (memory, disk), or the child died without saying why: there is another
+  attempt, unless too many were lost.
+- The child was asked to stop: the run is cancelled, or there is another attempt, and this one does
+  not count as lost.
 
-That the run has got another owner is no end that could be decided here: see `RunLost`.
+A run that has another owner is not decided here; see `RunLost`.
 """
 
 import signal
@@ -18,17 +19,17 @@ from workers.training.messages import BUG, MACHINE_FAULT, ORPHANED, STOPPED, Fai
 
 
 class StopReason(StrEnum):
-    """Why the agent told the child to stop; the value is the reason that the run gets."""
+    """Why the agent asked the child to stop; the value becomes the run's reason."""
 
     USER = "user"
     AGENT_STOPPED = "agent_stopped"
-    #: It could not be renewed in time: soon another worker may take the run.
+    #: The lease could not be renewed in time, so another worker may soon take the run.
     LEASE_AT_RISK = "lease_at_risk"
 
 
 _WHY_STOPPED = {
-    StopReason.AGENT_STOPPED: "its agent was told to stop",
-    StopReason.LEASE_AT_RISK: "its agent could not reach the database in time",
+    StopReason.AGENT_STOPPED: "the agent was asked to stop",
+    StopReason.LEASE_AT_RISK: "the agent could not reach the database in time",
 }
 
 
@@ -36,13 +37,14 @@ _WHY_STOPPED = {
 class Ending:
     """How an attempt ended."""
 
-    #: The child's; negative: the signal that ended it; None: there never was a child.
+    #: Exit code of the child; minus the signal's number if a signal ended it; None if no child was
+    #: started.
     exit_code: int | None = None
-    #: The child's `Result` has come, and with it everything else.
+    #: Whether the child has sent its `Result`, which comes after everything else.
     has_result: bool = False
-    #: The child's last word, if it had one.
+    #: The failure that the child reported, if any.
     failure: Failure | None = None
-    #: What the agent wanted, if it told the child to stop.
+    #: Why the agent asked the child to stop, if it did.
     stopped_for: StopReason | None = None
     #: The end of the child's log.
     log_tail: str = ""
@@ -59,16 +61,22 @@ class Finish:
 
 @dataclass(frozen=True)
 class Again:
-    """Another attempt goes on from the newest checkpoint."""
+    """Another attempt resumes from the newest checkpoint."""
 
     reason: str
     message: str
-    #: Counts against the attempts that may be lost.
+    #: Whether the ended attempt counts as lost.
     is_loss: bool = False
 
 
 def decide(ending: Ending, *, losses: int, max_attempts: int) -> Finish | Again:
-    """What becomes of a run whose attempt ended so, and that had lost so many attempts before."""
+    """Decide what happens to a run whose attempt has ended.
+
+    Args:
+        ending: How the attempt ended.
+        losses: How many attempts of the run were lost before.
+        max_attempts: Number of lost attempts at which the run fails.
+    """
     failure, code = ending.failure, ending.exit_code
     if ending.has_result:
         return Finish(RunState.SUCCEEDED)
@@ -79,36 +87,36 @@ def decide(ending: Ending, *, losses: int, max_attempts: int) -> Finish | Again:
     if ending.stopped_for:
         return _again(ending.stopped_for, _WHY_STOPPED[ending.stopped_for])
     if code == STOPPED:
-        return _again("child_stopped", "somebody sent its child a SIGTERM")
+        return _again("child_stopped", "the child received a SIGTERM that its agent did not send")
     if failure:
         return _lost(failure.error, failure.message, losses + 1, max_attempts)
     if code == ORPHANED:
-        return _lost("child_orphaned", "its child lost its agent", losses + 1, max_attempts)
+        return _lost("child_orphaned", "the child lost its agent", losses + 1, max_attempts)
     if code is not None and code < 0:
-        what = f"its child was killed by {_name_of_signal(-code)}"
+        what = f"the child was killed by {_name_of_signal(-code)}"
         what += f"; the end of its log:\n{ending.log_tail}" if ending.log_tail.strip() else ""
         return _lost("child_killed", what, losses + 1, max_attempts)
-    message = f"the child left with code {code}, without a result and without a reason:\n"
+    message = f"the child exited with code {code}, without a result and without a reason:\n"
     return Finish(RunState.FAILED, BUG, message + ending.log_tail)
 
 
 def _lost(reason: str, what: str, losses: int, max_attempts: int) -> Finish | Again:
     if losses < max_attempts:
         return _again(reason, what, is_loss=True)
-    message = f"{losses} attempts were lost; the last: {what}"
+    message = f"{losses} attempts were lost; reason of the last loss: {what}"
     return Finish(RunState.FAILED, "attempts_exhausted", message)
 
 
 def _again(reason: str, what: str, *, is_loss: bool = False) -> Again:
-    message = f"the attempt ended: {what}; the run goes on from its newest checkpoint"
+    message = f"the attempt ended: {what}; the run resumes from its newest checkpoint"
     return Again(reason, message, is_loss)
 
 
 def _name_of_signal(number: int) -> str:
     match number:
         case signal.SIGKILL:
-            return "SIGKILL (the kernel does so when memory runs out)"
+            return "SIGKILL (which the kernel sends when memory runs out)"
         case signal.SIGALRM:
-            return "SIGALRM (its own alarm: for too long it heard nothing from its agent)"
+            return "SIGALRM (its own alarm, because it heard nothing from its agent for too long)"
         case _:
             return signal.strsignal(number) or f"signal {number}"

@@ -153,5 +153,5 @@ def test_one_sample_tells_nothing() -> None:
 
 
 def test_fewer_than_two_shuffles_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="permutations must be at least 2, not 1"):
+    with pytest.raises(InvalidInput, match="permutations is 1; allowed: at least 2"):
         mutual_information(X, MU, permutations=1)

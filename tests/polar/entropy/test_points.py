@@ -109,18 +109,16 @@ def test_a_coordinate_that_cannot_be_used_is_refused_with_its_place(bad: float) 
     x = np.zeros((5, 2, 3))
     x[3, 1, 0] = bad
 
-    with pytest.raises(
-        InvalidInput, match=rf"x\[3\] has {bad} at its place 3".replace("+", r"\+")
-    ):
+    with pytest.raises(InvalidInput, match=rf"x\[3\] is {bad} at place 3".replace("+", r"\+")):
         points(x)
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (0, 3), (3, 0), (2, 0, 2)])
 def test_a_wrong_shape_is_refused_with_the_shape(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InvalidInput, match=r"not \(" + str(shape)[1:-1]):
+    with pytest.raises(InvalidInput, match=r"x has shape \(" + str(shape)[1:-1]):
         points(np.zeros(shape))
 
 
 def test_complex_numbers_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="real numbers, not complex128"):
+    with pytest.raises(InvalidInput, match="type is complex128; allowed: real numbers"):
         points(np.zeros((3, 2), complex))

@@ -68,7 +68,7 @@ def test_a_sample_that_is_not_finite_is_refused_with_its_place(bad: float) -> No
 
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3), (3, 0), (2, 2, 2)])
 def test_a_wrong_shape_is_refused_with_the_shape(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InvalidInput, match=r"\(n,\) or \(n, d\).*not \(" + str(shape)[1:-1]):
+    with pytest.raises(InvalidInput, match=r"x has shape \(" + str(shape)[1:-1]):
         renyi_entropy(np.zeros(shape))
 
 
@@ -91,7 +91,7 @@ def test_samples_that_are_not_real_numbers_are_refused(x: Floats) -> None:
 def test_an_argument_out_of_its_range_is_refused_with_its_value(
     argument: str, value: float
 ) -> None:
-    with pytest.raises(InvalidInput, match=f"{argument} must be positive.*{value}"):
+    with pytest.raises(InvalidInput, match=f"{argument} is {value}.*; allowed: positive"):
         renyi_entropy(np.arange(3.0), **{argument: value})
 
 
@@ -101,8 +101,8 @@ def test_a_tolerance_that_cannot_be_kept_is_refused_with_one_that_can(
 ) -> None:
     x = np.stack([np.zeros(1000), np.random.default_rng(0).standard_t(2, 1000)], axis=1)
 
-    with pytest.raises(ToleranceNotReached, match=r"column 1.* is possible") as refusal:
+    with pytest.raises(ToleranceNotReached, match=r"column 1 .*; allowed") as refusal:
         renyi_entropy(x, alpha=alpha, tol=tol)
 
-    possible = float(str(refusal.value).removesuffix(" is possible").split()[-1])
+    possible = float(str(refusal.value).split()[-1])
     assert renyi_entropy(x, alpha=alpha, tol=possible).error_bound_nats[1] <= possible

@@ -128,7 +128,7 @@ def test_unusable_tables_are_refused(made: Made) -> None:
         criteria_agreement(pd.concat([agreement, agreement]))
     with pytest.raises(InvalidInput, match="11 criteria; allowed: at most 10"):
         criteria_agreement(made("agreement", "abcdefghijk"))
-    with pytest.raises(InvalidInput, match="usage of different latents"):
+    with pytest.raises(InvalidInput, match="usage are of different latents"):
         usage_against_entropy(usage.iloc[1:], run, 0.25)
     with pytest.raises(InvalidInput, match="usage_nats is inf"):
         usage_against_entropy(usage.assign(usage_nats=np.inf), run, 0.25)

@@ -50,9 +50,9 @@ def test_information_is_drawn_where_it_was_measured(made: Made) -> None:
 def test_measures_of_no_latent_are_refused(made: Made) -> None:
     table = made("run", 4, 2, 0)
 
-    with pytest.raises(InvalidInput, match="latent 7 is not in the table"):
+    with pytest.raises(InvalidInput, match="latent 7 is not in the table; allowed: 0, 1"):
         measures_over_training(table, latent=7)
-    with pytest.raises(InvalidInput, match="no active latent at the end"):
+    with pytest.raises(InvalidInput, match="no latent is active at the end; name"):
         measures_over_training(table.assign(label="passive"))
     with pytest.raises(InvalidInput, match="no information of latent 1"):
         measures_over_training(table.assign(information_nats=None), latent=1)
@@ -143,9 +143,9 @@ def test_tables_that_do_not_belong_together_are_refused(made: Made) -> None:
     table = made("run")
     dynamics, usage = made("dynamics", table), made("usage", table)
 
-    with pytest.raises(InvalidInput, match="dynamics of different latents"):
+    with pytest.raises(InvalidInput, match="dynamics are of different latents"):
         trajectories(table, dynamics.iloc[1:], 0.25)
-    with pytest.raises(InvalidInput, match="usage of different latents"):
+    with pytest.raises(InvalidInput, match="usage are of different latents"):
         activation_order(dynamics, usage.iloc[1:])
     with pytest.raises(InvalidInput, match="no latent is active at the end"):
         activation_order(dynamics.assign(activation_step=None), usage)

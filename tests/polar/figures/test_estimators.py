@@ -97,7 +97,7 @@ def test_unusable_tables_are_refused(made: Made) -> None:
         entropy_against_variance(estimators.assign(var_of_mean=-1.0))
     with pytest.raises(InvalidInput, match="nats is -inf in row 0"):
         entropy_against_variance(estimators.assign(nats=-np.inf))
-    with pytest.raises(InvalidInput, match="9 estimators"):
+    with pytest.raises(InvalidInput, match="estimators in one figure is 9"):
         entropy_against_variance(made("estimators", made("run"), [*EIGHT, "ninth"]))
     with pytest.raises(InvalidInput, match="empty table"):
         spike_and_slab(spikes.iloc[:0])

@@ -71,5 +71,5 @@ def test_a_figure_that_cannot_be_saved_leaves_the_old_file(
 
 
 def test_another_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"picture named 'a.gif'; allowed: .* \.png, \.svg"):
+    with pytest.raises(InvalidInput, match=r"picture's name is 'a.gif'; allowed: .* \.png, \.svg"):
         save(drawing(), numbers(), tmp_path / "a.gif")

@@ -79,7 +79,7 @@ def test_information_below_0_leaves_a_gap_between_the_bars() -> None:
 def test_a_diagram_is_of_one_row() -> None:
     two = pd.concat([entropies(5, 3, 6)] * 2)
 
-    with pytest.raises(InvalidInput, match="diagram of 2 rows; allowed: 1"):
+    with pytest.raises(InvalidInput, match="diagram has 2 rows; allowed: 1"):
         information_diagram(two)
 
 

@@ -32,7 +32,7 @@ def test_the_parts_of_a_bar_differ_in_brightness_and_hatching() -> None:
 
 
 def test_more_series_than_styles_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="9 estimators in one figure; allowed: at most 8"):
+    with pytest.raises(InvalidInput, match="estimators in one figure is 9; allowed: at most 8"):
         style.series([f"{i}" for i in range(9)], "estimators")
 
 

@@ -122,7 +122,7 @@ def test_with_a_larger_beta_no_latent_wakes_up(
     [([1.0, 2.0], 1.0), ([1.0, -1.0], 1.0), ([np.nan], 1.0), ([1.0], 0.0), ([1.0], np.inf)],
 )
 def test_what_has_no_optimum_is_refused(eigenvalues: list[float], beta: float) -> None:
-    with pytest.raises(InvalidInput, match="allowed: descending from 0 up, and positive"):
+    with pytest.raises(InvalidInput, match="allowed: finite eigenvalues that descend"):
         optimum(np.array(eigenvalues), beta=beta)
 
 

@@ -74,7 +74,7 @@ def test_a_latent_without_spread_has_a_finite_gradient() -> None:
 
 
 def test_a_single_code_has_no_volume() -> None:
-    with pytest.raises(InvalidInput, match="batch of 1 codes; allowed: at least 2"):
+    with pytest.raises(InvalidInput, match="batch size is 1; allowed: at least 2"):
         volume(torch.zeros(1, 3), eta=1.0)
 
 

@@ -97,5 +97,6 @@ async def test_a_file_that_cannot_be_written_is_refused(
     folder = await polar("study", "figure", id, "--out", tmp_path / "file" / "phase.png")
 
     assert (kind.exit_code, folder.exit_code) == (2, 2)
-    assert "picture named 'phase.gif'; allowed: names that end in .png, .svg, .pdf" in kind.stderr
+    allowed = "allowed: names that end in .png, .svg, .pdf"
+    assert f"the picture's name is 'phase.gif'; {allowed}" in kind.stderr
     assert f"cannot write {tmp_path / 'file' / 'phase.png'}: " in folder.stderr

@@ -28,7 +28,7 @@ cli.main()
     [
         # It started, and its agents died and were started again for ever, each with the reason
         # in its log.
-        ({"POLAR_LEASE_S": "10"}, "POLAR_LEASE_S is 10.0 with a POLAR_RENEW_S of 5.0; allowed"),
+        ({"POLAR_LEASE_S": "10"}, "POLAR_LEASE_S is 10.0 while POLAR_RENEW_S is 5.0; allowed"),
         ({"POLAR_HEARTBEAT_S": "soon"}, "POLAR_HEARTBEAT_S is 'soon'; allowed: a number"),
         ({"POLAR_MEASURE_AT_ONCE": "0"}, "POLAR_MEASURE_AT_ONCE is '0'; allowed: an integer"),
     ],

@@ -230,7 +230,7 @@ def test_the_start_after_a_killed_supervisor_waits_for_its_server(made_home: Pat
 def test_data_of_another_major_version_are_left_alone(made_home: Path) -> None:
     (made_home / "postgres" / "PG_VERSION").write_text("9\n")
 
-    with pytest.raises(EmbeddedError, match=r"written by PostgreSQL 9, installed is \d\d"):
+    with pytest.raises(EmbeddedError, match=r"written by PostgreSQL 9, but PostgreSQL \d\d is"):
         Postgres(made_home).start()
 
 
@@ -238,7 +238,7 @@ def test_a_server_that_cannot_start_shows_the_end_of_its_log(made_home: Path) ->
     with (made_home / "postgres" / "postgresql.conf").open("a") as settings:
         settings.write("no_such_setting = 1\n")
 
-    with pytest.raises(EmbeddedError, match=r'(?s)ended with code 1.*"no_such_setting"'):
+    with pytest.raises(EmbeddedError, match=r'(?s)ended with exit code 1.*"no_such_setting"'):
         Postgres(made_home).start()
 
 

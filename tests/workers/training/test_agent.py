@@ -84,7 +84,7 @@ async def test_each_failure_gets_its_reason_and_the_agent_goes_on(
         "bug": ("bug", "KeyError: 'latents'"),
         "unprintable": ("bug", "xxx"),
         "leaves without a word": ("bug", "nobody knows why"),
-        "leaves a process behind": ("bug", "left with code 3"),
+        "leaves a process behind": ("bug", "exited with code 3"),
     }
     ids = {fate: await stage.submit(spec_of(fate)) for fate in fates}
     last = await stage.submit(spec_of())

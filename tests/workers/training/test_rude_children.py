@@ -21,15 +21,15 @@ async def test_a_child_that_breaks_the_rules_fails_its_run_and_no_other(
     stage.settings = stage.settings.model_copy(update={"max_attempts": 1})
     stage.environment["CHILD"] = json.dumps([sys.executable, str(HERE / "rude_child.py")])
     reasons = {
-        "nonsense": "is no event of this run: .*nonsense",
-        "no text": "is no event of this run",
-        "half an event": "is no event of this run: .*Field required",
-        "a file elsewhere": "is no event of this run: '/etc/passwd' is not in",
-        "an endless line": "is no event of this run: .*limit",
+        "nonsense": "is not an event of this run: .*nonsense",
+        "no text": "is not an event of this run",
+        "half an event": "is not an event of this run: .*Field required",
+        "a file elsewhere": "is not an event of this run: '/etc/passwd' is not in",
+        "an endless line": "is not an event of this run: .*limit",
         "silence": "killed by SIGKILL",
-        "half a line": "left with code 0, without a result",
-        "nothing at all": "left with code 0, without a result",
-        "an error of its own": "left with code 1, .*SystemError: it cannot even start",
+        "half a line": "exited with code 0, without a result",
+        "nothing at all": "exited with code 0, without a result",
+        "an error of its own": "exited with code 1, .*SystemError: it cannot even start",
     }
     ids = {fate: await stage.submit(spec_of(fate)) for fate in reasons}
 
