@@ -75,7 +75,10 @@ def queue_app(settings: Settings) -> App:
 
 
 async def enqueue(app: App, session: AsyncSession, new_runs: Iterable[Run]) -> None:
-    """Queue runs in the transaction that created them: both are stored, or neither."""
+    """Queue runs in the transaction that created them: both are stored, or neither.
+
+    They will be begun in the order of `service.storage.turns.QUEUE_ORDER`.
+    """
     connection = await _driver_connection(session)
     ids: list[int] = []
     for (queue, priority), group in groupby(new_runs, key=lambda run: (run.queue, run.priority)):

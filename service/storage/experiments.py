@@ -40,7 +40,7 @@ async def create(
         spec: The validated spec.
         dataset_digest: SHA-256 of the dataset that the runs will see.
         force: Run everything anew, whatever there is already.
-        priority: Of the new runs; the highest are begun first.
+        priority: Priority of the new runs; higher ones are begun first.
     """
     experiment = Experiment(
         name=spec.name, spec=spec.model_dump(mode="json"), spec_hash=spec.content_hash()

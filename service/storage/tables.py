@@ -162,7 +162,7 @@ class Run(Base):
     #: Set with `cancel_requested` by a study's broker: the run ends as pruned, for this reason.
     prune_reason: Mapped[str | None]
     prune_message: Mapped[str | None]
-    #: Of its jobs: those of the highest go first, then the oldest.
+    #: Priority of the run's jobs: higher first, ties to the older job.
     priority: Mapped[int] = mapped_column(default=0, server_default="0")
     job_id: Mapped[int | None] = mapped_column(BigInteger)
     #: The last `Started` and `Progress` of the run, as they came.

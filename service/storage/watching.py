@@ -9,6 +9,7 @@ from sqlalchemy import and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage.tables import EvaluationRow, Run, RunState
+from service.storage.turns import QUEUE_ORDER
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,13 @@ class Standing:
     attempt: int
     #: The last `Progress` of the run, as it came.
     progress: Mapping[str, Any] | None
-    #: How many queued runs will be taken before this one; none when it does not wait.
+    #: How many waiting runs of its queue are begun before this one; None when it does not wait.
     queue_position: int | None
 
 
 async def standings(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, Standing]:
     """Where these runs stand."""
-    before_it = func.row_number().over(partition_by=Run.queue, order_by=Run.job_id) - 1
+    before_it = func.row_number().over(partition_by=Run.queue, order_by=QUEUE_ORDER) - 1
     waiting = (
         select(Run.id, before_it.label("position")).where(Run.state == RunState.QUEUED).subquery()
     )

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.spec import StudySpec
 from service import queue
 from service.repetition import MOST_REPETITIONS, Repetition
-from service.storage import experiments, forms, runs, studies, study_tracking
+from service.storage import experiments, forms, runs, studies, study_tracking, turns
 from service.storage.database import Database, is_away
 from service.storage.errors import Conflict
 from service.storage.tables import Study, StudyState, Trial, TrialState
@@ -234,9 +234,12 @@ class Broker:
         repeat = study.to_repeat[0] if study.to_repeat else None
         asked = await asyncio.to_thread(optimiser.ask, tried, numbers, repeat)
         study.to_repeat = [point for point in study.to_repeat if point != asked.point]
-        turn = await studies.next_turn(session, study)
+        turn = await turns.next_turn(session, study)
         submission = await experiments.create(
-            session, spec.experiment(asked.point), study.dataset_digest, priority=-turn
+            session,
+            spec.experiment(asked.point),
+            study.dataset_digest,
+            priority=turns.priority_of(turn),
         )
         await queue.enqueue(self._queue, session, submission.new)
         await studies.begin_trial(

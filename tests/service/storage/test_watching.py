@@ -1,13 +1,17 @@
 """What watchers read: places in the queue, and the evaluations that they have not seen."""
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
-from service.storage import runs, watching
+from service import queue
+from service.storage import experiments, runs, watching
 from service.storage.database import Database
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
+    from procrastinate import App
+
     from tests.service.conftest import SpecMaker, Submitter, Worker
 
 
@@ -26,6 +30,50 @@ async def test_the_place_in_the_queue_counts_the_waiting_runs_before_it(
 
     places = {run_id: standing.queue_position for run_id, standing in found.items()}
     assert places == {first: None, second: None, third: 0, fourth: 1}
+
+
+async def test_places_in_the_queue_are_the_order_in_which_procrastinate_hands_out_the_jobs(
+    spec_of: "SpecMaker", database: Database, app: "App"
+) -> None:
+    # What a study began comes after what somebody submitted later by hand; and the later of two
+    # studies may have the earlier turn.
+    waiting: list[UUID] = []
+    for seed, priority in enumerate((-7, -7, -3, 0, -12, -3, 0)):
+        async with database.transaction() as session:
+            spec = spec_of(seeds=[seed])
+            created = await experiments.create(session, spec, "d" * 64, priority=priority)
+            await queue.enqueue(app, session, created.new)
+            waiting.append(created.runs[0].id)
+
+    async with database.transaction() as session:
+        standings = await watching.standings(session, waiting)
+    handed_out: list[UUID] = []
+    async with app.open_async():
+        worker_id = await app.job_manager.register_worker()
+        while job := await app.job_manager.fetch_job(queues=["auto"], worker_id=worker_id):
+            handed_out.append(UUID(job.task_kwargs["run_id"]))
+
+    places = [standings[run_id].queue_position for run_id in waiting]
+    assert places == [4, 5, 2, 0, 6, 3, 1]
+    assert handed_out == sorted(waiting, key=lambda run_id: places[waiting.index(run_id)])
+
+
+async def test_a_run_that_goes_back_to_the_queue_keeps_its_priority_and_has_its_new_place(
+    submit: "Submitter", spec_of: "SpecMaker", worker: "Worker", database: Database, app: "App"
+) -> None:
+    async with database.transaction() as session:
+        of_a_study = await experiments.create(session, spec_of(), "d" * 64, priority=-5)
+        await queue.enqueue(app, session, of_a_study.new)
+    by_hand = await submit(spec_of(seeds=[1, 2]))
+    returned, waiting = (run.id for run in by_hand.runs)
+    await worker.claim(returned)
+
+    async with database.transaction() as session:
+        await queue.release(app, session, returned, 1, reason="stopped", message="given back")
+        ids = [of_a_study.runs[0].id, returned, waiting]
+        standings = await watching.standings(session, ids)
+
+    assert [standings[run_id].queue_position for run_id in ids] == [2, 1, 0]
 
 
 async def test_a_standing_tells_state_and_progress(
