@@ -24,6 +24,7 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import NullPool
 
 from polar.errors import InvalidInput
+from polar.files import written_aside
 from polar.records.events import Evaluation
 from polar.spec import Axis, StudySpec
 from service.api.runs.schemas import Diagnostics
@@ -52,18 +53,14 @@ def export_study(client: Client, study_id: str, out: Path) -> None:
     study = client.study(study_id)
     spec = spec_of(study)
     trials = [_frozen(client, spec, trial) for trial in client.trials(study_id)]
-    aside = out.with_name(f".{out.name}.new")
     try:
-        aside.unlink(missing_ok=True)
-        aside.touch()
-        _write(aside, study, spec, _with_numbers(trials))
-        aside.replace(out)
+        with written_aside(out) as aside:
+            aside.touch()  # where that fails, the system's reason is clearer than SQLite's
+            _write(aside, study, spec, _with_numbers(trials))
     except OSError as error:
         raise InvalidInput(f"cannot write {out}: {error.strerror}") from error
     except StorageInternalError as error:
         raise InvalidInput(f"cannot write {out}: {error.__cause__ or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _write(path: Path, study: StudyView, spec: StudySpec, trials: Iterable[FrozenTrial]) -> None:

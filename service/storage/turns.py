@@ -5,7 +5,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage.tables import ExperimentRun, Run, Study, Trial, TrialState
 
-
 #: Runs of one queue are begun in this order, because it is how procrastinate hands out their
 #: jobs (`procrastinate_fetch_job_v2`): higher priority first, ties to the older job.
 QUEUE_ORDER = (Run.priority.desc(), Run.job_id)

@@ -6,7 +6,6 @@ what the child writes; that becomes `measurements/ID` at the end, and the upload
 
 import asyncio
 import logging
-import os
 import re
 import shutil
 import time
@@ -17,6 +16,7 @@ from uuid import UUID, uuid4
 
 from fastapi import UploadFile
 
+from polar.files import put_in_place
 from service.api.child import Children, Ended
 from service.api.problems import Refused
 from service.processes import python
@@ -63,7 +63,7 @@ class Measuring:
         try:
             await asyncio.to_thread(_store, files, part)
             await self._run(_command(files, options), part)
-            os.replace(part / "out", self.folder / str(id))
+            put_in_place(part / "out", self.folder / str(id), is_durable=True)
         finally:
             shutil.rmtree(part, ignore_errors=True)
         return id

@@ -9,9 +9,9 @@ from service.storage.database import Database
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
-    from tests.conftest import Reports
     from procrastinate import App
 
+    from tests.conftest import Reports
     from tests.service.conftest import SpecMaker, Submitter, Worker
 
 
