@@ -282,7 +282,7 @@ def _until_they_end(
             for line, study in zip(lines, studies, strict=True):
                 bars.update(
                     line,
-                    completed=study_tables.count_completed(study.trials),
+                    completed=study.completed,
                     total=study.trials_wanted,
                     status=study_tables.status(study),
                     is_moving=study.finished_at is None,

@@ -1,7 +1,7 @@
 """Studies and their trials: what was asked for, how far it has come, what it found."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,6 +22,8 @@ from service.storage.tables import (
 )
 
 UNFINISHED = (StudyState.RUNNING, StudyState.PAUSED)
+#: States of the trials that count towards those wanted.
+COUNTED_STATES = (TrialState.COMPLETED, TrialState.PRUNED)
 #: The reason of a study, and of its trials, that failed because the broker could not advance it.
 BROKER_FAILS = "broker_fails"
 
@@ -319,6 +321,17 @@ async def states_of_trials(
     for study_id, state, count in rows:
         counts[study_id][state] = count
     return counts
+
+
+def count_completed(trials: Iterable[Trial]) -> int:
+    """How many of these trials count towards those wanted: points that came to an end, each once.
+
+    A pruned trial has told what its point is worth. A point that was tried again, with more seeds
+    or because it failed, is no further one.
+    """
+    return len(
+        {frozenset(trial.point.items()) for trial in trials if trial.state in COUNTED_STATES}
+    )
 
 
 def seeds_of(trial: Trial) -> int:

@@ -49,6 +49,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         dataset_digest=study.dataset_digest,
         trials_wanted=study.trials_wanted,
         seeds_wanted=study.seeds_wanted,
+        completed=studies.count_completed(trials),
         trials=Counter(trial.state for trial in trials),
         best=trial_view(best) if best else None,
         range=reader.range(study.range),

@@ -92,6 +92,8 @@ class StudyView(ResponseModel):
     trials_wanted: int
     #: Seeds of every trial; more than in the spec once it was extended.
     seeds_wanted: list[int]
+    #: How many trials count towards those wanted: points that were completed or pruned.
+    completed: int
     #: How many trials are in which state.
     trials: dict[TrialState, int]
     #: Of a study with one objective; with several, the front has all that are best.

@@ -297,6 +297,7 @@ def study(name: str, measures: Sequence[str], best: TrialView | None) -> StudyVi
         spec={"objectives": [{"measure": measure} for measure in measures]},
         dataset_digest="",
         trials_wanted=MOST_TRIALS,
+        completed=2000,
         seeds_wanted=[0],
         trials=dict.fromkeys(TrialState, 1000),
         best=best,
