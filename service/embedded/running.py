@@ -11,9 +11,9 @@ import httpx
 
 from polar.errors import InvalidInput
 from service.addresses import reach
-from service.embedded.children import Program, last_lines, spawn
 from service.embedded.errors import EmbeddedError
 from service.embedded.state import write_json
+from service.embedded.supervised import Program, last_lines, spawn
 from service.homes import holder, read_published, resolved_home, unusable
 from service.processes import python
 

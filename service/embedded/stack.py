@@ -8,9 +8,9 @@ from socket import socket
 from typing import Self
 
 from service.database_urls import sqlalchemy_url
-from service.embedded.children import Program
 from service.embedded.postgres import Postgres
 from service.embedded.state import identity, listen, port_of, read_json, write_json
+from service.embedded.supervised import Program
 from service.homes import resolved_home
 from service.processes import ONE_THREAD, python
 from service.settings import Settings

@@ -16,13 +16,13 @@ from types import FrameType
 import psycopg
 from psycopg import sql
 
-from service.embedded.children import Child, Program, last_lines, spawn, stop_all
 from service.embedded.devices import slots
 from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import Postgres
 from service.embedded.running import RunningStack, publish, wait_until_healthy, withdraw
 from service.embedded.stack import Addresses, Stages, check_settings, stages
 from service.embedded.state import identity
+from service.embedded.supervised import Child, Program, last_lines, spawn, stop_all
 from service.processes import python
 
 #: One server, three databases: ours, MLflow and Optuna each want a table `alembic_version`.

@@ -9,9 +9,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from service.embedded.children import Program
 from service.embedded.postgres import Postgres
 from service.embedded.stack import Addresses, Stages, stages
+from service.embedded.supervised import Program
 from service.embedded.supervisor import run
 
 PRETENDING = Path(__file__).parents[1] / "workers" / "agent_with_other_child.py"

@@ -17,8 +17,8 @@ from uuid import UUID, uuid4
 from fastapi import UploadFile
 
 from polar.files import put_in_place
-from service.api.child import Children, Ended
 from service.api.problems import Refused
+from service.api.short_processes import Children, Ended
 from service.processes import python
 from service.settings import Settings
 

@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from polar.errors import InvalidInput
-from service.api.child import Children
 from service.api.dependencies import Service, unless_gone
 from service.api.problems import Refused, refusals
+from service.api.short_processes import Children
 from service.api.stored import Reader
 from service.api.studies.phases import Phases, phases_of
 from service.processes import python

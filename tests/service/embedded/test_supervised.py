@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded.children import Child, Program, last_lines, next_delay, spawn, stop_all
+from service.embedded.supervised import Child, Program, last_lines, next_delay, spawn, stop_all
 
 STUBBORN = """
 import signal, time
