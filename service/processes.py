@@ -1,4 +1,4 @@
-"""What the processes that we start have in common: their command, environment and end."""
+"""What the processes that we start have in common: their environment and their end."""
 
 import ctypes
 import os
@@ -76,14 +76,6 @@ KEPT = {
 }
 
 _PR_SET_PDEATHSIG = 1
-
-
-def python(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module with our interpreter.
-
-    -P: a folder `workers` where the user stands is not ours.
-    """
-    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def private(environment: Mapping[str, str]) -> dict[str, str]:

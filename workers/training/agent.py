@@ -15,7 +15,7 @@ from functools import partial
 from uuid import UUID
 
 from service import queue
-from service.processes import python
+from service.programs import Program, python
 from service.settings import Settings
 from service.storage import agents, runs
 from service.storage.database import Database
@@ -25,7 +25,7 @@ from workers.training.offer import available_datasets, queues_for
 from workers.training.patience import PatientDatabase
 from workers.training.retry import StopReason
 
-CHILD = python("workers.training.child")
+CHILD = python(Program.CHILD)
 #: How often an agent says that it lives, and what it has.
 ANNOUNCE_S = 15.0
 #: How often the queue is asked, should a notification have been missed.
