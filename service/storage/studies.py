@@ -12,14 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.spec import StudySpec
 from polar.spec.experiment import MOST_SEEDS
 from service.storage.errors import Conflict, NotFound
-from service.storage.tables import (
-    ExperimentRun,
-    Run,
-    Study,
-    StudyState,
-    Trial,
-    TrialState,
-)
+from service.storage.states import StudyState, TrialState, may_become
+from service.storage.study_tables import Study, Trial
+from service.storage.tables import ExperimentRun, Run
 
 UNFINISHED = (StudyState.RUNNING, StudyState.PAUSED)
 #: States of the trials that count towards those wanted.
@@ -123,6 +118,7 @@ async def end_trial(
     message: str | None = None,
 ) -> None:
     """Note how a trial ended."""
+    assert may_become(trial.state, state), f"trial {trial.number} is {trial.state}, not {state}"
     now = await session.scalar(select(func.now()))
     trial.state, trial.finished_at = state, now
     trial.values, trial.measured = values, measured
@@ -132,6 +128,7 @@ async def end_trial(
 
 async def supersede(session: AsyncSession, trial: Trial, by: Trial) -> None:
     """Note that a completed trial counts no longer: another one has its point, and more seeds."""
+    assert may_become(trial.state, TrialState.SUPERSEDED), f"trial {trial.number} {trial.state}"
     trial.state, trial.status_reason = TrialState.SUPERSEDED, "more_seeds"
     trial.status_message = f"trial {by.number} tried the same point with more seeds"
     await session.flush()
@@ -141,6 +138,7 @@ async def end(
     session: AsyncSession, study: Study, state: StudyState, reason: str, message: str
 ) -> None:
     """End a study; its trials in flight are somebody else's business."""
+    assert may_become(study.state, state), f"study {study.id} is {study.state}, not {state}"
     now = await session.scalar(select(func.now()))
     study.state, study.finished_at = state, now
     study.status_reason, study.status_message = reason, message

@@ -3,7 +3,9 @@
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.storage.tables import ExperimentRun, Run, Study, Trial, TrialState
+from service.storage.states import TrialState
+from service.storage.study_tables import Study, Trial
+from service.storage.tables import ExperimentRun, Run
 
 #: Runs of one queue are begun in this order, because it is how procrastinate hands out their
 #: jobs (`procrastinate_fetch_job_v2`): higher priority first, ties to the older job.

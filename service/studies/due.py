@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
 from service.storage import studies
-from service.storage.tables import Study, StudyState, Trial, TrialState
+from service.storage.states import StudyState, TrialState
+from service.storage.study_tables import Study, Trial
 
 #: Trials that failed one after the other, with none completed in between, end a study.
 MOST_FAILURES = 5

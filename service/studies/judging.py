@@ -9,7 +9,8 @@ from uuid import UUID
 from polar.intervals import half_width
 from polar.records.events import Evaluation, Result
 from polar.spec import StudySpec
-from service.storage.tables import Run, RunState, TrialState
+from service.storage.states import RunState, TrialState
+from service.storage.tables import Run
 
 #: Of the mean over the seeds, both sides together.
 CONFIDENCE = 0.8

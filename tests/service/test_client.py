@@ -18,7 +18,7 @@ from service.api.runs.events import Evaluated, StateChanged
 from service.client import Client, ClientError, Order, Refused, Unreachable
 from service.embedded.running import RunningStack, publish
 from service.embedded.state import lock
-from service.storage.tables import RunState
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from tests.conftest import Reports

@@ -13,16 +13,9 @@ from uuid import UUID
 
 from polar.records.events import Result
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
-from service.storage.tables import (
-    Artifact,
-    Metric,
-    Run,
-    RunState,
-    Study,
-    StudyState,
-    Trial,
-    TrialState,
-)
+from service.storage.states import RunState, StudyState, TrialState
+from service.storage.study_tables import Study, Trial
+from service.storage.tables import Artifact, Metric, Run
 
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 

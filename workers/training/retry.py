@@ -13,7 +13,7 @@ import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.storage.tables import RunState
+from service.storage.states import RunState
 from workers.training.messages import BUG, MACHINE_FAULT, ORPHANED, STOPPED, Failure
 
 

@@ -29,7 +29,7 @@ from service.storage import (
     tracking_failures,
 )
 from service.storage.errors import EarlierVersion
-from service.storage.tables import Study, Trial
+from service.storage.study_tables import Study, Trial
 
 
 async def study_view(session: AsyncSession, settings: Settings, study: Study) -> StudyView:

@@ -14,7 +14,7 @@ from service.api.stored import Reader
 from service.api.studies.phases import Phases, phases_of
 from service.programs import Program, python
 from service.storage import forms, studies
-from service.storage.tables import TrialState
+from service.storage.states import TrialState
 
 router = APIRouter(
     prefix="/studies/{study_id}/figures", tags=["studies"], responses=refusals(404, 422, 503)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from polar.spec import StudySpec
-from service.storage.tables import Trial, TrialState
+from service.storage.states import TrialState
+from service.storage.study_tables import Trial
 
 
 def best(spec: StudySpec, trials: Sequence[Trial]) -> Trial | None:

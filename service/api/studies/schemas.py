@@ -11,7 +11,7 @@ from polar.spec.experiment import Seed
 from polar.spec.part import Whole
 from polar.spec.study import MOST_TRIALS
 from service.api.schemas import Links, ResponseModel
-from service.storage.tables import StudyState, TrialState
+from service.storage.states import StudyState, TrialState
 
 
 class Extension(SpecPart):

@@ -11,7 +11,7 @@ import pytest
 
 from polar.spec import StudySpec
 from service.storage.database import Database
-from service.storage.tables import RunState, StudyState, TrialState
+from service.storage.states import RunState, StudyState, TrialState
 from service.storage.tracking_tables import StudyTracking
 
 if TYPE_CHECKING:

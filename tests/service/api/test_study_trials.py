@@ -11,7 +11,7 @@ import httpx
 import pandas as pd
 import pytest
 
-from service.storage.tables import TrialState
+from service.storage.states import TrialState
 
 if TYPE_CHECKING:
     from tests.service.conftest import Trials, Worker
@@ -71,7 +71,6 @@ async def test_a_point_that_came_to_an_end_twice_counts_once_as_it_does_for_the_
         (1, TrialState.COMPLETED),
         (2, TrialState.COMPLETED),
         (3, TrialState.FAILED),
-        (4, TrialState.SUPERSEDED),
     ):
         await trials.end(await trials.begin(study_id, beta=beta), 0.5, state=state)
     await trials.begin(study_id, beta=5)

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from service.api import submission
-from service.storage.tables import RunState
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from typer.testing import Result

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pandas as pd
 import pytest
 
-from service.storage.tables import StudyState, TrialState
+from service.storage.states import StudyState, TrialState
 
 if TYPE_CHECKING:
     from tests.service.cli.conftest import Polar, Process, Write

@@ -33,7 +33,7 @@ from service.api.runs.schemas import RunView
 from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
 from service.cli import bars, data, demo_study, output, study_tables, tables
 from service.cli.measure import _table as table_of_measurement
-from service.storage.tables import RunState, StudyState, TrialState
+from service.storage.states import RunState, StudyState, TrialState
 
 if TYPE_CHECKING:
     from tests.conftest import Reports

@@ -6,7 +6,8 @@ from uuid import UUID
 from service import queue
 from service.storage import experiments, runs, watching
 from service.storage.database import Database
-from service.storage.tables import RunState
+from service.storage.evaluations import evaluations_after, latest_evaluations
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from procrastinate import App
@@ -107,9 +108,9 @@ async def test_evaluations_are_told_from_the_step_on_that_a_watcher_has(
         await worker.record(run_id, *(reports.evaluation(step) for step in (0, 10, 20)))
 
     async with database.transaction() as session:
-        after = await watching.evaluations_after(session, {first: 0, second: 20, third: -1})
-        latest = await watching.latest_evaluations(session, [first, third])
-        none = await watching.evaluations_after(session, {})
+        after = await evaluations_after(session, {first: 0, second: 20, third: -1})
+        latest = await latest_evaluations(session, [first, third])
+        none = await evaluations_after(session, {})
 
     steps = {run_id: [each["step"] for each in found] for run_id, found in after.items()}
     assert steps == {first: [10, 20]}

@@ -14,7 +14,8 @@ import pytest
 
 from service.embedded.postgres import Postgres
 from service.storage.migrate import upgrade
-from service.storage.tables import Run, RunState
+from service.storage.states import RunState
+from service.storage.tables import Run
 from workers.training.agent import ENDED
 
 if TYPE_CHECKING:

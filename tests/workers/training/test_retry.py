@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from service.storage.tables import RunState
+from service.storage.states import RunState
 from workers.training.messages import FAILED, ORPHANED, STOPPED, Failure
 from workers.training.retry import Again, Ending, Finish, StopReason, decide
 
