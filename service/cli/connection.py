@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polar.errors import InvalidInput
-from service.cli.output import FAILED, REFUSED, UNREACHABLE, fail, say
+from service.cli.output import fail, say
+from service.exit_codes import FAILED, REFUSED, UNREACHABLE
 
 if TYPE_CHECKING:
     from polar.spec import StudySpec

@@ -11,7 +11,8 @@ import typer
 
 from polar.errors import InvalidInput
 from polar.spec import read_yaml
-from service.cli.output import FAILED, REFUSED, fail, say
+from service.cli.output import fail, say
+from service.exit_codes import FAILED, REFUSED
 from service.homes import DEFAULT_HOME
 
 #: Where the band is searched: from hardly regularised to total collapse.

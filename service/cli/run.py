@@ -17,11 +17,10 @@ from polar.records import events
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service.cli.bars import Bars, time_left
 from service.cli.data import fetch_with_bars
-from service.cli.output import FAILED, REFUSED, fail, say, write, write_table
+from service.cli.output import fail, say, write, write_table
+from service.exit_codes import FAILED, REFUSED, SIGNALLED
 
 RESULT = "result.json"
-#: What shells add to the number of the signal that ended a command.
-SIGNALLED = 128
 
 
 def run(

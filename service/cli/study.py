@@ -1,7 +1,7 @@
 """`polar study`: submit a study, look at it, steer it.
 
-Exit codes: 1 a study did not complete, 2 the service refused or the spec cannot be read, 3 nobody
-answers or the stack does not start, 130 Ctrl-C.
+Exit codes: FAILED when a study did not complete, REFUSED when the service refused or the spec
+cannot be read, UNREACHABLE when nobody answers or the stack does not start, INTERRUPTED on Ctrl-C.
 """
 
 import time
@@ -16,19 +16,8 @@ import typer
 from polar.errors import InvalidInput
 from polar.spec import read_spec_file, read_yaml
 from service.cli.connection import Url, option_of, service_at
-from service.cli.output import (
-    FAILED,
-    INTERRUPTED,
-    REFUSED,
-    UNREACHABLE,
-    Format,
-    Output,
-    fail,
-    going_on,
-    say,
-    show,
-    write,
-)
+from service.cli.output import Format, Output, fail, going_on, say, show, write
+from service.exit_codes import FAILED, INTERRUPTED, REFUSED, UNREACHABLE
 from service.homes import DEFAULT_HOME
 
 if TYPE_CHECKING:

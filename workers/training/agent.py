@@ -15,6 +15,7 @@ from functools import partial
 from uuid import UUID
 
 from service import queue
+from service.exit_codes import AGENT_ENDED, AGENT_FENCED
 from service.programs import Program, python
 from service.settings import Settings
 from service.storage import agents, runs
@@ -32,8 +33,6 @@ ANNOUNCE_S = 15.0
 POLL_S = 2.0
 #: What a stopped agent may take beyond the grace of its child.
 LEAVE_S = 5.0
-#: Exit codes: the agent cannot go on, or its run has another owner. Start it anew.
-ENDED, FENCED = 1, 79
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ class Agent:
         if was_asked and not faults:
             return 0
         _log.error("the agent ends unasked; start it anew")
-        return ENDED
+        return AGENT_ENDED
 
     def stop(self) -> None:
         """Take no other run, give this one back, and be gone soon, whatever hangs."""
@@ -142,7 +141,7 @@ class Agent:
         except RunLost as lost:
             # This agent was out of the world for a while: it begins anew, and ends no job.
             _log.error("%s", lost, extra={"run": run.id, "attempt": run.attempt})
-            os._exit(FENCED)
+            os._exit(AGENT_FENCED)
         finally:
             self._attempt = None
 

@@ -13,9 +13,6 @@ from polar.records.record import Record
 from polar.spec import ExperimentSpec
 from service.storage.texts import printable
 
-#: Exit codes of a child: its agent told it to stop; it said why it failed; its agent is gone.
-STOPPED, FAILED, ORPHANED = 75, 65, 70
-
 #: Errors that are not polar's: our own mistakes, and those of memory and disk.
 BUG, MACHINE_FAULT = "bug", "machine_fault"
 

@@ -19,6 +19,7 @@ from fastapi import UploadFile
 from polar.files import put_in_place
 from service.api.problems import Refused
 from service.api.short_processes import Ended, ShortProcesses
+from service.exit_codes import REFUSED
 from service.programs import Program, python
 from service.settings import Settings
 
@@ -26,8 +27,8 @@ _log = logging.getLogger(__name__)
 
 FOLDER = "measurements"
 PART = ".part"
-#: The exit code of `polar measure` for what cannot be measured; its message begins like this.
-REFUSED, MESSAGE = 2, re.compile(r"^error: (.*)", re.MULTILINE | re.DOTALL)
+#: How `polar measure` begins its message about what cannot be measured.
+MESSAGE = re.compile(r"^error: (.*)", re.MULTILINE | re.DOTALL)
 #: How long after its last change a half-done measurement has nobody who works on it.
 ABANDONED_S = 24 * 3600
 

@@ -250,7 +250,7 @@ async def test_an_unknown_id_is_said_so(command: str, id: str, polar: "Polar") -
 async def test_a_service_that_is_not_there_is_said_so(
     polar: "Polar", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.client.PAUSES_S", ())
+    monkeypatch.setattr("service.client.connection.PAUSES_S", ())
 
     result = await polar("list", "--url", "http://127.0.0.1:1")
 
