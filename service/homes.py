@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypedDict
 
 from polar.errors import InvalidInput
 
@@ -59,6 +59,19 @@ def unusable(home: Path, error: OSError) -> str:
     )
 
 
+class UpJson(TypedDict):
+    """The content of `up.json`, by which a stack says where it is."""
+
+    api: str
+    mlflow: str
+    dashboard: str
+    #: The supervisor's process.
+    pid: int
+    home_id: str
+    #: The other processes by name.
+    processes: dict[str, int]
+
+
 def find_api(home: Path) -> PublishedApi | None:
     """None if no stack runs in the home.
 
@@ -69,7 +82,7 @@ def find_api(home: Path) -> PublishedApi | None:
     return PublishedApi(content["api"], content["home_id"]) if content else None
 
 
-def read_published(home: Path) -> dict[str, Any] | None:
+def read_published(home: Path) -> UpJson | None:
     """The `up.json` of the stack that runs in the home; None if none runs.
 
     A stack that was killed leaves the file behind, but holds its home no more.
@@ -81,7 +94,7 @@ def read_published(home: Path) -> dict[str, Any] | None:
     if home.exists() and not home.is_dir():
         raise InvalidInput(f"{home} is a file, and no home; choose a folder with POLAR_HOME")
     try:
-        content: dict[str, Any] = json.loads((home / "up.json").read_bytes())
+        content: UpJson = json.loads((home / "up.json").read_bytes())
         is_running = content["pid"] == holder(home)
         if is_running and not {"dashboard", "home_id"} <= content.keys():
             raise InvalidInput(

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 from procrastinate import App, PsycopgConnector
+from procrastinate.types import JSONDict
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -84,7 +85,7 @@ async def enqueue(app: App, session: AsyncSession, new_runs: Iterable[Run]) -> N
     ids: list[int] = []
     for (queue, priority), group in groupby(new_runs, key=lambda run: (run.queue, run.priority)):
         deferrer = app.configure_task(TRAIN, queue=queue, priority=priority, connection=connection)
-        jobs: list[dict[str, Any]] = [{"run_id": str(run.id)} for run in group]
+        jobs: list[JSONDict] = [{"run_id": str(run.id)} for run in group]
         ids += await deferrer.batch_defer_async(*jobs)
     # By what is in the jobs: nobody promises that their ids come in the order of the runs.
     run_id = cast(_jobs.c.args["run_id"].astext, Uuid)

@@ -78,6 +78,7 @@ def measure(
         "prior_variance": prior_variance,
     }
     try:
+        # by the names of its arguments; `measure` checks what the files held
         arrays: dict[str, Any] = {name: load_array(path) for name, path in given.items() if path}
         rule: Any = _number_or_rule(tau)  # `measure` checks it
         drawn = {name: arrays.get(name) for name in ("variance", "usage")}

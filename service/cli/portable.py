@@ -71,7 +71,7 @@ def _write(path: Path, study: StudyView, spec: StudySpec, trials: Iterable[Froze
     copy.add_trials(trials)
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _file(path: Path) -> dict[str, object]:
     """For an engine on this file, whose name in a URL would be read as more than a name."""
     return {"creator": partial(sqlite3.connect, path), "poolclass": NullPool}
 

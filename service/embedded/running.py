@@ -14,7 +14,7 @@ from service.addresses import reach
 from service.embedded.errors import EmbeddedError
 from service.embedded.state import write_json
 from service.embedded.supervised import Launch, last_lines, spawn
-from service.homes import holder, read_published, resolved_home, unusable
+from service.homes import UpJson, holder, read_published, resolved_home, unusable
 from service.programs import Program, python
 
 HEALTHY_S = 180.0
@@ -41,7 +41,7 @@ class RunningStack:
 
 def publish(home: Path, stack: RunningStack) -> None:
     """Writes `up.json`."""
-    content = {
+    content: UpJson = {
         "api": stack.api_url,
         "mlflow": stack.mlflow_url,
         "dashboard": stack.dashboard_url,

@@ -251,7 +251,7 @@ async def queue_lost(session: AsyncSession, run: Run) -> None:
     await _change(session, run, {**_waiting("lease_lost", message), "losses": run.losses + 1})
 
 
-async def _change(session: AsyncSession, run: Run, values: Mapping[str, Any]) -> None:
+async def _change(session: AsyncSession, run: Run, values: Mapping[str, object]) -> None:
     for field, value in values.items():
         setattr(run, field, value)
     await session.flush()
@@ -318,7 +318,7 @@ async def _add_points(
     await session.execute(insert(Metric).on_conflict_do_nothing(), rows)
 
 
-def _ended(state: RunState, reason: str | None, message: str | None) -> dict[str, Any]:
+def _ended(state: RunState, reason: str | None, message: str | None) -> dict[str, object]:
     return {
         "state": state,
         "status_reason": reason,
@@ -329,7 +329,7 @@ def _ended(state: RunState, reason: str | None, message: str | None) -> dict[str
     }
 
 
-def _waiting(reason: str, message: str) -> dict[str, Any]:
+def _waiting(reason: str, message: str) -> dict[str, object]:
     return {
         "state": RunState.QUEUED,
         "status_reason": reason,

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.storage.forms import MEASURED, RANGE, STUDY_SPEC, StoredJson
+from service.storage.forms import MEASURED, RANGE, STUDY_SPEC, Content, StoredJson
 from service.storage.states import StudyState, TrialState
 from service.storage.tables import Base, Experiment
 
@@ -19,7 +19,7 @@ class Study(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     name: Mapped[str]
-    spec: Mapped[dict[str, Any]] = mapped_column(StoredJson(STUDY_SPEC))
+    spec: Mapped[Content] = mapped_column(StoredJson(STUDY_SPEC))
     dataset_digest: Mapped[str]
     state: Mapped[StudyState] = mapped_column(default=StudyState.RUNNING)
     #: A stable word, such as `budget_spent`; and the sentence for people.
@@ -32,7 +32,7 @@ class Study(Base):
     #: Points of earlier trials that are to be tried again.
     to_repeat: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     #: What the study has found, as far as it has come.
-    range: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(RANGE))
+    range: Mapped[Content | None] = mapped_column(StoredJson(RANGE))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     #: When it was extended or repaired: its hours, and failures in a row, count anew from here.
     went_on_at: Mapped[datetime | None]
@@ -67,7 +67,7 @@ class Trial(Base):
     #: Of each objective, over the seeds.
     values: Mapped[list[float] | None]
     #: The verdict of each seed, and the means of all measures.
-    measured: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(MEASURED))
+    measured: Mapped[Content | None] = mapped_column(StoredJson(MEASURED))
     #: Its place in the order in which studies take turns at the agents.
     turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

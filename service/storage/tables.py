@@ -32,6 +32,7 @@ from service.storage.forms import (
     PROGRESS,
     RESULT,
     STARTED,
+    Content,
     StoredJson,
 )
 from service.storage.states import RunState, StudyState, TrialState
@@ -65,6 +66,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own declaration)
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
+        dict[str, str]: JSONB,
         list[dict[str, Any]]: JSONB,
         str: Text,
         RunState: StateText(RunState),
@@ -82,7 +84,7 @@ class Experiment(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     name: Mapped[str]
-    spec: Mapped[dict[str, Any]] = mapped_column(StoredJson(EXPERIMENT_SPEC))
+    spec: Mapped[Content] = mapped_column(StoredJson(EXPERIMENT_SPEC))
     spec_hash: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     cancelled_at: Mapped[datetime | None]
@@ -98,7 +100,7 @@ class Run(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     #: Content address: spec of this seed + science version + dataset digest. None: never reused.
     key: Mapped[str | None]
-    spec: Mapped[dict[str, Any]] = mapped_column(StoredJson(EXPERIMENT_SPEC))
+    spec: Mapped[Content] = mapped_column(StoredJson(EXPERIMENT_SPEC))
     seed: Mapped[int] = mapped_column(BigInteger)
     dataset_digest: Mapped[str]
     #: Queue of its device class: any, cpu, cuda.
@@ -121,12 +123,12 @@ class Run(Base):
     priority: Mapped[int] = mapped_column(default=0, server_default="0")
     job_id: Mapped[int | None] = mapped_column(BigInteger)
     #: The last `Started` and `Progress` of the run, as they came.
-    started: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(STARTED))
-    progress: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(PROGRESS))
+    started: Mapped[Content | None] = mapped_column(StoredJson(STARTED))
+    progress: Mapped[Content | None] = mapped_column(StoredJson(PROGRESS))
     #: The newest published checkpoint, relative to the artifact folder.
     checkpoint: Mapped[str | None]
     checkpoint_step: Mapped[int | None]
-    result: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(RESULT))
+    result: Mapped[Content | None] = mapped_column(StoredJson(RESULT))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -208,7 +210,7 @@ class EvaluationRow(Base):
     run_id: Mapped[UUID] = mapped_column(ForeignKey(Run.id), primary_key=True)
     step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     attempt: Mapped[int]
-    evaluation: Mapped[dict[str, Any]] = mapped_column(StoredJson(EVALUATION))
+    evaluation: Mapped[Content] = mapped_column(StoredJson(EVALUATION))
     at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -235,7 +237,7 @@ class Agent(Base):
     device: Mapped[str]
     queues: Mapped[str]
     #: Name -> digest of the datasets on this machine.
-    datasets: Mapped[dict[str, Any]]
+    datasets: Mapped[dict[str, str]]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -115,12 +115,12 @@ def as_tags(told: Mapping[str, str]) -> dict[str, str]:
 
 
 def metric(row: Metric) -> dict[str, Any]:
-    """One of our numbers as MLflow wants it."""
+    """One of our numbers as MLflow's JSON has it."""
     return metric_of(row.key, row.value, row.step, row.at)
 
 
 def metric_of(key: str, value: float, step: int, at: datetime) -> dict[str, Any]:
-    """A number as MLflow wants it; it keeps equal ones once, so the time must be a stored one."""
+    """A number as MLflow's JSON has it; equal ones are kept once, so the time is a stored one."""
     return {"key": key, "value": value, "step": step, "timestamp": milliseconds(at)}
 
 
@@ -151,8 +151,8 @@ def image_names(artifact: Artifact) -> list[str]:
     return [f"{image}.png", f"{image}+compressed.png"]
 
 
-def _flatten(part: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flatten(part: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
     for key, value in part.items():
         flat |= (
             _flatten(value, f"{prefix}{key}.")
