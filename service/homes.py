@@ -92,7 +92,7 @@ def read_published(home: Path) -> UpJson | None:
     """
     home = in_users_home(home)
     if home.exists() and not home.is_dir():
-        raise InvalidInput(f"{home} is a file, and no home; choose a folder with POLAR_HOME")
+        raise InvalidInput(f"{home} is a file; allowed: a folder, which POLAR_HOME names")
     try:
         content: UpJson = json.loads((home / "up.json").read_bytes())
         is_running = content["pid"] == holder(home)

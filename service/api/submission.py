@@ -93,8 +93,8 @@ async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str
     """What the agents that may take this spec have under the name of its dataset.
 
     Args:
-        session: Of the request.
-        spec: Of an experiment.
+        session: The request's transaction.
+        spec: The spec of an experiment.
         at: JSON pointer to it in what the client sent.
 
     Raises:

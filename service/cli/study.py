@@ -215,7 +215,7 @@ def export(
 
 def _export_study(client: "Client", id: str, out: Path | None) -> None:
     if out is None:
-        raise InvalidInput("a database is not written to stdout; say where with --out")
+        raise InvalidInput("stdout is no place for a database; allowed: a file, with --out FILE")
     from service.cli.portable import export_study
 
     export_study(client, id, out)

@@ -223,8 +223,8 @@ def _id(id: UUID | str) -> UUID:
         return id if isinstance(id, UUID) else UUID(id.strip())
     except ValueError:
         raise ClientError(
-            f"{id!r} is no id; an id is 36 characters, such as "
-            "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e61: see `polar list` and `polar study list`"
+            f"{id!r} is no id; allowed: 36 characters, such as "
+            "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e61; see `polar list` and `polar study list`"
         ) from None
 
 

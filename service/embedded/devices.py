@@ -20,7 +20,7 @@ def slots(agents: int | None = None, device: str | None = None) -> list[str]:
         EmbeddedError: there is no such device, or the number is not allowed.
     """
     if agents is not None and agents < 1:
-        raise EmbeddedError(f"{agents} agents: at least 1 is needed")
+        raise EmbeddedError(f"the number of agents is {agents}; allowed: at least 1")
     devices = _devices(device)
     number = agents or (count_cores() if devices == ["cpu"] else len(devices))
     return [devices[n % len(devices)] for n in range(number)]
@@ -50,7 +50,8 @@ def _devices(wanted: str | None) -> list[str]:
         return gpus
     if wanted in ("cpu", *gpus):
         return [wanted]
-    raise EmbeddedError(f"device {wanted!r}: this machine has {', '.join(['cpu', *gpus])}")
+    there = ["cpu", *(["cuda"] if gpus else []), *gpus]
+    raise EmbeddedError(f"device {wanted!r} is not on this machine; allowed: {', '.join(there)}")
 
 
 def _present_gpus() -> int:

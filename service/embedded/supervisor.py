@@ -29,7 +29,7 @@ from service.programs import Program, python
 DATABASES = ("app", "mlflow", "optuna")
 MIGRATE_S = 600.0
 POLL_S = 0.2
-#: Of each stage; an agent lets its child write a checkpoint first.
+#: How long a stage may take to stop; an agent lets its child write a checkpoint first.
 STOP_S = 30.0
 
 Say = Callable[[str], None]

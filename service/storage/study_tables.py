@@ -64,7 +64,7 @@ class Trial(Base):
     state: Mapped[TrialState] = mapped_column(default=TrialState.RUNNING)
     status_reason: Mapped[str | None]
     status_message: Mapped[str | None]
-    #: Of each objective, over the seeds.
+    #: The value of each objective over the seeds.
     values: Mapped[list[float] | None]
     #: The verdict of each seed, and the means of all measures.
     measured: Mapped[Content | None] = mapped_column(StoredJson(MEASURED))

@@ -77,7 +77,7 @@ class Optimiser:
 
         Args:
             points: That must not be tried again.
-            numbers: Of all our trials.
+            numbers: Numbers of all our trials.
             repeat: The point to try next.
 
         Raises:

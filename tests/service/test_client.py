@@ -209,7 +209,7 @@ def test_what_is_no_id_is_refused_without_a_request(id: str, script: Script) -> 
             lambda id: client.export_trials(id, "csv"), lambda id: list(client.trials(id)),
             lambda id: list(client.watch(id)),
         ):  # fmt: skip
-            with pytest.raises(ClientError, match="is no id; an id is 36 characters"):
+            with pytest.raises(ClientError, match="is no id; allowed: 36 characters"):
                 ask(id)
 
     assert script.requests == []

@@ -23,7 +23,7 @@ class Request(Record):
     Every further line is a time: so long may the child go on. At the end of stdin it leaves.
     """
 
-    #: Of one seed.
+    #: It has one seed.
     spec: ExperimentSpec
     dataset_digest: str
     device: str

@@ -54,7 +54,7 @@ class Measuring:
 
         Args:
             files: By their names in `polar measure`, with `mean` for its argument.
-            options: Of `polar measure`, by name.
+            options: Options of `polar measure`, by name.
 
         Raises:
             Refused: the upload cannot be measured, or not within the time.

@@ -106,7 +106,7 @@ def trial_view(trial: Trial) -> TrialView:
 
 
 def trial_page(found: Sequence[Trial], page_size: int) -> TrialPage:
-    """Of trials of which one more was looked for."""
+    """The page of these trials, of which one more was looked for than it has."""
     page = found[:page_size]
     token = str(page[-1].number) if len(found) > page_size else None
     return TrialPage(trials=[trial_view(trial) for trial in page], next_page_token=token)
@@ -151,7 +151,7 @@ async def _runs_at_once(session: AsyncSession, spec: StudySpec) -> int:
 
 
 def _most_steps(spec: StudySpec) -> int:
-    """Of one run; where the steps are searched, of the longest."""
+    """The steps of one run; where they are searched, those of the longest."""
     searched = spec.search.get("training.steps")
     ends = searched.ends if searched else (spec.base.training.steps,)
     return max(int(steps) for steps in ends)

@@ -381,7 +381,7 @@ async def test_what_is_no_id_is_one_clear_line(
     result = await polar(*command, id)
 
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"error: {id!r} is no id; an id is 36 characters, such as ")
+    assert result.stderr.startswith(f"error: {id!r} is no id; allowed: 36 characters, such as ")
     assert "`polar list`" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
