@@ -33,9 +33,7 @@ class Extension(SpecPart):
     @model_validator(mode="after")
     def _extends_something(self) -> Self:
         if not (self.trials or self.seeds):
-            raise ValueError(
-                "an extension has neither trials nor seeds; allowed: one of them, or both"
-            )
+            raise ValueError("an extension has neither trials nor seeds; allowed: either, or both")
         return self
 
 
