@@ -44,7 +44,8 @@ def demo(
         with running_stack(home) as stack, Client(stack.api_url) as client:
             say(f"API {stack.api_url}  MLflow {stack.mlflow_url}")
             study = demo_study.search(client, spec)
-            demo_study.report(client, study, resolved_home(home) / "demo" / f"{dataset}.png")
+            picture = resolved_home(home) / "demo" / f"{dataset}.png"
+            demo_study.show_findings(client, study, picture)
             if sys.stdout.isatty():
                 _keep_open(stack.mlflow_url)
     except (EmbeddedError, ClientError, InvalidInput) as error:
