@@ -23,7 +23,7 @@ def written_aside(path: Path, *, is_durable: bool = False) -> Iterator[Path]:
         path: Where the file will be, in place of one that may be there.
         is_durable: As for `put_in_place`.
     """
-    aside = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    aside = path.with_name(f".{uuid4().hex}.part")  # short, however long the name of the file is
     try:
         yield aside
         put_in_place(aside, path, is_durable=is_durable)

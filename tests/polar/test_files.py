@@ -55,6 +55,15 @@ def test_a_file_that_fails_half_way_leaves_the_path_as_it_was_and_nothing_beside
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 255)
+
+    with written_aside(path) as aside:
+        aside.write_text("content")
+
+    assert path.read_text() == "content"
+
+
 def test_two_who_write_the_same_file_do_not_meet(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
 
