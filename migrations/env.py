@@ -4,7 +4,11 @@ from alembic import context
 from sqlalchemy import create_engine, pool, text
 
 from service.database_urls import sqlalchemy_url
-from service.storage import tracking_tables  # noqa: F401 (it declares tables too)
+from service.storage import (  # noqa: F401 (they declare tables, too)
+    answered_posts,
+    study_tables,
+    tracking_tables,
+)
 from service.storage.tables import Base
 
 

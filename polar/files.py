@@ -1,22 +1,56 @@
-"""Files that are either whole or not there."""
+"""Files that appear in their place only when they are finished."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 
-def part_of(path: Path) -> Path:
-    """Where the file of this path is made, until it is whole and moved into its place."""
+def unfinished(path: Path) -> Path:
+    """Where several processes make the file of this path together, before it is put in place."""
     return path.with_name(f"{path.name}.part")
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Where to write a file that gets its path when the block has ended without an error.
+def written_aside(path: Path, *, is_durable: bool = False) -> Iterator[Path]:
+    """Yields where to write a file that gets its path when the block ends without an error.
 
-    Half a file stays beside it, where nobody reads it, if the process is killed meanwhile.
+    The place is new in each call, so that two processes that write the same file do not meet. If
+    the process is killed meanwhile, an unfinished file with the ending `.part` stays there.
+
+    Args:
+        path: Where the file will be, in place of one that may be there.
+        is_durable: As for `put_in_place`.
     """
-    part = part_of(path)
-    yield part
-    os.replace(part, path)
+    aside = path.with_name(f".{uuid4().hex}.part")  # short, however long the name of the file is
+    try:
+        yield aside
+        put_in_place(aside, path, is_durable=is_durable)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def put_in_place(aside: Path, path: Path, *, is_durable: bool = False) -> None:
+    """Gives a finished file or folder its path, at once.
+
+    Args:
+        aside: Where it was made, on the same file system.
+        path: Where it belongs, in place of a file that may be there.
+        is_durable: Whether content and path have reached the disk when this returns: for what the
+            database or another file then says is there, such as checkpoints and results. What
+            can be made again, such as figures and caches, need not wait for the disk.
+    """
+    if is_durable:
+        _sync(aside)
+    os.replace(aside, path)
+    if is_durable:
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -3,7 +3,7 @@
     python -m service.drawing png
 
 reads what the diagram shows, a `service.api.studies.phases.Phases`, as JSON from stdin, and
-writes the picture to stdout: so the API has it drawn in a child process.
+writes the picture to stdout: so the API has it drawn in a process of its own.
 """
 
 import sys

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypedDict
 
 from polar.errors import InvalidInput
 
@@ -58,6 +58,19 @@ def unusable(home: Path, error: OSError) -> str:
     )
 
 
+class UpJson(TypedDict):
+    """The content of `up.json`, by which a stack says where it is."""
+
+    api: str
+    mlflow: str
+    dashboard: str
+    #: The supervisor's process.
+    pid: int
+    home_id: str
+    #: The other processes by name.
+    processes: dict[str, int]
+
+
 def find_api(home: Path) -> PublishedApi | None:
     """The API of the stack that runs in the home; None if none runs.
 
@@ -68,7 +81,7 @@ def find_api(home: Path) -> PublishedApi | None:
     return PublishedApi(content["api"], content["home_id"]) if content else None
 
 
-def read_published(home: Path) -> dict[str, Any] | None:
+def read_published(home: Path) -> UpJson | None:
     """The content of `up.json` of the stack that runs in the home; None if none runs.
 
     A stack that was killed leaves the file behind but no longer holds its home.
@@ -78,9 +91,9 @@ def read_published(home: Path) -> dict[str, Any] | None:
     """
     home = in_users_home(home)
     if home.exists() and not home.is_dir():
-        raise InvalidInput(f"the home {home} is a file; set POLAR_HOME to a folder")
+        raise InvalidInput(f"{home} is a file; allowed: a folder, which POLAR_HOME names")
     try:
-        content: dict[str, Any] = json.loads((home / "up.json").read_bytes())
+        content: UpJson = json.loads((home / "up.json").read_bytes())
         is_running = content["pid"] == holder(home)
         if is_running and not {"dashboard", "home_id"} <= content.keys():
             raise InvalidInput(

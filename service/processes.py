@@ -1,4 +1,4 @@
-"""What all processes that we start have in common: command, environment and end."""
+"""What all processes that we start have in common: their environment and their end."""
 
 import ctypes
 import os
@@ -78,15 +78,6 @@ KEPT = {
 }
 
 _PR_SET_PDEATHSIG = 1
-
-
-def python(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module with our interpreter.
-
-    With -P, Python does not import from the current folder, where the user may have a folder
-    `workers`.
-    """
-    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def private(environment: Mapping[str, str]) -> dict[str, str]:

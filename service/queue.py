@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 from procrastinate import App, PsycopgConnector
+from procrastinate.types import JSONDict
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -33,7 +34,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.settings import Settings
 from service.storage import experiments, runs
-from service.storage.tables import Run, RunState
+from service.storage.states import RunState
+from service.storage.tables import Run
 
 TRAIN = "train"
 #: Queue names are the device classes of specs.
@@ -75,12 +77,15 @@ def queue_app(settings: Settings) -> App:
 
 
 async def enqueue(app: App, session: AsyncSession, new_runs: Iterable[Run]) -> None:
-    """Queue runs in the transaction that created them: both are stored, or neither."""
+    """Queue runs in the transaction that created them: both are stored, or neither.
+
+    They will be begun in the order of `service.storage.turns.QUEUE_ORDER`.
+    """
     connection = await _driver_connection(session)
     ids: list[int] = []
     for (queue, priority), group in groupby(new_runs, key=lambda run: (run.queue, run.priority)):
         deferrer = app.configure_task(TRAIN, queue=queue, priority=priority, connection=connection)
-        jobs: list[dict[str, Any]] = [{"run_id": str(run.id)} for run in group]
+        jobs: list[JSONDict] = [{"run_id": str(run.id)} for run in group]
         ids += await deferrer.batch_defer_async(*jobs)
     # By what is in the jobs: nobody promises that their ids come in the order of the runs.
     run_id = cast(_jobs.c.args["run_id"].astext, Uuid)

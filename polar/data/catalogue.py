@@ -16,6 +16,7 @@ from pathlib import Path
 
 from polar.data.places import GZIPPED, NORB_PARTS, SOUGHT
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
+from polar.files import written_aside
 
 #: Environment variable with the folder of downloaded datasets; read at every call.
 DATA_DIR_VARIABLE = "POLAR_DATA_DIR"
@@ -260,6 +261,5 @@ def _text(known: Path) -> str | None:
 def _remember(known: Path, digest: str) -> None:
     with suppress(OSError):  # without it, the digest is taken again next time
         known.parent.mkdir(parents=True, exist_ok=True)
-        part = known.with_name(f"{known.name}.{os.getpid()}")
-        part.write_text(digest, "ascii")
-        os.replace(part, known)
+        with written_aside(known) as aside:
+            aside.write_text(digest, "ascii")

@@ -21,7 +21,7 @@ from polar.data.part import locked, put_in_place
 from polar.data.places import is_there
 from polar.data.published import PUBLISHED, Published, checksum_like
 from polar.errors import DatasetMissing
-from polar.files import part_of
+from polar.files import unfinished
 
 #: Told of every piece: the file, its bytes so far, and all of them if that is known.
 Progress = Callable[[Path, int, int | None], None]
@@ -72,7 +72,7 @@ def fetch(name: str, data_dir: Path, progress: Progress | None = None) -> None:
 
 def _fetch_file(name: str, published: Published, path: Path, progress: Progress | None) -> None:
     packed = path.with_name(f"{path.name}.gz") if published.unpacked else path
-    part = part_of(packed)
+    part = unfinished(packed)
     with locked(part) as file:
         if path.exists():  # another process has fetched it meanwhile
             part.unlink()
@@ -82,10 +82,10 @@ def _fetch_file(name: str, published: Published, path: Path, progress: Progress 
             put_in_place(file, part, path)
             return
         file.seek(0)
-        with gzip.open(file) as content, locked(part_of(path)) as unpacked:
+        with gzip.open(file) as content, locked(unfinished(path)) as unpacked:
             unpacked.truncate(0)
             shutil.copyfileobj(content, unpacked)
-            put_in_place(unpacked, part_of(path), path)
+            put_in_place(unpacked, unfinished(path), path)
         part.unlink()
 
 

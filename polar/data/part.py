@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path
 
+from polar import files
+
 
 @contextmanager
 def locked(part: Path) -> Iterator[BufferedRandom]:
@@ -29,8 +31,7 @@ def locked(part: Path) -> Iterator[BufferedRandom]:
 def put_in_place(file: BufferedRandom, part: Path, path: Path) -> None:
     """The half-made file is whole: it gets its name when all of it is on disk."""
     file.flush()
-    os.fsync(file.fileno())
-    os.replace(part, path)
+    files.put_in_place(part, path, is_durable=True)
 
 
 def _is(file: BufferedRandom, part: Path) -> bool:

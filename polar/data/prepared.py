@@ -17,7 +17,7 @@ from torch import Tensor
 from polar.data.catalogue import CACHE_DIR_VARIABLE, cache_dir
 from polar.data.part import locked, put_in_place
 from polar.errors import DatasetError
-from polar.files import part_of
+from polar.files import unfinished
 
 #: Some rows of the dataset, and their images of shape (rows, side, side).
 Block = tuple[Int64[np.ndarray, " rows"], UInt8[np.ndarray, "rows side side"]]
@@ -67,7 +67,7 @@ def unkept(n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s
 
 
 def _make(path: Path, n: int, side: int, blocks: Iterable[Block]) -> None:
-    part = part_of(path)
+    part = unfinished(path)
     with locked(part) as file:
         try:
             if path.exists():  # another process has made it meanwhile

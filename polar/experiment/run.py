@@ -12,7 +12,7 @@ from polar import figures
 from polar.data.images import ImageDataset, load
 from polar.errors import DatasetError, InvalidInput
 from polar.experiment.findings import Findings, find
-from polar.files import whole
+from polar.files import written_aside
 from polar.measurement.explanation import explain_evidence
 from polar.measurement.files import save_report
 from polar.records.events import ArtifactSaved, Evaluation, Event, Result, Started
@@ -191,8 +191,8 @@ def _save_result(
         "spec": spec.model_dump(mode="json"),
         "timing": timing,
     }
-    with whole(out / RESULT_FILE) as part:
-        part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
+    with written_aside(out / RESULT_FILE, is_durable=True) as aside:
+        aside.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
     return _artifact(out, out / RESULT_FILE)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from polar.errors import InvalidInput
-from polar.files import whole
+from polar.files import written_aside
 
 DOTS_PER_INCH = 150
 #: Largest table that is written as text, which anyone can open; longer tables become Parquet.
@@ -47,7 +47,7 @@ def save(figure: Figure, table: pd.DataFrame, path: Path) -> list[Path]:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = _save_numbers(table, path)  # written first, so no picture exists without its numbers
-    with whole(path) as part, part.open("wb") as file:
+    with written_aside(path) as aside, aside.open("wb") as file:
         write(figure, kind, file)
     return [path, numbers]
 
@@ -61,9 +61,9 @@ def write(figure: Figure, kind: str, file: BinaryIO) -> None:
 def _save_numbers(table: pd.DataFrame, picture: Path) -> Path:
     is_text = len(table) <= ROWS_OF_TEXT
     path = picture.with_suffix(".csv" if is_text else ".parquet")
-    with whole(path) as part:
+    with written_aside(path) as aside:
         if is_text:
-            table.to_csv(part, index=False, lineterminator="\n")
+            table.to_csv(aside, index=False, lineterminator="\n")
         else:
-            table.to_parquet(part, engine="pyarrow", index=False)
+            table.to_parquet(aside, engine="pyarrow", index=False)
     return path

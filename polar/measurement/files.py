@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from polar import figures
 from polar.errors import InvalidInput
-from polar.files import whole
+from polar.files import written_aside
 from polar.measurement.tables import measurement_tables, representations_table
 from polar.records.measurement import Measurement
 from polar.regime.arrays import Array, as_float64
@@ -119,8 +119,8 @@ def save_measurement(
 
 
 def save_report(measurement: Measurement, folder: Path) -> Path:
-    """Writes `measurement.json` into a folder; the file is either whole or not there."""
+    """Writes `measurement.json` into a folder; the file is complete and on disk, or not there."""
     path = folder / MEASUREMENT_FILE
-    with whole(path) as part:
-        part.write_text(measurement.model_dump_json(indent=2) + "\n", "utf-8")
+    with written_aside(path, is_durable=True) as aside:
+        aside.write_text(measurement.model_dump_json(indent=2) + "\n", "utf-8")
     return path

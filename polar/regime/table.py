@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from polar.errors import InvalidInput
-from polar.files import whole
+from polar.files import written_aside
 from polar.records.events import Evaluation
 
 
@@ -32,6 +32,6 @@ def diagnostics_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
 
 
 def table_to_parquet(table: pd.DataFrame, path: Path) -> None:
-    """Writes the table as Parquet; the file is either whole or not there."""
-    with whole(path) as part:
-        table.to_parquet(part, engine="pyarrow", index=False)
+    """Writes the table as Parquet; the file is on disk then, or not there."""
+    with written_aside(path, is_durable=True) as aside:
+        table.to_parquet(aside, engine="pyarrow", index=False)

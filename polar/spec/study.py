@@ -78,6 +78,26 @@ class Bound(SpecPart):
             raise ValueError(f"nothing is at least {low:g} and at most {high:g}")
         return self
 
+    def violations(self, mean: float) -> dict[str, float]:
+        """How far a mean of the measure misses each limit, by the limit's words.
+
+        Args:
+            mean: Mean of the measure over the seeds of a trial, in the measure's unit.
+
+        Returns:
+            One number for each limit, in the measure's unit; 0 and below where it is kept.
+        """
+        missed = {}
+        if self.at_least is not None:
+            missed[f"{self.measure} at least {self.at_least:g}"] = self.at_least - mean
+        if self.at_most is not None:
+            missed[f"{self.measure} at most {self.at_most:g}"] = mean - self.at_most
+        return missed
+
+    def is_kept(self, mean: float) -> bool:
+        """Whether a mean of the measure keeps all limits, which belong to what is allowed."""
+        return all(missed <= 0 for missed in self.violations(mean).values())
+
 
 class Pruner(SpecPart):
     """Which trainings are stopped before their end.

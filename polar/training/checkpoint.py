@@ -1,9 +1,7 @@
 """Checkpoints: a run's state on disk, from which it goes on as if it had never stopped."""
 
 import contextlib
-import os
 import pickle
-import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from polar.errors import CheckpointUnusable
+from polar.files import written_aside
 from polar.records.events import Evaluation
 from polar.training.state import TrainingState
 
@@ -31,17 +30,10 @@ def save(state: TrainingState, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{state.step:08d}.pt"
-    # Unique, since an attempt that was given up may still be writing the same step.
-    part = folder / f".{path.name}.{uuid.uuid4().hex}"
-    try:
-        with part.open("xb") as file:
-            torch.save(_content(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    _sync_folder(folder)
+    # Durable, because the checkpoints before it are removed; and an attempt that was given up may
+    # still be writing the same step, which `written_aside` allows.
+    with written_aside(path, is_durable=True) as aside, aside.open("xb") as file:
+        torch.save(_content(state), file)
     _remove_others(folder, path)
     return path
 
@@ -126,15 +118,6 @@ def _check_sums(path: Path) -> None:
         damaged = archive.testzip()
     if damaged is not None:
         raise zipfile.BadZipFile(f"wrong check sum of {damaged}")
-
-
-def _sync_folder(folder: Path) -> None:
-    """After a loss of power too, the new name is there before the old checkpoints are gone."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove_others(folder: Path, newest: Path) -> None:

@@ -8,7 +8,6 @@ from fastapi import Depends, FastAPI
 from service.api import problems
 from service.api.body import BodyLimit
 from service.api.catalogue import routes as catalogue
-from service.api.child import Children
 from service.api.dependencies import Parts
 from service.api.experiments import routes as experiments
 from service.api.health import routes as health
@@ -18,6 +17,7 @@ from service.api.measurements import routes as measurements
 from service.api.measurements.measuring import Measuring
 from service.api.runs import results
 from service.api.runs import routes as runs
+from service.api.short_processes import ShortProcesses
 from service.api.strictness import refuse_what_is_ambiguous
 from service.api.studies import figures as study_figures
 from service.api.studies import routes as studies
@@ -41,7 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
         Database(settings.sqlalchemy_url),
         queue_app(settings),
         Measuring(settings),
-        Children(settings.measure_at_once, settings.measure_s),
+        ShortProcesses(settings.measure_at_once, settings.measure_s),
     )
     problems.install(app)
     app.add_middleware(BodyLimit, larger={f"{PREFIX}/measurements": settings.measure_bytes})

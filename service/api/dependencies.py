@@ -9,9 +9,9 @@ from fastapi import Depends, Header, Request
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.api.child import Children
 from service.api.measurements.measuring import Measuring
 from service.api.problems import Refused
+from service.api.short_processes import ShortProcesses
 from service.settings import Settings
 from service.storage.database import Database
 
@@ -26,7 +26,7 @@ class Parts:
     database: Database
     queue: App
     measuring: Measuring
-    drawing: Children
+    drawing: ShortProcesses
 
 
 def parts_of_app(request: Request) -> Parts:

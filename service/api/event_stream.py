@@ -14,6 +14,7 @@ from service.api.stored import Reader
 from service.storage import watching
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
+from service.storage.evaluations import evaluations_after, latest_evaluations
 from service.storage.watching import Standing
 
 #: Seconds between two looks; no connection is held meanwhile.
@@ -69,8 +70,8 @@ async def _look(
         # The standings come first: of a run that has ended by then, all evaluations are found.
         now = await watching.standings(session, run_ids)
         if steps:
-            return now, await watching.evaluations_after(session, steps)
-        latest = await watching.latest_evaluations(session, run_ids)
+            return now, await evaluations_after(session, steps)
+        latest = await latest_evaluations(session, run_ids)
         return now, {run_id: [evaluation] for run_id, evaluation in latest.items()}
 
 

@@ -10,7 +10,8 @@ from fastapi import Depends, Query
 
 from polar.spec.faults import Fault
 from service.api.problems import Refused
-from service.storage.tables import Experiment, Study
+from service.storage.study_tables import Study
+from service.storage.tables import Experiment
 
 
 def token_of(row: Experiment | Study) -> str:

@@ -64,14 +64,17 @@ def install(app: FastAPI) -> None:
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For the documentation of a route: how it may refuse."""
+    """For the documentation of a route: how it may refuse, in the type that FastAPI declares."""
     return {
         status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses
     }
 
 
 def _openapi_with_problems(app: FastAPI, openapi: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The documentation of the app; FastAPI gives refusals the media type of other answers."""
+    """The documentation of the app; FastAPI gives refusals the media type of other answers.
+
+    OpenAPI's own JSON, which FastAPI hands around as it is.
+    """
     if app.openapi_schema:
         return app.openapi_schema
     schema = openapi()

@@ -15,9 +15,11 @@ from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.faults import Fault
 from service import queue
 from service.api.problems import Refused
-from service.storage import agents, experiments, runs, studies
+from service.storage import agents, answered_posts, experiments, runs, studies
+from service.storage.answered_posts import AnsweredPost
 from service.storage.errors import Conflict
-from service.storage.tables import Experiment, IdempotencyKey, Run, Study
+from service.storage.study_tables import Study
+from service.storage.tables import Experiment, Run
 
 T = TypeVar("T", Experiment, Study)
 
@@ -47,7 +49,7 @@ async def submit(
     await queue.enqueue(app, session, submission.new)
     if key:
         made = submission.experiment.id
-        await experiments.remember_key(session, key, fingerprint, experiment_id=made)
+        await answered_posts.remember_key(session, key, fingerprint, experiment_id=made)
     return Submitted(submission.experiment, replayed=False)
 
 
@@ -66,14 +68,12 @@ async def submit_study(
         return Submitted(await studies.get(session, known.study_id), replayed=True)
     study = await studies.create(session, spec, await dataset_digest_of_study(session, spec))
     if key:
-        await experiments.remember_key(session, key, fingerprint, study_id=study.id)
+        await answered_posts.remember_key(session, key, fingerprint, study_id=study.id)
     return Submitted(study, replayed=False)
 
 
-async def _known(
-    session: AsyncSession, key: str | None, fingerprint: str
-) -> IdempotencyKey | None:
-    known = await experiments.with_key(session, key) if key else None
+async def _known(session: AsyncSession, key: str | None, fingerprint: str) -> AnsweredPost | None:
+    known = await answered_posts.with_key(session, key) if key else None
     if known is not None and known.fingerprint != fingerprint:
         detail = f"the Idempotency-Key {key} was used for another spec; take a new one"
         raise Refused(422, "idempotency-key-reused", detail)
@@ -93,8 +93,8 @@ async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str
     """What the agents that may take this spec have under the name of its dataset.
 
     Args:
-        session: Of the request.
-        spec: Of an experiment.
+        session: The request's transaction.
+        spec: The spec of an experiment.
         at: JSON pointer to it in what the client sent.
 
     Raises:

@@ -10,6 +10,7 @@ from service.cli.demo import demo
 from service.cli.measure import measure
 from service.cli.run import run
 from service.cli.up import up
+from service.exit_codes import FAILED
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 app.command()(up)
@@ -30,7 +31,7 @@ app.add_typer(data.app, name="data")
 def main() -> NoReturn:
     """Run the command that this process was started with, and end with its exit code."""
     stdout = output.take_over_streams()
-    code: int | str | None = output.FAILED
+    code: int | str | None = FAILED
     try:
         app(prog_name="polar")
     except SystemExit as ended:
@@ -38,7 +39,7 @@ def main() -> NoReturn:
     sys.stdout.flush()
     if stdout.lost:
         output.say(f"error: cannot write to stdout: {stdout.lost.strerror}")
-        code = output.FAILED
+        code = FAILED
     sys.exit(code)
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polar.errors import InvalidInput
-from service.cli.output import FAILED, REFUSED, UNREACHABLE, fail, say
+from service.cli.output import fail, say
+from service.exit_codes import FAILED, REFUSED, UNREACHABLE
 
 if TYPE_CHECKING:
     from polar.spec import StudySpec
@@ -53,7 +54,7 @@ def service_at(
     """A client whose errors end the command, with a message and an exit code.
 
     Args:
-        url: Of a service.
+        url: Address of a service.
         home: Whose stack is the service where there is no URL; by default that of POLAR_HOME.
         instead: The command for an id that is not of the kind that this one is for.
     """

@@ -1,6 +1,7 @@
 """`polar data`: which datasets are here, fetching them, checking them.
 
-Exit codes: 1 a dataset is missing or not what was published, 2 there is no such dataset or folder.
+Exit codes: FAILED when a dataset is missing or not what was published, REFUSED when there is no
+such dataset or folder.
 """
 
 import gzip
@@ -28,18 +29,9 @@ from polar.data import catalogue, download
 from polar.data.places import GZIPPED, SOUGHT
 from polar.data.published import PUBLISHED, Published, checksum_like
 from polar.errors import DatasetError, DatasetMissing, InvalidInput
-from service.cli.output import (
-    FAILED,
-    REFUSED,
-    Format,
-    Output,
-    console_on,
-    fail,
-    show,
-    write,
-    write_json,
-)
+from service.cli.output import Format, Output, console_on, fail, show, write, write_json
 from service.cli.rows import Rows
+from service.exit_codes import FAILED, REFUSED
 
 app = typer.Typer(no_args_is_help=True, help="The datasets of this machine.")
 

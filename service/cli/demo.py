@@ -11,7 +11,8 @@ import typer
 
 from polar.errors import InvalidInput
 from polar.spec import read_yaml
-from service.cli.output import FAILED, REFUSED, fail, say
+from service.cli.output import fail, say
+from service.exit_codes import FAILED, REFUSED
 from service.homes import DEFAULT_HOME
 
 #: Where the band is searched: from hardly regularised to total collapse.
@@ -43,7 +44,8 @@ def demo(
         with running_stack(home) as stack, Client(stack.api_url) as client:
             say(f"API {stack.api_url}  MLflow {stack.mlflow_url}")
             study = demo_study.search(client, spec)
-            demo_study.report(client, study, resolved_home(home) / "demo" / f"{dataset}.png")
+            picture = resolved_home(home) / "demo" / f"{dataset}.png"
+            demo_study.show_findings(client, study, picture)
             if sys.stdout.isatty():
                 _keep_open(stack.mlflow_url)
     except (EmbeddedError, ClientError, InvalidInput) as error:
@@ -53,7 +55,10 @@ def demo(
 
 
 def _example(dataset: str) -> dict[str, Any]:
-    """The example spec of a beta-VAE on this dataset, as it travels with the package."""
+    """The example spec of a beta-VAE on this dataset, as it travels with the package.
+
+    It stays raw, as all specs do that a client sends: the service completes and judges them.
+    """
     paths = [path for path in files("polar.examples").iterdir() if path.name.endswith(".yaml")]
     specs: list[dict[str, Any]] = [read_yaml(path.read_text()) for path in paths]
     demos = {
@@ -65,7 +70,7 @@ def _example(dataset: str) -> dict[str, Any]:
     return demos[dataset]
 
 
-def _study_of(example: Mapping[str, Any], trials: int) -> dict[str, Any]:
+def _study_of(example: Mapping[str, Any], trials: int) -> Mapping[str, object]:
     return {
         "name": f"demo {example['dataset']['name']}",
         "base": {**example, "seeds": [0]},

@@ -57,7 +57,7 @@ def _announce_changes(trials: Iterable[TrialView], announced: Mapping[int, str])
     return states
 
 
-def report(client: Client, study: StudyView, picture: Path) -> None:
+def show_findings(client: Client, study: StudyView, picture: Path) -> None:
     """Print the table and the range, and draw the figure."""
     rows = _with_mlflow_links(client, study)
     latents = study.spec["base"]["model"]["latent_dim"]

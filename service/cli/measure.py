@@ -1,6 +1,7 @@
 """`polar measure`: the report of any model's latents, from files, in this process.
 
-Exit codes: 2 the files or options cannot be used, 1 the results cannot be written.
+Exit codes: REFUSED when the files or options cannot be used, FAILED when the results cannot be
+written.
 """
 
 import math
@@ -15,8 +16,6 @@ from rich.console import Group
 
 from polar.errors import PolarError
 from service.cli.output import (
-    FAILED,
-    REFUSED,
     Format,
     Output,
     console_on,
@@ -27,6 +26,7 @@ from service.cli.output import (
     write_table,
 )
 from service.cli.rows import Rows
+from service.exit_codes import FAILED, REFUSED
 
 if TYPE_CHECKING:
     from polar.records.measurement import Measurement
@@ -78,6 +78,7 @@ def measure(
         "prior_variance": prior_variance,
     }
     try:
+        # by the names of its arguments; `measure` checks what the files held
         arrays: dict[str, Any] = {name: load_array(path) for name, path in given.items() if path}
         rule: Any = _number_or_rule(tau)  # `measure` checks it
         drawn = {name: arrays.get(name) for name in ("variance", "usage")}

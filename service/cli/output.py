@@ -13,13 +13,12 @@ import typer
 from pydantic import RootModel
 from rich.console import Console, RenderableType
 
+from service.exit_codes import INTERRUPTED
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 T = TypeVar("T")
-
-#: Exit codes: something did not succeed; the input or the service refused; nobody answers; Ctrl-C.
-FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 #: Columns of a stream that no terminal shows. On stdout each row is one line, for `grep`.
 PIPE_WIDTH, PIPE_WIDTH_OF_MESSAGES = 100_000, 200

@@ -11,31 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial
+from optuna.trial import FixedTrial, FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import NullPool
 
 from polar.errors import InvalidInput
+from polar.files import written_aside
 from polar.records.events import Evaluation
-from polar.spec import Axis, StudySpec
+from polar.spec import StudySpec
 from service.api.runs.schemas import Diagnostics
 from service.api.studies.schemas import StudyView, TrialView
 from service.cli.connection import spec_of
 from service.client import Client
-from service.storage.tables import TrialState
+from service.storage.states import TrialState
 from service.studies.judging import measures, value_of, violations_of
-from service.studies.optimiser import ENDINGS, study_name
+from service.studies.optimiser import OPTUNA_STATES, study_name, suggest
 
 STATES = {
-    **ENDINGS,
+    **OPTUNA_STATES,
     TrialState.RUNNING: OptunaState.RUNNING,
     # it has a newer trial with more seeds; Optuna knows no such thing
     TrialState.SUPERSEDED: OptunaState.COMPLETE,
@@ -52,18 +48,14 @@ def export_study(client: Client, study_id: str, out: Path) -> None:
     study = client.study(study_id)
     spec = spec_of(study)
     trials = [_frozen(client, spec, trial) for trial in client.trials(study_id)]
-    aside = out.with_name(f".{out.name}.new")
     try:
-        aside.unlink(missing_ok=True)
-        aside.touch()
-        _write(aside, study, spec, _with_numbers(trials))
-        aside.replace(out)
+        with written_aside(out) as aside:
+            aside.touch()  # where that fails, the system's reason is clearer than SQLite's
+            _write(aside, study, spec, _with_numbers(trials))
     except OSError as error:
         raise InvalidInput(f"cannot write {out}: {error.strerror}") from error
     except StorageInternalError as error:
         raise InvalidInput(f"cannot write {out}: {error.__cause__ or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _write(path: Path, study: StudyView, spec: StudySpec, trials: Iterable[FrozenTrial]) -> None:
@@ -79,7 +71,7 @@ def _write(path: Path, study: StudyView, spec: StudySpec, trials: Iterable[Froze
     copy.add_trials(trials)
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _file(path: Path) -> dict[str, object]:
     """For an engine on this file, whose name in a URL would be read as more than a name."""
     return {"creator": partial(sqlite3.connect, path), "poolclass": NullPool}
 
@@ -106,7 +98,7 @@ def _frozen(client: Client, spec: StudySpec, trial: TrialView) -> FrozenTrial:
         value=None,
         values=trial.values,
         params=dict(trial.point),
-        distributions={name: _distribution(spec.swept[name]) for name in trial.point},
+        distributions=_distributions(spec, trial),
         user_attrs={name: value for name, value in attributes.items() if value is not None},
         system_attrs={},
         intermediate_values=_reports(client, spec, trial),
@@ -119,6 +111,14 @@ def _frozen(client: Client, spec: StudySpec, trial: TrialView) -> FrozenTrial:
         for name, violation in violations_of(spec, trial.measured).items():
             frozen.set_constraint(name, violation)
     return frozen
+
+
+def _distributions(spec: StudySpec, trial: TrialView) -> dict[str, BaseDistribution]:
+    """What the axes were to the optimiser that chose the trial's point."""
+    chosen = FixedTrial(dict(trial.point))
+    for name in trial.point:
+        suggest(chosen, name, spec.swept[name])
+    return chosen.distributions
 
 
 def _reports(client: Client, spec: StudySpec, trial: TrialView) -> dict[int, float]:
@@ -148,13 +148,3 @@ def _measured(diagnostics: Diagnostics) -> Mapping[int, Mapping[str, float]]:
         )
         for one in diagnostics.evaluations
     }
-
-
-def _distribution(axis: Axis) -> BaseDistribution:
-    if axis.log_uniform is not None:
-        return FloatDistribution(*axis.log_uniform, log=True)
-    if axis.uniform is not None:
-        return FloatDistribution(*axis.uniform)
-    if axis.integer is not None:
-        return IntDistribution(*axis.integer)
-    return CategoricalDistribution(axis.grid)

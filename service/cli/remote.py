@@ -1,7 +1,7 @@
 """The commands that speak with the service: submit, list, get, watch, cancel, validate.
 
-Exit codes: 1 a run did not succeed, 2 the service refused or the spec cannot be read, 3 nobody
-answers, 130 Ctrl-C.
+Exit codes: FAILED when a run did not succeed, REFUSED when the service refused or the spec cannot
+be read, UNREACHABLE when nobody answers, INTERRUPTED on Ctrl-C.
 """
 
 from itertools import islice
@@ -12,7 +12,8 @@ import typer
 
 from polar.spec import read_spec_file, read_yaml
 from service.cli.connection import Url, option_of, service_at
-from service.cli.output import FAILED, Format, Output, going_on, say, show
+from service.cli.output import Format, Output, going_on, say, show
+from service.exit_codes import FAILED
 
 if TYPE_CHECKING:
     from service.api.experiments.schemas import ExperimentView

@@ -17,11 +17,10 @@ from polar.records import events
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service.cli.bars import Bars, time_left
 from service.cli.data import fetch_with_bars
-from service.cli.output import FAILED, REFUSED, fail, say, write, write_table
+from service.cli.output import fail, say, write, write_table
+from service.exit_codes import FAILED, REFUSED, SIGNALLED
 
 RESULT = "result.json"
-#: What shells add to the number of the signal that ended a command.
-SIGNALLED = 128
 
 
 def run(
@@ -90,12 +89,14 @@ def _refuse_result_of_another_spec(spec: ExperimentSpec, folder: Path) -> None:
         result = json.loads(path.read_bytes())
         found = {"spec_hash": result["spec_hash"], "science_version": result["science_version"]}
     except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"{path} is no result of Polar; choose another --out") from error
+        raise InvalidInput(
+            f"{path} is no result of Polar; allowed: another folder, with --out"
+        ) from error
     expected = {"spec_hash": spec.content_hash(), "science_version": SCIENCE_VERSION}
     if found != expected:
         raise InvalidInput(
-            f"{folder} holds the result of another spec: {found}, not {expected}; "
-            "choose another --out"
+            f"{folder} holds the result of another spec: {found}, where this one has {expected}; "
+            "allowed: another folder, with --out"
         )
 
 

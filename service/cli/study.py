@@ -1,7 +1,7 @@
 """`polar study`: submit a study, look at it, steer it.
 
-Exit codes: 1 a study did not complete, 2 the service refused or the spec cannot be read, 3 nobody
-answers or the stack does not start, 130 Ctrl-C.
+Exit codes: FAILED when a study did not complete, REFUSED when the service refused or the spec
+cannot be read, UNREACHABLE when nobody answers or the stack does not start, INTERRUPTED on Ctrl-C.
 """
 
 import time
@@ -16,19 +16,8 @@ import typer
 from polar.errors import InvalidInput
 from polar.spec import read_spec_file, read_yaml
 from service.cli.connection import Url, option_of, service_at
-from service.cli.output import (
-    FAILED,
-    INTERRUPTED,
-    REFUSED,
-    UNREACHABLE,
-    Format,
-    Output,
-    fail,
-    going_on,
-    say,
-    show,
-    write,
-)
+from service.cli.output import Format, Output, fail, going_on, say, show, write
+from service.exit_codes import FAILED, INTERRUPTED, REFUSED, UNREACHABLE
 from service.homes import DEFAULT_HOME
 
 if TYPE_CHECKING:
@@ -226,7 +215,7 @@ def export(
 
 def _export_study(client: "Client", id: str, out: Path | None) -> None:
     if out is None:
-        raise InvalidInput("a database is not written to stdout; say where with --out")
+        raise InvalidInput("stdout is no place for a database; allowed: a file, with --out FILE")
     from service.cli.portable import export_study
 
     export_study(client, id, out)
@@ -282,7 +271,7 @@ def _until_they_end(
             for line, study in zip(lines, studies, strict=True):
                 bars.update(
                     line,
-                    completed=study_tables.count_completed(study.trials),
+                    completed=study.completed,
                     total=study.trials_wanted,
                     status=study_tables.status(study),
                     is_moving=study.finished_at is None,

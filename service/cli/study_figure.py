@@ -34,7 +34,7 @@ def save_phase_diagram(client: "Client", study_id: UUID | str, out: Path) -> lis
         InvalidInput: there is nothing to draw, or the file cannot be written.
     """
     from service.api.studies.phases import phases_of
-    from service.storage.tables import TrialState
+    from service.storage.states import TrialState
 
     study = client.study(study_id)
     completed = [

@@ -1,6 +1,6 @@
 """Studies and their trials as tables for people."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from rich.console import Group, RenderableType
@@ -9,7 +9,6 @@ from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, Tria
 from service.cli.range_tables import in_words, of_range
 from service.cli.rows import Facts, Rows
 from service.cli.tables import counts, earlier_version
-from service.storage.tables import TrialState
 
 
 def of_studies(studies: Sequence[StudySummary]) -> RenderableType:
@@ -30,7 +29,7 @@ def of_studies(studies: Sequence[StudySummary]) -> RenderableType:
 def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
     """A study with its range and its trials."""
     title = f"study {study.id} {study.name!r}: {study.state}"
-    counted = f"{count_completed(study.trials)} of {study.trials_wanted} completed"
+    counted = f"{study.completed} of {study.trials_wanted} completed"
     facts = {
         "reason": study.message,
         "trials": ", ".join(filter(None, (counted, counts(study.trials)))),
@@ -56,9 +55,7 @@ def of_ranges(studies: Sequence[StudyView]) -> RenderableType:
     table = Rows("study", "name", "state", "completed", "range", texts=("name", "range"))
     for study in studies:
         found = in_words(study.range) if study.range else study.message
-        table.add(
-            str(study.id), study.name, study.state, str(count_completed(study.trials)), found
-        )
+        table.add(str(study.id), study.name, study.state, str(study.completed), found)
     return table
 
 
@@ -79,11 +76,6 @@ def status(study: StudyView) -> str:
     """Where a study stands, on one line."""
     best = f"best {_values(study.best)} at {_point(study.best)}" if study.best else ""
     return ", ".join(filter(None, (study.state, counts(study.trials), best)))
-
-
-def count_completed(trials: Mapping[TrialState, int]) -> int:
-    """The trials that count towards those wanted, as the broker counts them."""
-    return sum(trials.get(state, 0) for state in (TrialState.COMPLETED, TrialState.PRUNED))
 
 
 def _point(trial: TrialView) -> str:

@@ -15,7 +15,7 @@ from service.api.experiments.schemas import (
 )
 from service.api.runs.schemas import RunView
 from service.cli.rows import Facts, Rows
-from service.storage.tables import RunState, TrialState
+from service.storage.states import RunState, TrialState
 
 _VERDICT = ("regime", "polarisation", "active", "passive", "explained")
 _CONVERGED = {True: "yes", False: "no", None: ""}

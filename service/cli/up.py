@@ -1,6 +1,6 @@
 """`polar up`: the whole stack on this machine.
 
-Exit codes: 1 it cannot start, 2 a setting of the environment is wrong.
+Exit codes: FAILED when it cannot start, REFUSED when a setting of the environment is wrong.
 """
 
 import os
@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from polar.errors import InvalidInput
-from service.cli.output import FAILED, REFUSED, fail, say, write
+from service.cli.output import fail, say, write
+from service.exit_codes import FAILED, REFUSED
 from service.homes import DEFAULT_HOME
 
 

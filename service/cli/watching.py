@@ -8,7 +8,7 @@ from service.api.experiments.schemas import ExperimentView, RunOfExperiment
 from service.api.runs.events import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
 from service.api.runs.schemas import RunView
 from service.cli.bars import Bars, time_left
-from service.storage.tables import RunState
+from service.storage.states import RunState
 
 
 def runs_of(found: ExperimentView | RunView) -> Sequence[RunOfExperiment | RunView]:

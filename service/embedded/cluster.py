@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TypedDict
 
+from polar.files import put_in_place
 from service.embedded.binaries import SHARED, is_open, major_version, make_open
 from service.embedded.errors import EmbeddedError
 
@@ -84,7 +85,9 @@ def create_data(home: Path, binaries: Path, password: str) -> Path:
         account = pwd.getpwnam(UNPRIVILEGED)
         os.chown(aside, account.pw_uid, account.pw_gid)
     _initdb(aside, binaries, password)
-    return aside.rename(room / "postgres")
+    data = room / "postgres"
+    put_in_place(aside, data, is_durable=True)
+    return data
 
 
 def keep_link(home: Path, data: Path) -> None:

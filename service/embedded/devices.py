@@ -50,9 +50,8 @@ def _devices(wanted: str | None) -> list[str]:
         return gpus
     if wanted in ("cpu", *gpus):
         return [wanted]
-    raise EmbeddedError(
-        f"device is {wanted!r}; allowed on this machine: {', '.join(['cpu', *gpus])}"
-    )
+    there = ["cpu", *(["cuda"] if gpus else []), *gpus]
+    raise EmbeddedError(f"device {wanted!r} is not on this machine; allowed: {', '.join(there)}")
 
 
 def _present_gpus() -> int:

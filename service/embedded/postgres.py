@@ -12,7 +12,6 @@ from typing import IO, Self
 import psycopg
 
 from service.embedded.binaries import find_binaries
-from service.embedded.children import last_lines
 from service.embedded.cluster import (
     ROLE,
     check_version,
@@ -23,6 +22,7 @@ from service.embedded.cluster import (
 )
 from service.embedded.errors import EmbeddedError
 from service.embedded.state import choose_port, lock, read_json, write_json
+from service.embedded.supervised import last_lines
 from service.homes import resolved_home, unusable
 from service.processes import die_with_parent
 

@@ -11,11 +11,11 @@ import httpx
 
 from polar.errors import InvalidInput
 from service.addresses import reach
-from service.embedded.children import Program, last_lines, spawn
 from service.embedded.errors import EmbeddedError
 from service.embedded.state import write_json
-from service.homes import holder, read_published, resolved_home, unusable
-from service.processes import python
+from service.embedded.supervised import Launch, last_lines, spawn
+from service.homes import UpJson, holder, read_published, resolved_home, unusable
+from service.programs import Program, python
 
 HEALTHY_S = 180.0
 #: Longer than all stages of a stop take together.
@@ -40,7 +40,8 @@ class RunningStack:
 
 
 def publish(home: Path, stack: RunningStack) -> None:
-    content = {
+    """Writes `up.json`."""
+    content: UpJson = {
         "api": stack.api_url,
         "mlflow": stack.mlflow_url,
         "dashboard": stack.dashboard_url,
@@ -142,13 +143,13 @@ def running_stack(
             supervisor.wait()
 
 
-def _polar_up(home: Path, agents: int | None, device: str | None) -> Program:
-    command = [*python("polar_latents", "up", "--home", str(home))]
+def _polar_up(home: Path, agents: int | None, device: str | None) -> Launch:
+    command = [*python(Program.POLAR, "up", "--home", str(home))]
     if agents is not None:
         command += ["--agents", str(agents)]
     if device is not None:
         command += ["--device", device]
-    return Program("up", command)
+    return Launch("up", command)
 
 
 def _unhealthy(stack: RunningStack) -> list[str]:

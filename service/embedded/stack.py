@@ -8,11 +8,12 @@ from socket import socket
 from typing import Self
 
 from service.database_urls import sqlalchemy_url
-from service.embedded.children import Program
 from service.embedded.postgres import Postgres
 from service.embedded.state import identity, listen, port_of, read_json, write_json
+from service.embedded.supervised import Launch
 from service.homes import resolved_home
-from service.processes import ONE_THREAD, python
+from service.processes import ONE_THREAD
+from service.programs import Program, python
 from service.settings import Settings
 
 API_PORT = 8650
@@ -20,7 +21,7 @@ MLFLOW_PORT = 5650
 DASHBOARD_PORT = 8651
 
 #: Groups of programs. All are started together, but stopped group by group, the last group first.
-Stages = Sequence[Sequence[Program]]
+Stages = Sequence[Sequence[Launch]]
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
         "POLAR_API_PORT": str(port_of(addresses.api_socket)),
     }
     agents = [
-        Program(
+        Launch(
             f"agent-{number}",
-            python("workers", "--device", device, "--name", f"agent-{number}"),
+            python(Program.AGENT, "--device", device, "--name", f"agent-{number}"),
             ours | ONE_THREAD,
         )
         for number, device in enumerate(slots)
@@ -101,25 +102,25 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
         (_mlflow(home, postgres.url("mlflow"), addresses.mlflow_socket.fileno()),),
         (_api(ours, addresses.api_socket.fileno()),),
         (
-            Program("tracking", python("workers.tracking"), ours),
-            Program("studies", python("service.studies"), ours),
+            Launch("tracking", python(Program.TRACKING), ours),
+            Launch("studies", python(Program.STUDIES), ours),
             _dashboard(ours, addresses.dashboard_socket.fileno()),
             *agents,
         ),
     )
 
 
-def _api(ours: Mapping[str, str], listening: int) -> Program:
+def _api(ours: Mapping[str, str], listening: int) -> Launch:
     environment = {**ours, "POLAR_API_FD": str(listening)}
-    return Program("api", python("service.api"), environment, descriptors=[listening])
+    return Launch("api", python(Program.API), environment, descriptors=[listening])
 
 
-def _dashboard(ours: Mapping[str, str], listening: int) -> Program:
+def _dashboard(ours: Mapping[str, str], listening: int) -> Launch:
     environment = {**ours, "POLAR_DASHBOARD_FD": str(listening)}
-    return Program("dashboard", python("service.dashboard"), environment, descriptors=[listening])
+    return Launch("dashboard", python(Program.DASHBOARD), environment, descriptors=[listening])
 
 
-def _mlflow(home: Path, database: str, listening: int) -> Program:
+def _mlflow(home: Path, database: str, listening: int) -> Launch:
     """MLflow as one process of 240 MiB; `mlflow server` starts ten, for jobs that we do not have.
 
     The variables with an underscore are those that `mlflow server` itself passes to its workers
@@ -135,9 +136,9 @@ def _mlflow(home: Path, database: str, listening: int) -> Program:
         "MLFLOW_SERVER_ALLOWED_HOSTS": os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS", any_port),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    server = python("uvicorn", "mlflow.server.fastapi_app:app", "--fd", str(listening))
+    server = python(Program.UVICORN, "mlflow.server.fastapi_app:app", "--fd", str(listening))
     options = ("--log-level", "warning", "--timeout-graceful-shutdown", "5")
     # uvicorn imports from its "app dir" first, which by default is the user's current folder.
     nowhere = ("--app-dir", os.devnull)
     command = (*server, *nowhere, *options)
-    return Program("mlflow", command, environment, descriptors=[listening])
+    return Launch("mlflow", command, environment, descriptors=[listening])

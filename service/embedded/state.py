@@ -7,10 +7,12 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
+from polar.files import written_aside
 from service.embedded.errors import EmbeddedError, HomeInUse
 from service.homes import holder, try_lock
 
@@ -59,6 +61,8 @@ def identity(home: Path) -> str:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in the file; None where there is no file.
 
+    Raw, because users and other versions write these files, too: the readers look for their keys.
+
     Raises:
         EmbeddedError: the file holds something else, or cannot be read.
     """
@@ -75,17 +79,13 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value
 
 
-def write_json(path: Path, value: dict[str, Any], mode: int = 0o644) -> None:
+def write_json(path: Path, value: Mapping[str, object], mode: int = 0o644) -> None:
     """Replaces the file as a whole, so that no reader and no power cut sees half of it."""
-    aside = path.with_name(path.name + ".new")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w") as file:
-        os.fchmod(descriptor, mode)
-        json.dump(value, file, indent=2)
-        file.flush()
-        os.fsync(descriptor)
-    aside.replace(path)
+    with written_aside(path, is_durable=True) as aside:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w") as file:
+            os.fchmod(descriptor, mode)
+            json.dump(value, file, indent=2)
 
 
 def listen(wanted: int | None = None) -> socket.socket:

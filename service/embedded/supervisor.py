@@ -16,14 +16,14 @@ from types import FrameType
 import psycopg
 from psycopg import sql
 
-from service.embedded.children import Child, Program, last_lines, spawn, stop_all
 from service.embedded.devices import slots
 from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import Postgres
 from service.embedded.running import RunningStack, publish, wait_until_healthy, withdraw
 from service.embedded.stack import Addresses, Stages, check_settings, stages
 from service.embedded.state import identity
-from service.processes import python
+from service.embedded.supervised import Launch, Supervised, last_lines, spawn, stop_all
+from service.programs import Program, python
 
 #: The server's databases. There are three because Polar, MLflow and Optuna each need their own
 #: table `alembic_version`.
@@ -77,16 +77,16 @@ def create_databases(postgres: Postgres) -> None:
                 admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
-def _supervise(postgres: Postgres, programs: Stages, addresses: Addresses, say: Say) -> None:
-    """Keep the server and the programs alive until interrupted; then stop the programs."""
+def _supervise(postgres: Postgres, launches: Stages, addresses: Addresses, say: Say) -> None:
+    """Keeps the server and the programs alive until interrupted; then stops the programs."""
     logs = postgres.home / "log"
-    running = [[_child(program, logs) for program in stage] for stage in programs]
-    children = [Child("postgres", postgres.launch, postgres.process), *chain(*running)]
-    say(f"starting {', '.join(child.name for child in children[1:])}; logs in {logs}")
-    # A thread of its own, because a slow answer must not keep us from watching the children.
+    running = [[_supervised(launch, logs) for launch in stage] for stage in launches]
+    processes = [Supervised("postgres", postgres.launch, postgres.process), *chain(*running)]
+    say(f"starting {', '.join(process.name for process in processes[1:])}; logs in {logs}")
+    # A thread of its own, because a slow answer must not keep us from watching the processes.
     threading.Thread(target=_say_when_healthy, args=(postgres.home, say), daemon=True).start()
     try:
-        _keep_alive(children, postgres.home, addresses, say)
+        _keep_alive(processes, postgres.home, addresses, say)
     finally:
         say("stopping")
         withdraw(postgres.home)
@@ -95,13 +95,15 @@ def _supervise(postgres: Postgres, programs: Stages, addresses: Addresses, say: 
             stop_all(stage, STOP_S)
 
 
-def _keep_alive(children: Sequence[Child], home: Path, addresses: Addresses, say: Say) -> None:
+def _keep_alive(
+    processes: Sequence[Supervised], home: Path, addresses: Addresses, say: Say
+) -> None:
     published, home_id = None, identity(home)
     while not _is_asked_to_stop():
-        for child in children:
-            if news := child.watch(time.monotonic()):
+        for process in processes:
+            if news := process.watch(time.monotonic()):
                 say(news)
-        pids = {child.name: child.pid for child in children if child.pid is not None}
+        pids = {process.name: process.pid for process in processes if process.pid is not None}
         stack = RunningStack(
             addresses.api,
             addresses.mlflow,
@@ -128,14 +130,14 @@ def _say_when_healthy(home: Path, say: Say) -> None:
     say("\n".join([*lines, "Ctrl-C stops everything"]))
 
 
-def _child(program: Program, logs: Path) -> Child:
-    return Child(program.name, partial(spawn, program, logs / f"{program.name}.log"))
+def _supervised(launch: Launch, logs: Path) -> Supervised:
+    return Supervised(launch.name, partial(spawn, launch, logs / f"{launch.name}.log"))
 
 
 def _migrate(postgres: Postgres) -> None:
     log = postgres.home / "log" / "migrate.log"
     environment = {"POLAR_DATABASE_URL": postgres.url("app")}
-    migration = spawn(Program("migrate", python("service.storage.migrate"), environment), log)
+    migration = spawn(Launch("migrate", python(Program.MIGRATION), environment), log)
     try:
         code = migration.wait(MIGRATE_S)
     except subprocess.TimeoutExpired:

@@ -7,7 +7,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
-from service.storage.tables import Run, RunState
+from service.storage.states import RunState
+from service.storage.tables import Run
 
 
 @dataclass(frozen=True)

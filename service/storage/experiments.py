@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service.storage.errors import Conflict, NotFound
 from service.storage.runs import record_transitions
-from service.storage.tables import Experiment, ExperimentRun, IdempotencyKey, Run, RunState
+from service.storage.states import RunState
+from service.storage.tables import Experiment, ExperimentRun, Run
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ async def create(
         spec: The validated spec.
         dataset_digest: SHA-256 of the dataset that the runs will see.
         force: Run everything anew, whatever there is already.
-        priority: Of the new runs; the highest are begun first.
+        priority: Priority of the new runs; higher ones are begun first.
     """
     experiment = Experiment(
         name=spec.name, spec=spec.model_dump(mode="json"), spec_hash=spec.content_hash()
@@ -230,24 +231,3 @@ async def _unwanted(
     )
     others = set(wanted)
     return [run for run in runs if run.id not in others]
-
-
-async def with_key(session: AsyncSession, key: str) -> IdempotencyKey | None:
-    """What a POST with this idempotency key made before, if there was one."""
-    # Two POSTs with one key at once: the second waits here until the first has committed.
-    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
-    return await session.get(IdempotencyKey, key)
-
-
-async def remember_key(
-    session: AsyncSession,
-    key: str,
-    fingerprint: str,
-    *,
-    experiment_id: UUID | None = None,
-    study_id: UUID | None = None,
-) -> None:
-    """Remember what a POST with this idempotency key made: an experiment or a study."""
-    made = {"experiment_id": experiment_id, "study_id": study_id}
-    session.add(IdempotencyKey(key=key, fingerprint=fingerprint, **made))
-    await session.flush()

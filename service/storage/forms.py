@@ -23,6 +23,8 @@ from service.storage.errors import EarlierVersion
 
 S = TypeVar("S", bound=WholeSpec)
 
+#: A piece of stored JSON. Raw, because an earlier version may have stored what the models of this
+#: one refuse; whoever needs more than to hand it on reads it into its model.
 Content = dict[str, Any]
 
 #: Where the number stands; no content has a field of this name.

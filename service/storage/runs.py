@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any, assert_never
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,16 +23,9 @@ from polar.records.events import (
     Result,
     Started,
 )
-from polar.records.latents import Regime
 from service.storage.errors import Conflict, NotFound, RunLost
-from service.storage.tables import (
-    Artifact,
-    EvaluationRow,
-    Metric,
-    Run,
-    RunState,
-    Transition,
-)
+from service.storage.states import RunState
+from service.storage.tables import Artifact, EvaluationRow, Metric, Run, Transition
 
 #: Channel on which Postgres tells that a run has changed its state.
 CHANGED = "runs_changed"
@@ -258,7 +251,7 @@ async def queue_lost(session: AsyncSession, run: Run) -> None:
     await _change(session, run, {**_waiting("lease_lost", message), "losses": run.losses + 1})
 
 
-async def _change(session: AsyncSession, run: Run, values: Mapping[str, Any]) -> None:
+async def _change(session: AsyncSession, run: Run, values: Mapping[str, object]) -> None:
     for field, value in values.items():
         setattr(run, field, value)
     await session.flush()
@@ -282,62 +275,10 @@ async def record_transitions(session: AsyncSession, changed: Iterable[Run]) -> N
     await session.execute(select(func.pg_notify(CHANGED, "")))
 
 
-async def evaluations_of(session: AsyncSession, run_id: UUID) -> Sequence[Mapping[str, Any]]:
-    """All evaluations of a run, by step."""
-    query = select(EvaluationRow.evaluation).where(EvaluationRow.run_id == run_id)
-    return (await session.scalars(query.order_by(EvaluationRow.step))).all()
-
-
-async def evaluation_steps(
-    session: AsyncSession, run_ids: Iterable[UUID]
-) -> Sequence[tuple[UUID, int]]:
-    """Which of these runs was evaluated at which steps."""
-    query = select(EvaluationRow.run_id, EvaluationRow.step)
-    rows = await session.execute(query.where(EvaluationRow.run_id.in_(run_ids)))
-    return [(run_id, step) for run_id, step in rows]
-
-
-async def evaluations_at(
-    session: AsyncSession, places: Iterable[tuple[UUID, int]]
-) -> Sequence[EvaluationRow]:
-    """The evaluations of these runs at these steps."""
-    query = select(EvaluationRow)
-    is_wanted = tuple_(EvaluationRow.run_id, EvaluationRow.step).in_(places)
-    return (await session.scalars(query.where(is_wanted))).all()
-
-
-async def last_collapsed_evaluation_of(session: AsyncSession, run_id: UUID) -> Evaluation:
-    """The last evaluation of a run that was stopped since it had collapsed: that says so."""
-    regime = EvaluationRow.evaluation["verdict"]["regime"].astext
-    query = select(EvaluationRow.evaluation).where(
-        EvaluationRow.run_id == run_id, regime == Regime.COLLAPSED
-    )
-    row = await session.scalar(query.order_by(EvaluationRow.step.desc()).limit(1))
-    return Evaluation.model_validate(row)
-
-
 async def transitions_of(session: AsyncSession, run_id: UUID) -> Sequence[Transition]:
     """The history of a run, oldest first."""
     query = select(Transition).where(Transition.run_id == run_id).order_by(Transition.id)
     return (await session.scalars(query)).all()
-
-
-async def artifacts_of(session: AsyncSession, run_id: UUID) -> Sequence[Artifact]:
-    """The files of a run, by name."""
-    query = select(Artifact).where(Artifact.run_id == run_id).order_by(Artifact.name)
-    return (await session.scalars(query)).all()
-
-
-async def artifact(session: AsyncSession, run_id: UUID, name: str) -> Artifact:
-    """One file of a run.
-
-    Raises:
-        NotFound: the run has no file of this name (yet).
-    """
-    found = await session.get(Artifact, (run_id, name))
-    if found is None:
-        raise NotFound("file of this run named", name)
-    return found
 
 
 def _mine(run_id: UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
@@ -377,7 +318,7 @@ async def _add_points(
     await session.execute(insert(Metric).on_conflict_do_nothing(), rows)
 
 
-def _ended(state: RunState, reason: str | None, message: str | None) -> dict[str, Any]:
+def _ended(state: RunState, reason: str | None, message: str | None) -> dict[str, object]:
     return {
         "state": state,
         "status_reason": reason,
@@ -388,7 +329,7 @@ def _ended(state: RunState, reason: str | None, message: str | None) -> dict[str
     }
 
 
-def _waiting(reason: str, message: str) -> dict[str, Any]:
+def _waiting(reason: str, message: str) -> dict[str, object]:
     return {
         "state": RunState.QUEUED,
         "status_reason": reason,

@@ -1,7 +1,7 @@
 """Studies and their trials: what was asked for, how far it has come, what it found."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,16 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.spec import StudySpec
 from polar.spec.experiment import MOST_SEEDS
 from service.storage.errors import Conflict, NotFound
-from service.storage.tables import (
-    ExperimentRun,
-    Run,
-    Study,
-    StudyState,
-    Trial,
-    TrialState,
-)
+from service.storage.states import StudyState, TrialState, may_become
+from service.storage.study_tables import Study, Trial
+from service.storage.tables import ExperimentRun, Run
 
 UNFINISHED = (StudyState.RUNNING, StudyState.PAUSED)
+#: States of the trials that count towards those wanted.
+COUNTED_STATES = (TrialState.COMPLETED, TrialState.PRUNED)
 #: The reason of a study, and of its trials, that failed because the broker could not advance it.
 BROKER_FAILS = "broker_fails"
 
@@ -92,42 +89,6 @@ async def trials_of(session: AsyncSession, study_id: UUID, *states: TrialState) 
     return (await session.scalars(query)).all()
 
 
-async def next_turn(session: AsyncSession, study: Study) -> int:
-    """The turn of a study's next trial: studies share the agents by their trainings.
-
-    A study's turns count the trainings that it brought, so that one that has had many waits for
-    one that has had few; but they start from the turn that is on now, so that nobody makes up for
-    time before.
-    This is start-time fair queueing (Goyal, Vin and Cheng, 1996).
-    """
-    has_begun = (
-        select(ExperimentRun.run_id)
-        .join(Run, Run.id == ExperimentRun.run_id)
-        .where(ExperimentRun.experiment_id == Trial.experiment_id, Run.attempt > 0)
-        .exists()
-    )
-    is_past = (Trial.state != TrialState.RUNNING) | has_begun
-    latest = select(Trial).order_by(Trial.turn.desc(), Trial.number.desc()).limit(1)
-    now = await session.scalar(latest.where(is_past))
-    own = await session.scalar(latest.where(Trial.study_id == study.id))
-    begun = 0 if now is None else now.turn
-    return begun if own is None else max(begun, own.turn + await _trainings(session, own))
-
-
-async def _trainings(session: AsyncSession, trial: Trial) -> int:
-    """How many runs a trial brought that nobody had: those that were made along with it."""
-    query = (
-        select(func.count())
-        .select_from(ExperimentRun)
-        .join(Run, Run.id == ExperimentRun.run_id)
-        .where(
-            ExperimentRun.experiment_id == trial.experiment_id,
-            Run.created_at == trial.created_at,
-        )
-    )
-    return await session.scalar(query) or 0
-
-
 async def begin_trial(
     session: AsyncSession,
     study: Study,
@@ -157,6 +118,7 @@ async def end_trial(
     message: str | None = None,
 ) -> None:
     """Note how a trial ended."""
+    assert may_become(trial.state, state), f"trial {trial.number} is {trial.state}, not {state}"
     now = await session.scalar(select(func.now()))
     trial.state, trial.finished_at = state, now
     trial.values, trial.measured = values, measured
@@ -166,6 +128,7 @@ async def end_trial(
 
 async def supersede(session: AsyncSession, trial: Trial, by: Trial) -> None:
     """Note that a completed trial counts no longer: another one has its point, and more seeds."""
+    assert may_become(trial.state, TrialState.SUPERSEDED), f"trial {trial.number} {trial.state}"
     trial.state, trial.status_reason = TrialState.SUPERSEDED, "more_seeds"
     trial.status_message = f"trial {by.number} tried the same point with more seeds"
     await session.flush()
@@ -175,6 +138,7 @@ async def end(
     session: AsyncSession, study: Study, state: StudyState, reason: str, message: str
 ) -> None:
     """End a study; its trials in flight are somebody else's business."""
+    assert may_become(study.state, state), f"study {study.id} is {study.state}, not {state}"
     now = await session.scalar(select(func.now()))
     study.state, study.finished_at = state, now
     study.status_reason, study.status_message = reason, message
@@ -355,6 +319,17 @@ async def states_of_trials(
     for study_id, state, count in rows:
         counts[study_id][state] = count
     return counts
+
+
+def count_completed(trials: Iterable[Trial]) -> int:
+    """How many of these trials count towards those wanted: points that came to an end, each once.
+
+    A pruned trial has told what its point is worth. A point that was tried again, with more seeds
+    or because it failed, is no further one.
+    """
+    return len(
+        {frozenset(trial.point.items()) for trial in trials if trial.state in COUNTED_STATES}
+    )
 
 
 def seeds_of(trial: Trial) -> int:

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.storage.tables import ExperimentRun, Study, Tracking, Trial
+from service.storage.study_tables import Study, Trial
+from service.storage.tables import ExperimentRun, Tracking
 from service.storage.tracking_tables import NestedRun, StudyTracking, TrialTracking
 
 

@@ -29,57 +29,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from service.storage.forms import (
     EVALUATION,
     EXPERIMENT_SPEC,
-    MEASURED,
     PROGRESS,
-    RANGE,
     RESULT,
     STARTED,
-    STUDY_SPEC,
+    Content,
     StoredJson,
 )
-
-
-class RunState(StrEnum):
-    """Where a run stands; the last four are final."""
-
-    #: No worker has it; it may have had attempts before.
-    QUEUED = "queued"
-    #: One worker holds its lease.
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    #: Stopped by a study's broker.
-    PRUNED = "pruned"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the run never changes again."""
-        return self not in (RunState.QUEUED, RunState.RUNNING)
-
-
-class StudyState(StrEnum):
-    """Where a study stands; the last three are final, unless it is extended or repaired."""
-
-    RUNNING = "running"
-    #: No new trials; those in flight go on.
-    PAUSED = "paused"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class TrialState(StrEnum):
-    """Where a trial stands; all but the first are final."""
-
-    RUNNING = "running"
-    COMPLETED = "completed"
-    #: Its runs were stopped early by the broker.
-    PRUNED = "pruned"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    #: It was completed, and so was a later trial of the same point with more seeds.
-    SUPERSEDED = "superseded"
+from service.storage.states import RunState, StudyState, TrialState
 
 
 class StateText(TypeDecorator[StrEnum]):
@@ -110,6 +66,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own declaration)
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
+        dict[str, str]: JSONB,
         list[dict[str, Any]]: JSONB,
         str: Text,
         RunState: StateText(RunState),
@@ -127,7 +84,7 @@ class Experiment(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     name: Mapped[str]
-    spec: Mapped[dict[str, Any]] = mapped_column(StoredJson(EXPERIMENT_SPEC))
+    spec: Mapped[Content] = mapped_column(StoredJson(EXPERIMENT_SPEC))
     spec_hash: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     cancelled_at: Mapped[datetime | None]
@@ -143,7 +100,7 @@ class Run(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     #: Content address: spec of this seed + science version + dataset digest. None: never reused.
     key: Mapped[str | None]
-    spec: Mapped[dict[str, Any]] = mapped_column(StoredJson(EXPERIMENT_SPEC))
+    spec: Mapped[Content] = mapped_column(StoredJson(EXPERIMENT_SPEC))
     seed: Mapped[int] = mapped_column(BigInteger)
     dataset_digest: Mapped[str]
     #: Queue of its device class: any, cpu, cuda.
@@ -162,16 +119,16 @@ class Run(Base):
     #: Set with `cancel_requested` by a study's broker: the run ends as pruned, for this reason.
     prune_reason: Mapped[str | None]
     prune_message: Mapped[str | None]
-    #: Of its jobs: those of the highest go first, then the oldest.
+    #: Priority of the run's jobs: higher first, ties to the older job.
     priority: Mapped[int] = mapped_column(default=0, server_default="0")
     job_id: Mapped[int | None] = mapped_column(BigInteger)
     #: The last `Started` and `Progress` of the run, as they came.
-    started: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(STARTED))
-    progress: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(PROGRESS))
+    started: Mapped[Content | None] = mapped_column(StoredJson(STARTED))
+    progress: Mapped[Content | None] = mapped_column(StoredJson(PROGRESS))
     #: The newest published checkpoint, relative to the artifact folder.
     checkpoint: Mapped[str | None]
     checkpoint_step: Mapped[int | None]
-    result: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(RESULT))
+    result: Mapped[Content | None] = mapped_column(StoredJson(RESULT))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -253,7 +210,7 @@ class EvaluationRow(Base):
     run_id: Mapped[UUID] = mapped_column(ForeignKey(Run.id), primary_key=True)
     step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     attempt: Mapped[int]
-    evaluation: Mapped[dict[str, Any]] = mapped_column(StoredJson(EVALUATION))
+    evaluation: Mapped[Content] = mapped_column(StoredJson(EVALUATION))
     at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -280,7 +237,7 @@ class Agent(Base):
     device: Mapped[str]
     queues: Mapped[str]
     #: Name -> digest of the datasets on this machine.
-    datasets: Mapped[dict[str, Any]]
+    datasets: Mapped[dict[str, str]]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -300,96 +257,3 @@ class Tracking(Base):
     state: Mapped[RunState | None]
     #: Everything of a finished run has arrived.
     complete: Mapped[bool] = mapped_column(default=False)
-
-
-class IdempotencyKey(Base):
-    """The answer to a POST that may be repeated."""
-
-    __tablename__ = "idempotency_keys"
-
-    key: Mapped[str] = mapped_column(primary_key=True)
-    fingerprint: Mapped[str]
-    #: What it made: an experiment or a study.
-    experiment_id: Mapped[UUID | None] = mapped_column(ForeignKey(Experiment.id))
-    study_id: Mapped[UUID | None] = mapped_column(ForeignKey("app.studies.id"))
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    __table_args__ = (
-        CheckConstraint(
-            "(experiment_id is null) <> (study_id is null)", name="an_experiment_or_a_study"
-        ),
-    )
-
-
-class Study(Base):
-    """A spec of a study that was accepted, and how far it has come."""
-
-    __tablename__ = "studies"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    name: Mapped[str]
-    spec: Mapped[dict[str, Any]] = mapped_column(StoredJson(STUDY_SPEC))
-    dataset_digest: Mapped[str]
-    state: Mapped[StudyState] = mapped_column(default=StudyState.RUNNING)
-    #: A stable word, such as `budget_spent`; and the sentence for people.
-    status_reason: Mapped[str | None]
-    status_message: Mapped[str | None]
-    #: Completed trials that end the study; more than in the spec once it was extended.
-    trials_wanted: Mapped[int]
-    #: Seeds of every trial from now on; more than in the spec once it was extended.
-    seeds_wanted: Mapped[list[int]]
-    #: Points of earlier trials that are to be tried again.
-    to_repeat: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
-    #: What the study has found, as far as it has come.
-    range: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(RANGE))
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    #: When it was extended or repaired: its hours, and failures in a row, count anew from here.
-    went_on_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
-
-    __table_args__ = (
-        CheckConstraint(
-            "state in ('running', 'paused', 'completed', 'failed', 'cancelled')", name="state"
-        ),
-        CheckConstraint(
-            "(state in ('running', 'paused')) = (finished_at is null)",
-            name="a_final_study_has_an_end",
-        ),
-        Index(None, "created_at", "id"),
-    )
-
-
-class Trial(Base):
-    """One point of a study, and the experiment that tries it; only the broker writes here."""
-
-    __tablename__ = "trials"
-
-    study_id: Mapped[UUID] = mapped_column(ForeignKey(Study.id), primary_key=True)
-    #: Optuna's number of it.
-    number: Mapped[int] = mapped_column(primary_key=True)
-    #: The value of every swept field, by its dotted name.
-    point: Mapped[dict[str, Any]]
-    experiment_id: Mapped[UUID] = mapped_column(ForeignKey(Experiment.id), unique=True)
-    state: Mapped[TrialState] = mapped_column(default=TrialState.RUNNING)
-    status_reason: Mapped[str | None]
-    status_message: Mapped[str | None]
-    #: Of each objective, over the seeds.
-    values: Mapped[list[float] | None]
-    #: The verdict of each seed, and the means of all measures.
-    measured: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(MEASURED))
-    #: Its place in the order in which studies take turns at the agents.
-    turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    finished_at: Mapped[datetime | None]
-
-    __table_args__ = (
-        CheckConstraint(
-            "state in ('running', 'completed', 'pruned', 'failed', 'cancelled', 'superseded')",
-            name="state",
-        ),
-        Index(None, "turn"),
-        CheckConstraint(
-            "(state = 'running') = (finished_at is null)", name="a_final_trial_has_an_end"
-        ),
-        CheckConstraint("(state <> 'completed') or (values is not null)", name="a_value"),
-    )

@@ -9,7 +9,9 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.storage.tables import Base, Study, StudyState, Tracking, Trial, TrialState
+from service.storage.states import StudyState, TrialState
+from service.storage.study_tables import Study, Trial
+from service.storage.tables import Base, Tracking
 
 
 class StudyTracking(Base):

@@ -20,10 +20,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.spec import StudySpec
 from service import queue
 from service.repetition import MOST_REPETITIONS, Repetition
-from service.storage import experiments, forms, runs, studies, study_tracking
+from service.storage import experiments, forms, runs, studies, study_tracking, turns
 from service.storage.database import Database, is_away
 from service.storage.errors import Conflict
-from service.storage.tables import Study, StudyState, Trial, TrialState
+from service.storage.evaluations import (
+    evaluation_steps,
+    evaluations_at,
+    last_collapsed_evaluation_of,
+)
+from service.storage.states import StudyState, TrialState
+from service.storage.study_tables import Study, Trial
 from service.storage.texts import printable
 from service.studies.due import end_if_due, is_due_a_trial
 from service.studies.following import Following, Report, Stop
@@ -134,10 +140,10 @@ class Broker:
         of_each = await studies.runs_of(session, [trial.experiment_id for trial in trials])
         followed = {trial: of_each[trial.experiment_id] for trial in trials}
         run_ids = [run.id for one in of_each.values() for run in one]
-        unheard = following.unheard(await runs.evaluation_steps(session, run_ids))
+        unheard = following.unheard(await evaluation_steps(session, run_ids))
         for place in range(0, len(unheard), HEARD_AT_ONCE):
             some = unheard[place : place + HEARD_AT_ONCE]
-            following.hear(await runs.evaluations_at(session, some))
+            following.hear(await evaluations_at(session, some))
         reports = following.reports(followed)
         if len(spec.objectives) == 1:
             await self._show(study, spec, trials, reports)
@@ -234,9 +240,12 @@ class Broker:
         repeat = study.to_repeat[0] if study.to_repeat else None
         asked = await asyncio.to_thread(optimiser.ask, tried, numbers, repeat)
         study.to_repeat = [point for point in study.to_repeat if point != asked.point]
-        turn = await studies.next_turn(session, study)
+        turn = await turns.next_turn(session, study)
         submission = await experiments.create(
-            session, spec.experiment(asked.point), study.dataset_digest, priority=-turn
+            session,
+            spec.experiment(asked.point),
+            study.dataset_digest,
+            priority=turns.priority_of(turn),
         )
         await queue.enqueue(self._queue, session, submission.new)
         await studies.begin_trial(
@@ -265,7 +274,7 @@ async def _endings(
     for trial in in_flight:
         of_trial = of_each[trial.experiment_id]
         last = {
-            run.id: await runs.last_collapsed_evaluation_of(session, run.id)
+            run.id: await last_collapsed_evaluation_of(session, run.id)
             for run in of_trial
             if has_collapsed(run)
         }

@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
 from service.storage import studies
-from service.storage.tables import Study, StudyState, Trial, TrialState
+from service.storage.states import StudyState, TrialState
+from service.storage.study_tables import Study, Trial
 
 #: Trials that failed one after the other, with none completed in between, end a study.
 MOST_FAILURES = 5
@@ -17,7 +18,7 @@ MOST_FAILURES = 5
 def is_due_a_trial(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
     """Whether there is room for another trial, and need of one."""
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
-    is_wanted = running + _count_completed(trials) < study.trials_wanted or study.to_repeat
+    is_wanted = running + studies.count_completed(trials) < study.trials_wanted or study.to_repeat
     return (
         running < spec.concurrency
         and bool(is_wanted)
@@ -36,7 +37,7 @@ async def end_if_due(
         message = f"its {spec.budget.hours:g} hours are over"
         await studies.end(session, study, StudyState.COMPLETED, "time_over", message)
         return True
-    completed = _count_completed(trials)
+    completed = studies.count_completed(trials)
     if completed >= study.trials_wanted and not study.to_repeat:
         message = f"{completed} trials are completed"
         await studies.end(session, study, StudyState.COMPLETED, "budget_spent", message)
@@ -68,11 +69,3 @@ def _failed_in_a_row(study: Study, trials: Sequence[Trial]) -> list[Trial]:
         lambda trial: trial.state is TrialState.FAILED, (trial for *_, trial in reversed(ended))
     )
     return list(failed)[::-1]
-
-
-def _count_completed(trials: Sequence[Trial]) -> int:
-    """Points that were completed or pruned, each once."""
-    points = [
-        trial.point for trial in trials if trial.state in (TrialState.COMPLETED, TrialState.PRUNED)
-    ]
-    return sum(point not in points[:place] for place, point in enumerate(points))

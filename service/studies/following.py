@@ -8,7 +8,9 @@ from uuid import UUID
 from polar.records.events import Evaluation
 from polar.records.latents import Regime
 from polar.spec import StudySpec
-from service.storage.tables import EvaluationRow, Run, Trial, TrialState
+from service.storage.states import TrialState
+from service.storage.study_tables import Trial
+from service.storage.tables import EvaluationRow, Run
 from service.studies.comparing import Comparison
 from service.studies.judging import COLLAPSED, measures, value_of
 

@@ -9,7 +9,8 @@ from uuid import UUID
 from polar.intervals import half_width
 from polar.records.events import Evaluation, Result
 from polar.spec import StudySpec
-from service.storage.tables import Run, RunState, TrialState
+from service.storage.states import RunState, TrialState
+from service.storage.tables import Run
 
 #: Of the mean over the seeds, both sides together.
 CONFIDENCE = 0.8
@@ -141,14 +142,11 @@ def value_of(spec: StudySpec, place: int, of_seeds: Sequence[Mapping[str, float]
 
 def violations_of(spec: StudySpec, means: Mapping[str, float]) -> dict[str, float]:
     """How far each constraint is missed by these means of the measures, by its words."""
-    violations = {}
-    for bound in spec.constraints:
-        mean = means[bound.measure]
-        if bound.at_least is not None:
-            violations[f"{bound.measure} at least {bound.at_least:g}"] = bound.at_least - mean
-        if bound.at_most is not None:
-            violations[f"{bound.measure} at most {bound.at_most:g}"] = mean - bound.at_most
-    return violations
+    return {
+        words: missed
+        for bound in spec.constraints
+        for words, missed in bound.violations(means[bound.measure]).items()
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -11,22 +11,23 @@ from uuid import UUID
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 from pydantic import ValidationError
 
 from polar.spec import Axis, StudySpec
-from service.storage import tables
+from service.storage import states
 from service.studies.judging import Ending
 from service.studies.samplers import sampler
 
 #: Points drawn before a space counts as exhausted: only duplicates are left.
 MOST_DRAWS = 50
 
-ENDINGS = {
-    tables.TrialState.COMPLETED: TrialState.COMPLETE,
-    tables.TrialState.PRUNED: TrialState.PRUNED,
-    tables.TrialState.FAILED: TrialState.FAIL,
-    tables.TrialState.CANCELLED: TrialState.FAIL,
+#: What Optuna calls the states in which a trial ends.
+OPTUNA_STATES = {
+    states.TrialState.COMPLETED: TrialState.COMPLETE,
+    states.TrialState.PRUNED: TrialState.PRUNED,
+    states.TrialState.FAILED: TrialState.FAIL,
+    states.TrialState.CANCELLED: TrialState.FAIL,
 }
 
 optuna.logging.set_verbosity(logging.WARNING)
@@ -76,7 +77,7 @@ class Optimiser:
 
         Args:
             points: That must not be tried again.
-            numbers: Of all our trials.
+            numbers: Numbers of all our trials.
             repeat: The point to try next.
 
         Raises:
@@ -89,13 +90,15 @@ class Optimiser:
                 raise Exhausted("every point was tried")
         for _ in range(MOST_DRAWS):
             trial = self._forgotten(numbers) or self._new(points, repeat)
-            point = {name: _suggest(trial, name, axis) for name, axis in self._spec.swept.items()}
+            point = {name: suggest(trial, name, axis) for name, axis in self._spec.swept.items()}
             is_tried = point in points
             if not is_tried and _is_possible(self._spec, point):
                 return Asked(trial.number, point)
             trial.set_user_attr("status_reason", "duplicate" if is_tried else "impossible")
             self._study.tell(trial, state=TrialState.FAIL)
-        raise Exhausted(f"{MOST_DRAWS} points in a row had been tried, or are none that can be")
+        raise Exhausted(
+            f"{MOST_DRAWS} proposals in a row had been tried before, or make no valid experiment"
+        )
 
     def report(self, number: int, step: int, value: float) -> None:
         """Shows the objective of a trial in flight at a step; what was shown already stays."""
@@ -115,7 +118,7 @@ class Optimiser:
                 trial.set_user_attr(name, value)
         for name, violation in ending.violations.items():
             trial.set_constraint(name, violation)
-        self._study.tell(trial, ending.values, state=ENDINGS[ending.state])
+        self._study.tell(trial, ending.values, state=OPTUNA_STATES[ending.state])
 
     def _new(self, points: Collection[dict[str, Any]], point: dict[str, Any] | None) -> Trial:
         if point is None and self._spec.sampler == "grid":
@@ -169,7 +172,8 @@ def study_name(study_id: UUID, spec: StudySpec) -> str:
     return f"{spec.name} {study_id}".strip()
 
 
-def _suggest(trial: Trial, name: str, axis: Axis) -> Any:  # noqa: ANN401
+def suggest(trial: BaseTrial, name: str, axis: Axis) -> Any:  # noqa: ANN401
+    """Has Optuna choose a value of the axis: what each kind of axis is to Optuna."""
     if axis.log_uniform is not None:
         return trial.suggest_float(name, *axis.log_uniform, log=True)
     if axis.uniform is not None:

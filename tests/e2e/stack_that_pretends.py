@@ -9,9 +9,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from service.embedded.children import Program
 from service.embedded.postgres import Postgres
 from service.embedded.stack import Addresses, Stages, stages
+from service.embedded.supervised import Launch
 from service.embedded.supervisor import run
 
 PRETENDING = Path(__file__).parents[1] / "workers" / "training" / "agent_with_other_child.py"
@@ -22,7 +22,7 @@ def programs(postgres: Postgres, addresses: Addresses) -> Stages:
     return (*others, [pretending(one) if "cuda" in one.command else one for one in last])
 
 
-def pretending(agent: Program) -> Program:
+def pretending(agent: Launch) -> Launch:
     options = agent.command[agent.command.index("--device") :]
     environment = {**agent.environment, "POLAR_LEASE_S": "4"}
     return replace(

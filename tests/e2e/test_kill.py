@@ -10,7 +10,8 @@ from uuid import UUID
 from polar.data import catalogue
 from polar.spec import ExperimentSpec, MnistSpec
 from service.storage import runs
-from service.storage.tables import RunState
+from service.storage.evaluations import evaluations_of
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from tests.conftest import Stage
@@ -65,9 +66,9 @@ async def assert_same_numbers(stage: "Stage", run_id: UUID, other_id: UUID) -> N
         at: metric.value for at, metric in others.items()
     }
     async with stage.database.transaction() as session:
-        evaluations = await runs.evaluations_of(session, run_id)
+        evaluations = await evaluations_of(session, run_id)
         assert len(evaluations) >= SPEC.diagnostics.evaluations
-        assert evaluations == await runs.evaluations_of(session, other_id)
+        assert evaluations == await evaluations_of(session, other_id)
         run, other = await runs.get(session, run_id), await runs.get(session, other_id)
     assert run.result is not None
     assert run.result == other.result

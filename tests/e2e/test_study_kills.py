@@ -37,16 +37,10 @@ from service.settings import Settings
 from service.storage import runs, studies
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
-from service.storage.tables import (
-    ExperimentRun,
-    Run,
-    RunState,
-    Study,
-    StudyState,
-    Transition,
-    Trial,
-    TrialState,
-)
+from service.storage.evaluations import evaluations_of
+from service.storage.states import RunState, StudyState, TrialState
+from service.storage.study_tables import Study, Trial
+from service.storage.tables import ExperimentRun, Run, Transition
 from service.studies.optimiser import study_name
 
 if TYPE_CHECKING:
@@ -163,7 +157,7 @@ class Laboratory:
         """The steps at which each run of the study was evaluated."""
         async with self._database.transaction() as session:
             run_ids = await session.scalars(_runs_of(study_id))
-            found = [await runs.evaluations_of(session, run_id) for run_id in run_ids]
+            found = [await evaluations_of(session, run_id) for run_id in run_ids]
         return [[evaluation["step"] for evaluation in of_run] for of_run in found]
 
     def optuna_trials(self, study_id: UUID, spec: StudySpec) -> list[FrozenTrial]:

@@ -18,7 +18,9 @@ from sqlalchemy import select
 from polar.spec import StudySpec
 from service.embedded.postgres import Postgres
 from service.storage import studies
-from service.storage.tables import ExperimentRun, RunState, Transition, Trial
+from service.storage.states import RunState
+from service.storage.study_tables import Trial
+from service.storage.tables import ExperimentRun, Transition
 
 if TYPE_CHECKING:
     from tests.conftest import Reports, Stage

@@ -25,8 +25,10 @@ from polar.records.events import Event, Progress
 from service.api import links
 from service.settings import Settings
 from service.storage import experiments, runs, tracking
+from service.storage.artifacts import artifacts_of
 from service.storage.database import Database
-from service.storage.tables import RunState, Tracking
+from service.storage.states import RunState
+from service.storage.tables import Tracking
 
 if TYPE_CHECKING:
     from tests.conftest import Mlflow, Training
@@ -127,7 +129,7 @@ class Book:
         (found,) = self._in_mlflow(run_id)
         async with self._database.transaction() as session:
             rows = await tracking.metrics_after(session, run_id, 0, limit=1_000_000)
-            files = await runs.artifacts_of(session, run_id)
+            files = await artifacts_of(session, run_id)
         ours: dict[str, list[tuple[int, float]]] = {}
         for row in sorted(rows, key=lambda row: row.step):
             ours.setdefault(row.key, []).append((row.step, row.value))

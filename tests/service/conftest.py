@@ -20,7 +20,9 @@ from service.settings import Settings
 from service.storage import agents, experiments, runs, studies
 from service.storage.database import Database
 from service.storage.experiments import Submission
-from service.storage.tables import Run, RunState, StudyState, Trial, TrialState
+from service.storage.states import RunState, StudyState, TrialState
+from service.storage.study_tables import Trial
+from service.storage.tables import Run
 
 DIGEST = "d" * 64
 LEASE_S = 30.0

@@ -18,7 +18,7 @@ from service.api.runs.events import Evaluated, StateChanged
 from service.client import Client, ClientError, Order, Refused, Unreachable
 from service.embedded.running import RunningStack, publish
 from service.embedded.state import lock
-from service.storage.tables import RunState
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -209,7 +209,7 @@ def test_what_is_no_id_is_refused_without_a_request(id: str, script: Script) -> 
             lambda id: client.export_trials(id, "csv"), lambda id: list(client.trials(id)),
             lambda id: list(client.watch(id)),
         ):  # fmt: skip
-            with pytest.raises(ClientError, match="is no id; an id is 36 characters"):
+            with pytest.raises(ClientError, match="is no id; allowed: 36 characters"):
                 ask(id)
 
     assert script.requests == []

@@ -62,7 +62,7 @@ def test_nothing_runs_where_there_is_no_folder(tmp_path: Path) -> None:
 
     assert find_api(tmp_path) is None
     assert find_api(tmp_path / "none") is None
-    with pytest.raises(InvalidInput, match="is a file; set POLAR_HOME to a folder"):
+    with pytest.raises(InvalidInput, match="is a file; allowed: a folder"):
         find_api(tmp_path / "file")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.processes import ONE_THREAD, make_private, private, python
+from service.processes import ONE_THREAD, make_private, private
+from service.programs import Program, python
 
 MEANT = {
     "PATH": "/usr/bin",
@@ -80,7 +81,7 @@ def test_a_module_where_the_user_stands_is_not_started_in_the_place_of_ours(
     (tmp_path / "workers.py").write_text("raise SystemExit('not ours')")
 
     done = subprocess.run(
-        python("workers", "--help"), cwd=tmp_path, capture_output=True, text=True, check=False
+        python(Program.AGENT, "--help"), cwd=tmp_path, capture_output=True, text=True, check=False
     )
 
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,8 @@ from service.settings import Settings
 from service.storage import runs
 from service.storage.database import Database
 from service.storage.errors import RunLost
-from service.storage.tables import Run, RunState
+from service.storage.states import RunState
+from service.storage.tables import Run
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, Submitter, Worker

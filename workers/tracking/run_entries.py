@@ -13,16 +13,9 @@ from uuid import UUID
 
 from polar.records.events import Result
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
-from service.storage.tables import (
-    Artifact,
-    Metric,
-    Run,
-    RunState,
-    Study,
-    StudyState,
-    Trial,
-    TrialState,
-)
+from service.storage.states import RunState, StudyState, TrialState
+from service.storage.study_tables import Study, Trial
+from service.storage.tables import Artifact, Metric, Run
 
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 
@@ -122,12 +115,12 @@ def as_tags(told: Mapping[str, str]) -> dict[str, str]:
 
 
 def metric(row: Metric) -> dict[str, Any]:
-    """One of our numbers as MLflow wants it."""
+    """One of our numbers as MLflow's JSON has it."""
     return metric_of(row.key, row.value, row.step, row.at)
 
 
 def metric_of(key: str, value: float, step: int, at: datetime) -> dict[str, Any]:
-    """A number as MLflow wants it; it keeps equal ones once, so the time must be a stored one."""
+    """A number as MLflow's JSON has it; equal ones are kept once, so the time is a stored one."""
     return {"key": key, "value": value, "step": step, "timestamp": milliseconds(at)}
 
 
@@ -158,8 +151,8 @@ def image_names(artifact: Artifact) -> list[str]:
     return [f"{image}.png", f"{image}+compressed.png"]
 
 
-def _flatten(part: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flatten(part: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
     for key, value in part.items():
         flat |= (
             _flatten(value, f"{prefix}{key}.")

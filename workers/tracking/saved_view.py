@@ -10,11 +10,14 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeAlias
 
 from service.storage.tracking import SAVED_VIEW
 
 NAME = "Polarisation"
+
+#: A chart as MLflow's pages store it; nobody but those pages reads it.
+Chart: TypeAlias = Mapping[str, object]
 
 #: From left to right, with the width that the name needs, in pixels.
 _COLUMNS = {
@@ -51,7 +54,7 @@ def experiment_tags() -> Mapping[str, str]:
     return {f"mlflow.sharedViewState.{SAVED_VIEW}": json.dumps(view)}
 
 
-def _charts() -> list[dict[str, Any]]:
+def _charts() -> list[Chart]:
     """The paper's sorted entropies; the regime against the weight; the figures of each run."""
     charts = [
         _line("entropy/by_rank"),
@@ -65,15 +68,15 @@ def _charts() -> list[dict[str, Any]]:
     return [{**chart, **place, "uuid": f"{SAVED_VIEW}-{i}"} for i, chart in enumerate(charts)]
 
 
-def _line(metric: str) -> dict[str, Any]:
+def _line(metric: str) -> Chart:
     unsmoothed = {"lineSmoothness": 0, "useGlobalLineSmoothing": False}
     return {"type": "LINE", "metricKey": metric, **unsmoothed}
 
 
-def _against_weight(metric: str) -> dict[str, Any]:
+def _against_weight(metric: str) -> Chart:
     x, y = ({"type": "METRIC", "key": key} for key in ("weight_log10", metric))
     return {"type": "SCATTER", "xaxis": x, "yaxis": y}
 
 
-def _images(name: str) -> dict[str, Any]:
+def _images(name: str) -> Chart:
     return {"type": "IMAGE", "imageKeys": [name], "step": 0, "showRunParams": False}

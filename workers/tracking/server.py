@@ -6,7 +6,7 @@ creating a run twice makes two. And it costs 134 MiB and 1.8 s where this costs 
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -19,6 +19,9 @@ CONNECT_S, ANSWER_S = 3.0, 30.0
 BATCH = 1000
 
 _AWAY = {429, 502, 503, 504}
+
+#: An answer of MLflow. Raw JSON, because it is MLflow's, of which we read a few keys.
+Answer: TypeAlias = dict[str, Any]
 
 
 class MLflowAway(Exception):
@@ -168,7 +171,7 @@ class MLflowServer:
         path = f"mlflow-artifacts/artifacts/{quote(f'{root}/{name}')}"
         await self._call("PUT", path, content=content)
 
-    async def _find_experiment(self, name: str) -> dict[str, Any] | None:
+    async def _find_experiment(self, name: str) -> Answer | None:
         try:
             answer = await self._call(
                 "GET", "mlflow/experiments/get-by-name", params={"experiment_name": name}
@@ -179,7 +182,7 @@ class MLflowServer:
             raise
         return dict(answer["experiment"])
 
-    async def _create_experiment(self, name: str) -> dict[str, Any]:
+    async def _create_experiment(self, name: str) -> Answer:
         try:
             await self._post("experiments/create", name=name)
         except MLflowRefused as refusal:
@@ -190,10 +193,10 @@ class MLflowServer:
             raise MLflowAway(f"the experiment {name} was there for a moment only")
         return found
 
-    async def _post(self, method: str, **content: object) -> dict[str, Any]:
+    async def _post(self, method: str, **content: object) -> Answer:
         return await self._call("POST", f"mlflow/{method}", json=content)
 
-    async def _call(self, verb: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def _call(self, verb: str, path: str, **request: Any) -> Answer:  # noqa: ANN401
         try:
             response = await self._http.request(verb, path, **request)
         except httpx.TransportError as error:
@@ -213,7 +216,7 @@ def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in values.items()]
 
 
-def _object(response: httpx.Response) -> dict[str, Any] | None:
+def _object(response: httpx.Response) -> Answer | None:
     """The body, which may be empty; None for one that is not MLflow's, such as a proxy's page."""
     if not response.content:
         return {}

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from polar.spec import StudySpec
+from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting
-from service.storage.tables import Study, Trial
 from workers.tracking.run_entries import as_tags, dotted, metric_of, standing
 
 #: Makes MLflow's pages show a run below another one.

@@ -8,8 +8,8 @@ from uuid import UUID
 from polar.spec import StudySpec
 from service.storage import forms, studies, study_tracking
 from service.storage.database import Database
+from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting, TrialToTell
-from service.storage.tables import Study, Trial
 from service.storage.tracking_tables import StudyTracking, TrialTracking
 from workers.tracking import run_entries as mlflow_run
 from workers.tracking import saved_view as mlflow_view

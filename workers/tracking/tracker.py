@@ -16,6 +16,7 @@ from polar.spec import ExperimentSpec
 from service.repetition import MOST_REPETITIONS, Repetition
 from service.settings import Settings
 from service.storage import forms, runs, study_tracking, tracking, tracking_failures
+from service.storage.artifacts import artifacts_of
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway, EarlierVersion
 from service.storage.tables import Artifact, Run, Tracking
@@ -188,7 +189,7 @@ class Tracker:
     async def _send_files(self, position: Tracking) -> Sequence[str]:
         """Send the files of a run that has ended; returns what kept which from being read."""
         async with self._database.transaction() as session:
-            files = await runs.artifacts_of(session, position.run_id)
+            files = await artifacts_of(session, position.run_id)
         root = await self._mlflow.file_root(position.mlflow_run_id)
         unsent = []
         for file in files:

@@ -16,7 +16,8 @@ from functools import partial
 from uuid import UUID
 
 from service import queue
-from service.processes import python
+from service.exit_codes import AGENT_ENDED, AGENT_FENCED
+from service.programs import Program, python
 from service.settings import Settings
 from service.storage import agents, runs
 from service.storage.database import Database
@@ -26,15 +27,13 @@ from workers.training.offer import available_datasets, queues_for
 from workers.training.patience import PatientDatabase
 from workers.training.retry import StopReason
 
-CHILD = python("workers.training.child")
+CHILD = python(Program.CHILD)
 #: How often an agent announces that it lives, and what it offers.
 ANNOUNCE_S = 15.0
 #: How often an agent asks the queue for work, in case it has missed a notification.
 POLL_S = 2.0
 #: How long a stopped agent may take in addition to the grace period of its child.
 LEAVE_S = 5.0
-#: Exit codes: the agent cannot continue; its run has another owner. Both ask for a restart.
-ENDED, FENCED = 1, 79
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ class Agent:
         if was_asked and not faults:
             return 0
         _log.error("the agent ends without having been asked to; restart it")
-        return ENDED
+        return AGENT_ENDED
 
     def stop(self) -> None:
         """Take no further run, release the current one, and end soon even if something hangs."""
@@ -143,7 +142,7 @@ class Agent:
         except RunLost as lost:
             # This agent was cut off for a while. It must be restarted and may not end the job.
             _log.error("%s", lost, extra={"run": run.id, "attempt": run.attempt})
-            os._exit(FENCED)
+            os._exit(AGENT_FENCED)
         finally:
             self._attempt = None
 

@@ -27,7 +27,8 @@ from service import queue
 from service.settings import Settings
 from service.storage import forms, runs
 from service.storage.errors import DatabaseAway, EarlierVersion, RunLost
-from service.storage.tables import Run, RunState
+from service.storage.states import RunState
+from service.storage.tables import Run
 from service.storage.texts import printable
 from workers.training.messages import BUG, Failure, Request, from_line
 from workers.training.patience import AGAIN_S, PatientDatabase

@@ -25,8 +25,9 @@ from polar.errors import CheckpointUnusable
 from polar.records.events import Event, Result
 from polar.records.record import Record
 from polar.training.allocator import keep_freed_memory
+from service.exit_codes import CHILD_FAILED, CHILD_ORPHANED, CHILD_STOPPED
 from service.processes import ONE_THREAD
-from workers.training.messages import FAILED, ORPHANED, STOPPED, Failure, Request
+from workers.training.messages import Failure, Request
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +73,8 @@ def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
     except Exception as error:
         traceback.print_exc()
         _tell(events, Failure.of(error))
-        return FAILED
-    return STOPPED if stopping.is_asked() and not has_result else 0
+        return CHILD_FAILED
+    return CHILD_STOPPED if stopping.is_asked() and not has_result else 0
 
 
 def _train(request: Request, stopping: Stopping) -> Iterator[Event]:
@@ -111,7 +112,7 @@ def _obey(agent: FileIO) -> None:
     """Extend the deadline as the agent allows, and exit when the agent has disappeared."""
     for line in agent:
         _go_on_until(float(line))
-    os._exit(ORPHANED)
+    os._exit(CHILD_ORPHANED)
 
 
 def _tell(events: BinaryIO, record: Record) -> None:

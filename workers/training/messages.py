@@ -13,9 +13,6 @@ from polar.records.record import Record
 from polar.spec import ExperimentSpec
 from service.storage.texts import printable
 
-#: Exit codes of a child: it was asked to stop; it reported why it failed; its agent disappeared.
-STOPPED, FAILED, ORPHANED = 75, 65, 70
-
 #: Names of errors that are not a PolarError: mistakes in our code, and faults of memory or disk.
 BUG, MACHINE_FAULT = "bug", "machine_fault"
 

@@ -14,8 +14,9 @@ import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.storage.tables import RunState
-from workers.training.messages import BUG, MACHINE_FAULT, ORPHANED, STOPPED, Failure
+from service.exit_codes import CHILD_ORPHANED, CHILD_STOPPED
+from service.storage.states import RunState
+from workers.training.messages import BUG, MACHINE_FAULT, Failure
 
 
 class StopReason(StrEnum):
@@ -86,11 +87,11 @@ def decide(ending: Ending, *, losses: int, max_attempts: int) -> Finish | Again:
         return Finish(RunState.FAILED, failure.error, failure.message)
     if ending.stopped_for:
         return _again(ending.stopped_for, _WHY_STOPPED[ending.stopped_for])
-    if code == STOPPED:
+    if code == CHILD_STOPPED:
         return _again("child_stopped", "the child received a SIGTERM that its agent did not send")
     if failure:
         return _lost(failure.error, failure.message, losses + 1, max_attempts)
-    if code == ORPHANED:
+    if code == CHILD_ORPHANED:
         return _lost("child_orphaned", "the child lost its agent", losses + 1, max_attempts)
     if code is not None and code < 0:
         what = f"the child was killed by {_name_of_signal(-code)}"

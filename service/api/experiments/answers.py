@@ -19,7 +19,8 @@ from service.api.experiments.schemas import (
 )
 from service.api.stored import Reader
 from service.settings import Settings
-from service.storage import experiments, tracking, watching
+from service.storage import experiments, tracking
+from service.storage.evaluations import latest_evaluations
 from service.storage.tables import Experiment, Run, Tracking
 
 
@@ -29,7 +30,7 @@ async def experiment_view(
     its_runs = await experiments.runs_of(session, experiment.id)
     ids = [run.id for run in its_runs]
     tracked = await tracking.positions_of(session, ids)
-    evaluations = await watching.latest_evaluations(session, ids)
+    evaluations = await latest_evaluations(session, ids)
     return ExperimentView(
         id=experiment.id,
         name=experiment.name,

@@ -7,7 +7,7 @@ from uuid import UUID
 from polar.records.events import Progress
 from polar.records.latents import Verdict
 from service.api.schemas import Links, ResponseModel
-from service.storage.tables import RunState
+from service.storage.states import RunState
 
 
 class RunOfExperiment(ResponseModel):

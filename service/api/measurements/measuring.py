@@ -1,12 +1,11 @@
-"""Measuring codes that were uploaded, in a child process.
+"""Measuring codes that were uploaded, in a process of its own.
 
 In the artifact folder, `measurements/ID.part` holds the upload while it is measured, and in `out`
-what the child writes; that becomes `measurements/ID` at the end, and the upload goes.
+what that process writes; that becomes `measurements/ID` at the end, and the upload goes.
 """
 
 import asyncio
 import logging
-import os
 import re
 import shutil
 import time
@@ -17,17 +16,19 @@ from uuid import UUID, uuid4
 
 from fastapi import UploadFile
 
-from service.api.child import Children, Ended
+from polar.files import put_in_place
 from service.api.problems import Refused
-from service.processes import python
+from service.api.short_processes import Ended, ShortProcesses
+from service.exit_codes import REFUSED
+from service.programs import Program, python
 from service.settings import Settings
 
 _log = logging.getLogger(__name__)
 
 FOLDER = "measurements"
 PART = ".part"
-#: The exit code of `polar measure` for what cannot be measured; its message begins like this.
-REFUSED, MESSAGE = 2, re.compile(r"^error: (.*)", re.MULTILINE | re.DOTALL)
+#: How `polar measure` begins its message about what cannot be measured.
+MESSAGE = re.compile(r"^error: (.*)", re.MULTILINE | re.DOTALL)
 #: How long after its last change a half-done measurement has nobody who works on it.
 ABANDONED_S = 24 * 3600
 
@@ -37,7 +38,7 @@ class Measuring:
 
     def __init__(self, settings: Settings) -> None:
         self.folder = settings.artifacts / FOLDER
-        self._children = Children(settings.measure_at_once, settings.measure_s)
+        self._processes = ShortProcesses(settings.measure_at_once, settings.measure_s)
 
     def clear(self) -> None:
         """Removes what a killed API has left half-done; what is young may be another API's."""
@@ -53,7 +54,7 @@ class Measuring:
 
         Args:
             files: By their names in `polar measure`, with `mean` for its argument.
-            options: Of `polar measure`, by name.
+            options: Options of `polar measure`, by name.
 
         Raises:
             Refused: the upload cannot be measured, or not within the time.
@@ -63,22 +64,22 @@ class Measuring:
         try:
             await asyncio.to_thread(_store, files, part)
             await self._run(_command(files, options), part)
-            os.replace(part / "out", self.folder / str(id))
+            put_in_place(part / "out", self.folder / str(id), is_durable=True)
         finally:
             shutil.rmtree(part, ignore_errors=True)
         return id
 
     async def _run(self, command: list[str], folder: Path) -> None:
         try:
-            child = await self._children.run(command, folder=folder)
+            ended = await self._processes.run(command, folder=folder)
         except TimeoutError:
             detail = (
-                f"measuring took longer than {self._children.limit_s:g} s, and was stopped; send "
+                f"measuring took longer than {self._processes.limit_s:g} s, and was stopped; send "
                 "fewer images or latents, or measure where there is more time, with "
                 "`polar measure`"
             )
             raise Refused(500, "measurement-too-long", detail) from None
-        _refuse_failure(child)
+        _refuse_failure(ended)
 
 
 def _store(files: Mapping[str, UploadFile], folder: Path) -> None:
@@ -91,17 +92,17 @@ def _store(files: Mapping[str, UploadFile], folder: Path) -> None:
 def _command(files: Mapping[str, UploadFile], options: Mapping[str, object]) -> list[str]:
     given = {**options, **{name: name for name in files if name != "mean"}, "out": "out"}
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    return python("service.cli", "measure", "mean", *arguments)
+    return python(Program.COMMANDS, "measure", "mean", *arguments)
 
 
-def _refuse_failure(child: Ended) -> None:
-    message = MESSAGE.search(child.said)
-    if child.code == REFUSED and message:
+def _refuse_failure(ended: Ended) -> None:
+    message = MESSAGE.search(ended.said)
+    if ended.code == REFUSED and message:
         raise Refused(422, "invalid-codes", message[1].strip())
-    if child.code:
-        _log.error("a measurement ended with code %d: %s", child.code, child.said.strip())
+    if ended.code:
+        _log.error("a measurement ended with code %d: %s", ended.code, ended.said.strip())
         detail = (
-            f"the measuring process ended with code {child.code}, maybe for want of memory; "
+            f"the measuring process ended with code {ended.code}, maybe for want of memory; "
             "the log of the service has what it said"
         )
         raise Refused(500, "measurement-failed", detail)

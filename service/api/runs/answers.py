@@ -17,12 +17,13 @@ from service.api.runs.schemas import (
 from service.api.stored import Reader
 from service.settings import Settings
 from service.storage import runs, tracking, tracking_failures, watching
+from service.storage.evaluations import latest_evaluations
 from service.storage.tables import Run
 
 
 async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunView:
     standing = (await watching.standings(session, [run.id]))[run.id]
-    evaluations = await watching.latest_evaluations(session, [run.id])
+    evaluations = await latest_evaluations(session, [run.id])
     tracked = await tracking.position_of(session, run.id)
     reader = Reader()
     progress = reader.read("progress", Progress, run.progress)

@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from polar.records.events import Evaluation, Progress
 from service.api.schemas import ResponseModel
-from service.storage.tables import RunState
+from service.storage.states import RunState
 
 
 class StateChanged(ResponseModel):

@@ -14,6 +14,8 @@ from service.api.runs import answers
 from service.api.runs.schemas import Diagnostics, Figures
 from service.api.schemas import Figure
 from service.storage import runs
+from service.storage.artifacts import artifact_of, artifacts_of
+from service.storage.evaluations import evaluations_of
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["results"], responses=refusals(404, 422, 503))
 
@@ -30,16 +32,16 @@ async def get_diagnostics(
     """All evaluations so far, with the measures of every latent; at the end also as Parquet."""
     run = await runs.get(session, run_id)
     if format == "parquet":
-        artifact = await runs.artifact(session, run.id, TABLE)
+        artifact = await artifact_of(session, run.id, TABLE)
         return file_response(service.settings.artifacts, artifact.path)
-    return answers.diagnostics(run, await runs.evaluations_of(session, run.id))
+    return answers.diagnostics(run, await evaluations_of(session, run.id))
 
 
 @router.get("/figures")
 async def list_figures(run_id: UUID, session: Session) -> Figures:
     """The pictures of a run that has ended."""
     run = await runs.get(session, run_id)
-    files = [file.name for file in await runs.artifacts_of(session, run.id)]
+    files = [file.name for file in await artifacts_of(session, run.id)]
     pictures = [name for name in files if name.startswith(FIGURES) and name.endswith(PICTURE)]
     names = [name.removeprefix(FIGURES) for name in pictures]
     figures = [Figure(name=name, url=links.to_figure(run.id, name)) for name in names]
@@ -55,5 +57,5 @@ async def get_figure(
     service: Service,
 ) -> FileResponse:
     """One picture, as PNG."""
-    artifact = await runs.artifact(session, run_id, FIGURES + name)
+    artifact = await artifact_of(session, run_id, FIGURES + name)
     return file_response(service.settings.artifacts, artifact.path)

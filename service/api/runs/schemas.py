@@ -7,7 +7,7 @@ from uuid import UUID
 from polar.records.events import Progress, Result
 from polar.records.latents import LatentDiagnostics, Verdict
 from service.api.schemas import Figure, Links, ResponseModel
-from service.storage.tables import RunState
+from service.storage.states import RunState
 
 
 class TransitionView(ResponseModel):

@@ -29,7 +29,7 @@ from service.storage import (
     tracking_failures,
 )
 from service.storage.errors import EarlierVersion
-from service.storage.tables import Study, Trial
+from service.storage.study_tables import Study, Trial
 
 
 async def study_view(session: AsyncSession, settings: Settings, study: Study) -> StudyView:
@@ -49,6 +49,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         dataset_digest=study.dataset_digest,
         trials_wanted=study.trials_wanted,
         seeds_wanted=study.seeds_wanted,
+        completed=studies.count_completed(trials),
         trials=Counter(trial.state for trial in trials),
         best=trial_view(best) if best else None,
         range=reader.range(study.range),
@@ -105,7 +106,7 @@ def trial_view(trial: Trial) -> TrialView:
 
 
 def trial_page(found: Sequence[Trial], page_size: int) -> TrialPage:
-    """Of trials of which one more was looked for."""
+    """The page of these trials, of which one more was looked for than it has."""
     page = found[:page_size]
     token = str(page[-1].number) if len(found) > page_size else None
     return TrialPage(trials=[trial_view(trial) for trial in page], next_page_token=token)
@@ -150,7 +151,7 @@ async def _runs_at_once(session: AsyncSession, spec: StudySpec) -> int:
 
 
 def _most_steps(spec: StudySpec) -> int:
-    """Of one run; where the steps are searched, of the longest."""
+    """The steps of one run; where they are searched, those of the longest."""
     searched = spec.search.get("training.steps")
     ends = searched.ends if searched else (spec.base.training.steps,)
     return max(int(steps) for steps in ends)

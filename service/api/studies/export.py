@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from polar.spec import StudySpec
-from service.storage.tables import Trial
+from service.storage.study_tables import Trial
 
 Kind = Literal["csv", "parquet"]
 #: Columns of equal length, by name; None where a trial has no such value.

@@ -1,4 +1,4 @@
-"""/studies/{id}/figures: pictures of a study, drawn as they are asked for, in a child process."""
+"""/studies/{id}/figures: pictures of a study, drawn when asked for, by another process."""
 
 import logging
 from typing import Literal
@@ -7,14 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from polar.errors import InvalidInput
-from service.api.child import Children
 from service.api.dependencies import Service, unless_gone
 from service.api.problems import Refused, refusals
+from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
 from service.api.studies.phases import Phases, phases_of
-from service.processes import python
+from service.programs import Program, python
 from service.storage import forms, studies
-from service.storage.tables import TrialState
+from service.storage.states import TrialState
 
 router = APIRouter(
     prefix="/studies/{study_id}/figures", tags=["studies"], responses=refusals(404, 422, 503)
@@ -47,21 +47,21 @@ async def get_phase_diagram(
     return Response(picture, media_type=KINDS[kind])
 
 
-async def _drawn(children: Children, phases: Phases, kind: Kind) -> bytes:
+async def _drawn(processes: ShortProcesses, phases: Phases, kind: Kind) -> bytes:
     try:
-        child = await children.run(_command(kind), given=phases.model_dump_json().encode())
+        ended = await processes.run(_command(kind), stdin=phases.model_dump_json().encode())
     except TimeoutError:
-        detail = f"drawing took longer than {children.limit_s:g} s, and was stopped"
+        detail = f"drawing took longer than {processes.limit_s:g} s, and was stopped"
         raise Refused(500, "drawing-too-long", detail) from None
-    if child.code:
-        _log.error("a drawing ended with code %d: %s", child.code, child.said.strip())
+    if ended.code:
+        _log.error("a drawing ended with code %d: %s", ended.code, ended.said.strip())
         detail = (
-            f"the drawing process ended with code {child.code}; the log of the service has what "
+            f"the drawing process ended with code {ended.code}; the log of the service has what "
             "it said"
         )
         raise Refused(500, "drawing-failed", detail)
-    return child.output
+    return ended.output
 
 
 def _command(kind: Kind) -> list[str]:
-    return python("service.drawing", kind)
+    return python(Program.DRAWING, kind)

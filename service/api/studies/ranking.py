@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from polar.spec import StudySpec
-from service.storage.tables import Trial, TrialState
+from service.storage.states import TrialState
+from service.storage.study_tables import Trial
 
 
 def best(spec: StudySpec, trials: Sequence[Trial]) -> Trial | None:
@@ -41,9 +42,7 @@ def _keeps_constraints(spec: StudySpec, trial: Trial) -> bool:
     """Also false where an earlier version stored other measures."""
     measured = trial.measured or {}
     return all(
-        bound.measure in measured
-        and (bound.at_least is None or measured[bound.measure] >= bound.at_least)
-        and (bound.at_most is None or measured[bound.measure] <= bound.at_most)
+        bound.measure in measured and bound.is_kept(measured[bound.measure])
         for bound in spec.constraints
     )
 

@@ -11,7 +11,7 @@ from polar.spec.experiment import Seed
 from polar.spec.part import Whole
 from polar.spec.study import MOST_TRIALS
 from service.api.schemas import Links, ResponseModel
-from service.storage.tables import StudyState, TrialState
+from service.storage.states import StudyState, TrialState
 
 
 class Extension(SpecPart):
@@ -27,13 +27,13 @@ class Extension(SpecPart):
     @classmethod
     def _seeds_are_distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError("a seed is listed twice; list each once")
+            raise ValueError("a seed is listed twice; allowed: each once")
         return seeds
 
     @model_validator(mode="after")
     def _extends_something(self) -> Self:
         if not (self.trials or self.seeds):
-            raise ValueError("an extension has trials, seeds or both; here: neither")
+            raise ValueError("an extension has neither trials nor seeds; allowed: either, or both")
         return self
 
 
@@ -47,7 +47,7 @@ class TrialView(ResponseModel):
     #: A stable word, such as `dataset_corrupt`; and the sentence for people.
     reason: str | None
     message: str | None
-    #: Of each objective, in their order, over the seeds.
+    #: The value of each objective over the seeds, in the order of the objectives.
     values: list[float] | None
     #: The means of all measures over the seeds, and the verdict of each seed.
     measured: dict[str, Any] | None
@@ -92,9 +92,11 @@ class StudyView(ResponseModel):
     trials_wanted: int
     #: Seeds of every trial; more than in the spec once it was extended.
     seeds_wanted: list[int]
+    #: How many trials count towards those wanted: points that were completed or pruned.
+    completed: int
     #: How many trials are in which state.
     trials: dict[TrialState, int]
-    #: Of a study with one objective; with several, the front has all that are best.
+    #: The best trial by the one objective; None with several, where the front has all the best.
     best: TrialView | None
     #: What it has found so far, as under `range`; none before its first completed trials.
     range: dict[str, Any] | None

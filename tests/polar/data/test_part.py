@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 
 from polar.data.part import locked, put_in_place
-from polar.files import part_of
+from polar.files import unfinished
 
 #: Holds the lock, says so, and makes the file as soon as it is told to.
 HOLDER = """
 import sys
 from pathlib import Path
 from polar.data.part import locked, put_in_place
-from polar.files import part_of
+from polar.files import unfinished
 path = Path(sys.argv[1])
-with locked(part_of(path)) as file:
+with locked(unfinished(path)) as file:
     file.write(b"of another process")
     file.flush()
     print("locked", flush=True)
     sys.stdin.readline()
-    put_in_place(file, part_of(path), path)
+    put_in_place(file, unfinished(path), path)
 """
 
 
@@ -42,10 +42,10 @@ def hold(path: Path) -> "subprocess.Popen[str]":
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
 
-    with locked(part_of(path)) as file:
+    with locked(unfinished(path)) as file:
         file.write(b"content")
         before = os.listdir(path.parent)
-        put_in_place(file, part_of(path), path)
+        put_in_place(file, unfinished(path), path)
 
     assert before == ["file.part"]
     assert os.listdir(path.parent) == ["file"]
@@ -97,7 +97,7 @@ def test_a_process_that_is_killed_leaves_its_half_to_the_next(tmp_path: Path) ->
 
     holder.send_signal(signal.SIGKILL)
     holder.communicate(timeout=60)
-    with locked(part_of(path)) as file:
+    with locked(unfinished(path)) as file:
         found = file.read()
 
     assert not path.exists()

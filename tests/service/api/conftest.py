@@ -11,8 +11,10 @@ from sqlalchemy import func, select
 
 from service.api.app import create_app
 from service.settings import Settings
+from service.storage.answered_posts import AnsweredPost
 from service.storage.database import Database
-from service.storage.tables import Experiment, IdempotencyKey, Run, Study
+from service.storage.study_tables import Study
+from service.storage.tables import Experiment, Run
 
 if TYPE_CHECKING:
     from tests.service.conftest import StudyMaker
@@ -41,7 +43,7 @@ def rows(database: Database) -> Callable[[], Awaitable[int]]:
         async with database.transaction() as session:
             counts = [
                 await session.scalar(select(func.count()).select_from(table))
-                for table in (Experiment, Run, IdempotencyKey, Study)
+                for table in (Experiment, Run, AnsweredPost, Study)
             ]
         return sum(filter(None, counts))
 

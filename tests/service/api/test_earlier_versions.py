@@ -13,7 +13,7 @@ from polar.ranges.report import Outcome, RangeReport
 from service.api import stored
 from service.settings import Settings
 from service.storage.database import Database
-from service.storage.tables import RunState
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

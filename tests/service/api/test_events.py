@@ -14,7 +14,7 @@ from service.api.event_stream import changes, follow
 from service.storage import runs
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
-from service.storage.tables import RunState
+from service.storage.states import RunState
 from service.storage.watching import Standing
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from polar.spec import StudySpec
 from service.api.studies.ranking import best, front
-from service.storage.tables import Trial, TrialState
+from service.storage.states import TrialState
+from service.storage.study_tables import Trial
 
 #: More of the first, less of the others.
 OBJECTIVES = ["polarisation", "reconstruction", "kl"]

@@ -8,7 +8,7 @@ import pytest
 
 from service.storage import runs, tracking
 from service.storage.database import Database
-from service.storage.tables import RunState
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from tests.conftest import Reports

@@ -11,7 +11,7 @@ import pytest
 
 from polar.spec import StudySpec
 from service.storage.database import Database
-from service.storage.tables import RunState, StudyState, TrialState
+from service.storage.states import RunState, StudyState, TrialState
 from service.storage.tracking_tables import StudyTracking
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ async def test_a_spec_becomes_a_study_without_trials(
     assert study["spec"] == StudySpec.model_validate(study_of(name="mine")).model_dump(mode="json")
     assert (study["name"], study["state"], study["reason"]) == ("mine", "running", None)
     assert (study["trials_wanted"], study["trials"], study["best"]) == (3, {}, None)
+    assert study["completed"] == 0
     assert study["watch"] == f"polar study watch {study['id']}"
     assert (await http.get(answer.headers["location"])).json() == study
 

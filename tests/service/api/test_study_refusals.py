@@ -151,8 +151,8 @@ async def test_an_extension_is_a_number_of_trials(
 @pytest.mark.parametrize(
     ("extension", "pointer", "words"),
     [
-        ({}, "", "trials, seeds or both"),
-        ({"seeds": []}, "", "trials, seeds or both"),
+        ({}, "", "neither trials nor seeds"),
+        ({"seeds": []}, "", "neither trials nor seeds"),
         ({"seeds": [3, 3]}, "/seeds", "listed twice"),
         ({"seeds": [-1]}, "/seeds/0", "an integer from 0"),
         ({"seeds": ["3"]}, "/seeds/0", "integer"),

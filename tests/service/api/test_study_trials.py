@@ -11,7 +11,7 @@ import httpx
 import pandas as pd
 import pytest
 
-from service.storage.tables import TrialState
+from service.storage.states import TrialState
 
 if TYPE_CHECKING:
     from tests.service.conftest import Trials, Worker
@@ -60,6 +60,24 @@ async def test_a_trial_that_misses_a_constraint_is_not_the_best(
     study = (await http.get(f"{STUDIES}/{study_id}")).json()
 
     assert study["best"]["values"] == [0.3]
+
+
+async def test_a_point_that_came_to_an_end_twice_counts_once_as_it_does_for_the_broker(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    for beta, state in (
+        (1, TrialState.PRUNED),
+        (1, TrialState.COMPLETED),
+        (2, TrialState.COMPLETED),
+        (3, TrialState.FAILED),
+    ):
+        await trials.end(await trials.begin(study_id, beta=beta), 0.5, state=state)
+    await trials.begin(study_id, beta=5)
+
+    study = (await http.get(f"{STUDIES}/{study_id}")).json()
+
+    assert study["completed"] == 2
 
 
 async def test_what_has_parts_is_json_in_a_table_for_spreadsheets(

@@ -18,7 +18,7 @@ from sqlalchemy import NullPool
 from polar.spec import StudySpec
 from service.storage import experiments, studies
 from service.storage.database import Database
-from service.storage.tables import TrialState
+from service.storage.states import TrialState
 from service.studies.optimiser import Optimiser
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from service.api import submission
-from service.storage.tables import RunState
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from typer.testing import Result
@@ -250,7 +250,7 @@ async def test_an_unknown_id_is_said_so(command: str, id: str, polar: "Polar") -
 async def test_a_service_that_is_not_there_is_said_so(
     polar: "Polar", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.client.PAUSES_S", ())
+    monkeypatch.setattr("service.client.connection.PAUSES_S", ())
 
     result = await polar("list", "--url", "http://127.0.0.1:1")
 
@@ -381,7 +381,7 @@ async def test_what_is_no_id_is_one_clear_line(
     result = await polar(*command, id)
 
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"error: {id!r} is no id; an id is 36 characters, such as ")
+    assert result.stderr.startswith(f"error: {id!r} is no id; allowed: 36 characters, such as ")
     assert "`polar list`" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 

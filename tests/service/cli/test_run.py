@@ -122,7 +122,7 @@ def test_a_folder_with_the_result_of_another_spec_is_refused() -> None:
 
     assert code == 2
     assert "error: results holds the result of another spec" in errors
-    assert "choose another --out" in errors
+    assert "allowed: another folder, with --out" in errors
     assert Path("results/result.json").read_bytes() == before
 
 
@@ -134,7 +134,8 @@ def test_a_folder_with_some_other_result_json_is_refused(content: str) -> None:
     code, _, errors = polar_run(write_spec(), "--out", "results")
 
     assert code == 2
-    assert errors == "error: results/result.json is no result of Polar; choose another --out\n"
+    refusal = "results/result.json is no result of Polar; allowed: another folder, with --out"
+    assert errors == f"error: {refusal}\n"
 
 
 def test_checkpoints_of_another_spec_are_refused_with_a_way_out() -> None:

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pandas as pd
 import pytest
 
-from service.storage.tables import StudyState, TrialState
+from service.storage.states import StudyState, TrialState
 
 if TYPE_CHECKING:
     from tests.service.cli.conftest import Polar, Process, Write
@@ -308,7 +308,7 @@ async def test_an_unknown_id_is_said_so(command: list[object], id: str, polar: "
 async def test_a_service_that_is_not_there_is_said_so(
     command: list[object], polar: "Polar", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.client.PAUSES_S", ())
+    monkeypatch.setattr("service.client.connection.PAUSES_S", ())
 
     result = await polar("study", *command, "--url", "http://127.0.0.1:1")
 

@@ -17,7 +17,7 @@ from service.embedded.running import RunningStack, publish
 from service.embedded.state import lock
 from service.storage import studies
 from service.storage.database import Database
-from service.storage.tables import StudyState
+from service.storage.states import StudyState
 
 if TYPE_CHECKING:
     from tests.service.cli.conftest import Polar, Process

@@ -33,7 +33,7 @@ from service.api.runs.schemas import RunView
 from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
 from service.cli import bars, data, demo_study, output, study_tables, tables
 from service.cli.measure import _table as table_of_measurement
-from service.storage.tables import RunState, StudyState, TrialState
+from service.storage.states import RunState, StudyState, TrialState
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -297,6 +297,7 @@ def study(name: str, measures: Sequence[str], best: TrialView | None) -> StudyVi
         spec={"objectives": [{"measure": measure} for measure in measures]},
         dataset_digest="",
         trials_wanted=MOST_TRIALS,
+        completed=2000,
         seeds_wanted=[0],
         trials=dict.fromkeys(TrialState, 1000),
         best=best,

@@ -50,14 +50,6 @@ def test_a_public_file_is_public_under_any_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "up.json").stat().st_mode) == 0o644
 
 
-def test_the_rest_of_an_interrupted_write_is_no_obstacle(tmp_path: Path) -> None:
-    (tmp_path / "up.json.new").write_text("half a f")
-
-    write_json(tmp_path / "up.json", {"pid": 1})
-
-    assert read_json(tmp_path / "up.json") == {"pid": 1}
-
-
 def test_a_missing_file_is_nothing(tmp_path: Path) -> None:
     assert read_json(tmp_path / "none.json") is None
 

@@ -23,9 +23,9 @@ Stages = Sequence[Sequence[tuple[str, Sequence[str]]]]
 SUPERVISOR = """
 import json, sys
 from pathlib import Path
-from service.embedded.children import Program
+from service.embedded.supervised import Launch
 from service.embedded.supervisor import run
-stages = [[Program(*program) for program in stage] for stage in json.loads(sys.argv[2])]
+stages = [[Launch(*program) for program in stage] for stage in json.loads(sys.argv[2])]
 run(Path(sys.argv[1]), lambda postgres, addresses: stages, lambda line: print(line, flush=True))
 """
 
@@ -57,13 +57,13 @@ while True:
 SUPERVISOR_OF_ANSWERER = f"""
 import sys
 from pathlib import Path
-from service.embedded.children import Program
+from service.embedded.supervised import Launch
 from service.embedded.supervisor import run
 def stages(postgres, addresses):
     listening = addresses.api_socket.fileno()
     command = [sys.executable, "-S", "-c", {ANSWERER!r}, str(listening)]
-    answerer = Program("answerer", command, descriptors=[listening])
-    return [[answerer, Program("sleeper", ["sleep", "600"])]]
+    answerer = Launch("answerer", command, descriptors=[listening])
+    return [[answerer, Launch("sleeper", ["sleep", "600"])]]
 run(Path(sys.argv[1]), stages, lambda line: print(line, flush=True))
 """
 
@@ -72,11 +72,11 @@ run(Path(sys.argv[1]), stages, lambda line: print(line, flush=True))
 SUPERVISOR_WITH_A_SIGNAL_IN_ITS_FORK = """
 import os, signal, sys
 from pathlib import Path
-from service.embedded.children import Program
+from service.embedded.supervised import Launch
 from service.embedded.supervisor import run
 def stages(postgres, addresses):
     os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
-    return [[Program("sleeper", ["sleep", "600"])]]
+    return [[Launch("sleeper", ["sleep", "600"])]]
 run(Path(sys.argv[1]), stages, lambda line: print(line, flush=True))
 """
 

@@ -10,7 +10,8 @@ from polar.spec import StudySpec
 from service.storage import durations
 from service.storage.database import Database
 from service.storage.durations import Duration
-from service.storage.tables import Run, RunState
+from service.storage.states import RunState
+from service.storage.tables import Run
 
 if TYPE_CHECKING:
     from tests.conftest import Reports

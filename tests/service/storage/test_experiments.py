@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select, text
 
-from service.storage import experiments, runs
+from service.storage import answered_posts, experiments, runs
 from service.storage.database import Database
 from service.storage.errors import Conflict, NotFound
 from service.storage.experiments import Submission
-from service.storage.tables import Experiment, Run, RunState
+from service.storage.states import RunState
+from service.storage.tables import Experiment, Run
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, Submitter, Worker
@@ -275,11 +276,11 @@ async def test_an_idempotency_key_lets_one_request_through_at_a_time(
 ) -> None:
     async def submit_once() -> bool:
         async with database.transaction() as session:
-            known = await experiments.with_key(session, "key")
+            known = await answered_posts.with_key(session, "key")
             if known is None:
                 submission = await experiments.create(session, spec_of(), "d" * 64)
                 made = submission.experiment.id
-                await experiments.remember_key(session, "key", "print", experiment_id=made)
+                await answered_posts.remember_key(session, "key", "print", experiment_id=made)
             return known is None
 
     made = await asyncio.gather(*(submit_once() for _ in range(5)))

@@ -10,9 +10,12 @@ from sqlalchemy.exc import IntegrityError
 
 from polar.records.events import ArtifactSaved, CheckpointSaved, Started
 from service.storage import runs
+from service.storage.artifacts import artifact_of, artifacts_of
 from service.storage.database import Database
 from service.storage.errors import Conflict, NotFound, RunLost
-from service.storage.tables import Metric, Run, RunState
+from service.storage.evaluations import evaluations_of
+from service.storage.states import RunState
+from service.storage.tables import Metric, Run
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -138,8 +141,8 @@ async def test_an_attempt_that_was_overtaken_changes_nothing(
     assert run.progress == reports.progress(10).model_dump(mode="json")
     assert {step for _, step in await metrics_of(database, run_id)} == {10}
     async with database.transaction() as session:
-        assert await runs.artifacts_of(session, run_id) == []
-        assert await runs.evaluations_of(session, run_id) == []
+        assert await artifacts_of(session, run_id) == []
+        assert await evaluations_of(session, run_id) == []
 
 
 async def test_what_a_worker_reports_is_stored(
@@ -168,8 +171,8 @@ async def test_what_a_worker_reports_is_stored(
 
     run = await look(database, run_id)
     async with database.transaction() as session:
-        evaluations = await runs.evaluations_of(session, run_id)
-        artifact = await runs.artifact(session, run_id, "figures/a.png")
+        evaluations = await evaluations_of(session, run_id)
+        artifact = await artifact_of(session, run_id, "figures/a.png")
     metrics = await metrics_of(database, run_id)
     assert run.started == started.model_dump(mode="json")
     assert run.progress == events[1].model_dump(mode="json")
@@ -192,7 +195,7 @@ async def test_of_a_step_that_is_told_twice_the_first_report_stands(
     await worker.record(run_id, first, second)
 
     async with database.transaction() as session:
-        assert await runs.evaluations_of(session, run_id) == [first.model_dump(mode="json")]
+        assert await evaluations_of(session, run_id) == [first.model_dump(mode="json")]
     metrics = await metrics_of(database, run_id)
     assert metrics["eval/reconstruction_nats", 10] == first.reconstruction_nats
 
@@ -206,9 +209,7 @@ async def test_a_file_that_is_saved_again_replaces_the_earlier_one(
         await worker.record(run_id, ArtifactSaved(name="a.png", path=path))
 
     async with database.transaction() as session:
-        assert [file.path for file in await runs.artifacts_of(session, run_id)] == [
-            "attempt-2/a.png"
-        ]
+        assert [file.path for file in await artifacts_of(session, run_id)] == ["attempt-2/a.png"]
 
 
 async def test_a_final_run_is_final(
@@ -344,5 +345,5 @@ async def test_what_is_not_there_is_not_found(run_id: UUID, database: Database) 
         with pytest.raises(NotFound, match="there is no run"):
             await runs.request_cancel(session, uuid4())
         with pytest.raises(NotFound, match=r"named b\.png"):
-            await runs.artifact(session, run_id, "b.png")
+            await artifact_of(session, run_id, "b.png")
         assert await runs.claim(session, uuid4(), "me", 30) is None

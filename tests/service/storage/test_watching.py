@@ -1,12 +1,17 @@
 """What watchers read: places in the queue, and the evaluations that they have not seen."""
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
-from service.storage import runs, watching
+from service import queue
+from service.storage import experiments, runs, watching
 from service.storage.database import Database
-from service.storage.tables import RunState
+from service.storage.evaluations import evaluations_after, latest_evaluations
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
+    from procrastinate import App
+
     from tests.conftest import Reports
     from tests.service.conftest import SpecMaker, Submitter, Worker
 
@@ -26,6 +31,49 @@ async def test_the_place_in_the_queue_counts_the_waiting_runs_before_it(
 
     places = {run_id: standing.queue_position for run_id, standing in found.items()}
     assert places == {first: None, second: None, third: 0, fourth: 1}
+
+
+async def test_places_in_the_queue_are_the_order_in_which_procrastinate_hands_out_the_jobs(
+    spec_of: "SpecMaker", database: Database, app: "App"
+) -> None:
+    # What a study began comes after what somebody submitted later by hand; and the later of two
+    # studies may have the earlier turn.
+    waiting: list[UUID] = []
+    for seed, priority in enumerate((-7, -7, -3, 0, -12, -3, 0)):
+        async with database.transaction() as session:
+            spec = spec_of(seeds=[seed])
+            created = await experiments.create(session, spec, "d" * 64, priority=priority)
+            await queue.enqueue(app, session, created.new)
+            waiting.append(created.runs[0].id)
+
+    async with database.transaction() as session:
+        standings = await watching.standings(session, waiting)
+    handed_out: list[UUID] = []
+    async with app.open_async():
+        worker_id = await app.job_manager.register_worker()
+        while job := await app.job_manager.fetch_job(queues=["auto"], worker_id=worker_id):
+            handed_out.append(UUID(str(job.task_kwargs["run_id"])))
+
+    assert [standings[run_id].queue_position for run_id in waiting] == [4, 5, 2, 0, 6, 3, 1]
+    assert [standings[run_id].queue_position for run_id in handed_out] == list(range(7))
+
+
+async def test_a_run_that_goes_back_to_the_queue_keeps_its_priority_and_has_its_new_place(
+    submit: "Submitter", spec_of: "SpecMaker", worker: "Worker", database: Database, app: "App"
+) -> None:
+    async with database.transaction() as session:
+        of_a_study = await experiments.create(session, spec_of(), "d" * 64, priority=-5)
+        await queue.enqueue(app, session, of_a_study.new)
+    by_hand = await submit(spec_of(seeds=[1, 2]))
+    returned, waiting = (run.id for run in by_hand.runs)
+    await worker.claim(returned)
+
+    async with database.transaction() as session:
+        await queue.release(app, session, returned, 1, reason="stopped", message="given back")
+        ids = [of_a_study.runs[0].id, returned, waiting]
+        standings = await watching.standings(session, ids)
+
+    assert [standings[run_id].queue_position for run_id in ids] == [2, 1, 0]
 
 
 async def test_a_standing_tells_state_and_progress(
@@ -60,9 +108,9 @@ async def test_evaluations_are_told_from_the_step_on_that_a_watcher_has(
         await worker.record(run_id, *(reports.evaluation(step) for step in (0, 10, 20)))
 
     async with database.transaction() as session:
-        after = await watching.evaluations_after(session, {first: 0, second: 20, third: -1})
-        latest = await watching.latest_evaluations(session, [first, third])
-        none = await watching.evaluations_after(session, {})
+        after = await evaluations_after(session, {first: 0, second: 20, third: -1})
+        latest = await latest_evaluations(session, [first, third])
+        none = await evaluations_after(session, {})
 
     steps = {run_id: [each["step"] for each in found] for run_id, found in after.items()}
     assert steps == {first: [10, 20]}

@@ -15,7 +15,9 @@ from polar.records.latents import Regime
 from polar.spec import ExperimentSpec, StudySpec
 from service.storage import experiments, runs, studies
 from service.storage.database import Database
-from service.storage.tables import Run, RunState, Study, Trial
+from service.storage.states import RunState
+from service.storage.study_tables import Study, Trial
+from service.storage.tables import Run
 from service.studies.broker import Broker
 from service.studies.optimiser import study_name
 

@@ -22,7 +22,7 @@ from service.api.app import create_app
 from service.embedded.postgres import Postgres
 from service.settings import Settings
 from service.storage.database import Database
-from service.storage.tables import StudyState
+from service.storage.states import StudyState
 from service.studies.broker import Broker
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from optuna.storages import InMemoryStorage
 
 from service.storage import studies
 from service.storage.errors import Conflict
-from service.storage.tables import RunState, StudyState, TrialState
+from service.storage.states import RunState, StudyState, TrialState
 from service.studies.broker import Broker
 from service.studies.due import MOST_FAILURES
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from optuna.trial import TrialState as OptunaState
 
 from service.storage import studies
-from service.storage.tables import RunState, StudyState, TrialState
+from service.storage.states import RunState, StudyState, TrialState
 
 if TYPE_CHECKING:
     from tests.service.studies.conftest import Lab, SpecOf

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from service.repetition import MOST_REPETITIONS
 from service.storage import runs, studies
-from service.storage.tables import RunState, StudyState, TrialState
+from service.storage.states import RunState, StudyState, TrialState
 from service.studies import broker
 from service.studies.broker import Broker
 

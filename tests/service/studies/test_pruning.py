@@ -8,7 +8,8 @@ from optuna.trial import TrialState as OptunaState
 
 from polar.records.latents import Regime
 from polar.spec import ExperimentSpec
-from service.storage.tables import Run, RunState, StudyState, TrialState
+from service.storage.states import RunState, StudyState, TrialState
+from service.storage.tables import Run
 from service.studies.broker import Broker
 
 if TYPE_CHECKING:

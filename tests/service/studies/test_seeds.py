@@ -6,7 +6,7 @@ import pytest
 
 from service.storage import studies
 from service.storage.errors import Conflict
-from service.storage.tables import RunState, StudyState, TrialState
+from service.storage.states import RunState, StudyState, TrialState
 
 if TYPE_CHECKING:
     from tests.service.studies.conftest import Lab, SpecOf

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import column, select, table
 
-from service.storage.tables import ExperimentRun, Run, Trial
+from service.storage.study_tables import Trial
+from service.storage.tables import ExperimentRun, Run
 
 if TYPE_CHECKING:
     from tests.service.conftest import Submitter

@@ -15,7 +15,8 @@ from sqlalchemy import delete
 from polar.spec import ExperimentSpec, StudySpec
 from service.storage import experiments, runs, studies, study_tracking, tracking
 from service.storage.database import Database
-from service.storage.tables import RunState, StudyState, Tracking, TrialState
+from service.storage.states import RunState, StudyState, TrialState
+from service.storage.tables import Tracking
 from service.storage.tracking_tables import StudyTracking, TrialTracking
 from workers.tracking.server import MLflowServer
 from workers.tracking.tracker import Tracker

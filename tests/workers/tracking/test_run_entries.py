@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polar.spec import ExperimentSpec
-from service.storage.tables import Artifact, Run, RunState
+from service.storage.states import RunState
+from service.storage.tables import Artifact, Run
 from workers.tracking import run_entries as mlflow_run
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from polar.spec import StudySpec
 from polar.spec.study import MOST_FIELDS
+from service.storage.states import RunState, StudyState, TrialState
+from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting
-from service.storage.tables import RunState, Study, StudyState, Trial, TrialState
 from workers.tracking import run_entries as mlflow_run
 from workers.tracking import study_entries as mlflow_study
 

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from polar.spec import StudySpec
 from service.storage import studies
-from service.storage.tables import RunState, StudyState, TrialState
+from service.storage.states import RunState, StudyState, TrialState
 from workers.tracking import study_entries as mlflow_study
 from workers.tracking.tracker import Tracker
 

@@ -17,7 +17,8 @@ from polar.spec import ExperimentSpec
 from service.storage import experiments, runs
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
-from service.storage.tables import Metric, RunState
+from service.storage.states import RunState
+from service.storage.tables import Metric
 from workers.tracking import run_entries as mlflow_run
 from workers.tracking import saved_view as mlflow_view
 from workers.tracking.server import BATCH, MLflowAway, MLflowServer

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.storage import runs
-from service.storage.tables import RunState
+from service.storage.artifacts import artifacts_of
+from service.storage.evaluations import evaluations_of
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from tests.conftest import Stage
@@ -31,8 +33,8 @@ async def test_a_run_that_succeeds_is_stored_whole(stage: "Stage", spec_of: "Spe
     assert run.result is not None
     metrics = await stage.metrics_of(run_id)
     async with stage.database.transaction() as session:
-        evaluations = await runs.evaluations_of(session, run_id)
-        (artifact,) = await runs.artifacts_of(session, run_id)
+        evaluations = await evaluations_of(session, run_id)
+        (artifact,) = await artifacts_of(session, run_id)
     assert [metrics["train/loss", step].value for step in (1, 20)] == [1, 1 / 20]
     assert len([key for key, _ in metrics if key == "train/loss"]) == 20
     assert [evaluation["step"] for evaluation in evaluations] == [5, 10, 15, 20]

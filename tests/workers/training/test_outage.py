@@ -13,9 +13,10 @@ import psycopg
 import pytest
 
 from service.embedded.postgres import Postgres
+from service.exit_codes import AGENT_ENDED
 from service.storage.migrate import upgrade
-from service.storage.tables import Run, RunState
-from workers.training.agent import ENDED
+from service.storage.states import RunState
+from service.storage.tables import Run
 
 if TYPE_CHECKING:
     from tests.conftest import Stage
@@ -136,7 +137,7 @@ async def test_an_idle_agent_that_loses_the_database_wants_to_be_started_anew(
 
     server.stop()
 
-    assert agent.wait(30) == ENDED, stage.log_of(agent)
+    assert agent.wait(30) == AGENT_ENDED, stage.log_of(agent)
 
 
 def processes_of(server: Postgres) -> list[int]:

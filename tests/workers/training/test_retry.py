@@ -4,8 +4,9 @@ import signal
 
 import pytest
 
-from service.storage.tables import RunState
-from workers.training.messages import FAILED, ORPHANED, STOPPED, Failure
+from service.exit_codes import CHILD_FAILED, CHILD_ORPHANED, CHILD_STOPPED
+from service.storage.states import RunState
+from workers.training.messages import Failure
 from workers.training.retry import Again, Ending, Finish, StopReason, decide
 
 REFUSED = Failure(error="diverged", message="the loss was not finite at step 7")
@@ -22,17 +23,17 @@ CANCEL, LEAVING, LEASE = StopReason
         (Ending(exit_code=-11, has_result=True), RunState.SUCCEEDED, None),
         (Ending(exit_code=-9, has_result=True, stopped_for=CANCEL), RunState.SUCCEEDED, None),
         # a user's wish, however the child took it
-        (Ending(exit_code=STOPPED, stopped_for=CANCEL), RunState.CANCELLED, "requested"),
+        (Ending(exit_code=CHILD_STOPPED, stopped_for=CANCEL), RunState.CANCELLED, "requested"),
         (Ending(exit_code=-9, stopped_for=CANCEL), RunState.CANCELLED, "requested"),
         (
-            Ending(exit_code=FAILED, failure=BUG, stopped_for=CANCEL),
+            Ending(exit_code=CHILD_FAILED, failure=BUG, stopped_for=CANCEL),
             RunState.CANCELLED,
             "requested",
         ),
         # it would happen again
-        (Ending(exit_code=FAILED, failure=REFUSED), RunState.FAILED, "diverged"),
-        (Ending(exit_code=FAILED, failure=BUG), RunState.FAILED, "bug"),
-        (Ending(exit_code=FAILED, failure=BUG, stopped_for=LEAVING), RunState.FAILED, "bug"),
+        (Ending(exit_code=CHILD_FAILED, failure=REFUSED), RunState.FAILED, "diverged"),
+        (Ending(exit_code=CHILD_FAILED, failure=BUG), RunState.FAILED, "bug"),
+        (Ending(exit_code=CHILD_FAILED, failure=BUG, stopped_for=LEAVING), RunState.FAILED, "bug"),
         (Ending(exit_code=-9, failure=BUG), RunState.FAILED, "bug"),
         (Ending(failure=BUG), RunState.FAILED, "bug"),
         # nobody knows why, and nothing says that another attempt would fare better
@@ -53,13 +54,13 @@ def test_these_ends_are_final_whatever_was_lost_before(
 @pytest.mark.parametrize(
     ("ending", "reason"),
     [
-        (Ending(exit_code=STOPPED, stopped_for=LEAVING), "agent_stopped"),
+        (Ending(exit_code=CHILD_STOPPED, stopped_for=LEAVING), "agent_stopped"),
         (Ending(exit_code=-15, stopped_for=LEAVING), "agent_stopped"),
         (Ending(exit_code=-9, stopped_for=LEAVING), "agent_stopped"),
-        (Ending(exit_code=FAILED, failure=MACHINE, stopped_for=LEAVING), "agent_stopped"),
-        (Ending(exit_code=STOPPED, stopped_for=LEASE), "lease_at_risk"),
+        (Ending(exit_code=CHILD_FAILED, failure=MACHINE, stopped_for=LEAVING), "agent_stopped"),
+        (Ending(exit_code=CHILD_STOPPED, stopped_for=LEASE), "lease_at_risk"),
         (Ending(exit_code=-14, stopped_for=LEASE), "lease_at_risk"),
-        (Ending(exit_code=STOPPED), "child_stopped"),
+        (Ending(exit_code=CHILD_STOPPED), "child_stopped"),
     ],
 )
 def test_a_stop_is_no_loss_however_often(ending: Ending, reason: str) -> None:
@@ -77,8 +78,8 @@ def test_a_stop_is_no_loss_however_often(ending: Ending, reason: str) -> None:
         (Ending(exit_code=-11), "child_killed", "Segmentation fault"),
         (Ending(exit_code=-14), "child_killed", "SIGALRM"),
         (Ending(exit_code=-64), "child_killed", "Real-time signal 30|signal 64"),
-        (Ending(exit_code=ORPHANED), "child_orphaned", "agent"),
-        (Ending(exit_code=FAILED, failure=MACHINE), "machine_fault", "No space left"),
+        (Ending(exit_code=CHILD_ORPHANED), "child_orphaned", "agent"),
+        (Ending(exit_code=CHILD_FAILED, failure=MACHINE), "machine_fault", "No space left"),
         (Ending(failure=MACHINE), "machine_fault", "No space left"),
     ],
 )

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.storage.tables import RunState
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from tests.conftest import Stage

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
-from service.storage.tables import Run, RunState
-from workers.training.agent import ENDED, FENCED
+from service.exit_codes import AGENT_ENDED, AGENT_FENCED
+from service.storage.states import RunState
+from service.storage.tables import Run
 
 if TYPE_CHECKING:
     from tests.conftest import Stage
@@ -105,7 +106,7 @@ async def test_a_woken_agent_changes_nothing_and_ends(stage: "Stage", spec_of: "
 
     frozen.send_signal(signal.SIGCONT)
 
-    assert frozen.wait(20) == FENCED, stage.log_of(frozen)
+    assert frozen.wait(20) == AGENT_FENCED, stage.log_of(frozen)
     assert await stage.history(run_id) == before
     newest = (await stage.run(run_id, lambda run: run.attempt == 2)).progress
     await stage.run(run_id, lambda run: run.progress != newest)
@@ -151,7 +152,7 @@ async def test_an_idle_agent_that_was_given_up_ends_instead_of_taking_a_run(
     run_id = await stage.submit(spec_of())
     frozen.send_signal(signal.SIGCONT)
 
-    assert frozen.wait(30) == ENDED, stage.log_of(frozen)
+    assert frozen.wait(30) == AGENT_ENDED, stage.log_of(frozen)
     assert await stage.history(run_id) == [(0, "queued", None)]
 
 

@@ -1,22 +1,14 @@
 """A small client of the API, typed by the very models that the API answers with."""
 
 import json
-import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 from uuid import UUID, uuid4
 
-import httpx
-from pydantic import ValidationError
-
-from service.addresses import http_url, reach
 from service.api.experiments.schemas import ExperimentPage, ExperimentSummary, ExperimentView, Plan
-from service.api.health.schemas import Health
-from service.api.runs.events import RUN_EVENT, RunEvent
+from service.api.runs.events import RunEvent
 from service.api.runs.schemas import Diagnostics, RunView
-from service.api.schemas import Problem, ResponseModel
 from service.api.studies.schemas import (
     StudyPage,
     StudyPlan,
@@ -25,51 +17,18 @@ from service.api.studies.schemas import (
     TrialPage,
     TrialView,
 )
-from service.homes import PublishedApi, find_api, home_of_environment, resolved_home
+from service.client.connection import Connection
+from service.client.errors import ClientError, OtherKind, Refused
 
-#: Seconds before the second, third, ... try of a request that nobody answered.
-PAUSES_S = (0.2, 0.5, 1.0, 2.0)
-#: Seconds to wait for an answer; a stream says something every 15 s.
-TIMEOUT_S = 60.0
-
-_HEALTH = "/healthz"
 _IS_JSON = {"Content-Type": "application/json"}
 
 #: What a study can be told to do, besides to take more trials.
 Order = Literal["pause", "resume", "cancel", "retry-failed"]
 
-#: Nobody was there when the request came.
-_UNHEARD = (httpx.ConnectError, httpx.ConnectTimeout)
-
-V = TypeVar("V", bound=ResponseModel)
 P = TypeVar("P", ExperimentPage, StudyPage, TrialPage)
 K = TypeVar("K", ExperimentView, RunView, StudyView)
 
 _RESOURCES = {ExperimentView: "experiments", RunView: "runs", StudyView: "studies"}
-
-
-class ClientError(Exception):
-    """Root of what can go wrong between client and service."""
-
-
-class Unreachable(ClientError):
-    """Nothing at this address answers as the service would."""
-
-
-class Refused(ClientError):
-    """The service refused the request; `problem` says why, fault by fault."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.detail)
-        self.problem = problem
-
-
-class OtherKind(ClientError):
-    """The id is not that of an experiment or run, but of a study, or the other way round."""
-
-    def __init__(self, id: UUID, kind: str) -> None:
-        super().__init__(f"{id} is {kind}")
-        self.id = id
 
 
 class Client:
@@ -88,47 +47,37 @@ class Client:
         url: str | None = None,
         *,
         home: Path | None = None,
-        pauses_s: Sequence[float] = PAUSES_S,
+        pauses_s: Sequence[float] | None = None,
     ) -> None:
         """For the service at the URL or at POLAR_URL, or else for the stack of a home.
 
         Without `home` that is the home at POLAR_HOME, or else `~/.polar`. Nobody else's stack is
         taken for it; a URL may be anybody's.
 
+        Args:
+            url: Address of the service.
+            home: Folder of the stack.
+            pauses_s: Seconds before the second, third, ... try of a request that nobody answered;
+                by default `service.client.connection.PAUSES_S`.
+
         Raises:
             InvalidInput: the URL is none, or there is no such home, or it cannot be read.
             Unreachable: no stack runs in it.
         """
-        url = url or ("" if home else os.environ.get("POLAR_URL"))
-        self._home = home or home_of_environment()
-        self._expected = None if url else _api_of(self._home)
-        if self._expected:
-            url = self._expected.url
-        self.url = http_url(str(url)).rstrip("/")
-        self._pauses_s = pauses_s
-        try:
-            self._http = httpx.Client(
-                base_url=f"{self.url}/api/v1", timeout=TIMEOUT_S, **reach(self.url)
-            )
-        except httpx.InvalidURL as error:
-            raise Unreachable(f"{self.url} is not the address of a service: {error}") from error
-        except (ValueError, ImportError, OSError) as error:
-            raise Unreachable(
-                f"{self.url} cannot be reached with the proxies and certificates that the "
-                f"environment names (HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE, ...): {error}"
-            ) from error
+        self._connection = Connection(url, home, pauses_s)
+        self.url = self._connection.url
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        self._connection.close()
 
     def submit(
         self, spec: Mapping[str, Any], *, force: bool = False, key: str | None = None
     ) -> ExperimentView:
         """Submit an experiment, once for each idempotency key; by default the key is a new one."""
-        return self._ask(
+        return self._connection.ask(
             ExperimentView,
             "POST",
             "/experiments",
@@ -139,7 +88,7 @@ class Client:
 
     def validate(self, spec: Mapping[str, Any]) -> Plan:
         """What the experiment would be, complete with defaults; nothing is stored."""
-        return self._ask(
+        return self._connection.ask(
             Plan, "POST", "/experiments/validate", content=_json(spec), headers=_IS_JSON
         )
 
@@ -149,14 +98,14 @@ class Client:
             yield from page.experiments
 
     def experiment(self, experiment_id: UUID | str) -> ExperimentView:
-        return self._ask(ExperimentView, "GET", f"/experiments/{_id(experiment_id)}")
+        return self._connection.ask(ExperimentView, "GET", f"/experiments/{_id(experiment_id)}")
 
     def run(self, run_id: UUID | str) -> RunView:
-        return self._ask(RunView, "GET", f"/runs/{_id(run_id)}")
+        return self._connection.ask(RunView, "GET", f"/runs/{_id(run_id)}")
 
     def diagnostics(self, run_id: UUID | str) -> Diagnostics:
         """Everything that was measured of a run so far."""
-        return self._ask(Diagnostics, "GET", f"/runs/{_id(run_id)}/diagnostics")
+        return self._connection.ask(Diagnostics, "GET", f"/runs/{_id(run_id)}/diagnostics")
 
     def find(self, id: UUID | str) -> ExperimentView | RunView:
         """The experiment or the run that has this id."""
@@ -169,7 +118,7 @@ class Client:
 
     def _look_up(self, kind: type[K], id: UUID) -> K | None:
         try:
-            return self._ask(kind, "GET", f"/{_RESOURCES[kind]}/{id}")
+            return self._connection.ask(kind, "GET", f"/{_RESOURCES[kind]}/{id}")
         except Refused as refused:
             if refused.problem.status != 404:
                 raise
@@ -178,18 +127,18 @@ class Client:
     def cancel(self, id: UUID | str) -> ExperimentView | RunView:
         """Cancel a run, or an experiment with those of its runs that no other one wants."""
         found = self.find(id)
-        return self._ask(type(found), "POST", f"{_path(found)}/cancel")
+        return self._connection.ask(type(found), "POST", f"{_path(found)}/cancel")
 
     def watch(self, id: UUID | str) -> Iterator[RunEvent]:
         """Where a run, or each run of an experiment, stands; then every change, to the end.
 
         The last event of each run is its final state.
         """
-        return self._events(f"{_path(self.find(id))}/events")
+        return self._connection.events(f"{_path(self.find(id))}/events")
 
     def create_study(self, spec: Mapping[str, Any], *, key: str | None = None) -> StudyView:
         """Submit a study, once for each idempotency key; by default the key is a new one."""
-        return self._ask(
+        return self._connection.ask(
             StudyView,
             "POST",
             "/studies",
@@ -199,7 +148,7 @@ class Client:
 
     def validate_study(self, spec: Mapping[str, Any]) -> StudyPlan:
         """What the study would be, and how long it would take; nothing is stored."""
-        return self._ask(
+        return self._connection.ask(
             StudyPlan, "POST", "/studies/validate", content=_json(spec), headers=_IS_JSON
         )
 
@@ -219,10 +168,7 @@ class Client:
     def export_trials(self, study_id: UUID | str, kind: str) -> bytes:
         """All trials of a study in one file, `csv` or `parquet`."""
         found = self.study(study_id)  # it says so where the id belongs to something else
-        response = self._response("GET", f"/studies/{found.id}/trials.{kind}")
-        if not response.is_success:
-            self._read(ResponseModel, response)
-        return response.content
+        return self._connection.content(f"/studies/{found.id}/trials.{kind}")
 
     def order_study(self, study_id: UUID | str, order: Order) -> StudyView:
         """Pause, resume or cancel a study, or let it try its failed trials again."""
@@ -252,7 +198,7 @@ class Client:
     ) -> StudyView:
         id = _id(study_id)
         try:
-            return self._ask(StudyView, method, f"/studies/{id}{below}", **request)
+            return self._connection.ask(StudyView, method, f"/studies/{id}{below}", **request)
         except Refused as refused:
             if refused.problem.status != 404:
                 raise
@@ -265,98 +211,11 @@ class Client:
     def _pages(self, page: type[P], path: str) -> Iterator[P]:
         token: str | None = None
         while True:
-            found = self._ask(page, "GET", path, params={"page_token": token} if token else {})
+            params = {"page_token": token} if token else {}
+            found = self._connection.ask(page, "GET", path, params=params)
             yield found
             if (token := found.next_page_token) is None:
                 return
-
-    def _ask(
-        self,
-        answer: type[V],
-        method: str,
-        path: str,
-        *,
-        is_repeatable: bool = True,
-        **request: Any,  # noqa: ANN401
-    ) -> V:
-        response = self._response(method, path, is_repeatable=is_repeatable, **request)
-        return self._read(answer, response)
-
-    def _response(
-        self,
-        method: str,
-        path: str,
-        *,
-        is_repeatable: bool = True,
-        **request: Any,  # noqa: ANN401
-    ) -> httpx.Response:
-        if path != _HEALTH:
-            self._recognise()
-        pauses = iter(self._pauses_s)
-        while True:
-            try:
-                return self._http.request(method, path, **request)
-            except httpx.TransportError as error:
-                if not is_repeatable and not isinstance(error, _UNHEARD):
-                    raise Unreachable(
-                        f"{self.url} was asked and gave no answer ({error}): look whether it did "
-                        "what it was asked for, before you ask again"
-                    ) from error
-                self._pause(pauses, error)
-
-    def _recognise(self) -> None:
-        """Once, before the first request: whether it is the home's own stack that answers."""
-        expected = self._expected
-        if expected and self._ask(Health, "GET", _HEALTH).home_id != expected.home_id:
-            raise Unreachable(
-                f"what answers at {self.url} is another stack than that of {self._home}"
-            )
-        self._expected = None
-
-    def _events(self, path: str) -> Iterator[RunEvent]:
-        pauses = iter(self._pauses_s)
-        last: dict[str, str] = {}
-        while True:
-            try:
-                with self._http.stream("GET", path, headers=last) as response:
-                    if not response.is_success:
-                        response.read()
-                        self._read(ResponseModel, response)
-                    for message in _messages(response.iter_lines()):
-                        yield RUN_EVENT.validate_json(message["data"])
-                        last = {"Last-Event-ID": message["id"]} if "id" in message else last
-                        pauses = iter(self._pauses_s)
-                    return
-            except httpx.TransportError as error:
-                self._pause(pauses, error)
-
-    def _pause(self, pauses: Iterator[float], error: httpx.TransportError) -> None:
-        pause = next(pauses, None)
-        if pause is None:
-            tries = len(self._pauses_s) + 1
-            raise Unreachable(
-                f"no service answers at {self.url} ({tries} tries, the last: {error})"
-            ) from error
-        time.sleep(pause)
-
-    def _read(self, answer: type[V], response: httpx.Response) -> V:
-        try:
-            if response.is_success:
-                return answer.model_validate_json(response.content)
-            problem = Problem.model_validate_json(response.content)
-        except ValidationError as error:
-            status = f"{response.status_code} {response.reason_phrase}"
-            raise Unreachable(
-                f"what answers at {self.url} is not this version of the service: {status}"
-            ) from error
-        raise Refused(problem)
-
-
-def _api_of(home: Path) -> PublishedApi:
-    api = find_api(home)
-    if api is None:
-        raise Unreachable(f"no stack runs in {resolved_home(home)}")
-    return api
 
 
 def _id(id: UUID | str) -> UUID:
@@ -364,8 +223,8 @@ def _id(id: UUID | str) -> UUID:
         return id if isinstance(id, UUID) else UUID(id.strip())
     except ValueError:
         raise ClientError(
-            f"{id!r} is no id; an id is 36 characters, such as "
-            "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e61: see `polar list` and `polar study list`"
+            f"{id!r} is no id; allowed: 36 characters, such as "
+            "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e61; see `polar list` and `polar study list`"
         ) from None
 
 
@@ -379,16 +238,3 @@ def _json(spec: Mapping[str, Any]) -> str:
         return json.dumps(spec, default=str)
     except (TypeError, ValueError) as error:
         raise ClientError(f"the spec cannot be said in JSON: {error}") from error
-
-
-def _messages(lines: Iterator[str]) -> Iterator[dict[str, str]]:
-    """The fields of each server-sent event."""
-    fields: dict[str, str] = {}
-    for line in lines:
-        if line:
-            name, _, value = line.partition(":")
-            fields[name] = value.removeprefix(" ")
-        else:
-            if "data" in fields:  # a comment that keeps the connection alive has none
-                yield fields
-            fields = {}

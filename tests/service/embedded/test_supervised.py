@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded.children import Child, Program, last_lines, next_delay, spawn, stop_all
+from service.embedded.supervised import Launch, Supervised, last_lines, next_delay, spawn, stop_all
 
 STUBBORN = """
 import signal, time
@@ -36,50 +36,50 @@ def test_a_long_life_resets_the_delay() -> None:
 
 
 def test_a_process_that_ends_well_is_started_again_all_the_same() -> None:
-    child = Child("short", true)
+    process = Supervised("short", true)
 
-    assert child.watch(now=100.0) is None
-    assert child.watch(now=100.1) == "short ended with code 0; it starts again in 0.5 s"
-    assert child.pid is None
-    assert child.watch(now=100.5) is None
-    assert child.pid is None  # not yet
-    assert child.watch(now=100.6) is None
-    assert child.pid is not None
-    assert child.watch(now=100.7) == "short ended with code 0; it starts again in 1 s"
+    assert process.watch(now=100.0) is None
+    assert process.watch(now=100.1) == "short ended with code 0; it starts again in 0.5 s"
+    assert process.pid is None
+    assert process.watch(now=100.5) is None
+    assert process.pid is None  # not yet
+    assert process.watch(now=100.6) is None
+    assert process.pid is not None
+    assert process.watch(now=100.7) == "short ended with code 0; it starts again in 1 s"
 
 
 def test_a_program_that_cannot_start_is_tried_again(tmp_path: Path) -> None:
-    program = Program("ghost", ["/no/such/program"])
-    child = Child("ghost", lambda: spawn(program, tmp_path / "ghost.log"))
+    launch = Launch("ghost", ["/no/such/program"])
+    process = Supervised("ghost", lambda: spawn(launch, tmp_path / "ghost.log"))
 
-    news = child.watch(now=1.0)
+    news = process.watch(now=1.0)
 
     assert news is not None
     assert "ghost could not start: [Errno 2]" in news
-    assert child.watch(now=1.1) is None
+    assert process.watch(now=1.1) is None
 
 
 def test_a_running_process_is_left_alone(tmp_path: Path) -> None:
-    program = Program("sleeper", ["sleep", "600"])
-    child = Child("sleeper", lambda: spawn(program, tmp_path / "log"))
+    launch = Launch("sleeper", ["sleep", "600"])
+    process = Supervised("sleeper", lambda: spawn(launch, tmp_path / "log"))
 
-    child.watch(now=0.0)
-    pid = child.pid
-    child.watch(now=1000.0)
+    process.watch(now=0.0)
+    pid = process.pid
+    process.watch(now=1000.0)
 
-    assert child.pid == pid
-    stop_all([child], within_s=10)
+    assert process.pid == pid
+    stop_all([process], within_s=10)
 
 
 def test_output_is_added_to_the_log_and_the_environment_to_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OURS", "a")
-    program = Program("shell", ["sh", "-c", "echo $OURS $ITS; echo oops >&2"], {"ITS": "b"})
+    launch = Launch("shell", ["sh", "-c", "echo $OURS $ITS; echo oops >&2"], {"ITS": "b"})
     log = tmp_path / "shell.log"
     log.write_text("before\n")
 
-    assert spawn(program, log).wait(30) == 0
+    assert spawn(launch, log).wait(30) == 0
 
     assert log.read_text() == "before\na b\noops\n"
     assert last_lines(log) == "before\na b\noops"
@@ -89,15 +89,15 @@ def test_a_process_that_does_not_stop_is_killed(
     tmp_path: Path, eventually: Callable[[Callable[[], object]], None]
 ) -> None:
     log = tmp_path / "log"
-    program = Program("stubborn", [sys.executable, "-c", STUBBORN])
-    child = Child("stubborn", lambda: spawn(program, log))
-    child.watch(now=0.0)
+    launch = Launch("stubborn", [sys.executable, "-c", STUBBORN])
+    process = Supervised("stubborn", lambda: spawn(launch, log))
+    process.watch(now=0.0)
     eventually(lambda: log.read_text() == "ready\n")
 
-    stop_all([child], within_s=0.2)
+    stop_all([process], within_s=0.2)
 
-    assert not Path(f"/proc/{child.pid}").exists()
+    assert not Path(f"/proc/{process.pid}").exists()
 
 
 def test_stopping_what_never_started_is_nothing() -> None:
-    stop_all([Child("never", true)], within_s=0.0)
+    stop_all([Supervised("never", true)], within_s=0.0)

@@ -1,4 +1,4 @@
-"""Child processes: they do not outlive their supervisor, and come back when they die."""
+"""Supervised processes do not outlive their supervisor, and come back when they die."""
 
 import contextlib
 import os
@@ -13,12 +13,12 @@ from service.processes import die_with_parent
 
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 10.0
-#: Whoever lived so long did not die of its start.
+#: A process that lived this long did not fail at its start, and is started again soon.
 LONG_LIFE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Program:
+class Launch:
     """What to run under a name; its environment is added to ours."""
 
     name: str
@@ -28,17 +28,17 @@ class Program:
     descriptors: Sequence[int] = ()
 
 
-class Child:
+class Supervised:
     """A process that is started again whenever it ends, whatever its exit code."""
 
     def __init__(
         self,
         name: str,
-        launch: Callable[[], subprocess.Popen[bytes]],
+        start: Callable[[], subprocess.Popen[bytes]],
         process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self.name = name
-        self._launch = launch
+        self._start = start
         self._process = process
         self._started_at = self._due_at = time.monotonic() if process else 0.0
         self._delay_s = 0.0
@@ -57,7 +57,7 @@ class Child:
             return None
         self._started_at = now
         try:
-            self._process = self._launch()
+            self._process = self._start()
         except OSError as error:
             return self._died(now, f"could not start: {error}")
         return None
@@ -92,19 +92,19 @@ def next_delay(previous_s: float, lived_s: float) -> float:
     return min(2 * previous_s, LONGEST_DELAY_S)
 
 
-def spawn(program: Program, log: Path) -> subprocess.Popen[bytes]:
-    """Starts the program; what it prints is added to the log.
+def spawn(launch: Launch, log: Path) -> subprocess.Popen[bytes]:
+    """Starts the process; what it prints is added to the log.
 
     It has a session of its own: Ctrl-C in the terminal is for the supervisor alone.
     """
     with log.open("ab") as output:
         return subprocess.Popen(
-            program.command,
+            launch.command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=os.environ | program.environment,
-            pass_fds=program.descriptors,
+            env=os.environ | launch.environment,
+            pass_fds=launch.descriptors,
             start_new_session=True,
             preexec_fn=die_with_parent(signal.SIGTERM),
         )
@@ -115,11 +115,11 @@ def last_lines(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-10:])
 
 
-def stop_all(children: Iterable[Child], within_s: float) -> None:
+def stop_all(processes: Iterable[Supervised], within_s: float) -> None:
     """Asks all to stop at once; kills those that are still there when the time is over."""
-    children = list(children)
+    processes = list(processes)
     deadline = time.monotonic() + within_s
-    for child in children:
-        child.ask_to_stop()
-    for child in children:
-        child.stop(deadline - time.monotonic())
+    for process in processes:
+        process.ask_to_stop()
+    for process in processes:
+        process.stop(deadline - time.monotonic())

@@ -1,0 +1,173 @@
+"""Requests to one service, repeated when nobody answers."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from service.addresses import http_url, reach
+from service.api.health.schemas import Health
+from service.api.runs.events import RUN_EVENT, RunEvent
+from service.api.schemas import Problem, ResponseModel
+from service.client.errors import Refused, Unreachable
+from service.homes import PublishedApi, find_api, home_of_environment, resolved_home
+
+#: Seconds before the second, third, ... try of a request that nobody answered.
+PAUSES_S = (0.2, 0.5, 1.0, 2.0)
+#: Seconds to wait for an answer; a stream says something every 15 s.
+TIMEOUT_S = 60.0
+
+_HEALTH = "/healthz"
+
+#: Nobody was there when the request came.
+_UNHEARD = (httpx.ConnectError, httpx.ConnectTimeout)
+
+V = TypeVar("V", bound=ResponseModel)
+
+
+class Connection:
+    """Speaks HTTP with one service. Requests are repeated when nobody answers.
+
+    Those that would not be safe to repeat are so only as long as nobody was there to hear them.
+
+    Raises (all methods):
+        Unreachable: nobody answers, or not as the service would, or another home's stack does.
+        Refused: the service refuses the request.
+    """
+
+    def __init__(
+        self, url: str | None, home: Path | None, pauses_s: Sequence[float] | None
+    ) -> None:
+        url = url or ("" if home else os.environ.get("POLAR_URL"))
+        self._home = home or home_of_environment()
+        self._expected = None if url else _api_of(self._home)
+        if self._expected:
+            url = self._expected.url
+        self.url = http_url(str(url)).rstrip("/")
+        self._pauses_s = PAUSES_S if pauses_s is None else pauses_s
+        try:
+            self._http = httpx.Client(
+                base_url=f"{self.url}/api/v1", timeout=TIMEOUT_S, **reach(self.url)
+            )
+        except httpx.InvalidURL as error:
+            raise Unreachable(f"{self.url} is not the address of a service: {error}") from error
+        except (ValueError, ImportError, OSError) as error:
+            raise Unreachable(
+                f"{self.url} cannot be reached with the proxies and certificates that the "
+                f"environment names (HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE, ...): {error}"
+            ) from error
+
+    def close(self) -> None:
+        self._http.close()
+
+    def ask(
+        self,
+        answer: type[V],
+        method: str,
+        path: str,
+        *,
+        is_repeatable: bool = True,
+        **request: Any,  # noqa: ANN401
+    ) -> V:
+        response = self._response(method, path, is_repeatable=is_repeatable, **request)
+        return self._read(answer, response)
+
+    def content(self, path: str) -> bytes:
+        """What is at this path, as it comes."""
+        response = self._response("GET", path)
+        if not response.is_success:
+            self._read(ResponseModel, response)
+        return response.content
+
+    def _response(
+        self,
+        method: str,
+        path: str,
+        *,
+        is_repeatable: bool = True,
+        **request: Any,  # noqa: ANN401
+    ) -> httpx.Response:
+        if path != _HEALTH:
+            self._recognise()
+        pauses = iter(self._pauses_s)
+        while True:
+            try:
+                return self._http.request(method, path, **request)
+            except httpx.TransportError as error:
+                if not is_repeatable and not isinstance(error, _UNHEARD):
+                    raise Unreachable(
+                        f"{self.url} was asked and gave no answer ({error}): look whether it did "
+                        "what it was asked for, before you ask again"
+                    ) from error
+                self._pause(pauses, error)
+
+    def _recognise(self) -> None:
+        """Once, before the first request: whether it is the home's own stack that answers."""
+        expected = self._expected
+        if expected and self.ask(Health, "GET", _HEALTH).home_id != expected.home_id:
+            raise Unreachable(
+                f"what answers at {self.url} is another stack than that of {self._home}"
+            )
+        self._expected = None
+
+    def events(self, path: str) -> Iterator[RunEvent]:
+        pauses = iter(self._pauses_s)
+        last: dict[str, str] = {}
+        while True:
+            try:
+                with self._http.stream("GET", path, headers=last) as response:
+                    if not response.is_success:
+                        response.read()
+                        self._read(ResponseModel, response)
+                    for message in _messages(response.iter_lines()):
+                        yield RUN_EVENT.validate_json(message["data"])
+                        last = {"Last-Event-ID": message["id"]} if "id" in message else last
+                        pauses = iter(self._pauses_s)
+                    return
+            except httpx.TransportError as error:
+                self._pause(pauses, error)
+
+    def _pause(self, pauses: Iterator[float], error: httpx.TransportError) -> None:
+        pause = next(pauses, None)
+        if pause is None:
+            tries = len(self._pauses_s) + 1
+            raise Unreachable(
+                f"no service answers at {self.url} ({tries} tries, the last: {error})"
+            ) from error
+        time.sleep(pause)
+
+    def _read(self, answer: type[V], response: httpx.Response) -> V:
+        try:
+            if response.is_success:
+                return answer.model_validate_json(response.content)
+            problem = Problem.model_validate_json(response.content)
+        except ValidationError as error:
+            status = f"{response.status_code} {response.reason_phrase}"
+            raise Unreachable(
+                f"what answers at {self.url} is not this version of the service: {status}"
+            ) from error
+        raise Refused(problem)
+
+
+def _api_of(home: Path) -> PublishedApi:
+    api = find_api(home)
+    if api is None:
+        raise Unreachable(f"no stack runs in {resolved_home(home)}")
+    return api
+
+
+def _messages(lines: Iterator[str]) -> Iterator[dict[str, str]]:
+    """The fields of each server-sent event."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+        else:
+            if "data" in fields:  # a comment that keeps the connection alive has none
+                yield fields
+            fields = {}

@@ -1,0 +1,28 @@
+"""The files of runs' results."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from service.storage.errors import NotFound
+from service.storage.tables import Artifact
+
+
+async def artifacts_of(session: AsyncSession, run_id: UUID) -> Sequence[Artifact]:
+    """The files of a run, by name."""
+    query = select(Artifact).where(Artifact.run_id == run_id).order_by(Artifact.name)
+    return (await session.scalars(query)).all()
+
+
+async def artifact_of(session: AsyncSession, run_id: UUID, name: str) -> Artifact:
+    """One file of a run.
+
+    Raises:
+        NotFound: the run has no file of this name (yet).
+    """
+    found = await session.get(Artifact, (run_id, name))
+    if found is None:
+        raise NotFound("file of this run named", name)
+    return found

@@ -1,0 +1,86 @@
+"""The tables of studies and their trials."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.storage.forms import MEASURED, RANGE, STUDY_SPEC, Content, StoredJson
+from service.storage.states import StudyState, TrialState
+from service.storage.tables import Base, Experiment
+
+
+class Study(Base):
+    """A spec of a study that was accepted, and how far it has come."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    spec: Mapped[Content] = mapped_column(StoredJson(STUDY_SPEC))
+    dataset_digest: Mapped[str]
+    state: Mapped[StudyState] = mapped_column(default=StudyState.RUNNING)
+    #: A stable word, such as `budget_spent`; and the sentence for people.
+    status_reason: Mapped[str | None]
+    status_message: Mapped[str | None]
+    #: Completed trials that end the study; more than in the spec once it was extended.
+    trials_wanted: Mapped[int]
+    #: Seeds of every trial from now on; more than in the spec once it was extended.
+    seeds_wanted: Mapped[list[int]]
+    #: Points of earlier trials that are to be tried again.
+    to_repeat: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    #: What the study has found, as far as it has come.
+    range: Mapped[Content | None] = mapped_column(StoredJson(RANGE))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: When it was extended or repaired: its hours, and failures in a row, count anew from here.
+    went_on_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(
+            "state in ('running', 'paused', 'completed', 'failed', 'cancelled')", name="state"
+        ),
+        CheckConstraint(
+            "(state in ('running', 'paused')) = (finished_at is null)",
+            name="a_final_study_has_an_end",
+        ),
+        Index(None, "created_at", "id"),
+    )
+
+
+class Trial(Base):
+    """One point of a study, and the experiment that tries it; only the broker writes here."""
+
+    __tablename__ = "trials"
+
+    study_id: Mapped[UUID] = mapped_column(ForeignKey(Study.id), primary_key=True)
+    #: Optuna's number of it.
+    number: Mapped[int] = mapped_column(primary_key=True)
+    #: The value of every swept field, by its dotted name.
+    point: Mapped[dict[str, Any]]
+    experiment_id: Mapped[UUID] = mapped_column(ForeignKey(Experiment.id), unique=True)
+    state: Mapped[TrialState] = mapped_column(default=TrialState.RUNNING)
+    status_reason: Mapped[str | None]
+    status_message: Mapped[str | None]
+    #: The value of each objective over the seeds.
+    values: Mapped[list[float] | None]
+    #: The verdict of each seed, and the means of all measures.
+    measured: Mapped[Content | None] = mapped_column(StoredJson(MEASURED))
+    #: Its place in the order in which studies take turns at the agents.
+    turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(
+            "state in ('running', 'completed', 'pruned', 'failed', 'cancelled', 'superseded')",
+            name="state",
+        ),
+        Index(None, "turn"),
+        CheckConstraint(
+            "(state = 'running') = (finished_at is null)", name="a_final_trial_has_an_end"
+        ),
+        CheckConstraint("(state <> 'completed') or (values is not null)", name="a_value"),
+    )
