@@ -4,6 +4,7 @@ With the standard library: Pooch, which is made for this, cannot go on with half
 """
 
 import gzip
+import hashlib
 import os
 import shutil
 import ssl
@@ -13,15 +14,15 @@ import urllib.request
 from collections.abc import Callable
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
-from io import BufferedRandom
+from io import BufferedIOBase, BufferedRandom
 from pathlib import Path
 
 from polar.data import catalogue
 from polar.data.part import locked, put_in_place
-from polar.data.places import is_there
-from polar.data.published import PUBLISHED, Published, checksum_like
+from polar.data.places import download_place, is_there
 from polar.errors import DatasetMissing
 from polar.files import part_of
+from polar.spec.sources import SourceFile
 
 #: Told of every piece: the file, its bytes so far, and all of them if that is known.
 Progress = Callable[[Path, int, int | None], None]
@@ -57,11 +58,10 @@ def fetch(name: str, data_dir: Path, progress: Progress | None = None) -> None:
         DatasetMissing: a file could not be fetched or stored; what has come so far stays, and the
             next call goes on from there.
     """
-    catalogue.check_name(name)
-    if name not in PUBLISHED:
+    if not (downloads := catalogue.downloads(name)):
         return
-    for published, there in zip(PUBLISHED[name], catalogue.files(name, data_dir), strict=True):
-        path = data_dir / published.path
+    for published, there in zip(downloads, catalogue.files(name, data_dir), strict=True):
+        path = download_place(published, data_dir)
         try:
             if not is_there(there):
                 _fetch_file(name, published, path, progress)
@@ -70,7 +70,14 @@ def fetch(name: str, data_dir: Path, progress: Progress | None = None) -> None:
             raise DatasetMissing(f"dataset {name}: cannot store {path}: {reason}") from error
 
 
-def _fetch_file(name: str, published: Published, path: Path, progress: Progress | None) -> None:
+def checksum_like(expected: str, file: BufferedIOBase) -> str:
+    """The checksum of a whole file, of the same kind as the expected one."""
+    kind = expected.partition(":")[0]
+    file.seek(0)
+    return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
+
+
+def _fetch_file(name: str, published: SourceFile, path: Path, progress: Progress | None) -> None:
     packed = path.with_name(f"{path.name}.gz") if published.unpacked else path
     part = part_of(packed)
     with locked(part) as file:
@@ -90,7 +97,7 @@ def _fetch_file(name: str, published: Published, path: Path, progress: Progress 
 
 
 def _fill(
-    name: str, published: Published, file: BufferedRandom, path: Path, progress: Progress | None
+    name: str, published: SourceFile, file: BufferedRandom, path: Path, progress: Progress | None
 ) -> None:
     """Until the file is whole and has the published checksum."""
     mirrors, reasons = list(published.urls), dict[str, str]()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 import torch
 from jaxtyping import Float32, Int64, UInt8
@@ -10,7 +11,14 @@ from torch import Tensor
 from polar.data import catalogue, digits, dsprites, mnist, smallnorb, sprites
 from polar.data.order import order
 from polar.errors import DatasetCorrupt
-from polar.spec import DatasetSpec, DigitsSpec, DSpritesSpec, MnistSpec, SmallNorbSpec, SpritesSpec
+from polar.spec.datasets import (
+    DatasetSpec,
+    DigitsSpec,
+    DSpritesSpec,
+    MnistSpec,
+    SmallNorbSpec,
+    SpritesSpec,
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,10 @@ def load(spec: DatasetSpec, data_dir: Path | None = None) -> ImageDataset:
         case DSpritesSpec():
             images, factors = dsprites.read(spec.images, spec.side, digest, data_dir)
         case SpritesSpec():
-            images, factors = sprites.read(spec.images, spec.side, spec.absent)
+            images, factors = sprites.read(spec.images, spec.side, spec.absent, digest)
             note = sprites.NOTE
+        case _:
+            assert_never(spec)
     n = spec.images
     if len(images) < n:
         raise DatasetCorrupt(

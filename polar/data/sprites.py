@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Bool, Float64, Int64, UInt8
 from torch import Tensor
 
-from polar.data import catalogue
 from polar.data.order import order
 from polar.data.prepared import Block, unkept
+from polar.spec.datasets import SPRITES_VERSION
 
 #: Values of shape, scale, orientation, x, y; the last varies fastest.
 GRID = (3, 6, 40, 32, 32)
@@ -46,7 +46,7 @@ Inside = Bool[np.ndarray, "points points"]
 
 
 def read(
-    images: int, side: int, absent: float
+    images: int, side: int, absent: float, digest: str
 ) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n 5"]]:
     """The first images in the order of the digest, and their factors.
 
@@ -55,8 +55,9 @@ def read(
         side: Of an image, 32 or 64 pixels.
         absent: Part of the images without a sprite, 0 to 1; their factors are those that it
             would have had.
+        digest: SHA-256 (hex) of the dataset, which decides the order.
     """
-    chosen = order(catalogue.sprites_digest(), COUNT)[:images]
+    chosen = order(digest, COUNT)[:images]
     pictures = unkept(images, side, _blocks(chosen, side, absent))
     return pictures, torch.from_numpy(factors_of(chosen))
 
@@ -100,7 +101,7 @@ def _blocks(chosen: Int64[np.ndarray, " n"], side: int, absent: float) -> Iterat
 
 @cache
 def _chances() -> Float64[np.ndarray, " count"]:
-    return np.random.PCG64(catalogue.SPRITES_VERSION).random_raw(COUNT) / 2.0**64
+    return np.random.PCG64(SPRITES_VERSION).random_raw(COUNT) / 2.0**64
 
 
 def _halved(images: UInt8[np.ndarray, "n 64 64"]) -> UInt8[np.ndarray, "n 32 32"]:

@@ -10,6 +10,7 @@ import pytest
 
 from polar.data import catalogue, places
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
+from polar.spec.datasets import DATASETS, DSPRITES_FILE, NORB_STEMS
 
 
 @pytest.fixture
@@ -94,6 +95,13 @@ def test_an_unknown_dataset_is_refused_with_the_known_ones() -> None:
         catalogue.files("cifar")
 
 
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_spec_says_fetched_exactly_of_what_is_searched_for(name: str) -> None:
+    spec = DATASETS[name](name=name)
+
+    assert spec.is_fetched == bool(catalogue.downloads(name))
+
+
 def test_the_catalogue_loads_neither_numpy_nor_torch_nor_sklearn() -> None:
     program = (
         "import sys; from polar.data import catalogue; catalogue.available(); "
@@ -112,7 +120,7 @@ def norb(tmp_path: Path) -> Path:
     """A data folder with the six files of smallNORB, which hold nonsense."""
     folder = tmp_path / "smallnorb"
     folder.mkdir()
-    for begin in places.NORB_PARTS.values():
+    for begin in NORB_STEMS.values():
         for kind in ("dat", "cat", "info"):
             (folder / f"{begin}-{kind}.mat").write_bytes(f"{begin} {kind}".encode())
     return tmp_path
@@ -251,7 +259,7 @@ def test_smallnorb_is_found_in_folders_of_other_programs(folder: str, norb: Path
 
 @pytest.mark.parametrize("folder", ["dsprites", "dSprites", "dsprites-dataset", "."])
 def test_dsprites_is_found_in_folders_of_other_programs(folder: str, tmp_path: Path) -> None:
-    store(tmp_path / folder / places.DSPRITES, b"sprites")
+    store(tmp_path / folder / DSPRITES_FILE, b"sprites")
 
     assert catalogue.digest("dsprites", tmp_path) == hashlib.sha256(b"sprites").hexdigest()
 

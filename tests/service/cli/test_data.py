@@ -1,5 +1,6 @@
 """The datasets of this machine: what is here, fetching it from a server of the test, checking."""
 
+import dataclasses
 import functools
 import gzip
 import hashlib
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from polar.data import catalogue, download, places
-from polar.data.published import PUBLISHED, Published
+from polar.data import catalogue, download
+from polar.spec.datasets import DSPRITES_FILE, DSpritesSpec, MnistSpec
+from polar.spec.sources import Downloaded, SourceFile
 from service.cli import app
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -57,11 +59,12 @@ def write_mnist(images: bytes = b"images", labels: bytes = b"labels") -> Path:
 @pytest.fixture
 def published_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the files of `write_mnist` were those of MNIST."""
+    contents = (b"images", b"labels")
     files = tuple(
-        Published(f"MNIST/raw/{name}", (), "sha256:0", sha256(content))
-        for name, content in ((IMAGES, b"images"), (LABELS, b"labels"))
+        dataclasses.replace(file, urls=(), checksum="sha256:0", unpacked=sha256(content))
+        for file, content in zip(catalogue.downloads("mnist"), contents, strict=True)
     )
-    monkeypatch.setitem(PUBLISHED, "mnist", files)
+    monkeypatch.setattr(MnistSpec, "source", Downloaded(files))
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -88,9 +91,9 @@ def served(tmp_path: Path) -> Iterator[str]:
 def published_dsprites(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if dSprites were a few bytes that the server has."""
     Path("served/file").write_bytes(b"sprites")
-    path = f"dsprites/{places.DSPRITES}"
-    file = Published(path, (f"{served}/file",), sha256(b"sprites"))
-    monkeypatch.setitem(PUBLISHED, "dsprites", (file,))
+    folders, names, urls = ("dsprites", "."), (DSPRITES_FILE,), (f"{served}/file",)
+    file = SourceFile(folders, names, urls, sha256(b"sprites"))
+    monkeypatch.setattr(DSpritesSpec, "source", Downloaded((file,)))
 
 
 def test_the_list_tells_of_every_dataset_whether_it_is_here() -> None:
@@ -244,7 +247,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_one_line() -> None:
 def test_a_dataset_is_fetched_and_then_here() -> None:
     (fetched,) = answer("fetch", "dsprites", "--data-dir", "new")
 
-    path = Path("new/dsprites", places.DSPRITES)
+    path = Path("new/dsprites", DSPRITES_FILE)
     assert path.read_bytes() == b"sprites"
     assert (fetched["state"], fetched["bytes"]) == ("here", 7)
     assert fetched["digest"] == hashlib.sha256(b"sprites").hexdigest()
@@ -259,7 +262,7 @@ def test_a_failing_download_is_one_line_that_names_the_address(served: str) -> N
     code, out, errors = polar_data("fetch", "dsprites", "--data-dir", "new")
 
     assert (code, out) == (1, "")
-    assert errors.startswith(f"error: dataset dsprites: {places.DSPRITES} could not be fetched")
+    assert errors.startswith(f"error: dataset dsprites: {DSPRITES_FILE} could not be fetched")
     assert f"{served}/file: 404 File not found" in errors
     assert errors.count("\n") == 1
 
