@@ -18,7 +18,7 @@ from io import BufferedIOBase, BufferedRandom
 from pathlib import Path
 
 from polar.data import catalogue
-from polar.data.part import locked, put_in_place
+from polar.data.unfinished import locked, put_in_place
 from polar.data.places import download_place, is_there
 from polar.errors import DatasetMissing
 from polar.files import part_of

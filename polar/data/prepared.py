@@ -15,7 +15,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from polar.data.catalogue import CACHE_DIR_VARIABLE, cache_dir
-from polar.data.part import locked, put_in_place
+from polar.data.unfinished import locked, put_in_place
 from polar.errors import DatasetError
 from polar.files import part_of
 

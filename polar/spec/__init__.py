@@ -25,7 +25,7 @@ from polar.spec.models import L2AESpec as L2AESpec
 from polar.spec.models import LikelihoodSpec as LikelihoodSpec
 from polar.spec.models import LVAESpec as LVAESpec
 from polar.spec.models import ModelSpec as ModelSpec
-from polar.spec.part import SpecPart as SpecPart
+from polar.spec.fields import SpecPart as SpecPart
 from polar.spec.study import StudySpec as StudySpec
 from polar.spec.text import read_spec_file as read_spec_file
 from polar.spec.text import read_yaml as read_yaml

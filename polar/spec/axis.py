@@ -12,7 +12,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from polar.spec.part import MOST_REAL, MOST_WHOLE, WHOLE, SpecPart
+from polar.spec.fields import MOST_REAL, MOST_WHOLE, WHOLE, SpecPart
 
 #: One value of a field, as a trial's point has it.
 Value: TypeAlias = bool | int | float | str

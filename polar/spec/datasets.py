@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from polar.spec.part import FEWEST_IMAGES, SpecPart, Whole
+from polar.spec.fields import FEWEST_IMAGES, SpecPart, Whole
 from polar.spec.sources import Downloaded, Drawn, Packaged, Source, SourceFile
 
 #: Factors of dSprites and of our sprites: names and numbers of values.

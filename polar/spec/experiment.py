@@ -18,9 +18,9 @@ from polar.spec.datasets import (
 from polar.spec.faults import nearest
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import IVAESpec, LVAESpec, ModelSpec
-from polar.spec.part import WHOLE, Name
+from polar.spec.fields import WHOLE, Name
 from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
-from polar.spec.whole import WholeSpec
+from polar.spec.submitted import WholeSpec
 
 #: Raised whenever the same spec, seed and data would give other numbers than before.
 SCIENCE_VERSION = 2

@@ -6,7 +6,7 @@ from typing import LiteralString
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from polar.spec.part import SpecPart
+from polar.spec.fields import SpecPart
 
 
 def misfit(

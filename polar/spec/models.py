@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from polar.spec.part import WHOLE, SpecPart, Spread, Weight, Whole
+from polar.spec.fields import WHOLE, SpecPart, Spread, Weight, Whole
 
 Width = Annotated[int, Field(strict=True, ge=1, le=1024), WHOLE]
 

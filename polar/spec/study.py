@@ -16,8 +16,8 @@ from polar.spec.experiment import ExperimentSpec
 from polar.spec.faults import Fault, nearest, pointer_to
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import MODELS
-from polar.spec.part import MOST_REAL, WHOLE, Name, SpecPart, Whole
-from polar.spec.whole import WholeSpec
+from polar.spec.fields import MOST_REAL, WHOLE, Name, SpecPart, Whole
+from polar.spec.submitted import WholeSpec
 
 #: The value of every searched field, by its dotted name.
 Point: TypeAlias = Mapping[str, Value]

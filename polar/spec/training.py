@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from polar.spec.part import FEWEST_IMAGES, MOST_WHOLE, WHOLE, SpecPart, Whole
+from polar.spec.fields import FEWEST_IMAGES, MOST_WHOLE, WHOLE, SpecPart, Whole
 
 MOST_STEPS = 10_000_000
 Epoch = Annotated[int, Field(strict=True, ge=1, le=MOST_STEPS), WHOLE]

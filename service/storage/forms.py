@@ -18,7 +18,7 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
 from polar.spec import ExperimentSpec, StudySpec
-from polar.spec.whole import WholeSpec
+from polar.spec.submitted import WholeSpec
 from service.storage.errors import EarlierVersion
 
 S = TypeVar("S", bound=WholeSpec)

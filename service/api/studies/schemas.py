@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from polar.spec import SpecPart
 from polar.spec.experiment import Seed
-from polar.spec.part import Whole
+from polar.spec.fields import Whole
 from polar.spec.study import MOST_TRIALS
 from service.api.schemas import Links, ResponseModel
 from service.storage.tables import StudyState, TrialState

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from polar.errors import InvalidInput
 from polar.spec import yaml12
 from polar.spec.faults import Fault, find_faults
-from polar.spec.part import SpecPart
+from polar.spec.fields import SpecPart
 from polar.spec.text import read_spec_file, read_yaml
 
 
