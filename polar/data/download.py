@@ -18,8 +18,8 @@ from io import BufferedIOBase, BufferedRandom
 from pathlib import Path
 
 from polar.data import catalogue
-from polar.data.unfinished import locked, put_in_place
 from polar.data.places import download_place, is_there
+from polar.data.unfinished import locked, put_in_place
 from polar.errors import DatasetMissing
 from polar.files import part_of
 from polar.spec.sources import SourceFile

@@ -12,7 +12,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from polar.spec.fields import MOST_REAL, MOST_WHOLE, WHOLE, SpecPart
+from polar.spec.fields import INTEGRAL, MOST_INTEGER, MOST_REAL, SpecPart
 
 #: One value of a field, as a trial's point has it.
 Value: TypeAlias = bool | int | float | str
@@ -33,8 +33,8 @@ def _one_value(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noq
 
 _OneValue = Annotated[Value, WrapValidator(_one_value)]
 _Real = Annotated[float, Field(strict=True, ge=-MOST_REAL, le=MOST_REAL)]
-_Integer = Annotated[int, Field(strict=True, ge=-MOST_WHOLE, le=MOST_WHOLE), WHOLE]
-_Points = Annotated[int, Field(strict=True, ge=2, le=1000), WHOLE]
+_Integer = Annotated[int, Field(strict=True, ge=-MOST_INTEGER, le=MOST_INTEGER), INTEGRAL]
+_Points = Annotated[int, Field(strict=True, ge=2, le=1000), INTEGRAL]
 
 
 class Axis(SpecPart):
@@ -44,7 +44,7 @@ class Axis(SpecPart):
     log_uniform: tuple[_Real, _Real] | None = None
     #: Real numbers between two ends.
     uniform: tuple[_Real, _Real] | None = None
-    #: Whole numbers from the first to the last.
+    #: Integer numbers from the first to the last.
     integer: tuple[_Integer, _Integer] | None = None
     #: Any values, numbers or names.
     choices: tuple[_OneValue, ...] | None = Field(None, min_length=1, max_length=1000)

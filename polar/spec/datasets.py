@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from polar.spec.fields import FEWEST_IMAGES, SpecPart, Whole
+from polar.spec.fields import FEWEST_IMAGES, Integer, SpecPart
 from polar.spec.sources import Downloaded, Drawn, Packaged, Source, SourceFile
 
 #: Factors of dSprites and of our sprites: names and numbers of values.
@@ -85,7 +85,7 @@ class DigitsSpec(ImagesSpec):
 
     name: Literal["digits"] = "digits"
     #: How many images to train on; a fixed subset of them when fewer than all.
-    images: Whole = Field(1797, ge=FEWEST_IMAGES, le=1797)
+    images: Integer = Field(1797, ge=FEWEST_IMAGES, le=1797)
 
 
 class MnistSpec(ImagesSpec):
@@ -112,7 +112,7 @@ class MnistSpec(ImagesSpec):
 
     name: Literal["mnist"] = "mnist"
     #: How many images to train on; a fixed subset of them when fewer than all.
-    images: Whole = Field(60_000, ge=FEWEST_IMAGES, le=60_000)
+    images: Integer = Field(60_000, ge=FEWEST_IMAGES, le=60_000)
 
 
 class SmallNorbSpec(ImagesSpec):
@@ -133,7 +133,7 @@ class SmallNorbSpec(ImagesSpec):
     split: Literal["all", "train", "test"] = "all"
     side: Side = 64
     #: How many images to train on; a fixed subset of them when fewer than all.
-    images: Whole = Field(SPLIT_IMAGES, ge=FEWEST_IMAGES, le=2 * SPLIT_IMAGES)
+    images: Integer = Field(SPLIT_IMAGES, ge=FEWEST_IMAGES, le=2 * SPLIT_IMAGES)
 
 
 class DSpritesSpec(ImagesSpec):
@@ -162,7 +162,7 @@ class DSpritesSpec(ImagesSpec):
     name: Literal["dsprites"] = "dsprites"
     side: Side = 64
     #: How many images to train on; a fixed subset of them when fewer than all.
-    images: Whole = Field(100_000, ge=FEWEST_IMAGES, le=737_280)
+    images: Integer = Field(100_000, ge=FEWEST_IMAGES, le=737_280)
 
 
 class SpritesSpec(ImagesSpec):
@@ -176,7 +176,7 @@ class SpritesSpec(ImagesSpec):
     #: Part of the images from which the sprite is missing, which plants mixed latents.
     absent: float = Field(0.0, strict=True, ge=0, lt=1)
     #: How many images to train on; a fixed subset of them when fewer than all.
-    images: Whole = Field(100_000, ge=FEWEST_IMAGES, le=737_280)
+    images: Integer = Field(100_000, ge=FEWEST_IMAGES, le=737_280)
 
 
 _AnyDataset = DigitsSpec | MnistSpec | SmallNorbSpec | DSpritesSpec | SpritesSpec

@@ -16,11 +16,11 @@ from polar.spec.datasets import (
     SmallNorbSpec,
 )
 from polar.spec.faults import nearest
+from polar.spec.fields import INTEGRAL, Name
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import IVAESpec, LVAESpec, ModelSpec
-from polar.spec.fields import WHOLE, Name
+from polar.spec.submitted import SubmittedSpec
 from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
-from polar.spec.submitted import WholeSpec
 
 #: Raised whenever the same spec, seed and data would give other numbers than before.
 SCIENCE_VERSION = 2
@@ -29,10 +29,10 @@ MOST_SEEDS = 1000
 #: Images of the downstream task: of fewer, a split may have a single value of a factor.
 FEWEST_PREDICTED = 50
 
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), WHOLE]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), INTEGRAL]
 
 
-class ExperimentSpec(WholeSpec):
+class ExperimentSpec(SubmittedSpec):
     """One configuration and the seeds to run it with.
 
     A validated spec is resolved: every default is filled in, so that what is stored, hashed and

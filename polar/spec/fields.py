@@ -1,4 +1,4 @@
-"""What all parts of a spec have in common."""
+"""What the parts of a spec have in common: their base, and the types of their fields."""
 
 from typing import Annotated, Any
 
@@ -6,34 +6,35 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from polar.spec.faults import WEIGHT
 
-#: Images that every measure is defined for.
+#: Fewest images for which every measure is defined.
 FEWEST_IMAGES = 5
 
-#: What readers of JSON and Optuna's database, whose numbers are doubles, hold exactly; to 9e15.
-MOST_WHOLE = 10**15
-#: No number that float32 training can end with is larger.
+#: Largest integer of a spec. Readers of JSON and Optuna's database keep numbers as doubles, which
+#: are exact up to 9e15.
+MOST_INTEGER = 10**15
+#: Largest real number of a spec: float32, in which models train, ends at 3.4e38.
 MOST_REAL = 1e38
 
 
-def _whole(number: Any) -> Any:  # noqa: ANN401
-    """The integer that a number such as `1e3` is; anything else as it was."""
+def _integer_of(number: Any) -> Any:  # noqa: ANN401
+    """The integer that a float such as `1e3` stands for; anything else stays as it is."""
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
-#: Lets an integer be written as `1e3` or `1000.0` too. It stands behind the bounds: before them,
-#: the JSON schema would lose these.
-WHOLE = BeforeValidator(_whole)
-#: An integer with the bounds of its field.
-Whole = Annotated[int, Field(strict=True), WHOLE]
-#: A standard deviation, or a variance. Its inverse square scales the loss, whose gradients Adam
-#: squares once more: beyond these, float32 ends.
+#: Lets an integer be written as `1e3` or `1000.0` too. It comes after the bounds in an annotation,
+#: because the JSON schema would lose bounds that come after it.
+INTEGRAL = BeforeValidator(_integer_of)
+#: An integer; the field adds its bounds.
+Integer = Annotated[int, Field(strict=True), INTEGRAL]
+#: A standard deviation or a variance. The loss is divided by its square, and Adam squares the
+#: gradients once more; outside of these bounds, float32 would overflow.
 Spread = Annotated[float, Field(strict=True, ge=1e-6, le=1e6)]
-#: Strength of the regularisation; marked in the JSON schema, so that a hint can name it.
+#: Strength of the regularisation. It is marked in the JSON schema, so that a hint can name it.
 Weight = Annotated[float, Field(strict=True, ge=0, le=1e6, json_schema_extra={WEIGHT: True})]
 
 
 def one_line(name: str) -> str:
-    """A name that is one line of printable characters; Postgres could not store a NUL."""
+    """Refuses a name with other than printable characters: Postgres cannot store a NUL."""
     if not name.isprintable():
         raise ValueError("a name is one line of printable characters")
     return name
@@ -50,7 +51,7 @@ class SpecPart(BaseModel):
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
-        # `lambda` is no name in Python
+        # `lambda` cannot be the name of a field in Python
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,

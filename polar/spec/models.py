@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from polar.spec.fields import WHOLE, SpecPart, Spread, Weight, Whole
+from polar.spec.fields import INTEGRAL, Integer, SpecPart, Spread, Weight
 
-Width = Annotated[int, Field(strict=True, ge=1, le=1024), WHOLE]
+Width = Annotated[int, Field(strict=True, ge=1, le=1024), INTEGRAL]
 
 
 class BernoulliSpec(SpecPart):
@@ -41,7 +41,7 @@ class ConvolutionalSpec(SpecPart):
 
     name: str
     #: Latents; 16 for digits and mnist.
-    latent_dim: Whole = Field(32, ge=1, le=1024)
+    latent_dim: Integer = Field(32, ge=1, le=1024)
     #: Channels of the five convolutions; the decoder mirrors them.
     widths: tuple[Width, Width, Width, Width, Width] = (32, 32, 64, 64, 128)
     #: Of the pixels: the reconstruction loss is its negative logarithm.

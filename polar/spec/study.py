@@ -14,10 +14,10 @@ from pydantic_core import PydanticCustomError
 from polar.spec.axis import Axis, Value
 from polar.spec.experiment import ExperimentSpec
 from polar.spec.faults import Fault, nearest, pointer_to
+from polar.spec.fields import INTEGRAL, MOST_REAL, Integer, Name, SpecPart
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import MODELS
-from polar.spec.fields import MOST_REAL, WHOLE, Name, SpecPart, Whole
-from polar.spec.submitted import WholeSpec
+from polar.spec.submitted import SubmittedSpec
 
 #: The value of every searched field, by its dotted name.
 Point: TypeAlias = Mapping[str, Value]
@@ -36,7 +36,7 @@ MOST_SPAN = 1e15
 #: A million years; Python's timedelta ends at 2.7 of them.
 MOST_HOURS = 8.766e9
 
-Target: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=1024), WHOLE]
+Target: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=1024), INTEGRAL]
 #: Limits of a constraint: the difference from any measure stays finite.
 Limit: TypeAlias = Annotated[float, Field(strict=True, ge=-MOST_REAL, le=MOST_REAL)]
 
@@ -101,12 +101,12 @@ class Budget(SpecPart):
     """When a study ends: whichever comes first."""
 
     #: Trials that have completed; those that failed do not count.
-    trials: Whole = Field(16, ge=1, le=MOST_TRIALS)
+    trials: Integer = Field(16, ge=1, le=MOST_TRIALS)
     #: Since the first trial; no new ones after that.
     hours: float | None = Field(None, strict=True, gt=0, le=MOST_HOURS)
 
 
-class StudySpec(WholeSpec):
+class StudySpec(SubmittedSpec):
     """Which fields of an experiment to vary, what to look for, and for how long."""
 
     #: A label for people.
@@ -122,11 +122,11 @@ class StudySpec(WholeSpec):
     constraints: tuple[Bound, ...] = Field((), max_length=8)
     sampler: SamplerName = "range"
     #: Of the draws.
-    sampler_seed: Whole = Field(0, ge=0, lt=2**32)
+    sampler_seed: Integer = Field(0, ge=0, lt=2**32)
     pruner: Pruner = Pruner()
     budget: Budget = Budget()
     #: Trials in flight at a time.
-    concurrency: Whole = Field(4, ge=1, le=1000)
+    concurrency: Integer = Field(4, ge=1, le=1000)
 
     @model_validator(mode="before")
     @classmethod

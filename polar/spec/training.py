@@ -4,32 +4,32 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from polar.spec.fields import FEWEST_IMAGES, MOST_WHOLE, WHOLE, SpecPart, Whole
+from polar.spec.fields import FEWEST_IMAGES, INTEGRAL, MOST_INTEGER, Integer, SpecPart
 
 MOST_STEPS = 10_000_000
-Epoch = Annotated[int, Field(strict=True, ge=1, le=MOST_STEPS), WHOLE]
+Epoch = Annotated[int, Field(strict=True, ge=1, le=MOST_STEPS), INTEGRAL]
 
 
 class TrainingSpec(SpecPart):
     """How the model is trained: Adam, for a number of steps."""
 
-    steps: Whole = Field(3000, ge=1, le=MOST_STEPS)
+    steps: Integer = Field(3000, ge=1, le=MOST_STEPS)
     #: Images a step; 64 for digits.
-    batch_size: Whole = Field(128, ge=1, le=65_536)
+    batch_size: Integer = Field(128, ge=1, le=65_536)
     learning_rate: float = Field(1e-3, strict=True, gt=0, le=1)
     #: Steps between checkpoints; a run that is killed repeats at most so many.
-    checkpoint_every: Whole = Field(500, ge=1, le=MOST_WHOLE)
+    checkpoint_every: Integer = Field(500, ge=1, le=MOST_INTEGER)
 
 
 class DiagnosticsSpec(SpecPart):
     """How the latents are measured."""
 
     #: Evaluations at log-spaced steps, the last at the end of training.
-    evaluations: Whole = Field(16, ge=2, le=1000)
+    evaluations: Integer = Field(16, ge=2, le=1000)
     #: Evaluate after these epochs instead (the end is always evaluated).
     epochs: tuple[Epoch, ...] | None = Field(None, min_length=1, max_length=1000)
     #: Images of the fixed evaluation subset, at most.
-    images: Whole = Field(10_000, ge=FEWEST_IMAGES, le=10_000)
+    images: Integer = Field(10_000, ge=FEWEST_IMAGES, le=10_000)
     #: Kernel width of the entropy: one for all latents, in units of the latent.
     sigma: float = Field(0.5, strict=True, ge=1e-6, le=1e6)
     #: Order of the Renyi entropy; below 0.75 rounding decides the digits that a run promises.
@@ -41,7 +41,7 @@ class DiagnosticsSpec(SpecPart):
     #: (then `tau` stands in where they show no two groups).
     tau_rule: Literal["fixed", "gap", "otsu", "mixture"] = "fixed"
     #: Images of the mutual information between image and latent; 0 for none.
-    information_images: Whole = Field(1000, ge=0, le=10_000)
+    information_images: Integer = Field(1000, ge=0, le=10_000)
 
 
 class DownstreamSpec(SpecPart):
@@ -50,6 +50,6 @@ class DownstreamSpec(SpecPart):
     #: Which factors to predict; by default all that are not in an iVAE's u.
     factors: tuple[str, ...] | None = Field(None, min_length=1, max_length=8)
     #: Splits into train and test images, for the intervals.
-    splits: Whole = Field(3, ge=1, le=20)
+    splits: Integer = Field(3, ge=1, le=20)
     #: Predict factors of u too, which the latents were given.
     allow_leak: bool = Field(False, strict=True)

@@ -18,10 +18,10 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
 from polar.spec import ExperimentSpec, StudySpec
-from polar.spec.submitted import WholeSpec
+from polar.spec.submitted import SubmittedSpec
 from service.storage.errors import EarlierVersion
 
-S = TypeVar("S", bound=WholeSpec)
+S = TypeVar("S", bound=SubmittedSpec)
 
 Content = dict[str, Any]
 
