@@ -314,7 +314,7 @@ def test_what_is_not_downloaded_asks_nobody(name: str, tmp_path: Path) -> None:
 
 
 def test_an_unknown_dataset_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="'cifar'; allowed: digits, mnist, smallnorb"):
+    with pytest.raises(InvalidInput, match=f"'cifar'; allowed: {', '.join(DATASETS)}"):
         download.fetch("cifar", tmp_path)
 
 
