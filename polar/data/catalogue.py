@@ -23,7 +23,7 @@ from polar.spec.sources import Downloaded, Drawn, Packaged, Source, SourceFile
 
 #: Environment variable with the folder of downloaded datasets; read at every call.
 DATA_DIR_VARIABLE = "POLAR_DATA_DIR"
-#: Environment variable with the folder for what can be made again; read at every call.
+#: Environment variable with the folder of files that can be made again; read at every call.
 CACHE_DIR_VARIABLE = "POLAR_CACHE_DIR"
 #: Bytes of a dataset from which on its digest is remembered rather than taken at every call.
 LARGE = 100_000_000
@@ -61,8 +61,8 @@ def folder(data_dir: Path | None = None) -> Path:
     """The folder of downloaded datasets.
 
     Args:
-        data_dir: Wins if it is given; else the environment variable `POLAR_DATA_DIR` names the
-            folder, and without that it is `data` in the folder of `cache_dir`.
+        data_dir: The folder, if the caller names one. Otherwise the environment variable
+            `POLAR_DATA_DIR` names it; without that it is `data` in the folder of `cache_dir`.
     """
     given = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     return _expanded(given) if given else cache_dir() / "data"
@@ -118,14 +118,14 @@ def digest(name: str, data_dir: Path | None = None) -> str:
 
 
 def cache_dir() -> Path:
-    """The folder for what can be made or fetched again: images, digests, downloads."""
+    """The folder of files that can be made or fetched again: images, digests, downloads."""
     if given := os.environ.get(CACHE_DIR_VARIABLE):
         return _expanded(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or _users_cache(), "polar")
 
 
 def _users_cache() -> Path:
-    """`~/.cache`, or a temporary folder of users who have no home that they may write to."""
+    """`~/.cache`, or a temporary folder for users without a home that they may write to."""
     with suppress(RuntimeError):  # there is no home at all
         home = Path.home()
         if any(os.access(folder, os.W_OK) for folder in (home / ".cache", home)):
@@ -133,20 +133,20 @@ def _users_cache() -> Path:
     temporary = Path(tempfile.gettempdir(), f"polar-cache-{os.getuid()}")
     with suppress(FileExistsError):
         temporary.mkdir(mode=0o700)
-    if temporary.lstat().st_uid != os.getuid():  # somebody else's, who could change our images
+    if temporary.lstat().st_uid != os.getuid():  # the folder's owner could change our images
         raise DatasetError(f"{temporary} is not ours; {CACHE_DIR_VARIABLE} names another folder")
     return temporary
 
 
 def _expanded(folder: Path | str) -> Path:
-    """With the home of the user in the place of a `~`, which stays where there is none."""
+    """The folder with `~` replaced by the home of the user, or as it is for users without one."""
     return Path(os.path.expanduser(folder))
 
 
 def available(data_dir: Path | None = None) -> dict[str, str]:
     """Name and digest of every dataset whose files are on this machine.
 
-    A broken file still counts: the run that reads it fails with the reason.
+    A dataset with a broken file still counts, because the run that reads it fails and says why.
     """
     found = {}
     for name in DATASETS:
@@ -177,12 +177,12 @@ def counts_as_stored(name: str, path: Path) -> bool:
 
 
 def refuse_special(name: str, path: Path, look: os.stat_result) -> None:
-    """Refuse what is there in the place of a file, such as a pipe, which would be waited for.
+    """Refuses a path that is no regular file, such as a pipe, on which a reader would wait.
 
-    A folder is not refused here, because opening it fails with a clear reason.
+    A folder passes, because opening it fails with a clear reason.
 
     Raises:
-        DatasetError: it is neither a file nor a folder.
+        DatasetError: the path is neither a file nor a folder.
     """
     if not (stat.S_ISREG(look.st_mode) or stat.S_ISDIR(look.st_mode)):
         raise DatasetError(f"dataset {name}: {path} is no regular file; put the file itself there")
@@ -260,7 +260,7 @@ def _text(known: Path) -> str | None:
 
 
 def _remember(known: Path, digest: str) -> None:
-    with suppress(OSError):  # without it, the digest is taken again next time
+    with suppress(OSError):  # the digest is then computed again next time
         known.parent.mkdir(parents=True, exist_ok=True)
         part = known.with_name(f"{known.name}.{os.getpid()}")
         part.write_text(digest, "ascii")

@@ -20,7 +20,7 @@ from polar.errors import DatasetCorrupt
 from polar.spec.datasets import SPLIT_IMAGES, SmallNorbSpec
 
 SIDE = 96
-#: Category; and what `info` holds after the instance, where azimuths are 0, 2, ... 34.
+#: Numbers of values of the category, and of what `info` holds after the instance.
 SIZES = SmallNorbSpec.factors
 #: Images resized at once.
 BLOCK = 500
@@ -79,5 +79,5 @@ def _blocks(files: Sequence[Path], places: Int64[np.ndarray, " n"], side: int) -
 
 
 def _shrink(image: UInt8[np.ndarray, "96 96"], side: int) -> UInt8[np.ndarray, "side side"]:
-    # of bytes: Pillow's 32-bit integers would overshoot 0 and 255
+    # Pillow resizes bytes within 0 to 255; its 32-bit integers would overshoot
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))

@@ -39,11 +39,11 @@ Side = Literal[32, 64]
 class ImagesSpec(SpecPart):
     """What all datasets share."""
 
-    #: Names of the factors and numbers of their values, in the order of the table's columns.
+    #: Each factor and the number of its values, in the order of the columns of the factors.
     factors: ClassVar[dict[str, int]]
     #: Where the images come from.
     source: ClassVar[Source]
-    #: Defaults of other parts of a spec, which stand in for those of their classes.
+    #: Defaults of other parts of a spec; they replace the defaults of their classes.
     defaults: ClassVar[dict[str, dict[str, Any]]] = {}
 
     name: str
@@ -84,7 +84,7 @@ class DigitsSpec(ImagesSpec):
     }
 
     name: Literal["digits"] = "digits"
-    #: How many images to train on; a fixed subset of them when fewer than all.
+    #: Number of images to train on; fewer than all are a fixed subset.
     images: Integer = Field(1797, ge=FEWEST_IMAGES, le=1797)
 
 
@@ -111,7 +111,7 @@ class MnistSpec(ImagesSpec):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {"model": {"latent_dim": 16}}
 
     name: Literal["mnist"] = "mnist"
-    #: How many images to train on; a fixed subset of them when fewer than all.
+    #: Number of images to train on; fewer than all are a fixed subset.
     images: Integer = Field(60_000, ge=FEWEST_IMAGES, le=60_000)
 
 
@@ -129,10 +129,10 @@ class SmallNorbSpec(ImagesSpec):
     )
 
     name: Literal["smallnorb"] = "smallnorb"
-    #: The official split, which holds out toys, or both of its splits together.
+    #: One of the official splits, which share no toys, or both together.
     split: Literal["all", "train", "test"] = "all"
     side: Side = 64
-    #: How many images to train on; a fixed subset of them when fewer than all.
+    #: Number of images to train on; fewer than all are a fixed subset.
     images: Integer = Field(SPLIT_IMAGES, ge=FEWEST_IMAGES, le=2 * SPLIT_IMAGES)
 
 
@@ -161,7 +161,7 @@ class DSpritesSpec(ImagesSpec):
 
     name: Literal["dsprites"] = "dsprites"
     side: Side = 64
-    #: How many images to train on; a fixed subset of them when fewer than all.
+    #: Number of images to train on; fewer than all are a fixed subset.
     images: Integer = Field(100_000, ge=FEWEST_IMAGES, le=737_280)
 
 
@@ -173,9 +173,9 @@ class SpritesSpec(ImagesSpec):
 
     name: Literal["sprites"] = "sprites"
     side: Side = 64
-    #: Part of the images from which the sprite is missing, which plants mixed latents.
+    #: Fraction of the images without a sprite, which makes some latents mixed.
     absent: float = Field(0.0, strict=True, ge=0, lt=1)
-    #: How many images to train on; a fixed subset of them when fewer than all.
+    #: Number of images to train on; fewer than all are a fixed subset.
     images: Integer = Field(100_000, ge=FEWEST_IMAGES, le=737_280)
 
 

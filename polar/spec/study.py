@@ -27,17 +27,17 @@ Measure: TypeAlias = Literal[
     "clean_polarisation", "polarisation", "explained", "reconstruction", "n_active", "kl"
 ]
 
-#: Parts of an experiment that may be searched; `diagnostics` would tune the ruler.
+#: Parts of an experiment that may be searched. Searching `diagnostics` would tune the ruler.
 SEARCHED_PARTS = ("model", "training")
 MOST_FIELDS = 8
 MOST_TRIALS = 10_000
-#: Upper / lower end of a logarithmic axis.
+#: Largest ratio of the ends of a logarithmic axis.
 MOST_SPAN = 1e15
-#: A million years; Python's timedelta ends at 2.7 of them.
+#: A million years; a `timedelta` of Python cannot be longer than 2.7 million.
 MOST_HOURS = 8.766e9
 
 Target: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=1024), INTEGRAL]
-#: Limits of a constraint: the difference from any measure stays finite.
+#: Limit of a constraint, so small that its difference from any measure is finite.
 Limit: TypeAlias = Annotated[float, Field(strict=True, ge=-MOST_REAL, le=MOST_REAL)]
 
 
@@ -45,7 +45,7 @@ class Objective(SpecPart):
     """What a trial is judged by: a measure of its final latent space, a mean over its seeds."""
 
     measure: Measure = "clean_polarisation"
-    #: Of n_active: as near as possible; without one, as many as possible.
+    #: The number of active latents to come near to; without a target, more are better.
     target: Target | None = None
 
     @property
@@ -102,7 +102,7 @@ class Budget(SpecPart):
 
     #: Trials that have completed; those that failed do not count.
     trials: Integer = Field(16, ge=1, le=MOST_TRIALS)
-    #: Since the first trial; no new ones after that.
+    #: Hours since the first trial after which no trial begins.
     hours: float | None = Field(None, strict=True, gt=0, le=MOST_HOURS)
 
 
@@ -113,7 +113,7 @@ class StudySpec(SubmittedSpec):
     name: Name = ""
     #: What all trials have in common; its seeds are those of every trial.
     base: ExperimentSpec
-    #: By the dotted name of the field, such as `model.beta`.
+    #: The axis of each field, by its dotted name, such as `model.beta`.
     search: dict[str, Axis] = Field(min_length=1, max_length=MOST_FIELDS)
     objectives: tuple[Objective, ...] = Field((Objective(),), min_length=1, max_length=4)
     #: How the value of a trial comes from its seeds: their mean, or the worse end of its interval
@@ -121,7 +121,7 @@ class StudySpec(SubmittedSpec):
     aggregate: Literal["mean", "confidence_bound"] = "mean"
     constraints: tuple[Bound, ...] = Field((), max_length=8)
     sampler: SamplerName = "range"
-    #: Of the draws.
+    #: Seed of the draws of the sampler.
     sampler_seed: Integer = Field(0, ge=0, lt=2**32)
     pruner: Pruner = Pruner()
     budget: Budget = Budget()
