@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_a_light_module_imports_nothing_heavy(module: str, tmp_path: Path) -> No
     )
 
     assert done.stdout.strip() == ""
+
+
+def test_every_package_is_installed() -> None:
+    root = Path(__file__).parent.parent
+    setuptools = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+
+    folders = {
+        ".".join(file.parent.relative_to(root).parts)
+        for package in ("polar", "service", "workers", "migrations")
+        for file in (root / package).rglob("*.py")
+    }
+
+    assert set(setuptools["packages"]) == folders
 
 
 def test_the_command_runs_from_an_empty_folder(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Where the files of each dataset are, and their digest.
+"""The datasets of this machine: where their files are, and their digest.
 
-Imports no numpy and no torch: an agent that only advertises its datasets has neither loaded.
+What is special about a dataset is said by its spec (`polar.spec.datasets`). This module imports
+no numpy and no torch, so that an agent which only advertises its datasets loads neither.
 """
 
 import gzip
@@ -13,49 +14,56 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import assert_never
 
-from polar.data.places import GZIPPED, NORB_PARTS, SOUGHT
+from polar.data.places import GZIPPED, find, other_places, places
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
 from polar.files import written_aside
+from polar.spec.datasets import DATASETS
+from polar.spec.sources import Downloaded, Drawn, Packaged, Source, SourceFile
 
 #: Environment variable with the folder of downloaded datasets; read at every call.
 DATA_DIR_VARIABLE = "POLAR_DATA_DIR"
-#: Environment variable with the folder for what can be made again; read at every call.
+#: Environment variable with the folder of files that can be made again; read at every call.
 CACHE_DIR_VARIABLE = "POLAR_CACHE_DIR"
-#: Bytes from which on a digest is remembered rather than taken at every call.
+#: Bytes of a dataset from which on its digest is remembered rather than taken at every call.
 LARGE = 100_000_000
-
-#: Of the sprites that Polar draws; raised whenever a pixel changes.
-SPRITES_VERSION = 1
 #: Bytes read at once.
 CHUNK = 1 << 20
 
 
-#: Names of all datasets; digits and sprites need no search.
-NAMES = ("digits", *SOUGHT, "sprites")
-
-
-def names() -> tuple[str, ...]:
-    """Names of all datasets."""
-    return NAMES
-
-
-def check_name(name: str) -> None:
-    """Refuses what is no dataset.
+def source(name: str) -> Source:
+    """Where the images of a dataset come from.
 
     Raises:
         InvalidInput: there is no dataset of this name.
     """
-    if name not in NAMES:
-        raise InvalidInput(f"there is no dataset {name!r}; allowed: {', '.join(NAMES)}")
+    if name not in DATASETS:
+        raise InvalidInput(f"there is no dataset {name!r}; allowed: {', '.join(DATASETS)}")
+    return DATASETS[name].source
+
+
+def downloads(name: str) -> tuple[SourceFile, ...]:
+    """The files that a dataset is downloaded as, in the order of `files`; often none.
+
+    Raises:
+        InvalidInput: there is no dataset of this name.
+    """
+    match source(name):
+        case Downloaded(files):
+            return files
+        case Packaged() | Drawn():
+            return ()
+        case other:
+            assert_never(other)
 
 
 def folder(data_dir: Path | None = None) -> Path:
     """The folder of downloaded datasets.
 
     Args:
-        data_dir: Wins if it is given; else the environment variable `POLAR_DATA_DIR` names the
-            folder, and without that it is `data` in the folder of `cache_dir`.
+        data_dir: The folder, if the caller names one. Otherwise the environment variable
+            `POLAR_DATA_DIR` names it; without that it is `data` in the folder of `cache_dir`.
     """
     given = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     return _expanded(given) if given else cache_dir() / "data"
@@ -68,17 +76,21 @@ def files(name: str, data_dir: Path | None = None) -> tuple[Path, ...]:
 
     Args:
         name: Such as `digits` or `mnist`.
-        data_dir: As for `folder`. The digits ship with scikit-learn and need none; the sprites
-            are drawn and have no files.
+        data_dir: As for `folder`; only downloaded datasets need one. Drawn ones have no files.
 
     Raises:
         InvalidInput: there is no dataset of this name.
-        DatasetMissing: the digits are asked for without scikit-learn.
+        DatasetMissing: the package with the dataset is not installed.
     """
-    check_name(name)
-    if name == "digits":
-        return (_digits(),)
-    return tuple(sought.find(folder(data_dir)) for sought in SOUGHT.get(name, ()))
+    match source(name):
+        case Downloaded(sought):
+            return tuple(find(file, folder(data_dir)) for file in sought)
+        case Packaged() as packaged:
+            return (_inside_package(name, packaged),)
+        case Drawn():
+            return ()
+        case other:
+            assert_never(other)
 
 
 def digest(name: str, data_dir: Path | None = None) -> str:
@@ -92,8 +104,8 @@ def digest(name: str, data_dir: Path | None = None) -> str:
         DatasetCorrupt: a gzipped file cannot be unpacked.
         DatasetError: a file cannot be read.
     """
-    if name == "sprites":
-        return sprites_digest()
+    if isinstance(drawn := source(name), Drawn):
+        return hashlib.sha256(f"polar {name} {drawn.version}".encode()).hexdigest()
     paths = files(name, data_dir)
     looks = [_look_of(name, path, data_dir) for path in paths]
     if sum(size for _, size, _ in looks) < LARGE:
@@ -107,14 +119,14 @@ def digest(name: str, data_dir: Path | None = None) -> str:
 
 
 def cache_dir() -> Path:
-    """The folder for what can be made or fetched again: images, digests, downloads."""
+    """The folder of files that can be made or fetched again: images, digests, downloads."""
     if given := os.environ.get(CACHE_DIR_VARIABLE):
         return _expanded(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or _users_cache(), "polar")
 
 
 def _users_cache() -> Path:
-    """`~/.cache`, or a temporary folder of users who have no home that they may write to."""
+    """`~/.cache`, or a temporary folder for users without a home that they may write to."""
     with suppress(RuntimeError):  # there is no home at all
         home = Path.home()
         if any(os.access(folder, os.W_OK) for folder in (home / ".cache", home)):
@@ -122,35 +134,23 @@ def _users_cache() -> Path:
     temporary = Path(tempfile.gettempdir(), f"polar-cache-{os.getuid()}")
     with suppress(FileExistsError):
         temporary.mkdir(mode=0o700)
-    if temporary.lstat().st_uid != os.getuid():  # somebody else's, who could change our images
+    if temporary.lstat().st_uid != os.getuid():  # the folder's owner could change our images
         raise DatasetError(f"{temporary} is not ours; {CACHE_DIR_VARIABLE} names another folder")
     return temporary
 
 
 def _expanded(folder: Path | str) -> Path:
-    """With the home of the user in the place of a `~`, which stays where there is none."""
+    """The folder with `~` replaced by the home of the user, or as it is for users without one."""
     return Path(os.path.expanduser(folder))
-
-
-def sprites_digest() -> str:
-    """SHA-256 (hex) of what decides the sprites, which have no files."""
-    return hashlib.sha256(f"polar sprites {SPRITES_VERSION}".encode()).hexdigest()
-
-
-def norb_files(part: str, data_dir: Path | None = None) -> tuple[Path, Path, Path]:
-    """Images, categories and other factors of one part of smallNORB."""
-    paths = files("smallnorb", data_dir)
-    images, category, info = paths[:3] if part == next(iter(NORB_PARTS)) else paths[3:]
-    return images, category, info
 
 
 def available(data_dir: Path | None = None) -> dict[str, str]:
     """Name and digest of every dataset whose files are on this machine.
 
-    A broken file still counts: the run that reads it fails with the reason.
+    A dataset with a broken file still counts, because the run that reads it fails and says why.
     """
     found = {}
-    for name in NAMES:
+    for name in DATASETS:
         try:
             found[name] = digest(name, data_dir)
         except DatasetError:
@@ -172,29 +172,31 @@ def read(name: str, path: Path) -> bytes:
 def counts_as_stored(name: str, path: Path) -> bool:
     """Whether the bytes of a dataset's file count as they are stored; else what they unpack to.
 
-    The digits are always gzipped, and count as the file that is.
+    The file of a package always comes in one form, so that it is never unpacked.
     """
-    return name == "digits" or path.suffix != GZIPPED
+    return isinstance(source(name), Packaged) or path.suffix != GZIPPED
 
 
 def refuse_special(name: str, path: Path, look: os.stat_result) -> None:
-    """Refuse what is there in the place of a file, such as a pipe, which would be waited for.
+    """Refuses a path that is no regular file, such as a pipe, on which a reader would wait.
 
-    A folder is not refused here, because opening it fails with a clear reason.
+    A folder passes, because opening it fails with a clear reason.
 
     Raises:
-        DatasetError: it is neither a file nor a folder.
+        DatasetError: the path is neither a file nor a folder.
     """
     if not (stat.S_ISREG(look.st_mode) or stat.S_ISDIR(look.st_mode)):
         raise DatasetError(f"dataset {name}: {path} is no regular file; put the file itself there")
 
 
-def _digits() -> Path:
-    # find_spec finds the package without importing it: no numpy.
-    sklearn = importlib.util.find_spec("sklearn")
-    if sklearn is None or not sklearn.submodule_search_locations:
-        raise DatasetMissing("dataset digits: it ships with scikit-learn, which is not installed")
-    return Path(sklearn.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+def _inside_package(name: str, packaged: Packaged) -> Path:
+    # find_spec looks for the package without importing it, which would load numpy
+    spec = importlib.util.find_spec(packaged.module)
+    if spec is None or not spec.submodule_search_locations:
+        raise DatasetMissing(
+            f"dataset {name}: it ships with {packaged.distribution}, which is not installed"
+        )
+    return Path(spec.submodule_search_locations[0], packaged.path)
 
 
 def _look_of(name: str, path: Path, data_dir: Path | None) -> tuple[str, int, int]:
@@ -212,13 +214,13 @@ def _where_it_is_not(name: str, path: Path, data_dir: Path | None) -> str:
     missing = f"dataset {name}: there is no file {path}"
     if path.is_symlink():
         return f"{missing}: the link there leads nowhere"
-    if name not in SOUGHT:
-        return missing
     root = folder(data_dir)
-    sought = next(one for one in SOUGHT[name] if path in one.places(root))
+    sought = next((file for file in downloads(name) if path in places(file, root)), None)
+    if sought is None:
+        return missing
     option = "" if root == folder() else f" --data-dir {root}"
     return (
-        f"{missing} (also searched for {sought.described()}); `polar data fetch {name}{option}` "
+        f"{missing} (also searched for {other_places(sought)}); `polar data fetch {name}{option}` "
         f"downloads it, and {DATA_DIR_VARIABLE} or --data-dir names another folder"
     )
 
@@ -259,7 +261,7 @@ def _text(known: Path) -> str | None:
 
 
 def _remember(known: Path, digest: str) -> None:
-    with suppress(OSError):  # without it, the digest is taken again next time
+    with suppress(OSError):  # the digest is then computed again next time
         known.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(known) as aside:
             aside.write_text(digest, "ascii")

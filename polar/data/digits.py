@@ -13,7 +13,7 @@ from torch import Tensor
 from polar.data import catalogue
 from polar.errors import DatasetCorrupt
 
-#: Grey values of the source, 0 to 16.
+#: Largest grey value of the source, whose values start at 0.
 WHITE = 16
 
 
@@ -32,7 +32,8 @@ def read(data_dir: Path | None = None) -> tuple[UInt8[Tensor, "n 1 32 32"], Int6
 def enlarge(images: Float64[Tensor, "n 1 8 8"]) -> UInt8[Tensor, "n 1 32 32"]:
     """Grey values 0 to 16 at 8x8 as 0 to 255 at 32x32, bilinear.
 
-    Exact in double: the weights are eighths, so no machine can round differently.
+    The result is exact in double precision, because the weights are eighths: no machine can round
+    differently.
     """
     large = F.interpolate(images, size=(32, 32), mode="bilinear", align_corners=False)
     return (large * 255 / WHITE).round().to(torch.uint8)

@@ -1,9 +1,10 @@
-"""Fetching datasets: from mirrors, with retries, going on where it stopped, checked at the end.
+"""Fetches datasets from mirrors, with retries; goes on where it stopped, and checks the end.
 
-With the standard library: Pooch, which is made for this, cannot go on with half a file.
+It uses the standard library, because Pooch, which is made for this, cannot resume a download.
 """
 
 import gzip
+import hashlib
 import os
 import shutil
 import ssl
@@ -13,26 +14,26 @@ import urllib.request
 from collections.abc import Callable
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
-from io import BufferedRandom
+from io import BufferedIOBase, BufferedRandom
 from pathlib import Path
 
 from polar.data import catalogue
-from polar.data.part import locked, put_in_place
-from polar.data.places import is_there
-from polar.data.published import PUBLISHED, Published, checksum_like
+from polar.data.places import download_place, is_there
+from polar.data.unfinished import locked, put_in_place
 from polar.errors import DatasetMissing
 from polar.files import unfinished
+from polar.spec.sources import SourceFile
 
-#: Told of every piece: the file, its bytes so far, and all of them if that is known.
+#: Called for every piece with the file, its bytes so far, and its size if that is known.
 Progress = Callable[[Path, int, int | None], None]
 
-#: How often each mirror is asked.
+#: How many times each mirror is asked.
 TRIES = 4
 #: Seconds before the second try; doubled before each further one.
 FIRST_WAIT_S = 1.0
 TIMEOUT_S = 30.0
 PIECE = 1 << 18
-#: What a host may answer today and not tomorrow, although it is called the client's fault.
+#: Answers that may change by themselves, although HTTP counts them as faults of the client.
 PASSING = (
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
@@ -48,20 +49,19 @@ def fetch(name: str, data_dir: Path, progress: Progress | None = None) -> None:
     """Fetches a dataset into the data folder; what is there already, in any form, is left alone.
 
     Args:
-        name: Of a dataset; the digits and the sprites need nothing.
-        data_dir: Folder of datasets; made if it is not there.
-        progress: Told about every piece.
+        name: Name of a dataset; nothing is done for a dataset that is not downloaded.
+        data_dir: Folder of datasets; it is made if it is not there.
+        progress: Called for every piece.
 
     Raises:
         InvalidInput: there is no dataset of this name.
         DatasetMissing: a file could not be fetched or stored; what has come so far stays, and the
             next call goes on from there.
     """
-    catalogue.check_name(name)
-    if name not in PUBLISHED:
+    if not (downloads := catalogue.downloads(name)):
         return
-    for published, there in zip(PUBLISHED[name], catalogue.files(name, data_dir), strict=True):
-        path = data_dir / published.path
+    for published, there in zip(downloads, catalogue.files(name, data_dir), strict=True):
+        path = download_place(published, data_dir)
         try:
             if not is_there(there):
                 _fetch_file(name, published, path, progress)
@@ -70,7 +70,14 @@ def fetch(name: str, data_dir: Path, progress: Progress | None = None) -> None:
             raise DatasetMissing(f"dataset {name}: cannot store {path}: {reason}") from error
 
 
-def _fetch_file(name: str, published: Published, path: Path, progress: Progress | None) -> None:
+def checksum_like(expected: str, file: BufferedIOBase) -> str:
+    """The checksum of a whole file, of the same kind as the expected one."""
+    kind = expected.partition(":")[0]
+    file.seek(0)
+    return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
+
+
+def _fetch_file(name: str, published: SourceFile, path: Path, progress: Progress | None) -> None:
     packed = path.with_name(f"{path.name}.gz") if published.unpacked else path
     part = unfinished(packed)
     with locked(part) as file:
@@ -90,9 +97,9 @@ def _fetch_file(name: str, published: Published, path: Path, progress: Progress 
 
 
 def _fill(
-    name: str, published: Published, file: BufferedRandom, path: Path, progress: Progress | None
+    name: str, published: SourceFile, file: BufferedRandom, path: Path, progress: Progress | None
 ) -> None:
-    """Until the file is whole and has the published checksum."""
+    """Fetches until the file is complete and has the published checksum."""
     mirrors, reasons = list(published.urls), dict[str, str]()
     for attempt in range(TRIES):
         for url in tuple(mirrors):
@@ -119,10 +126,10 @@ def _fill(
 def _go_on(
     url: str, checksum: str, file: BufferedRandom, path: Path, progress: Progress | None
 ) -> None:
-    """Fetches what is missing of a file, or all of it if the host cannot skip."""
+    """Fetches the rest of a file, or all of it if the host cannot skip the beginning."""
     begun = file.seek(0, os.SEEK_END)
     if begun and checksum_like(checksum, file) == checksum:
-        return  # whole, but nobody came to put it in its place
+        return  # complete, but the process ended before it moved the file
     headers = {"User-Agent": "polar-latents"} | ({"Range": f"bytes={begun}-"} if begun else {})
     request = urllib.request.Request(url, headers=headers)
     try:
@@ -140,7 +147,7 @@ def _go_on(
     if found != checksum:
         file.truncate(0)
         wrong = f"it sent another file, {found}; expected {checksum}"
-        # what was there before may have been another file's
+        # the beginning may have come from another file
         raise ConnectionError(wrong) if begun else _Useless(wrong)
 
 

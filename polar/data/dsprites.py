@@ -31,7 +31,7 @@ WHITE = 255
 def read(
     images: int, side: int, digest: str, data_dir: Path | None = None
 ) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n 5"]]:
-    """The first images in the order of the digest, and their factors without the colour.
+    """The first images in the order of the digest, with all factors but the colour.
 
     Raises:
         DatasetMissing: the file is not there.
@@ -47,7 +47,7 @@ def read(
 
 
 def factors_of(indices: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, "n 5"]:
-    """Shape, scale, orientation, x and y of images by their place in the file."""
+    """Shape, scale, orientation, x and y of the images at these places of the file."""
     return np.stack(np.unravel_index(indices, GRID)[1:], axis=1).astype(np.int64)
 
 
@@ -76,12 +76,12 @@ def _blocks(path: Path, places: Int64[np.ndarray, " n"], side: int) -> Iterator[
                 raise _corrupt(path, f"imgs has the value {pixels.max()}; allowed: 0 and 1")
             wanted = places[first : first + count]
             yield wanted[wanted >= 0], _shrink(pixels[wanted >= 0], side)
-        if _read(path, file, 1):  # which also has the checksum looked at
+        if _read(path, file, 1):  # reading to the end also verifies the checksum
             raise _corrupt(path, "imgs goes on behind its last image")
 
 
 def _shrink(pixels: UInt8[np.ndarray, "n 64 64"], side: int) -> UInt8[np.ndarray, "n side side"]:
-    """0 and 1 as 0 and 255; smaller ones are means over squares of pixels."""
+    """0 and 1 as 0 and 255; a smaller image has the means over squares of pixels."""
     factor = SIDE // side
     squares = pixels.reshape(-1, side, factor, side, factor).sum(axis=(2, 4), dtype=np.uint16)
     return np.rint(squares * (WHITE / factor**2)).astype(np.uint8)
@@ -98,7 +98,7 @@ def _open(path: Path) -> zipfile.ZipFile:
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str) -> BufferedIOBase:
     try:
-        return archive.open(name)  # type: ignore[return-value]  # a ZipExtFile, which is one
+        return archive.open(name)  # type: ignore[return-value]  # a ZipExtFile is a BufferedIOBase
     except (KeyError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise _corrupt(path, f"{name} is missing or damaged") from error
 

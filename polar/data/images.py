@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 import torch
 from jaxtyping import Float32, Int64, UInt8
@@ -10,7 +11,14 @@ from torch import Tensor
 from polar.data import catalogue, digits, dsprites, mnist, smallnorb, sprites
 from polar.data.order import order
 from polar.errors import DatasetCorrupt
-from polar.spec import DatasetSpec, DigitsSpec, DSpritesSpec, MnistSpec, SmallNorbSpec, SpritesSpec
+from polar.spec.datasets import (
+    DatasetSpec,
+    DigitsSpec,
+    DSpritesSpec,
+    MnistSpec,
+    SmallNorbSpec,
+    SpritesSpec,
+)
 
 
 @dataclass(frozen=True)
@@ -24,9 +32,9 @@ class ImageDataset:
     name: str
     #: SHA-256 (hex) of the dataset's files.
     digest: str
-    #: What results must say of it; empty for nothing.
+    #: A remark that results must carry; empty where there is nothing to remark.
     note: str
-    #: Grey values, 0 to 255; of large datasets mapped from disk, so do not change them as a whole.
+    #: Grey values, 0 to 255. Large datasets are mapped from disk, so do not change all of them.
     images: UInt8[Tensor, "n 1 side side"]
     #: Values of the factors, from 0, in the order of the spec's `factors`.
     factors: Int64[Tensor, "n f"]
@@ -37,12 +45,12 @@ def load(spec: DatasetSpec, data_dir: Path | None = None) -> ImageDataset:
 
     Args:
         spec: Which dataset, and how many of its images.
-        data_dir: Folder of downloaded datasets; by default that of `catalogue.folder`.
+        data_dir: Folder of downloaded datasets, by default `catalogue.folder`.
 
     Raises:
         DatasetMissing: its files are not there.
         DatasetCorrupt: its files are not what they should be, or hold too few images.
-        DatasetError: its images cannot be stored on disk, if they are too large for memory.
+        DatasetError: its images are too large for memory and cannot be stored on disk.
     """
     digest = catalogue.digest(spec.name, data_dir)
     note = ""
@@ -57,8 +65,10 @@ def load(spec: DatasetSpec, data_dir: Path | None = None) -> ImageDataset:
         case DSpritesSpec():
             images, factors = dsprites.read(spec.images, spec.side, digest, data_dir)
         case SpritesSpec():
-            images, factors = sprites.read(spec.images, spec.side, spec.absent)
+            images, factors = sprites.read(spec.images, spec.side, spec.absent, digest)
             note = sprites.NOTE
+        case _:
+            assert_never(spec)
     n = spec.images
     if len(images) < n:
         raise DatasetCorrupt(
@@ -68,13 +78,13 @@ def load(spec: DatasetSpec, data_dir: Path | None = None) -> ImageDataset:
 
 
 def as_pixels(images: UInt8[Tensor, "n 1 side side"]) -> Float32[Tensor, "n 1 side side"]:
-    """Grey values 0 to 255 as pixels in [0, 1], laid out as the convolutions are fastest."""
+    """Grey values 0 to 255 as pixels in [0, 1], in the layout of the fastest convolutions."""
     return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
 def _ordered(
     digest: str, images: UInt8[Tensor, "n 1 side side"], labels: Int64[Tensor, " n"]
 ) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n 1"]]:
-    """In the order of the digest; the label is the one factor."""
+    """Images and labels in the order of the digest, the label as the only factor."""
     rows = torch.from_numpy(order(digest, len(images)))
     return images[rows], labels[rows].unsqueeze(1)

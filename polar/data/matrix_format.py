@@ -18,7 +18,7 @@ import numpy as np
 
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing
 
-#: Kinds of values by magic number.
+#: Type of the values, by magic number.
 KINDS: dict[int, np.dtype[Any]] = {
     0x1E3D4C51: np.dtype("<f4"),
     0x1E3D4C53: np.dtype("<f8"),
@@ -26,14 +26,14 @@ KINDS: dict[int, np.dtype[Any]] = {
     0x1E3D4C55: np.dtype("u1"),
     0x1E3D4C56: np.dtype("<i2"),
 }
-#: Headers have room for at least so many dimensions.
+#: Headers have room for at least this many dimensions.
 LEAST_DIMS = 3
 MOST_DIMS = 8
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """An open file behind its header."""
+    """An open file, positioned after its header."""
 
     path: Path
     file: BufferedIOBase
@@ -44,7 +44,7 @@ class Matrix:
         """The next rows of the first dimension.
 
         Raises:
-            DatasetCorrupt: the file ends before.
+            DatasetCorrupt: the file ends earlier.
         """
         shape = (rows, *self.shape[1:])
         wanted = math.prod(shape) * self.dtype.itemsize
@@ -54,10 +54,10 @@ class Matrix:
         return np.frombuffer(content, self.dtype).reshape(shape)
 
     def refuse_rest(self) -> None:
-        """There must be nothing behind the values.
+        """Refuses a file with bytes after the values.
 
         Raises:
-            DatasetCorrupt: there is more.
+            DatasetCorrupt: there are more bytes.
         """
         if _read(self.path, self.file, 1):
             raise _corrupt(self.path, f"there are more bytes than its shape {self.shape} needs")
@@ -65,7 +65,7 @@ class Matrix:
 
 @contextmanager
 def open_matrix(path: Path) -> Iterator[Matrix]:
-    """Opens a matrix, gzipped if its name ends so, and reads the header.
+    """Opens a matrix, which is gzipped if its name ends in `.gz`, and reads the header.
 
     Raises:
         DatasetMissing: there is no such file.
@@ -83,11 +83,11 @@ def open_matrix(path: Path) -> Iterator[Matrix]:
 
 
 def read_matrix(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    """A whole matrix, which must have these values and this shape.
+    """Reads a complete matrix with values of this type and of this shape.
 
     Raises:
         DatasetMissing: there is no such file.
-        DatasetCorrupt: it is another one, or not whole.
+        DatasetCorrupt: type or shape differ, or the file is not complete.
     """
     with open_matrix(path) as matrix:
         expect(matrix, dtype, shape)
@@ -97,10 +97,10 @@ def read_matrix(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def expect(matrix: Matrix, dtype: str, shape: tuple[int, ...]) -> None:
-    """The matrix must have these values and this shape.
+    """Refuses a matrix with values of another type, or of another shape.
 
     Raises:
-        DatasetCorrupt: it is another one.
+        DatasetCorrupt: type or shape differ.
     """
     if (matrix.dtype, matrix.shape) != (np.dtype(dtype), shape):
         found = f"{matrix.dtype} of shape {matrix.shape}"
@@ -131,7 +131,11 @@ def _header(path: Path, file: BufferedIOBase, length: int) -> bytes:
 def _read(path: Path, file: BufferedIOBase, length: int) -> bytes:
     try:
         return file.read(length)
-    except (OSError, EOFError, zlib.error) as error:  # a gzip stream that is none, cut, damaged
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+    ) as error:  # not a gzip stream, or one that is cut or damaged
         raise _corrupt(path, str(error)) from error
 
 

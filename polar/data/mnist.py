@@ -16,10 +16,11 @@ SIDE = 28
 PADDING = 2
 CLASSES = 10
 GZIP_MAGIC = b"\x1f\x8b"
-#: SHA-256 (hex) of the published training images and labels: of what is inside both files.
+#: Digest of the dataset whose files hold the published training images and labels.
 PUBLISHED_DIGEST = "c5097fdd51cfdbe7695fd9df3612695696864b5c424f58d843ffdc5d335e9914"
-#: What results say of other images. They are not refused: people have parts of MNIST, and versions
-#: with labels put right. Fashion-MNIST, KMNIST and EMNIST's digits have its labels and its sizes.
+#: The note on other images. They are not refused, because people have subsets of MNIST and
+#: versions with corrected labels. Fashion-MNIST, KMNIST and EMNIST's digits have its labels and
+#: its sizes.
 NOTE = (
     "These are not the published training images of MNIST: other data under its names, such as "
     "Fashion-MNIST, KMNIST or EMNIST, or a changed copy."
@@ -56,7 +57,7 @@ def read_idx(path: Path, item: tuple[int, ...]) -> np.ndarray:
     """An idx file of bytes, as an array of shape (n, *item).
 
     The header is the magic number (0, 0, 8 for bytes, number of dimensions) and the dimensions,
-    each as four bytes, the highest first.
+    each in four bytes, big-endian.
 
     Raises:
         DatasetMissing: the file is not there.
@@ -77,12 +78,12 @@ def read_idx(path: Path, item: tuple[int, ...]) -> np.ndarray:
     length = header + math.prod(dims)
     if len(content) != length:
         raise _corrupt(path, "length", f"{len(content)} bytes", f"{length} bytes for {dims}")
-    # A bytearray, since torch warns of arrays that cannot be written to.
+    # A bytearray, because torch warns of arrays that cannot be written to.
     return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(dims)
 
 
 def note_on(digest: str) -> str:
-    """What results say of a dataset of this digest; empty for MNIST as it was published."""
+    """The note on a dataset with this digest; empty for MNIST as it was published."""
     return "" if digest == PUBLISHED_DIGEST else NOTE
 
 

@@ -1,7 +1,7 @@
 """Large datasets on disk as they are trained on: one array of bytes, mapped into memory.
 
-The images are stored in the order in which they are used. No whole array is ever in memory, and
-processes that train on the same one share what is.
+The images are stored in the order in which they are used. The array is never in memory as a
+whole, and processes that train on the same images share the pages that are.
 """
 
 import tempfile
@@ -15,7 +15,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from polar.data.catalogue import CACHE_DIR_VARIABLE, cache_dir
-from polar.data.part import locked, put_in_place
+from polar.data.unfinished import locked, put_in_place
 from polar.errors import DatasetError
 from polar.files import unfinished
 
@@ -24,37 +24,37 @@ Block = tuple[Int64[np.ndarray, " rows"], UInt8[np.ndarray, "rows side side"]]
 
 
 def prepared(name: str, n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
-    """The images of this name, which are made unless they are on disk.
+    """The images of this name; they are made first unless they are on disk.
 
     Args:
-        name: Of the file, without ending; it says everything that decides the images.
-        n: How many images.
-        side: Of an image.
-        blocks: Makes all images, in any order: their places from 0 to n - 1, and they.
+        name: Name of the file without its ending. It says everything that decides the images.
+        n: Number of images.
+        side: Side of an image, in pixels.
+        blocks: Yields each image once, in any order, with its place from 0 to n - 1.
 
     Raises:
-        DatasetError: they cannot be stored.
+        DatasetError: the images cannot be stored.
     """
     path = cache_dir() / f"{name}-{n}x{side}x{side}.npy"
     try:
         if not path.exists():
             _make(path, n, side, blocks)
-        # copy-on-write, since torch warns of arrays that cannot be written to
+        # copy-on-write, because torch warns of arrays that cannot be written to
         return torch.from_numpy(np.load(path, mmap_mode="c"))
     except (OSError, ValueError, EOFError) as error:
         raise _unusable(path, error) from error
 
 
 def unkept(n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
-    """Images that are quickly made anew: on disk too, but gone with the process.
+    """Images that are cheap to make again: they are on disk too, but vanish with the process.
 
     Args:
-        n: How many images.
-        side: Of an image.
+        n: Number of images.
+        side: Side of an image, in pixels.
         blocks: As for `prepared`.
 
     Raises:
-        DatasetError: they cannot be stored.
+        DatasetError: the images cannot be stored.
     """
     folder = cache_dir()
     try:
@@ -73,7 +73,7 @@ def _make(path: Path, n: int, side: int, blocks: Iterable[Block]) -> None:
             if path.exists():  # another process has made it meanwhile
                 part.unlink()
                 return
-            file.truncate(0)  # one that was killed left it half made
+            file.truncate(0)  # a killed process may have left it unfinished
             _write(file, n, side, blocks)
             put_in_place(file, part, path)
         except BaseException:
@@ -82,9 +82,9 @@ def _make(path: Path, n: int, side: int, blocks: Iterable[Block]) -> None:
 
 
 def _write(file: BinaryIO, n: int, side: int, blocks: Iterable[Block]) -> int:
-    """Returns where the images begin.
+    """Writes header and images, and returns the offset at which the images begin.
 
-    Written rather than mapped: on a full disk a mapping would kill the process.
+    They are written rather than mapped, because a mapping kills the process when the disk is full.
     """
     header = {"descr": "|u1", "fortran_order": False, "shape": (n, 1, side, side)}
     np.lib.format.write_array_header_1_0(file, header)

@@ -15,15 +15,12 @@ from torch import Tensor
 from polar.data import catalogue
 from polar.data.matrix_format import expect, open_matrix, read_matrix
 from polar.data.order import order
-from polar.data.places import NORB_PARTS
 from polar.data.prepared import Block, prepared
 from polar.errors import DatasetCorrupt
 from polar.spec.datasets import SPLIT_IMAGES, SmallNorbSpec
 
-#: Images of each part.
-PART = SPLIT_IMAGES
 SIDE = 96
-#: Category; and what `info` holds after the instance, where azimuths are 0, 2, ... 34.
+#: Numbers of values of the category, and of what `info` holds after the instance.
 SIZES = SmallNorbSpec.factors
 #: Images resized at once.
 BLOCK = 500
@@ -38,8 +35,9 @@ def read(
         DatasetMissing: a file is not there.
         DatasetCorrupt: a file is not what it should be.
     """
-    parts = [part for part in NORB_PARTS if split in (part, "all")]
-    files = [catalogue.norb_files(part, data_dir) for part in parts]
+    paths = catalogue.files("smallnorb", data_dir)
+    splits = {"train": paths[:3], "test": paths[3:]}
+    files = [splits[name] for name in splits if split in (name, "all")]
     factors = np.concatenate([_factors(category, info) for _, category, info in files])
     rows = order(digest, len(factors))
     places = np.empty_like(rows)
@@ -54,8 +52,8 @@ def read(
 
 
 def _factors(category: Path, info: Path) -> Int64[np.ndarray, "n 4"]:
-    categories = read_matrix(category, "<i4", (PART,))
-    known = read_matrix(info, "<i4", (PART, 4))
+    categories = read_matrix(category, "<i4", (SPLIT_IMAGES,))
+    known = read_matrix(info, "<i4", (SPLIT_IMAGES, 4))
     azimuth, is_odd = np.divmod(known[:, 2], 2)
     factors = np.stack([categories, known[:, 1], azimuth, known[:, 3]], axis=1).astype(np.int64)
     beyond = (factors < 0) | (factors >= list(SIZES.values()))
@@ -71,9 +69,9 @@ def _blocks(files: Sequence[Path], places: Int64[np.ndarray, " n"], side: int) -
     first = 0
     for path in files:
         with open_matrix(path) as matrix:
-            expect(matrix, "u1", (PART, 2, SIDE, SIDE))
-            for _ in range(0, PART, BLOCK):
-                count = min(BLOCK, PART - first % PART)
+            expect(matrix, "u1", (SPLIT_IMAGES, 2, SIDE, SIDE))
+            for _ in range(0, SPLIT_IMAGES, BLOCK):
+                count = min(BLOCK, SPLIT_IMAGES - first % SPLIT_IMAGES)
                 left = matrix.read(count)[:, 0]  # the right camera is the other one
                 yield places[first : first + count], np.stack([_shrink(im, side) for im in left])
                 first += count
@@ -81,5 +79,5 @@ def _blocks(files: Sequence[Path], places: Int64[np.ndarray, " n"], side: int) -
 
 
 def _shrink(image: UInt8[np.ndarray, "96 96"], side: int) -> UInt8[np.ndarray, "side side"]:
-    # of bytes: Pillow's 32-bit integers would overshoot 0 and 255
+    # Pillow resizes bytes within 0 to 255; its 32-bit integers would overshoot
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))

@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Bool, Float64, Int64, UInt8
 from torch import Tensor
 
-from polar.data import catalogue
 from polar.data.order import order
 from polar.data.prepared import Block, unkept
+from polar.spec.datasets import SPRITES_VERSION
 
 #: Values of shape, scale, orientation, x, y; the last varies fastest.
 GRID = (3, 6, 40, 32, 32)
@@ -28,13 +28,13 @@ COUNT = 737_280
 #: Neighbouring positions are a pixel apart, so that all stamps together fill the image.
 SIDE, POSITIONS = 64, 32
 STAMP = SIDE - POSITIONS + 1
-#: A pixel's grey is how many of so many points, in each direction, are inside the sprite: as many
-#: as a byte has bits, which are counted fast.
+#: Points of a pixel in each direction; its grey is the share of them inside the sprite. There are
+#: as many as a byte has bits, because bits are counted fast.
 POINTS = 8
 SCALES = np.linspace(0.5, 1, GRID[1])
-#: Of the square, and of the square inside the heart.
+#: Side of the square, and of the square inside the heart, in pixels.
 SQUARE_SIDE, HEART_SIDE = 19.2, 11.25
-#: Half axes.
+#: Half axes of the ellipse, in pixels.
 ELLIPSE = (13.0, 7.0)
 #: Images drawn at once.
 BLOCK = 2048
@@ -46,17 +46,18 @@ Inside = Bool[np.ndarray, "points points"]
 
 
 def read(
-    images: int, side: int, absent: float
+    images: int, side: int, absent: float, digest: str
 ) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n 5"]]:
     """The first images in the order of the digest, and their factors.
 
     Args:
-        images: How many.
-        side: Of an image, 32 or 64 pixels.
-        absent: Part of the images without a sprite, 0 to 1; their factors are those that it
-            would have had.
+        images: Number of images.
+        side: Side of an image, 32 or 64 pixels.
+        absent: Fraction of the images without a sprite, 0 to 1; their factors are those that
+            the sprite would have had.
+        digest: SHA-256 (hex) of the dataset, which decides the order.
     """
-    chosen = order(catalogue.sprites_digest(), COUNT)[:images]
+    chosen = order(digest, COUNT)[:images]
     pictures = unkept(images, side, _blocks(chosen, side, absent))
     return pictures, torch.from_numpy(factors_of(chosen))
 
@@ -67,9 +68,9 @@ def factors_of(indices: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, "n 5"]:
 
 
 def is_present(indices: Int64[np.ndarray, " n"], absent: float) -> Bool[np.ndarray, " n"]:
-    """Whether an image has its sprite: decided by its index alone, as if by chance.
+    """Whether an image has its sprite, which its index alone decides, as if by chance.
 
-    What is absent from a part of the images is also absent when the part is larger.
+    A sprite that is absent at some fraction is also absent at every larger fraction.
     """
     return _chances()[indices] >= absent
 
@@ -100,7 +101,7 @@ def _blocks(chosen: Int64[np.ndarray, " n"], side: int, absent: float) -> Iterat
 
 @cache
 def _chances() -> Float64[np.ndarray, " count"]:
-    return np.random.PCG64(catalogue.SPRITES_VERSION).random_raw(COUNT) / 2.0**64
+    return np.random.PCG64(SPRITES_VERSION).random_raw(COUNT) / 2.0**64
 
 
 def _halved(images: UInt8[np.ndarray, "n 64 64"]) -> UInt8[np.ndarray, "n 32 32"]:

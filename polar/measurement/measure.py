@@ -45,7 +45,7 @@ from polar.regime.threshold import (
     noise_floor_cut,
 )
 from polar.regime.usage import checked_usage, usage_scores
-from polar.spec.part import FEWEST_IMAGES
+from polar.spec.fields import FEWEST_IMAGES
 
 #: A function that is called before each part of a report, with a few words on what is done next.
 Progress: TypeAlias = Callable[[str], None]

@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int64
 from polar.regime.codes import Codes
 from polar.regime.redundancy import DEAD
 from polar.regime.words import count_latents
-from polar.spec.part import FEWEST_IMAGES
+from polar.spec.fields import FEWEST_IMAGES
 
 #: Nats below ln n. Chosen by us, because exp(-0.1) = 0.9: as if 9 of 10 images were alone, none of
 #: them near enough another for the kernel.

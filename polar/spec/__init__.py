@@ -14,6 +14,7 @@ from polar.spec.datasets import SmallNorbSpec as SmallNorbSpec
 from polar.spec.datasets import SpritesSpec as SpritesSpec
 from polar.spec.experiment import SCIENCE_VERSION as SCIENCE_VERSION
 from polar.spec.experiment import ExperimentSpec as ExperimentSpec
+from polar.spec.fields import SpecPart as SpecPart
 from polar.spec.models import MODELS as MODELS
 from polar.spec.models import AESpec as AESpec
 from polar.spec.models import BernoulliSpec as BernoulliSpec
@@ -25,7 +26,6 @@ from polar.spec.models import L2AESpec as L2AESpec
 from polar.spec.models import LikelihoodSpec as LikelihoodSpec
 from polar.spec.models import LVAESpec as LVAESpec
 from polar.spec.models import ModelSpec as ModelSpec
-from polar.spec.part import SpecPart as SpecPart
 from polar.spec.study import StudySpec as StudySpec
 from polar.spec.text import read_spec_file as read_spec_file
 from polar.spec.text import read_yaml as read_yaml

@@ -12,16 +12,16 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from polar.spec.part import MOST_REAL, MOST_WHOLE, WHOLE, SpecPart
+from polar.spec.fields import INTEGRAL, MOST_INTEGER, MOST_REAL, SpecPart
 
-#: One value of a field, as a trial's point has it.
+#: One value of a field, as it stands in the point of a trial.
 Value: TypeAlias = bool | int | float | str
-#: Float32 has no smaller number without loss.
+#: Float32 loses precision below 1.2e-38.
 LEAST_LOG = 1e-37
 
 
 def _one_value(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401
-    """A union would say of each of its members why the value is none of them."""
+    """Words one fault, where the union would list why the value is none of its members."""
     try:
         value = handler(given)
     except ValidationError:
@@ -33,8 +33,8 @@ def _one_value(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noq
 
 _OneValue = Annotated[Value, WrapValidator(_one_value)]
 _Real = Annotated[float, Field(strict=True, ge=-MOST_REAL, le=MOST_REAL)]
-_Integer = Annotated[int, Field(strict=True, ge=-MOST_WHOLE, le=MOST_WHOLE), WHOLE]
-_Points = Annotated[int, Field(strict=True, ge=2, le=1000), WHOLE]
+_Integer = Annotated[int, Field(strict=True, ge=-MOST_INTEGER, le=MOST_INTEGER), INTEGRAL]
+_Points = Annotated[int, Field(strict=True, ge=2, le=1000), INTEGRAL]
 
 
 class Axis(SpecPart):
@@ -44,7 +44,7 @@ class Axis(SpecPart):
     log_uniform: tuple[_Real, _Real] | None = None
     #: Real numbers between two ends.
     uniform: tuple[_Real, _Real] | None = None
-    #: Whole numbers from the first to the last.
+    #: Integers from the first to the last.
     integer: tuple[_Integer, _Integer] | None = None
     #: Any values, numbers or names.
     choices: tuple[_OneValue, ...] | None = Field(None, min_length=1, max_length=1000)
@@ -97,7 +97,7 @@ class Axis(SpecPart):
 
     @property
     def ends(self) -> tuple[Value, ...]:
-        """The values that stand for all in between, and every choice."""
+        """Both ends of a range, which stand for all values in between, or every choice."""
         return self.log_uniform or self.uniform or self.integer or self._listed
 
     @property

@@ -16,23 +16,23 @@ from polar.spec.datasets import (
     SmallNorbSpec,
 )
 from polar.spec.faults import nearest
+from polar.spec.fields import INTEGRAL, Name
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import IVAESpec, LVAESpec, ModelSpec
-from polar.spec.part import WHOLE, Name
+from polar.spec.submitted import SubmittedSpec
 from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
-from polar.spec.whole import WholeSpec
 
 #: Raised whenever the same spec, seed and data would give other numbers than before.
 SCIENCE_VERSION = 2
 MOST_SEEDS = 1000
 
-#: Images of the downstream task: of fewer, a split may have a single value of a factor.
+#: Fewest images of the downstream task: with fewer, a split may hold one value of a factor only.
 FEWEST_PREDICTED = 50
 
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), WHOLE]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), INTEGRAL]
 
 
-class ExperimentSpec(WholeSpec):
+class ExperimentSpec(SubmittedSpec):
     """One configuration and the seeds to run it with.
 
     A validated spec is resolved: every default is filled in, so that what is stored, hashed and
@@ -42,11 +42,11 @@ class ExperimentSpec(WholeSpec):
     #: A label for people; not part of the hash.
     name: Name = ""
     dataset: DatasetSpec
-    #: A beta-VAE unless named.
+    #: The name may be left out; the model is a beta-VAE then.
     model: ModelSpec
     training: TrainingSpec = TrainingSpec()
     diagnostics: DiagnosticsSpec = DiagnosticsSpec()
-    #: None unless asked for.
+    #: None for a run without a downstream task.
     downstream: DownstreamSpec | None = None
     #: One run each.
     seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=MOST_SEEDS)
@@ -58,7 +58,8 @@ class ExperimentSpec(WholeSpec):
     def _fill_defaults(cls, data: Any) -> Any:  # noqa: ANN401
         if not isinstance(data, Mapping):
             return data
-        if "search" in data and "dataset" not in data:  # else all its fields would be unknown
+        # a study would otherwise have many faults, because an experiment knows none of its fields
+        if "search" in data and "dataset" not in data:
             message = "this is the spec of a study; submit it with `polar study create`"
             raise PydanticCustomError("other_kind", message)
         parts = {part: _as_mapping(given) for part, given in {"training": {}, **data}.items()}
@@ -114,7 +115,7 @@ class ExperimentSpec(WholeSpec):
 
 
 def _misfits(spec: ExperimentSpec) -> Iterator[PydanticCustomError]:
-    """What each part allows, but not together with the others."""
+    """The faults of parts that are valid alone, but do not fit together."""
     images = spec.dataset.images
     factors = spec.dataset.factors
     if isinstance(spec.dataset, SmallNorbSpec) and spec.dataset.split != "all":
@@ -177,13 +178,13 @@ def _leaks(spec: ExperimentSpec, pointer: str) -> Iterator[PydanticCustomError]:
 
 
 def _kind_of(dataset: Any) -> type[ImagesSpec] | None:  # noqa: ANN401
-    """Of what was given of a dataset; none if it has no known name."""
+    """The class of a dataset that is not validated yet; None if its name is not known."""
     name = dataset.get("name") if isinstance(dataset, Mapping) else None
     return DATASETS.get(name) if isinstance(name, str) else None
 
 
 def _as_mapping(part: Any) -> Any:  # noqa: ANN401
-    """What was given of a part, whether as a mapping or as an object of ours."""
+    """A part as a mapping of the fields that were set; anything else stays as it is."""
     if not isinstance(part, BaseModel):
         return part
     named = {"name": part.name} if hasattr(part, "name") else {}

@@ -1,7 +1,7 @@
 """What is wrong with a submitted spec: each fault with its place, what is allowed, and a hint.
 
-The ranges are read from the JSON schema, so that they are those that pydantic checked. Imports no
-torch and no numpy.
+What is allowed is read from the JSON schema, and so is what pydantic checked. This module imports
+no torch and no numpy.
 """
 
 import difflib
@@ -13,18 +13,18 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict
 from pydantic_core.core_schema import ErrorType
 
-#: One place of a JSON schema, or the whole of it.
+#: A JSON schema, or one place of it.
 Schema = Mapping[str, Any]
-#: One fault as pydantic tells it, of `ValidationError.errors()`.
+#: One fault as pydantic words it, from `ValidationError.errors()`.
 Detail = Mapping[str, Any]
 
 #: Marks the field of a JSON schema that is its model's weight.
 WEIGHT = "x-weight"
-#: Faults that are listed; of the others, only the number is said.
+#: Most faults that are listed; the others are only counted.
 MOST_FAULTS = 100
 
-#: Every kind of error that pydantic itself raises, and what we say of those that specs and
-#: requests can have. What is allowed instead follows in `Fault.allowed`.
+#: Every kind of error that pydantic itself raises, and our words for the kinds that specs and
+#: requests can have. `Fault.allowed` says what is allowed instead.
 _OF_PYDANTIC = frozenset(get_args(ErrorType))
 _WORDS = {
     kind: words
@@ -68,11 +68,11 @@ class Fault(BaseModel):
     message: str
     #: Pydantic's stable name of the kind of fault.
     type: str
-    #: The value that was given, shortened, as text; none for a missing field.
+    #: The offending value as shortened text; None for a missing field.
     value: str | None
     #: What may stand here, in words, such as `a number from 0 to 1000000`.
     allowed: str | None
-    #: The nearest name that exists, for a name that does not.
+    #: The nearest name that exists, in place of a name that does not.
     suggestion: str | None
 
     def __str__(self) -> str:
@@ -87,11 +87,11 @@ def find_faults(details: Sequence[Detail], schema: Schema) -> list[Fault]:
     """The faults that pydantic found, in words, as `first_faults` lists them.
 
     Args:
-        details: What pydantic found.
+        details: The errors that pydantic found.
         schema: JSON schema of the model that was validated.
     """
     parents = {one["loc"][:length] for one in details for length in range(len(one["loc"]))}
-    # an array is also too short without its faulty items: that only repeats what these say
+    # an array with faulty items is also reported as too short, which adds nothing
     own = [one for one in details if one["type"] != "too_short" or one["loc"] not in parents]
     return [*(_fault(one, schema) for one in own[:MOST_FAULTS]), *_unlisted(len(own))]
 
@@ -130,7 +130,7 @@ def _fault(detail: Detail, schema: Schema) -> Fault:
 
 
 def _message(detail: Detail, places: Sequence[Schema]) -> str:
-    """Our words for this kind of fault, or else those of whoever raised it; never pydantic's."""
+    """Our words for this kind of fault, or those of our code that raised it; never pydantic's."""
     kind = detail["type"]
     if kind == "extra_forbidden" and len(places) > 2 and "discriminator" in places[-3]:
         return f"{detail['loc'][-2]} has no such field"
@@ -154,7 +154,7 @@ def _allowed_here(kind: str, places: Sequence[Schema], schema: Schema) -> str | 
 def _suggestion(
     kind: str, given: object, keys: Sequence[int | str], places: Sequence[Schema], schema: Schema
 ) -> str | None:
-    """What was probably meant: a field here or elsewhere, a value, or an object of this name."""
+    """What the user probably meant: a field here or elsewhere, a value, or a named object."""
     place = places[-1]
     tags = place.get("discriminator", {}).get("mapping", {})
     if kind == "extra_forbidden":
@@ -174,7 +174,7 @@ def _suggestion(
 def _nearest_field(
     keys: Sequence[int | str], places: Sequence[Schema], schema: Schema
 ) -> str | None:
-    """The pointer of this very name in another part, or else the nearest name here."""
+    """The pointer to a field of the same name in another part, or the nearest name here."""
     word, here = str(keys[-1]), _fields(places[-2], schema)
     siblings = _alternatives(places[-3], schema) if len(places) > 2 else []
     if any(WEIGHT in part.get("properties", {}).get(word, {}) for part in siblings):
@@ -191,12 +191,12 @@ def shortened(value: object) -> str:
 
 
 def pointer_to(keys: Iterable[int | str]) -> str:
-    """The JSON pointer of these keys; the empty one for the whole."""
+    """The JSON pointer of these keys; it is empty for the spec itself."""
     return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
 
 
 def _places(loc: Sequence[int | str], schema: Schema) -> Iterator[Schema]:
-    """The schema of the whole, of each part on the way, and of the place itself."""
+    """The schemas of the spec, of each part on the way, and of the place itself."""
     place = schema
     yield place
     for step in loc:
@@ -212,11 +212,11 @@ def _inside(place: Schema, step: int | str, schema: Schema) -> Schema:
             places: Sequence[Schema] = part.get("prefixItems", [])
             if step < len(places) or "items" in part:
                 return places[step] if step < len(places) else part["items"]
-        # of an object, too: a key that should have been text
+        # a step into an object may be a number too, where a key should have been text
         inner = part.get("properties", {}).get(step) or part.get("additionalProperties")
         if inner:
             return dict(inner)
-    # pydantic's step to a key itself, which is no text where it is wrong
+    # pydantic's step to a key itself, which is wrong because it is not text
     return {"type": "string"} if step == "[key]" else {}
 
 
@@ -225,7 +225,7 @@ def _resolved(place: Schema, schema: Schema) -> Schema:
 
 
 def _alternatives(place: Schema, schema: Schema) -> list[Schema]:
-    """The place, or whatever may stand there instead of each other."""
+    """The schemas of which one has to hold at a place; often there is one."""
     place = _resolved(place, schema)
     parts = place.get("anyOf") or place.get("oneOf")
     return [one for part in parts for one in _alternatives(part, schema)] if parts else [place]
@@ -253,7 +253,7 @@ def _allowed(place: Schema, schema: Schema) -> str | None:
         case {"type": "array", "maxItems": high, **array}:
             low = array.get("minItems", 0)
             count = f"{low}" if low == high else f"{low} to {high}"
-            # the places of a fixed array all allow the same here
+            # all places of a fixed array allow the same in our specs
             item = array.get("items") or array["prefixItems"][0]
             return f"a list of {count} items, each {_allowed(item, schema)}"
         case {"type": "integer", **bounds}:
@@ -278,7 +278,7 @@ def _allowed(place: Schema, schema: Schema) -> str | None:
 
 
 def _range(bounds: Schema) -> str:
-    """Lower and upper bound in words, as far as there are any."""
+    """The lower and the upper bound in words, as far as they exist."""
     if "minimum" in bounds and "maximum" in bounds:
         return f"from {_plain(bounds['minimum'])} to {_plain(bounds['maximum'])}"
     words = {
@@ -291,7 +291,7 @@ def _range(bounds: Schema) -> str:
 
 
 def _inclusive(bounds: Schema) -> Schema:
-    """The same bounds of an integer without exclusive ones."""
+    """The bounds of an integer, with exclusive bounds made inclusive."""
     inclusive = {"exclusiveMinimum": ("minimum", 1), "exclusiveMaximum": ("maximum", -1)}
     return dict(
         (inclusive[key][0], bound + inclusive[key][1]) if key in inclusive else (key, bound)
@@ -304,14 +304,14 @@ def _plain(number: float) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like a word, whatever its case; None if none is like it."""
+    """The known name that resembles a word most, whatever its case; None if no name does."""
     names = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), names, n=1)
     return names[close[0]] if close else None
 
 
 def _all_fields(schema: Schema) -> Iterator[tuple[str, ...]]:
-    """The path of every field, those of the whole first."""
+    """The path of every field, the shortest paths first."""
     waiting: deque[tuple[tuple[str, ...], Schema]] = deque([((), schema)])
     while waiting:
         path, place = waiting.popleft()

@@ -1,4 +1,4 @@
-"""What is wrong with a spec whose parts are each as they should be."""
+"""Faults of a spec whose parts are valid alone, but do not fit together."""
 
 from collections.abc import Iterable
 from typing import LiteralString
@@ -6,7 +6,7 @@ from typing import LiteralString
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from polar.spec.part import SpecPart
+from polar.spec.fields import SpecPart
 
 
 def misfit(
@@ -17,15 +17,15 @@ def misfit(
     allowed: str,
     suggestion: str | None = None,
 ) -> PydanticCustomError:
-    """One thing that is wrong with parts that do not fit together.
+    """One fault of parts that do not fit together.
 
     Args:
-        kind: A stable name.
+        kind: Stable name of the kind of fault.
         message: What is wrong, in words.
         pointer: JSON pointer of the field to change, below the spec that is validated.
-        value: What was given there.
+        value: The value there.
         allowed: What may stand there, in words.
-        suggestion: What was probably meant.
+        suggestion: What the user probably meant.
     """
     context = {"message": message, "pointer": pointer, "value": value, "allowed": allowed}
     if suggestion is not None:
@@ -34,10 +34,10 @@ def misfit(
 
 
 def raise_misfits(spec: SpecPart, misfits: Iterable[PydanticCustomError]) -> None:
-    """Raises all of them at once.
+    """Raises all misfits at once.
 
     Raises:
-        ValidationError: there are some.
+        ValidationError: there is at least one misfit.
     """
     found = [InitErrorDetails(type=one, input=spec) for one in misfits]
     if found:

@@ -1,17 +1,17 @@
 """Which model to train, and its weight: the strength of the regularisation, which sweeps vary.
 
 All have five convolutions and five transposed convolutions. The weights beta and alpha stand
-against a reconstruction loss summed over pixels; lambda and gamma against one averaged over
-pixels, as published.
+against a reconstruction loss that is summed over pixels, lambda and gamma against a loss that is
+averaged over pixels, as published.
 """
 
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from polar.spec.part import WHOLE, SpecPart, Spread, Weight, Whole
+from polar.spec.fields import INTEGRAL, Integer, SpecPart, Spread, Weight
 
-Width = Annotated[int, Field(strict=True, ge=1, le=1024), WHOLE]
+Width = Annotated[int, Field(strict=True, ge=1, le=1024), INTEGRAL]
 
 
 class BernoulliSpec(SpecPart):
@@ -24,7 +24,7 @@ class GaussianSpec(SpecPart):
     """Pixels have Gaussian noise of one fixed standard deviation."""
 
     name: Literal["gaussian"] = "gaussian"
-    #: Of a pixel, which lies in [0, 1].
+    #: Standard deviation of a pixel, which lies in [0, 1].
     std: Spread = 0.1
 
 
@@ -34,22 +34,22 @@ LikelihoodSpec = Annotated[BernoulliSpec | GaussianSpec, Field(discriminator="na
 class ConvolutionalSpec(SpecPart):
     """What all models share."""
 
-    #: Name of the weight as users write it; none for a model without one.
+    #: Name of the weight as users write it; None for a model without a weight.
     weight_name: ClassVar[str | None] = None
     #: Whether the encoder gives a variance, and so a KL divergence.
     is_variational: ClassVar[bool] = False
 
     name: str
     #: Latents; 16 for digits and mnist.
-    latent_dim: Whole = Field(32, ge=1, le=1024)
+    latent_dim: Integer = Field(32, ge=1, le=1024)
     #: Channels of the five convolutions; the decoder mirrors them.
     widths: tuple[Width, Width, Width, Width, Width] = (32, 32, 64, 64, 128)
-    #: Of the pixels: the reconstruction loss is its negative logarithm.
+    #: Likelihood of the pixels; the reconstruction loss is its negative logarithm.
     likelihood: LikelihoodSpec = BernoulliSpec()
 
     @property
     def weight(self) -> float | None:
-        """Strength of the regularisation; none for a model without one."""
+        """Strength of the regularisation; None for a model without a weight."""
         if self.weight_name is None:
             return None
         return float(self.model_dump()[self.weight_name])
@@ -100,7 +100,7 @@ class FixedVarianceVAESpec(ConvolutionalSpec):
     name: Literal["fixed_variance_vae"] = "fixed_variance_vae"
     #: Weight of the KL divergence, summed over latents.
     beta: Weight = 1.0
-    #: Of every latent's posterior.
+    #: Variance of the posterior of every latent.
     variance: Spread = 0.1
 
 

@@ -14,10 +14,10 @@ from pydantic_core import PydanticCustomError
 from polar.spec.axis import Axis, Value
 from polar.spec.experiment import ExperimentSpec
 from polar.spec.faults import Fault, nearest, pointer_to
+from polar.spec.fields import INTEGRAL, MOST_REAL, Integer, Name, SpecPart
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import MODELS
-from polar.spec.part import MOST_REAL, WHOLE, Name, SpecPart, Whole
-from polar.spec.whole import WholeSpec
+from polar.spec.submitted import SubmittedSpec
 
 #: The value of every searched field, by its dotted name.
 Point: TypeAlias = Mapping[str, Value]
@@ -27,17 +27,17 @@ Measure: TypeAlias = Literal[
     "clean_polarisation", "polarisation", "explained", "reconstruction", "n_active", "kl"
 ]
 
-#: Parts of an experiment that may be searched; `diagnostics` would tune the ruler.
+#: Parts of an experiment that may be searched. Searching `diagnostics` would tune the ruler.
 SEARCHED_PARTS = ("model", "training")
 MOST_FIELDS = 8
 MOST_TRIALS = 10_000
-#: Upper / lower end of a logarithmic axis.
+#: Largest ratio of the ends of a logarithmic axis.
 MOST_SPAN = 1e15
-#: A million years; Python's timedelta ends at 2.7 of them.
+#: A million years; a `timedelta` of Python cannot be longer than 2.7 million.
 MOST_HOURS = 8.766e9
 
-Target: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=1024), WHOLE]
-#: Limits of a constraint: the difference from any measure stays finite.
+Target: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=1024), INTEGRAL]
+#: Limit of a constraint, so small that its difference from any measure is finite.
 Limit: TypeAlias = Annotated[float, Field(strict=True, ge=-MOST_REAL, le=MOST_REAL)]
 
 
@@ -45,7 +45,7 @@ class Objective(SpecPart):
     """What a trial is judged by: a measure of its final latent space, a mean over its seeds."""
 
     measure: Measure = "clean_polarisation"
-    #: Of n_active: as near as possible; without one, as many as possible.
+    #: The number of active latents to come near to; without a target, more are better.
     target: Target | None = None
 
     @property
@@ -121,19 +121,19 @@ class Budget(SpecPart):
     """When a study ends: whichever comes first."""
 
     #: Trials that have completed; those that failed do not count.
-    trials: Whole = Field(16, ge=1, le=MOST_TRIALS)
-    #: Since the first trial; no new ones after that.
+    trials: Integer = Field(16, ge=1, le=MOST_TRIALS)
+    #: Hours since the first trial after which no trial begins.
     hours: float | None = Field(None, strict=True, gt=0, le=MOST_HOURS)
 
 
-class StudySpec(WholeSpec):
+class StudySpec(SubmittedSpec):
     """Which fields of an experiment to vary, what to look for, and for how long."""
 
     #: A label for people.
     name: Name = ""
     #: What all trials have in common; its seeds are those of every trial.
     base: ExperimentSpec
-    #: By the dotted name of the field, such as `model.beta`.
+    #: The axis of each field, by its dotted name, such as `model.beta`.
     search: dict[str, Axis] = Field(min_length=1, max_length=MOST_FIELDS)
     objectives: tuple[Objective, ...] = Field((Objective(),), min_length=1, max_length=4)
     #: How the value of a trial comes from its seeds: their mean, or the worse end of its interval
@@ -141,12 +141,12 @@ class StudySpec(WholeSpec):
     aggregate: Literal["mean", "confidence_bound"] = "mean"
     constraints: tuple[Bound, ...] = Field((), max_length=8)
     sampler: SamplerName = "range"
-    #: Of the draws.
-    sampler_seed: Whole = Field(0, ge=0, lt=2**32)
+    #: Seed of the draws of the sampler.
+    sampler_seed: Integer = Field(0, ge=0, lt=2**32)
     pruner: Pruner = Pruner()
     budget: Budget = Budget()
     #: Trials in flight at a time.
-    concurrency: Whole = Field(4, ge=1, le=1000)
+    concurrency: Integer = Field(4, ge=1, le=1000)
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,7 @@ from polar.errors import InvalidInput
 from polar.spec import yaml12
 from polar.spec.faults import pointer_to, shortened
 
-#: Bytes of a spec; the largest (1,000 seeds, 1,000 epochs) has about 30 kB.
+#: Most bytes of a spec; the largest useful one (1,000 seeds, 1,000 epochs) has about 30 kB.
 MOST_BYTES = 1024 * 1024
 
 
@@ -53,10 +53,10 @@ def read_spec_file(path: Path | str) -> str:
 
 
 def read_yaml(text: str) -> Any:  # noqa: ANN401
-    """What a YAML or JSON text says, as plain data that nobody has validated.
+    """The content of a YAML or JSON text, as plain data that is not validated yet.
 
     Raises:
-        InvalidInput: it is neither, is empty, or has a key twice.
+        InvalidInput: the text is neither, is empty, or has a key twice.
     """
     text = text.removeprefix("\ufeff")
     try:
@@ -69,13 +69,13 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401
 
 
 def read_json(text: str | bytes) -> tuple[Any, list[Repeated]]:
-    """What a JSON text says, and the keys that it gives twice, of which the last counts.
+    """The content of a JSON text, and the keys that it has twice, of which the last counts.
 
-    Those that lie deeper than in any spec are not looked for.
+    Keys that lie deeper than in any spec are not looked for.
 
     Raises:
-        ValueError: it is no JSON.
-        RecursionError: it is nested too deeply to be read.
+        ValueError: the text is not JSON.
+        RecursionError: the text is nested too deeply to be read.
     """
     repeating: dict[int, tuple[dict[str, Any], list[Repeated]]] = {}
 
@@ -102,12 +102,12 @@ def read_json(text: str | bytes) -> tuple[Any, list[Repeated]]:
 
 def _refuse(repeated: Repeated, text: str) -> NoReturn:
     try:
-        # The YAML reader knows the lines. It takes no tabs, which JSON has between values only.
+        # The YAML reader knows the lines. It takes no tabs, which JSON allows between values only.
         yaml12.load(text.replace("\t", " "))
     except InvalidInput as error:
         if yaml12.TWICE in str(error):
             raise
-    # It takes no keys of more than 1,024 characters either.
+    # The YAML reader takes no keys of more than 1,024 characters either.
     key = shortened(pointer_to((*repeated.keys, repeated.key)))
     raise InvalidInput(f"the spec cannot be read: {key} {yaml12.TWICE}; allowed: each key once")
 

@@ -4,52 +4,52 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from polar.spec.part import FEWEST_IMAGES, MOST_WHOLE, WHOLE, SpecPart, Whole
+from polar.spec.fields import FEWEST_IMAGES, INTEGRAL, MOST_INTEGER, Integer, SpecPart
 
 MOST_STEPS = 10_000_000
-Epoch = Annotated[int, Field(strict=True, ge=1, le=MOST_STEPS), WHOLE]
+Epoch = Annotated[int, Field(strict=True, ge=1, le=MOST_STEPS), INTEGRAL]
 
 
 class TrainingSpec(SpecPart):
     """How the model is trained: Adam, for a number of steps."""
 
-    steps: Whole = Field(3000, ge=1, le=MOST_STEPS)
-    #: Images a step; 64 for digits.
-    batch_size: Whole = Field(128, ge=1, le=65_536)
+    steps: Integer = Field(3000, ge=1, le=MOST_STEPS)
+    #: Images in each step; 64 for digits.
+    batch_size: Integer = Field(128, ge=1, le=65_536)
     learning_rate: float = Field(1e-3, strict=True, gt=0, le=1)
-    #: Steps between checkpoints; a run that is killed repeats at most so many.
-    checkpoint_every: Whole = Field(500, ge=1, le=MOST_WHOLE)
+    #: Steps between checkpoints: the most that a killed run has to repeat.
+    checkpoint_every: Integer = Field(500, ge=1, le=MOST_INTEGER)
 
 
 class DiagnosticsSpec(SpecPart):
     """How the latents are measured."""
 
     #: Evaluations at log-spaced steps, the last at the end of training.
-    evaluations: Whole = Field(16, ge=2, le=1000)
-    #: Evaluate after these epochs instead (the end is always evaluated).
+    evaluations: Integer = Field(16, ge=2, le=1000)
+    #: Evaluations after these epochs instead; the end is always evaluated.
     epochs: tuple[Epoch, ...] | None = Field(None, min_length=1, max_length=1000)
-    #: Images of the fixed evaluation subset, at most.
-    images: Whole = Field(10_000, ge=FEWEST_IMAGES, le=10_000)
-    #: Kernel width of the entropy: one for all latents, in units of the latent.
+    #: Most images of the fixed evaluation subset.
+    images: Integer = Field(10_000, ge=FEWEST_IMAGES, le=10_000)
+    #: Kernel width of the entropy, the same for all latents, in units of the latent.
     sigma: float = Field(0.5, strict=True, ge=1e-6, le=1e6)
     #: Order of the Renyi entropy; below 0.75 rounding decides the digits that a run promises.
     renyi_alpha: float = Field(1.01, strict=True, ge=0.75, le=100)
-    #: A latent is active when its entropy exceeds this many nats; that of 10,000 images is at most
-    #: 9.2.
+    #: A latent is active when its entropy exceeds this many nats. The entropy of 10,000 images is
+    #: at most 9.2.
     tau: float = Field(0.25, strict=True, ge=0, le=10)
-    #: How the verdict finds its threshold: `tau` as it stands, or from the entropies themselves
-    #: (then `tau` stands in where they show no two groups).
+    #: How the verdict gets its threshold: `tau` as it stands, or from the entropies themselves;
+    #: `tau` is used then where they do not show two groups.
     tau_rule: Literal["fixed", "gap", "otsu", "mixture"] = "fixed"
-    #: Images of the mutual information between image and latent; 0 for none.
-    information_images: Whole = Field(1000, ge=0, le=10_000)
+    #: Images for the mutual information between image and latent; 0 to leave it out.
+    information_images: Integer = Field(1000, ge=0, le=10_000)
 
 
 class DownstreamSpec(SpecPart):
     """Logistic regression of the images' factors on the latents, the most entropic first."""
 
-    #: Which factors to predict; by default all that are not in an iVAE's u.
+    #: Factors to predict, by default all that are not in the u of an iVAE.
     factors: tuple[str, ...] | None = Field(None, min_length=1, max_length=8)
-    #: Splits into train and test images, for the intervals.
-    splits: Whole = Field(3, ge=1, le=20)
-    #: Predict factors of u too, which the latents were given.
+    #: Number of splits into train and test images, for the intervals.
+    splits: Integer = Field(3, ge=1, le=20)
+    #: Whether factors of u may be predicted too, although the latents depend on them.
     allow_leak: bool = Field(False, strict=True)

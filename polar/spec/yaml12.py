@@ -193,6 +193,6 @@ class _Dumper(yaml.SafeDumper):
 for _kind in (_Loader, _Dumper):
     _kind.yaml_implicit_resolvers = {}
     for _name, _pattern, _first in _PLAIN:
-        _whole = re.compile(f"^(?:{_pattern})$")
+        _integer_of = re.compile(f"^(?:{_pattern})$")
         _firsts = [*_first, ""] if _name == "null" else list(_first)
-        _kind.add_implicit_resolver(_TAG + _name, _whole, _firsts)
+        _kind.add_implicit_resolver(_TAG + _name, _integer_of, _firsts)

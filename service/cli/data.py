@@ -26,16 +26,17 @@ from rich.progress import (
 )
 
 from polar.data import catalogue, download
-from polar.data.places import GZIPPED, SOUGHT
-from polar.data.published import PUBLISHED, Published, checksum_like
+from polar.data.places import GZIPPED, download_place
 from polar.errors import DatasetError, DatasetMissing, InvalidInput
+from polar.spec.datasets import DATASETS
+from polar.spec.sources import SourceFile
 from service.cli.output import Format, Output, console_on, fail, show, write, write_json
 from service.cli.rows import Rows
 from service.exit_codes import FAILED, REFUSED
 
 app = typer.Typer(no_args_is_help=True, help="The datasets of this machine.")
 
-Name = Annotated[str, typer.Argument(help="digits, mnist, smallnorb, dsprites or sprites.")]
+Name = Annotated[str, typer.Argument(help=f"One of {', '.join(DATASETS)}.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -70,7 +71,7 @@ class Checked(BaseModel):
 @app.command("list")
 def list_datasets(data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
     """What is here, where it is looked for, and its digest."""
-    _show([_look_at(name, data_dir) for name in catalogue.names()], output)
+    _show([_look_at(name, data_dir) for name in DATASETS], output)
 
 
 @app.command()
@@ -85,7 +86,7 @@ def fetch(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -
 def verify(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
     """Compare the checksums of a dataset's files with the published ones."""
     with _told():
-        files = zip_longest(catalogue.files(name, data_dir), PUBLISHED.get(name, ()))
+        files = zip_longest(catalogue.files(name, data_dir), catalogue.downloads(name))
         checked = [_check(name, path, file) for path, file in files]
     _show(checked, output)
     if any(file.state in ("missing", "different") for file in checked):
@@ -113,8 +114,7 @@ def fetch_with_bars(name: str, data_dir: Path | None) -> None:
         InvalidInput: there is no such dataset.
         DatasetMissing: it could not be fetched or stored.
     """
-    catalogue.check_name(name)
-    if name not in PUBLISHED:
+    if not catalogue.downloads(name):
         return
     with _bars() as progress:
         download.fetch(name, catalogue.folder(data_dir), progress)
@@ -128,7 +128,7 @@ def _look_at(name: str, data_dir: Path | None) -> Here:
     except DatasetMissing as error:
         # the row names the dataset already, and `polar run` says all places
         missing = str(error).partition(" (also ")[0].removeprefix(f"dataset {name}: there is ")
-        hint = f"; polar data fetch {name}" if name in SOUGHT else ""
+        hint = f"; polar data fetch {name}" if catalogue.downloads(name) else ""
         return Here(name=name, state="missing", where=missing + hint)
     except (DatasetError, OSError) as error:
         return Here(name=name, state="broken", where=str(error))
@@ -136,15 +136,15 @@ def _look_at(name: str, data_dir: Path | None) -> Here:
     return Here(name=name, state="here", bytes=size, digest=digest, where=where)
 
 
-def _check(name: str, path: Path, file: Published | None) -> Checked:
-    """What is inside of a gzipped file counts, where that was published."""
-    is_comparable = file is not None and (file.unpacked or Path(file.path).name == path.name)
-    published = file.stored if file is not None and is_comparable else None
+def _check(name: str, path: Path, file: SourceFile | None) -> Checked:
+    """Compares a file with what was published: its content, where that has a checksum."""
+    as_published = file and (file.unpacked or download_place(file, path).name == path.name)
+    published = (file.unpacked or file.checksum) if file and as_published else None
     is_inside = file is not None and file.unpacked and path.suffix == GZIPPED
     try:
         catalogue.refuse_special(name, path, path.stat())
         with gzip.open(path) if is_inside else path.open("rb") as content:
-            found = checksum_like(published or "sha256", content)
+            found = download.checksum_like(published or "sha256", content)
     except (FileNotFoundError, NotADirectoryError):
         return Checked(path=str(path), state="missing", published=published)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

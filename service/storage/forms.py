@@ -18,10 +18,10 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
 from polar.spec import ExperimentSpec, StudySpec
-from polar.spec.whole import WholeSpec
+from polar.spec.submitted import SubmittedSpec
 from service.storage.errors import EarlierVersion
 
-S = TypeVar("S", bound=WholeSpec)
+S = TypeVar("S", bound=SubmittedSpec)
 
 #: A piece of stored JSON. Raw, because an earlier version may have stored what the models of this
 #: one refuse; whoever needs more than to hand it on reads it into its model.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from polar.data import catalogue
 from polar.errors import DatasetError
+from polar.spec.datasets import DATASETS
 
 #: Folder in which NVIDIA's driver lists its devices.
 GPUS = Path("/proc/driver/nvidia/gpus")
@@ -34,7 +35,7 @@ def _has_gpu() -> bool:
 
 def _all_files() -> list[Path]:
     files: list[Path] = []
-    for name in catalogue.names():
+    for name in DATASETS:
         try:
             files += catalogue.files(name)
         except DatasetError:

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from polar.spec import SpecPart
 from polar.spec.experiment import Seed
-from polar.spec.part import Whole
+from polar.spec.fields import Integer
 from polar.spec.study import MOST_TRIALS
 from service.api.schemas import Links, ResponseModel
 from service.storage.states import StudyState, TrialState
@@ -18,7 +18,7 @@ class Extension(SpecPart):
     """What a study is extended by: trials, seeds or both."""
 
     #: So many more completed trials.
-    trials: Whole = Field(0, ge=1, le=MOST_TRIALS)
+    trials: Integer = Field(0, ge=1, le=MOST_TRIALS)
     #: For every trial, besides those that the study has; completed trials are trained on these
     #: alone.
     seeds: tuple[Seed, ...] = Field((), max_length=1000)

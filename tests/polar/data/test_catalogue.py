@@ -10,6 +10,7 @@ import pytest
 
 from polar.data import catalogue, places
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
+from polar.spec.datasets import DATASETS, DSPRITES_FILE, NORB_STEMS
 
 
 @pytest.fixture
@@ -35,10 +36,12 @@ def test_the_digits_need_no_folder() -> None:
     assert path.is_file()
 
 
-def test_the_digits_and_the_sprites_are_always_available(tmp_path: Path) -> None:
+def test_what_needs_no_download_is_always_available(tmp_path: Path) -> None:
     found = catalogue.available(tmp_path)
 
-    assert found == {name: catalogue.digest(name) for name in ("digits", "sprites")}
+    assert {"digits", "sprites"} <= found.keys()
+    always = [name for name in DATASETS if not catalogue.downloads(name)]
+    assert found == {name: catalogue.digest(name) for name in always}
 
 
 def test_a_broken_file_still_counts_as_available(mnist_dir: Path) -> None:
@@ -90,8 +93,15 @@ def test_a_file_that_cannot_be_read_is_an_error_of_the_dataset(mnist_dir: Path) 
 
 
 def test_an_unknown_dataset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InvalidInput, match="'cifar'; allowed: digits, mnist, smallnorb"):
+    with pytest.raises(InvalidInput, match=f"'cifar'; allowed: {', '.join(DATASETS)}"):
         catalogue.files("cifar")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_spec_says_fetched_exactly_of_what_is_searched_for(name: str) -> None:
+    spec = DATASETS[name](name=name)
+
+    assert spec.is_fetched == bool(catalogue.downloads(name))
 
 
 def test_the_catalogue_loads_neither_numpy_nor_torch_nor_sklearn() -> None:
@@ -112,7 +122,7 @@ def norb(tmp_path: Path) -> Path:
     """A data folder with the six files of smallNORB, which hold nonsense."""
     folder = tmp_path / "smallnorb"
     folder.mkdir()
-    for begin in places.NORB_PARTS.values():
+    for begin in NORB_STEMS.values():
         for kind in ("dat", "cat", "info"):
             (folder / f"{begin}-{kind}.mat").write_bytes(f"{begin} {kind}".encode())
     return tmp_path
@@ -251,7 +261,7 @@ def test_smallnorb_is_found_in_folders_of_other_programs(folder: str, norb: Path
 
 @pytest.mark.parametrize("folder", ["dsprites", "dSprites", "dsprites-dataset", "."])
 def test_dsprites_is_found_in_folders_of_other_programs(folder: str, tmp_path: Path) -> None:
-    store(tmp_path / folder / places.DSPRITES, b"sprites")
+    store(tmp_path / folder / DSPRITES_FILE, b"sprites")
 
     assert catalogue.digest("dsprites", tmp_path) == hashlib.sha256(b"sprites").hexdigest()
 

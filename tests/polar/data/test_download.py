@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 import pytest
 
-from polar.data import download
-from polar.data.published import PUBLISHED, Published, checksum_like
+from polar.data import catalogue, download
+from polar.data.download import checksum_like
 from polar.errors import DatasetMissing, InvalidInput
+from polar.spec.datasets import DATASETS, DSpritesSpec
+from polar.spec.sources import Downloaded, SourceFile
 
 CONTENT = os.urandom(700_000)
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -102,13 +104,10 @@ class Publish:
         self._host = host
         self._monkeypatch = monkeypatch
 
-    def __call__(
-        self, *paths: str, checksum: str = DIGEST, unpacked: str | None = None
-    ) -> Published:
+    def __call__(self, *paths: str, checksum: str = DIGEST, unpacked: str | None = None) -> None:
         urls = tuple(f"{self._host.url}{path}" for path in paths)
-        published = Published("dsprites/file", urls, checksum, unpacked)
-        self._monkeypatch.setitem(PUBLISHED, "dsprites", (published,))
-        return published
+        file = SourceFile(("dsprites", "."), ("file",), urls, checksum, unpacked)
+        self._monkeypatch.setattr(DSpritesSpec, "source", Downloaded((file,)))
 
 
 def stored(folder: Path) -> list[str]:
@@ -259,7 +258,8 @@ def test_a_host_that_is_down_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: Host
 ) -> None:
     gone = "http://127.0.0.1:1/file"  # tcpmux, which nobody runs
-    monkeypatch.setitem(PUBLISHED, "dsprites", (Published("dsprites/file", (gone,), DIGEST),))
+    file = SourceFile(("dsprites", "."), ("file",), (gone,), DIGEST)
+    monkeypatch.setattr(DSpritesSpec, "source", Downloaded((file,)))
 
     with pytest.raises(DatasetMissing, match=re.escape(f"{gone}: [Errno 111] Connection refused")):
         download.fetch("dsprites", tmp_path)
@@ -314,14 +314,16 @@ def test_what_is_not_downloaded_asks_nobody(name: str, tmp_path: Path) -> None:
 
 
 def test_an_unknown_dataset_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="'cifar'; allowed: digits, mnist, smallnorb"):
+    with pytest.raises(InvalidInput, match=f"'cifar'; allowed: {', '.join(DATASETS)}"):
         download.fetch("cifar", tmp_path)
 
 
 @pytest.mark.parametrize(
-    "published", [file for files in PUBLISHED.values() for file in files], ids=lambda f: f.path
+    "published",
+    [file for name in DATASETS for file in catalogue.downloads(name)],
+    ids=lambda file: file.names[0],
 )
-def test_every_file_has_addresses_and_well_formed_checksums(published: Published) -> None:
+def test_every_file_has_addresses_and_well_formed_checksums(published: SourceFile) -> None:
     lengths = {"md5": 32, "sha256": 64}
     for checksum in filter(None, (published.checksum, published.unpacked)):
         kind, _, digits = checksum.partition(":")
@@ -330,9 +332,7 @@ def test_every_file_has_addresses_and_well_formed_checksums(published: Published
     assert published.urls
     for url in published.urls:
         assert url.startswith("https://")
-        assert url.split("/")[-1].removesuffix(".gz") == Path(published.path).name.removesuffix(
-            ".gz"
-        )
+        assert url.split("/")[-1].removesuffix(".gz") == published.names[0]
 
 
 def test_a_checksum_is_of_the_kind_that_is_expected(tmp_path: Path) -> None:

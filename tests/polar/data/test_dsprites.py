@@ -10,12 +10,12 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from polar.data import dsprites, places
+from polar.data import dsprites
 from polar.data.catalogue import CACHE_DIR_VARIABLE
 from polar.data.images import load
 from polar.data.order import order
 from polar.errors import DatasetCorrupt, DatasetMissing
-from polar.spec import DSpritesSpec
+from polar.spec.datasets import DSPRITES_FILE, DSpritesSpec
 
 #: One image in so many is not black.
 EVERY = 1000
@@ -57,7 +57,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder."""
     folder = tmp_path_factory.mktemp("data") / "dsprites"
     folder.mkdir()
-    write(folder / places.DSPRITES, classes())
+    write(folder / DSPRITES_FILE, classes())
     return folder.parent
 
 
@@ -123,7 +123,7 @@ def test_an_index_goes_to_factors_and_back() -> None:
 )
 def test_other_classes_are_refused(latents: np.ndarray, message: str, tmp_path: Path) -> None:
     (tmp_path / "dsprites").mkdir()
-    write(tmp_path / "dsprites" / places.DSPRITES, latents, written=1)
+    write(tmp_path / "dsprites" / DSPRITES_FILE, latents, written=1)
 
     with pytest.raises(DatasetCorrupt, match=message):
         load(DSpritesSpec(images=10), tmp_path)
@@ -133,7 +133,7 @@ def test_other_classes_are_refused(latents: np.ndarray, message: str, tmp_path: 
 def path(tmp_path: Path) -> Path:
     """Of the file, in the data folder `tmp_path`."""
     (tmp_path / "dsprites").mkdir()
-    return tmp_path / "dsprites" / places.DSPRITES
+    return tmp_path / "dsprites" / DSPRITES_FILE
 
 
 @pytest.mark.parametrize("shape", [(10, 64, 64), (dsprites.COUNT, 3, 64, 64)])
@@ -178,7 +178,7 @@ def test_a_file_without_one_of_its_arrays_is_refused(
 
 
 def test_a_damaged_or_missing_file_is_told(original: Path, path: Path, tmp_path: Path) -> None:
-    whole = (original / "dsprites" / places.DSPRITES).read_bytes()
+    whole = (original / "dsprites" / DSPRITES_FILE).read_bytes()
     half = len(whole) // 2
 
     with pytest.raises(DatasetMissing, match="there is no file"):

@@ -1,4 +1,4 @@
-"""smallNORB, on files of the original names and formats, of which a part is as large as here."""
+"""smallNORB, on files of the original names and formats, with few images in each split."""
 
 import struct
 from pathlib import Path
@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from polar.data import catalogue, places, smallnorb
+from polar.data import catalogue, smallnorb
 from polar.data.catalogue import CACHE_DIR_VARIABLE
 from polar.data.images import load
 from polar.data.matrix_format import expect, open_matrix
 from polar.data.order import order
 from polar.errors import DatasetCorrupt, DatasetMissing
-from polar.spec import SmallNorbSpec
+from polar.spec.datasets import NORB_STEMS, SmallNorbSpec
 
-#: Images of a part here; a whole part has 448 MB.
-PART = 30
+#: Images of a split here; a published split has 448 MB.
+SPLIT_IMAGES = 30
 
 
 def write(path: Path, magic: int, values: np.ndarray) -> None:
@@ -26,13 +26,13 @@ def write(path: Path, magic: int, values: np.ndarray) -> None:
     )
 
 
-def write_part(folder: Path, part: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def write_split(folder: Path, split: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (PART, 2, 96, 96), dtype=np.uint8)
-    categories = rng.integers(0, 5, PART, dtype=np.int32)
-    columns = [rng.integers(0, size, PART) for size in (10, 9, 18, 6)]
+    images = rng.integers(0, 256, (SPLIT_IMAGES, 2, 96, 96), dtype=np.uint8)
+    categories = rng.integers(0, 5, SPLIT_IMAGES, dtype=np.int32)
+    columns = [rng.integers(0, size, SPLIT_IMAGES) for size in (10, 9, 18, 6)]
     info = np.stack([columns[0], columns[1], 2 * columns[2], columns[3]], axis=1).astype("<i4")
-    begin = places.NORB_PARTS[part]
+    begin = NORB_STEMS[split]
     write(folder / f"{begin}-dat.mat", 0x1E3D4C55, images)
     write(folder / f"{begin}-cat.mat", 0x1E3D4C54, categories)
     write(folder / f"{begin}-info.mat", 0x1E3D4C54, info)
@@ -40,8 +40,8 @@ def write_part(folder: Path, part: str, seed: int) -> tuple[np.ndarray, np.ndarr
 
 
 @pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(smallnorb, "PART", PART)
+def small_splits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(smallnorb, "SPLIT_IMAGES", SPLIT_IMAGES)
     monkeypatch.setattr(smallnorb, "BLOCK", 7)
     monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
 
@@ -53,18 +53,18 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("side", [32, 64])
-def test_the_left_camera_of_both_parts_is_read_in_the_order_of_the_digest(
+def test_the_left_camera_of_both_splits_is_read_in_the_order_of_the_digest(
     data_dir: Path, side: int
 ) -> None:
     folder = data_dir / "smallnorb"
-    parts = [write_part(folder, part, seed) for seed, part in enumerate(("train", "test"))]
+    splits = [write_split(folder, split, seed) for seed, split in enumerate(("train", "test"))]
 
-    dataset = load(SmallNorbSpec(images=2 * PART, side=side), data_dir)
+    dataset = load(SmallNorbSpec(images=2 * SPLIT_IMAGES, side=side), data_dir)
 
-    left = np.concatenate([images[:, 0] for images, _, _ in parts])
-    category = np.concatenate([categories for _, categories, _ in parts])
-    info = np.concatenate([info for _, _, info in parts])
-    rows = order(catalogue.digest("smallnorb", data_dir), 2 * PART)
+    left = np.concatenate([images[:, 0] for images, _, _ in splits])
+    category = np.concatenate([categories for _, categories, _ in splits])
+    info = np.concatenate([info for _, _, info in splits])
+    rows = order(catalogue.digest("smallnorb", data_dir), 2 * SPLIT_IMAGES)
     for place, row in enumerate(rows):
         picture = Image.fromarray(left[row]).resize((side, side), Image.Resampling.LANCZOS)
         assert (dataset.images[place, 0].numpy() == np.asarray(picture)).all()
@@ -73,27 +73,27 @@ def test_the_left_camera_of_both_parts_is_read_in_the_order_of_the_digest(
         assert dataset.factors[place].tolist() == expected
 
 
-def test_a_split_holds_its_part_alone(data_dir: Path) -> None:
+def test_a_split_holds_its_own_images_alone(data_dir: Path) -> None:
     folder = data_dir / "smallnorb"
-    write_part(folder, "train", 0)
-    _, categories, _ = write_part(folder, "test", 1)
+    write_split(folder, "train", 0)
+    _, categories, _ = write_split(folder, "test", 1)
 
-    dataset = load(SmallNorbSpec(split="test", images=PART), data_dir)
+    dataset = load(SmallNorbSpec(split="test", images=SPLIT_IMAGES), data_dir)
 
     assert sorted(dataset.factors[:, 0].tolist()) == sorted(categories.tolist())
 
 
 def test_more_images_than_a_split_has_are_refused(data_dir: Path) -> None:
-    for seed, part in enumerate(("train", "test")):
-        write_part(data_dir / "smallnorb", part, seed)
+    for seed, split in enumerate(("train", "test")):
+        write_split(data_dir / "smallnorb", split, seed)
 
     with pytest.raises(DatasetCorrupt, match="has 30 images, the spec asks for 31"):
-        load(SmallNorbSpec(split="train", images=PART + 1), data_dir)
+        load(SmallNorbSpec(split="train", images=SPLIT_IMAGES + 1), data_dir)
 
 
 def test_images_are_prepared_once_and_mapped(data_dir: Path, tmp_path: Path) -> None:
-    for seed, part in enumerate(("train", "test")):
-        write_part(data_dir / "smallnorb", part, seed)
+    for seed, split in enumerate(("train", "test")):
+        write_split(data_dir / "smallnorb", split, seed)
     spec = SmallNorbSpec(images=10)
     first = load(spec, data_dir)
     (file,) = (tmp_path / "cache").iterdir()
@@ -107,17 +107,17 @@ def test_images_are_prepared_once_and_mapped(data_dir: Path, tmp_path: Path) -> 
 
 def test_an_odd_azimuth_is_refused(data_dir: Path) -> None:
     folder = data_dir / "smallnorb"
-    write_part(folder, "test", 1)
-    _, _, info = write_part(folder, "train", 0)
+    write_split(folder, "test", 1)
+    _, _, info = write_split(folder, "train", 0)
     info[3, 2] = 7
-    write(folder / f"{places.NORB_PARTS['train']}-info.mat", 0x1E3D4C54, info)
+    write(folder / f"{NORB_STEMS['train']}-info.mat", 0x1E3D4C54, info)
 
     with pytest.raises(DatasetCorrupt, match="azimuths are even"):
         load(SmallNorbSpec(images=10), data_dir)
 
 
-def test_a_part_without_its_files_is_missing(data_dir: Path) -> None:
-    write_part(data_dir / "smallnorb", "train", 0)
+def test_a_split_without_its_files_is_missing(data_dir: Path) -> None:
+    write_split(data_dir / "smallnorb", "train", 0)
 
     with pytest.raises(DatasetMissing, match=r"there is no file .*testing-dat\.mat"):
         load(SmallNorbSpec(images=10), data_dir)

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polar.data import sprites
-from polar.data.catalogue import SPRITES_VERSION
 from polar.data.images import load
-from polar.spec import SpritesSpec
+from polar.spec.datasets import SPRITES_VERSION, SpritesSpec
 
 FACTORS = st.tuples(*(st.integers(0, size - 1) for size in sprites.GRID))
 SIDES = st.sampled_from([32, 64])

@@ -1,5 +1,6 @@
 """The datasets of this machine: what is here, fetching it from a server of the test, checking."""
 
+import dataclasses
 import functools
 import gzip
 import hashlib
@@ -15,12 +16,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from polar.data import catalogue, download, places
-from polar.data.published import PUBLISHED, Published
+from polar.data import catalogue, download
+from polar.spec.datasets import DATASETS, DSPRITES_FILE, DSpritesSpec, MnistSpec
+from polar.spec.sources import Downloaded, SourceFile
 from service.cli import app
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-DATASETS = ["digits", "mnist", "smallnorb", "dsprites", "sprites"]
 
 
 @pytest.fixture(autouse=True)
@@ -57,11 +58,12 @@ def write_mnist(images: bytes = b"images", labels: bytes = b"labels") -> Path:
 @pytest.fixture
 def published_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the files of `write_mnist` were those of MNIST."""
+    contents = (b"images", b"labels")
     files = tuple(
-        Published(f"MNIST/raw/{name}", (), "sha256:0", sha256(content))
-        for name, content in ((IMAGES, b"images"), (LABELS, b"labels"))
+        dataclasses.replace(file, urls=(), checksum="sha256:0", unpacked=sha256(content))
+        for file, content in zip(catalogue.downloads("mnist"), contents, strict=True)
     )
-    monkeypatch.setitem(PUBLISHED, "mnist", files)
+    monkeypatch.setattr(MnistSpec, "source", Downloaded(files))
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -88,9 +90,9 @@ def served(tmp_path: Path) -> Iterator[str]:
 def published_dsprites(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if dSprites were a few bytes that the server has."""
     Path("served/file").write_bytes(b"sprites")
-    path = f"dsprites/{places.DSPRITES}"
-    file = Published(path, (f"{served}/file",), sha256(b"sprites"))
-    monkeypatch.setitem(PUBLISHED, "dsprites", (file,))
+    folders, names, urls = ("dsprites", "."), (DSPRITES_FILE,), (f"{served}/file",)
+    file = SourceFile(folders, names, urls, sha256(b"sprites"))
+    monkeypatch.setattr(DSpritesSpec, "source", Downloaded((file,)))
 
 
 def test_the_list_tells_of_every_dataset_whether_it_is_here() -> None:
@@ -98,14 +100,15 @@ def test_the_list_tells_of_every_dataset_whether_it_is_here() -> None:
 
     found = {row["name"]: row for row in answer("list", "--data-dir", "data")}
 
-    assert list(found) == DATASETS
-    assert {name: row["state"] for name, row in found.items()} == {
+    assert list(found) == list(DATASETS)
+    expected = {
         "digits": "here",
         "mnist": "here",
         "smallnorb": "missing",
         "dsprites": "missing",
         "sprites": "here",
     }
+    assert {name: found[name]["state"] for name in expected} == expected
     assert found["mnist"] == {
         "name": "mnist",
         "state": "here",
@@ -129,7 +132,7 @@ def test_without_a_folder_the_list_says_where_it_looked_and_what_to_do() -> None
 def test_nothing_is_fetched_of_what_is_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)  # no scikit-learn
 
-    digits, *_ = answer("list")
+    (digits,) = (row for row in answer("list") if row["name"] == "digits")
 
     assert digits["state"] == "missing"
     assert digits["where"].endswith("it ships with scikit-learn, which is not installed")
@@ -162,8 +165,9 @@ def test_the_list_is_a_table_for_people() -> None:
     header, *rows = out.splitlines()
     assert code == 0
     assert header.split() == ["name", "state", "bytes", "digest", "where"]
-    assert [row.split()[0] for row in rows] == DATASETS
-    assert rows[0].split()[3] == catalogue.digest("digits")
+    assert [row.split()[0] for row in rows] == list(DATASETS)
+    (digits,) = (row for row in rows if row.startswith("digits "))
+    assert digits.split()[3] == catalogue.digest("digits")
 
 
 def test_a_path_is_the_folder_of_a_dataset_whether_or_not_it_is_there() -> None:
@@ -244,7 +248,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_one_line() -> None:
 def test_a_dataset_is_fetched_and_then_here() -> None:
     (fetched,) = answer("fetch", "dsprites", "--data-dir", "new")
 
-    path = Path("new/dsprites", places.DSPRITES)
+    path = Path("new/dsprites", DSPRITES_FILE)
     assert path.read_bytes() == b"sprites"
     assert (fetched["state"], fetched["bytes"]) == ("here", 7)
     assert fetched["digest"] == hashlib.sha256(b"sprites").hexdigest()
@@ -259,7 +263,7 @@ def test_a_failing_download_is_one_line_that_names_the_address(served: str) -> N
     code, out, errors = polar_data("fetch", "dsprites", "--data-dir", "new")
 
     assert (code, out) == (1, "")
-    assert errors.startswith(f"error: dataset dsprites: {places.DSPRITES} could not be fetched")
+    assert errors.startswith(f"error: dataset dsprites: {DSPRITES_FILE} could not be fetched")
     assert f"{served}/file: 404 File not found" in errors
     assert errors.count("\n") == 1
 

@@ -158,7 +158,7 @@ def test_a_dataset_is_hashed_again_only_when_its_files_change(
 def test_the_sprites_are_offered_though_they_have_no_files() -> None:
     offered = offer.available_datasets()
 
-    assert offered["sprites"] == catalogue.sprites_digest()
+    assert offered["sprites"] == catalogue.digest("sprites")
 
 
 def test_packed_files_are_unpacked_for_their_digest_only_once(

@@ -1,4 +1,4 @@
-"""What is submitted as a whole, and read from text: an experiment, or a study."""
+"""The specs that are submitted, and read from text: of an experiment, and of a study."""
 
 from pathlib import Path
 from typing import Self
@@ -8,16 +8,16 @@ from pydantic import ValidationError
 from polar.errors import InvalidInput
 from polar.spec import yaml12
 from polar.spec.faults import Fault, find_faults
-from polar.spec.part import SpecPart
+from polar.spec.fields import SpecPart
 from polar.spec.text import read_spec_file, read_yaml
 
 
-class WholeSpec(SpecPart):
-    """A spec that comes as YAML or JSON."""
+class SubmittedSpec(SpecPart):
+    """A spec that a researcher submits as YAML or JSON."""
 
     @classmethod
     def faults_of(cls, error: ValidationError) -> list[Fault]:
-        """All faults that pydantic found, each with pointer, range and suggestion."""
+        """The faults that pydantic found, each with its place, what is allowed, and a hint."""
         return find_faults(error.errors(include_url=False), cls.model_json_schema())
 
     @classmethod

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from polar.data.part import locked, put_in_place
+from polar.data.unfinished import locked, put_in_place
 from polar.files import unfinished
 
 #: Holds the lock, says so, and makes the file as soon as it is told to.
 HOLDER = """
 import sys
 from pathlib import Path
-from polar.data.part import locked, put_in_place
+from polar.data.unfinished import locked, put_in_place
 from polar.files import unfinished
 path = Path(sys.argv[1])
 with locked(unfinished(path)) as file:

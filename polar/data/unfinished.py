@@ -1,4 +1,4 @@
-"""Files that are half made: beside their place, and by one process at a time."""
+"""Unfinished files: each is made next to its final place, by one process at a time."""
 
 import fcntl
 import os
@@ -12,12 +12,12 @@ from polar import files
 
 @contextmanager
 def locked(part: Path) -> Iterator[BufferedRandom]:
-    """Opens a half-made file, with what is in it; other processes wait.
+    """Opens an unfinished file, with what is in it, while other processes wait.
 
-    A process that is killed leaves it unlocked.
+    The lock ends with the process, so that a killed process blocks nobody.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -29,13 +29,13 @@ def locked(part: Path) -> Iterator[BufferedRandom]:
 
 
 def put_in_place(file: BufferedRandom, part: Path, path: Path) -> None:
-    """The half-made file is whole: it gets its name when all of it is on disk."""
+    """Gives a finished file its final name once all of it is on disk."""
     file.flush()
     files.put_in_place(part, path, is_durable=True)
 
 
 def _is(file: BufferedRandom, part: Path) -> bool:
-    """Whether the file still has the name: whoever had it locked may have moved it."""
+    """Whether the file still has this name; the process that held the lock may have moved it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), part.stat())
     except FileNotFoundError:

@@ -1,0 +1,58 @@
+"""Where the images of a dataset come from: all that is known of its files without opening them.
+
+`polar.data.catalogue` and `polar.data.download` read these descriptions. A dataset that is
+downloaded has to name its files, their usual places, their addresses and their checksums.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a downloaded dataset: where it may lie, and what was published."""
+
+    #: Folders below the data folder. Downloads go to the first; `.` is the data folder itself
+    #: and comes last.
+    folders: tuple[str, ...]
+    #: Names under which people keep the file; downloads get the first.
+    names: tuple[str, ...]
+    #: Addresses of the file, in the order in which they are tried.
+    urls: tuple[str, ...]
+    #: Checksum of what the addresses give: `sha256:` or `md5:`, and its digits.
+    checksum: str
+    #: Checksum of what is inside of a gzipped download that is stored unpacked; None for a
+    #: download that is stored as it comes.
+    unpacked: str | None = None
+    #: Whether a gzipped file, with `.gz` after the name, is read as well.
+    may_be_gzipped: bool = True
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """The dataset is fetched by `polar data fetch`, or put in its place by hand."""
+
+    #: In the order in which the digest of the dataset reads them.
+    files: tuple[SourceFile, ...]
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """The dataset is one file inside a package that Polar depends on."""
+
+    #: Name by which the package is imported, and by which it is installed.
+    module: str
+    distribution: str
+    #: Path of the file below the folder of the package.
+    path: str
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Polar draws the dataset: there is no file."""
+
+    #: Raised whenever a pixel changes, because the digest is made from it.
+    version: int
+
+
+Source: TypeAlias = Downloaded | Packaged | Drawn
