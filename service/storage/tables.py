@@ -26,6 +26,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from polar.records.ranges import StudyRange
+from polar.records.trials import Measured
+from polar.spec.study import Point
 from service.storage.forms import (
     EVALUATION,
     EXPERIMENT_SPEC,
@@ -36,6 +39,8 @@ from service.storage.forms import (
     STARTED,
     STUDY_SPEC,
     StoredJson,
+    StoredRecord,
+    Unreadable,
 )
 
 
@@ -110,7 +115,6 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own declaration)
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
-        list[dict[str, Any]]: JSONB,
         str: Text,
         RunState: StateText(RunState),
         StudyState: StateText(StudyState),
@@ -339,9 +343,9 @@ class Study(Base):
     #: Seeds of every trial from now on; more than in the spec once it was extended.
     seeds_wanted: Mapped[list[int]]
     #: Points of earlier trials that are to be tried again.
-    to_repeat: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    to_repeat: Mapped[list[Point]] = mapped_column(JSONB, default=list)
     #: What the study has found, as far as it has come.
-    range: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(RANGE))
+    range: Mapped[StudyRange | Unreadable | None] = mapped_column(StoredRecord(RANGE, StudyRange))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     #: When it was extended or repaired: its hours, and failures in a row, count anew from here.
     went_on_at: Mapped[datetime | None]
@@ -368,15 +372,17 @@ class Trial(Base):
     #: Optuna's number of it.
     number: Mapped[int] = mapped_column(primary_key=True)
     #: The value of every swept field, by its dotted name.
-    point: Mapped[dict[str, Any]]
+    point: Mapped[Point] = mapped_column(JSONB)
     experiment_id: Mapped[UUID] = mapped_column(ForeignKey(Experiment.id), unique=True)
     state: Mapped[TrialState] = mapped_column(default=TrialState.RUNNING)
     status_reason: Mapped[str | None]
     status_message: Mapped[str | None]
     #: Of each objective, over the seeds.
     values: Mapped[list[float] | None]
-    #: The verdict of each seed, and the means of all measures.
-    measured: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(MEASURED))
+    #: The means of all measures, and what each seed ended with; none unless it has values.
+    measured: Mapped[Measured | Unreadable | None] = mapped_column(
+        StoredRecord(MEASURED, Measured)
+    )
     #: Its place in the order in which studies take turns at the agents.
     turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from polar.records.trials import Measured
 from polar.spec import StudySpec
 from service.storage.tables import Trial, TrialState
 
@@ -38,13 +39,15 @@ def _eligible(spec: StudySpec, trials: Sequence[Trial]) -> Iterator[Trial]:
 
 
 def _keeps_constraints(spec: StudySpec, trial: Trial) -> bool:
-    """Also false where an earlier version stored other measures."""
-    measured = trial.measured or {}
+    """Also false where this version cannot read what was measured."""
+    if not isinstance(trial.measured, Measured):
+        return not spec.constraints
+    means = [(bound, trial.measured.value(bound.measure)) for bound in spec.constraints]
     return all(
-        bound.measure in measured
-        and (bound.at_least is None or measured[bound.measure] >= bound.at_least)
-        and (bound.at_most is None or measured[bound.measure] <= bound.at_most)
-        for bound in spec.constraints
+        mean is not None
+        and (bound.at_least is None or mean >= bound.at_least)
+        and (bound.at_most is None or mean <= bound.at_most)
+        for bound, mean in means
     )
 
 

@@ -6,7 +6,10 @@ from uuid import UUID
 
 from pydantic import Field, field_validator, model_validator
 
+from polar.records.ranges import StudyRange
+from polar.records.trials import Measured
 from polar.spec import SpecPart
+from polar.spec.axis import Value
 from polar.spec.experiment import Seed
 from polar.spec.part import Whole
 from polar.spec.study import MOST_TRIALS
@@ -42,18 +45,20 @@ class TrialView(ResponseModel):
 
     number: int
     #: The value of every swept field, by its dotted name.
-    point: dict[str, Any]
+    point: dict[str, Value]
     state: TrialState
     #: A stable word, such as `dataset_corrupt`; and the sentence for people.
     reason: str | None
     message: str | None
     #: Of each objective, in their order, over the seeds.
     values: list[float] | None
-    #: The means of all measures over the seeds, and the verdict of each seed.
-    measured: dict[str, Any] | None
+    #: The means of all measures over the seeds, and each seed; none unless it has values.
+    measured: Measured | None
     experiment_id: UUID
     created_at: datetime
     finished_at: datetime | None
+    #: Those parts of this answer that an earlier version stored and this one cannot read.
+    of_earlier_version: list[str]
     links: Links
 
 
@@ -97,7 +102,7 @@ class StudyView(ResponseModel):
     #: Of a study with one objective; with several, the front has all that are best.
     best: TrialView | None
     #: What it has found so far, as under `range`; none before its first completed trials.
-    range: dict[str, Any] | None
+    range: StudyRange | None
     #: Why MLflow lacks something of the study, where that could not be mended by trying again.
     mlflow_error: str | None
     #: Those parts of this answer that an earlier version stored and this one cannot read.
