@@ -52,7 +52,7 @@ class TrialOutcome:
 
 @dataclass(frozen=True)
 class Final:
-    """What the training of one seed ended with."""
+    """The last evaluation of one seed, and whether its training had converged."""
 
     evaluation: Evaluation
     converged: bool

@@ -88,7 +88,7 @@ class RangeSampler(BaseSampler):
         study: Study,  # noqa: ARG002
         trial: FrozenTrial,  # noqa: ARG002
         search_space: dict[str, BaseDistribution],  # noqa: ARG002
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any]:  # Optuna's own signature
         """Nothing."""
         return {}
 

@@ -6,7 +6,7 @@ Pure, and the same for the same rows, as in `mlflow_run`. The numbers have names
 
 import math
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import get_args
 
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
@@ -14,7 +14,7 @@ from polar.spec import StudySpec
 from polar.spec.study import Measure
 from service.storage.study_tracking import Nesting
 from service.storage.tables import Study, Trial
-from workers.tracking.run_entries import as_tags, dotted, metric_of, standing
+from workers.tracking.run_entries import MLflowMetric, as_tags, dotted, metric_of, standing
 
 #: Makes MLflow's pages show a run below another one.
 PARENT = "mlflow.parentRunId"
@@ -88,7 +88,7 @@ def trial_tags(trial: Trial) -> dict[str, str]:
     return as_tags(told)
 
 
-def trial_metrics(trial: Trial, spec: StudySpec) -> list[dict[str, Any]]:
+def trial_metrics(trial: Trial, spec: StudySpec) -> list[MLflowMetric]:
     """Its point, its values and the means over its seeds, at the step of its number.
 
     None before it has ended; of one that failed, its point alone.
@@ -110,7 +110,7 @@ def trial_metrics(trial: Trial, spec: StudySpec) -> list[dict[str, Any]]:
     ]
 
 
-def range_metrics(study: Study) -> list[dict[str, Any]]:
+def range_metrics(study: Study) -> list[MLflowMetric]:
     """Between which weights spaces are polarised at least, as known at the end of a study."""
     ends = _core(_found(study))
     if study.finished_at is None or ends is None:
@@ -128,7 +128,7 @@ def range_text(study: Study) -> str:
 
 
 def _found(study: Study) -> StudyRange | None:
-    """Its range; none where there is none yet, or none that this version can read."""
+    """The range of a study; none before there is one, and where this version cannot read it."""
     return study.range if isinstance(study.range, StudyRange) else None
 
 

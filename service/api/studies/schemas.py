@@ -90,7 +90,8 @@ class StudyView(ResponseModel):
     message: str | None
     created_at: datetime
     finished_at: datetime | None
-    #: Complete with all its defaults.
+    #: Complete with all its defaults. Raw JSON, because it is also sent where this version would
+    #: refuse it.
     spec: dict[str, Any]
     dataset_digest: str
     #: Completed trials that end the study; more than in the spec once it was extended.
@@ -137,6 +138,7 @@ class StudyPage(ResponseModel):
 class StudyPlan(ResponseModel):
     """What a study would be, if it was submitted."""
 
+    #: Raw JSON, as in the answer to its submission.
     spec: dict[str, Any]
     dataset_digest: str
     #: How many trials it would have, unless its hours are over before.

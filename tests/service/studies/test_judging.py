@@ -36,8 +36,11 @@ class Judged:
         self._result = reports.result(spec.base)
 
     def evaluation(
-        self, *, kl: Sequence[float | None] | None = None, **verdict: Any
-    ) -> Evaluation:  # noqa: ANN401
+        self,
+        *,
+        kl: Sequence[float | None] | None = None,
+        **verdict: Any,  # noqa: ANN401
+    ) -> Evaluation:
         """The evaluation of a test, with another verdict, or other KL divergences."""
         made = self._reports.evaluation(100)
         latents = made.latents

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from service.storage.study_tracking import Nesting
 from service.storage.tables import RunState, Study, StudyState, Trial, TrialState
 from workers.tracking import run_entries as mlflow_run
 from workers.tracking import study_entries as mlflow_study
+from workers.tracking.run_entries import MLflowMetric
 
 STUDY_ID = UUID(int=7)
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -90,7 +92,7 @@ def trial_of(point: dict[str, Any], state: TrialState, **fields: Any) -> Trial: 
     return Trial(study_id=STUDY_ID, number=3, point=point, state=state, **ended, **fields)
 
 
-def values_of(metrics: list[dict[str, Any]]) -> dict[str, float]:
+def values_of(metrics: Sequence[MLflowMetric]) -> dict[str, float]:
     return {metric["key"]: metric["value"] for metric in metrics}
 
 
