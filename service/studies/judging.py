@@ -21,7 +21,7 @@ COLLAPSED = "collapsed"
 #: Why a trial failed whose study asks for a measure that its runs do not have.
 NOT_MEASURED = "not_measured"
 #: What becomes of a trial, by the worst that happened to one of its runs.
-STATES = {
+ENDS_AS = {
     RunState.FAILED: TrialState.FAILED,
     RunState.CANCELLED: TrialState.CANCELLED,
     RunState.PRUNED: TrialState.PRUNED,
@@ -70,7 +70,7 @@ def judge(
     """
     if not all(run.state.is_final for run in runs):
         return None
-    for bad, state in STATES.items():
+    for bad, state in ENDS_AS.items():
         run = next((run for run in runs if run.state is bad and not has_collapsed(run)), None)
         if run is not None:
             message = (
