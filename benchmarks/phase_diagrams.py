@@ -13,8 +13,11 @@ from typing import Any
 
 import httpx
 
+from polar.records.phases import Phases
+from polar.records.ranges import StudyRange
+from polar.records.trials import Measured
 from polar.spec import StudySpec
-from service.api.studies.phases import Phases, phases_of
+from service.api.studies.phases import phases_of
 from service.drawing import save_phase_diagram
 
 MARK = "<!-- From here on written by benchmarks.phase_diagrams. -->"
@@ -41,7 +44,7 @@ def main() -> None:
 
 def _completed(
     http: httpx.Client, names: Sequence[str]
-) -> Iterator[tuple[Json, Json, Sequence[Json]]]:
+) -> Iterator[tuple[Json, StudyRange, Sequence[Json]]]:
     """Studies with their ranges and completed trials, ordered by name."""
     newest: dict[str, Json] = {}
     for study in _pages(http, "/studies", "studies"):
@@ -54,7 +57,8 @@ def _completed(
             for trial in _pages(http, f"{path}/trials", "trials")
             if trial["state"] == "completed"
         ]
-        yield _ask(http, path), _ask(http, f"{path}/range"), trials
+        found = StudyRange.model_validate(_ask(http, f"{path}/range"))
+        yield _ask(http, path), found, trials
 
 
 def _pages(http: httpx.Client, path: str, what: str) -> Iterator[Json]:
@@ -72,33 +76,27 @@ def _ask(http: httpx.Client, path: str, query: Mapping[str, str] | None = None) 
 
 
 def _write(
-    study: Json, found: Json, trials: Sequence[Json], folder: Path
+    study: Json, found: StudyRange, trials: Sequence[Json], folder: Path
 ) -> tuple[str, list[str], Sequence[str]]:
     """Write a study's files; returns its name, its row of the table and its range's remarks."""
     name, spec = study["name"], StudySpec.model_validate(study["spec"])
-    phases = phases_of(spec, found, [(trial["point"], trial["measured"]) for trial in trials])
+    completed = [(trial["point"], Measured.model_validate(trial["measured"])) for trial in trials]
+    phases = phases_of(spec, found, completed)
     save_phase_diagram(phases, folder / f"{name}.png")
     (folder / f"{name}.yaml").write_text(spec.to_yaml())
-    return name, _row(study, found, phases), found["remarks"]
+    return name, _row(study, found, phases), found.remarks
 
 
-def _row(study: Json, found: Json, phases: Phases) -> list[str]:
+def _row(study: Json, found: StudyRange, phases: Phases) -> list[str]:
     settled = sum(training.converged for training in phases.trainings)
-    bands = [f"{_edge(band['left'])} to {_edge(band['right'])}" for band in found["intervals"]]
     return [
         f"[{study['name']}]({study['name']}.yaml)",
-        ", ".join(found["fields"]),
-        "; ".join(bands) or "nowhere",
-        found["outcome"].replace("_", " "),
+        ", ".join(found.fields),
+        "; ".join(interval.words() for interval in found.intervals) or "nowhere",
+        found.outcome.replace("_", " "),
         f"{settled} of {len(phases.trainings)}",
         f"{study['trials']['completed']}",
     ]
-
-
-def _edge(edge: Json) -> str:
-    """The tested weights between which an edge lies."""
-    low, high = ("open" if end is None else f"{end:.3g}" for end in (edge["low"], edge["high"]))
-    return f"{low}..{high}"
 
 
 def _page(written: Sequence[tuple[str, list[str], Sequence[str]]]) -> Iterator[str]:

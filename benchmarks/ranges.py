@@ -29,8 +29,9 @@ from jaxtyping import Bool, Float64, Int64
 
 from benchmarks.timing import print_table
 from polar.entropy import gaussian_entropy
-from polar.ranges import Observation, Outcome, RangeReport, Search, find_range, propose
+from polar.ranges import Search, find_range, propose
 from polar.records.latents import Regime
+from polar.records.ranges import Observation, Outcome, RangeReport
 from polar.regime.polarisation import POLARISED_FROM
 
 Array = Float64[np.ndarray, "..."]

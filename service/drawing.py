@@ -2,8 +2,8 @@
 
     python -m service.drawing png
 
-reads what the diagram shows, a `service.api.studies.phases.Phases`, as JSON from stdin, and
-writes the picture to stdout: so the API has it drawn in a process of its own.
+reads what the diagram shows, a `polar.records.phases.Phases`, as JSON from stdin, and writes the
+picture to stdout: so the API has it drawn in a process of its own.
 """
 
 import sys
@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from polar.figures import phase_diagram, phase_table, save
 from polar.figures.files import write
-from polar.ranges import RangeReport, Search
-from service.api.studies.phases import Phases
+from polar.ranges import Search
+from polar.records.phases import Phases
 
 
 def save_phase_diagram(phases: Phases, path: Path) -> list[Path]:
@@ -24,23 +24,16 @@ def save_phase_diagram(phases: Phases, path: Path) -> list[Path]:
     Raises:
         InvalidInput: the path ends in something else.
     """
-    return save(_figure(phases), phase_table(_table(phases), _report(phases)), path)
+    return save(_figure(phases), phase_table(_table(phases), phases.range), path)
 
 
 def _figure(phases: Phases) -> Figure:
     search = Search(low=phases.ends[0], high=phases.ends[1]) if phases.ends else None
-    return phase_diagram(_table(phases), search, _report(phases))
+    return phase_diagram(_table(phases), search, phases.range)
 
 
 def _table(phases: Phases) -> pd.DataFrame:
-    return pd.DataFrame([training.model_dump() for training in phases.trainings])
-
-
-def _report(phases: Phases) -> RangeReport | None:
-    """The range without what the service says besides."""
-    if phases.range is None:
-        return None
-    return RangeReport(**{name: phases.range[name] for name in RangeReport.model_fields})
+    return pd.DataFrame([training.model_dump(mode="json") for training in phases.trainings])
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ from polar.figures.style import (
     draw_legend,
 )
 from polar.figures.tables import one_of, read, refuse_others
-from polar.ranges import Edge, Interval, RangeReport, Search
+from polar.ranges import Search
 from polar.records.latents import Regime
+from polar.records.ranges import Interval, RangeReport
 
 NAMES = ["model", "dataset", "field", "regime"]
 MEASURES = {
@@ -128,18 +129,8 @@ def _title(rows: pd.DataFrame, report: RangeReport | None) -> str:
 def _of_band(report: RangeReport) -> str:
     if report.envelope is None:
         return "no polarised band found"
-    left, right = report.envelope.left, report.envelope.right
     parts = f" in {len(report.intervals)} intervals" if len(report.intervals) > 1 else ""
-    return f"polarised{parts} from {_ends(left)} to {_ends(right)}"
-
-
-def _ends(edge: Edge) -> str:
-    """Such as `0.11-0.95`."""
-    if edge.low is None and edge.high is None:
-        return "an open edge"
-    if edge.low is None:
-        return f"below {edge.high:.3g}"
-    return f"above {edge.low:.3g}" if edge.high is None else f"{edge.low:.3g}–{edge.high:.3g}"  # noqa: RUF001
+    return f"polarised{parts} from {report.envelope.words()}"
 
 
 def _draw_field_axis(axes: Axes, field: str, weights: pd.Series, search: Search | None) -> None:

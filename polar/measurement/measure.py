@@ -25,7 +25,7 @@ from polar.measurement.economy import (
 from polar.measurement.explanation import explain_measurement
 from polar.measurement.remarks import remarks_on
 from polar.records.latents import Label
-from polar.records.measurement import Interval, Measurement, Threshold
+from polar.records.measurement import ConfidenceInterval, Measurement, Threshold
 from polar.regime.agreement import agreement
 from polar.regime.arrays import Array, as_array
 from polar.regime.bootstrap import interval, resampled_entropies, resampled_threshold
@@ -243,7 +243,7 @@ def _thresholds(
     sigma: float,
     renyi_alpha: float,
     rng: np.random.Generator,
-) -> tuple[tuple[Threshold, ...], tuple[Interval, ...]]:
+) -> tuple[tuple[Threshold, ...], tuple[ConfidenceInterval, ...]]:
     """Of every rule, the chosen one first; and the intervals of the entropies."""
     mean = of.relative_to_prior().mean
     kernel = {"sigma": sigma, "renyi_alpha": renyi_alpha}

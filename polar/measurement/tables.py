@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from polar.records.measurement import Criterion, Interval, Measurement
+from polar.records.measurement import ConfidenceInterval, Criterion, Measurement
 from polar.records.record import Record
 from polar.regime.codes import Codes
 
@@ -80,7 +80,7 @@ def _rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     return [record.model_dump(mode="json", exclude={"interval"}) for record in records]
 
 
-def _ends(interval: Interval | None) -> dict[str, float | None]:
+def _ends(interval: ConfidenceInterval | None) -> dict[str, float | None]:
     return {
         "low_nats": interval.low_nats if interval else None,
         "high_nats": interval.high_nats if interval else None,

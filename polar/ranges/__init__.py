@@ -10,10 +10,5 @@ Notation of the package:
 """
 
 from polar.ranges.proposal import propose as propose
-from polar.ranges.report import Edge as Edge
-from polar.ranges.report import Interval as Interval
-from polar.ranges.report import Outcome as Outcome
-from polar.ranges.report import RangeReport as RangeReport
 from polar.ranges.report import find_range as find_range
-from polar.ranges.search import Observation as Observation
 from polar.ranges.search import Search as Search

@@ -1,7 +1,6 @@
 """What is known of the band: its intervals, their envelope, and how far to trust their edges."""
 
 from collections.abc import Iterator
-from enum import StrEnum
 
 import numpy as np
 from jaxtyping import Float64
@@ -9,66 +8,12 @@ from jaxtyping import Float64
 from polar.ranges.belief import Belief, believe
 from polar.ranges.search import History, Search, canonical
 from polar.records.latents import Regime
-from polar.records.record import Record
+from polar.records.ranges import Edge, Interval, Outcome, RangeReport
 
 #: Least chance with which an edge lies in the bracket that is stated for it.
 CONFIDENCE = 0.9
 #: Gaps between polarised weights that span less than this factor are closed.
 CLOSED_GAP = 1.25
-
-
-class Outcome(StrEnum):
-    """How the search stands."""
-
-    #: Both edges are known as finely as wanted.
-    FOUND = "found"
-    #: There is a band; more trials would bring its edges closer.
-    COARSE = "coarse"
-    #: The band reaches an end of the search.
-    OPEN = "open"
-    #: No weight that was tested is polarised.
-    NO_BAND = "no_band"
-
-
-class Edge(Record):
-    """Two tested weights with an edge between them."""
-
-    #: None: nothing is tested below, the band may reach beyond the search.
-    low: float | None
-    #: None: nothing is tested above.
-    high: float | None
-    #: Chance that the edge lies there, from 0.9 up for the envelope's edges.
-    confidence: float
-
-
-class Interval(Record):
-    """Weights in which latent spaces are polarised: from `left.high` to `right.low` at least.
-
-    Where seeds contradict each other the brackets are wide and may reach over each other.
-    """
-
-    left: Edge
-    right: Edge
-
-
-class RangeReport(Record):
-    """The product of a search."""
-
-    outcome: Outcome
-    #: By ascending weight, gaps shorter than a factor 1.25 closed.
-    intervals: tuple[Interval, ...]
-    #: From the first interval's left edge to the last one's right edge.
-    envelope: Interval | None
-    #: Whether all trainings at the weights of the envelope's brackets had converged; none when
-    #: that is not known of all.
-    converged: bool | None
-    #: Weights at which seeds gave different verdicts.
-    disagreeing: tuple[float, ...]
-    #: Weights that were tested, and trainings that tested them.
-    weights: int
-    trainings: int
-    #: What a researcher should know, in sentences.
-    remarks: tuple[str, ...]
 
 
 def find_range(history: History, search: Search) -> RangeReport:
@@ -214,23 +159,16 @@ def _why_no_band(report: RangeReport, belief: Belief) -> str:
     tested = belief.axis[belief.tested]
     trials = f"none of {report.weights} tested weights, {tested[0]:.4g} to {tested[-1]:.4g},"
     place = _bracket(belief, np.diagonal(belief.joint))
-    return f"No band found: {trials} is polarised. One could still lie {_between(place)}."
+    return f"No band found: {trials} is polarised. Where one could still lie: {place.words()}."
 
 
 def _about_edges(envelope: Interval, search: Search) -> Iterator[str]:
     for side, edge in (("left", envelope.left), ("right", envelope.right)):
         if edge.low is None or edge.high is None:
-            yield f"The {side} edge is open: it lies {_between(edge)}."
+            yield f"The {side} edge is open: it lies {edge.words()}."
         elif not search.is_fine(edge.low, edge.high):
             factor = edge.high / edge.low
             yield (
-                f"The {side} edge is known within a factor {factor:.3g}, {_between(edge)}; "
+                f"The {side} edge is known within a factor {factor:.3g} ({edge.words()}); "
                 f"wanted: {search.factor:g}."
             )
-
-
-def _between(edge: Edge) -> str:
-    low = "below" if edge.low is None else f"between {edge.low:.4g} and"
-    if edge.high is None:
-        return "anywhere" if edge.low is None else f"above {edge.low:.4g}"
-    return f"{low} {edge.high:.4g}"

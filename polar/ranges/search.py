@@ -1,4 +1,4 @@
-"""Where a band is searched, and what one training said of one weight."""
+"""Where a band is searched."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,12 +7,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from polar.errors import InvalidInput
-from polar.records.latents import Regime
+from polar.records.ranges import Observation, Positive
 from polar.records.record import Record
-
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
-Std = Annotated[float, Field(ge=0)]
 
 #: The belief takes memory with the square of them: 8 MB.
 MOST_CELLS = 1000
@@ -63,22 +59,6 @@ class Search(Record):
                 raise InvalidInput(
                     f"a weight of {weight}; allowed: {self.low:g} to {self.high:g}, the search"
                 )
-
-
-class Observation(Record):
-    """What the training of one seed at one weight ended with."""
-
-    weight: Positive
-    regime: Regime
-    #: Of a forming space these say on which side of the band it probably lies.
-    n_active: Count | None = None
-    n_passive: Count | None = None
-    #: Equivalent standard deviations of the latents with the least and the largest entropy: they
-    #: guess how far the edges are. They steer proposals and are no part of what is claimed.
-    weakest_std: Std | None = None
-    strongest_std: Std | None = None
-    #: Whether the training had converged; none when nobody knows.
-    converged: bool | None = None
 
 
 #: Observations of any order; those of several seeds at one weight stand side by side.

@@ -62,7 +62,7 @@ class Agreement(Record):
     compared: int
 
 
-class Interval(Record):
+class ConfidenceInterval(Record):
     """Interval of 95 % over resampled images, of an entropy or of tau."""
 
     low_nats: float
@@ -81,7 +81,7 @@ class Threshold(Record):
     #: One sentence: how tau was found, or why there is none.
     reason: str
     #: Of tau, over the resamples in which there is one; none where most have none.
-    interval: Interval | None
+    interval: ConfidenceInterval | None
     #: Fraction of the resamples in which the rule sees a regime.
     found: float
 
@@ -153,7 +153,7 @@ class Measurement(Record):
     #: One a latent, like everything that follows and names no criterion.
     names: tuple[str, ...]
     latents: tuple[LatentDiagnostics, ...]
-    entropy_intervals: tuple[Interval, ...]
+    entropy_intervals: tuple[ConfidenceInterval, ...]
     #: Within the images of one label, averaged over labels; none without labels, or with so many
     #: that it was left out.
     entropy_given_label_nats: tuple[float, ...] | None

@@ -30,7 +30,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from polar.entropy import equivalent_std
-from polar.records.measurement import Interval, Threshold
+from polar.records.measurement import ConfidenceInterval, Threshold
 from polar.regime.threshold import Cut
 
 RESAMPLES = 200
@@ -78,10 +78,10 @@ def resampled_entropies(
     return np.clip(entropies + np.stack(moves), 0, math.log(n))
 
 
-def interval(nats: Float64[np.ndarray, " resamples"]) -> Interval:
+def interval(nats: Float64[np.ndarray, " resamples"]) -> ConfidenceInterval:
     """Interval of 95 % of an entropy or a tau over resamples."""
     low, high = np.quantile(nats, QUANTILES)
-    return Interval(low_nats=float(low), high_nats=float(high))
+    return ConfidenceInterval(low_nats=float(low), high_nats=float(high))
 
 
 def resampled_threshold(

@@ -12,6 +12,7 @@ from rich.live import Live
 from service.api.experiments.schemas import RunOfExperiment
 from service.api.studies.schemas import StudyView, TrialView
 from service.cli.bars import time_left
+from service.cli.connection import spec_of
 from service.cli.output import console_on, say, write, write_table
 from service.cli.range_tables import in_words
 from service.cli.rows import Rows
@@ -60,7 +61,7 @@ def _announce_changes(trials: Iterable[TrialView], announced: Mapping[int, str])
 def show_findings(client: Client, study: StudyView, picture: Path) -> None:
     """Print the table and the range, and draw the figure."""
     rows = _with_mlflow_links(client, study)
-    latents = study.spec["base"]["model"]["latent_dim"]
+    latents = spec_of(study).base.model.latent_dim
     write_table(_of_results(rows, latents, has_links=not sys.stdout.isatty()))
     write(f"MLflow: {client.study(study.id).links['mlflow'] or 'not there yet'}")
     if study.range is not None:

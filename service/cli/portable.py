@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -21,8 +20,9 @@ from sqlalchemy import NullPool
 from polar.errors import InvalidInput
 from polar.files import written_aside
 from polar.records.events import Evaluation
+from polar.records.trials import Measures
 from polar.spec import StudySpec
-from service.api.runs.schemas import Diagnostics
+from service.api.runs.schemas import Diagnostics, LatentRow
 from service.api.studies.schemas import StudyView, TrialView
 from service.cli.connection import spec_of
 from service.client import Client
@@ -91,7 +91,8 @@ def _frozen(client: Client, spec: StudySpec, trial: TrialView) -> FrozenTrial:
         "status_reason": trial.reason,
         "status_message": trial.message,
     }
-    attributes = {**(trial.measured or {}), **told}
+    measured = trial.measured.model_dump(mode="json") if trial.measured else {}
+    attributes = {**measured, **told}
     frozen = FrozenTrial(
         number=trial.number,
         state=STATES[trial.state],
@@ -107,7 +108,7 @@ def _frozen(client: Client, spec: StudySpec, trial: TrialView) -> FrozenTrial:
         and trial.finished_at.astimezone().replace(tzinfo=None),
         trial_id=-1,  # the storage has its own
     )
-    if trial.values is not None and trial.measured is not None:
+    if trial.measured is not None:
         for name, violation in violations_of(spec, trial.measured).items():
             frozen.set_constraint(name, violation)
     return frozen
@@ -131,9 +132,9 @@ def _reports(client: Client, spec: StudySpec, trial: TrialView) -> dict[int, flo
     return {step: value_of(spec, 0, [one[step] for one in of_seeds]) for step in sorted(steps)}
 
 
-def _measured(diagnostics: Diagnostics) -> Mapping[int, Mapping[str, float]]:
+def _measured(diagnostics: Diagnostics) -> Mapping[int, Measures]:
     """The measures of one run by step."""
-    latents: dict[int, list[Any]] = {}
+    latents: dict[int, list[LatentRow]] = {}
     for row in diagnostics.latents:
         latents.setdefault(row.step, []).append(row)
     return {

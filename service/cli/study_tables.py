@@ -92,4 +92,4 @@ def _shown(value: object) -> str:
 
 def _regimes(trial: TrialView) -> str:
     """The verdict of each seed, each verdict once."""
-    return ", ".join(dict.fromkeys((trial.measured or {}).get("regimes", ())))
+    return ", ".join(dict.fromkeys(trial.measured.regimes if trial.measured else ()))

@@ -9,7 +9,7 @@ What was stored before forms had numbers is of the first.
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 from sqlalchemy import Dialect, TypeDecorator
@@ -17,10 +17,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
+from polar.records.record import Record
 from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.submitted import SubmittedSpec
 from service.storage.errors import EarlierVersion
 
+R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=SubmittedSpec)
 
 #: A piece of stored JSON. Raw, because an earlier version may have stored what the models of this
@@ -92,8 +94,24 @@ def _summarised(result: Content) -> Content:
 def _with_seeds(measured: Content) -> Content:
     """Until trials kept the measures of each seed, only the means were there: they stand in."""
     regimes = measured.get("regimes", ())
-    means = {name: value for name, value in measured.items() if isinstance(value, float)}
+    # Postgres gives a mean such as 1e38 back as a whole number.
+    means = {name: mean for name, mean in measured.items() if not isinstance(mean, list)}
     return {"of_seeds": [means for _ in regimes], "observations": [], **measured}
+
+
+def _with_all_fields(found: Content) -> Content:
+    """Until all ranges had the same fields, a study of several fields stored few of them."""
+    if found["outcome"] != "not_one_field":
+        return found
+    nothing: Content = {
+        "intervals": [],
+        "envelope": None,
+        "converged": None,
+        "disagreeing": [],
+        "weights": 0,
+        "trainings": 0,
+    }
+    return {**nothing, **found}
 
 
 EXPERIMENT_SPEC = Form("spec of an experiment")
@@ -103,7 +121,7 @@ PROGRESS = Form("progress", (_renamed_losses,))
 EVALUATION = Form("evaluation", (_judged_entropies,))
 RESULT = Form("result", (_summarised,))
 MEASURED = Form("measures of a trial", (_with_seeds,))
-RANGE = Form("range")
+RANGE = Form("range", (_with_all_fields,))
 
 
 class StoredJson(TypeDecorator[Content]):
@@ -133,6 +151,54 @@ class StoredJson(TypeDecorator[Content]):
         dialect: Dialect,  # noqa: ARG002
     ) -> Content | None:
         return None if value is None else self.form.newest(value)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stored JSON that this version cannot read as the record that it should be."""
+
+    stored: object
+    #: The first thing that is wrong with it, and where.
+    fault: str
+
+
+class StoredRecord(TypeDecorator[R | Unreadable], Generic[R]):
+    """A record as JSON of one form; readers get `Unreadable` where it cannot be made of it.
+
+    It is not an error, so that the rest of the row, and the rows beside it, can still be read.
+    """
+
+    impl = JSONB
+    cache_ok = True
+
+    def __init__(self, form: Form, kind: type[R]) -> None:
+        super().__init__(none_as_null=True)
+        self.form = form
+        self.kind = kind
+
+    def process_bind_param(
+        self,
+        value: R | Unreadable | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> object:
+        if isinstance(value, Unreadable):
+            return value.stored
+        return None if value is None else self.form.numbered(value.model_dump(mode="json"))
+
+    def process_result_value(
+        self,
+        value: object,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> R | Unreadable | None:
+        return None if value is None else self.read(value)
+
+    def read(self, stored: object) -> R | Unreadable:
+        """The record that was stored in any form, or why there is none."""
+        try:
+            return self.kind.model_validate(self.form.newest(stored))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            return Unreadable(stored, f"/{'/'.join(map(str, first['loc']))}: {first['msg']}")
 
 
 def experiment_spec(stored: Content) -> ExperimentSpec:

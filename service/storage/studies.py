@@ -3,14 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.records.trials import Measured
 from polar.spec import StudySpec
 from polar.spec.experiment import MOST_SEEDS
+from polar.spec.study import Point
 from service.storage.errors import Conflict, NotFound
 from service.storage.states import StudyState, TrialState, may_become
 from service.storage.study_tables import Study, Trial
@@ -94,7 +95,7 @@ async def begin_trial(
     study: Study,
     *,
     number: int,
-    point: dict[str, Any],
+    point: Point,
     experiment_id: UUID,
     turn: int,
 ) -> Trial:
@@ -113,7 +114,7 @@ async def end_trial(
     state: TrialState,
     *,
     values: list[float] | None = None,
-    measured: dict[str, Any] | None = None,
+    measured: Measured | None = None,
     reason: str | None = None,
     message: str | None = None,
 ) -> None:
@@ -334,7 +335,7 @@ def count_completed(trials: Iterable[Trial]) -> int:
 
 def seeds_of(trial: Trial) -> int:
     """With how many seeds a trial was completed; 0 unless it was."""
-    return len(trial.measured["of_seeds"]) if trial.measured and trial.values else 0
+    return len(trial.measured.of_seeds) if isinstance(trial.measured, Measured) else 0
 
 
 def _lacks_seeds(study: Study, trial: Trial) -> bool:

@@ -1,13 +1,24 @@
 """The tables of studies and their trials."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.storage.forms import MEASURED, RANGE, STUDY_SPEC, Content, StoredJson
+from polar.records.ranges import StudyRange
+from polar.records.trials import Measured
+from polar.spec.study import Point
+from service.storage.forms import (
+    MEASURED,
+    RANGE,
+    STUDY_SPEC,
+    Content,
+    StoredJson,
+    StoredRecord,
+    Unreadable,
+)
 from service.storage.states import StudyState, TrialState
 from service.storage.tables import Base, Experiment
 
@@ -30,9 +41,9 @@ class Study(Base):
     #: Seeds of every trial from now on; more than in the spec once it was extended.
     seeds_wanted: Mapped[list[int]]
     #: Points of earlier trials that are to be tried again.
-    to_repeat: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    to_repeat: Mapped[list[Point]] = mapped_column(JSONB, default=list)
     #: What the study has found, as far as it has come.
-    range: Mapped[Content | None] = mapped_column(StoredJson(RANGE))
+    range: Mapped[StudyRange | Unreadable | None] = mapped_column(StoredRecord(RANGE, StudyRange))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     #: When it was extended or repaired: its hours, and failures in a row, count anew from here.
     went_on_at: Mapped[datetime | None]
@@ -59,15 +70,17 @@ class Trial(Base):
     #: Optuna's number of it.
     number: Mapped[int] = mapped_column(primary_key=True)
     #: The value of every swept field, by its dotted name.
-    point: Mapped[dict[str, Any]]
+    point: Mapped[Point] = mapped_column(JSONB)
     experiment_id: Mapped[UUID] = mapped_column(ForeignKey(Experiment.id), unique=True)
     state: Mapped[TrialState] = mapped_column(default=TrialState.RUNNING)
     status_reason: Mapped[str | None]
     status_message: Mapped[str | None]
     #: The value of each objective over the seeds.
     values: Mapped[list[float] | None]
-    #: The verdict of each seed, and the means of all measures.
-    measured: Mapped[Content | None] = mapped_column(StoredJson(MEASURED))
+    #: The means of all measures, and what each seed ended with; none unless it has values.
+    measured: Mapped[Measured | Unreadable | None] = mapped_column(
+        StoredRecord(MEASURED, Measured)
+    )
     #: Its place in the order in which studies take turns at the agents.
     turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

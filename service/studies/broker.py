@@ -10,14 +10,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from optuna.storages import BaseStorage
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.records.ranges import SeedOutcome
+from polar.records.trials import Measured
 from polar.spec import StudySpec
+from polar.spec.study import Point
 from service import queue
 from service.repetition import MOST_REPETITIONS, Repetition
 from service.storage import experiments, forms, runs, studies, study_tracking, turns
@@ -33,7 +35,7 @@ from service.storage.study_tables import Study, Trial
 from service.storage.texts import printable
 from service.studies.due import end_if_due, is_due_a_trial
 from service.studies.following import Following, Report, Stop
-from service.studies.judging import Ending, has_collapsed, judge
+from service.studies.judging import TrialOutcome, has_collapsed, judge
 from service.studies.optimiser import Exhausted, Optimiser
 from service.studies.ranges import range_of
 
@@ -173,32 +175,32 @@ class Broker:
     async def _tell(
         self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
     ) -> None:
-        endings = await _endings(session, spec, trials)
-        if not endings:
+        outcomes = await _outcomes(session, spec, trials)
+        if not outcomes:
             return
         optimiser = await self._optimiser(study, spec)
         in_mlflow = await study_tracking.mlflow_runs_of_trials(session, study.id)
-        for trial, ending in endings:
+        for trial, outcome in outcomes:
             attributes = {
                 "experiment_id": str(trial.experiment_id),
                 "mlflow_run_id": in_mlflow.get(trial.number),
-                "status_reason": ending.reason,
+                "status_reason": outcome.reason,
             }
-            await asyncio.to_thread(optimiser.tell, trial.number, ending, attributes)
+            await asyncio.to_thread(optimiser.tell, trial.number, outcome, attributes)
             await studies.end_trial(
                 session,
                 trial,
-                ending.state,
-                values=ending.values,
-                measured=ending.measured,
-                reason=ending.reason,
-                message=ending.message,
+                outcome.state,
+                values=outcome.values,
+                measured=outcome.measured,
+                reason=outcome.reason,
+                message=outcome.message,
             )
             if study.id in self._followings:
                 self._followings[study.id].end(trial)
-            if ending.state is TrialState.COMPLETED:
+            if outcome.state is TrialState.COMPLETED:
                 await _settle(session, study, trial, trials)
-            _log.info("study %s: trial %d is %s", study.id, trial.number, ending.state)
+            _log.info("study %s: trial %d is %s", study.id, trial.number, outcome.state)
         study.range = range_of(spec, _observed(trials))
 
     async def _begin_one(self, study_id: UUID) -> bool:
@@ -264,13 +266,13 @@ def _spec_of(study: Study) -> StudySpec:
     return forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
 
 
-async def _endings(
+async def _outcomes(
     session: AsyncSession, spec: StudySpec, trials: Sequence[Trial]
-) -> list[tuple[Trial, Ending]]:
+) -> list[tuple[Trial, TrialOutcome]]:
     """The trials in flight whose runs have all ended, and what they came to."""
     in_flight = [trial for trial in trials if trial.state is TrialState.RUNNING]
     of_each = await studies.runs_of(session, [trial.experiment_id for trial in in_flight])
-    endings = []
+    outcomes = []
     for trial in in_flight:
         of_trial = of_each[trial.experiment_id]
         last = {
@@ -278,10 +280,10 @@ async def _endings(
             for run in of_trial
             if has_collapsed(run)
         }
-        ending = judge(spec, of_trial, last)
-        if ending is not None:
-            endings.append((trial, ending))
-    return endings
+        outcome = judge(spec, of_trial, last)
+        if outcome is not None:
+            outcomes.append((trial, outcome))
+    return outcomes
 
 
 async def _settle(
@@ -300,12 +302,10 @@ async def _settle(
         study.to_repeat = [*study.to_repeat, trial.point]
 
 
-def _observed(
-    trials: Sequence[Trial],
-) -> list[tuple[dict[str, Any], Sequence[dict[str, Any]]]]:
-    """Of each completed trial its point, and what each seed said."""
+def _observed(trials: Sequence[Trial]) -> list[tuple[Point, Sequence[SeedOutcome]]]:
+    """The point of each completed trial, and what each of its seeds ended with."""
     return [
-        (trial.point, trial.measured["observations"])
+        (trial.point, trial.measured.observations)
         for trial in trials
-        if trial.state is TrialState.COMPLETED and trial.measured
+        if trial.state is TrialState.COMPLETED and isinstance(trial.measured, Measured)
     ]

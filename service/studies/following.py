@@ -7,19 +7,20 @@ from uuid import UUID
 
 from polar.records.events import Evaluation
 from polar.records.latents import Regime
+from polar.records.trials import Measures
 from polar.spec import StudySpec
 from service.storage.states import TrialState
 from service.storage.study_tables import Trial
 from service.storage.tables import EvaluationRow, Run
 from service.studies.comparing import Comparison
-from service.studies.judging import COLLAPSED, measures, value_of
+from service.studies.judging import COLLAPSED, NotMeasured, measures, value_of
 
 
 @dataclass(frozen=True)
 class _Said:
     """What is kept of one evaluation."""
 
-    measured: dict[str, float]
+    measured: Measures
     regime: Regime
     at: datetime
 
@@ -104,7 +105,10 @@ class Following:
             at_step = [said[step] for said in of_seeds]
             measured = [said.measured for said in at_step]
             places = range(len(self._spec.objectives))
-            values = [value_of(self._spec, place, measured) for place in places]
+            try:
+                values = [value_of(self._spec, place, measured) for place in places]
+            except NotMeasured:
+                return  # the trial fails for it when it has ended
             yield Report(number, step, values, max(said.at for said in at_step))
 
     def _collapsed(self, trial: Trial, runs: Sequence[Run]) -> Iterator[Stop]:

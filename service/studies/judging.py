@@ -3,36 +3,48 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import get_args
 from uuid import UUID
 
 from polar.intervals import half_width
 from polar.records.events import Evaluation, Result
+from polar.records.ranges import SeedOutcome
+from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
+from polar.spec.study import Measure
 from service.storage.states import RunState, TrialState
 from service.storage.tables import Run
 
-#: Of the mean over the seeds, both sides together.
+#: Confidence of the interval of a mean over the seeds, both sides together.
 CONFIDENCE = 0.8
 #: Why a run was stopped whose latents were all passive.
 COLLAPSED = "collapsed"
+#: Why a trial failed whose study asks for a measure that its runs do not have.
+NOT_MEASURED = "not_measured"
 #: What becomes of a trial, by the worst that happened to one of its runs.
-ENDINGS = {
+ENDS_AS = {
     RunState.FAILED: TrialState.FAILED,
     RunState.CANCELLED: TrialState.CANCELLED,
     RunState.PRUNED: TrialState.PRUNED,
 }
 
 
+class NotMeasured(Exception):
+    """A study asks for a measure that the evaluations of its runs do not have."""
+
+    def __init__(self, measure: Measure) -> None:
+        super().__init__(f"the study asks for {measure}, which its runs do not measure")
+
+
 @dataclass(frozen=True)
-class Ending:
+class TrialOutcome:
     """How a trial ended."""
 
     state: TrialState
-    #: Of each objective; none unless the trial is completed.
+    #: The value of each objective; none unless the trial is completed.
     values: list[float] | None = None
-    #: Means of all measures over the seeds, and the verdict of each.
-    measured: dict[str, Any] = field(default_factory=dict)
+    #: None unless the trial is completed.
+    measured: Measured | None = None
     #: How far each constraint is missed, by its words; 0 and below where it is kept.
     violations: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
@@ -41,7 +53,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Final:
-    """What the training of one seed ended with."""
+    """The last evaluation of one seed, and whether its training had converged."""
 
     evaluation: Evaluation
     converged: bool
@@ -49,37 +61,43 @@ class Final:
 
 def judge(
     spec: StudySpec, runs: Sequence[Run], last: Mapping[UUID, Evaluation] | None = None
-) -> Ending | None:
+) -> TrialOutcome | None:
     """How a trial with these runs ended; None while one of them goes on.
 
     Args:
-        spec: Of the study.
-        runs: Of the trial.
-        last: The last evaluation of each run that was stopped since it had collapsed.
+        spec: The spec of the study.
+        runs: The runs of the trial.
+        last: The last evaluation of each run that was stopped because it had collapsed.
     """
     if not all(run.state.is_final for run in runs):
         return None
-    for bad, state in ENDINGS.items():
+    for bad, state in ENDS_AS.items():
         run = next((run for run in runs if run.state is bad and not has_collapsed(run)), None)
         if run is not None:
             message = (
                 f"the run of seed {run.seed} {bad}: {run.status_message or 'no reason given'}"
             )
-            return Ending(state, reason=run.status_reason, message=message)
-    finals = [_final(run, last or {}) for run in runs]
+            return TrialOutcome(state, reason=run.status_reason, message=message)
+    try:
+        return _completed(spec, runs, [_final(run, last or {}) for run in runs])
+    except NotMeasured as error:
+        return TrialOutcome(TrialState.FAILED, reason=NOT_MEASURED, message=str(error))
+
+
+def _completed(spec: StudySpec, runs: Sequence[Run], finals: Sequence[Final]) -> TrialOutcome:
     of_seeds = [measures(final.evaluation) for final in finals]
-    means = {name: _mean([one[name] for one in of_seeds]) for name in of_seeds[0]}
+    means = _means(of_seeds)
     collapsed = next((run for run in runs if has_collapsed(run)), None)
-    return Ending(
+    return TrialOutcome(
         TrialState.COMPLETED,
         values=[value_of(spec, place, of_seeds) for place in range(len(spec.objectives))],
-        measured={
-            **means,
-            "of_seeds": of_seeds,
-            "regimes": [final.evaluation.verdict.regime.value for final in finals],
-            "converged": [final.converged for final in finals],
-            "observations": [_observation(final) for final in finals],
-        },
+        measured=Measured(
+            **means.model_dump(),
+            of_seeds=tuple(of_seeds),
+            regimes=tuple(final.evaluation.verdict.regime for final in finals),
+            converged=tuple(final.converged for final in finals),
+            observations=tuple(_seed_outcome(final) for final in finals),
+        ),
         violations=violations_of(spec, means),
         reason=COLLAPSED if collapsed else None,
         message=(
@@ -89,7 +107,7 @@ def judge(
 
 
 def has_collapsed(run: Run) -> bool:
-    """Whether a run was stopped since it had collapsed: that is its verdict."""
+    """Whether a run was stopped because it had collapsed, which is its verdict."""
     return run.state is RunState.PRUNED and run.status_reason == COLLAPSED
 
 
@@ -100,38 +118,41 @@ def _final(run: Run, last: Mapping[UUID, Evaluation]) -> Final:
     return Final(result.final, result.converged)
 
 
-def _observation(final: Final) -> dict[str, Any]:
-    """What one seed says of the weight, for the range."""
+def _seed_outcome(final: Final) -> SeedOutcome:
     verdict = final.evaluation.verdict
     stds = [latent.equivalent_std for latent in final.evaluation.latents]
-    return {
-        "regime": verdict.regime.value,
-        "n_active": verdict.n_active,
-        "n_passive": verdict.n_passive,
-        "weakest_std": min(stds),
-        "strongest_std": max(stds),
-        "converged": final.converged,
-    }
+    return SeedOutcome(
+        regime=verdict.regime,
+        n_active=verdict.n_active,
+        n_passive=verdict.n_passive,
+        weakest_std=min(stds),
+        strongest_std=max(stds),
+        converged=final.converged,
+    )
 
 
-def measures(evaluation: Evaluation) -> dict[str, float]:
+def measures(evaluation: Evaluation) -> Measures:
     """Every measure that can be an objective, of one evaluation."""
     verdict = evaluation.verdict
     kl = [latent.kl_nats for latent in evaluation.latents if latent.kl_nats is not None]
-    return {
-        "clean_polarisation": verdict.clean_polarisation or 0.0,
-        "polarisation": verdict.polarisation,
-        "explained": verdict.explained or 0.0,
-        "reconstruction": evaluation.reconstruction_nats,
-        "n_active": float(verdict.n_active),
-        **({"kl": math.fsum(kl)} if kl else {}),
-    }
+    return Measures(
+        clean_polarisation=verdict.clean_polarisation or 0.0,
+        polarisation=verdict.polarisation,
+        explained=verdict.explained or 0.0,
+        reconstruction=evaluation.reconstruction_nats,
+        n_active=verdict.n_active,
+        kl=math.fsum(kl) if kl else None,
+    )
 
 
-def value_of(spec: StudySpec, place: int, of_seeds: Sequence[Mapping[str, float]]) -> float:
-    """The value of one objective over the seeds."""
+def value_of(spec: StudySpec, place: int, of_seeds: Sequence[Measures]) -> float:
+    """The value of one objective over the seeds.
+
+    Raises:
+        NotMeasured: a seed does not have the measure of this objective.
+    """
     objective = spec.objectives[place]
-    values = [one[objective.measure] for one in of_seeds]
+    values = [_measured(one, objective.measure) for one in of_seeds]
     if objective.target is not None:
         values = [abs(value - objective.target) for value in values]
     if spec.aggregate == "mean":
@@ -140,13 +161,35 @@ def value_of(spec: StudySpec, place: int, of_seeds: Sequence[Mapping[str, float]
     return _mean(values) + (half if objective.direction == "minimize" else -half)
 
 
-def violations_of(spec: StudySpec, means: Mapping[str, float]) -> dict[str, float]:
-    """How far each constraint is missed by these means of the measures, by its words."""
+def violations_of(spec: StudySpec, means: Measures) -> dict[str, float]:
+    """How far each constraint is missed by these means of the measures, by its words.
+
+    Raises:
+        NotMeasured: a seed does not have the measure of a constraint.
+    """
     return {
         words: missed
         for bound in spec.constraints
-        for words, missed in bound.violations(means[bound.measure]).items()
+        for words, missed in bound.violations(_measured(means, bound.measure)).items()
     }
+
+
+def _measured(measures: Measures, measure: Measure) -> float:
+    value = measures.value(measure)
+    if value is None:
+        raise NotMeasured(measure)
+    return value
+
+
+def _means(of_seeds: Sequence[Measures]) -> Measures:
+    """The mean of each measure that all seeds have."""
+    by_name = {name: [one.value(name) for one in of_seeds] for name in get_args(Measure)}
+    known = {
+        name: [value for value in values if value is not None] for name, values in by_name.items()
+    }
+    return Measures.model_validate(
+        {name: _mean(values) for name, values in known.items() if len(values) == len(of_seeds)}
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

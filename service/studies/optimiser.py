@@ -15,8 +15,9 @@ from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 from pydantic import ValidationError
 
 from polar.spec import Axis, StudySpec
+from polar.spec.study import Point
 from service.storage import states
-from service.studies.judging import Ending
+from service.studies.judging import TrialOutcome
 from service.studies.samplers import sampler
 
 #: Points drawn before a space counts as exhausted: only duplicates are left.
@@ -43,7 +44,7 @@ class Asked:
 
     number: int
     #: The value of every swept field, by its dotted name.
-    point: dict[str, Any]
+    point: Point
 
 
 class Optimiser:
@@ -66,9 +67,9 @@ class Optimiser:
 
     def ask(
         self,
-        points: Collection[dict[str, Any]],
+        points: Collection[Point],
         numbers: Collection[int],
-        repeat: dict[str, Any] | None = None,
+        repeat: Point | None = None,
     ) -> Asked:
         """A point that nobody has tried, or the one that is to be repeated.
 
@@ -106,29 +107,32 @@ class Optimiser:
         if not frozen.state.is_finished() and step not in frozen.intermediate_values:
             Trial(self._study, frozen._trial_id).report(value, step)
 
-    def tell(self, number: int, ending: Ending, attributes: Mapping[str, str | None]) -> None:
+    def tell(
+        self, number: int, outcome: TrialOutcome, attributes: Mapping[str, str | None]
+    ) -> None:
         """Says how a trial ended, once: what was told already stays."""
         frozen = self._trials()[number]
         if frozen.state.is_finished():
             return
         self._study.sampler = sampler(self._spec, len(self._trials()))
         trial = Trial(self._study, frozen._trial_id)  # as Optuna's own tell does
-        for name, value in {**ending.measured, **attributes}.items():
+        measured = outcome.measured.model_dump(mode="json") if outcome.measured else {}
+        for name, value in {**measured, **attributes}.items():
             if value is not None:
                 trial.set_user_attr(name, value)
-        for name, violation in ending.violations.items():
+        for name, violation in outcome.violations.items():
             trial.set_constraint(name, violation)
-        self._study.tell(trial, ending.values, state=OPTUNA_STATES[ending.state])
+        self._study.tell(trial, outcome.values, state=OPTUNA_STATES[outcome.state])
 
-    def _new(self, points: Collection[dict[str, Any]], point: dict[str, Any] | None) -> Trial:
+    def _new(self, points: Collection[Point], point: Point | None) -> Trial:
         if point is None and self._spec.sampler == "grid":
             point = _untried(self._spec, points)
         if point is not None and not self._is_waiting(point):
-            self._study.enqueue_trial(point)
+            self._study.enqueue_trial(dict(point))
         self._study.sampler = sampler(self._spec, len(self._trials()))
         return self._study.ask()
 
-    def _is_waiting(self, point: dict[str, Any]) -> bool:
+    def _is_waiting(self, point: Point) -> bool:
         """Whether it was enqueued by a broker that was killed before it could ask."""
         waiting = (one for one in self._trials() if one.state is TrialState.WAITING)
         return any(one.system_attrs["fixed_params"] == point for one in waiting)
@@ -144,7 +148,7 @@ class Optimiser:
         return self._study.get_trials(deepcopy=False)
 
 
-def _untried(spec: StudySpec, points: Collection[dict[str, Any]]) -> dict[str, Any]:
+def _untried(spec: StudySpec, points: Collection[Point]) -> Point:
     """The first point of the grid that nobody has tried."""
     axes = spec.swept
     for values in itertools.product(*(axis.grid for axis in axes.values())):
@@ -154,7 +158,7 @@ def _untried(spec: StudySpec, points: Collection[dict[str, Any]]) -> dict[str, A
     raise Exhausted("every point of the grid was tried")
 
 
-def _is_possible(spec: StudySpec, point: dict[str, Any]) -> bool:
+def _is_possible(spec: StudySpec, point: Point) -> bool:
     """Fields that each fit the base may not fit each other."""
     try:
         spec.experiment(point)
@@ -163,7 +167,7 @@ def _is_possible(spec: StudySpec, point: dict[str, Any]) -> bool:
     return True
 
 
-def _count_distinct(points: Collection[dict[str, Any]]) -> int:
+def _count_distinct(points: Collection[Point]) -> int:
     return len({tuple(sorted(point.items())) for point in points})
 
 

@@ -1,6 +1,6 @@
 """The range of a study: what its trials say of the band, and which weight to try next."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -8,7 +8,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from polar.ranges import Observation, Search, find_range, propose
+from polar.ranges import Search, find_range, propose
+from polar.records.ranges import Observation, Outcome, RangeReport, SeedOutcome, StudyRange
 from polar.spec import StudySpec
 from polar.spec.study import Point
 
@@ -28,29 +29,41 @@ def search_of(spec: StudySpec) -> Search | None:
     return Search(low=low, high=high, flip_rate=FLIP_RATE if len(spec.base.seeds) > 1 else 0.0)
 
 
-def range_of(
-    spec: StudySpec, trials: Sequence[tuple[Point, Sequence[Mapping[str, Any]]]]
-) -> dict[str, Any]:
-    """What a study has found, as JSON.
+def range_of(spec: StudySpec, trials: Sequence[tuple[Point, Sequence[SeedOutcome]]]) -> StudyRange:
+    """What a study has found.
 
     Args:
-        spec: Of the study.
-        trials: Of each completed one its point, and what each seed said.
+        spec: The spec of the study.
+        trials: The point of each completed trial, and what each of its seeds ended with.
     """
+    return StudyRange(
+        **_report(spec, trials).model_dump(),
+        fields=tuple(spec.swept),
+        steps=spec.base.training.steps,
+        seeds=spec.base.seeds,
+    )
+
+
+def _report(spec: StudySpec, trials: Sequence[tuple[Point, Sequence[SeedOutcome]]]) -> RangeReport:
     search = search_of(spec)
-    about = {
-        "fields": list(spec.swept),
-        "steps": spec.base.training.steps,
-        "seeds": list(spec.base.seeds),
-    }
     if search is None:
-        message = "a range is that of one field on a log_uniform axis, swept alone"
-        return {**about, "outcome": "not_one_field", "remarks": [message]}
+        return RangeReport(
+            outcome=Outcome.NOT_ONE_FIELD,
+            intervals=(),
+            envelope=None,
+            converged=None,
+            disagreeing=(),
+            weights=0,
+            trainings=0,
+            remarks=("a range is that of one field on a log_uniform axis, swept alone",),
+        )
     (field,) = spec.swept
     history = [
-        Observation(weight=point[field], **seed) for point, seeds in trials for seed in seeds
+        Observation(weight=float(point[field]), **seed.model_dump())
+        for point, seeds in trials
+        for seed in seeds
     ]
-    return {**about, **find_range(history, search).model_dump(mode="json")}
+    return find_range(history, search)
 
 
 class RangeSampler(BaseSampler):
@@ -75,7 +88,7 @@ class RangeSampler(BaseSampler):
         study: Study,  # noqa: ARG002
         trial: FrozenTrial,  # noqa: ARG002
         search_space: dict[str, BaseDistribution],  # noqa: ARG002
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any]:  # Optuna's own signature
         """Nothing."""
         return {}
 

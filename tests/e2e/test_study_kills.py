@@ -304,7 +304,8 @@ async def test_studies_lose_and_double_nothing_whoever_is_killed_at_random_momen
     assert evaluated == [evaluated[0]] * real.runs
     assert evaluated[0][-1] == real.base.training.steps
     for trial in await laboratory.trials(many_id):
-        told = [1 / (1 + trial.point["model.beta"] + run_seed / 10) for run_seed in (0, 1)]
+        beta = float(trial.point["model.beta"])
+        told = [1 / (1 + beta + run_seed / 10) for run_seed in (0, 1)]
         assert trial.values == pytest.approx([sum(told) / 2], rel=1e-12)  # the sum is rounded
 
 

@@ -13,6 +13,8 @@ from procrastinate import App
 from pydantic import SecretStr
 
 from polar.records.events import Event
+from polar.records.ranges import StudyRange
+from polar.records.trials import Measured
 from polar.spec import ExperimentSpec, StudySpec
 from service import queue
 from service.api.app import create_app
@@ -26,6 +28,42 @@ from service.storage.tables import Run
 
 DIGEST = "d" * 64
 LEASE_S = 30.0
+
+
+NO_BAND: Mapping[str, Any] = {
+    "outcome": "no_band",
+    "intervals": [],
+    "envelope": None,
+    "converged": None,
+    "disagreeing": [],
+    "weights": 1,
+    "trainings": 1,
+    "remarks": [],
+    "fields": ["model.beta"],
+    "steps": 30,
+    "seeds": [0],
+}
+MEANS: Mapping[str, float] = {
+    "clean_polarisation": 0.5,
+    "polarisation": 0.5,
+    "explained": 0.5,
+    "reconstruction": 100.0,
+    "n_active": 4.0,
+    "kl": 8.0,
+}
+
+
+def measured_with(**fields: Any) -> Measured:  # noqa: ANN401
+    """What a trial of as many seeds as it has regimes measured, all of them the same."""
+    regimes = fields.get("regimes", ["polarised"])
+    means = {name: fields.get(name, mean) for name, mean in MEANS.items()}
+    seeds = {
+        "regimes": regimes,
+        "converged": [True for _ in regimes],
+        "of_seeds": [means for _ in regimes],
+        "observations": [{"regime": regime} for regime in regimes],
+    }
+    return Measured.model_validate({**means, **seeds, **fields})
 
 
 class Worker:
@@ -112,13 +150,14 @@ class Trials:
         state: TrialState = TrialState.COMPLETED,
         **measured: Any,  # noqa: ANN401
     ) -> None:
+        """End a trial; with values it has measured this, and something else besides."""
         async with self._database.transaction() as session:
             await studies.end_trial(
                 session,
                 await session.merge(trial),
                 state,
                 values=list(values) or None,
-                measured=measured,
+                measured=measured_with(**measured) if values else None,
                 message=None if values else "it went wrong",
             )
 
@@ -128,10 +167,10 @@ class Trials:
         state: StudyState = StudyState.COMPLETED,
         **found: Any,  # noqa: ANN401
     ) -> None:
-        """End a study that has found this range."""
+        """End a study that has found this range; what is not said of it is as without a band."""
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)
-            study.range = found or None
+            study.range = StudyRange.model_validate({**NO_BAND, **found}) if found else None
             await studies.end(session, study, state, "budget_spent", "it has what it wanted")
 
 

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 from uuid import UUID
 
 from polar.records.events import Result
@@ -37,6 +37,16 @@ _STATUS: Mapping[str, Status] = {
     TrialState.SUPERSEDED: "FINISHED",
     StudyState.PAUSED: "RUNNING",  # it is not over
 }
+
+
+class MLflowMetric(TypedDict):
+    """A number as MLflow wants it."""
+
+    key: str
+    value: float
+    step: int
+    #: Milliseconds since 1970.
+    timestamp: int
 
 
 def status(state: RunState | TrialState | StudyState) -> Status:
@@ -114,13 +124,13 @@ def as_tags(told: Mapping[str, str]) -> dict[str, str]:
     return {key: _shortened(value, LONGEST_TAG) for key, value in told.items()}
 
 
-def metric(row: Metric) -> dict[str, Any]:
-    """One of our numbers as MLflow's JSON has it."""
+def metric(row: Metric) -> MLflowMetric:
+    """One of our numbers as MLflow wants it."""
     return metric_of(row.key, row.value, row.step, row.at)
 
 
-def metric_of(key: str, value: float, step: int, at: datetime) -> dict[str, Any]:
-    """A number as MLflow's JSON has it; equal ones are kept once, so the time is a stored one."""
+def metric_of(key: str, value: float, step: int, at: datetime) -> MLflowMetric:
+    """A number as MLflow wants it; it keeps equal ones once, so the time must be a stored one."""
     return {"key": key, "value": value, "step": step, "timestamp": milliseconds(at)}
 
 

@@ -4,15 +4,17 @@ Pure, and the same for the same rows, as in `mlflow_run`. The numbers have names
 (`trial/...`, `range/...`), so that nothing that a run has told counts twice.
 """
 
-import json
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import get_args
 
+from polar.records.ranges import StudyRange
+from polar.records.trials import Measured
 from polar.spec import StudySpec
+from polar.spec.study import Measure
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting
-from workers.tracking.run_entries import as_tags, dotted, metric_of, standing
+from workers.tracking.run_entries import MLflowMetric, as_tags, dotted, metric_of, standing
 
 #: Makes MLflow's pages show a run below another one.
 PARENT = "mlflow.parentRunId"
@@ -58,7 +60,7 @@ def study_parameters(spec: StudySpec) -> dict[str, str]:
 
 def study_tags(study: Study, spec: StudySpec) -> dict[str, str]:
     """Where the study stands, and what it has found."""
-    found = study.range or {}
+    found = _found(study)
     told = {
         **_FROM,
         "mlflow.note.content": _note(study),
@@ -68,7 +70,7 @@ def study_tags(study: Study, spec: StudySpec) -> dict[str, str]:
         "polar.dataset": spec.base.dataset.name,
         "polar.dataset_sha256": study.dataset_digest,
         "polar.range": _span(found) or "none",
-        "polar.range_outcome": found.get("outcome", "none"),
+        "polar.range_outcome": found.outcome if found else "none",
     }
     return as_tags(told)
 
@@ -81,13 +83,12 @@ def trial_tags(trial: Trial) -> dict[str, str]:
         "polar.state": trial.state,
         "polar.status_reason": trial.status_reason or "none",
     }
-    regimes = (trial.measured or {}).get("regimes", ())
-    if regimes:
-        told["polar.regime"] = ", ".join(dict.fromkeys(regimes))
+    if isinstance(trial.measured, Measured):
+        told["polar.regime"] = ", ".join(dict.fromkeys(trial.measured.regimes))
     return as_tags(told)
 
 
-def trial_metrics(trial: Trial, spec: StudySpec) -> list[dict[str, Any]]:
+def trial_metrics(trial: Trial, spec: StudySpec) -> list[MLflowMetric]:
     """Its point, its values and the means over its seeds, at the step of its number.
 
     None before it has ended; of one that failed, its point alone.
@@ -97,7 +98,7 @@ def trial_metrics(trial: Trial, spec: StudySpec) -> list[dict[str, Any]]:
     measures = [objective.measure for objective in spec.objectives]
     numbers = {
         **dict(_coordinates(trial, spec)),
-        **dict(_numbers(trial.measured or {})),
+        **dict(_means(trial)),
         **{
             f"objective_{name}": value
             for name, value in zip(measures, trial.values or (), strict=False)
@@ -109,9 +110,9 @@ def trial_metrics(trial: Trial, spec: StudySpec) -> list[dict[str, Any]]:
     ]
 
 
-def range_metrics(study: Study) -> list[dict[str, Any]]:
+def range_metrics(study: Study) -> list[MLflowMetric]:
     """Between which weights spaces are polarised at least, as known at the end of a study."""
-    ends = _ends(study.range or {})
+    ends = _core(_found(study))
     if study.finished_at is None or ends is None:
         return []
     return [
@@ -122,43 +123,50 @@ def range_metrics(study: Study) -> list[dict[str, Any]]:
 
 def range_text(study: Study) -> str:
     """What the study has found, whole, as JSON."""
-    return json.dumps(study.range, indent=2)
+    found = _found(study)
+    return found.model_dump_json(indent=2) if found else "null"
+
+
+def _found(study: Study) -> StudyRange | None:
+    """The range of a study; none before there is one, and where this version cannot read it."""
+    return study.range if isinstance(study.range, StudyRange) else None
+
+
+def _means(trial: Trial) -> Iterator[tuple[str, float]]:
+    if isinstance(trial.measured, Measured):
+        for name in get_args(Measure):
+            mean = trial.measured.value(name)
+            if mean is not None:
+                yield name, mean
 
 
 def _coordinates(trial: Trial, spec: StudySpec) -> Iterator[tuple[str, float]]:
     """Its point as far as it is numbers, with logarithms for charts, which have none."""
-    for name, value in _numbers(trial.point):
-        yield name, value
+    for name, value in trial.point.items():
+        if isinstance(value, str):
+            continue
+        yield name, float(value)
         if spec.search[name].log_uniform is not None:
             yield f"{name}_log10", math.log10(value)
 
 
-def _numbers(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for name, value in content.items():
-        if isinstance(value, int | float):
-            yield name, float(value)
-
-
 def _note(study: Study) -> str:
-    found = study.range or {}
-    span, remarks = _span(found), (f"- {remark}" for remark in found.get("remarks", ()))
-    band = f"Polarised for {found['fields'][0]} from {span} at least." if span else ""
+    found = _found(study)
+    span, remarks = _span(found), (f"- {remark}" for remark in found.remarks) if found else ()
+    band = f"Polarised for {found.fields[0]} from {span} at least." if found and span else ""
     parts = (standing(study), band, "\n".join(remarks), f"Polar study `{study.id}`.")
     return "\n\n".join(filter(None, parts))
 
 
-def _span(found: Mapping[str, Any]) -> str:
+def _span(found: StudyRange | None) -> str:
     """Such as `0.34 to 12.1`; empty where that is not known."""
-    ends = _ends(found)
+    ends = _core(found)
     return f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""
 
 
-def _ends(found: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The innermost ends of the band, of which none where they are not known or contradict."""
-    if not found.get("envelope"):
-        return None
-    low, high = found["envelope"]["left"]["high"], found["envelope"]["right"]["low"]
-    return None if low is None or high is None or low > high else (low, high)
+def _core(found: StudyRange | None) -> tuple[float, float] | None:
+    """Between which weights spaces are polarised at least."""
+    return found.envelope.core if found and found.envelope else None
 
 
 def _shown(value: object) -> str:

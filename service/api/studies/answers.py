@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.api import links
+from service.api.problems import Refused
 from service.api.stored import Reader
 from service.api.studies import ranking
 from service.api.studies.schemas import (
@@ -29,6 +31,7 @@ from service.storage import (
     tracking_failures,
 )
 from service.storage.errors import EarlierVersion
+from service.storage.forms import Unreadable
 from service.storage.study_tables import Study, Trial
 
 
@@ -52,7 +55,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         completed=studies.count_completed(trials),
         trials=Counter(trial.state for trial in trials),
         best=trial_view(best) if best else None,
-        range=reader.range(study.range),
+        range=reader.readable("range", study.range),
         mlflow_error=await tracking_failures.why(session, study.id),
         of_earlier_version=reader.of_earlier_version,
         links=links.of_study(settings, study.id, tracked),
@@ -90,17 +93,21 @@ async def study_page(
 
 
 def trial_view(trial: Trial) -> TrialView:
+    reader = Reader()
+    # Earlier versions stored an empty object with a trial that has no values.
+    measured = None if trial.values is None else reader.readable("measured", trial.measured)
     return TrialView(
         number=trial.number,
-        point=trial.point,
+        point=dict(trial.point),
         state=trial.state,
         reason=trial.status_reason,
         message=trial.status_message,
         values=trial.values,
-        measured=trial.measured,
+        measured=measured,
         experiment_id=trial.experiment_id,
         created_at=trial.created_at,
         finished_at=trial.finished_at,
+        of_earlier_version=reader.of_earlier_version,
         links={"experiment": links.to_experiment(trial.experiment_id)},
     )
 
@@ -122,8 +129,24 @@ async def front(session: AsyncSession, study: Study) -> Front:
     )
 
 
-def why_no_range(study: Study) -> str:
-    return f"study {study.id} has no range yet: it comes with its first completed trials"
+def study_range(study: Study) -> StudyRange:
+    """The range that a study has found.
+
+    Raises:
+        Refused: there is none yet.
+        EarlierVersion: it was stored by a version that this one cannot follow.
+    """
+    match study.range:
+        case None:
+            detail = f"study {study.id} has no range yet: it comes with its first completed trials"
+            raise Refused(404, "not-found", detail)
+        case Unreadable(fault=fault):
+            raise EarlierVersion(
+                f"the range of study {study.id} is of an earlier version, and this one cannot "
+                f"read it: {fault}; `polar study extend {study.id} 1` finds it anew"
+            )
+        case found:
+            return found
 
 
 async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> StudyPlan:

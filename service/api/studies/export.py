@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from polar.records.trials import Measured
 from polar.spec import StudySpec
 from service.storage.study_tables import Trial
 
@@ -24,7 +25,7 @@ def table_of(spec: StudySpec, trials: Sequence[Trial]) -> Table:
 
     A measure of each seed becomes a column for each, as in `regimes.seed_0`.
     """
-    measured = [_flat(spec, trial.measured or {}) for trial in trials]
+    measured = [_flat(spec, trial) for trial in trials]
     measures = dict.fromkeys(name for one in measured for name in one)
     return {
         "number": [trial.number for trial in trials],
@@ -50,9 +51,11 @@ def written(kind: Kind, table: Table) -> bytes:
     return _WRITERS[kind](table)
 
 
-def _flat(spec: StudySpec, measured: Mapping[str, Any]) -> Mapping[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in measured.items():
+def _flat(spec: StudySpec, trial: Trial) -> Mapping[str, Any]:
+    if not isinstance(trial.measured, Measured):
+        return {}
+    flat: dict[str, object] = {}
+    for name, value in trial.measured.model_dump(mode="json", exclude_none=True).items():
         if isinstance(value, list):
             seeds = zip(spec.base.seeds, value, strict=False)
             flat |= {f"{name}.seed_{seed}": one for seed, one in seeds}
@@ -87,8 +90,6 @@ def _parquet(table: Table) -> bytes:
 
 def _as_stored(value: object) -> object:
     """Postgres gives a double such as 1e38 back as an integer, too large for Parquet."""
-    if isinstance(value, dict):
-        return {name: _as_stored(one) for name, one in value.items()}
     return float(value) if isinstance(value, int) and abs(value) > MOST_EXACT else value
 
 

@@ -7,11 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from polar.errors import InvalidInput
+from polar.records.phases import Phases
 from service.api.dependencies import Service, unless_gone
 from service.api.problems import Refused, refusals
 from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
-from service.api.studies.phases import Phases, phases_of
+from service.api.studies.phases import phases_of
 from service.programs import Program, python
 from service.storage import forms, studies
 from service.storage.states import TrialState
@@ -36,9 +37,11 @@ async def get_phase_diagram(
         study = await studies.get(session, study_id)
         trials = await studies.trials_of(session, study_id, TrialState.COMPLETED)
     spec = forms.study_spec(study.spec)
-    completed = [(trial.point, trial.measured) for trial in trials]
+    reader = Reader()
+    found = reader.readable("range", study.range)
+    completed = [(trial.point, reader.readable("measured", trial.measured)) for trial in trials]
     try:
-        phases = phases_of(spec, Reader().range(study.range), completed)
+        phases = phases_of(spec, found, completed)
     except InvalidInput as error:
         raise Refused(
             404, "not-found", f"study {study_id} has no phase diagram: {error}"

@@ -1,70 +1,42 @@
 """What a study's phase diagram shows, gathered from the study and its trials."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Any
-
-from pydantic import ValidationError
+from collections.abc import Iterable, Iterator, Sequence
 
 from polar.errors import InvalidInput
+from polar.records.phases import Phases, Training
+from polar.records.ranges import StudyRange
+from polar.records.trials import Measured
 from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.study import Point
-from service.api.schemas import ResponseModel
-
-
-class Training(ResponseModel):
-    """One row of the table that `polar.figures.phase_diagram` draws."""
-
-    model: str
-    dataset: str
-    field: str
-    steps: int
-    weight: float
-    seed: int
-    regime: str
-    n_active: int
-    #: These two are means over the seeds where a trial has no others.
-    polarisation: float
-    explained: float
-    converged: bool
-
-
-class Phases(ResponseModel):
-    """What is drawn, as it travels to the process that draws it."""
-
-    trainings: list[Training]
-    #: Of the logarithmic axis, if it is one.
-    ends: tuple[float, float] | None
-    #: As the study has it; none on a linear axis.
-    range: dict[str, Any] | None
 
 
 def phases_of(
     spec: StudySpec,
-    found: Mapping[str, Any] | None,
-    completed: Iterable[tuple[Point, Mapping[str, Any] | None]],
+    found: StudyRange | None,
+    completed: Iterable[tuple[Point, Measured | None]],
 ) -> Phases:
     """What a study's phase diagram shows.
 
     Args:
-        spec: Of the study.
-        found: Its range; none as long as nothing has happened.
-        completed: Of each completed trial its point, and what was measured.
+        spec: The spec of the study.
+        found: Its range; none before its first completed trials.
+        completed: The point of each completed trial, and what it measured, where that is known.
 
     Raises:
         InvalidInput: there is nothing to draw yet, or not one field of numbers to draw it by.
     """
     field = _swept_field(spec)
-    seeds = found["seeds"] if found else ()
-    trainings = [
+    seeds = found.seeds if found else ()
+    trainings = tuple(
         training
         for point, measured in completed
-        for training in _of_trial(spec.experiment(point), field, point, measured or {}, seeds)
-    ]
+        if measured is not None
+        for training in _of_trial(spec.experiment(point), field, point, measured, seeds)
+    )
     if not trainings:
         raise InvalidInput("there is nothing to draw yet: no trial is completed")
     ends = spec.swept[field].log_uniform
-    return Phases(trainings=trainings, ends=ends, range=dict(found) if ends and found else None)
+    return Phases(trainings=trainings, ends=ends, range=found if ends else None)
 
 
 def _swept_field(spec: StudySpec) -> str:
@@ -86,20 +58,24 @@ def _of_trial(
     experiment: ExperimentSpec,
     field: str,
     point: Point,
-    measured: Mapping[str, Any],
+    measured: Measured,
     seeds: Sequence[int],
 ) -> Iterator[Training]:
-    observations = measured.get("observations", ())
-    of_seeds = measured.get("of_seeds", [measured] * len(observations))
     # a trial from before the study was given more seeds has fewer
-    for seed, observation, measures in zip(seeds, observations, of_seeds, strict=False):
-        known = {
-            "model": experiment.model.name,
-            "dataset": experiment.dataset.name,
-            "field": field,
-            "steps": experiment.training.steps,
-            "weight": float(point[field]),
-            "seed": seed,
-        }
-        with suppress(ValidationError):  # an earlier version stored it otherwise
-            yield Training.model_validate({**measures, **observation, **known})
+    each = zip(seeds, measured.observations, measured.of_seeds, strict=False)
+    for seed, ended, measures in each:
+        if ended.n_active is None or ended.converged is None:
+            continue  # an earlier version did not keep them
+        yield Training(
+            model=experiment.model.name,
+            dataset=experiment.dataset.name,
+            field=field,
+            steps=experiment.training.steps,
+            weight=float(point[field]),
+            seed=seed,
+            regime=ended.regime,
+            n_active=ended.n_active,
+            polarisation=measures.polarisation,
+            explained=measures.explained,
+            converged=ended.converged,
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from polar.records.trials import Measured
 from polar.spec import StudySpec
 from service.storage.states import TrialState
 from service.storage.study_tables import Trial
@@ -39,12 +40,11 @@ def _eligible(spec: StudySpec, trials: Sequence[Trial]) -> Iterator[Trial]:
 
 
 def _keeps_constraints(spec: StudySpec, trial: Trial) -> bool:
-    """Also false where an earlier version stored other measures."""
-    measured = trial.measured or {}
-    return all(
-        bound.measure in measured and bound.is_kept(measured[bound.measure])
-        for bound in spec.constraints
-    )
+    """Also false where this version cannot read what was measured."""
+    if not isinstance(trial.measured, Measured):
+        return not spec.constraints
+    means = [(bound, trial.measured.value(bound.measure)) for bound in spec.constraints]
+    return all(mean is not None and bound.is_kept(mean) for bound, mean in means)
 
 
 def _losses(spec: StudySpec, trial: Trial) -> tuple[float, ...]:

@@ -1,16 +1,17 @@
 """/studies: submit, list, look at, steer, export."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.api import links, submission
 from service.api.dependencies import IdempotencyKey, Service, Session, only_json
 from service.api.paging import PageSize, Position, next_token
-from service.api.problems import Refused, refusals
+from service.api.problems import refusals
 from service.api.studies import answers, export
 from service.api.studies.schemas import (
     Extension,
@@ -100,13 +101,10 @@ async def get_front(study_id: UUID, session: Session) -> Front:
     return await answers.front(session, await studies.get(session, study_id))
 
 
-@router.get("/{study_id}/range", responses=refusals(404, 422))
-async def get_range(study_id: UUID, session: Session) -> dict[str, Any]:
+@router.get("/{study_id}/range", responses=refusals(404, 409, 422))
+async def get_range(study_id: UUID, session: Session) -> StudyRange:
     """Where the latent space is polarised, as far as the study has found out."""
-    study = await studies.get(session, study_id)
-    if study.range is None:
-        raise Refused(404, "not-found", answers.why_no_range(study))
-    return study.range
+    return answers.study_range(await studies.get(session, study_id))
 
 
 @router.post("/{study_id}/pause", responses=refusals(404, 409, 422))

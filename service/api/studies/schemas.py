@@ -6,7 +6,10 @@ from uuid import UUID
 
 from pydantic import Field, field_validator, model_validator
 
+from polar.records.ranges import StudyRange
+from polar.records.trials import Measured
 from polar.spec import SpecPart
+from polar.spec.axis import Value
 from polar.spec.experiment import Seed
 from polar.spec.fields import Integer
 from polar.spec.study import MOST_TRIALS
@@ -42,18 +45,20 @@ class TrialView(ResponseModel):
 
     number: int
     #: The value of every swept field, by its dotted name.
-    point: dict[str, Any]
+    point: dict[str, Value]
     state: TrialState
     #: A stable word, such as `dataset_corrupt`; and the sentence for people.
     reason: str | None
     message: str | None
     #: The value of each objective over the seeds, in the order of the objectives.
     values: list[float] | None
-    #: The means of all measures over the seeds, and the verdict of each seed.
-    measured: dict[str, Any] | None
+    #: The means of all measures over the seeds, and each seed; none unless it has values.
+    measured: Measured | None
     experiment_id: UUID
     created_at: datetime
     finished_at: datetime | None
+    #: Those parts of this answer that an earlier version stored and this one cannot read.
+    of_earlier_version: list[str]
     links: Links
 
 
@@ -85,7 +90,8 @@ class StudyView(ResponseModel):
     message: str | None
     created_at: datetime
     finished_at: datetime | None
-    #: Complete with all its defaults.
+    #: Complete with all its defaults. Raw JSON, because it is also sent where this version would
+    #: refuse it.
     spec: dict[str, Any]
     dataset_digest: str
     #: Completed trials that end the study; more than in the spec once it was extended.
@@ -99,7 +105,7 @@ class StudyView(ResponseModel):
     #: The best trial by the one objective; None with several, where the front has all the best.
     best: TrialView | None
     #: What it has found so far, as under `range`; none before its first completed trials.
-    range: dict[str, Any] | None
+    range: StudyRange | None
     #: Why MLflow lacks something of the study, where that could not be mended by trying again.
     mlflow_error: str | None
     #: Those parts of this answer that an earlier version stored and this one cannot read.
@@ -134,6 +140,7 @@ class StudyPage(ResponseModel):
 class StudyPlan(ResponseModel):
     """What a study would be, if it was submitted."""
 
+    #: Raw JSON, as in the answer to its submission.
     spec: dict[str, Any]
     dataset_digest: str
     #: How many trials it would have, unless its hours are over before.

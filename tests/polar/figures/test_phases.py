@@ -9,8 +9,9 @@ from matplotlib.patches import Rectangle
 
 from polar.errors import InvalidInput
 from polar.figures import phase_diagram, phase_table
-from polar.ranges import Edge, Interval, Observation, Outcome, RangeReport, Search, find_range
+from polar.ranges import Search, find_range
 from polar.records.latents import Regime
+from polar.records.ranges import Edge, Interval, Observation, Outcome, RangeReport
 
 Check = Callable[[Figure], None]
 SEARCH = Search(low=0.01, high=100.0)

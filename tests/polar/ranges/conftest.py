@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from polar.ranges import Observation
 from polar.records.latents import Regime
+from polar.records.ranges import Observation
 
 Verdicts = Callable[[float], Regime]
 

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.ranges import Observation, Search
+from polar.ranges import Search
 from polar.ranges.belief import believe, told_chances, true_chances
 from polar.ranges.search import canonical
 from polar.records.latents import Regime
+from polar.records.ranges import Observation
 
 Told = Callable[[str], list[Observation]]
 ROUNDING = 1e-12

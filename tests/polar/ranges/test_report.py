@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.ranges import Edge, Observation, Outcome, RangeReport, Search, find_range
+from polar.ranges import Search, find_range
 from polar.records.latents import Regime
+from polar.records.ranges import Edge, Observation, Outcome, RangeReport
 
 Told = Callable[[str], list[Observation]]
 
@@ -43,9 +44,7 @@ def test_wide_brackets_are_coarse_and_said_to_be(told: Told) -> None:
     report = find_range(told("0.1 u, 1 p, 7 p, 7.5 c"), SEARCH)
 
     assert report.outcome is Outcome.COARSE
-    assert report.remarks == (
-        "The left edge is known within a factor 10, between 0.1 and 1; wanted: 1.1.",
-    )
+    assert report.remarks == ("The left edge is known within a factor 10 (0.1..1); wanted: 1.1.",)
 
 
 def test_a_band_at_the_end_of_the_search_is_open(told: Told) -> None:
@@ -72,7 +71,7 @@ def test_without_a_polarised_weight_there_is_no_band(told: Told) -> None:
     assert (report.envelope, report.intervals, report.converged) == (None, (), None)
     assert report.remarks == (
         "No band found: none of 4 tested weights, 0.01 to 100, is polarised. "
-        "One could still lie between 1 and 1.05.",
+        "Where one could still lie: 1..1.05.",
     )
 
 

@@ -4,8 +4,9 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from polar.ranges import Observation, Search
+from polar.ranges import Search
 from polar.records.latents import Regime
+from polar.records.ranges import Observation
 
 
 def test_the_cells_of_an_axis_are_as_fine_as_wanted() -> None:

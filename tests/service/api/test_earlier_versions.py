@@ -2,18 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
 import pytest
 from sqlalchemy import text
 
-from polar.ranges.report import Outcome, RangeReport
-from service.api import stored
 from service.settings import Settings
 from service.storage.database import Database
-from service.storage.states import RunState
+from service.storage.states import RunState, TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -146,8 +144,9 @@ async def test_a_study_whose_findings_cannot_be_read_is_still_shown(
         ):
             await session.execute(text(statement), {"new": json.dumps(content)})
 
-    parts = ("", "/trials", "/trials.csv", "/pareto", "/range")
+    parts = ("", "/trials", "/trials.csv", "/pareto")
     answers = {part: await http.get(f"{API}/studies/{study_id}{part}") for part in parts}
+    range = await http.get(f"{API}/studies/{study_id}/range")
     figure = await http.get(f"{API}/studies/{study_id}/figures/phase_diagram.png")
 
     assert {answer.status_code for answer in answers.values()} == {200}
@@ -155,6 +154,11 @@ async def test_a_study_whose_findings_cannot_be_read_is_still_shown(
     assert (study["best"], study["range"]) == (None, None)  # its constraint cannot be judged
     assert study["of_earlier_version"] == ["range"]
     assert answers["/pareto"].json()["trials"] == []
+    (trial,) = answers["/trials"].json()["trials"]
+    assert (trial["values"], trial["measured"]) == ([0.5], None)
+    assert trial["of_earlier_version"] == ["measured"]
+    assert range.status_code == 409
+    assert "is of an earlier version, and this one cannot read it: /" in range.json()["detail"]
     assert figure.status_code == 404  # there is nothing to draw
 
 
@@ -251,13 +255,23 @@ async def test_a_study_of_the_first_version_is_shown_whole(
         parts, 200
     )
     study = answers[""].json()
-    assert study["of_earlier_version"] == []
+    assert study["of_earlier_version"] == study["best"]["of_earlier_version"] == []
     assert study["best"]["number"] == 0
     assert study["range"]["outcome"] == "no_band"
+    assert study["best"]["measured"]["regimes"] == ["collapsed"]
 
 
-def test_the_api_looks_at_the_fields_and_outcomes_that_a_range_has() -> None:
-    # The API does not load numpy, which the report of `polar.ranges` does.
-    assert RangeReport.model_fields.keys() <= stored.RangeShape.model_fields.keys()
-    outcomes = get_args(stored.RangeShape.model_fields["outcome"].annotation)
-    assert set(outcomes) == set(Outcome)
+async def test_a_trial_of_an_earlier_version_that_failed_has_measured_nothing(
+    http: httpx.AsyncClient,
+    create: "Callable[..., Awaitable[UUID]]",
+    trials: "Trials",
+    database: Database,
+) -> None:
+    study_id = await create()
+    await trials.end(await trials.begin(study_id, beta=2.0), state=TrialState.FAILED)
+    async with database.transaction() as session:  # such were stored until there were records
+        await session.execute(text("update app.trials set measured = '{\"form\": 2}'"))
+
+    (trial,) = (await http.get(f"{API}/studies/{study_id}/trials")).json()["trials"]
+
+    assert (trial["measured"], trial["of_earlier_version"]) == (None, [])

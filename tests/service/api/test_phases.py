@@ -5,10 +5,25 @@ from typing import Any
 import pytest
 
 from polar.errors import InvalidInput
+from polar.records.latents import Regime
+from polar.records.ranges import Outcome, SeedOutcome, StudyRange
+from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
 from service.api.studies.phases import phases_of
 
-FOUND: dict[str, Any] = {"seeds": [4, 7], "steps": 30, "outcome": "no_band"}
+FOUND = StudyRange(
+    outcome=Outcome.NO_BAND,
+    intervals=(),
+    envelope=None,
+    converged=None,
+    disagreeing=(),
+    weights=1,
+    trainings=2,
+    remarks=(),
+    fields=("model.beta",),
+    steps=30,
+    seeds=(4, 7),
+)
 
 
 def study(model: str = "beta_vae", **axes: Any) -> StudySpec:  # noqa: ANN401
@@ -26,22 +41,32 @@ def study(model: str = "beta_vae", **axes: Any) -> StudySpec:  # noqa: ANN401
     )
 
 
-def measured(*regimes: str, **others: Any) -> dict[str, Any]:  # noqa: ANN401
-    observations = [
-        {"regime": regime, "n_active": place, "converged": place == 0, "weakest_std": 0.1}
-        for place, regime in enumerate(regimes)
-    ]
-    return {"observations": observations, "polarisation": 0.5, "explained": 0.75, **others}
+def measured(*ended: tuple[Measures, SeedOutcome]) -> Measured:
+    return Measured(
+        **MEANS.model_dump(),
+        of_seeds=tuple(measures for measures, _ in ended),
+        regimes=tuple(outcome.regime for _, outcome in ended),
+        converged=tuple(bool(outcome.converged) for _, outcome in ended),
+        observations=tuple(outcome for _, outcome in ended),
+    )
 
 
+MEANS = Measures(
+    clean_polarisation=0.375, polarisation=0.5, explained=0.75, reconstruction=90.0, n_active=0.5
+)
+POLARISED = (
+    MEANS.model_copy(update={"polarisation": 0.9, "explained": 0.8}),
+    SeedOutcome(regime=Regime.POLARISED, n_active=0, converged=True, weakest_std=0.1),
+)
+FORMING = (
+    MEANS.model_copy(update={"polarisation": 0.1, "explained": 0.7}),
+    SeedOutcome(regime=Regime.FORMING, n_active=1, converged=False, weakest_std=0.1),
+)
 BETA = study(beta={"log_uniform": [0.1, 10.0]})
 
 
 def test_each_seed_of_each_trial_is_a_training() -> None:
-    of_seeds = [{"polarisation": 0.9, "explained": 0.8}, {"polarisation": 0.1, "explained": 0.7}]
-    trial = ({"model.beta": 2.0}, measured("polarised", "forming", of_seeds=of_seeds))
-
-    phases = phases_of(BETA, FOUND, [trial])
+    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured(POLARISED, FORMING))])
 
     first, second = phases.trainings
     assert first.model_dump() == {
@@ -67,14 +92,16 @@ def test_each_seed_of_each_trial_is_a_training() -> None:
     assert (phases.ends, phases.range) == ((0.1, 10.0), FOUND)
 
 
-def test_a_trial_that_has_means_only_gives_them_to_each_seed() -> None:
-    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured("polarised", "forming"))])
+def test_a_seed_of_which_an_earlier_version_kept_too_little_is_left_out() -> None:
+    silent = (MEANS, SeedOutcome(regime=Regime.FORMING))
 
-    assert [training.polarisation for training in phases.trainings] == [0.5, 0.5]
+    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured(silent, FORMING))])
+
+    assert [training.seed for training in phases.trainings] == [7]
 
 
 def test_a_trial_from_before_there_were_more_seeds_has_fewer() -> None:
-    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured("polarised"))])
+    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured(POLARISED))])
 
     assert [training.seed for training in phases.trainings] == [4]
 
@@ -82,7 +109,7 @@ def test_a_trial_from_before_there_were_more_seeds_has_fewer() -> None:
 def test_a_linear_axis_has_no_ends_and_no_range() -> None:
     spec = study(latent_dim={"integer": [2, 16]})
 
-    phases = phases_of(spec, FOUND, [({"model.latent_dim": 8}, measured("polarised"))])
+    phases = phases_of(spec, FOUND, [({"model.latent_dim": 8}, measured(POLARISED))])
 
     assert (phases.ends, phases.range) == (None, None)
     assert [training.weight for training in phases.trainings] == [8.0]
@@ -90,7 +117,7 @@ def test_a_linear_axis_has_no_ends_and_no_range() -> None:
 
 @pytest.mark.parametrize(("found", "trials"), [(None, []), (FOUND, []), (FOUND, [({}, None)])])
 def test_before_a_trial_is_completed_there_is_nothing_to_draw(
-    found: dict[str, Any] | None, trials: list[Any]
+    found: StudyRange | None, trials: list[Any]
 ) -> None:
     with pytest.raises(InvalidInput, match="nothing to draw yet: no trial is completed"):
         phases_of(BETA, found, trials)

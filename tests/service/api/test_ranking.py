@@ -33,7 +33,6 @@ def completed(number: int, *values: float) -> Trial:
         number=number,
         state=TrialState.COMPLETED,
         values=list(values),
-        measured={},
     )
 
 

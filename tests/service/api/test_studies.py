@@ -8,7 +8,11 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from polar.records.ranges import StudyRange
+from polar.records.record import Record
+from polar.records.trials import Measured
 from polar.spec import StudySpec
 from service.storage.database import Database
 from service.storage.states import RunState, StudyState, TrialState
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, StudyMaker, Submitter, Trials, Worker
 
 STUDIES = "/api/v1/studies"
+EDGE = {"low": 0.1, "high": 0.2, "confidence": 0.95}
 
 Rows = Callable[[], Awaitable[int]]
 Create = Callable[..., Awaitable[UUID]]
@@ -143,13 +148,50 @@ async def test_the_range_is_served_as_the_broker_has_stored_it(
 ) -> None:
     study_id = await create()
     none_yet = await http.get(f"{STUDIES}/{study_id}/range")
-    await trials.end_study(study_id, outcome="found", intervals=[])
+    edges = {"left": EDGE, "right": {**EDGE, "high": None}}
+    await trials.end_study(study_id, outcome="open", intervals=[edges], envelope=edges, weights=5)
 
     found = await http.get(f"{STUDIES}/{study_id}/range")
 
     assert none_yet.status_code == 404
     assert "no range yet" in none_yet.json()["detail"]
-    assert found.json() == {"outcome": "found", "intervals": []}
+    assert found.json() == {
+        "fields": ["model.beta"],
+        "steps": 30,
+        "seeds": [0],
+        "outcome": "open",
+        "intervals": [edges],
+        "envelope": edges,
+        "converged": None,
+        "disagreeing": [],
+        "weights": 5,
+        "trainings": 1,
+        "remarks": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("record", "view", "field"),
+    [(StudyRange, "StudyView", "range"), (Measured, "TrialView", "measured")],
+)
+def test_the_documentation_shows_every_field_of_what_a_study_finds(
+    api: FastAPI, record: type[Record], view: str, field: str
+) -> None:
+    schemas = api.openapi()["components"]["schemas"]
+
+    name = record.__name__
+    assert schemas[name]["properties"].keys() == record.model_fields.keys()
+    shown = schemas[view]["properties"][field]["anyOf"]
+    assert {"$ref": f"#/components/schemas/{name}"} in shown
+
+
+def test_the_range_of_a_study_is_documented_as_a_range(api: FastAPI) -> None:
+    (path,) = [path for path in api.openapi()["paths"] if path.endswith("/{study_id}/range")]
+    answers = api.openapi()["paths"][path]["get"]["responses"]
+
+    content = answers["200"]["content"]["application/json"]["schema"]
+    assert content == {"$ref": "#/components/schemas/StudyRange"}
+    assert {"404", "409"} <= answers.keys()
 
 
 async def test_a_range_comes_with_the_first_trials_whatever_the_sampler(

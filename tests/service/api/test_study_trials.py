@@ -42,7 +42,8 @@ async def test_the_best_trial_is_that_of_the_highest_value_among_those_that_are_
     assert study["trials"] == {"completed": 3, "failed": 1, "running": 1}
     assert study["best"] == page["trials"][1]
     assert study["best"]["point"] == {"model.beta": 1.0}
-    assert (study["best"]["values"], study["best"]["measured"]) == ([0.9], {"explained": 0.5})
+    assert (study["best"]["values"], study["best"]["measured"]["explained"]) == ([0.9], 0.5)
+    assert page["trials"][3]["measured"] is page["trials"][4]["measured"] is None
     assert page["trials"][3]["message"] == "it went wrong"
     assert page["trials"][4]["experiment_id"] == str(in_flight.experiment_id)
     assert page["trials"][4]["links"]["experiment"].endswith(str(in_flight.experiment_id))

@@ -1,23 +1,24 @@
 """Ranges in words and as tables, from the reports that studies store."""
 
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from polar.records.latents import Regime
+from polar.records.ranges import SeedOutcome, StudyRange
 from polar.spec import StudySpec
 from service.cli.range_tables import in_words, of_range
 from service.studies.ranges import range_of
 
-REGIMES = {"u": "under_regularised", "p": "polarised", "c": "collapsed"}
+REGIMES = {regime[0]: regime for regime in Regime}
 BASE = {"dataset": {"name": "digits"}, "model": {}, "training": {"steps": 2000}}
 
 
 def found(
-    tested: str, *, converged: bool | None = True, search: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+    tested: str, *, converged: bool | None = True, search: dict[str, Any] | None = None
+) -> StudyRange:
     """The range after these tests: `0.3 u, 1 pp` has one seed at 0.3 and two at 1."""
     seen = [one.split() for one in tested.split(", ")] if tested else []
     seeds = max([len(verdicts) for _, verdicts in seen], default=1)
@@ -32,14 +33,14 @@ def found(
     trials = [
         (
             {"model.beta": float(weight)},
-            [{"regime": REGIMES[one], "converged": converged} for one in verdicts],
+            [SeedOutcome(regime=REGIMES[one], converged=converged) for one in verdicts],
         )
         for weight, verdicts in seen
     ]
     return range_of(spec, trials)
 
 
-def shown(found: Mapping[str, Any]) -> str:
+def shown(found: StudyRange) -> str:
     text = io.StringIO()
     Console(file=text, width=200, markup=False, highlight=False).print(of_range(found))
     return text.getvalue()
@@ -115,14 +116,14 @@ def test_the_table_has_every_interval_and_the_envelope_with_confidences() -> Non
 
     lines = [line.split() for line in shown(range).splitlines()]
     rows = {" ".join(line[:-4]): line[-4:] for line in lines}
-    envelope = range["envelope"]
+    assert range.envelope is not None
     assert rows["interval 1"][::2] == ["1..1.05", "2..2.1"]
     assert rows["interval 2"][::2] == ["4..4.2", "6..6.3"]
     assert rows["envelope"] == [
         "1..1.05",
-        f"{envelope['left']['confidence']:.2f}",
+        f"{range.envelope.left.confidence:.2f}",
         "6..6.3",
-        f"{envelope['right']['confidence']:.2f}",
+        f"{range.envelope.right.confidence:.2f}",
     ]
     assert ["tested", "8", "weights,", "8", "trainings"] in lines
     assert "- The band is 2 intervals with gaps between them." in shown(range)

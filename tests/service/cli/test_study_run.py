@@ -42,6 +42,7 @@ FOUND: dict[str, Any] = {
     "envelope": BAND,
     "converged": True,
     "disagreeing": [],
+    "fields": ["model.beta"],
     "steps": 2000,
     "seeds": [0],
     "weights": 9,

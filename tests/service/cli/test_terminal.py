@@ -21,6 +21,7 @@ from rich.console import RenderableType
 
 from polar.measurement.measure import measure
 from polar.records.latents import Regime
+from polar.records.trials import Measures
 from polar.spec.study import MOST_TRIALS
 from service.api.experiments.schemas import (
     ExperimentSummary,
@@ -258,12 +259,24 @@ FOUND: dict[str, Any] = {
     "envelope": {"left": EDGE, "right": {**EDGE, "high": None}},
     "converged": False,
     "disagreeing": [1.234e-05, 56.78],
+    "fields": ["model.beta"],
     "steps": 100_000,
     "seeds": [0, 1],
     "weights": 9,
     "trainings": 18,
     "remarks": ["Seeds disagree on the verdict at 1.234e-05, and at others, too. " * 2],
 }
+
+
+def measured_by(*regimes: str) -> dict[str, Any]:
+    means = dict.fromkeys(Measures.model_fields, 0.5)
+    return {
+        **means,
+        "of_seeds": [means for _ in regimes],
+        "regimes": regimes,
+        "converged": [True for _ in regimes],
+        "observations": [],
+    }
 
 
 def trial(number: int, fields: Sequence[str], measures: Sequence[str], **other: Any) -> TrialView:  # noqa: ANN401
@@ -275,10 +288,11 @@ def trial(number: int, fields: Sequence[str], measures: Sequence[str], **other: 
             "reason": None,
             "message": None,
             "values": [0.1234 + at + number for at in range(len(measures))],
-            "measured": {"regimes": ["under_regularised", "polarised"]},
+            "measured": measured_by("under_regularised", "polarised"),
             "experiment_id": uuid4(),
             "created_at": datetime.now(UTC),
             "finished_at": None,
+            "of_earlier_version": [],
             "links": {},
             **other,
         }
@@ -331,7 +345,7 @@ def test_a_study_of_one_field_is_a_line_for_each_trial_at_80_columns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trials = [
-        trial(number, FIELDS[:1], MEASURES[:1], measured={"regimes": ["under_regularised"]})
+        trial(number, FIELDS[:1], MEASURES[:1], measured=measured_by("under_regularised"))
         for number in range(14)
     ]
 

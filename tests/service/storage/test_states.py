@@ -150,7 +150,7 @@ async def test_a_trial_becomes_what_may_follow_its_state(
             await studies.supersede(session, trial, by=trial)
         else:
             values = [0.5] if new is TrialState.COMPLETED else None
-            await studies.end_trial(session, trial, new, values=values, measured={})
+            await studies.end_trial(session, trial, new, values=values, measured=None)
 
     reached = set()
     ends = [new for new in TrialState if new is not TrialState.RUNNING]

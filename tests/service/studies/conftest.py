@@ -120,6 +120,10 @@ class Lab:
         told = made.model_copy(update={"reconstruction_nats": reconstruction_nats})
         await self._worker.record(run.id, told)
 
+    async def hear(self, run: Run, evaluation: Evaluation) -> None:
+        """A run that was begun reports this evaluation."""
+        await self._worker.record(run.id, evaluation)
+
     def evaluation(
         self, step: int, polarisation: float, regime: Regime = Regime.POLARISED
     ) -> Evaluation:

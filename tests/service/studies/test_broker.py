@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.storages import InMemoryStorage
 
+from polar.records.ranges import StudyRange
 from service.storage import studies
 from service.storage.errors import Conflict
 from service.storage.states import RunState, StudyState, TrialState
@@ -59,7 +60,7 @@ async def test_the_value_of_a_trial_is_the_mean_of_its_seeds(
     await lab.carry_out(study_id)
 
     for trial in await lab.trials(study_id):
-        best = math.exp(-(math.log10(trial.point["model.beta"]) ** 2))
+        best = math.exp(-(math.log10(float(trial.point["model.beta"])) ** 2))
         # seeds 0 and 1 differ by 0.01, but for what is below 0
         assert trial.values == pytest.approx([(best + max(best - 0.01, 0)) / 2], abs=1e-12)
 
@@ -225,7 +226,7 @@ async def test_every_sampler_carries_a_study_out_without_a_point_twice(
 
     study = await lab.carry_out(study_id)
 
-    betas = [trial.point["model.beta"] for trial in await lab.trials(study_id)]
+    betas = [float(trial.point["model.beta"]) for trial in await lab.trials(study_id)]
     assert study.state is StudyState.COMPLETED
     assert len(betas) == len(set(betas)) == 6
     assert all(0.01 <= beta <= 100 for beta in betas)
@@ -239,9 +240,9 @@ async def test_a_study_says_how_far_its_range_is_known(lab: "Lab", spec_of: "Spe
     study = await lab.carry_out(study_id)
 
     assert before is None
-    assert study.range is not None
-    assert (study.range["outcome"], study.range["weights"]) == ("coarse", 3)
-    assert study.range["seeds"] == [0, 1]
+    assert isinstance(study.range, StudyRange)
+    assert (study.range.outcome, study.range.weights) == ("coarse", 3)
+    assert study.range.seeds == (0, 1)
 
 
 async def test_a_study_that_cannot_advance_does_not_stop_the_others(

@@ -24,7 +24,7 @@ async def test_a_weight_whose_trainings_fail_is_not_proposed_again(
 
     study = await lab.carry_out(study_id)
 
-    failed, *others = [trial.point["model.beta"] for trial in await lab.trials(study_id)]
+    failed, *others = [float(trial.point["model.beta"]) for trial in await lab.trials(study_id)]
     assert study.state is StudyState.COMPLETED
     assert all(abs(other / failed - 1) > 0.05 for other in others)
 

@@ -12,6 +12,7 @@ from service.storage import runs, studies
 from service.storage.states import RunState, StudyState, TrialState
 from service.studies import broker
 from service.studies.broker import Broker
+from service.studies.due import MOST_FAILURES
 
 if TYPE_CHECKING:
     from tests.service.studies.conftest import Lab, SpecOf
@@ -163,3 +164,30 @@ async def test_runs_that_another_experiment_wants_go_on(lab: "Lab", spec_of: "Sp
         states = {(await runs.get(session, run_id)).state for run_id in shared}
     assert (await lab.study(study_id)).state is StudyState.FAILED
     assert states == {RunState.QUEUED}
+
+
+async def test_a_study_whose_objective_is_not_measured_ends_with_the_reason(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
+    # The broker raised a KeyError at every step, also while the trainings went on.
+    one_seed = {"dataset": {"name": "digits"}, "model": {}, "seeds": [0]}
+    spec = spec_of(base=one_seed, objectives=["kl"], concurrency=1, budget={"trials": 9})
+    study_id = await lab.submit(spec)
+
+    for _ in range(MOST_FAILURES):
+        await lab.broker.advance(study_id)
+        (run,) = await lab.queued()
+        result = lab.result(run, 0.5)
+        latents = [latent.model_copy(update={"kl_nats": None}) for latent in result.final.latents]
+        final = result.final.model_copy(update={"latents": tuple(latents)})
+        await lab.begin(run)
+        await lab.hear(run, final.model_copy(update={"step": 1}))
+        await lab.broker.advance(study_id)
+        await lab.end(run, result.model_copy(update={"final": final}))
+    await lab.broker.advance(study_id)
+
+    study = await lab.study(study_id)
+    assert (study.state, study.status_reason) == (StudyState.FAILED, "trials_fail")
+    assert study.status_message is not None
+    assert "asks for kl, which its runs do not measure" in study.status_message
+    assert {trial.status_reason for trial in await lab.trials(study_id)} == {"not_measured"}

@@ -7,6 +7,7 @@ import pytest
 from optuna.trial import TrialState as OptunaState
 
 from polar.records.latents import Regime
+from polar.records.trials import Measured
 from polar.spec import ExperimentSpec
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.tables import Run
@@ -64,9 +65,9 @@ async def test_a_run_that_has_collapsed_is_stopped_and_told_with_that_verdict(
     assert (run.state, run.status_reason) == (RunState.PRUNED, "collapsed")
     assert run.status_message == "no latent was active at step 50, after a warm-up of 25"
     assert (trial.state, trial.status_reason) == (TrialState.COMPLETED, "collapsed")
-    assert trial.measured is not None
-    assert trial.measured["regimes"] == ["collapsed", "polarised"]
-    assert trial.measured["converged"] == [False, True]
+    assert isinstance(trial.measured, Measured)
+    assert trial.measured.regimes == ("collapsed", "polarised")
+    assert trial.measured.converged == (False, True)
     assert told.state is OptunaState.COMPLETE
     assert told.values == trial.values
     assert (await lab.study(study_id)).state is StudyState.COMPLETED
@@ -85,8 +86,8 @@ async def test_a_collapse_is_told_as_it_was_when_the_run_was_stopped_for_it(
     await lab.broker.advance(study_id)
 
     trial = (await lab.trials(study_id))[0]
-    assert trial.measured is not None
-    assert trial.measured["regimes"] == ["collapsed"]
+    assert isinstance(trial.measured, Measured)
+    assert trial.measured.regimes == ("collapsed",)
     assert trial.values == [0.0]
 
 

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polar.ranges import Search
+from polar.records.latents import Regime
+from polar.records.ranges import Edge, Outcome, SeedOutcome
 from polar.spec import StudySpec
 from service.studies.ranges import RangeSampler, range_of, search_of
 
@@ -17,19 +19,26 @@ LOW, HIGH = 0.3, 5.0
 SEARCH = Search(low=0.01, high=100)
 
 
-def regime(weight: float, low: float = LOW, high: float = HIGH) -> dict[str, object]:
+def outcome(weight: float, low: float = LOW, high: float = HIGH) -> SeedOutcome:
     """What a model of 16 latents says: half of them are active in the band."""
     if weight < low:
-        return {"regime": "under_regularised", "n_active": 16, "n_passive": 0}
+        return SeedOutcome(regime=Regime.UNDER_REGULARISED, n_active=16, n_passive=0)
     if weight > high:
-        return {"regime": "collapsed", "n_active": 0, "n_passive": 16}
-    return {"regime": "polarised", "n_active": 8, "n_passive": 8}
+        return SeedOutcome(regime=Regime.COLLAPSED, n_active=0, n_passive=16)
+    return SeedOutcome(regime=Regime.POLARISED, n_active=8, n_passive=8)
 
 
 def spec_of(seeds: tuple[int, ...] = (0,), **fields: object) -> StudySpec:
     base = {"dataset": {"name": "digits"}, "model": {}, "seeds": list(seeds)}
     search = {"model.beta": {"log_uniform": [0.01, 100]}}
     return StudySpec.model_validate({"base": base, "search": search, **fields})
+
+
+def ends_of(edge: Edge) -> tuple[float, float]:
+    """The weights around an edge that is open at no side."""
+    assert edge.low is not None
+    assert edge.high is not None
+    return edge.low, edge.high
 
 
 def carry_out(search: Search, trials: int, low: float = LOW, high: float = HIGH) -> list[float]:
@@ -39,7 +48,8 @@ def carry_out(search: Search, trials: int, low: float = LOW, high: float = HIGH)
         asked = [study.ask() for _ in range(4)]
         for trial in asked:
             weight = trial.suggest_float("model.beta", search.low, search.high, log=True)
-            trial.set_user_attr("observations", [regime(weight, low, high)])
+            said = outcome(weight, low, high).model_dump(mode="json")
+            trial.set_user_attr("observations", [said])
         for trial in asked:
             study.tell(trial, 0.0)
     return [trial.params["model.beta"] for trial in study.trials]
@@ -48,14 +58,16 @@ def carry_out(search: Search, trials: int, low: float = LOW, high: float = HIGH)
 def test_both_edges_are_bracketed_within_a_tenth() -> None:
     weights = carry_out(SEARCH, 24)
 
-    trials = [({"model.beta": weight}, [regime(weight)]) for weight in weights]
+    trials = [({"model.beta": weight}, [outcome(weight)]) for weight in weights]
     found = range_of(spec_of(), trials)
-    left, right = found["envelope"]["left"], found["envelope"]["right"]
-    assert found["outcome"] == "found"
-    assert left["low"] < LOW <= left["high"] <= 1.1 * left["low"] * (1 + 1e-9)
-    assert right["low"] <= HIGH < right["high"] <= 1.1 * right["low"] * (1 + 1e-9)
-    assert found["fields"] == ["model.beta"]
-    assert (found["steps"], found["seeds"]) == (3000, [0])
+    assert found.outcome is Outcome.FOUND
+    assert found.envelope is not None
+    low, high = ends_of(found.envelope.left)
+    assert low < LOW <= high <= 1.1 * low * (1 + 1e-9)
+    low, high = ends_of(found.envelope.right)
+    assert low <= HIGH < high <= 1.1 * low * (1 + 1e-9)
+    assert found.fields == ("model.beta",)
+    assert (found.steps, found.seeds) == (3000, (0,))
 
 
 @settings(max_examples=10)
@@ -76,27 +88,32 @@ def test_a_weight_that_is_to_be_measured_again_is_tried_just_beside_it() -> None
 
 
 def test_a_study_without_a_polarised_trial_says_so() -> None:
-    trials = [({"model.beta": beta}, [regime(beta, 200, 300)]) for beta in (0.01, 0.1, 1.0, 100.0)]
+    trials = [
+        ({"model.beta": beta}, [outcome(beta, 200, 300)]) for beta in (0.01, 0.1, 1.0, 100.0)
+    ]
 
-    assert range_of(spec_of(), trials)["outcome"] == "no_band"
+    assert range_of(spec_of(), trials).outcome is Outcome.NO_BAND
 
 
 def test_a_band_that_reaches_the_end_of_the_search_is_open_there() -> None:
-    trials = [({"model.beta": beta}, [regime(beta, 1, 300)]) for beta in (0.01, 0.99, 1.01, 100.0)]
+    trials = [
+        ({"model.beta": beta}, [outcome(beta, 1, 300)]) for beta in (0.01, 0.99, 1.01, 100.0)
+    ]
 
     found = range_of(spec_of(), trials)
 
-    assert found["outcome"] == "open"
-    assert found["envelope"]["right"]["high"] is None
+    assert found.outcome is Outcome.OPEN
+    assert found.envelope is not None
+    assert found.envelope.right.high is None
 
 
 def test_seeds_that_disagree_are_named() -> None:
-    seeds = [regime(1.0), regime(100.0)]
-    trials = [({"model.beta": 1.0}, seeds), ({"model.beta": 0.1}, [regime(0.1)] * 2)]
+    seeds = [outcome(1.0), outcome(100.0)]
+    trials = [({"model.beta": 1.0}, seeds), ({"model.beta": 0.1}, [outcome(0.1)] * 2)]
 
     found = range_of(spec_of((0, 1)), trials)
 
-    assert found["disagreeing"] == [1.0]
+    assert found.disagreeing == (1.0,)
 
 
 def test_a_study_that_sweeps_two_fields_has_no_range_and_says_why() -> None:
@@ -109,7 +126,11 @@ def test_a_study_that_sweeps_two_fields_has_no_range_and_says_why() -> None:
     )
 
     assert search_of(two) is None
-    assert range_of(two, [])["outcome"] == "not_one_field"
+    found = range_of(two, [({"model.beta": 1.0}, [outcome(1.0)])])
+    assert found.outcome is Outcome.NOT_ONE_FIELD
+    assert found.fields == ("model.beta", "training.learning_rate")
+    assert (found.intervals, found.envelope, found.weights, found.trainings) == ((), None, 0, 0)
+    assert found.remarks == ("a range is that of one field on a log_uniform axis, swept alone",)
 
 
 def test_one_seed_repeats_exactly_and_several_may_flip() -> None:

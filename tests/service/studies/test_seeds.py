@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from polar.records.ranges import StudyRange
 from service.storage import studies
 from service.storage.errors import Conflict
 from service.storage.states import RunState, StudyState, TrialState
@@ -34,9 +35,9 @@ async def test_completed_trials_are_tried_with_more_seeds_and_share_their_runs(
     assert trials[0].status_message == "trial 3 tried the same point with more seeds"
     assert [run.seed for run in after] == [0, 1, 7] * 3
     assert {run.id for run in after if run.seed != 7} == set(before)
-    assert study.range is not None
-    assert study.range["seeds"] == [0, 1, 7]
-    assert study.range["trainings"] == 9
+    assert isinstance(study.range, StudyRange)
+    assert study.range.seeds == (0, 1, 7)
+    assert study.range.trainings == 9
 
 
 async def test_a_trial_in_flight_gets_its_other_seeds_afterwards(
@@ -69,8 +70,8 @@ async def test_the_range_sampler_counts_each_training_once(lab: "Lab", spec_of: 
         trial for trial in await lab.trials(study_id) if trial.state is TrialState.COMPLETED
     ]
     assert len({trial.point["model.beta"] for trial in completed}) == len(completed) == 6
-    assert study.range is not None
-    assert (study.range["weights"], study.range["trainings"]) == (6, 18)
+    assert isinstance(study.range, StudyRange)
+    assert (study.range.weights, study.range.trainings) == (6, 18)
 
 
 async def test_a_grid_that_is_whole_can_have_more_seeds(lab: "Lab", spec_of: "SpecOf") -> None:

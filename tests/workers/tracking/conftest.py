@@ -12,6 +12,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from sqlalchemy import delete
 
+from polar.records.latents import Regime
+from polar.records.ranges import Edge, Interval, Outcome, StudyRange
+from polar.records.trials import Measured, Measures
 from polar.spec import ExperimentSpec, StudySpec
 from service.storage import experiments, runs, studies, study_tracking, tracking
 from service.storage.database import Database
@@ -26,7 +29,22 @@ if TYPE_CHECKING:
 
 DIGEST = "d" * 64
 #: As a range report has it.
-BAND = {"left": {"low": 0.3, "high": 0.4}, "right": {"low": 4.0, "high": 5.0}}
+BAND = Interval(
+    left=Edge(low=0.3, high=0.4, confidence=0.95), right=Edge(low=4.0, high=5.0, confidence=0.95)
+)
+FOUND = StudyRange(
+    outcome=Outcome.COARSE,
+    intervals=(BAND,),
+    envelope=BAND,
+    converged=True,
+    disagreeing=(),
+    weights=4,
+    trainings=4,
+    remarks=(),
+    fields=("model.beta",),
+    steps=30,
+    seeds=(0,),
+)
 
 
 @pytest.fixture
@@ -187,7 +205,20 @@ class StudyStory:
         reason: str | None = None,
     ) -> None:
         is_completed = state is TrialState.COMPLETED
-        measured = {"polarisation": 0.75, "n_active": number + 1.0, "regimes": ["polarised"]}
+        means = Measures(
+            clean_polarisation=0.5,
+            polarisation=0.75,
+            explained=0.67,
+            reconstruction=100.0,
+            n_active=number + 1.0,
+        )
+        measured = Measured(
+            **means.model_dump(),
+            of_seeds=(means,),
+            regimes=(Regime.POLARISED,),
+            converged=(True,),
+            observations=(),
+        )
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)
             trials = await studies.trials_of(session, study_id)
@@ -196,11 +227,11 @@ class StudyStory:
                 trials[number],
                 state,
                 values=[0.5 + number / 100] if is_completed else None,
-                measured=measured if is_completed else {},
+                measured=measured if is_completed else None,
                 reason=reason,
                 message=reason and f"it was {state}",
             )
-            study.range = {"fields": ["model.beta"], "outcome": "coarse", "envelope": BAND}
+            study.range = FOUND
 
     async def end(
         self, study_id: UUID, state: StudyState = StudyState.COMPLETED, reason: str = "any"

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,30 +12,62 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polar.records.latents import Regime
+from polar.records.ranges import Edge, Interval, Outcome, StudyRange
+from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
 from polar.spec.study import MOST_FIELDS
+from service.storage.forms import Unreadable
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting
 from workers.tracking import run_entries as mlflow_run
 from workers.tracking import study_entries as mlflow_study
+from workers.tracking.run_entries import MLflowMetric
 
 STUDY_ID = UUID(int=7)
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
 NOON_MS = 1_795_348_800_123
 
-#: As the broker stores it.
-FOUND = {
-    "fields": ["model.beta"],
-    "steps": 3000,
-    "seeds": [0],
-    "outcome": "coarse",
-    "envelope": {
-        "left": {"low": 0.3, "high": 0.34, "confidence": 0.95},
-        "right": {"low": 12.1234567, "high": 14.0, "confidence": 0.95},
-    },
-    "remarks": ["The right edge is known within a factor 1.15.", "Seeds disagree."],
-}
+LEFT = Edge(low=0.3, high=0.34, confidence=0.95)
+BAND = Interval(left=LEFT, right=Edge(low=12.1234567, high=14.0, confidence=0.95))
+FOUND = StudyRange(
+    outcome=Outcome.COARSE,
+    intervals=(BAND,),
+    envelope=BAND,
+    converged=True,
+    disagreeing=(),
+    weights=4,
+    trainings=4,
+    remarks=("The right edge is known within a factor 1.15.", "Seeds disagree."),
+    fields=("model.beta",),
+    steps=3000,
+    seeds=(0,),
+)
+MEANS = Measures(
+    clean_polarisation=0.5, polarisation=0.75, explained=0.25, reconstruction=100.0, n_active=6.0
+)
+
+
+def found(**changes: Any) -> StudyRange:  # noqa: ANN401
+    return FOUND.model_copy(update=changes)
+
+
+def envelope(low: float, left_high: float | None, right_low: float, high: float) -> Interval:
+    return Interval(
+        left=Edge(low=low, high=left_high, confidence=0.95),
+        right=Edge(low=right_low, high=high, confidence=0.95),
+    )
+
+
+def measured(means: Measures = MEANS, *regimes: Regime) -> Measured:
+    return Measured(
+        **means.model_dump(),
+        of_seeds=tuple(means for _ in regimes),
+        regimes=regimes,
+        converged=tuple(True for _ in regimes),
+        observations=(),
+    )
 
 
 def spec_of(**fields: Any) -> StudySpec:  # noqa: ANN401
@@ -60,7 +93,7 @@ def trial_of(point: dict[str, Any], state: TrialState, **fields: Any) -> Trial: 
     return Trial(study_id=STUDY_ID, number=3, point=point, state=state, **ended, **fields)
 
 
-def values_of(metrics: list[dict[str, Any]]) -> dict[str, float]:
+def values_of(metrics: Sequence[MLflowMetric]) -> dict[str, float]:
     return {metric["key"]: metric["value"] for metric in metrics}
 
 
@@ -146,8 +179,12 @@ def test_mlflow_takes_all_parameters_at_once(model: str) -> None:
 
 def test_an_ended_trial_is_one_point_at_the_step_of_its_number() -> None:
     spec = spec_of(objectives=[{"measure": "n_active", "target": 4}])
-    measured = {"n_active": 6.0, "polarisation": 0.75, "regimes": ["polarised"], "of_seeds": [{}]}
-    trial = trial_of({"model.beta": 10.0}, TrialState.COMPLETED, values=[2.0], measured=measured)
+    trial = trial_of(
+        {"model.beta": 10.0},
+        TrialState.COMPLETED,
+        values=[2.0],
+        measured=measured(MEANS, Regime.POLARISED),
+    )
 
     told = mlflow_study.trial_metrics(trial, spec)
 
@@ -156,6 +193,9 @@ def test_an_ended_trial_is_one_point_at_the_step_of_its_number() -> None:
         "trial/model.beta_log10": 1.0,
         "trial/n_active": 6.0,
         "trial/polarisation": 0.75,
+        "trial/clean_polarisation": 0.5,
+        "trial/explained": 0.25,
+        "trial/reconstruction": 100.0,
         "trial/objective_n_active": 2.0,
     }
     assert {(metric["step"], metric["timestamp"]) for metric in told} == {(3, NOON_MS)}
@@ -163,7 +203,7 @@ def test_an_ended_trial_is_one_point_at_the_step_of_its_number() -> None:
 
 def test_a_trial_that_failed_tells_its_point_and_one_in_flight_nothing() -> None:
     point = {"model.beta": 0.1, "model.prior": "fixed"}
-    failed = trial_of(point, TrialState.FAILED, measured={})
+    failed = trial_of(point, TrialState.FAILED)
     in_flight = trial_of(point, TrialState.RUNNING)
 
     told = values_of(mlflow_study.trial_metrics(failed, spec_of()))
@@ -174,13 +214,15 @@ def test_a_trial_that_failed_tells_its_point_and_one_in_flight_nothing() -> None
 
 @given(
     beta=st.floats(0.01, 100),
-    measured=st.dictionaries(
-        st.sampled_from(["clean_polarisation", "polarisation", "explained", "kl"]),
-        st.floats(allow_nan=False, allow_infinity=False),
+    means=st.builds(
+        Measures,
+        **dict.fromkeys(Measures.model_fields, st.floats(allow_nan=False, allow_infinity=False)),
     ),
 )
-def test_no_name_is_that_of_a_number_of_a_run(beta: float, measured: dict[str, float]) -> None:
-    trial = trial_of({"model.beta": beta}, TrialState.COMPLETED, values=[0.5], measured=measured)
+def test_no_name_is_that_of_a_number_of_a_run(beta: float, means: Measures) -> None:
+    trial = trial_of(
+        {"model.beta": beta}, TrialState.COMPLETED, values=[0.5], measured=measured(means)
+    )
 
     names = values_of(mlflow_study.trial_metrics(trial, spec_of()))
 
@@ -189,8 +231,8 @@ def test_no_name_is_that_of_a_number_of_a_run(beta: float, measured: dict[str, f
 
 
 def test_a_trial_has_the_verdicts_of_its_seeds_each_once() -> None:
-    regimes = {"regimes": ["polarised", "forming", "polarised"]}
-    trial = trial_of({"model.beta": 1.0}, TrialState.COMPLETED, values=[0.5], measured=regimes)
+    said = measured(MEANS, Regime.POLARISED, Regime.FORMING, Regime.POLARISED)
+    trial = trial_of({"model.beta": 1.0}, TrialState.COMPLETED, values=[0.5], measured=said)
 
     assert mlflow_study.trial_tags(trial)["polar.regime"] == "polarised, forming"
 
@@ -234,34 +276,31 @@ def test_a_study_says_its_range_in_words_and_numbers() -> None:
         (metric["key"], metric["value"], metric["step"], metric["timestamp"])
         for metric in mlflow_study.range_metrics(study)
     ] == [("range/low", 0.34, 16, NOON_MS), ("range/high", 12.1234567, 16, NOON_MS)]
-    assert json.loads(mlflow_study.range_text(study)) == FOUND
+    assert StudyRange.model_validate_json(mlflow_study.range_text(study)) == FOUND
 
 
 @pytest.mark.parametrize(
-    "found",
+    ("stored", "outcome"),
     [
-        None,
-        {"outcome": "not_one_field", "remarks": ["a range is that of one field"]},
-        {**FOUND, "outcome": "no_band", "envelope": None},
-        {
-            **FOUND,  # seeds contradict each other
-            "envelope": {"left": {"low": 1.0, "high": 9.0}, "right": {"low": 3.0, "high": 12.0}},
-        },
-        {
-            **FOUND,
-            "envelope": {"left": {"low": 1.0, "high": None}, "right": {"low": 3.0, "high": 4.0}},
-        },
+        (None, "none"),
+        (Unreadable({"seeds": [0]}, "/steps: missing"), "none"),
+        (found(outcome=Outcome.NOT_ONE_FIELD, envelope=None), "not_one_field"),
+        (found(outcome=Outcome.NO_BAND, envelope=None), "no_band"),
+        (found(envelope=envelope(1.0, 9.0, 3.0, 12.0)), "coarse"),  # seeds contradict each other
+        (found(envelope=envelope(1.0, None, 3.0, 4.0)), "coarse"),
     ],
 )
-def test_a_study_without_a_range_claims_none(found: dict[str, Any] | None) -> None:
+def test_a_study_without_a_range_claims_none(
+    stored: StudyRange | Unreadable | None, outcome: str
+) -> None:
     spec = spec_of()
-    study = study_of(spec, StudyState.COMPLETED, range=found, finished_at=NOON)
+    study = study_of(spec, StudyState.COMPLETED, range=stored, finished_at=NOON)
 
     tags = mlflow_study.study_tags(study, spec)
 
     assert mlflow_study.range_metrics(study) == []
     assert tags["polar.range"] == "none"
-    assert tags["polar.range_outcome"] == (found or {}).get("outcome", "none")
+    assert tags["polar.range_outcome"] == outcome
     assert "Polarised for" not in tags["mlflow.note.content"]
 
 

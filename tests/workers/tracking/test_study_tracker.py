@@ -105,7 +105,10 @@ async def test_a_study_has_one_point_for_each_ended_trial(
         "trial/model.beta": [(0, 0.1), (1, 1.0), (2, 10.0)],
         "trial/model.beta_log10": [(0, -1.0), (1, 0.0), (2, 1.0)],
         "trial/objective_clean_polarisation": [(0, 0.5), (2, 0.52)],
+        "trial/clean_polarisation": [(0, 0.5), (2, 0.5)],
         "trial/polarisation": [(0, 0.75), (2, 0.75)],
+        "trial/explained": [(0, 0.67), (2, 0.67)],
+        "trial/reconstruction": [(0, 100.0), (2, 100.0)],
         "trial/n_active": [(0, 1.0), (2, 3.0)],
     }
 

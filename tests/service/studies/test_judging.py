@@ -1,0 +1,315 @@
+"""What a trial came to, from its runs; no database is there, rows are made by hand."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, get_args
+from uuid import uuid4
+
+import pytest
+
+from polar.records.events import Evaluation, Result
+from polar.records.latents import Regime
+from polar.records.trials import Measures
+from polar.spec import StudySpec
+from polar.spec.study import Measure
+from service.storage.states import RunState, TrialState
+from service.storage.tables import Run
+from service.studies.judging import (
+    NotMeasured,
+    has_collapsed,
+    judge,
+    measures,
+    value_of,
+    violations_of,
+)
+
+if TYPE_CHECKING:
+    from tests.conftest import Reports
+    from tests.service.studies.conftest import SpecOf
+
+SUCCEEDED, PRUNED = RunState.SUCCEEDED, RunState.PRUNED
+
+
+class Judged:
+    """Runs of one trial, as they are stored."""
+
+    def __init__(self, reports: "Reports", spec: StudySpec) -> None:
+        self._reports = reports
+        self._result = reports.result(spec.base)
+
+    def evaluation(
+        self,
+        *,
+        kl: Sequence[float | None] | None = None,
+        **verdict: Any,  # noqa: ANN401
+    ) -> Evaluation:
+        """The evaluation of a test, with another verdict, or other KL divergences."""
+        made = self._reports.evaluation(100)
+        latents = made.latents
+        if kl is not None:
+            latents = tuple(
+                latent.model_copy(update={"kl_nats": nats})
+                for latent, nats in zip(latents, kl, strict=True)
+            )
+        changed = {"latents": latents, "verdict": made.verdict.model_copy(update=verdict)}
+        return made.model_copy(update=changed)
+
+    def succeeded(self, seed: int, final: Evaluation, *, converged: bool = True) -> Run:
+        result: Result = self._result.model_copy(
+            update={"final": final, "converged": converged, "seed": seed}
+        )
+        return self.run(seed, SUCCEEDED, result=result.model_dump(mode="json"))
+
+    def run(self, seed: int, state: RunState, **fields: Any) -> Run:  # noqa: ANN401
+        return Run(id=uuid4(), seed=seed, state=state, **fields)
+
+    def collapsed(self, seed: int) -> Run:
+        return self.run(seed, PRUNED, status_reason="collapsed", status_message="none was active")
+
+
+@pytest.fixture
+def runs(reports: "Reports", spec_of: "SpecOf") -> Judged:
+    return Judged(reports, spec_of())
+
+
+def of(**measured: float | None) -> Measures:
+    """Measures that are 0 unless said otherwise."""
+    return Measures.model_validate({**dict.fromkeys(get_args(Measure), 0.0), **measured})
+
+
+def test_the_measures_of_an_evaluation_are_those_of_its_verdict_and_its_latents(
+    runs: Judged,
+) -> None:
+    evaluation = runs.evaluation(
+        kl=[1.5, 0.25],
+        polarisation=0.75,
+        explained=0.5,
+        clean_polarisation=0.375,
+        n_active=7,
+    )
+
+    assert measures(evaluation) == Measures(
+        clean_polarisation=0.375,
+        polarisation=0.75,
+        explained=0.5,
+        reconstruction=90.0,
+        n_active=7.0,
+        kl=1.75,
+    )
+
+
+def test_without_a_decoder_nothing_is_explained_and_without_a_posterior_there_is_no_kl(
+    runs: Judged,
+) -> None:
+    said = measures(runs.evaluation(kl=[None, None], explained=None, clean_polarisation=None))
+
+    assert (said.explained, said.clean_polarisation, said.kl) == (0.0, 0.0, None)
+
+
+def test_the_value_of_a_trial_is_the_mean_over_its_seeds(spec_of: "SpecOf") -> None:
+    spec = spec_of(objectives=["polarisation", "reconstruction"], sampler="random")
+    seeds = [of(polarisation=0.5, reconstruction=80.0), of(polarisation=1.0, reconstruction=100.0)]
+
+    assert [value_of(spec, place, seeds) for place in (0, 1)] == [0.75, 90.0]
+
+
+def test_a_target_is_missed_by_the_mean_distance_of_the_seeds(spec_of: "SpecOf") -> None:
+    spec = spec_of(objectives=[{"measure": "n_active", "target": 4}])
+
+    # the mean of 2 and 6 is 4, but no seed has 4
+    assert value_of(spec, 0, [of(n_active=2.0), of(n_active=6.0)]) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("objective", "value"), [("polarisation", 0.5 - 0.7694), ("reconstruction", 0.5 + 0.7694)]
+)
+def test_the_confidence_bound_is_the_worse_end_of_the_interval(
+    objective: str, value: float, spec_of: "SpecOf"
+) -> None:
+    spec = spec_of(objectives=[objective], aggregate="confidence_bound", sampler="random")
+    seeds = [of(polarisation=at, reconstruction=at) for at in (0.25, 0.75)]
+
+    # Student's t of one degree of freedom at 0.9 is 3.0777, and s / sqrt(2) of these is 0.25
+    assert value_of(spec, 0, seeds) == pytest.approx(value, abs=1e-4)
+
+
+def test_each_end_of_a_constraint_is_missed_by_its_distance_from_the_mean(
+    spec_of: "SpecOf",
+) -> None:
+    spec = spec_of(
+        constraints=[
+            {"measure": "n_active", "at_least": 2, "at_most": 8},
+            {"measure": "explained", "at_least": 0.5},
+        ]
+    )
+
+    violations = violations_of(spec, of(n_active=10.0, explained=0.75))
+
+    assert violations == {
+        "n_active at least 2": -8.0,
+        "n_active at most 8": 2.0,
+        "explained at least 0.5": -0.25,
+    }
+
+
+def test_a_trial_goes_on_as_long_as_one_of_its_runs_does(runs: Judged, spec_of: "SpecOf") -> None:
+    done = runs.succeeded(0, runs.evaluation())
+
+    for state in (RunState.QUEUED, RunState.RUNNING):
+        assert judge(spec_of(), [done, runs.run(1, state)]) is None
+        assert judge(spec_of(), [runs.run(0, RunState.FAILED), runs.run(1, state)]) is None
+
+
+def test_a_completed_trial_has_the_means_and_what_each_seed_ended_with(
+    runs: Judged, spec_of: "SpecOf"
+) -> None:
+    spec = spec_of(
+        objectives=["polarisation"], constraints=[{"measure": "kl", "at_most": 2}], sampler="tpe"
+    )
+    first = runs.evaluation(kl=[1.0, 0.0], polarisation=0.5, n_active=1, n_passive=1)
+    second = runs.evaluation(
+        kl=[2.0, 1.0], polarisation=1.0, regime=Regime.FORMING, n_active=2, n_passive=0
+    )
+
+    outcome = judge(spec, [runs.succeeded(0, first), runs.succeeded(1, second, converged=False)])
+
+    assert outcome is not None
+    assert (outcome.state, outcome.reason, outcome.message) == (TrialState.COMPLETED, None, None)
+    assert outcome.values == [0.75]
+    assert outcome.violations == {"kl at most 2": 0.0}
+    measured = outcome.measured
+    assert measured is not None
+    assert (measured.polarisation, measured.kl, measured.n_active) == (0.75, 2.0, 1.5)
+    assert [seed.kl for seed in measured.of_seeds] == [1.0, 3.0]
+    assert measured.regimes == (Regime.POLARISED, Regime.FORMING)
+    assert measured.converged == (True, False)
+    ended = measured.observations[1]
+    assert (ended.regime, ended.n_active, ended.n_passive) == (Regime.FORMING, 2, 0)
+    assert (ended.weakest_std, ended.strongest_std, ended.converged) == (0.5, 0.5, False)
+
+
+def test_a_run_that_was_stopped_because_it_had_collapsed_counts_with_its_last_evaluation(
+    runs: Judged, spec_of: "SpecOf"
+) -> None:
+    spec = spec_of(objectives=["polarisation"])
+    collapsed = runs.collapsed(1)
+    last = {collapsed.id: runs.evaluation(regime=Regime.COLLAPSED, polarisation=0.0, n_active=0)}
+
+    outcome = judge(spec, [runs.succeeded(0, runs.evaluation(polarisation=0.5)), collapsed], last)
+
+    assert outcome is not None
+    assert (outcome.state, outcome.values) == (TrialState.COMPLETED, [0.25])
+    assert outcome.measured is not None
+    assert outcome.measured.regimes == (Regime.POLARISED, Regime.COLLAPSED)
+    assert outcome.measured.converged == (True, False)
+    assert (outcome.reason, outcome.message) == (
+        "collapsed",
+        "the run of seed 1: none was active",
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "is_so"),
+    [
+        (PRUNED, "collapsed", True),
+        (PRUNED, "median", False),
+        (RunState.FAILED, "collapsed", False),
+    ],
+)
+def test_only_a_run_that_was_stopped_for_its_collapse_has_collapsed(
+    state: RunState, reason: str, is_so: bool, runs: Judged
+) -> None:
+    assert has_collapsed(runs.run(0, state, status_reason=reason)) is is_so
+
+
+@pytest.mark.parametrize(
+    ("states", "state"),
+    [
+        ((SUCCEEDED, RunState.FAILED), TrialState.FAILED),
+        ((SUCCEEDED, RunState.CANCELLED), TrialState.CANCELLED),
+        ((SUCCEEDED, PRUNED), TrialState.PRUNED),
+        ((PRUNED, RunState.CANCELLED, RunState.FAILED), TrialState.FAILED),
+        ((PRUNED, RunState.CANCELLED), TrialState.CANCELLED),
+        ((RunState.FAILED, RunState.FAILED), TrialState.FAILED),
+    ],
+)
+def test_the_worst_of_its_runs_says_what_becomes_of_a_trial(
+    states: Sequence[RunState], state: TrialState, runs: Judged, spec_of: "SpecOf"
+) -> None:
+    ended = [
+        runs.run(seed, one, status_reason=f"reason {seed}", status_message=f"message {seed}")
+        for seed, one in enumerate(states)
+    ]
+
+    outcome = judge(spec_of(), ended)
+
+    assert outcome is not None
+    worst = states.index(RunState(state.value))
+    assert (outcome.state, outcome.values, outcome.measured) == (state, None, None)
+    assert outcome.violations == {}
+    assert outcome.reason == f"reason {worst}"
+    assert outcome.message == f"the run of seed {worst} {state}: message {worst}"
+
+
+def test_a_failure_counts_more_than_a_collapse(runs: Judged, spec_of: "SpecOf") -> None:
+    collapsed = runs.collapsed(0)
+
+    outcome = judge(
+        spec_of(), [collapsed, runs.run(1, RunState.FAILED)], {collapsed.id: runs.evaluation()}
+    )
+
+    assert outcome is not None
+    assert (outcome.state, outcome.reason) == (TrialState.FAILED, None)
+    assert outcome.message == "the run of seed 1 failed: no reason given"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"objectives": ["kl"]}, {"constraints": [{"measure": "kl", "at_most": 3}]}],
+    ids=["an objective", "a constraint"],
+)
+def test_a_trial_without_a_measure_that_its_study_asks_for_has_failed(
+    asked: dict[str, Any], runs: Judged, spec_of: "SpecOf"
+) -> None:
+    # It was a KeyError, which the broker repeated. The spec of a study refuses `kl` of a
+    # deterministic autoencoder; this is about whatever a later measure may lack.
+    spec = spec_of(**asked)
+    finals = [runs.evaluation(kl=[1.0, 0.5]), runs.evaluation(kl=[None, None])]
+
+    outcome = judge(spec, [runs.succeeded(seed, final) for seed, final in enumerate(finals)])
+
+    assert outcome is not None
+    assert (outcome.state, outcome.values) == (TrialState.FAILED, None)
+    assert outcome.reason == "not_measured"
+    assert outcome.message == "the study asks for kl, which its runs do not measure"
+
+
+def test_a_measure_that_nobody_asks_for_may_be_missing(runs: Judged, spec_of: "SpecOf") -> None:
+    finals = [runs.evaluation(kl=[1.0, 0.5]), runs.evaluation(kl=[None, None])]
+
+    outcome = judge(spec_of(), [runs.succeeded(seed, final) for seed, final in enumerate(finals)])
+
+    assert outcome is not None
+    assert outcome.state is TrialState.COMPLETED
+    assert outcome.measured is not None
+    assert outcome.measured.kl is None
+    assert [seed.kl for seed in outcome.measured.of_seeds] == [1.5, None]
+
+
+@pytest.mark.parametrize("measure", get_args(Measure))
+def test_every_measure_can_be_an_objective_and_a_constraint(
+    measure: Measure, runs: Judged, spec_of: "SpecOf"
+) -> None:
+    spec = spec_of(
+        objectives=[measure], constraints=[{"measure": measure, "at_least": 0}], sampler="tpe"
+    )
+
+    outcome = judge(spec, [runs.succeeded(0, runs.evaluation())])
+
+    assert outcome is not None
+    assert outcome.values == [measures(runs.evaluation()).value(measure)]
+    assert list(outcome.violations) == [f"{measure} at least 0"]
+
+
+def test_a_value_without_its_measure_says_which(spec_of: "SpecOf") -> None:
+    with pytest.raises(NotMeasured, match="asks for kl, which its runs do not measure"):
+        value_of(spec_of(objectives=["kl"]), 0, [of(kl=None)])
