@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from polar.models.linear_vae import optimum
+from linear_vae import optimum
 from polar.ranges import Observation, Search
 from polar.ranges.fading import guess_edges, odds_of_cells
 from polar.records.latents import Regime

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linear_vae import LinearVAE, fit, optimum
 from polar.entropy import renyi_entropy
 from polar.errors import InvalidInput
-from polar.models.linear_vae import LinearVAE, fit, optimum
 from polar.records.latents import Label
 from polar.records.measurement import Criterion
 from polar.regime.codes import Codes, codes
