@@ -30,12 +30,13 @@ from polar.entropy import gaussian_entropy
 from polar.ranges import Observation, Outcome, RangeReport, Search, find_range, propose
 from polar.records.latents import Regime
 from polar.regime.polarisation import POLARISED_FROM
+from polar.spec.training import DEFAULT_TAU
 
 Array = Float64[np.ndarray, "..."]
 #: From what was told and what is in flight to the next weight.
 Sampler = Callable[[Sequence[Observation], Sequence[float]], float]
 
-LATENTS, TAU_NATS, DECADES = 16, 0.25, 4
+LATENTS, TAU_NATS, DECADES = 16, DEFAULT_TAU, 4
 SEARCH = Search(low=1e-2, high=1e2)
 IN_FLIGHT = 4
 #: Trials of a study of others; one of ours has twice its budget.
@@ -46,7 +47,7 @@ BUDGETS = {0.0: 16, FLIP_RATE: 32}
 CLEARANCE = 0.1
 GRID = np.geomspace(SEARCH.low, SEARCH.high, 10_000)
 STDS = np.linspace(0, 1, 4001)
-ENTROPIES = np.array([gaussian_entropy(std, sigma=0.5, alpha=1.01) for std in STDS])
+ENTROPIES = np.array([gaussian_entropy(std) for std in STDS])
 REGIMES = tuple(Regime)
 #: Samplers; with flips the second of ours is the first, as nothing but verdicts is told.
 OURS = ("range", "range, verdicts only")
