@@ -263,7 +263,7 @@ def test_a_part_without_rows_has_no_table() -> None:
         ({"tau": "best"}, "tau is 'best'; allowed: a number, fixed, gap, otsu"),
         ({"tau": -0.5}, "tau is -0.5 nats"),
         ({"tau": math.nan}, "tau is nan nats"),
-        ({"sigma": 0.0}, "sigma must be positive"),
+        ({"sigma": 0.0}, "sigma is 0.0; allowed: 1e-100 to 1e[+]100"),
         ({"renyi_alpha": math.inf}, "renyi_alpha is inf"),
         ({"renyi_alpha": 1e12}, "allowed: above 0, to 1000"),
         ({"tau": True}, "tau is True; allowed: a number of nats"),

@@ -21,7 +21,7 @@ def test_a_polarised_space_is_explained_with_its_numbers(evaluation_of: Evaluati
     assert text == (
         "Polarised: 2 of 4 latents are active (entropy above tau = 0.25 nats) and 2 passive; "
         "the weakest active has 1.56 nats, the strongest passive has 0.12 nats, "
-        "a margin of 1.44 nats. "
+        "a gap of 1.44 nats. "
         "The two groups are clearly apart: polarisation P = 0.91 (polarised from 0.50). "
         "Decoding the means explains R = 0.80 of the explainable reconstruction loss, "
         "so P * R = 0.73. "
@@ -49,7 +49,7 @@ def test_a_polarised_space_is_explained_with_its_numbers(evaluation_of: Evaluati
             [0.5, 0.25, 0.375],
             "Forming: 2 of 3 latents are active (entropy above tau = 0.25 nats) and 1 passive; "
             "the weakest active has 0.38 nats, the strongest passive has 0.25 nats, "
-            "a margin of 0.12 nats. "
+            "a gap of 0.12 nats. "
             "The two groups are not yet apart: polarisation P = 0.38 (polarised from 0.50).",
         ),
     ],

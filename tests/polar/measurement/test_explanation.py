@@ -1,0 +1,141 @@
+import pytest
+
+from polar.measurement.explanation import explain_evidence, explain_measurement
+from polar.records.latents import Label, LatentMeasures, Verdict
+from polar.records.measurement import (
+    Agreement,
+    Criterion,
+    CriterionLabel,
+    Dip,
+    Interval,
+    Threshold,
+)
+from polar.regime.polarisation import Judgement, judge
+
+
+def judged(*entropies: float) -> Judgement:
+    own = {"latent", "entropy_nats", "judged_entropy_nats"}
+    others = dict.fromkeys(set(LatentMeasures.model_fields) - own, 0.0)
+    latents = [
+        LatentMeasures(latent=j, entropy_nats=nats, judged_entropy_nats=nats, **others)
+        for j, nats in enumerate(entropies)
+    ]
+    return judge(latents, tau=0.25)
+
+
+def threshold(method: str, tau_nats: float | None, interval: Interval | None = None) -> Threshold:
+    return Threshold(
+        method=method,
+        tau_nats=tau_nats,
+        equivalent_std=None,
+        reason=f"Reason of {method}.",
+        interval=interval,
+        found=1.0,
+    )
+
+
+def by_signals(latent: int, label: Label) -> CriterionLabel:
+    return CriterionLabel(
+        criterion=Criterion.TWO_SIGNALS, latent=latent, label=label, margin=0, score=0, why=""
+    )
+
+
+def pair(agreement: float | None, kappa: float | None = None) -> Agreement:
+    return Agreement(
+        criterion_a=Criterion.ENTROPY,
+        criterion_b=Criterion.KL,
+        kappa=kappa,
+        agreement=agreement,
+        compared=4,
+    )
+
+
+def evidence(
+    verdict: Verdict,
+    *,
+    thresholds: tuple[Threshold, ...] = (threshold("fixed", 0.25),),
+    dip: Dip | None = None,
+    labels: tuple[CriterionLabel, ...] = (),
+    agreement: tuple[Agreement, ...] = (),
+) -> str:
+    return explain_evidence(
+        verdict=verdict, thresholds=thresholds, dip=dip, labels=labels, agreement=agreement
+    )
+
+
+def test_verdict_and_evidence_make_one_paragraph() -> None:
+    judgement = judged(1.5, 0.0)
+    thresholds = (threshold("fixed", 0.25),)
+
+    text = explain_measurement(
+        judgement=judgement, thresholds=thresholds, dip=None, labels=(), agreement=()
+    )
+
+    assert text.startswith("Polarised: 1 of 2 latents is active")
+    assert text.endswith(evidence(judgement.verdict))
+
+
+def test_the_chosen_threshold_comes_with_its_interval_and_the_other_rules() -> None:
+    thresholds = (
+        threshold("gap", 0.7, Interval(low_nats=0.5, high_nats=0.75)),
+        threshold("fixed", 0.25),
+        threshold("otsu", None),
+    )
+
+    assert evidence(judged(1.5, 0.0).verdict, thresholds=thresholds).startswith(
+        "Reason of gap. With other images it would lie from 0.5 to 0.75 nats. "
+        "Other rules, in nats: fixed 0.25. No regime is seen by: otsu."
+    )
+
+
+def test_a_rule_without_a_tau_is_replaced() -> None:
+    text = evidence(judged(1.5, 0.0).verdict, thresholds=(threshold("gap", None),))
+
+    assert text.startswith("Reason of gap. Tau was set to 0.25 nats instead.")
+
+
+@pytest.mark.parametrize(
+    ("dip", "words"),
+    [
+        (None, "A test for two groups of latents needs at least 4."),
+        (Dip(dip=0.2, p_value=0.01, smallest_group=4), "(p = 0.01), evidence for two groups."),
+        (
+            Dip(dip=0.1, p_value=0.5, smallest_group=4),
+            "no evidence for two groups; it sees none smaller than 4.",
+        ),
+        (Dip(dip=0.1, p_value=0.5, smallest_group=None), "among 2 latents it cannot see two"),
+    ],
+)
+def test_the_dip_says_what_it_can_see(dip: Dip | None, words: str) -> None:
+    assert words in evidence(judged(1.5, 0.0).verdict, dip=dip)
+
+
+def test_mixed_and_undetermined_latents_are_numbered() -> None:
+    verdict = judged(1.5, 0.0).verdict
+    labels = (
+        by_signals(0, Label.MIXED),
+        by_signals(1, Label.UNDETERMINED),
+        by_signals(2, Label.MIXED),
+    )
+
+    text = evidence(verdict, labels=labels)
+
+    assert "By the two signals latents 0, 2 are mixed and latent 1 is undetermined." in text
+    assert "Without a variance no criterion calls a latent mixed." in evidence(verdict)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "words"),
+    [
+        ((), "No two criteria can be compared."),
+        ((pair(None),), "No two criteria can be compared."),
+        ((pair(1.0), pair(None)), "All criteria agree on active and passive."),
+        (
+            (pair(1.0), pair(0.75, kappa=0.5)),
+            "The criteria that agree least are entropy and kl: on 75% of 4 latents, kappa 0.50.",
+        ),
+        ((pair(0.5),), "on 50% of 4 latents."),
+    ],
+)
+def test_the_worst_agreement_is_named(agreement: tuple[Agreement, ...], words: str) -> None:
+    assert evidence(judged(1.5, 0.0).verdict, agreement=agreement).endswith(words)
