@@ -56,6 +56,12 @@ def test_the_chosen_rule_draws_the_line(measured: Measurement) -> None:
     assert [one.label for one in measured.latents] == [Label.ACTIVE] * 4 + [Label.PASSIVE] * 4
 
 
+def test_the_entropy_criterion_has_the_labels_of_the_latents(measured: Measurement) -> None:
+    by_entropy = [row for row in measured.labels if row.criterion is Criterion.ENTROPY]
+
+    assert [row.label for row in by_entropy] == [latent.label for latent in measured.latents]
+
+
 def test_codes_without_a_decoder_have_no_reconstruction(measured: Measurement) -> None:
     verdict = measured.verdict
 
