@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import Float64
 
-from linear_vae import optimum
 from polar.errors import InvalidInput
 from polar.ranges import Observation, Outcome, Search, find_range, propose
 from polar.ranges.belief import believe, told_chances, true_chances
 from polar.ranges.proposal import verdict_information
 from polar.records.latents import Regime
+from tests.oracles.linear_vae import optimum
 
 Verdicts = Callable[[float], Regime]
 Band = Callable[[float, float], Verdicts]
