@@ -22,10 +22,11 @@ from polar.records.latents import Label
 from polar.regime.codes import Codes, codes
 from polar.regime.mixed import mixed_scores, two_signal_labels, variance_signals
 from polar.regime.usage import area_under_curve
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU
 
 EACH = 6
 IMAGES = 2000
-SIGMA, RENYI_ALPHA, TAU = 0.5, 1.01, 0.25
+SIGMA, RENYI_ALPHA, TAU = DEFAULT_SIGMA, DEFAULT_RENYI_ALPHA, DEFAULT_TAU
 
 SIGNALS = {
     "H(mu)": "mean_entropy_nats",

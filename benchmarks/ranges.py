@@ -33,12 +33,13 @@ from polar.ranges import Search, find_range, propose
 from polar.records.latents import Regime
 from polar.records.ranges import Observation, Outcome, RangeReport
 from polar.regime.polarisation import POLARISED_FROM
+from polar.spec.training import DEFAULT_TAU
 
 Array = Float64[np.ndarray, "..."]
 #: Chooses the next weight from the observations so far and the weights in flight.
 Sampler = Callable[[Sequence[Observation], Sequence[float]], float]
 
-LATENTS, TAU_NATS, DECADES = 16, 0.25, 4
+LATENTS, TAU_NATS, DECADES = 16, DEFAULT_TAU, 4
 SEARCH = Search(low=1e-2, high=1e2)
 IN_FLIGHT = 4
 #: Most trials of another sampler's study; a study of ours has at most twice its budget.
@@ -49,7 +50,7 @@ BUDGETS = {0.0: 16, FLIP_RATE: 32}
 CLEARANCE = 0.1
 GRID = np.geomspace(SEARCH.low, SEARCH.high, 10_000)
 STDS = np.linspace(0, 1, 4001)
-ENTROPIES = np.array([gaussian_entropy(std, sigma=0.5, alpha=1.01) for std in STDS])
+ENTROPIES = np.array([gaussian_entropy(std) for std in STDS])
 REGIMES = tuple(Regime)
 #: Our samplers. With flips both are the same, because trials then report only verdicts.
 OURS = ("range", "range, verdicts only")

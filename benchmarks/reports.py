@@ -31,7 +31,7 @@ class Size:
         parts = [f"{self.images:,} x {self.latents:,}"]
         parts += ["variances"] if self.has_variances else []
         parts += ["wide"] if self.is_wide else []
-        parts += [f"{self.classes:,} labels"] if self.classes else []
+        parts += [f"{self.classes:,} classes"] if self.classes else []
         return ", ".join(parts)
 
 

@@ -2,7 +2,9 @@
 
     python -m benchmarks.sweep SPEC --out DIR --vary model.lambda=1e-4,1e-3 --vary seed=0,1
 
-Finished runs are not run again, so an interrupted sweep can be continued.
+Finished runs are not run again, so an interrupted sweep can be continued. With `--figures`, a
+sweep of the weight and the seed also draws entropies and information by weight (the paper's
+Figs. 8 and 11 to 13) in DIR.
 """
 
 import argparse
@@ -16,8 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
+from polar import figures
 from polar.spec import ExperimentSpec, read_spec_file, read_yaml
 
 Point = dict[str, Any]
@@ -25,13 +29,17 @@ COLUMNS = ("active", "P", "R", "verdict", "converged", "entropies, nats")
 
 
 def main() -> None:
-    arguments = parser(__doc__ or "").parse_args()
+    own = parser(__doc__ or "")
+    own.add_argument("--figures", action="store_true", help="draw entropies by weight")
+    arguments = own.parse_args()
     runs = run_all(arguments)
     names = list(runs[0][0])
     _print_row([*names, *COLUMNS])
     _print_row(["---"] * (len(names) + len(COLUMNS)))
     for point, folder in runs:
         _print_row([*point.values(), *_summary(folder)])
+    if arguments.figures:
+        _draw([folder for _, folder in runs], arguments.out)
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -102,6 +110,32 @@ def _summary(folder: Path) -> list[object]:
         "yes" if result["converged"] else "no",
         " ".join(f"{entropy:.2f}" for entropy in entropies),
     ]
+
+
+def _draw(folders: Sequence[Path], out: Path) -> None:
+    table = pd.concat([_diagnostics(folder) for folder in folders], ignore_index=True)
+    taus = table.pop("tau_nats").unique()
+    if len(taus) > 1:
+        raise SystemExit(f"the taus of the runs are {taus}; allowed with --figures: a single tau")
+    entropies = figures.sorted_entropies_by_weight(table, taus[0])
+    figures.save(entropies, table, out / "sorted_entropies_by_weight.png")
+    shared = table.rename(columns={"information_residual_nats": "residual_nats"})
+    information = figures.information_by_weight(shared)
+    figures.save(information, shared, out / "information_by_weight.png")
+
+
+def _diagnostics(folder: Path) -> pd.DataFrame:
+    """The diagnostics of one run, with the columns that tell runs apart."""
+    spec = ExperimentSpec.from_file(folder / "spec.yaml")
+    verdict = json.loads((folder / "result.json").read_bytes())["final"]["verdict"]
+    return pd.read_parquet(folder / "diagnostics.parquet").assign(
+        model=spec.model.name,
+        dataset=spec.dataset.name,
+        weight_name=spec.model.weight_name,
+        weight=spec.model.weight,
+        seed=spec.seeds[0],
+        tau_nats=verdict["tau_nats"],
+    )
 
 
 def _print_row(cells: Sequence[object]) -> None:

@@ -10,15 +10,15 @@ from scipy.special import stdtrit
 def half_width(
     values: Sequence[float], *, confidence: float, test_over_train: float = 0.0
 ) -> float:
-    """Half the width of Student's interval of the mean of these values.
+    """Half the width of Student's interval for the mean of these values.
 
-    Values from splits of the same images into train and test share most of them, so that their
-    mean varies more than that of independent ones: its variance is taken as s^2 (1 / n + test
-    images / train images) rather than s^2 / n.
+    Values from several splits of the same images into train and test images share most of the
+    images, so that their mean varies more than that of independent values: its variance is taken
+    as s^2 (1 / n + test images / train images) rather than s^2 / n.
 
     Args:
-        values: At least 2.
-        confidence: Probability of the interval, both sides together, below 1.
+        values: At least 2 values.
+        confidence: Probability that the interval covers, both sides together, below 1.
         test_over_train: Test images / train images; 0 for independent values.
 
     Reference: Nadeau and Bengio (2003), https://doi.org/10.1023/A:1024068626366

@@ -1,4 +1,4 @@
-"""What the latents are worth to a simple task: factors predicted from the k most entropic ones.
+"""What the latents are worth to a simple task: predicting factors from the k most entropic.
 
 Notation:
     n, m, f: images, latents, factors.
@@ -15,15 +15,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float64, Int
+from torch import Tensor
 
-from polar.downstream.regression import Control, Representation, Split, curves, is_alive, split
+from polar.downstream.regression import (
+    Control,
+    Representation,
+    TrainTestSplit,
+    curves,
+    is_alive,
+    train_test_split,
+)
+from polar.entropy.samples import Array
 from polar.errors import InvalidInput
 from polar.intervals import half_width
-from polar.regime.arrays import Array
 from polar.regime.codes import codes
 
-#: Every k up to here is on the default grid; above, each is at least this much larger. Each costs
-#: a fit for every factor, split, representation and control.
+#: The default grid has every k up to the first number; above it each k is larger than the previous
+#: by at least the second, a factor. Each k costs a fit for every factor, split, representation and
+#: control.
 DENSE_UP_TO, THINNED_BY = 6, 1.15
 CONFIDENCE = 0.95
 
@@ -32,78 +41,79 @@ CONFIDENCE = 0.95
 class Gain:
     """Accuracy with all latents less accuracy with the actives alone; a mean over the splits."""
 
-    #: None: the mean over all factors.
+    #: None for the mean over all factors.
     factor: str | None
     representation: Representation
     control: Control
     mean: float
-    #: Ends of the interval of 95 %; none with a single split.
+    #: Ends of the interval of 95 %; none where there is a single split.
     low: float | None
     high: float | None
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the accuracies of one factor stand against."""
+    """What the accuracies of one factor are compared with."""
 
     factor: str
     #: Accuracy of always naming the commonest value of the train images; a mean over the splits.
     majority: float
-    #: Where the raw curve stops rising: the least k whose accuracy is within one standard error
-    #: (of that many test images) of the best.
+    #: Where the raw curve stops rising: the least k whose accuracy is within one standard error of
+    #: the best, for that many test images.
     plateau_k: int
 
 
 @dataclass(frozen=True)
 class Downstream:
-    """The downstream task on one set of codes."""
+    """The outcome of the downstream task on a set of codes."""
 
     #: Columns factor, k, representation, control, seed, accuracy, unconverged (bool), n_train and
     #: n_test (images of the split).
     table: pd.DataFrame
-    #: Of each factor and of their mean; empty when there is no passive latent.
+    #: The gains of each factor and of their mean; empty when there is no passive latent.
     gains: tuple[Gain, ...]
     baselines: tuple[Baseline, ...]
     #: The latents by descending entropy; the first n_active of them are the actives.
     order: tuple[int, ...]
     n_active: int
-    #: Latents without numbers to speak of, which no fit sees.
+    #: Numerically dead latents, which no fit sees.
     dead: tuple[int, ...]
     n_train: int
     n_test: int
-    #: Rows of the table whose fit did not converge.
+    #: Number of rows of the table whose fit did not converge.
     unconverged: int
 
 
 def predict_factors(
-    mean: Array,
+    mean: Tensor | Array,
     factors: Int[np.ndarray, "n f"],
     sizes: Mapping[str, int],
     entropies: Float[np.ndarray, " m"],
     *,
-    tau_nats: float,
+    n_active: int,
     seeds: Sequence[int] = (0, 1, 2),
     ks: Sequence[int] | None = None,
 ) -> Downstream:
     """Predicts every factor from the top-k latents by entropy, for every k of a grid.
 
-    Each seed is one random split: 5,000 train and 2,000 test images, or of fewer images 5/7 and
-    2/7. Numerically dead latents, whose standard deviation is at most 1e-6 of the largest or
+    Each seed draws a random split: 5,000 train and 2,000 test images, or 5/7 and 2/7 of fewer
+    images. Numerically dead latents, whose standard deviation is at most 1e-6 of the largest or
     within the rounding of their mean in float32, are left out.
 
     Intervals are Student's t over the splits. Splits share images, so the variance of the mean is
     s^2 (1 / splits + test images / train images) rather than s^2 / splits (Nadeau and Bengio).
-    They tell nothing of how another training of the model would turn out.
+    They say nothing of how another training of the model would turn out.
 
     Args:
         mean: Mean representation, or the codes of a deterministic autoencoder, shape (n, m), in
             units of the latents.
         factors: Values of the factors, 0 to size - 1, shape (n, f).
         sizes: Names and numbers of values of the factors, in the order of the columns.
-        entropies: By which latents are ranked and called active; in nats, shape (m,).
-        tau_nats: A latent is active when its entropy exceeds this.
-        seeds: Of the splits, distinct.
-        ks: Grid, in any order; the number of actives and m are added. By default `default_grid`.
+        entropies: The entropies by which the latents are ranked; in nats, shape (m,).
+        n_active: How many latents are active: those of highest entropy.
+        seeds: Seeds of the splits, distinct.
+        ks: The grid, in any order; the number of actives and m are added. By default
+            `default_grid`.
 
     Raises:
         InvalidInput: shapes, values, seeds or ks are not as above, a number is not finite, or a
@@ -113,14 +123,13 @@ def predict_factors(
     """
     latents = codes(mean).mean
     n, m = latents.shape
-    _check_entropies(entropies, m, tau_nats)
+    _check_entropies(entropies, m, n_active)
     _check_factors(factors, sizes, n)
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise InvalidInput(f"seeds {list(seeds)}; allowed: at least one, distinct, 0 and above")
     order = np.argsort(-entropies, kind="stable")
-    n_active = int((entropies > tau_nats).sum())
     grid = _grid(m, n_active, ks)
-    splits = [split(n, seed) for seed in seeds]
+    splits = [train_test_split(n, seed) for seed in seeds]
     fits = pd.DataFrame(
         row
         for drawn in splits
@@ -143,7 +152,7 @@ def predict_factors(
 
 
 def default_grid(m: int) -> tuple[int, ...]:
-    """Every k from 1 to 6, above each at least 1.15 times the one before, and m."""
+    """Every k from 1 to 6, above 6 each at least 1.15 times the previous k, and m."""
     grid = list(range(1, min(m, DENSE_UP_TO) + 1))
     while grid[-1] < m:
         grid.append(min(m, math.ceil(grid[-1] * THINNED_BY)))
@@ -164,7 +173,7 @@ def _rows(
     n_active: int,
     factor: str,
     values: Int[np.ndarray, " n"],
-    drawn: Split,
+    drawn: TrainTestSplit,
     grid: Sequence[int],
 ) -> Iterator[dict[str, Any]]:
     train = values[drawn.train]
@@ -191,13 +200,13 @@ def _rows(
 def _gains(fits: pd.DataFrame, n_active: int, m: int, test_over_train: float) -> tuple[Gain, ...]:
     kinds = ["representation", "control"]
     accuracy = fits.set_index(["factor", *kinds, "seed", "k"])["accuracy"].unstack("k", sort=False)
-    of_factors = (accuracy[m] - accuracy[n_active]).unstack("seed", sort=False)
-    overall = of_factors.groupby(level=kinds, sort=False).mean()
-    labels = [*of_factors.index, *((None, *kind) for kind in overall.index)]
-    values = np.vstack([of_factors.to_numpy(), overall.to_numpy()])  # a row of splits a gain
+    by_factor = (accuracy[m] - accuracy[n_active]).unstack("seed", sort=False)
+    overall = by_factor.groupby(level=kinds, sort=False).mean()
+    gains = [*by_factor.index, *((None, *kind) for kind in overall.index)]
+    values = np.vstack([by_factor.to_numpy(), overall.to_numpy()])  # a row of splits for each gain
     return tuple(
-        _gain(factor, representation, control, of_splits, test_over_train)
-        for (factor, representation, control), of_splits in zip(labels, values, strict=True)
+        _gain(factor, representation, control, by_split, test_over_train)
+        for (factor, representation, control), by_split in zip(gains, values, strict=True)
     )
 
 
@@ -205,13 +214,13 @@ def _gain(
     factor: str | None,
     representation: str,
     control: str,
-    of_splits: Float64[np.ndarray, " s"],
+    by_split: Float64[np.ndarray, " s"],
     test_over_train: float,
 ) -> Gain:
-    mean, half = float(of_splits.mean()), None
-    if len(of_splits) > 1:
+    mean, half = float(by_split.mean()), None
+    if len(by_split) > 1:
         half = half_width(
-            of_splits.tolist(), confidence=CONFIDENCE, test_over_train=test_over_train
+            by_split.tolist(), confidence=CONFIDENCE, test_over_train=test_over_train
         )
     return Gain(
         factor=factor,
@@ -233,14 +242,14 @@ def _baseline(fits: pd.DataFrame, factor: str, n_test: int) -> Baseline:
     return Baseline(factor=factor, majority=majority, plateau_k=plateau_k)
 
 
-def _check_entropies(entropies: Float[np.ndarray, " m"], m: int, tau_nats: float) -> None:
+def _check_entropies(entropies: Float[np.ndarray, " m"], m: int, n_active: int) -> None:
     if entropies.shape != (m,) or not np.isfinite(entropies).all():
         raise InvalidInput(
             f"entropies of shape {entropies.shape}, {np.isfinite(entropies).sum()} of them "
             f"finite; allowed: one finite number for each of {m} latents"
         )
-    if not 0 <= tau_nats < np.inf:
-        raise InvalidInput(f"tau is {tau_nats} nats; allowed: 0 and above, finite")
+    if not 0 <= n_active <= m:
+        raise InvalidInput(f"n_active is {n_active}; allowed: 0 to {m}, the number of latents")
 
 
 def _check_factors(factors: Int[np.ndarray, "n f"], sizes: Mapping[str, int], n: int) -> None:

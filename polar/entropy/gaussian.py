@@ -19,12 +19,15 @@ import sys
 from scipy.optimize import brentq
 
 from polar.errors import InvalidInput
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA
 
 _MOST_NATS = 300.0  # n samples have at most ln n
 _MOST_R = 1e150  # above exp(_MOST_NATS), while its square is still a float
 
 
-def gaussian_entropy(std: float, *, sigma: float = 0.5, alpha: float = 1.01) -> float:
+def gaussian_entropy(
+    std: float, *, sigma: float = DEFAULT_SIGMA, alpha: float = DEFAULT_RENYI_ALPHA
+) -> float:
     """Matrix-based Renyi entropy of infinitely many samples of N(0, std^2), in nats.
 
     Args:
@@ -54,7 +57,9 @@ def gaussian_entropy(std: float, *, sigma: float = 0.5, alpha: float = 1.01) -> 
     return least + math.log1p(-occupation * math.expm1((alpha - 1) * log_b)) / (alpha - 1)
 
 
-def equivalent_std(nats: float, *, sigma: float = 0.5, alpha: float = 1.01) -> float:
+def equivalent_std(
+    nats: float, *, sigma: float = DEFAULT_SIGMA, alpha: float = DEFAULT_RENYI_ALPHA
+) -> float:
     """Standard deviation of the Gaussian that has this entropy: the inverse of gaussian_entropy.
 
     Args:

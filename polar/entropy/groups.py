@@ -23,14 +23,15 @@ from torch import Tensor
 from polar.entropy.renyi import RenyiEntropy, renyi_entropy
 from polar.entropy.samples import Array, ArrayT, in_kind_of
 from polar.errors import InvalidInput
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA
 
 
 def entropy_given_groups(
     x: ArrayT,
     groups: Tensor | Array,
     *,
-    alpha: float = 1.01,
-    sigma: float = 0.5,
+    alpha: float = DEFAULT_RENYI_ALPHA,
+    sigma: float = DEFAULT_SIGMA,
     tol: float = 1e-6,
 ) -> RenyiEntropy[ArrayT]:
     """S(mu_j | u) of each column, in nats; O(n), like renyi_entropy.

@@ -39,6 +39,7 @@ from polar.entropy.pairs import PairSums
 from polar.entropy.renyi import renyi_entropy
 from polar.entropy.samples import Array, ArrayT, in_kind_of
 from polar.errors import InvalidInput
+from polar.spec.training import DEFAULT_SIGMA
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def mutual_information(
     mu: ArrayT,
     *,
     sigma_x: float | None = None,
-    sigma: float = 0.5,
+    sigma: float = DEFAULT_SIGMA,
     alpha: float = 2.0,
     permutations: int = 3,
     seed: int = 0,

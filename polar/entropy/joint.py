@@ -32,6 +32,7 @@ from polar.entropy.renyi import renyi_entropy
 from polar.entropy.samples import Array, ArrayT, check_positive, columns, in_kind_of
 from polar.entropy.spectrum import spectral_entropy
 from polar.errors import InvalidInput
+from polar.spec.training import DEFAULT_SIGMA
 
 _MOST_EXACT: Final = 4000  # samples; their eigenproblem takes 2 s, a time that grows as n^3
 _MOST_STOCHASTIC: Final = 20_000  # samples; their two float32 matrices take 3.2 GB
@@ -80,7 +81,7 @@ def joint_entropy(
     mu: ArrayT,
     *,
     sigma_x: float | None = None,
-    sigma: float = 0.5,
+    sigma: float = DEFAULT_SIGMA,
     alpha: float = 2.0,
     seed: int = 0,
 ) -> JointEntropy[ArrayT]:

@@ -39,6 +39,7 @@ from polar.entropy.spectrum import (
     tsallis_sum,
 )
 from polar.errors import InvalidInput, ToleranceNotReached
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA
 
 _LARGE: Final = 500  # nodes; up to here eigenvalues are faster than determinants
 _EVALUATION: Final = 16 * float(np.finfo(float).eps)  # rounding of the entropy of a spectrum
@@ -55,14 +56,26 @@ class RenyiEntropy(Generic[ArrayT]):
 
 @overload
 def renyi_entropy(
-    x: Tensor, *, alpha: float = 1.01, sigma: float = 0.5, tol: float = 1e-6
+    x: Tensor,
+    *,
+    alpha: float = DEFAULT_RENYI_ALPHA,
+    sigma: float = DEFAULT_SIGMA,
+    tol: float = 1e-6,
 ) -> RenyiEntropy[Tensor]: ...
 @overload
 def renyi_entropy(
-    x: Array, *, alpha: float = 1.01, sigma: float = 0.5, tol: float = 1e-6
+    x: Array,
+    *,
+    alpha: float = DEFAULT_RENYI_ALPHA,
+    sigma: float = DEFAULT_SIGMA,
+    tol: float = 1e-6,
 ) -> RenyiEntropy[Array]: ...
 def renyi_entropy(
-    x: Tensor | Array, *, alpha: float = 1.01, sigma: float = 0.5, tol: float = 1e-6
+    x: Tensor | Array,
+    *,
+    alpha: float = DEFAULT_RENYI_ALPHA,
+    sigma: float = DEFAULT_SIGMA,
+    tol: float = 1e-6,
 ) -> RenyiEntropy[Tensor] | RenyiEntropy[Array]:
     """Matrix-based Renyi entropy of each column, in nats.
 

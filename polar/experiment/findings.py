@@ -1,4 +1,4 @@
-"""What is found out at the end of a run, beyond the verdict: the whole report, as tables."""
+"""What a run measures at its end, beyond the verdict, as records and tables."""
 
 import math
 import time
@@ -30,7 +30,7 @@ from polar.spec import ExperimentSpec
 from polar.training.evaluation import EvaluationSubset, encode_subset
 from polar.training.usage import Usage, measure_usage
 
-#: Images for the estimators that are only compared, of which some take a while.
+#: Images for the estimators that are only compared, because some of them take a while.
 COMPARED_IMAGES = 1000
 #: Columns of the table of gains: accuracy with all latents - with the actives alone.
 GAIN = [field.name for field in fields(Gain)]
@@ -38,18 +38,18 @@ GAIN = [field.name for field in fields(Gain)]
 
 @dataclass(frozen=True)
 class Findings:
-    """The report of a run's final latents, and what led there."""
+    """All measures of a run's final latents, and of how they came about."""
 
     measurement: Measurement
     usage: Usage
     order: LearningOrder
     downstream: Downstream | None
-    #: Tidy tables by name; see `polar.figures` for their columns.
+    #: Tidy tables by name; `polar.figures` describes their columns.
     tables: dict[str, pd.DataFrame]
 
     @property
     def summary(self) -> Summary:
-        """In a few numbers."""
+        """The findings in a few numbers."""
         labels, measurement = self.measurement.labels, self.measurement
         criteria = list(dict.fromkeys(label.criterion for label in labels))
         counts = {
@@ -88,11 +88,11 @@ def find(
     """Measures a trained model once more, by every criterion.
 
     Args:
-        model: After its last step.
-        subset: What it was evaluated on: the first images of the dataset.
-        dataset: Whose factors the downstream task predicts.
-        spec: Of one seed.
-        evaluations: All of the run, by ascending step.
+        model: The model after its last step.
+        subset: What the model was evaluated on: the first images of the dataset.
+        dataset: The dataset, whose factors the downstream task predicts.
+        spec: The spec of the run, with one seed.
+        evaluations: All evaluations of the run, by ascending step.
 
     Raises:
         Diverged: a loss is not finite.
@@ -150,13 +150,13 @@ def _downstream(
         dataset.factors[: len(codes.mean), columns].numpy(),
         sizes,
         np.array([latent.judged_entropy_nats for latent in final.latents]),
-        tau_nats=final.verdict.tau_nats,
+        n_active=final.verdict.n_active,
         seeds=range(spec.downstream.splits),
     )
 
 
 def _gains(downstream: Downstream | None) -> dict[str, float]:
-    """Accuracy with all latents - with the actives alone, standardised, by factor."""
+    """Accuracy with all latents - accuracy with the actives alone, standardised, by factor."""
     if downstream is None:
         return {}
     return {
@@ -173,12 +173,14 @@ def _downstream_tables(downstream: Downstream | None) -> dict[str, pd.DataFrame]
     return {
         "downstream": downstream.table,
         "downstream_gains": gains.fillna({"factor": "mean"}),
-        "downstream_baselines": pd.DataFrame([vars(one) for one in downstream.baselines]),
+        "downstream_baselines": pd.DataFrame(
+            [vars(baseline) for baseline in downstream.baselines]
+        ),
     }
 
 
 def _order_table(order: LearningOrder) -> pd.DataFrame:
-    """One row for each coefficient; empty cells where it is undefined."""
+    """A row for each coefficient; its cells are empty where it is undefined."""
     coefficients = {"kendall": order.kendall, "spearman": order.spearman}
     return pd.DataFrame(
         {
@@ -203,7 +205,7 @@ def _usage_table(usage: Usage) -> pd.DataFrame:
 
 
 def _estimators(codes: Codes, spec: ExperimentSpec) -> pd.DataFrame:
-    """Each latent's entropy by every estimator, on the first images."""
+    """The entropy of each latent by every estimator, on the first images."""
     mean, diagnostics = codes.mean[:COMPARED_IMAGES], spec.diagnostics
     alpha, sigma = diagnostics.renyi_alpha, diagnostics.sigma
     estimators: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -224,7 +226,7 @@ def _estimators(codes: Codes, spec: ExperimentSpec) -> pd.DataFrame:
 
 
 def _information(history: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Of every evaluation; no table where it is not measured."""
+    """The information at every evaluation; no table where it is not measured."""
     columns = {
         "step": "step",
         "latent": "latent",
@@ -239,7 +241,7 @@ def _information(history: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _diagram(
     codes: Codes, subset: EvaluationSubset, spec: ExperimentSpec
 ) -> dict[str, pd.DataFrame]:
-    """What the images and the latent of the largest variance share; no table if not measured."""
+    """What the images share with the latent of largest variance; no table if not measured."""
     n = spec.diagnostics.information_images
     if subset.image_sigma is None or n == 0:
         return {}

@@ -14,7 +14,7 @@ from polar.errors import DatasetError, InvalidInput
 from polar.experiment.findings import Findings, find
 from polar.files import written_aside
 from polar.measurement.explanation import explain_evidence
-from polar.measurement.files import save_report
+from polar.measurement.files import save_json
 from polar.records.events import ArtifactSaved, Evaluation, Event, Result, Started
 from polar.regime.polarisation import convergence, explain
 from polar.regime.table import table_to_parquet
@@ -41,34 +41,36 @@ def run(
     stop: Callable[[], bool] | None = None,
     expected_digest: str | None = None,
 ) -> Iterator[Event]:
-    """Trains one model and measures its latents, telling about it on the way.
+    """Trains one model and measures its latents, and reports on the way.
 
     Yields `Started`, the evaluations of the checkpoint that it goes on from, then `Progress` (at
     least a hundred times), `Evaluation` and `CheckpointSaved` in the order of their steps,
-    `ArtifactSaved` for each file in `out`, and `Result` at the end. On one machine's CPU the same
-    spec, seed and data give the same numbers to the last bit, also when the run was stopped in
-    between; only `estimators` and its figure tell times as well.
+    `ArtifactSaved` for each file in `out`, and `Result` at the end. On the CPU of one machine the
+    same spec, seed and data give the same numbers to the last bit, also when the run was stopped
+    in between; only `estimators` and its figure hold times as well.
 
-    Nothing happens before the first event is asked for, and the run can be given up at any event.
+    Nothing happens before the caller asks for the first event, and the caller can give up the run
+    at any event.
 
     Args:
         spec: What to run.
-        seed: Which of its runs; may be left out when the spec has one seed.
-        out: Folder for the table, the figures and `result.json`; nothing is written without one.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` is what the spec says, and a GPU if
-            there is one when it says `auto` too.
-        data_dir: Folder of downloaded datasets; by default that of `POLAR_DATA_DIR`, or
+        seed: The seed to run; may be left out when the spec has a single seed.
+        out: Folder for the tables, the figures and `result.json`; by default none are written.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes the device of the spec, and where
+            the spec says `auto` too, a GPU if there is one.
+        data_dir: Folder of downloaded datasets; by default `POLAR_DATA_DIR`, or else
             `~/.cache/polar/data`.
-        checkpoints: Folder for checkpoints; none are written without one.
-        resume_from: A checkpoint to go on from, or a folder of them: then the newest, and from
-            the start if it has none.
-        stop: Asked before every step; once true, a last checkpoint is written and the stream ends
-            without `Result`.
-        expected_digest: Digest that the dataset must have.
+        checkpoints: Folder for checkpoints; by default none are written.
+        resume_from: A checkpoint to go on from, or a folder of checkpoints, of which the newest
+            is taken; the run begins at step 0 if the folder has none.
+        stop: Called before every step; once it returns true, a last checkpoint is written and the
+            stream ends without `Result`.
+        expected_digest: The digest that the dataset must have.
 
     Raises:
-        InvalidInput: no or a wrong seed was named, or the device does not exist.
-        DatasetError: the dataset is not there, broken, or not the expected one.
+        InvalidInput: the spec has several seeds and none was named, the seed is out of range, or
+            the device does not exist.
+        DatasetError: the dataset is missing, broken, or has another digest than expected.
         CheckpointUnusable: the checkpoint is damaged, or of another spec, dataset or device.
         Diverged: training left the finite numbers.
     """
@@ -118,10 +120,12 @@ def run(
 
 def _of_one_seed(spec: ExperimentSpec, seed: int | None) -> ExperimentSpec:
     if seed is None and len(spec.seeds) > 1:
-        raise InvalidInput(f"the spec has seeds {list(spec.seeds)}; name one of them")
+        raise InvalidInput(
+            f"the spec has the seeds {list(spec.seeds)} and none was named; allowed: one of them"
+        )
     seed = spec.seeds[0] if seed is None else seed
     if not 0 <= seed < 2**32:
-        raise InvalidInput(f"seed {seed}; allowed: 0 to {2**32 - 1}")
+        raise InvalidInput(f"seed is {seed}; allowed: 0 to {2**32 - 1}")
     return spec.for_seed(seed)
 
 
@@ -129,7 +133,7 @@ def _find_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise InvalidInput(f"device {name!r}; allowed: auto, cpu, cuda, cuda:N")
+        raise InvalidInput(f"device is {name!r}; allowed: auto, cpu, cuda, cuda:N")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InvalidInput(
@@ -178,7 +182,7 @@ def _save_findings(out: Path, findings: Findings, tau_nats: float) -> Iterator[A
     for name, table in findings.tables.items():
         table_to_parquet(table, out / f"{name}.parquet")
         yield _artifact(out, out / f"{name}.parquet")
-    yield _artifact(out, save_report(findings.measurement, out))
+    yield _artifact(out, save_json(findings.measurement, out))
     for path in figures.save_figures(findings.tables, tau_nats, out / "figures"):
         yield _artifact(out, path)
 

@@ -114,11 +114,11 @@ def _draw_accuracies(axes: Axes, rows: pd.DataFrame, test_over_train: float) -> 
             means = own.mean()
             size = 3.5 if len(means) <= 32 else 0
             axes.plot(means.index, means, **style, linewidth=1.0, markersize=size)
-            margins = own.agg(_half_width, test_over_train)
+            half_widths = own.agg(_half_width, test_over_train)
             axes.fill_between(
                 means.index,
-                means - margins,
-                means + margins,
+                means - half_widths,
+                means + half_widths,
                 color=style["color"],
                 alpha=0.2,
                 linewidth=0,

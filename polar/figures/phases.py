@@ -42,7 +42,7 @@ FEW = 60
 #: Between neighbouring seeds of one weight, and most of all of them, in rows of the panel.
 APART, MOST_APART = 0.18, 0.6
 #: Of the axis beyond the ends of the search.
-MARGIN = 0.03
+PADDING = 0.03
 HEIGHT_INCHES = 6.4
 #: Marks of trainings that have not converged; and of those that have, where they are few.
 HOLLOW: Style = {"markerfacecolor": "white"}
@@ -136,14 +136,14 @@ def _of_band(report: RangeReport) -> str:
 def _draw_field_axis(axes: Axes, field: str, weights: pd.Series, search: Search | None) -> None:
     axes.set_xlabel(field)
     if search is None:
-        margin = MARGIN * np.ptp(weights) or 1.0
-        axes.set_xlim(weights.min() - margin, weights.max() + margin)
+        padding = PADDING * np.ptp(weights) or 1.0
+        axes.set_xlim(weights.min() - padding, weights.max() + padding)
         axes.xaxis.set_major_locator(MaxNLocator(8, steps=ROUND))
         return
     decades = np.log10(search.high / search.low)
-    margin = 10 ** (MARGIN * decades)
+    padding = 10 ** (PADDING * decades)
     axes.set_xscale("log")
-    axes.set_xlim(search.low / margin, search.high * margin)
+    axes.set_xlim(search.low / padding, search.high * padding)
     if decades < 2:
         subs = (1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5)
         axes.xaxis.set_major_locator(LogLocator(subs=subs))

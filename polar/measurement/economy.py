@@ -1,6 +1,6 @@
-"""What bounds the time of a report: the parts that are sampled or left out, and sentences on them.
+"""What bounds the time of a measurement: which parts are sampled or left out, in sentences too.
 
-The constants are chosen by us, from the times in `docs/log.md`.
+The constants are chosen by us from the times in `docs/log.md`.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from polar.records.measurement import Redundancy
 from polar.regime import redundancy, subsets
 from polar.regime.codes import Codes
 
-#: What has more is refused. The largest that is allowed takes two to four minutes on one core.
+#: Larger codes are refused. The largest that are allowed take two to four minutes on one core.
 MOST_LATENTS = 10_000
 MOST_NUMBERS = 10_000_000
-#: Labels times latents: each is an entropy, of 0.4 ms.
-MOST_ENTROPIES_WITHIN_LABELS = 50_000
+#: Classes times latents; each pair costs an entropy, of 0.4 ms.
+MOST_ENTROPIES_WITHIN_CLASSES = 50_000
 #: Images used to estimate information; the cost grows with their square.
 MOST_INFORMATION_IMAGES = 2000
 #: Latents whose kernels are in memory together.
@@ -38,17 +38,17 @@ def information_of_some(
     seed: int,
     rng: np.random.Generator,
 ) -> MutualInformation[NDArray[Any]]:
-    """`mutual_information` of 2,000 of the images and every latent; of all if there are fewer.
+    """The `mutual_information` of every latent and 2,000 of the images, or all if there are fewer.
 
     Args:
         images: Shape (n, ...), uint8 or floats.
         mean: Mean representation, shape (n, m).
         sigma: Kernel width of the latents, in their unit.
-        seed: As for `mutual_information`.
+        seed: Passed on to `mutual_information`.
         rng: Draws the images.
 
     Raises:
-        InvalidInput: the images are not finite real numbers, or all the same.
+        InvalidInput: the images are not finite real numbers, or are all the same.
     """
     n, m = mean.shape
     if n > MOST_INFORMATION_IMAGES:
@@ -72,9 +72,9 @@ def information_of_some(
     )
 
 
-def too_many_groups(labels: Int64[np.ndarray, " n"], m: int) -> bool:
-    """Whether the entropies of m latents within labels would take too long."""
-    return (int(labels.max()) + 1) * m > MOST_ENTROPIES_WITHIN_LABELS
+def too_many_classes(classes: Int64[np.ndarray, " n"], m: int) -> bool:
+    """Whether the entropies of m latents within the classes would take too long."""
+    return (int(classes.max()) + 1) * m > MOST_ENTROPIES_WITHIN_CLASSES
 
 
 def economies(
@@ -82,51 +82,54 @@ def economies(
     verdict: Verdict,
     repeats: Sequence[Redundancy],
     *,
-    labels: Int64[np.ndarray, " n"] | None,
+    classes: Int64[np.ndarray, " n"] | None,
     with_images: bool,
 ) -> tuple[str, ...]:
-    """Sentences on what was sampled or left out; none for a report of everything.
+    """Sentences on what was sampled or left out; none where nothing was.
 
     Args:
-        codes: Of any model.
-        verdict: On them.
+        codes: The codes that were measured.
+        verdict: The verdict on them.
         repeats: The redundancy of the passive latents.
-        labels: The number of the label of each image, shape (n,); none without labels.
-        with_images: Whether the information of images and latents is in the report.
+        classes: The number of each image's class, shape (n,); none where no classes are known.
+        with_images: Whether the information of images and latents was measured.
     """
     n, m = codes.mean.shape
-    found = []
-    if labels is not None and too_many_groups(labels, m):
-        found.append(
-            f"The entropy within labels is left out: {labels.max() + 1:,} labels of {m:,} latents "
-            f"are more than {MOST_ENTROPIES_WITHIN_LABELS:,} entropies. Send a coarser factor."
+    sentences = []
+    if classes is not None and too_many_classes(classes, m):
+        sentences.append(
+            f"The entropy within classes is left out: {classes.max() + 1:,} classes for {m:,} "
+            f"latents need more than {MOST_ENTROPIES_WITHIN_CLASSES:,} entropies. Send the labels "
+            "of a coarser factor."
         )
     if with_images and n > MOST_INFORMATION_IMAGES:
-        found.append(_sampled("The information of images and latents", MOST_INFORMATION_IMAGES, n))
+        sentences.append(
+            _sampled("The information of images and latents", MOST_INFORMATION_IMAGES, n)
+        )
     compared = subsets.images_compared(n, m)
     if codes.variance is None and compared < n:
-        found.append(_sampled("The entropy on subsets of the images", compared, n))
+        sentences.append(_sampled("The entropy on subsets of the images", compared, n))
     if repeats:
-        found += _about_the_redundancy(n, verdict.n_active, len(repeats))
-    return tuple(found)
+        sentences += _about_the_redundancy(n, verdict.n_active, len(repeats))
+    return tuple(sentences)
 
 
 def _about_the_redundancy(n: int, actives: int, passives: int) -> list[str]:
-    found = []
+    sentences = []
     if not redundancy.can_regress(n, actives):
-        found.append(
+        sentences.append(
             "The R^2 of the redundancy is left out, because a regression on "
             f"{actives:,} actives fits any {n:,} images."
         )
     if n > redundancy.MOST_REDUNDANCY_IMAGES:
-        found.append(
+        sentences.append(
             _sampled("The information of the redundancy", redundancy.MOST_REDUNDANCY_IMAGES, n)
         )
     compared = redundancy.images_compared(n, actives, passives)
     if compared < min(n, redundancy.MOST_REDUNDANCY_IMAGES):
-        found.append(_sampled("The nearest active of each passive latent", compared, n))
-    return found
+        sentences.append(_sampled("The nearest active of each passive latent", compared, n))
+    return sentences
 
 
 def _sampled(what: str, some: int, n: int) -> str:
-    return f"{what} is found on {some:,} of {n:,} images."
+    return f"{what} is measured on {some:,} of {n:,} images."

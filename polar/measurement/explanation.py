@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
-from polar.records.latents import Label, LatentDiagnostics, Verdict
+from polar.records.latents import Label, Verdict
 from polar.records.measurement import Agreement, Criterion, CriterionLabel, Dip, Threshold
 from polar.regime.dip import FEWEST, SIGNIFICANT
-from polar.regime.polarisation import explain_regime
+from polar.regime.polarisation import Judgement, explain_regime
 from polar.regime.words import count_latents
 
 
 def explain_measurement(
     *,
-    latents: Sequence[LatentDiagnostics],
-    verdict: Verdict,
+    judgement: Judgement,
     thresholds: Sequence[Threshold],
     dip: Dip | None,
     labels: Sequence[CriterionLabel],
@@ -21,17 +20,20 @@ def explain_measurement(
     """One paragraph for a researcher.
 
     Args:
-        latents: The measures of all latents.
-        verdict: On them.
-        thresholds: By every rule, the chosen one first.
-        dip: Of the entropies.
-        labels: By every criterion that applies.
-        agreement: Of every two criteria.
+        judgement: The latents with their labels, and the verdict on them.
+        thresholds: The thresholds by every rule, the chosen rule first.
+        dip: Hartigan's dip of the entropies.
+        labels: The labels by every criterion that applies.
+        agreement: The agreement of every two criteria.
     """
     evidence = explain_evidence(
-        verdict=verdict, thresholds=thresholds, dip=dip, labels=labels, agreement=agreement
+        verdict=judgement.verdict,
+        thresholds=thresholds,
+        dip=dip,
+        labels=labels,
+        agreement=agreement,
     )
-    return f"{explain_regime(latents, verdict)} {evidence}"
+    return f"{explain_regime(judgement.latents, judgement.verdict)} {evidence}"
 
 
 def explain_evidence(
@@ -45,11 +47,11 @@ def explain_evidence(
     """What speaks for the verdict and against it, without the verdict itself.
 
     Args:
-        verdict: On the latents.
-        thresholds: By every rule, the chosen one first.
-        dip: Of the entropies.
-        labels: By every criterion that applies.
-        agreement: Of every two criteria.
+        verdict: The verdict on the latents.
+        thresholds: The thresholds by every rule, the chosen rule first.
+        dip: Hartigan's dip of the entropies.
+        labels: The labels by every criterion that applies.
+        agreement: The agreement of every two criteria.
     """
     sentences = (
         _about_the_threshold(verdict, thresholds),
@@ -68,12 +70,12 @@ def _about_the_threshold(verdict: Verdict, thresholds: Sequence[Threshold]) -> s
     elif chosen.interval is not None and chosen.interval.low_nats < chosen.interval.high_nats:
         low, high = chosen.interval.low_nats, chosen.interval.high_nats
         sentences.append(f"With other images it would lie from {low:.3g} to {high:.3g} nats.")
-    found = [f"{t.method} {t.tau_nats:.2g}" for t in others if t.tau_nats is not None]
-    missed = [t.method for t in others if t.tau_nats is None]
-    if found:
-        sentences.append(f"Other rules, in nats: {', '.join(found)}.")
-    if missed:
-        sentences.append(f"No regime is seen by: {', '.join(missed)}.")
+    taus = [f"{t.method} {t.tau_nats:.2g}" for t in others if t.tau_nats is not None]
+    blind = [t.method for t in others if t.tau_nats is None]
+    if taus:
+        sentences.append(f"Other rules, in nats: {', '.join(taus)}.")
+    if blind:
+        sentences.append(f"No regime is seen by: {', '.join(blind)}.")
     return " ".join(sentences)
 
 
@@ -84,22 +86,22 @@ def _about_the_dip(dip: Dip | None, m: int) -> str:
     if dip.p_value < SIGNIFICANT:
         return f"{test}, evidence for two groups."
     if dip.smallest_group is None:
-        return f"{test}; of {count_latents(m)} it could not see two groups."
+        return f"{test}; among {count_latents(m)} it cannot see two groups."
     return f"{test}, no evidence for two groups; it sees none smaller than {dip.smallest_group}."
 
 
 def _about_the_mixed(labels: Sequence[CriterionLabel]) -> str:
-    of_signals = [label for label in labels if label.criterion is Criterion.TWO_SIGNALS]
-    if not of_signals:
+    by_signals = [label for label in labels if label.criterion is Criterion.TWO_SIGNALS]
+    if not by_signals:
         return "Without a variance no criterion calls a latent mixed."
     return (
-        f"By the two signals {_numbers(of_signals, Label.MIXED)} mixed and "
-        f"{_numbers(of_signals, Label.UNDETERMINED)} undetermined."
+        f"By the two signals {_numbers(by_signals, Label.MIXED)} mixed and "
+        f"{_numbers(by_signals, Label.UNDETERMINED)} undetermined."
     )
 
 
 def _numbers(labels: Sequence[CriterionLabel], label: Label) -> str:
-    latents = [str(one.latent) for one in labels if one.label is label]
+    latents = [str(row.latent) for row in labels if row.label is label]
     if not latents:
         return "no latent is"
     return f"latent {latents[0]} is" if len(latents) == 1 else f"latents {', '.join(latents)} are"

@@ -1,4 +1,4 @@
-"""Codes from files, and their measurement into files."""
+"""Reads codes from files, and writes their measurement into files."""
 
 import zipfile
 from pathlib import Path
@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor
 
 from polar import figures
+from polar.entropy.samples import Array
 from polar.errors import InvalidInput
 from polar.files import written_aside
 from polar.measurement.tables import measurement_tables, representations_table
 from polar.records.measurement import Measurement
-from polar.regime.arrays import Array, as_float64
+from polar.regime.arrays import as_float64
 from polar.regime.codes import codes
 from polar.regime.table import table_to_parquet
 
-#: The file that is written last.
+#: The file that is written last, so that a folder which has it is complete.
 MEASUREMENT_FILE = "measurement.json"
 #: Bytes that an archive may inflate to: a few kB of zeros could fill any memory.
 LARGEST_INFLATED = 2**30
@@ -28,13 +30,13 @@ def load_array(path: Path) -> NDArray[Any]:
     """Reads an array of numbers or text, and never runs what a file may hold besides.
 
     Args:
-        path: An `.npy` file, or an `.npz` archive of one array; known by its content, not by its
-            name. The former is mapped, not read.
+        path: An `.npy` file, which is mapped, not read; or an `.npz` archive of one array. The
+            content of the file decides which it is, not its name.
 
     Raises:
-        InvalidInput: there is no such file, or it is something else: the message says what.
+        InvalidInput: there is no such file, or it is something else; the message says what.
     """
-    if path.exists() and not path.is_file():  # a pipe would be waited for
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
         raise InvalidInput(f"{path} is no regular file; allowed: .npy, or .npz with one array")
     try:
         with path.open("rb") as file:
@@ -47,7 +49,7 @@ def load_array(path: Path) -> NDArray[Any]:
         raise InvalidInput(f"there is no file {path}") from None
     except InvalidInput:
         raise
-    except Exception as why:  # of files, archives, compression, and of Python's own tokenizer
+    except Exception as why:  # errors of files, archives, compression and Python's tokenizer
         raise InvalidInput(f"{path} is not an array of numbers or text: {why}") from why
     raise InvalidInput(f"{path} is no file of NumPy; allowed: .npy, or .npz with one array")
 
@@ -64,7 +66,7 @@ def _only_array(path: Path) -> NDArray[Any]:
             names = ", ".join(arrays.files) or "none"
             raise InvalidInput(f"{path} holds {len(arrays.files)} arrays ({names}); allowed: one")
         array: NDArray[Any] | bytes = arrays[arrays.files[0]]
-    if isinstance(array, bytes):  # what numpy gives for a member that is no array
+    if isinstance(array, bytes):  # what NumPy returns for a member that is no array
         raise InvalidInput(f"{path} holds no array; allowed: .npy, or .npz with one array")
     return array
 
@@ -72,29 +74,29 @@ def _only_array(path: Path) -> NDArray[Any]:
 def save_measurement(
     measurement: Measurement,
     folder: Path,
-    mean: Array,
-    variance: Array | None = None,
+    mean: Tensor | Array,
+    variance: Tensor | Array | None = None,
     *,
-    usage: Array | None = None,
+    usage: Tensor | Array | None = None,
 ) -> list[Path]:
     """Writes a measurement as tables, figures and `measurement.json`, which comes last.
 
     The same arguments give the same bytes. Every file is either whole or not there.
 
     Args:
-        measurement: Of the codes.
-        folder: For `latents.parquet` and so on (see `measurement_tables`) and `figures/*.png`,
-            each with its numbers beside it; made if need be.
-        mean: What was measured, shape (n, m).
-        variance: Its variances, shape (n, m); none for a deterministic model.
+        measurement: The measurement of these codes.
+        folder: Where `latents.parquet` and the other tables (see `measurement_tables`) and
+            `figures/*.png` go, each figure with its numbers next to it; made if need be.
+        mean: The mean representation that was measured, shape (n, m).
+        variance: The variances of the posteriors, shape (n, m); none for a deterministic model.
         usage: Rise of the reconstruction loss when a latent is set to its mean, shape (m,).
 
     Returns:
         The paths of all files.
 
     Raises:
-        InvalidInput: mean, variance or usage are not those that were measured, by their shape; or
-            the folder has a measurement, which this one would be mixed with.
+        InvalidInput: mean, variance or usage have another shape than those that were measured; or
+            the folder has a measurement already, which this one would mix with.
     """
     if (folder / MEASUREMENT_FILE).exists():
         raise InvalidInput(f"{folder} has a measurement already; allowed: another folder")
@@ -115,10 +117,10 @@ def save_measurement(
         table_to_parquet(table, path)
     tau = measurement.verdict.tau_nats
     paths += figures.save_figures(drawn, tau, folder / "figures")
-    return [*paths, save_report(measurement, folder)]
+    return [*paths, save_json(measurement, folder)]
 
 
-def save_report(measurement: Measurement, folder: Path) -> Path:
+def save_json(measurement: Measurement, folder: Path) -> Path:
     """Writes `measurement.json` into a folder; the file is complete and on disk, or not there."""
     path = folder / MEASUREMENT_FILE
     with written_aside(path, is_durable=True) as aside:

@@ -1,4 +1,4 @@
-"""Bring your own codes: the whole report of any model's latents.
+"""Bring your own codes: everything that can be measured of any model's latents.
 
 Notation:
     n, m: images, latents.
@@ -11,52 +11,54 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Int64
 from numpy.typing import NDArray
+from torch import Tensor
 
 from polar.entropy.groups import entropy_given_groups
 from polar.entropy.information import MutualInformation
+from polar.entropy.samples import Array
 from polar.errors import InvalidInput
 from polar.measurement.economy import (
     MOST_LATENTS,
     MOST_NUMBERS,
     economies,
     information_of_some,
-    too_many_groups,
+    too_many_classes,
 )
 from polar.measurement.explanation import explain_measurement
 from polar.measurement.remarks import remarks_on
 from polar.records.latents import Label
 from polar.records.measurement import ConfidenceInterval, Measurement, Threshold
 from polar.regime.agreement import agreement
-from polar.regime.arrays import Array, as_array
+from polar.regime.arrays import as_array
 from polar.regime.bootstrap import interval, resampled_entropies, resampled_threshold
 from polar.regime.codes import Codes, codes, refuse_beyond
-from polar.regime.diagnostics import measure_latents, relabelled
+from polar.regime.diagnostics import measure_latents
 from polar.regime.dip import dip_of
 from polar.regime.labels import label_latents
 from polar.regime.mixed import mixed_scores, variance_signals
 from polar.regime.polarisation import judge
 from polar.regime.redundancy import redundancy
 from polar.regime.threshold import (
-    FROM_ENTROPIES,
+    GROUP_RULES,
     RULES,
     Cut,
     Rule,
     fixed_cut,
+    group_cut,
     noise_floor_cut,
 )
 from polar.regime.usage import checked_usage, usage_scores
 from polar.spec.fields import FEWEST_IMAGES
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU
 
-#: A function that is called before each part of a report, with a few words on what is done next.
+#: A function that is called before each part of a measurement, with a few words on that part.
 Progress: TypeAlias = Callable[[str], None]
 
-#: Nats. Tau where none is asked for, or the rule that was asked for sees no regime.
-DEFAULT_TAU = 0.25
-#: Of the Renyi entropy; above it eigenvalues to that power leave the range of floats.
+#: Largest order of the Renyi entropy; eigenvalues to a higher power leave the range of floats.
 HIGHEST_ORDER = 1000
-#: In units of the latents, and so that squares of codes of this size are floats.
+#: Kernel widths, in units of the latents, for which the squares of such codes are floats.
 LEAST_SIGMA, LARGEST_SIGMA = 1e-100, 1e100
-#: In nats. No entropy comes near it: that would take more images than any disk holds.
+#: Nats. No entropy comes near it, because that would take more images than any disk holds.
 LARGEST_TAU = 100.0
 
 
@@ -65,16 +67,16 @@ def _tell_nobody(_what: str) -> None:
 
 
 def measure(
-    mean: Array,
-    variance: Array | None = None,
+    mean: Tensor | Array,
+    variance: Tensor | Array | None = None,
     *,
-    labels: Array | None = None,
-    prior_mean: Array | None = None,
-    prior_variance: Array | None = None,
-    usage: Array | None = None,
-    images: Array | None = None,
-    sigma: float = 0.5,
-    renyi_alpha: float = 1.01,
+    labels: Tensor | Array | None = None,
+    prior_mean: Tensor | Array | None = None,
+    prior_variance: Tensor | Array | None = None,
+    usage: Tensor | Array | None = None,
+    images: Tensor | Array | None = None,
+    sigma: float = DEFAULT_SIGMA,
+    renyi_alpha: float = DEFAULT_RENYI_ALPHA,
     tau: float | Rule = DEFAULT_TAU,
     tau_otherwise: float = DEFAULT_TAU,
     seed: int = 0,
@@ -83,125 +85,131 @@ def measure(
 ) -> Measurement:
     """Measures the latents of any model, given their codes.
 
-    The same arguments give the same report. Arrays are NumPy's or Torch's. The time is bounded:
-    a report of many images or latents samples some of its parts, or leaves them out, and says so
-    in its remarks.
+    The same arguments give the same measurement. Arrays are NumPy's or Torch's. The time is
+    bounded: with many images or latents some parts are sampled or left out, and the remarks of
+    the measurement say so.
 
     Args:
         mean: Mean representation, or the codes of a deterministic model, shape (n, m): at least 5
-            images, at most 10,000 latents, and 10 million numbers.
+            images, at most 10,000 latents, and at most 10 million numbers.
         variance: Variances of the posteriors, positive, shape (n, m); none for a deterministic
-            model, of which fewer criteria apply.
-        labels: The value of a discrete factor of each image, shape (n,), numbers or text: adds
-            the entropy within the images of one label.
-        prior_mean: Means of a conditional prior, as of an iVAE, shape (n, m).
-        prior_variance: Its variances, positive, shape (n, m).
-        usage: Rise of the reconstruction loss when a latent is set to its mean, shape (m,): scores
-            every criterion by it.
-        images: What was encoded, shape (n, ...), uint8 or floats: adds the mutual information of
+            model, to which fewer criteria apply.
+        labels: The class of each image, such as its digit, shape (n,), numbers or text; adds the
+            entropy within the images of one class.
+        prior_mean: Means of a conditional prior, such as that of an iVAE, shape (n, m).
+        prior_variance: Variances of the conditional prior, positive, shape (n, m).
+        usage: Rise of the reconstruction loss when a latent is set to its mean, shape (m,); every
+            criterion is then scored by it.
+        images: What was encoded, shape (n, ...), uint8 or floats; adds the mutual information of
             images and mean.
         sigma: Kernel width of the entropy, in units of the latents.
         renyi_alpha: Order of the Renyi entropy.
-        tau: Active latents have more entropy than this many nats; or the rule that finds it.
-        tau_otherwise: Where that rule sees no regime; and of the rule "fixed".
-        seed: Of the resampled images and of all other draws.
-        names: Of the latents; by default their numbers.
-        progress: Called with what is done next, such as "redundancy", before each part.
+        tau: A latent is active when it has more entropy than this many nats; or the name of the
+            rule that finds the threshold.
+        tau_otherwise: The threshold, in nats, where that rule sees no regime, and the threshold
+            of the rule "fixed".
+        seed: Seed of the resampled images and of all other draws.
+        names: Names of the latents; by default their numbers.
+        progress: Called before each part with a few words on it, such as "redundancy".
 
     Raises:
-        InvalidInput: an argument has another shape or size, or a value out of its range; of an
+        InvalidInput: an argument has another shape or size, or a value out of its range; for an
             array the message says which value of which latent and image.
         ToleranceNotReached: renyi_alpha is so far below 1 that the entropy cannot be known.
     """
     if not 0 < renyi_alpha <= HIGHEST_ORDER:
         raise InvalidInput(f"renyi_alpha is {renyi_alpha}; allowed: above 0, to {HIGHEST_ORDER}")
     if not LEAST_SIGMA <= sigma <= LARGEST_SIGMA:
-        raise InvalidInput(
-            f"sigma must be positive, from {LEAST_SIGMA:g} to {LARGEST_SIGMA:g}, not {sigma}"
-        )
+        raise InvalidInput(f"sigma is {sigma}; allowed: {LEAST_SIGMA:g} to {LARGEST_SIGMA:g}")
     if seed < 0:
         raise InvalidInput(f"seed is {seed}; allowed: 0 and above")
     rule = _checked_rule(tau)
     fixed_nats = _checked_fixed(tau_otherwise if isinstance(tau, str) else tau)
-    of = codes(mean, variance, prior_mean, prior_variance)
-    _refuse_beyond_bounds(of, sigma)
-    n, m = of.mean.shape
-    named = _checked_names(names, m)
-    groups = None if labels is None else _checked_groups(labels, n)
-    used = None if usage is None else checked_usage(usage, m)
+    encoded = codes(mean, variance, prior_mean, prior_variance)
+    _refuse_beyond_bounds(encoded, sigma)
+    n, m = encoded.mean.shape
+    latent_names = _checked_names(names, m)
+    classes = None if labels is None else _checked_classes(labels, n)
+    rises = None if usage is None else checked_usage(usage, m)
     resampling, crowding, folding, picking = np.random.default_rng(seed).spawn(4)
     information = None
     if images is not None:
         progress("information of images and latents")
-        information = _information(images, of, sigma, seed, picking)
+        information = _information(images, encoded, sigma, seed, picking)
     progress(f"entropies of {m:,} latents and {n:,} images")
-    latents = measure_latents(
-        of, information=information, sigma=sigma, renyi_alpha=renyi_alpha, tau=DEFAULT_TAU
+    measures = measure_latents(
+        encoded, information=information, sigma=sigma, renyi_alpha=renyi_alpha
     )
-    entropies = [latent.judged_entropy_nats for latent in latents]
+    entropies = [latent.judged_entropy_nats for latent in measures]
     progress("thresholds, with resampled images")
     thresholds, intervals = _thresholds(
-        of, entropies, rule, fixed_cut(fixed_nats), sigma, renyi_alpha, resampling
+        encoded, entropies, rule, fixed_cut(fixed_nats), sigma, renyi_alpha, resampling
     )
     chosen = thresholds[0].tau_nats
     tau_nats = fixed_nats if chosen is None else chosen
-    latents = relabelled(latents, tau_nats)
-    verdict = judge(latents, tau=tau_nats)
+    judgement = judge(measures, tau=tau_nats)
+    latents, verdict = judgement.latents, judgement.verdict
     progress("criteria")
-    signals = variance_signals(of, renyi_alpha=renyi_alpha)
-    found = label_latents(of, entropies, signals, tau=tau_nats)
+    signals = variance_signals(encoded, renyi_alpha=renyi_alpha)
+    criterion_labels = label_latents(encoded, entropies, signals, tau=tau_nats)
     dip = dip_of(entropies)
-    agreements = agreement(found)
-    given = None
-    if groups is not None and not too_many_groups(groups, m):
-        progress("entropies within labels")
-        given = entropy_given_groups(of.mean, groups, sigma=sigma, alpha=renyi_alpha).nats.tolist()
+    agreements = agreement(criterion_labels)
+    within_classes = None
+    if classes is not None and not too_many_classes(classes, m):
+        progress("entropies within classes")
+        averages = entropy_given_groups(encoded.mean, classes, sigma=sigma, alpha=renyi_alpha)
+        within_classes = tuple(averages.nats.tolist())
     progress("mixed latents")
     mixed = mixed_scores(
-        of, entropies, signals, sigma=sigma, renyi_alpha=renyi_alpha, tau=tau_nats, rng=crowding
+        encoded,
+        entropies,
+        signals,
+        sigma=sigma,
+        renyi_alpha=renyi_alpha,
+        tau=tau_nats,
+        rng=crowding,
     )
     progress("redundancy")
     repeats = redundancy(
-        of.relative_to_prior().mean,
+        encoded.relative_to_prior().mean,
         actives=[latent.latent for latent in latents if latent.label is Label.ACTIVE],
         passives=[latent.latent for latent in latents if latent.label is Label.PASSIVE],
         rng=folding,
     )
     remarks = (
-        *remarks_on(of, entropies, named, sigma=sigma, labels=groups),
-        *economies(of, verdict, repeats, labels=groups, with_images=images is not None),
+        *remarks_on(encoded, entropies, latent_names, sigma=sigma, classes=classes),
+        *economies(encoded, verdict, repeats, classes=classes, with_images=images is not None),
     )
     explanation = explain_measurement(
-        latents=latents,
-        verdict=verdict,
+        judgement=judgement,
         thresholds=thresholds,
         dip=dip,
-        labels=found,
+        labels=criterion_labels,
         agreement=agreements,
     )
     return Measurement(
         images=n,
         sigma=sigma,
         renyi_alpha=renyi_alpha,
-        names=named,
+        names=latent_names,
         latents=latents,
         entropy_intervals=intervals,
-        entropy_given_label_nats=None if given is None else tuple(given),
-        labels=found,
+        entropy_given_label_nats=within_classes,
+        labels=criterion_labels,
         thresholds=thresholds,
         verdict=verdict,
         dip=dip,
         agreement=agreements,
         mixed=mixed,
         redundancy=repeats,
-        usage=() if used is None else usage_scores(found, used),
+        usage=() if rises is None else usage_scores(criterion_labels, rises),
         explanation=" ".join((explanation, *remarks)),
         remarks=remarks,
     )
 
 
-def _refuse_beyond_bounds(of: Codes, sigma: float) -> None:
-    n, m = of.mean.shape
+def _refuse_beyond_bounds(encoded: Codes, sigma: float) -> None:
+    n, m = encoded.mean.shape
     if n < FEWEST_IMAGES:
         raise InvalidInput(
             f"mean of shape {(n, m)}, of which {n} is the number of images; allowed: at least "
@@ -213,9 +221,9 @@ def _refuse_beyond_bounds(of: Codes, sigma: float) -> None:
             f"{MOST_NUMBERS:,} numbers, images times latents. Send every k-th image (fewer rows); "
             "if the rows are the latents, the transposed array"
         )
-    refuse_beyond(sigma, "mean", of.mean)
-    if of.prior_mean is not None:
-        refuse_beyond(sigma, "mean in units of the prior", of.relative_to_prior().mean)
+    refuse_beyond(sigma, "mean", encoded.mean)
+    if encoded.prior_mean is not None:
+        refuse_beyond(sigma, "mean in units of the prior", encoded.relative_to_prior().mean)
 
 
 def _checked_rule(tau: float | Rule) -> Rule:
@@ -231,12 +239,12 @@ def _checked_fixed(tau: float) -> float:
         raise InvalidInput(f"tau is {tau}; allowed: a number of nats, or a rule")
     if tau > LARGEST_TAU:
         raise InvalidInput(f"tau is {tau} nats; allowed: 0 to {LARGEST_TAU:g}")
-    fixed_cut(tau)  # it refuses what is negative or not a number
+    fixed_cut(tau)  # refuses what is negative or not a number
     return float(tau)
 
 
 def _thresholds(
-    of: Codes,
+    encoded: Codes,
     entropies: Sequence[float],
     chosen: Rule,
     fixed: Cut,
@@ -244,17 +252,20 @@ def _thresholds(
     renyi_alpha: float,
     rng: np.random.Generator,
 ) -> tuple[tuple[Threshold, ...], tuple[ConfidenceInterval, ...]]:
-    """Of every rule, the chosen one first; and the intervals of the entropies."""
-    mean = of.relative_to_prior().mean
+    """The thresholds by every rule, the chosen rule first; and the intervals of the entropies."""
+    mean = encoded.relative_to_prior().mean
     kernel = {"sigma": sigma, "renyi_alpha": renyi_alpha}
     floor = noise_floor_cut(mean, **kernel)
     rules: dict[str, Callable[[Sequence[float]], Cut]] = {
         "fixed": lambda _: fixed,
-        **{name: partial(rule, **kernel) for name, rule in FROM_ENTROPIES.items()},
+        **{
+            rule: partial(group_cut, rule, sigma=sigma, renyi_alpha=renyi_alpha)
+            for rule in GROUP_RULES
+        },
         "noise_floor": lambda _: floor,
     }
     resampled = resampled_entropies(mean, np.array(entropies), **kernel, rng=rng)
-    methods = sorted(rules, key=lambda method: method != chosen)  # stable
+    methods = sorted(rules, key=lambda method: method != chosen)  # the sort is stable
     thresholds = tuple(
         resampled_threshold(method, rules[method], entropies, resampled, **kernel)
         for method in methods
@@ -263,14 +274,18 @@ def _thresholds(
 
 
 def _information(
-    images: Array, of: Codes, sigma: float, seed: int, rng: np.random.Generator
+    images: Tensor | Array,
+    encoded: Codes,
+    sigma: float,
+    seed: int,
+    rng: np.random.Generator,
 ) -> MutualInformation[NDArray[Any]]:
     pictures = as_array("images", images)
-    if pictures.shape[:1] != of.mean.shape[:1]:
+    if pictures.shape[:1] != encoded.mean.shape[:1]:
         raise InvalidInput(
-            f"images of shape {pictures.shape}; allowed: one for each of {len(of.mean)} codes"
+            f"images of shape {pictures.shape}; allowed: one for each of {len(encoded.mean)} codes"
         )
-    return information_of_some(pictures, of.mean, sigma=sigma, seed=seed, rng=rng)
+    return information_of_some(pictures, encoded.mean, sigma=sigma, seed=seed, rng=rng)
 
 
 def _checked_names(names: Sequence[str | int] | None, m: int) -> tuple[str, ...]:
@@ -285,7 +300,7 @@ def _checked_names(names: Sequence[str | int] | None, m: int) -> tuple[str, ...]
     return texts
 
 
-def _checked_groups(labels: Array, n: int) -> Int64[np.ndarray, " n"]:
+def _checked_classes(labels: Tensor | Array, n: int) -> Int64[np.ndarray, " n"]:
     values = as_array("labels", labels)
     if values.shape != (n,):
         raise InvalidInput(f"labels of shape {values.shape}; allowed: ({n},), one for each image")

@@ -1,4 +1,4 @@
-"""What is unusual about codes, so that their numbers mean less, or another thing, than usual."""
+"""What is unusual about codes, so that their measures mean less than usual, or something else."""
 
 import math
 from collections.abc import Sequence
@@ -10,18 +10,19 @@ from polar.regime.codes import Codes
 from polar.regime.redundancy import DEAD
 from polar.regime.words import count_latents
 from polar.spec.fields import FEWEST_IMAGES
+from polar.spec.training import DEFAULT_SIGMA
 
-#: Nats below ln n. Chosen by us, because exp(-0.1) = 0.9: as if 9 of 10 images were alone, none of
-#: them near enough another for the kernel.
+#: Nats below ln n. Chosen by us, because exp(-0.1) = 0.9: as if 9 of 10 images were alone, so far
+#: from all others that the kernel sees no neighbour.
 ALONE_NATS = 0.1
 #: Std / sigma. Chosen by us, because the entropy of such a Gaussian is 0.06 nats: all latents
 #: together stay below the default tau and below what the criteria call different.
 TINY = 0.1
-#: Std / sigma of a Gaussian latent of the prior at the default sigma, 1 / 0.5.
-USUAL_WIDTH = 2.0
-#: Mean variance below which a posterior says something: halfway from the prior's 1 to 0.
+#: Std / sigma of a latent that has the std of the prior, 1, at the default sigma.
+USUAL_WIDTH = 1 / DEFAULT_SIGMA
+#: Mean variance below which a posterior says something: halfway between the prior's 1 and 0.
 PRECISE = 0.5
-#: Latents that a sentence names.
+#: A sentence names at most so many latents.
 MOST_NAMED = 10
 
 
@@ -31,28 +32,28 @@ def remarks_on(
     names: Sequence[str],
     *,
     sigma: float,
-    labels: Int64[np.ndarray, " n"] | None,
+    classes: Int64[np.ndarray, " n"] | None,
 ) -> tuple[str, ...]:
     """Sentences on the codes, the most important first; none for usual codes.
 
     Args:
-        codes: Of any model.
-        entropies: Of each latent, as the verdict goes by it, in nats.
-        names: Of the latents.
+        codes: The codes that were measured.
+        entropies: The judged entropy of each latent, in nats.
+        names: Names of the latents.
         sigma: Kernel width of the entropies, in units of the latents.
-        labels: The number of the label of each image, shape (n,); none without labels.
+        classes: The number of each image's class, shape (n,); none where no classes are known.
     """
     mean = codes.relative_to_prior().mean
     std = mean.std(axis=0)
-    found = (
+    sentences = (
         _about_crowding_at_the_top(std, np.array(entropies), len(mean), sigma),
         _about_tiny_codes(codes, std, sigma),
         _about_the_shape(*mean.shape),
         _about_dead_latents(mean, std, names),
         _about_equal_variances(codes),
-        "" if labels is None else _about_labels(labels),
+        "" if classes is None else _about_classes(classes),
     )
-    return tuple(sentence for sentence in found if sentence)
+    return tuple(sentence for sentence in sentences if sentence)
 
 
 def _about_crowding_at_the_top(
@@ -74,14 +75,14 @@ def _about_crowding_at_the_top(
 
 def _about_tiny_codes(codes: Codes, std: Float64[np.ndarray, " m"], sigma: float) -> str:
     widest = float(std.max())
-    # the prior sets the unit of a variational model: where its posteriors are the prior, that is
-    # a collapse, and no unit would show more
+    # The prior sets the unit of a variational model. Where all posteriors equal the prior, the
+    # model has collapsed, and no other unit would show more.
     is_collapse = codes.variance is not None and not _says_something(codes.variance)
     if widest == 0 or widest > TINY * sigma or is_collapse:
         return ""
     return (
-        f"No latent has a std above {widest:.2g}, little beside sigma = {sigma:g}, so that all "
-        "entropies are near 0 whatever the latents do. Unless they have collapsed, a sigma of "
+        f"No latent has a std above {widest:.2g}, little compared with sigma = {sigma:g}, so that "
+        "all entropies are near 0 whatever the latents do. Unless they have collapsed, a sigma of "
         f"about {widest / USUAL_WIDTH:.1g} would suit."
     )
 
@@ -99,7 +100,7 @@ def _about_the_shape(n: int, m: int) -> str:
     if m > n:
         return (
             f"There are more latents ({m:,}) than images ({n:,}): with so few images the latents "
-            "cannot be told apart reliably. Send more images; or, if the rows are the latents, "
+            "cannot be distinguished reliably. Send more images; or, if the rows are the latents, "
             "the transposed array."
         )
     return ""
@@ -108,7 +109,7 @@ def _about_the_shape(n: int, m: int) -> str:
 def _about_dead_latents(
     mean: Float64[np.ndarray, "n m"], std: Float64[np.ndarray, " m"], names: Sequence[str]
 ) -> str:
-    # equal numbers may have a std that is not 0, because their mean is rounded
+    # The std of equal numbers may differ from 0, because their mean is rounded.
     is_constant = (mean == mean[0]).all(axis=0)
     if is_constant.all():
         return "All latents are constant: these codes say nothing about the images."
@@ -128,18 +129,19 @@ def _about_equal_variances(codes: Codes) -> str:
         return ""
     return (
         f"All variances are {codes.variance[0, 0]:.3g}, so that the variance tells no latent from "
-        "another, and criteria that go by it say the same of all."
+        "another, and criteria that go by it give all latents the same label."
     )
 
 
-def _about_labels(labels: Int64[np.ndarray, " n"]) -> str:
-    n, count = len(labels), int(labels.max()) + 1
+def _about_classes(classes: Int64[np.ndarray, " n"]) -> str:
+    n, count = len(classes), int(classes.max()) + 1
     if count == 1:
-        return "All images have the same label: the entropy within it is that of all images."
+        return "All images have the same label: the entropy within their class is that of all."
     if n < FEWEST_IMAGES * count:
         return (
-            f"There are {count:,} labels for {n:,} images, {n / count:.1f} images for each: the "
-            "entropy within labels is small for want of images. Send a coarser factor."
+            f"There are {count:,} classes for {n:,} images, {n / count:.1f} images in each: the "
+            "entropy within classes is small because the images are few. Send the labels of a "
+            "coarser factor."
         )
     return ""
 

@@ -15,7 +15,8 @@ def measurement_tables(measurement: Measurement) -> dict[str, pd.DataFrame]:
     """Every part that has rows, by name; what is undefined is missing in its column.
 
     - `latents`: `name`, the fields of `LatentDiagnostics`, `low_nats` and `high_nats` of the
-      judged entropy, and with labels `entropy_given_label_nats`; one row a latent
+      judged entropy, and `entropy_given_label_nats` where the images have classes; one row for
+      each latent
     - `labels`: `criterion`, `latent`, `label`, `margin`, `score`, `why`
     - `thresholds`: `method`, `tau_nats`, `equivalent_std`, `reason`, `found`, `low_nats`,
       `high_nats`
@@ -42,14 +43,15 @@ def measurement_tables(measurement: Measurement) -> dict[str, pd.DataFrame]:
 def representations_table(codes: Codes, measurement: Measurement) -> pd.DataFrame:
     """The codes themselves, one row for each latent and image, latent by latent.
 
-    Columns: `latent`, `label`, `mean`, and `variance` unless the model is deterministic. Labels
-    are those of the two signals, which can say mixed; of a deterministic model those by entropy.
+    Columns: `latent`, `label`, `mean`, and `variance` unless the model is deterministic. The
+    labels are those by the two signals, which can say mixed, or for a deterministic model those
+    by entropy.
     """
     n, m = codes.mean.shape
     labels = {latent.latent: latent.label.value for latent in measurement.latents} | {
-        one.latent: one.label.value
-        for one in measurement.labels
-        if one.criterion is Criterion.TWO_SIGNALS
+        row.latent: row.label.value
+        for row in measurement.labels
+        if row.criterion is Criterion.TWO_SIGNALS
     }
     columns = {
         "latent": np.repeat(np.arange(m), n),

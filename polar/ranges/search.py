@@ -27,7 +27,7 @@ class Search(Record):
     flip_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
     @model_validator(mode="after")
-    def _is_a_range(self) -> "Search":
+    def _refuse_empty_or_too_fine(self) -> "Search":
         if not self.low < self.high:
             raise ValueError(
                 f"the search goes from {self.low:g} to {self.high:g}; allowed: low < high"

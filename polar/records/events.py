@@ -154,7 +154,7 @@ class Result(Record):
     summary: Summary
     #: About the dataset, such as that it stands in for another one; empty for none.
     dataset_note: str
-    #: Why the verdict is what it is, with the margin, in one paragraph.
+    #: Why the verdict is what it is, with the gap between the groups, in one paragraph.
     explanation: str
 
 

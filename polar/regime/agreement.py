@@ -1,8 +1,8 @@
-"""How far the criteria say the same of the latents.
+"""How far the criteria agree about the latents.
 
-Mixed counts as active, since the decoder uses such a latent, if not for every image; only some of
-the criteria can say mixed at all. Latents that either criterion leaves undetermined are left out
-of the pair: it said nothing that could agree.
+Mixed counts as active, because the decoder uses such a latent, if not for every image, and because
+only some of the criteria can say mixed at all. A pair of criteria is not compared on the latents
+that either of them leaves undetermined: it said nothing there that could agree.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def agreement(labels: Sequence[CriterionLabel]) -> tuple[Agreement, ...]:
     """Agreement of every pair of criteria, in the order in which they first appear.
 
     Args:
-        labels: Of all criteria; each labels every latent once.
+        labels: The labels by all criteria; each criterion labels every latent once.
 
     Reference: Cohen (1960), https://doi.org/10.1177/001316446002000104
     """
@@ -44,13 +44,13 @@ def _agreement(
 def cohens_kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
     """(observed - expected) / (1 - expected) agreement of two raters; at most 1.
 
-    None without pairs, and where both raters say the same of everything: agreement by chance is
-    then certain, and kappa 0 / 0.
+    None without pairs, and where both raters give everything the same label: agreement by chance
+    is then certain, and kappa is 0 / 0.
     """
     n = len(pairs)
     same = sum(x == y for x, y in pairs)
     a, b = sum(x for x, _ in pairs), sum(y for _, y in pairs)
-    by_chance = a * b + (n - a) * (n - b)  # of n^2; integers, so that 0 / 0 is seen
+    by_chance = a * b + (n - a) * (n - b)  # times n^2: integers show 0 / 0 exactly
     if by_chance == n * n:
         return None
     return (n * same - by_chance) / (n * n - by_chance)

@@ -1,7 +1,7 @@
-"""Arrays of any kind as NumPy's: each is taken with exactly its values, or refused."""
+"""Takes arrays of any kind as NumPy arrays, with exactly their values, or refuses them."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,24 +11,21 @@ from torch import Tensor
 
 from polar.errors import InvalidInput
 
-Array: TypeAlias = Tensor | NDArray[Any]
-
-#: What Python and NumPy have of real numbers that float64 holds.
+#: The types of Python and NumPy for real numbers that float64 holds.
 _REAL = (int, float, np.integer, np.floating)
-#: Floats of torch that NumPy has too; others, such as bfloat16, are exact as float64.
+#: The floating types of torch that NumPy has too; others, such as bfloat16, are exact in float64.
 _NUMPYS = (torch.float16, torch.float32, torch.float64)
 
 
 def as_array(name: str, values: Any) -> NDArray[Any]:  # noqa: ANN401
-    """The values as NumPy has them, of any shape and type.
+    """The values as a NumPy array, of any shape and type.
 
     Args:
-        name: Of the values, for messages.
-        values: An array, or what NumPy makes one of, such as a table of pandas.
+        name: What messages call the values.
+        values: An array, or anything that NumPy turns into one, such as a table of pandas.
 
     Raises:
-        InvalidInput: they are masked, sparse, on the device meta, or ragged; the name is theirs in
-            the message.
+        InvalidInput: the values are masked, sparse, on the device meta, or ragged.
     """
     if isinstance(values, Tensor):
         return _of_tensor(name, values)
@@ -47,11 +44,10 @@ def as_array(name: str, values: Any) -> NDArray[Any]:  # noqa: ANN401
 
 
 def as_float64(name: str, values: Any) -> Float64[np.ndarray, "..."]:  # noqa: ANN401
-    """A copy, which nobody else can change.
+    """A copy of the values as float64, which nobody else can change.
 
     Raises:
-        InvalidInput: the values are not real numbers, or as_array refuses them; the name is
-            theirs in the message.
+        InvalidInput: the values are not real numbers, or `as_array` refuses them.
     """
     numbers = as_array(name, values)
     if numbers.dtype.kind == "O":
@@ -66,7 +62,7 @@ def as_float64(name: str, values: Any) -> Float64[np.ndarray, "..."]:  # noqa: A
 
 
 def place_of(index: Sequence[int]) -> str:
-    """Where a value stands, in the words of a message."""
+    """Where a value stands, in words for a message."""
     if len(index) == 2:
         return f"latent {index[1]} in image {index[0]}"
     return f"place {', '.join(map(str, index))}" if index else "its only place"

@@ -1,15 +1,15 @@
 """The rule of Bonheme and Grzes: active, passive and mixed by the variance representation.
 
 As published, a latent is active when its variance is near 0, passive when its variance is near 1
-and its mean near 0, both for all images, and mixed when some images are active and the others
-passive. Their code uses the variance alone, and calls everything mixed that is neither:
-`bonheme_labels`. `strict_bonheme_labels` also asks for the means, and has a fourth label for what
-falls out of the definition; that an active latent's mean varies is our addition, since a variance
-near 0 around a constant mean says nothing of the image.
+and its mean near 0, both for all images, and mixed when it is active for some images and passive
+for the others. Their code looks at the variance alone, and calls everything mixed that is neither
+active nor passive: `bonheme_labels`. `strict_bonheme_labels` looks at the means too, and has a
+fourth label for what the definition leaves out. It also asks that an active latent's mean varies,
+which is our addition, because a variance near 0 around a constant mean says nothing of the image.
 
-Conditions become distances: the slack of a condition is how far it holds, negative where it does
-not; the slack of several is the smallest. Margins and scores are slacks, so they mix variances
-with variances of variances.
+Conditions become numbers: the slack of a condition is how far it is from failing, negative where
+it fails; the slack of several conditions is the smallest of theirs. Distances to the boundary and
+scores are slacks, so they mix variances with variances of variances.
 
 For an iVAE, mean and variance are taken relative to its conditional prior.
 
@@ -29,13 +29,13 @@ from polar.records.latents import Label
 from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.codes import Codes
 
-#: Every "near" and "much less than" of the definition, as their code has it.
+#: What "near" and "much less than" mean in the definition, taken from their code.
 NEAR = 0.1
-#: Least fraction of the images that are active, and that are passive, in a mixed latent of the
-#: strict rule. Chosen by us, as is the halfway point between the two kinds of image.
+#: A latent that the strict rule calls mixed is active for at least this fraction of the images,
+#: and passive for at least as many. Chosen by us, like the variance below which it is active.
 LEAST_FRACTION = 0.05
 HALFWAY = 0.5
-#: The largest float below it: what is strictly below NEAR is at most this.
+#: The largest float below NEAR: whatever is strictly below NEAR is at most this.
 _BELOW_NEAR = math.nextafter(NEAR, 0)
 
 
@@ -43,8 +43,8 @@ def bonheme_labels(codes: Codes) -> tuple[CriterionLabel, ...]:
     """Labels by the variance representation; every latent is active, passive or mixed.
 
     Active: mean v <= 0.1 and Var v < 0.1. Passive: 0.9 <= mean v <= 1.1 and Var v < 0.1. Mixed:
-    the rest. Variances are of the population. The score is the distance from the passive
-    conditions.
+    the rest. Variances are those of the population. The score says how far the latent is from
+    meeting the passive conditions.
 
     Raises:
         InvalidInput: the codes have no variance.
@@ -54,11 +54,11 @@ def bonheme_labels(codes: Codes) -> tuple[CriterionLabel, ...]:
 
 
 def strict_bonheme_labels(codes: Codes) -> tuple[CriterionLabel, ...]:
-    """Labels by both representations; what meets no definition is undetermined.
+    """Labels by both representations; a latent that meets no definition is undetermined.
 
-    Active: as above, and Var mu >= 0.1. Passive: as above, and |mean mu| <= 0.1 and Var mu < 0.1.
-    Mixed: neither, but the images with v < 0.5 are active, the others passive, and both at least
-    5 % of all.
+    Active: as in `bonheme_labels`, and Var mu >= 0.1. Passive: as in `bonheme_labels`, and
+    |mean mu| <= 0.1 and Var mu < 0.1. Mixed: neither, but active for the images with v < 0.5 and
+    passive for the others, and either group is at least 5 % of the images.
 
     Raises:
         InvalidInput: the codes have no variance.
@@ -75,18 +75,18 @@ def _variances(codes: Codes) -> Float64[np.ndarray, "n m"]:
 
 
 def _bonheme_label(j: int, v: Float64[np.ndarray, " n"]) -> CriterionLabel:
-    active, passive = _is_active(v), _is_passive(v)
+    active, passive = _active_slack(v), _passive_slack(v)
     if active >= 0:
-        label, margin = Label.ACTIVE, active
+        label, distance = Label.ACTIVE, active
     elif passive >= 0:
-        label, margin = Label.PASSIVE, passive
+        label, distance = Label.PASSIVE, passive
     else:
-        label, margin = Label.MIXED, -max(active, passive)
+        label, distance = Label.MIXED, -max(active, passive)
     return CriterionLabel(
         criterion=Criterion.BONHEME,
         latent=j,
         label=label,
-        margin=margin,
+        margin=distance,
         score=-passive,
         why=f"{_about_the_variance(v)}: {_CONDITIONS[label]}.",
     )
@@ -95,24 +95,24 @@ def _bonheme_label(j: int, v: Float64[np.ndarray, " n"]) -> CriterionLabel:
 def _strict_label(
     j: int, mu: Float64[np.ndarray, " n"], v: Float64[np.ndarray, " n"]
 ) -> CriterionLabel:
-    active = min(_is_active(v), _varies(mu))
-    passive = min(_is_passive(v), _is_still(mu))
-    mixed = _is_mixed(mu, v)
+    active = min(_active_slack(v), _variation_slack(mu))
+    passive = min(_passive_slack(v), _stillness_slack(mu))
+    mixed = _mixed_slack(mu, v)
     if active >= 0:
-        label, margin = Label.ACTIVE, active
+        label, distance = Label.ACTIVE, active
     elif passive >= 0:
-        label, margin = Label.PASSIVE, passive
+        label, distance = Label.PASSIVE, passive
     elif mixed >= 0:
-        label, margin = Label.MIXED, min(mixed, -active, -passive)
+        label, distance = Label.MIXED, min(mixed, -active, -passive)
     else:
-        label, margin = Label.UNDETERMINED, -max(active, passive, mixed)
+        label, distance = Label.UNDETERMINED, -max(active, passive, mixed)
     return CriterionLabel(
         criterion=Criterion.BONHEME_STRICT,
         latent=j,
         label=label,
-        margin=margin,
+        margin=distance,
         score=-passive,
-        why=f"{_about_the_variance(v)}, the means one of {mu.mean():.3g} and a variance of "
+        why=f"{_about_the_variance(v)}, and the means a mean of {mu.mean():.3g} and a variance of "
         f"{mu.var():.3g}: {_STRICT_CONDITIONS[label]}.",
     )
 
@@ -134,32 +134,33 @@ def _about_the_variance(v: Float64[np.ndarray, " n"]) -> str:
     return f"The variances have a mean of {v.mean():.3g} and a variance of {v.var():.3g}"
 
 
-def _is_active(v: Float64[np.ndarray, " n"]) -> float:
-    """Slack of: steady, and near 0."""
+def _active_slack(v: Float64[np.ndarray, " n"]) -> float:
+    """The slack of the conditions that the variances are steady and near 0."""
     return min(_BELOW_NEAR - float(v.var()), NEAR - float(v.mean()))
 
 
-def _is_passive(v: Float64[np.ndarray, " n"]) -> float:
-    """Slack of: steady, and near 1."""
+def _passive_slack(v: Float64[np.ndarray, " n"]) -> float:
+    """The slack of the conditions that the variances are steady and near 1."""
     mean = float(v.mean())
     return min(_BELOW_NEAR - float(v.var()), mean - (1 - NEAR), (1 + NEAR) - mean)
 
 
-def _varies(mu: Float64[np.ndarray, " n"]) -> float:
+def _variation_slack(mu: Float64[np.ndarray, " n"]) -> float:
+    """The slack of the condition that the means vary."""
     return float(mu.var()) - NEAR
 
 
-def _is_still(mu: Float64[np.ndarray, " n"]) -> float:
-    """Slack of: near 0 for all images."""
+def _stillness_slack(mu: Float64[np.ndarray, " n"]) -> float:
+    """The slack of the conditions that the means are steady and near 0."""
     return min(_BELOW_NEAR - float(mu.var()), NEAR - abs(float(mu.mean())))
 
 
-def _is_mixed(mu: Float64[np.ndarray, " n"], v: Float64[np.ndarray, " n"]) -> float:
-    """Slack of: some images are active, and the others passive."""
+def _mixed_slack(mu: Float64[np.ndarray, " n"], v: Float64[np.ndarray, " n"]) -> float:
+    """The slack of the conditions that the latent is active for some images, else passive."""
     on = v < HALFWAY
     enough = min(on.mean(), 1 - on.mean()) - LEAST_FRACTION
     if on.all() or not on.any():
         return float(enough)
-    active = min(_is_active(v[on]), _varies(mu[on]))
-    passive = min(_is_passive(v[~on]), _is_still(mu[~on]))
+    active = min(_active_slack(v[on]), _variation_slack(mu[on]))
+    passive = min(_passive_slack(v[~on]), _stillness_slack(mu[~on]))
     return float(min(enough, active, passive))

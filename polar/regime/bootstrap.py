@@ -5,20 +5,19 @@ of the resample is, to first order,
 
     S(w) = S + (1/n) sum_i (w_i - 1) G_i,        G_i = n dS/dw_i less its mean over the images,
 
-so one eigenproblem a latent serves all resamples, which have the images in common for all
-latents. What is left out is the bias: a resample repeats images, which lowers its entropy once
-more, so that quantiles of the resampled entropies themselves can miss the entropy that they are
-for.
+so that one eigenproblem for each latent serves all resamples, and a resample has the same images
+for all latents. The bias is left out on purpose: a resample repeats images, which lowers its
+entropy once more, so that quantiles of exactly resampled entropies can miss the entropy itself.
 
-For the gradient, the samples are sorted and cut in cells of at most sigma / 4 and n / 128 samples,
-whose Gram matrix A_gh = sqrt(p_g p_h) exp(-(x_g - x_h)^2 / (2 sigma^2)), of fractions p and means
-x, has the spectrum of the samples' own up to the width of the cells. With its eigenvalues l_k and
-eigenvectors v_k, and T = sum l_k^alpha,
+For the gradient, the samples are sorted and cut into cells no wider than sigma / 4 and of no more
+than n / 128 samples. With the fractions p and means x of the cells, the Gram matrix
+A_gh = sqrt(p_g p_h) exp(-(x_g - x_h)^2 / (2 sigma^2)) has the spectrum of that of the samples, up
+to the width of the cells. With its eigenvalues l_k and eigenvectors v_k, and T = sum l_k^alpha,
 
     dS/dp_g = alpha / (1 - alpha) / T sum_k l_k^alpha v_kg^2 / p_g,
 
--sum_k l_k ln l_k v_kg^2 / p_g at alpha = 1. Wide latents are cut in windows with a margin, since
-cells farther apart than a few sigma do not see each other.
+or -sum_k l_k ln l_k v_kg^2 / p_g at alpha = 1. Wide latents are cut into windows of cells, each of
+which sees its neighbourhood, because the kernel of cells farther apart than a few sigma is 0.
 
 Reference: Efron (1982), The Jackknife, the Bootstrap and Other Resampling Plans, chapter 6.
 """
@@ -34,17 +33,17 @@ from polar.records.measurement import ConfidenceInterval, Threshold
 from polar.regime.threshold import Cut
 
 RESAMPLES = 200
-#: Both quantiles of an interval of 95 %.
+#: The quantiles at the ends of an interval of 95 %.
 QUANTILES = (0.025, 0.975)
 HALF = 0.5
-#: Sigma: cells are no wider.
+#: In units of sigma; cells are no wider.
 WIDEST = 0.25
-#: Cells have no more than one in so many of the samples, so that passive latents have many cells.
+#: A cell has at most the n-th part of the samples, so that passive latents have many cells too.
 LEAST_CELLS = 128
-#: Cells of a window.
+#: Number of cells in a window.
 WINDOW = 256
-#: Sigma: how far a window sees on either side.
-MARGIN = 5.0
+#: How far a window sees on either side, in units of sigma.
+REACH = 5.0
 
 
 def resampled_entropies(
@@ -59,7 +58,7 @@ def resampled_entropies(
 
     Args:
         mean: Mean representation, shape (n, m), in units of the latents.
-        entropies: Of its columns, in nats.
+        entropies: The entropies of its columns, in nats.
         sigma: Kernel width of the entropies, in units of the latents.
         renyi_alpha: Order of the entropies, finite.
         rng: Draws the images.
@@ -73,7 +72,7 @@ def resampled_entropies(
         for x, nats in zip(mean.T, entropies, strict=True)
     ]
     slopes, even = np.stack(gradients), np.full(n, 1 / n)
-    # one resample at a time: all of them would be 200 numbers for each image
+    # One resample at a time, because all together are 200 numbers for each image.
     moves = [slopes @ (rng.multinomial(n, even) - 1) / n for _ in range(RESAMPLES)]
     return np.clip(entropies + np.stack(moves), 0, math.log(n))
 
@@ -95,21 +94,21 @@ def resampled_threshold(
 ) -> Threshold:
     """The tau of a rule, with its interval over resampled images.
 
-    The interval is of the resamples in which the rule sees a regime; none if most have none, or
-    the images themselves have none.
+    The interval covers the resamples in which the rule sees a regime. There is none where the
+    rule sees no regime in most resamples, or in the images themselves.
 
     Args:
         method: Name of the rule.
         rule: Finds tau from the entropies of all latents.
-        entropies: Of each latent, in nats.
-        resampled: Of `resampled_entropies`.
+        entropies: The entropy of each latent, in nats.
+        resampled: What `resampled_entropies` returned.
         sigma: Kernel width of the entropies, in units of the latents.
         renyi_alpha: Order of the entropies.
     """
     cut = rule(entropies)
     cuts = [rule(row) for row in resampled.tolist()]
     taus = np.array([other.tau_nats for other in cuts if other.tau_nats is not None])
-    tau, found = cut.tau_nats, len(taus) / len(cuts)
+    tau, seen = cut.tau_nats, len(taus) / len(cuts)
     return Threshold(
         method=method,
         tau_nats=tau,
@@ -117,15 +116,15 @@ def resampled_threshold(
         if tau is None
         else equivalent_std(tau, sigma=sigma, alpha=renyi_alpha),
         reason=cut.reason,
-        interval=None if tau is None or found < HALF else interval(taus),
-        found=found,
+        interval=None if tau is None or seen < HALF else interval(taus),
+        found=seen,
     )
 
 
 def entropy_gradient(
     x: Float64[np.ndarray, " n"], nats: float, *, sigma: float, renyi_alpha: float
 ) -> Float64[np.ndarray, " n"]:
-    """G: how the entropy of one latent depends on the weight of each image; of mean 0.
+    """G: how the entropy of one latent depends on the weight of each image; its mean is 0.
 
     Args:
         x: Mean representation of the latent, shape (n,).
@@ -137,9 +136,9 @@ def entropy_gradient(
     cell = _cells(x[order], sigma)
     size = np.bincount(cell)
     centre = np.bincount(cell, weights=x[order]) / size
-    of_cells = np.concatenate(list(_gradients(centre, size / len(x), nats, sigma, renyi_alpha)))
+    by_cell = np.concatenate(list(_gradients(centre, size / len(x), nats, sigma, renyi_alpha)))
     gradient = np.empty(len(x))
-    gradient[order] = of_cells[cell]
+    gradient[order] = by_cell[cell]
     return gradient - gradient.mean()
 
 
@@ -158,11 +157,11 @@ def _gradients(
     sigma: float,
     renyi_alpha: float,
 ) -> Iterator[Float64[np.ndarray, " window"]]:
-    """Of the cells of one window after the other, up to a constant."""
+    """The gradients at the cells, one window after the other, up to a constant."""
     for begin in range(0, len(x), WINDOW):
         end = min(begin + WINDOW, len(x))
         first, last = np.searchsorted(
-            x, [x[begin] - MARGIN * sigma, x[end - 1] + MARGIN * sigma], side="right"
+            x, [x[begin] - REACH * sigma, x[end - 1] + REACH * sigma], side="right"
         )
         near = slice(min(first, begin), last)
         distance = (x[near, None] - x[near]) / sigma
@@ -175,7 +174,7 @@ def _gradients(
 def _slope(
     eigenvalues: Float64[np.ndarray, " k"], nats: float, renyi_alpha: float
 ) -> Float64[np.ndarray, " k"]:
-    """The l dS/dl of each eigenvalue, up to what is the same for all images."""
+    """L dS/dl of each eigenvalue l, up to a constant that is the same for all images."""
     log = np.log(eigenvalues)
     if renyi_alpha == 1:
         return -eigenvalues * log

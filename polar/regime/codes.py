@@ -2,7 +2,8 @@
 
 Notation:
     n, m: images, latents.
-    prior: the model's own, N(prior_mean, prior_variance) for each image of an iVAE, else N(0, 1).
+    prior: the prior of the model, which for an iVAE is N(prior_mean, prior_variance) for each
+        image, else N(0, 1).
 """
 
 from dataclasses import dataclass
@@ -10,28 +11,30 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
+from torch import Tensor
 
+from polar.entropy.samples import Array
 from polar.errors import InvalidInput
-from polar.regime.arrays import Array, as_float64
+from polar.regime.arrays import as_float64
 
-#: In units of the latent. Chosen by us, because squares of larger values, summed over images,
-#: overflow float64; no trained encoder comes near.
+#: Largest value of a code, in units of the latent. Chosen by us, because the squares of larger
+#: values, summed over images, overflow float64; no trained encoder comes near.
 LARGEST_VALUE = 1e150
-#: Smaller ones have lost their digits, and their reciprocals and logarithms with them.
+#: Smaller variances have lost digits, and so have their reciprocals and logarithms.
 LEAST_VARIANCE = float(np.finfo(np.float64).tiny)
-#: In units of sigma. Beyond it neighbouring floats are farther apart than the kernel is wide, so
-#: that an entropy only says which codes are the same to the last bit.
+#: Largest value of a code, in units of sigma. Beyond it neighbouring floats are farther apart than
+#: the kernel is wide, so that an entropy only says which codes are equal to the last bit.
 MOST_SIGMAS = 1e15
 
 
 @dataclass(frozen=True)
 class Codes:
-    """What an encoder says of each image, checked; `codes` makes them."""
+    """The codes of each image, checked; `codes` makes them."""
 
     mean: Float64[np.ndarray, "n m"]
-    #: None: a deterministic autoencoder.
+    #: None for a deterministic autoencoder.
     variance: Float64[np.ndarray, "n m"] | None
-    #: Conditional prior of an iVAE, for each image; None: N(0, 1).
+    #: The conditional prior of an iVAE, for each image; None where the prior is N(0, 1).
     prior_mean: Float64[np.ndarray, "n m"] | None
     prior_variance: Float64[np.ndarray, "n m"] | None
 
@@ -55,10 +58,10 @@ class Codes:
 
 
 def codes(
-    mean: Array,
-    variance: Array | None = None,
-    prior_mean: Array | None = None,
-    prior_variance: Array | None = None,
+    mean: Tensor | Array,
+    variance: Tensor | Array | None = None,
+    prior_mean: Tensor | Array | None = None,
+    prior_variance: Tensor | Array | None = None,
 ) -> Codes:
     """Takes codes of any model, in NumPy or Torch, as float64.
 
@@ -70,29 +73,29 @@ def codes(
         prior_variance: Variances of a conditional prior, positive, shape (n, m).
 
     Raises:
-        InvalidInput: an array is not of real numbers, not of shape (n, m) with at least one image
-            and one latent, not of the shape of `mean`, or has a value that is masked, not finite
-            or beyond LARGEST_VALUE, or a variance that is not positive or below LEAST_VARIANCE; or
-            one part of a conditional prior stands alone, or without a variance.
+        InvalidInput: an array does not hold real numbers; has another shape than (n, m), with at
+            least one image and one latent, or than `mean`; or has a value that is masked, not
+            finite or beyond LARGEST_VALUE, or a variance that is not positive or is below
+            LEAST_VARIANCE. Or there is half of a conditional prior, or one without a variance.
     """
     if (prior_mean is None) != (prior_variance is None):
         raise InvalidInput("half of a conditional prior; allowed: its mean and variance, or none")
     if prior_mean is not None and variance is None:
         raise InvalidInput("a conditional prior without a variance; allowed: both, or none")
-    given = {
+    named = {
         "mean": mean,
         "variance": variance,
         "prior_mean": prior_mean,
         "prior_variance": prior_variance,
     }
-    arrays = {name: _checked(name, values) for name, values in given.items()}
+    arrays = {name: _checked(name, values) for name, values in named.items()}
     shapes = {name: values.shape for name, values in arrays.items() if values is not None}
     if len(set(shapes.values())) > 1:
         raise InvalidInput(f"shapes {shapes}; allowed: one shape for all")
-    return Codes(**arrays)  # type: ignore[arg-type]  # the mean is there
+    return Codes(**arrays)  # type: ignore[arg-type]  # only the mean must not be None
 
 
-def _checked(name: str, values: Array | None) -> Float64[np.ndarray, "n m"] | None:
+def _checked(name: str, values: Tensor | Array | None) -> Float64[np.ndarray, "n m"] | None:
     if values is None:
         return None
     array = as_float64(name, values)
@@ -108,7 +111,7 @@ def refuse_beyond(sigma: float, name: str, values: Float64[np.ndarray, "n m"]) -
     """Refuses values that a kernel of this width cannot tell apart.
 
     Raises:
-        InvalidInput: a value is beyond MOST_SIGMAS; the message says which.
+        InvalidInput: a value is beyond MOST_SIGMAS; the message says which one.
     """
     limit = MOST_SIGMAS * sigma
     _refuse(name, values, np.abs(values) > limit, f"beyond {MOST_SIGMAS:g} sigma = {limit:g}")

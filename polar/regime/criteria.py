@@ -1,7 +1,7 @@
 """The criteria that draw one line: active on one side, passive on the other.
 
-For an iVAE, mean and variance are taken relative to its conditional prior, so that the prior of
-every criterion is the model's own; but for `active_unit_labels`, which has no prior.
+For an iVAE, mean and variance are taken relative to its conditional prior, so that every criterion
+uses the model's own prior; except for `active_unit_labels`, which knows no prior.
 """
 
 import math
@@ -18,21 +18,21 @@ from polar.regime.codes import Codes
 from polar.regime.divergence import divergence
 from polar.regime.words import beside
 
-#: Variance of the mean representation, as is usual for the criterion of Burda et al.
+#: Variance of the mean representation; the usual value for the criterion of Burda et al.
 ACTIVE_FROM_VARIANCE = 0.01
-#: Nats. Chosen by us, because it is the epsilon below; in the linear VAE, whose optimum is known
-#: in closed form, it is the divergence of a latent whose mean has a variance of 0.02.
+#: Nats. Chosen by us, because it equals EPSILON; in the linear VAE, whose optimum is known in
+#: closed form, it is the divergence of a latent whose mean has a variance of 0.02.
 ACTIVE_FROM_KL = 0.01
 #: Nats. Chosen by us from the range over which Lucas et al. sweep it.
 EPSILON = 0.01
-#: Fraction of the images, as Lucas et al. have it.
+#: Fraction of the images; the value of Lucas et al.
 DELTA = 0.01
 
 
 def label_by_entropy(entropy_nats: float, tau: float) -> Label:
     """A latent is active when its entropy exceeds the threshold, else passive.
 
-    Mixed latents cannot be told from active ones by the entropy of the mean alone; they count as
+    The entropy of the mean alone cannot distinguish mixed latents from active ones; they count as
     active here.
 
     Args:
@@ -52,17 +52,19 @@ def label_by_entropy(entropy_nats: float, tau: float) -> Label:
 
 
 def entropy_labels(entropies: Sequence[float], tau: float) -> tuple[CriterionLabel, ...]:
-    """Labels by `label_by_entropy`; margins in nats.
+    """Labels by `label_by_entropy`; distances to the boundary are in nats.
 
     Args:
-        entropies: Of each latent, as the verdict goes by them, in nats.
+        entropies: The judged entropy of each latent, in nats.
         tau: Threshold, in nats, at least 0.
 
     Raises:
         InvalidInput: an entropy or tau is not finite, or tau is negative.
     """
     labels = [label_by_entropy(entropy, tau) for entropy in entropies]
-    return _one_line(Criterion.ENTROPY, "The entropy of the mean", entropies, tau, "nats", labels)
+    return _criterion_labels(
+        Criterion.ENTROPY, "The entropy of the mean", entropies, tau, "nats", labels
+    )
 
 
 def active_unit_labels(
@@ -70,7 +72,8 @@ def active_unit_labels(
 ) -> tuple[CriterionLabel, ...]:
     """Active when the variance of the mean representation exceeds the threshold.
 
-    It has no prior: the mean of an iVAE's latent varies with u alone when the prior's mean does.
+    This criterion knows no prior: where the mean of an iVAE's conditional prior varies with u,
+    the latent's mean varies too, even if it says nothing besides u.
 
     Reference: Burda, Grosse, Salakhutdinov (2015), https://arxiv.org/abs/1509.00519
     """
@@ -79,7 +82,7 @@ def active_unit_labels(
 
 
 def kl_labels(codes: Codes, threshold: float = ACTIVE_FROM_KL) -> tuple[CriterionLabel, ...]:
-    """Active when the KL divergence from N(0, 1), mean over images, exceeds the threshold in nats.
+    """Active when the mean KL divergence from N(0, 1) over images exceeds the threshold, in nats.
 
     Raises:
         InvalidInput: the codes have no variance.
@@ -92,12 +95,12 @@ def kl_labels(codes: Codes, threshold: float = ACTIVE_FROM_KL) -> tuple[Criterio
 def conditional_prior_labels(
     codes: Codes, threshold: float = ACTIVE_FROM_KL
 ) -> tuple[CriterionLabel, ...]:
-    """Passive when the posteriors of an iVAE are its conditional prior: a divergence of about 0.
+    """Passive when the posteriors of an iVAE equal its conditional prior: a divergence of about 0.
 
     Raises:
         InvalidInput: the codes have no variance.
 
-    Reference: Khemakhem et al. (2020), https://arxiv.org/abs/1907.04809, for the prior
+    Reference: Khemakhem et al. (2020), https://arxiv.org/abs/1907.04809, who define the prior
     """
     prior = "the conditional prior"
     return _by_mean_divergence(Criterion.CONDITIONAL_PRIOR, prior, codes, threshold)
@@ -108,14 +111,14 @@ def collapse_labels(
 ) -> tuple[CriterionLabel, ...]:
     """Passive when (epsilon, delta)-collapsed: P(KL < epsilon) >= 1 - delta over the images.
 
-    The score is the KL divergence that all images but a fraction delta stay at or below, in nats:
-    a latent is collapsed exactly when that is below epsilon.
+    The score is the KL divergence, in nats, that all images but a fraction delta stay at or
+    below: a latent is collapsed exactly when its score is below epsilon.
 
     Args:
-        codes: With a variance.
-        epsilon: Nats, positive.
-        delta: Fraction of the images, from 0 to below 1, in the decimals it is written in: 0.29
-            of 100 images are 29, although the nearest float is less.
+        codes: Codes with a variance.
+        epsilon: A divergence in nats, positive.
+        delta: A fraction of the images, from 0 to below 1, taken as the decimal it is written as:
+            0.29 of 100 images are 29, although the nearest float is less.
 
     Raises:
         InvalidInput: the codes have no variance, or epsilon or delta is out of range.
@@ -163,10 +166,10 @@ def _above(
     if not 0 <= threshold < math.inf:
         raise InvalidInput(f"the threshold is {threshold}; allowed: 0 and above, finite")
     labels = [Label.ACTIVE if score > threshold else Label.PASSIVE for score in scores]
-    return _one_line(criterion, quantity, scores.tolist(), threshold, unit, labels)
+    return _criterion_labels(criterion, quantity, scores.tolist(), threshold, unit, labels)
 
 
-def _one_line(
+def _criterion_labels(
     criterion: Criterion,
     quantity: str,
     scores: Sequence[float],

@@ -2,11 +2,10 @@
 
 Notation:
     n, m: images evaluated, latents.
-    mean, variance: what the encoder says of each image, shape (n, m).
+    mean, variance: mean and variance of the posterior of each image, shape (n, m).
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64, Integer
@@ -16,9 +15,8 @@ from polar.entropy.gaussian import equivalent_std
 from polar.entropy.groups import entropy_given_groups
 from polar.entropy.information import MutualInformation
 from polar.entropy.samples import Array
-from polar.records.latents import LatentDiagnostics
+from polar.records.latents import LatentMeasures
 from polar.regime.codes import Codes
-from polar.regime.criteria import label_by_entropy
 from polar.regime.divergence import divergence
 
 
@@ -29,25 +27,26 @@ def measure_latents(
     information: MutualInformation[Array] | None = None,
     sigma: float,
     renyi_alpha: float,
-    tau: float,
-) -> tuple[LatentDiagnostics, ...]:
+) -> tuple[LatentMeasures, ...]:
     """Measures every latent of any model, in float64.
 
-    Variances are of the population (divided by n). The relative entropy of a single image is 0.
+    Variances are those of the population (divided by n). The relative entropy of a single image
+    is 0.
 
     Args:
-        codes: Of any model.
-        u: What an iVAE is told of each image, integers of shape (n,), or (n, f) for f factors.
-        information: Between the images, or some of them, and the mean representation.
+        codes: The codes of any model.
+        u: The factors that an iVAE knows of each image, integers of shape (n,), or (n, f) for f
+            factors.
+        information: The information between the mean representation and the images, or some of
+            the images.
         sigma: Kernel width of the entropy, in units of the latents.
         renyi_alpha: Order of the Renyi entropy.
-        tau: A latent is active when its judged entropy exceeds this many nats.
 
     Returns:
-        One record a latent, numbered from 0.
+        One record for each latent, numbered from 0; `polarisation.judge` labels them.
 
     Raises:
-        InvalidInput: sigma, renyi_alpha, tau or u is out of range.
+        InvalidInput: sigma, renyi_alpha or u is out of range.
         ToleranceNotReached: renyi_alpha is so far below 1 that the entropy cannot be known.
 
     Reference: Clapham, Bonheme, Grzes (2026), Eq. 8 and 9, https://arxiv.org/abs/2605.15965
@@ -65,35 +64,22 @@ def measure_latents(
         marginal = renyi_entropy(codes.mean, sigma=sigma, alpha=renyi_alpha)
         measures["entropy_nats"] = marginal.nats
     if u is not None:
-        given = entropy_given_groups(codes.mean, u, sigma=sigma, alpha=renyi_alpha)
-        measures["entropy_given_u_nats"] = given.nats
+        within_u = entropy_given_groups(codes.mean, u, sigma=sigma, alpha=renyi_alpha)
+        measures["entropy_given_u_nats"] = within_u.nats
     if information is not None:
         measures["information_nats"] = np.asarray(information.nats)
         measures["information_baseline_nats"] = np.asarray(information.baseline_nats)
         measures["information_residual_nats"] = np.asarray(information.residual_nats)
     most_nats = math.log(len(codes.mean))
-    rows = np.stack(list(measures.values()), axis=1).tolist()  # one a latent
+    rows = np.stack(list(measures.values()), axis=1).tolist()  # a row for each latent
     return tuple(
-        LatentDiagnostics(
+        LatentMeasures(
             latent=j,
             entropy_relative=min(nats / most_nats, 1.0) if most_nats else 0.0,
             equivalent_std=equivalent_std(nats, sigma=sigma, alpha=renyi_alpha),
-            label=label_by_entropy(nats, tau),
             **_ABSENT_IF_DETERMINISTIC | dict(zip(measures, row, strict=True)),
         )
         for j, (row, nats) in enumerate(zip(rows, judged.nats.tolist(), strict=True))
-    )
-
-
-def relabelled(latents: Sequence[LatentDiagnostics], tau: float) -> tuple[LatentDiagnostics, ...]:
-    """The same latents, labelled by another threshold.
-
-    Raises:
-        InvalidInput: tau is negative or not finite.
-    """
-    return tuple(
-        latent.model_copy(update={"label": label_by_entropy(latent.judged_entropy_nats, tau)})
-        for latent in latents
     )
 
 

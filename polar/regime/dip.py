@@ -1,4 +1,4 @@
-"""Hartigan's dip of the entropies: whether there are two groups of latents at all.
+"""Hartigan's dip of the entropies: evidence that there are two groups of latents at all.
 
 The dip of two groups cannot exceed half the fraction of the smaller one, so the test is blind to
 small groups: of 16 latents the smaller group needs 4, of 32 latents 6, however far apart the
@@ -16,14 +16,14 @@ from polar.records.measurement import Dip
 
 #: Largest p-value that is evidence for two groups.
 SIGNIFICANT = 0.05
-#: Fewer values have no dip that could tell anything.
+#: The dip of fewer values says nothing.
 FEWEST = 4
-#: Where the table of p-values ends.
+#: Number of values at which the table of p-values ends.
 MOST = 72_000
 
 
 def dip_of(entropies: Sequence[float]) -> Dip | None:
-    """The dip of the entropies, with the p-value of Hartigan's table; none for fewer than 4.
+    """The dip of the entropies, with its p-value from Hartigan's table; none for fewer than 4.
 
     Raises:
         InvalidInput: an entropy is not finite.
@@ -32,7 +32,7 @@ def dip_of(entropies: Sequence[float]) -> Dip | None:
     """
     m = len(entropies)
     if not np.isfinite(entropies).all():
-        raise InvalidInput(f"entropies {list(entropies)}; allowed: finite numbers")
+        raise InvalidInput(f"entropies are {list(entropies)}; allowed: finite numbers")
     if m < FEWEST:
         return None
     dip, p_value = dip_test(np.array(entropies))
@@ -43,7 +43,7 @@ def dip_of(entropies: Sequence[float]) -> Dip | None:
 def dip_test(values: Float64[np.ndarray, " n"]) -> tuple[float, float]:
     """Dip and p-value of at least 4 values; 0 and 1 where all are alike.
 
-    Of more values than the table goes up to, evenly spaced quantiles are tested.
+    Where there are more values than the table covers, evenly spaced quantiles are tested instead.
     """
     if len(values) > MOST:
         values = np.sort(values)[np.linspace(0, len(values) - 1, MOST).astype(int)]

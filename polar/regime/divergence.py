@@ -2,7 +2,8 @@
 
 Notation:
     n, m: images, latents.
-    mean, variance: of the posterior in units of the prior, which is then N(0, 1).
+    mean, variance: mean and variance of the posterior in units of the prior, so that the prior is
+        N(0, 1).
     KL = (mean^2 + variance - ln variance - 1) / 2 nats; its mean part is mean^2 / 2, its variance
     part (variance - 1 - ln variance) / 2; both are 0 only where posterior and prior agree.
 """
@@ -30,10 +31,10 @@ class Divergence:
 
 
 def divergence(codes: Codes) -> Divergence:
-    """KL divergence of each posterior from the model's own prior: conditional for an iVAE.
+    """KL divergence of each posterior from the model's own prior, conditional for an iVAE.
 
     Raises:
-        InvalidInput: the codes have no variance, as of a deterministic autoencoder.
+        InvalidInput: the codes have no variance, like those of a deterministic autoencoder.
 
     Reference: Clapham, Bonheme, Grzes (2026), Eq. 9, https://arxiv.org/abs/2605.15965
     """
@@ -43,5 +44,7 @@ def divergence(codes: Codes) -> Divergence:
     variance_part = (relative.variance - 1 - np.log(relative.variance)) / 2
     return Divergence(
         mean_part=relative.mean**2 / 2,
-        variance_part=np.maximum(variance_part, 0),  # rounding, near a variance of 1
+        variance_part=np.maximum(
+            variance_part, 0
+        ),  # rounding makes it negative near a variance of 1
     )

@@ -14,13 +14,13 @@ from scipy.stats import permutation_test, rankdata
 
 from polar.errors import InvalidInput
 
-#: Part of the training steps at whose end a curve has levelled off, and the part of its maximum
-#: that it then keeps. Chosen by us for the paper's Fig. 6, which gives no numbers.
+#: A curve has levelled off if over the last tenth of the steps its mean is at least this part of
+#: its maximum. Chosen by us for the paper's Fig. 6, which gives no numbers.
 LAST_PART = 0.1
 KEPT_PART = 0.95
-#: Orders that the permutation test draws; up to 7 latents have fewer, and it goes through all.
+#: Orders that the permutation test draws; up to 7 latents have fewer, all of which it tries.
 PERMUTATIONS = 9999
-#: Pairs of latents held in memory by that test: less than 100 MB.
+#: Pairs of latents that the test holds in memory at once: less than 100 MB.
 PAIRS_AT_ONCE = 10_000_000
 
 Statistic = Callable[[Float64[np.ndarray, "*b n"]], Float64[np.ndarray, "*b"]]
@@ -46,13 +46,13 @@ class LearningOrder:
 
     #: Latents compared.
     latents: int
-    #: Of usage and earliness, so that 1 is: always the more used one first. None where undefined:
-    #: fewer than two latents, or all alike in usage or in activation step.
+    #: Rank correlations of usage and earliness: 1 means that a latent of more usage always comes
+    #: first. None for fewer than two latents, and where all are alike in usage or activation step.
     kendall: Association | None
     spearman: Association | None
 
 
-def trajectories(
+def latent_curves(
     table: pd.DataFrame, column: str = "judged_entropy_nats"
 ) -> Float64[np.ndarray, "t m"]:
     """One measure of every latent over training, by ascending step and latent.
@@ -89,16 +89,17 @@ def trajectories(
 
 
 def dynamics_table(table: pd.DataFrame, tau_nats: float) -> pd.DataFrame:
-    """What became of each latent over training, one row a latent.
+    """What became of each latent over training, one row for each latent.
 
     Columns: `latent`; `activation_step`, the step of the first evaluation from which on H stays
     above tau to the end, missing for a latent that ends at or below it; `peak_nats` and
     `peak_step`, the largest H and where it is first reached; `final_nats`; `attempted`, whether
     this is an attempted active: H peaks above tau, strictly between the first and the last
-    evaluation, and ends below tau / 2; `levelled`, as of `has_levelled`.
+    evaluation, and ends below tau / 2; `levelled`, what `has_levelled` says.
 
-    Steps are those of evaluations, without interpolation: a latent became active at some step
-    after the evaluation before, and an attempt between two evaluations goes unseen.
+    Steps are those of evaluations, without interpolation: a latent became active some time between
+    its activation step and the evaluation before, and an attempt between two evaluations goes
+    unseen.
 
     Args:
         table: The diagnostics of one run, as `diagnostics_table` makes it; H is its
@@ -106,13 +107,13 @@ def dynamics_table(table: pd.DataFrame, tau_nats: float) -> pd.DataFrame:
         tau_nats: A latent is active when H exceeds this.
 
     Raises:
-        InvalidInput: the table is not that of one run, or tau is not finite and at least 0.
+        InvalidInput: the table is not that of a single run, or tau is negative or not finite.
 
     Reference: Clapham, Bonheme, Grzes (2026), Figs. 9 and 10, https://arxiv.org/abs/2605.15965
     """
     if not 0 <= tau_nats < np.inf:
         raise InvalidInput(f"tau is {tau_nats} nats; allowed: 0 and above, finite")
-    curves = trajectories(table)  # (t, m)
+    curves = latent_curves(table)  # (t, m)
     steps = np.unique(table["step"])
     peaks = curves.argmax(axis=0)  # (m,)
     inside = (peaks > 0) & (peaks < len(steps) - 1)
@@ -140,11 +141,11 @@ def _activation_step(steps: np.ndarray, active: np.ndarray) -> int | None:
 def has_levelled(steps: Num[np.ndarray, " t"], curve: Float[np.ndarray, " t"]) -> bool:
     """Whether a curve that rises over training has reached its plateau (the paper's Fig. 6).
 
-    So it is when its mean over the evaluations in the last tenth of the steps, of which the last
-    is always one, is at least 0.95 of its maximum. A curve that is 0 throughout has levelled.
+    It has when its mean over the evaluations in the last tenth of the steps, which include the
+    final evaluation, is at least 0.95 of its maximum. A curve that is 0 throughout has levelled.
 
     Args:
-        steps: Ascending, shape (t,), at least one.
+        steps: The steps of the evaluations, ascending, shape (t,), at least one.
         curve: A measure that is at least 0, such as entropy, variance or information; shape (t,).
     """
     last = steps >= (1 - LAST_PART) * steps[-1]
@@ -154,10 +155,10 @@ def has_levelled(steps: Num[np.ndarray, " t"], curve: Float[np.ndarray, " t"]) -
 def learning_order(dynamics: pd.DataFrame, usage: Float[np.ndarray, " m"]) -> LearningOrder:
     """Whether latents are learned in the order of their relevance for reconstruction.
 
-    Latents that were active before the first evaluation tie with those that became so by then.
+    Latents that were active before the first evaluation tie with those that it finds active.
 
     Args:
-        dynamics: What `dynamics_table` makes.
+        dynamics: A table that `dynamics_table` made.
         usage: Rise of the reconstruction loss when the latent is set to its mean, in the order of
             the table's rows, shape (m,), in any unit.
 
@@ -182,7 +183,7 @@ def learning_order(dynamics: pd.DataFrame, usage: Float[np.ndarray, " m"]) -> Le
 
 
 def _association(code: Statistic, a: np.ndarray, b: np.ndarray) -> Association | None:
-    """The cosine of two codes: Kendall's tau-b of signs of pairs, Spearman's rho of ranks."""
+    """The cosine of two codes: Kendall's tau-b for signs of pairs, Spearman's rho for ranks."""
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     unit_b = code(b) / np.linalg.norm(code(b))

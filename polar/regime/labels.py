@@ -1,4 +1,4 @@
-"""Which criteria apply to a model, and what each says of its latents."""
+"""Which criteria apply to a model, and how they label its latents."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ from polar.regime.criteria import (
 )
 from polar.regime.mixed import VarianceSignal, two_signal_labels
 
-_OF_ALL = (Criterion.ENTROPY, Criterion.ACTIVE_UNITS)
-_OF_VARIATIONAL = (
+_FOR_ALL = (Criterion.ENTROPY, Criterion.ACTIVE_UNITS)
+_FOR_VARIATIONAL = (
     Criterion.TWO_SIGNALS,
     Criterion.EPSILON_DELTA,
     Criterion.BONHEME,
@@ -24,15 +24,15 @@ _OF_VARIATIONAL = (
 
 
 def applicable(codes: Codes) -> tuple[Criterion, ...]:
-    """The criteria that apply.
+    """The criteria that apply to these codes.
 
-    Without a variance only those that look at the mean alone, and no latent is called mixed. With
-    a conditional prior, the KL divergence is from that one.
+    Codes without a variance have only the criteria that look at the mean alone, which call no
+    latent mixed. Where there is a conditional prior, the KL divergence is taken from it.
     """
     if codes.variance is None:
-        return _OF_ALL
+        return _FOR_ALL
     kl = Criterion.KL if codes.prior_mean is None else Criterion.CONDITIONAL_PRIOR
-    return (*_OF_ALL, kl, *_OF_VARIATIONAL)
+    return (*_FOR_ALL, kl, *_FOR_VARIATIONAL)
 
 
 def label_latents(
@@ -41,9 +41,9 @@ def label_latents(
     """The labels by every criterion that applies, one criterion after the other.
 
     Args:
-        codes: Of any model.
-        entropies: Of each latent, as the verdict goes by them, in nats.
-        signals: Of `variance_signals`.
+        codes: The codes of any model.
+        entropies: The judged entropy of each latent, in nats.
+        signals: What `variance_signals` returned.
         tau: A latent is active when its entropy exceeds this many nats.
 
     Raises:

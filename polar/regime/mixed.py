@@ -1,15 +1,15 @@
 """Mixed latents: active for some images, passive for the others.
 
-The entropy of the mean cannot tell them from active ones, and that of the variance is also high
-where the variance is spread smoothly. So two signals are asked for: the mean has entropy, and the
-variance has two modes, near 0 and near 1.
+The entropy of the mean cannot distinguish them from active latents, and the entropy of the
+variance is also high where the variance is spread smoothly. Hence a mixed latent must give two
+signals: its mean has entropy, and its variance has two modes, near 0 and near 1.
 
 For an iVAE, mean and variance are taken relative to its conditional prior.
 
 Notation:
     n, m: images, latents.
     H(mu), H(v): entropies of the mean and of the variance representation, nats.
-    dip: Hartigan's; of two modes far apart it is half the fraction of the smaller one.
+    dip: Hartigan's dip; for two modes far apart it is half the fraction of the smaller mode.
 
 Reference: Clapham, Bonheme, Grzes (2026), Eq. 11 and section 4.3,
 https://arxiv.org/abs/2605.15965
@@ -31,11 +31,11 @@ from polar.regime.divergence import divergence
 from polar.regime.split import best_split
 from polar.regime.subsets import subset_entropies
 
-#: Kernel width for the variance, which lies between 0 and 1: at 0.5, modes at 0 and 1 would blur.
+#: Kernel width for the variance, which lies between 0 and 1: a width of 0.5 would blur its modes.
 SIGMA_VARIANCE = 0.1
-#: Nats of H(v). Chosen by us: a mode of 2 % of the images has as much.
+#: Nats of H(v). Chosen by us, because a mode of 2 % of the images has as much.
 SPREAD_FROM_NATS = 0.1
-#: A mode below is near 0, one above is near 1. Chosen by us.
+#: Below the first a mode is near 0, above the second it is near 1. Chosen by us.
 NEAR_ZERO, NEAR_ONE = 0.3, 0.7
 #: Least fraction of the images in the smaller mode. Chosen by us.
 LEAST_FRACTION = 0.05
@@ -49,7 +49,7 @@ class VarianceSignal:
     #: Fractions of the images with a variance near 0, and near 1.
     near_zero: float
     near_one: float
-    #: Means of the two groups of the best split; both the same when all variances are alike.
+    #: Means of the two groups of the best split; equal when all variances are alike.
     low_mean: float
     high_mean: float
     dip: float
@@ -57,13 +57,13 @@ class VarianceSignal:
 
     @property
     def reaches_both_ends(self) -> bool:
-        """At least 5 % of the images are near 0, and near 1, and the entropy is high."""
+        """At least 5 % of the images are near 0, as many near 1, and the entropy is high."""
         is_spread = self.entropy_nats > SPREAD_FROM_NATS
         return is_spread and min(self.near_zero, self.near_one) >= LEAST_FRACTION
 
     @property
     def has_two_modes(self) -> bool:
-        """Both ends, and less in between: the dip is that of a mode of 5 %, and not by chance."""
+        """Both ends are reached, and the dip is that of a mode of 5 %, and not by chance."""
         return (
             self.reaches_both_ends
             and self.low_mean < NEAR_ZERO
@@ -74,10 +74,10 @@ class VarianceSignal:
 
 
 def variance_signals(codes: Codes, *, renyi_alpha: float) -> tuple[VarianceSignal, ...]:
-    """The signal of each latent; none at all for a deterministic autoencoder.
+    """The signal of each latent; empty for a deterministic autoencoder.
 
     Args:
-        codes: Of any model.
+        codes: The codes of any model.
         renyi_alpha: Order of the entropy.
     """
     variance = codes.relative_to_prior().variance
@@ -111,11 +111,11 @@ def two_signal_labels(
 
     Passive when H(mu) <= tau. Active when H(mu) > tau, and H(v) <= 0.1 nats or less than 5 % of
     the images are near either end. Undetermined when the variance is spread between the ends
-    without two modes. Margins are of the entropies, in nats.
+    without two modes. Distances to the boundary are those of the entropies, in nats.
 
     Args:
         entropies: H(mu) of each latent, as the verdict goes by it, in nats.
-        signals: Of each latent.
+        signals: The signal of each latent.
         tau: Threshold, in nats, at least 0.
 
     Raises:
@@ -135,12 +135,12 @@ def _two_signal_label(j: int, nats: float, signal: VarianceSignal, tau: float) -
         label, why = Label.MIXED, f"the mean varies, and {spread} near 1, with less in between"
     else:
         label, why = Label.UNDETERMINED, f"the mean varies, and {spread} near 1, without two modes"
-    of_mean, of_variance = abs(nats - tau), abs(signal.entropy_nats - SPREAD_FROM_NATS)
+    to_tau, to_spread = abs(nats - tau), abs(signal.entropy_nats - SPREAD_FROM_NATS)
     return CriterionLabel(
         criterion=Criterion.TWO_SIGNALS,
         latent=j,
         label=label,
-        margin=of_mean if label is Label.PASSIVE else min(of_mean, of_variance),
+        margin=to_tau if label is Label.PASSIVE else min(to_tau, to_spread),
         score=nats,
         why=f"H(mu) is {nats:.3g} and H(v) {signal.entropy_nats:.3g} nats: {why}.",
     )
@@ -156,16 +156,16 @@ def mixed_scores(
     tau: float,
     rng: np.random.Generator,
 ) -> tuple[MixedScore, ...]:
-    """Every signal of every latent; each is larger for a mixed one, as far as it works.
+    """Every signal of every latent; each is larger for a mixed latent, as far as it works.
 
     Args:
-        codes: Of any model.
+        codes: The codes of any model.
         entropies: H(mu) of each latent, as the verdict goes by it, in nats.
-        signals: Of `variance_signals`.
+        signals: What `variance_signals` returned.
         sigma: Kernel width of the entropy of the mean, in units of the latents.
         renyi_alpha: Order of the entropies.
-        tau: Nats of H(mu) from which on a latent is fully active.
-        rng: Draws the images that a deterministic autoencoder's subsets are found with.
+        tau: A latent whose H(mu) is at least this many nats is fully active.
+        rng: Draws the images in which a deterministic autoencoder's subsets are sought.
     """
     relative = codes.relative_to_prior()
     variances = relative.mean.var(axis=0)
@@ -178,14 +178,14 @@ def mixed_scores(
             var_of_mean=float(variances[j]),
             variance_entropy_nats=signals[j].entropy_nats if signals else None,
             kl_bimodality=bimodalities[j] if signals else None,
-            two_signals=_two_signals(nats, signals[j], tau) if signals else None,
+            two_signals=_two_signal_score(nats, signals[j], tau) if signals else None,
             subset_entropy_nats=subsets[j],
         )
         for j, nats in enumerate(entropies)
     )
 
 
-def _two_signals(nats: float, signal: VarianceSignal, tau: float) -> float:
+def _two_signal_score(nats: float, signal: VarianceSignal, tau: float) -> float:
     """Activity of the mean * weight of the smaller mode * distance of the modes, each 0 to 1."""
     apart = min(signal.high_mean - signal.low_mean, 1.0)
     activity = nats / tau if nats < tau else 1.0
@@ -193,6 +193,6 @@ def _two_signals(nats: float, signal: VarianceSignal, tau: float) -> float:
 
 
 def _kl_bimodalities(codes: Codes) -> tuple[float, ...]:
-    """The pointwise KL divergence is small for some images and not for the others."""
+    """Large where the KL divergence is small for some images and not for the others."""
     below = (divergence(codes).total < EPSILON).mean(axis=0)
     return tuple((2 * np.minimum(below, 1 - below)).tolist())

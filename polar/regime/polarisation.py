@@ -1,7 +1,7 @@
 """How far apart a latent space's active and passive latents are, and what that is called.
 
 Notation:
-    H: entropies of the latents, in nats; active above tau, passive at or below.
+    H: judged entropies of the latents, in nats; active above tau, passive at or below.
     P: polarisation = (mean H of the actives - mean H of the passives) / max H, 0 to 1.
     R: part of the explainable reconstruction loss that decoding the mean explains, 0 to 1.
 """
@@ -13,36 +13,44 @@ from statistics import fmean
 
 from polar.errors import InvalidInput
 from polar.records.events import Evaluation
-from polar.records.latents import Label, LatentDiagnostics, Regime, Verdict
+from polar.records.latents import Label, LatentDiagnostics, LatentMeasures, Regime, Verdict
 from polar.regime.criteria import label_by_entropy
 from polar.regime.words import beside, count_latents
 
 #: Least P of a polarised space. Chosen by us, because it makes the polarised weights of the linear
 #: beta-VAE, which is solved in closed form, one interval for nearly every spectrum; a rule on the
-#: margin breaks them into pieces.
+#: gap between the groups breaks them into pieces.
 POLARISED_FROM = 0.5
 #: Least R of a decoder that draws more than the mean image. Chosen by us, because on the digits R
 #: is 0.00 when all latents have collapsed and 0.55 when three are left.
 NO_GAIN_BELOW = 0.02
 #: Largest move, in nats, of an entropy that has settled. Chosen by us, because it is less than
-#: half of the default tau, and 1e5 times what the estimator is off.
+#: half of the default tau, and 1e5 times the error of the estimator.
 SETTLED_NATS = 0.1
-#: Relative difference of two losses that is rounding. Chosen by us, because losses may be sums in
-#: float32, which keeps seven digits.
+#: Two losses that differ by no more than this, relatively, differ by rounding. Chosen by us,
+#: because losses may be sums in float32, which keeps seven digits.
 LOSS_ROUNDING = 1e-6
 
 
-def judge(
-    latents: Sequence[LatentDiagnostics], *, tau: float, explained: float | None = None
-) -> Verdict:
-    """The verdict on a latent space.
+@dataclass(frozen=True)
+class Judgement:
+    """The labels of all latents and the verdict on them, decided together by one tau."""
 
-    Collapsed without an active latent, under-regularised without a passive one, polarised from
-    P = 0.5, else forming. R below 0.02 is flagged and leaves the verdict alone.
+    latents: tuple[LatentDiagnostics, ...]
+    verdict: Verdict
+
+
+def judge(
+    latents: Sequence[LatentMeasures], *, tau: float, explained: float | None = None
+) -> Judgement:
+    """Labels every latent by its entropy, and gives the verdict on the latent space.
+
+    Collapsed without an active latent, under-regularised without a passive latent, polarised from
+    P = 0.5, else forming. R below 0.02 is flagged and does not change the regime.
 
     Args:
         latents: The measures of all latents of one evaluation.
-        tau: A latent is active when its entropy exceeds this many nats.
+        tau: A latent is active when its judged entropy exceeds this many nats.
         explained: R, 0 to 1; none where codes are measured without their decoder.
 
     Raises:
@@ -52,10 +60,14 @@ def judge(
         raise InvalidInput("a latent space of 0 latents; allowed: at least 1")
     if explained is not None and not 0 <= explained <= 1:
         raise InvalidInput(f"the explained part is {explained}; allowed: 0 to 1")
-    actives, passives = _entropies_by_label(latents, tau)
+    labelled = tuple(
+        LatentDiagnostics(**vars(latent), label=label_by_entropy(latent.judged_entropy_nats, tau))
+        for latent in latents
+    )
+    actives, passives = _entropies_by_label(labelled)
     both = bool(actives and passives)
     polarisation = _polarisation(actives, passives) if both else 0.0
-    return Verdict(
+    verdict = Verdict(
         regime=_regime(bool(actives), bool(passives), polarisation),
         tau_nats=tau,
         n_active=len(actives),
@@ -66,15 +78,18 @@ def judge(
         clean_polarisation=None if explained is None else polarisation * explained,
         no_reconstruction_gain=None if explained is None else explained < NO_GAIN_BELOW,
     )
+    return Judgement(labelled, verdict)
 
 
 def _entropies_by_label(
-    latents: Sequence[LatentDiagnostics], tau: float
+    latents: Sequence[LatentDiagnostics],
 ) -> tuple[list[float], list[float]]:
-    entropies = sorted(latent.judged_entropy_nats for latent in latents)
-    labels = [label_by_entropy(entropy, tau) for entropy in entropies]
-    n_passive = labels.count(Label.PASSIVE)
-    return entropies[n_passive:], entropies[:n_passive]
+    """The judged entropies of the active latents, and those of the passive ones."""
+    actives, passives = (
+        [latent.judged_entropy_nats for latent in latents if latent.label is label]
+        for label in (Label.ACTIVE, Label.PASSIVE)
+    )
+    return actives, passives
 
 
 def _polarisation(actives: Sequence[float], passives: Sequence[float]) -> float:
@@ -93,13 +108,13 @@ def _regime(any_active: bool, any_passive: bool, polarisation: float) -> Regime:
 def explained_part(loss: float, mean_image_loss: float, floor: float) -> float:
     """R = (mean_image_loss - loss) / (mean_image_loss - floor), clamped to [0, 1].
 
-    Where the mean image is already perfect (all images are alike) there is nothing to explain:
-    R is 0, as of any decoder that is no better than the mean image.
+    Where the mean image is already perfect (all images are alike) there is nothing to explain, and
+    R is 0, as for any decoder that is no better than the mean image.
 
     Args:
         loss: Reconstruction loss of decoding the mean, nats per image.
-        mean_image_loss: That of the mean image, whatever the input.
-        floor: That of a perfect reconstruction.
+        mean_image_loss: Reconstruction loss of drawing the mean image for every input.
+        floor: Reconstruction loss of a perfect reconstruction.
 
     Raises:
         InvalidInput: a loss is not finite, or the floor lies above the loss of the mean image.
@@ -124,23 +139,24 @@ class Convergence:
     """What still moved over the last fifth of the training steps."""
 
     converged: bool
-    #: Largest difference of a latent's entropy from its final one.
+    #: Largest difference between an entropy of a latent and its final entropy.
     largest_move_nats: float
-    #: Latent of that move.
+    #: The latent that made this move.
     most_moved: int
-    #: Latents that had another label than their final one.
+    #: Number of latents that had another label than their final one.
     labels_changed: int
-    #: First step compared; none when the evaluations do not cover the last fifth.
+    #: First step that was compared; none when the evaluations do not cover the last fifth.
     since_step: int | None
 
 
 def convergence(evaluations: Sequence[Evaluation], steps: int) -> Convergence:
     """Whether the entropies have settled by the end of training.
 
-    Converged when over the last fifth of the steps no label changed and no entropy moved by more
-    than 0.1 nats, against the final evaluation. The fifth starts with the latest evaluation at or
-    before 0.8 * steps, so that a sparse schedule is judged over more than a fifth, never less.
-    Evaluations that do not reach from there to the end are not converged: nothing is known then.
+    They have when every evaluation over the last fifth of the steps has the labels of the final
+    evaluation, and no entropy differs from its final value by more than 0.1 nats. The fifth starts
+    with the latest evaluation at or before 0.8 * steps, so that a sparse schedule is judged over
+    more than a fifth, never less. Where evaluations do not reach from there to the end, nothing is
+    known, and the training counts as not converged.
 
     Args:
         evaluations: All evaluations of a run, by ascending step.
@@ -177,7 +193,7 @@ def explain(final: Evaluation, convergence: Convergence, steps: int) -> str:
 
     Args:
         final: The last evaluation.
-        convergence: What still moved before it.
+        convergence: What still moved before the last evaluation.
         steps: Training steps of the whole run.
     """
     sentences = (
@@ -192,11 +208,11 @@ def explain_regime(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> st
     """Why the regime is what it is, in two sentences.
 
     Args:
-        latents: The measures of all latents of one evaluation.
-        verdict: On them.
+        latents: All latents of one evaluation, as `judge` labelled them.
+        verdict: The verdict that `judge` gave with these labels.
     """
     tau = verdict.tau_nats
-    actives, passives = _entropies_by_label(latents, tau)
+    actives, passives = _entropies_by_label(latents)
     count = (
         f"{len(actives)} of {count_latents(len(latents))} {_are(len(actives))} active "
         f"(entropy above tau = {tau:.4g} nats) and {len(passives)} passive"
@@ -207,7 +223,7 @@ def explain_regime(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> st
     if passives:
         extremes.append(f"the strongest passive has {beside(tau, max(passives))} nats")
     if verdict.margin_nats is not None:
-        extremes.append(f"a margin of {beside(0.0, verdict.margin_nats)} nats")
+        extremes.append(f"a gap of {beside(0.0, verdict.margin_nats)} nats")
     regime = verdict.regime.replace("_", "-").capitalize()
     return f"{regime}: {count}; {', '.join(extremes)}. {_about_the_polarisation(verdict)}"
 
@@ -242,16 +258,16 @@ def _about_the_budget(convergence: Convergence, steps: int) -> str:
     if since is None:
         return f"{budget}; not converged as far as is known: no evaluations cover the last fifth."
     changed = convergence.labels_changed
-    relabelled = f"{count_latents(changed) if changed else 'no latent'} changed label"
+    changes = f"{count_latents(changed) if changed else 'no latent'} changed label"
     largest = beside(SETTLED_NATS, convergence.largest_move_nats)
     move = (
         f"the largest move of an entropy was {largest} nats "
         f"(latent {convergence.most_moved}; settled up to {SETTLED_NATS} nats)"
     )
     if convergence.converged:
-        return f"{budget}; converged: since step {since:,} {relabelled} and {move}."
+        return f"{budget}; converged: since step {since:,} {changes} and {move}."
     return (
-        f"{budget}; not converged: since step {since:,} {relabelled} and {move}. "
+        f"{budget}; not converged: since step {since:,} {changes} and {move}. "
         "More steps may change the verdict."
     )
 

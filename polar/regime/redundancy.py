@@ -1,12 +1,12 @@
 """How far the passive latents repeat what the active ones say.
 
-All latents are taken in units of their own standard deviation: the question is what a passive
-latent varies with, however little it varies.
+All latents are taken in units of their own standard deviation, because the question is what a
+passive latent varies with, however little it varies.
 
 Notation:
     n, p, a: images, passive latents that are not constant, active latents.
-    R^2: 1 - squared error / variance, of images that the regression was not fitted to; none
-        where each of 5 fits would have as many actives as images.
+    R^2: 1 - squared error / variance, over images that the regression was not fitted to; none
+        where each of the 5 fits would have no more images than actives.
 """
 
 import math
@@ -21,13 +21,13 @@ from polar.entropy.information import mutual_information
 from polar.records.measurement import Redundancy
 
 FOLDS = 5
-#: Std / largest std of a latent below which it is rounding: float32 has 7 digits.
+#: Std of a latent / largest std; below it a latent is rounding, because float32 has 7 digits.
 DEAD = 1e-6
 #: Images used to estimate information; the cost grows with their square.
 MOST_REDUNDANCY_IMAGES = 1000
-#: Kernels, and products of two of them, in the search for the nearest actives: a few seconds.
+#: Kernels, and products of two kernels, that the search for the nearest actives may take: seconds.
 MOST_KERNELS, MOST_PRODUCTS = 5e8, 1e11
-#: Kernels of one latent that are held at once, times latents.
+#: Kernels that are held in memory at once, over all latents.
 AT_ONCE = 20_000_000
 #: In units of the latents' standard deviations.
 SIGMA = 0.5
@@ -40,7 +40,7 @@ def redundancy(
     passives: Sequence[int],
     rng: np.random.Generator,
 ) -> tuple[Redundancy, ...]:
-    """The redundancy of every passive latent; none at all without active ones.
+    """The redundancy of every passive latent; empty without active latents.
 
     Args:
         mean: Mean representation, shape (n, m).
@@ -61,10 +61,10 @@ def redundancy(
     nats, baseline = np.empty(len(alive)), np.empty(len(alive))
     for active in np.unique(nearest):
         those = nearest == active
-        found = mutual_information(
+        shared = mutual_information(
             x[images, active, None], y[np.ix_(images, those)], sigma_x=SIGMA, sigma=SIGMA
         )
-        nats[those], baseline[those] = found.nats, found.baseline_nats
+        nats[those], baseline[those] = shared.nats, shared.baseline_nats
     return tuple(
         Redundancy(
             latent=latent,
@@ -78,12 +78,12 @@ def redundancy(
 
 
 def can_regress(n: int, actives: int) -> bool:
-    """Whether each fit has more images than coefficients; a fit of fewer images fits anything."""
+    """Whether each fit has more images than coefficients; with fewer it would fit anything."""
     return n >= FOLDS and n - math.ceil(n / FOLDS) > actives
 
 
 def images_compared(n: int, actives: int, passives: int) -> int:
-    """Number of images used to find the nearest actives, which bounds the time it takes."""
+    """How many images the search for the nearest actives uses; this bounds its time."""
     pairs = min(MOST_KERNELS / (actives + passives), MOST_PRODUCTS / (actives * passives))
     return min(n, MOST_REDUNDANCY_IMAGES, math.ceil(math.sqrt(2 * pairs)))
 
@@ -91,10 +91,11 @@ def images_compared(n: int, actives: int, passives: int) -> int:
 def _nearest(
     x: Float64[np.ndarray, "n a"], y: Float64[np.ndarray, "n p"]
 ) -> Int64[np.ndarray, " p"]:
-    """The place of the active with the largest information on each passive latent.
+    """For each passive latent, the place of the active latent with the most information on it.
 
-    I = S_a + S_p - S_ap of order 2, where S = -ln(mean over pairs of the squared kernels): of one
-    passive, the information grows with joint / own, the sums of the products and of the active's.
+    I = S_a + S_p - S_ap of order 2, where S = -ln(mean over pairs of the squared kernels). For one
+    passive latent, the information grows with joint / own, where `joint` sums the products of both
+    kernels over pairs, and `own` the kernel of the active latent.
     """
     n = len(x)
     one, other = np.triu_indices(n, 1)
@@ -105,7 +106,7 @@ def _nearest(
         of_x, of_y = _squared_kernels(x, i, j), _squared_kernels(y, i, j)
         joint += of_x.T @ of_y
         own += of_x.sum(axis=0, dtype=np.float64)
-    # every pair counts twice, and every image once with itself
+    # Every pair counts twice, and every image once with itself.
     return ((n + 2 * joint) / (n + 2 * own)[:, None]).argmax(axis=0)
 
 

@@ -1,9 +1,9 @@
-"""The best split of numbers in two groups: Otsu's, found among all of them.
+"""The best split of numbers into two groups, which is Otsu's, sought among all splits.
 
 Notation:
     w, mean: fraction and mean of either group.
-    w_low w_high (mean_high - mean_low)^2: variance between the groups, which the best split has
-    the most of.
+    w_low w_high (mean_high - mean_low)^2: variance between the groups; that of the best split is
+        the largest.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,10 @@ class Split:
     high_edge: float
     low_mean: float
     high_mean: float
-    #: Of all values, above 0 and below 1.
+    #: Fraction of the values in the low group, above 0 and below 1.
     low_fraction: float
-    #: Variance between the groups / variance of all, above 0 to 1; 3/4 for even spacing.
+    #: Variance between the groups / variance of all values, above 0, at most 1; evenly spaced
+    #: values have 3/4.
     separability: float
 
     @property
@@ -40,10 +41,10 @@ def best_split(values: Float64[np.ndarray, " n"]) -> Split | None:
     """
     values = np.sort(values)
     n = len(values)
-    (ends,) = np.nonzero(np.diff(values))  # last places of a low group: equals stay together
+    (ends,) = np.nonzero(np.diff(values))  # where a low group may end: equal values stay together
     if len(ends) == 0 or values.var() == 0:
         return None
-    centred = values - values.mean()  # the sums below would cancel
+    centred = values - values.mean()  # else the sums below would lose digits
     sums = np.cumsum(centred)[ends]
     size = ends + 1
     low, high = sums / size, (centred.sum() - sums) / (n - size)
@@ -52,7 +53,7 @@ def best_split(values: Float64[np.ndarray, " n"]) -> Split | None:
     return Split(
         low_edge=float(values[ends[best]]),
         high_edge=float(values[ends[best] + 1]),
-        # within their groups, whatever rounding says
+        # Rounding must not move a mean out of its group.
         low_mean=float(np.clip(values.mean() + low[best], values[0], values[ends[best]])),
         high_mean=float(np.clip(values.mean() + high[best], values[ends[best] + 1], values[-1])),
         low_fraction=float(size[best] / n),

@@ -1,15 +1,17 @@
 """Mixed latents as defined: high entropy on one subset of the images, low on another.
 
-The subsets must not be chosen by the latent's own mean: images near its centre always have less
-entropy than the others. They come from elsewhere:
+The subsets must not be chosen by the latent's own mean, because images near its centre always have
+less entropy than the others. They come from elsewhere:
 
-- of a variational model, from the latent's own variance: the best split of the variances in two;
-- of a deterministic one, from the other latents: images that crowd together there, such as those
-  that lack an object and so have one code, against the rest. What no other latent shows is missed.
+- for a variational model, from the latent's own variance: the best split of the variances in two;
+- for a deterministic model, from the other latents: images that crowd together there, such as
+  those that lack an object and so have the same code, against the rest. What no other latent shows
+  is missed.
 
 Notation:
     n, m: images, latents.
-    r: distance of an image from its k-th nearest neighbour, in all latents but one.
+    r: distance of an image from its k-th nearest neighbour, in all latents except the one whose
+        subsets are sought.
 
 Reference: Clapham, Bonheme, Grzes (2026), section 3, https://arxiv.org/abs/2605.15965
 """
@@ -25,29 +27,29 @@ from polar.entropy import renyi_entropy
 from polar.regime.codes import Codes
 from polar.regime.split import best_split
 
-#: Least fraction of the images in a subset, and the neighbours counted, of all images. Chosen by
-#: us: fewer images have no crowd.
+#: Least fraction of the images that a subset has; also the fraction of the images that are counted
+#: as neighbours. Chosen by us, because fewer images make no crowd.
 LEAST_FRACTION = 0.05
-#: Images used to find crowds, which takes the distances of all pairs; and distances of all latents
-#: together, which take 15 s.
+#: The search for crowds takes the distances of all pairs of images: of at most so many images, and
+#: at most so many distances over all latents, which take 15 s.
 MOST_CROWD_IMAGES = 1000
 MOST_DISTANCES = 1e9
-#: Distances smaller than this part of the largest are alike: rounding.
+#: Distances smaller than this part of the largest differ by rounding only.
 ALIKE = 1e-6
 
 
 def subset_entropies(
     codes: Codes, *, sigma: float, renyi_alpha: float, rng: np.random.Generator
 ) -> tuple[float | None, ...]:
-    """The larger entropy of each latent's mean on two subsets, less the smaller, in nats.
+    """How much the entropies of each latent's mean on two subsets differ, in nats, at least 0.
 
-    None where the images have no two subsets of 5 % at least.
+    None where the images have no two subsets of at least 5 % each.
 
     Args:
-        codes: Of any model.
+        codes: The codes of any model.
         sigma: Kernel width of the entropy, in units of the latents.
         renyi_alpha: Order of the entropy.
-        rng: Draws the images of a deterministic model that are compared (`images_compared`).
+        rng: Draws the images that are compared for a deterministic model (`images_compared`).
     """
     if codes.variance is not None:
         mean, subsets = codes.mean, _by_variance(codes.variance)
@@ -62,18 +64,18 @@ def subset_entropies(
 
 
 def images_compared(n: int, m: int) -> int:
-    """Number of images used to find the subsets of a deterministic model."""
+    """How many images the search for the subsets of a deterministic model uses."""
     return min(n, MOST_CROWD_IMAGES, math.ceil(math.sqrt(MOST_DISTANCES / m)))
 
 
 def _difference(
     x: Float64[np.ndarray, " n"], subset: Bool[np.ndarray, " n"], sigma: float, renyi_alpha: float
 ) -> float:
-    one, other = (
+    inside, outside = (
         renyi_entropy(part, alpha=renyi_alpha, sigma=sigma).nats[0]
         for part in (x[subset], x[~subset])
     )
-    return abs(float(one - other))
+    return abs(float(inside - outside))
 
 
 def _by_variance(
@@ -86,7 +88,7 @@ def _by_crowding(mean: Float64[np.ndarray, "n m"]) -> Iterator[Bool[np.ndarray, 
     squares = cdist(mean, mean, "sqeuclidean")
     neighbour = int(LEAST_FRACTION * len(mean))
     for x in mean.T:
-        others = np.maximum(squares - (x[:, None] - x) ** 2, 0)  # rounding
+        others = np.maximum(squares - (x[:, None] - x) ** 2, 0)  # rounding makes some negative
         r = np.sqrt(np.partition(others, neighbour, axis=1)[:, neighbour])
         alike = ALIKE * r.max()
         yield _lower_group(np.log(np.maximum(r, alike))) if alike > 0 else None

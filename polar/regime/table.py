@@ -11,10 +11,10 @@ from polar.records.events import Evaluation
 
 
 def diagnostics_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
-    """One row for every evaluation and latent, in the order given.
+    """One row for every evaluation and latent, in the order of the evaluations.
 
-    Columns: `epoch`, `step`, then the fields of `LatentDiagnostics`, `latent` first; labels are
-    text, and what was not measured is missing, in a column of numbers like any other.
+    Columns: `epoch`, `step`, then the fields of `LatentDiagnostics`, `latent` first. Labels are
+    text. A measure that was not taken is missing in every row of its column of numbers.
 
     Raises:
         InvalidInput: there are no evaluations.
@@ -27,7 +27,7 @@ def diagnostics_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
         for latent in evaluation.latents
     )
     numbers = table.columns.difference(["step", "latent", "label"])
-    # A column of nothing else would have another type than that of another model.
+    # Else a column without any value would have another type than the same column of other models.
     return table.astype(dict.fromkeys(numbers, "float64"))
 
 

@@ -1,7 +1,7 @@
 """Where to draw the line between active and passive: rules that find tau, or see no regime.
 
-The rules that follow the data look for two groups of entropies. None of them is asked for more
-than there is: where the groups are not apart, or are both active, there is no tau.
+The rules `gap`, `otsu` and `mixture` look for two groups of entropies, and find no tau where the
+groups are not apart, or are both active.
 
 Notation:
     H: entropies of the latents, in nats, ascending; m of them.
@@ -9,9 +9,9 @@ Notation:
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, assert_never, get_args
 
 import numpy as np
 from jaxtyping import Float64
@@ -24,29 +24,33 @@ from polar.regime.split import Split, best_split
 #: Rules that find tau.
 Rule: TypeAlias = Literal["fixed", "gap", "otsu", "mixture", "noise_floor"]
 RULES: tuple[Rule, ...] = get_args(Rule)
+#: The rules that look at the entropies alone.
+GroupRule: TypeAlias = Literal["gap", "otsu", "mixture"]
+GROUP_RULES: tuple[GroupRule, ...] = get_args(GroupRule)
 
-#: Nats. Entropies within it are one group. Chosen by us: what has settled moves by less.
+#: Nats. Entropies that lie within this of each other are one group. Chosen by us, because the
+#: entropies of a training that has settled move by less.
 ONE_GROUP_NATS = 0.1
-#: Least factor between the equivalent stds of active and passive. Chosen by us: two groups closer
-#: than that are two kinds of active latents, or of passive ones.
+#: Least factor between the equivalent stds of active and passive latents. Chosen by us, because
+#: two groups that are closer are two kinds of active latents, or of passive latents.
 LEAST_FACTOR = 3.0
-#: Least factor between the largest gap and the second. Chosen by us: 16 numbers drawn evenly have
-#: such a gap in 2 % of all draws.
+#: Least factor between the largest gap and the second. Chosen by us, because 16 numbers drawn
+#: evenly have such a gap in 2 % of all draws.
 LEAST_GAP_RATIO = 3.0
-#: Least part of the variance that lies between the groups. Chosen by us: 16 numbers drawn evenly
-#: exceed it in 8 % of all draws, two groups with two stragglers between them always.
+#: Least part of the variance that lies between the groups. Chosen by us, because 16 numbers drawn
+#: evenly exceed it in 8 % of all draws, and two groups with two stragglers between them always do.
 LEAST_SEPARABILITY = 0.85
 #: Added to the variances of the mixture, nats^2, so that equal entropies have a density.
 MIXTURE_VARIANCE = 1e-4
-#: The likelihood of the mixture has settled when it rises by less.
+#: The likelihood of the mixture has settled when a step raises it by less.
 MIXTURE_SETTLED = 1e-6
 MIXTURE_STEPS = 1000
-#: Nats, of the tau of the mixture.
+#: Nats; the tau of the mixture is exact to this.
 TAU_TOLERANCE = 1e-6
-#: Std of the rounding of a mean representation / its largest absolute value. Chosen by us: seen
-#: between float32 and float64 in encoders of five convolutions.
+#: Std of the rounding of a mean representation / its largest absolute value. Chosen by us, because
+#: it was seen between float32 and float64 in encoders of five convolutions.
 ROUNDING = 3.5e-7
-#: Tau / entropy of the rounding. Chosen by us.
+#: The tau of the noise floor / entropy of the rounding. Chosen by us.
 ABOVE_FLOOR = 5.0
 
 
@@ -54,7 +58,7 @@ ABOVE_FLOOR = 5.0
 class Cut:
     """What a rule says."""
 
-    #: None: it sees no regime.
+    #: None where the rule sees no regime.
     tau_nats: float | None
     #: One sentence: how tau was found, or why there is none.
     reason: str
@@ -71,75 +75,44 @@ def fixed_cut(tau: float) -> Cut:
     return Cut(tau, f"Tau is fixed at {tau:g} nats.")
 
 
-def gap_cut(entropies: Sequence[float], *, sigma: float, renyi_alpha: float) -> Cut:
-    """Tau in the middle of the largest gap between neighbouring entropies.
-
-    No regime when the gap is less than 3 times the second largest, or the equivalent std rises
-    over it by less than a factor 3, or all entropies lie within 0.1 nats.
+def group_cut(
+    rule: GroupRule, entropies: Sequence[float], *, sigma: float, renyi_alpha: float
+) -> Cut:
+    """The tau between two groups of entropies; no regime where all lie within 0.1 nats.
 
     Args:
-        entropies: Of each latent, in nats.
+        rule: `gap`, `otsu` or `mixture`.
+        entropies: The entropy of each latent, in nats.
         sigma: Kernel width of the entropies, in units of the latents.
         renyi_alpha: Order of the entropies.
 
     Raises:
         InvalidInput: an entropy is negative or not finite, or there are none.
     """
-    h = _sorted(entropies)
-    return _one_group(h) or _gap_cut(h, sigma, renyi_alpha)
-
-
-def otsu_cut(entropies: Sequence[float], *, sigma: float, renyi_alpha: float) -> Cut:
-    """Tau halfway between the two groups of Otsu's split.
-
-    No regime when less than 85 % of the variance lies between the groups, or the equivalent stds
-    of their mean entropies differ by less than a factor 3, or all entropies lie within 0.1 nats.
-
-    Args:
-        entropies: Of each latent, in nats.
-        sigma: Kernel width of the entropies, in units of the latents.
-        renyi_alpha: Order of the entropies.
-
-    Raises:
-        InvalidInput: an entropy is negative or not finite, or there are none.
-
-    Reference: Otsu (1979), https://doi.org/10.1109/TSMC.1979.4310076
-    """
-    h = _sorted(entropies)
-    return _one_group(h) or _otsu_cut(h, sigma, renyi_alpha)
-
-
-def mixture_cut(entropies: Sequence[float], *, sigma: float, renyi_alpha: float) -> Cut:
-    """Tau where both components of a mixture of two Gaussians are as likely.
-
-    No regime when one Gaussian has the smaller BIC, or the equivalent stds of the components' mean
-    entropies differ by less than a factor 3, or all entropies lie within 0.1 nats.
-
-    Args:
-        entropies: Of each latent, in nats.
-        sigma: Kernel width of the entropies, in units of the latents.
-        renyi_alpha: Order of the entropies.
-
-    Raises:
-        InvalidInput: an entropy is negative or not finite, or there are none.
-    """
-    h = _sorted(entropies)
-    return _one_group(h) or _mixture_cut(h, sigma, renyi_alpha)
-
-
-#: The rules that look at the entropies alone.
-FROM_ENTROPIES: Mapping[str, Callable[..., Cut]] = {
-    "gap": gap_cut,
-    "otsu": otsu_cut,
-    "mixture": mixture_cut,
-}
+    h = np.sort(np.array(entropies, dtype=np.float64))
+    if len(h) == 0 or not np.isfinite(h).all() or h[0] < 0:
+        raise InvalidInput(
+            f"entropies are {list(entropies)}; allowed: at least one, all finite and at least 0"
+        )
+    width = float(np.ptp(h))
+    if width <= ONE_GROUP_NATS:
+        return _no_regime(f"all entropies lie within {width:.2g} nats, which is one group")
+    match rule:
+        case "gap":
+            return _gap_cut(h, sigma, renyi_alpha)
+        case "otsu":
+            return _otsu_cut(h, sigma, renyi_alpha)
+        case "mixture":
+            return _mixture_cut(h, sigma, renyi_alpha)
+        case _:
+            assert_never(rule)
 
 
 def noise_floor_cut(mean: Float64[np.ndarray, "n m"], *, sigma: float, renyi_alpha: float) -> Cut:
     """Tau at 5 times the entropy of what rounding to float32 does to a mean representation.
 
-    The lowest tau that means anything: above it a latent is not constant, whether or not anything
-    uses it.
+    This is the lowest tau that means anything: a latent above it is not constant, whether or not
+    the decoder uses it.
 
     Args:
         mean: Mean representation, shape (n, m).
@@ -155,22 +128,8 @@ def noise_floor_cut(mean: Float64[np.ndarray, "n m"], *, sigma: float, renyi_alp
     )
 
 
-def _sorted(entropies: Sequence[float]) -> Float64[np.ndarray, " m"]:
-    h = np.sort(np.array(entropies, dtype=np.float64))
-    if len(h) == 0 or not np.isfinite(h).all() or h[0] < 0:
-        raise InvalidInput(f"entropies {list(entropies)}; allowed: finite, at least 0, at least 1")
-    return h
-
-
 def _no_regime(why: str) -> Cut:
     return Cut(None, f"No regime: {why}.")
-
-
-def _one_group(h: Float64[np.ndarray, " m"]) -> Cut | None:
-    width = float(np.ptp(h))
-    if width > ONE_GROUP_NATS:
-        return None
-    return _no_regime(f"all entropies lie within {width:.2g} nats, which is one group")
 
 
 def _too_near(low: float, high: float, sigma: float, renyi_alpha: float) -> Cut | None:
@@ -185,6 +144,11 @@ def _too_near(low: float, high: float, sigma: float, renyi_alpha: float) -> Cut 
 
 
 def _gap_cut(h: Float64[np.ndarray, " m"], sigma: float, renyi_alpha: float) -> Cut:
+    """Tau in the middle of the largest gap between neighbouring entropies.
+
+    No regime when the gap is less than 3 times the second largest, or the equivalent std rises
+    over it by less than a factor 3.
+    """
     gaps = np.diff(h)
     place = int(gaps.argmax())
     low, high = float(h[place]), float(h[place + 1])
@@ -199,6 +163,13 @@ def _gap_cut(h: Float64[np.ndarray, " m"], sigma: float, renyi_alpha: float) -> 
 
 
 def _otsu_cut(h: Float64[np.ndarray, " m"], sigma: float, renyi_alpha: float) -> Cut:
+    """Tau halfway between the two groups of Otsu's split.
+
+    No regime when less than 85 % of the variance lies between the groups, or the equivalent stds
+    of their mean entropies differ by less than a factor 3.
+
+    Reference: Otsu (1979), https://doi.org/10.1109/TSMC.1979.4310076
+    """
     split = _split(h)
     between = f"{100 * split.separability:.1f} % of the variance between the groups"
     if split.separability < LEAST_SEPARABILITY:
@@ -209,6 +180,11 @@ def _otsu_cut(h: Float64[np.ndarray, " m"], sigma: float, renyi_alpha: float) ->
 
 
 def _mixture_cut(h: Float64[np.ndarray, " m"], sigma: float, renyi_alpha: float) -> Cut:
+    """Tau where both components of a mixture of two Gaussians are equally likely.
+
+    No regime when a single Gaussian has the smaller BIC, or the equivalent stds of the components'
+    mean entropies differ by less than a factor 3.
+    """
     one, two = _Mixture.alone(h), _Mixture.fitted(h)
     bics = f"BIC {two.bic(h):.1f} of two Gaussians, {one.bic(h):.1f} of one"
     if two.bic(h) >= one.bic(h):
@@ -226,13 +202,13 @@ def _mixture_cut(h: Float64[np.ndarray, " m"], sigma: float, renyi_alpha: float)
 
 def _split(h: Float64[np.ndarray, " m"]) -> Split:
     split = best_split(h)
-    assert split is not None  # h is more than one group
+    assert split is not None  # h has values that differ
     return split
 
 
 @dataclass(frozen=True)
 class _Mixture:
-    """Gaussians with their weights, each of shape (components,)."""
+    """Gaussians with their weights; every field has shape (components,)."""
 
     weight: Float64[np.ndarray, " k"]
     mean: Float64[np.ndarray, " k"]
@@ -240,12 +216,12 @@ class _Mixture:
 
     @classmethod
     def alone(cls, h: Float64[np.ndarray, " m"]) -> "_Mixture":
-        """One Gaussian."""
+        """A single Gaussian."""
         return cls.of(h, np.ones((1, len(h))))
 
     @classmethod
     def of(cls, h: Float64[np.ndarray, " m"], share: Float64[np.ndarray, "k m"]) -> "_Mixture":
-        """The likeliest, when each component has these shares of each value."""
+        """The likeliest mixture in which each component has these shares of each value."""
         size = share.sum(axis=1)
         mean = share @ h / size
         variance = (share * (h - mean[:, None]) ** 2).sum(axis=1) / size + MIXTURE_VARIANCE
@@ -267,17 +243,17 @@ class _Mixture:
         return mixture
 
     def log_joint(self, h: Float64[np.ndarray, " m"]) -> Float64[np.ndarray, "k m"]:
-        """Logarithm of weight * density, of each component at each value."""
+        """Logarithm of weight * density for each component and value."""
         weight, mean, variance = (a[:, None] for a in (self.weight, self.mean, self.variance))
         return np.log(weight) - (np.log(2 * np.pi * variance) + (h - mean) ** 2 / variance) / 2
 
     def bic(self, h: Float64[np.ndarray, " m"]) -> float:
-        """The smaller, the better."""
+        """The Bayesian information criterion; smaller is better."""
         parameters = 3 * len(self.weight) - 1
         likelihood = np.logaddexp.reduce(self.log_joint(h)).sum()
         return float(parameters * math.log(len(h)) - 2 * likelihood)
 
     def odds(self, nats: float) -> float:
-        """Logarithm of the odds of the low component of two."""
+        """Logarithm of the odds that a value belongs to the low component of the two."""
         low, high = self.log_joint(np.array([nats]))[:, 0]
         return float(low - high)

@@ -1,6 +1,6 @@
-"""How well each criterion tells what the decoder uses.
+"""How well each criterion predicts what the decoder uses.
 
-Usage of a latent is the rise of the reconstruction loss when it is set to its mean.
+The usage of a latent is the rise of the reconstruction loss when the latent is set to its mean.
 """
 
 from collections.abc import Sequence
@@ -9,31 +9,33 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
+from torch import Tensor
 
+from polar.entropy.samples import Array
 from polar.errors import InvalidInput
 from polar.records.measurement import Criterion, CriterionLabel, UsageScore
-from polar.regime.arrays import Array, as_float64
+from polar.regime.arrays import as_float64
 
-#: Share of all usage from which on a latent is used. Chosen by us after the 1 % of explained
-#: reconstruction that Chen and Fuge (2024), https://arxiv.org/abs/2404.17773, ask of a dimension.
+#: A latent is used when its share of all usage is above this. Chosen by us after the 1 % of the
+#: explained reconstruction that Chen and Fuge (2024), https://arxiv.org/abs/2404.17773, ask for.
 USED_FROM = 0.01
 
 
 def usage_scores(
     labels: Sequence[CriterionLabel],
-    usage: Array,
+    usage: Tensor | Array,
     used_from: float = USED_FROM,
 ) -> tuple[UsageScore, ...]:
     """Scores every criterion, in the order in which they first appear.
 
-    A latent is used when its usage is above `used_from` times the sum of all positive usages: a
-    scale of the model's own, since losses have many units. In a wholly collapsed model usage is
-    noise, and so is this.
+    A latent is used when its usage is above `used_from` times the sum of all positive usages. The
+    model thus sets its own scale, because losses have many units. In a wholly collapsed model the
+    usage is noise, and so are the scores.
 
     Args:
-        labels: Of all criteria; each labels the latents 0 to m - 1 once.
-        usage: Of each latent, shape (m,), in the unit of the reconstruction loss.
-        used_from: Fraction, from 0 to below 1.
+        labels: The labels by all criteria; each criterion labels the latents 0 to m - 1 once.
+        usage: The usage of each latent, shape (m,), in the unit of the reconstruction loss.
+        used_from: A fraction, from 0 to below 1.
 
     Raises:
         InvalidInput: the usage has another shape or is not finite, or used_from is out of range.
@@ -57,11 +59,11 @@ def usage_scores(
     )
 
 
-def checked_usage(usage: Array, m: int) -> Float64[np.ndarray, " m"]:
+def checked_usage(usage: Tensor | Array, m: int) -> Float64[np.ndarray, " m"]:
     """The usage of m latents, checked.
 
     Raises:
-        InvalidInput: there is not one finite number for each.
+        InvalidInput: there is not a finite number for each latent.
     """
     values = as_float64("usage", usage)
     if values.shape != (m,) or not np.isfinite(values).all():
@@ -75,13 +77,13 @@ def checked_usage(usage: Array, m: int) -> Float64[np.ndarray, " m"]:
 def area_under_curve(
     score: Float64[np.ndarray, " m"], truth: Bool[np.ndarray, " m"]
 ) -> float | None:
-    """Probability that the score of a true one exceeds that of a false one; ties count half.
+    """Probability that the score of a true case exceeds that of a false one; ties count half.
 
-    None when all are true, or none.
+    None when all cases are true, or none is.
     """
     return None if truth.all() or not truth.any() else float(roc_auc_score(truth, score))
 
 
 def rank_correlation(a: Float64[np.ndarray, " m"], b: Float64[np.ndarray, " m"]) -> float | None:
-    """Spearman's; none when either is constant."""
+    """Spearman's rank correlation; none when either quantity is constant."""
     return None if np.ptp(a) == 0 or np.ptp(b) == 0 else float(spearmanr(a, b).statistic)

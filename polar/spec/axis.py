@@ -56,7 +56,7 @@ class Axis(SpecPart):
     kinds: ClassVar[tuple[str, ...]] = ("log_uniform", "uniform", "integer", "choices", "fixed")
 
     @model_validator(mode="after")
-    def _is_of_one_kind(self) -> Self:
+    def _refuse_other_than_one_kind(self) -> Self:
         given = [kind for kind in self.kinds if getattr(self, kind) is not None]
         if len(given) != 1:
             raise ValueError(

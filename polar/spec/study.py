@@ -150,7 +150,7 @@ class StudySpec(SubmittedSpec):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_no_experiment(cls, data: Any) -> Any:  # noqa: ANN401
+    def _refuse_an_experiment(cls, data: Any) -> Any:  # noqa: ANN401
         if isinstance(data, Mapping) and "dataset" in data and "base" not in data:
             message = "this is the spec of an experiment; submit it with `polar submit`"
             raise PydanticCustomError("other_kind", message)

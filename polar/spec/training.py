@@ -7,6 +7,12 @@ from pydantic import Field
 from polar.spec.fields import FEWEST_IMAGES, INTEGRAL, MOST_INTEGER, Integer, SpecPart
 
 MOST_STEPS = 10_000_000
+#: Width of the entropy's kernel, in units of the latents.
+DEFAULT_SIGMA = 0.5
+#: Order of the Renyi entropy.
+DEFAULT_RENYI_ALPHA = 1.01
+#: Threshold on the entropy, in nats: a latent is active above it.
+DEFAULT_TAU = 0.25
 Epoch = Annotated[int, Field(strict=True, ge=1, le=MOST_STEPS), INTEGRAL]
 
 
@@ -31,12 +37,12 @@ class DiagnosticsSpec(SpecPart):
     #: Most images of the fixed evaluation subset.
     images: Integer = Field(10_000, ge=FEWEST_IMAGES, le=10_000)
     #: Kernel width of the entropy, the same for all latents, in units of the latent.
-    sigma: float = Field(0.5, strict=True, ge=1e-6, le=1e6)
+    sigma: float = Field(DEFAULT_SIGMA, strict=True, ge=1e-6, le=1e6)
     #: Order of the Renyi entropy; below 0.75 rounding decides the digits that a run promises.
-    renyi_alpha: float = Field(1.01, strict=True, ge=0.75, le=100)
+    renyi_alpha: float = Field(DEFAULT_RENYI_ALPHA, strict=True, ge=0.75, le=100)
     #: A latent is active when its entropy exceeds this many nats. The entropy of 10,000 images is
     #: at most 9.2.
-    tau: float = Field(0.25, strict=True, ge=0, le=10)
+    tau: float = Field(DEFAULT_TAU, strict=True, ge=0, le=10)
     #: How the verdict gets its threshold: `tau` as it stands, or from the entropies themselves;
     #: `tau` is used then where they do not show two groups.
     tau_rule: Literal["fixed", "gap", "otsu", "mixture"] = "fixed"

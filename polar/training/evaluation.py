@@ -2,7 +2,7 @@
 
 Notation:
     L: loss of decoding the mean representation, summed over pixels, mean over the subset, in nats
-    per image; it lies between that of a perfect reconstruction and that of the mean image.
+        per image; it lies between the loss of a perfect reconstruction and that of the mean image.
 """
 
 import math
@@ -21,11 +21,11 @@ from polar.errors import Diverged, InvalidInput
 from polar.models import Autoencoder, Encoding
 from polar.models.likelihood import LossRange, loss_range, reconstruction_loss
 from polar.records.events import Evaluation
-from polar.records.latents import LatentDiagnostics
+from polar.records.latents import LatentMeasures
 from polar.regime.codes import Codes, codes
-from polar.regime.diagnostics import measure_latents, relabelled
+from polar.regime.diagnostics import measure_latents
 from polar.regime.polarisation import explained_part, judge
-from polar.regime.threshold import FROM_ENTROPIES
+from polar.regime.threshold import group_cut
 from polar.spec import DiagnosticsSpec, ExperimentSpec, LikelihoodSpec
 from polar.training.inputs import Inputs
 from polar.training.schedule import steps_per_epoch
@@ -36,12 +36,12 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class EvaluationSubset:
-    """The images that a run is evaluated on, and what frames their measures."""
+    """The images that a run is evaluated on, and what their measures are compared with."""
 
     inputs: Inputs
-    #: The losses that frame L.
+    #: The losses between which L lies.
     losses: LossRange
-    #: Kernel width of the images, for information; none where it is not measured.
+    #: Kernel width of the images, for the information; none where that is not measured.
     image_sigma: float | None
 
 
@@ -58,7 +58,7 @@ def evaluation_subset(inputs: Inputs, spec: ExperimentSpec) -> EvaluationSubset:
 def evaluate(
     model: Autoencoder, subset: EvaluationSubset, spec: ExperimentSpec, step: int
 ) -> Evaluation:
-    """Measures every latent, and says what regime they are in.
+    """Measures every latent, labels them, and gives the verdict on their regime.
 
     Raises:
         Diverged: a loss, mean or variance is not finite.
@@ -73,27 +73,26 @@ def evaluate(
     if not math.isfinite(loss):
         raise Diverged(f"the model is not finite any more at step {step}: its loss is {loss}")
     diagnostics = spec.diagnostics
-    latents = measure_latents(
+    measures = measure_latents(
         measured_codes,
         u=subset.inputs.u.cpu().numpy() if spec.u else None,
         information=_information(measured_codes, subset, diagnostics),
         sigma=diagnostics.sigma,
         renyi_alpha=diagnostics.renyi_alpha,
-        tau=diagnostics.tau,
     )
-    tau = _tau(latents, diagnostics)
     explained = explained_part(loss, subset.losses.mean_image, subset.losses.floor)
+    judgement = judge(measures, tau=_tau(measures, diagnostics), explained=explained)
     return Evaluation(
         step=step,
         epoch=step / steps_per_epoch(spec),
         reconstruction_nats=loss,
-        latents=relabelled(latents, tau),
-        verdict=judge(latents, tau=tau, explained=explained),
+        latents=judgement.latents,
+        verdict=judgement.verdict,
     )
 
 
 def encode_subset(model: Autoencoder, subset: EvaluationSubset) -> Codes:
-    """The codes of the subset, for criteria.
+    """The codes of the subset, for the criteria.
 
     Raises:
         InvalidInput: a mean or variance is not finite.
@@ -104,7 +103,7 @@ def encode_subset(model: Autoencoder, subset: EvaluationSubset) -> Codes:
 
 @contextmanager
 def measured(model: Autoencoder) -> Iterator[None]:
-    """Inside, a model is not trained: no gradients, and its norms are found only once."""
+    """A model inside is not trained: it has no gradients, and computes its norms only once."""
     was_training = model.training
     model.eval()
     try:
@@ -115,7 +114,7 @@ def measured(model: Autoencoder) -> Iterator[None]:
 
 
 def encode(model: Autoencoder, inputs: Inputs) -> Encoding:
-    """What the encoder says of all inputs, on the device of the model."""
+    """The encodings of all inputs, on the device of the model."""
     parts = [model.encode(*inputs.batch(rows)) for rows in _batches(inputs)]
     columns = {
         field.name: [getattr(part, field.name) for part in parts] for field in fields(Encoding)
@@ -131,7 +130,7 @@ def decoding_loss(
     inputs: Inputs,
     likelihood: LikelihoodSpec,
 ) -> float:
-    """Reconstruction loss of the latents of all inputs: nats, summed over pixels, mean over n."""
+    """Reconstruction loss of the latents of all inputs, in nats: sum over pixels, mean over n."""
     total = 0.0
     for rows in _batches(inputs):
         pixels, _ = inputs.batch(rows)
@@ -142,7 +141,7 @@ def decoding_loss(
 
 
 def _batches(inputs: Inputs) -> tuple[Tensor, ...]:
-    """Rows."""
+    """The row numbers of each batch."""
     return torch.split(torch.arange(len(inputs), device=inputs.images.device), BATCH)
 
 
@@ -159,7 +158,7 @@ def _codes(encoding: Encoding) -> Codes:
 
 
 def _image_sigma(images: UInt8[Tensor, "n 1 side side"]) -> float | None:
-    """None where no two images differ, so that nothing can be said of them."""
+    """The kernel width of the images; none where no two images differ."""
     if len(images) < 2 or (images == images[:1]).all():
         return None
     return image_sigma(images)
@@ -179,11 +178,12 @@ def _information(
     )
 
 
-def _tau(latents: tuple[LatentDiagnostics, ...], diagnostics: DiagnosticsSpec) -> float:
+def _tau(latents: tuple[LatentMeasures, ...], diagnostics: DiagnosticsSpec) -> float:
     """The threshold of the verdict, in nats."""
     if diagnostics.tau_rule == "fixed":
         return diagnostics.tau
-    cut = FROM_ENTROPIES[diagnostics.tau_rule](
+    cut = group_cut(
+        diagnostics.tau_rule,
         [latent.judged_entropy_nats for latent in latents],
         sigma=diagnostics.sigma,
         renyi_alpha=diagnostics.renyi_alpha,

@@ -8,7 +8,7 @@ from polar.models import Autoencoder
 from polar.spec import ExperimentSpec
 from polar.training.evaluation import EvaluationSubset, decoding_loss, encode, measured
 
-#: Each latent costs as much as decoding all of them. Chosen by us.
+#: Images on which usage is measured. Chosen by us, because each latent costs a decoding of all.
 MOST_IMAGES = 1000
 
 
@@ -16,14 +16,15 @@ MOST_IMAGES = 1000
 class Usage:
     """Rises of the reconstruction loss when latents are set to their mean over the images."""
 
-    #: Of each latent alone; nats per image. Below 0 where the decoder does better without it.
+    #: The rise for each latent alone, in nats per image; below 0 where the decoder does better
+    #: without the latent.
     rise_nats: tuple[float, ...]
-    #: Of all latents at once.
+    #: The rise for all latents at once, in nats per image.
     all_rise_nats: float
 
     @property
     def relative(self) -> tuple[float, ...] | None:
-        """The rise of each latent alone / that of all at once; none where that is not positive.
+        """The rise for each latent alone / the rise for all; none where that is not positive.
 
         Reference: Chen, Fuge (2024), https://openreview.net/forum?id=jFJPd9kIiF
         """
@@ -53,6 +54,6 @@ def measure_usage(model: Autoencoder, subset: EvaluationSubset, spec: Experiment
             without = latents.clone()
             without[:, j] = means[j]
             losses.append(decoding_loss(model, without, inputs, spec.model.likelihood))
-    if not all(math.isfinite(one) for one in (loss, all_at_mean, *losses)):
-        raise Diverged(f"the usage of a model whose losses are {loss}, {all_at_mean}, {losses}")
-    return Usage(tuple(one - loss for one in losses), all_at_mean - loss)
+    if not all(math.isfinite(value) for value in (loss, all_at_mean, *losses)):
+        raise Diverged(f"usage cannot be measured: the losses are {loss}, {all_at_mean}, {losses}")
+    return Usage(tuple(value - loss for value in losses), all_at_mean - loss)

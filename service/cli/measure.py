@@ -15,6 +15,7 @@ import typer
 from rich.console import Group
 
 from polar.errors import PolarError
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU
 from service.cli.output import (
     Format,
     Output,
@@ -45,7 +46,7 @@ def measure(
         OptionalFile, typer.Option(help="Variances of the posteriors, (n, m).")
     ] = None,
     labels: Annotated[
-        OptionalFile, typer.Option(help="A discrete factor of each image, (n,).")
+        OptionalFile, typer.Option(help="The class of each image, such as its digit, (n,).")
     ] = None,
     usage: Annotated[
         OptionalFile, typer.Option(help="Rise of the loss without each latent, (m,).")
@@ -54,11 +55,13 @@ def measure(
         OptionalFile, typer.Option(help="Means of a conditional prior, (n, m).")
     ] = None,
     prior_variance: Annotated[OptionalFile, typer.Option(help="Its variances, (n, m).")] = None,
-    sigma: Annotated[float, typer.Option(help="Kernel width of the entropy.")] = 0.5,
-    renyi_alpha: Annotated[float, typer.Option(help="Order of the entropy.")] = 1.01,
+    sigma: Annotated[float, typer.Option(help="Kernel width of the entropy.")] = DEFAULT_SIGMA,
+    renyi_alpha: Annotated[
+        float, typer.Option(help="Order of the entropy.")
+    ] = DEFAULT_RENYI_ALPHA,
     tau: Annotated[
         str, typer.Option(help="Nats, or a rule: gap, otsu, mixture, noise_floor.")
-    ] = "0.25",
+    ] = str(DEFAULT_TAU),
     out: Annotated[
         Path | None, typer.Option(file_okay=False, help="Folder for tables and figures.")
     ] = None,

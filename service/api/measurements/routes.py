@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 from pydantic import ValidationError
 
 from polar.records.measurement import Measurement
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU
 from service.api import links
 from service.api.dependencies import Service, only_forms, only_own_pages, unless_gone
 from service.api.files import file_response
@@ -38,12 +39,12 @@ async def measure(
     usage: UploadFile | None = None,
     prior_mean: UploadFile | None = None,
     prior_variance: UploadFile | None = None,
-    sigma: Annotated[float, Form()] = 0.5,
-    renyi_alpha: Annotated[float, Form()] = 1.01,
+    sigma: Annotated[float, Form()] = DEFAULT_SIGMA,
+    renyi_alpha: Annotated[float, Form()] = DEFAULT_RENYI_ALPHA,
     tau: Annotated[
         str,
         Form(pattern=r"^[\w.+-]+$", max_length=40, description="Nats, or a rule: gap, otsu ..."),
-    ] = "0.25",
+    ] = str(DEFAULT_TAU),
 ) -> MeasurementView:
     """Measure codes, each part an `.npy` file: what `polar measure` does, with its options."""
     given = {

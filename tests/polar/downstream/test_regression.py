@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from polar.downstream import Control, Representation, regression
-from polar.downstream.regression import Split, curves, is_alive, split
+from polar.downstream.regression import TrainTestSplit, curves, is_alive, train_test_split
 
 Labelled = tuple[np.ndarray, np.ndarray]
 
 
 def accuracies(
     toy: Labelled,
-    drawn: Split,
+    drawn: TrainTestSplit,
     control: Control,
     representation: Representation,
 ) -> list[float]:
@@ -28,7 +28,7 @@ def accuracies(
 
 @given(st.integers(2, 20_000), st.integers(0, 2**32 - 1))
 def test_train_and_test_images_are_apart(n: int, seed: int) -> None:
-    drawn = split(n, seed)
+    drawn = train_test_split(n, seed)
 
     train, test = set(drawn.train.tolist()), set(drawn.test.tolist())
     assert train
@@ -43,7 +43,7 @@ def test_train_and_test_images_are_apart(n: int, seed: int) -> None:
     ("n", "sizes"), [(10_000, (5000, 2000)), (7000, (5000, 2000)), (140, (100, 40)), (2, (1, 1))]
 )
 def test_few_images_are_split_in_the_same_proportion(n: int, sizes: tuple[int, int]) -> None:
-    drawn = split(n, 0)
+    drawn = train_test_split(n, 0)
 
     assert (len(drawn.train), len(drawn.test)) == sizes
 
@@ -56,7 +56,7 @@ def test_the_fits_are_those_of_their_definition(
     control: Control,
     c: float,
 ) -> None:
-    drawn = split(7000, 0)
+    drawn = train_test_split(7000, 0)
     mean, factors = toy
     train, test = mean[drawn.train], mean[drawn.test]
     unit = train.std(axis=0) if representation is Representation.STANDARDISED else 1.0
@@ -73,7 +73,7 @@ def test_the_fits_are_those_of_their_definition(
 def test_shuffling_keeps_the_actives_and_moves_the_passives(
     toy: Labelled,
 ) -> None:
-    drawn = split(7000, 0)
+    drawn = train_test_split(7000, 0)
 
     shuffled = accuracies(toy, drawn, Control.SHUFFLED_PASSIVES, Representation.STANDARDISED)
 
@@ -93,7 +93,7 @@ def test_residual_passives_have_nothing_left_of_the_actives() -> None:
 
     found = {
         (curve.control, curve.representation): curve.fits[2].accuracy
-        for curve in curves(mean, 1, classes, split(7000, 0), [2])
+        for curve in curves(mean, 1, classes, train_test_split(7000, 0), [2])
     }
 
     # raw, the penalty hides what standardising the residual shows
@@ -109,7 +109,7 @@ def test_a_fit_that_does_not_converge_is_recorded_and_warns_nobody(
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = list(curves(toy[0], 1, toy[1][:, 0], split(7000, 0), [1, 2]))
+        found = list(curves(toy[0], 1, toy[1][:, 0], train_test_split(7000, 0), [1, 2]))
 
     assert not caught
     assert all(fit.unconverged for curve in found for fit in curve.fits.values())
@@ -128,7 +128,7 @@ def test_other_warnings_are_passed_on(
     monkeypatch.setattr(LogisticRegression, "fit", ageing_fit)
 
     with pytest.warns(FutureWarning, match="an argument will go"):
-        found = list(curves(toy[0], 1, toy[1][:, 0], split(7000, 0), [1]))
+        found = list(curves(toy[0], 1, toy[1][:, 0], train_test_split(7000, 0), [1]))
 
     assert not any(curve.fits[1].unconverged for curve in found)
 

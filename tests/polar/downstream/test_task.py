@@ -27,6 +27,8 @@ SAMPLING = 0.044
 #: Images of 2,000 that a tiny logit moves across the boundary.
 FLAT = 0.002
 
+#: Nats; latents above it are the actives.
+TAU = 0.25
 few = settings(max_examples=4, deadline=None)  # each fits dozens of models
 
 
@@ -41,16 +43,18 @@ def run(
     entropies: list[float],
     *,
     sizes: Mapping[str, int] = MappingProxyType({"class": 3}),
-    tau_nats: float = 0.25,
+    n_active: int | None = None,
     seeds: Sequence[int] = (0,),
     ks: Sequence[int] | None = None,
 ) -> Downstream:
+    if n_active is None:
+        n_active = sum(entropy > TAU for entropy in entropies)
     return predict_factors(
         mean,
         factors,
         sizes,
         np.array(entropies, dtype=np.float64),
-        tau_nats=tau_nats,
+        n_active=n_active,
         seeds=seeds,
         ks=ks,
     )
@@ -300,7 +304,7 @@ def test_torch_codes_in_single_precision_are_taken(
     mean, factors = small
     single = torch.from_numpy(mean).float()
 
-    task = predict_factors(single, factors, {"class": 3}, np.ones(4), tau_nats=0.25, seeds=(0,))
+    task = predict_factors(single, factors, {"class": 3}, np.ones(4), n_active=4, seeds=(0,))
 
     of_numpy = run(single.double().numpy(), factors, [1, 1, 1, 1])
     pd.testing.assert_frame_equal(task.table, of_numpy.table)
@@ -382,7 +386,8 @@ def test_a_grid_of_ones_own_keeps_what_the_gain_needs(
     [
         ({"entropies": [2, 1, 1]}, r"entropies of shape \(3,\).*each of 4 latents"),
         ({"entropies": [2, 1, 1, np.nan]}, "3 of them finite"),
-        ({"tau_nats": -1.0}, "tau is -1.0 nats; allowed: 0 and above"),
+        ({"n_active": -1}, "n_active is -1; allowed: 0 to 4"),
+        ({"n_active": 5}, "n_active is 5; allowed: 0 to 4"),
         ({"ks": [5]}, "k = 5 of 4 latents; allowed: 1 to 4"),
         ({"ks": [0]}, "k = 0 of 4 latents"),
         ({"seeds": ()}, r"seeds \[\]; allowed: at least one"),

@@ -298,11 +298,11 @@ def test_the_global_generator_plays_no_part(events: list[Event]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"the spec has seeds \[0, 1\]; name one of them"),
-        ({"seed": -1}, "seed -1; allowed: 0 to 4294967295"),
-        ({"seed": 2**32}, "seed 4294967296; allowed: 0 to 4294967295"),
-        ({"seed": 0, "device": "tpu"}, "device 'tpu'; allowed: auto, cpu, cuda, cuda:N"),
-        ({"seed": 0, "device": "cuda:x"}, "device 'cuda:x'; allowed"),
+        ({}, r"the spec has the seeds \[0, 1\] and none was named; allowed: one of them"),
+        ({"seed": -1}, "seed is -1; allowed: 0 to 4294967295"),
+        ({"seed": 2**32}, "seed is 4294967296; allowed: 0 to 4294967295"),
+        ({"seed": 0, "device": "tpu"}, "device is 'tpu'; allowed: auto, cpu, cuda, cuda:N"),
+        ({"seed": 0, "device": "cuda:x"}, "device is 'cuda:x'; allowed"),
         ({"seed": 0, "device": "cuda:99"}, "device 'cuda:99' is not here: this"),
     ],
 )

@@ -1,127 +1,143 @@
-from collections.abc import Callable
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from polar.records.events import Evaluation
-from polar.regime.polarisation import convergence, explain
+from polar.measurement.explanation import explain_evidence, explain_measurement
+from polar.records.latents import Label, LatentMeasures, Verdict
+from polar.records.measurement import (
+    Agreement,
+    ConfidenceInterval,
+    Criterion,
+    CriterionLabel,
+    Dip,
+    Threshold,
+)
+from polar.regime.polarisation import Judgement, judge
 
-Evaluations = Callable[..., Evaluation]
 
-unhurried = settings(deadline=None)  # other processes may have the machine
+def judged(*entropies: float) -> Judgement:
+    own = {"latent", "entropy_nats", "judged_entropy_nats"}
+    others = dict.fromkeys(set(LatentMeasures.model_fields) - own, 0.0)
+    latents = [
+        LatentMeasures(latent=j, entropy_nats=nats, judged_entropy_nats=nats, **others)
+        for j, nats in enumerate(entropies)
+    ]
+    return judge(latents, tau=0.25)
 
 
-def test_a_polarised_space_is_explained_with_its_numbers(evaluation_of: Evaluations) -> None:
-    early = evaluation_of(2400, [1.75, 1.5, 0.125, 0.0])
-    final = evaluation_of(3000, [1.75, 1.5625, 0.125, 0.0])
-
-    text = explain(final, convergence([early, final], 3000), 3000)
-
-    assert text == (
-        "Polarised: 2 of 4 latents are active (entropy above tau = 0.25 nats) and 2 passive; "
-        "the weakest active has 1.56 nats, the strongest passive has 0.12 nats, "
-        "a margin of 1.44 nats. "
-        "The two groups are clearly apart: polarisation P = 0.91 (polarised from 0.50). "
-        "Decoding the means explains R = 0.80 of the explainable reconstruction loss, "
-        "so P * R = 0.73. "
-        "Budget: 3,000 steps; converged: since step 2,400 no latent changed label and the largest "
-        "move of an entropy was 0.06 nats (latent 1; settled up to 0.1 nats)."
+def threshold(
+    method: str, tau_nats: float | None, interval: ConfidenceInterval | None = None
+) -> Threshold:
+    return Threshold(
+        method=method,
+        tau_nats=tau_nats,
+        equivalent_std=None,
+        reason=f"Reason of {method}.",
+        interval=interval,
+        found=1.0,
     )
+
+
+def by_signals(latent: int, label: Label) -> CriterionLabel:
+    return CriterionLabel(
+        criterion=Criterion.TWO_SIGNALS, latent=latent, label=label, margin=0, score=0, why=""
+    )
+
+
+def pair(agreement: float | None, kappa: float | None = None) -> Agreement:
+    return Agreement(
+        criterion_a=Criterion.ENTROPY,
+        criterion_b=Criterion.KL,
+        kappa=kappa,
+        agreement=agreement,
+        compared=4,
+    )
+
+
+def evidence(
+    verdict: Verdict,
+    *,
+    thresholds: tuple[Threshold, ...] = (threshold("fixed", 0.25),),
+    dip: Dip | None = None,
+    labels: tuple[CriterionLabel, ...] = (),
+    agreement: tuple[Agreement, ...] = (),
+) -> str:
+    return explain_evidence(
+        verdict=verdict, thresholds=thresholds, dip=dip, labels=labels, agreement=agreement
+    )
+
+
+def test_verdict_and_evidence_make_one_paragraph() -> None:
+    judgement = judged(1.5, 0.0)
+    thresholds = (threshold("fixed", 0.25),)
+
+    text = explain_measurement(
+        judgement=judgement, thresholds=thresholds, dip=None, labels=(), agreement=()
+    )
+
+    assert text.startswith("Polarised: 1 of 2 latents is active")
+    assert text.endswith(evidence(judgement.verdict))
+
+
+def test_the_chosen_threshold_comes_with_its_interval_and_the_other_rules() -> None:
+    thresholds = (
+        threshold("gap", 0.7, ConfidenceInterval(low_nats=0.5, high_nats=0.75)),
+        threshold("fixed", 0.25),
+        threshold("otsu", None),
+    )
+
+    assert evidence(judged(1.5, 0.0).verdict, thresholds=thresholds).startswith(
+        "Reason of gap. With other images it would lie from 0.5 to 0.75 nats. "
+        "Other rules, in nats: fixed 0.25. No regime is seen by: otsu."
+    )
+
+
+def test_a_rule_without_a_tau_is_replaced() -> None:
+    text = evidence(judged(1.5, 0.0).verdict, thresholds=(threshold("gap", None),))
+
+    assert text.startswith("Reason of gap. Tau was set to 0.25 nats instead.")
 
 
 @pytest.mark.parametrize(
-    ("entropies", "words"),
+    ("dip", "words"),
     [
+        (None, "A test for two groups of latents needs at least 4."),
+        (Dip(dip=0.2, p_value=0.01, smallest_group=4), "(p = 0.01), evidence for two groups."),
         (
-            [0.01, 0.0],
-            "Collapsed: 0 of 2 latents are active (entropy above tau = 0.25 nats) and 2 passive; "
-            "the strongest passive has 0.01 nats. "
-            "No group of actives stands out, so polarisation P = 0.00 (polarised from 0.50).",
+            Dip(dip=0.1, p_value=0.5, smallest_group=4),
+            "no evidence for two groups; it sees none smaller than 4.",
         ),
-        (
-            [1.5, 1.75],
-            "Under-regularised: 2 of 2 latents are active (entropy above tau = 0.25 nats) and "
-            "0 passive; the weakest active has 1.50 nats. "
-            "No latent is switched off, so polarisation P = 0.00 (polarised from 0.50).",
-        ),
-        (
-            [0.5, 0.25, 0.375],
-            "Forming: 2 of 3 latents are active (entropy above tau = 0.25 nats) and 1 passive; "
-            "the weakest active has 0.38 nats, the strongest passive has 0.25 nats, "
-            "a margin of 0.12 nats. "
-            "The two groups are not yet apart: polarisation P = 0.38 (polarised from 0.50).",
-        ),
+        (Dip(dip=0.1, p_value=0.5, smallest_group=None), "among 2 latents it cannot see two"),
     ],
 )
-def test_every_regime_is_explained_in_its_own_words(
-    evaluation_of: Evaluations, entropies: list[float], words: str
-) -> None:
-    final = evaluation_of(100, entropies)
-
-    assert explain(final, convergence([final], 100), 100).startswith(words)
+def test_the_dip_says_what_it_can_see(dip: Dip | None, words: str) -> None:
+    assert words in evidence(judged(1.5, 0.0).verdict, dip=dip)
 
 
-def test_what_still_moved_is_explained(evaluation_of: Evaluations) -> None:
-    early = evaluation_of(2400, [1.75, 0.5, 0.0])
-    final = evaluation_of(3000, [1.75, 0.125, 0.0])
-
-    text = explain(final, convergence([early, final], 3000), 3000)
-
-    assert text.endswith(
-        "Budget: 3,000 steps; not converged: since step 2,400 1 latent changed label and the "
-        "largest move of an entropy was 0.38 nats (latent 1; settled up to 0.1 nats). "
-        "More steps may change the verdict."
+def test_mixed_and_undetermined_latents_are_numbered() -> None:
+    verdict = judged(1.5, 0.0).verdict
+    labels = (
+        by_signals(0, Label.MIXED),
+        by_signals(1, Label.UNDETERMINED),
+        by_signals(2, Label.MIXED),
     )
 
+    text = evidence(verdict, labels=labels)
 
-def test_unknown_convergence_is_explained_without_numbers(evaluation_of: Evaluations) -> None:
-    final = evaluation_of(1, [1.75, 0.0])
-
-    text = explain(final, convergence([final], 1), 1)
-
-    assert text.endswith(
-        "Budget: 1 step; not converged as far as is known: no evaluations cover the last fifth."
-    )
+    assert "By the two signals latents 0, 2 are mixed and latent 1 is undetermined." in text
+    assert "Without a variance no criterion calls a latent mixed." in evidence(verdict)
 
 
-def test_a_decoder_without_gain_is_explained(evaluation_of: Evaluations) -> None:
-    final = evaluation_of(100, [1.75, 0.0], explained=0.01)
-
-    assert (
-        "Decoding the means explains R = 0.01 of the explainable reconstruction loss, "
-        "less than 0.02: the decoder draws the mean image."
-    ) in explain(final, convergence([final], 100), 100)
-
-
-def test_numbers_near_a_limit_have_the_digits_that_show_their_side(
-    evaluation_of: Evaluations,
-) -> None:
-    early = evaluation_of(80, [1.0, 0.6001, 0.2499])
-    final = evaluation_of(100, [1.0, 0.5, 0.2501], explained=0.01999)
-
-    text = explain(final, convergence([early, final], 100), 100)
-
-    assert "the weakest active has 0.2501 nats" in text
-    assert "R = 0.01999 of" in text
-    assert "was 0.1001 nats" in text
-
-
-@unhurried
-@given(
-    entropies=st.lists(st.floats(0, 10), min_size=1, max_size=40),
-    tau=st.floats(0, 10),
-    explained=st.floats(0, 1),
-    before=st.integers(0, 10**7),
+@pytest.mark.parametrize(
+    ("agreement", "words"),
+    [
+        ((), "No two criteria can be compared."),
+        ((pair(None),), "No two criteria can be compared."),
+        ((pair(1.0), pair(None)), "All criteria agree on active and passive."),
+        (
+            (pair(1.0), pair(0.75, kappa=0.5)),
+            "The criteria that agree least are entropy and kl: on 75% of 4 latents, kappa 0.50.",
+        ),
+        ((pair(0.5),), "on 50% of 4 latents."),
+    ],
 )
-def test_every_verdict_is_explained_in_one_paragraph(
-    evaluation_of: Evaluations, entropies: list[float], tau: float, explained: float, before: int
-) -> None:
-    early = evaluation_of(before, [entropy / 2 for entropy in entropies], tau=tau)
-    final = evaluation_of(10**7, entropies, tau=tau, explained=explained)
-
-    text = explain(final, convergence([early, final], 10**7), 10**7)
-
-    assert text.startswith(final.verdict.regime.replace("_", "-").capitalize())
-    assert f"{final.verdict.n_active} of {len(entropies)} latent" in text
-    assert "\n" not in text
+def test_the_worst_agreement_is_named(agreement: tuple[Agreement, ...], words: str) -> None:
+    assert evidence(judged(1.5, 0.0).verdict, agreement=agreement).endswith(words)

@@ -114,7 +114,7 @@ def test_a_report_is_finite_or_refused(arguments: dict[str, object]) -> None:
         ({"mean": np.zeros((5, 10_001))}, "allowed: up to 10,000 latents"),
         ({"mean": np.zeros((10_000_001, 1), "u1")}, "up to 10,000,000 numbers"),
         ({"images": np.ones((12, 3))}, "^images: all 12 samples of x are the same"),
-        ({"sigma": 1e-200}, "sigma must be positive, from 1e-100 to"),
+        ({"sigma": 1e-200}, "sigma is 1e-200; allowed: 1e-100 to"),
         ({"tau": 1e6}, "tau is 1000000.0 nats; allowed: 0 to 100"),
         ({"labels": np.ma.masked_array(np.zeros(12), ONE[:, 2])}, "labels is masked at place 4"),
     ],

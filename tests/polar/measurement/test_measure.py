@@ -56,6 +56,12 @@ def test_the_chosen_rule_draws_the_line(measured: Measurement) -> None:
     assert [one.label for one in measured.latents] == [Label.ACTIVE] * 4 + [Label.PASSIVE] * 4
 
 
+def test_the_entropy_criterion_has_the_labels_of_the_latents(measured: Measurement) -> None:
+    by_entropy = [row for row in measured.labels if row.criterion is Criterion.ENTROPY]
+
+    assert [row.label for row in by_entropy] == [latent.label for latent in measured.latents]
+
+
 def test_codes_without_a_decoder_have_no_reconstruction(measured: Measurement) -> None:
     verdict = measured.verdict
 
@@ -263,7 +269,7 @@ def test_a_part_without_rows_has_no_table() -> None:
         ({"tau": "best"}, "tau is 'best'; allowed: a number, fixed, gap, otsu"),
         ({"tau": -0.5}, "tau is -0.5 nats"),
         ({"tau": math.nan}, "tau is nan nats"),
-        ({"sigma": 0.0}, "sigma must be positive"),
+        ({"sigma": 0.0}, "sigma is 0.0; allowed: 1e-100 to 1e[+]100"),
         ({"renyi_alpha": math.inf}, "renyi_alpha is inf"),
         ({"renyi_alpha": 1e12}, "allowed: above 0, to 1000"),
         ({"tau": True}, "tau is True; allowed: a number of nats"),

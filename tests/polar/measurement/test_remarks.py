@@ -69,7 +69,7 @@ def test_tiny_codes_name_a_sigma_but_a_collapse_does_not() -> None:
         ((np.tile(MEAN[:, 2:3], 30) * [1] + np.zeros(30),), {"sigma": 0.01}, ""),
         ((MEAN, np.ones_like(MEAN)), {}, "All variances are 1, so that the variance tells no"),
         ((MEAN,), {"labels": np.zeros(N)}, "All images have the same label"),
-        ((MEAN,), {"labels": np.arange(N)}, "There are 400 labels for 400 images, 1.0 images"),
+        ((MEAN,), {"labels": np.arange(N)}, "There are 400 classes for 400 images, 1.0 images"),
     ],
 )
 def test_what_makes_numbers_mean_less_is_said(
@@ -84,13 +84,13 @@ def test_many_dead_latents_are_counted() -> None:
     assert "25 latents (1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 15 more) are numerically dead" in said
 
 
-def test_too_many_labels_leave_their_entropy_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(economy, "MOST_ENTROPIES_WITHIN_LABELS", 39)
+def test_too_many_classes_leave_their_entropy_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(economy, "MOST_ENTROPIES_WITHIN_CLASSES", 39)
 
     measured = measure(MEAN, labels=np.arange(N) % 10)
 
     assert measured.entropy_given_label_nats is None
-    assert "10 labels of 4 latents are more than 39 entropies" in measured.remarks[-1]
+    assert "10 classes for 4 latents need more than 39 entropies" in measured.remarks[-1]
 
 
 def test_more_actives_than_images_have_no_regression() -> None:
@@ -108,9 +108,9 @@ def test_what_was_sampled_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = measure(MEAN, images=MEAN)
 
     assert measured.remarks == (
-        "The information of images and latents is found on 100 of 400 images.",
-        "The information of the redundancy is found on 200 of 400 images.",
-        "The nearest active of each passive latent is found on 100 of 400 images.",
+        "The information of images and latents is measured on 100 of 400 images.",
+        "The information of the redundancy is measured on 200 of 400 images.",
+        "The nearest active of each passive latent is measured on 100 of 400 images.",
     )
     assert all(latent.information_nats is not None for latent in measured.latents)
 
@@ -125,7 +125,7 @@ def test_information_in_parts_is_that_of_the_whole(monkeypatch: pytest.MonkeyPat
         assert one.information_nats == pytest.approx(other.information_nats, abs=1e-6)  # float32
 
 
-def test_a_report_of_before_remarks_is_read() -> None:
+def test_a_measurement_from_before_remarks_is_read() -> None:
     fields = json.loads(measure(MEAN).model_dump_json())
     del fields["remarks"]
 
@@ -143,7 +143,7 @@ def test_the_parts_are_told_in_their_order() -> None:
         "entropies of 4 latents and 400 images",
         "thresholds, with resampled images",
         "criteria",
-        "entropies within labels",
+        "entropies within classes",
         "mixed latents",
         "redundancy",
     ]

@@ -3,11 +3,11 @@ import math
 import numpy as np
 import pytest
 
-from polar.models.linear_vae import optimum
 from polar.ranges import Search
 from polar.ranges.fading import guess_edges, odds_of_cells
 from polar.records.latents import Regime
 from polar.records.ranges import Observation
+from tests.oracles.linear_vae import optimum
 
 
 def test_the_edges_of_a_linear_beta_vae_are_guessed_from_its_latents() -> None:

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from jaxtyping import Float64
 
 from polar.errors import InvalidInput
-from polar.models.linear_vae import optimum
 from polar.ranges import Search, find_range, propose
 from polar.ranges.belief import believe, told_chances, true_chances
 from polar.ranges.proposal import verdict_information
 from polar.records.latents import Regime
 from polar.records.ranges import Observation, Outcome
+from tests.oracles.linear_vae import optimum
 
 Verdicts = Callable[[float], Regime]
 Band = Callable[[float, float], Verdicts]

@@ -14,7 +14,7 @@ from polar.regime.bootstrap import (
     resampled_entropies,
     resampled_threshold,
 )
-from polar.regime.threshold import Cut, gap_cut
+from polar.regime.threshold import Cut, group_cut
 
 unhurried = settings(deadline=None)  # other processes may have the machine
 RNG = np.random.default_rng(0)
@@ -156,7 +156,7 @@ def test_the_interval_of_tau_is_of_the_resamples_that_have_one() -> None:
 
     found = resampled_threshold(
         "gap",
-        lambda nats: gap_cut(nats, sigma=0.5, renyi_alpha=1.01),
+        lambda nats: group_cut("gap", nats, sigma=0.5, renyi_alpha=1.01),
         [0.0, 1.0],
         resampled,
         sigma=0.5,

@@ -10,15 +10,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polar.entropy import mutual_information, renyi_entropy
-from polar.errors import InvalidInput
-from polar.records.latents import Label, LatentDiagnostics
+from polar.records.latents import Label, LatentMeasures
 from polar.regime.codes import codes
-from polar.regime.diagnostics import measure_latents, relabelled
+from polar.regime.diagnostics import measure_latents
+from polar.regime.polarisation import judge
 
 
-def measure(mean: Tensor, log_var: Tensor | None = None) -> tuple[LatentDiagnostics, ...]:
+def measure(mean: Tensor, log_var: Tensor | None = None) -> tuple[LatentMeasures, ...]:
     variance = torch.ones_like(mean) if log_var is None else log_var.double().exp()
-    return measure_latents(codes(mean, variance), sigma=0.5, renyi_alpha=1.01, tau=0.25)
+    return measure_latents(codes(mean, variance), sigma=0.5, renyi_alpha=1.01)
+
+
+def label_of(measures: LatentMeasures) -> Label:
+    (latent,) = judge([measures], tau=0.25).latents
+    return latent.label
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def test_two_values_far_apart_have_the_renyi_entropy_of_their_frequencies() -> N
     assert latent.entropy_nats == pytest.approx(expected, abs=1e-6)
     assert latent.entropy_error_bound_nats <= 1e-6
     assert latent.entropy_relative == latent.entropy_nats / math.log(10)
-    assert latent.label is Label.ACTIVE
+    assert label_of(latent) is Label.ACTIVE
 
 
 def test_values_all_far_apart_have_the_relative_entropy_one() -> None:
@@ -104,7 +109,7 @@ def test_a_constant_latent_has_no_entropy_at_all(value: float) -> None:
     assert latent.entropy_nats == 0.0
     assert latent.entropy_relative == 0.0
     assert latent.equivalent_std == 0.0
-    assert latent.label is Label.PASSIVE
+    assert label_of(latent) is Label.PASSIVE
 
 
 def test_one_image_is_enough() -> None:
@@ -142,10 +147,8 @@ def test_the_entropy_depends_on_the_spread_in_units_of_the_kernel_only() -> None
     mean = torch.randn(500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     one_variance = torch.ones_like(mean)
 
-    (one,) = measure_latents(codes(mean, one_variance), sigma=0.5, renyi_alpha=1.01, tau=0.25)
-    (eight,) = measure_latents(
-        codes(8 * mean, one_variance), sigma=4.0, renyi_alpha=1.01, tau=0.25
-    )
+    (one,) = measure_latents(codes(mean, one_variance), sigma=0.5, renyi_alpha=1.01)
+    (eight,) = measure_latents(codes(8 * mean, one_variance), sigma=4.0, renyi_alpha=1.01)
 
     # a factor that is a power of two is exact
     assert eight.entropy_nats == one.entropy_nats
@@ -174,7 +177,7 @@ def test_without_a_variance_only_the_mean_is_measured() -> None:
     mean = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
 
     with_variance = measure(mean)
-    without = measure_latents(codes(mean), sigma=0.5, renyi_alpha=1.01, tau=0.25)
+    without = measure_latents(codes(mean), sigma=0.5, renyi_alpha=1.01)
 
     for some, all_ in zip(without, with_variance, strict=True):
         missing = {name for name, value in some.model_dump().items() if value is None}
@@ -186,7 +189,6 @@ def test_without_a_variance_only_the_mean_is_measured() -> None:
             "kl_variance_part_nats",
         }
         assert some.entropy_nats == all_.entropy_nats
-        assert some.label is all_.label
 
 
 U = np.arange(300) % 3
@@ -198,14 +200,14 @@ def test_a_latent_that_follows_u_alone_is_judged_without_it() -> None:
     variance = np.full((300, 1), 0.5)
     of_an_ivae = codes(prior_mean, variance, prior_mean, variance)
 
-    (latent,) = measure_latents(of_an_ivae, u=U, sigma=0.5, renyi_alpha=1.01, tau=0.25)
+    (latent,) = measure_latents(of_an_ivae, u=U, sigma=0.5, renyi_alpha=1.01)
 
     # the estimator promises 1e-6
     assert latent.entropy_nats == pytest.approx(math.log(3), abs=1e-6)
     assert latent.judged_entropy_nats == 0
     assert latent.entropy_given_u_nats == 0
     assert latent.kl_nats == 0
-    assert latent.label is Label.PASSIVE
+    assert label_of(latent) is Label.PASSIVE
     assert (latent.entropy_relative, latent.equivalent_std) == (0, 0)
 
 
@@ -216,13 +218,13 @@ def test_the_judged_entropy_is_in_units_of_the_prior() -> None:
     mean = prior_mean + np.sqrt(prior_variance) * standard
     of_an_ivae = codes(mean, 0.1 * prior_variance, prior_mean, prior_variance)
 
-    (latent,) = measure_latents(of_an_ivae, u=U, sigma=0.5, renyi_alpha=1.01, tau=0.25)
+    (latent,) = measure_latents(of_an_ivae, u=U, sigma=0.5, renyi_alpha=1.01)
 
     expected = renyi_entropy(standard).nats[0]
     assert latent.judged_entropy_nats == pytest.approx(expected, abs=2e-6)  # 1e-6 each
     kl = (standard**2 + 0.1 - math.log(0.1) - 1).mean() / 2
     assert latent.kl_nats == pytest.approx(kl, rel=1e-12)  # rounding of float64
-    assert latent.label is Label.ACTIVE
+    assert label_of(latent) is Label.ACTIVE
 
 
 def test_information_is_taken_over() -> None:
@@ -230,27 +232,9 @@ def test_information_is_taken_over() -> None:
     mean = generator.standard_normal((40, 2))
     information = mutual_information(generator.standard_normal((40, 5)), mean)
 
-    latents = measure_latents(
-        codes(mean), information=information, sigma=0.5, renyi_alpha=1.01, tau=0.25
-    )
+    latents = measure_latents(codes(mean), information=information, sigma=0.5, renyi_alpha=1.01)
 
     assert [latent.information_nats for latent in latents] == information.nats.tolist()
     assert [
         latent.information_baseline_nats for latent in latents
     ] == information.baseline_nats.tolist()
-
-
-def test_another_threshold_gives_other_labels_and_nothing_else() -> None:
-    latents = measure(torch.randn(50, 2, generator=torch.Generator().manual_seed(0)))
-
-    passive = relabelled(latents, tau=math.log(50))
-
-    assert [latent.label for latent in latents] == [Label.ACTIVE] * 2
-    assert [latent.label for latent in passive] == [Label.PASSIVE] * 2
-    assert relabelled(passive, tau=0.25) == latents
-
-
-@pytest.mark.parametrize("tau", [-0.1, math.nan])
-def test_a_threshold_out_of_range_is_refused(tau: float) -> None:
-    with pytest.raises(InvalidInput, match=f"tau is {tau} nats"):
-        relabelled(measure(torch.zeros(3, 1)), tau)

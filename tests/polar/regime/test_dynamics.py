@@ -14,8 +14,8 @@ from polar.errors import InvalidInput
 from polar.regime.dynamics import (
     dynamics_table,
     has_levelled,
+    latent_curves,
     learning_order,
-    trajectories,
 )
 from polar.regime.table import table_to_parquet
 
@@ -123,18 +123,18 @@ def test_attempted_and_activated_exclude_each_other(curves: list[list[float]], t
     assert (dynamics["peak_nats"] >= dynamics["final_nats"]).all()
 
 
-def test_trajectories_are_ordered_by_step_and_latent() -> None:
+def test_the_curves_are_ordered_by_step_and_latent() -> None:
     table = history([1, 2, 3, 4], [5, 6, 7, 8]).sample(frac=1, random_state=0)
 
-    curves = trajectories(table)
+    curves = latent_curves(table)
 
     assert curves.tolist() == [[1, 5], [2, 6], [3, 7], [4, 8]]
 
 
-def test_trajectories_are_of_any_column() -> None:
+def test_the_curves_are_of_any_column() -> None:
     table = history([1, 2, 3, 4]).assign(kl_nats=[0.5, 0.25, 0.125, 0.0])
 
-    assert trajectories(table, "kl_nats").ravel().tolist() == [0.5, 0.25, 0.125, 0.0]
+    assert latent_curves(table, "kl_nats").ravel().tolist() == [0.5, 0.25, 0.125, 0.0]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
@@ -150,21 +150,21 @@ def test_a_latent_that_is_missing_at_a_step_is_refused() -> None:
     table = history([1, 2, 3, 4], [1, 2, 3, 4]).drop(index=5)
 
     with pytest.raises(InvalidInput, match="latent 1 at step 100 is missing"):
-        trajectories(table)
+        latent_curves(table)
 
 
 def test_the_tables_of_two_runs_are_refused() -> None:
     table = pd.concat([history([1, 2, 3, 4]), history([1, 2, 3, 4])])
 
     with pytest.raises(InvalidInput, match="latent 0 has two rows at step 1; allowed: the table"):
-        trajectories(table)
+        latent_curves(table)
 
 
 def test_a_table_without_rows_or_columns_is_refused() -> None:
     with pytest.raises(InvalidInput, match="a table of 0 rows"):
-        trajectories(history([1, 2, 3, 4]).head(0))
+        latent_curves(history([1, 2, 3, 4]).head(0))
     with pytest.raises(InvalidInput, match="allowed: at least 1 row, with step, latent and kl"):
-        trajectories(history([1, 2, 3, 4]), "kl_nats")
+        latent_curves(history([1, 2, 3, 4]), "kl_nats")
 
 
 @pytest.mark.parametrize("tau", [-0.1, math.nan, math.inf])

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import pytest
@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from polar.errors import InvalidInput
 from polar.records.events import Evaluation
-from polar.records.latents import LatentDiagnostics, Regime, Verdict
-from polar.regime.polarisation import convergence, explained_part, judge
+from polar.records.latents import Label, LatentMeasures, Regime, Verdict
+from polar.regime.polarisation import convergence, explain_regime, explained_part, judge
 
-Latents = Callable[..., tuple[LatentDiagnostics, ...]]
+Latents = Callable[[Sequence[float]], tuple[LatentMeasures, ...]]
 Evaluations = Callable[..., Evaluation]
 
 unhurried = settings(deadline=None)  # other processes may have the machine
@@ -19,8 +19,12 @@ ENTROPIES = st.lists(st.floats(0, 10), min_size=1, max_size=40)
 THRESHOLDS = st.floats(0, 10)
 
 
+def verdict_on(latents: Sequence[LatentMeasures], *, tau: float, explained: float) -> Verdict:
+    return judge(latents, tau=tau, explained=explained).verdict
+
+
 def test_the_verdict_has_the_values_of_its_definition(latents_of: Latents) -> None:
-    verdict = judge(latents_of([2.0, 0.25, 1.0, 0.0]), tau=0.25, explained=0.5)
+    verdict = verdict_on(latents_of([2.0, 0.25, 1.0, 0.0]), tau=0.25, explained=0.5)
 
     assert verdict == Verdict(
         regime=Regime.POLARISED,
@@ -49,22 +53,22 @@ def test_the_verdict_has_the_values_of_its_definition(latents_of: Latents) -> No
 def test_spectra_have_the_regime_that_one_sees(
     latents_of: Latents, entropies: list[float], regime: Regime
 ) -> None:
-    assert judge(latents_of(entropies), tau=0.25, explained=0.8).regime is regime
+    assert verdict_on(latents_of(entropies), tau=0.25, explained=0.8).regime is regime
 
 
 @pytest.mark.parametrize("entropies", [[1.0, 2.0], [0.1, 0.0], [0.0], [1.0]])
 def test_without_two_groups_there_is_neither_polarisation_nor_margin(
     latents_of: Latents, entropies: list[float]
 ) -> None:
-    verdict = judge(latents_of(entropies), tau=0.25, explained=1.0)
+    verdict = verdict_on(latents_of(entropies), tau=0.25, explained=1.0)
 
     assert verdict.polarisation == verdict.clean_polarisation == 0.0
     assert verdict.margin_nats is None
 
 
 def test_polarised_starts_at_one_half(latents_of: Latents) -> None:
-    at = judge(latents_of([1.0, 0.5]), tau=0.75, explained=1.0)
-    below = judge(latents_of([1.0, 0.5000001]), tau=0.75, explained=1.0)
+    at = verdict_on(latents_of([1.0, 0.5]), tau=0.75, explained=1.0)
+    below = verdict_on(latents_of([1.0, 0.5000001]), tau=0.75, explained=1.0)
 
     assert (at.polarisation, at.regime) == (0.5, Regime.POLARISED)
     assert below.regime is Regime.FORMING
@@ -75,8 +79,8 @@ def test_a_decoder_without_gain_is_flagged_and_leaves_the_regime_alone(
 ) -> None:
     latents = latents_of([2.0, 0.0])
 
-    without = judge(latents, tau=0.25, explained=0.0199)
-    with_gain = judge(latents, tau=0.25, explained=0.02)
+    without = verdict_on(latents, tau=0.25, explained=0.0199)
+    with_gain = verdict_on(latents, tau=0.25, explained=0.02)
 
     assert (without.no_reconstruction_gain, without.regime) == (True, Regime.POLARISED)
     assert (with_gain.no_reconstruction_gain, with_gain.regime) == (False, Regime.POLARISED)
@@ -84,7 +88,7 @@ def test_a_decoder_without_gain_is_flagged_and_leaves_the_regime_alone(
 
 def test_equal_actives_beside_silence_are_fully_polarised(latents_of: Latents) -> None:
     # three times 0.1 add up to more than 0.3, so that their mean exceeds their maximum
-    verdict = judge(latents_of([0.1, 0.1, 0.1, 0.0]), tau=0.05, explained=1.0)
+    verdict = verdict_on(latents_of([0.1, 0.1, 0.1, 0.0]), tau=0.05, explained=1.0)
 
     assert verdict.polarisation == 1.0
 
@@ -94,7 +98,7 @@ def test_equal_actives_beside_silence_are_fully_polarised(latents_of: Latents) -
 def test_every_spectrum_has_one_regime_and_numbers_within_bounds(
     latents_of: Latents, entropies: list[float], tau: float, explained: float
 ) -> None:
-    verdict = judge(latents_of(entropies), tau=tau, explained=explained)
+    verdict = verdict_on(latents_of(entropies), tau=tau, explained=explained)
 
     claims = {
         Regime.COLLAPSED: max(entropies) <= tau,
@@ -121,7 +125,7 @@ def test_polarisation_agrees_with_exact_arithmetic(
         apart = Fraction(sum(actives)) / len(actives) - Fraction(sum(passives)) / len(passives)
         exact = apart / max(actives)
 
-    verdict = judge(latents_of(entropies), tau=tau, explained=1.0)
+    verdict = verdict_on(latents_of(entropies), tau=tau, explained=1.0)
 
     # a handful of roundings, each of 1e-16 of a number of at most 1
     assert verdict.polarisation == pytest.approx(float(exact), abs=1e-15)
@@ -134,9 +138,9 @@ def test_the_order_of_the_latents_is_of_no_account(
 ) -> None:
     shuffled = data.draw(st.permutations(entropies))
 
-    verdict = judge(latents_of(entropies), tau=tau, explained=1.0)
+    verdict = verdict_on(latents_of(entropies), tau=tau, explained=1.0)
 
-    assert judge(latents_of(shuffled), tau=tau, explained=1.0) == verdict
+    assert verdict_on(latents_of(shuffled), tau=tau, explained=1.0) == verdict
 
 
 @unhurried
@@ -149,15 +153,51 @@ def test_the_order_of_the_latents_is_of_no_account(
 def test_polarisation_is_free_of_the_unit_of_entropy(
     latents_of: Latents, entropies: list[float], tau: float, factor: float
 ) -> None:
-    in_nats = judge(latents_of(entropies), tau=tau, explained=1.0)
+    in_nats = verdict_on(latents_of(entropies), tau=tau, explained=1.0)
 
-    scaled = judge(
+    scaled = verdict_on(
         latents_of([factor * entropy for entropy in entropies]), tau=factor * tau, explained=1.0
     )
 
     # exact, since the factors are powers of two
     assert scaled.polarisation == in_nats.polarisation
     assert scaled.regime is in_nats.regime
+
+
+def test_labels_and_verdict_are_decided_together_and_the_measures_stay(
+    latents_of: Latents,
+) -> None:
+    latents = latents_of([2.0, 0.25, 1.0])
+
+    judgement = judge(latents, tau=0.25)
+
+    assert [latent.label for latent in judgement.latents] == [
+        Label.ACTIVE,
+        Label.PASSIVE,  # at tau
+        Label.ACTIVE,
+    ]
+    assert (judgement.verdict.n_active, judgement.verdict.n_passive) == (2, 1)
+    assert tuple(
+        LatentMeasures(**latent.model_dump(exclude={"label"})) for latent in judgement.latents
+    ) == tuple(latents)
+
+
+def test_the_explanation_goes_by_the_labels_that_were_decided(latents_of: Latents) -> None:
+    judgement = judge(latents_of([1.5, 0.5, 0.0]), tau=0.25)
+    first, second, third = judgement.latents
+    other = (first, second.model_copy(update={"label": Label.PASSIVE}), third)
+
+    assert explain_regime(judgement.latents, judgement.verdict).startswith(
+        "Polarised: 2 of 3 latents are active"
+    )
+    assert "1 of 3 latents is active" in explain_regime(other, judgement.verdict)
+    assert "the strongest passive has 0.50 nats" in explain_regime(other, judgement.verdict)
+
+
+@pytest.mark.parametrize("tau", [-0.1, math.nan, math.inf])
+def test_a_threshold_out_of_range_is_refused(latents_of: Latents, tau: float) -> None:
+    with pytest.raises(InvalidInput, match=f"tau is {tau} nats"):
+        judge(latents_of([1.0]), tau=tau)
 
 
 def test_a_space_without_latents_is_refused() -> None:

@@ -156,8 +156,8 @@ def test_checkpoints_of_another_spec_are_refused_with_a_way_out() -> None:
     [
         (["none.yaml"], 2, "cannot read the spec file none.yaml"),
         (["bad.yaml"], 2, "/model/beta: "),
-        (["spec.yaml", "--device", "tpu"], 2, "device 'tpu'; allowed: auto, cpu, cuda, cuda:N"),
-        (["spec.yaml", "--seed", "-1"], 2, "seed -1; allowed: 0 to 4294967295"),
+        (["spec.yaml", "--device", "tpu"], 2, "device is 'tpu'; allowed: auto, cpu, cuda, cuda:N"),
+        (["spec.yaml", "--seed", "-1"], 2, "seed is -1; allowed: 0 to 4294967295"),
         (["spec.yaml", "--threads", "0"], 2, "--threads"),
         (["mnist.yaml"], 1, "`polar data fetch mnist` downloads it, and POLAR_DATA_DIR"),
         (["mnist.yaml", "--data-dir", "no"], 1, "no file no/MNIST/raw/train-images-idx3-ubyte"),

@@ -6,15 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polar.entropy import gaussian_entropy, renyi_entropy
-from polar.entropy.bounds import (
+from polar.entropy.mixtures import GaussianMixture, gaussian_mixture
+from polar.errors import InvalidInput
+from tests.oracles.entropy_bounds import (
     binary_entropy,
     differential_from_order_two,
     entropy_power,
     kl_lower_bound,
     variance_lower_bound,
 )
-from polar.entropy.mixtures import GaussianMixture, gaussian_mixture
-from polar.errors import InvalidInput
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from polar.entropy import renyi_entropy
 from polar.errors import InvalidInput
-from polar.models.linear_vae import LinearVAE, fit, optimum
 from polar.records.latents import Label
 from polar.records.measurement import Criterion
 from polar.regime.codes import Codes, codes
 from polar.regime.labels import label_latents
 from polar.regime.mixed import variance_signals
+from tests.oracles.linear_vae import LinearVAE, fit, optimum
 
 N = 200
 #: Eigenvalues l, beta and s^2; l / (beta s^2) is below 0.7 or above 12, where also Bonheme's rule
