@@ -13,7 +13,7 @@ from service.storage import runs
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
-    from tests.conftest import Stage
+    from tests.processes import Stage
 
 INTERVAL = 25
 SPEC = ExperimentSpec.model_validate(

@@ -21,7 +21,8 @@ from service.storage import studies
 from service.storage.tables import ExperimentRun, RunState, Transition, Trial
 
 if TYPE_CHECKING:
-    from tests.conftest import Reports, Stage
+    from tests.conftest import Reports
+    from tests.processes import Stage
 
 WORKERS = Path(__file__).parents[1] / "workers"
 #: One of them may have been chosen before the broker saw what had become due.

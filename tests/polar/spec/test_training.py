@@ -39,10 +39,7 @@ def test_a_field_has_the_range_that_is_documented(
 
 
 def test_every_field_of_the_three_has_its_range_tested() -> None:
-    (ranges,) = (
-        mark.args[1]
-        for mark in test_a_field_has_the_range_that_is_documented.pytestmark  # type: ignore[attr-defined]
-    )
+    (ranges,) = (mark.args[1] for mark in test_a_field_has_the_range_that_is_documented.pytestmark)
     tested = {(kind, field) for kind, field, *_ in ranges}
 
     assert tested == {

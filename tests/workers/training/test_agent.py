@@ -9,7 +9,7 @@ from service.storage import runs
 from service.storage.tables import RunState
 
 if TYPE_CHECKING:
-    from tests.conftest import Stage
+    from tests.processes import Stage
     from tests.workers.conftest import SpecFor
 
 

@@ -18,7 +18,7 @@ from service.storage.tables import Run, RunState
 from workers.training.agent import ENDED
 
 if TYPE_CHECKING:
-    from tests.conftest import Stage
+    from tests.processes import Stage
     from tests.workers.conftest import SpecFor
 
 
