@@ -230,6 +230,18 @@ def mlflow_url(mlflow: Mlflow) -> str:
     return mlflow.url
 
 
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made, and their pictures are left empty.
+
+    Rendering the pictures of a run takes ten times as long as the smallest training.
+    """
+    # Here, because what a conftest imports at its top escapes the checks of shapes.
+    from polar.figures import files
+
+    monkeypatch.setattr(files, "write", lambda _figure, _kind, _file: None)
+
+
 @dataclass(frozen=True)
 class Training:
     """A real training, of the smallest kind, as a worker tells it."""
@@ -242,7 +254,7 @@ class Training:
 
 @pytest.fixture(scope="session")
 def training(tmp_path_factory: pytest.TempPathFactory) -> Training:
-    # Here, since what a conftest imports at its top escapes the checks of shapes.
+    # Here, because what a conftest imports at its top escapes the checks of shapes.
     from polar.experiment import run as experiment
 
     spec = ExperimentSpec.model_validate(

@@ -47,6 +47,7 @@ def test_codes_alone_are_explained_with_a_row_for_each_latent() -> None:
     ]
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_paths_are_taken_as_they_stand() -> None:
     odd = "my 'codes' ?x#1%41é {a}[b]&;$:"
     Path("codes.npy").rename(f"{odd}.npy")
@@ -91,6 +92,7 @@ def test_the_folder_is_written_and_its_paths_are_said() -> None:
     assert json.loads(Path("out/measurement.json").read_text())["verdict"]["tau_nats"] == 0.3
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_json_stays_json_when_files_are_written() -> None:
     _, out, err = polar_measure("codes.npy", "--out", "out", "-o", "json")
 
@@ -144,6 +146,7 @@ def test_a_folder_that_cannot_be_written_fails() -> None:
     assert "file/out" in err
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_what_takes_long_says_what_it_is_doing() -> None:
     np.save("many.npy", RNG.normal(size=(20, 300)))
 
