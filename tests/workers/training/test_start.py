@@ -179,7 +179,7 @@ def test_packed_files_are_unpacked_for_their_digest_only_once(
 
 def test_looking_for_datasets_loads_nothing_heavy() -> None:
     program = (
-        "import sys; from workers import offer; offer.available_datasets(); "
+        "import sys; from workers.training import offer; offer.available_datasets(); "
         "print({'torch', 'numpy', 'sklearn', 'pandas'} & set(sys.modules))"
     )
 
