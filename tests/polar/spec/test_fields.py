@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from polar.spec import DigitsSpec, ExperimentSpec, TrainingSpec
-from polar.spec.part import MOST_WHOLE
+
+LARGEST_INTEGER = 10**15
 
 
 def named(name: object) -> ExperimentSpec:
@@ -16,21 +17,24 @@ def named(name: object) -> ExperimentSpec:
 
 
 @pytest.mark.parametrize("steps", [1000, 1e3])
-def test_a_whole_number_may_be_written_as_a_real_one(steps: float) -> None:
+def test_an_integer_may_be_written_as_a_real_number(steps: float) -> None:
     spec = TrainingSpec.model_validate({"steps": steps})
 
     assert (spec.steps, type(spec.steps)) == (1000, int)
 
 
 @pytest.mark.parametrize("steps", [1.5, "1000", True, None, 1e400])
-def test_nothing_else_is_a_whole_number(steps: object) -> None:
+def test_nothing_else_is_an_integer(steps: object) -> None:
     with pytest.raises(ValidationError):
         TrainingSpec.model_validate({"steps": steps})
 
 
-def test_the_largest_whole_number_is_exact_as_a_double() -> None:
-    assert int(float(MOST_WHOLE - 1)) == MOST_WHOLE - 1
-    assert int(float(MOST_WHOLE)) == MOST_WHOLE
+def test_integers_end_where_doubles_are_still_exact() -> None:
+    spec = TrainingSpec(checkpoint_every=LARGEST_INTEGER)
+
+    assert int(float(spec.checkpoint_every - 1)) == LARGEST_INTEGER - 1
+    with pytest.raises(ValidationError):
+        TrainingSpec(checkpoint_every=LARGEST_INTEGER + 1)
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "nul\0", "tab\t", "half \ud800", "x" * 101, 3])
