@@ -14,7 +14,7 @@ from service.storage.evaluations import evaluations_of
 from service.storage.states import RunState
 
 if TYPE_CHECKING:
-    from tests.conftest import Stage
+    from tests.processes import Stage
 
 INTERVAL = 25
 SPEC = ExperimentSpec.model_validate(

@@ -23,7 +23,8 @@ from service.storage.study_tables import Trial
 from service.storage.tables import ExperimentRun, Transition
 
 if TYPE_CHECKING:
-    from tests.conftest import Reports, Stage
+    from tests.conftest import Reports
+    from tests.processes import Stage
 
 WORKERS = Path(__file__).parents[1] / "workers" / "training"
 #: One of them may have been chosen before the broker saw what had become due.

@@ -31,7 +31,8 @@ from service.storage.states import RunState
 from service.storage.tables import Tracking
 
 if TYPE_CHECKING:
-    from tests.conftest import Mlflow, Training
+    from tests.conftest import Training
+    from tests.processes import Mlflow
 
 PATIENCE_S = 90.0
 POLL_S = 0.05

@@ -11,7 +11,8 @@ import pytest
 from polar.spec import ExperimentSpec
 
 if TYPE_CHECKING:
-    from tests.conftest import Reports, Stage
+    from tests.conftest import Reports
+    from tests.processes import Stage
 
 HERE = Path(__file__).parent
 

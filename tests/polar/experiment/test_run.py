@@ -205,6 +205,7 @@ def test_without_folders_nothing_is_written(
     assert silent[-1] == events[-1]
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_stopped_run_ends_without_a_result_and_goes_on_to_the_same_one(
     events: list[Event], tmp_path: Path
 ) -> None:
@@ -251,6 +252,7 @@ def test_a_resumed_run_tells_its_earlier_evaluations_again(
     assert resumed[-1] == events[-1]
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_run_that_was_killed_while_drawing_only_draws_again(
     events: list[Event], folder: Path, tmp_path: Path
 ) -> None:
@@ -262,6 +264,7 @@ def test_a_run_that_was_killed_while_drawing_only_draws_again(
     assert resumed[-1] == events[-1]
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_run_that_is_given_up_before_result_json_has_none(tmp_path: Path) -> None:
     for event in run(spec(), out=tmp_path):
         if isinstance(event, ArtifactSaved) and event.name == LAST_BUT_ONE:

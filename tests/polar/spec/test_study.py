@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from polar.errors import InvalidInput
-from polar.spec import Axis, ExperimentSpec, StudySpec
+from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.study import Bound
 
 BASE = {"dataset": {"name": "digits"}, "model": {"name": "beta_vae"}, "seeds": [0, 1, 2]}
@@ -142,21 +142,6 @@ def test_a_grid_has_the_ends_and_even_steps_between() -> None:
     assert spec.search["model.latent_dim"].grid == (3, 4, 5)
     assert spec.search["training.steps"].grid == (9, 7)
     assert (spec.trials, spec.runs) == (90, 270)
-
-
-@given(
-    low=st.floats(1e-6, 1e3),
-    factor=st.floats(1.001, 1e9),
-    points=st.integers(min_value=2, max_value=50),
-)
-def test_every_point_of_a_grid_lies_between_its_ends(
-    low: float, factor: float, points: int
-) -> None:
-    made = Axis(log_uniform=(low, low * factor), points=points).grid
-
-    assert len(made) == points
-    assert (made[0], made[-1]) == (low, low * factor)
-    assert list(made) == sorted(made)
 
 
 @pytest.mark.parametrize(

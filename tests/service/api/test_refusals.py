@@ -1,8 +1,7 @@
 """What the API refuses: in which words, and that nothing of it is stored."""
 
-import json
 import string
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -16,15 +15,14 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from service.api.app import create_app
-from service.api.body import MAX_BODY
 from service.settings import Settings
 from service.storage.database import Database
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, Worker
 
+
 EXPERIMENTS = "/api/v1/experiments"
-IS_JSON = {"content-type": "application/json"}
 PROBLEM = {"type", "title", "status", "detail", "instance", "request_id", "errors"}
 
 Rows = Callable[[], Awaitable[int]]
@@ -148,107 +146,6 @@ async def test_a_dataset_that_cannot_be_fetched_is_not_said_to_be(
 
     (fault,) = answer.json()["errors"]
     assert fault["message"] == "no agent for device auto has this dataset"
-
-
-@pytest.mark.parametrize("path", ["", "/validate"])
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        (b"{", 400),
-        (b"{'a': 1}", 400),
-        (b"\xff\xfe{}", 400),
-        (b"1" * 5000, 400),  # more digits than Python reads
-        (b"", 422),
-        (b"null", 422),
-        (b"[]", 422),
-        (b'"spec"', 422),
-        (b" " * (MAX_BODY + 1), 413),
-        (b'{"name": "%s"}' % (b"x" * MAX_BODY), 413),
-    ],
-)
-async def test_a_body_that_is_no_spec_is_refused(
-    path: str, body: bytes, status: int, http: httpx.AsyncClient, rows: Rows
-) -> None:
-    answer = await http.post(EXPERIMENTS + path, content=body, headers=IS_JSON)
-
-    assert answer.status_code == status
-    assert answer.json().keys() == PROBLEM
-    assert await rows() == 0
-
-
-async def test_a_large_body_is_refused_while_it_comes(http: httpx.AsyncClient) -> None:
-    sent = 0
-
-    async def endless() -> AsyncIterator[bytes]:
-        nonlocal sent
-        while True:
-            sent += 65_536
-            yield b" " * 65_536
-
-    answer = await http.post(EXPERIMENTS, content=endless(), headers=IS_JSON)
-
-    assert answer.status_code == 413
-    assert "1048576 bytes" in answer.json()["detail"]
-    assert sent <= MAX_BODY + 2 * 65_536
-
-
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-@pytest.mark.parametrize("field", ['"model": {"beta": %s}', '"seeds": [%s]', '"name": %s'])
-async def test_numbers_that_are_not_finite_are_refused(
-    number: str, field: str, http: httpx.AsyncClient, rows: Rows
-) -> None:
-    body = '{"dataset": {"name": "digits"}, "model": {}, %s}' % (field % number)
-
-    answer = await http.post(EXPERIMENTS, content=body, headers=IS_JSON)
-
-    assert answer.status_code == 422
-    assert await rows() == 0
-
-
-@pytest.mark.parametrize("place", ["%s", '{"x": %s}', '{"dataset": {"name": %s}, "model": {}}'])
-async def test_a_nesting_bomb_is_refused(place: str, http: httpx.AsyncClient) -> None:
-    # Python's stack has 1,000 places: somewhere below, JSON can be read, but not shown any more.
-    depths = [*range(500, 1000, 5), 100_000]
-    bombs = [place % ("[" * depth + "]" * depth) for depth in depths]
-
-    answers = [await http.post(EXPERIMENTS, content=bomb, headers=IS_JSON) for bomb in bombs]
-
-    assert {answer.status_code for answer in answers} == {400, 422}
-
-
-async def test_half_a_surrogate_pair_is_refused(http: httpx.AsyncClient, rows: Rows) -> None:
-    body = r'{"dataset": {"name": "\ud800"}, "model": {"\udfff": 1}, "name": "\ud800"}'
-
-    answer = await http.post(EXPERIMENTS, content=body, headers=IS_JSON)
-
-    assert answer.status_code == 422
-    assert len(answer.json()["errors"]) == 3
-    assert await rows() == 0
-
-
-@pytest.mark.parametrize(
-    "kind", ["text/plain", "application/x-www-form-urlencoded", "application/yaml", ""]
-)
-async def test_a_body_that_is_not_called_json_is_refused(
-    kind: str, http: httpx.AsyncClient, spec_of: "SpecMaker", rows: Rows
-) -> None:
-    body = json.dumps(spec_of.as_json())
-
-    answer = await http.post(EXPERIMENTS, content=body, headers={"content-type": kind})
-
-    assert answer.status_code == 415
-    assert "application/json" in answer.json()["detail"]
-    assert await rows() == 0
-
-
-async def test_json_may_say_its_character_set(
-    http: httpx.AsyncClient, spec_of: "SpecMaker"
-) -> None:
-    headers = {"content-type": "Application/JSON; charset=utf-8"}
-
-    answer = await http.post(EXPERIMENTS, content=json.dumps(spec_of.as_json()), headers=headers)
-
-    assert answer.status_code == 202
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words", "\x7f"])
@@ -376,36 +273,6 @@ async def test_a_database_that_is_away_is_said_so(settings: Settings) -> None:
     assert answer.status_code == 503
     assert "the database does not answer" in answer.json()["detail"]
     assert "secret" not in answer.text
-
-
-FIELDS = ["dataset", "model", "training", "diagnostics", "name", "seeds", "device", "beta"]
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.integers(-(10**400), 10**400)
-    | st.floats()
-    | st.text(max_size=8)
-    | st.sampled_from(["digits", "mnist", "beta_vae", "\0", "\ud800"]),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=4), inner, max_size=5)
-    ),
-    max_leaves=20,
-)
-
-
-@hypothesis_settings(
-    max_examples=150,
-    deadline=None,  # a request of a loaded machine
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # nothing is stored: no state
-)
-@given(body=json_values.map(json.dumps).map(str.encode) | st.binary(max_size=50))
-async def test_no_body_breaks_the_service(body: bytes, http: httpx.AsyncClient) -> None:
-    answer = await http.post(EXPERIMENTS, content=body, headers=IS_JSON)
-
-    assert answer.status_code < 500
 
 
 @hypothesis_settings(

@@ -63,3 +63,9 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return to_file
+
+
+@pytest.fixture(params=[60, 80, 200])
+def columns(request: pytest.FixtureRequest) -> int:
+    """The width of a terminal."""
+    return int(request.param)

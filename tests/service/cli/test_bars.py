@@ -1,8 +1,12 @@
-"""What bars say of a training."""
+"""What bars say of a training, in terminals of several widths."""
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from service.cli import bars
 from service.cli.bars import time_left
+from tests.service.cli.terminals import FIELDS, NAMES, assert_whole, terminal
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -17,3 +21,27 @@ def test_the_time_left_is_in_hours_minutes_and_seconds(reports: "Reports") -> No
 def test_after_the_last_step_the_latents_are_measured(reports: "Reports") -> None:
     # "0 s left" stood there for a minute, and the command looked as if it hung.
     assert time_left(reports.progress(100)) == "measuring"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bars(name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    best = " ".join(f"{field}=1.234e-05" for field in FIELDS)
+    with terminal(columns, monkeypatch) as screen, bars.Bars() as shown:
+        run, one = shown.add("seed 0", total=3_000_000), shown.add(name)
+        shown.update(run, completed=1_200_000, status="0:00:10 left", verdict="polarised 0.99")
+        shown.update(one, status=f"running, 9 completed, best 0.1234 at {best}")
+        shown.refresh()
+
+    words = [f"{field}=1.234e-05" for field in FIELDS]
+    assert_whole(screen.lines(), columns, ["1,200,000/3,000,000", "polarised 0.99", *words])
+
+
+def test_of_more_bars_than_the_terminal_has_lines_those_are_shown_that_move(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with terminal(80, monkeypatch) as screen, bars.Bars() as shown:
+        lines = [shown.add(f"seed {seed}") for seed in range(100)]
+        shown.update(lines[77], status="running", is_moving=True)
+        shown.refresh()
+
+    assert_whole(screen.lines(), 80, ["seed 77", "and 78 others"])

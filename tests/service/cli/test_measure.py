@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -28,6 +30,14 @@ def in_a_folder_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     np.save("u.npy", USAGE)
 
 
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Arguments are not checked against their types, as outside of tests."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 def polar_measure(*arguments: str) -> tuple[int, str, str]:
     done = CliRunner().invoke(app, ["measure", *arguments], catch_exceptions=False)
     return done.exit_code, done.stdout, done.stderr
@@ -47,6 +57,7 @@ def test_codes_alone_are_explained_with_a_row_for_each_latent() -> None:
     ]
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_paths_are_taken_as_they_stand() -> None:
     odd = "my 'codes' ?x#1%41é {a}[b]&;$:"
     Path("codes.npy").rename(f"{odd}.npy")
@@ -91,6 +102,7 @@ def test_the_folder_is_written_and_its_paths_are_said() -> None:
     assert json.loads(Path("out/measurement.json").read_text())["verdict"]["tau_nats"] == 0.3
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_json_stays_json_when_files_are_written() -> None:
     _, out, err = polar_measure("codes.npy", "--out", "out", "-o", "json")
 
@@ -98,6 +110,7 @@ def test_json_stays_json_when_files_are_written() -> None:
     assert "out/measurement.json" in err
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -144,20 +157,21 @@ def test_a_folder_that_cannot_be_written_fails() -> None:
     assert "file/out" in err
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_what_takes_long_says_what_it_is_doing() -> None:
-    np.save("many.npy", RNG.normal(size=(20, 300)))
+    np.save("many.npy", RNG.normal(size=(20, 201)))
 
     code, out, err = polar_measure("many.npy", "-o", "json", "--out", "out")
 
     said = [line for line in err.splitlines() if line.startswith("measuring: ")]
     assert code == 0
-    assert said[0] == "measuring: entropies of 300 latents and 20 images"
+    assert said[0] == "measuring: entropies of 201 latents and 20 images"
     assert said[-1] == "measuring: tables and figures"
     assert Measurement.model_validate_json(out).images == 20  # stdout is the report alone
 
 
 def test_a_refusal_after_progress_is_the_last_that_is_said() -> None:
-    np.save("many.npy", RNG.normal(size=(20, 300)))
+    np.save("many.npy", RNG.normal(size=(20, 201)))
 
     code, _, err = polar_measure("many.npy", "--renyi-alpha", "0.1")
 

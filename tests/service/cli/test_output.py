@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from service.cli import output
+from tests.service.cli.terminals import terminal
+
 if TYPE_CHECKING:
     from tests.service.cli.conftest import Process
     from tests.service.conftest import SpecMaker, Submitter
@@ -117,3 +120,22 @@ def test_a_file_that_cannot_be_written_is_not_blamed_on_stdout(tmp_path: Path) -
 
     assert done.returncode == 2
     assert "stdout" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "width"), [("70", 70), ("0", 80), ("", 80), ("many", 80), ("1", 20)]
+)
+def test_columns_of_the_environment_count(
+    setting: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with terminal(80, monkeypatch):
+        monkeypatch.setenv("COLUMNS", setting)
+        assert output.console_on(sys.stdout).width == width
+
+
+def test_a_terminal_that_can_show_little_has_its_width_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with terminal(60, monkeypatch):
+        monkeypatch.setenv("TERM", "dumb")
+        assert output.console_on(sys.stdout).options.max_width == 60

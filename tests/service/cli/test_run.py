@@ -58,6 +58,7 @@ def test_one_seed_goes_into_the_folder_itself() -> None:
     assert Path("results/figures/sorted_entropies.png").exists()
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_path_is_taken_as_it_stands() -> None:
     odd = "my 'spec' ?x#1%41é {a}[b]&;$:/"
     Path(odd).mkdir()
@@ -70,6 +71,7 @@ def test_a_path_is_taken_as_it_stands() -> None:
     assert {"result.json", "diagnostics.parquet", "figures"} <= set(os.listdir(f"{odd}/out"))
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_several_seeds_go_into_folders_of_their_own() -> None:
     code, out, _ = polar_run(write_spec(seeds="[3, 5]"), "--out", "results")
 
@@ -80,6 +82,7 @@ def test_several_seeds_go_into_folders_of_their_own() -> None:
         assert f"seed {seed}: {result['explanation']}" in out
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_one_of_several_seeds_can_be_chosen() -> None:
     code, _, _ = polar_run(write_spec(seeds="[3, 5]"), "--out", "results", "--seed", "5")
 
@@ -87,6 +90,7 @@ def test_one_of_several_seeds_can_be_chosen() -> None:
     assert os.listdir("results") == ["seed-5"]
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_finished_run_is_shown_and_not_repeated() -> None:
     polar_run(write_spec(), "--out", "results")
     before = Path("results/result.json").stat().st_mtime_ns
@@ -99,6 +103,7 @@ def test_a_finished_run_is_shown_and_not_repeated() -> None:
     assert Path("results/result.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_without_resuming_it_is_repeated_with_the_same_numbers() -> None:
     polar_run(write_spec(), "--out", "results")
     path = Path("results/result.json")
@@ -114,6 +119,7 @@ def test_without_resuming_it_is_repeated_with_the_same_numbers() -> None:
     assert first == second
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_folder_with_the_result_of_another_spec_is_refused() -> None:
     polar_run(write_spec(), "--out", "results")
     before = Path("results/result.json").read_bytes()
@@ -138,6 +144,7 @@ def test_a_folder_with_some_other_result_json_is_refused(content: str) -> None:
     assert errors == f"error: {refusal}\n"
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_checkpoints_of_another_spec_are_refused_with_a_way_out() -> None:
     polar_run(write_spec(), "--out", "results")
     Path("results/result.json").unlink()
@@ -200,6 +207,7 @@ def test_a_download_that_fails_ends_with_its_reason(monkeypatch: pytest.MonkeyPa
     assert errors == "error: dataset mnist: no network for data\n"
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_what_needs_no_download_needs_no_folder_for_it() -> None:
     code, _, _ = polar_run(write_spec(), "--out", "o", "--download")
 

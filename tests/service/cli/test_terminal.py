@@ -1,15 +1,9 @@
 """Every table in a real terminal of 60, 80 and 200 columns: nothing cut, no line too wide."""
 
 import asyncio
-import fcntl
 import os
-import re
-import struct
 import sys
-import termios
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -17,7 +11,6 @@ from uuid import uuid4
 import numpy as np
 import pytest
 from rich.cells import cell_len
-from rich.console import RenderableType
 
 from polar.measurement.measure import measure
 from polar.records.latents import Regime
@@ -32,75 +25,14 @@ from service.api.experiments.schemas import (
 )
 from service.api.runs.schemas import RunView
 from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
-from service.cli import bars, data, demo_study, output, study_tables, tables
+from service.cli import data, demo_study, output, study_tables, tables
 from service.cli.measure import _table as table_of_measurement
 from service.storage.states import RunState, StudyState, TrialState
+from tests.service.cli.terminals import FIELDS, LINK, NAMES, Terminal, assert_whole, show, terminal
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
     from tests.service.conftest import SpecMaker, Submitter, Worker
-
-WIDTHS = [60, 80, 200]
-NAMES = ["", "digits", "beta-VAE " * 11, "n" * 100, "\u540d" * 100, "e\u0301" * 50, "[/b] :x:"]
-#: A link of MLflow, as long as they are.
-LINK = f"http://127.0.0.1:5650/#/experiments/1/runs/{'0' * 32}?workflowType=machine_learning"
-#: What a terminal obeys and does not show: colours, movements, links.
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\]8;[^\x1b]*\x1b\\")
-
-
-class Terminal:
-    """A pseudo-terminal; `lines` is what it has been sent."""
-
-    def __init__(self, columns: int) -> None:
-        self._master, slave = os.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        self.stream = os.fdopen(slave, "w", encoding="utf-8")
-        self.sent = b""
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def lines(self) -> list[str]:
-        """Close it; then all its lines, those that were written over, too."""
-        self.stream.close()
-        self._reader.join()
-        os.close(self._master)
-        return re.split(r"[\r\n]+", ESCAPES.sub("", self.sent.decode()))
-
-    def _read(self) -> None:
-        try:
-            while more := os.read(self._master, 65536):
-                self.sent += more
-        except OSError:  # nobody has it open any more
-            return
-
-
-@contextmanager
-def terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
-    """In place of stdout and stderr."""
-    screen = Terminal(columns)
-    with monkeypatch.context() as patch:
-        patch.setenv("TERM", "xterm-256color")
-        patch.delenv("COLUMNS", raising=False)
-        patch.setattr(sys, "stdout", screen.stream)
-        patch.setattr(sys, "stderr", screen.stream)
-        yield screen
-
-
-def show(table: RenderableType, columns: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    with terminal(columns, monkeypatch) as screen:
-        output.console_on(sys.stdout).print(table)
-    return screen.lines()
-
-
-def assert_whole(lines: Sequence[str], columns: int, words: Sequence[object]) -> None:
-    assert max(map(cell_len, lines)) <= columns
-    for word in map(str, words):
-        assert any(word in line for line in lines), f"{word} is cut"
-
-
-@pytest.fixture(params=WIDTHS)
-def columns(request: pytest.FixtureRequest) -> int:
-    return request.param
 
 
 def runs(reports: "Reports", count: int) -> list[RunOfExperiment]:
@@ -247,10 +179,6 @@ def test_a_plan(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_whole(lines, columns, [there.run_id, "succeeded", "new", 2**32 - 1])
 
 
-FIELDS = [
-    "model.beta", "model.latent_dim", "training.learning_rate", "training.batch_size",
-    "training.steps", "training.weight_decay", "diagnostics.tau_nats", "model.likelihood",
-]  # fmt: skip
 MEASURES = ["clean_polarisation", "reconstruction_nats", "explained", "n_mixed"]
 EDGE = {"low": 1.234e-05, "high": 2.345e-05, "confidence": 0.95}
 FOUND: dict[str, Any] = {
@@ -432,49 +360,6 @@ def test_datasets(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_whole(verified, columns, [path, "different"])
     if columns >= 80:
         assert_whole([*listed, *verified], columns, [digest, f"sha256:{digest}"])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_bars(name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    best = " ".join(f"{field}=1.234e-05" for field in FIELDS)
-    with terminal(columns, monkeypatch) as screen, bars.Bars() as shown:
-        run, one = shown.add("seed 0", total=3_000_000), shown.add(name)
-        shown.update(run, completed=1_200_000, status="0:00:10 left", verdict="polarised 0.99")
-        shown.update(one, status=f"running, 9 completed, best 0.1234 at {best}")
-        shown.refresh()
-
-    words = [f"{field}=1.234e-05" for field in FIELDS]
-    assert_whole(screen.lines(), columns, ["1,200,000/3,000,000", "polarised 0.99", *words])
-
-
-def test_of_more_bars_than_the_terminal_has_lines_those_are_shown_that_move(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with terminal(80, monkeypatch) as screen, bars.Bars() as shown:
-        lines = [shown.add(f"seed {seed}") for seed in range(1000)]
-        shown.update(lines[777], status="running", is_moving=True)
-        shown.refresh()
-
-    assert_whole(screen.lines(), 80, ["seed 777", "and 978 others"])
-
-
-@pytest.mark.parametrize(
-    ("setting", "width"), [("70", 70), ("0", 80), ("", 80), ("many", 80), ("1", 20)]
-)
-def test_columns_of_the_environment_count(
-    setting: str, width: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with terminal(80, monkeypatch):
-        monkeypatch.setenv("COLUMNS", setting)
-        assert output.console_on(sys.stdout).width == width
-
-
-def test_a_terminal_that_can_show_little_has_its_width_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with terminal(60, monkeypatch):
-        monkeypatch.setenv("TERM", "dumb")
-        assert output.console_on(sys.stdout).options.max_width == 60
 
 
 async def in_terminal(

@@ -25,7 +25,8 @@ from workers.tracking.server import MLflowServer
 from workers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
-    from tests.conftest import Mlflow, Training
+    from tests.conftest import Training
+    from tests.processes import Mlflow
 
 DIGEST = "d" * 64
 #: As a range report has it.

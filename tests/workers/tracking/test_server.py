@@ -18,7 +18,7 @@ from workers.tracking import saved_view as mlflow_view
 from workers.tracking.server import MLflowAway, MLflowRefused, MLflowServer
 
 if TYPE_CHECKING:
-    from tests.conftest import Mlflow
+    from tests.processes import Mlflow
 
 
 @pytest.fixture(params=["Postgres", "SQLite"])

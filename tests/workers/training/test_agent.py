@@ -11,7 +11,7 @@ from service.storage.evaluations import evaluations_of
 from service.storage.states import RunState
 
 if TYPE_CHECKING:
-    from tests.conftest import Stage
+    from tests.processes import Stage
     from tests.workers.conftest import SpecFor
 
 

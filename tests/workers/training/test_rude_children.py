@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from service.storage.states import RunState
 
 if TYPE_CHECKING:
-    from tests.conftest import Stage
+    from tests.processes import Stage
     from tests.workers.conftest import SpecFor
 
 HERE = Path(__file__).parent

@@ -14,7 +14,7 @@ from polar.errors import DatasetError
 from workers.training import offer
 
 if TYPE_CHECKING:
-    from tests.conftest import Stage
+    from tests.processes import Stage
 
 
 async def test_an_agent_says_what_it_has(stage: "Stage") -> None:

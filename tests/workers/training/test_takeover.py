@@ -15,7 +15,7 @@ from service.storage.states import RunState
 from service.storage.tables import Run
 
 if TYPE_CHECKING:
-    from tests.conftest import Stage
+    from tests.processes import Stage
     from tests.workers.conftest import SpecFor
 
 

@@ -1,20 +1,17 @@
-"""The trials of a study: pages, the best of them, tables; no broker is there, it is pretended."""
+"""The trials of a study: pages and the best of them; no broker is there, it is pretended."""
 
-import csv
-import io
-import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import httpx
-import pandas as pd
 import pytest
 
 from service.storage.states import TrialState
 
 if TYPE_CHECKING:
     from tests.service.conftest import Trials, Worker
+
 
 STUDIES = "/api/v1/studies"
 
@@ -81,20 +78,6 @@ async def test_a_point_that_came_to_an_end_twice_counts_once_as_it_does_for_the_
     assert study["completed"] == 2
 
 
-async def test_what_has_parts_is_json_in_a_table_for_spreadsheets(
-    http: httpx.AsyncClient, create: Create, trials: "Trials"
-) -> None:
-    study_id = await create()
-    observation = {"regime": "polarised", "n_active": 3, "converged": True}
-    trial = await trials.begin(study_id, beta=1.0)
-    await trials.end(trial, 0.5, observations=[observation])
-
-    table = await http.get(f"{STUDIES}/{study_id}/trials.csv")
-
-    (row,) = csv.DictReader(io.StringIO(table.text))
-    assert json.loads(row["observations.seed_0"]) == observation
-
-
 async def test_the_front_is_what_no_other_trial_dominates(
     http: httpx.AsyncClient, create: Create, trials: "Trials"
 ) -> None:
@@ -142,90 +125,3 @@ async def test_the_pages_of_the_trials_have_each_of_them_once(
 
     assert pages == [[0, 1], [2, 3], [4]]
     assert token is None
-
-
-async def test_csv_has_a_row_for_each_trial_and_a_column_for_each_field_and_measure(
-    http: httpx.AsyncClient, create: Create, trials: "Trials"
-) -> None:
-    base = {"dataset": {"name": "digits"}, "model": {}, "seeds": [4, 7]}
-    study_id = await create(base=base)
-    first = await trials.begin(study_id, beta=0.5)
-    await trials.end(first, 0.75, explained=0.5, regimes=["polarised", "forming"])
-    await trials.begin(study_id, beta=2.0)
-
-    answer = await http.get(f"{STUDIES}/{study_id}/trials.csv")
-
-    done, in_flight = csv.DictReader(io.StringIO(answer.text))
-    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
-    assert (done["number"], done["state"], done["model.beta"]) == ("0", "completed", "0.5")
-    assert (done["objective.clean_polarisation"], done["explained"]) == ("0.75", "0.5")
-    assert (done["regimes.seed_4"], done["regimes.seed_7"]) == ("polarised", "forming")
-    assert done["experiment_id"] == str(first.experiment_id)
-    assert (in_flight["model.beta"], in_flight["state"]) == ("2.0", "running")
-    assert in_flight["objective.clean_polarisation"] == in_flight["explained"] == ""
-
-
-async def test_seeds_that_were_added_have_columns(
-    http: httpx.AsyncClient, create: Create, trials: "Trials"
-) -> None:
-    study_id = await create()
-    await http.post(f"{STUDIES}/{study_id}/extend", json={"seeds": [9]})
-    await trials.end(
-        await trials.begin(study_id, beta=2.0), 0.75, regimes=["polarised", "forming"]
-    )
-
-    answer = await http.get(f"{STUDIES}/{study_id}/trials.csv")
-
-    (row,) = csv.DictReader(io.StringIO(answer.text))
-    assert (row["regimes.seed_0"], row["regimes.seed_9"]) == ("polarised", "forming")
-
-
-async def test_parquet_keeps_the_types(
-    http: httpx.AsyncClient, create: Create, trials: "Trials"
-) -> None:
-    study_id = await create()
-    await trials.end(
-        await trials.begin(study_id, beta=0.1 + 0.2), 1 / 3, n_active=3.0, converged=[True]
-    )
-    await trials.begin(study_id, beta=2.0)
-
-    answer = await http.get(f"{STUDIES}/{study_id}/trials.parquet")
-
-    table = pd.read_parquet(io.BytesIO(answer.content))
-    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
-    assert list(table["model.beta"]) == [0.1 + 0.2, 2.0]
-    assert table["objective.clean_polarisation"][0] == 1 / 3
-    assert table["objective.clean_polarisation"].isna()[1]
-    assert table["converged.seed_0"][0] is True
-    assert table["created_at"].dt.tz is not None
-
-
-async def test_whole_numbers_among_the_choices_are_numbers_in_parquet(
-    http: httpx.AsyncClient, create: Create, trials: "Trials"
-) -> None:
-    study_id = await create(search={"model.beta": {"choices": [1, 0.5]}}, sampler="grid")
-    await trials.begin(study_id, beta=1)
-    await trials.begin(study_id, beta=0.5)
-
-    answer = await http.get(f"{STUDIES}/{study_id}/trials.parquet")
-
-    assert list(pd.read_parquet(io.BytesIO(answer.content))["model.beta"]) == [1.0, 0.5]
-
-
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
-async def test_a_study_without_trials_is_an_empty_table(
-    kind: str, http: httpx.AsyncClient, create: Create
-) -> None:
-    study_id = await create()
-
-    answer = await http.get(f"{STUDIES}/{study_id}/trials.{kind}")
-
-    read = pd.read_csv if kind == "csv" else pd.read_parquet
-    table = read(io.BytesIO(answer.content))
-    assert len(table) == 0
-    assert list(table.columns[:4]) == [
-        "number",
-        "state",
-        "model.beta",
-        "objective.clean_polarisation",
-    ]
