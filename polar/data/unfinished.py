@@ -11,7 +11,7 @@ from polar import files
 
 
 @contextmanager
-def locked(part: Path) -> Iterator[BufferedRandom]:
+def locked(unfinished: Path) -> Iterator[BufferedRandom]:
     """Opens an unfinished file, with what is in it, while other processes wait.
 
     The lock ends with the process, so that a killed process blocks nobody.
@@ -19,24 +19,24 @@ def locked(part: Path) -> Iterator[BufferedRandom]:
     Raises:
         OSError: the file cannot be opened.
     """
-    part.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+        with os.fdopen(os.open(unfinished, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if _is(file, part):
+            if _is(file, unfinished):
                 yield file
                 return
 
 
-def put_in_place(file: BufferedRandom, part: Path, path: Path) -> None:
+def put_in_place(file: BufferedRandom, unfinished: Path, path: Path) -> None:
     """Gives a finished file its final name once all of it is on disk."""
     file.flush()
-    files.put_in_place(part, path, is_durable=True)
+    files.put_in_place(unfinished, path, is_durable=True)
 
 
-def _is(file: BufferedRandom, part: Path) -> bool:
+def _is(file: BufferedRandom, unfinished: Path) -> bool:
     """Whether the file still has this name; the process that held the lock may have moved it."""
     try:
-        return os.path.samestat(os.fstat(file.fileno()), part.stat())
+        return os.path.samestat(os.fstat(file.fileno()), unfinished.stat())
     except FileNotFoundError:
         return False

@@ -166,7 +166,7 @@ def _suggestion(
     if kind == "model_attributes_type" and tags and (tag := nearest(given, tags)):
         return f"{{{place['discriminator']['propertyName']}: {tag}}}"
     if kind in ("literal_error", "enum"):
-        values = [one for part in _alternatives(place, schema) for one in part.get("enum", ())]
+        values = [one for choice in _alternatives(place, schema) for one in choice.get("enum", ())]
         return nearest(given, map(str, values))
     return None
 
@@ -177,7 +177,7 @@ def _nearest_field(
     """The pointer to a field of the same name in another part, or the nearest name here."""
     word, here = str(keys[-1]), _fields(places[-2], schema)
     siblings = _alternatives(places[-3], schema) if len(places) > 2 else []
-    if any(WEIGHT in part.get("properties", {}).get(word, {}) for part in siblings):
+    if any(WEIGHT in sibling.get("properties", {}).get(word, {}) for sibling in siblings):
         return next((name for name, field in here.items() if WEIGHT in field), None)
     paths = (path for path in _all_fields(schema) if path[-1] == word and path != tuple(keys))
     elsewhere = next(paths, None)
@@ -207,13 +207,13 @@ def _places(loc: Sequence[int | str], schema: Schema) -> Iterator[Schema]:
 def _inside(place: Schema, step: int | str, schema: Schema) -> Schema:
     if "discriminator" in place:
         return {"$ref": place["discriminator"]["mapping"][step]}
-    for part in _alternatives(place, schema):
+    for choice in _alternatives(place, schema):
         if isinstance(step, int):
-            places: Sequence[Schema] = part.get("prefixItems", [])
-            if step < len(places) or "items" in part:
-                return places[step] if step < len(places) else part["items"]
+            places: Sequence[Schema] = choice.get("prefixItems", [])
+            if step < len(places) or "items" in choice:
+                return places[step] if step < len(places) else choice["items"]
         # a step into an object may be a number too, where a key should have been text
-        inner = part.get("properties", {}).get(step) or part.get("additionalProperties")
+        inner = choice.get("properties", {}).get(step) or choice.get("additionalProperties")
         if inner:
             return dict(inner)
     # pydantic's step to a key itself, which is wrong because it is not text
@@ -227,13 +227,15 @@ def _resolved(place: Schema, schema: Schema) -> Schema:
 def _alternatives(place: Schema, schema: Schema) -> list[Schema]:
     """The schemas of which one has to hold at a place; often there is one."""
     place = _resolved(place, schema)
-    parts = place.get("anyOf") or place.get("oneOf")
-    return [one for part in parts for one in _alternatives(part, schema)] if parts else [place]
+    choices = place.get("anyOf") or place.get("oneOf") or ()
+    return [one for choice in choices for one in _alternatives(choice, schema)] or [place]
 
 
 def _fields(place: Schema, schema: Schema) -> Mapping[str, Schema]:
-    parts = _alternatives(place, schema)
-    return {name: field for part in parts for name, field in part.get("properties", {}).items()}
+    choices = _alternatives(place, schema)
+    return {
+        name: field for choice in choices for name, field in choice.get("properties", {}).items()
+    }
 
 
 def _allowed(place: Schema, schema: Schema) -> str | None:
@@ -242,8 +244,8 @@ def _allowed(place: Schema, schema: Schema) -> str | None:
             return str(value)
         case {"enum": values}:
             return ", ".join(map(str, values))
-        case {"anyOf": parts}:
-            return ", or ".join(_allowed(part, schema) or "" for part in parts)
+        case {"anyOf": choices}:
+            return ", or ".join(_allowed(choice, schema) or "" for choice in choices)
         case {"discriminator": {"propertyName": name, "mapping": tags}}:
             return f"an object whose {name} is one of: {', '.join(tags)}"
         case {"properties": fields}:
