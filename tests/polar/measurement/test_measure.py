@@ -21,6 +21,8 @@ MEAN = np.hstack([ON[:, :2], np.where(IS_OFF, 0.02 * ON[:, 2:], ON[:, 2:]), 0.01
 VARIANCE = np.hstack(
     [np.full((N, 2), 0.02), np.where(IS_OFF, 0.98, 0.02).repeat(2, axis=1), np.full((N, 4), 0.98)]
 )
+#: The criteria of a variational model without a conditional prior.
+CRITERIA = set(Criterion) - {Criterion.CONDITIONAL_PRIOR}
 USAGE = np.array([30.0, 20.0, 9.0, 8.0, 0.01, 0.0, -0.01, 0.02])
 
 
@@ -32,9 +34,7 @@ def measured() -> Measurement:
 def test_the_report_has_every_part(measured: Measurement) -> None:
     assert (measured.images, len(measured.latents), len(measured.entropy_intervals)) == (N, 8, 8)
     assert measured.names == tuple("01234567")
-    assert {one.criterion for one in measured.labels} == set(Criterion) - {
-        Criterion.CONDITIONAL_PRIOR
-    }
+    assert {one.criterion for one in measured.labels} == CRITERIA
     assert [one.method for one in measured.thresholds] == [
         "otsu",
         "fixed",
@@ -42,9 +42,9 @@ def test_the_report_has_every_part(measured: Measurement) -> None:
         "mixture",
         "noise_floor",
     ]
-    assert len(measured.agreement) == 21  # pairs of 7 criteria
+    assert len(measured.agreement) == math.comb(len(CRITERIA), 2)
     assert [one.latent for one in measured.redundancy] == [4, 5, 6, 7]
-    assert len(measured.usage) == 7
+    assert len(measured.usage) == len(CRITERIA)
     assert measured.dip is not None
 
 
@@ -253,7 +253,7 @@ def test_the_tables_are_tidy(measured: Measurement) -> None:
         "redundancy",
         "usage_scores",
     }
-    assert len(tables["labels"]) == 7 * 8
+    assert len(tables["labels"]) == len(CRITERIA) * 8
 
 
 def test_a_part_without_rows_has_no_table() -> None:
