@@ -14,7 +14,7 @@ from service.embedded.stack import Addresses, Stages, stages
 from service.embedded.supervised import Launch
 from service.embedded.supervisor import run
 
-PRETENDING = Path(__file__).parents[1] / "workers" / "training" / "agent_with_other_child.py"
+PRETENDING = Path(__file__).parents[1] / "workers" / "agent_with_other_child.py"
 
 
 def programs(postgres: Postgres, addresses: Addresses) -> Stages:

@@ -213,9 +213,7 @@ def home(reports: "Reports", open_folder: Path) -> Iterator[Path]:
     home = open_folder
     (home / "log").mkdir()
     made_up = reports.result(pretended(0).base).model_dump_json()
-    child = json.dumps(
-        [sys.executable, str(HERE.parent / "workers" / "training" / "pretending_child.py")]
-    )
+    child = json.dumps([sys.executable, str(HERE.parent / "workers" / "pretending_child.py")])
     with (home / "log" / "up.log").open("wb") as log:
         supervisor = subprocess.Popen(
             [sys.executable, str(HERE / "stack_that_pretends.py"), str(home)],

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.conftest import Reports
     from tests.processes import Stage
 
-WORKERS = Path(__file__).parents[1] / "workers" / "training"
+WORKERS = Path(__file__).parents[1] / "workers"
 #: One of them may have been chosen before the broker saw what had become due.
 LEAD = 2
 

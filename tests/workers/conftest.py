@@ -21,10 +21,8 @@ HERE = Path(__file__).parent
 def stage(stage: "Stage", spec_of: "SpecFor", reports: "Reports") -> "Stage":
     """Agents with the pretending child."""
     stage.environment["MADE_UP_RESULT"] = reports.result(spec_of()).model_dump_json()
-    stage.program = [str(HERE / "training" / "agent_with_other_child.py")]
-    stage.environment["CHILD"] = json.dumps(
-        [sys.executable, str(HERE / "training" / "pretending_child.py")]
-    )
+    stage.program = [str(HERE / "agent_with_other_child.py")]
+    stage.environment["CHILD"] = json.dumps([sys.executable, str(HERE / "pretending_child.py")])
     return stage
 
 
