@@ -37,9 +37,10 @@ def put_in_place(aside: Path, path: Path, *, is_durable: bool = False) -> None:
     Args:
         aside: Where it was made, on the same file system.
         path: Where it belongs, in place of a file that may be there.
-        is_durable: Whether content and path have reached the disk when this returns: for what the
-            database or another file then says is there, such as checkpoints and results. What
-            can be made again, such as figures and caches, need not wait for the disk.
+        is_durable: Whether a file's content and path have reached the disk when this returns,
+            as is needed where the database or another file then says that it is there, such as
+            for checkpoints, results and figures. What can be made again, such as a cache, need
+            not wait for the disk. The files inside a folder must be durable already.
     """
     if is_durable:
         _sync(aside)

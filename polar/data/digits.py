@@ -18,7 +18,7 @@ WHITE = 16
 
 
 def read(data_dir: Path | None = None) -> tuple[UInt8[Tensor, "n 1 32 32"], Int64[Tensor, " n"]]:
-    """Images and labels 0 to 9, in the order of the file.
+    """Images and their digits, 0 to 9, in the order of the file.
 
     Raises:
         DatasetMissing: scikit-learn, or the file inside it, is not there.

@@ -25,7 +25,7 @@ from polar.files import unfinished
 from polar.spec.sources import SourceFile
 
 #: Called for every piece with the file, its bytes so far, and its size if that is known.
-Progress = Callable[[Path, int, int | None], None]
+OnBytes = Callable[[Path, int, int | None], None]
 
 #: How many times each mirror is asked.
 TRIES = 4
@@ -45,7 +45,7 @@ class _Useless(Exception):
     """This mirror does not have the file."""
 
 
-def fetch(name: str, data_dir: Path, progress: Progress | None = None) -> None:
+def fetch(name: str, data_dir: Path, progress: OnBytes | None = None) -> None:
     """Fetches a dataset into the data folder; what is there already, in any form, is left alone.
 
     Args:
@@ -77,7 +77,7 @@ def checksum_like(expected: str, file: BufferedIOBase) -> str:
     return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
 
 
-def _fetch_file(name: str, published: SourceFile, path: Path, progress: Progress | None) -> None:
+def _fetch_file(name: str, published: SourceFile, path: Path, progress: OnBytes | None) -> None:
     packed = path.with_name(f"{path.name}.gz") if published.unpacked else path
     part = unfinished(packed)
     with locked(part) as file:
@@ -97,7 +97,7 @@ def _fetch_file(name: str, published: SourceFile, path: Path, progress: Progress
 
 
 def _fill(
-    name: str, published: SourceFile, file: BufferedRandom, path: Path, progress: Progress | None
+    name: str, published: SourceFile, file: BufferedRandom, path: Path, progress: OnBytes | None
 ) -> None:
     """Fetches until the file is complete and has the published checksum."""
     mirrors, reasons = list(published.urls), dict[str, str]()
@@ -124,7 +124,7 @@ def _fill(
 
 
 def _go_on(
-    url: str, checksum: str, file: BufferedRandom, path: Path, progress: Progress | None
+    url: str, checksum: str, file: BufferedRandom, path: Path, progress: OnBytes | None
 ) -> None:
     """Fetches the rest of a file, or all of it if the host cannot skip the beginning."""
     begun = file.seek(0, os.SEEK_END)
@@ -152,7 +152,7 @@ def _go_on(
 
 
 def _append(
-    answer: HTTPResponse, file: BufferedRandom, begun: int, path: Path, progress: Progress | None
+    answer: HTTPResponse, file: BufferedRandom, begun: int, path: Path, progress: OnBytes | None
 ) -> None:
     length = answer.headers.get("Content-Length")
     total = None if length is None else begun + int(length)

@@ -83,8 +83,8 @@ def as_pixels(images: UInt8[Tensor, "n 1 side side"]) -> Float32[Tensor, "n 1 si
 
 
 def _ordered(
-    digest: str, images: UInt8[Tensor, "n 1 side side"], labels: Int64[Tensor, " n"]
+    digest: str, images: UInt8[Tensor, "n 1 side side"], classes: Int64[Tensor, " n"]
 ) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n 1"]]:
-    """Images and labels in the order of the digest, the label as the only factor."""
+    """Images and classes in the order of the digest, with the class as the only factor."""
     rows = torch.from_numpy(order(digest, len(images)))
-    return images[rows], labels[rows].unsqueeze(1)
+    return images[rows], classes[rows].unsqueeze(1)

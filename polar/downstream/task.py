@@ -10,13 +10,13 @@ Reference: Clapham, Bonheme, Grzes (2026), Section 6.5, https://arxiv.org/abs/26
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from polar.confidence import half_width
 from polar.downstream.regression import (
     Control,
     Representation,
@@ -27,7 +27,6 @@ from polar.downstream.regression import (
 )
 from polar.entropy.samples import Array
 from polar.errors import InvalidInput
-from polar.intervals import half_width
 from polar.regime.codes import codes
 
 #: The default grid has every k up to the first number; above it each k is larger than the previous
@@ -175,7 +174,7 @@ def _rows(
     values: Int[np.ndarray, " n"],
     drawn: TrainTestSplit,
     grid: Sequence[int],
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, object]]:
     train = values[drawn.train]
     if np.ptp(train) == 0:
         raise InvalidInput(

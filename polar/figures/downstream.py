@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from polar.confidence import half_width
 from polar.errors import InvalidInput
 from polar.figures.style import BLACK, ROUND, SERIES, Style, canvases, draw_legend
 from polar.figures.tables import distinct, read, refuse_others
-from polar.intervals import half_width
 
 #: From left to right, in the paper's order.
 REPRESENTATIONS = {"standardised": "standardised latents", "raw": "raw latents"}

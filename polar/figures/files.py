@@ -47,7 +47,7 @@ def save(figure: Figure, table: pd.DataFrame, path: Path) -> list[Path]:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = _save_numbers(table, path)  # written first, so no picture exists without its numbers
-    with written_aside(path) as aside, aside.open("wb") as file:
+    with written_aside(path, is_durable=True) as aside, aside.open("wb") as file:
         write(figure, kind, file)
     return [path, numbers]
 
@@ -61,7 +61,7 @@ def write(figure: Figure, kind: str, file: BinaryIO) -> None:
 def _save_numbers(table: pd.DataFrame, picture: Path) -> Path:
     is_text = len(table) <= ROWS_OF_TEXT
     path = picture.with_suffix(".csv" if is_text else ".parquet")
-    with written_aside(path) as aside:
+    with written_aside(path, is_durable=True) as aside:
         if is_text:
             table.to_csv(aside, index=False, lineterminator="\n")
         else:

@@ -24,6 +24,7 @@ BLACK, GREY = "black", "#8C8C8C"
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
 
+#: Keyword arguments of matplotlib, whose values have many types.
 Style = dict[str, Any]
 
 MARKS: dict[Label, Style] = {

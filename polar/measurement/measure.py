@@ -46,13 +46,14 @@ from polar.regime.threshold import (
     fixed_cut,
     group_cut,
     noise_floor_cut,
+    tau_or_fixed,
 )
 from polar.regime.usage import checked_usage, usage_scores
 from polar.spec.fields import FEWEST_IMAGES
 from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU
 
 #: A function that is called before each part of a measurement, with a few words on that part.
-Progress: TypeAlias = Callable[[str], None]
+Announce: TypeAlias = Callable[[str], None]
 
 #: Largest order of the Renyi entropy; eigenvalues to a higher power leave the range of floats.
 HIGHEST_ORDER = 1000
@@ -62,7 +63,7 @@ LEAST_SIGMA, LARGEST_SIGMA = 1e-100, 1e100
 LARGEST_TAU = 100.0
 
 
-def _tell_nobody(_what: str) -> None:
+def _announce_to_nobody(_what: str) -> None:
     pass
 
 
@@ -81,7 +82,7 @@ def measure(
     tau_otherwise: float = DEFAULT_TAU,
     seed: int = 0,
     names: Sequence[str | int] | None = None,
-    progress: Progress = _tell_nobody,
+    progress: Announce = _announce_to_nobody,
 ) -> Measurement:
     """Measures the latents of any model, given their codes.
 
@@ -145,8 +146,7 @@ def measure(
     thresholds, intervals = _thresholds(
         encoded, entropies, rule, fixed_cut(fixed_nats), sigma, renyi_alpha, resampling
     )
-    chosen = thresholds[0].tau_nats
-    tau_nats = fixed_nats if chosen is None else chosen
+    tau_nats = tau_or_fixed(thresholds[0].tau_nats, fixed_nats)
     judgement = judge(measures, tau=tau_nats)
     latents, verdict = judgement.latents, judgement.verdict
     progress("criteria")

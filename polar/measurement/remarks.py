@@ -136,7 +136,7 @@ def _about_equal_variances(codes: Codes) -> str:
 def _about_classes(classes: Int64[np.ndarray, " n"]) -> str:
     n, count = len(classes), int(classes.max()) + 1
     if count == 1:
-        return "All images have the same label: the entropy within their class is that of all."
+        return "All images are of one class: the entropy within it is that of all images."
     if n < FEWEST_IMAGES * count:
         return (
             f"There are {count:,} classes for {n:,} images, {n / count:.1f} images in each: the "

@@ -1,7 +1,6 @@
 """The parts of a measurement as tidy tables."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +62,7 @@ def representations_table(codes: Codes, measurement: Measurement) -> pd.DataFram
     return pd.DataFrame(columns)
 
 
-def _latents(measurement: Measurement) -> list[dict[str, Any]]:
+def _latents(measurement: Measurement) -> list[dict[str, object]]:
     rows = [
         {"name": name, **row, **_ends(interval)}
         for name, row, interval in zip(
@@ -78,7 +77,7 @@ def _latents(measurement: Measurement) -> list[dict[str, Any]]:
     return rows
 
 
-def _rows(records: Sequence[Record]) -> list[dict[str, Any]]:
+def _rows(records: Sequence[Record]) -> list[dict[str, object]]:
     return [record.model_dump(mode="json", exclude={"interval"}) for record in records]
 
 

@@ -79,7 +79,7 @@ class Autoencoder(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that training changes."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> Mapping[str, Any]:  # as torch declares it
         """The weights by name, and all other state that the next step depends on."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:  # noqa: ANN401

@@ -95,6 +95,7 @@ def constrain(decoder: nn.Sequential, latent_dim: int, generator: torch.Generato
         if isinstance(layer, nn.Linear):
             maps: tuple[Map, Map] = F.linear, lambda y, weight: F.linear(y, weight.T)
         elif isinstance(layer, nn.ConvTranspose2d):
+            # Any, because torch types a layer's padding more widely than its functions do
             geometry: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding}
             maps = partial(F.conv_transpose2d, **geometry), partial(F.conv2d, **geometry)
         else:

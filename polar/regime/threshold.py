@@ -75,6 +75,11 @@ def fixed_cut(tau: float) -> Cut:
     return Cut(tau, f"Tau is fixed at {tau:g} nats.")
 
 
+def tau_or_fixed(tau_nats: float | None, fixed_nats: float) -> float:
+    """The tau of a rule, or the fixed tau where the rule sees no regime; in nats."""
+    return fixed_nats if tau_nats is None else tau_nats
+
+
 def group_cut(
     rule: GroupRule, entropies: Sequence[float], *, sigma: float, renyi_alpha: float
 ) -> Cut:

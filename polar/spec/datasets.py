@@ -4,7 +4,8 @@ All datasets are grey. A factor is what a dataset knows of an image. `polar.data
 each dataset, which reads or draws its images.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -44,7 +45,7 @@ class ImagesSpec(SpecPart):
     #: Where the images come from.
     source: ClassVar[Source]
     #: Defaults of other parts of a spec; they replace the defaults of their classes.
-    defaults: ClassVar[dict[str, dict[str, Any]]] = {}
+    defaults: ClassVar[Mapping[str, Mapping[str, object]]] = {}
 
     name: str
 
@@ -78,7 +79,7 @@ class DigitsSpec(ImagesSpec):
     side: ClassVar[Side] = 32
     factors: ClassVar[dict[str, int]] = {"digit": 10}
     source: ClassVar[Source] = Packaged("sklearn", "scikit-learn", "datasets/data/digits.csv.gz")
-    defaults: ClassVar[dict[str, dict[str, Any]]] = {
+    defaults: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "model": {"latent_dim": 16},
         "training": {"batch_size": 64},
     }
@@ -108,7 +109,7 @@ class MnistSpec(ImagesSpec):
             ),
         )
     )
-    defaults: ClassVar[dict[str, dict[str, Any]]] = {"model": {"latent_dim": 16}}
+    defaults: ClassVar[Mapping[str, Mapping[str, object]]] = {"model": {"latent_dim": 16}}
 
     name: Literal["mnist"] = "mnist"
     #: Number of images to train on; fewer than all are a fixed subset.

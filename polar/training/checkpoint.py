@@ -64,7 +64,7 @@ def newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.pt"), reverse=True)
 
 
-def _content(state: TrainingState) -> dict[str, Any]:
+def _content(state: TrainingState) -> dict[str, object]:
     return {
         "format": FORMAT,
         **state.identity,
@@ -98,7 +98,7 @@ def _restore_from(state: TrainingState, path: Path) -> None:
     state.evaluations[:] = evaluations
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:  # what torch unpickles, before anything is checked
     """The content of a checkpoint file, whatever else the file may be."""
     try:
         _check_sums(path)

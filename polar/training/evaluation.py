@@ -25,7 +25,7 @@ from polar.records.latents import LatentMeasures
 from polar.regime.codes import Codes, codes
 from polar.regime.diagnostics import measure_latents
 from polar.regime.polarisation import explained_part, judge
-from polar.regime.threshold import group_cut
+from polar.regime.threshold import group_cut, tau_or_fixed
 from polar.spec import DiagnosticsSpec, ExperimentSpec, LikelihoodSpec
 from polar.training.inputs import Inputs
 from polar.training.schedule import steps_per_epoch
@@ -188,4 +188,4 @@ def _tau(latents: tuple[LatentMeasures, ...], diagnostics: DiagnosticsSpec) -> f
         sigma=diagnostics.sigma,
         renyi_alpha=diagnostics.renyi_alpha,
     )
-    return diagnostics.tau if cut.tau_nats is None else cut.tau_nats
+    return tau_or_fixed(cut.tau_nats, diagnostics.tau)

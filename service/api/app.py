@@ -14,7 +14,7 @@ from service.api.health import routes as health
 from service.api.hosts import TrustedHosts
 from service.api.links import PREFIX
 from service.api.measurements import routes as measurements
-from service.api.measurements.measuring import Measuring
+from service.api.measuring import Measuring
 from service.api.runs import results
 from service.api.runs import routes as runs
 from service.api.short_processes import ShortProcesses

@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Request
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.api.measurements.measuring import Measuring
+from service.api.measuring import Measuring
 from service.api.problems import Refused
 from service.api.short_processes import ShortProcesses
 from service.settings import Settings

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi.sse import ServerSentEvent
 
 from polar.records.events import Evaluation, Progress
-from service.api.runs.events import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
+from service.api.run_events import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
 from service.api.stored import Reader
 from service.storage import watching
 from service.storage.database import Database

@@ -168,7 +168,7 @@ def _table(rows: Sequence[Mapping[str, object]]) -> Rows:
 
 
 @contextmanager
-def _bars() -> Iterator[download.Progress]:
+def _bars() -> Iterator[download.OnBytes]:
     """A bar for each file, on stderr."""
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -5,7 +5,7 @@ from typing import assert_never
 from uuid import UUID
 
 from service.api.experiments.schemas import ExperimentView, RunOfExperiment
-from service.api.runs.events import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
+from service.api.run_events import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
 from service.api.runs.schemas import RunView
 from service.cli.bars import Bars, time_left
 from service.storage.states import RunState

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, TypeVar
 from uuid import UUID, uuid4
 
 from service.api.experiments.schemas import ExperimentPage, ExperimentSummary, ExperimentView, Plan
-from service.api.runs.events import RunEvent
+from service.api.run_events import RunEvent
 from service.api.runs.schemas import Diagnostics, RunView
 from service.api.studies.schemas import (
     StudyPage,

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from service.addresses import http_url, reach
 from service.api.health.schemas import Health
-from service.api.runs.events import RUN_EVENT, RunEvent
+from service.api.run_events import RUN_EVENT, RunEvent
 from service.api.schemas import Problem, ResponseModel
 from service.client.errors import Refused, Unreachable
 from service.homes import PublishedApi, find_api, home_of_environment, resolved_home

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 from uuid import UUID
 
-from polar.intervals import half_width
+from polar.confidence import half_width
 from polar.records.events import Evaluation, Result
 from polar.records.ranges import SeedOutcome
 from polar.records.trials import Measured, Measures

@@ -14,7 +14,7 @@ import pytest
 
 from polar.errors import InvalidInput
 from service.api.experiments.schemas import ExperimentView
-from service.api.runs.events import Evaluated, StateChanged
+from service.api.run_events import Evaluated, StateChanged
 from service.client import Client, ClientError, Order, Refused, Unreachable
 from service.embedded.running import RunningStack, publish
 from service.embedded.state import lock

@@ -14,8 +14,8 @@ from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU
 from service.api import links
 from service.api.dependencies import Service, only_forms, only_own_pages, unless_gone
 from service.api.files import file_response
-from service.api.measurements.measuring import FOLDER
 from service.api.measurements.schemas import MeasurementView
+from service.api.measuring import FOLDER
 from service.api.problems import refusals
 from service.api.schemas import Figure
 from service.storage.errors import EarlierVersion, NotFound

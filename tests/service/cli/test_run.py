@@ -195,7 +195,7 @@ def test_a_run_that_diverges_has_failed(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_download_that_fails_ends_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str, data_dir: Path, _progress: download.Progress) -> None:
+    def fail(name: str, data_dir: Path, _progress: download.OnBytes) -> None:
         raise DatasetMissing(f"dataset {name}: no network for {data_dir}")
 
     monkeypatch.setattr(download, "fetch", fail)

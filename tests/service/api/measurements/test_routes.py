@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from polar.measurement.measure import measure
+from service.api import measuring
 from service.api.app import create_app
-from service.api.measurements import measuring
 from service.settings import Settings
 
 URL = "/api/v1/measurements"

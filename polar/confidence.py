@@ -1,4 +1,4 @@
-"""The interval of a mean."""
+"""The confidence interval of a mean."""
 
 import math
 from collections.abc import Sequence

@@ -64,7 +64,8 @@ class Measuring:
         try:
             await asyncio.to_thread(_store, files, part)
             await self._run(_command(files, options), part)
-            put_in_place(part / "out", self.folder / str(id), is_durable=True)
+            result = self.folder / str(id)
+            await asyncio.to_thread(put_in_place, part / "out", result, is_durable=True)
         finally:
             shutil.rmtree(part, ignore_errors=True)
         return id

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.intervals import half_width
+from polar.confidence import half_width
 
 
 def test_the_interval_of_two_values_is_students() -> None:
