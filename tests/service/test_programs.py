@@ -48,6 +48,6 @@ def test_nothing_of_ours_is_started_but_by_the_table() -> None:
         if isinstance(argument, ast.Constant) and argument.value == "-m"
     ]
 
-    programs = [ast.unparse(call.args[0]) for call in started]
-    assert sorted(programs) == sorted(f"Program.{program.name}" for program in Program)
+    programs = {ast.unparse(call.args[0]) for call in started}
+    assert programs == {f"Program.{program.name}" for program in Program}
     assert by_hand == []

@@ -1,12 +1,19 @@
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 
-from polar.experiment.findings import _diagram
+from polar.data.images import load
+from polar.experiment.findings import _diagram, find
 from polar.figures import information_diagram
+from polar.models import Autoencoder
+from polar.records.measurement import Criterion
 from polar.regime.codes import codes
 from polar.spec import ExperimentSpec
-from polar.training.evaluation import evaluation_subset
-from polar.training.inputs import Inputs
+from polar.training.evaluation import evaluate, evaluation_subset
+from polar.training.inputs import Inputs, inputs
+from polar.training.state import fresh
 
 SPEC = ExperimentSpec.model_validate({"dataset": {"name": "digits"}, "model": {}})
 
@@ -24,3 +31,40 @@ def test_information_of_order_2_below_0_is_drawn() -> None:
     (row,) = table.to_dict("records")
     assert row["image_entropy_nats"] + row["entropy_nats"] < row["joint_entropy_nats"] - 0.1
     assert information_diagram(table).axes[0].patches
+
+
+def _spread_the_codes(model: Autoencoder) -> None:
+    """Makes half of the latents of an untrained model vary with the images."""
+    assert isinstance(model, torch.nn.Module)
+    heads = [part for name, part in model.named_children() if name in ("head", "mean_head")]
+    with torch.no_grad():
+        heads[0].weight[:3] *= 300
+
+
+@pytest.mark.parametrize("tau_rule", ["fixed", "gap", "otsu", "mixture"])
+@pytest.mark.parametrize("model", ["beta_vae", "ivae", "lv_ae"])
+def test_the_measurement_of_a_run_has_the_tau_and_the_labels_of_its_last_evaluation(
+    model: str, tau_rule: str
+) -> None:
+    content: dict[str, Any] = {
+        "dataset": {"name": "digits", "images": 200},
+        "model": {"name": model, "latent_dim": 6, "widths": [4] * 5},
+        "training": {"steps": 1, "batch_size": 50},
+        "diagnostics": {"tau_rule": tau_rule, "tau": 0.05, "information_images": 0},
+    }
+    spec = ExperimentSpec.model_validate(content)
+    cpu = torch.device("cpu")
+    dataset = load(spec.dataset, None)
+    data = inputs(dataset, spec, cpu)
+    subset = evaluation_subset(data, spec)
+    untrained = fresh(spec, dataset.digest, cpu).model
+    _spread_the_codes(untrained)
+    final = evaluate(untrained, subset, spec, step=1)
+
+    measurement = find(untrained, subset, dataset, spec, [final]).measurement
+
+    of_entropy = [row.label for row in measurement.labels if row.criterion is Criterion.ENTROPY]
+    assert measurement.verdict.tau_nats == final.verdict.tau_nats
+    assert [row.label for row in measurement.latents] == [row.label for row in final.latents]
+    assert of_entropy == [row.label for row in final.latents]
+    assert len(set(of_entropy)) == 2
