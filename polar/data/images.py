@@ -83,8 +83,9 @@ def as_pixels(images: UInt8[Tensor, "n 1 side side"]) -> Float32[Tensor, "n 1 si
 
 
 def _ordered(
-    digest: str, images: UInt8[Tensor, "n 1 side side"], classes: Int64[Tensor, " n"]
-) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n 1"]]:
-    """Images and classes in the order of the digest, with the class as the only factor."""
+    digest: str, images: UInt8[Tensor, "n 1 side side"], factors: Int64[Tensor, "n ..."]
+) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n f"]]:
+    """Images and factors in the order of the digest; a single factor may have shape (n,)."""
     rows = torch.from_numpy(order(digest, len(images)))
-    return images[rows], classes[rows].unsqueeze(1)
+    table = factors.unsqueeze(1) if factors.ndim == 1 else factors
+    return images[rows], table[rows]

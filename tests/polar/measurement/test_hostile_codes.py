@@ -126,6 +126,14 @@ def test_what_cannot_be_measured_is_refused_with_latent_and_image(
         measure(**{"mean": MEAN, **given})  # type: ignore[arg-type]
 
 
+def test_a_report_is_finite_where_means_are_large_and_variances_small() -> None:
+    # A ratio of both, as the score of a criterion may be, leaves the range of floats.
+    measured = measure(1e90 * MEAN, np.full_like(MEAN, 1e-300), sigma=1e90)
+
+    numbers = numbers_of(json.loads(measured.model_dump_json()))
+    assert all(math.isfinite(number) for number in numbers)
+
+
 def test_codes_of_1e38_are_measured_with_a_kernel_of_their_scale() -> None:
     large = measure(1e38 * MEAN, sigma=0.5e38)
 

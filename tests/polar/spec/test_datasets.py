@@ -20,8 +20,9 @@ MOST_IMAGES = {
 
 def test_every_dataset_is_listed_by_its_name() -> None:
     assert {name: kind.model_validate({}).name for name, kind in DATASETS.items()} == {
-        name: name for name in MOST_IMAGES
+        name: name for name in DATASETS
     }
+    assert set(MOST_IMAGES) <= set(DATASETS)
 
 
 @pytest.mark.parametrize(("name", "most"), MOST_IMAGES.items())
@@ -57,10 +58,12 @@ def test_a_sprite_is_missing_from_a_part_of_the_images(absent: float) -> None:
 
 
 def test_only_datasets_of_files_are_fetched() -> None:
-    datasets = {name: kind.model_validate({}) for name, kind in DATASETS.items()}
+    are_fetched = {name: DATASETS[name].model_validate({}).is_fetched for name in MOST_IMAGES}
 
-    assert {name for name, spec in datasets.items() if spec.is_fetched} == {
-        "mnist",
-        "smallnorb",
-        "dsprites",
+    assert are_fetched == {
+        "digits": False,
+        "mnist": True,
+        "smallnorb": True,
+        "dsprites": True,
+        "sprites": False,
     }

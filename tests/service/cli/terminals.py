@@ -37,7 +37,8 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.stream = os.fdopen(slave, "w", encoding="utf-8")
         self.sent = b""
-        self._reader = threading.Thread(target=self._read)
+        # A daemon, because a test that fails does not close its terminal, and pytest would wait.
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def lines(self) -> list[str]:
