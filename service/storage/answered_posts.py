@@ -32,7 +32,7 @@ class AnsweredPost(Base):
 
 async def with_key(session: AsyncSession, key: str) -> AnsweredPost | None:
     """What an earlier POST with this idempotency key created; None if there was no such POST."""
-    # Of two simultaneous POSTs with the same key, the second waits here for the first to commit.
+    # If two POSTs with the same key come at once, the second waits here for the first to commit.
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
     return await session.get(AnsweredPost, key)
 

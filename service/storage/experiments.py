@@ -87,8 +87,8 @@ async def _runs_for(
             }
             for seed_spec in missing
         ]
-        # Of two simultaneous submissions of the same content, one inserts the runs; the other
-        # waits and shares them.
+        # If the same content is submitted twice at once, one submission inserts the runs, and the
+        # other waits and shares them.
         insertion = insert(Run).values(rows).on_conflict_do_nothing().returning(Run)
         inserted = (await session.scalars(insertion)).all()
         await record_transitions(session, inserted)

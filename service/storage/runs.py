@@ -203,7 +203,7 @@ async def request_cancel(session: AsyncSession, run_id: UUID) -> Run:
     if run.state is RunState.CANCELLED:
         return run
     if run.state.is_final:
-        raise Conflict(f"run {run_id} has already ended: it {run.state}")
+        raise Conflict(f"run {run_id} has already ended as {run.state}")
     await request_ends(session, [run])
     return run
 
