@@ -2,8 +2,8 @@
 
     python -m service.drawing png
 
-reads what the diagram shows, a `polar.records.phases.Phases`, as JSON from stdin, and writes the
-picture to stdout: so the API has it drawn in a process of its own.
+reads the content of the diagram, a `polar.records.phases.Phases`, as JSON from stdin and writes
+the picture to stdout, so that the API can have it drawn in a separate process.
 """
 
 import sys
@@ -19,10 +19,10 @@ from polar.records.phases import Phases
 
 
 def save_phase_diagram(phases: Phases, path: Path) -> list[Path]:
-    """Writes the picture, as PNG, SVG or PDF by the ending, and its numbers beside it.
+    """Write the picture as PNG, SVG or PDF, by the ending of the path, and its numbers next to it.
 
     Raises:
-        InvalidInput: the path ends in something else.
+        InvalidInput: the path has another ending.
     """
     return save(_figure(phases), phase_table(_table(phases), phases.range), path)
 

@@ -1,14 +1,15 @@
-"""The programs that our processes start, and the command that runs each of them."""
+"""The programs that our processes start, and the commands that run them."""
 
 import sys
 from enum import StrEnum
 
 
 class Program(StrEnum):
-    """A module that is run as a program, by its name.
+    """The name of a module that is run as a program.
 
-    Import contracts cannot see these arrows: `service.api` starts `service.cli` and
-    `service.drawing`, which stand above it, and gets back only what they print or write.
+    Starting a program is a dependency that import contracts cannot see: `service.api` starts
+    `service.cli` and `service.drawing`, which stand above it, and receives only what they print or
+    write.
     """
 
     POLAR = "polar_latents"
@@ -28,6 +29,7 @@ class Program(StrEnum):
 def python(program: Program, *arguments: str) -> list[str]:
     """The command that runs a program with our interpreter.
 
-    -P: a folder `workers` where the user stands is not ours.
+    The option -P keeps the current folder off the import path, where the user may have a folder
+    `workers` that is not ours.
     """
     return [sys.executable, "-P", "-m", program.value, *arguments]

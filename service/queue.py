@@ -1,8 +1,8 @@
-"""The queue: procrastinate's jobs. A job is one wish to run a run; our lease decides who may.
+"""The queue of procrastinate's jobs. A job asks workers to do a run; our lease decides which may.
 
-A job carries nothing but a run's id, and is never retried: a run that needs another attempt gets
-a new job, in the transaction that says so. So a worker that comes too late can only end a job
-that nobody waits for.
+A job carries only the id of a run, and is never retried: a run that needs another attempt gets a
+new job, in the transaction that records the need. A worker that comes too late can therefore end
+only a job that nobody waits for any more.
 """
 
 from collections.abc import Iterable
@@ -38,9 +38,9 @@ from service.storage.states import RunState
 from service.storage.tables import Run
 
 TRAIN = "train"
-#: Queue names are the device classes of specs.
+#: Names of the queues, which are the device classes of specs.
 QUEUES = ("auto", "cpu", "cuda")
-#: Any number, the same in all processes: only one of them rescues at a time.
+#: Arbitrary number of the Postgres lock that lets only one process rescue runs at a time.
 RESCUE_LOCK = 7_205_302
 
 _jobs = table(
@@ -57,13 +57,13 @@ _workers = table(
 
 
 def queue_app(settings: Settings) -> App:
-    """Procrastinate on our database; open it with `async with app.open_async()`."""
+    """A procrastinate app on our database; open it with `async with app.open_async()`."""
     return App(
         connector=PsycopgConnector(
             conninfo=settings.database_url.get_secret_value(),
             min_size=1,
             max_size=4,
-            timeout=5.0,  # a worker without a database ends, and is started anew
+            timeout=5.0,  # a worker without a database ends and is restarted
             kwargs={
                 "connect_timeout": 5,
                 "options": "-c search_path=queue,app -c timezone=UTC",
@@ -77,9 +77,9 @@ def queue_app(settings: Settings) -> App:
 
 
 async def enqueue(app: App, session: AsyncSession, new_runs: Iterable[Run]) -> None:
-    """Queue runs in the transaction that created them: both are stored, or neither.
+    """Queue runs in the transaction that created them, so that both are stored or neither is.
 
-    They will be begun in the order of `service.storage.turns.QUEUE_ORDER`.
+    Runs begin in the order of `service.storage.turns.QUEUE_ORDER`.
     """
     connection = await _driver_connection(session)
     ids: list[int] = []
@@ -87,7 +87,8 @@ async def enqueue(app: App, session: AsyncSession, new_runs: Iterable[Run]) -> N
         deferrer = app.configure_task(TRAIN, queue=queue, priority=priority, connection=connection)
         jobs: list[JSONDict] = [{"run_id": str(run.id)} for run in group]
         ids += await deferrer.batch_defer_async(*jobs)
-    # By what is in the jobs: nobody promises that their ids come in the order of the runs.
+    # Jobs are matched with runs by the jobs' arguments, because procrastinate does not promise to
+    # return ids in the order of the runs.
     run_id = cast(_jobs.c.args["run_id"].astext, Uuid)
     statement = update(Run).where(_jobs.c.id.in_(ids), run_id == Run.id)
     await session.execute(
@@ -97,10 +98,10 @@ async def enqueue(app: App, session: AsyncSession, new_runs: Iterable[Run]) -> N
 
 
 async def cancel(session: AsyncSession, cancelled: Iterable[Run]) -> None:
-    """Withdraw the jobs of runs that were cancelled, or tell the workers that have them.
+    """Withdraw the jobs of cancelled runs, or tell the workers that have these jobs to abort them.
 
-    By procrastinate's own function in the database, because its Python interface takes one job at
-    a time: a thousand of them kept everybody waiting for half a minute.
+    This calls procrastinate's function in the database, because its Python interface takes one job
+    at a time: a thousand jobs kept everybody waiting for half a minute.
     """
     ids = [run.job_id for run in cancelled if run.job_id is not None]
     job_id = func.unnest(cast(ids, ARRAY(BigInteger)))
@@ -112,7 +113,7 @@ async def cancel_experiment(session: AsyncSession, experiment_id: UUID) -> None:
 
     Raises:
         NotFound: no experiment has this id.
-        Conflict: all its runs have ended in another way.
+        Conflict: the experiment was not cancelled, and all its runs have ended.
     """
     unwanted = await experiments.cancel(session, experiment_id)
     await runs.request_ends(session, unwanted)
@@ -122,20 +123,23 @@ async def cancel_experiment(session: AsyncSession, experiment_id: UUID) -> None:
 async def release(
     app: App, session: AsyncSession, run_id: UUID, attempt: int, *, reason: str, message: str
 ) -> None:
-    """Give a run back, to go on from its newest checkpoint, by a job of its own.
+    """Give a run back and queue it anew, so that it goes on from its newest checkpoint.
 
     Raises:
-        RunLost: this attempt does not own the run any more.
+        RunLost: this attempt no longer owns the run.
     """
     run = await runs.release(session, run_id, attempt, reason=reason, message=message)
     await enqueue(app, session, [run])
 
 
 async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Run]:
-    """Bring back the runs that nobody works on: their lease is over, or their job came to nothing.
+    """Rescue the runs that nobody works on: their lease is over, or their job came to nothing.
 
-    Every rescued run gets a new job; whatever a late worker still says of the old one is void.
-    Returns the runs that were queued again, failed for too many losses, or were cancelled.
+    A rescued run goes on in a new job, and whatever a late worker still reports for the old job is
+    void. A run ends instead if its end was requested or it was lost too often.
+
+    Returns:
+        The runs that were queued again or have ended.
     """
     if not await session.scalar(select(func.pg_try_advisory_xact_lock(RESCUE_LOCK))):
         return []
@@ -179,7 +183,7 @@ def _abandoned_runs(heartbeat_over_s: float) -> Select[Run]:
 
 
 async def _close_job(session: AsyncSession, run: Run) -> None:
-    """End the old job, so that no worker takes it and its late worker cannot revive it."""
+    """End the run's old job, so that no worker takes it and a late worker cannot revive it."""
     statement = (
         update(_jobs)
         .where(_jobs.c.id == run.job_id, cast(_jobs.c.status, Text).in_(("todo", "doing")))

@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Hashable
 
-#: Number of failures in a row, all in the same way, at which a step is given up.
+#: Number of failures in a row, all in the same way, after which a step is given up.
 MOST_REPETITIONS = 5
 
 
@@ -18,7 +18,7 @@ class Repetition:
         self._last: dict[Hashable, tuple[object, int]] = {}
 
     def count(self, step: Hashable, error: Exception) -> int:
-        """How many times in a row the step has failed in this way, including this time."""
+        """Count a failure, and return how many times in a row the step has failed in this way."""
         raised_at = traceback.extract_tb(error.__traceback__)[-1]
         way = (type(error), raised_at.filename, raised_at.lineno)
         before, times = self._last.get(step, (way, 0))

@@ -1,4 +1,4 @@
-"""The regimes of many trainings along one swept field, and the band where spaces polarise."""
+"""Phase diagrams: the regimes of trainings along a swept field, and the polarised band."""
 
 from collections.abc import Iterator, Sequence
 
@@ -35,16 +35,17 @@ MEASURES = {
     "explained": "explained\nR",
 }
 NUMBERS = ["steps", "weight", "seed", *MEASURES, "converged"]
-#: Rows of the uppermost panel, from above.
+#: The regimes in the rows of the uppermost panel, from top to bottom.
 ORDER = (Regime.UNDER_REGULARISED, Regime.POLARISED, Regime.FORMING, Regime.COLLAPSED)
-#: Trainings whose marks are not crowded.
+#: Most trainings whose marks are not crowded.
 FEW = 60
-#: Between neighbouring seeds of one weight, and most of all of them, in rows of the panel.
+#: Distance between neighbouring seeds of a weight, and largest distance between its outermost
+#: seeds, as fractions of a row of the uppermost panel.
 APART, MOST_APART = 0.18, 0.6
-#: Of the axis beyond the ends of the search.
+#: Length of the axis beyond either end of the search, as a fraction of the search.
 PADDING = 0.03
 HEIGHT_INCHES = 6.4
-#: Marks of trainings that have not converged; and of those that have, where they are few.
+#: Style of the marks of trainings that have not converged, and of those that have if they are few.
 HOLLOW: Style = {"markerfacecolor": "white"}
 APART_BY_WHITE: Style = {"markeredgecolor": "white", "markeredgewidth": 0.5}
 THROUGH_MEANS: Style = {"color": GREY, "linewidth": 0.8, "zorder": 2}
@@ -55,21 +56,21 @@ def phase_diagram(
 ) -> Figure:
     """Verdict, active latents, polarisation P and explained part R of trainings, by weight.
 
-    A mark is one training; hollow ones have not converged. Grey lines join the means over seeds.
+    Each mark is a training; hollow marks have not converged. Grey lines join the means over seeds.
 
     Args:
-        table: One row for each training. Columns: `model`, `dataset`, `field` (the swept one, such
-            as `model.beta`), `steps`, `weight` (its value), `seed`, `regime`, `n_active`,
-            `polarisation` P (0 to 1), `explained` R (0 to 1), `converged` (true or false). Where P
-            and R are known as means over the seeds only, each seed has that mean.
-        search: The logarithmic axis on which the band was searched; without one the axis is
-            linear and as long as the weights are.
-        report: What is known of the band: shaded where spaces are polarised, hatched where the
-            edges are.
+        table: One row for each training. Columns: `model`, `dataset`, `field` (the swept field,
+            such as `model.beta`), `steps`, `weight` (the field's value), `seed`, `regime`,
+            `n_active`, `polarisation` P (0 to 1), `explained` R (0 to 1), `converged` (true or
+            false). Where P and R are known only as means over the seeds, each seed has that mean.
+        search: The logarithmic axis on which the band was searched; without it the axis is linear
+            and covers the weights.
+        report: What is known about the band: spaces are polarised where it is shaded, and edges
+            lie where it is hatched.
 
     Raises:
-        InvalidInput: the table is empty, of several fields, models or datasets, lacks a column, or
-            has something else in it; or a weight lies outside the search.
+        InvalidInput: the table is empty, lacks a column, has values that are not allowed, or has
+            several fields, models or datasets; or a weight lies outside the search.
     """
     rows = read(table, NUMBERS, NAMES, at_least_0=["n_active"], key=["weight", "seed"])
     refuse_others(rows["regime"], [regime.value for regime in Regime])
@@ -103,8 +104,8 @@ def phase_diagram(
 def phase_table(table: pd.DataFrame, report: RangeReport | None = None) -> pd.DataFrame:
     """The numbers of a phase diagram: the trainings, then a row for each edge of each interval.
 
-    Of an edge: `interval` (from 1), `edge` (left, right), `low` and `high`, which are gaps where
-    it is open, and `confidence`.
+    The columns of an edge are `interval` (counted from 1), `edge` (left, right), `low` and `high`,
+    which are missing values where the edge is open, and `confidence`.
     """
     edges = [
         {"interval": place, "edge": side, **edge.model_dump()}
@@ -113,20 +114,20 @@ def phase_table(table: pd.DataFrame, report: RangeReport | None = None) -> pd.Da
     ]
     if not edges:
         return table
-    # types that may have gaps: whole numbers stay whole
-    return pd.concat([one.convert_dtypes() for one in (table, pd.DataFrame(edges))])
+    # nullable types keep whole numbers whole despite missing values
+    return pd.concat([rows.convert_dtypes() for rows in (table, pd.DataFrame(edges))])
 
 
 def _title(rows: pd.DataFrame, report: RangeReport | None) -> str:
     model, dataset = one_of(rows, "model"), one_of(rows, "dataset")
-    ends = sorted({rows["steps"].min(), rows["steps"].max()})  # of steps that are swept
+    ends = sorted({rows["steps"].min(), rows["steps"].max()})  # two ends if steps are swept
     steps = " to ".join(f"{end:,.0f}" for end in ends)
     converged = f"{rows['converged'].sum():.0f} of {len(rows)} trainings converged"
     about = f"{model}, {dataset}, {steps} steps: {converged}"
-    return about if report is None else f"{about}\n{_of_band(report)}"
+    return about if report is None else f"{about}\n{_about_band(report)}"
 
 
-def _of_band(report: RangeReport) -> str:
+def _about_band(report: RangeReport) -> str:
     if report.envelope is None:
         return "no polarised band found"
     parts = f" in {len(report.intervals)} intervals" if len(report.intervals) > 1 else ""
@@ -153,7 +154,7 @@ def _draw_field_axis(axes: Axes, field: str, weights: pd.Series, search: Search 
 
 
 def _draw_verdicts(axes: Axes, rows: pd.DataFrame) -> None:
-    """A row for each regime; seeds of one weight lie above each other."""
+    """Draw the verdicts in a row for each regime, with the seeds of a weight above each other."""
     seeds = sorted(rows["seed"].unique())
     apart = min(APART, MOST_APART / len(seeds))
     heights = rows["regime"].map({regime.value: place for place, regime in enumerate(ORDER)})
@@ -189,7 +190,7 @@ def _draw_marks(axes: Axes, rows: pd.DataFrame, heights: pd.Series) -> None:
 
 
 def _shade(axes: Axes, interval: Interval) -> None:
-    """The band between the inner ends of its edges, and the brackets of both."""
+    """Shade the band between the inner ends of its edges, and hatch the brackets of both edges."""
     lowest, highest = axes.get_xlim()
     left, right = interval.left, interval.right
     begin = lowest if left.high is None else left.high

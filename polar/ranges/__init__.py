@@ -1,12 +1,12 @@
-"""For which weights a latent space polarises: what to try next, and the range that is known.
+"""The weights for which a latent space polarises: the range that is known, and what to try next.
 
 Notation of the package:
-    band: the weights between the left and the right edge, on a log axis; in it latent spaces are
-        polarised, but for gaps. Left of it they are under-regularised or forming, right of it
-        forming or collapsed.
-    cell: the weights between two neighbours among all tested weights and those of a grid whose
-        neighbours lie a factor `Search.factor` apart; one more cell beyond either end of the
-        search. An edge is known when its cell is.
+    band: the weights between the left and the right edge, on a log axis; within the band latent
+        spaces are polarised, except in gaps. Left of it they are under-regularised or forming,
+        right of it forming or collapsed.
+    cell: the weights between two neighbouring points of the axis; the points are all tested
+        weights, and a grid whose neighbours lie a factor `Search.factor` apart. One more cell lies
+        beyond either end of the search. An edge is known when its cell is known.
 """
 
 from polar.ranges.proposal import propose as propose

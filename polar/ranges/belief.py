@@ -1,11 +1,12 @@
-"""What is believed about the edges of the band: a posterior over pairs of cells.
+"""The belief about the edges of the band: a posterior over pairs of cells.
 
-Every weight has one true verdict, which depends on where it lies; each seed tells it, or, with the
-flip rate, one of the three others. The likelihood of a pair of edges is a sum of what the weights
-left of it, in it and right of it say, so that two cumulative sums give it for all pairs.
+Every weight has one true verdict, which depends on its region. Each seed's training shows this
+verdict or, with the flip rate as its probability, one of the three others. The log-likelihood of a
+pair of edges is a sum over the weights left of the band, in it and right of it, so two cumulative
+sums give it for all pairs.
 
 Notation:
-    n: points of the axis, ascending; cell c lies between points c - 1 and c, 0 <= c <= n.
+    n: number of points of the axis; cell c lies between points c - 1 and c, 0 <= c <= n.
     region: 0 left of the band, 1 in it, 2 right of it.
     epsilon: flip rate.
 """
@@ -19,24 +20,29 @@ from jaxtyping import Bool, Float64, Int64
 from polar.ranges.search import History, Search
 from polar.records.latents import Regime
 
-#: The rows of all tables of verdicts.
+#: The order of the verdicts in all tables.
 REGIMES = tuple(Regime)
 POLARISED = REGIMES.index(Regime.POLARISED)
 FORMING = REGIMES.index(Regime.FORMING)
 LEFT, INSIDE, RIGHT = range(3)
 
-#: Prior chances, all chosen by us. A space beside the band is forming: seen of trained nets.
+# All prior chances are our choices.
+
+#: Chance that a space outside the band is forming, as is observed for trained nets.
 FORMING_OUTSIDE = 0.2
-#: A space in the band is forming: 3 % of random spectra of the linear beta-VAE have a narrow gap.
+#: Chance that a space in the band is forming: 3 % of random spectra of the linear beta-VAE have a
+#: narrow gap.
 GAP = 0.002
-#: A space in the band is under-regularised, or collapsed: never seen, and not ruled out.
+#: Chance that a space in the band is under-regularised, and that it is collapsed: neither was ever
+#: observed, and neither is ruled out.
 HOLE = 1e-4
-#: Mass of the cell beyond either end, and of a band of no width, beside 1 for the whole axis.
+#: Prior masses of the cell beyond either end and of a band without width; the axis has mass 1.
 BEYOND_THE_END = 0.1
 NO_BAND = 0.1
-#: Least epsilon, so that trainings that contradict each other have a likelihood at all.
+#: Least epsilon, so that trainings that contradict each other do not have the likelihood 0.
 LEAST_FLIP_RATE = 1e-6
-#: Weights are the same when they differ by less than this factor - 1: what storage may round.
+#: Weights count as the same if their ratio differs from 1 by at most this, as after rounding in
+#: storage.
 SAME = 1e-9
 
 
@@ -44,14 +50,14 @@ SAME = 1e-9
 class Belief:
     """Posterior over the cells of both edges."""
 
-    #: Points that bound the cells, ascending.
+    #: The points that bound the cells, ascending.
     axis: Float64[np.ndarray, " n"]
-    #: Which of them are tested.
+    #: Whether each point is tested.
     tested: Bool[np.ndarray, " n"]
-    #: Chance that the left edge lies in the row's cell and the right one in the column's; sums
-    #: to 1, and is 0 below the diagonal. In the same cell: a band too narrow to see, or none.
+    #: Chance that the left edge lies in the row's cell and the right edge in the column's; sums to
+    #: 1, and is 0 below the diagonal. On the diagonal, the band is too narrow to see or absent.
     joint: Float64[np.ndarray, "n+1 n+1"]
-    #: Chance that the weight, if it lies in the band, is truly polarised, by its own verdicts.
+    #: Chance, by a point's own verdicts, that its true verdict is polarised if it is in the band.
     solid: Float64[np.ndarray, " n"]
 
     def in_band(self) -> Float64[np.ndarray, " n"]:
@@ -65,10 +71,10 @@ class Belief:
 
 
 def believe(history: History, in_flight: Sequence[float], search: Search) -> Belief:
-    """The posterior after a history; points in flight only become points of the axis.
+    """The posterior after a history; weights in flight only become points of the axis.
 
     Args:
-        history: In canonical order.
+        history: The observations so far, in canonical order.
         in_flight: Weights whose verdicts are still to come.
         search: Where the band is searched.
     """
@@ -76,9 +82,10 @@ def believe(history: History, in_flight: Sequence[float], search: Search) -> Bel
     axis = _axis(np.concatenate([weights, in_flight]), search)
     counts = np.zeros((len(axis), len(REGIMES)))
     at = np.searchsorted(axis, weights)
-    told = np.array([REGIMES.index(seen.regime) for seen in history], dtype=int)
-    np.add.at(counts, (at, told), 1)
-    likelihood = counts @ np.log(told_chances(search.flip_rate))  # (n, true verdict), a log yet
+    verdicts = np.array([REGIMES.index(seen.regime) for seen in history], dtype=int)
+    np.add.at(counts, (at, verdicts), 1)
+    # a logarithm until the next line, of shape (n, true verdict)
+    likelihood = counts @ np.log(observed_chances(search.flip_rate))
     likelihood = np.exp(likelihood - likelihood.max(1, keepdims=True))
     evidence = np.log(likelihood @ true_chances()) + _sides(history, at, len(axis))
     inside = likelihood * true_chances()[:, INSIDE]
@@ -91,7 +98,7 @@ def believe(history: History, in_flight: Sequence[float], search: Search) -> Bel
 
 
 def true_chances() -> Float64[np.ndarray, "4 3"]:
-    """Chance of each true verdict in each region."""
+    """Chance of the row's verdict as the true verdict in the column's region."""
     chances = np.full((len(REGIMES), 3), 0.0)
     chances[REGIMES.index(Regime.UNDER_REGULARISED), LEFT] = 1 - FORMING_OUTSIDE
     chances[REGIMES.index(Regime.COLLAPSED), RIGHT] = 1 - FORMING_OUTSIDE
@@ -102,8 +109,8 @@ def true_chances() -> Float64[np.ndarray, "4 3"]:
     return chances
 
 
-def told_chances(flip_rate: float) -> Float64[np.ndarray, "4 4"]:
-    """Chance that the row's verdict is told where the column's is true; symmetric."""
+def observed_chances(flip_rate: float) -> Float64[np.ndarray, "4 4"]:
+    """Chance of observing the row's verdict where the column's is true; symmetric."""
     epsilon = max(flip_rate, LEAST_FLIP_RATE)
     return np.full((4, 4), epsilon / 3) + (1 - epsilon * 4 / 3) * np.eye(4)
 
@@ -115,7 +122,7 @@ def _axis(known: Float64[np.ndarray, " k"], search: Search) -> Float64[np.ndarra
 
 
 def _sides(history: History, at: Int64[np.ndarray, " k"], n: int) -> Float64[np.ndarray, "n 3"]:
-    """What the numbers of active latents say of forming spaces: the fewer, the further right."""
+    """Evidence from forming spaces: few active latents suggest right of the band, many left."""
     evidence = np.zeros((n, 3))
     for point, seen in zip(at, history, strict=True):
         counts = (seen.n_active, seen.n_passive)
@@ -138,9 +145,10 @@ def _posterior(
 
 
 def _prior(axis: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n+1 n+1"]:
-    """Both edges anywhere on the log axis, the left one first.
+    """The prior of both edges: uniform on the log axis, with the left edge first.
 
-    Half a square on the diagonal: then it does not matter how many points divide the axis.
+    A cell on the diagonal has half the mass of its square, so that the prior does not depend on
+    how many points divide the axis.
     """
     lengths = np.diff(np.log(axis))
     mass = np.concatenate([[BEYOND_THE_END], lengths / lengths.sum(), [BEYOND_THE_END]])

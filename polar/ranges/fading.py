@@ -1,9 +1,9 @@
-"""How far the edges are, guessed from how far the latents have faded.
+"""Guesses where the edges are from how far the latents have faded.
 
 In the linear beta-VAE the variance of a latent's mean falls linearly with the weight, from that of
-the least faded latent to 0, where the latent is switched off. The left edge is where that happens
-to the weakest latent, the right edge where it happens to the strongest. Trained nets keep to this
-only roughly: a guess is believed by half, and only when the next weight is chosen.
+the least faded latent to 0, where the latent is switched off. At the left edge this happens to the
+weakest latent, at the right edge to the strongest. Trained nets follow this only roughly, so a
+guess is only half believed, and only for choosing the next weight.
 
 Reference: Lucas et al. (2019), https://arxiv.org/abs/1911.02469, for the linear model.
 """
@@ -17,19 +17,20 @@ from jaxtyping import Float64
 from polar.ranges.search import History, Search
 from polar.records.latents import Regime
 
-#: Chance that a guess is good. Chosen by us: when it is bad, that costs one trial for each edge.
+#: Chance that a guess is good. This is our choice: a bad guess costs one trial for each edge.
 TRUST = 0.5
-#: A guess is dropped when a tested weight past the edge, times this factor, lies below it. By us:
-#: nearly as good on the linear model as never, and trained nets need it (docs/log.md).
+#: A guess is dropped if a tested weight past the edge, times this factor, lies below it. This is
+#: our choice: on the linear model it is nearly as good as never dropping a guess, and trained nets
+#: need it (docs/log.md).
 FARTHEST = 1.05
 
 
 def guess_edges(history: History) -> tuple[float | None, float | None]:
-    """Weights at which the weakest and the strongest latent are switched off, if one can tell.
+    """The guessed weights at which the weakest and the strongest latent are switched off.
 
-    From the largest weight where that latent is still active, as the nearest says most. None where
-    the trials contradict it: a latent was active at a weight above an earlier guess, or gone at
-    one well below the last.
+    A guess comes from the largest weight at which the latent is still active, because the nearest
+    weight says most. It is None if nothing allows a guess or the trials contradict it: the latent
+    was active at a weight above an earlier guess, or switched off well below the last guess.
     """
     full = max((seen.strongest_std or 0.0 for seen in history), default=0.0)
     weakest, strongest = [], []
@@ -64,7 +65,7 @@ def _switched_off(weight: float, std: float | None, full: float) -> float | None
 def odds_of_cells(
     axis: Float64[np.ndarray, " n"], guess: float | None, search: Search
 ) -> Float64[np.ndarray, " n+1"]:
-    """By how much a guess makes each cell more likely: a Cauchy peak of one cell's width."""
+    """The factor by which a guess makes each cell more likely: a Cauchy peak as wide as a cell."""
     if guess is None:
         return np.ones(len(axis) + 1)
     logs = np.log(axis)

@@ -1,8 +1,9 @@
-"""Which weight to try next: the one whose verdict says most about the edges.
+"""Proposes which weight to try next: the weight whose verdict says most about the edges.
 
-Until the edges are known, it is the weight of the largest mutual information between its verdict
-and the pair of edges, in nats, given what points in flight will say (taken as told without a
-flip). What says nothing more of the edges then looks for gaps in the band.
+Until the edges are known, the proposal is the weight with the largest mutual information, in nats,
+between its verdict and the pair of edges, conditional on the verdicts of the weights in flight,
+which are taken to come without flips. When no verdict says more about the edges, proposals look
+for gaps in the band.
 """
 
 import math
@@ -12,23 +13,25 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.special import xlogy
 
-from polar.ranges.belief import SAME, Belief, believe, told_chances, true_chances
+from polar.ranges.belief import SAME, Belief, believe, observed_chances, true_chances
 from polar.ranges.fading import guess_edges, odds_of_cells
 from polar.ranges.report import edges_known
 from polar.ranges.search import History, Search, canonical
 
-#: Nats; what says less than this says nothing.
+#: Least information that counts, in nats.
 LEAST_GAIN = 0.01
-#: A weight whose chance to be polarised, or not to be, is above is measured again. By us.
+#: A weight is measured again if its chances of being polarised and of not being polarised are both
+#: above this. This is our choice.
 LEAST_DOUBT = 0.05
 
 
 def propose(history: History, in_flight: Sequence[float], search: Search) -> float:
     """The weight to try next.
 
-    The same history and points in flight, in any order, give the same weight. It is none of those
-    in flight, and, without flips, none that was tested; with flips a tested weight is proposed
-    again when that says more than a new one, and is to be trained with another seed.
+    The proposal does not depend on the order of the history and of the weights in flight. It is
+    never a weight in flight and, without flips, never a tested weight. With flips, a tested weight
+    is proposed again if that says more than a new weight; it must then be trained with another
+    seed.
 
     Args:
         history: All observations so far.
@@ -36,7 +39,7 @@ def propose(history: History, in_flight: Sequence[float], search: Search) -> flo
         search: Where the band is searched.
 
     Returns:
-        A weight of the search, ends included.
+        A weight within the search, ends included.
 
     Raises:
         InvalidInput: a weight lies outside the search.
@@ -55,7 +58,7 @@ def propose(history: History, in_flight: Sequence[float], search: Search) -> flo
 def _gains(
     belief: Belief, history: History, in_flight: Sequence[float], search: Search
 ) -> Float64[np.ndarray, " n"]:
-    """Mutual information of each point's next verdict and the edges; 0 for what is not allowed."""
+    """Mutual information of each point's next verdict and the edges; 0 for excluded points."""
     left, right = guess_edges(history)
     joint = belief.joint * odds_of_cells(belief.axis, left, search)[:, None]
     joint *= odds_of_cells(belief.axis, right, search)
@@ -70,34 +73,35 @@ def verdict_information(
 ) -> Float64[np.ndarray, " n"]:
     """Mutual information between the verdict at each point and the edges, in nats.
 
-    Points in flight divide the axis; it is known in which divisions the edges lie, with the
-    chances of now.
+    The points in flight cut the axis into divisions. Their verdicts are taken to show in which
+    divisions the edges lie, with the present chances of each outcome.
 
     Args:
         joint: Chances of the cells of both edges.
         flying: Indices of the points in flight, ascending.
-        flip_rate: Chance of another verdict than the true one.
+        flip_rate: Chance that a training shows another verdict than the true one.
     """
     cells = np.arange(len(joint))
     division = np.eye(len(flying) + 1)[:, np.searchsorted(flying, cells)]  # (k+1, n+1)
-    is_right = cells > np.arange(len(joint) - 1)[:, None]  # (n, n+1): the cell, of the point
+    is_right = cells > np.arange(len(joint) - 1)[:, None]  # (n, n+1): cell right of point
     of_division = np.einsum("ia,ab,jb->ij", division, joint, division, optimize=True)[:, None]
     chances = "ia,ua,ab,jb->iuj", "ia,ab,ub,jb->iuj"
     left = np.einsum(chances[0], division, is_right, joint, division, optimize=True)
     right = np.einsum(chances[1], division, joint, ~is_right, division, optimize=True)
     inside = np.maximum(of_division - left - right, 0)
     regions = np.stack([left, inside, right])  # (3, k+1, n, k+1)
-    told = told_chances(flip_rate) @ true_chances()  # (verdict, region)
-    verdicts = np.einsum("vr,riuj->viuj", told, regions)
+    observed = observed_chances(flip_rate) @ true_chances()  # (verdict, region)
+    verdicts = np.einsum("vr,riuj->viuj", observed, regions)
     unknown = xlogy(of_division, of_division).sum() - xlogy(verdicts, verdicts).sum((0, 1, 3))
-    within_regions = -xlogy(told, told).sum(0)
+    within_regions = -xlogy(observed, observed).sum(0)
     return unknown - np.einsum("r,riuj->u", within_regions, regions)
 
 
 def _in_search_of_gaps(belief: Belief, in_flight: Sequence[float], search: Search) -> float:
-    """A tested weight that may or may not be polarised, else the middle of the widest stretch.
+    """A tested weight whose true verdict is in doubt, or else the middle of the widest stretch.
 
-    Stretches at whose ends the verdict changes come first, as long as they are too wide.
+    Stretches between whose ends the verdict changes come first, as long as they are wider than the
+    search wants.
     """
     flying = np.isin(belief.axis, in_flight)
     chance = belief.in_band() * belief.solid

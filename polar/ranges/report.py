@@ -1,4 +1,4 @@
-"""What is known of the band: its intervals, their envelope, and how far to trust their edges."""
+"""What is known about the band: its intervals, their envelope, and how certain their edges are."""
 
 from collections.abc import Iterator
 
@@ -10,17 +10,17 @@ from polar.ranges.search import History, Search, canonical
 from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, Outcome, RangeReport
 
-#: Least chance with which an edge lies in the bracket that is stated for it.
+#: Least chance that an edge lies in the bracket that is stated for it.
 CONFIDENCE = 0.9
-#: Gaps between polarised weights that span less than this factor are closed.
+#: Gaps between polarised weights are closed if they span less than this factor.
 CLOSED_GAP = 1.25
 
 
 def find_range(history: History, search: Search) -> RangeReport:
-    """What the observations so far say of the band.
+    """What the observations so far say about the band.
 
     Args:
-        history: All observations, in any order.
+        history: All observations so far, in any order.
         search: Where the band is searched.
 
     Raises:
@@ -29,8 +29,8 @@ def find_range(history: History, search: Search) -> RangeReport:
     search.check(seen.weight for seen in history)
     history = canonical(history)
     belief = believe(history, (), search)
-    found = bool((belief.polarised() & belief.tested).any())
-    envelope = _envelope(belief) if found else None
+    has_band = bool((belief.polarised() & belief.tested).any())
+    envelope = _envelope(belief) if has_band else None
     report = RangeReport(
         outcome=_outcome(belief, envelope, search),
         intervals=tuple(_intervals(belief, envelope)) if envelope else (),
@@ -45,7 +45,7 @@ def find_range(history: History, search: Search) -> RangeReport:
 
 
 def edges_known(belief: Belief, search: Search) -> bool:
-    """Whether both edges lie between tested weights that are as close as wanted."""
+    """Whether each edge lies between two tested weights that are as close as the search wants."""
     return _is_fine(_envelope(belief), search)
 
 
@@ -63,7 +63,7 @@ def _envelope(belief: Belief) -> Interval:
 
 
 def _bracket(belief: Belief, chances: Float64[np.ndarray, " cells"]) -> Edge:
-    """The shortest run of cells that probably holds the edge, up to the next tested weights."""
+    """The shortest run of cells that holds the edge with CONFIDENCE, widened to tested weights."""
     logs = np.log(belief.axis)
     span = logs[-1] - logs[0]
     bounds = np.concatenate([[logs[0] - span], logs, [logs[-1] + span]])  # of the cells
@@ -87,7 +87,7 @@ def _intervals(belief: Belief, envelope: Interval) -> Iterator[Interval]:
     chances = (belief.in_band() * belief.solid)[tested]
     inside = belief.polarised()[tested]
     turns = np.flatnonzero(np.diff(inside)).tolist()
-    # each gap lies between two turns within the envelope
+    # each gap lies between two turns of the verdict within the envelope
     first = 1 if not inside[0] else 0
     gaps = list(zip(turns[first::2], turns[first + 1 :: 2], strict=False))
     left = envelope.left
@@ -102,7 +102,7 @@ def _intervals(belief: Belief, envelope: Interval) -> Iterator[Interval]:
 def _inner_edge(
     weights: Float64[np.ndarray, " k"], chances: Float64[np.ndarray, " k"], turn: int
 ) -> Edge:
-    """The edge between two tested weights of which one is polarised."""
+    """The edge between two tested weights of which exactly one is polarised."""
     apart = sorted(chances[turn : turn + 2])
     return Edge(
         low=float(weights[turn]),
@@ -141,7 +141,7 @@ def _remarks(
     if report.envelope is None:
         yield _why_no_band(report, belief)
         if overruled := sum(seen.regime is Regime.POLARISED for seen in history):
-            yield f"Trainings that said polarised, and are taken for flips: {overruled}."
+            yield f"Trainings whose polarised verdict is taken for a flip: {overruled}."
     else:
         yield from _about_edges(report.envelope, search)
     if len(report.intervals) > 1:
@@ -150,7 +150,7 @@ def _remarks(
         weights = ", ".join(f"{weight:.4g}" for weight in report.disagreeing)
         yield f"Seeds disagree on the verdict at {weights}."
     if report.converged is False:
-        yield "Trainings beside an edge have not converged: more steps may move it."
+        yield "Trainings next to an edge have not converged: more steps may move it."
 
 
 def _why_no_band(report: RangeReport, belief: Belief) -> str:
@@ -159,7 +159,7 @@ def _why_no_band(report: RangeReport, belief: Belief) -> str:
     tested = belief.axis[belief.tested]
     trials = f"none of {report.weights} tested weights, {tested[0]:.4g} to {tested[-1]:.4g},"
     place = _bracket(belief, np.diagonal(belief.joint))
-    return f"No band found: {trials} is polarised. Where one could still lie: {place.words()}."
+    return f"No band found: {trials} is polarised. A band could still lie here: {place.words()}."
 
 
 def _about_edges(envelope: Interval, search: Search) -> Iterator[str]:

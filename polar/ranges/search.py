@@ -1,4 +1,4 @@
-"""Where a band is searched."""
+"""The search for a band: where to look, how finely, and how far to trust a verdict."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from polar.errors import InvalidInput
 from polar.records.ranges import Observation, Positive
 from polar.records.record import Record
 
-#: The belief takes memory with the square of them: 8 MB.
+#: Most cells of an axis: the memory of the belief grows with their square, to 8 MB.
 MOST_CELLS = 1000
 
 
@@ -22,8 +22,9 @@ class Search(Record):
     high: Positive
     #: An edge is known when it lies between two weights that differ by at most this factor.
     factor: Annotated[float, Field(ge=1.001, le=10)] = 1.1
-    #: Chance that a training's verdict is another than the weight's. At 0 trainings repeat exactly
-    #: and no weight is proposed twice; above, weights are measured again, with another seed.
+    #: Chance that a training's verdict differs from the weight's true verdict. At 0 trainings
+    #: repeat exactly and no weight is proposed twice; above 0 weights are measured again, with
+    #: other seeds.
     flip_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
     @model_validator(mode="after")
@@ -41,27 +42,27 @@ class Search(Record):
 
     @property
     def cells(self) -> int:
-        """How many cells of the wanted resolution the axis has."""
+        """The number of cells of width `factor` that cover the axis."""
         return math.ceil(math.log(self.high / self.low) / math.log(self.factor) - 1e-9)
 
     def is_fine(self, low: float, high: float) -> bool:
-        """Whether two weights are as close as wanted."""
-        return high / low <= self.factor * (1 + 1e-9)  # the grid's own ratios are rounded
+        """Whether two weights differ by at most `factor`."""
+        return high / low <= self.factor * (1 + 1e-9)  # the ratios of the grid itself are rounded
 
     def check(self, weights: Iterable[float]) -> None:
         """Refuse weights that are not on the axis.
 
         Raises:
-            InvalidInput: a weight lies outside.
+            InvalidInput: a weight lies outside the search.
         """
         for weight in weights:
             if not self.low <= weight <= self.high:
                 raise InvalidInput(
-                    f"a weight of {weight}; allowed: {self.low:g} to {self.high:g}, the search"
+                    f"a weight is {weight}; allowed: {self.low:g} to {self.high:g}, the search"
                 )
 
 
-#: Observations of any order; those of several seeds at one weight stand side by side.
+#: Observations in any order; several seeds at the same weight are several observations.
 History = Sequence[Observation]
 
 

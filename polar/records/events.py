@@ -1,4 +1,4 @@
-"""What a run tells while it goes: records that cross process boundaries as JSON lines."""
+"""Events: records that a run reports while it goes on, as JSON lines across process boundaries."""
 
 from typing import Annotated, Literal
 
@@ -9,23 +9,24 @@ from polar.records.record import Record
 
 
 class Progress(Record):
-    """Where training stands; losses are means over the steps since the last report."""
+    """How far training has come; losses are means over the steps since the last report."""
 
     event: Literal["progress"] = "progress"
     step: int
     steps: int
     epoch: float
-    #: What is minimised, in the model's own unit.
+    #: The loss that is minimised, in the model's own unit.
     loss: float
-    #: Summed over pixels, per image.
+    #: Reconstruction loss, nats per image, summed over pixels.
     reconstruction_nats: float
-    #: What the weight multiplies: the KL in nats, the volume, or the squared codes; 0 without one.
+    #: The term that the model's weight multiplies: the KL divergence in nats, the volume, or the
+    #: squared codes; 0 without a weight.
     penalty: float
     images_per_s: float
     eta_s: float
 
     def scalars(self) -> dict[str, float]:
-        """The numbers that are worth a curve, by metric name."""
+        """The numbers that are tracked as curves, by metric name."""
         return {
             "train/loss": self.loss,
             "train/reconstruction_nats": self.reconstruction_nats,
@@ -39,13 +40,13 @@ class Evaluation(Record):
     event: Literal["evaluation"] = "evaluation"
     step: int
     epoch: float
-    #: Reconstruction loss of decoding the mean, nats per image.
+    #: Reconstruction loss when the mean is decoded, nats per image.
     reconstruction_nats: float
     latents: tuple[LatentDiagnostics, ...]
     verdict: Verdict
 
     def scalars(self) -> dict[str, float]:
-        """The few numbers that are worth a curve, by metric name."""
+        """The few numbers that are tracked as curves, by metric name."""
         entropies = [latent.judged_entropy_nats for latent in self.latents]
         divergences = [latent.kl_nats for latent in self.latents if latent.kl_nats is not None]
         verdict = self.verdict
@@ -66,7 +67,7 @@ class Evaluation(Record):
         }
 
     def entropies_by_rank(self) -> list[float]:
-        """The judged entropies in descending order, nats: the paper's sorted plots."""
+        """The judged entropies in descending order, nats, as in the paper's sorted plots."""
         return sorted((latent.judged_entropy_nats for latent in self.latents), reverse=True)
 
 
@@ -74,7 +75,7 @@ class Started(Record):
     """A run has loaded its data and built its model."""
 
     event: Literal["started"] = "started"
-    #: Step it goes on from; 0 for a fresh start.
+    #: The step from which the run goes on; 0 for a fresh start.
     step: int
     steps: int
     device: str
@@ -102,26 +103,29 @@ class ArtifactSaved(Record):
 
 
 class Summary(Record):
-    """What was found out at the end of a run beyond its verdict, in a few numbers."""
+    """The few numbers that summarise the end of a run, besides its verdict."""
 
-    #: Latents that each criterion calls active, by its name; only those that apply to the model.
+    #: Number of latents that each criterion calls active, by the criterion's name; only criteria
+    #: that apply to the model.
     n_active: dict[str, int]
-    #: Latents that the two signals call mixed; none for a deterministic autoencoder.
+    #: Number of latents that the two signals call mixed; none for a deterministic autoencoder.
     n_mixed: int | None
-    #: How well each criterion's score tells the latents that the decoder uses, 0 to 1; only
-    #: where it is defined.
+    #: Probability that a latent that the decoder uses has a larger score than an unused latent, by
+    #: the name of the criterion that gives the score; only where it is defined.
     usage_auc: dict[str, float]
-    #: Of Hartigan's dip of the entropies; small where there are two groups. None for few latents.
+    #: p-value of Hartigan's dip of the entropies, small where there are two groups; none for few
+    #: latents.
     dip_p_value: float | None
-    #: Latents that became active and collapsed again; none where nobody counted them.
+    #: Number of latents that became active and collapsed again; none if they were not counted.
     attempted_actives: int | None
-    #: Kendall's tau-b of being learned early and being used, -1 to 1; none where undefined.
+    #: Kendall's tau-b between being learned early and being used, -1 to 1; none where undefined.
     learning_order: float | None
-    #: Accuracy on all latents - on the actives, by factor and `mean`; empty without the task.
+    #: Accuracy on all latents minus accuracy on the active latents, by factor and as `mean`; empty
+    #: without the downstream task.
     downstream_gain: dict[str, float]
 
     def scalars(self) -> dict[str, float]:
-        """By metric name, as far as they are defined."""
+        """The numbers that are defined, by metric name."""
         numbers = {
             "latent/n_mixed": self.n_mixed,
             "latent/attempted_actives": self.attempted_actives,
@@ -135,7 +139,7 @@ class Summary(Record):
 
 
 class Result(Record):
-    """The end of a run: its last evaluation, in words and numbers."""
+    """The result of a run: its last evaluation, and what it means in words and numbers."""
 
     event: Literal["result"] = "result"
     spec_hash: str
@@ -146,15 +150,17 @@ class Result(Record):
     images: int
     images_evaluated: int
     final: Evaluation
-    #: Over the last fifth of the steps no label changed and no entropy moved by over 0.1 nats.
+    #: Whether over the last fifth of the steps no label changed and no entropy moved by more than
+    #: 0.1 nats.
     converged: bool
     #: Largest move of an entropy over the last fifth of the steps.
     largest_move_nats: float
+    #: Number of labels that changed over the last fifth of the steps.
     labels_changed: int
     summary: Summary
-    #: About the dataset, such as that it stands in for another one; empty for none.
+    #: A remark on the dataset, such as that it stands in for another dataset; empty without one.
     dataset_note: str
-    #: Why the verdict is what it is, with the gap between the groups, in one paragraph.
+    #: A paragraph on why the verdict is what it is, with the gap between the groups.
     explanation: str
 
 
@@ -167,7 +173,7 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def to_line(event: Event) -> str:
-    """One event as one line of JSON, without the line break."""
+    """The event as one line of JSON, without the line break."""
     return event.model_dump_json()
 
 

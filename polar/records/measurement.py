@@ -1,6 +1,6 @@
-"""The measurement of a set of codes: plain records, for files, the API and tables.
+"""The measurement of a set of codes, as plain records for files, the API and tables.
 
-This module imports no torch and no numpy. Every number is finite; what is undefined is none.
+This module imports no torch and no numpy. Every number is finite; undefined numbers are none.
 """
 
 from enum import StrEnum
@@ -20,18 +20,18 @@ class Criterion(StrEnum):
     TWO_SIGNALS = "two_signals"
     #: Mean KL divergence from N(0, 1) above 0.01. Applies to variational models.
     KL = "kl"
-    #: The same from the conditional prior of an iVAE, for which it replaces `kl`.
+    #: Mean KL divergence from the conditional prior above 0.01. Replaces `kl` for an iVAE.
     CONDITIONAL_PRIOR = "conditional_prior"
     #: KL divergence below epsilon for all but a fraction delta of the images (Lucas et al.).
     EPSILON_DELTA = "epsilon_delta"
     #: Mean and variance of the variance representation (the code of Bonheme and Grzes).
     BONHEME = "bonheme"
-    #: The same with conditions on the mean representation too, and a fourth label for the rest.
+    #: `bonheme` with conditions on the mean representation too, and a fourth label for the rest.
     BONHEME_STRICT = "bonheme_strict"
 
 
 class CriterionLabel(Record):
-    """What one criterion says of one latent."""
+    """What a criterion says about a latent, and why."""
 
     criterion: Criterion
     latent: int
@@ -40,7 +40,7 @@ class CriterionLabel(Record):
     #: least 0, in the unit of the criterion: nats, variance of a latent, or variance of the
     #: variance.
     margin: float
-    #: What the criterion goes by, as a number that grows with activity.
+    #: The quantity that the criterion goes by, as a number that grows with activity.
     score: float
     #: The reason for the label, in a sentence.
     why: str
@@ -71,11 +71,11 @@ class ConfidenceInterval(Record):
 
 
 class Threshold(Record):
-    """The tau that a rule sets."""
+    """The threshold tau that a rule sets."""
 
     #: `fixed`, `gap`, `otsu`, `mixture` or `noise_floor`.
     method: str
-    #: None where the rule sees no regime.
+    #: The threshold on the entropy; none where the rule sees no regime.
     tau_nats: float | None
     #: Standard deviation of a Gaussian latent whose entropy is tau, in units of the latents.
     equivalent_std: float | None
@@ -83,7 +83,7 @@ class Threshold(Record):
     reason: str
     #: Interval of tau over the resamples that have one; none where most resamples have none.
     interval: ConfidenceInterval | None
-    #: Fraction of the resamples in which the rule sees a regime.
+    #: Fraction of the resamples in which the rule sees a regime, 0 to 1.
     found: float
 
 
@@ -131,7 +131,7 @@ class Redundancy(Record):
     nearest_active: int
     #: Mutual information of order 2 with that latent, both in units of their standard deviation.
     information_nats: float
-    #: The same for shuffled pairs: what the estimator returns where nothing is shared.
+    #: The same for shuffled pairs, which the estimator returns where no information is shared.
     information_baseline_nats: float
 
 
@@ -166,13 +166,13 @@ class Measurement(Record):
     #: The thresholds by every rule, the chosen rule first.
     thresholds: tuple[Threshold, ...]
     verdict: Verdict
-    #: None for fewer than 4 latents.
+    #: The dip of the entropies; none for fewer than 4 latents.
     dip: Dip | None
     agreement: tuple[Agreement, ...]
     mixed: tuple[MixedScore, ...]
     #: One record for each passive latent that is not constant; empty without active latents.
     redundancy: tuple[Redundancy, ...]
-    #: Empty without usage.
+    #: How well each criterion predicts the latents that the decoder uses; empty without usage.
     usage: tuple[UsageScore, ...]
     #: Why the verdict is what it is, in one paragraph, and then the remarks.
     explanation: str

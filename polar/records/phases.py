@@ -1,4 +1,4 @@
-"""What a phase diagram shows, as it travels to the process that draws it."""
+"""The content of a phase diagram, as records that travel to the process that draws it."""
 
 from polar.records.latents import Regime
 from polar.records.ranges import StudyRange
@@ -6,7 +6,7 @@ from polar.records.record import Record
 
 
 class Training(Record):
-    """One row of the table that `polar.figures.phase_diagram` draws."""
+    """A training of a study: one row of the table that `polar.figures.phase_diagram` draws."""
 
     model: str
     dataset: str
@@ -16,17 +16,17 @@ class Training(Record):
     seed: int
     regime: Regime
     n_active: int
-    #: Means over the seeds where a trial has no measures of each; so is the next.
+    #: This field and the next are means over the seeds if a trial lacks the measures of each seed.
     polarisation: float
     explained: float
     converged: bool
 
 
 class Phases(Record):
-    """The trainings of a study along its one swept field, and the range that it has found."""
+    """The trainings of a study along its single swept field, and the range that it has found."""
 
     trainings: tuple[Training, ...]
-    #: Both ends of the axis where it is logarithmic; none where it is linear.
+    #: Both ends of a logarithmic axis; none for a linear axis.
     ends: tuple[float, float] | None
-    #: None on a linear axis, and before the first completed trials.
+    #: The range; none on a linear axis, and before the first completed trial.
     range: StudyRange | None

@@ -1,4 +1,4 @@
-"""Where latent spaces are polarised: what trainings say of it, and the range that is known."""
+"""Where latent spaces are polarised: what trainings say about it, and the range that is known."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -14,32 +14,32 @@ Std = Annotated[float, Field(ge=0)]
 
 
 class SeedOutcome(Record):
-    """What the training of one seed ended with."""
+    """The outcome of one seed's training that matters for the range."""
 
     regime: Regime
-    #: The numbers of latents tell on which side of the band a forming space probably lies.
+    #: Numbers of latents, which show on which side of the band a forming space probably lies.
     n_active: Count | None = None
     n_passive: Count | None = None
-    #: Equivalent standard deviations of the latents with the least and the largest entropy: they
-    #: guess how far the edges are. They steer proposals and are no part of what is claimed.
+    #: Equivalent standard deviations of the latents with the least and the largest entropy, from
+    #: which the edges are guessed. They steer proposals and do not enter what is reported.
     weakest_std: Std | None = None
     strongest_std: Std | None = None
-    #: Whether the training had converged; none when nobody knows.
+    #: Whether the training had converged; none if that is not known.
     converged: bool | None = None
 
 
 class Observation(SeedOutcome):
-    """What the training of one seed at one weight ended with."""
+    """The outcome of one seed's training at one weight."""
 
     weight: Positive
 
 
 class Outcome(StrEnum):
-    """How the search for a band stands."""
+    """The outcome of the search for a band so far."""
 
     #: Both edges are known as finely as wanted.
     FOUND = "found"
-    #: There is a band; more trials would bring its edges closer.
+    #: There is a band, but its edges are not known as finely as wanted; more trials would help.
     COARSE = "coarse"
     #: The band reaches an end of the search.
     OPEN = "open"
@@ -50,13 +50,13 @@ class Outcome(StrEnum):
 
 
 class Edge(Record):
-    """Two tested weights with an edge between them."""
+    """An edge of the band: the two tested weights between which it lies."""
 
-    #: None: nothing is tested below, the band may reach beyond the search.
+    #: None if no weight below the edge was tested; the band may then reach beyond the search.
     low: float | None
-    #: None: nothing is tested above.
+    #: None if no weight above the edge was tested; the band may then reach beyond the search.
     high: float | None
-    #: Chance that the edge lies there, from 0.9 up for the envelope's edges.
+    #: Chance that the edge lies between the two, at least 0.9 for the envelope's edges.
     confidence: float
 
     def words(self) -> str:
@@ -67,39 +67,39 @@ class Edge(Record):
 
 
 class Interval(Record):
-    """Weights in which latent spaces are polarised: from `left.high` to `right.low` at least.
+    """Weights at which latent spaces are polarised, at least from `left.high` to `right.low`.
 
-    Where seeds contradict each other the brackets are wide and may reach over each other.
+    Where seeds contradict each other, the brackets of both edges are wide and may overlap.
     """
 
     left: Edge
     right: Edge
 
     def words(self) -> str:
-        """From where to where the interval reaches, such as `0.31..0.34 to 12.1..13`."""
+        """The extent of the interval, such as `0.31..0.34 to 12.1..13`."""
         return f"{self.left.words()} to {self.right.words()}"
 
     @property
     def core(self) -> tuple[float, float] | None:
-        """The weights between the edges; none where an end is open or the edges overlap."""
+        """The weights between the edges; None where an end is open or the edges overlap."""
         low, high = self.left.high, self.right.low
         return None if low is None or high is None or low > high else (low, high)
 
 
 class RangeReport(Record):
-    """The product of a search."""
+    """What a search for the band has found so far."""
 
     outcome: Outcome
-    #: By ascending weight, gaps shorter than a factor 1.25 closed.
+    #: The polarised intervals in ascending order; gaps shorter than a factor 1.25 are closed.
     intervals: tuple[Interval, ...]
-    #: From the first interval's left edge to the last one's right edge; none without a band.
+    #: From the first interval's left edge to the last interval's right edge; none without a band.
     envelope: Interval | None
-    #: Whether all trainings at the weights of the envelope's brackets had converged; none when
-    #: that is not known of all.
+    #: Whether all trainings at the weights that bracket the envelope's edges had converged; none
+    #: if that is not known of all.
     converged: bool | None
     #: Weights at which seeds gave different verdicts.
     disagreeing: tuple[float, ...]
-    #: Weights that were tested, and trainings that tested them; 0 where nothing is searched.
+    #: Numbers of tested weights and of their trainings; 0 where nothing is searched.
     weights: int
     trainings: int
     #: What a researcher should know, in sentences.
@@ -107,11 +107,11 @@ class RangeReport(Record):
 
 
 class StudyRange(RangeReport):
-    """What a study has found: the report, and what its verdicts depend on."""
+    """What a study has found about the range, and the settings that its verdicts depend on."""
 
     #: The dotted names of the swept fields.
     fields: tuple[str, ...]
-    #: How many steps each training takes.
+    #: Number of steps of each training.
     steps: int
     #: The seeds of every trial.
     seeds: tuple[int, ...]

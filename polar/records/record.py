@@ -1,6 +1,7 @@
-"""The base of all records: what crosses process boundaries.
+"""The base of all records, the data that crosses process boundaries.
 
-Imports no torch and no numpy: the agent that reads records has neither. Every number is finite.
+Records import no torch and no numpy, because the agent that reads them has neither. Every number
+is finite.
 """
 
 from pydantic import BaseModel, ConfigDict

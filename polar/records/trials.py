@@ -1,4 +1,4 @@
-"""What a trial measured: each measure that can be an objective, over its seeds and of each."""
+"""What a trial measured: the measures that can be objectives, of each seed and over all seeds."""
 
 from polar.records.latents import Regime
 from polar.records.ranges import SeedOutcome
@@ -9,31 +9,31 @@ from polar.spec.study import Measure
 class Measures(Record):
     """Every measure that can be an objective, each under its name in the spec."""
 
-    #: P times R, 0 to 1.
+    #: Polarisation P times explained part R, 0 to 1.
     clean_polarisation: float
-    #: P, 0 to 1.
+    #: Polarisation P, 0 to 1.
     polarisation: float
-    #: R, at most 1.
+    #: Explained part R of the reconstruction loss, at most 1.
     explained: float
-    #: Reconstruction loss of decoding the mean, nats per image.
+    #: Reconstruction loss when the mean is decoded, nats per image.
     reconstruction: float
-    #: Active latents; a mean over seeds need not be whole.
+    #: Number of active latents; a mean over seeds need not be whole.
     n_active: float
-    #: Summed over the latents, nats per image; none for a deterministic autoencoder.
+    #: KL divergence summed over the latents, nats per image; none for a deterministic autoencoder.
     kl: float | None = None
 
     def value(self, measure: Measure) -> float | None:
-        """The measure of this name; none where it was not measured."""
+        """The value of the measure with this name; None if it was not measured."""
         value: float | None = getattr(self, measure)
         return value
 
 
 class Measured(Measures):
-    """What a completed trial measured: the means over its seeds, then each seed by itself."""
+    """What a completed trial measured: the means over its seeds, and the measures of each seed."""
 
-    #: Seed by seed, like all that follows, in the order of the study's seeds.
+    #: The measures of each seed; this and all that follows is in the order of the study's seeds.
     of_seeds: tuple[Measures, ...]
     regimes: tuple[Regime, ...]
     converged: tuple[bool, ...]
-    #: What each seed says of the range; empty where an earlier version did not keep it.
+    #: What each seed says about the range; empty if an earlier version stored the trial.
     observations: tuple[SeedOutcome, ...]

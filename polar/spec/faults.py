@@ -1,7 +1,7 @@
 """What is wrong with a submitted spec: each fault with its place, what is allowed, and a hint.
 
-What is allowed is read from the JSON schema, and so is what pydantic checked. This module imports
-no torch and no numpy.
+What is allowed is read from the JSON schema, and therefore matches what pydantic checks. This
+module imports no torch and no numpy.
 """
 
 import difflib
@@ -15,17 +15,18 @@ from pydantic_core.core_schema import ErrorType
 
 #: A JSON schema, or one place of it.
 Schema = Mapping[str, Any]
-#: One fault as pydantic words it, from `ValidationError.errors()`.
+#: A fault as pydantic describes it, from `ValidationError.errors()`.
 Detail = Mapping[str, Any]
 
 #: Marks the field of a JSON schema that is its model's weight.
 WEIGHT = "x-weight"
-#: Most faults that are listed; the others are only counted.
+#: Most faults that are listed; further faults are only counted.
 MOST_FAULTS = 100
 
-#: Every kind of error that pydantic itself raises, and our words for the kinds that specs and
-#: requests can have. `Fault.allowed` says what is allowed instead.
-_OF_PYDANTIC = frozenset(get_args(ErrorType))
+#: Every kind of error that pydantic itself raises.
+_PYDANTIC_KINDS = frozenset(get_args(ErrorType))
+#: Our words for the kinds of errors that specs and requests can have. `Fault.allowed` says what is
+#: allowed instead.
 _WORDS = {
     kind: words
     for words, kinds in {
@@ -58,7 +59,7 @@ _WORDS = {
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with a submitted spec."""
+    """A single thing that is wrong with a submitted spec."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,34 +71,41 @@ class Fault(BaseModel):
     type: str
     #: The offending value as shortened text; None for a missing field.
     value: str | None
-    #: What may stand here, in words, such as `a number from 0 to 1000000`.
+    #: What is allowed here, in words, such as `a number from 0 to 1000000`.
     allowed: str | None
-    #: The nearest name that exists, in place of a name that does not.
+    #: What the user probably meant, such as the nearest name that exists; None without a guess.
     suggestion: str | None
 
     def __str__(self) -> str:
         """The fault on one line."""
-        given = f" (given: {self.value})" if self.value is not None else ""
+        value = f" (given: {self.value})" if self.value is not None else ""
         allowed = f"; allowed: {self.allowed}" if self.allowed else ""
         hint = f". Did you mean {self.suggestion!r}?" if self.suggestion else ""
-        return f"{self.pointer or '/'}: {self.message}{given}{allowed}{hint}"
+        return f"{self.pointer or '/'}: {self.message}{value}{allowed}{hint}"
 
 
 def find_faults(details: Sequence[Detail], schema: Schema) -> list[Fault]:
-    """The faults that pydantic found, in words, as `first_faults` lists them.
+    """The faults in pydantic's errors, in words; at most 100 are listed and the others counted.
 
     Args:
-        details: The errors that pydantic found.
+        details: The errors that pydantic raised.
         schema: JSON schema of the model that was validated.
     """
-    parents = {one["loc"][:length] for one in details for length in range(len(one["loc"]))}
-    # an array with faulty items is also reported as too short, which adds nothing
-    own = [one for one in details if one["type"] != "too_short" or one["loc"] not in parents]
-    return [*(_fault(one, schema) for one in own[:MOST_FAULTS]), *_unlisted(len(own))]
+    parents = {
+        detail["loc"][:length] for detail in details for length in range(len(detail["loc"]))
+    }
+    # Pydantic also reports an array with faulty items as too short, which adds nothing.
+    telling = [
+        detail
+        for detail in details
+        if detail["type"] != "too_short" or detail["loc"] not in parents
+    ]
+    listed = [_fault(detail, schema) for detail in telling[:MOST_FAULTS]]
+    return [*listed, *_unlisted(len(telling))]
 
 
 def first_faults(faults: Sequence[Fault]) -> list[Fault]:
-    """The first 100 of many faults, and how many more there are."""
+    """The first 100 of many faults, and a fault that says how many more there are."""
     return [*faults[:MOST_FAULTS], *_unlisted(len(faults))]
 
 
@@ -113,19 +121,19 @@ def _unlisted(count: int) -> list[Fault]:
 def _fault(detail: Detail, schema: Schema) -> Fault:
     kind, loc, context = detail["type"], detail["loc"], detail.get("ctx", {})
     places = list(_places(loc, schema))
-    # A union's tag, such as `mnist`, is a step of pydantic's path, but no key of the spec.
+    # A union's tag, such as `mnist`, is a step of pydantic's path, but not a key of the spec.
     keys = [key for key, parent in zip(loc, places, strict=False) if "discriminator" not in parent]
     union = places[-1].get("discriminator")
     if kind in ("union_tag_invalid", "union_tag_not_found") and union:
         keys.append(union["propertyName"])
-    given = context.get("value", context.get("tag", detail["input"]))
+    value = context.get("value", context.get("tag", detail["input"]))
     return Fault(
         pointer=pointer_to(keys) + context.get("pointer", ""),
         message=_message(detail, places),
         type=kind,
-        value=None if kind in ("missing", "union_tag_not_found") else shortened(given),
+        value=None if kind in ("missing", "union_tag_not_found") else shortened(value),
         allowed=context.get("allowed") or _allowed_here(kind, places, schema),
-        suggestion=context.get("suggestion") or _suggestion(kind, given, keys, places, schema),
+        suggestion=context.get("suggestion") or _suggestion(kind, value, keys, places, schema),
     )
 
 
@@ -136,7 +144,7 @@ def _message(detail: Detail, places: Sequence[Schema]) -> str:
         return f"{detail['loc'][-2]} has no such field"
     if kind in _WORDS:
         return _WORDS[kind]
-    if kind in _OF_PYDANTIC - {"value_error", "assertion_error"}:
+    if kind in _PYDANTIC_KINDS - {"value_error", "assertion_error"}:
         return "this cannot be used here"
     return str(detail["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
@@ -152,29 +160,34 @@ def _allowed_here(kind: str, places: Sequence[Schema], schema: Schema) -> str | 
 
 
 def _suggestion(
-    kind: str, given: object, keys: Sequence[int | str], places: Sequence[Schema], schema: Schema
+    kind: str, value: object, keys: Sequence[int | str], places: Sequence[Schema], schema: Schema
 ) -> str | None:
     """What the user probably meant: a field here or elsewhere, a value, or a named object."""
     place = places[-1]
     tags = place.get("discriminator", {}).get("mapping", {})
     if kind == "extra_forbidden":
         return _nearest_field(keys, places, schema)
-    if not isinstance(given, str):
+    if not isinstance(value, str):
         return None
     if kind == "union_tag_invalid":
-        return nearest(given, tags)
-    if kind == "model_attributes_type" and tags and (tag := nearest(given, tags)):
+        return nearest(value, tags)
+    if kind == "model_attributes_type" and tags and (tag := nearest(value, tags)):
         return f"{{{place['discriminator']['propertyName']}: {tag}}}"
     if kind in ("literal_error", "enum"):
-        values = [one for choice in _alternatives(place, schema) for one in choice.get("enum", ())]
-        return nearest(given, map(str, values))
+        choices = _alternatives(place, schema)
+        names = [str(name) for choice in choices for name in choice.get("enum", ())]
+        return nearest(value, names)
     return None
 
 
 def _nearest_field(
     keys: Sequence[int | str], places: Sequence[Schema], schema: Schema
 ) -> str | None:
-    """The pointer to a field of the same name in another part, or the nearest name here."""
+    """The name of the field that was probably meant.
+
+    It is the weight of this model if the key is the weight of another model, else the pointer to a
+    field of the same name elsewhere, else the nearest name here.
+    """
     word, here = str(keys[-1]), _fields(places[-2], schema)
     siblings = _alternatives(places[-3], schema) if len(places) > 2 else []
     if any(WEIGHT in sibling.get("properties", {}).get(word, {}) for sibling in siblings):
@@ -186,17 +199,17 @@ def _nearest_field(
 
 def shortened(value: object) -> str:
     """A value as text of at most 80 characters, however long or deep it is."""
-    # reprlib looks only a few levels deep: a nesting bomb would exhaust the stack
+    # reprlib looks only a few levels deep; plain repr would exhaust the stack on a nesting bomb
     return reprlib.repr(value)[:80]
 
 
 def pointer_to(keys: Iterable[int | str]) -> str:
-    """The JSON pointer of these keys; it is empty for the spec itself."""
+    """The JSON pointer of these keys; no keys give the empty pointer, which is the spec itself."""
     return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
 
 
 def _places(loc: Sequence[int | str], schema: Schema) -> Iterator[Schema]:
-    """The schemas of the spec, of each part on the way, and of the place itself."""
+    """The schemas of the spec, of each part along pydantic's path, and of the place itself."""
     place = schema
     yield place
     for step in loc:
@@ -212,11 +225,11 @@ def _inside(place: Schema, step: int | str, schema: Schema) -> Schema:
             places: Sequence[Schema] = choice.get("prefixItems", [])
             if step < len(places) or "items" in choice:
                 return places[step] if step < len(places) else choice["items"]
-        # a step into an object may be a number too, where a key should have been text
+        # a step into an object can be a number too, if a key should have been text
         inner = choice.get("properties", {}).get(step) or choice.get("additionalProperties")
         if inner:
             return dict(inner)
-    # pydantic's step to a key itself, which is wrong because it is not text
+    # "[key]" is pydantic's step to the key itself, which is wrong because it is not text
     return {"type": "string"} if step == "[key]" else {}
 
 
@@ -225,10 +238,11 @@ def _resolved(place: Schema, schema: Schema) -> Schema:
 
 
 def _alternatives(place: Schema, schema: Schema) -> list[Schema]:
-    """The schemas of which one has to hold at a place; often there is one."""
+    """The schemas of which at least one must hold at a place; often there is only one."""
     place = _resolved(place, schema)
     choices = place.get("anyOf") or place.get("oneOf") or ()
-    return [one for choice in choices for one in _alternatives(choice, schema)] or [place]
+    inner = [alternative for choice in choices for alternative in _alternatives(choice, schema)]
+    return inner or [place]
 
 
 def _fields(place: Schema, schema: Schema) -> Mapping[str, Schema]:
@@ -255,7 +269,7 @@ def _allowed(place: Schema, schema: Schema) -> str | None:
         case {"type": "array", "maxItems": high, **array}:
             low = array.get("minItems", 0)
             count = f"{low}" if low == high else f"{low} to {high}"
-            # all places of a fixed array allow the same in our specs
+            # all items of a fixed array have the same schema in our specs
             item = array.get("items") or array["prefixItems"][0]
             return f"a list of {count} items, each {_allowed(item, schema)}"
         case {"type": "integer", **bounds}:
@@ -306,7 +320,7 @@ def _plain(number: float) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name that resembles a word most, whatever its case; None if no name does."""
+    """The known name that resembles a word most, ignoring case; None if no name is similar."""
     names = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), names, n=1)
     return names[close[0]] if close else None

@@ -17,14 +17,14 @@ def misfit(
     allowed: str,
     suggestion: str | None = None,
 ) -> PydanticCustomError:
-    """One fault of parts that do not fit together.
+    """A fault of parts that do not fit together.
 
     Args:
         kind: Stable name of the kind of fault.
         message: What is wrong, in words.
         pointer: JSON pointer of the field to change, below the spec that is validated.
         value: The value there.
-        allowed: What may stand there, in words.
+        allowed: What is allowed there, in words.
         suggestion: What the user probably meant.
     """
     context = {"message": message, "pointer": pointer, "value": value, "allowed": allowed}
@@ -34,11 +34,11 @@ def misfit(
 
 
 def raise_misfits(spec: SpecPart, misfits: Iterable[PydanticCustomError]) -> None:
-    """Raises all misfits at once.
+    """Raise all misfits at once, if there are any.
 
     Raises:
         ValidationError: there is at least one misfit.
     """
-    found = [InitErrorDetails(type=one, input=spec) for one in misfits]
-    if found:
-        raise ValidationError.from_exception_data(type(spec).__name__, found)
+    details = [InitErrorDetails(type=misfit, input=spec) for misfit in misfits]
+    if details:
+        raise ValidationError.from_exception_data(type(spec).__name__, details)

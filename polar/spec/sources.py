@@ -12,16 +12,16 @@ from typing import TypeAlias
 class SourceFile:
     """One file of a downloaded dataset: where it may lie, and what was published."""
 
-    #: Folders below the data folder. Downloads go to the first; `.` is the data folder itself
-    #: and comes last.
+    #: Folders below the data folder where the file may lie. Downloads go to the first; `.` is the
+    #: data folder itself and comes last.
     folders: tuple[str, ...]
-    #: Names under which people keep the file; downloads get the first.
+    #: Names under which people keep the file; downloads get the first name.
     names: tuple[str, ...]
     #: Addresses of the file, in the order in which they are tried.
     urls: tuple[str, ...]
-    #: Checksum of what the addresses give: `sha256:` or `md5:`, and its digits.
+    #: Checksum of the content at the addresses: `sha256:` or `md5:`, followed by its digits.
     checksum: str
-    #: Checksum of what is inside of a gzipped download that is stored unpacked; None for a
+    #: Checksum of the unpacked content, for a gzipped download that is stored unpacked; None for a
     #: download that is stored as it comes.
     unpacked: str | None = None
     #: Whether a gzipped file, with `.gz` after the name, is read as well.
@@ -32,7 +32,7 @@ class SourceFile:
 class Downloaded:
     """The dataset is fetched by `polar data fetch`, or put in its place by hand."""
 
-    #: In the order in which the digest of the dataset reads them.
+    #: The files, in the order in which the digest of the dataset reads them.
     files: tuple[SourceFile, ...]
 
 
@@ -40,7 +40,7 @@ class Downloaded:
 class Packaged:
     """The dataset is one file inside a package that Polar depends on."""
 
-    #: Name by which the package is imported, and by which it is installed.
+    #: The names by which the package is imported and by which it is installed.
     module: str
     distribution: str
     #: Path of the file below the folder of the package.
@@ -49,9 +49,9 @@ class Packaged:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Polar draws the dataset: there is no file."""
+    """Polar draws the dataset, so there is no file."""
 
-    #: Raised whenever a pixel changes, because the digest is made from it.
+    #: Version of the drawing; the digest is made from it, so it rises whenever a pixel changes.
     version: int
 
 

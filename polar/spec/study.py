@@ -1,6 +1,6 @@
-"""A study: which fields of an experiment to vary, what to look for, and for how long.
+"""The spec of a study: which fields of an experiment to vary, what to look for, and for how long.
 
-Imports no Optuna: how a study is carried out is not the spec's business.
+This module imports no Optuna, because how a study is carried out does not concern its spec.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import MODELS
 from polar.spec.submitted import SubmittedSpec
 
-#: The value of every searched field, by its dotted name.
+#: A point of a study: the value of every searched field, by its dotted name.
 Point: TypeAlias = Mapping[str, Value]
 SamplerName: TypeAlias = Literal["range", "tpe", "gp", "random", "grid", "nsga2", "qmc"]
 PrunerName: TypeAlias = Literal["none", "collapse", "median", "successive_halving", "hyperband"]
@@ -27,13 +27,13 @@ Measure: TypeAlias = Literal[
     "clean_polarisation", "polarisation", "explained", "reconstruction", "n_active", "kl"
 ]
 
-#: Parts of an experiment that may be searched. Searching `diagnostics` would tune the ruler.
+#: Parts of an experiment that may be searched; searching `diagnostics` would tune the ruler.
 SEARCHED_PARTS = ("model", "training")
 MOST_FIELDS = 8
 MOST_TRIALS = 10_000
 #: Largest ratio of the ends of a logarithmic axis.
 MOST_SPAN = 1e15
-#: A million years; a `timedelta` of Python cannot be longer than 2.7 million.
+#: Most hours of a budget: a million years; Python's `timedelta` cannot exceed 2.7 million.
 MOST_HOURS = 8.766e9
 
 Target: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=1024), INTEGRAL]
@@ -42,27 +42,27 @@ Limit: TypeAlias = Annotated[float, Field(strict=True, ge=-MOST_REAL, le=MOST_RE
 
 
 class Objective(SpecPart):
-    """What a trial is judged by: a measure of its final latent space, a mean over its seeds."""
+    """How a trial is judged: by a measure of its final latent space, aggregated over its seeds."""
 
     measure: Measure = "clean_polarisation"
-    #: The number of active latents to come near to; without a target, more are better.
+    #: The number of active latents to approach; without a target, more active latents are better.
     target: Target | None = None
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
-        """Which way is better, in Optuna's words."""
+        """The direction in which the objective improves, in Optuna's words."""
         is_loss = self.measure in ("reconstruction", "kl") or self.target is not None
         return "minimize" if is_loss else "maximize"
 
     @model_validator(mode="after")
     def _only_a_number_has_a_target(self) -> Self:
         if self.target is not None and self.measure != "n_active":
-            raise ValueError(f"a target is of n_active, not of {self.measure}")
+            raise ValueError(f"a target belongs to n_active, not to {self.measure}")
         return self
 
 
 class Bound(SpecPart):
-    """Which values of a measure a trial must have to count."""
+    """A constraint: which values of a measure a trial must have to count."""
 
     measure: Measure
     at_least: Limit | None = None
@@ -73,7 +73,7 @@ class Bound(SpecPart):
         low = -math.inf if self.at_least is None else self.at_least
         high = math.inf if self.at_most is None else self.at_most
         if self.at_least is None and self.at_most is None:
-            raise ValueError("a constraint has at_least, at_most, or both")
+            raise ValueError("a constraint needs at_least, at_most, or both")
         if low > high:
             raise ValueError(f"nothing is at least {low:g} and at most {high:g}")
         return self
@@ -85,7 +85,7 @@ class Bound(SpecPart):
             mean: Mean of the measure over the seeds of a trial, in the measure's unit.
 
         Returns:
-            One number for each limit, in the measure's unit; 0 and below where it is kept.
+            One number for each limit, in the measure's unit; at most 0 where the limit is kept.
         """
         missed = {}
         if self.at_least is not None:
@@ -95,34 +95,34 @@ class Bound(SpecPart):
         return missed
 
     def is_kept(self, mean: float) -> bool:
-        """Whether a mean of the measure keeps all limits, which belong to what is allowed."""
+        """Whether a mean of the measure keeps all limits; the limits themselves are allowed."""
         return all(missed <= 0 for missed in self.violations(mean).values())
 
 
 class Pruner(SpecPart):
     """Which trainings are stopped before their end.
 
-    All but `none` stop a run that has collapsed totally, and take that for its verdict. All but
-    `collapse` stop a trial besides whose objectives are worse than those of others at that step,
-    with several objectives only when each of them is.
+    All pruners but `none` stop a run that has collapsed totally, and take the collapse as its
+    verdict. All but `none` and `collapse` also stop a trial whose objectives are worse at a step
+    than those of other trials; of several objectives, each must be worse.
     """
 
     name: PrunerName = "none"
-    #: Share of the training before which nothing is stopped: early collapses recover.
+    #: Share of the training, from its start, in which nothing is stopped: early collapses recover.
     warm_up: float = Field(0.25, strict=True, gt=0, lt=1)
 
     @property
     def compares(self) -> bool:
-        """Whether it stops trials that are worse than others."""
+        """Whether the pruner stops trials that are worse than others."""
         return self.name not in ("none", "collapse")
 
 
 class Budget(SpecPart):
-    """When a study ends: whichever comes first."""
+    """When a study ends: after its trials or its hours, whichever comes first."""
 
-    #: Trials that have completed; those that failed do not count.
+    #: Number of completed trials; failed trials do not count.
     trials: Integer = Field(16, ge=1, le=MOST_TRIALS)
-    #: Hours since the first trial after which no trial begins.
+    #: Hours after the start of the first trial from which on no trial begins.
     hours: float | None = Field(None, strict=True, gt=0, le=MOST_HOURS)
 
 
@@ -131,21 +131,21 @@ class StudySpec(SubmittedSpec):
 
     #: A label for people.
     name: Name = ""
-    #: What all trials have in common; its seeds are those of every trial.
+    #: What all trials have in common; every trial has all of its seeds.
     base: ExperimentSpec
     #: The axis of each field, by its dotted name, such as `model.beta`.
     search: dict[str, Axis] = Field(min_length=1, max_length=MOST_FIELDS)
     objectives: tuple[Objective, ...] = Field((Objective(),), min_length=1, max_length=4)
-    #: How the value of a trial comes from its seeds: their mean, or the worse end of its interval
-    #: of 80 % (Student's t), which takes at least two seeds.
+    #: How the value of a trial is computed from its seeds: their mean, or the worse end of the
+    #: mean's 80 % confidence interval (Student's t), which takes at least two seeds.
     aggregate: Literal["mean", "confidence_bound"] = "mean"
     constraints: tuple[Bound, ...] = Field((), max_length=8)
     sampler: SamplerName = "range"
-    #: Seed of the draws of the sampler.
+    #: Seed of the sampler's random draws.
     sampler_seed: Integer = Field(0, ge=0, lt=2**32)
     pruner: Pruner = Pruner()
     budget: Budget = Budget()
-    #: Trials in flight at a time.
+    #: Most trials in flight at a time.
     concurrency: Integer = Field(4, ge=1, le=1000)
 
     @model_validator(mode="before")
@@ -158,15 +158,15 @@ class StudySpec(SubmittedSpec):
 
     @field_validator("objectives", mode="before")
     @classmethod
-    def _a_name_is_an_objective(cls, given: Any) -> Any:  # noqa: ANN401
-        if not isinstance(given, Sequence) or isinstance(given, str):
-            return given
-        return [{"measure": one} if isinstance(one, str) else one for one in given]
+    def _a_name_is_an_objective(cls, data: Any) -> Any:  # noqa: ANN401
+        if not isinstance(data, Sequence) or isinstance(data, str):
+            return data
+        return [{"measure": item} if isinstance(item, str) else item for item in data]
 
     @field_validator("pruner", mode="before")
     @classmethod
-    def _a_name_is_a_pruner(cls, given: Any) -> Any:  # noqa: ANN401
-        return {"name": given} if isinstance(given, str) else given
+    def _a_name_is_a_pruner(cls, data: Any) -> Any:  # noqa: ANN401
+        return {"name": data} if isinstance(data, str) else data
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
@@ -175,12 +175,12 @@ class StudySpec(SubmittedSpec):
 
     @property
     def swept(self) -> dict[str, Axis]:
-        """The fields that differ between trials."""
+        """The fields that differ between trials, with their axes."""
         return {name: axis for name, axis in self.search.items() if axis.size != 1}
 
     @property
     def trials(self) -> int:
-        """How many trials there will be, unless the hours are over before."""
+        """The number of trials, unless the hours are over earlier."""
         if self.sampler != "grid":
             return self.budget.trials
         sizes = [axis.size or 1 for axis in self.search.values()]
@@ -188,19 +188,19 @@ class StudySpec(SubmittedSpec):
 
     @property
     def runs(self) -> int:
-        """How many trainings that is."""
+        """The number of trainings in all trials: one for each trial and seed."""
         return self.trials * len(self.base.seeds)
 
     def with_seeds(self, seeds: Sequence[int]) -> Self:
-        """The same study with these seeds for every trial."""
+        """The same study, with these seeds in every trial."""
         base = self.base.model_copy(update={"seeds": tuple(seeds)})
         return self.model_copy(update={"base": base})
 
     def experiment(self, point: Point) -> ExperimentSpec:
-        """The experiment of one trial.
+        """The experiment of the trial at this point.
 
         Raises:
-            ValidationError: the point is outside of what the fields allow.
+            ValidationError: the point has values that the fields do not allow.
         """
         fixed = {name: axis.grid[0] for name, axis in self.search.items() if axis.size == 1}
         return _changed(self.base, {**fixed, **point})
@@ -215,10 +215,10 @@ def _changed(base: ExperimentSpec, point: Point) -> ExperimentSpec:
 
 
 def _misfits(spec: StudySpec) -> Iterator[PydanticCustomError]:
-    """What each part allows, but not together with the others."""
-    known = [misfits for name in spec.search if (misfits := list(_unknown(spec, name)))]
-    yield from itertools.chain.from_iterable(known)
-    if not known:
+    """The faults of parts that are valid alone, but do not fit together."""
+    unknown = [misfits for name in spec.search if (misfits := list(_unknown(spec, name)))]
+    yield from itertools.chain.from_iterable(unknown)
+    if not unknown:
         yield from _ends_that_do_not_fit(spec)
     yield from _measures_that_cannot_be(spec)
     yield from _bounds_of_one_seed(spec)
@@ -229,15 +229,15 @@ def _unknown(spec: StudySpec, name: str) -> Iterator[PydanticCustomError]:
     part = name.partition(".")[0]
     pointer = pointer_to(("search", name))
     if part not in SEARCHED_PARTS:
-        message = f"{part} is not searched: only the model and its training are"
+        message = f"{part} cannot be searched: only the model and its training can be"
         if part == "diagnostics":
-            message = "diagnostics are not searched: that would tune the ruler"
+            message = "diagnostics cannot be searched: that would tune the ruler, not the model"
         meant = next((known for known in _searchable(spec) if known.endswith(f".{name}")), None)
         yield misfit("not_searched", message, pointer, name, "model.* or training.*", meant)
         return
     known = [field for field in _searchable(spec) if field.startswith(f"{part}.")]
     if name not in known:
-        message = "there is no such field that can be searched"
+        message = "no field of this name can be searched"
         suggestion = _own_weight(spec, name) or nearest(name, known)
         yield misfit("unknown_field", message, pointer, name, ", ".join(known), suggestion)
 
@@ -250,19 +250,19 @@ def _searchable(spec: StudySpec) -> Iterator[str]:
 
 
 def _own_weight(spec: StudySpec, name: str) -> str | None:
-    """The weight of the model, where that of another model was named."""
+    """The weight of the spec's model, if the name is the weight of another model."""
     weights = {f"model.{kind.weight_name}" for kind in MODELS.values()}
     own = spec.base.model.weight_name
     return f"model.{own}" if own and name in weights else None
 
 
 def _is_nested(key: str, value: object) -> bool:
-    """A model's name is not varied: it has other fields; nor are lists and objects."""
+    """Whether a field is no axis: a list, an object, or a name, which changes the other fields."""
     return key == "name" or isinstance(value, list | dict)
 
 
 def _ends_that_do_not_fit(spec: StudySpec) -> Iterator[PydanticCustomError]:
-    """Each end of every axis must give an experiment, the other fields as in the base."""
+    """The faults of axes whose ends, put into the base one by one, give no valid experiment."""
     for name, axis in spec.search.items():
         pointer = pointer_to(("search", name))
         faults = [(end, fault) for end in axis.ends if (fault := _fault_of(spec.base, name, end))]
@@ -270,13 +270,13 @@ def _ends_that_do_not_fit(spec: StudySpec) -> Iterator[PydanticCustomError]:
             allowed = fault.allowed or "what an experiment takes"
             yield misfit("out_of_range", fault.message, pointer, end, allowed)
         if axis.is_continuous and not faults and _is_whole(spec.base, name):
-            message = "between its ends lie numbers that are not whole, as this field must be"
+            message = "the axis has fractions between its ends; this field takes whole numbers"
             allowed = "integer: [first, last], choices, or fixed"
             yield misfit("not_whole", message, pointer, list(axis.ends), allowed)
 
 
 def _fault_of(base: ExperimentSpec, name: str, value: Value) -> Fault | None:
-    """What is wrong with an experiment whose field has this value; None for nothing."""
+    """The first fault of the base with this value in this field; None if it has no fault."""
     try:
         _changed(base, {name: value})
     except ValidationError as error:
@@ -308,37 +308,31 @@ def _measures_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
 
 def _bounds_of_one_seed(spec: StudySpec) -> Iterator[PydanticCustomError]:
     if spec.aggregate == "confidence_bound" and len(spec.base.seeds) == 1:
-        message = "one seed has no interval"
+        message = "a single seed has no confidence interval"
         yield misfit("one_seed", message, "/base/seeds", list(spec.base.seeds), "at least 2 seeds")
 
 
 def _searches_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
     swept, pointer = spec.swept, "/sampler"
+    is_one_log_axis = [axis.log_uniform is not None for axis in swept.values()] == [True]
     if not swept:
-        message = "every field has one value, so that there is nothing to search"
+        message = "every field has a single value, so there is nothing to search"
         yield misfit("nothing_swept", message, "/search", list(spec.search), "at least one axis")
-    elif spec.sampler == "range" and [axis.log_uniform is None for axis in swept.values()] != [
-        False
-    ]:
-        message = f"a range is that of one field on a log_uniform axis; here: {', '.join(swept)}"
-        yield misfit(
-            "several_swept", message, pointer, "range", "tpe, gp, random, grid, nsga2, qmc"
-        )
+    elif spec.sampler == "range" and not is_one_log_axis:
+        fields, others = ", ".join(swept), "tpe, gp, random, grid, nsga2, qmc"
+        message = f"a range takes exactly one swept field, on a log_uniform axis; here: {fields}"
+        yield misfit("several_swept", message, pointer, "range", others)
     for name, axis in swept.items():
         if axis.log_uniform is not None and axis.log_uniform[1] / axis.log_uniform[0] > MOST_SPAN:
-            pointer_of, allowed = (
-                pointer_to(("search", name)),
-                f"a factor of at most {MOST_SPAN:g}",
-            )
-            message = "the ends of the axis lie too far apart"
-            yield misfit("too_wide", message, pointer_of, list(axis.log_uniform), allowed)
+            message, place = "the ends of the axis lie too far apart", pointer_to(("search", name))
+            allowed = f"a factor of at most {MOST_SPAN:g}"
+            yield misfit("too_wide", message, place, list(axis.log_uniform), allowed)
     if spec.sampler == "range" and len(spec.objectives) > 1:
         message = "the range sampler goes by the verdict; it cannot weigh several objectives"
-        yield misfit(
-            "several_objectives", message, pointer, "range", "nsga2, tpe, random, grid, qmc"
-        )
+        others = "nsga2, tpe, random, grid, qmc"
+        yield misfit("several_objectives", message, pointer, "range", others)
     if spec.sampler == "range" and spec.pruner.compares:
-        message = "a range needs the verdict of every trial, also of those that are far from best"
+        message = "a range needs the verdict of every trial, even of trials far from the best"
         yield misfit("range_pruned", message, "/pruner/name", spec.pruner.name, "none, collapse")
     if spec.sampler == "grid":
         yield from _grids_that_cannot_be(swept)
@@ -348,9 +342,8 @@ def _grids_that_cannot_be(swept: Mapping[str, Axis]) -> Iterator[PydanticCustomE
     for name, axis in swept.items():
         if axis.size is None:
             message = "a grid needs to know how many points of this axis to take"
-            yield misfit(
-                "no_points", message, pointer_to(("search", name)), None, "points: 2 to 1000"
-            )
+            place = pointer_to(("search", name))
+            yield misfit("no_points", message, place, None, "points: 2 to 1000")
     size = math.prod(axis.size or 1 for axis in swept.values())
     if size > MOST_TRIALS:
         message = f"the grid has {size:,} points"

@@ -1,4 +1,4 @@
-"""The specs that are submitted, and read from text: of an experiment, and of a study."""
+"""The base of the specs that researchers submit: those of experiments and of studies."""
 
 from pathlib import Path
 from typing import Self
@@ -17,7 +17,7 @@ class SubmittedSpec(SpecPart):
 
     @classmethod
     def faults_of(cls, error: ValidationError) -> list[Fault]:
-        """The faults that pydantic found, each with its place, what is allowed, and a hint."""
+        """The faults in pydantic's error, each with its place, what is allowed, and a hint."""
         return find_faults(error.errors(include_url=False), cls.model_json_schema())
 
     @classmethod
@@ -25,7 +25,7 @@ class SubmittedSpec(SpecPart):
         """Read a spec from YAML or JSON text.
 
         Raises:
-            InvalidInput: it is not YAML, or the spec has faults; every fault is in the message.
+            InvalidInput: the text is not YAML, or the spec has faults, which the message lists.
         """
         try:
             return cls.model_validate(read_yaml(text))

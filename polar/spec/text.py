@@ -1,4 +1,4 @@
-"""Specs as text: YAML 1.2, of which JSON is a part."""
+"""Reads the text of specs: YAML 1.2, of which JSON is a part."""
 
 import json
 from collections import Counter
@@ -11,18 +11,18 @@ from polar.errors import InvalidInput
 from polar.spec import yaml12
 from polar.spec.faults import pointer_to, shortened
 
-#: Most bytes of a spec; the largest useful one (1,000 seeds, 1,000 epochs) has about 30 kB.
+#: Most bytes of a spec; the largest useful spec (1,000 seeds, 1,000 epochs) has about 30 kB.
 MOST_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """A key that stands twice in one object of a JSON text."""
+    """A key that an object of a JSON text has more than once."""
 
     #: The keys that lead from the whole text to the object.
     keys: tuple[str | int, ...]
     key: str
-    #: The first and the last value that the key is given.
+    #: The first and the last value of the key.
     values: tuple[object, object]
 
 
@@ -30,7 +30,7 @@ def read_spec_file(path: Path | str) -> str:
     """The text of a spec file.
 
     Raises:
-        InvalidInput: the file cannot be read, is no text in UTF-8, or is too large for a spec.
+        InvalidInput: the file cannot be read, is not text in UTF-8, or is too large for a spec.
     """
     try:
         with Path(path).open("rb") as file:
@@ -42,10 +42,10 @@ def read_spec_file(path: Path | str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidInput(
-            f"the spec file {path} is no text in UTF-8: its byte {error.start} is "
+            f"the spec file {path} is not text in UTF-8: its byte {error.start} is "
             f"0x{content[error.start]:02x}; save it as UTF-8"
         ) from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+    except (OSError, ValueError) as error:  # ValueError for a NUL in the path
         if isinstance(error, InvalidInput):
             raise
         reason = getattr(error, "strerror", None) or error
@@ -56,7 +56,7 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401
     """The content of a YAML or JSON text, as plain data that is not validated yet.
 
     Raises:
-        InvalidInput: the text is neither, is empty, or has a key twice.
+        InvalidInput: the text is neither YAML nor JSON, is empty, or has a key twice.
     """
     text = text.removeprefix("\ufeff")
     try:
@@ -69,9 +69,10 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401
 
 
 def read_json(text: str | bytes) -> tuple[Any, list[Repeated]]:
-    """The content of a JSON text, and the keys that it has twice, of which the last counts.
+    """The content of a JSON text, and the keys that its objects have more than once.
 
-    Keys that lie deeper than in any spec are not looked for.
+    The content has the last value of such a key. Objects nested deeper than in any spec are not
+    examined.
 
     Raises:
         ValueError: the text is not JSON.
@@ -79,35 +80,35 @@ def read_json(text: str | bytes) -> tuple[Any, list[Repeated]]:
     """
     repeating: dict[int, tuple[dict[str, Any], list[Repeated]]] = {}
 
-    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        read = dict(pairs)
-        if len(read) < len(pairs):
+    def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        last = dict(pairs)
+        if len(last) < len(pairs):
             first = dict(reversed(pairs))
             counts = Counter(key for key, _ in pairs)
             twice = [key for key, count in counts.items() if count > 1]
-            found = [Repeated((), key, (first[key], read[key])) for key in twice]
-            repeating[id(read)] = read, found
-        return read
+            repeated = [Repeated((), key, (first[key], last[key])) for key in twice]
+            repeating[id(last)] = last, repeated
+        return last
 
-    data = json.loads(text, object_pairs_hook=made)
+    data = json.loads(text, object_pairs_hook=read_object)
     if not repeating:
         return data, []
     return data, [
-        Repeated(keys, one.key, one.values)
+        Repeated(keys, repeated.key, repeated.values)
         for keys, value in _objects(data)
         if id(value) in repeating
-        for one in repeating[id(value)][1]
+        for repeated in repeating[id(value)][1]
     ]
 
 
 def _refuse(repeated: Repeated, text: str) -> NoReturn:
     try:
-        # The YAML reader knows the lines. It takes no tabs, which JSON allows between values only.
+        # The YAML reader names the line. It refuses tabs, which JSON allows between values only.
         yaml12.load(text.replace("\t", " "))
     except InvalidInput as error:
         if yaml12.TWICE in str(error):
             raise
-    # The YAML reader takes no keys of more than 1,024 characters either.
+    # The YAML reader may have stopped at another fault: it refuses keys of over 1,024 characters.
     key = shortened(pointer_to((*repeated.keys, repeated.key)))
     raise InvalidInput(f"the spec cannot be read: {key} {yaml12.TWICE}; allowed: each key once")
 
@@ -115,7 +116,7 @@ def _refuse(repeated: Repeated, text: str) -> NoReturn:
 def _objects(
     data: object, keys: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], object]]:
-    """Every object of JSON data and the keys that lead to it, as deep as specs may be."""
+    """Every object of JSON data, with the keys that lead to it, as deep as specs may be nested."""
     inner: Iterable[tuple[str | int, object]] = ()
     if isinstance(data, dict):
         yield keys, data

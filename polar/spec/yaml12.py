@@ -1,7 +1,7 @@
-"""YAML 1.2 (its core schema), for reading and for writing.
+"""Reads and writes YAML 1.2, with its core schema.
 
 PyYAML reads YAML 1.1, in which `010` is 8, `1:30` is 90, `yes` is true, a date is a date and
-`1e-3` is text; the table below takes the place of its own.
+`1e-3` is text. The table of plain scalars below replaces PyYAML's.
 """
 
 import re
@@ -15,18 +15,19 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from polar.errors import InvalidInput
 
-#: Values of a spec, with each alias counted as what it stands for: ten lines of aliases can stand
-#: for more values than there is memory.
+#: Most values of a spec. An alias counts as the values that it stands for, because ten lines of
+#: aliases can stand for more values than fit into memory.
 MOST_VALUES = 100_000
-#: Levels of a spec, of which the deepest has 7.
+#: Most levels of nesting; the deepest spec has 7.
 MOST_LEVELS = 50
 
-#: In the message on a key that stands twice in a mapping.
+#: Part of the message on a key that a mapping has twice.
 TWICE = "is given twice"
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = _TAG + "merge"
-#: Which plain scalars are no text, and how they begin (YAML 1.2.2, section 10.3.2).
+#: The kinds of plain scalars that are not text, their patterns, and the characters that they can
+#: begin with (YAML 1.2.2, section 10.3.2).
 _PLAIN: Sequence[tuple[str, str, str]] = (
     ("null", r"~|null|Null|NULL|", "~nN"),
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -41,7 +42,7 @@ def load(text: str) -> Any:  # noqa: ANN401
     """The plain data of one YAML document.
 
     Raises:
-        InvalidInput: it cannot be read, is empty, is too large or has a key twice.
+        InvalidInput: the document cannot be read, is empty, is too large or has a key twice.
     """
     try:
         data = yaml.load(text, _Loader)
@@ -49,9 +50,9 @@ def load(text: str) -> Any:  # noqa: ANN401
         message = f"it has the character U+{int(error.character):04X}; allowed: text in UTF-8"
         raise InvalidInput(f"the spec cannot be read: {message}") from error
     except yaml.MarkedYAMLError as error:
-        raise InvalidInput(f"the spec cannot be read: {_said(error)}") from error
+        raise InvalidInput(f"the spec cannot be read: {_words(error)}") from error
     if data is None:
-        raise InvalidInput("the spec is empty; see `polar/examples` for whole ones")
+        raise InvalidInput("the spec is empty; see `polar/examples` for complete specs")
     return data
 
 
@@ -60,13 +61,13 @@ def dump(data: Any) -> str:  # noqa: ANN401
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False)
 
 
-def _said(error: yaml.MarkedYAMLError) -> str:
-    """What PyYAML found, in one line, with its place as people count."""
-    said = " ".join(word for word in (error.context, error.problem) if word)
-    if r"'\t'" in said:
-        said = "a tab, which YAML does not take; indent with blanks"
+def _words(error: yaml.MarkedYAMLError) -> str:
+    """The fault that PyYAML reports, in one line, with its line and column counted from 1."""
+    words = " ".join(word for word in (error.context, error.problem) if word)
+    if r"'\t'" in words:
+        words = "a tab, which YAML does not allow here; indent with spaces"
     mark = error.problem_mark or error.context_mark
-    return f"{_at(mark)}: {said}" if mark else said
+    return f"{_at(mark)}: {words}" if mark else words
 
 
 def _at(mark: Any) -> str:  # noqa: ANN401
@@ -75,14 +76,14 @@ def _at(mark: Any) -> str:  # noqa: ANN401
 
 @dataclass(frozen=True)
 class _Extent:
-    """How much a node stands for, aliases included."""
+    """How many values a node stands for, and how deeply they nest, aliases included."""
 
     values: int
     levels: int
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads one document of plain data, whose keys are text and stand once in a mapping."""
+    """Reads one document of plain data; the keys of a mapping must be text and all different."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -100,11 +101,11 @@ class _Loader(yaml.SafeLoader):
         if node is None:
             return None
         if is_alias and node not in self._extents:
-            raise _refusal("an alias of what it is in, which would never end", mark)
+            raise _refusal("an alias of the value that contains it, which would never end", mark)
         if not is_alias:
-            inner = [self._extents[one] for one in _nodes_in(node)]
-            values = 1 + sum(one.values for one in inner)
-            levels = 1 + max((one.levels for one in inner), default=0)
+            inner = [self._extents[inner_node] for inner_node in _nodes_in(node)]
+            values = 1 + sum(extent.values for extent in inner)
+            levels = 1 + max((extent.levels for extent in inner), default=0)
             self._extents[node] = _Extent(values, levels)
             _refuse_odd_keys(node)
         extent = self._extents[node]
@@ -117,7 +118,7 @@ class _Loader(yaml.SafeLoader):
 
 def _nodes_in(node: Node) -> Sequence[Node]:
     if isinstance(node, MappingNode):
-        return [one for pair in node.value for one in pair]
+        return [key_or_value for pair in node.value for key_or_value in pair]
     return node.value if isinstance(node, SequenceNode) else ()
 
 
@@ -149,13 +150,13 @@ def _float(text: str) -> float:
     return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
 
 
-_OF_SCALAR: Mapping[str, Callable[[str], object]] = {
+_READERS: Mapping[str, Callable[[str], object]] = {
     "null": lambda _: None,
     "bool": lambda text: {"true": True, "false": False}[text.lower()],
     "int": _int,
     "float": _float,
     "str": str,
-    "merge": str,  # as a value
+    "merge": str,  # `<<` as a value
 }
 
 
@@ -163,28 +164,28 @@ def _scalar(loader: _Loader, node: Node) -> object:
     kind = node.tag.removeprefix(_TAG)
     text = str(loader.construct_scalar(node))  # type: ignore[arg-type]
     try:
-        return _OF_SCALAR[kind](text)
-    except (ValueError, KeyError):  # ValueError: also more digits than Python reads
-        kinds = {"int": "whole number", "float": "number", "bool": "true or false"}
-        message = f"{text[:40]!r} is no {kinds.get(kind, kind)} that can be read"
+        return _READERS[kind](text)
+    except (ValueError, KeyError):  # ValueError also for more digits than Python reads
+        kinds = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+        message = f"{text[:40]!r} cannot be read as {kinds.get(kind, kind)}"
         raise _refusal(message, node.start_mark) from None
 
 
-def _of_unknown_tag(_loader: _Loader, node: Node) -> None:
+def _refuse_tag(_loader: _Loader, node: Node) -> None:
     shown = node.tag.replace(_TAG, "!!")
     raise _refusal(f"the tag {shown} is not known; allowed: plain values", node.start_mark)
 
 
 _Loader.yaml_constructors = {
-    **{_TAG + kind: _scalar for kind in _OF_SCALAR},
+    **{_TAG + kind: _scalar for kind in _READERS},
     _TAG + "seq": yaml.SafeLoader.construct_yaml_seq,
     _TAG + "map": yaml.SafeLoader.construct_yaml_map,
-    None: _of_unknown_tag,
+    None: _refuse_tag,
 }
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts into quotes what the reader would take for something else than text."""
+    """Writes plain data, with quotes around text that the reader would not take for text."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002
         return True
@@ -193,6 +194,6 @@ class _Dumper(yaml.SafeDumper):
 for _kind in (_Loader, _Dumper):
     _kind.yaml_implicit_resolvers = {}
     for _name, _pattern, _first in _PLAIN:
-        _integer_of = re.compile(f"^(?:{_pattern})$")
+        _matcher = re.compile(f"^(?:{_pattern})$")
         _firsts = [*_first, ""] if _name == "null" else list(_first)
-        _kind.add_implicit_resolver(_TAG + _name, _integer_of, _firsts)
+        _kind.add_implicit_resolver(_TAG + _name, _matcher, _firsts)

@@ -1,4 +1,4 @@
-"""A small client of the API: `Client`, and what can go wrong."""
+"""A small client of the API: `Client`, and its errors."""
 
 from service.client.client import Client as Client
 from service.client.client import Order as Order

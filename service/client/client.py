@@ -1,4 +1,4 @@
-"""A small client of the API, typed by the very models that the API answers with."""
+"""A small client of the API, whose answers have the API's own types."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from service.client.errors import ClientError, OtherKind, Refused
 
 _IS_JSON = {"Content-Type": "application/json"}
 
-#: What a study can be told to do, besides to take more trials.
+#: What a study can be ordered to do, besides extending it.
 Order = Literal["pause", "resume", "cancel", "retry-failed"]
 
 P = TypeVar("P", ExperimentPage, StudyPage, TrialPage)
@@ -32,14 +32,14 @@ _RESOURCES = {ExperimentView: "experiments", RunView: "runs", StudyView: "studie
 
 
 class Client:
-    """Speaks with one service. Requests are repeated when nobody answers.
+    """Sends requests to one service, and repeats them while nobody answers.
 
-    Those that would not be safe to repeat are so only as long as nobody was there to hear them.
+    A request that would not be safe to repeat is repeated only if it did not reach the service.
 
     Raises (all methods):
-        Unreachable: nobody answers, or not as the service would, or another home's stack does.
+        Unreachable: nothing answers, or something else than the service, or another home's stack.
         Refused: the service refuses the request.
-        ClientError: an id is none.
+        ClientError: an id is not of the form of ids.
     """
 
     def __init__(
@@ -49,10 +49,11 @@ class Client:
         home: Path | None = None,
         pauses_s: Sequence[float] | None = None,
     ) -> None:
-        """For the service at the URL or at POLAR_URL, or else for the stack of a home.
+        """Connect to the service at `url`, or to the stack of `home`.
 
-        Without `home` that is the home at POLAR_HOME, or else `~/.polar`. Nobody else's stack is
-        taken for it; a URL may be anybody's.
+        If neither is named, the environment decides: POLAR_URL, or else the home POLAR_HOME, or
+        else the home `~/.polar`. For a home, the client makes sure that it is the home's own stack
+        that answers; for a URL, any service will do.
 
         Args:
             url: Address of the service.
@@ -61,8 +62,8 @@ class Client:
                 by default `service.client.connection.PAUSES_S`.
 
         Raises:
-            InvalidInput: the URL is none, or there is no such home, or it cannot be read.
-            Unreachable: no stack runs in it.
+            InvalidInput: the URL is not valid, or the home does not exist or cannot be read.
+            Unreachable: no stack runs in the home.
         """
         self._connection = Connection(url, home, pauses_s)
         self.url = self._connection.url
@@ -87,13 +88,13 @@ class Client:
         )
 
     def validate(self, spec: Mapping[str, Any]) -> Plan:
-        """What the experiment would be, complete with defaults; nothing is stored."""
+        """Fetch what the experiment would be, complete with defaults; nothing is stored."""
         return self._connection.ask(
             Plan, "POST", "/experiments/validate", content=_json(spec), headers=_IS_JSON
         )
 
     def experiments(self) -> Iterator[ExperimentSummary]:
-        """All experiments, newest first, fetched as they are asked for."""
+        """Iterate over all experiments, newest first, fetched page by page."""
         for page in self._pages(ExperimentPage, "/experiments"):
             yield from page.experiments
 
@@ -104,14 +105,14 @@ class Client:
         return self._connection.ask(RunView, "GET", f"/runs/{_id(run_id)}")
 
     def diagnostics(self, run_id: UUID | str) -> Diagnostics:
-        """Everything that was measured of a run so far."""
+        """Fetch everything that was measured of a run so far."""
         return self._connection.ask(Diagnostics, "GET", f"/runs/{_id(run_id)}/diagnostics")
 
     def find(self, id: UUID | str) -> ExperimentView | RunView:
-        """The experiment or the run that has this id."""
+        """Fetch the experiment or the run with this id."""
         id = _id(id)
-        if found := self._look_up(ExperimentView, id) or self._look_up(RunView, id):
-            return found
+        if view := self._look_up(ExperimentView, id) or self._look_up(RunView, id):
+            return view
         if self._look_up(StudyView, id):
             raise OtherKind(id, "a study, neither an experiment nor a run")
         raise ClientError(f"there is neither an experiment nor a run {id} at {self.url}")
@@ -125,14 +126,14 @@ class Client:
             return None
 
     def cancel(self, id: UUID | str) -> ExperimentView | RunView:
-        """Cancel a run, or an experiment with those of its runs that no other one wants."""
-        found = self.find(id)
-        return self._connection.ask(type(found), "POST", f"{_path(found)}/cancel")
+        """Cancel a run, or an experiment and those of its runs that no other experiment wants."""
+        view = self.find(id)
+        return self._connection.ask(type(view), "POST", f"{_path(view)}/cancel")
 
     def watch(self, id: UUID | str) -> Iterator[RunEvent]:
-        """Where a run, or each run of an experiment, stands; then every change, to the end.
+        """Iterate over the events of a run, or of an experiment's runs, until they have ended.
 
-        The last event of each run is its final state.
+        The first event of each run is its present state, and the last its final state.
         """
         return self._connection.events(f"{_path(self.find(id))}/events")
 
@@ -147,13 +148,13 @@ class Client:
         )
 
     def validate_study(self, spec: Mapping[str, Any]) -> StudyPlan:
-        """What the study would be, and how long it would take; nothing is stored."""
+        """Fetch what the study would be, and how long it would take; nothing is stored."""
         return self._connection.ask(
             StudyPlan, "POST", "/studies/validate", content=_json(spec), headers=_IS_JSON
         )
 
     def studies(self) -> Iterator[StudySummary]:
-        """All studies, newest first, fetched as they are asked for."""
+        """Iterate over all studies, newest first, fetched page by page."""
         for page in self._pages(StudyPage, "/studies"):
             yield from page.studies
 
@@ -161,24 +162,24 @@ class Client:
         return self._ask_study(study_id, "GET")
 
     def trials(self, study_id: UUID | str) -> Iterator[TrialView]:
-        """All trials of a study, by number, fetched as they are asked for."""
+        """Iterate over all trials of a study, by number, fetched page by page."""
         for page in self._pages(TrialPage, f"/studies/{_id(study_id)}/trials"):
             yield from page.trials
 
     def export_trials(self, study_id: UUID | str, kind: str) -> bytes:
-        """All trials of a study in one file, `csv` or `parquet`."""
-        found = self.study(study_id)  # it says so where the id belongs to something else
-        return self._connection.content(f"/studies/{found.id}/trials.{kind}")
+        """Fetch all trials of a study as the content of one file, of kind `csv` or `parquet`."""
+        study = self.study(study_id)  # raises OtherKind if the id belongs to something else
+        return self._connection.content(f"/studies/{study.id}/trials.{kind}")
 
     def order_study(self, study_id: UUID | str, order: Order) -> StudyView:
-        """Pause, resume or cancel a study, or let it try its failed trials again."""
+        """Pause, resume or cancel a study, or have it try its failed trials again."""
         is_repeatable = order != "retry-failed"
         return self._ask_study(study_id, "POST", f"/{order}", is_repeatable=is_repeatable)
 
     def extend_study(
         self, study_id: UUID | str, trials: int | None = None, seeds: Sequence[int] = ()
     ) -> StudyView:
-        """So many more completed trials, and these seeds besides for every trial."""
+        """Ask a study for this many more completed trials, and for more seeds in every trial."""
         extension = {} if trials is None else {"trials": trials}
         return self._ask_study(
             study_id,
@@ -203,18 +204,18 @@ class Client:
             if refused.problem.status != 404:
                 raise
             if self._look_up(ExperimentView, id):
-                raise OtherKind(id, "an experiment, no study") from None
+                raise OtherKind(id, "an experiment, not a study") from None
             if self._look_up(RunView, id):
-                raise OtherKind(id, "a run, no study") from None
+                raise OtherKind(id, "a run, not a study") from None
             raise
 
     def _pages(self, page: type[P], path: str) -> Iterator[P]:
         token: str | None = None
         while True:
             params = {"page_token": token} if token else {}
-            found = self._connection.ask(page, "GET", path, params=params)
-            yield found
-            if (token := found.next_page_token) is None:
+            answer = self._connection.ask(page, "GET", path, params=params)
+            yield answer
+            if (token := answer.next_page_token) is None:
                 return
 
 
@@ -223,18 +224,18 @@ def _id(id: UUID | str) -> UUID:
         return id if isinstance(id, UUID) else UUID(id.strip())
     except ValueError:
         raise ClientError(
-            f"{id!r} is no id; allowed: 36 characters, such as "
+            f"{id!r} is not an id; allowed: 36 characters, such as "
             "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e61; see `polar list` and `polar study list`"
         ) from None
 
 
-def _path(found: ExperimentView | RunView) -> str:
-    return f"/{_RESOURCES[type(found)]}/{found.id}"
+def _path(view: ExperimentView | RunView) -> str:
+    return f"/{_RESOURCES[type(view)]}/{view.id}"
 
 
 def _json(spec: Mapping[str, Any]) -> str:
-    """The spec, for the service to judge; YAML also knows dates and NaN, which it will refuse."""
+    """The spec as JSON, unchecked: the service refuses the dates and NaN that YAML allows."""
     try:
         return json.dumps(spec, default=str)
     except (TypeError, ValueError) as error:
-        raise ClientError(f"the spec cannot be said in JSON: {error}") from error
+        raise ClientError(f"the spec cannot be written as JSON: {error}") from error

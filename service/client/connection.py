@@ -1,4 +1,4 @@
-"""Requests to one service, repeated when nobody answers."""
+"""Sends requests to one service, and repeats them while nobody answers."""
 
 import os
 import time
@@ -18,24 +18,24 @@ from service.homes import PublishedApi, find_api, home_of_environment, resolved_
 
 #: Seconds before the second, third, ... try of a request that nobody answered.
 PAUSES_S = (0.2, 0.5, 1.0, 2.0)
-#: Seconds to wait for an answer; a stream says something every 15 s.
+#: Seconds to wait for an answer; a stream sends something every 15 s.
 TIMEOUT_S = 60.0
 
 _HEALTH = "/healthz"
 
-#: Nobody was there when the request came.
-_UNHEARD = (httpx.ConnectError, httpx.ConnectTimeout)
+#: Errors after which it is certain that the request did not reach the service.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 
 V = TypeVar("V", bound=ResponseModel)
 
 
 class Connection:
-    """Speaks HTTP with one service. Requests are repeated when nobody answers.
+    """Speaks HTTP with one service, and repeats requests while nobody answers.
 
-    Those that would not be safe to repeat are so only as long as nobody was there to hear them.
+    A request that would not be safe to repeat is repeated only if it did not reach the service.
 
     Raises (all methods):
-        Unreachable: nobody answers, or not as the service would, or another home's stack does.
+        Unreachable: nothing answers, or something else than the service, or another home's stack.
         Refused: the service refuses the request.
     """
 
@@ -77,7 +77,7 @@ class Connection:
         return self._read(answer, response)
 
     def content(self, path: str) -> bytes:
-        """What is at this path, as it comes."""
+        """Fetch the content at this path as it is."""
         response = self._response("GET", path)
         if not response.is_success:
             self._read(ResponseModel, response)
@@ -98,20 +98,18 @@ class Connection:
             try:
                 return self._http.request(method, path, **request)
             except httpx.TransportError as error:
-                if not is_repeatable and not isinstance(error, _UNHEARD):
+                if not is_repeatable and not isinstance(error, _NOT_SENT):
                     raise Unreachable(
-                        f"{self.url} was asked and gave no answer ({error}): look whether it did "
-                        "what it was asked for, before you ask again"
+                        f"{self.url} gave no answer to a request ({error}); check whether it has "
+                        "carried the request out before you repeat it"
                     ) from error
                 self._pause(pauses, error)
 
     def _recognise(self) -> None:
-        """Once, before the first request: whether it is the home's own stack that answers."""
+        """Check before the first request that it is the home's own stack that answers."""
         expected = self._expected
         if expected and self.ask(Health, "GET", _HEALTH).home_id != expected.home_id:
-            raise Unreachable(
-                f"what answers at {self.url} is another stack than that of {self._home}"
-            )
+            raise Unreachable(f"the stack that answers at {self.url} is not that of {self._home}")
         self._expected = None
 
     def events(self, path: str) -> Iterator[RunEvent]:
@@ -168,6 +166,6 @@ def _messages(lines: Iterator[str]) -> Iterator[dict[str, str]]:
             name, _, value = line.partition(":")
             fields[name] = value.removeprefix(" ")
         else:
-            if "data" in fields:  # a comment that keeps the connection alive has none
+            if "data" in fields:  # comments, which keep the connection alive, have no data
                 yield fields
             fields = {}

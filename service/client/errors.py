@@ -1,4 +1,4 @@
-"""What can go wrong between client and service."""
+"""The errors of the client."""
 
 from uuid import UUID
 
@@ -6,15 +6,15 @@ from service.api.schemas import Problem
 
 
 class ClientError(Exception):
-    """Root of what can go wrong between client and service."""
+    """Root of the errors of the client."""
 
 
 class Unreachable(ClientError):
-    """Nothing at this address answers as the service would."""
+    """Nothing answers at this address, or what answers is not the service that was meant."""
 
 
 class Refused(ClientError):
-    """The service refused the request; `problem` says why, fault by fault."""
+    """The service refused the request; `problem` lists its faults."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
@@ -22,7 +22,7 @@ class Refused(ClientError):
 
 
 class OtherKind(ClientError):
-    """The id is not that of an experiment or run, but of a study, or the other way round."""
+    """The id belongs to a study where an experiment or run is wanted, or the other way round."""
 
     def __init__(self, id: UUID, kind: str) -> None:
         super().__init__(f"{id} is {kind}")

@@ -1,4 +1,4 @@
-"""Agents: who is there to take runs, and which datasets they have."""
+"""Agents: which workers are there to take runs, and which datasets they have."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -9,10 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage.tables import Agent
 
-#: What an agent offers counts for so long after it was last seen: a restart must not make the
-#: service refuse specs.
+#: How long after it was last seen an agent's offer still counts, so that a restart does not make
+#: the service refuse specs.
 OFFER_LASTS = timedelta(hours=1)
-#: An agent says every 15 s that it is there; four of those may go missing.
+#: How long an agent counts as alive after it was last seen: it reports every 15 s, and may miss
+#: four reports in a row.
 AGENT_LASTS = timedelta(seconds=60)
 
 
@@ -26,7 +27,7 @@ async def announce(
     queues: Sequence[str],
     datasets: Mapping[str, str],
 ) -> None:
-    """An agent says that it lives, and what it has."""
+    """Record that an agent is alive, and what it offers."""
     values = {
         "host": host,
         "pid": pid,
@@ -42,7 +43,7 @@ async def announce(
 
 
 async def seen_lately(session: AsyncSession, within: timedelta = OFFER_LASTS) -> Sequence[Agent]:
-    """The agents that were seen within this time, the newest sign of life first."""
+    """The agents that were seen within this time, the most recently seen first."""
     return (
         await session.scalars(
             select(Agent)
@@ -53,9 +54,12 @@ async def seen_lately(session: AsyncSession, within: timedelta = OFFER_LASTS) ->
 
 
 async def datasets(session: AsyncSession, queue: str = "auto") -> dict[str, str]:
-    """Name -> digest of what the agents of this queue have; the freshest word of each counts."""
-    found: dict[str, str] = {}
+    """The digest of each dataset that agents of this queue have, by its name.
+
+    Where agents differ on a digest, that of the most recently seen agent counts.
+    """
+    digests: dict[str, str] = {}
     for agent in await seen_lately(session):
         if queue in agent.queues.split(","):
-            found = {**agent.datasets, **found}
-    return found
+            digests = {**agent.datasets, **digests}
+    return digests

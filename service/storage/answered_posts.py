@@ -1,4 +1,4 @@
-"""POSTs that carry an idempotency key: a repetition gets the answer of the first."""
+"""POSTs that carry an idempotency key: a repeated POST gets the answer of the first."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,13 +12,13 @@ from service.storage.tables import Base, Experiment
 
 
 class AnsweredPost(Base):
-    """What a POST with an idempotency key has made, in case it is repeated."""
+    """What a POST with an idempotency key created, in case the POST is repeated."""
 
     __tablename__ = "idempotency_keys"
 
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[str]
-    #: What it made: an experiment or a study.
+    #: The experiment or the study that the POST created; the other id is null.
     experiment_id: Mapped[UUID | None] = mapped_column(ForeignKey(Experiment.id))
     study_id: Mapped[UUID | None] = mapped_column(ForeignKey(Study.id))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -31,8 +31,8 @@ class AnsweredPost(Base):
 
 
 async def with_key(session: AsyncSession, key: str) -> AnsweredPost | None:
-    """What a POST with this idempotency key made before, if there was one."""
-    # Two POSTs with one key at once: the second waits here until the first has committed.
+    """What an earlier POST with this idempotency key created; None if there was no such POST."""
+    # If two POSTs with the same key come at once, the second waits here for the first to commit.
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
     return await session.get(AnsweredPost, key)
 
@@ -45,7 +45,7 @@ async def remember_key(
     experiment_id: UUID | None = None,
     study_id: UUID | None = None,
 ) -> None:
-    """Remember what a POST with this idempotency key made: an experiment or a study."""
-    made = {"experiment_id": experiment_id, "study_id": study_id}
-    session.add(AnsweredPost(key=key, fingerprint=fingerprint, **made))
+    """Remember which experiment or study a POST with this idempotency key created."""
+    created = {"experiment_id": experiment_id, "study_id": study_id}
+    session.add(AnsweredPost(key=key, fingerprint=fingerprint, **created))
     await session.flush()

@@ -1,4 +1,4 @@
-"""The files of runs' results."""
+"""The files that runs produce as their results."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -22,7 +22,7 @@ async def artifact_of(session: AsyncSession, run_id: UUID, name: str) -> Artifac
     Raises:
         NotFound: the run has no file of this name (yet).
     """
-    found = await session.get(Artifact, (run_id, name))
-    if found is None:
+    artifact = await session.get(Artifact, (run_id, name))
+    if artifact is None:
         raise NotFound("file of this run named", name)
-    return found
+    return artifact

@@ -1,4 +1,4 @@
-"""The engine and its transactions."""
+"""The connections to the database, and the transactions on them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,17 +14,17 @@ from sqlalchemy.ext.asyncio import (
 
 from service.storage.errors import DatabaseAway
 
-#: A process that says nothing for so long within a transaction counts as frozen.
+#: Seconds of silence within a transaction after which a process counts as frozen.
 FROZEN_S = 15
-#: First digits of an SQLSTATE: a limit of Postgres is exceeded, and asking again will not help.
+#: How an SQLSTATE begins when a statement exceeds a limit of Postgres; repeating it will not help.
 LIMIT_EXCEEDED = "54"
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether this error, or what caused it, says that a database cannot answer now.
+    """Whether this error, or its cause, means that a database cannot answer at the moment.
 
-    Drivers report under the same class what Postgres will never do, however often it is asked,
-    such as to index a text of megabytes.
+    The class of the error does not decide it: drivers also raise `OperationalError` for what
+    Postgres will never do, such as indexing a text of several megabytes.
     """
     match error:
         case DatabaseAway() | TimeoutError() | psycopg.InterfaceError():
@@ -37,34 +37,40 @@ def is_away(error: BaseException) -> bool:
 
 
 class Database:
-    """Opens transactions on one Postgres; `close` it at the end."""
+    """Opens transactions on one Postgres database; call `close` at the end."""
 
     def __init__(
         self, sqlalchemy_url: str, *, connections: int = 5, idle_s: int = FROZEN_S
     ) -> None:
-        """`idle_s` is how many seconds a transaction may wait for its own process."""
+        """Prepare an engine; it connects when the first transaction opens.
+
+        Args:
+            sqlalchemy_url: Address of the database.
+            connections: Number of connections that are kept; at peaks there may be twice as many.
+            idle_s: Seconds for which a transaction may wait for its own process to go on.
+        """
         self.engine: AsyncEngine = create_async_engine(
             sqlalchemy_url,
             pool_size=connections,
             max_overflow=connections,
-            pool_pre_ping=True,  # Postgres may have been restarted since
+            pool_pre_ping=True,  # Postgres may have been restarted in the meantime
             connect_args={
                 "connect_timeout": 5,
-                # unqualified names are the queue's: procrastinate's SQL has no schema
+                # procrastinate's SQL names no schema, so `queue` comes first on the search path
                 "options": "-c search_path=queue,app -c timezone=UTC -c lock_timeout=10s"
-                # a worker that freezes in a transaction must not keep its run locked
+                # a worker that freezes within a transaction must not keep its run locked
                 f" -c idle_in_transaction_session_timeout={idle_s}s",
                 "keepalives_idle": 5,
                 "keepalives_interval": 3,
                 "keepalives_count": 3,
-                "tcp_user_timeout": 15_000,  # keepalives say nothing while an answer is awaited
+                "tcp_user_timeout": 15_000,  # no keepalives are sent while an answer is awaited
             },
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """One transaction: committed at the end of the block, rolled back on an error.
+        """A transaction that commits at the end of the block and rolls back on an error.
 
         Raises:
             DatabaseAway: the database does not answer.
@@ -78,5 +84,4 @@ class Database:
             raise DatabaseAway(f"the database does not answer: {error.args[0]}") from error
 
     async def close(self) -> None:
-        """Close all connections."""
         await self.engine.dispose()

@@ -1,4 +1,4 @@
-"""How long runs take, by those that have succeeded."""
+"""How long runs take, judging by runs that have succeeded."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -13,23 +13,25 @@ from service.storage.tables import Run
 
 @dataclass(frozen=True)
 class Duration:
-    """What a run takes: its steps, and what comes before, between and after them."""
+    """The time that a run takes: for each step, and besides all steps."""
 
     step_s: float
+    #: Seconds before, between and after the steps.
     besides_s: float
 
     def of(self, steps: int) -> float:
-        """Seconds of a run of so many steps."""
+        """Seconds that a run of this many steps takes."""
         return self.besides_s + self.step_s * steps
 
 
 async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | None:
-    """Median duration of the latest succeeded runs like these; None where there is none.
+    """Median duration of the 20 latest succeeded runs like those of a study; None without any.
 
-    Alike are runs of the same dataset, model, widths and batch size.
+    Runs are alike if they have the same dataset, model, widths and batch size.
 
-    Its parts are medians over these runs. Each run tells its speed while it trained; the rest of
-    its time went into the start, the evaluations and the report, which more steps do not prolong.
+    Both parts of the duration are medians over these runs. Every run reports how fast it trained;
+    the rest of its time went into the start, the evaluations and the report, which do not take
+    longer with more steps.
     """
     base = spec.base.model_dump(mode="json")
     query = (
@@ -54,7 +56,7 @@ async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | N
 
 
 def _parts_of_time(run: Run) -> tuple[float, float]:
-    """Seconds of one step, and seconds besides all steps, of a run that succeeded."""
+    """Seconds for each step, and seconds besides all steps, of a run that succeeded."""
     assert run.started_at is not None
     assert run.finished_at is not None
     seconds = (run.finished_at - run.started_at).total_seconds()

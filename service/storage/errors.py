@@ -1,10 +1,10 @@
-"""What can go wrong at the door to the tables.
+"""What can go wrong when tables are read or written.
 
 StorageError
     NotFound        no row has this id
     Conflict        the row is in a state that does not allow it
-    RunLost         another attempt owns the run now, or it has ended
-    EarlierVersion  what is stored was written by a version that this one cannot follow
+    RunLost         another attempt owns the run now, or the run has ended
+    EarlierVersion  an earlier version stored something that this version cannot use
     DatabaseAway    the database does not answer
 """
 
@@ -25,12 +25,15 @@ class Conflict(StorageError):
 
 
 class RunLost(StorageError):
-    """The run has another owner, or has ended: what this worker still does for it is void."""
+    """The run has another owner or has ended, so this worker's further work on it is void."""
 
 
 class EarlierVersion(StorageError):
-    """An earlier version stored this, and this version cannot read or use it."""
+    """An earlier version stored something that this version cannot read or use."""
 
 
 class DatabaseAway(StorageError):
-    """The database does not answer, and nobody knows whether it committed: repeat what may be."""
+    """The database does not answer, and whether it has committed is unknown.
+
+    The caller may repeat only what is safe to do twice.
+    """

@@ -21,7 +21,7 @@ async def evaluations_of(session: AsyncSession, run_id: UUID) -> Sequence[Mappin
 async def evaluation_steps(
     session: AsyncSession, run_ids: Iterable[UUID]
 ) -> Sequence[tuple[UUID, int]]:
-    """Which of these runs was evaluated at which steps."""
+    """The id of the run and the step of each evaluation of these runs."""
     query = select(EvaluationRow.run_id, EvaluationRow.step)
     rows = await session.execute(query.where(EvaluationRow.run_id.in_(run_ids)))
     return [(run_id, step) for run_id, step in rows]
@@ -37,7 +37,7 @@ async def evaluations_at(
 
 
 async def last_collapsed_evaluation_of(session: AsyncSession, run_id: UUID) -> Evaluation:
-    """The last evaluation of a run that was stopped since it had collapsed: that says so."""
+    """The last evaluation that calls a run collapsed; the run was stopped for having collapsed."""
     regime = EvaluationRow.evaluation["verdict"]["regime"].astext
     query = select(EvaluationRow.evaluation).where(
         EvaluationRow.run_id == run_id, regime == Regime.COLLAPSED
@@ -49,7 +49,7 @@ async def last_collapsed_evaluation_of(session: AsyncSession, run_id: UUID) -> E
 async def latest_evaluations(
     session: AsyncSession, run_ids: Sequence[UUID]
 ) -> dict[UUID, Mapping[str, Any]]:
-    """The evaluation with the greatest step of each run that has any."""
+    """The evaluation with the greatest step of each run; runs without evaluations are missing."""
     newest = (
         select(EvaluationRow.run_id, func.max(EvaluationRow.step))
         .where(EvaluationRow.run_id.in_(run_ids))
@@ -66,7 +66,10 @@ async def latest_evaluations(
 async def evaluations_after(
     session: AsyncSession, steps: Mapping[UUID, int]
 ) -> dict[UUID, list[Mapping[str, Any]]]:
-    """The evaluations of these runs after the step of each, by step; only runs that have any."""
+    """The evaluations of each run after the step named for it, in the order of their steps.
+
+    Runs without such evaluations are missing.
+    """
     later = [
         and_(EvaluationRow.run_id == run_id, EvaluationRow.step > step)
         for run_id, step in steps.items()

@@ -1,4 +1,4 @@
-"""Experiments: what was submitted, and what became of it."""
+"""Experiments: which specs were submitted, and what became of them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,10 +19,12 @@ from service.storage.tables import Experiment, ExperimentRun, Run
 
 @dataclass(frozen=True)
 class Submission:
-    """An experiment with its runs in the order of the seeds; `new` are those yet to be queued."""
+    """An experiment and its runs."""
 
     experiment: Experiment
+    #: All runs, in the order of the spec's seeds.
     runs: Sequence[Run]
+    #: The runs that no earlier experiment had and that are still to be queued, in the same order.
     new: Sequence[Run]
 
 
@@ -34,14 +36,14 @@ async def create(
     force: bool = False,
     priority: int = 0,
 ) -> Submission:
-    """Store an experiment and the runs that it needs and nobody has yet.
+    """Store an experiment, and those of its runs that do not exist yet.
 
     Args:
         session: The caller's transaction; queue the new runs in the same one.
         spec: The validated spec.
-        dataset_digest: SHA-256 of the dataset that the runs will see.
-        force: Run everything anew, whatever there is already.
-        priority: Priority of the new runs; higher ones are begun first.
+        dataset_digest: SHA-256 of the dataset that the runs will use.
+        force: Whether to make all runs anew instead of sharing existing runs.
+        priority: Priority of the new runs; runs of higher priority begin first.
     """
     experiment = Experiment(
         name=spec.name, spec=spec.model_dump(mode="json"), spec_hash=spec.content_hash()
@@ -68,29 +70,32 @@ async def _runs_for(
     force: bool,
     priority: int,
 ) -> tuple[dict[int, Run], set[int]]:
-    """The run of every seed, and the seeds whose run is a new one."""
+    """The run of every seed, and the seeds whose runs are new."""
     runs: dict[int, Run] = {}
     new_seeds: set[int] = set()
-    # Sorted: submissions that list shared seeds in different orders would wait for each other.
+    # Sorted, because two submissions that share seeds would deadlock if they inserted them in
+    # different orders.
     while missing := [spec.for_seed(seed) for seed in sorted(spec.seeds) if seed not in runs]:
         rows = [
             {
-                "key": None if force else _content_address(one, dataset_digest),
-                "spec": one.model_dump(mode="json"),
-                "seed": one.seeds[0],
+                "key": None if force else _content_address(seed_spec, dataset_digest),
+                "spec": seed_spec.model_dump(mode="json"),
+                "seed": seed_spec.seeds[0],
                 "dataset_digest": dataset_digest,
-                "queue": one.device,
+                "queue": seed_spec.device,
                 "priority": priority,
             }
-            for one in missing
+            for seed_spec in missing
         ]
-        # Two submissions of the same content at once: one inserts, the other waits and shares.
+        # If the same content is submitted twice at once, one submission inserts the runs, and the
+        # other waits and shares them.
         insertion = insert(Run).values(rows).on_conflict_do_nothing().returning(Run)
         inserted = (await session.scalars(insertion)).all()
         await record_transitions(session, inserted)
         new_seeds |= {run.seed for run in inserted}
-        # Locked against `cancel`, which must see that this experiment wants the runs as well.
-        # One that fails or is cancelled between the two statements stays missing.
+        # The lock makes `cancel` wait until it can see that this experiment wants the runs too. A
+        # run that fails or is cancelled between the two statements stays missing, and the loop
+        # inserts it anew.
         shared = await session.scalars(
             select(Run)
             .where(Run.key.in_([row["key"] for row in rows]), *_is_reusable())
@@ -113,14 +118,14 @@ def _is_reusable() -> tuple[ColumnElement[bool], ...]:
 async def reusable_runs(
     session: AsyncSession, spec: ExperimentSpec, dataset_digest: str
 ) -> dict[int, Run]:
-    """The runs that this spec would share instead of making them, by seed."""
+    """The existing runs that an experiment of this spec would share, by seed."""
     addresses = [_content_address(spec.for_seed(seed), dataset_digest) for seed in spec.seeds]
-    found = await session.scalars(select(Run).where(Run.key.in_(addresses), *_is_reusable()))
-    return {run.seed: run for run in found}
+    reusable = await session.scalars(select(Run).where(Run.key.in_(addresses), *_is_reusable()))
+    return {run.seed: run for run in reusable}
 
 
 async def get(session: AsyncSession, experiment_id: UUID) -> Experiment:
-    """One experiment.
+    """The experiment with this id.
 
     Raises:
         NotFound: no experiment has this id.
@@ -134,7 +139,7 @@ async def get(session: AsyncSession, experiment_id: UUID) -> Experiment:
 async def page(
     session: AsyncSession, *, size: int, after: tuple[datetime, UUID] | None
 ) -> Sequence[Experiment]:
-    """Up to `size` experiments, newest first, that come after this creation time and id."""
+    """Up to `size` experiments, newest first, that follow this creation time and id."""
     query = select(Experiment).order_by(Experiment.created_at.desc(), Experiment.id.desc())
     if after is not None:
         query = query.where(tuple_(Experiment.created_at, Experiment.id) < after)
@@ -142,7 +147,7 @@ async def page(
 
 
 async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
-    """The runs of an experiment, in the order of its seeds."""
+    """The runs of an experiment, in the order of their seeds."""
     query = (
         select(Run)
         .join(ExperimentRun, ExperimentRun.run_id == Run.id)
@@ -155,7 +160,7 @@ async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
 async def states_of_runs(
     session: AsyncSession, experiment_ids: Sequence[UUID]
 ) -> dict[UUID, Counter[RunState]]:
-    """How many runs of these experiments are in which state."""
+    """How many runs of each experiment are in each state."""
     rows = await session.execute(
         select(ExperimentRun.experiment_id, Run.state, func.count())
         .join(Run, Run.id == ExperimentRun.run_id)
@@ -169,9 +174,9 @@ async def states_of_runs(
 
 
 def state_of(experiment: Experiment, counts: Counter[RunState]) -> RunState:
-    """The state of an experiment, from its runs: what is unfinished counts before what is not.
+    """The state of an experiment, derived from the states of its runs; unfinished runs come first.
 
-    A cancelled experiment stays so, whatever becomes of runs that it shared with others.
+    A cancelled experiment stays cancelled, whatever becomes of runs that it shares with others.
     """
     if experiment.cancelled_at is not None:
         return RunState.CANCELLED
@@ -182,11 +187,14 @@ def state_of(experiment: Experiment, counts: Counter[RunState]) -> RunState:
 
 
 async def cancel(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
-    """Mark an experiment as cancelled; returns its unfinished runs that nobody else wants, locked.
+    """Mark an experiment as cancelled, and lock its unfinished runs.
+
+    Returns:
+        The unfinished runs that no other experiment wants.
 
     Raises:
         NotFound: no experiment has this id.
-        Conflict: all its runs have ended in another way.
+        Conflict: the experiment was not cancelled, and all its runs have ended.
     """
     experiment = await session.get(Experiment, experiment_id, with_for_update=True)
     if experiment is None:
@@ -200,13 +208,16 @@ async def cancel(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
 
 
 async def unshared_runs(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
-    """The unfinished runs of an experiment that no other one wants, locked."""
+    """The unfinished runs of an experiment that no other experiment wants, locked."""
     unfinished = await _unfinished_runs(session, experiment_id)
     return await _unwanted(session, unfinished, experiment_id)
 
 
 async def _unfinished_runs(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
-    """Locked, in the order of `create`: nobody begins to want one of them from here on."""
+    """The unfinished runs of an experiment, locked so that no other experiment can adopt them.
+
+    They are locked by seed, as `create` locks them, so that the two cannot deadlock.
+    """
     query = (
         select(Run)
         .join(ExperimentRun, ExperimentRun.run_id == Run.id)
@@ -219,7 +230,7 @@ async def _unfinished_runs(session: AsyncSession, experiment_id: UUID) -> Sequen
 async def _unwanted(
     session: AsyncSession, runs: Sequence[Run], experiment_id: UUID
 ) -> Sequence[Run]:
-    """Those of an experiment's runs that no other experiment wants."""
+    """The runs among these that no experiment but this one wants."""
     wanted = await session.scalars(
         select(ExperimentRun.run_id)
         .join(Experiment, Experiment.id == ExperimentRun.experiment_id)

@@ -1,9 +1,9 @@
-"""Stored JSON outlives the code that wrote it, so every piece carries the number of its form.
+"""The forms of stored JSON. JSON outlives the code that wrote it, so its form is numbered.
 
-A column of the type `StoredJson` writes that number beside the content, and gives readers the
-newest form, whatever the row has. A change that present code cannot read any more takes one more
-upgrade, which makes the next form from the one before, and a file of the old form for its test.
-What was stored before forms had numbers is of the first.
+A column of type `StoredJson` writes the number of the form along with the content, and gives
+readers the newest form, whatever the row contains. Whoever changes a form so that present code can
+no longer read the old one adds an upgrade, which turns the previous form into the new one, and a
+file in the old form for its test. JSON that was stored before forms had numbers is of form 1.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,11 +25,11 @@ from service.storage.errors import EarlierVersion
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=SubmittedSpec)
 
-#: A piece of stored JSON. Raw, because an earlier version may have stored what the models of this
-#: one refuse; whoever needs more than to hand it on reads it into its model.
+#: A piece of stored JSON. It is raw, because an earlier version may have stored something that the
+#: models of this version refuse. Code that does more than pass it on reads it into its model.
 Content = dict[str, Any]
 
-#: Where the number stands; no content has a field of this name.
+#: The key of the form's number; no content has a field of this name.
 NUMBER = "form"
 
 
@@ -38,18 +38,18 @@ class Form:
     """One kind of stored JSON."""
 
     name: str
-    #: The first makes the second form from the first, and so on.
+    #: Upgrade k, counted from 1, turns form k into form k + 1.
     upgrades: tuple[Callable[[Content], Content], ...] = ()
 
     def numbered(self, content: Mapping[str, Any]) -> Content:
-        """The content with the number of the newest form, as it is stored."""
+        """The content as it is stored: with the number of the newest form."""
         return {**content, NUMBER: len(self.upgrades) + 1}
 
     def newest(self, stored: object) -> Content:
-        """The content in its newest form, or as it is where that cannot be made of it.
+        """The content in its newest form, or as it is if it cannot be upgraded.
 
-        Whoever reads what is no content of this form says that it cannot be read; here it must
-        not keep the rest of its row, and the rows beside it, from being read.
+        Content that is not of this form raises no error here, because the rest of its row and the
+        other rows must stay readable. The code that reads the content reports the fault.
         """
         if not isinstance(stored, Mapping):
             return {"unreadable": stored}
@@ -62,13 +62,13 @@ class Form:
 
 
 def _renamed_losses(progress: Content) -> Content:
-    """Until other models came, both were in nats and had that in their names."""
+    """Rename losses, which had nats in their names until models with other units came."""
     names = {"loss_nats": "loss", "kl_nats": "penalty"}
     return {names.get(name, name): value for name, value in progress.items()}
 
 
 def _judged_entropies(evaluation: Content) -> Content:
-    """Until there was an iVAE, latents were judged by the entropy of their mean."""
+    """Add judged entropies: before there was an iVAE, the mean's entropy judged every latent."""
     latents = [
         {"judged_entropy_nats": latent["entropy_nats"], **latent}
         for latent in evaluation["latents"]
@@ -77,7 +77,7 @@ def _judged_entropies(evaluation: Content) -> Content:
 
 
 def _summarised(result: Content) -> Content:
-    """Until results had a summary, entropy was the only criterion, and datasets had no notes."""
+    """Add summary and note: entropy used to be the only criterion, and datasets had no notes."""
     final = _judged_entropies(result["final"])
     summary = {
         "n_active": {"entropy": final["verdict"]["n_active"]},
@@ -92,17 +92,17 @@ def _summarised(result: Content) -> Content:
 
 
 def _with_seeds(measured: Content) -> Content:
-    """Until trials kept the measures of each seed, only the means were there: they stand in."""
+    """Add measures of each seed; the means stand in, because only they were kept at first."""
     regimes = measured.get("regimes", ())
-    # Postgres gives a mean such as 1e38 back as a whole number.
+    # Means are recognised by not being lists: Postgres returns a mean such as 1e38 as an integer.
     means = {name: mean for name, mean in measured.items() if not isinstance(mean, list)}
     return {"of_seeds": [means for _ in regimes], "observations": [], **measured}
 
 
-def _with_all_fields(found: Content) -> Content:
-    """Until all ranges had the same fields, a study of several fields stored few of them."""
-    if found["outcome"] != "not_one_field":
-        return found
+def _with_all_fields(range_: Content) -> Content:
+    """Add the fields that the range of a study without a single swept field used to lack."""
+    if range_["outcome"] != "not_one_field":
+        return range_
     nothing: Content = {
         "intervals": [],
         "envelope": None,
@@ -111,7 +111,7 @@ def _with_all_fields(found: Content) -> Content:
         "weights": 0,
         "trainings": 0,
     }
-    return {**nothing, **found}
+    return {**nothing, **range_}
 
 
 EXPERIMENT_SPEC = Form("spec of an experiment")
@@ -125,7 +125,7 @@ RANGE = Form("range", (_with_all_fields,))
 
 
 class StoredJson(TypeDecorator[Content]):
-    """JSON of one form: readers get the newest, writers store it with its number."""
+    """JSON of one kind: readers get its newest form; writers store the form's number with it."""
 
     impl = JSONB
     cache_ok = True
@@ -135,7 +135,7 @@ class StoredJson(TypeDecorator[Content]):
         self.form = form
 
     def coerce_compared_value(self, op: OperatorType | None, value: object) -> TypeEngine[Any]:
-        """A value that a part of the content is compared with carries no number."""
+        """Compare parts of the content as plain JSON: such values carry no number of a form."""
         return self.impl_instance.coerce_compared_value(op, value)
 
     def process_bind_param(
@@ -158,14 +158,14 @@ class Unreadable:
     """Stored JSON that this version cannot read as the record that it should be."""
 
     stored: object
-    #: The first thing that is wrong with it, and where.
+    #: The first fault of the JSON, and where it is.
     fault: str
 
 
 class StoredRecord(TypeDecorator[R | Unreadable], Generic[R]):
-    """A record as JSON of one form; readers get `Unreadable` where it cannot be made of it.
+    """A record stored as JSON; readers get `Unreadable` where the JSON is not such a record.
 
-    It is not an error, so that the rest of the row, and the rows beside it, can still be read.
+    Unreadable JSON raises no error, so that the rest of the row and the other rows can be read.
     """
 
     impl = JSONB
@@ -193,7 +193,7 @@ class StoredRecord(TypeDecorator[R | Unreadable], Generic[R]):
         return None if value is None else self.read(value)
 
     def read(self, stored: object) -> R | Unreadable:
-        """The record that was stored in any form, or why there is none."""
+        """The record that was stored in any form, or why it cannot be read."""
         try:
             return self.kind.model_validate(self.form.newest(stored))
         except ValidationError as error:
@@ -205,7 +205,7 @@ def experiment_spec(stored: Content) -> ExperimentSpec:
     """The spec of an experiment or of a run.
 
     Raises:
-        EarlierVersion: it was accepted by a version that allowed more.
+        EarlierVersion: the spec was accepted by a version that allowed more.
     """
     return _valid(ExperimentSpec, stored, EXPERIMENT_SPEC)
 
@@ -214,7 +214,7 @@ def study_spec(stored: Content) -> StudySpec:
     """The spec of a study.
 
     Raises:
-        EarlierVersion: it was accepted by a version that allowed more.
+        EarlierVersion: the spec was accepted by a version that allowed more.
     """
     return _valid(StudySpec, stored, STUDY_SPEC)
 
@@ -225,5 +225,5 @@ def _valid(kind: type[S], stored: Content, form: Form) -> S:
     except ValidationError as error:
         faults = "; ".join(map(str, kind.faults_of(error)))
         raise EarlierVersion(
-            f"the {form.name} is of an earlier version, and this one cannot use it: {faults}"
+            f"the {form.name} is of an earlier version, and this version cannot use it: {faults}"
         ) from error

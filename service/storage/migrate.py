@@ -1,4 +1,7 @@
-"""`python -m service.storage.migrate`: bring the database of the settings to the newest schema."""
+"""`python -m service.storage.migrate`: bring the database to the newest schema.
+
+The environment variable POLAR_DATABASE_URL says which database.
+"""
 
 import os
 import sys
@@ -14,12 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.errors import InvalidInput
 from service.database_urls import libpq_url
 
-#: Any number, the same in all processes: only one of them migrates at a time.
+#: Arbitrary number of the Postgres lock that lets only one process migrate at a time.
 MIGRATION_LOCK = 7_205_301
 
 
 def alembic_config(database_url: str) -> Config:
-    """Alembic's configuration for the migrations that are installed with this package."""
+    """Alembic's configuration for the installed migrations."""
     config = Config()
     config.set_main_option("script_location", "migrations:")
     config.set_main_option("path_separator", "os")
@@ -28,13 +31,13 @@ def alembic_config(database_url: str) -> Config:
 
 
 def upgrade(database_url: str) -> None:
-    """Run all migrations that this database has not seen, one process at a time.
+    """Run all migrations that this database lacks; only one process does so at a time.
 
     Args:
         database_url: `postgresql://user:password@host:port/name`.
 
     Raises:
-        InvalidInput: it is no such address.
+        InvalidInput: the URL is not of this form.
     """
     with psycopg.connect(libpq_url(database_url), autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
@@ -43,12 +46,12 @@ def upgrade(database_url: str) -> None:
 
 @cache
 def newest_revision() -> str | None:
-    """The schema that this code needs."""
+    """The revision of the schema that this code needs."""
     return ScriptDirectory.from_config(alembic_config("")).get_current_head()
 
 
 async def revision_of(session: AsyncSession) -> str | None:
-    """The schema that this database has; none before its first migration."""
+    """The revision of the schema that this database has; None before its first migration."""
     if await session.scalar(text("select to_regclass('app.alembic_version')")) is None:
         return None
     return await session.scalar(text("select version_num from app.alembic_version"))

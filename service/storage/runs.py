@@ -1,7 +1,8 @@
-"""Runs: one statement decides each change of state.
+"""Runs: their reports, and their changes of state, each of which one SQL statement decides.
 
-Everything that a worker writes is fenced by its attempt: the row is changed
-`where attempt = mine and state = 'running'`, or the run is lost to this worker.
+Everything that a worker writes is fenced by the number of its attempt: its statement changes the
+row only `where attempt = mine and state = 'running'`; where no row matches, the worker has lost
+the run.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,12 +28,12 @@ from service.storage.errors import Conflict, NotFound, RunLost
 from service.storage.states import RunState
 from service.storage.tables import Artifact, EvaluationRow, Metric, Run, Transition
 
-#: Channel on which Postgres tells that a run has changed its state.
+#: Channel on which Postgres notifies listeners that a run has changed its state.
 CHANGED = "runs_changed"
 
 
 async def get(session: AsyncSession, run_id: UUID) -> Run:
-    """One run.
+    """The run with this id.
 
     Raises:
         NotFound: no run has this id.
@@ -44,7 +45,7 @@ async def get(session: AsyncSession, run_id: UUID) -> Run:
 
 
 async def claim(session: AsyncSession, run_id: UUID, owner: str, lease_s: float) -> Run | None:
-    """Begin the next attempt at a run that is free; None when it is held, over or unwanted."""
+    """Begin the next attempt at a run; None if it is held, has ended or is being cancelled."""
     free = or_(
         Run.state == RunState.QUEUED,
         (Run.state == RunState.RUNNING) & (Run.lease_until < func.now()),
@@ -69,10 +70,10 @@ async def claim(session: AsyncSession, run_id: UUID, owner: str, lease_s: float)
 
 
 async def renew(session: AsyncSession, run_id: UUID, attempt: int, lease_s: float) -> bool:
-    """Keep the lease; returns whether the run is to be cancelled.
+    """Renew the lease of a run, and return whether the run's end was requested.
 
     Raises:
-        RunLost: this attempt does not own the run any more.
+        RunLost: this attempt no longer owns the run.
     """
     cancel_requested = await session.scalar(
         update(Run)
@@ -86,12 +87,13 @@ async def renew(session: AsyncSession, run_id: UUID, attempt: int, lease_s: floa
 
 
 async def record(session: AsyncSession, run_id: UUID, attempt: int, event: Event) -> None:
-    """Store what the run's child told; paths are relative to the artifact folder.
+    """Store an event that the run's child reported; its paths are relative to the artifact folder.
 
-    An attempt that repeats steps of an earlier one repeats its numbers: the first report stands.
+    An attempt that repeats steps of an earlier attempt reports the same numbers again; the first
+    report stands.
 
     Raises:
-        RunLost: this attempt does not own the run any more.
+        RunLost: this attempt no longer owns the run.
     """
     match event:
         case Started():
@@ -149,7 +151,7 @@ async def finish(
     """End a run for good.
 
     Raises:
-        RunLost: this attempt does not own the run any more.
+        RunLost: this attempt no longer owns the run.
     """
     run = await _update_mine(session, run_id, attempt, **_ended(state, reason, message))
     await record_transitions(session, [run])
@@ -159,7 +161,7 @@ async def finish_on_request(session: AsyncSession, run_id: UUID, attempt: int) -
     """End a run whose end was requested.
 
     Raises:
-        RunLost: this attempt does not own the run any more.
+        RunLost: this attempt no longer owns the run.
     """
     run = await _update_mine(session, run_id, attempt)
     await _change(session, run, _ended(*_requested_end(run)))
@@ -168,10 +170,10 @@ async def finish_on_request(session: AsyncSession, run_id: UUID, attempt: int) -
 async def release(
     session: AsyncSession, run_id: UUID, attempt: int, *, reason: str, message: str
 ) -> Run:
-    """Give a run back; the caller queues it again in the same transaction.
+    """Make a run wait again; the caller queues a job for it in the same transaction.
 
     Raises:
-        RunLost: this attempt does not own the run any more.
+        RunLost: this attempt no longer owns the run.
     """
     run = await _update_mine(session, run_id, attempt, **_waiting(reason, message))
     await record_transitions(session, [run])
@@ -179,42 +181,42 @@ async def release(
 
 
 async def count_loss(session: AsyncSession, run_id: UUID, attempt: int) -> int:
-    """Note that this attempt's child died without a word; returns how many have so far.
+    """Count a death without a word of this attempt's child, and return how many there were.
 
     Raises:
-        RunLost: this attempt does not own the run any more.
+        RunLost: this attempt no longer owns the run.
     """
     return (await _update_mine(session, run_id, attempt, losses=Run.losses + 1)).losses
 
 
 async def request_cancel(session: AsyncSession, run_id: UUID) -> Run:
-    """Cancel a waiting run at once; ask the owner of a running one to stop it.
+    """Cancel a waiting run at once, or ask the owner of a running run to stop it.
 
     Raises:
         NotFound: no run has this id.
         Conflict: the run has ended in another way.
     """
-    # Locked: its worker may be recording the end of this very run.
+    # The row is locked because a worker may be recording the end of this very run.
     run = await session.get(Run, run_id, with_for_update=True)
     if run is None:
         raise NotFound("run", run_id)
     if run.state is RunState.CANCELLED:
         return run
     if run.state.is_final:
-        raise Conflict(f"run {run_id} has already ended: it {run.state}")
+        raise Conflict(f"run {run_id} has already ended as {run.state}")
     await request_ends(session, [run])
     return run
 
 
 async def request_prune(session: AsyncSession, run: Run, reason: str, message: str) -> None:
-    """Stop an unfinished run, whose row the caller has locked, for the reason of a study."""
+    """Prune an unfinished run, for a reason of its study; the caller has locked the row."""
     run.prune_reason, run.prune_message = reason, message
     await session.flush()
     await request_ends(session, [run])
 
 
 async def request_ends(session: AsyncSession, unfinished: Sequence[Run]) -> None:
-    """As `request_cancel`, for runs whose rows the caller has locked, in a few statements."""
+    """End these runs as `request_cancel` does, in few statements; the caller locked their rows."""
     held = [run.id for run in unfinished if run.state is RunState.RUNNING]
     await _update(session, held, cancel_requested=True)
     waiting = [run for run in unfinished if run.state is RunState.QUEUED]
@@ -230,7 +232,7 @@ async def _update(session: AsyncSession, run_ids: Sequence[UUID], **values: obje
 
 
 async def end_on_request(session: AsyncSession, run: Run) -> None:
-    """End a run that no living worker holds, as was requested; the caller has locked its row."""
+    """End a run, held by no living worker, as was requested; the caller has locked its row."""
     await end(session, run, *_requested_end(run))
 
 
@@ -246,7 +248,7 @@ async def end(session: AsyncSession, run: Run, state: RunState, reason: str, mes
 
 
 async def queue_lost(session: AsyncSession, run: Run) -> None:
-    """Take a run from a worker that is gone; the caller has locked its row and queues it."""
+    """Make a run wait again whose worker is gone; the caller has locked its row and queues it."""
     message = f"attempt {run.attempt} ended without a word; the run goes on from its checkpoint"
     await _change(session, run, {**_waiting("lease_lost", message), "losses": run.losses + 1})
 
@@ -260,7 +262,7 @@ async def _change(session: AsyncSession, run: Run, values: Mapping[str, object])
 
 
 async def record_transitions(session: AsyncSession, changed: Iterable[Run]) -> None:
-    """Note in the history of these runs the state that they have now."""
+    """Add the present state of these runs to their histories, and notify those who listen."""
     session.add_all(
         Transition(
             run_id=run.id,
@@ -276,7 +278,7 @@ async def record_transitions(session: AsyncSession, changed: Iterable[Run]) -> N
 
 
 async def transitions_of(session: AsyncSession, run_id: UUID) -> Sequence[Transition]:
-    """The history of a run, oldest first."""
+    """The changes of a run's state, oldest first."""
     query = select(Transition).where(Transition.run_id == run_id).order_by(Transition.id)
     return (await session.scalars(query)).all()
 
@@ -286,12 +288,12 @@ def _mine(run_id: UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
 
 
 def from_now(seconds: float) -> ColumnElement[Any]:
-    """A time by the database's clock: the only one that all workers share."""
+    """A time so many seconds from now by the database's clock, which all workers share."""
     return func.now() + timedelta(seconds=seconds)
 
 
 async def _update_mine(session: AsyncSession, run_id: UUID, attempt: int, **values: object) -> Run:
-    """Change the run while this attempt owns it; the row stays locked until the commit."""
+    """Change a run that this attempt owns; the row stays locked until the commit."""
     statement = update(Run).where(*_mine(run_id, attempt))
     run = await session.scalar(statement.values(values or {"attempt": attempt}).returning(Run))
     if run is None:
@@ -310,7 +312,11 @@ async def _add_metrics(
 async def _add_points(
     session: AsyncSession, run_id: UUID, attempt: int, points: Iterable[tuple[str, int, float]]
 ) -> None:
-    """Key, step and value of each; one statement for all would take seconds to compile."""
+    """Store points, each a key, a step and a value.
+
+    They are passed as parameters of a short statement: one statement that lists them all would
+    take seconds to compile.
+    """
     rows = [
         {"run_id": run_id, "key": key, "step": step, "value": value, "attempt": attempt}
         for key, step, value in points

@@ -1,30 +1,31 @@
-"""The states of runs, studies and trials, and how each may follow another.
+"""The states of runs, studies and trials, and which state may follow which.
 
-A test has the functions of storage and queue walk every arrow of the drawings, and no other.
+A test takes every arrow of the drawings with the functions of storage and queue, and checks that
+they take no others.
 """
 
 from enum import StrEnum
 
 
 class RunState(StrEnum):
-    """Where a run stands.
+    """The state of a run.
 
         claimed
         ┌─────────────────────────┐
         │                         ▼
-      QUEUED ◄──────────────── RUNNING ──► RUNNING   claimed anew: the lease was over
+      QUEUED ◄──────────────── RUNNING ──► RUNNING   claimed anew after its lease ran out
         │      released, lost     │
         │                         ├──► SUCCEEDED
         ├──► PRUNED ◄─────────────┤    on a broker's request
         ├──► CANCELLED ◄──────────┤    on a user's request
         └──► FAILED ◄─────────────┘    a fault, or too many losses
 
-    A queued run whose job came to nothing is queued again. Nothing follows the last four.
+    A queued run whose job came to nothing is queued again. No state follows the last four.
     """
 
-    #: No worker has it; it may have had attempts before.
+    #: No worker holds the run; it may have had attempts before.
     QUEUED = "queued"
-    #: One worker holds its lease.
+    #: One worker holds the run's lease.
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     #: Stopped by a study's broker.
@@ -53,23 +54,23 @@ _AFTER_RUN = dict.fromkeys(RunState, frozenset[RunState]()) | {
 
 
 class StudyState(StrEnum):
-    """Where a study stands.
+    """The state of a study.
 
                paused
             ┌────────────► PAUSED ──┬──► FAILED      the broker cannot advance it
             │   resumed      │      └──► CANCELLED
          RUNNING ◄───────────┘
             │  ▲
-            │  └──────────────────────┐   extended, or failed trials are tried again
+            │  └──────────────────────┐   extended, or its failed trials are tried again
             ├──► COMPLETED ───────────┤
             ├──► FAILED ──────────────┘
             └──► CANCELLED
 
-    Nothing follows CANCELLED.
+    No state follows CANCELLED.
     """
 
     RUNNING = "running"
-    #: No new trials; those in flight go on.
+    #: No new trials begin; trials in flight go on.
     PAUSED = "paused"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -91,23 +92,23 @@ _AFTER_STUDY = {
 
 
 class TrialState(StrEnum):
-    """Where a trial stands.
+    """The state of a trial.
 
       RUNNING ──┬──► COMPLETED ──► SUPERSEDED   its point was completed with more seeds
                 ├──► PRUNED
                 ├──► FAILED
                 └──► CANCELLED
 
-    A point that is tried again is a new trial, so that nothing follows the others.
+    A point that is tried again becomes a new trial, so no state follows the others.
     """
 
     RUNNING = "running"
     COMPLETED = "completed"
-    #: Its runs were stopped early by the broker.
+    #: The broker stopped the trial's runs early.
     PRUNED = "pruned"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    #: It was completed, and so was a later trial of the same point with more seeds.
+    #: The trial was completed, and then another trial of the same point with more seeds.
     SUPERSEDED = "superseded"
 
     @property
@@ -125,5 +126,5 @@ _AFTER_TRIAL = dict.fromkeys(TrialState, frozenset[TrialState]()) | {
 
 
 def may_become(old: StudyState | TrialState, new: StudyState | TrialState) -> bool:
-    """Whether a study or trial may go from the old state to the new one, or stays in it."""
+    """Whether the new state of a study or trial is the old one, or may follow it."""
     return new is old or new in old.next_states

@@ -1,4 +1,4 @@
-"""Studies and their trials: what was asked for, how far it has come, what it found."""
+"""Studies and their trials: what was submitted, how far it has come, and how it ended."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,14 +18,14 @@ from service.storage.study_tables import Study, Trial
 from service.storage.tables import ExperimentRun, Run
 
 UNFINISHED = (StudyState.RUNNING, StudyState.PAUSED)
-#: States of the trials that count towards those wanted.
+#: States of trials that count towards the number of trials wanted.
 COUNTED_STATES = (TrialState.COMPLETED, TrialState.PRUNED)
-#: The reason of a study, and of its trials, that failed because the broker could not advance it.
+#: Reason of a study that failed because the broker could not advance it, and of its trials.
 BROKER_FAILS = "broker_fails"
 
 
 async def create(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> Study:
-    """Store a study; the broker begins it."""
+    """Store a study, which the broker will begin."""
     study = Study(
         name=spec.name,
         spec=spec.model_dump(mode="json"),
@@ -39,7 +39,7 @@ async def create(session: AsyncSession, spec: StudySpec, dataset_digest: str) ->
 
 
 async def get(session: AsyncSession, study_id: UUID) -> Study:
-    """One study.
+    """The study with this id.
 
     Raises:
         NotFound: no study has this id.
@@ -51,7 +51,7 @@ async def get(session: AsyncSession, study_id: UUID) -> Study:
 
 
 async def locked(session: AsyncSession, study_id: UUID) -> Study:
-    """One study, which nobody else changes or advances before the end of this transaction.
+    """The study with this id, locked: nobody else changes it before this transaction ends.
 
     Raises:
         NotFound: no study has this id.
@@ -65,7 +65,7 @@ async def locked(session: AsyncSession, study_id: UUID) -> Study:
 async def page(
     session: AsyncSession, *, size: int, after: tuple[datetime, UUID] | None
 ) -> Sequence[Study]:
-    """Up to `size` studies, newest first, that come after this creation time and id."""
+    """Up to `size` studies, newest first, that follow this creation time and id."""
     query = select(Study).order_by(Study.created_at.desc(), Study.id.desc())
     if after is not None:
         query = query.where(tuple_(Study.created_at, Study.id) < after)
@@ -73,9 +73,9 @@ async def page(
 
 
 async def unfinished(session: AsyncSession) -> Sequence[UUID]:
-    """The studies that the broker still has to do with, the oldest first.
+    """The studies that the broker still has to work on, the oldest first.
 
-    A study that was cancelled is one of them until its last trial has ended.
+    They include cancelled studies whose last trial has not ended yet.
     """
     in_flight = select(Trial.study_id).where(Trial.state == TrialState.RUNNING)
     query = select(Study.id).where(Study.state.in_(UNFINISHED) | Study.id.in_(in_flight))
@@ -83,7 +83,7 @@ async def unfinished(session: AsyncSession) -> Sequence[UUID]:
 
 
 async def trials_of(session: AsyncSession, study_id: UUID, *states: TrialState) -> Sequence[Trial]:
-    """The trials of a study that are in one of these states, by number; without states, all."""
+    """The trials of a study by number: those in these states, or all if no state is named."""
     query = select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)
     if states:
         query = query.where(Trial.state.in_(states))
@@ -99,7 +99,7 @@ async def begin_trial(
     experiment_id: UUID,
     turn: int,
 ) -> Trial:
-    """Note what a trial tries, in the transaction that creates its experiment."""
+    """Store a new trial, in the transaction that creates its experiment."""
     trial = Trial(
         study_id=study.id, number=number, point=point, experiment_id=experiment_id, turn=turn
     )
@@ -118,7 +118,7 @@ async def end_trial(
     reason: str | None = None,
     message: str | None = None,
 ) -> None:
-    """Note how a trial ended."""
+    """Store how a trial ended."""
     assert may_become(trial.state, state), f"trial {trial.number} is {trial.state}, not {state}"
     now = await session.scalar(select(func.now()))
     trial.state, trial.finished_at = state, now
@@ -128,7 +128,7 @@ async def end_trial(
 
 
 async def supersede(session: AsyncSession, trial: Trial, by: Trial) -> None:
-    """Note that a completed trial counts no longer: another one has its point, and more seeds."""
+    """Set a completed trial aside, because a trial of the same point has more seeds."""
     assert may_become(trial.state, TrialState.SUPERSEDED), f"trial {trial.number} {trial.state}"
     trial.state, trial.status_reason = TrialState.SUPERSEDED, "more_seeds"
     trial.status_message = f"trial {by.number} tried the same point with more seeds"
@@ -138,7 +138,7 @@ async def supersede(session: AsyncSession, trial: Trial, by: Trial) -> None:
 async def end(
     session: AsyncSession, study: Study, state: StudyState, reason: str, message: str
 ) -> None:
-    """End a study; its trials in flight are somebody else's business."""
+    """End a study, and leave its trials in flight to the caller."""
     assert may_become(study.state, state), f"study {study.id} is {study.state}, not {state}"
     now = await session.scalar(select(func.now()))
     study.state, study.finished_at = state, now
@@ -147,9 +147,9 @@ async def end(
 
 
 async def give_up(session: AsyncSession, study_id: UUID, message: str) -> Sequence[UUID]:
-    """Fail a study that cannot be advanced; returns the experiments of its trials in flight.
+    """Fail a study that cannot be advanced, and return the experiments of its trials in flight.
 
-    Its trials in flight fail with it, because nobody would ever judge them.
+    The trials fail with the study, because nobody would ever judge them.
 
     Raises:
         NotFound: no study has this id.
@@ -164,21 +164,21 @@ async def give_up(session: AsyncSession, study_id: UUID, message: str) -> Sequen
 
 
 async def go_on(session: AsyncSession, study: Study) -> None:
-    """Let a study that was paused, or has ended, go on."""
+    """Let a study go on that was paused or has ended."""
     study.state, study.status_reason, study.status_message = StudyState.RUNNING, None, None
     study.finished_at = None
     await session.flush()
 
 
 async def _let_go_on(session: AsyncSession, study: Study) -> None:
-    """Count failures and hours anew; a study that is paused stays so."""
+    """Count failures and hours anew, and let the study go on unless it is paused."""
     study.went_on_at = await session.scalar(select(func.now()))
     if study.state is not StudyState.PAUSED:
         await go_on(session, study)
 
 
 async def pause(session: AsyncSession, study_id: UUID) -> Study:
-    """No new trials until `resume`; those in flight go on.
+    """Begin no new trials of a study until `resume`; trials in flight go on.
 
     Raises:
         NotFound: no study has this id.
@@ -206,7 +206,7 @@ async def resume(session: AsyncSession, study_id: UUID) -> Study:
 
 
 async def cancel(session: AsyncSession, study_id: UUID) -> list[UUID]:
-    """Mark a study as cancelled; returns the experiments of its trials in flight.
+    """Mark a study as cancelled, and return the experiments of its trials in flight.
 
     Raises:
         NotFound: no study has this id.
@@ -225,14 +225,14 @@ async def cancel(session: AsyncSession, study_id: UUID) -> list[UUID]:
 async def extend(
     session: AsyncSession, study_id: UUID, *, trials: int = 0, seeds: Sequence[int] = ()
 ) -> Study:
-    """So many more completed trials, and these seeds besides for every trial.
+    """Ask a study for more completed trials, and for more seeds in every trial.
 
-    Trials that were completed with fewer seeds are tried again, as new ones that share the runs
-    that succeeded.
+    Points that were completed with fewer seeds are tried again in new trials, which share the runs
+    that have succeeded.
 
     Raises:
         NotFound: no study has this id.
-        Conflict: the study was cancelled, has one of these seeds already, or would have too many.
+        Conflict: the study was cancelled, already has one of these seeds, or would have too many.
     """
     study = await locked(session, study_id)
     if study.state is StudyState.CANCELLED:
@@ -254,7 +254,7 @@ async def extend(
 
 
 async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
-    """Try the points of all failed trials again, as new trials; nothing else is repeated.
+    """Try the points of all failed trials again in new trials, and repeat nothing else.
 
     Raises:
         NotFound: no study has this id.
@@ -264,7 +264,7 @@ async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
     if study.state is StudyState.CANCELLED:
         raise Conflict(f"study {study_id} was cancelled; its trials are not tried again")
     trials = await trials_of(session, study_id)
-    again = [
+    settled = [
         trial.point
         for trial in trials
         if trial.state is not TrialState.FAILED and not _lacks_seeds(study, trial)
@@ -272,11 +272,11 @@ async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
     points = [
         trial.point
         for trial in trials
-        if trial.state is TrialState.FAILED and trial.point not in [*again, *study.to_repeat]
+        if trial.state is TrialState.FAILED and trial.point not in [*settled, *study.to_repeat]
     ]
     if not points:
         raise Conflict(f"study {study_id} has no failed trial that was not tried again")
-    # each once, however often it has failed
+    # each point only once, however often it has failed
     distinct = [point for place, point in enumerate(points) if point not in points[:place]]
     study.to_repeat = [*study.to_repeat, *distinct]
     await _let_go_on(session, study)
@@ -284,23 +284,23 @@ async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
 
 
 async def runs_of(session: AsyncSession, experiment_ids: Sequence[UUID]) -> dict[UUID, list[Run]]:
-    """The runs of these experiments, in the order of their seeds."""
+    """The runs of each experiment, in the order of their seeds."""
     rows = await session.execute(
         select(ExperimentRun.experiment_id, Run)
         .join(Run, Run.id == ExperimentRun.run_id)
         .where(ExperimentRun.experiment_id.in_(experiment_ids))
         .order_by(ExperimentRun.position)
     )
-    found: dict[UUID, list[Run]] = {id: [] for id in experiment_ids}
+    runs: dict[UUID, list[Run]] = {id: [] for id in experiment_ids}
     for experiment_id, run in rows:
-        found[experiment_id].append(run)
-    return found
+        runs[experiment_id].append(run)
+    return runs
 
 
 async def page_of_trials(
     session: AsyncSession, study_id: UUID, *, size: int, after: int | None
 ) -> Sequence[Trial]:
-    """Up to `size` trials of a study, by number, that come after this number."""
+    """Up to `size` trials of a study, in ascending order, whose numbers exceed this number."""
     query = select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)
     if after is not None:
         query = query.where(Trial.number > after)
@@ -310,7 +310,7 @@ async def page_of_trials(
 async def states_of_trials(
     session: AsyncSession, study_ids: Sequence[UUID]
 ) -> dict[UUID, Counter[TrialState]]:
-    """How many trials of these studies are in which state."""
+    """How many trials of each study are in each state."""
     rows = await session.execute(
         select(Trial.study_id, Trial.state, func.count())
         .where(Trial.study_id.in_(study_ids))
@@ -323,10 +323,10 @@ async def states_of_trials(
 
 
 def count_completed(trials: Iterable[Trial]) -> int:
-    """How many of these trials count towards those wanted: points that came to an end, each once.
+    """How many points these trials have finished, which counts towards the trials wanted.
 
-    A pruned trial has told what its point is worth. A point that was tried again, with more seeds
-    or because it failed, is no further one.
+    Pruned trials count, because they have shown what their points are worth. A point counts once,
+    even if it was tried again with more seeds or after a failure.
     """
     return len(
         {frozenset(trial.point.items()) for trial in trials if trial.state in COUNTED_STATES}
@@ -334,7 +334,7 @@ def count_completed(trials: Iterable[Trial]) -> int:
 
 
 def seeds_of(trial: Trial) -> int:
-    """With how many seeds a trial was completed; 0 unless it was."""
+    """The number of seeds that a trial was completed with; 0 for other trials."""
     return len(trial.measured.of_seeds) if isinstance(trial.measured, Measured) else 0
 
 

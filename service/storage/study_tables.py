@@ -24,7 +24,7 @@ from service.storage.tables import Base, Experiment
 
 
 class Study(Base):
-    """A spec of a study that was accepted, and how far it has come."""
+    """A study whose spec was accepted, and how far it has come."""
 
     __tablename__ = "studies"
 
@@ -33,19 +33,20 @@ class Study(Base):
     spec: Mapped[Content] = mapped_column(StoredJson(STUDY_SPEC))
     dataset_digest: Mapped[str]
     state: Mapped[StudyState] = mapped_column(default=StudyState.RUNNING)
-    #: A stable word, such as `budget_spent`; and the sentence for people.
+    #: Why the study is in its state: a stable word, such as `budget_spent`, and a sentence.
     status_reason: Mapped[str | None]
     status_message: Mapped[str | None]
-    #: Completed trials that end the study; more than in the spec once it was extended.
+    #: Number of completed trials that ends the study; extending it adds to the spec's number.
     trials_wanted: Mapped[int]
-    #: Seeds of every trial from now on; more than in the spec once it was extended.
+    #: Seeds of every trial from now on; extending the study adds to the spec's seeds.
     seeds_wanted: Mapped[list[int]]
     #: Points of earlier trials that are to be tried again.
     to_repeat: Mapped[list[Point]] = mapped_column(JSONB, default=list)
-    #: What the study has found, as far as it has come.
+    #: The range that the study has found so far.
     range: Mapped[StudyRange | Unreadable | None] = mapped_column(StoredRecord(RANGE, StudyRange))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    #: When it was extended or repaired: its hours, and failures in a row, count anew from here.
+    #: When the study was last extended or its failed trials were last tried again: its hours and
+    #: its failures in a row are counted from then on.
     went_on_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
@@ -67,7 +68,7 @@ class Trial(Base):
     __tablename__ = "trials"
 
     study_id: Mapped[UUID] = mapped_column(ForeignKey(Study.id), primary_key=True)
-    #: Optuna's number of it.
+    #: Optuna's number of the trial.
     number: Mapped[int] = mapped_column(primary_key=True)
     #: The value of every swept field, by its dotted name.
     point: Mapped[Point] = mapped_column(JSONB)
@@ -75,13 +76,13 @@ class Trial(Base):
     state: Mapped[TrialState] = mapped_column(default=TrialState.RUNNING)
     status_reason: Mapped[str | None]
     status_message: Mapped[str | None]
-    #: The value of each objective over the seeds.
+    #: The value of each objective, aggregated over the seeds.
     values: Mapped[list[float] | None]
-    #: The means of all measures, and what each seed ended with; none unless it has values.
+    #: The means of all measures, and what each seed ended with; null where `values` is.
     measured: Mapped[Measured | Unreadable | None] = mapped_column(
         StoredRecord(MEASURED, Measured)
     )
-    #: Its place in the order in which studies take turns at the agents.
+    #: The trial's place in the order in which studies take turns at the agents.
     turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]

@@ -1,4 +1,7 @@
-"""The tracker's position in studies: what MLflow has not been told of them, and its runs."""
+"""The tracker's position in studies: what it still has to tell MLflow, and the runs it made there.
+
+The tracker is the process that copies results to MLflow.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,28 +18,29 @@ from service.storage.tracking_tables import NestedRun, StudyTracking, TrialTrack
 
 @dataclass(frozen=True)
 class TrialToTell:
-    """A trial that has begun or ended since MLflow was told of it."""
+    """A trial that has begun or ended since MLflow was last told of it."""
 
     trial: Trial
-    #: How many runs it has.
+    #: The number of the trial's runs.
     seeds: int
-    #: None when MLflow knows nothing of it.
+    #: None if MLflow does not know the trial yet.
     position: TrialTracking | None
 
 
 @dataclass(frozen=True)
 class Nesting:
-    """A run that is to lie below a trial, or below the study when that trial has no other run."""
+    """A run that MLflow is to show below its trial, or below the study if it is the only run."""
 
     run_id: UUID
     mlflow_run_id: str
     mlflow_parent_id: str
     study_id: UUID
+    #: The number of the trial.
     number: int
 
 
 async def studies_to_tell(session: AsyncSession) -> Sequence[UUID]:
-    """Studies of which something is new to MLflow, the oldest first."""
+    """The studies with changes that MLflow has not been told of, the oldest first."""
     query = (
         select(Study.id)
         .outerjoin(StudyTracking, StudyTracking.study_id == Study.id)
@@ -59,7 +63,7 @@ async def studies_to_tell(session: AsyncSession) -> Sequence[UUID]:
 async def trials_to_tell(
     session: AsyncSession, study_id: UUID, limit: int
 ) -> Sequence[TrialToTell]:
-    """The next trials of a study that MLflow has not been told of as they are, by number."""
+    """The next trials of a study whose present states MLflow does not know, by number."""
     seeds = (
         select(func.count())
         .where(ExperimentRun.experiment_id == Trial.experiment_id)
@@ -84,14 +88,15 @@ def _is_new() -> ColumnElement[bool]:
 
 
 async def mlflow_run_of_study(session: AsyncSession, study_id: UUID) -> StudyTracking | None:
-    """The MLflow run that stands for a study, and its experiment; None when there is none yet."""
+    """The MLflow run that stands for a study, and its MLflow experiment; None before it exists."""
     return await session.get(StudyTracking, study_id)
 
 
 async def mlflow_runs_of_trials(session: AsyncSession, study_id: UUID) -> dict[int, str]:
-    """The MLflow run that stands for each trial, or the one of its only seed, by its number.
+    """The MLflow run that stands for each trial, by the trial's number.
 
-    Trials and seeds of which MLflow has not been told yet are missing.
+    For a trial with one seed, that is the MLflow run of this seed. Trials and seeds that MLflow
+    has not been told of yet are missing.
     """
     rows = await session.execute(
         select(
@@ -122,7 +127,7 @@ async def begin_study(
 async def begin_trial(
     session: AsyncSession, trial: Trial, mlflow_run_id: str | None
 ) -> TrialTracking:
-    """Note the MLflow run that stands for this trial; none: the run of its only seed does."""
+    """Note the MLflow run that stands for this trial; None if the run of its only seed does."""
     position = TrialTracking(
         study_id=trial.study_id, number=trial.number, mlflow_run_id=mlflow_run_id
     )
@@ -132,19 +137,19 @@ async def begin_trial(
 
 
 async def advance(session: AsyncSession, study: Study, trials: Sequence[Trial]) -> None:
-    """Note that MLflow has confirmed a study, and these of its trials, as they are here."""
+    """Note that MLflow has confirmed the present states of a study and of these trials."""
     position = await session.get_one(StudyTracking, study.id)
     position.state, position.finished_at = study.state, study.finished_at
     for trial in trials:
-        of_trial = await session.get_one(TrialTracking, (study.id, trial.number))
-        of_trial.state = trial.state
+        trial_position = await session.get_one(TrialTracking, (study.id, trial.number))
+        trial_position.state = trial.state
     await session.flush()
 
 
 async def runs_to_nest(session: AsyncSession) -> dict[UUID, Nesting]:
-    """Runs that MLflow knows, that a trial wants, and that lie below none yet, by their ids.
+    """The trials' runs that MLflow knows and does not show below a trial or study yet, by id.
 
-    A run that several trials share belongs to the oldest of them, for good.
+    A run that several trials share belongs for good to the oldest of them.
     """
     oldest = (
         select(Tracking.run_id, Tracking.mlflow_run_id, Trial.study_id, Trial.number)
@@ -177,6 +182,6 @@ async def runs_to_nest(session: AsyncSession) -> dict[UUID, Nesting]:
 
 
 async def nest(session: AsyncSession, nesting: Nesting) -> None:
-    """Note that MLflow has confirmed where a run lies."""
+    """Note that MLflow has confirmed which trial or study it shows a run below."""
     session.add(NestedRun(run_id=nesting.run_id, study_id=nesting.study_id, number=nesting.number))
     await session.flush()

@@ -1,7 +1,8 @@
-"""Our tables, in the schema `app`. The queue's tables are procrastinate's, in the schema `queue`.
+"""Our tables, in the schema `app`; the tables of the queue, procrastinate's, are in `queue`.
 
-A run belongs to one spec, one seed and one dataset, by content: several experiments that ask for
-the same run share it (`experiment_runs`). Everything that a worker writes carries its attempt.
+A run is identified by the content of its spec, its seed and its dataset: experiments that ask for
+the same run share it (`experiment_runs`). Everything that a worker writes carries the number of
+its attempt.
 """
 
 from datetime import datetime
@@ -78,7 +79,7 @@ class Base(DeclarativeBase):
 
 
 class Experiment(Base):
-    """A spec that was accepted, complete with its defaults."""
+    """An experiment whose spec was accepted; the spec is stored complete with its defaults."""
 
     __tablename__ = "experiments"
 
@@ -98,31 +99,33 @@ class Run(Base):
     __tablename__ = "runs"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    #: Content address: spec of this seed + science version + dataset digest. None: never reused.
+    #: Content address: spec of this seed + science version + dataset digest. A run without it is
+    #: never reused.
     key: Mapped[str | None]
     spec: Mapped[Content] = mapped_column(StoredJson(EXPERIMENT_SPEC))
     seed: Mapped[int] = mapped_column(BigInteger)
     dataset_digest: Mapped[str]
-    #: Queue of its device class: any, cpu, cuda.
+    #: Name of the queue, which is the run's device class: auto, cpu or cuda.
     queue: Mapped[str]
     state: Mapped[RunState] = mapped_column(default=RunState.QUEUED)
-    #: A stable word, such as `dataset_corrupt`; and the sentence for people.
+    #: Why the run is in its state: a stable word, such as `dataset_corrupt`, and a sentence.
     status_reason: Mapped[str | None]
     status_message: Mapped[str | None]
-    #: Number of the newest attempt: fences out what earlier ones still write.
+    #: Number of the newest attempt; it fences out what earlier attempts still write.
     attempt: Mapped[int] = mapped_column(default=0)
-    #: Attempts whose worker or child died without a word.
+    #: Number of attempts whose worker or child died without saying why.
     losses: Mapped[int] = mapped_column(default=0)
     owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     cancel_requested: Mapped[bool] = mapped_column(default=False)
-    #: Set with `cancel_requested` by a study's broker: the run ends as pruned, for this reason.
+    #: Set along with `cancel_requested` by a study's broker: the reason for which the run ends as
+    #: pruned, a stable word and a sentence.
     prune_reason: Mapped[str | None]
     prune_message: Mapped[str | None]
     #: Priority of the run's jobs: higher first, ties to the older job.
     priority: Mapped[int] = mapped_column(default=0, server_default="0")
     job_id: Mapped[int | None] = mapped_column(BigInteger)
-    #: The last `Started` and `Progress` of the run, as they came.
+    #: The last `Started` and `Progress` events of the run.
     started: Mapped[Content | None] = mapped_column(StoredJson(STARTED))
     progress: Mapped[Content | None] = mapped_column(StoredJson(PROGRESS))
     #: The newest published checkpoint, relative to the artifact folder.
@@ -146,8 +149,8 @@ class Run(Base):
             "(state in ('queued', 'running')) = (finished_at is null)",
             name="a_final_run_has_an_end",
         ),
-        # One reusable run for each content; failed ones and those that are being cancelled may be
-        # tried anew.
+        # There is at most one reusable run for each content. Failed runs and runs that are being
+        # cancelled are not reusable, so that their content can be tried anew.
         Index(
             "uq_runs_key_of_reusable",
             "key",
@@ -162,7 +165,7 @@ class Run(Base):
 
 
 class ExperimentRun(Base):
-    """Which runs an experiment asked for, in the order of its seeds."""
+    """A run that an experiment asked for, with its position in the order of the seeds."""
 
     __tablename__ = "experiment_runs"
 
@@ -172,7 +175,7 @@ class ExperimentRun(Base):
 
 
 class Transition(Base):
-    """Every change of a run's state, as it happened."""
+    """One change of a run's state; all changes are kept."""
 
     __tablename__ = "transitions"
 
@@ -186,7 +189,7 @@ class Transition(Base):
 
 
 class Metric(Base):
-    """One number of one step; the first value that was reported stands."""
+    """A metric's value at one step; the first value that was reported stands."""
 
     __tablename__ = "metrics"
 
@@ -196,7 +199,7 @@ class Metric(Base):
     value: Mapped[float]
     attempt: Mapped[int]
     at: Mapped[datetime] = mapped_column(server_default=func.now())
-    #: Order of writing within a run: the tracker's position is one of these.
+    #: Order of writing within a run; the tracker remembers how far it has come in it.
     sequence: Mapped[int] = mapped_column(BigInteger, Identity())
 
     __table_args__ = (Index(None, "run_id", "sequence"),)
@@ -227,7 +230,7 @@ class Artifact(Base):
 
 
 class Agent(Base):
-    """A worker's agent and what it offers; kept after it is gone."""
+    """A worker's agent and what it offers; the row is kept after the agent is gone."""
 
     __tablename__ = "agents"
 
@@ -236,7 +239,7 @@ class Agent(Base):
     pid: Mapped[int]
     device: Mapped[str]
     queues: Mapped[str]
-    #: Name -> digest of the datasets on this machine.
+    #: Digest of each dataset on the agent's machine, by its name.
     datasets: Mapped[dict[str, str]]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -250,10 +253,10 @@ class Tracking(Base):
     run_id: Mapped[UUID] = mapped_column(ForeignKey(Run.id), primary_key=True)
     mlflow_experiment_id: Mapped[str]
     mlflow_run_id: Mapped[str]
-    #: Sequence of the last metric that MLflow has.
+    #: The `sequence` of the last metric that MLflow has.
     metric_sequence: Mapped[int] = mapped_column(BigInteger, default=0)
-    #: Attempt and state that MLflow was last told.
+    #: The attempt and the state that MLflow was last told.
     attempt: Mapped[int] = mapped_column(default=0)
     state: Mapped[RunState | None]
-    #: Everything of a finished run has arrived.
+    #: Whether the run has ended and MLflow has everything of it.
     complete: Mapped[bool] = mapped_column(default=False)

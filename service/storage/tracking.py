@@ -1,4 +1,8 @@
-"""The tracker's position: how far MLflow has been told of each run. A row, not memory."""
+"""The tracker's position: how far MLflow has been told of each run.
+
+The tracker is the process that copies results to MLflow. It keeps its position in the database, so
+that it can be restarted at any time.
+"""
 
 import contextlib
 from collections.abc import Sequence
@@ -12,21 +16,23 @@ from service.storage.database import Database
 from service.storage.errors import DatabaseAway
 from service.storage.tables import Metric, Run, Tracking
 
-#: Any number, the same in all processes: only one of them tells MLflow at a time.
+#: Arbitrary number of the Postgres lock that lets only one tracker write to MLflow at a time.
 TRACKER_LOCK = 7_205_303
-#: What MLflow knows our saved view by: the tracker saves it, the links of the API open it.
+#: Name of our saved view in MLflow: the tracker saves it, and links in the API's answers open it.
 SAVED_VIEW = "polar"
 
 
 class TrackerLock:
-    """Belongs to one tracker at a time, for as long as its connection lives."""
+    """A lock that one tracker at a time can hold, for as long as its connection lives."""
 
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
         self._connection: AsyncConnection | None = None
 
     async def take(self) -> bool:
-        """Whether the lock is ours; ask before each pass, since a lost connection loses it.
+        """Take the lock if it is free, and return whether it is ours.
+
+        Call this before each pass, because the lock is lost with the connection.
 
         Raises:
             DatabaseAway: the database does not answer.
@@ -44,16 +50,16 @@ class TrackerLock:
     async def release(self) -> None:
         """Leave the lock to another tracker."""
         if self._connection is not None:
-            with contextlib.suppress(SQLAlchemyError):  # a lost connection has lost it already
+            with contextlib.suppress(SQLAlchemyError):  # the lock went with a lost connection
                 await self._connection.execute(select(func.pg_advisory_unlock_all()))
             await self._connection.close()
             self._connection = None
 
 
 async def runs_to_tell(session: AsyncSession) -> Sequence[UUID]:
-    """Runs that have begun and are not wholly told, the oldest first.
+    """The runs that have begun and of which MLflow does not have everything, the oldest first.
 
-    A run that was cancelled before it began has nothing to tell.
+    A run that was cancelled before it began is not among them: there is nothing to tell.
     """
     query = (
         select(Run.id)
@@ -65,14 +71,14 @@ async def runs_to_tell(session: AsyncSession) -> Sequence[UUID]:
 
 
 async def position_of(session: AsyncSession, run_id: UUID) -> Tracking | None:
-    """How far MLflow has been told of this run; None when it knows nothing of it."""
+    """How far MLflow has been told of this run; None if it does not know the run."""
     return await session.get(Tracking, run_id)
 
 
 async def positions_of(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, Tracking]:
-    """How far MLflow has been told of these runs, for those that it knows."""
-    found = await session.scalars(select(Tracking).where(Tracking.run_id.in_(run_ids)))
-    return {position.run_id: position for position in found}
+    """How far MLflow has been told of each of these runs; unknown runs are missing."""
+    positions = await session.scalars(select(Tracking).where(Tracking.run_id.in_(run_ids)))
+    return {position.run_id: position for position in positions}
 
 
 async def begin(
@@ -90,11 +96,11 @@ async def begin(
 async def metrics_after(
     session: AsyncSession, run_id: UUID, sequence: int, limit: int
 ) -> Sequence[Metric]:
-    """The next metrics of this run that MLflow does not have, in the order of writing."""
+    """Up to `limit` metrics of this run after this place in their sequence, in that order."""
     query = select(Metric).where(Metric.run_id == run_id, Metric.sequence > sequence)
     return (await session.scalars(query.order_by(Metric.sequence).limit(limit))).all()
 
 
-async def advance(session: AsyncSession, run_id: UUID, **told: object) -> None:
-    """Move the position, after MLflow has confirmed: `metric_sequence`, `state`, `complete`..."""
-    await session.execute(update(Tracking).where(Tracking.run_id == run_id).values(**told))
+async def advance(session: AsyncSession, run_id: UUID, **confirmed: object) -> None:
+    """Set the columns of the position, such as `metric_sequence`, that MLflow has confirmed."""
+    await session.execute(update(Tracking).where(Tracking.run_id == run_id).values(**confirmed))

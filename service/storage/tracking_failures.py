@@ -1,6 +1,6 @@
-"""Runs and studies that MLflow could not be told of, so that users see it.
+"""Runs and studies that MLflow could not be told of, noted so that users can see it.
 
-Only the tracker writes here.
+Only the tracker, the process that copies results to MLflow, writes here.
 """
 
 from uuid import UUID
@@ -21,16 +21,16 @@ async def note(session: AsyncSession, id: UUID, why: str) -> None:
 
 
 async def forget(session: AsyncSession, id: UUID) -> None:
-    """MLflow could be told after all."""
+    """Remove the note on a run or study that MLflow could be told of after all."""
     await session.execute(delete(TrackingFailure).where(TrackingFailure.id == id))
 
 
 async def forget_all(session: AsyncSession) -> None:
-    """A tracker begins, and tries everything anew."""
+    """Remove all notes, because a tracker that starts tries everything anew."""
     await session.execute(delete(TrackingFailure))
 
 
 async def why(session: AsyncSession, id: UUID) -> str | None:
-    """Why MLflow lacks something of this run or study; None where nothing hinders."""
+    """Why MLflow could not be told of this run or study; None if nothing stands in the way."""
     query = select(TrackingFailure.why).where(TrackingFailure.id == id)
     return await session.scalar(query)

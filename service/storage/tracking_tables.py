@@ -1,6 +1,7 @@
-"""How far MLflow has been told of studies; only the tracker writes here.
+"""The tables of how far MLflow has been told of studies; only the tracker writes here.
 
-Without these rows a study is told anew, into the runs that MLflow has of it.
+If these rows are missing, the tracker tells MLflow of a study anew, in the MLflow runs that the
+study already has.
 """
 
 from datetime import datetime
@@ -22,7 +23,8 @@ class StudyTracking(Base):
     study_id: Mapped[UUID] = mapped_column(ForeignKey(Study.id), primary_key=True)
     mlflow_experiment_id: Mapped[str]
     mlflow_run_id: Mapped[str]
-    #: What MLflow was last told: its state, and its end, since it may go on and end again.
+    #: The state and the end that MLflow was last told: the end shows whether a study has gone on
+    #: and ended again in the same state.
     state: Mapped[StudyState | None]
     finished_at: Mapped[datetime | None]
 
@@ -36,9 +38,9 @@ class TrialTracking(Base):
         ForeignKey(StudyTracking.study_id, ondelete="CASCADE"), primary_key=True
     )
     number: Mapped[int] = mapped_column(primary_key=True)
-    #: None: it has one seed, whose run stands for it.
+    #: None if the trial has one seed, whose run then stands for it.
     mlflow_run_id: Mapped[str | None]
-    #: What MLflow was last told.
+    #: The state that MLflow was last told.
     state: Mapped[TrialState | None]
 
     __table_args__ = (
@@ -47,7 +49,7 @@ class TrialTracking(Base):
 
 
 class TrackingFailure(Base):
-    """A run or a study that MLflow could not be told of, however often that was tried."""
+    """A run or a study that MLflow could not be told of despite repeated tries."""
 
     __tablename__ = "tracking_failures"
 
@@ -58,7 +60,7 @@ class TrackingFailure(Base):
 
 
 class NestedRun(Base):
-    """Below which trial a run lies in MLflow: the first that wanted it."""
+    """The trial below which MLflow shows a run: the first trial that wanted it."""
 
     __tablename__ = "nested_runs"
 

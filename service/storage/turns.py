@@ -1,4 +1,4 @@
-"""The order in which waiting runs are begun, and the turns by which studies share it."""
+"""The order in which waiting runs begin, and the turns by which studies share the agents."""
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -7,22 +7,23 @@ from service.storage.states import TrialState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import ExperimentRun, Run
 
-#: Runs of one queue are begun in this order, because it is how procrastinate hands out their
-#: jobs (`procrastinate_fetch_job_v2`): higher priority first, ties to the older job.
+#: Order in which the runs of a queue begin: higher priority first, ties to the older job. This is
+#: the order in which procrastinate hands out their jobs (`procrastinate_fetch_job_v2`).
 QUEUE_ORDER = (Run.priority.desc(), Run.job_id)
 
 
 def priority_of(turn: int) -> int:
-    """The priority of the runs of a trial that has this turn."""
+    """The priority of the runs of a trial with this turn: earlier turns have higher priority."""
     return -turn
 
 
 async def next_turn(session: AsyncSession, study: Study) -> int:
-    """The turn of a study's next trial: studies share the agents by their trainings.
+    """The turn of a study's next trial: studies share the agents equally, counted in trainings.
 
-    A study's turns count the trainings that it brought, so that one that has had many waits for
-    one that has had few; but they start from the turn that is on now, so that nobody makes up for
-    time before.
+    A study's turn advances by the trainings that the study adds, so a study that has had many
+    waits for studies that have had few. The turn is at least the greatest turn that has begun, so
+    no study makes up for time before.
+
     This is start-time fair queueing (Goyal, Vin and Cheng, 1996).
     """
     has_begun = (
@@ -40,7 +41,7 @@ async def next_turn(session: AsyncSession, study: Study) -> int:
 
 
 async def _trainings(session: AsyncSession, trial: Trial) -> int:
-    """How many runs a trial brought that nobody had: those that were made along with it."""
+    """The number of runs that a trial added: those created in the transaction that created it."""
     query = (
         select(func.count())
         .select_from(ExperimentRun)

@@ -1,4 +1,4 @@
-"""What a watcher of runs reads: where they stand, and the evaluations that it has not seen."""
+"""The present standing of runs, for those who watch them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,21 +15,20 @@ from service.storage.turns import QUEUE_ORDER
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a run stands at this moment."""
+    """The standing of a run at this moment."""
 
     run_id: UUID
     state: RunState
     reason: str | None
     message: str | None
     attempt: int
-    #: The last `Progress` of the run, as it came.
+    #: The last `Progress` event of the run.
     progress: Mapping[str, Any] | None
-    #: How many waiting runs of its queue are begun before this one; None when it does not wait.
+    #: How many waiting runs of the same queue will begin before this run; None unless it waits.
     queue_position: int | None
 
 
 async def standings(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, Standing]:
-    """Where these runs stand."""
     before_it = func.row_number().over(partition_by=Run.queue, order_by=QUEUE_ORDER) - 1
     waiting = (
         select(Run.id, before_it.label("position")).where(Run.state == RunState.QUEUED).subquery()

@@ -1,1 +1,4 @@
-"""The broker of studies: asks, judges, tells. The only code that opens Optuna's database."""
+"""The broker of studies, which asks Optuna for points, judges the trials and reports results.
+
+No other code opens Optuna's database.
+"""

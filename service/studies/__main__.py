@@ -19,16 +19,16 @@ from service.studies.broker import Broker
 
 _log = logging.getLogger("service.studies")  # not `__main__`
 
-#: Seconds after which the broker looks, whether or not it was told of anything.
+#: The broker looks for work at least this often, in seconds, even without a notification.
 LOOKS_EVERY_S = 2.0
-#: How long a sampler may take for a point: Optuna's `gp` needs half a minute after 1,000 trials.
+#: Seconds that a sampler may take for a point; after 1,000 trials Optuna's `gp` needs 30.
 ASKS_S = 600
-#: What a database that does not answer raises: ours, the listening connection's, Optuna's.
+#: Errors of a database that does not answer: ours, the listening connection's, and Optuna's two.
 AWAY = (DatabaseAway, psycopg.OperationalError, SQLAlchemyError, StorageInternalError)
 
 
 async def advance_until_stopped(settings: Settings) -> None:
-    """Advances all studies whenever a run has changed; for ever."""
+    """Advance all studies whenever a run has changed, until this coroutine is cancelled."""
     database = Database(settings.sqlalchemy_url, idle_s=ASKS_S)
     app = queue.queue_app(settings)
     while True:
@@ -46,7 +46,7 @@ async def advance_until_stopped(settings: Settings) -> None:
 
 
 def optuna_storage(settings: Settings) -> BaseStorage:
-    """Optuna's own database, which it keeps to its own schema."""
+    """The part of the database in which Optuna keeps its studies, in a schema of its own."""
     return RDBStorage(
         settings.optuna_sqlalchemy_url,
         engine_kwargs={"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}},
@@ -65,7 +65,7 @@ async def _main(settings: Settings) -> None:
     broker = asyncio.ensure_future(advance_until_stopped(settings))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, broker.cancel)
-    with contextlib.suppress(asyncio.CancelledError):  # any moment is a good one to stop
+    with contextlib.suppress(asyncio.CancelledError):  # the broker may stop at any moment
         await broker
 
 

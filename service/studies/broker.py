@@ -1,8 +1,9 @@
-"""Advances studies: follows trials, judges those that have ended, tells Optuna, begins new ones.
+"""Advances studies: the broker follows trials, judges those that have ended, and begins new ones.
 
-A step reads where everything stands and does what is due, so that it may be killed anywhere and
-repeated: a trial is told what its stored results say, again if need be; a trial that was asked and
-not noted is found in Optuna's database. The row of the study is locked meanwhile.
+A step reads the state of everything and does what is due, so it may be killed at any point and
+repeated: the outcome of a trial is told to Optuna from the stored results, again if need be, and a
+trial that Optuna was asked for but that was not stored is recovered from Optuna's database. The
+row of the study is locked during a step.
 """
 
 import asyncio
@@ -41,11 +42,11 @@ from service.studies.ranges import range_of
 
 _log = logging.getLogger(__name__)
 
-#: Evaluations that are read at a time.
-HEARD_AT_ONCE = 500
+#: Number of evaluations that are read at a time.
+READ_AT_ONCE = 500
 #: Seconds until a study that raised an error is tried again.
 AGAIN_S = 15.0
-#: Characters of an error that are kept with the study and each of its trials in flight.
+#: Number of characters of an error that are stored with a study and each of its trials in flight.
 MOST_OF_A_REASON = 1000
 
 
@@ -59,11 +60,11 @@ class Broker:
         self._not_before: dict[UUID, float] = {}
         self._repetition = Repetition()
         self._followings: dict[UUID, Following] = {}
-        #: How many trials had ended when the sampler had no other point.
+        #: How many trials of a study had ended when its sampler last had no new point.
         self._exhausted: dict[UUID, int] = {}
 
     async def advance_all(self) -> None:
-        """One step of every study that is not at its end.
+        """Advance every unfinished study by one step.
 
         Raises:
             DatabaseAway: the database does not answer.
@@ -78,7 +79,7 @@ class Broker:
             try:
                 await self.advance(study_id)
                 self._repetition.forget(study_id)
-            except Exception as error:  # what is wrong with one study must not stop the others
+            except Exception as error:  # a fault of one study must not stop the others
                 if is_away(error):
                     raise
                 try:
@@ -98,7 +99,7 @@ class Broker:
         reason = printable(f"{type(error).__name__}: {error}"[:MOST_OF_A_REASON])
         message = (
             f"the broker failed {times} times in a row at this study, the last time with "
-            f"{reason}; when that is mended, `polar study extend {study_id} 1` lets it go on"
+            f"{reason}; once that is mended, `polar study extend {study_id} 1` lets it go on"
         )
         async with self._database.transaction() as session:
             for experiment_id in await studies.give_up(session, study_id, message):
@@ -107,7 +108,7 @@ class Broker:
         self._repetition.forget(study_id)
 
     async def advance(self, study_id: UUID) -> None:
-        """Does what is due in one study; nothing, when nothing has happened since.
+        """Do what is due in one study; nothing is due if nothing has happened since the last step.
 
         Raises:
             DatabaseAway: the database does not answer.
@@ -120,7 +121,7 @@ class Broker:
                 await self._follow(session, study, spec, trials)
                 await self._tell(session, study, spec, trials)
         except BaseException:
-            self._followings.pop(study_id, None)  # it may have heard what is not stored now
+            self._followings.pop(study_id, None)  # it may hold what was rolled back
             raise
         while await self._begin_one(study_id):
             pass
@@ -131,7 +132,7 @@ class Broker:
     async def _follow(
         self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
     ) -> None:
-        """Hears what was reported: Optuna shows it, and what is not worth its time is stopped."""
+        """Read new reports, show them in Optuna, and stop trainings not worth their time."""
         if len(spec.objectives) > 1 and spec.pruner.name == "none":
             return  # Optuna shows the reports of one objective only
         if study.id in self._followings or not spec.pruner.compares:
@@ -139,13 +140,14 @@ class Broker:
         if study.id not in self._followings:
             self._followings[study.id] = Following(spec)
         following = self._followings[study.id]
-        of_each = await studies.runs_of(session, [trial.experiment_id for trial in trials])
-        followed = {trial: of_each[trial.experiment_id] for trial in trials}
-        run_ids = [run.id for one in of_each.values() for run in one]
-        unheard = following.unheard(await evaluation_steps(session, run_ids))
-        for place in range(0, len(unheard), HEARD_AT_ONCE):
-            some = unheard[place : place + HEARD_AT_ONCE]
-            following.hear(await evaluations_at(session, some))
+        runs_by_experiment = await studies.runs_of(
+            session, [trial.experiment_id for trial in trials]
+        )
+        followed = {trial: runs_by_experiment[trial.experiment_id] for trial in trials}
+        run_ids = [run.id for trial_runs in followed.values() for run in trial_runs]
+        unread = following.unread(await evaluation_steps(session, run_ids))
+        for place in range(0, len(unread), READ_AT_ONCE):
+            following.add(await evaluations_at(session, unread[place : place + READ_AT_ONCE]))
         reports = following.reports(followed)
         if len(spec.objectives) == 1:
             await self._show(study, spec, trials, reports)
@@ -165,7 +167,7 @@ class Broker:
                 )
 
     async def _stop(self, session: AsyncSession, stop: Stop) -> None:
-        """Stops those of the trainings that no other experiment wants."""
+        """Stop these trainings of a trial, except those that another experiment wants."""
         for run in await experiments.unshared_runs(session, stop.trial.experiment_id):
             if run.id in stop.run_ids and not run.cancel_requested:
                 _log.info("run %s is pruned: %s", run.id, stop.message)
@@ -204,7 +206,7 @@ class Broker:
         study.range = range_of(spec, _observed(trials))
 
     async def _begin_one(self, study_id: UUID) -> bool:
-        """Begins a trial if one is due, or ends the study; whether there may be more to do."""
+        """Begin a trial or end the study, whichever is due; return whether more may be due."""
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)
             spec = _spec_of(study)
@@ -262,25 +264,27 @@ class Broker:
 
 
 def _spec_of(study: Study) -> StudySpec:
-    """As it was submitted, with the seeds that were added since."""
+    """The spec of a study as it was submitted, with the seeds that were added later."""
     return forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
 
 
 async def _outcomes(
     session: AsyncSession, spec: StudySpec, trials: Sequence[Trial]
 ) -> list[tuple[Trial, TrialOutcome]]:
-    """The trials in flight whose runs have all ended, and what they came to."""
+    """The trials in flight whose runs have all ended, each with its outcome."""
     in_flight = [trial for trial in trials if trial.state is TrialState.RUNNING]
-    of_each = await studies.runs_of(session, [trial.experiment_id for trial in in_flight])
+    runs_by_experiment = await studies.runs_of(
+        session, [trial.experiment_id for trial in in_flight]
+    )
     outcomes = []
     for trial in in_flight:
-        of_trial = of_each[trial.experiment_id]
+        trial_runs = runs_by_experiment[trial.experiment_id]
         last = {
             run.id: await last_collapsed_evaluation_of(session, run.id)
-            for run in of_trial
+            for run in trial_runs
             if has_collapsed(run)
         }
-        outcome = judge(spec, of_trial, last)
+        outcome = judge(spec, trial_runs, last)
         if outcome is not None:
             outcomes.append((trial, outcome))
     return outcomes
@@ -289,16 +293,19 @@ async def _outcomes(
 async def _settle(
     session: AsyncSession, study: Study, trial: Trial, trials: Sequence[Trial]
 ) -> None:
-    """One completed trial for each point, with all the seeds that are wanted by now."""
+    """Keep one completed trial of this trial's point, and repeat the point if seeds are missing.
+
+    Seeds are missing if the study was extended after the trial had begun.
+    """
     same = [other for other in trials if other.point == trial.point]
     completed = [other for other in same if other.state is TrialState.COMPLETED]
     best = max(completed, key=lambda other: (studies.seeds_of(other), other.number))
     for other in completed:
         if other is not best:
             await studies.supersede(session, other, best)
-    is_tried = any(other.state is TrialState.RUNNING for other in same)
-    is_short = studies.seeds_of(best) < len(study.seeds_wanted)
-    if is_short and not is_tried and trial.point not in study.to_repeat:
+    is_in_flight = any(other.state is TrialState.RUNNING for other in same)
+    lacks_seeds = studies.seeds_of(best) < len(study.seeds_wanted)
+    if lacks_seeds and not is_in_flight and trial.point not in study.to_repeat:
         study.to_repeat = [*study.to_repeat, trial.point]
 
 

@@ -1,4 +1,4 @@
-"""Whether a trial in flight is worse than the others, as Optuna's pruners see it."""
+"""Whether a trial in flight is worse than others, by the rules of Optuna's pruners."""
 
 from collections.abc import Sequence
 
@@ -8,23 +8,23 @@ from optuna.trial import Trial, TrialState
 
 from polar.spec import StudySpec
 
-#: Of those that have come as far, one of so many goes on at each rung.
+#: At each rung, one in this many of the trials that have come that far goes on.
 REDUCTION = 2
-#: The median is that of at least so many completed trials.
+#: Number of completed trials from which on there is a median to compare with.
 FEWEST_COMPLETED = 4
 
 
 class Comparison:
-    """The reports of one study's trials, in the order in which they came.
+    """Compares the trials of one study by their reports, in the order in which they were made.
 
-    Optuna prunes by one objective only, and its pruners remember what they decided in the study
-    itself. So each objective has a study of its own, in memory: another broker hears all reports
-    again.
+    Optuna prunes by one objective only, and its pruners keep their decisions in the Optuna study.
+    Each objective therefore has an Optuna study of its own. These studies live in memory, so a
+    restarted broker reports everything again.
     """
 
     def __init__(self, spec: StudySpec) -> None:
         self._studies = [
-            # Hyperband goes by the name: without one, it would be another each time.
+            # Hyperband decides by a hash of the study's name, which must not change with restarts.
             optuna.create_study(
                 study_name="comparison", direction=objective.direction, pruner=_pruner(spec)
             )
@@ -33,7 +33,7 @@ class Comparison:
         self._trials: dict[int, list[Trial]] = {}
 
     def report(self, number: int, step: int, values: Sequence[float]) -> bool:
-        """Hear the objectives of a trial at a step; whether all of them say to stop it."""
+        """Add the objectives of a trial at a step; return whether all of them say to stop it."""
         if number not in self._trials:
             self._trials[number] = [study.ask() for study in self._studies]
         verdicts = []
@@ -43,7 +43,7 @@ class Comparison:
         return all(verdicts)
 
     def end(self, number: int, values: Sequence[float] | None) -> None:
-        """Hear how a trial ended; without values it was stopped, or failed."""
+        """Add the objectives with which a trial ended; None if it was stopped or failed."""
         for place, trial in enumerate(self._trials.get(number, ())):
             if values is None:
                 self._studies[place].tell(trial, state=TrialState.PRUNED, skip_if_finished=True)

@@ -1,4 +1,4 @@
-"""What a study is due: another trial, or its end."""
+"""Decides what a study is due: another trial, or its end."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,12 +11,12 @@ from service.storage import studies
 from service.storage.states import StudyState, TrialState
 from service.storage.study_tables import Study, Trial
 
-#: Trials that failed one after the other, with none completed in between, end a study.
+#: Number of failures in a row, with no trial completed in between, that ends a study.
 MOST_FAILURES = 5
 
 
 def is_due_a_trial(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
-    """Whether there is room for another trial, and need of one."""
+    """Whether a study has room for another trial and needs it."""
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
     is_wanted = running + studies.count_completed(trials) < study.trials_wanted or study.to_repeat
     return (
@@ -30,7 +30,11 @@ def is_due_a_trial(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bo
 async def end_if_due(
     session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
 ) -> bool:
-    """Ends a study that has what it wanted, whose time is over, or that only fails."""
+    """End a study that has all its trials, whose time is over, or whose trials only fail.
+
+    Returns:
+        Whether the study has ended.
+    """
     if any(trial.state is TrialState.RUNNING for trial in trials):
         return False
     if _is_time_over(study, spec, trials):
@@ -59,7 +63,10 @@ def _is_time_over(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> boo
 
 
 def _failed_in_a_row(study: Study, trials: Sequence[Trial]) -> list[Trial]:
-    """Those that failed after the last that did not, in the order in which they ended."""
+    """The trials that have failed since the last that ended otherwise, in the order of their ends.
+
+    Trials that ended before the study was last extended or repaired do not count.
+    """
     ended = sorted(
         (trial.finished_at, trial.number, trial)
         for trial in trials

@@ -1,4 +1,4 @@
-"""What the trials in flight have reported so far, and which trainings to stop for it."""
+"""What trials have reported so far, and which trainings to stop because of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from service.studies.judging import COLLAPSED, NotMeasured, measures, value_of
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What is kept of one evaluation."""
+class _Evaluated:
+    """The part of an evaluation that is kept."""
 
     measured: Measures
     regime: Regime
@@ -27,52 +27,60 @@ class _Said:
 
 @dataclass(frozen=True)
 class Report:
-    """The objectives of one trial at one step, over its seeds."""
+    """The objectives of one trial at one step, aggregated over its seeds."""
 
+    #: The number of the trial.
     number: int
     step: int
     values: list[float]
+    #: When the last of the seeds was evaluated at this step.
     at: datetime
 
 
 @dataclass(frozen=True)
 class Stop:
-    """A trial of which trainings are to be stopped."""
+    """A decision to stop trainings of a trial."""
 
     trial: Trial
-    #: Those of its runs.
+    #: The runs of the trial that are to be stopped.
     run_ids: frozenset[UUID]
     reason: str
     message: str
 
 
 class Following:
-    """The reports of one study, as far as this broker has heard them; memory, never the truth."""
+    """The reports of one study that this broker has read.
+
+    They are kept in memory to save time; the truth is in the database.
+    """
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
-        self._said: dict[UUID, dict[int, _Said]] = {}
+        #: The evaluations of each run, by step.
+        self._evaluated: dict[UUID, dict[int, _Evaluated]] = {}
+        #: Number of the trial and step of every report so far.
         self._reported: set[tuple[int, int]] = set()
         self._comparison = Comparison(spec) if spec.pruner.compares else None
 
-    def unheard(self, keys: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
-        """Those evaluations, by run and step, that were not heard yet."""
-        return [(run, step) for run, step in keys if step not in self._said.get(run, {})]
+    def unread(self, keys: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
+        """The run and step of each evaluation among these that was not added yet."""
+        return [(run, step) for run, step in keys if step not in self._evaluated.get(run, {})]
 
-    def hear(self, rows: Sequence[EvaluationRow]) -> None:
-        """Hear evaluations."""
+    def add(self, rows: Sequence[EvaluationRow]) -> None:
         for row in rows:
             evaluation = Evaluation.model_validate(row.evaluation)
-            said = _Said(measures(evaluation), evaluation.verdict.regime, row.at)
-            self._said.setdefault(row.run_id, {})[row.step] = said
+            kept = _Evaluated(measures(evaluation), evaluation.verdict.regime, row.at)
+            self._evaluated.setdefault(row.run_id, {})[row.step] = kept
 
     def reports(self, trials: Mapping[Trial, Sequence[Run]]) -> list[Report]:
-        """What is new: the steps that all seeds of a trial have come to, as they came.
+        """New reports, one for each step at which all seeds of a trial were evaluated, by time.
 
-        What was heard of runs that are not among these is forgotten.
+        Evaluations of runs that are not among these are dropped from memory.
         """
         run_ids = {run.id for runs in trials.values() for run in runs}
-        self._said = {run_id: said for run_id, said in self._said.items() if run_id in run_ids}
+        self._evaluated = {
+            run_id: evaluated for run_id, evaluated in self._evaluated.items() if run_id in run_ids
+        }
         new = [
             report
             for trial, runs in trials.items()
@@ -84,7 +92,12 @@ class Following:
     def stops(
         self, trials: Mapping[Trial, Sequence[Run]], reports: Sequence[Report]
     ) -> Iterator[Stop]:
-        """Which trainings to stop, given what is new."""
+        """The trainings to stop: those that have collapsed, and those of trials that are worse.
+
+        Args:
+            trials: The runs of each trial.
+            reports: The new reports of these trials.
+        """
         if self._spec.pruner.name == "none":
             return
         for trial, runs in trials.items():
@@ -93,32 +106,32 @@ class Following:
             yield from self._worse(self._comparison, trials, reports)
 
     def end(self, trial: Trial) -> None:
-        """Hear that a trial has ended."""
+        """Compare later reports with the values that this trial, which has ended, came to."""
         if self._comparison is not None:
             self._comparison.end(trial.number, trial.values)
 
     def _reports_of(self, number: int, runs: Sequence[Run]) -> Iterator[Report]:
-        of_seeds = [self._said.get(run.id, {}) for run in runs]
-        for step in set.intersection(*(set(said) for said in of_seeds)):
+        by_seed = [self._evaluated.get(run.id, {}) for run in runs]
+        for step in set.intersection(*(set(evaluated) for evaluated in by_seed)):
             if (number, step) in self._reported:
                 continue
-            at_step = [said[step] for said in of_seeds]
-            measured = [said.measured for said in at_step]
+            at_step = [evaluated[step] for evaluated in by_seed]
+            measured = [evaluated.measured for evaluated in at_step]
             places = range(len(self._spec.objectives))
             try:
                 values = [value_of(self._spec, place, measured) for place in places]
             except NotMeasured:
-                return  # the trial fails for it when it has ended
-            yield Report(number, step, values, max(said.at for said in at_step))
+                return  # the trial will fail for this reason when its runs have ended
+            yield Report(number, step, values, max(evaluated.at for evaluated in at_step))
 
     def _collapsed(self, trial: Trial, runs: Sequence[Run]) -> Iterator[Stop]:
         for run in runs:
-            said = self._said.get(run.id)
-            if run.state.is_final or run.cancel_requested or not said:
+            evaluated = self._evaluated.get(run.id)
+            if run.state.is_final or run.cancel_requested or not evaluated:
                 continue
-            step = max(said)
+            step = max(evaluated)
             warm_up = self._spec.pruner.warm_up * run.spec["training"]["steps"]
-            if step >= warm_up and said[step].regime is Regime.COLLAPSED:
+            if step >= warm_up and evaluated[step].regime is Regime.COLLAPSED:
                 message = (
                     f"no latent was active at step {step:,}, after a warm-up of {warm_up:,.0f}"
                 )

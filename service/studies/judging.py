@@ -1,4 +1,4 @@
-"""What a trial came to, from the results of its runs: one for each seed."""
+"""Judges trials: the outcome of a trial follows from its runs' results, one for each seed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ from polar.spec.study import Measure
 from service.storage.states import RunState, TrialState
 from service.storage.tables import Run
 
-#: Confidence of the interval of a mean over the seeds, both sides together.
+#: Two-sided confidence of the interval of a mean over the seeds.
 CONFIDENCE = 0.8
-#: Why a run was stopped whose latents were all passive.
+#: Reason of a run that was stopped because all its latents were passive.
 COLLAPSED = "collapsed"
-#: Why a trial failed whose study asks for a measure that its runs do not have.
+#: Reason of a trial that failed because its study asks for a measure that its runs do not have.
 NOT_MEASURED = "not_measured"
-#: What becomes of a trial, by the worst that happened to one of its runs.
+#: State of a trial whose runs did not all succeed, by the worst state of its runs, worst first.
 ENDS_AS = {
     RunState.FAILED: TrialState.FAILED,
     RunState.CANCELLED: TrialState.CANCELLED,
@@ -41,11 +41,12 @@ class TrialOutcome:
     """How a trial ended."""
 
     state: TrialState
-    #: The value of each objective; none unless the trial is completed.
+    #: The value of each objective; None unless the trial is completed.
     values: list[float] | None = None
-    #: None unless the trial is completed.
+    #: What the trial measured; None unless it is completed.
     measured: Measured | None = None
-    #: How far each constraint is missed, by its words; 0 and below where it is kept.
+    #: How far the trial misses each limit of a constraint, by the limit's words; at most 0 where
+    #: the limit is kept.
     violations: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
     message: str | None = None
@@ -62,7 +63,7 @@ class Final:
 def judge(
     spec: StudySpec, runs: Sequence[Run], last: Mapping[UUID, Evaluation] | None = None
 ) -> TrialOutcome | None:
-    """How a trial with these runs ended; None while one of them goes on.
+    """How a trial with these runs ended; None if a run is still unfinished.
 
     Args:
         spec: The spec of the study.
@@ -74,9 +75,8 @@ def judge(
     for bad, state in ENDS_AS.items():
         run = next((run for run in runs if run.state is bad and not has_collapsed(run)), None)
         if run is not None:
-            message = (
-                f"the run of seed {run.seed} {bad}: {run.status_message or 'no reason given'}"
-            )
+            why = run.status_message or "no reason was given"
+            message = f"the run of seed {run.seed} ended as {bad}: {why}"
             return TrialOutcome(state, reason=run.status_reason, message=message)
     try:
         return _completed(spec, runs, [_final(run, last or {}) for run in runs])
@@ -85,15 +85,15 @@ def judge(
 
 
 def _completed(spec: StudySpec, runs: Sequence[Run], finals: Sequence[Final]) -> TrialOutcome:
-    of_seeds = [measures(final.evaluation) for final in finals]
-    means = _means(of_seeds)
+    by_seed = [measures(final.evaluation) for final in finals]
+    means = _means(by_seed)
     collapsed = next((run for run in runs if has_collapsed(run)), None)
     return TrialOutcome(
         TrialState.COMPLETED,
-        values=[value_of(spec, place, of_seeds) for place in range(len(spec.objectives))],
+        values=[value_of(spec, place, by_seed) for place in range(len(spec.objectives))],
         measured=Measured(
             **means.model_dump(),
-            of_seeds=tuple(of_seeds),
+            of_seeds=tuple(by_seed),
             regimes=tuple(final.evaluation.verdict.regime for final in finals),
             converged=tuple(final.converged for final in finals),
             observations=tuple(_seed_outcome(final) for final in finals),
@@ -107,7 +107,7 @@ def _completed(spec: StudySpec, runs: Sequence[Run], finals: Sequence[Final]) ->
 
 
 def has_collapsed(run: Run) -> bool:
-    """Whether a run was stopped because it had collapsed, which is its verdict."""
+    """Whether a run was stopped because it had collapsed, which is then its verdict."""
     return run.state is RunState.PRUNED and run.status_reason == COLLAPSED
 
 
@@ -132,7 +132,7 @@ def _seed_outcome(final: Final) -> SeedOutcome:
 
 
 def measures(evaluation: Evaluation) -> Measures:
-    """Every measure that can be an objective, of one evaluation."""
+    """The value at one evaluation of every measure that can be an objective."""
     verdict = evaluation.verdict
     kl = [latent.kl_nats for latent in evaluation.latents if latent.kl_nats is not None]
     return Measures(
@@ -145,14 +145,14 @@ def measures(evaluation: Evaluation) -> Measures:
     )
 
 
-def value_of(spec: StudySpec, place: int, of_seeds: Sequence[Measures]) -> float:
-    """The value of one objective over the seeds.
+def value_of(spec: StudySpec, place: int, by_seed: Sequence[Measures]) -> float:
+    """The value of the objective at this place of the spec, aggregated over the seeds.
 
     Raises:
-        NotMeasured: a seed does not have the measure of this objective.
+        NotMeasured: a seed lacks the measure of this objective.
     """
     objective = spec.objectives[place]
-    values = [_measured(one, objective.measure) for one in of_seeds]
+    values = [_measured(seed, objective.measure) for seed in by_seed]
     if objective.target is not None:
         values = [abs(value - objective.target) for value in values]
     if spec.aggregate == "mean":
@@ -162,10 +162,10 @@ def value_of(spec: StudySpec, place: int, of_seeds: Sequence[Measures]) -> float
 
 
 def violations_of(spec: StudySpec, means: Measures) -> dict[str, float]:
-    """How far each constraint is missed by these means of the measures, by its words.
+    """How far these means over the seeds miss each limit of a constraint, by the limit's words.
 
     Raises:
-        NotMeasured: a seed does not have the measure of a constraint.
+        NotMeasured: a seed lacks the measure of a constraint.
     """
     return {
         words: missed
@@ -181,14 +181,14 @@ def _measured(measures: Measures, measure: Measure) -> float:
     return value
 
 
-def _means(of_seeds: Sequence[Measures]) -> Measures:
+def _means(by_seed: Sequence[Measures]) -> Measures:
     """The mean of each measure that all seeds have."""
-    by_name = {name: [one.value(name) for one in of_seeds] for name in get_args(Measure)}
+    by_name = {name: [seed.value(name) for seed in by_seed] for name in get_args(Measure)}
     known = {
         name: [value for value in values if value is not None] for name, values in by_name.items()
     }
     return Measures.model_validate(
-        {name: _mean(values) for name, values in known.items() if len(values) == len(of_seeds)}
+        {name: _mean(values) for name, values in known.items() if len(values) == len(by_seed)}
     )
 
 

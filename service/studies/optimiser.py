@@ -1,4 +1,7 @@
-"""Optuna, as the broker uses it: ask for a point, tell how it went. Nothing here is remembered."""
+"""Optuna, as the broker uses it: it is asked for a point, and told how the point's trial ended.
+
+All memory is in Optuna's database.
+"""
 
 import itertools
 import logging
@@ -20,10 +23,10 @@ from service.storage import states
 from service.studies.judging import TrialOutcome
 from service.studies.samplers import sampler
 
-#: Points drawn before a space counts as exhausted: only duplicates are left.
+#: Number of useless proposals in a row after which a space counts as exhausted.
 MOST_DRAWS = 50
 
-#: What Optuna calls the states in which a trial ends.
+#: Optuna's name for each state in which a trial ends.
 OPTUNA_STATES = {
     states.TrialState.COMPLETED: TrialState.COMPLETE,
     states.TrialState.PRUNED: TrialState.PRUNED,
@@ -35,12 +38,12 @@ optuna.logging.set_verbosity(logging.WARNING)
 
 
 class Exhausted(Exception):
-    """Every point that the sampler proposes was tried already."""
+    """The sampler proposes no point that is new and makes a valid experiment."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A new trial."""
+    """A new trial that Optuna was asked for."""
 
     number: int
     #: The value of every swept field, by its dotted name.
@@ -48,7 +51,7 @@ class Asked:
 
 
 class Optimiser:
-    """The Optuna study of one of our studies; made anew for every step that needs it."""
+    """The Optuna study that belongs to a study; made anew for every step that needs it."""
 
     def __init__(
         self, storage: optuna.storages.BaseStorage, study_id: UUID, spec: StudySpec
@@ -62,7 +65,7 @@ class Optimiser:
         )
         if not self._study.user_attrs:
             with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-                self._study.set_metric_names([one.measure for one in spec.objectives])
+                self._study.set_metric_names([objective.measure for objective in spec.objectives])
             self._study.set_user_attr("study_id", str(study_id))
 
     def ask(
@@ -71,18 +74,18 @@ class Optimiser:
         numbers: Collection[int],
         repeat: Point | None = None,
     ) -> Asked:
-        """A point that nobody has tried, or the one that is to be repeated.
+        """Ask for a point to try: a new point, or the point that is to be repeated.
 
-        A trial that Optuna knows and our tables do not, since the broker was killed in between,
-        comes first.
+        A trial that Optuna knows and our tables do not, because the broker was killed between the
+        two, is returned first.
 
         Args:
-            points: That must not be tried again.
-            numbers: Numbers of all our trials.
-            repeat: The point to try next.
+            points: The points that must not be tried again.
+            numbers: The numbers of all trials in our tables.
+            repeat: The point to try next; None lets the sampler choose a new point.
 
         Raises:
-            Exhausted: the sampler has no other point.
+            Exhausted: the sampler has no new point.
         """
         axes = self._spec.swept.values()
         if repeat is None and not any(axis.is_continuous for axis in axes):
@@ -90,7 +93,7 @@ class Optimiser:
             if _count_distinct(points) >= size:
                 raise Exhausted("every point was tried")
         for _ in range(MOST_DRAWS):
-            trial = self._forgotten(numbers) or self._new(points, repeat)
+            trial = self._not_stored(numbers) or self._new(points, repeat)
             point = {name: suggest(trial, name, axis) for name, axis in self._spec.swept.items()}
             is_tried = point in points
             if not is_tried and _is_possible(self._spec, point):
@@ -98,11 +101,11 @@ class Optimiser:
             trial.set_user_attr("status_reason", "duplicate" if is_tried else "impossible")
             self._study.tell(trial, state=TrialState.FAIL)
         raise Exhausted(
-            f"{MOST_DRAWS} proposals in a row had been tried before, or make no valid experiment"
+            f"{MOST_DRAWS} proposals in a row were tried before or made no valid experiment"
         )
 
     def report(self, number: int, step: int, value: float) -> None:
-        """Shows the objective of a trial in flight at a step; what was shown already stays."""
+        """Store the objective of a trial in flight at a step, unless that step has it already."""
         frozen = self._trials()[number]
         if not frozen.state.is_finished() and step not in frozen.intermediate_values:
             Trial(self._study, frozen._trial_id).report(value, step)
@@ -110,7 +113,7 @@ class Optimiser:
     def tell(
         self, number: int, outcome: TrialOutcome, attributes: Mapping[str, str | None]
     ) -> None:
-        """Says how a trial ended, once: what was told already stays."""
+        """Store how a trial ended, unless Optuna already knows its end."""
         frozen = self._trials()[number]
         if frozen.state.is_finished():
             return
@@ -133,11 +136,12 @@ class Optimiser:
         return self._study.ask()
 
     def _is_waiting(self, point: Point) -> bool:
-        """Whether it was enqueued by a broker that was killed before it could ask."""
-        waiting = (one for one in self._trials() if one.state is TrialState.WAITING)
-        return any(one.system_attrs["fixed_params"] == point for one in waiting)
+        """Whether a broker that was killed before it could ask has enqueued this point already."""
+        waiting = (trial for trial in self._trials() if trial.state is TrialState.WAITING)
+        return any(trial.system_attrs["fixed_params"] == point for trial in waiting)
 
-    def _forgotten(self, numbers: Collection[int]) -> Trial | None:
+    def _not_stored(self, numbers: Collection[int]) -> Trial | None:
+        """A trial that Optuna has and our tables lack, because a broker was killed in between."""
         for frozen in self._trials():
             if frozen.state is TrialState.RUNNING and frozen.number not in numbers:
                 self._study.sampler = sampler(self._spec, frozen.number)
@@ -149,7 +153,7 @@ class Optimiser:
 
 
 def _untried(spec: StudySpec, points: Collection[Point]) -> Point:
-    """The first point of the grid that nobody has tried."""
+    """The first point of the grid that has not been tried."""
     axes = spec.swept
     for values in itertools.product(*(axis.grid for axis in axes.values())):
         point = dict(zip(axes, values, strict=True))
@@ -159,7 +163,7 @@ def _untried(spec: StudySpec, points: Collection[Point]) -> Point:
 
 
 def _is_possible(spec: StudySpec, point: Point) -> bool:
-    """Fields that each fit the base may not fit each other."""
+    """Whether a point makes an experiment: fields that fit the base may not fit each other."""
     try:
         spec.experiment(point)
     except ValidationError:
@@ -172,12 +176,12 @@ def _count_distinct(points: Collection[Point]) -> int:
 
 
 def study_name(study_id: UUID, spec: StudySpec) -> str:
-    """What Optuna and its dashboard know a study by."""
+    """The name of a study in Optuna and its dashboard."""
     return f"{spec.name} {study_id}".strip()
 
 
 def suggest(trial: BaseTrial, name: str, axis: Axis) -> Any:  # noqa: ANN401
-    """Has Optuna choose a value of the axis: what each kind of axis is to Optuna."""
+    """Let Optuna choose a value on an axis, which each kind of axis maps to a suggestion."""
     if axis.log_uniform is not None:
         return trial.suggest_float(name, *axis.log_uniform, log=True)
     if axis.uniform is not None:

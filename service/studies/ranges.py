@@ -1,4 +1,4 @@
-"""The range of a study: what its trials say of the band, and which weight to try next."""
+"""The range of a study: what its trials show about the band, and which weight to try next."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,15 +13,16 @@ from polar.records.ranges import Observation, Outcome, RangeReport, SeedOutcome,
 from polar.spec import StudySpec
 from polar.spec.study import Point
 
-#: Chance that one seed's verdict is not that of the weight, where several seeds are trained; one
-#: seed's trainings repeat exactly.
+#: Chance that the verdict of a seed differs from the true verdict of the weight, for studies of
+#: several seeds. With a single seed a training repeats exactly, so the chance is 0.
 FLIP_RATE = 0.05
-#: A weight that is to be measured again is moved by this factor, since its seeds are trained.
-BESIDE = 1.001
+#: A weight that is to be measured again is moved by this factor, because at the very same weight
+#: the same seeds would repeat their verdicts.
+NUDGE = 1.001
 
 
 def search_of(spec: StudySpec) -> Search | None:
-    """Where the band is searched; None unless exactly one field is swept, on a log axis."""
+    """Where the band is searched; None unless a study sweeps exactly one field, on a log axis."""
     axes = list(spec.swept.values())
     if len(axes) != 1 or axes[0].log_uniform is None:
         return None
@@ -30,7 +31,7 @@ def search_of(spec: StudySpec) -> Search | None:
 
 
 def range_of(spec: StudySpec, trials: Sequence[tuple[Point, Sequence[SeedOutcome]]]) -> StudyRange:
-    """What a study has found.
+    """The range that a study has found so far.
 
     Args:
         spec: The spec of the study.
@@ -55,7 +56,7 @@ def _report(spec: StudySpec, trials: Sequence[tuple[Point, Sequence[SeedOutcome]
             disagreeing=(),
             weights=0,
             trainings=0,
-            remarks=("a range is that of one field on a log_uniform axis, swept alone",),
+            remarks=("a range takes exactly one swept field, on a log_uniform axis",),
         )
     (field,) = spec.swept
     history = [
@@ -67,9 +68,9 @@ def _report(spec: StudySpec, trials: Sequence[tuple[Point, Sequence[SeedOutcome]
 
 
 class RangeSampler(BaseSampler):
-    """Brackets the polarised band on one log axis, then straddles its edges.
+    """Optuna sampler that brackets the polarised band on one log axis, then straddles its edges.
 
-    It reads what each seed of a trial said from the user attribute `observations`.
+    It reads what each seed of a trial ended with from the trial's user attribute `observations`.
     """
 
     def __init__(self, search: Search) -> None:
@@ -80,7 +81,7 @@ class RangeSampler(BaseSampler):
         study: Study,  # noqa: ARG002
         trial: FrozenTrial,  # noqa: ARG002
     ) -> dict[str, BaseDistribution]:
-        """None: the one field is sampled by itself."""
+        """An empty space, because the single field is sampled independently."""
         return {}
 
     def sample_relative(
@@ -89,7 +90,7 @@ class RangeSampler(BaseSampler):
         trial: FrozenTrial,  # noqa: ARG002
         search_space: dict[str, BaseDistribution],  # noqa: ARG002
     ) -> dict[str, Any]:  # Optuna's own signature
-        """Nothing."""
+        """No values, because the relative search space is empty."""
         return {}
 
     def sample_independent(
@@ -105,7 +106,7 @@ class RangeSampler(BaseSampler):
             for other in study.get_trials(deepcopy=False)
             if other.number != trial.number and param_name in other.params
         ]
-        # By weight: the last one of a weight has the most seeds.
+        # The last trial at a weight replaces earlier trials, because it has the most seeds.
         completed = {
             other.params[param_name]: other
             for other in others
@@ -116,15 +117,16 @@ class RangeSampler(BaseSampler):
             for weight, other in completed.items()
             for seed in other.user_attrs.get("observations", ())
         ]
-        # A weight whose trainings failed will not tell more than one in flight has told.
-        untold = {other.params[param_name] for other in others} - completed.keys()
-        return self._beside(
-            propose(history, sorted(untold), self._search), untold | completed.keys()
+        # A weight whose trainings failed has no verdict, just like a weight in flight.
+        without_verdict = {other.params[param_name] for other in others} - completed.keys()
+        return self._untried(
+            propose(history, sorted(without_verdict), self._search),
+            without_verdict | completed.keys(),
         )
 
-    def _beside(self, weight: float, tried: set[float]) -> float:
-        """The nearest weight that nobody has tried: the same seeds would say the same again."""
-        step = BESIDE if weight * BESIDE ** len(tried) < self._search.high else 1 / BESIDE
+    def _untried(self, weight: float, tried: set[float]) -> float:
+        """The weight, nudged until it differs from all weights that were tried."""
+        step = NUDGE if weight * NUDGE ** len(tried) < self._search.high else 1 / NUDGE
         while weight in tried:
             weight *= step
         return weight

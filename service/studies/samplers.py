@@ -14,15 +14,17 @@ from service.studies.ranges import RangeSampler, search_of
 
 
 def sampler(spec: StudySpec, asked: int) -> BaseSampler:
-    """The sampler that a study names; a grid has none, for its points are known.
+    """The sampler that a study names.
 
-    A sampler of one seed draws the same again each time it is made, so the seed depends on how
-    often the study was asked before. A sequence of quasi-Monte Carlo is one for the whole study,
-    and Optuna's database knows how far it has come.
+    A sampler is made anew for every ask and would repeat its draws if it had the same seed, so the
+    seed depends on how often the study was asked before. Quasi-Monte Carlo is the exception: its
+    sequence belongs to the whole study, and Optuna's database knows how far it has come.
+
+    The points of a grid are known, so its sampler draws nothing.
 
     Args:
-        spec: Of the study.
-        asked: How many trials it has had.
+        spec: The spec of the study.
+        asked: How many trials Optuna was asked for before.
     """
     seed = (spec.sampler_seed * 1_000_003 + asked) % 2**32
     match spec.sampler:

@@ -271,5 +271,5 @@ def test_unusable_tables_are_refused() -> None:
         phase_diagram(pd.concat([FOUR, FOUR]))
     with pytest.raises(InvalidInput, match=r"several values of field, \['model.alpha', 'model"):
         phase_diagram(pd.concat([FOUR, FOUR.assign(field="model.alpha", seed=1)]))
-    with pytest.raises(InvalidInput, match=r"a weight of 0.03; allowed: 1 to 100, the search"):
+    with pytest.raises(InvalidInput, match=r"a weight is 0.03; allowed: 1 to 100, the search"):
         phase_diagram(FOUR, Search(low=1.0, high=100.0))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polar.ranges import Search
-from polar.ranges.belief import believe, told_chances, true_chances
+from polar.ranges.belief import believe, observed_chances, true_chances
 from polar.ranges.search import canonical
 from polar.records.latents import Regime
 from polar.records.ranges import Observation
@@ -28,15 +28,15 @@ histories = st.lists(
 
 def test_chances_of_verdicts_sum_to_one() -> None:
     assert true_chances().sum(0) == pytest.approx(np.ones(3), abs=ROUNDING)
-    assert told_chances(0.05).sum(0) == pytest.approx(np.ones(4), abs=ROUNDING)
-    assert told_chances(0.05)[0] == pytest.approx([0.95, *[0.05 / 3] * 3])
+    assert observed_chances(0.05).sum(0) == pytest.approx(np.ones(4), abs=ROUNDING)
+    assert observed_chances(0.05)[0] == pytest.approx([0.95, *[0.05 / 3] * 3])
 
 
 def test_the_posterior_is_that_of_bayes_counted_out(told: Told) -> None:
     # by the definition: for each pair of cells the product of the chances of all verdicts
     search = Search(low=1, high=8, factor=2, flip_rate=0.05)
     history = told("2 u, 4 p, 8 c")
-    chances = told_chances(0.05) @ true_chances()
+    chances = observed_chances(0.05) @ true_chances()
     mass = [0.1, 1 / 3, 1 / 3, 1 / 3, 0.1]
     expected = np.zeros((5, 5))
     for left in range(5):

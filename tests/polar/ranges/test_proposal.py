@@ -9,7 +9,7 @@ from jaxtyping import Float64
 
 from polar.errors import InvalidInput
 from polar.ranges import Search, find_range, propose
-from polar.ranges.belief import believe, told_chances, true_chances
+from polar.ranges.belief import believe, observed_chances, true_chances
 from polar.ranges.proposal import verdict_information
 from polar.records.latents import Regime
 from polar.records.ranges import Observation, Outcome
@@ -210,7 +210,7 @@ def train_linear(eigenvalues: Float64[np.ndarray, " m"], weight: float) -> Obser
 def test_information_is_that_of_its_definition() -> None:
     # H(verdict) - H(verdict | edges), summed over all pairs of cells, nothing in flight
     belief = believe((), (), Search(low=1, high=8, factor=2))
-    chances = told_chances(0.05) @ true_chances()
+    chances = observed_chances(0.05) @ true_chances()
     expected = []
     for point in range(4):
         verdicts, remaining = np.zeros(4), 0.0

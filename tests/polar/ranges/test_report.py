@@ -71,7 +71,7 @@ def test_without_a_polarised_weight_there_is_no_band(told: Told) -> None:
     assert (report.envelope, report.intervals, report.converged) == (None, (), None)
     assert report.remarks == (
         "No band found: none of 4 tested weights, 0.01 to 100, is polarised. "
-        "Where one could still lie: 1..1.05.",
+        "A band could still lie here: 1..1.05.",
     )
 
 
@@ -79,7 +79,7 @@ def test_a_polarised_training_that_is_taken_for_a_flip_is_told(told: Told) -> No
     report = find_range(told("0.01 u, 1 u, 1.05 u, 1.05 u, 1.05 u, 1.05 p, 1.2 c, 9 c"), NOISY)
 
     assert report.outcome is Outcome.NO_BAND
-    assert "Trainings that said polarised, and are taken for flips: 1." in report.remarks
+    assert "Trainings whose polarised verdict is taken for a flip: 1." in report.remarks
 
 
 def test_of_nothing_nothing_is_known() -> None:

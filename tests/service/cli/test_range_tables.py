@@ -106,7 +106,7 @@ def test_several_swept_fields_have_no_range_and_it_is_said_why() -> None:
     range = found("", search={"model.beta": fields, "training.learning_rate": fields})
 
     assert in_words(range) == (
-        "no range: a range is that of one field on a log_uniform axis, swept alone"
+        "no range: a range takes exactly one swept field, on a log_uniform axis"
     )
     assert "not_one_field" in shown(range)
 

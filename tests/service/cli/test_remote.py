@@ -162,7 +162,7 @@ async def test_cancelling_what_has_ended_is_refused(
     result = await polar("cancel", run_id)
 
     assert result.exit_code == 2
-    assert "already ended: it succeeded" in result.stderr
+    assert "already ended as succeeded" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["get", "watch", "cancel"])
@@ -213,7 +213,7 @@ async def test_the_id_of_an_experiment_or_run_is_said_to_be_no_study(
         result = await polar("study", command, id, *more)
 
         assert result.exit_code == 2
-        assert result.stderr == f"error: {id} is {kind}, no study: `polar {instead} {id}`\n"
+        assert result.stderr == f"error: {id} is {kind}, not a study: `polar {instead} {id}`\n"
 
 
 @pytest.mark.parametrize("command", [["get"], ["watch"], ["cancel"], ["study", "show"]])
@@ -224,7 +224,9 @@ async def test_what_is_no_id_is_one_clear_line(
     result = await polar(*command, id)
 
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"error: {id!r} is no id; allowed: 36 characters, such as ")
+    assert result.stderr.startswith(
+        f"error: {id!r} is not an id; allowed: 36 characters, such as "
+    )
     assert "`polar list`" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 

@@ -224,7 +224,7 @@ async def test_a_final_run_is_final(
     ):
         with pytest.raises(RunLost):
             await change
-    with pytest.raises(Conflict, match="already ended: it succeeded"):
+    with pytest.raises(Conflict, match="already ended as succeeded"):
         async with database.transaction() as session:
             await runs.request_cancel(session, run_id)
 

@@ -247,7 +247,7 @@ def test_the_worst_of_its_runs_says_what_becomes_of_a_trial(
     assert (outcome.state, outcome.values, outcome.measured) == (state, None, None)
     assert outcome.violations == {}
     assert outcome.reason == f"reason {worst}"
-    assert outcome.message == f"the run of seed {worst} {state}: message {worst}"
+    assert outcome.message == f"the run of seed {worst} ended as {state}: message {worst}"
 
 
 def test_a_failure_counts_more_than_a_collapse(runs: Judged, spec_of: "SpecOf") -> None:
@@ -259,7 +259,7 @@ def test_a_failure_counts_more_than_a_collapse(runs: Judged, spec_of: "SpecOf") 
 
     assert outcome is not None
     assert (outcome.state, outcome.reason) == (TrialState.FAILED, None)
-    assert outcome.message == "the run of seed 1 failed: no reason given"
+    assert outcome.message == "the run of seed 1 ended as failed: no reason was given"
 
 
 @pytest.mark.parametrize(

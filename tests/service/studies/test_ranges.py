@@ -130,7 +130,7 @@ def test_a_study_that_sweeps_two_fields_has_no_range_and_says_why() -> None:
     assert found.outcome is Outcome.NOT_ONE_FIELD
     assert found.fields == ("model.beta", "training.learning_rate")
     assert (found.intervals, found.envelope, found.weights, found.trainings) == ((), None, 0, 0)
-    assert found.remarks == ("a range is that of one field on a log_uniform axis, swept alone",)
+    assert found.remarks == ("a range takes exactly one swept field, on a log_uniform axis",)
 
 
 def test_one_seed_repeats_exactly_and_several_may_flip() -> None:

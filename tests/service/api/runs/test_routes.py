@@ -132,7 +132,7 @@ async def test_cancelling_a_run_that_has_ended_is_a_conflict(
     answer = await http.post(f"{RUNS}/{run_id}/cancel")
 
     assert answer.status_code == 409
-    assert f"already ended: it {end}" in answer.json()["detail"]
+    assert f"already ended as {end}" in answer.json()["detail"]
     assert (await look(http, run_id))["state"] == end
 
 
