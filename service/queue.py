@@ -38,8 +38,6 @@ from service.storage.states import RunState
 from service.storage.tables import Run
 
 TRAIN = "train"
-#: Names of the queues, which are the device classes of specs.
-QUEUES = ("auto", "cpu", "cuda")
 #: Arbitrary number of the Postgres lock that lets only one process rescue runs at a time.
 RESCUE_LOCK = 7_205_302
 

@@ -3,7 +3,7 @@
 from polar.records.latents import Regime
 from polar.records.ranges import SeedOutcome
 from polar.records.record import Record
-from polar.spec.study import Measure
+from polar.spec.objectives import Measure
 
 
 class Measures(Record):

@@ -1,6 +1,7 @@
 """Whether a trial in flight is worse than others, by the rules of Optuna's pruners."""
 
 from collections.abc import Sequence
+from typing import assert_never
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
@@ -59,7 +60,11 @@ def _pruner(spec: StudySpec) -> BasePruner:
             return MedianPruner(n_startup_trials=FEWEST_COMPLETED, n_warmup_steps=first)
         case "successive_halving":
             return SuccessiveHalvingPruner(min_resource=first, reduction_factor=REDUCTION)
-        case _:
+        case "hyperband":
             return HyperbandPruner(
                 min_resource=first, max_resource=steps, reduction_factor=REDUCTION
             )
+        case "none" | "collapse":
+            raise AssertionError(f"the pruner {spec.pruner.name} compares no trials")
+        case _:
+            assert_never(spec.pruner.name)

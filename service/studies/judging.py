@@ -11,7 +11,7 @@ from polar.records.events import Evaluation, Result
 from polar.records.ranges import SeedOutcome
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
-from polar.spec.study import Measure
+from polar.spec.objectives import Measure
 from service.storage.states import RunState, TrialState
 from service.storage.tables import Run
 

@@ -1,5 +1,7 @@
 """The sampler of a study, made anew for every ask."""
 
+from typing import assert_never
+
 from optuna.samplers import (
     BaseSampler,
     GPSampler,
@@ -40,5 +42,7 @@ def sampler(spec: StudySpec, asked: int) -> BaseSampler:
             search = search_of(spec)
             assert search is not None  # the spec has one field on a log axis
             return RangeSampler(search)
-        case _:
+        case "random" | "grid":  # the optimiser itself chooses the points of a grid
             return RandomSampler(seed=seed)
+        case _:
+            assert_never(spec.sampler)

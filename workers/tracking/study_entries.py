@@ -11,7 +11,7 @@ from typing import get_args
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
-from polar.spec.study import Measure
+from polar.spec.objectives import Measure
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting
 from workers.tracking.run_entries import MLflowMetric, as_tags, dotted, metric_of, standing

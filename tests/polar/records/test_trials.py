@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from polar.records.trials import Measured, Measures
-from polar.spec.study import Measure
+from polar.spec.objectives import Measure
 
 MEASURES = Measures(
     clean_polarisation=0.5,

@@ -2,13 +2,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from polar.errors import InvalidInput
 from polar.spec import ExperimentSpec, StudySpec
-from polar.spec.study import Bound
 
 BASE = {"dataset": {"name": "digits"}, "model": {"name": "beta_vae"}, "seeds": [0, 1, 2]}
 LV_AE = {"dataset": {"name": "digits"}, "model": {"name": "lv_ae"}}
@@ -26,34 +23,6 @@ def test_a_study_needs_a_base_and_a_search_and_the_rest_is_filled_in() -> None:
     assert (spec.sampler, spec.aggregate) == ("range", "mean")
     assert [one.measure for one in spec.objectives] == ["clean_polarisation"]
     assert (spec.trials, spec.runs, spec.concurrency) == (16, 48, 4)
-
-
-def test_a_bound_says_how_far_each_limit_is_missed() -> None:
-    bound = Bound(measure="reconstruction", at_least=-0.5, at_most=90.0)
-
-    assert bound.violations(92.0) == {
-        "reconstruction at least -0.5": -92.5,
-        "reconstruction at most 90": 2.0,
-    }
-
-
-@given(
-    mean=st.floats(-1e38, 1e38),
-    low=st.floats(-1e38, 1e38) | st.none(),
-    high=st.floats(-1e38, 1e38) | st.none(),
-)
-def test_a_bound_is_kept_by_the_values_from_its_least_to_its_greatest(
-    mean: float, low: float | None, high: float | None
-) -> None:
-    bound = Bound.model_construct(measure="kl", at_least=low, at_most=high)
-
-    expected = (low is None or low <= mean) and (high is None or mean <= high)
-    assert bound.is_kept(mean) is expected
-
-
-@pytest.mark.parametrize("limit", ["at_least", "at_most"])
-def test_a_limit_itself_keeps_the_bound(limit: str) -> None:
-    assert Bound.model_validate({"measure": "kl", limit: 0.1}).is_kept(0.1)
 
 
 def test_a_study_comes_back_from_its_json() -> None:
@@ -111,20 +80,6 @@ def test_names_can_be_searched_too() -> None:
 
     assert spec.trials == 2
     assert spec.experiment({"model.prior_mean": "fixed"}) != spec.base
-
-
-@pytest.mark.parametrize(
-    ("objective", "direction"),
-    [
-        ("clean_polarisation", "maximize"),
-        ("n_active", "maximize"),
-        ({"measure": "n_active", "target": 8}, "minimize"),
-        ("reconstruction", "minimize"),
-        ("kl", "minimize"),
-    ],
-)
-def test_an_objective_knows_which_way_is_better(objective: object, direction: str) -> None:
-    assert study(objectives=[objective]).objectives[0].direction == direction
 
 
 def test_a_grid_has_the_ends_and_even_steps_between() -> None:
@@ -251,3 +206,17 @@ def test_a_spec_of_the_other_kind_is_said_to_be_one() -> None:
         StudySpec.from_yaml(experiment)
     with pytest.raises(InvalidInput, match="this is the spec of a study; submit it with"):
         ExperimentSpec.from_yaml(spec_of_study)
+
+
+@pytest.mark.parametrize(
+    ("objective", "direction"),
+    [
+        ("clean_polarisation", "maximize"),
+        ("n_active", "maximize"),
+        ({"measure": "n_active", "target": 8}, "minimize"),
+        ("reconstruction", "minimize"),
+        ("kl", "minimize"),
+    ],
+)
+def test_an_objective_knows_which_way_is_better(objective: object, direction: str) -> None:
+    assert study(objectives=[objective]).objectives[0].direction == direction

@@ -10,7 +10,7 @@ from polar.records.events import Evaluation, Result
 from polar.records.latents import Regime
 from polar.records.trials import Measures
 from polar.spec import StudySpec
-from polar.spec.study import Measure
+from polar.spec.objectives import Measure
 from service.storage.states import RunState, TrialState
 from service.storage.tables import Run
 from service.studies.judging import (
