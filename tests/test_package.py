@@ -179,3 +179,19 @@ for kind, folder in ((ExperimentSpec, "polar.examples"), (StudySpec, "polar.exam
         "digits-beta",
         "digits-lambda",
     ]
+
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    ("folders", "most"),
+    [(("polar", "service", "workers", "migrations", "benchmarks"), 350), (("tests",), 400)],
+    ids=["code", "tests"],
+)
+def test_no_module_is_too_long_to_be_read_at_once(folders: tuple[str, ...], most: int) -> None:
+    modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    lines = {path: path.read_text().count("\n") for path in modules}
+
+    assert modules
+    assert {path: count for path, count in lines.items() if count > most} == {}
