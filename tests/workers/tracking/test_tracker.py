@@ -279,7 +279,7 @@ async def test_a_run_that_cannot_be_told_does_not_silence_the_others(
     await tracker.tell_all()
 
     assert story.in_mlflow(other)[0].info.status == "FINISHED"
-    assert caplog.text.count(f"run {deleted} cannot be told") == 1
+    assert caplog.text.count(f"run {deleted} cannot be copied to MLflow") == 1
     assert not (await story.position(deleted)).complete
 
 
