@@ -68,8 +68,9 @@ def test_the_bars_of_a_thousand_runs_are_drawn_once_and_not_once_for_each(
         yield from ()
 
     monkeypatch.setattr(watching, "Bars", Counted)
-    with terminal(80, monkeypatch):
+    with terminal(80, monkeypatch) as screen:
         watching.show(no_events(), {UUID(int=seed): f"seed {seed}" for seed in range(1000)})
 
+    assert_whole(screen.lines(), 80, ["seed 0", "and 978 others"])
     # The display draws once when it starts, and perhaps a few times by its own clock.
     assert 1 <= drawings_before_events[0] < 100
