@@ -1,4 +1,4 @@
-"""`python -m workers`: one agent, in the foreground, until SIGTERM or SIGINT."""
+"""`python -m workers`: runs an agent in the foreground until SIGTERM or SIGINT."""
 
 import argparse
 import asyncio

@@ -15,7 +15,7 @@ from polar.experiment.findings import Findings, find
 from polar.files import written_aside
 from polar.measurement.explanation import explain_evidence
 from polar.measurement.files import save_json
-from polar.records.events import ArtifactSaved, Evaluation, Event, Result, Started
+from polar.records.events import RESULT_FILE, ArtifactSaved, Evaluation, Event, Result, Started
 from polar.regime.polarisation import convergence, explain
 from polar.regime.table import table_to_parquet
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
@@ -24,9 +24,6 @@ from polar.training.evaluation import EvaluationSubset, evaluation_subset
 from polar.training.inputs import inputs
 from polar.training.loop import train
 from polar.training.state import fresh
-
-#: The file of a finished run, which is written last.
-RESULT_FILE = "result.json"
 
 
 def run(

@@ -14,13 +14,11 @@ from polar.entropy.samples import Array
 from polar.errors import InvalidInput
 from polar.files import written_aside
 from polar.measurement.tables import measurement_tables, representations_table
-from polar.records.measurement import Measurement
+from polar.records.measurement import MEASUREMENT_FILE, Measurement
 from polar.regime.arrays import as_float64
 from polar.regime.codes import codes
 from polar.regime.table import table_to_parquet
 
-#: The file that is written last, so that a folder which has it is complete.
-MEASUREMENT_FILE = "measurement.json"
 #: Bytes that an archive may inflate to: a few kB of zeros could fill any memory.
 LARGEST_INFLATED = 2**30
 NPY, NPZ = b"\x93NUMPY", b"PK\x03\x04"

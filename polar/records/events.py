@@ -7,6 +7,11 @@ from pydantic import Field, TypeAdapter
 from polar.records.latents import LatentDiagnostics, Verdict
 from polar.records.record import Record
 
+#: The file of a run's folder that is written last, with the content of `Result`.
+RESULT_FILE = "result.json"
+#: The file of a run's folder with a row for each latent at each evaluation.
+DIAGNOSTICS_FILE = "diagnostics.parquet"
+
 
 class Progress(Record):
     """How far training has come; losses are means over the steps since the last report."""

@@ -8,6 +8,9 @@ from enum import StrEnum
 from polar.records.latents import Label, LatentDiagnostics, Verdict
 from polar.records.record import Record
 
+#: The file of a measurement's folder that is written last, with the content of `Measurement`.
+MEASUREMENT_FILE = "measurement.json"
+
 
 class Criterion(StrEnum):
     """The rules that label each latent; which of them apply depends on the model."""

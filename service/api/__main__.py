@@ -18,8 +18,8 @@ def main() -> None:
         port=settings.api_port,
         fd=settings.api_fd,
         log_config=None,
-        workers=1,  # whatever WEB_CONCURRENCY says, which platforms set
-        # watchers hold their connections for as long as runs go on
+        workers=1,  # platforms set WEB_CONCURRENCY, which would start more
+        # watchers would hold their connections for as long as their runs go on
         timeout_graceful_shutdown=3,
     )
 

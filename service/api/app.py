@@ -1,4 +1,4 @@
-"""The REST service: `create_app` puts it together."""
+"""The REST service, which `create_app` puts together."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ from service.storage.database import Database
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service on the database of these settings; it starts without the database."""
+    """The service with these settings; it starts even while the database is away."""
     app = FastAPI(
         title="Polar",
         summary="Finds where latent spaces polarise.",
@@ -35,7 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_tidy,
         dependencies=[Depends(refuse_what_is_ambiguous)],
     )
-    # The queue's own connections stay closed: every job is written in our transactions.
+    # The queue's own connections stay closed because every job is written in our transactions.
     app.state.parts = Parts(
         settings,
         Database(settings.sqlalchemy_url),

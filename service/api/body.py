@@ -1,20 +1,20 @@
-"""How much of a request the service reads."""
+"""The limit on the body of a request."""
 
 from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Bytes, where nothing else is said; the largest spec (1,000 seeds, 1,000 epochs) has about 30 kB.
+#: Bytes, for most paths; the largest spec (1,000 seeds, 1,000 epochs) has about 30 kB.
 MAX_BODY = 1024 * 1024
 
 
 class BodyLimit:
-    """Counts what arrives, whatever the request says of its length."""
+    """Counts the bytes that arrive, whatever length the request declares."""
 
     def __init__(self, app: ASGIApp, larger: Mapping[str, int]) -> None:
         self.app = app
-        #: Path -> bytes, where more than MAX_BODY is expected.
+        #: Path -> limit in bytes, for paths that allow more than MAX_BODY.
         self.larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

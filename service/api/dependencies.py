@@ -1,4 +1,4 @@
-"""What routes are given: the service's parts, a transaction, checked headers."""
+"""What routes depend on: the objects of the app, a transaction, checked headers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Parts:
-    """What lives as long as the app."""
+    """The objects that live as long as the app."""
 
     settings: Settings
     database: Database
@@ -41,8 +41,8 @@ async def open_session(service: Service) -> AsyncIterator[AsyncSession]:
         yield session
 
 
-#: One transaction for one request. The scope matters: without it, the commit comes after the
-#: answer, and a commit that fails leaves the client with its 202.
+#: One transaction for each request. The scope matters: without it the answer would be sent before
+#: the commit, and a client would keep its 202 although the commit failed.
 Session = Annotated[AsyncSession, Depends(open_session, scope="function")]
 
 
@@ -53,34 +53,34 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern="^[!-~]+$",
-        description="Makes it safe to repeat the request: it is carried out once for each key.",
+        description="Makes the request safe to repeat: it is carried out once for each key.",
     ),
 ]
 
 
 def only_json(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
-    """Refuse what is not called JSON; browsers send nothing else across sites unasked."""
+    """Refuse a body that is not declared as JSON, which pages of other sites cannot send here."""
     _only("application/json", content_type)
 
 
 def only_forms(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
-    """Refuse what is not called a form with files."""
+    """Refuse a body that is not declared as a form with files."""
     _only("multipart/form-data", content_type)
 
 
 def only_own_pages(request: Request) -> None:
-    """Refuse what a page of another site sends: browsers send forms across sites unasked."""
-    origin = request.headers.get("origin")  # which every browser names, and no other client
+    """Refuse a form that a page of another site sends, which browsers do not prevent."""
+    origin = request.headers.get("origin")  # every browser sends it, and no other client does
     if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         detail = f"the form comes from a page of {origin!r}; allowed: pages of this service"
         raise Refused(403, "cross-site", detail)
 
 
 async def unless_gone(request: Request, work: Coroutine[None, None, T]) -> T:
-    """The result of some work, which is given up as soon as nobody waits for it any more.
+    """Result of the work, which is cancelled as soon as the client goes away.
 
     Raises:
-        Refused: the client has gone; nobody sees this answer.
+        Refused: the client has gone, so nobody will see this answer.
     """
     working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_until_gone(request))
     try:

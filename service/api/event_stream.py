@@ -1,4 +1,4 @@
-"""Server-sent events: what is new of runs, read from their rows."""
+"""Server-sent events about runs, read from the rows of the runs."""
 
 import asyncio
 import logging
@@ -17,25 +17,25 @@ from service.storage.errors import DatabaseAway
 from service.storage.evaluations import evaluations_after, latest_evaluations
 from service.storage.watching import Standing
 
-#: Seconds between two looks; no connection is held meanwhile.
+#: Seconds between two reads of the rows; no database connection is held in between.
 POLL_S = 0.5
 
 log = logging.getLogger(__name__)
 
-#: The evaluations of a run, by step, as they are stored.
+#: The evaluations of a run as they are stored, in the order of their steps.
 Evaluations = Sequence[Mapping[str, Any]]
 
 
 async def follow(
     database: Database, run_ids: Sequence[UUID], after: int | None = None
 ) -> AsyncIterator[ServerSentEvent]:
-    """How the runs stand now, then every change, until all have ended.
+    """Events that tell where the runs stand now, then every change, until all runs have ended.
 
     Args:
-        database: Looked into again and again, in a transaction each time.
-        run_ids: Runs that exist.
-        after: Step of the last evaluation that the watcher of one run has; without it, the newest
-            of those that there are already stands for all.
+        database: Is read again and again, each time in a transaction of its own.
+        run_ids: Ids of runs that exist.
+        after: Step of the last evaluation that the watcher of a single run already has. None:
+            only the newest of the evaluations that are stored already is sent for each run.
     """
     seen: Mapping[UUID, Standing] = {}
     steps = {} if after is None else dict.fromkeys(run_ids, after)
@@ -44,7 +44,7 @@ async def follow(
         try:
             now, evaluations = await _look(database, watched, steps)
         except DatabaseAway as error:
-            log.warning("watching goes on when the database is back: %s", error)
+            log.warning("the events continue when the database is back: %s", error)
             await asyncio.sleep(POLL_S)
             continue
         for run_id in watched:
@@ -65,9 +65,9 @@ async def follow(
 async def _look(
     database: Database, run_ids: Sequence[UUID], steps: Mapping[UUID, int]
 ) -> tuple[Mapping[UUID, Standing], Mapping[UUID, Evaluations]]:
-    """Where the runs stand, and their evaluations after these steps; the newest, without steps."""
+    """Where the runs stand, and their evaluations after `steps`; the newest if that is empty."""
     async with database.transaction() as session:
-        # The standings come first: of a run that has ended by then, all evaluations are found.
+        # The standings are read first: a run that has ended by then has stored all evaluations.
         now = await watching.standings(session, run_ids)
         if steps:
             return now, await evaluations_after(session, steps)
@@ -78,7 +78,7 @@ async def _look(
 def changes(
     before: Standing | None, now: Standing, evaluations: Evaluations
 ) -> Iterator[RunEvent]:
-    """What a watcher is told: its first word is the state, and its last one the final state."""
+    """Events for a watcher, from the first, which is the state, to the last, the final state."""
     state = _state(now)
     has_changed = before is None or _state(before) != state
     if before is None or (has_changed and not now.state.is_final):
@@ -87,7 +87,7 @@ def changes(
         before is None or now.queue_position != before.queue_position
     ):
         yield QueueMoved(event="queue", run_id=now.run_id, position=now.queue_position)
-    # What an earlier version stored, and this one cannot read, is no event.
+    # There is no event for what an earlier version stored and this one cannot read.
     reader = Reader()
     for stored in evaluations:
         if evaluation := reader.read("evaluation", Evaluation, stored):

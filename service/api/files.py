@@ -1,4 +1,4 @@
-"""Files of the artifact folder as answers."""
+"""Answers that send files of the artifact folder."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ KINDS = {
 
 
 def file_response(artifacts: Path, name: str) -> FileResponse:
-    """The file of this name in the artifact folder.
+    """Answer that sends the file of this name in the artifact folder.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such file.
     """
     path = artifacts / name
     if not path.is_file():

@@ -1,7 +1,7 @@
-"""By which names the service may be called.
+"""The names by which requests may address the service.
 
-A stranger's site can point a name of its own at our address (DNS rebinding): a browser then lets
-that site read our answers. The only sign of it is the name that such a request calls us by.
+A stranger's site can point a name of its own at our address (DNS rebinding), and a browser then
+lets that site read our answers. Only the name in the request's Host header shows that.
 """
 
 import socket
@@ -17,7 +17,7 @@ from service.settings import Settings
 
 
 class TrustedHosts:
-    """Refuses requests that call the service by a name that is not its own."""
+    """Refuses requests that address the service by a name that is not its own."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -36,13 +36,13 @@ class TrustedHosts:
     def _is_trusted(self, host: str | None) -> bool:
         try:
             name = urlsplit(f"//{host or ''}").hostname or ""
-        except ValueError:  # half an IPv6 address
+        except ValueError:  # an incomplete IPv6 address
             return False
         return name in self.names or _is_address(name)
 
 
 def _is_address(name: str) -> bool:
-    """No name at all, so nobody can have pointed it here."""
+    """Whether this is an IP address; a stranger can point only a name at our address."""
     try:
         ip_address(name)
     except ValueError:

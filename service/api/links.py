@@ -1,4 +1,4 @@
-"""Where everything is: the addresses that answers carry."""
+"""The addresses that answers of the API link to."""
 
 from uuid import UUID
 
@@ -71,11 +71,11 @@ def to_measured_figure(measurement_id: UUID, name: str) -> str:
 
 
 def _table_in_mlflow(settings: Settings, tracked: Tracking) -> str:
-    """The runs of the experiment, in the view that the tracker has saved for it."""
+    """Address of the experiment's runs, in the view that the tracker has saved for it."""
     return f"{_in_mlflow(settings, tracked, '/runs')}&viewStateShareKey={SAVED_VIEW}"
 
 
 def _in_mlflow(settings: Settings, tracked: Tracking | StudyTracking, place: str) -> str:
-    """A page of MLflow that shows metrics: without the query it opens for language models."""
+    """Address of an MLflow page, with the query without which it opens for language models."""
     base = f"{settings.mlflow_url.rstrip('/')}/#/experiments/{tracked.mlflow_experiment_id}"
     return f"{base}{place}?workflowType=machine_learning"

@@ -1,7 +1,8 @@
-"""Measuring codes that were uploaded, in a process of its own.
+"""Measures uploaded codes, each upload in a process of its own.
 
-In the artifact folder, `measurements/ID.part` holds the upload while it is measured, and in `out`
-what that process writes; that becomes `measurements/ID` at the end, and the upload goes.
+In the artifact folder, `measurements/ID.part` holds an upload while it is being measured, and its
+subfolder `out` holds what the process writes. At the end `out` becomes `measurements/ID`, and the
+upload is deleted.
 """
 
 import asyncio
@@ -27,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 FOLDER = "measurements"
 PART = ".part"
-#: How `polar measure` begins its message about what cannot be measured.
+#: The message of `polar measure` about codes that it cannot measure.
 MESSAGE = re.compile(r"^error: (.*)", re.MULTILINE | re.DOTALL)
-#: How long after its last change a half-done measurement has nobody who works on it.
+#: A measurement that is unfinished and has not changed for so long was abandoned.
 ABANDONED_S = 24 * 3600
 
 
@@ -41,33 +42,33 @@ class Measuring:
         self._processes = ShortProcesses(settings.measure_at_once, settings.measure_s)
 
     def clear(self) -> None:
-        """Removes what a killed API has left half-done; what is young may be another API's."""
-        for part in self.folder.glob(f"*{PART}"):
-            with suppress(FileNotFoundError):  # the other API is done with it
-                if time.time() - part.stat().st_mtime > ABANDONED_S:
-                    shutil.rmtree(part, ignore_errors=True)
+        """Delete what a killed API left unfinished, unless recent: that may be another API's."""
+        for unfinished in self.folder.glob(f"*{PART}"):
+            with suppress(FileNotFoundError):  # another API has just finished it
+                if time.time() - unfinished.stat().st_mtime > ABANDONED_S:
+                    shutil.rmtree(unfinished, ignore_errors=True)
 
     async def measure(
         self, files: Mapping[str, UploadFile], options: Mapping[str, object]
     ) -> UUID:
-        """Measures an upload; when this returns, the results are in the folder of their id.
+        """Measure an upload; when this returns, the results are in the folder named by the id.
 
         Args:
-            files: By their names in `polar measure`, with `mean` for its argument.
-            options: Options of `polar measure`, by name.
+            files: Files by the options of `polar measure` that take them; `mean` is its argument.
+            options: Values of the other options of `polar measure`, by name.
 
         Raises:
-            Refused: the upload cannot be measured, or not within the time.
+            Refused: the upload cannot be measured, or measuring takes too long.
         """
         id = uuid4()
-        part = self.folder / f"{id}{PART}"
+        unfinished = self.folder / f"{id}{PART}"
         try:
-            await asyncio.to_thread(_store, files, part)
-            await self._run(_command(files, options), part)
+            await asyncio.to_thread(_store, files, unfinished)
+            await self._run(_command(files, options), unfinished)
             result = self.folder / str(id)
-            await asyncio.to_thread(put_in_place, part / "out", result, is_durable=True)
+            await asyncio.to_thread(put_in_place, unfinished / "out", result, is_durable=True)
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
         return id
 
     async def _run(self, command: list[str], folder: Path) -> None:
@@ -75,9 +76,8 @@ class Measuring:
             ended = await self._processes.run(command, folder=folder)
         except TimeoutError:
             detail = (
-                f"measuring took longer than {self._processes.limit_s:g} s, and was stopped; send "
-                "fewer images or latents, or measure where there is more time, with "
-                "`polar measure`"
+                f"measuring took longer than {self._processes.limit_s:g} s and was stopped; send "
+                "fewer images or latents, or use `polar measure`, which has no such limit"
             )
             raise Refused(500, "measurement-too-long", detail) from None
         _refuse_failure(ended)
@@ -91,8 +91,8 @@ def _store(files: Mapping[str, UploadFile], folder: Path) -> None:
 
 
 def _command(files: Mapping[str, UploadFile], options: Mapping[str, object]) -> list[str]:
-    given = {**options, **{name: name for name in files if name != "mean"}, "out": "out"}
-    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    values = {**options, **{name: name for name in files if name != "mean"}, "out": "out"}
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
     return python(Program.COMMANDS, "measure", "mean", *arguments)
 
 
@@ -103,7 +103,7 @@ def _refuse_failure(ended: Ended) -> None:
     if ended.code:
         _log.error("a measurement ended with code %d: %s", ended.code, ended.said.strip())
         detail = (
-            f"the measuring process ended with code {ended.code}, maybe for want of memory; "
-            "the log of the service has what it said"
+            f"the measuring process ended with code {ended.code}, perhaps because memory ran out; "
+            "the log of the service has its messages"
         )
         raise Refused(500, "measurement-failed", detail)

@@ -1,4 +1,4 @@
-"""Pages: a token names the last row of a page, so that new ones move nothing."""
+"""Pages of lists: a token names the last row of a page, so new rows do not shift the next page."""
 
 import base64
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ def token_of(row: Experiment | Study) -> str:
     return base64.urlsafe_b64encode(place.encode()).decode()
 
 
-def next_token(found: Sequence[Experiment] | Sequence[Study], page_size: int) -> str | None:
-    """The token of the page after this one, of which one row more was looked for."""
-    return token_of(found[page_size - 1]) if len(found) > page_size else None
+def next_token(rows: Sequence[Experiment] | Sequence[Study], page_size: int) -> str | None:
+    """Token of the next page, which exists if there are more rows than this page takes."""
+    return token_of(rows[page_size - 1]) if len(rows) > page_size else None
 
 
 def position_of(page_token: str | None = None) -> tuple[datetime, UUID] | None:
@@ -33,7 +33,7 @@ def position_of(page_token: str | None = None) -> tuple[datetime, UUID] | None:
     except ValueError:
         fault = Fault(
             pointer="/query/page_token",
-            message="this is no token of a page",
+            message="this is not the token of a page",
             type="page_token",
             value=repr(page_token[:80]),
             allowed="the next_page_token of an answer",

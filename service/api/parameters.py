@@ -1,4 +1,4 @@
-"""What a route takes, as its documentation says: every parameter with its schema."""
+"""The schema of everything that a route takes, from its OpenAPI documentation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,19 +8,22 @@ from fastapi import Request
 from polar.spec.faults import Schema
 from service.api.links import PREFIX
 
-#: Where a parameter comes from, in the words of FastAPI; the fields of a form are in the body.
+#: Where parameters come from, in FastAPI's words; the fields of a form come from the body.
 PLACES = ("path", "query", "header", "cookie")
 
 
 def schema_of_request(request: Request) -> Schema:
-    """One schema of all that the route takes: `path`, `query`, `header` and `body`."""
+    """One schema of all that the request's route takes: `path`, `query`, `header` and `body`."""
     documentation = request.app.openapi()
     path = request.scope["route"].path_format
     operations = documentation["paths"].get(PREFIX + path) or documentation["paths"][path]
     operation = operations[request.method.lower()]
-    given = operation.get("parameters", [])
-    of_each = {
-        place: {one["name"]: _sent(one["schema"]) for one in given if one["in"] == place}
+    fields_of = {
+        place: {
+            parameter["name"]: _sent(parameter["schema"])
+            for parameter in operation.get("parameters", [])
+            if parameter["in"] == place
+        }
         for place in PLACES
     }
     definitions = documentation.get("components", {}).get("schemas", {})
@@ -28,7 +31,7 @@ def schema_of_request(request: Request) -> Schema:
     (body,) = [content["schema"] for content in contents.values()] or [{}]
     return {
         "properties": {
-            **{place: {"properties": fields} for place, fields in of_each.items()},
+            **{place: {"properties": fields} for place, fields in fields_of.items()},
             "body": _form(body, definitions) if "multipart/form-data" in contents else body,
         },
         "$defs": definitions,
@@ -41,6 +44,6 @@ def _form(body: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
 
 
 def _sent(field: Mapping[str, Any]) -> Schema:
-    """A field as clients send it: absent, where Python says None."""
+    """Schema of a field as clients send it: they leave out what is None in Python."""
     parts = [part for part in field.get("anyOf", ()) if part.get("type") != "null"]
     return parts[0] if len(parts) == 1 else field

@@ -1,4 +1,4 @@
-"""Refusals: every error leaves as application/problem+json (RFC 9457)."""
+"""Refusals: every error is answered as application/problem+json (RFC 9457)."""
 
 import json
 import logging
@@ -44,7 +44,7 @@ WORDS = {
 
 
 class Refused(Exception):
-    """The API refuses a request, with all that is wrong with it."""
+    """The API refuses a request and names everything that is wrong with it."""
 
     def __init__(self, status: int, word: str, detail: str, errors: Sequence[Fault] = ()) -> None:
         super().__init__(detail)
@@ -54,7 +54,7 @@ class Refused(Exception):
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of the app leave as a problem."""
+    """Make the app answer every error as a problem."""
     app.exception_handler(Refused)(refused)
     app.exception_handler(StorageError)(_storage_error)
     app.exception_handler(RequestValidationError)(_invalid)
@@ -64,16 +64,16 @@ def install(app: FastAPI) -> None:
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For the documentation of a route: how it may refuse, in the type that FastAPI declares."""
+    """Refusals of a route for its documentation, in the type that FastAPI declares."""
     return {
         status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses
     }
 
 
 def _openapi_with_problems(app: FastAPI, openapi: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The documentation of the app; FastAPI gives refusals the media type of other answers.
+    """Documentation of the app, as OpenAPI's own JSON, which FastAPI passes around as it is.
 
-    OpenAPI's own JSON, which FastAPI hands around as it is.
+    FastAPI gives refusals the media type of other answers, so their media type is replaced.
     """
     if app.openapi_schema:
         return app.openapi_schema
@@ -88,7 +88,7 @@ def _openapi_with_problems(app: FastAPI, openapi: Callable[[], dict[str, Any]]) 
 
 
 def refused(request: Request, error: Refused) -> Response:
-    """The answer that says so."""
+    """Answer to a request that was refused."""
     return _problem(request, error.status, error.word, str(error), errors=error.errors)
 
 
@@ -113,7 +113,7 @@ def _invalid(request: Request, error: RequestValidationError) -> Response:
 
 
 def invalid(request: Request, faults: Sequence[Fault], *, is_of_body: bool) -> Refused:
-    """The refusal of a request with these faults, in its body or elsewhere."""
+    """Refusal of a request that has these faults in its body or elsewhere."""
     word = "invalid-spec" if is_of_body and _spec_of(request) else "invalid-request"
     count = len(faults) if len(faults) <= MOST_FAULTS else f"more than {MOST_FAULTS}"
     detail = f"{count} fault{'s' * (len(faults) > 1)}: {'; '.join(map(str, faults[:3]))}"
@@ -121,7 +121,7 @@ def invalid(request: Request, faults: Sequence[Fault], *, is_of_body: bool) -> R
 
 
 def _spec_of(request: Request) -> type[SpecPart] | None:
-    """The spec that the body of this request should have been; None where it is something else."""
+    """The spec class of the request's body; None for a route whose body is not a spec."""
     body = request.scope["route"].body_field
     kind = body.field_info.annotation if body else None
     return kind if isinstance(kind, type) and issubclass(kind, SpecPart) else None
@@ -169,6 +169,6 @@ def _problem(
         "request %s: %s %s refused with %d: %s",
         problem.request_id, request.method, problem.instance, status, detail,
     )  # fmt: skip
-    # "replace": a key of the request may hold half a surrogate pair, which UTF-8 cannot say
+    # "replace": a key of the request may hold half a surrogate pair, which UTF-8 cannot encode
     body = json.dumps(problem.model_dump(), ensure_ascii=False).encode("utf-8", "replace")
     return Response(body, status, headers, media_type=MEDIA_TYPE)

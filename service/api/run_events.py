@@ -11,7 +11,7 @@ from service.storage.states import RunState
 
 
 class StateChanged(ResponseModel):
-    """The state of a run: the first event of it, every change, and the last."""
+    """The state of a run: it is the first event, follows every change, and is the last event."""
 
     event: Literal["state"]
     run_id: UUID

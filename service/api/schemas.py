@@ -1,16 +1,16 @@
-"""What all answers of the API share. Its clients read these same models."""
+"""Schemas that all answers of the API share; clients read answers with the same schemas."""
 
 from pydantic import BaseModel, ConfigDict
 
 from polar.spec.faults import Fault
 
-#: Relation -> address: paths of this API, and whole URLs of MLflow and of optuna-dashboard; none
-#: as long as MLflow knows nothing of the run.
+#: Relation -> address: a path of this API, or a whole URL of MLflow or optuna-dashboard. The
+#: address in MLflow is None until MLflow knows the run or the study.
 Links = dict[str, str | None]
 
 
 class ResponseModel(BaseModel):
-    """Base of all answers: frozen, read from rows."""
+    """Base of all answers: frozen, and readable from the rows of tables."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
@@ -18,13 +18,13 @@ class ResponseModel(BaseModel):
 class Problem(ResponseModel):
     """Why a request was refused (RFC 9457), with all faults of a spec at once."""
 
-    #: `urn:polar:problem:` and a stable word, such as `invalid-spec`.
+    #: `urn:polar:problem:` followed by a stable word, such as `invalid-spec`.
     type: str
     title: str
     status: int
     detail: str
     instance: str
-    #: Finds this refusal in the log of the service.
+    #: Identifies this refusal in the log of the service.
     request_id: str
     errors: list[Fault]
 

@@ -1,4 +1,4 @@
-"""Short processes that work for a request: this one loads no numpy, no torch and no matplotlib."""
+"""Short processes that work for a request, so that the API loads no numpy, torch or matplotlib."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ class Ended:
 
 
 class ShortProcesses:
-    """Runs a few at a time, each on one thread and for a limited time; others wait."""
+    """Runs a few processes at once, each on one thread and for a limited time; others wait."""
 
     def __init__(self, at_once: int, limit_s: float) -> None:
         self.limit_s = limit_s
@@ -32,12 +32,12 @@ class ShortProcesses:
     async def run(
         self, command: Sequence[str], *, folder: Path | None = None, stdin: bytes = b""
     ) -> Ended:
-        """Runs one to its end; it is killed when this is cancelled.
+        """Run a process to its end, and kill it if this call is cancelled.
 
         Call it in the main thread: the kernel kills the process when the starting thread ends.
 
         Raises:
-            TimeoutError: it took too long, and was killed.
+            TimeoutError: the process took too long and was killed.
         """
         async with self._free:
             process = await asyncio.create_subprocess_exec(

@@ -1,31 +1,42 @@
-"""Reads the stored parts of an answer; one that this version cannot read becomes None."""
+"""Reads the stored fields of an answer; a field that this version cannot read becomes None."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from polar.spec.axis import Value
 from service.storage.forms import Unreadable
 
 R = TypeVar("R", bound=BaseModel)
 
+_POINT: TypeAdapter[dict[str, Value]] = TypeAdapter(dict[str, Value])
+
 
 class Reader:
-    """Reads the parts of one answer, and remembers the names of those that it cannot read."""
+    """Reads the fields of one answer, and remembers the names of those that it cannot read."""
 
     def __init__(self) -> None:
         self.of_earlier_version: list[str] = []
 
     def read(self, name: str, kind: type[R], stored: Mapping[str, Any] | None) -> R | None:
-        """The part of this name; none where nothing is stored, or nothing that can be read."""
+        """The field of this name; None if nothing is stored or this version cannot read it."""
         try:
             return None if stored is None else kind.model_validate(stored)
         except ValidationError:
             self.of_earlier_version.append(name)
             return None
 
+    def point(self, stored: object) -> dict[str, Value]:
+        """The point of a trial; empty where it cannot be read."""
+        try:
+            return _POINT.validate_python(stored)
+        except ValidationError:
+            self.of_earlier_version.append("point")
+            return {}
+
     def readable(self, name: str, stored: R | Unreadable | None) -> R | None:
-        """The part of this name, from a column that gives records."""
+        """The field of this name, which storage has read already; None as in `read`."""
         if isinstance(stored, Unreadable):
             self.of_earlier_version.append(name)
             return None

@@ -20,12 +20,12 @@ async def refuse_what_is_ambiguous(request: Request) -> None:
     """Refuse unknown and repeated parameters, headers, fields of forms and keys of JSON.
 
     Raises:
-        Refused: there are some; the first 100 are named.
+        Refused: the request has some; the first 100 are named.
     """
     elsewhere, in_body = [*_in_query(request), *_in_headers(request)], await _in_body(request)
     if elsewhere or in_body:
-        found = first_faults([*elsewhere, *in_body])
-        raise invalid(request, found, is_of_body=bool(in_body))
+        faults = first_faults([*elsewhere, *in_body])
+        raise invalid(request, faults, is_of_body=bool(in_body))
 
 
 def _in_query(request: Request) -> Iterator[Fault]:
@@ -39,7 +39,7 @@ def _in_query(request: Request) -> Iterator[Fault]:
 
 
 def _in_headers(request: Request) -> Iterator[Fault]:
-    """Headers that the route reads; what else a proxy adds twice is not ours."""
+    """Repeated headers among those that the route reads; proxies may well repeat others."""
     twice = [name for name, count in Counter(request.headers.keys()).items() if count > 1]
     if twice:
         known = {name.lower(): name for name in _fields(schema_of_request(request), "header")}
@@ -85,16 +85,16 @@ def _of_wrong_kind(name: str, value: UploadFile | str, *, is_file: bool) -> Iter
 def _in_json(body: bytes) -> list[Fault]:
     try:
         _, repeated = read_json(body) if body else (None, [])
-    except RecursionError:  # no spec is nested so deeply: it is refused for what it says
+    except RecursionError:  # no spec is nested so deeply, so it will be refused as a spec
         return []
-    return [_repeated((*one.keys, one.key), one.values) for one in repeated]
+    return [_repeated((*entry.keys, entry.key), entry.values) for entry in repeated]
 
 
 def _by_name(items: Iterable[tuple[str, Value]]) -> Mapping[str, list[Value]]:
-    found: dict[str, list[Value]] = {}
+    values: dict[str, list[Value]] = {}
     for name, value in items:
-        found.setdefault(name, []).append(value)
-    return found
+        values.setdefault(name, []).append(value)
+    return values
 
 
 def _fields(schema: Schema, place: str) -> Mapping[str, Schema]:
@@ -108,8 +108,8 @@ def _unknown(keys: tuple[str, ...], value: str, known: Collection[str], what: st
 
 
 def _repeated(keys: tuple[str | int, ...], values: Collection[object]) -> Fault:
-    given = ", then ".join(shortened(value)[:30] for value in values)
-    return _fault(keys, "this is given more than once", "repeated", given, "each once")
+    shown = ", then ".join(shortened(value)[:30] for value in values)
+    return _fault(keys, "this is given more than once", "repeated", shown, "each once")
 
 
 def _fault(

@@ -27,7 +27,7 @@ T = TypeVar("T", Experiment, Study)
 @dataclass(frozen=True)
 class Submitted(Generic[T]):
     made: T
-    #: The idempotency key was known: this is what its first request made.
+    #: Whether the idempotency key was known, so that `made` is what its first request made.
     replayed: bool
 
 
@@ -42,7 +42,7 @@ async def submit(
     fingerprint = _fingerprint(spec, force)
     known = await _known(session, key, fingerprint)
     if known is not None:
-        assert known.experiment_id is not None  # its fingerprint is an experiment's
+        assert known.experiment_id is not None  # because its fingerprint is an experiment's
         return Submitted(await experiments.get(session, known.experiment_id), replayed=True)
     digest = await dataset_digest(session, spec)
     submission = await experiments.create(session, spec, digest, force=force)
@@ -64,7 +64,7 @@ async def submit_study(
     fingerprint = _fingerprint(spec, "study")
     known = await _known(session, key, fingerprint)
     if known is not None:
-        assert known.study_id is not None  # its fingerprint is a study's
+        assert known.study_id is not None  # because its fingerprint is a study's
         return Submitted(await studies.get(session, known.study_id), replayed=True)
     study = await studies.create(session, spec, await dataset_digest_of_study(session, spec))
     if key:
@@ -75,13 +75,13 @@ async def submit_study(
 async def _known(session: AsyncSession, key: str | None, fingerprint: str) -> AnsweredPost | None:
     known = await answered_posts.with_key(session, key) if key else None
     if known is not None and known.fingerprint != fingerprint:
-        detail = f"the Idempotency-Key {key} was used for another spec; take a new one"
+        detail = f"the Idempotency-Key {key} was used for another spec; use a new one"
         raise Refused(422, "idempotency-key-reused", detail)
     return known
 
 
 async def dataset_digest_of_study(session: AsyncSession, spec: StudySpec) -> str:
-    """That of its base.
+    """Digest of the dataset of a study's base experiment, as its agents have it.
 
     Raises:
         Refused: no agent has the dataset.
@@ -90,29 +90,29 @@ async def dataset_digest_of_study(session: AsyncSession, spec: StudySpec) -> str
 
 
 async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str = "") -> str:
-    """What the agents that may take this spec have under the name of its dataset.
+    """Digest of a spec's dataset, as the agents that may take its runs have it.
 
     Args:
         session: The request's transaction.
         spec: The spec of an experiment.
-        at: JSON pointer to it in what the client sent.
+        at: JSON pointer to the spec in what the client sent.
 
     Raises:
-        Refused: none of them has it, or there are none.
+        Refused: no such agent has the dataset, or there is no such agent.
     """
-    there = await agents.datasets(session, spec.device)
-    digest: str | None = there.get(spec.dataset.name)
+    digests = await agents.datasets(session, spec.device)
+    digest: str | None = digests.get(spec.dataset.name)
     if digest is None:
-        fault = await _why_not_there(session, spec, at, there)
+        fault = await _why_unavailable(session, spec, at, digests)
         raise Refused(422, "invalid-spec", str(fault), [fault])
     return digest
 
 
-async def _why_not_there(
-    session: AsyncSession, spec: ExperimentSpec, at: str, there: Mapping[str, str]
+async def _why_unavailable(
+    session: AsyncSession, spec: ExperimentSpec, at: str, digests: Mapping[str, str]
 ) -> Fault:
-    """Why no agent has the dataset of a spec: there is none for its device, or none has it."""
-    if there:
+    """Why no agent has a spec's dataset: no agent serves its device, or none has this dataset."""
+    if digests:
         name = spec.dataset.name
         message = f"no agent for device {spec.device} has this dataset"
         if spec.dataset.is_fetched:
@@ -122,7 +122,7 @@ async def _why_not_there(
             message=message,
             type="dataset_unavailable",
             value=repr(name),
-            allowed=", ".join(sorted(there)),
+            allowed=", ".join(sorted(digests)),
             suggestion=None,
         )
     seen = await agents.seen_lately(session)
@@ -151,7 +151,7 @@ async def cancel(session: AsyncSession, experiment_id: UUID) -> Experiment:
 
 
 async def cancel_run(session: AsyncSession, run_id: UUID) -> Run:
-    """Cancel a run, whoever wants it; its agent stops it within seconds.
+    """Cancel a run even if several experiments want it; its agent stops it within seconds.
 
     Raises:
         NotFound: no run has this id.
@@ -163,14 +163,14 @@ async def cancel_run(session: AsyncSession, run_id: UUID) -> Run:
 
 
 async def cancel_study(session: AsyncSession, study_id: UUID) -> Study:
-    """Cancel a study, and of the trials in flight the runs that nobody else wants.
+    """Cancel a study, and those runs of its trials in flight that nobody else wants.
 
     Raises:
         NotFound: no study has this id.
         Conflict: the study has ended in another way.
     """
     for experiment_id in await studies.cancel(session, study_id):
-        with contextlib.suppress(Conflict):  # it has ended, and the broker is about to note it
+        with contextlib.suppress(Conflict):  # it has ended, which the broker will soon record
             await queue.cancel_experiment(session, experiment_id)
     return await studies.get(session, study_id)
 

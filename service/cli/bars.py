@@ -1,4 +1,4 @@
-"""Bars of what goes on, on stderr: a line for each, two where one is too narrow for its status."""
+"""Progress bars on stderr: each takes one line, or two if one is too narrow for its status."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,26 +15,29 @@ from polar.records import events
 from service.cli.output import console_on
 
 LONGEST_BAR, SHORTEST_BAR = 40, 8
-#: Lines of the terminal that bars leave free.
+#: Lines of the terminal that the bars leave free.
 FREE_LINES = 2
 
 
 def time_left(progress: events.Progress) -> str:
-    """How long the training goes on; after its last step the latents are measured."""
+    """Time that a training still takes; after its last step the latents are measured."""
     if progress.step == progress.steps:
         return "measuring"
     return f"{timedelta(seconds=round(progress.eta_s))} left"
 
 
 class Bars(Progress):
-    """Where there are more than the terminal has lines, those are shown that move."""
+    """Progress bars; if there are more than the terminal has lines, moving ones come first."""
 
     def __init__(self, *, transient: bool = False) -> None:
         self._terminal = console_on(sys.stderr)
         super().__init__(console=self._terminal, transient=transient)
 
     def add(self, name: str, total: int | None = None) -> TaskID:
-        """A bar; its fields are `status`, `verdict`, and `is_moving` while there is news of it."""
+        """Add a bar; its fields are `status`, `verdict` and `is_moving`, true while it has news.
+
+        Add all bars before the display starts: one that has started is redrawn by every addition.
+        """
         return self.add_task(name, total=total, status="", verdict="", is_moving=False)
 
     def get_renderables(self) -> Iterable[RenderableType]:
@@ -65,5 +68,5 @@ def _bar(task: Task, width: int) -> RenderableType:
 
 
 def _room(width: int, before: Sequence[str], after: Sequence[str]) -> int:
-    """The columns that are left for a bar, with a blank between it and each text."""
+    """Columns that are left for a bar, with a blank between the bar and each text."""
     return width - sum(cell_len(text) + 1 for text in (*before, *after))

@@ -1,4 +1,4 @@
-"""The service that a command speaks with, and what a command says where that does not work."""
+"""The service that a command talks to, and what the command says if that fails."""
 
 import os
 import shlex
@@ -22,13 +22,13 @@ Url = Annotated[
     str | None,
     typer.Option(
         envvar="POLAR_URL",
-        help="Address of a service. By default the one that `polar up` runs in POLAR_HOME.",
+        help="Address of the service; by default that of `polar up` in POLAR_HOME.",
     ),
 ]
 
 
 def option_of(url: str | None) -> str:
-    """What a command in a message needs at its end to reach the same service."""
+    """The option with which a command that a message names reaches the same service."""
     return f" --url {shlex.quote(url)}" if url and url != os.environ.get("POLAR_URL") else ""
 
 
@@ -36,7 +36,7 @@ def spec_of(study: "StudyView") -> "StudySpec":
     """The spec of a study.
 
     Raises:
-        InvalidInput: it was accepted by an earlier version of the service, which allowed more.
+        InvalidInput: an earlier version accepted the spec, and this one cannot read it.
     """
     from service.storage import forms
     from service.storage.errors import EarlierVersion
@@ -51,12 +51,12 @@ def spec_of(study: "StudyView") -> "StudySpec":
 def service_at(
     url: str | None, home: Path | None = None, instead: str = "polar get"
 ) -> Iterator["Client"]:
-    """A client whose errors end the command, with a message and an exit code.
+    """Yields a client whose errors end the command with a message and an exit code.
 
     Args:
         url: Address of a service.
-        home: Whose stack is the service where there is no URL; by default that of POLAR_HOME.
-        instead: The command for an id that is not of the kind that this one is for.
+        home: Home of the stack to talk to if there is no URL; by default that of POLAR_HOME.
+        instead: Command to suggest if an id is of a kind that the calling command does not take.
     """
     from service.client import Client, ClientError, OtherKind, Refused, Unreachable
 

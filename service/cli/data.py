@@ -1,7 +1,7 @@
-"""`polar data`: which datasets are here, fetching them, checking them.
+"""`polar data`: list, fetch and check the datasets of this machine.
 
-Exit codes: FAILED when a dataset is missing or not what was published, REFUSED when there is no
-such dataset or folder.
+Exit codes: FAILED when a dataset is missing or differs from the published one, REFUSED when there
+is no such dataset or folder.
 """
 
 import gzip
@@ -34,35 +34,35 @@ from service.cli.output import Format, Output, console_on, fail, show, write, wr
 from service.cli.rows import Rows
 from service.exit_codes import FAILED, REFUSED
 
-app = typer.Typer(no_args_is_help=True, help="The datasets of this machine.")
+app = typer.Typer(no_args_is_help=True, help="List, fetch and check the datasets of this machine.")
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(DATASETS)}.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(
         envvar=catalogue.DATA_DIR_VARIABLE,
-        help="Where datasets are; ~/.cache/polar/data if nothing is said.",
+        help="Folder of the datasets; by default ~/.cache/polar/data.",
     ),
 ]
 
 
 class Here(BaseModel):
-    """What is on this machine of a dataset."""
+    """What this machine has of a dataset."""
 
     name: str
-    #: here, missing or broken.
+    #: `here`, `missing` or `broken`.
     state: str
     bytes: int | None = None
     digest: str | None = None
-    #: The folder; or what is missing and how to fetch it, or what is broken.
+    #: The folder, or what is missing and how to fetch it, or what is broken.
     where: str
 
 
 class Checked(BaseModel):
-    """What a checksum says of a file."""
+    """What the checksum of a file shows."""
 
     path: str
-    #: published, different, missing, or unpublished: there is nothing to compare it with.
+    #: `published`, `different`, `missing`, or `unpublished` if there is nothing to compare with.
     state: str
     checksum: str | None = None
     published: str | None = None
@@ -70,14 +70,14 @@ class Checked(BaseModel):
 
 @app.command("list")
 def list_datasets(data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
-    """What is here, where it is looked for, and its digest."""
+    """List the datasets: whether each is here, its folder, and its digest."""
     _show([_look_at(name, data_dir) for name in DATASETS], output)
 
 
 @app.command()
 def fetch(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
-    """Download a dataset, or go on downloading it, and check it."""
-    with _told():
+    """Download a dataset, or continue its download, and check it."""
+    with _errors_as_messages():
         fetch_with_bars(name, data_dir)
     _show([_look_at(name, data_dir)], output)
 
@@ -85,7 +85,7 @@ def fetch(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -
 @app.command()
 def verify(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
     """Compare the checksums of a dataset's files with the published ones."""
-    with _told():
+    with _errors_as_messages():
         files = zip_longest(catalogue.files(name, data_dir), catalogue.downloads(name))
         checked = [_check(name, path, file) for path, file in files]
     _show(checked, output)
@@ -95,8 +95,8 @@ def verify(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) 
 
 @app.command()
 def path(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
-    """Print the folder where a dataset is looked for."""
-    with _told():
+    """Print the folder in which a dataset is looked for."""
+    with _errors_as_messages():
         files = catalogue.files(name, data_dir)
         if not files:
             raise InvalidInput(f"dataset {name} has no files: Polar draws it")
@@ -108,7 +108,7 @@ def path(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) ->
 
 
 def fetch_with_bars(name: str, data_dir: Path | None) -> None:
-    """Fetch a dataset, if it has to be, and show how far it is.
+    """Fetch a dataset, if it needs a download, and show how far the download is.
 
     Raises:
         InvalidInput: there is no such dataset.
@@ -126,7 +126,7 @@ def _look_at(name: str, data_dir: Path | None) -> Here:
         digest = catalogue.digest(name, data_dir)
         size = sum(file.stat().st_size for file in files)
     except DatasetMissing as error:
-        # the row names the dataset already, and `polar run` says all places
+        # The row names the dataset already, and `polar run` lists the other places.
         missing = str(error).partition(" (also ")[0].removeprefix(f"dataset {name}: there is ")
         hint = f"; polar data fetch {name}" if catalogue.downloads(name) else ""
         return Here(name=name, state="missing", where=missing + hint)
@@ -137,23 +137,23 @@ def _look_at(name: str, data_dir: Path | None) -> Here:
 
 
 def _check(name: str, path: Path, file: SourceFile | None) -> Checked:
-    """Compares a file with what was published: its content, where that has a checksum."""
+    """Compare a file with the published checksum, which may be that of its unpacked content."""
     as_published = file and (file.unpacked or download_place(file, path).name == path.name)
     published = (file.unpacked or file.checksum) if file and as_published else None
     is_inside = file is not None and file.unpacked and path.suffix == GZIPPED
     try:
         catalogue.refuse_special(name, path, path.stat())
         with gzip.open(path) if is_inside else path.open("rb") as content:
-            found = download.checksum_like(published or "sha256", content)
+            checksum = download.checksum_like(published or "sha256", content)
     except (FileNotFoundError, NotADirectoryError):
         return Checked(path=str(path), state="missing", published=published)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DatasetError(f"dataset {name}: cannot unpack {path}: {error}") from error
     except OSError as error:
         raise DatasetError(f"dataset {name}: cannot read {path}: {error.strerror}") from error
-    same = "published" if found == published else "different"
+    same = "published" if checksum == published else "different"
     state = same if published else "unpublished"
-    return Checked(path=str(path), state=state, checksum=found, published=published)
+    return Checked(path=str(path), state=state, checksum=checksum, published=published)
 
 
 def _show(answer: Sequence[Here] | Sequence[Checked], output: Format) -> None:
@@ -169,7 +169,7 @@ def _table(rows: Sequence[Mapping[str, object]]) -> Rows:
 
 @contextmanager
 def _bars() -> Iterator[download.OnBytes]:
-    """A bar for each file, on stderr."""
+    """Yields a function that shows the download of each file as a bar on stderr."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
@@ -191,8 +191,8 @@ def _bars() -> Iterator[download.OnBytes]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Errors as one line and an exit code."""
+def _errors_as_messages() -> Iterator[None]:
+    """On an error, end the command with one line and an exit code."""
     try:
         yield
     except InvalidInput as error:

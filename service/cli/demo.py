@@ -15,23 +15,25 @@ from service.cli.output import fail, say
 from service.exit_codes import FAILED, REFUSED
 from service.homes import DEFAULT_HOME
 
-#: Where the band is searched: from hardly regularised to total collapse.
+#: Betas among which the band is searched: from hardly regularised to totally collapsed.
 BETAS = (0.01, 100.0)
 
 
 def demo(
     dataset: Annotated[
         str,
-        typer.Option(help="digits and sprites need no download; others are in POLAR_DATA_DIR."),
+        typer.Option(
+            help="digits and sprites need no download; others must be in POLAR_DATA_DIR."
+        ),
     ] = "digits",
     trials: Annotated[
-        int, typer.Option(min=1, max=1000, help="More of them bring the edges closer.")
+        int, typer.Option(min=1, max=1000, help="More trials locate the edges more closely.")
     ] = 8,
     home: Annotated[
-        Path, typer.Option(envvar="POLAR_HOME", help="Where the stack keeps its state.")
+        Path, typer.Option(envvar="POLAR_HOME", help="Folder in which the stack keeps its state.")
     ] = DEFAULT_HOME,
 ) -> None:
-    """Start everything, find for which betas a beta-VAE polarises, show and draw the range."""
+    """Start everything, find the betas at which a beta-VAE polarises, and draw their range."""
     from service.cli import demo_study
     from service.client import Client, ClientError
     from service.embedded.errors import EmbeddedError
@@ -55,9 +57,9 @@ def demo(
 
 
 def _example(dataset: str) -> dict[str, Any]:
-    """The example spec of a beta-VAE on this dataset, as it travels with the package.
+    """The example spec of a beta-VAE on this dataset, which the package contains.
 
-    It stays raw, as all specs do that a client sends: the service completes and judges them.
+    It stays raw, as does every spec that a client sends: the service completes and checks it.
     """
     paths = [path for path in files("polar.examples").iterdir() if path.name.endswith(".yaml")]
     specs: list[dict[str, Any]] = [read_yaml(path.read_text()) for path in paths]
@@ -66,7 +68,7 @@ def _example(dataset: str) -> dict[str, Any]:
     }
     if dataset not in demos:
         allowed = ", ".join(sorted(demos))
-        fail(f"no demo on {dataset!r}; allowed: {allowed}", REFUSED)
+        fail(f"there is no demo on {dataset!r}; allowed: {allowed}", REFUSED)
     return demos[dataset]
 
 

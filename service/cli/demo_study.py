@@ -1,4 +1,4 @@
-"""The study of the demo: post it, show it, tell what came of it."""
+"""The study of the demo: post it, show it, and report what it found."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ from service.cli.study_figure import save_phase_diagram
 from service.client import Client
 
 POLL_S = 1.0
-#: MLflow lags behind by a second or two; after so long it is not coming.
+#: Longest wait for MLflow, which usually lags behind by a second or two.
 MLFLOW_S = 30.0
 
 #: Trials, each with its only run.
@@ -44,7 +44,7 @@ def search(client: Client, spec: Mapping[str, Any]) -> StudyView:
 
 
 def _rows(client: Client, study: StudyView) -> Trained:
-    """By ascending beta."""
+    """The trials with their runs, by ascending beta."""
     trials = sorted(client.trials(study.id), key=_beta)
     return [(trial, client.experiment(trial.experiment_id).runs[0]) for trial in trials]
 
@@ -94,7 +94,7 @@ def _of_progress(rows: Trained) -> RenderableType:
 
 
 def _of_results(trained: Trained, latents: int, has_links: bool) -> RenderableType:
-    """The table; with a column of links, or with links below the weights."""
+    """Table of the results, with a column of links, or with weights that are links."""
     links = ["MLflow"] if has_links else []
     verdict = ("active latents", "P", "explained", "verdict", "converged")
     table = Rows("beta", *verdict, *links, "note")

@@ -1,4 +1,4 @@
-"""`polar measure`: the report of any model's latents, from files, in this process.
+"""`polar measure`: measures the latents of any model from files, in this process.
 
 Exit codes: REFUSED when the files or options cannot be used, FAILED when the results cannot be
 written.
@@ -32,7 +32,7 @@ from service.exit_codes import FAILED, REFUSED
 if TYPE_CHECKING:
     from polar.records.measurement import Measurement
 
-#: Numbers, and latents, from which on a measurement takes more than a moment.
+#: Measuring more numbers or more latents than these takes more than a moment.
 MANY_NUMBERS, MANY_LATENTS = 500_000, 200
 
 OptionalFile = Path | None
@@ -54,25 +54,28 @@ def measure(
     prior_mean: Annotated[
         OptionalFile, typer.Option(help="Means of a conditional prior, (n, m).")
     ] = None,
-    prior_variance: Annotated[OptionalFile, typer.Option(help="Its variances, (n, m).")] = None,
+    prior_variance: Annotated[
+        OptionalFile, typer.Option(help="Variances of the conditional prior, (n, m).")
+    ] = None,
     sigma: Annotated[float, typer.Option(help="Kernel width of the entropy.")] = DEFAULT_SIGMA,
     renyi_alpha: Annotated[
         float, typer.Option(help="Order of the entropy.")
     ] = DEFAULT_RENYI_ALPHA,
     tau: Annotated[
-        str, typer.Option(help="Nats, or a rule: gap, otsu, mixture, noise_floor.")
+        str,
+        typer.Option(help="Threshold in nats, or a rule: gap, otsu, mixture, noise_floor."),
     ] = str(DEFAULT_TAU),
     out: Annotated[
         Path | None, typer.Option(file_okay=False, help="Folder for tables and figures.")
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Measure the latents of any model, given their codes."""
-    # These take seconds to load.
+    """Measure the latents of any model from its codes."""
+    # These modules take seconds to load.
     from polar.measurement.files import load_array, save_measurement
     from polar.measurement.measure import measure as measure_codes
 
-    given = {
+    files = {
         "mean": codes,
         "variance": variance,
         "labels": labels,
@@ -81,8 +84,8 @@ def measure(
         "prior_variance": prior_variance,
     }
     try:
-        # by the names of its arguments; `measure` checks what the files held
-        arrays: dict[str, Any] = {name: load_array(path) for name, path in given.items() if path}
+        # These are the arguments of `measure`, which checks what the files hold.
+        arrays: dict[str, Any] = {name: load_array(path) for name, path in files.items() if path}
         rule: Any = _number_or_rule(tau)  # `measure` checks it
         drawn = {name: arrays.get(name) for name in ("variance", "usage")}
         with _progress(arrays["mean"].shape) as tell:
@@ -103,7 +106,7 @@ def measure(
 
 @contextmanager
 def _progress(shape: tuple[int, ...]) -> Iterator[Callable[[str], None]]:
-    """Says on stderr what is being done: on a line that goes again, or in a pipe if it is long."""
+    """Yields a function that says on stderr what is being done; a pipe gets only long work."""
     console = console_on(sys.stderr)
     if console.is_terminal:
         with console.status("measuring") as status:

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Columns of a stream that no terminal shows. On stdout each row is one line, for `grep`.
+#: Columns of a stream that is not a terminal; on stdout each row is one line, for `grep`.
 PIPE_WIDTH, PIPE_WIDTH_OF_MESSAGES = 100_000, 200
-#: The size of a terminal that does not say how large it is; and the fewest columns in use.
+#: Size of a terminal that does not report its size.
 USUAL_SIZE = os.terminal_size((80, 24))
+#: Fewest columns that tables are made for.
 LEAST_WIDTH = 20
 
 
@@ -32,11 +33,11 @@ class Format(StrEnum):
     JSON = "json"
 
 
-Output = Annotated[Format, typer.Option("--output", "-o", help="What stdout gets.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="Format of the answer on stdout.")]
 
 
 def show(answer: T, table: Callable[[T], RenderableType], output: Format) -> None:
-    """Print the answer, or its table."""
+    """Print the answer as JSON or as a table."""
     if output is Format.JSON:
         write_json(RootModel[Any](answer).model_dump_json(indent=2))
     else:
@@ -51,7 +52,7 @@ def write_table(table: RenderableType) -> None:
 
 
 def write_json(document: str) -> None:
-    """Print JSON so that it means the same in whatever encoding stdout has."""
+    """Print JSON so that it means the same in any encoding of stdout."""
     try:
         document.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
@@ -64,7 +65,7 @@ def write(content: str | bytes, end: str = "\n") -> None:
     if isinstance(content, bytes):
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
-    else:  # not typer.echo, which writes UTF-8 where ASCII is asked for
+    else:  # not typer.echo, which writes UTF-8 even where ASCII is asked for
         sys.stdout.write(content + end)
     sys.stdout.flush()
 
@@ -73,7 +74,7 @@ def say(*lines: str) -> None:
     """Print a message, if there is any, to stderr; lines after the first are indented."""
     if not lines:
         return
-    with suppress(OSError):  # nobody can be told any more
+    with suppress(OSError):  # nobody can read the message any more
         sys.stderr.write("\n  ".join(lines) + "\n")
         sys.stderr.flush()
 
@@ -86,7 +87,7 @@ def fail(message: object, code: int) -> NoReturn:
 
 @contextmanager
 def going_on(command: str) -> Iterator[None]:
-    """On Ctrl-C say that what is watched here goes on, and how to watch it again."""
+    """On Ctrl-C, say that what is being watched goes on, and how to watch it again."""
     try:
         yield
     except KeyboardInterrupt:
@@ -95,7 +96,7 @@ def going_on(command: str) -> Iterator[None]:
 
 
 def console_on(stream: TextIO) -> Console:
-    """For tables and bars: as wide as the terminal, and markup in texts is not interpreted."""
+    """Console for tables and bars: as wide as the terminal, and blind to markup in texts."""
     width, height = _size(stream)
     return Console(
         file=stream, width=width, height=height, markup=False, highlight=False, emoji=False
@@ -103,7 +104,7 @@ def console_on(stream: TextIO) -> Console:
 
 
 def _size(stream: TextIO) -> os.terminal_size:
-    """The size of this stream's terminal: rich would ask stdin's first and skip dumb ones."""
+    """Size of this stream's terminal; rich would ask stdin's first and skip dumb terminals."""
     if not stream.isatty():
         width = PIPE_WIDTH_OF_MESSAGES if stream is sys.stderr else PIPE_WIDTH
         return os.terminal_size((width, USUAL_SIZE.lines))
@@ -117,7 +118,7 @@ def _size(stream: TextIO) -> os.terminal_size:
 
 
 class Stdout(FileIO):
-    """The stdout of the process; what it cannot take is dropped, and `lost` says why."""
+    """The stdout of the process, which drops what it cannot write; `lost` says why."""
 
     lost: OSError | None = None
 
@@ -130,8 +131,11 @@ class Stdout(FileIO):
 
 
 def take_over_streams() -> Stdout:
-    """Let no character that a stream cannot encode, and no closed stream, surprise a command."""
-    if sys.stdout is None:  # closed by who started us: as if nobody read it any more
+    """Set up stdout and stderr so that characters they cannot encode raise nothing.
+
+    A stream that is closed raises nothing either; what is lost on stdout is noted.
+    """
+    if sys.stdout is None:  # whoever started us closed it: now it looks as if its reader had gone
         read_end, write_end = os.pipe()
         os.close(read_end)
         os.dup2(write_end, 1)

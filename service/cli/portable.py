@@ -1,6 +1,6 @@
 """A study in one SQLite file that Optuna and its dashboard open, made from the service's answers.
 
-Nobody but the broker needs Optuna's own database for it, so it works from anywhere.
+The export needs no access to Optuna's own database, so it works from anywhere.
 """
 
 import sqlite3
@@ -18,13 +18,13 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import NullPool
 
 from polar.errors import InvalidInput
-from polar.files import written_aside
 from polar.records.events import Evaluation
 from polar.records.trials import Measures
 from polar.spec import StudySpec
 from service.api.runs.schemas import Diagnostics, LatentRow
 from service.api.studies.schemas import StudyView, TrialView
 from service.cli.connection import spec_of
+from service.cli.out_files import replacing
 from service.client import Client
 from service.storage.states import TrialState
 from service.studies.judging import measures, value_of, violations_of
@@ -33,27 +33,25 @@ from service.studies.optimiser import OPTUNA_STATES, study_name, suggest
 STATES = {
     **OPTUNA_STATES,
     TrialState.RUNNING: OptunaState.RUNNING,
-    # it has a newer trial with more seeds; Optuna knows no such thing
+    # A newer trial with more seeds has replaced it, for which Optuna has no state.
     TrialState.SUPERSEDED: OptunaState.COMPLETE,
 }
 
 
 def export_study(client: Client, study_id: str, out: Path) -> None:
-    """Writes the study as it stands, in place of a file that may be there.
+    """Write the study as it stands, in place of a regular file that may be there.
 
     Raises:
         InvalidInput: the file cannot be written.
-        ClientError: as the client.
+        ClientError: the service cannot be asked, or refuses.
     """
     study = client.study(study_id)
     spec = spec_of(study)
     trials = [_frozen(client, spec, trial) for trial in client.trials(study_id)]
     try:
-        with written_aside(out) as aside:
-            aside.touch()  # where that fails, the system's reason is clearer than SQLite's
+        with replacing(out) as aside:
+            aside.touch()  # if this fails, the system's reason is clearer than SQLite's
             _write(aside, study, spec, _with_numbers(trials))
-    except OSError as error:
-        raise InvalidInput(f"cannot write {out}: {error.strerror}") from error
     except StorageInternalError as error:
         raise InvalidInput(f"cannot write {out}: {error.__cause__ or error}") from error
 
@@ -72,12 +70,12 @@ def _write(path: Path, study: StudyView, spec: StudySpec, trials: Iterable[Froze
 
 
 def _file(path: Path) -> dict[str, object]:
-    """For an engine on this file, whose name in a URL would be read as more than a name."""
+    """Arguments for an engine on this file, whose name could be misread as part of a URL."""
     return {"creator": partial(sqlite3.connect, path), "poolclass": NullPool}
 
 
 def _with_numbers(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
-    """With the duplicates that Optuna had numbered and we never tried, so that numbers stay."""
+    """The trials, and a failed one for each number that Optuna gave to a duplicate point."""
     by_number = {trial.number: trial for trial in trials}
     for number in range(max(by_number, default=-1) + 1):
         yield by_number.get(number) or optuna.trial.create_trial(
@@ -86,13 +84,13 @@ def _with_numbers(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
 
 
 def _frozen(client: Client, spec: StudySpec, trial: TrialView) -> FrozenTrial:
-    told = {
+    measured = trial.measured.model_dump(mode="json") if trial.measured else {}
+    attributes = {
+        **measured,
         "experiment_id": str(trial.experiment_id),
         "status_reason": trial.reason,
         "status_message": trial.message,
     }
-    measured = trial.measured.model_dump(mode="json") if trial.measured else {}
-    attributes = {**measured, **told}
     frozen = FrozenTrial(
         number=trial.number,
         state=STATES[trial.state],
@@ -106,7 +104,7 @@ def _frozen(client: Client, spec: StudySpec, trial: TrialView) -> FrozenTrial:
         datetime_start=trial.created_at.astimezone().replace(tzinfo=None),
         datetime_complete=trial.finished_at
         and trial.finished_at.astimezone().replace(tzinfo=None),
-        trial_id=-1,  # the storage has its own
+        trial_id=-1,  # the storage gives it an id of its own
     )
     if trial.measured is not None:
         for name, violation in violations_of(spec, trial.measured).items():
@@ -115,7 +113,7 @@ def _frozen(client: Client, spec: StudySpec, trial: TrialView) -> FrozenTrial:
 
 
 def _distributions(spec: StudySpec, trial: TrialView) -> dict[str, BaseDistribution]:
-    """What the axes were to the optimiser that chose the trial's point."""
+    """The axes as they were for the optimiser when it chose the trial's point."""
     chosen = FixedTrial(dict(trial.point))
     for name in trial.point:
         suggest(chosen, name, spec.swept[name])
@@ -123,13 +121,13 @@ def _distributions(spec: StudySpec, trial: TrialView) -> dict[str, BaseDistribut
 
 
 def _reports(client: Client, spec: StudySpec, trial: TrialView) -> dict[int, float]:
-    """The objective at the steps that all seeds have come to; of several, Optuna shows none."""
+    """The objective at each step that all seeds have reached; Optuna shows only a single one."""
     if len(spec.objectives) > 1:
         return {}
     runs = client.experiment(trial.experiment_id).runs
-    of_seeds = [_measured(client.diagnostics(run.id)) for run in runs]
-    steps = set.intersection(*(set(one) for one in of_seeds))
-    return {step: value_of(spec, 0, [one[step] for one in of_seeds]) for step in sorted(steps)}
+    seeds = [_measured(client.diagnostics(run.id)) for run in runs]
+    steps = set.intersection(*map(set, seeds))
+    return {step: value_of(spec, 0, [seed[step] for seed in seeds]) for step in sorted(steps)}
 
 
 def _measured(diagnostics: Diagnostics) -> Mapping[int, Measures]:
@@ -138,14 +136,14 @@ def _measured(diagnostics: Diagnostics) -> Mapping[int, Measures]:
     for row in diagnostics.latents:
         latents.setdefault(row.step, []).append(row)
     return {
-        one.step: measures(
+        evaluation.step: measures(
             Evaluation(
-                step=one.step,
-                epoch=one.epoch,
-                reconstruction_nats=one.reconstruction_nats,
-                latents=tuple(latents[one.step]),
-                verdict=one.verdict,
+                step=evaluation.step,
+                epoch=evaluation.epoch,
+                reconstruction_nats=evaluation.reconstruction_nats,
+                latents=tuple(latents[evaluation.step]),
+                verdict=evaluation.verdict,
             )
         )
-        for one in diagnostics.evaluations
+        for evaluation in diagnostics.evaluations
     }

@@ -1,4 +1,4 @@
-"""The commands that speak with the service: submit, list, get, watch, cancel, validate.
+"""The commands that talk to the service: submit, list, get, watch, cancel, validate.
 
 Exit codes: FAILED when a run did not succeed, REFUSED when the service refused or the spec cannot
 be read, UNREACHABLE when nobody answers, INTERRUPTED on Ctrl-C.
@@ -27,10 +27,15 @@ Id = Annotated[str, typer.Argument(help="Id of an experiment or of a run.")]
 
 def submit(
     spec: SpecFile,
-    wait: Annotated[bool, typer.Option("--wait", help="Watch it until it has ended.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Share no run, make all anew.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Watch the experiment until it has ended.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Train all runs anew and share none.")
+    ] = False,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="Submit once for this key, however often it is said.")
+        str | None,
+        typer.Option(help="Submit once for this key, however often the command is repeated."),
     ] = None,
     output: Output = Format.TABLE,
     url: Url = None,
@@ -54,7 +59,7 @@ def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> 
 
 
 def list_experiments(
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many to list at most.")] = 20,
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
@@ -70,33 +75,33 @@ def get(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
 
 
 def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
-    """Show an experiment or a run live until it has ended; fails if a run did not succeed."""
+    """Show an experiment or a run live until it has ended, and fail if a run did not succeed."""
     with service_at(url, instead="polar study watch") as client:
         _watch(client, client.find(id), output, url)
 
 
 def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
-    """Cancel a run, or an experiment with those of its runs that no other one wants."""
+    """Cancel a run, or an experiment with those of its runs that no other experiment wants."""
     with service_at(url, instead="polar study cancel") as client:
         _show(client.cancel(id), output)
 
 
 def _watch(
     client: "Client",
-    found: "ExperimentView | RunView",
+    watched: "ExperimentView | RunView",
     output: Format,
     url: str | None,
     *news: str,
 ) -> None:
-    with going_on(f"polar watch {found.id}{option_of(url)}"):
+    with going_on(f"polar watch {watched.id}{option_of(url)}"):
         from service.cli import watching
 
         say(*news)
-        names = {run.id: f"seed {run.seed}" for run in watching.runs_of(found)}
-        watching.show(client.watch(found.id), names)
-    found = client.find(found.id)
-    _show(found, output)
-    if any(run.state != "succeeded" for run in watching.runs_of(found)):
+        names = {run.id: f"seed {run.seed}" for run in watching.runs_of(watched)}
+        watching.show(client.watch(watched.id), names)
+    ended = client.find(watched.id)
+    _show(ended, output)
+    if any(run.state != "succeeded" for run in watching.runs_of(ended)):
         raise typer.Exit(FAILED)
 
 

@@ -1,8 +1,8 @@
 """Tables and facts that fit the terminal without cutting anything.
 
-A row is one line, as far as its columns fit; those that do not fit follow beneath it by their
-names. Only texts are wrapped within their column, between words. A word, such as an id or a
-weight, is broken only where a line of its own is too short for it.
+A row is one line as far as its columns fit; the other cells follow beneath it with the names of
+their columns. Only texts are wrapped within their column, between words. A word, such as an id or
+a weight, is broken only if even a line of its own is too short for it.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,16 +13,16 @@ from rich.console import Console, ConsoleOptions
 from rich.style import Style
 from rich.text import Text
 
-#: A moment is shown as its age on a terminal, and in full elsewhere.
+#: A time is shown as its age on a terminal, and in full elsewhere.
 Cell = str | datetime | None
 
 GAP = 2
 INDENT = 4
-#: Fewer columns than this are too few to read a text in.
+#: Fewest columns in which a text can be read.
 TEXT_WIDTH = 14
 
 _BOLD = Style(bold=True)
-#: Whitespace becomes blanks, other control characters the sign of what cannot be shown.
+#: Whitespace becomes blanks; other control characters become the replacement character.
 _CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
 _CONTROLS |= dict.fromkeys(map(ord, "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029"), " ")
 
@@ -64,9 +64,9 @@ class Rows:
     def _widths(
         self, rows: Sequence[Sequence[str]], width: int, is_terminal: bool
     ) -> dict[int, int]:
-        """Widths of the columns that fit beside each other, by the number of the column.
+        """Widths of the columns that fit side by side, by the number of the column.
 
-        A terminal shows no empty columns.
+        Empty columns are not shown on a terminal.
         """
         widths: dict[int, int] = {}
         wanted: dict[int, int] = {}
@@ -90,7 +90,7 @@ class Rows:
 
 
 class Facts:
-    """A line for each fact that is known."""
+    """A list of facts, with a line for each that is known."""
 
     def __init__(self, facts: Mapping[str, str | None]) -> None:
         self._facts = {name: value for name, value in facts.items() if value}
@@ -121,7 +121,7 @@ def _shown(cell: Cell, console: Console) -> str:
 
 
 def age(seconds: float) -> str:
-    """In words, no more precise than a reader of tables needs it."""
+    """The age in words, no more precise than a reader of tables needs."""
     for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length_s:
             return f"{seconds // length_s:.0f}{unit} ago"
@@ -129,7 +129,7 @@ def age(seconds: float) -> str:
 
 
 def _beneath(facts: Mapping[str, str], width: int, console: Console) -> Iterator[Text]:
-    """The facts by name, as many on a line as there is room for."""
+    """Lines of the named facts, each with as many facts as it has room for."""
     line = ""
     for fact in (f"{name}: {value}" for name, value in facts.items()):
         joined = f"{line}{' ' * GAP}{fact}" if line else fact
@@ -145,7 +145,7 @@ def _beneath(facts: Mapping[str, str], width: int, console: Console) -> Iterator
 
 
 def _side_by_side(cells: Sequence[Sequence[str]], widths: Collection[int]) -> str:
-    """One line of each cell."""
+    """The cells on one line, each padded to its width."""
     padded = (_padded("".join(cell), width) for cell, width in zip(cells, widths, strict=True))
     return (" " * GAP).join(padded).rstrip()
 
@@ -159,7 +159,7 @@ def _padded(text: str, width: int) -> str:
 
 
 def _wrapped(text: str, width: int, console: Console) -> list[str]:
-    """Lines that are no wider than that; at least one."""
+    """The text on lines that are no wider than `width`; at least one line."""
     if cell_len(text) <= width:
         return [text]
     lines = Text(text).wrap(console, width, overflow="fold", tab_size=1)

@@ -1,4 +1,4 @@
-"""`polar run`: the runs of one spec, one after the other, in this process, without any service."""
+"""`polar run`: carries out the runs of one spec in this process, without any service."""
 
 import json
 import signal
@@ -20,41 +20,42 @@ from service.cli.data import fetch_with_bars
 from service.cli.output import fail, say, write, write_table
 from service.exit_codes import FAILED, REFUSED, SIGNALLED
 
-RESULT = "result.json"
-
 
 def run(
     spec: Annotated[Path, typer.Argument(help="YAML or JSON file of an experiment.")],
     out: Annotated[
         Path,
-        typer.Option(file_okay=False, help="Folder for the results; seed-N below it for several."),
+        typer.Option(
+            file_okay=False, help="Folder for the results; several seeds get seed-N in it."
+        ),
     ],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int | None, typer.Option(help="Run this seed only.")] = None,
     threads: Annotated[
-        int, typer.Option(min=1, help="Threads of torch; 1 gives the numbers of the service.")
+        int, typer.Option(min=1, help="Threads of torch; 1 gives the same numbers as the service.")
     ] = 1,
     data_dir: Annotated[
-        Path | None, typer.Option(envvar=catalogue.DATA_DIR_VARIABLE, help="Where datasets are.")
+        Path | None,
+        typer.Option(envvar=catalogue.DATA_DIR_VARIABLE, help="Folder of the datasets."),
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch a missing dataset.")] = False,
-    resume: Annotated[bool, typer.Option(help="Go on from the results in the folder.")] = True,
+    resume: Annotated[bool, typer.Option(help="Continue from the results in the folder.")] = True,
 ) -> None:
     """Train the models of a spec and measure their latents, here and now."""
     try:
         runs = _runs(ExperimentSpec.from_file(spec), seed, out)
-        for one, folder in runs:
-            _refuse_result_of_another_spec(one, folder)
+        for of_seed, folder in runs:
+            _refuse_result_of_another_spec(of_seed, folder)
         if download:
             fetch_with_bars(runs[0][0].dataset.name, data_dir)
         experiment = _load_experiment(threads)
         with _stop_signals() as signals:
-            for one, folder in runs:
-                if resume and (folder / RESULT).exists():
+            for of_seed, folder in runs:
+                if resume and (folder / events.RESULT_FILE).exists():
                     say(f"{folder} is finished; --no-resume runs it again")
                 else:
                     stream = experiment.run(
-                        one,
+                        of_seed,
                         out=folder,
                         device=device,
                         data_dir=data_dir,
@@ -62,8 +63,8 @@ def run(
                         resume_from=folder / "checkpoints" if resume else None,
                         stop=lambda: bool(signals),
                     )
-                    _follow(stream, one, signals)
-                _show_result(one, folder)
+                    _follow(stream, of_seed, signals)
+                _show_result(of_seed, folder)
     except InvalidInput as error:
         fail(error, REFUSED)
     except CheckpointUnusable as error:
@@ -82,26 +83,26 @@ def _runs(
 
 
 def _refuse_result_of_another_spec(spec: ExperimentSpec, folder: Path) -> None:
-    path = folder / RESULT
+    path = folder / events.RESULT_FILE
     if not path.exists():
         return
     try:
         result = json.loads(path.read_bytes())
-        found = {"spec_hash": result["spec_hash"], "science_version": result["science_version"]}
+        stored = {"spec_hash": result["spec_hash"], "science_version": result["science_version"]}
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(
-            f"{path} is no result of Polar; allowed: another folder, with --out"
+            f"{path} is not a result of Polar; allowed: another folder, with --out"
         ) from error
     expected = {"spec_hash": spec.content_hash(), "science_version": SCIENCE_VERSION}
-    if found != expected:
+    if stored != expected:
         raise InvalidInput(
-            f"{folder} holds the result of another spec: {found}, where this one has {expected}; "
+            f"{folder} holds the result of another spec: {stored}, where this one has {expected}; "
             "allowed: another folder, with --out"
         )
 
 
 def _load_experiment(threads: int) -> ModuleType:
-    """`polar.experiment.run`, which takes torch and its seconds to load, with torch set up."""
+    """Import `polar.experiment.run`, and torch with it, which takes seconds, and set torch up."""
     import torch
 
     from polar.experiment import run as experiment
@@ -114,7 +115,7 @@ def _load_experiment(threads: int) -> ModuleType:
 
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """The signals to stop that have arrived; a second one ends the process at once."""
+    """Yields the stop signals that have arrived; a second signal ends the process at once."""
     received: list[int] = []
 
     def receive(number: int, _frame: FrameType | None) -> None:
@@ -130,9 +131,10 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 def _follow(stream: Iterator[events.Event], spec: ExperimentSpec, signals: list[int]) -> None:
-    """Shows a run as a bar; leaves the command if the run was stopped."""
-    with Bars(transient=True) as bar:
-        task = bar.add(f"seed {spec.seeds[0]}", total=spec.training.steps)
+    """Show a run as a bar; end the command if the run was stopped."""
+    bar = Bars(transient=True)
+    task = bar.add(f"seed {spec.seeds[0]}", total=spec.training.steps)
+    with bar:
         for event in stream:
             match event:
                 case events.Started(step=step):
@@ -151,7 +153,11 @@ def _follow(stream: Iterator[events.Event], spec: ExperimentSpec, signals: list[
 
 
 def _show_result(spec: ExperimentSpec, folder: Path) -> None:
-    result = json.loads((folder / RESULT).read_bytes())
+    result = json.loads((folder / events.RESULT_FILE).read_bytes())
     write_table(Text(f"seed {spec.seeds[0]}: {result['explanation']}"))  # wrapped between words
-    for path in (folder / RESULT, folder / "diagnostics.parquet", folder / "figures"):
+    for path in (
+        folder / events.RESULT_FILE,
+        folder / events.DIAGNOSTICS_FILE,
+        folder / "figures",
+    ):
         write(f"  {path}")

@@ -1,4 +1,4 @@
-"""`polar study`: submit a study, look at it, steer it.
+"""`polar study`: submit studies, look at them and steer them.
 
 Exit codes: FAILED when a study did not complete, REFUSED when the service refused or the spec
 cannot be read, UNREACHABLE when nobody answers or the stack does not start, INTERRUPTED on Ctrl-C.
@@ -16,6 +16,7 @@ import typer
 from polar.errors import InvalidInput
 from polar.spec import read_spec_file, read_yaml
 from service.cli.connection import Url, option_of, service_at
+from service.cli.out_files import replacing
 from service.cli.output import Format, Output, fail, going_on, say, show, write
 from service.exit_codes import FAILED, INTERRUPTED, REFUSED, UNREACHABLE
 from service.homes import DEFAULT_HOME
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 
 POLL_S = 1.0
 
-app = typer.Typer(no_args_is_help=True, help="Where a latent space polarises, and where not.")
+app = typer.Typer(no_args_is_help=True, help="Find where a latent space polarises.")
 
 SpecFile = Annotated[Path, typer.Argument(help="YAML or JSON file of a study.")]
 Id = Annotated[str, typer.Argument(help="Id of a study.")]
-Home = Annotated[Path, typer.Option(envvar="POLAR_HOME", help="Where the stack keeps its state.")]
+Home = Annotated[
+    Path, typer.Option(envvar="POLAR_HOME", help="Folder in which the stack keeps its state.")
+]
 
 
 class Kind(StrEnum):
@@ -42,7 +45,9 @@ class Kind(StrEnum):
 @app.command()
 def create(
     spec: SpecFile,
-    wait: Annotated[bool, typer.Option("--wait", help="Watch it until it has ended.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Watch the study until it has ended.")
+    ] = False,
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
@@ -58,13 +63,13 @@ def create(
 
 @app.command()
 def run(
-    specs: Annotated[list[Path], typer.Argument(help="YAML or JSON files, of a study each.")],
+    specs: Annotated[list[Path], typer.Argument(help="YAML or JSON files, each of one study.")],
     home: Home = DEFAULT_HOME,
     output: Output = Format.TABLE,
 ) -> None:
-    """Start everything on this machine, carry out studies together, show what they found.
+    """Start everything on this machine, carry out studies together, and show what they found.
 
-    A stack that runs already is used, and left running.
+    A stack that is running already is used and left running.
     """
     from service.embedded.errors import EmbeddedError
     from service.embedded.running import running_stack
@@ -75,7 +80,7 @@ def run(
         with running_stack(home) as stack, service_at(stack.api_url) as client:
             say(f"API {stack.api_url}  MLflow {stack.mlflow_url}")
             say(f"optuna-dashboard {stack.dashboard_url}")
-            for spec in read:  # all of them, before the first begins
+            for spec in read:  # all specs are checked before the first study begins
                 client.validate_study(spec)
             _run(client, [client.create_study(spec) for spec in read], output)
     except InvalidInput as error:
@@ -112,7 +117,7 @@ def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> 
 
 @app.command("list")
 def list_studies(
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many to list at most.")] = 20,
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
@@ -125,33 +130,33 @@ def list_studies(
 
 @app.command("show")
 def show_study(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
-    """Show a study, and its trials."""
+    """Show a study and its trials."""
     with service_at(url) as client:
         _show(client, client.study(id), output)
 
 
 @app.command()
 def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
-    """Show a study live until it has ended; fails if it did not complete."""
+    """Show a study live until it has ended, and fail if it did not complete."""
     with service_at(url, instead="polar watch") as client:
         _watch(client, client.study(id), output, url)
 
 
 @app.command()
 def pause(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
-    """Begin no new trials; those in flight go on."""
+    """Pause a study: it begins no new trials, and trials in flight go on."""
     _order(id, "pause", output, url)
 
 
 @app.command()
 def resume(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
-    """Let a paused study go on."""
+    """Resume a paused study."""
     _order(id, "resume", output, url)
 
 
 @app.command()
 def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
-    """End a study, and those runs of its trials in flight that nobody else wants."""
+    """Cancel a study, and those runs of its trials in flight that nobody else wants."""
     _order(id, "cancel", output, url, instead="polar cancel")
 
 
@@ -168,7 +173,7 @@ def extend(
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
-    """Let a study have more trials or seeds, also after its end; what succeeded is shared."""
+    """Add trials or seeds to a study, even after its end; runs that succeeded are shared."""
     with service_at(url) as client:
         if trials is None and not seeds:
             raise InvalidInput(
@@ -189,12 +194,13 @@ def export(
     format: Annotated[
         Kind,
         typer.Option(
-            help="All trials as one table for a spreadsheet or a program; or the whole study as "
-            "a file that Optuna and its dashboard open."
+            help="All trials as a table for a spreadsheet (csv) or a program (parquet), or the "
+            "whole study as a file that Optuna and its dashboard open (sqlite)."
         ),
     ] = Kind.CSV,
     out: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="The file; by default stdout.")
+        Path | None,
+        typer.Option(dir_okay=False, help="File to write or replace; by default stdout."),
     ] = None,
     url: Url = None,
 ) -> None:
@@ -207,10 +213,8 @@ def export(
         if out is None:
             write(content)
             return
-        try:
-            out.write_bytes(content)
-        except OSError as error:
-            raise InvalidInput(f"cannot write {out}: {error.strerror}") from error
+        with replacing(out) as aside:
+            aside.write_bytes(content)
 
 
 def _export_study(client: "Client", id: str, out: Path | None) -> None:
@@ -223,9 +227,9 @@ def _export_study(client: "Client", id: str, out: Path | None) -> None:
 
 @app.command()
 def dsn(id: Id, home: Home = DEFAULT_HOME, url: Url = None) -> None:
-    """Print how to open a study with optuna.load_study; with the password of the database.
+    """Print how to open a study with optuna.load_study, including the database's password.
 
-    It comes from POLAR_OPTUNA_URL or POLAR_DATABASE_URL, or else from the home of `polar up`.
+    The address is that of POLAR_OPTUNA_URL or POLAR_DATABASE_URL, or else that of the home.
     """
     with service_at(url, home=None if url else home) as client:
         from service.cli import study_dsn
@@ -260,13 +264,14 @@ def _watch(
 def _until_they_end(
     client: "Client", studies: "Sequence[StudyView]", *news: str
 ) -> "list[StudyView]":
-    """Says the news, then shows how far they have come, a line for each."""
+    """Print the news, then show on a line for each study how far it has come."""
     from service.cli import study_tables
     from service.cli.bars import Bars
 
     say(*news)
-    with Bars() as bars:
-        lines = [bars.add(study.name or "trials") for study in studies]
+    bars = Bars()
+    lines = [bars.add(study.name or "trials") for study in studies]
+    with bars:
         while True:
             for line, study in zip(lines, studies, strict=True):
                 bars.update(

@@ -1,4 +1,4 @@
-"""How to open a study with Optuna itself. The password is told to who can read it anyway."""
+"""How to open a study with Optuna itself; it shows the password only to who can read it anyway."""
 
 import os
 from pathlib import Path
@@ -24,13 +24,13 @@ def how_to_open(study: StudyView, storage: str) -> str:
 
 
 def find_storage(service_url: str, home: Path) -> str:
-    """Optuna's database for SQLAlchemy: that of the environment, or else of the home.
+    """Address of Optuna's database for SQLAlchemy, from the environment or else from the home.
 
     Raises:
-        InvalidInput: neither is there, one is wrong, or the home is not that of the service.
+        InvalidInput: there is no address, one is wrong, or the service is not that of the home.
     """
-    given = os.environ.get("POLAR_DATABASE_URL") or os.environ.get("POLAR_OPTUNA_URL")
-    database = given or _app_of_home(service_url, resolved_home(home))
+    named = os.environ.get("POLAR_DATABASE_URL") or os.environ.get("POLAR_OPTUNA_URL")
+    database = named or _app_of_home(service_url, resolved_home(home))
     settings = Settings.read(database_url=database, artifacts=Path(), mlflow_url="")
     return settings.optuna_sqlalchemy_url
 

@@ -8,6 +8,7 @@ import typer
 
 from polar.errors import InvalidInput
 from service.cli.connection import Url, service_at, spec_of
+from service.cli.out_files import refuse_special
 from service.cli.output import write
 
 if TYPE_CHECKING:
@@ -17,22 +18,23 @@ if TYPE_CHECKING:
 def figure(
     id: Annotated[str, typer.Argument(help="Id of a study.")],
     out: Annotated[
-        Path, typer.Option(dir_okay=False, help="The file: .png, .svg or .pdf.")
+        Path, typer.Option(dir_okay=False, help="File of the picture: .png, .svg or .pdf.")
     ] = Path("phase_diagram.png"),
     url: Url = None,
 ) -> None:
-    """Draw verdicts, active latents, P and R by weight, with the range; the numbers beside it."""
+    """Draw verdicts, active latents, P and R by weight, with the range, and save the numbers."""
     with service_at(url) as client:
         for path in save_phase_diagram(client, id, out):
             write(str(path))
 
 
 def save_phase_diagram(client: "Client", study_id: UUID | str, out: Path) -> list[Path]:
-    """The picture of a study, and its numbers.
+    """Draw the phase diagram of a study; returns the paths of the picture and of its numbers.
 
     Raises:
-        InvalidInput: there is nothing to draw, or the file cannot be written.
+        InvalidInput: there is nothing to draw, or a file cannot be written.
     """
+    refuse_special(out)
     from service.api.studies.phases import phases_of
     from service.storage.states import TrialState
 

@@ -12,7 +12,7 @@ from service.cli.tables import counts, earlier_version
 
 
 def of_studies(studies: Sequence[StudySummary]) -> RenderableType:
-    """A list of studies."""
+    """Table of studies, one on each row."""
     table = Rows("study", "name", "state", "trials", "wanted", "submitted")
     for study in studies:
         table.add(
@@ -46,21 +46,21 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
         table.add(
             str(trial.number), trial.state, _point(trial), *values, _regimes(trial), trial.message
         )
-    found = [of_range(study.range)] if study.range else []
-    return Group(title, Facts(facts), *found, table)
+    about_range = [of_range(study.range)] if study.range else []
+    return Group(title, Facts(facts), *about_range, table)
 
 
 def of_ranges(studies: Sequence[StudyView]) -> RenderableType:
-    """What each of several studies has found."""
+    """Table of what each of several studies has found."""
     table = Rows("study", "name", "state", "completed", "range", texts=("name", "range"))
     for study in studies:
-        found = in_words(study.range) if study.range else study.message
-        table.add(str(study.id), study.name, study.state, str(study.completed), found)
+        words = in_words(study.range) if study.range else study.message
+        table.add(str(study.id), study.name, study.state, str(study.completed), words)
     return table
 
 
 def of_plan(plan: StudyPlan) -> RenderableType:
-    """What a study would be."""
+    """What a study would be if it were submitted."""
     estimate = (
         None if plan.estimated_s is None else str(timedelta(seconds=round(plan.estimated_s)))
     )
@@ -73,7 +73,7 @@ def of_plan(plan: StudyPlan) -> RenderableType:
 
 
 def status(study: StudyView) -> str:
-    """Where a study stands, on one line."""
+    """State of a study, its trials and its best trial, on one line."""
     best = f"best {_values(study.best)} at {_point(study.best)}" if study.best else ""
     return ", ".join(filter(None, (study.state, counts(study.trials), best)))
 
@@ -91,5 +91,5 @@ def _shown(value: object) -> str:
 
 
 def _regimes(trial: TrialView) -> str:
-    """The verdict of each seed, each verdict once."""
+    """The verdicts of the seeds, each different verdict once."""
     return ", ".join(dict.fromkeys(trial.measured.regimes if trial.measured else ()))

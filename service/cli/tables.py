@@ -94,7 +94,7 @@ def _of_run(run: RunView) -> RenderableType:
 
 
 def earlier_version(parts: Sequence[str]) -> str | None:
-    """What is said of the parts of an answer that this version cannot read."""
+    """Note on the fields of an answer that this version cannot read."""
     return f"of an earlier version: {', '.join(parts)}" if parts else None
 
 
@@ -122,10 +122,10 @@ def _step(progress: Progress | None) -> str:
 
 
 def _counts_beside(state: RunState, runs: Mapping[RunState, int]) -> str:
-    """Counts for a table that shows the state: a number is enough where all runs are in it."""
+    """Counts for a table that shows the state, so a number is enough if all runs are in it."""
     return str(runs[state]) if list(runs) == [state] else counts(runs)
 
 
 def counts(states: Mapping[RunState, int] | Mapping[TrialState, int]) -> str:
-    """Such as `3 succeeded, 1 failed`."""
+    """The counts in words, such as `3 succeeded, 1 failed`."""
     return ", ".join(f"{count:,} {state}" for state, count in states.items())

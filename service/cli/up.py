@@ -18,15 +18,15 @@ from service.homes import DEFAULT_HOME
 def up(
     home: Annotated[
         Path,
-        typer.Option(envvar="POLAR_HOME", help="Database, logs, results and ports are kept here."),
+        typer.Option(envvar="POLAR_HOME", help="Folder for database, logs, results and ports."),
     ] = DEFAULT_HOME,
     agents: Annotated[
         int | None,
-        typer.Option(min=1, help="Runs at a time. By default one a GPU, or one a core."),
+        typer.Option(min=1, help="Number of runs at a time; by default one per GPU or core."),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="cpu, cuda or cuda:N. By default all GPUs, or the CPU."),
+        typer.Option(help="cpu, cuda or cuda:N; by default all GPUs, or else the CPU."),
     ] = None,
 ) -> None:
     """Start database, MLflow, API and agents on this machine; Ctrl-C stops them."""
@@ -34,12 +34,12 @@ def up(
 
     if "POLAR_DATABASE_URL" in os.environ:
         say("POLAR_DATABASE_URL is set, but `polar up` runs a database of its own")
-    processes.make_private()  # before anything loads a library that reads it
+    processes.make_private()  # before any library that reads the environment is loaded
     from service.embedded import supervisor
     from service.embedded.errors import EmbeddedError
 
     try:
-        supervisor.up(home, agents, device, write)  # where a closed terminal raises nothing
+        supervisor.up(home, agents, device, write)  # `write` bears a closed terminal
     except InvalidInput as error:
         fail(error, REFUSED)
     except EmbeddedError as error:

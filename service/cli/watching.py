@@ -1,4 +1,4 @@
-"""Runs shown live, a line each, until the last of them has ended."""
+"""Shows runs live, with a line for each, until the last run has ended."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import assert_never
@@ -11,15 +11,16 @@ from service.cli.bars import Bars, time_left
 from service.storage.states import RunState
 
 
-def runs_of(found: ExperimentView | RunView) -> Sequence[RunOfExperiment | RunView]:
-    """What there is to watch."""
-    return found.runs if isinstance(found, ExperimentView) else [found]
+def runs_of(watched: ExperimentView | RunView) -> Sequence[RunOfExperiment | RunView]:
+    """The runs of an experiment, or the run itself."""
+    return watched.runs if isinstance(watched, ExperimentView) else [watched]
 
 
 def show(events: Iterable[RunEvent], names: Mapping[UUID, str]) -> None:
-    """Show what happens to the runs of these names."""
-    with Bars() as bars:
-        lines = {run_id: bars.add(name) for run_id, name in names.items()}
+    """Show the events of runs, each run under its name."""
+    bars = Bars()
+    lines = {run_id: bars.add(name) for run_id, name in names.items()}
+    with bars:
         for event in events:
             line = lines[event.run_id]
             match event:

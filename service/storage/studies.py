@@ -1,7 +1,7 @@
 """Studies and their trials: what was submitted, how far it has come, and how it ended."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -18,8 +18,6 @@ from service.storage.study_tables import Study, Trial
 from service.storage.tables import ExperimentRun, Run
 
 UNFINISHED = (StudyState.RUNNING, StudyState.PAUSED)
-#: States of trials that count towards the number of trials wanted.
-COUNTED_STATES = (TrialState.COMPLETED, TrialState.PRUNED)
 #: Reason of a study that failed because the broker could not advance it, and of its trials.
 BROKER_FAILS = "broker_fails"
 
@@ -320,17 +318,6 @@ async def states_of_trials(
     for study_id, state, count in rows:
         counts[study_id][state] = count
     return counts
-
-
-def count_completed(trials: Iterable[Trial]) -> int:
-    """How many points these trials have finished, which counts towards the trials wanted.
-
-    Pruned trials count, because they have shown what their points are worth. A point counts once,
-    even if it was tried again with more seeds or after a failure.
-    """
-    return len(
-        {frozenset(trial.point.items()) for trial in trials if trial.state in COUNTED_STATES}
-    )
 
 
 def seeds_of(trial: Trial) -> int:

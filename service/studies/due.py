@@ -7,7 +7,7 @@ from itertools import takewhile
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
-from service.storage import studies
+from service.storage import points, studies
 from service.storage.states import StudyState, TrialState
 from service.storage.study_tables import Study, Trial
 
@@ -18,7 +18,7 @@ MOST_FAILURES = 5
 def is_due_a_trial(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
     """Whether a study has room for another trial and needs it."""
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
-    is_wanted = running + studies.count_completed(trials) < study.trials_wanted or study.to_repeat
+    is_wanted = running + points.count_completed(trials) < study.trials_wanted or study.to_repeat
     return (
         running < spec.concurrency
         and bool(is_wanted)
@@ -41,7 +41,7 @@ async def end_if_due(
         message = f"its {spec.budget.hours:g} hours are over"
         await studies.end(session, study, StudyState.COMPLETED, "time_over", message)
         return True
-    completed = studies.count_completed(trials)
+    completed = points.count_completed(trials)
     if completed >= study.trials_wanted and not study.to_repeat:
         message = f"{completed} trials are completed"
         await studies.end(session, study, StudyState.COMPLETED, "budget_spent", message)

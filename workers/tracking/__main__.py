@@ -13,7 +13,7 @@ async def _track_until_stopped(settings: Settings) -> None:
     tracker = asyncio.ensure_future(track(settings))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, tracker.cancel)
-    with contextlib.suppress(asyncio.CancelledError):  # any moment is a good one to stop
+    with contextlib.suppress(asyncio.CancelledError):  # it may be stopped at any moment
         await tracker
 
 

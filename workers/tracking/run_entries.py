@@ -1,7 +1,7 @@
-"""What MLflow is told of a run: names, parameters, tags, numbers and files, as it wants them.
+"""What MLflow stores about a run: names, parameters, tags, numbers and files, in its own form.
 
-Pure, and the same for the same rows: what is sent twice must be equal, or MLflow keeps it twice
-(numbers, logged images) or refuses it (parameters).
+The functions are pure and give the same for the same rows. What is sent twice must be equal,
+otherwise MLflow keeps it twice (numbers, logged images) or refuses it (parameters).
 """
 
 import json
@@ -22,12 +22,12 @@ Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 #: MLflow's own limits, in characters.
 LONGEST_PARAMETER = 6000
 LONGEST_TAG = 5000
-#: Makes MLflow's pages look for logged images.
+#: Tag that makes MLflow's pages look for logged images.
 HAS_IMAGES = {"mlflow.loggedImages": "True"}
 
-#: Of a run, a trial and a study: what has the same name means the same.
+#: Statuses of runs, trials and studies, whose states mean the same where they share a name.
 _STATUS: Mapping[str, Status] = {
-    RunState.QUEUED: "SCHEDULED",  # between two attempts nobody works on it
+    RunState.QUEUED: "SCHEDULED",  # also between two attempts, when no agent works on the run
     RunState.RUNNING: "RUNNING",
     RunState.SUCCEEDED: "FINISHED",
     RunState.FAILED: "FAILED",
@@ -35,12 +35,12 @@ _STATUS: Mapping[str, Status] = {
     RunState.PRUNED: "KILLED",
     TrialState.COMPLETED: "FINISHED",
     TrialState.SUPERSEDED: "FINISHED",
-    StudyState.PAUSED: "RUNNING",  # it is not over
+    StudyState.PAUSED: "RUNNING",  # a paused study has not ended
 }
 
 
 class MLflowMetric(TypedDict):
-    """A number as MLflow wants it."""
+    """A number in MLflow's form."""
 
     key: str
     value: float
@@ -50,34 +50,34 @@ class MLflowMetric(TypedDict):
 
 
 def status(state: RunState | TrialState | StudyState) -> Status:
-    """MLflow's word for a state; the tags say it more precisely."""
+    """MLflow's word for a state; the tags hold the precise state."""
     return _STATUS[state]
 
 
 def milliseconds(at: datetime) -> int:
-    """A time as MLflow counts it."""
+    """The time in milliseconds since 1970."""
     return int(at.timestamp() * 1000)
 
 
 def experiment_name(spec: ExperimentSpec) -> str:
-    """The group in which runs can be compared: `beta_vae-digits`."""
+    """Name of the group in which runs can be compared, such as `beta_vae-digits`."""
     return f"{spec.model.name}-{spec.dataset.name}"
 
 
 def run_name(spec: ExperimentSpec, seed: int) -> str:
-    """What a researcher sees in every legend: `beta_vae-digits-b0.5-s0`."""
+    """Name that a researcher sees in every legend, such as `beta_vae-digits-b0.5-s0`."""
     name, weight = spec.model.weight_name, spec.model.weight
     weighted = "" if name is None else f"-{name[0]}{weight:g}"
     return f"{experiment_name(spec)}{weighted}-s{seed}"
 
 
 def parameters(spec: ExperimentSpec, seed: int) -> dict[str, str]:
-    """The whole spec, with dotted names, and the seed of this run."""
+    """The whole spec with dotted names, and the seed of the run."""
     return dotted({**spec.model_dump(mode="json"), "seed": seed})
 
 
 def dotted(content: Mapping[str, Any]) -> dict[str, str]:
-    """Nested content as MLflow wants parameters: flat, with dotted names, and text."""
+    """Nested content in MLflow's form of parameters: flat, with dotted names, and as text."""
     return {
         key: _shortened(_as_text(value), LONGEST_PARAMETER)
         for key, value in _flatten(content).items()
@@ -85,7 +85,7 @@ def dotted(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def weights(spec: ExperimentSpec) -> dict[str, float]:
-    """The swept weight as numbers, so that charts can have it as an axis; empty without one."""
+    """The swept weight as numbers, which charts can use as an axis; empty without a weight."""
     weight = spec.model.weight
     if weight is None:
         return {}
@@ -93,14 +93,14 @@ def weights(spec: ExperimentSpec) -> dict[str, float]:
 
 
 def marks(run_id: UUID) -> dict[str, str]:
-    """The tags by which its MLflow run is found again."""
+    """Tags that identify the MLflow run of a run."""
     return {"polar.run_id": str(run_id)}
 
 
 def tags(run: Run, spec: ExperimentSpec) -> dict[str, str]:
-    """Where the run stands, and what it is about."""
+    """The state of a run, and what it is about."""
     result = Result.model_validate(run.result) if run.result else None
-    told = {
+    texts = {
         "mlflow.note.content": _note(run, result),
         "mlflow.source.name": "polar",
         **marks(run.id),
@@ -114,31 +114,31 @@ def tags(run: Run, spec: ExperimentSpec) -> dict[str, str]:
         "polar.science_version": str(result.science_version if result else SCIENCE_VERSION),
     }
     if result:
-        told["polar.regime"] = result.final.verdict.regime
-        told["polar.converged"] = "yes" if result.converged else "no"
-    return as_tags(told)
+        texts["polar.regime"] = result.final.verdict.regime
+        texts["polar.converged"] = "yes" if result.converged else "no"
+    return as_tags(texts)
 
 
-def as_tags(told: Mapping[str, str]) -> dict[str, str]:
-    """Texts, no longer than MLflow takes them."""
-    return {key: _shortened(value, LONGEST_TAG) for key, value in told.items()}
+def as_tags(texts: Mapping[str, str]) -> dict[str, str]:
+    """The texts, each shortened to the length that MLflow takes."""
+    return {key: _shortened(value, LONGEST_TAG) for key, value in texts.items()}
 
 
 def metric(row: Metric) -> MLflowMetric:
-    """One of our numbers as MLflow wants it."""
+    """A stored number in MLflow's form."""
     return metric_of(row.key, row.value, row.step, row.at)
 
 
 def metric_of(key: str, value: float, step: int, at: datetime) -> MLflowMetric:
-    """A number as MLflow wants it; it keeps equal ones once, so the time must be a stored one."""
+    """A number in MLflow's form; it keeps equal entries once, so `at` must be a stored time."""
     return {"key": key, "value": value, "step": step, "timestamp": milliseconds(at)}
 
 
 def dataset(run: Run, spec: ExperimentSpec) -> dict[str, str]:
-    """The dataset of a run for MLflow's column of that name."""
+    """The dataset of a run, for the column of this name in MLflow."""
     return {
         "name": spec.dataset.name,
-        "digest": run.dataset_digest[:12],  # a label; the tag has it whole
+        "digest": run.dataset_digest[:12],  # for people; a tag holds the whole digest
         "source_type": "polar",
         "source": spec.dataset.name,
         "profile": json.dumps({"num_rows": spec.dataset.images}),
@@ -146,12 +146,12 @@ def dataset(run: Run, spec: ExperimentSpec) -> dict[str, str]:
 
 
 def image_names(artifact: Artifact) -> list[str]:
-    """Under which names MLflow takes a figure for a logged image; none for other files.
+    """Names under which MLflow takes a figure for a logged image; empty for other files.
 
-    MLflow shows logged images beside the charts, of one run and of several, and knows them by
-    their names (`log_image` in mlflow/tracking/client.py). Its own names are random at each call;
-    these are fixed, so that an image that is sent again stays one. Figures are small enough to be
-    shown as they are, so the `compressed` image is the same.
+    MLflow shows the logged images of one or several runs next to the charts, and recognises them
+    by their names (`log_image` in mlflow/tracking/client.py). Its own names are random in each
+    call. These names are fixed, so that an image that is sent twice stays a single image. Figures
+    are small enough to be shown as they are, so the `compressed` image is the same.
     """
     key, _, kind = artifact.name.rpartition(".")
     if kind != "png":
@@ -184,7 +184,7 @@ def _note(run: Run, result: Result | None) -> str:
 
 
 def standing(row: Run | Study | Trial) -> str:
-    """Its state and the reason of it, in words."""
+    """The state of a row and the reason for it, in words."""
     if row.status_message:
         return f"**{row.state}** ({row.status_reason}): {row.status_message}"
     return f"**{row.state}**"

@@ -1,9 +1,10 @@
-"""What researchers compare runs by, as a saved view of MLflow's run table and charts.
+"""A saved view of MLflow's run table and charts, with what researchers compare runs by.
 
 MLflow shows no numbers in its table until somebody has chosen columns, draws nothing against the
-weight, and prints all parameters over every logged image. It keeps such choices as a tag of the
-experiment, in the format of the menu `Views` of MLflow 3.17; one that does not know it ignores it.
-So every experiment gets a view: the menu offers it, and the links of the API open it.
+weight, and prints all parameters over every logged image. It keeps such choices in a tag of the
+experiment, in the format of the menu `Views` of MLflow 3.17; versions that do not know the format
+ignore the tag. Every experiment therefore gets a view, which the menu offers and the links of the
+API open.
 """
 
 import base64
@@ -16,10 +17,10 @@ from service.storage.tracking import SAVED_VIEW
 
 NAME = "Polarisation"
 
-#: A chart as MLflow's pages store it; nobody but those pages reads it.
+#: A chart as MLflow's pages store it; only those pages read it.
 Chart: TypeAlias = Mapping[str, object]
 
-#: From left to right, with the width that the name needs, in pixels.
+#: Columns from left to right, with the width in pixels that the name of each needs.
 _COLUMNS = {
     "metrics.`weight`": 70,
     "tags.`polar.regime`": 130,
@@ -31,23 +32,24 @@ _COLUMNS = {
     "tags.`polar.status_reason`": 150,
 }
 
-#: Sorted by time, MLflow folds the runs of a study away, and its charts with them. Sorted by the
-#: source, which is the same for all, each has a row of its own, and the newest is still the first.
+#: If runs are sorted by time, MLflow folds the runs of a study away, and their charts with them.
+#: Sorted by the source, which is the same for all runs, each run has a row of its own, and the
+#: newest is still the first.
 _NOT_NESTED = {"orderByKey": "tags.`mlflow.source.name`", "orderByAsc": False}
 
 
 def experiment_tags() -> Mapping[str, str]:
-    """The view as the tag of an experiment."""
+    """The view, as a tag of an MLflow experiment."""
     section = {"uuid": SAVED_VIEW, "name": NAME, "display": True, "isReordered": True}
     state = {
         **_NOT_NESTED,
-        "runsHiddenMode": "FIRST_20_RUNS",  # in charts; without it ten
+        "runsHiddenMode": "FIRST_20_RUNS",  # that charts show; by default they show ten
         "selectedColumns": list(_COLUMNS),
         "columnOrder": list(_COLUMNS),
         "columnWidths": _COLUMNS,
         "compareRunSections": [section],
         "compareRunCharts": _charts(),
-        "isAccordionReordered": True,  # ours comes before those that MLflow adds
+        "isAccordionReordered": True,  # our section comes before those that MLflow adds
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     view = {"name": NAME, "createdAt": 0, "updatedAt": 0, "state": f"deflate;{packed}"}
@@ -55,7 +57,7 @@ def experiment_tags() -> Mapping[str, str]:
 
 
 def _charts() -> list[Chart]:
-    """The paper's sorted entropies; the regime against the weight; the figures of each run."""
+    """Charts of the paper's sorted entropies, of the regime by weight, and of runs' figures."""
     charts = [
         _line("entropy/by_rank"),
         _against_weight("regime/polarisation"),

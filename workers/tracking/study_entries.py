@@ -1,7 +1,7 @@
-"""What MLflow is told of a study and of its trials: names, parameters, tags and numbers.
+"""What MLflow stores about a study and its trials: names, parameters, tags and numbers.
 
-Pure, and the same for the same rows, as in `mlflow_run`. The numbers have names of their own
-(`trial/...`, `range/...`), so that nothing that a run has told counts twice.
+The functions are pure and give the same for the same rows, as in `run_entries`. The numbers have
+names of their own (`trial/...`, `range/...`), so that no number of a run counts twice.
 """
 
 import math
@@ -16,24 +16,27 @@ from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting
 from workers.tracking.run_entries import MLflowMetric, as_tags, dotted, metric_of, standing
 
-#: Makes MLflow's pages show a run below another one.
+#: Tag that makes MLflow's pages show a run below its parent.
 PARENT = "mlflow.parentRunId"
 _FROM = {"mlflow.source.name": "polar"}
 
 
 def marks_of_study(study: Study) -> dict[str, str]:
-    """The tags by which its MLflow run is found again."""
+    """Tags that identify the MLflow run of a study."""
     return {"polar.kind": "study", "polar.study_id": str(study.id)}
 
 
 def marks_of_trial(trial: Trial) -> dict[str, str]:
-    """The tags by which its MLflow run is found again."""
-    of_study = {"polar.study_id": str(trial.study_id), "polar.trial": str(trial.number)}
-    return {"polar.kind": "trial", **of_study}
+    """Tags that identify the MLflow run of a trial."""
+    return {
+        "polar.kind": "trial",
+        "polar.study_id": str(trial.study_id),
+        "polar.trial": str(trial.number),
+    }
 
 
 def nesting_tags(nesting: Nesting) -> dict[str, str]:
-    """Where a run lies; the whole study is found by one tag."""
+    """Tags that put a run below its parent, and with which a search finds the whole study."""
     return {
         PARENT: nesting.mlflow_parent_id,
         "polar.study_id": str(nesting.study_id),
@@ -42,26 +45,26 @@ def nesting_tags(nesting: Nesting) -> dict[str, str]:
 
 
 def study_name(study: Study, spec: StudySpec) -> str:
-    """What stands above its runs."""
+    """Name that MLflow shows for a study."""
     return study.name or f"study of {', '.join(spec.swept)}"
 
 
 def trial_name(trial: Trial) -> str:
-    """Such as `trial 7 beta=1.23`."""
+    """Name that MLflow shows for a trial, such as `trial 7 beta=1.23`."""
     point = (f"{name.rpartition('.')[2]}={_shown(value)}" for name, value in trial.point.items())
     return " ".join((f"trial {trial.number}", *point))
 
 
 def study_parameters(spec: StudySpec) -> dict[str, str]:
-    """The whole spec, with dotted names; of each axis what it has."""
+    """The whole spec with dotted names, without the fields that an axis leaves empty."""
     axes = {name: axis.model_dump(exclude_none=True) for name, axis in spec.search.items()}
     return dotted({**spec.model_dump(mode="json"), "search": axes})
 
 
 def study_tags(study: Study, spec: StudySpec) -> dict[str, str]:
-    """Where the study stands, and what it has found."""
-    found = _found(study)
-    told = {
+    """The state of a study, and what it has found."""
+    study_range = _readable_range(study)
+    texts = {
         **_FROM,
         "mlflow.note.content": _note(study),
         "polar.state": study.state,
@@ -69,29 +72,29 @@ def study_tags(study: Study, spec: StudySpec) -> dict[str, str]:
         "polar.model": spec.base.model.name,
         "polar.dataset": spec.base.dataset.name,
         "polar.dataset_sha256": study.dataset_digest,
-        "polar.range": _span(found) or "none",
-        "polar.range_outcome": found.outcome if found else "none",
+        "polar.range": _span(study_range) or "none",
+        "polar.range_outcome": study_range.outcome if study_range else "none",
     }
-    return as_tags(told)
+    return as_tags(texts)
 
 
 def trial_tags(trial: Trial) -> dict[str, str]:
-    """Where the trial stands, and the verdicts of its seeds, each once."""
-    told = {
+    """The state of a trial, and the verdicts of its seeds, each different verdict once."""
+    texts = {
         **_FROM,
         "mlflow.note.content": standing(trial),
         "polar.state": trial.state,
         "polar.status_reason": trial.status_reason or "none",
     }
     if isinstance(trial.measured, Measured):
-        told["polar.regime"] = ", ".join(dict.fromkeys(trial.measured.regimes))
-    return as_tags(told)
+        texts["polar.regime"] = ", ".join(dict.fromkeys(trial.measured.regimes))
+    return as_tags(texts)
 
 
 def trial_metrics(trial: Trial, spec: StudySpec) -> list[MLflowMetric]:
-    """Its point, its values and the means over its seeds, at the step of its number.
+    """A trial's point, its values and its means over the seeds, at the step of its number.
 
-    None before it has ended; of one that failed, its point alone.
+    The list is empty until the trial has ended; a trial that failed has only its point.
     """
     if trial.finished_at is None:
         return []
@@ -111,8 +114,8 @@ def trial_metrics(trial: Trial, spec: StudySpec) -> list[MLflowMetric]:
 
 
 def range_metrics(study: Study) -> list[MLflowMetric]:
-    """Between which weights spaces are polarised at least, as known at the end of a study."""
-    ends = _core(_found(study))
+    """Ends of the weights that are polarised at least; empty until the study has ended."""
+    ends = _core(_readable_range(study))
     if study.finished_at is None or ends is None:
         return []
     return [
@@ -122,13 +125,13 @@ def range_metrics(study: Study) -> list[MLflowMetric]:
 
 
 def range_text(study: Study) -> str:
-    """What the study has found, whole, as JSON."""
-    found = _found(study)
-    return found.model_dump_json(indent=2) if found else "null"
+    """The whole range of a study as JSON."""
+    study_range = _readable_range(study)
+    return study_range.model_dump_json(indent=2) if study_range else "null"
 
 
-def _found(study: Study) -> StudyRange | None:
-    """The range of a study; none before there is one, and where this version cannot read it."""
+def _readable_range(study: Study) -> StudyRange | None:
+    """The range of a study; None if there is none yet or this version cannot read it."""
     return study.range if isinstance(study.range, StudyRange) else None
 
 
@@ -141,7 +144,7 @@ def _means(trial: Trial) -> Iterator[tuple[str, float]]:
 
 
 def _coordinates(trial: Trial, spec: StudySpec) -> Iterator[tuple[str, float]]:
-    """Its point as far as it is numbers, with logarithms for charts, which have none."""
+    """The numbers of a trial's point, with logarithms because charts have no logarithmic axis."""
     for name, value in trial.point.items():
         if isinstance(value, str):
             continue
@@ -151,22 +154,24 @@ def _coordinates(trial: Trial, spec: StudySpec) -> Iterator[tuple[str, float]]:
 
 
 def _note(study: Study) -> str:
-    found = _found(study)
-    span, remarks = _span(found), (f"- {remark}" for remark in found.remarks) if found else ()
-    band = f"Polarised for {found.fields[0]} from {span} at least." if found and span else ""
-    parts = (standing(study), band, "\n".join(remarks), f"Polar study `{study.id}`.")
-    return "\n\n".join(filter(None, parts))
+    study_range, band, remarks = _readable_range(study), "", ""
+    if study_range:
+        remarks = "\n".join(f"- {remark}" for remark in study_range.remarks)
+        if span := _span(study_range):
+            band = f"Polarised for {study_range.fields[0]} from {span} at least."
+    paragraphs = (standing(study), band, remarks, f"Polar study `{study.id}`.")
+    return "\n\n".join(filter(None, paragraphs))
 
 
-def _span(found: StudyRange | None) -> str:
-    """Such as `0.34 to 12.1`; empty where that is not known."""
-    ends = _core(found)
+def _span(study_range: StudyRange | None) -> str:
+    """The core in words, such as `0.34 to 12.1`; empty if it is not known."""
+    ends = _core(study_range)
     return f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""
 
 
-def _core(found: StudyRange | None) -> tuple[float, float] | None:
-    """Between which weights spaces are polarised at least."""
-    return found.envelope.core if found and found.envelope else None
+def _core(study_range: StudyRange | None) -> tuple[float, float] | None:
+    """The weights between which latent spaces are polarised at least."""
+    return study_range.envelope.core if study_range and study_range.envelope else None
 
 
 def _shown(value: object) -> str:

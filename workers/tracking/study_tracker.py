@@ -1,4 +1,4 @@
-"""Tells MLflow of studies: a run for each, one for each trial of several seeds, nested."""
+"""Copies studies to MLflow: each is a run, above a run for each trial of several seeds."""
 
 import itertools
 import logging
@@ -11,43 +11,41 @@ from service.storage.database import Database
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting, TrialToTell
 from service.storage.tracking_tables import StudyTracking, TrialTracking
-from workers.tracking import run_entries as mlflow_run
-from workers.tracking import saved_view as mlflow_view
-from workers.tracking import study_entries as mlflow_study
+from workers.tracking import run_entries, saved_view, study_entries
 from workers.tracking.server import MLflowServer
 
-#: Trials of a study in one pass: their numbers fit one request.
+#: Number of trials of a study in one pass, whose numbers fit into one request.
 TRIALS_AT_ONCE = 40
 
 _log = logging.getLogger(__name__)
 
 
 class StudyTeller:
-    """Tells of one study, or nests one run; what is told again stays as it is."""
+    """Copies one study, or nests one run; repeating either changes nothing."""
 
     def __init__(self, database: Database, mlflow: MLflowServer) -> None:
         self._database = database
         self._mlflow = mlflow
 
     async def tell(self, study_id: UUID) -> None:
-        """Tell what is new of a study and of its next trials."""
-        # The study comes last: if a trial ends in between, the next pass tells both.
+        """Tell MLflow what is new about a study and its next trials."""
+        # The study is read after its trials: if a trial ends in between, the next pass tells both.
         async with self._database.transaction() as session:
             new = await study_tracking.trials_to_tell(session, study_id, TRIALS_AT_ONCE)
             study = await studies.get(session, study_id)
             position = await study_tracking.mlflow_run_of_study(session, study_id)
         spec = forms.study_spec(study.spec)
         position = position or await self._begin(study, spec)
-        for one in new:
-            await self._tell_trial(one, spec, position)
-        trials = [one.trial for one in new]
+        for to_tell in new:
+            await self._tell_trial(to_tell, spec, position)
+        trials = [to_tell.trial for to_tell in new]
         await self._tell_study(study, trials, spec, position)
         async with self._database.transaction() as session:
             await study_tracking.advance(session, study, trials)
 
     async def nest(self, nesting: Nesting) -> None:
-        """Put a run below its trial, or below the study when its trial has no other run."""
-        tags = mlflow_study.nesting_tags(nesting)
+        """Put a run below its trial, or below the study if its trial has no other run."""
+        tags = study_entries.nesting_tags(nesting)
         await self._mlflow.log(nesting.mlflow_run_id, tags=tags)
         async with self._database.transaction() as session:
             await study_tracking.nest(session, nesting)
@@ -55,72 +53,72 @@ class StudyTeller:
     async def _begin(self, study: Study, spec: StudySpec) -> StudyTracking:
         _log.info("study %s appears in MLflow", study.id)
         experiment_id = await self._mlflow.experiment(
-            mlflow_run.experiment_name(spec.base), mlflow_view.experiment_tags()
+            run_entries.experiment_name(spec.base), saved_view.experiment_tags()
         )
         run_id = await self._mlflow.begin_run(
             experiment_id,
-            mlflow_study.marks_of_study(study),
-            name=mlflow_study.study_name(study, spec),
-            start_ms=mlflow_run.milliseconds(study.created_at),
-            tags=mlflow_study.study_tags(study, spec),
+            study_entries.marks_of_study(study),
+            name=study_entries.study_name(study, spec),
+            start_ms=run_entries.milliseconds(study.created_at),
+            tags=study_entries.study_tags(study, spec),
         )
-        await self._mlflow.log(run_id, parameters=mlflow_study.study_parameters(spec))
+        await self._mlflow.log(run_id, parameters=study_entries.study_parameters(spec))
         await self._put_file(run_id, "spec.yaml", spec.to_yaml())
         async with self._database.transaction() as session:
             return await study_tracking.begin_study(
                 session, study.id, mlflow_experiment_id=experiment_id, mlflow_run_id=run_id
             )
 
-    async def _begin_trial(self, one: TrialToTell, of_study: StudyTracking) -> TrialTracking:
-        run_id = await self._begin_run(one.trial, of_study) if one.seeds > 1 else None
+    async def _begin_trial(self, to_tell: TrialToTell, of_study: StudyTracking) -> TrialTracking:
+        run_id = await self._begin_run(to_tell.trial, of_study) if to_tell.seeds > 1 else None
         async with self._database.transaction() as session:
-            return await study_tracking.begin_trial(session, one.trial, run_id)
+            return await study_tracking.begin_trial(session, to_tell.trial, run_id)
 
     async def _begin_run(self, trial: Trial, of_study: StudyTracking) -> str:
         run_id = await self._mlflow.begin_run(
             of_study.mlflow_experiment_id,
-            mlflow_study.marks_of_trial(trial),
-            name=mlflow_study.trial_name(trial),
-            start_ms=mlflow_run.milliseconds(trial.created_at),
+            study_entries.marks_of_trial(trial),
+            name=study_entries.trial_name(trial),
+            start_ms=run_entries.milliseconds(trial.created_at),
             tags={
-                **mlflow_study.trial_tags(trial),
-                mlflow_study.PARENT: of_study.mlflow_run_id,
+                **study_entries.trial_tags(trial),
+                study_entries.PARENT: of_study.mlflow_run_id,
             },
         )
-        await self._mlflow.log(run_id, parameters=mlflow_run.dotted(trial.point))
+        await self._mlflow.log(run_id, parameters=run_entries.dotted(trial.point))
         return run_id
 
     async def _tell_trial(
-        self, one: TrialToTell, spec: StudySpec, of_study: StudyTracking
+        self, to_tell: TrialToTell, spec: StudySpec, of_study: StudyTracking
     ) -> None:
-        position = one.position or await self._begin_trial(one, of_study)
+        position = to_tell.position or await self._begin_trial(to_tell, of_study)
         if position.mlflow_run_id is None:
             return
-        run_id, trial = position.mlflow_run_id, one.trial
-        metrics = mlflow_study.trial_metrics(trial, spec)
-        await self._mlflow.log(run_id, metrics=metrics, tags=mlflow_study.trial_tags(trial))
-        await self._tell_end(trial, of_study, run_id, mlflow_study.marks_of_trial(trial))
+        run_id, trial = position.mlflow_run_id, to_tell.trial
+        metrics = study_entries.trial_metrics(trial, spec)
+        await self._mlflow.log(run_id, metrics=metrics, tags=study_entries.trial_tags(trial))
+        await self._tell_end(trial, of_study, run_id, study_entries.marks_of_trial(trial))
 
     async def _tell_study(
         self, study: Study, trials: Sequence[Trial], spec: StudySpec, position: StudyTracking
     ) -> None:
         run_id = position.mlflow_run_id
-        metrics = [mlflow_study.trial_metrics(trial, spec) for trial in trials]
+        metrics = [study_entries.trial_metrics(trial, spec) for trial in trials]
         await self._mlflow.log(
             run_id,
-            metrics=[*itertools.chain(*metrics), *mlflow_study.range_metrics(study)],
-            tags=mlflow_study.study_tags(study, spec),
+            metrics=[*itertools.chain(*metrics), *study_entries.range_metrics(study)],
+            tags=study_entries.study_tags(study, spec),
         )
         if study.finished_at is not None:
-            await self._put_file(run_id, "range.json", mlflow_study.range_text(study))
-        await self._tell_end(study, position, run_id, mlflow_study.marks_of_study(study))
+            await self._put_file(run_id, "range.json", study_entries.range_text(study))
+        await self._tell_end(study, position, run_id, study_entries.marks_of_study(study))
 
     async def _tell_end(
         self, row: Study | Trial, of_study: StudyTracking, run_id: str, marks: Mapping[str, str]
     ) -> None:
-        """Say where it stands; when it has ended, there is one MLflow run of it."""
-        end_ms = mlflow_run.milliseconds(row.finished_at) if row.finished_at else None
-        await self._mlflow.set_status(run_id, mlflow_run.status(row.state), end_ms)
+        """Record the status; once the study or trial has ended, keep only one MLflow run of it."""
+        end_ms = run_entries.milliseconds(row.finished_at) if row.finished_at else None
+        await self._mlflow.set_status(run_id, run_entries.status(row.state), end_ms)
         if row.finished_at is not None:
             await self._mlflow.delete_doubles(of_study.mlflow_experiment_id, marks, run_id)
 

@@ -1,8 +1,8 @@
-"""`python -m workers.tracking`: copies our tables to MLflow.
+"""Copies our tables to MLflow.
 
-It may lag, but it never loses a value and never tells one twice, wherever it is killed and
-however long MLflow is away: how far it has come is a row, moved only after MLflow has confirmed.
-One tracker is at work at a time; others wait for its end.
+The copy may lag, but the tracker neither loses a value nor stores it twice, wherever it is killed
+and however long MLflow is away: a row records how far it has come, and moves only after MLflow has
+confirmed. Only one tracker works at a time; others wait until it ends.
 """
 
 import asyncio
@@ -21,31 +21,30 @@ from service.storage.database import Database
 from service.storage.errors import DatabaseAway, EarlierVersion
 from service.storage.tables import Artifact, Run, Tracking
 from service.storage.texts import printable
-from workers.tracking import run_entries as mlflow_run
-from workers.tracking import saved_view as mlflow_view
+from workers.tracking import run_entries, saved_view
 from workers.tracking.server import BATCH, MLflowAway, MLflowRefused, MLflowServer
 from workers.tracking.study_tracker import StudyTeller
 
-#: How often the tables are read, and how often when something hinders.
+#: Seconds between two passes over the tables, and after a pass that something hindered.
 POLL_S, HINDERED_POLL_S = 1.0, 5.0
-#: How long what cannot be told waits for the next try; the others go on.
+#: Seconds until the next try of a study or run that MLflow could not be told of.
 AGAIN_S = 60.0
-#: How long it waits once it has failed so often that users are shown the reason.
+#: The same once it has failed so often that users are shown the reason.
 RARELY_S = 3600.0
 
 _log = logging.getLogger(__name__)
 
 
 class AnotherTracker(Exception):
-    """Another process tells MLflow, so this one waits."""
+    """Another tracker is at work, so this one waits."""
 
 
 class FilesUnsent(Exception):
-    """A run is told but for some of its files."""
+    """MLflow has been told everything about a run except some of its files."""
 
 
 class Tracker:
-    """Brings MLflow up to date: `tell_all`, again and again."""
+    """Brings MLflow up to date each time `tell_all` is called."""
 
     def __init__(self, database: Database, mlflow: MLflowServer, artifacts: Path) -> None:
         self._database = database
@@ -56,21 +55,21 @@ class Tracker:
         self._not_before: dict[tuple[str, UUID], float] = {}
         self._repetition = Repetition()
         self._is_new = True
-        #: What users are shown as missing in MLflow.
+        #: Studies and runs that users are shown as missing in MLflow.
         self._failed: set[tuple[str, UUID]] = set()
 
     async def tell_all(self) -> None:
-        """One pass over all studies and runs that MLflow has not been wholly told of.
+        """Make a pass over all studies and runs of which MLflow lacks something.
 
         Raises:
-            AnotherTracker: another one is at work.
+            AnotherTracker: another tracker is at work.
             DatabaseAway: the database does not answer.
             MLflowAway: MLflow does not answer.
         """
         if not await self._lock.take():
             raise AnotherTracker("another tracker is at work; waiting for its end")
         async with self._database.transaction() as session:
-            if self._is_new:  # it tries all anew, also what an earlier tracker had mended unseen
+            if self._is_new:  # it tries everything again, so what still fails is noted again
                 await tracking_failures.forget_all(session)
             study_ids = await study_tracking.studies_to_tell(session)
         self._is_new = False
@@ -85,7 +84,7 @@ class Tracker:
     async def _each(
         self, what: str, ids: Iterable[UUID], tell: Callable[[UUID], Awaitable[None]]
     ) -> None:
-        """What is wrong with one must not silence the others."""
+        """Tell MLflow of each id; a failure of one must not keep the others from being told."""
         for id in ids:
             if time.monotonic() < self._not_before.get((what, id), 0.0):
                 continue
@@ -103,7 +102,7 @@ class Tracker:
         is_vain = self._repetition.count((what, id), error) >= MOST_REPETITIONS
         wait_s = RARELY_S if is_vain else AGAIN_S
         _log.error(
-            "%s %s cannot be told, next try in %.0f s: %s",
+            "%s %s cannot be copied to MLflow; next try in %.0f s: %s",
             what,
             id,
             wait_s,
@@ -126,11 +125,11 @@ class Tracker:
             self._failed.remove((what, id))
 
     async def close(self) -> None:
-        """Let another tracker take over."""
+        """Release the lock, so that another tracker can take over."""
         await self._lock.release()
 
     async def _tell(self, run_id: UUID) -> None:
-        # The run comes first: when it has ended, nothing is added to what is read after it.
+        # The run is read first: if it has ended, nothing is added to what is read after it.
         async with self._database.transaction() as session:
             run = await runs.get(session, run_id)
             position = await tracking.position_of(session, run_id)
@@ -148,24 +147,24 @@ class Tracker:
     async def _begin(self, run: Run, spec: ExperimentSpec) -> Tracking:
         _log.info("run %s appears in MLflow", run.id)
         experiment_id = await self._mlflow.experiment(
-            mlflow_run.experiment_name(spec), mlflow_view.experiment_tags()
+            run_entries.experiment_name(spec), saved_view.experiment_tags()
         )
         mlflow_run_id = await self._mlflow.begin_run(
             experiment_id,
-            mlflow_run.marks(run.id),
-            name=mlflow_run.run_name(spec, run.seed),
-            start_ms=mlflow_run.milliseconds(run.started_at or run.created_at),
-            tags=mlflow_run.tags(run, spec),
+            run_entries.marks(run.id),
+            name=run_entries.run_name(spec, run.seed),
+            start_ms=run_entries.milliseconds(run.started_at or run.created_at),
+            tags=run_entries.tags(run, spec),
         )
         await self._mlflow.log(
             mlflow_run_id,
             metrics=[
-                mlflow_run.metric_of(key, value, 0, run.created_at)
-                for key, value in mlflow_run.weights(spec).items()
+                run_entries.metric_of(key, value, 0, run.created_at)
+                for key, value in run_entries.weights(spec).items()
             ],
-            parameters=mlflow_run.parameters(spec, run.seed),
+            parameters=run_entries.parameters(spec, run.seed),
         )
-        await self._mlflow.log_dataset(mlflow_run_id, mlflow_run.dataset(run, spec))
+        await self._mlflow.log_dataset(mlflow_run_id, run_entries.dataset(run, spec))
         root = await self._mlflow.file_root(mlflow_run_id)
         await self._mlflow.put_file(root, "spec.yaml", spec.to_yaml().encode())
         async with self._database.transaction() as session:
@@ -181,13 +180,13 @@ class Tracker:
             if not rows:
                 return
             await self._mlflow.log(
-                position.mlflow_run_id, metrics=[mlflow_run.metric(row) for row in rows]
+                position.mlflow_run_id, metrics=[run_entries.metric(row) for row in rows]
             )
             sequence = rows[-1].sequence
             await self._advance(position, metric_sequence=sequence)
 
     async def _send_files(self, position: Tracking) -> Sequence[str]:
-        """Send the files of a run that has ended; returns what kept which from being read."""
+        """Send the files of a run that has ended; returns why others could not be read."""
         async with self._database.transaction() as session:
             files = await artifacts_of(session, position.run_id)
         root = await self._mlflow.file_root(position.mlflow_run_id)
@@ -195,39 +194,41 @@ class Tracker:
         for file in files:
             try:
                 await self._send_file(root, file)
-            except OSError as error:  # perhaps the folder of another machine shows it later
+            except OSError as error:  # a folder shared by machines may show the file later
                 unsent.append(str(error))
-        if any(mlflow_run.image_names(file) for file in files):
-            await self._mlflow.log(position.mlflow_run_id, tags=mlflow_run.HAS_IMAGES)
+        if any(run_entries.image_names(file) for file in files):
+            await self._mlflow.log(position.mlflow_run_id, tags=run_entries.HAS_IMAGES)
         return unsent
 
     async def _send_file(self, root: str, file: Artifact) -> None:
         content = await asyncio.to_thread((self._artifacts / file.path).read_bytes)
-        for name in (file.name, *mlflow_run.image_names(file)):
+        for name in (file.name, *run_entries.image_names(file)):
             await self._mlflow.put_file(root, name, content)
 
     async def _send_state(self, run: Run, spec: ExperimentSpec, position: Tracking) -> None:
-        await self._mlflow.log(position.mlflow_run_id, tags=mlflow_run.tags(run, spec))
-        end_ms = mlflow_run.milliseconds(run.finished_at) if run.finished_at else None
-        await self._mlflow.set_status(position.mlflow_run_id, mlflow_run.status(run.state), end_ms)
+        await self._mlflow.log(position.mlflow_run_id, tags=run_entries.tags(run, spec))
+        end_ms = run_entries.milliseconds(run.finished_at) if run.finished_at else None
+        await self._mlflow.set_status(
+            position.mlflow_run_id, run_entries.status(run.state), end_ms
+        )
         await self._advance(position, state=run.state, attempt=run.attempt)
 
     async def _complete(self, position: Tracking) -> None:
         await self._mlflow.delete_doubles(
             position.mlflow_experiment_id,
-            mlflow_run.marks(position.run_id),
+            run_entries.marks(position.run_id),
             position.mlflow_run_id,
         )
         await self._advance(position, complete=True)
-        _log.info("run %s is told to its end", position.run_id)
+        _log.info("run %s is complete in MLflow", position.run_id)
 
-    async def _advance(self, position: Tracking, **told: object) -> None:
+    async def _advance(self, position: Tracking, **changes: object) -> None:
         async with self._database.transaction() as session:
-            await tracking.advance(session, position.run_id, **told)
+            await tracking.advance(session, position.run_id, **changes)
 
 
 async def track(settings: Settings) -> None:
-    """Tell MLflow for ever, and say in the log what hinders it."""
+    """Keep MLflow up to date for ever, and log what hinders that."""
     database = Database(settings.sqlalchemy_url, connections=2)
     async with MLflowServer(settings.mlflow_url) as mlflow:
         tracker = Tracker(database, mlflow, settings.artifacts)
@@ -244,7 +245,7 @@ async def track(settings: Settings) -> None:
 
 
 async def _hindrance(tracker: Tracker) -> Exception | None:
-    """What kept this pass from being whole."""
+    """The error that ended a pass early; None if the pass was complete."""
     try:
         await tracker.tell_all()
     except (AnotherTracker, DatabaseAway, MLflowAway) as error:

@@ -12,12 +12,12 @@ from service.processes import die_with_parent
 
 #: Longer lines are refused; an evaluation of 1,024 latents has half a megabyte.
 LINE_LIMIT = 2**23
-#: A child that closed its output has so long to end.
+#: Seconds that a child has to end after it has closed its output.
 FAREWELL_S = 5.0
 
 
 class Child:
-    """Started by `start`; whoever started it calls `kill` at the end, whatever happened."""
+    """A child process; whoever calls `start` must call `kill` at the end, whatever happens."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin
@@ -52,7 +52,7 @@ class Child:
 
     @property
     def has_exited(self) -> bool:
-        """The child is gone; processes that it started may still be there."""
+        """Whether the child has ended; processes that it started may still run."""
         return self._process.returncode is not None
 
     def say(self, line: str) -> None:
@@ -72,20 +72,20 @@ class Child:
             yield line
 
     async def exit_code(self) -> int:
-        """Wait for the end of the child, not for long; negative: the signal that ended it."""
+        """Wait briefly for the child to end; returns its exit code, negative after a signal."""
         self._kill_within(FAREWELL_S)
         while await self._stdout.read(LINE_LIMIT):
             pass  # asyncio says that a process has ended only after its pipes were read to the end
         return await self._process.wait()
 
     def ask_to_stop(self, grace_s: float) -> None:
-        """SIGTERM now, SIGKILL if it is still there after so many seconds."""
+        """Send SIGTERM to the child, and SIGKILL if it has not ended after `grace_s` seconds."""
         with suppress(ProcessLookupError):
             self._process.terminate()
         self._kill_within(grace_s)
 
     def kill(self) -> None:
-        """SIGKILL to the child and all processes of its group."""
+        """Send SIGKILL to the child and all processes of its group."""
         if self._kill_timer:
             self._kill_timer.cancel()
         with suppress(ProcessLookupError):

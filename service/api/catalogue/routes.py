@@ -15,19 +15,19 @@ router = APIRouter(tags=["catalogue"])
 
 @router.get("/schema")
 async def get_schema() -> dict[str, Any]:
-    """The JSON schema of a spec."""
+    """Show the JSON schema of an experiment's spec."""
     return ExperimentSpec.model_json_schema()
 
 
 @router.get("/schema/study")
 async def get_schema_of_studies() -> dict[str, Any]:
-    """The JSON schema of a study's spec."""
+    """Show the JSON schema of a study's spec."""
     return StudySpec.model_json_schema()
 
 
 @router.get("/models")
 async def list_models() -> list[ModelView]:
-    """The kinds of models, with the range and the default of each field."""
+    """List the kinds of models, with the range and the default of each field."""
     schemas = {name: kind.model_json_schema() for name, kind in MODELS.items()}
     return [
         ModelView(
@@ -42,9 +42,9 @@ async def list_models() -> list[ModelView]:
 
 @router.get("/datasets", responses=refusals(503))
 async def list_datasets(session: Session) -> list[DatasetView]:
-    """The datasets that a spec can name, and which agents have them."""
-    there = await agents.seen_lately(session)
-    offers = {(name, digest) for agent in there for name, digest in agent.datasets.items()}
+    """List the datasets that a spec can name, and which agents have them."""
+    present = await agents.seen_lately(session)
+    offers = {(name, digest) for agent in present for name, digest in agent.datasets.items()}
     absent = {(name, None) for name in DATASETS.keys() - {name for name, _ in offers}}
     return [
         DatasetView(
@@ -52,7 +52,7 @@ async def list_datasets(session: Session) -> list[DatasetView]:
             digest=digest,
             agents=[
                 Holder.model_validate(agent)
-                for agent in there
+                for agent in present
                 if digest and agent.datasets.get(name) == digest
             ],
         )

@@ -1,4 +1,4 @@
-"""What the API answers about models and datasets."""
+"""Schemas of the API's answers about models and datasets."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ class ModelView(ResponseModel):
 
     name: str
     description: str
-    #: The field that holds the weight, which sweeps vary; none for a model without one.
+    #: Name of the field with the weight, which sweeps vary; None for a model without a weight.
     weight_name: str | None
     fields: dict[str, Any]
 
@@ -26,8 +26,9 @@ class Holder(ResponseModel):
 
 
 class DatasetView(ResponseModel):
-    """A dataset, and who has it: nobody, when it has no digest."""
+    """A dataset, and the agents that have it."""
 
     name: str
+    #: SHA-256 of the dataset as these agents have it; None if no agent has it.
     digest: str | None
     agents: list[Holder]

@@ -1,4 +1,4 @@
-"""Rows of experiments into answers."""
+"""Turns rows of experiments into answers."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -67,8 +67,8 @@ def _run_of_experiment(
         state=run.state,
         reason=run.status_reason,
         message=run.status_message,
-        # Both times are those of a transaction's begin: a run that was made for this experiment
-        # has the very same.
+        # Both times are the start of a transaction, so they are equal if the run was created
+        # together with this experiment.
         reused=run.created_at != experiment.created_at,
         progress=progress,
         verdict=latest and latest.verdict,
@@ -98,14 +98,14 @@ async def experiment_page(
 
 
 async def plan(session: AsyncSession, spec: ExperimentSpec, dataset_digest: str) -> Plan:
-    there = await experiments.reusable_runs(session, spec, dataset_digest)
+    reusable = await experiments.reusable_runs(session, spec, dataset_digest)
     return Plan(
         spec=spec.model_dump(mode="json"),
         spec_hash=spec.content_hash(),
         dataset_digest=dataset_digest,
         runs=[
-            PlannedRun(seed=seed, run_id=there[seed].id, state=there[seed].state)
-            if seed in there
+            PlannedRun(seed=seed, run_id=reusable[seed].id, state=reusable[seed].state)
+            if seed in reusable
             else PlannedRun(seed=seed, run_id=None, state=None)
             for seed in spec.seeds
         ],

@@ -29,7 +29,7 @@ async def submit(
     service: Service,
     response: Response,
     key: IdempotencyKey = None,
-    force: Annotated[bool, Query(description="Run everything anew.")] = False,
+    force: Annotated[bool, Query(description="Train all runs anew and share none.")] = False,
 ) -> ExperimentView:
     """Accept an experiment; runs that exist already are shared, the others are queued."""
     submitted = await submission.submit(session, service.queue, spec, force=force, key=key)
@@ -43,7 +43,7 @@ async def submit(
     "/validate", dependencies=[Depends(only_json)], responses=refusals(400, 413, 415, 422)
 )
 async def validate(spec: ExperimentSpec, session: Session) -> Plan:
-    """What an experiment would be: complete with defaults, and the runs that exist already."""
+    """Preview an experiment: its spec with all defaults, and the runs that exist already."""
     digest = await submission.dataset_digest(session, spec)
     return await answers.plan(session, spec, digest)
 
@@ -52,17 +52,17 @@ async def validate(spec: ExperimentSpec, session: Session) -> Plan:
 async def list_experiments(
     session: Session, position: Position, page_size: PageSize = 50
 ) -> ExperimentPage:
-    """Experiments, newest first, a page at a time."""
-    found = await experiments.page(session, size=page_size + 1, after=position)
-    token = next_token(found, page_size)
-    return await answers.experiment_page(session, found[:page_size], token)
+    """List experiments, newest first, a page at a time."""
+    rows = await experiments.page(session, size=page_size + 1, after=position)
+    token = next_token(rows, page_size)
+    return await answers.experiment_page(session, rows[:page_size], token)
 
 
 @router.get("/{experiment_id}", responses=refusals(404, 422))
 async def get_experiment(
     experiment_id: UUID, session: Session, service: Service
 ) -> ExperimentView:
-    """An experiment, with the progress and the verdict of each run."""
+    """Show an experiment with the progress and the verdict of each run."""
     experiment = await experiments.get(session, experiment_id)
     return await answers.experiment_view(session, service.settings, experiment)
 
@@ -89,9 +89,9 @@ async def ids_of_runs(experiment_id: UUID, session: Session) -> list[UUID]:
 async def experiment_events(
     run_ids: Annotated[list[UUID], Depends(ids_of_runs)], service: Service
 ) -> AsyncIterator[ServerSentEvent]:
-    """The events of all its runs, until the last of them has ended.
+    """Stream the events of all runs of an experiment until the last run has ended.
 
-    A watcher that comes back is told anew where each of them stands.
+    A watcher that reconnects is first sent the current state of each run again.
     """
     async for event in follow(service.database, run_ids):
         yield event

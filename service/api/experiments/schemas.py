@@ -1,4 +1,4 @@
-"""What the API answers about experiments."""
+"""Schemas of the API's answers about experiments."""
 
 from datetime import datetime
 from typing import Any
@@ -16,17 +16,18 @@ class RunOfExperiment(ResponseModel):
     id: UUID
     seed: int
     state: RunState
-    #: A stable word, such as `dataset_corrupt`; and the sentence for people.
+    #: Why the run is in this state, as a stable word such as `dataset_corrupt`.
     reason: str | None
+    #: Why the run is in this state, as a sentence for people.
     message: str | None
     #: Whether another experiment had asked for this run before.
     reused: bool
     progress: Progress | None
-    #: That of the newest evaluation.
+    #: Verdict of the newest evaluation.
     verdict: Verdict | None
-    #: Whether the verdict had settled at the end; none before the run succeeded.
+    #: Whether the verdict had settled at the end; None until the run has succeeded.
     converged: bool | None
-    #: Those parts of this answer that an earlier version stored and this one cannot read.
+    #: Names of the fields that an earlier version stored and this version cannot read.
     of_earlier_version: list[str]
     links: Links
 
@@ -40,11 +41,11 @@ class ExperimentView(ResponseModel):
     state: RunState
     created_at: datetime
     cancelled_at: datetime | None
-    #: Complete with all its defaults.
+    #: The spec, completed with all defaults.
     spec: dict[str, Any]
     runs: list[RunOfExperiment]
     links: Links
-    #: The command that shows it live.
+    #: Command that shows the experiment live.
     watch: str
 
 
@@ -56,7 +57,7 @@ class ExperimentSummary(ResponseModel):
     spec_hash: str
     state: RunState
     created_at: datetime
-    #: How many runs are in which state.
+    #: Number of runs in each state.
     runs: dict[RunState, int]
     links: Links
 
@@ -65,20 +66,21 @@ class ExperimentPage(ResponseModel):
     """Experiments, newest first."""
 
     experiments: list[ExperimentSummary]
-    #: `page_token` of the next page; none at the end.
+    #: `page_token` of the next page; None on the last page.
     next_page_token: str | None
 
 
 class PlannedRun(ResponseModel):
-    """What a seed would get: the run that there is already, or a new one."""
+    """What a seed would get: an existing run or a new one."""
 
     seed: int
+    #: Id of the existing run; None if a new run would be made.
     run_id: UUID | None
     state: RunState | None
 
 
 class Plan(ResponseModel):
-    """What an experiment would be, if it was submitted."""
+    """What an experiment would be if it were submitted."""
 
     spec: dict[str, Any]
     spec_hash: str

@@ -1,4 +1,4 @@
-"""/healthz and /readyz: whether the process is up, and whether runs would be worked on."""
+"""/healthz and /readyz: whether the process is up, and whether runs would be carried out."""
 
 from fastapi import APIRouter
 
@@ -15,13 +15,13 @@ router = APIRouter(tags=["health"])
 
 @router.get("/healthz")
 async def healthz(service: Service) -> Health:
-    """The process is up."""
+    """Answer as soon as the process is up."""
     return Health(status="ok", home_id=service.settings.home_id)
 
 
 @router.get("/readyz", responses=refusals(503))
 async def readyz(service: Service) -> Health:
-    """The database answers, is migrated, and at least one agent is there."""
+    """Check that the database answers and is migrated, and that at least one agent is present."""
     obstacles = await _obstacles(service.database)
     if obstacles:
         raise Refused(503, "not-ready", "; ".join(obstacles))

@@ -1,4 +1,4 @@
-"""What the API answers about itself."""
+"""Schema of the API's answers about itself."""
 
 from typing import Literal
 
@@ -7,5 +7,5 @@ from service.api.schemas import ResponseModel
 
 class Health(ResponseModel):
     status: Literal["ok", "ready"]
-    #: The home whose stack this is, by its identity; none where `polar up` did not start it.
+    #: Identity of the home whose stack this API belongs to; None unless `polar up` started it.
     home_id: str | None

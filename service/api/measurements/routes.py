@@ -1,4 +1,4 @@
-"""/measurements: the report of codes that are sent along, from any model."""
+"""/measurements: measure uploaded codes of any model, and read the report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 from pydantic import ValidationError
 
-from polar.records.measurement import Measurement
+from polar.records.measurement import MEASUREMENT_FILE, Measurement
 from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU
 from service.api import links
 from service.api.dependencies import Service, only_forms, only_own_pages, unless_gone
@@ -46,8 +46,8 @@ async def measure(
         Form(pattern=r"^[\w.+-]+$", max_length=40, description="Nats, or a rule: gap, otsu ..."),
     ] = str(DEFAULT_TAU),
 ) -> MeasurementView:
-    """Measure codes, each part an `.npy` file: what `polar measure` does, with its options."""
-    given = {
+    """Measure codes as `polar measure` does, with its options; each file is an `.npy` file."""
+    uploads = {
         "mean": mean,
         "variance": variance,
         "labels": labels,
@@ -55,7 +55,7 @@ async def measure(
         "prior_mean": prior_mean,
         "prior_variance": prior_variance,
     }
-    files = {name: upload for name, upload in given.items() if upload is not None}
+    files = {name: upload for name, upload in uploads.items() if upload is not None}
     options = {"sigma": sigma, "renyi_alpha": renyi_alpha, "tau": tau}
     id = await unless_gone(request, service.measuring.measure(files, options))
     response.headers["Location"] = links.to_measurement(id)
@@ -64,7 +64,7 @@ async def measure(
 
 @router.get("/{measurement_id}", responses=refusals(404, 409, 422))
 def get_measurement(measurement_id: UUID, service: Service) -> MeasurementView:
-    """The report of a measurement, and its figures."""
+    """Show the report of a measurement, and its figures."""
     return _view(service.settings.artifacts, measurement_id)
 
 
@@ -73,18 +73,18 @@ def get_measurement(measurement_id: UUID, service: Service) -> MeasurementView:
 )
 def get_figure(
     measurement_id: UUID,
-    # No slash: it is a name in this one folder, whose `.` and `..` are no files.
+    # Without a slash the name cannot leave the folder; `.` and `..` are not files.
     name: Annotated[str, PathParameter(pattern=r"^[\w.-]+$", max_length=200)],
     service: Service,
 ) -> FileResponse:
-    """One picture, as PNG, or its numbers."""
+    """Send a figure as PNG, or the numbers that it shows."""
     return file_response(service.settings.artifacts, f"{FOLDER}/{measurement_id}/figures/{name}")
 
 
 def _view(artifacts: Path, id: UUID) -> MeasurementView:
     folder = artifacts / FOLDER / str(id)
     try:
-        report = Measurement.model_validate_json((folder / "measurement.json").read_bytes())
+        report = Measurement.model_validate_json((folder / MEASUREMENT_FILE).read_bytes())
     except FileNotFoundError:
         raise NotFound("measurement", id) from None
     except ValidationError:

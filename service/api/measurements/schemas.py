@@ -1,4 +1,4 @@
-"""What the API answers about measurements."""
+"""Schema of the API's answers about measurements."""
 
 from uuid import UUID
 
@@ -7,7 +7,7 @@ from service.api.schemas import Figure, Links, ResponseModel
 
 
 class MeasurementView(ResponseModel):
-    """The report of codes that were sent along."""
+    """The report of a measurement of uploaded codes."""
 
     id: UUID
     report: Measurement

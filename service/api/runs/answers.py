@@ -1,4 +1,4 @@
-"""Rows of runs into answers."""
+"""Turns rows of runs into answers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

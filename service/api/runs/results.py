@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse
 
+from polar.records.events import DIAGNOSTICS_FILE
 from service.api import links
 from service.api.dependencies import Service, Session
 from service.api.files import file_response
@@ -19,9 +20,8 @@ from service.storage.evaluations import evaluations_of
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["results"], responses=refusals(404, 422, 503))
 
-TABLE = "diagnostics.parquet"
 FIGURES = "figures/"
-#: The numbers of a figure lie beside it.
+#: Suffix of pictures; the numbers that a picture shows are in a file with another suffix.
 PICTURE = ".png"
 
 
@@ -29,17 +29,17 @@ PICTURE = ".png"
 async def get_diagnostics(
     run_id: UUID, session: Session, service: Service, format: Literal["json", "parquet"] = "json"
 ) -> Diagnostics | FileResponse:
-    """All evaluations so far, with the measures of every latent; at the end also as Parquet."""
+    """Show all evaluations so far with the measures of every latent; at the end also Parquet."""
     run = await runs.get(session, run_id)
     if format == "parquet":
-        artifact = await artifact_of(session, run.id, TABLE)
+        artifact = await artifact_of(session, run.id, DIAGNOSTICS_FILE)
         return file_response(service.settings.artifacts, artifact.path)
     return answers.diagnostics(run, await evaluations_of(session, run.id))
 
 
 @router.get("/figures")
 async def list_figures(run_id: UUID, session: Session) -> Figures:
-    """The pictures of a run that has ended."""
+    """List the pictures of a run that has ended."""
     run = await runs.get(session, run_id)
     files = [file.name for file in await artifacts_of(session, run.id)]
     pictures = [name for name in files if name.startswith(FIGURES) and name.endswith(PICTURE)]
@@ -51,11 +51,11 @@ async def list_figures(run_id: UUID, session: Session) -> Figures:
 @router.get("/figures/{name}", response_class=FileResponse)
 async def get_figure(
     run_id: UUID,
-    # Looked up among the files that the run's worker named: it is never a path of the disk.
+    # The name is looked up among the files that the run's worker recorded, and never on the disk.
     name: Annotated[str, Path(pattern=r"^[\w.-]+$", max_length=200)],
     session: Session,
     service: Service,
 ) -> FileResponse:
-    """One picture, as PNG."""
+    """Send a picture as PNG."""
     artifact = await artifact_of(session, run_id, FIGURES + name)
     return file_response(service.settings.artifacts, artifact.path)

@@ -20,14 +20,14 @@ router = APIRouter(prefix="/runs", tags=["runs"], responses=refusals(404, 422, 5
 
 @router.get("/{run_id}")
 async def get_run(run_id: UUID, session: Session, service: Service) -> RunView:
-    """A run: where it stands, how it came there, and what came of it, in numbers and words."""
+    """Show a run: its state, its history, and its result in numbers and words."""
     run = await runs.get(session, run_id)
     return await answers.run_view(session, service.settings, run)
 
 
 @router.post("/{run_id}/cancel", responses=refusals(409))
 async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunView:
-    """Cancel a run, whoever wants it; the agent that has it stops it within seconds."""
+    """Cancel a run even if several experiments want it; its agent stops it within seconds."""
     run = await submission.cancel_run(session, run_id)
     return await answers.run_view(session, service.settings, run)
 
@@ -42,10 +42,10 @@ async def run_events(
     service: Service,
     last_event_id: Annotated[int | None, Header(ge=-1, lt=2**63)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """The state of a run, then every change: state, place in the queue, progress, evaluations.
+    """Stream the state of a run, and every change of state, queue place, progress and evaluations.
 
-    The `id` of an evaluation is its step: a watcher that comes back with it as `Last-Event-ID`
-    misses none. The last event is the final state.
+    The `id` of an evaluation event is its step: a watcher that reconnects with it as
+    `Last-Event-ID` misses no evaluation. The last event is the final state.
     """
     async for event in follow(service.database, [run_id], last_event_id):
         yield event

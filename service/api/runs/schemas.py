@@ -1,4 +1,4 @@
-"""What the API answers about runs."""
+"""Schemas of the API's answers about runs."""
 
 from datetime import datetime
 from typing import Any
@@ -21,25 +21,25 @@ class TransitionView(ResponseModel):
 
 
 class RunView(ResponseModel):
-    """One run: where it stands, how it came there, and what came of it."""
+    """One run: its state, its history and its result."""
 
     id: UUID
     seed: int
     spec: dict[str, Any]
     dataset_digest: str
-    #: Device class of the agents that may take it.
+    #: Device class of the agents that may take the run.
     queue: str
     state: RunState
     reason: str | None
     message: str | None
     attempt: int
     cancel_requested: bool
-    #: How many queued runs will be taken before this one; none when it does not wait.
+    #: How many queued runs will be taken before this one; None unless the run is waiting.
     queue_position: int | None
     progress: Progress | None
-    #: That of the newest evaluation.
+    #: Verdict of the newest evaluation.
     verdict: Verdict | None
-    #: With the explanation in words; none before the run succeeded.
+    #: Result, with its explanation in words; None until the run has succeeded.
     result: Result | None
     checkpoint_step: int | None
     created_at: datetime
@@ -47,9 +47,9 @@ class RunView(ResponseModel):
     finished_at: datetime | None
     mlflow_experiment_id: str | None
     mlflow_run_id: str | None
-    #: Why MLflow lacks something of the run, where that could not be mended by trying again.
+    #: Why MLflow still lacks something of the run after several tries; None otherwise.
     mlflow_error: str | None
-    #: Those parts of this answer that an earlier version stored and this one cannot read.
+    #: Names of the fields that an earlier version stored and this version cannot read.
     of_earlier_version: list[str]
     links: Links
     history: list[TransitionView]
@@ -72,12 +72,12 @@ class LatentRow(LatentDiagnostics):
 
 
 class Diagnostics(ResponseModel):
-    """Everything that was measured of a run so far, as two tidy tables."""
+    """Everything that has been measured in a run so far, as two tidy tables."""
 
     run_id: UUID
     evaluations: list[EvaluationSummary]
     latents: list[LatentRow]
-    #: Those evaluations that an earlier version stored and this one cannot read.
+    #: Names of the evaluations that an earlier version stored and this version cannot read.
     of_earlier_version: list[str]
 
 

@@ -1,4 +1,4 @@
-"""Rows of studies into answers."""
+"""Turns rows of studies into answers."""
 
 import math
 from collections import Counter
@@ -26,6 +26,7 @@ from service.storage import (
     agents,
     durations,
     forms,
+    points,
     studies,
     study_tracking,
     tracking_failures,
@@ -52,7 +53,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         dataset_digest=study.dataset_digest,
         trials_wanted=study.trials_wanted,
         seeds_wanted=study.seeds_wanted,
-        completed=studies.count_completed(trials),
+        completed=points.count_completed(trials),
         trials=Counter(trial.state for trial in trials),
         best=trial_view(best) if best else None,
         range=reader.readable("range", study.range),
@@ -64,7 +65,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
 
 
 def _best(study: Study, trials: Sequence[Trial], reader: Reader) -> Trial | None:
-    """The best trial; none where this version cannot read what makes it best."""
+    """The best trial; None if this version cannot read the spec, which says what is best."""
     try:
         return ranking.best(forms.study_spec(study.spec), trials)
     except EarlierVersion:
@@ -98,7 +99,7 @@ def trial_view(trial: Trial) -> TrialView:
     measured = None if trial.values is None else reader.readable("measured", trial.measured)
     return TrialView(
         number=trial.number,
-        point=dict(trial.point),
+        point=reader.point(trial.point),
         state=trial.state,
         reason=trial.status_reason,
         message=trial.status_message,
@@ -112,10 +113,10 @@ def trial_view(trial: Trial) -> TrialView:
     )
 
 
-def trial_page(found: Sequence[Trial], page_size: int) -> TrialPage:
-    """The page of these trials, of which one more was looked for than it has."""
-    page = found[:page_size]
-    token = str(page[-1].number) if len(found) > page_size else None
+def trial_page(trials: Sequence[Trial], page_size: int) -> TrialPage:
+    """Page of trials, followed by another page if there are more trials than this page takes."""
+    page = trials[:page_size]
+    token = str(page[-1].number) if len(trials) > page_size else None
     return TrialPage(trials=[trial_view(trial) for trial in page], next_page_token=token)
 
 
@@ -133,8 +134,8 @@ def study_range(study: Study) -> StudyRange:
     """The range that a study has found.
 
     Raises:
-        Refused: there is none yet.
-        EarlierVersion: it was stored by a version that this one cannot follow.
+        Refused: the study has no range yet.
+        EarlierVersion: an earlier version stored the range, and this one cannot read it.
     """
     match study.range:
         case None:
@@ -145,8 +146,8 @@ def study_range(study: Study) -> StudyRange:
                 f"the range of study {study.id} is of an earlier version, and this one cannot "
                 f"read it: {fault}; `polar study extend {study.id} 1` finds it anew"
             )
-        case found:
-            return found
+        case readable:
+            return readable
 
 
 async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> StudyPlan:
@@ -168,13 +169,13 @@ async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str
 
 
 async def _runs_at_once(session: AsyncSession, spec: StudySpec) -> int:
-    there = await agents.seen_lately(session, agents.AGENT_LASTS)
-    able = sum(spec.base.device in agent.queues.split(",") for agent in there)
+    present = await agents.seen_lately(session, agents.AGENT_LASTS)
+    able = sum(spec.base.device in agent.queues.split(",") for agent in present)
     return max(1, min(able, spec.concurrency * len(spec.base.seeds)))
 
 
 def _most_steps(spec: StudySpec) -> int:
-    """The steps of one run; where they are searched, those of the longest."""
+    """Steps of one run; if the study searches the number of steps, those of the longest run."""
     searched = spec.search.get("training.steps")
     ends = searched.ends if searched else (spec.base.training.steps,)
     return max(int(steps) for steps in ends)

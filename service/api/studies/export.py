@@ -1,4 +1,4 @@
-"""The trials of a study as one table, a row for each: CSV for people, Parquet for programs."""
+"""The trials of a study as a table, one row for each: CSV for people, Parquet for programs."""
 
 import csv
 import io
@@ -14,19 +14,19 @@ Kind = Literal["csv", "parquet"]
 #: Columns of equal length, by name; None where a trial has no such value.
 Table = Mapping[str, Sequence[Any]]
 
-#: Whole numbers up to here are exact as doubles.
+#: Integers up to this value are exact as doubles.
 MOST_EXACT = 2**53
 
 KINDS: Mapping[Kind, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 
 
 def table_of(spec: StudySpec, trials: Sequence[Trial]) -> Table:
-    """The points, values and measures of trials, by flat names.
+    """Points, values and measures of the trials, by flat names.
 
-    A measure of each seed becomes a column for each, as in `regimes.seed_0`.
+    A measure that has a value for each seed becomes a column for each seed: `regimes.seed_0`.
     """
     measured = [_flat(spec, trial) for trial in trials]
-    measures = dict.fromkeys(name for one in measured for name in one)
+    measures = dict.fromkeys(name for row in measured for name in row)
     return {
         "number": [trial.number for trial in trials],
         "state": [trial.state.value for trial in trials],
@@ -37,7 +37,7 @@ def table_of(spec: StudySpec, trials: Sequence[Trial]) -> Table:
             ]
             for place, objective in enumerate(spec.objectives)
         },
-        **{name: [one.get(name) for one in measured] for name in measures},
+        **{name: [row.get(name) for row in measured] for name in measures},
         "reason": [trial.status_reason for trial in trials],
         "message": [trial.status_message for trial in trials],
         "experiment_id": [str(trial.experiment_id) for trial in trials],
@@ -47,7 +47,7 @@ def table_of(spec: StudySpec, trials: Sequence[Trial]) -> Table:
 
 
 def written(kind: Kind, table: Table) -> bytes:
-    """The file of a table."""
+    """Content of a file of this kind with the table."""
     return _WRITERS[kind](table)
 
 
@@ -58,7 +58,7 @@ def _flat(spec: StudySpec, trial: Trial) -> Mapping[str, Any]:
     for name, value in trial.measured.model_dump(mode="json", exclude_none=True).items():
         if isinstance(value, list):
             seeds = zip(spec.base.seeds, value, strict=False)
-            flat |= {f"{name}.seed_{seed}": one for seed, one in seeds}
+            flat |= {f"{name}.seed_{seed}": of_seed for seed, of_seed in seeds}
         else:
             flat[name] = value
     return flat
@@ -73,12 +73,12 @@ def _csv(table: Table) -> bytes:
 
 
 def _cell(value: object) -> object:
-    """What has parts is JSON, which spreadsheets and programs can take apart."""
+    """The value, or its JSON if it has parts, because programs can take JSON apart."""
     return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def _parquet(table: Table) -> bytes:
-    # Here, since it loads numpy, and hardly anybody asks for it.
+    # Imported here because it loads numpy, which hardly any request needs.
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -89,7 +89,7 @@ def _parquet(table: Table) -> bytes:
 
 
 def _as_stored(value: object) -> object:
-    """Postgres gives a double such as 1e38 back as an integer, too large for Parquet."""
+    """The value; integers too large for Parquet, which Postgres makes of 1e38, become floats."""
     return float(value) if isinstance(value, int) and abs(value) > MOST_EXACT else value
 
 

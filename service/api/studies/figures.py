@@ -1,4 +1,4 @@
-"""/studies/{id}/figures: pictures of a study, drawn when asked for, by another process."""
+"""/studies/{id}/figures: pictures of a study, drawn on request by another process."""
 
 import logging
 from typing import Literal
@@ -32,16 +32,16 @@ _log = logging.getLogger(__name__)
 async def get_phase_diagram(
     study_id: UUID, kind: Kind, request: Request, service: Service
 ) -> Response:
-    """Verdict, active latents, P and R of every training by the swept field, and the range."""
-    async with service.database.transaction() as session:  # which ends before the drawing begins
+    """Draw verdict, active latents, P and R of all trainings by the swept field, and the range."""
+    async with service.database.transaction() as session:  # it ends before the drawing begins
         study = await studies.get(session, study_id)
         trials = await studies.trials_of(session, study_id, TrialState.COMPLETED)
     spec = forms.study_spec(study.spec)
     reader = Reader()
-    found = reader.readable("range", study.range)
+    study_range = reader.readable("range", study.range)
     completed = [(trial.point, reader.readable("measured", trial.measured)) for trial in trials]
     try:
-        phases = phases_of(spec, found, completed)
+        phases = phases_of(spec, study_range, completed)
     except InvalidInput as error:
         raise Refused(
             404, "not-found", f"study {study_id} has no phase diagram: {error}"
@@ -54,13 +54,13 @@ async def _drawn(processes: ShortProcesses, phases: Phases, kind: Kind) -> bytes
     try:
         ended = await processes.run(_command(kind), stdin=phases.model_dump_json().encode())
     except TimeoutError:
-        detail = f"drawing took longer than {processes.limit_s:g} s, and was stopped"
+        detail = f"drawing took longer than {processes.limit_s:g} s and was stopped"
         raise Refused(500, "drawing-too-long", detail) from None
     if ended.code:
         _log.error("a drawing ended with code %d: %s", ended.code, ended.said.strip())
         detail = (
-            f"the drawing process ended with code {ended.code}; the log of the service has what "
-            "it said"
+            f"the drawing process ended with code {ended.code}; the log of the service has its "
+            "messages"
         )
         raise Refused(500, "drawing-failed", detail)
     return ended.output

@@ -12,21 +12,23 @@ from polar.spec.study import Point
 
 def phases_of(
     spec: StudySpec,
-    found: StudyRange | None,
+    study_range: StudyRange | None,
     completed: Iterable[tuple[Point, Measured | None]],
 ) -> Phases:
     """What a study's phase diagram shows.
 
     Args:
         spec: The spec of the study.
-        found: Its range; none before its first completed trials.
-        completed: The point of each completed trial, and what it measured, where that is known.
+        study_range: The range of the study; None before its first completed trials.
+        completed: The point of each completed trial, and its measures, or None if they are
+            unknown.
 
     Raises:
-        InvalidInput: there is nothing to draw yet, or not one field of numbers to draw it by.
+        InvalidInput: there is nothing to draw yet, or the study does not sweep a single field of
+            numbers.
     """
     field = _swept_field(spec)
-    seeds = found.seeds if found else ()
+    seeds = study_range.seeds if study_range else ()
     trainings = tuple(
         training
         for point, measured in completed
@@ -36,7 +38,7 @@ def phases_of(
     if not trainings:
         raise InvalidInput("there is nothing to draw yet: no trial is completed")
     ends = spec.swept[field].log_uniform
-    return Phases(trainings=trainings, ends=ends, range=found if ends else None)
+    return Phases(trainings=trainings, ends=ends, range=study_range if ends else None)
 
 
 def _swept_field(spec: StudySpec) -> str:
@@ -61,11 +63,11 @@ def _of_trial(
     measured: Measured,
     seeds: Sequence[int],
 ) -> Iterator[Training]:
-    # a trial from before the study was given more seeds has fewer
-    each = zip(seeds, measured.observations, measured.of_seeds, strict=False)
-    for seed, ended, measures in each:
+    # A trial from before the study was extended by seeds has fewer of them.
+    seen = zip(seeds, measured.observations, measured.of_seeds, strict=False)
+    for seed, ended, measures in seen:
         if ended.n_active is None or ended.converged is None:
-            continue  # an earlier version did not keep them
+            continue  # an earlier version did not store them
         yield Training(
             model=experiment.model.name,
             dataset=experiment.dataset.name,

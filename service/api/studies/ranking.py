@@ -1,4 +1,4 @@
-"""Which trials of a study are its best."""
+"""The best trials of a study."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,27 +9,27 @@ from service.storage.study_tables import Trial
 
 
 def best(spec: StudySpec, trials: Sequence[Trial]) -> Trial | None:
-    """The best trial by the only objective; None with several of them, or without any trial."""
+    """The best trial by the only objective; None with several objectives, or without any trial."""
     if len(spec.objectives) > 1:
         return None
     return min(_eligible(spec, trials), key=lambda trial: _losses(spec, trial), default=None)
 
 
 def front(spec: StudySpec, trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that no other one dominates: is as good as in all objectives, better in one."""
-    found: list[tuple[float, ...]] = []
-    of_front = []
-    # What dominates a trial comes before it in this order, and so does one of the front that does.
+    """The trials that no other dominates, by being as good in all objectives and better in one."""
+    losses_of_front: list[tuple[float, ...]] = []
+    trials_of_front = []
+    # A trial comes after all trials that dominate it, and at least one of those is in the front.
     for trial in sorted(_eligible(spec, trials), key=lambda trial: _losses(spec, trial)):
         losses = _losses(spec, trial)
-        if not any(_dominates(other, losses) for other in found):
-            found.append(losses)
-            of_front.append(trial)
-    return sorted(of_front, key=lambda trial: trial.number)
+        if not any(_dominates(others, losses) for others in losses_of_front):
+            losses_of_front.append(losses)
+            trials_of_front.append(trial)
+    return sorted(trials_of_front, key=lambda trial: trial.number)
 
 
-def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+def _dominates(losses: tuple[float, ...], others: tuple[float, ...]) -> bool:
+    return losses != others and all(a <= b for a, b in zip(losses, others, strict=True))
 
 
 def _eligible(spec: StudySpec, trials: Sequence[Trial]) -> Iterator[Trial]:
@@ -40,7 +40,7 @@ def _eligible(spec: StudySpec, trials: Sequence[Trial]) -> Iterator[Trial]:
 
 
 def _keeps_constraints(spec: StudySpec, trial: Trial) -> bool:
-    """Also false where this version cannot read what was measured."""
+    """Whether a trial keeps all constraints; it keeps none if its measures cannot be read."""
     if not isinstance(trial.measured, Measured):
         return not spec.constraints
     means = [(bound, trial.measured.value(bound.measure)) for bound in spec.constraints]
@@ -48,7 +48,7 @@ def _keeps_constraints(spec: StudySpec, trial: Trial) -> bool:
 
 
 def _losses(spec: StudySpec, trial: Trial) -> tuple[float, ...]:
-    """Its values, each such that less is better."""
+    """The values of the trial, with such signs that less is better."""
     return tuple(
         value if objective.direction == "minimize" else -value
         for objective, value in zip(spec.objectives, trial.values or (), strict=True)

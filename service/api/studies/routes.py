@@ -48,7 +48,7 @@ async def submit_study(
     "/validate", dependencies=[Depends(only_json)], responses=refusals(400, 413, 415, 422)
 )
 async def validate_study(spec: StudySpec, session: Session) -> StudyPlan:
-    """What a study would be: complete with defaults, its trials and runs, how long they take."""
+    """Preview a study: its spec with all defaults, its trials and runs, and how long they take."""
     digest = await submission.dataset_digest_of_study(session, spec)
     return await answers.study_plan(session, spec, digest)
 
@@ -57,15 +57,15 @@ async def validate_study(spec: StudySpec, session: Session) -> StudyPlan:
 async def list_studies(
     session: Session, position: Position, page_size: PageSize = 50
 ) -> StudyPage:
-    """Studies, newest first, a page at a time."""
-    found = await studies.page(session, size=page_size + 1, after=position)
-    token = next_token(found, page_size)
-    return await answers.study_page(session, found[:page_size], token)
+    """List studies, newest first, a page at a time."""
+    rows = await studies.page(session, size=page_size + 1, after=position)
+    token = next_token(rows, page_size)
+    return await answers.study_page(session, rows[:page_size], token)
 
 
 @router.get("/{study_id}", responses=refusals(404, 422))
 async def get_study(study_id: UUID, session: Session, service: Service) -> StudyView:
-    """A study: where it stands, and its best trial."""
+    """Show a study: its state and its best trial."""
     study = await studies.get(session, study_id)
     return await answers.study_view(session, service.settings, study)
 
@@ -77,17 +77,17 @@ async def list_trials(
     page_token: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
     page_size: PageSize = 50,
 ) -> TrialPage:
-    """The trials of a study by number, a page at a time."""
+    """List the trials of a study by number, a page at a time."""
     study = await studies.get(session, study_id)
-    found = await studies.page_of_trials(session, study.id, size=page_size + 1, after=page_token)
-    return answers.trial_page(found, page_size)
+    trials = await studies.page_of_trials(session, study.id, size=page_size + 1, after=page_token)
+    return answers.trial_page(trials, page_size)
 
 
 @router.get(
     "/{study_id}/trials.{kind}", response_class=Response, responses=refusals(404, 409, 422)
 )
 async def export_trials(study_id: UUID, kind: export.Kind, session: Session) -> Response:
-    """All trials in one file, for a spreadsheet (csv) or a program (parquet)."""
+    """Send all trials in one file, for a spreadsheet (csv) or a program (parquet)."""
     study = await studies.get(session, study_id)
     spec = forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
     table = export.table_of(spec, await studies.trials_of(session, study_id))
@@ -97,33 +97,33 @@ async def export_trials(study_id: UUID, kind: export.Kind, session: Session) -> 
 
 @router.get("/{study_id}/pareto", responses=refusals(404, 409, 422))
 async def get_front(study_id: UUID, session: Session) -> Front:
-    """The trials that no other one dominates: with one objective, the best."""
+    """List the trials that no other trial dominates; with one objective, the best trial."""
     return await answers.front(session, await studies.get(session, study_id))
 
 
 @router.get("/{study_id}/range", responses=refusals(404, 409, 422))
 async def get_range(study_id: UUID, session: Session) -> StudyRange:
-    """Where the latent space is polarised, as far as the study has found out."""
+    """Show where the latent space is polarised, as far as the study has found out."""
     return answers.study_range(await studies.get(session, study_id))
 
 
 @router.post("/{study_id}/pause", responses=refusals(404, 409, 422))
 async def pause_study(study_id: UUID, session: Session, service: Service) -> StudyView:
-    """Begin no new trials; those in flight go on."""
+    """Pause a study: it begins no new trials, and trials in flight go on."""
     study = await studies.pause(session, study_id)
     return await answers.study_view(session, service.settings, study)
 
 
 @router.post("/{study_id}/resume", responses=refusals(404, 409, 422))
 async def resume_study(study_id: UUID, session: Session, service: Service) -> StudyView:
-    """Let a paused study go on."""
+    """Resume a paused study."""
     study = await studies.resume(session, study_id)
     return await answers.study_view(session, service.settings, study)
 
 
 @router.post("/{study_id}/cancel", responses=refusals(404, 409, 422))
 async def cancel_study(study_id: UUID, session: Session, service: Service) -> StudyView:
-    """End a study, and those runs of its trials in flight that nobody else wants."""
+    """Cancel a study, and those runs of its trials in flight that nobody else wants."""
     study = await submission.cancel_study(session, study_id)
     return await answers.study_view(session, service.settings, study)
 
@@ -136,7 +136,7 @@ async def cancel_study(study_id: UUID, session: Session, service: Service) -> St
 async def extend_study(
     study_id: UUID, extension: Extension, session: Session, service: Service
 ) -> StudyView:
-    """More trials, or more seeds for every trial, also after the end; what succeeded is shared."""
+    """Add trials, or seeds for every trial, even after the end; runs that succeeded are shared."""
     study = await studies.extend(session, study_id, **extension.model_dump())
     return await answers.study_view(session, service.settings, study)
 

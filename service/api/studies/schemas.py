@@ -1,4 +1,4 @@
-"""What the API takes and answers about studies."""
+"""Schemas of what the API takes and answers about studies."""
 
 from datetime import datetime
 from typing import Any, Self
@@ -20,10 +20,9 @@ from service.storage.states import StudyState, TrialState
 class Extension(SpecPart):
     """What a study is extended by: trials, seeds or both."""
 
-    #: So many more completed trials.
+    #: How many more completed trials the study should have.
     trials: Integer = Field(0, ge=1, le=MOST_TRIALS)
-    #: For every trial, besides those that the study has; completed trials are trained on these
-    #: alone.
+    #: Further seeds for every trial; completed trials are trained on these alone.
     seeds: tuple[Seed, ...] = Field((), max_length=1000)
 
     @field_validator("seeds")
@@ -41,23 +40,24 @@ class Extension(SpecPart):
 
 
 class TrialView(ResponseModel):
-    """One trial of a study: the point that it tries, and what came of it."""
+    """One trial of a study: the point that it tries, and how it ended."""
 
     number: int
     #: The value of every swept field, by its dotted name.
     point: dict[str, Value]
     state: TrialState
-    #: A stable word, such as `dataset_corrupt`; and the sentence for people.
+    #: Why the trial is in this state, as a stable word such as `dataset_corrupt`.
     reason: str | None
+    #: Why the trial is in this state, as a sentence for people.
     message: str | None
     #: The value of each objective over the seeds, in the order of the objectives.
     values: list[float] | None
-    #: The means of all measures over the seeds, and each seed; none unless it has values.
+    #: All measures, as means over the seeds and of each seed; None unless the trial has values.
     measured: Measured | None
     experiment_id: UUID
     created_at: datetime
     finished_at: datetime | None
-    #: Those parts of this answer that an earlier version stored and this one cannot read.
+    #: Names of the fields that an earlier version stored and this version cannot read.
     of_earlier_version: list[str]
     links: Links
 
@@ -66,7 +66,7 @@ class TrialPage(ResponseModel):
     """Trials of a study, by number."""
 
     trials: list[TrialView]
-    #: `page_token` of the next page; none at the end.
+    #: `page_token` of the next page; None on the last page.
     next_page_token: str | None
 
 
@@ -74,7 +74,7 @@ class Front(ResponseModel):
     """The completed trials that keep all constraints and that no other such trial dominates."""
 
     study_id: UUID
-    #: What the values of a trial are, in their order: measure -> `maximize` or `minimize`.
+    #: Measure -> `maximize` or `minimize`, in the order of a trial's values.
     objectives: dict[str, str]
     trials: list[TrialView]
 
@@ -85,33 +85,34 @@ class StudyView(ResponseModel):
     id: UUID
     name: str
     state: StudyState
-    #: A stable word, such as `budget_spent`; and the sentence for people.
+    #: Why the study is in this state, as a stable word such as `budget_spent`.
     reason: str | None
+    #: Why the study is in this state, as a sentence for people.
     message: str | None
     created_at: datetime
     finished_at: datetime | None
-    #: Complete with all its defaults. Raw JSON, because it is also sent where this version would
-    #: refuse it.
+    #: The spec, completed with all defaults; raw JSON, because a spec that this version would
+    #: refuse is sent as well.
     spec: dict[str, Any]
     dataset_digest: str
-    #: Completed trials that end the study; more than in the spec once it was extended.
+    #: Number of completed trials that ends the study; an extension raises it above the spec's.
     trials_wanted: int
-    #: Seeds of every trial; more than in the spec once it was extended.
+    #: Seeds of every trial, including those by which the study was extended.
     seeds_wanted: list[int]
-    #: How many trials count towards those wanted: points that were completed or pruned.
+    #: Number of trials that count towards `trials_wanted`: points that were completed or pruned.
     completed: int
-    #: How many trials are in which state.
+    #: Number of trials in each state.
     trials: dict[TrialState, int]
-    #: The best trial by the one objective; None with several, where the front has all the best.
+    #: The best trial by the only objective; None with several objectives, which have a front.
     best: TrialView | None
-    #: What it has found so far, as under `range`; none before its first completed trials.
+    #: What the study has found so far, as at `/range`; None before its first completed trials.
     range: StudyRange | None
-    #: Why MLflow lacks something of the study, where that could not be mended by trying again.
+    #: Why MLflow still lacks something of the study after several tries; None otherwise.
     mlflow_error: str | None
-    #: Those parts of this answer that an earlier version stored and this one cannot read.
+    #: Names of the fields that an earlier version stored and this version cannot read.
     of_earlier_version: list[str]
     links: Links
-    #: The command that shows it live.
+    #: Command that shows the study live.
     watch: str
 
 
@@ -124,7 +125,7 @@ class StudySummary(ResponseModel):
     reason: str | None
     created_at: datetime
     trials_wanted: int
-    #: How many trials are in which state.
+    #: Number of trials in each state.
     trials: dict[TrialState, int]
     links: Links
 
@@ -133,21 +134,21 @@ class StudyPage(ResponseModel):
     """Studies, newest first."""
 
     studies: list[StudySummary]
-    #: `page_token` of the next page; none at the end.
+    #: `page_token` of the next page; None on the last page.
     next_page_token: str | None
 
 
 class StudyPlan(ResponseModel):
-    """What a study would be, if it was submitted."""
+    """What a study would be if it were submitted."""
 
-    #: Raw JSON, as in the answer to its submission.
+    #: The spec, completed with all defaults; raw JSON, as in the answer to a submission.
     spec: dict[str, Any]
     dataset_digest: str
-    #: How many trials it would have, unless its hours are over before.
+    #: Number of trials, unless the budget of hours is spent before.
     trials: int
-    #: How many trainings that is, if none of them exists already.
+    #: Number of trainings, if none of the runs exists already.
     runs: int
-    #: None as long as nothing like it was measured.
+    #: Estimated duration, seconds; None until a run like these has succeeded here.
     estimated_s: float | None
     #: What the estimate rests on, or why there is none.
     estimate: str

@@ -275,3 +275,30 @@ async def test_a_trial_of_an_earlier_version_that_failed_has_measured_nothing(
     (trial,) = (await http.get(f"{API}/studies/{study_id}/trials")).json()["trials"]
 
     assert (trial["measured"], trial["of_earlier_version"]) == (None, [])
+
+
+@pytest.mark.parametrize("point", ['"x"', '{"model.beta": [1]}', '{"model.beta": null}', "[1]"])
+async def test_a_point_that_was_broken_by_hand_is_named_and_all_else_is_shown(
+    http: httpx.AsyncClient,
+    create: "Callable[..., Awaitable[UUID]]",
+    trials: "Trials",
+    database: Database,
+    point: str,
+) -> None:
+    study_id = await create()
+    for beta in (2.0, 3.0):
+        await trials.end(await trials.begin(study_id, beta=beta), beta)
+    async with database.transaction() as session:
+        await session.execute(
+            text("update app.trials set point = cast(:point as jsonb) where number = 0"),
+            {"point": point},
+        )
+
+    study = await http.get(f"{API}/studies/{study_id}")
+    page = await http.get(f"{API}/studies/{study_id}/trials")
+
+    assert (study.status_code, page.status_code) == (200, 200)
+    assert (study.json()["completed"], study.json()["best"]["number"]) == (2, 1)
+    broken, whole = page.json()["trials"]
+    assert (broken["point"], broken["of_earlier_version"]) == ({}, ["point"])
+    assert (whole["point"], whole["of_earlier_version"]) == ({"model.beta": 3.0}, [])

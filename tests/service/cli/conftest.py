@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import socket
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,17 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return to_file
+
+
+@pytest.fixture
+def special_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A socket that must survive the test; it stands for devices and pipes, but never blocks."""
+    path = tmp_path / "special.png"
+    monkeypatch.chdir(tmp_path)  # a socket's path must be short
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path.name)
+    yield path
+    assert path.is_socket()
 
 
 @pytest.fixture(params=[60, 80, 200])

@@ -9,12 +9,20 @@ import termios
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from rich.cells import cell_len
 from rich.console import RenderableType
 
+from polar.records.latents import Regime
+from service.api.experiments.schemas import RunOfExperiment
 from service.cli import output
+from service.storage.states import RunState
+
+if TYPE_CHECKING:
+    from tests.conftest import Reports
 
 #: Names of experiments, runs and studies.
 NAMES = ["", "digits", "beta-VAE " * 11, "n" * 100, "\u540d" * 100, "e\u0301" * 50, "[/b] :x:"]
@@ -37,15 +45,19 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.stream = os.fdopen(slave, "w", encoding="utf-8")
         self.sent = b""
-        # A daemon, because a test that fails does not close its terminal, and pytest would wait.
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader = threading.Thread(target=self._read)
         self._reader.start()
+
+    def close(self) -> None:
+        """End the reader, for which pytest would wait at its end."""
+        if not self.stream.closed:
+            self.stream.close()
+            self._reader.join()
+            os.close(self._master)
 
     def lines(self) -> list[str]:
         """Close it; then all its lines, those that were written over, too."""
-        self.stream.close()
-        self._reader.join()
-        os.close(self._master)
+        self.close()
         return re.split(r"[\r\n]+", ESCAPES.sub("", self.sent.decode()))
 
     def _read(self) -> None:
@@ -65,7 +77,10 @@ def terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal
         patch.delenv("COLUMNS", raising=False)
         patch.setattr(sys, "stdout", screen.stream)
         patch.setattr(sys, "stderr", screen.stream)
-        yield screen
+        try:
+            yield screen
+        finally:
+            screen.close()
 
 
 def show(table: RenderableType, columns: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -78,3 +93,24 @@ def assert_whole(lines: Sequence[str], columns: int, words: Sequence[object]) ->
     assert max(map(cell_len, lines)) <= columns
     for word in map(str, words):
         assert any(word in line for line in lines), f"{word} is cut"
+
+
+def runs(reports: "Reports", count: int) -> list[RunOfExperiment]:
+    measured = reports.evaluation(100).verdict
+    verdicts = [measured.model_copy(update={"regime": regime}) for regime in Regime]
+    return [
+        RunOfExperiment(
+            id=uuid4(),
+            seed=2**32 - 1 - number,
+            state=RunState.SUCCEEDED if number else RunState.FAILED,
+            reason=None,
+            message=None if number else "the disk /a/folder/of/mine is full " * 5,
+            reused=bool(number % 2),
+            progress=reports.progress(100),
+            verdict=verdicts[number % 4],
+            converged=bool(number % 3),
+            of_earlier_version=[],
+            links={"mlflow": LINK},
+        )
+        for number in range(count)
+    ]

@@ -12,5 +12,6 @@ def test_a_demo_that_does_not_exist_is_refused_with_those_that_do(dataset: str) 
 
     assert done.exit_code == 2
     assert done.stderr == (
-        f"error: no demo on {dataset!r}; allowed: digits, dsprites, mnist, smallnorb, sprites\n"
+        f"error: there is no demo on {dataset!r}; "
+        "allowed: digits, dsprites, mnist, smallnorb, sprites\n"
     )

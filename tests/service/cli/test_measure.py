@@ -2,10 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -28,14 +26,6 @@ def in_a_folder_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     np.savez("v.npz", variance=VARIANCE)
     np.save("y.npy", LABELS)
     np.save("u.npy", USAGE)
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """Arguments are not checked against their types, as outside of tests."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def polar_measure(*arguments: str) -> tuple[int, str, str]:
@@ -110,7 +100,6 @@ def test_json_stays_json_when_files_are_written() -> None:
     assert "out/measurement.json" in err
 
 
-@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -178,7 +167,7 @@ def test_a_refusal_after_progress_is_the_last_that_is_said() -> None:
     assert code == 2
     # the API takes what follows `error: ` at the beginning of a line for the reason
     assert re.search(
-        r"^measuring: .*\nerror: the entropy of column", err, re.MULTILINE | re.DOTALL
+        r"^measuring: .*\nerror: tol is .* the entropy of column", err, re.MULTILINE | re.DOTALL
     )
     assert err.splitlines()[-1].startswith("error: ")
 

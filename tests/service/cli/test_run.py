@@ -140,7 +140,7 @@ def test_a_folder_with_some_other_result_json_is_refused(content: str) -> None:
     code, _, errors = polar_run(write_spec(), "--out", "results")
 
     assert code == 2
-    refusal = "results/result.json is no result of Polar; allowed: another folder, with --out"
+    refusal = "results/result.json is not a result of Polar; allowed: another folder, with --out"
     assert errors == f"error: {refusal}\n"
 
 

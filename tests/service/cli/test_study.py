@@ -292,6 +292,36 @@ async def test_trials_are_exported_to_stdout_or_a_file(
     assert "where.csv" in nowhere.stderr
 
 
+@pytest.mark.parametrize("format", ["csv", "parquet", "sqlite"])
+async def test_an_export_replaces_a_file_as_a_whole(
+    format: str, polar: "Polar", spec: Path, tmp_path: Path
+) -> None:
+    # Tables were written in place, so that a reader could see half a table.
+    study_id = (await answer(polar, "create", spec))["id"]
+    file, same_file = tmp_path / "study", tmp_path / "other name"
+    file.write_text("something else")
+    same_file.hardlink_to(file)
+
+    done = await polar("study", "export", study_id, "--format", format, "--out", file)
+
+    assert done.exit_code == 0, done.stderr
+    assert same_file.read_text() == "something else"
+    assert file.read_bytes() != same_file.read_bytes()
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet", "sqlite"])
+async def test_an_export_never_replaces_a_special_file(
+    format: str, polar: "Polar", spec: Path, special_file: Path
+) -> None:
+    # For root, a database took the place of /dev/null itself.
+    study_id = (await answer(polar, "create", spec))["id"]
+
+    done = await polar("study", "export", study_id, "--format", format, "--out", special_file)
+
+    assert done.exit_code == 2
+    assert f"{special_file} is not a regular file" in done.stderr
+
+
 @pytest.mark.parametrize("command", [["show"], ["watch"], ["export"], *ORDERS])
 @pytest.mark.parametrize("id", ["00000000-0000-4000-8000-000000000000", "no-id"])
 async def test_an_unknown_id_is_said_so(command: list[object], id: str, polar: "Polar") -> None:

@@ -71,6 +71,15 @@ async def test_the_figure_of_a_study_is_a_file_with_its_numbers_beside_it(
     assert numbers["low"].dropna().tolist() == [0.1, 1.0]
 
 
+async def test_a_figure_never_replaces_a_special_file(
+    polar: "Polar", write: "Write", special_file: Path
+) -> None:
+    done = await polar("study", "figure", await created(polar, write), "--out", special_file)
+
+    assert done.exit_code == 2
+    assert f"{special_file} is not a regular file" in done.stderr
+
+
 async def test_a_study_without_completed_trials_has_no_figure(
     polar: "Polar", write: "Write", tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
@@ -14,8 +14,6 @@ from rich.cells import cell_len
 
 from polar.measurement.measure import measure
 from polar.records.latents import Regime
-from polar.records.trials import Measures
-from polar.spec.study import MOST_TRIALS
 from service.api.experiments.schemas import (
     ExperimentSummary,
     ExperimentView,
@@ -24,36 +22,14 @@ from service.api.experiments.schemas import (
     RunOfExperiment,
 )
 from service.api.runs.schemas import RunView
-from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
-from service.cli import data, demo_study, output, study_tables, tables
+from service.cli import data, output, tables
 from service.cli.measure import _table as table_of_measurement
-from service.storage.states import RunState, StudyState, TrialState
-from tests.service.cli.terminals import FIELDS, LINK, NAMES, Terminal, assert_whole, show, terminal
+from service.storage.states import RunState
+from tests.service.cli.terminals import LINK, NAMES, Terminal, assert_whole, runs, show, terminal
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
     from tests.service.conftest import SpecMaker, Submitter, Worker
-
-
-def runs(reports: "Reports", count: int) -> list[RunOfExperiment]:
-    measured = reports.evaluation(100).verdict
-    verdicts = [measured.model_copy(update={"regime": regime}) for regime in Regime]
-    return [
-        RunOfExperiment(
-            id=uuid4(),
-            seed=2**32 - 1 - number,
-            state=RunState.SUCCEEDED if number else RunState.FAILED,
-            reason=None,
-            message=None if number else "the disk /a/folder/of/mine is full " * 5,
-            reused=bool(number % 2),
-            progress=reports.progress(100),
-            verdict=verdicts[number % 4],
-            converged=bool(number % 3),
-            of_earlier_version=[],
-            links={"mlflow": LINK},
-        )
-        for number in range(count)
-    ]
 
 
 def experiment(name: str, its_runs: Sequence[RunOfExperiment]) -> ExperimentView:
@@ -177,162 +153,6 @@ def test_a_plan(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = show(tables.of(plan), columns, monkeypatch)
 
     assert_whole(lines, columns, [there.run_id, "succeeded", "new", 2**32 - 1])
-
-
-MEASURES = ["clean_polarisation", "reconstruction_nats", "explained", "n_mixed"]
-EDGE = {"low": 1.234e-05, "high": 2.345e-05, "confidence": 0.95}
-FOUND: dict[str, Any] = {
-    "outcome": "coarse",
-    "intervals": [{"left": EDGE, "right": EDGE}] * 3,
-    "envelope": {"left": EDGE, "right": {**EDGE, "high": None}},
-    "converged": False,
-    "disagreeing": [1.234e-05, 56.78],
-    "fields": ["model.beta"],
-    "steps": 100_000,
-    "seeds": [0, 1],
-    "weights": 9,
-    "trainings": 18,
-    "remarks": ["Seeds disagree on the verdict at 1.234e-05, and at others, too. " * 2],
-}
-
-
-def measured_by(*regimes: str) -> dict[str, Any]:
-    means = dict.fromkeys(Measures.model_fields, 0.5)
-    return {
-        **means,
-        "of_seeds": [means for _ in regimes],
-        "regimes": regimes,
-        "converged": [True for _ in regimes],
-        "observations": [],
-    }
-
-
-def trial(number: int, fields: Sequence[str], measures: Sequence[str], **other: Any) -> TrialView:  # noqa: ANN401
-    return TrialView.model_validate(
-        {
-            "number": number,
-            "point": dict.fromkeys(fields, 1.234e-05 * (number + 1)),
-            "state": TrialState.COMPLETED,
-            "reason": None,
-            "message": None,
-            "values": [0.1234 + at + number for at in range(len(measures))],
-            "measured": measured_by("under_regularised", "polarised"),
-            "experiment_id": uuid4(),
-            "created_at": datetime.now(UTC),
-            "finished_at": None,
-            "of_earlier_version": [],
-            "links": {},
-            **other,
-        }
-    )
-
-
-def study(name: str, measures: Sequence[str], best: TrialView | None) -> StudyView:
-    return StudyView(
-        id=uuid4(),
-        name=name,
-        state=StudyState.COMPLETED,
-        reason="budget_spent",
-        message="it has what it wanted",
-        created_at=datetime.now(UTC),
-        finished_at=None,
-        spec={"objectives": [{"measure": measure} for measure in measures]},
-        dataset_digest="",
-        trials_wanted=MOST_TRIALS,
-        completed=2000,
-        seeds_wanted=[0],
-        trials=dict.fromkeys(TrialState, 1000),
-        best=best,
-        range=FOUND,
-        mlflow_error=None,
-        of_earlier_version=["spec"],
-        links={},
-        watch="",
-    )
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("fields", [1, 8])
-def test_a_study(fields: int, name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    measures = MEASURES[: max(1, fields // 2)]
-    trials = [trial(number, FIELDS[:fields], measures) for number in range(14)]
-    trials.append(
-        trial(14, FIELDS[:fields], measures, state="failed", values=None, message="no, " * 50)
-    )
-    shown = study(name, measures, trials[0])
-
-    lines = show(study_tables.of_study(shown, trials), columns, monkeypatch)
-
-    points = [f"{field}={value:.4g}" for one in trials for field, value in one.point.items()]
-    values = [f"{value:.4g}" for one in trials for value in one.values or ()]
-    assert_whole(lines, columns, [shown.id, "completed", "failed", *points, *values])
-    assert_whole(lines, columns, ["under_regularised", "1.234e-05..2.345e-05", "above 1.234e-05"])
-
-
-def test_a_study_of_one_field_is_a_line_for_each_trial_at_80_columns(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    trials = [
-        trial(number, FIELDS[:1], MEASURES[:1], measured=measured_by("under_regularised"))
-        for number in range(14)
-    ]
-
-    lines = show(study_tables.of_study(study("", MEASURES[:1], None), trials), 80, monkeypatch)
-
-    last = trials[-1]
-    beta = f"model.beta={last.point['model.beta']:.4g}"
-    assert lines[-2].split() == ["13", "completed", beta, "13.12", "under_regularised"]
-    assert lines[-3].split()[0] == "12"
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_lists_and_ranges_of_studies(
-    name: str, columns: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    full = [study(name, MEASURES, None) for _ in range(3)]
-    found = [StudySummary.model_validate(one.model_dump()) for one in full]
-
-    listed = show(study_tables.of_studies(found), columns, monkeypatch)
-    ranges = show(study_tables.of_ranges(full), columns, monkeypatch)
-
-    ids = [one.id for one in full]
-    assert_whole(listed, columns, [*ids, "completed", "1,000 superseded", MOST_TRIALS])
-    assert_whole(ranges, columns, [*ids, "completed", "2000", "1.234e-05..2.345e-05", "56.78)"])
-
-
-def test_the_plan_of_a_study(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = StudyPlan(
-        spec={},
-        dataset_digest="",
-        trials=10_000,
-        runs=1_000_000,
-        estimated_s=1e7,
-        estimate="0.12 s a step, as in the latest runs like these; 2,000 steps a run",
-    )
-
-    lines = show(study_tables.of_plan(plan), columns, monkeypatch)
-
-    assert_whole(lines, columns, ["10000", "1000000", "115 days, 17:46:40"])
-
-
-def test_the_demo(columns: int, reports: "Reports", monkeypatch: pytest.MonkeyPatch) -> None:
-    # The README's first command once lost beta, P and verdict to the links.
-    trained = [
-        (trial(number, ["model.beta"], MEASURES[:1]), run)
-        for number, run in enumerate(runs(reports, 4))
-    ]
-
-    with terminal(columns, monkeypatch) as screen:
-        output.console_on(sys.stdout).print(demo_study._of_results(trained, 1024, has_links=False))
-    lines = screen.lines()
-    progress = show(demo_study._of_progress(trained), columns, monkeypatch)
-
-    betas = [f"{one.point['model.beta']:.4g}" for one, _ in trained]
-    assert_whole(lines, columns, [*betas, *Regime, "1 of 1024", "0.99", "0.90", "yes", "no"])
-    assert_whole(progress, columns, [*betas, "succeeded", "failed", "100 / 100", "0.99"])
-    assert screen.sent.decode().count(LINK) == 4
-    if columns >= 80:
-        assert len([line for line in lines if line.strip()]) == 5
 
 
 def test_a_measurement(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:

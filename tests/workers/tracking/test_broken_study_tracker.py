@@ -157,7 +157,7 @@ async def test_a_study_that_cannot_be_told_does_not_silence_the_others(
 
     assert study_story.in_mlflow(other).info.status == "FINISHED"
     assert story.in_mlflow(run_id)[0].info.status == "FINISHED"
-    assert caplog.text.count(f"study {deleted} cannot be told") == 1
+    assert caplog.text.count(f"study {deleted} cannot be copied to MLflow") == 1
 
 
 async def test_with_nothing_new_nothing_is_asked_and_while_mlflow_is_away_nothing_is_noted(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from polar.spec import ExperimentSpec
 from service.storage.states import RunState
 from service.storage.tables import Artifact, Run
-from workers.tracking import run_entries as mlflow_run
+from workers.tracking import run_entries
 
 if TYPE_CHECKING:
     pass
@@ -52,14 +52,14 @@ def run_in_state(state: RunState, **fields: Any) -> Run:  # noqa: ANN401
 def test_a_run_is_named_by_its_weight_and_seed(beta: float, name: str) -> None:
     spec = spec_of(model={"beta": beta})
 
-    assert mlflow_run.experiment_name(spec) == "beta_vae-digits"
-    assert mlflow_run.run_name(spec, seed=3) == name
+    assert run_entries.experiment_name(spec) == "beta_vae-digits"
+    assert run_entries.run_name(spec, seed=3) == name
 
 
 def test_the_parameters_are_the_whole_spec_with_dotted_names() -> None:
     spec = spec_of(name="a sweep", model={"beta": 0.001})
 
-    assert mlflow_run.parameters(spec, seed=0) == {
+    assert run_entries.parameters(spec, seed=0) == {
         "name": "a sweep",
         "seed": "0",
         "seeds": "[0]",
@@ -92,15 +92,15 @@ def test_no_parameter_is_longer_than_mlflow_takes(epochs: list[int]) -> None:
     one_batch_an_epoch = {"steps": 10**7, "batch_size": 1797}
     spec = spec_of(diagnostics={"epochs": epochs}, training=one_batch_an_epoch)
 
-    told = mlflow_run.parameters(spec, seed=0)["diagnostics.epochs"]
+    told = run_entries.parameters(spec, seed=0)["diagnostics.epochs"]
 
     assert len(told) <= 6000
     assert told == json.dumps(epochs) or (told.endswith("…") and len(told) == 6000)
 
 
 def test_a_weight_of_zero_has_no_logarithm() -> None:
-    assert mlflow_run.weights(spec_of(model={"beta": 0.0})) == {"weight": 0.0}
-    assert mlflow_run.weights(spec_of(model={"beta": 100.0})) == {
+    assert run_entries.weights(spec_of(model={"beta": 0.0})) == {"weight": 0.0}
+    assert run_entries.weights(spec_of(model={"beta": 100.0})) == {
         "weight": 100.0,
         "weight_log10": 2.0,
     }
@@ -118,13 +118,13 @@ def test_a_weight_of_zero_has_no_logarithm() -> None:
     ],
 )
 def test_every_state_has_a_status(state: RunState, status: str) -> None:
-    assert mlflow_run.status(state) == status
+    assert run_entries.status(state) == status
 
 
 def test_a_long_message_ends_with_an_ellipsis() -> None:
     run = run_in_state(RunState.FAILED, status_reason="bug", status_message="x" * 10_000)
 
-    note = mlflow_run.tags(run, spec_of())["mlflow.note.content"]
+    note = run_entries.tags(run, spec_of())["mlflow.note.content"]
 
     assert note.startswith("**failed** (bug): xxx")
     assert len(note) == 5000
@@ -137,8 +137,8 @@ def test_a_figure_has_the_names_of_a_logged_image_and_other_files_have_none() ->
     table = Artifact(run_id=run_id, name="diagnostics.parquet", at=NOON)
 
     stem = f"images/figures~sorted_entropies+step+0+timestamp+1795348800123+{run_id}"
-    assert mlflow_run.image_names(figure) == [f"{stem}.png", f"{stem}+compressed.png"]
-    assert mlflow_run.image_names(table) == []
+    assert run_entries.image_names(figure) == [f"{stem}.png", f"{stem}+compressed.png"]
+    assert run_entries.image_names(table) == []
 
 
 def test_a_tracker_without_its_settings_names_them_all() -> None:

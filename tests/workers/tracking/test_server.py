@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 from service.storage import tracking
-from workers.tracking import saved_view as mlflow_view
+from workers.tracking import saved_view
 from workers.tracking.server import MLflowAway, MLflowRefused, MLflowServer
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ async def test_an_experiment_is_made_once_and_brought_back(
     server: MLflowServer, client: MlflowClient
 ) -> None:
     name = f"brought back {uuid4()}"
-    first = await server.experiment(name, mlflow_view.experiment_tags())
+    first = await server.experiment(name, saved_view.experiment_tags())
     client.delete_experiment(first)
 
-    again = await server.experiment(name, mlflow_view.experiment_tags())
+    again = await server.experiment(name, saved_view.experiment_tags())
 
     found = client.get_experiment(first)
     assert again == first
@@ -74,11 +74,11 @@ async def test_an_experiment_that_is_there_gets_the_saved_view_that_links_name(
     client.set_experiment_tag(experiment_id, "theirs", "kept")
 
     for _ in range(2):
-        assert await server.experiment(name, mlflow_view.experiment_tags()) == experiment_id
+        assert await server.experiment(name, saved_view.experiment_tags()) == experiment_id
 
     tags = client.get_experiment(experiment_id).tags
     assert tags["theirs"] == "kept"
-    assert tags.items() >= mlflow_view.experiment_tags().items()
+    assert tags.items() >= saved_view.experiment_tags().items()
     assert f"mlflow.sharedViewState.{tracking.SAVED_VIEW}" in tags
 
 

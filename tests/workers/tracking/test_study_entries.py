@@ -21,8 +21,7 @@ from service.storage.forms import Unreadable
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting
-from workers.tracking import run_entries as mlflow_run
-from workers.tracking import study_entries as mlflow_study
+from workers.tracking import run_entries, study_entries
 from workers.tracking.run_entries import MLflowMetric
 
 STUDY_ID = UUID(int=7)
@@ -114,12 +113,12 @@ def values_of(metrics: Sequence[MLflowMetric]) -> dict[str, float]:
     ],
 )
 def test_every_state_has_a_status(state: StudyState | TrialState, status: str) -> None:
-    assert mlflow_run.status(state) == status
+    assert run_entries.status(state) == status
 
 
 @pytest.mark.parametrize("states", [RunState, TrialState, StudyState])
 def test_no_state_is_forgotten(states: type[RunState]) -> None:
-    told = [mlflow_run.status(state) for state in states]
+    told = [run_entries.status(state) for state in states]
 
     assert len(told) == len(states)
 
@@ -127,14 +126,14 @@ def test_no_state_is_forgotten(states: type[RunState]) -> None:
 def test_a_study_has_its_own_name_or_that_of_what_it_sweeps() -> None:
     named, unnamed = spec_of(name="where is beta clean?"), spec_of()
 
-    assert mlflow_study.study_name(study_of(named), named) == "where is beta clean?"
-    assert mlflow_study.study_name(study_of(unnamed), unnamed) == "study of model.beta"
+    assert study_entries.study_name(study_of(named), named) == "where is beta clean?"
+    assert study_entries.study_name(study_of(unnamed), unnamed) == "study of model.beta"
 
 
 def test_a_trial_is_named_by_its_number_and_point() -> None:
     point = {"model.beta": 1.2345678, "model.latent_dim": 8, "model.prior": "fixed"}
 
-    name = mlflow_study.trial_name(trial_of(point, TrialState.RUNNING))
+    name = study_entries.trial_name(trial_of(point, TrialState.RUNNING))
 
     assert name == "trial 3 beta=1.235 latent_dim=8 prior=fixed"
 
@@ -150,7 +149,7 @@ def test_the_parameters_are_the_whole_spec_with_dotted_names() -> None:
         budget={"trials": 24},
     )
 
-    told = mlflow_study.study_parameters(spec)
+    told = study_entries.study_parameters(spec)
 
     assert told["search.model.beta.log_uniform"] == "[0.01, 100.0]"
     assert told["search.training.batch_size.choices"] == "[32, 64]"
@@ -172,7 +171,7 @@ def test_mlflow_takes_all_parameters_at_once(model: str) -> None:
     axis = {"log_uniform": [0.001, 0.01], "points": 9}
     spec = spec_of(base=base, search={"training.learning_rate": axis}, sampler="grid")
 
-    told = mlflow_study.study_parameters(spec)
+    told = study_entries.study_parameters(spec)
 
     assert len(told) + (MOST_FIELDS - 1) * len(axis) <= 100  # MLflow's limit
 
@@ -186,7 +185,7 @@ def test_an_ended_trial_is_one_point_at_the_step_of_its_number() -> None:
         measured=measured(MEANS, Regime.POLARISED),
     )
 
-    told = mlflow_study.trial_metrics(trial, spec)
+    told = study_entries.trial_metrics(trial, spec)
 
     assert values_of(told) == {
         "trial/model.beta": 10.0,
@@ -206,10 +205,10 @@ def test_a_trial_that_failed_tells_its_point_and_one_in_flight_nothing() -> None
     failed = trial_of(point, TrialState.FAILED)
     in_flight = trial_of(point, TrialState.RUNNING)
 
-    told = values_of(mlflow_study.trial_metrics(failed, spec_of()))
+    told = values_of(study_entries.trial_metrics(failed, spec_of()))
 
     assert told == {"trial/model.beta": 0.1, "trial/model.beta_log10": pytest.approx(-1.0)}
-    assert mlflow_study.trial_metrics(in_flight, spec_of()) == []
+    assert study_entries.trial_metrics(in_flight, spec_of()) == []
 
 
 @given(
@@ -224,7 +223,7 @@ def test_no_name_is_that_of_a_number_of_a_run(beta: float, means: Measures) -> N
         {"model.beta": beta}, TrialState.COMPLETED, values=[0.5], measured=measured(means)
     )
 
-    names = values_of(mlflow_study.trial_metrics(trial, spec_of()))
+    names = values_of(study_entries.trial_metrics(trial, spec_of()))
 
     assert all(re.fullmatch(r"trial/[\w.]+", name) for name in names)
     assert all(math.isfinite(value) for value in names.values())
@@ -234,7 +233,7 @@ def test_a_trial_has_the_verdicts_of_its_seeds_each_once() -> None:
     said = measured(MEANS, Regime.POLARISED, Regime.FORMING, Regime.POLARISED)
     trial = trial_of({"model.beta": 1.0}, TrialState.COMPLETED, values=[0.5], measured=said)
 
-    assert mlflow_study.trial_tags(trial)["polar.regime"] == "polarised, forming"
+    assert study_entries.trial_tags(trial)["polar.regime"] == "polarised, forming"
 
 
 def test_a_pruned_trial_says_why() -> None:
@@ -243,7 +242,7 @@ def test_a_pruned_trial_says_why() -> None:
         {"model.beta": 1.0}, TrialState.PRUNED, status_reason="median", status_message=message
     )
 
-    told = mlflow_study.trial_tags(trial)
+    told = study_entries.trial_tags(trial)
 
     assert told["polar.state"] == "pruned"
     assert told["polar.status_reason"] == "median"
@@ -262,7 +261,7 @@ def test_a_study_says_its_range_in_words_and_numbers() -> None:
         status_message="16 trials are completed",
     )
 
-    tags = mlflow_study.study_tags(study, spec)
+    tags = study_entries.study_tags(study, spec)
 
     assert tags["polar.range"] == "0.34 to 12.12"
     assert tags["polar.range_outcome"] == "coarse"
@@ -274,9 +273,9 @@ def test_a_study_says_its_range_in_words_and_numbers() -> None:
     )
     assert [
         (metric["key"], metric["value"], metric["step"], metric["timestamp"])
-        for metric in mlflow_study.range_metrics(study)
+        for metric in study_entries.range_metrics(study)
     ] == [("range/low", 0.34, 16, NOON_MS), ("range/high", 12.1234567, 16, NOON_MS)]
-    assert StudyRange.model_validate_json(mlflow_study.range_text(study)) == FOUND
+    assert StudyRange.model_validate_json(study_entries.range_text(study)) == FOUND
 
 
 @pytest.mark.parametrize(
@@ -296,9 +295,9 @@ def test_a_study_without_a_range_claims_none(
     spec = spec_of()
     study = study_of(spec, StudyState.COMPLETED, range=stored, finished_at=NOON)
 
-    tags = mlflow_study.study_tags(study, spec)
+    tags = study_entries.study_tags(study, spec)
 
-    assert mlflow_study.range_metrics(study) == []
+    assert study_entries.range_metrics(study) == []
     assert tags["polar.range"] == "none"
     assert tags["polar.range_outcome"] == outcome
     assert "Polarised for" not in tags["mlflow.note.content"]
@@ -307,14 +306,14 @@ def test_a_study_without_a_range_claims_none(
 def test_a_study_that_goes_on_has_no_range_in_numbers_yet() -> None:
     study = study_of(spec_of(), range=FOUND)
 
-    assert mlflow_study.range_metrics(study) == []
-    assert mlflow_study.study_tags(study, spec_of())["polar.range"] == "0.34 to 12.12"
+    assert study_entries.range_metrics(study) == []
+    assert study_entries.study_tags(study, spec_of())["polar.range"] == "0.34 to 12.12"
 
 
 def test_marks_tell_studies_trials_and_runs_apart() -> None:
-    of_study = mlflow_study.marks_of_study(study_of(spec_of()))
-    of_trial = mlflow_study.marks_of_trial(trial_of({}, TrialState.RUNNING))
-    of_run = mlflow_study.nesting_tags(Nesting(UUID(int=1), "r", "parent", STUDY_ID, 3))
+    of_study = study_entries.marks_of_study(study_of(spec_of()))
+    of_trial = study_entries.marks_of_trial(trial_of({}, TrialState.RUNNING))
+    of_run = study_entries.nesting_tags(Nesting(UUID(int=1), "r", "parent", STUDY_ID, 3))
 
     assert of_study == {"polar.kind": "study", "polar.study_id": str(STUDY_ID)}
     assert of_trial == {

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from polar.spec import StudySpec
 from service.storage import studies
 from service.storage.states import RunState, StudyState, TrialState
-from workers.tracking import study_entries as mlflow_study
+from workers.tracking import study_entries
 from workers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def test_with_one_seed_the_runs_lie_below_the_study(
     assert told.info.run_name == "where is beta clean?"
     assert client.get_experiment(told.info.experiment_id).name == "beta_vae-digits"
     assert told.info.status == "FINISHED"
-    assert told.data.params == mlflow_study.study_parameters(study_spec)
+    assert told.data.params == study_entries.study_parameters(study_spec)
     assert {run.data.tags["polar.trial"]: run.info.run_name for run in runs} == {
         "0": "beta_vae-digits-b0.5-s0",
         "1": "beta_vae-digits-b2-s0",

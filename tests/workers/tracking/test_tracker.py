@@ -19,8 +19,7 @@ from service.storage.database import Database
 from service.storage.errors import DatabaseAway
 from service.storage.states import RunState
 from service.storage.tables import Metric
-from workers.tracking import run_entries as mlflow_run
-from workers.tracking import saved_view as mlflow_view
+from workers.tracking import run_entries, saved_view
 from workers.tracking.server import BATCH, MLflowAway, MLflowServer
 from workers.tracking.tracker import AnotherTracker, Tracker
 
@@ -43,7 +42,7 @@ async def test_a_run_that_succeeded_is_in_mlflow_whole(
     assert told.info.run_name == "beta_vae-digits-b0.5-s0"
     assert client.get_experiment(told.info.experiment_id).name == "beta_vae-digits"
     assert told.info.status == "FINISHED"
-    assert told.data.params == mlflow_run.parameters(training.spec, seed=0)
+    assert told.data.params == run_entries.parameters(training.spec, seed=0)
     assert told.data.tags["polar.regime"] == result.final.verdict.regime
     assert told.data.tags["polar.spec_hash"] == training.spec.content_hash()
     assert told.data.tags["polar.dataset_sha256"] == DIGEST
@@ -72,7 +71,7 @@ async def test_the_saved_view_shows_what_runs_have(story: "Story", tracker: Trac
     await tracker.tell_all()
 
     (told,) = story.in_mlflow(run_id)
-    (tag,) = mlflow_view.experiment_tags().values()
+    (tag,) = saved_view.experiment_tags().values()
     packed = json.loads(tag)["state"].removeprefix("deflate;")
     view = json.loads(zlib.decompress(base64.b64decode(packed)))
     columns = {f"metrics.`{key}`" for key in told.data.metrics}
@@ -95,8 +94,8 @@ async def test_its_times_are_ours(story: "Story", tracker: Tracker, database: Da
         run = await runs.get(session, run_id)
     assert run.started_at is not None
     assert run.finished_at is not None
-    assert told.info.start_time == mlflow_run.milliseconds(run.started_at)
-    assert told.info.end_time == mlflow_run.milliseconds(run.finished_at)
+    assert told.info.start_time == run_entries.milliseconds(run.started_at)
+    assert told.info.end_time == run_entries.milliseconds(run.finished_at)
 
 
 async def test_all_attempts_are_one_mlflow_run(story: "Story", tracker: Tracker) -> None:
@@ -279,7 +278,7 @@ async def test_a_run_that_cannot_be_told_does_not_silence_the_others(
     await tracker.tell_all()
 
     assert story.in_mlflow(other)[0].info.status == "FINISHED"
-    assert caplog.text.count(f"run {deleted} cannot be told") == 1
+    assert caplog.text.count(f"run {deleted} cannot be copied to MLflow") == 1
     assert not (await story.position(deleted)).complete
 
 
