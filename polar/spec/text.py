@@ -78,6 +78,7 @@ def read_json(text: str | bytes) -> tuple[Any, list[Repeated]]:
         ValueError: the text is not JSON.
         RecursionError: the text is nested too deeply to be read.
     """
+    # Raw JSON: nothing is known of it yet but its keys.
     repeating: dict[int, tuple[dict[str, Any], list[Repeated]]] = {}
 
     def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

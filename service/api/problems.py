@@ -26,6 +26,8 @@ from service.storage.errors import (
 
 log = logging.getLogger(__name__)
 
+#: Parts of an OpenAPI document, which FastAPI gives and takes as raw JSON.
+OpenAPI = dict[str, Any]
 MEDIA_TYPE = "application/problem+json"
 STATUS_OF: dict[type[StorageError], int] = {
     NotFound: 404,
@@ -63,14 +65,14 @@ def install(app: FastAPI) -> None:
     app.openapi = partial(_openapi_with_problems, app, app.openapi)  # type: ignore[method-assign]
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def refusals(*statuses: int) -> dict[int | str, OpenAPI]:
     """Refusals of a route for its documentation, in the type that FastAPI declares."""
     return {
         status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses
     }
 
 
-def _openapi_with_problems(app: FastAPI, openapi: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _openapi_with_problems(app: FastAPI, openapi: Callable[[], OpenAPI]) -> OpenAPI:
     """Documentation of the app, as OpenAPI's own JSON, which FastAPI passes around as it is.
 
     FastAPI gives refusals the media type of other answers, so their media type is replaced.

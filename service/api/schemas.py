@@ -1,5 +1,7 @@
 """Schemas that all answers of the API share; clients read answers with the same schemas."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from polar.spec.faults import Fault
@@ -7,6 +9,13 @@ from polar.spec.faults import Fault
 #: Relation -> address: a path of this API, or a whole URL of MLflow or optuna-dashboard. The
 #: address in MLflow is None until MLflow knows the run or the study.
 Links = dict[str, str | None]
+
+
+#: A spec as it is stored, complete with its defaults: raw JSON, because a spec that an earlier
+#: version accepted is sent as well where this version would refuse it.
+StoredSpec = dict[str, Any]
+#: A JSON schema: raw JSON by its nature.
+JsonSchema = dict[str, Any]
 
 
 class ResponseModel(BaseModel):

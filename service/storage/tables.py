@@ -66,9 +66,8 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own declaration)
         datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB,
+        dict[str, Any]: JSONB,  # raw JSON, whose columns say more: see forms.py
         dict[str, str]: JSONB,
-        list[dict[str, Any]]: JSONB,
         str: Text,
         RunState: StateText(RunState),
         StudyState: StateText(StudyState),

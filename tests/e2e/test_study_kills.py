@@ -209,7 +209,7 @@ def _runs_of(study_id: UUID) -> Any:  # noqa: ANN401 (a query)
 
 @pytest.fixture
 def home(reports: "Reports", open_folder: Path) -> Iterator[Path]:
-    """Of a stack that runs, with four agents that pretend and one that trains."""
+    """The home of a running stack, with four agents that pretend and one that trains."""
     home = open_folder
     (home / "log").mkdir()
     made_up = reports.result(pretended(0).base).model_dump_json()

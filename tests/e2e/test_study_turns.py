@@ -32,7 +32,7 @@ LEAD = 2
 
 
 def spec_of(seed: int, **fields: Any) -> StudySpec:  # noqa: ANN401
-    """Of points of its own, so that no run is shared."""
+    """The spec of a study with points of its own, so that no run is shared."""
     base = {
         "dataset": {"name": "digits"},
         "model": {"latent_dim": 2},

@@ -1,26 +1,25 @@
 """/schema, /schema/study, /models, /datasets: what a spec can ask for."""
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from polar.spec import DATASETS, MODELS, ExperimentSpec, StudySpec
 from service.api.catalogue.schemas import DatasetView, Holder, ModelView
 from service.api.dependencies import Session
 from service.api.problems import refusals
+from service.api.schemas import JsonSchema
 from service.storage import agents
 
 router = APIRouter(tags=["catalogue"])
 
 
 @router.get("/schema")
-async def get_schema() -> dict[str, Any]:
+async def get_schema() -> JsonSchema:
     """Show the JSON schema of an experiment's spec."""
     return ExperimentSpec.model_json_schema()
 
 
 @router.get("/schema/study")
-async def get_schema_of_studies() -> dict[str, Any]:
+async def get_schema_of_studies() -> JsonSchema:
     """Show the JSON schema of a study's spec."""
     return StudySpec.model_json_schema()
 

@@ -1,9 +1,8 @@
 """Schemas of the API's answers about models and datasets."""
 
 from datetime import datetime
-from typing import Any
 
-from service.api.schemas import ResponseModel
+from service.api.schemas import JsonSchema, ResponseModel
 
 
 class ModelView(ResponseModel):
@@ -13,7 +12,7 @@ class ModelView(ResponseModel):
     description: str
     #: Name of the field with the weight, which sweeps vary; None for a model without a weight.
     weight_name: str | None
-    fields: dict[str, Any]
+    fields: JsonSchema
 
 
 class Holder(ResponseModel):

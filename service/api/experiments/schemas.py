@@ -1,12 +1,11 @@
 """Schemas of the API's answers about experiments."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from polar.records.events import Progress
 from polar.records.latents import Verdict
-from service.api.schemas import Links, ResponseModel
+from service.api.schemas import Links, ResponseModel, StoredSpec
 from service.storage.states import RunState
 
 
@@ -42,7 +41,7 @@ class ExperimentView(ResponseModel):
     created_at: datetime
     cancelled_at: datetime | None
     #: The spec, completed with all defaults.
-    spec: dict[str, Any]
+    spec: StoredSpec
     runs: list[RunOfExperiment]
     links: Links
     #: Command that shows the experiment live.
@@ -82,7 +81,7 @@ class PlannedRun(ResponseModel):
 class Plan(ResponseModel):
     """What an experiment would be if it were submitted."""
 
-    spec: dict[str, Any]
+    spec: StoredSpec
     spec_hash: str
     dataset_digest: str
     runs: list[PlannedRun]

@@ -1,12 +1,11 @@
 """Schemas of the API's answers about runs."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from polar.records.events import Progress, Result
 from polar.records.latents import LatentDiagnostics, Verdict
-from service.api.schemas import Figure, Links, ResponseModel
+from service.api.schemas import Figure, Links, ResponseModel, StoredSpec
 from service.storage.states import RunState
 
 
@@ -25,7 +24,7 @@ class RunView(ResponseModel):
 
     id: UUID
     seed: int
-    spec: dict[str, Any]
+    spec: StoredSpec
     dataset_digest: str
     #: Device class of the agents that may take the run.
     queue: str

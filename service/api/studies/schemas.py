@@ -1,7 +1,7 @@
 """Schemas of what the API takes and answers about studies."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 from pydantic import Field, field_validator, model_validator
@@ -13,7 +13,7 @@ from polar.spec.axis import Value
 from polar.spec.experiment import Seed
 from polar.spec.fields import Integer
 from polar.spec.study import MOST_TRIALS
-from service.api.schemas import Links, ResponseModel
+from service.api.schemas import Links, ResponseModel, StoredSpec
 from service.storage.states import StudyState, TrialState
 
 
@@ -91,9 +91,8 @@ class StudyView(ResponseModel):
     message: str | None
     created_at: datetime
     finished_at: datetime | None
-    #: The spec, completed with all defaults; raw JSON, because a spec that this version would
-    #: refuse is sent as well.
-    spec: dict[str, Any]
+    #: The spec, completed with all defaults.
+    spec: StoredSpec
     dataset_digest: str
     #: Number of completed trials that ends the study; an extension raises it above the spec's.
     trials_wanted: int
@@ -141,8 +140,8 @@ class StudyPage(ResponseModel):
 class StudyPlan(ResponseModel):
     """What a study would be if it were submitted."""
 
-    #: The spec, completed with all defaults; raw JSON, as in the answer to a submission.
-    spec: dict[str, Any]
+    #: The spec, completed with all defaults.
+    spec: StoredSpec
     dataset_digest: str
     #: Number of trials, unless the budget of hours is spent before.
     trials: int

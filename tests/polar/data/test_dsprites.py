@@ -131,7 +131,7 @@ def test_other_classes_are_refused(latents: np.ndarray, message: str, tmp_path: 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Of the file, in the data folder `tmp_path`."""
+    """The path of the file, in the data folder `tmp_path`."""
     (tmp_path / "dsprites").mkdir()
     return tmp_path / "dsprites" / DSPRITES_FILE
 
@@ -192,7 +192,7 @@ def test_a_damaged_or_missing_file_is_told(original: Path, path: Path, tmp_path:
 def test_a_pixel_that_has_changed_is_found_by_the_checksum(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Of eight images, stored as they are, so that one byte is one pixel: deflate would not unpack.
+    # Eight images, stored as they are, so that one byte is one pixel: deflate would not unpack.
     for name, value in (("COUNT", 8), ("GRID", (1, 1, 1, 2, 2, 2))):
         monkeypatch.setattr(dsprites, name, value)
     images = np.stack([picture(index) for index in range(8)])

@@ -12,7 +12,7 @@ from polar.downstream import Control, Downstream, Gain, Representation, predict_
 from tests.polar.downstream.tasks import Labelled, run
 
 RAW, STANDARDISED = Representation.RAW, Representation.STANDARDISED
-#: Of the best classifier of the toy: Phi(2) * 0.6 from the first latent alone, and
+#: Accuracy of the best classifier of the toy: Phi(2) * 0.6 from the first latent alone, and
 #: Phi(2) * (0.6 * Phi(2.1014) + 0.4 * Phi(1.8986)) from both, where the boundary of the second is
 #: at -0.0507, as its bit is more often 1.
 ACCURACY_OF_ACTIVE, ACCURACY_OF_BOTH = 0.5864, 0.9555

@@ -32,7 +32,7 @@ def entropy(x: np.ndarray, alpha: float) -> float:
 
 
 def weighted_entropy(x: np.ndarray, weight: np.ndarray, alpha: float) -> float:
-    """Of the definition: the spectrum of the Gram matrix of weighted samples."""
+    """The entropy by its definition: the spectrum of the Gram matrix of weighted samples."""
     gram = np.exp(-(((x[:, None] - x) / 0.5) ** 2) / 2)
     p = np.maximum(np.linalg.eigvalsh(np.sqrt(weight[:, None] * weight) * gram), 1e-300)
     if alpha == 1:

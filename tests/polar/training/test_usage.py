@@ -17,7 +17,7 @@ SPEC = ExperimentSpec.model_validate(
         "model": {"likelihood": {"name": "gaussian", "std": 1.0}},
     }
 )
-#: Of a Gaussian of deviation 1, half the sum of squares: 512 for a pixel that is wrong by 1.
+#: Loss of a Gaussian of deviation 1, half the sum of squares: 512 if each pixel is wrong by 1.
 HALF_IMAGE = 32 * 32 / 2
 
 

@@ -58,7 +58,7 @@ async def _an_agent_is_there(worker: "Worker") -> None:
 
 @pytest.fixture
 def home(served: str, tmp_path: Path) -> Iterator[Path]:
-    """Of a stack that runs: the service of this test, which also says that MLflow is well."""
+    """The home of a running stack, whose service also says that MLflow is well."""
     home = tmp_path / "home"
     home.mkdir()
     with lock(home):

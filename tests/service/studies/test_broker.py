@@ -307,7 +307,7 @@ async def test_a_broker_that_is_killed_between_any_two_statements_loses_and_doub
 
 
 def _die_after(patch: pytest.MonkeyPatch, calls: int) -> None:
-    """Of the calls that change something, in either database, so many get through."""
+    """Lets so many of the calls through that change something in either database."""
     left = iter(range(calls))
 
     def mortal(function: Callable[..., Any]) -> Callable[..., Any]:

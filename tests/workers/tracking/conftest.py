@@ -321,7 +321,7 @@ def study_story(database: Database, client: MlflowClient, story: Story) -> Study
 
 @pytest.fixture
 def study_spec(training: "Training") -> StudySpec:
-    """Of trials with one seed."""
+    """A study whose trials have one seed."""
     axis = {"log_uniform": (0.01, 100.0)}
     return StudySpec.model_validate(
         {"name": "where is beta clean?", "base": training.spec, "search": {"model.beta": axis}}

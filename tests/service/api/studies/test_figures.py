@@ -49,7 +49,7 @@ async def _an_agent_is_there(worker: "Worker") -> None:
 
 @pytest.fixture
 async def study_id(create: Create, trials: "Trials") -> UUID:
-    """Of a study with two completed trials."""
+    """A study with two completed trials."""
     id = await create()
     for beta, regime, n_active in ((1.0, "polarised", 3), (10.0, "collapsed", 0)):
         observation = {"regime": regime, "n_active": n_active, "converged": False}
