@@ -74,7 +74,7 @@ def test_independent_variables_have_the_bias_of_n_and_nothing_else() -> None:
 
     found = mutual_information(x[:, None], y, sigma_x=0.5)
 
-    # The pairs' probability is P = 1/n + (1 - 1/n) P_x P_y, the mean over all shuffles.
+    # The baseline is the information of P = 1/n + (1 - 1/n) P_x P_y, the mean over all shuffles.
     off = [
         math.expm1(-s + math.log(n)) / (n - 1)
         for s in (joint_entropy(x[:, None], y, sigma_x=0.5).x_nats, float(found.entropy_nats[0]))
