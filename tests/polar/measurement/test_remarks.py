@@ -68,7 +68,7 @@ def test_tiny_codes_name_a_sigma_but_a_collapse_does_not() -> None:
         ((MEAN * [1, 1, 1, 0],), {"names": list("abcd")}, "1 latent (d) is numerically dead"),
         ((np.tile(MEAN[:, 2:3], 30) * [1] + np.zeros(30),), {"sigma": 0.01}, ""),
         ((MEAN, np.ones_like(MEAN)), {}, "All variances are 1, so that the variance tells no"),
-        ((MEAN,), {"labels": np.zeros(N)}, "All images have the same label"),
+        ((MEAN,), {"labels": np.zeros(N)}, "All images are of one class"),
         ((MEAN,), {"labels": np.arange(N)}, "There are 400 classes for 400 images, 1.0 images"),
     ],
 )
