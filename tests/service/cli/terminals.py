@@ -90,7 +90,8 @@ def show(table: RenderableType, columns: int, monkeypatch: pytest.MonkeyPatch) -
 
 
 def assert_whole(lines: Sequence[str], columns: int, words: Sequence[object]) -> None:
-    assert [line for line in lines if cell_len(line) > columns] == []
+    too_long = [line for line in lines if cell_len(line) > columns]
+    assert not too_long, f"longer than {columns} columns: {too_long}"
     for word in map(str, words):
         assert any(word in line for line in lines), f"{word} is cut"
 

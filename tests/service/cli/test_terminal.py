@@ -187,9 +187,11 @@ async def in_terminal(
 ) -> list[str]:
     """The lines of a command, in a process of its own."""
     screen = Terminal(columns)
+    # Whoever starts the tests may have set COLUMNS, as pytest-xdist does, and it counts.
+    ours = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "service.cli", *map(str, arguments),
-        env={**os.environ, "TERM": "xterm-256color", **environment},
+        env={**ours, "TERM": "xterm-256color", **environment},
         stdin=asyncio.subprocess.DEVNULL, stdout=screen.stream, stderr=screen.stream,
     )  # fmt: skip
     await process.wait()

@@ -140,7 +140,9 @@ def test_a_folder_of_the_user_is_not_taken_for_ours(
 
 def test_a_stack_that_cannot_start_tells_why(tmp_path: Path) -> None:
     with (
-        pytest.raises(EmbeddedError, match=r"(?s)did not start:.*device 'tpu' is not on this machine"),
+        pytest.raises(
+            EmbeddedError, match=r"(?s)did not start:.*device 'tpu' is not on this machine"
+        ),
         running_stack(tmp_path, device="tpu"),
     ):
         pass
