@@ -66,6 +66,9 @@ class Database:
                 "tcp_user_timeout": 15_000,  # no keepalives are sent while an answer is awaited
             },
         )
+        # Rows are sent in one statement, not in psycopg's pipeline: a process that freezes within
+        # a pipeline looks busy to Postgres, not idle, so it would keep its locks for ever.
+        self.engine.dialect.use_insertmanyvalues_wo_returning = True
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager

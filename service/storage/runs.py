@@ -11,7 +11,13 @@ from itertools import groupby
 from typing import Any, assert_never
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,9 +30,10 @@ from polar.records.events import (
     Result,
     Started,
 )
+from service.storage import metrics
 from service.storage.errors import Conflict, NotFound, RunLost
 from service.storage.states import RunState
-from service.storage.tables import Artifact, EvaluationRow, Metric, Run, Transition
+from service.storage.tables import Artifact, EvaluationRow, Run, Transition
 
 #: Channel on which Postgres notifies listeners that a run has changed its state.
 CHANGED = "runs_changed"
@@ -100,7 +107,7 @@ async def record(session: AsyncSession, run_id: UUID, attempt: int, event: Event
             await _update_mine(session, run_id, attempt, started=event.model_dump(mode="json"))
         case Progress():
             await _update_mine(session, run_id, attempt, progress=event.model_dump(mode="json"))
-            await _add_metrics(session, run_id, attempt, event.step, event.scalars())
+            await metrics.add(session, run_id, attempt, event.step, event.scalars())
         case Evaluation():
             await _update_mine(session, run_id, attempt)
             await session.execute(
@@ -113,7 +120,7 @@ async def record(session: AsyncSession, run_id: UUID, attempt: int, event: Event
                 )
                 .on_conflict_do_nothing()
             )
-            await _add_metrics(session, run_id, attempt, event.step, event.scalars())
+            await metrics.add(session, run_id, attempt, event.step, event.scalars())
         case CheckpointSaved():
             await _update_mine(
                 session, run_id, attempt, checkpoint=event.path, checkpoint_step=event.step
@@ -131,10 +138,10 @@ async def record(session: AsyncSession, run_id: UUID, attempt: int, event: Event
             )
         case Result():
             await _update_mine(session, run_id, attempt, result=event.model_dump(mode="json"))
-            await _add_metrics(session, run_id, attempt, event.steps, event.summary.scalars())
+            await metrics.add(session, run_id, attempt, event.steps, event.summary.scalars())
             by_rank = enumerate(event.final.entropies_by_rank(), start=1)
             ranks = [("entropy/by_rank", rank, nats) for rank, nats in by_rank]
-            await _add_points(session, run_id, attempt, ranks)
+            await metrics.add_points(session, run_id, attempt, ranks)
         case _:
             assert_never(event)
 
@@ -299,29 +306,6 @@ async def _update_mine(session: AsyncSession, run_id: UUID, attempt: int, **valu
     if run is None:
         raise RunLost(f"run {run_id} is no longer attempt {attempt}'s")
     return run
-
-
-async def _add_metrics(
-    session: AsyncSession, run_id: UUID, attempt: int, step: int, values: Mapping[str, float]
-) -> None:
-    await _add_points(
-        session, run_id, attempt, [(key, step, value) for key, value in values.items()]
-    )
-
-
-async def _add_points(
-    session: AsyncSession, run_id: UUID, attempt: int, points: Iterable[tuple[str, int, float]]
-) -> None:
-    """Store points, each a key, a step and a value.
-
-    They are passed as parameters of a short statement: one statement that lists them all would
-    take seconds to compile.
-    """
-    rows = [
-        {"run_id": run_id, "key": key, "step": step, "value": value, "attempt": attempt}
-        for key, step, value in points
-    ]
-    await session.execute(insert(Metric).on_conflict_do_nothing(), rows)
 
 
 def _ended(state: RunState, reason: str | None, message: str | None) -> dict[str, object]:
