@@ -1,10 +1,12 @@
 """What all processes that we start have in common: their environment and their end."""
 
+import asyncio
 import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 
 from polar_latents import is_installation
 
@@ -120,3 +122,12 @@ def die_with_parent(signal_number: signal.Signals) -> Callable[[], None]:
             os._exit(1)
 
     return prepare
+
+
+async def until_stopped(work: Coroutine[None, None, None]) -> None:
+    """Do this work, which may be cut off anywhere, until SIGTERM or SIGINT."""
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,9 +1,7 @@
 """`python -m service.studies`: the broker, in the foreground, until SIGTERM or SIGINT."""
 
 import asyncio
-import contextlib
 import logging
-import signal
 
 import psycopg
 from optuna.exceptions import StorageInternalError
@@ -11,6 +9,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from service import queue
+from service.processes import until_stopped
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
@@ -27,7 +26,7 @@ ASKS_S = 600
 AWAY = (DatabaseAway, psycopg.OperationalError, SQLAlchemyError, StorageInternalError)
 
 
-async def advance_until_stopped(settings: Settings) -> None:
+async def advance(settings: Settings) -> None:
     """Advance all studies whenever a run has changed, until this coroutine is cancelled."""
     database = Database(settings.sqlalchemy_url, idle_s=ASKS_S)
     app = queue.queue_app(settings)
@@ -61,14 +60,6 @@ async def _listening(settings: Settings) -> psycopg.AsyncConnection:
     return connection
 
 
-async def _main(settings: Settings) -> None:
-    broker = asyncio.ensure_future(advance_until_stopped(settings))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, broker.cancel)
-    with contextlib.suppress(asyncio.CancelledError):  # the broker may stop at any moment
-        await broker
-
-
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    asyncio.run(_main(Settings.read_or_exit()))
+    asyncio.run(until_stopped(advance(Settings.read_or_exit())))

@@ -1,6 +1,8 @@
 """The private environment, and how processes of ours are started."""
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.processes import ONE_THREAD, make_private, private
+from service.processes import ONE_THREAD, make_private, private, until_stopped
 from service.programs import Program, python
 
 MEANT = {
@@ -127,3 +129,19 @@ def test_one_thread_is_one_whatever_other_libraries_are_told() -> None:
     )
 
     assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_work_goes_on_until_a_signal_and_is_then_cut_off(number: signal.Signals) -> None:
+    ends = []
+
+    async def work() -> None:
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), number)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("cut off")
+
+    await until_stopped(work())
+
+    assert ends == ["cut off"]

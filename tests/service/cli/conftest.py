@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.service.cli.specs import SPEC
+
 Polar = Callable[..., Coroutine[None, None, Result]]
 Process = Callable[..., Coroutine[None, None, "Ended"]]
 Write = Callable[[str], Path]
@@ -81,3 +83,9 @@ def special_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def columns(request: pytest.FixtureRequest) -> int:
     """The width of a terminal."""
     return int(request.param)
+
+
+@pytest.fixture
+def spec(write: Write) -> Path:
+    """The file of a spec with two seeds."""
+    return write(SPEC)

@@ -1,34 +1,20 @@
 """The commands that speak with the service."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.service.cli.specs import as_json
+
 if TYPE_CHECKING:
-    from typer.testing import Result
-
-    from tests.service.cli.conftest import Ended, Polar, Write
+    from tests.service.cli.conftest import Polar, Write
     from tests.service.conftest import SpecMaker, Submitter, Worker
-
-
-SPEC = "name: mine\ndataset: {name: digits}\nmodel: {beta: 1e-1}\nseeds: [0, 1]\n"
-
-
-@pytest.fixture
-def spec(write: "Write") -> Path:
-    return write(SPEC)
 
 
 @pytest.fixture(autouse=True)
 async def _an_agent_is_there(worker: "Worker") -> None:
     await worker.announce()
-
-
-def as_json(result: "Result | Ended") -> Any:  # noqa: ANN401
-    """All of stdout, which must be JSON."""
-    return json.loads(result.stdout)
 
 
 async def test_submitting_shows_the_experiment_and_how_to_watch_it(

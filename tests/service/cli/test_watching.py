@@ -1,43 +1,28 @@
 """Waiting for runs and studies, watching them, and leaving them with Ctrl-C."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 
 from service.storage.states import RunState
+from tests.service.cli.specs import SPEC, as_json
 
 if TYPE_CHECKING:
-    from typer.testing import Result
-
     from tests.conftest import Reports
-    from tests.service.cli.conftest import Ended, Polar, Process, Write
+    from tests.service.cli.conftest import Polar, Process, Write
     from tests.service.conftest import SpecMaker, Submitter, Worker
-
-
-SPEC = "name: mine\ndataset: {name: digits}\nmodel: {beta: 1e-1}\nseeds: [0, 1]\n"
-
-
-@pytest.fixture
-def spec(write: "Write") -> Path:
-    return write(SPEC)
 
 
 @pytest.fixture(autouse=True)
 async def _an_agent_is_there(worker: "Worker") -> None:
     await worker.announce()
-
-
-def as_json(result: "Result | Ended") -> Any:  # noqa: ANN401
-    """All of stdout, which must be JSON."""
-    return json.loads(result.stdout)
 
 
 @pytest.mark.parametrize(
