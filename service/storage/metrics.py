@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Double, Text, func, literal, select
+from sqlalchemy import ARRAY, BigInteger, Double, Text, Uuid, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -36,6 +36,6 @@ async def add_points(
         .table_valued("key", "step", "value")
         .render_derived()
     )
-    rows = select(literal(run_id), new.c.key, new.c.step, new.c.value, literal(attempt))
+    rows = select(literal(run_id, Uuid), new.c.key, new.c.step, new.c.value, literal(attempt))
     columns = ["run_id", "key", "step", "value", "attempt"]
     await session.execute(insert(Metric).from_select(columns, rows).on_conflict_do_nothing())
