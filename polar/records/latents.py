@@ -19,24 +19,43 @@ class Label(StrEnum):
 class Regime(StrEnum):
     """The regime of a whole latent space."""
 
-    #: No latent is active.
+    #: The model explains nothing, and training has not settled: nothing is known yet.
+    UNTRAINED = "untrained"
+    #: The model explains nothing, and training has settled; or codes without an active latent.
     COLLAPSED = "collapsed"
     #: No latent is passive.
     UNDER_REGULARISED = "under_regularised"
-    #: Latents of both kinds exist, clearly apart: the polarisation is at least 0.5.
-    POLARISED = "polarised"
-    #: Latents of both kinds exist, but are not clearly apart yet.
+    #: Latents of both kinds exist, but the space is not clean; its flaws say why.
     FORMING = "forming"
+    #: Latents of both kinds exist and are apart. As the regime of a run this is the paper's rule,
+    #: P >= 0.5; as the regime of bare codes it is the gap, because nothing is known of a decoder.
+    POLARISED = "polarised"
+    #: Latents of both kinds exist and are apart, the decoder uses every active latent, and the
+    #: active latents alone carry what the model explains.
+    CLEAN = "clean"
+
+
+class Flaw(StrEnum):
+    """What keeps a latent space with latents of both kinds from being clean."""
+
+    #: The decoder hardly uses a latent that is active by its entropy.
+    IDLE = "idle"
+    #: The passive latents carry a part of what the model explains.
+    LEAK = "leak"
+    #: No gap separates the weakest active latent from the strongest passive latent.
+    BLURRED = "blurred"
 
 
 class LatentMeasures(Record):
     """The measures of one latent at one evaluation; n is the number of images evaluated."""
 
     latent: int
-    #: Matrix-based Renyi entropy of the mean representation, 0 to ln n.
+    #: Matrix-based Renyi entropy of the mean representation as it is, 0 to ln n: by the absolute
+    #: ruler, as in the paper.
     entropy_nats: float
-    #: The entropy that label and verdict go by. For an iVAE it is the entropy of (mean - prior's
-    #: mean) / prior's std, because u alone moves the mean; for other models it is entropy_nats.
+    #: The entropy that label and verdict go by, in units of the ruler. By the scaled ruler it is
+    #: the entropy of (mean - prior's mean) / prior's std; without a prior, that of the mean /
+    #: largest std of a latent.
     judged_entropy_nats: float
     #: Entropy of the mean representation conditional on u; none without u.
     entropy_given_u_nats: float | None = None
@@ -44,7 +63,7 @@ class LatentMeasures(Record):
     entropy_error_bound_nats: float
     #: Judged entropy divided by ln n, 0 to 1.
     entropy_relative: float
-    #: Standard deviation of the Gaussian that has the judged entropy.
+    #: Standard deviation of the Gaussian that has the judged entropy, in units of the ruler.
     equivalent_std: float
     #: Mutual information of order 2 between image and mean representation; none if not measured.
     information_nats: float | None = None
@@ -68,26 +87,50 @@ class LatentDiagnostics(LatentMeasures):
     """The measures of one latent, with the label that the verdict goes by."""
 
     label: Label
+    #: Usage: the rise of the reconstruction loss, nats per image, when the latent is replaced by
+    #: its mean, for an iVAE by its mean given u. This field and the next are none for bare codes.
+    usage_nats: float | None = None
+    #: Whether the latent is active by its entropy, but has less than 0.2 % of the summed usage.
+    is_idle: bool | None = None
 
 
 class Verdict(Record):
-    """Whether a latent space is polarised, and by how much."""
+    """What regime a latent space is in, and the numbers that say so."""
 
     regime: Regime
-    #: Threshold on the entropy: active above, passive at or below.
+    #: What keeps a forming space from being clean; empty for all other regimes.
+    flaws: tuple[Flaw, ...]
+    #: The paper's verdict, by the entropies alone: polarised from P = 0.5.
+    paper_regime: Regime
+    #: Threshold: active is what has more entropy than a Gaussian of this std, in units of the
+    #: ruler; and that entropy, for the images, width and order of this measurement.
+    tau_std: float
     tau_nats: float
     n_active: int
     n_passive: int
-    #: (mean H of the active - mean H of the passive latents) / max H, where H is the entropy; 0 to
-    #: 1, and 0 when a group is empty.
+    #: P = (mean H of the active - mean H of the passive latents) / max H, where H is the entropy;
+    #: 0 to 1, and 0 when a group is empty.
     polarisation: float
-    #: The gap between the groups: the least entropy of an active latent minus the largest of a
-    #: passive latent; none when either group is empty.
+    #: The least entropy of an active latent minus the largest of a passive latent; none when
+    #: either group is empty.
     margin_nats: float | None
-    #: Part of the explainable reconstruction loss that decoding the mean explains, 0 to 1. This
-    #: and the next two fields are none if codes were measured without their decoder.
+    #: Equivalent std of the weakest active latent / that of the strongest passive latent; none
+    #: when either group is empty, or the passive latents are constant.
+    gap_factor: float | None
+    #: R: part of the explainable reconstruction loss that the model explains, at most 1, below 0
+    #: where the mean image is better. This field and all that follow are none for bare codes.
     explained: float | None
-    #: polarisation * explained.
+    #: Standard error of R over the images.
+    explained_se: float | None
+    #: R of samples of an iVAE's prior, which know u and nothing of the image; none without u.
+    explained_by_prior: float | None
+    #: Whether R is below 0.05, or not above 0 by two standard errors.
+    explains_nothing: bool | None
+    #: Part of R that the active latents carry alone; none where the model explains nothing.
+    sufficiency: float | None
+    #: Number of idle latents.
+    n_idle: int | None
+    #: C = P * R, and 0 where R is negative.
     clean_polarisation: float | None
-    #: Whether `explained` is below 0.02, that is, the decoder draws only the mean image.
-    no_reconstruction_gain: bool | None
+    #: Whether labels, entropies and R had settled by this evaluation.
+    settled: bool | None

@@ -1,6 +1,6 @@
 """How the model is trained and how its latents are measured."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -11,9 +11,21 @@ MOST_STEPS = 10_000_000
 DEFAULT_SIGMA = 0.5
 #: Order of the Renyi entropy.
 DEFAULT_RENYI_ALPHA = 1.01
-#: Threshold on the entropy, in nats: a latent is active above it.
-DEFAULT_TAU = 0.25
+#: Threshold: a latent is active when it has more entropy than a Gaussian of this standard
+#: deviation, in units of the ruler. At the default width and order that is 0.25 nats.
+DEFAULT_TAU_STD = 0.134
+#: The unit in which entropies are measured.
+Ruler: TypeAlias = Literal["scaled", "absolute"]
 Epoch = Annotated[int, Field(strict=True, ge=1, le=MOST_STEPS), INTEGRAL]
+
+
+class WeightWarmUp(SpecPart):
+    """How the weight rises to its value at the start of training."""
+
+    #: Share of the steps over which it rises.
+    fraction: float = Field(0.5, strict=True, gt=0, le=1)
+    #: Whether the weight rises linearly from 0, or by equal factors from a thousandth of its value.
+    scale: Literal["linear", "logarithmic"] = "linear"
 
 
 class TrainingSpec(SpecPart):
@@ -25,27 +37,33 @@ class TrainingSpec(SpecPart):
     learning_rate: float = Field(1e-3, strict=True, gt=0, le=1)
     #: Steps between checkpoints: the most that a killed run has to repeat.
     checkpoint_every: Integer = Field(500, ge=1, le=MOST_INTEGER)
+    #: Share of the images that training never sees, and that the end of a run is measured on too;
+    #: 0 trains on all. Nothing is held out where that would be fewer than 5 images.
+    held_out: float = Field(0.2, strict=True, ge=0, le=0.5)
+    #: None keeps the weight at its value from the first step on.
+    weight_warm_up: WeightWarmUp | None = None
 
 
 class DiagnosticsSpec(SpecPart):
     """How the latents are measured."""
 
-    #: Evaluations at log-spaced steps, the last at the end of training.
-    evaluations: Integer = Field(16, ge=2, le=1000)
+    #: Evaluations while the number of steps doubles; the end is always evaluated.
+    evaluations_per_doubling: Integer = Field(3, ge=1, le=100)
     #: Evaluations after these epochs instead; the end is always evaluated.
     epochs: tuple[Epoch, ...] | None = Field(None, min_length=1, max_length=1000)
     #: Most images of the fixed evaluation subset.
     images: Integer = Field(10_000, ge=FEWEST_IMAGES, le=10_000)
-    #: Kernel width of the entropy, the same for all latents, in units of the latent.
+    #: The unit of the entropies. `scaled` divides the codes by the prior's scale, or without a
+    #: prior by the largest standard deviation of a latent, so that labels do not depend on the
+    #: scale that a decoder happens to like; `absolute` takes them as they are, as the paper does.
+    ruler: Ruler = "scaled"
+    #: Kernel width of the entropy, the same for all latents, in units of the ruler.
     sigma: float = Field(DEFAULT_SIGMA, strict=True, ge=1e-6, le=1e6)
     #: Order of the Renyi entropy; below 0.75 rounding decides the digits that a run promises.
     renyi_alpha: float = Field(DEFAULT_RENYI_ALPHA, strict=True, ge=0.75, le=100)
-    #: A latent is active when its entropy exceeds this many nats. The entropy of 10,000 images is
-    #: at most 9.2.
-    tau: float = Field(DEFAULT_TAU, strict=True, ge=0, le=10)
-    #: How the verdict gets its threshold: `tau` as it stands, or from the entropies themselves;
-    #: `tau` is used then where they do not show two groups.
-    tau_rule: Literal["fixed", "gap", "otsu", "mixture"] = "fixed"
+    #: A latent is active when it has more entropy than as many draws of a Gaussian with this
+    #: standard deviation, in units of the ruler.
+    tau_std: float = Field(DEFAULT_TAU_STD, strict=True, ge=0, le=1e6)
     #: Images for the mutual information between image and latent; 0 to leave it out.
     information_images: Integer = Field(1000, ge=0, le=10_000)
 
