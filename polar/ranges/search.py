@@ -58,7 +58,7 @@ class Search(Record):
 
     @property
     def budgets(self) -> Iterator[int]:
-        """The numbers of steps at which edges are searched: doubled from `steps` to `max_steps`."""
+        """The numbers of steps at which edges are searched, doubled from the first to the last."""
         budget, last = self.steps, self.max_steps or self.steps
         while budget < last:
             yield budget

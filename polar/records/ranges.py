@@ -1,5 +1,6 @@
 """Where latent spaces are clean: what trainings say about it, and the range that is known."""
 
+import math
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
@@ -53,7 +54,7 @@ class Snapshot(Record):
 
 
 class SeedOutcome(Snapshot):
-    """The outcome of one seed's training that matters for the range: its end, and its way there."""
+    """The outcome of one seed's training that matters for the range, and the way there."""
 
     #: Equivalent standard deviations of the latents with the least and the largest entropy, from
     #: which the edges are guessed. They steer proposals and do not enter what is reported.
@@ -145,6 +146,13 @@ class Edge(Record):
         if self.low is None:
             return "anywhere" if self.high is None else f"below {self.high:.4g}"
         return f"above {self.low:.4g}" if self.high is None else f"{self.low:.4g}..{self.high:.4g}"
+
+    @property
+    def middle(self) -> float | None:
+        """A single weight for the edge; none where the edge is open."""
+        if self.at is not None or self.low is None or self.high is None:
+            return self.at
+        return math.sqrt(self.low * self.high)
 
 
 class Interval(Record):
