@@ -2,8 +2,7 @@
 
 The proposal is the training whose verdict says most about the places of the edges for each step
 that it takes. What a verdict says is its mutual information with the places, in nats, conditional
-on the verdicts of the trainings in flight, which are taken to show on which side of their weight
-an edge lies.
+on the verdicts of the trainings in flight.
 
 Costs are counted in steps, not in seconds. Within a study both are proportional, but for the start
 of a training, and seconds differ from one machine to the next, so that the same study would not
@@ -14,6 +13,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float64
 from scipy.special import entr
 
 from polar.ranges.belief import EdgeBelief, Row, middles
@@ -27,7 +27,10 @@ from polar.records.latents import Regime
 from polar.records.ranges import Action
 
 #: Least information that counts, in nats.
-LEAST_GAIN = 0.01
+LEAST_GAIN = 0.003
+#: Most outcomes of the trainings in flight that are thought through. Chosen by us: four trainings
+#: have 16, and of those of more only the ones in which an edge lies between neighbours count.
+MOST_OUTCOMES = 32
 #: Most weights of the grid among which a proposal chooses. Chosen by us, for speed.
 MOST_WEIGHTS = 200
 #: Weights count as the same if their ratio differs from 1 by at most this, as after rounding in
@@ -76,7 +79,7 @@ def _most_telling(stage: Stage, guesses: tuple[float | None, float | None]) -> A
         _guessed(belief, guess, stage.search)
         for belief, guess in zip((stage.belief.left, stage.belief.right), guesses, strict=True)
     ]
-    flying = np.log([action.weight for action in stage.in_flight])
+    flying = np.array([action.weight for action in stage.in_flight])
     # First it shows whether it has passed the right edge, and only otherwise the left edge.
     gains = [unknown[0] * (1 - beliefs[1].passed(weights)), np.full(len(weights), unknown[1])]
     gain = sum(
@@ -112,17 +115,29 @@ def place_information(belief: EdgeBelief, weights: Row, flying: Row) -> Row:
     Args:
         belief: What is believed of the edge.
         weights: The weights, of shape (k,).
-        flying: Natural logarithms of weights; on which side of each the edge lies is taken as
-            known.
+        flying: Weights of the trainings in flight, of shape (f,), whose verdicts come first.
     """
-    places, chances = belief.places, belief.passed_at(weights)  # (n+2,), (k, n+2)
-    division = np.searchsorted(np.sort(flying), middles(belief.bounds))
-    is_in = division[:, None] == np.arange(len(flying) + 1)  # (n+2, divisions)
-    whole = places @ is_in
-    passed = (chances * places) @ is_in  # (k, divisions)
+    chances = belief.passed_at(weights)  # (k, n+2)
+    of_outcome = _outcomes(belief, flying) * belief.places  # (outcomes, n+2)
+    whole, passed = of_outcome.sum(1), chances @ of_outcome.T  # (k, outcomes)
     before = entr(passed).sum(1) + entr(whole - passed).sum(1) - entr(whole).sum()
-    after = (entr(chances) + entr(1 - chances)) @ places
+    after = (entr(chances) + entr(1 - chances)) @ of_outcome.sum(0)
     return before - after
+
+
+def _outcomes(belief: EdgeBelief, flying: Row) -> Float64[np.ndarray, "outcomes n+2"]:
+    """Chance of each outcome of the trainings in flight, for each place of the edge.
+
+    An outcome says of each of them whether it has passed the edge. The least probable outcomes are
+    left out where there are many.
+    """
+    outcomes = np.ones((1, len(belief.mass)))
+    for has_passed in belief.passed_at(np.sort(flying)):
+        outcomes = np.concatenate([outcomes * has_passed, outcomes * (1 - has_passed)])
+        if len(outcomes) > MOST_OUTCOMES:
+            probable = np.argsort(-(outcomes @ belief.places), kind="stable")[:MOST_OUTCOMES]
+            outcomes = outcomes[probable]
+    return outcomes
 
 
 def _chance_to_say_anything(stage: Stage, weights: Row) -> Row:
