@@ -27,7 +27,7 @@ from polar.regime.codes import Codes
 from polar.regime.dynamics import LearningOrder, dynamics_table, learning_order
 from polar.regime.table import diagnostics_table
 from polar.spec import ExperimentSpec
-from polar.training.decoding import MOST_USAGE_IMAGES, Decoder
+from polar.training.decoding import MOST_DECODED, Decoder
 from polar.training.evaluation import as_codes, encode, encode_subset, measured
 from polar.training.subset import EvaluationSubset
 
@@ -203,10 +203,10 @@ def _keep_curve(
     model: Autoencoder, subset: EvaluationSubset, spec: ExperimentSpec, usage: np.ndarray
 ) -> pd.DataFrame:
     """R with the k most used latents kept, and the latent that comes in at each k."""
-    few = subset.first(MOST_USAGE_IMAGES)
     order = np.argsort(-usage, kind="stable").tolist()
     with measured(model):
-        decoder = Decoder(model, encode(model, few.inputs), few, spec.model.likelihood)
+        encoding = encode(model, subset.inputs)
+        decoder = Decoder.of(model, encoding, subset, spec.model.likelihood)
         parts = decoder.keep_curve(order)
     latents = pd.array([None, *order], dtype="Int64")
     return pd.DataFrame({"k": range(len(parts)), "latent": latents, "explained": parts})
@@ -220,7 +220,7 @@ def _usage_table(
     Reference: Chen, Fuge (2024), https://openreview.net/forum?id=jFJPd9kIiF
     """
     parts = keep_curve["explained"]
-    few = subset.first(MOST_USAGE_IMAGES)
+    few = subset.first(MOST_DECODED)
     all_nats = (parts.iloc[-1] - parts.iloc[0]) * (few.mean_image - few.floor).mean()
     return pd.DataFrame(
         {
@@ -241,8 +241,7 @@ def _held_out(
     diagnostics = spec.diagnostics
     with measured(model):
         encoding = encode(model, held_out.inputs)
-        decoder = Decoder(model, encoding, held_out, spec.model.likelihood)
-        part = decoder.explained(decoder.samples())
+        part = Decoder.of(model, encoding, held_out, spec.model.likelihood).explained()
     mean = as_codes(encoding).in_units_of(diagnostics.ruler, like=trained_on).mean
     nats = renyi_entropy(mean, alpha=diagnostics.renyi_alpha, sigma=diagnostics.sigma).nats
     there = np.array([latent.judged_entropy_nats for latent in final.latents])

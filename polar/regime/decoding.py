@@ -38,13 +38,15 @@ class Explained:
 class Decoding:
     """What decoding the latents of one evaluation has shown."""
 
+    #: Reconstruction loss by samples of the posteriors, nats per image.
+    reconstruction_nats: float
     explained: Explained
     #: R of samples of an iVAE's prior; None for other models.
     explained_by_prior: float | None
-    #: R when every latent is replaced by its mean, for an iVAE by its mean given u.
-    explained_by_none: float
-    #: R when only the active latents are kept, and the others are replaced so.
-    explained_by_actives: float
+    #: (R with only the active latents - R with none) / (R with all - R with none), where latents
+    #: are taken away by replacing them by their means, for an iVAE given u; 0 where all latents
+    #: together carry nothing.
+    carried_by_actives: float
     #: Rise of the loss when one latent alone is replaced so, nats per image, for each latent.
     usage_nats: tuple[float, ...]
 
@@ -56,11 +58,8 @@ class Decoding:
 
     @property
     def sufficiency(self) -> float | None:
-        """The part of R that the active latents carry; None where there is nothing to carry."""
-        carried = self.explained.part - self.explained_by_none
-        if self.explains_nothing or carried <= 0:
-            return None
-        return (self.explained_by_actives - self.explained_by_none) / carried
+        """The part of R that the active latents carry; None where the model explains nothing."""
+        return None if self.explains_nothing else self.carried_by_actives
 
 
 def explained(

@@ -49,7 +49,7 @@ class DiagnosticsSpec(SpecPart):
     """How the latents are measured."""
 
     #: Evaluations while the number of steps doubles; the end is always evaluated.
-    evaluations_per_doubling: Integer = Field(3, ge=1, le=100)
+    evaluations_per_doubling: Integer = Field(2, ge=1, le=100)
     #: Evaluations after these epochs instead; the end is always evaluated.
     epochs: tuple[Epoch, ...] | None = Field(None, min_length=1, max_length=1000)
     #: Most images of the fixed evaluation subset.

@@ -71,9 +71,9 @@ def evaluate(
             for latent in labelled(measures, tau_nats)
             if latent.label is Label.ACTIVE
         ]
-        decoder = Decoder(model, encoding, subset, spec.model.likelihood)
+        decoder = Decoder.of(model, encoding, subset, spec.model.likelihood)
         try:
-            loss, decoding = decoder.loss(), decoder.decoding(actives)
+            decoding = decoder.decoding(actives)
         except Diverged as error:
             raise Diverged(f"the model is not finite any more at step {step}: {error}") from error
     latents = labelled(measures, tau_nats, decoding.usage_nats)
@@ -81,7 +81,7 @@ def evaluate(
     return Evaluation(
         step=step,
         epoch=step / steps_per_epoch(spec),
-        reconstruction_nats=loss,
+        reconstruction_nats=decoding.reconstruction_nats,
         latents=latents,
         verdict=judge(
             latents,

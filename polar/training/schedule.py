@@ -6,7 +6,7 @@ from polar.spec import ExperimentSpec
 
 #: The step from which on evaluations follow the spec. Chosen by us, because a network has hardly
 #: moved before: the powers of two suffice there.
-FINE_FROM = 8
+FINE_FROM = 32
 
 
 def steps_per_epoch(spec: ExperimentSpec) -> int:
