@@ -131,11 +131,37 @@ def test_a_fault_is_named_with_its_place_and_what_is_allowed(
     assert allowed in str(faults[0])
 
 
-def test_a_batch_larger_than_the_dataset_is_refused() -> None:
+def test_a_batch_larger_than_the_training_images_is_refused() -> None:
     with pytest.raises(ValidationError) as caught:
-        ExperimentSpec.model_validate({"dataset": {"name": "digits", "images": 10}, "model": {}})
+        ExperimentSpec.model_validate({"dataset": {"name": "digits", "images": 64}, "model": {}})
 
-    assert "64 is more than dataset.images: 10" in str(caught.value)
+    assert "64 is more than the images that are not held out: 52" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("images", "held_out", "trained_on"),
+    [
+        (1797, 0.2, 1438),  # a fifth is 359.4
+        (1797, 0, 1797),
+        (1797, 0.5, 899),
+        (25, 0.2, 20),
+        (24, 0.2, 24),  # four images would be too few to measure
+        (10, 0.5, 5),
+        (5, 0.5, 5),
+    ],
+)
+def test_the_images_that_are_not_held_out_are_trained_on(
+    images: int, held_out: float, trained_on: int
+) -> None:
+    spec = ExperimentSpec.model_validate(
+        {
+            "dataset": {"name": "digits", "images": images},
+            "model": {},
+            "training": {"batch_size": 1, "held_out": held_out},
+        }
+    )
+
+    assert spec.training_images == trained_on
 
 
 def test_all_faults_are_told_at_once() -> None:
@@ -209,7 +235,7 @@ def test_the_downstream_task_leaves_out_what_an_ivae_was_told() -> None:
         ({"downstream": {"factors": ["shape"]}}, "/downstream/factors", "allow_leak: true"),
         ({"downstream": {"factors": ["color"]}}, "/downstream/factors/0", "shape, scale"),
         ({"model": {"name": "ivae", "u": ["x", "colour"]}}, "/model/u/1", "shape, scale"),
-        ({"training": {"steps": 100, "batch_size": 50_000}, "diagnostics": {"epochs": [1, 51]}},
+        ({"training": {"steps": 100, "batch_size": 40_000}, "diagnostics": {"epochs": [1, 51]}},
          "/diagnostics/epochs/1", "from 1 to 50"),
         ({"dataset": {"name": "smallnorb", "split": "test", "images": 24_301}},
          "/dataset/images", "from 1 to 24300"),
