@@ -24,14 +24,15 @@ from polar.records.events import (
     Result,
     Started,
 )
-from polar.regime.polarisation import convergence, explain
+from polar.regime.explanation import explain
+from polar.regime.settling import Look, settling
 from polar.regime.table import table_to_parquet
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.training import checkpoint
-from polar.training.evaluation import EvaluationSubset, evaluation_subset
 from polar.training.inputs import inputs
 from polar.training.loop import train
 from polar.training.state import fresh
+from polar.training.subset import EvaluationSubset, evaluation_subset
 
 
 def run(
@@ -112,7 +113,8 @@ def run(
     if not state.has_ended:
         return
 
-    findings = find(state.model, subset, dataset, spec, state.evaluations)
+    held_out = evaluation_subset(split.held_out, spec) if len(split.held_out) else None
+    findings = find(state.model, subset, dataset, spec, state.evaluations, held_out)
     result = _result(spec, dataset, subset, state.evaluations, findings)
     if out is not None:
         yield from _save_findings(out, findings, result.final.verdict.tau_nats)
@@ -162,8 +164,7 @@ def _result(
     findings: Findings,
 ) -> Result:
     final = evaluations[-1]
-    steps = final.step
-    settled, measurement = convergence(evaluations, steps), findings.measurement
+    still, measurement = settling([Look.of(look) for look in evaluations]), findings.measurement
     evidence = explain_evidence(
         verdict=final.verdict,
         thresholds=measurement.thresholds,
@@ -175,17 +176,19 @@ def _result(
         spec_hash=spec.content_hash(),
         science_version=SCIENCE_VERSION,
         seed=spec.seeds[0],
-        steps=steps,
+        steps=final.step,
         dataset_digest=dataset.digest,
         images=spec.training_images,
         images_evaluated=len(subset.inputs),
         final=final,
-        converged=settled.converged,
-        largest_move_nats=settled.largest_move_nats,
-        labels_changed=settled.labels_changed,
+        settled=still.settled,
+        largest_move_nats=still.largest_move_nats,
+        rise_of_explained=still.rise_of_explained,
+        labels_changed=still.labels_changed,
+        held_out=findings.held_out,
         summary=findings.summary,
         dataset_note=dataset.note,
-        explanation=f"{explain(final, settled, steps)} {evidence}",
+        explanation=f"{explain(final, still, final.step)} {evidence}",
     )
 
 

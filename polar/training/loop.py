@@ -11,10 +11,11 @@ from torch import Tensor
 from polar.records.events import CheckpointSaved, Evaluation, Progress
 from polar.spec import ExperimentSpec
 from polar.training import checkpoint, schedule, seeding
-from polar.training.evaluation import EvaluationSubset, evaluate
+from polar.training.evaluation import evaluate
 from polar.training.inputs import Inputs
 from polar.training.meter import Meter
 from polar.training.state import TrainingState
+from polar.training.subset import EvaluationSubset
 
 
 def train(
@@ -84,7 +85,7 @@ def _train_one(
         if is_reported:
             yield progress
         if evaluates:
-            evaluation = evaluate(state.model, subset, spec, state.step)
+            evaluation = evaluate(state.model, subset, spec, state.step, state.evaluations)
             state.evaluations.append(evaluation)
             yield evaluation
         if checkpoints and (saves or state.has_ended):
