@@ -18,10 +18,10 @@ from polar.records.events import CheckpointSaved, Evaluation
 from polar.spec import ExperimentSpec
 from polar.spec.course import trainings, warm_started, with_steps
 from polar.training import checkpoint, loop
-from polar.training.evaluation import evaluation_subset
 from polar.training.inputs import Inputs
 from polar.training.loop import train
 from polar.training.state import TrainingState, fresh
+from polar.training.subset import evaluation_subset
 
 IMAGES = (torch.arange(40 * 1024) * 7919 % 251).to(torch.uint8).view(40, 1, 32, 32)
 DIGITS = torch.eye(10).byte()[torch.arange(40) % 10]

@@ -15,10 +15,10 @@ from polar.errors import Diverged
 from polar.records.events import CheckpointSaved, Evaluation, Progress
 from polar.spec import ExperimentSpec
 from polar.training import checkpoint, loop, meter
-from polar.training.evaluation import evaluation_subset
 from polar.training.inputs import Inputs
 from polar.training.loop import train
 from polar.training.state import TrainingState, fresh
+from polar.training.subset import evaluation_subset
 
 STEPS = 17
 #: Seven batches of nine an epoch, so that 17 steps end inside the third; one image is left over.
