@@ -109,9 +109,27 @@ class ExperimentSpec(SubmittedSpec):
 
     def content_hash(self) -> str:
         """SHA-256 (hex) of the canonical JSON of everything that decides the numbers."""
-        content = self.model_dump(mode="json", exclude={"name", "device"})
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _hash(self.model_dump(mode="json", exclude={"name", "device"}))
+
+    def problem_hash(self) -> str:
+        """SHA-256 (hex) of the problem: the training images, and the network without its weight.
+
+        Losses of one problem can be compared at every weight, whatever seed, learning rate and
+        number of steps led to them. The content of the dataset's files is not part of it.
+        """
+        model = self.model.model_dump(mode="json").items()
+        return _hash(
+            {
+                "dataset": self.dataset.model_dump(mode="json"),
+                "held_out": self.training.held_out,
+                "network": {name: part for name, part in model if name != self.model.weight_name},
+            }
+        )
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _misfits(spec: ExperimentSpec) -> Iterator[PydanticCustomError]:
