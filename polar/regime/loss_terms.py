@@ -60,12 +60,12 @@ def measure_loss_terms(
         The terms, as means over the images; None for a model without a weight.
 
     Raises:
-        InvalidInput: there are fewer than two images, or the arrays are not of the same images.
+        InvalidInput: there are fewer than two images, or the codes are of other images.
     """
     n = len(codes.mean)
-    if n < 2 or not len(losses_nats) == len(mean_image_nats) == n:
+    if n < 2 or len(losses_nats) != n:
         raise InvalidInput(
-            f"codes of {n} images, losses of {len(losses_nats)} and {len(mean_image_nats)}; "
+            f"codes of {n} images with losses of {len(losses_nats)}; "
             "allowed: the same images, at least 2"
         )
     penalty = _penalty(model, codes)

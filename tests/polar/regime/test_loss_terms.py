@@ -1,4 +1,4 @@
-"""The terms of a loss: the penalty of each kind of model, and errors of their sum at any weight."""
+"""The terms of a loss: the penalty of each kind of model, and the errors at any weight."""
 
 import math
 
@@ -91,8 +91,8 @@ def test_the_error_of_a_volume_is_that_of_the_jackknife() -> None:
 
     terms = terms_of(LV)
 
-    # both are first order in 1 / n
-    assert terms.penalty_variance == pytest.approx(jackknife, rel=0.02)
+    # both are of first order: from 100 to 6,400 images they differ by a part of 7 / n or 8 / n
+    assert terms.penalty_variance == pytest.approx(jackknife, rel=10 / N)
 
 
 def test_constant_latents_are_no_part_of_a_volume_s_error() -> None:
@@ -119,7 +119,7 @@ def test_a_collapsed_model_pays_what_total_collapse_pays_at_any_weight(model: Mo
     assert terms is not None
     for weight in (0.0, 1.0, 1e6):
         assert terms.above_collapse_nats(weight) == pytest.approx(0.0, abs=1e-6)
-        assert terms.se_nats(weight) == 0.0
+        assert terms.se_nats(weight) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_the_collapse_of_fixed_variances_costs_their_divergence() -> None:
@@ -167,7 +167,7 @@ def test_a_model_without_a_weight_has_no_terms() -> None:
 
 
 def test_arrays_of_other_images_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="codes of 400 images, losses of 399 and 400"):
-        measure_loss_terms(L2, codes(MEANS), LOSSES[1:], MEAN_IMAGE, pixels=PIXELS)
+    with pytest.raises(InvalidInput, match="codes of 400 images with losses of 399; allowed"):
+        measure_loss_terms(L2, codes(MEANS), LOSSES[1:], MEAN_IMAGE[1:], pixels=PIXELS)
     with pytest.raises(InvalidInput, match="at least 2"):
         measure_loss_terms(L2, codes(MEANS[:1]), LOSSES[:1], MEAN_IMAGE[:1], pixels=PIXELS)
