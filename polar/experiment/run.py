@@ -16,14 +16,15 @@ from polar.files import written_aside
 from polar.measurement.explanation import explain_evidence
 from polar.measurement.files import save_json
 from polar.records.events import RESULT_FILE, ArtifactSaved, Evaluation, Event, Result, Started
-from polar.regime.polarisation import convergence, explain
+from polar.regime.explanation import explain
+from polar.regime.settling import Look, settling
 from polar.regime.table import table_to_parquet
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.training import checkpoint
-from polar.training.evaluation import EvaluationSubset, evaluation_subset
 from polar.training.inputs import inputs
 from polar.training.loop import train
 from polar.training.state import fresh
+from polar.training.subset import EvaluationSubset, evaluation_subset
 
 
 def run(
@@ -148,7 +149,7 @@ def _result(
     findings: Findings,
 ) -> Result:
     steps, final = spec.training.steps, evaluations[-1]
-    settled, measurement = convergence(evaluations, steps), findings.measurement
+    still, measurement = settling([Look.of(look) for look in evaluations]), findings.measurement
     evidence = explain_evidence(
         verdict=final.verdict,
         thresholds=measurement.thresholds,
@@ -165,12 +166,14 @@ def _result(
         images=len(dataset.images),
         images_evaluated=len(subset.inputs),
         final=final,
-        converged=settled.converged,
-        largest_move_nats=settled.largest_move_nats,
-        labels_changed=settled.labels_changed,
+        settled=still.settled,
+        largest_move_nats=still.largest_move_nats,
+        rise_of_explained=still.rise_of_explained,
+        labels_changed=still.labels_changed,
+        held_out=findings.held_out,
         summary=findings.summary,
         dataset_note=dataset.note,
-        explanation=f"{explain(final, settled, steps)} {evidence}",
+        explanation=f"{explain(final, still, steps)} {evidence}",
     )
 
 

@@ -1,6 +1,6 @@
 """How the model is trained and how its latents are measured."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ DEFAULT_RENYI_ALPHA = 1.01
 DEFAULT_TAU_STD = 0.134
 #: The unit in which entropies are measured.
 Ruler: TypeAlias = Literal["scaled", "absolute"]
+RULERS: tuple[Ruler, ...] = get_args(Ruler)
 Epoch = Annotated[int, Field(strict=True, ge=1, le=MOST_STEPS), INTEGRAL]
 
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from polar.records.events import CheckpointSaved, Evaluation, Progress
 from polar.spec import ExperimentSpec
 from polar.training import checkpoint, schedule, seeding
-from polar.training.evaluation import EvaluationSubset, evaluate
+from polar.training.evaluation import evaluate
 from polar.training.inputs import Inputs
 from polar.training.meter import Meter
 from polar.training.state import TrainingState
+from polar.training.subset import EvaluationSubset
 
 
 def train(
@@ -66,7 +67,9 @@ def train(
             continue
         yield meter.report()  # raises Diverged if a loss was not finite
         if evaluates:
-            evaluation = evaluate(state.model, subset, spec, state.step)
+            evaluation = evaluate(
+                state.model, subset, spec, state.step, state.evaluations
+            )
             state.evaluations.append(evaluation)
             yield evaluation
         if saves and checkpoints:

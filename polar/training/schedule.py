@@ -1,8 +1,12 @@
 """The steps at which a run is evaluated."""
 
-import numpy as np
+from itertools import count, takewhile
 
 from polar.spec import ExperimentSpec
+
+#: The step from which on evaluations follow the spec. Chosen by us, because a network has hardly
+#: moved before: the powers of two suffice there.
+FINE_FROM = 8
 
 
 def steps_per_epoch(spec: ExperimentSpec) -> int:
@@ -13,21 +17,22 @@ def steps_per_epoch(spec: ExperimentSpec) -> int:
 def evaluation_steps(spec: ExperimentSpec) -> tuple[int, ...]:
     """The steps after which a run is evaluated, ascending; the last is the end of training.
 
-    They are log-spaced from 1 to the end, or follow the epochs that the spec names. 0.8 and 0.9 of
-    the steps are always among them, because convergence is judged over the last fifth.
+    They are the powers of two, and from 8 on the rounded powers of 2^(1 / evaluations per
+    doubling), or the ends of the epochs that the spec names. Only the last depends on the number
+    of steps, so that a longer training has the evaluations of a shorter one. The powers of two
+    are always among them, because whether training has settled is judged from the last evaluation
+    within the first 60 % of the steps on.
     """
-    diagnostics, steps = spec.diagnostics, spec.training.steps
-    if diagnostics.epochs is None:
-        wanted = _log_spaced(steps, diagnostics.evaluations)
+    last, per_doubling = spec.training.steps, spec.diagnostics.evaluations_per_doubling
+    steps = {last, *_powers(1, last)}
+    if spec.diagnostics.epochs is None:
+        steps |= {step for step in _powers(per_doubling, last) if step >= FINE_FROM}
     else:
-        wanted = {epoch * steps_per_epoch(spec) for epoch in diagnostics.epochs}
-    always = {8 * steps // 10, 9 * steps // 10, steps}
-    return tuple(sorted(step for step in wanted | always if 1 <= step <= steps))
+        steps |= {epoch * steps_per_epoch(spec) for epoch in spec.diagnostics.epochs}
+    return tuple(sorted(step for step in steps if step <= last))
 
 
-def _log_spaced(steps: int, count: int) -> set[int]:
-    """`count` log-spaced steps from 1 on; where rounding makes two equal, the later moves up."""
-    chosen = [0]
-    for step in np.geomspace(1, steps, count).round().astype(int).tolist():
-        chosen.append(max(step, chosen[-1] + 1))
-    return set(chosen[1:])
+def _powers(per_doubling: int, last: int) -> set[int]:
+    """The powers of 2^(1 / per_doubling), rounded, from 1 to at most the last step."""
+    steps = (round(2 ** (exponent / per_doubling)) for exponent in count())
+    return set(takewhile(lambda step: step <= last, steps))
