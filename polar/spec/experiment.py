@@ -117,6 +117,21 @@ class ExperimentSpec(SubmittedSpec):
         """SHA-256 (hex) of the canonical JSON of everything that decides the numbers."""
         return hash_of(self.model_dump(mode="json", exclude={"name", "device"}))
 
+    def problemhash_of(self) -> str:
+        """SHA-256 (hex) of the problem: the training images, and the network without its weight.
+
+        Losses of one problem can be compared at every weight, whatever seed, learning rate and
+        number of steps led to them. The content of the dataset's files is not part of it.
+        """
+        model = self.model.model_dump(mode="json").items()
+        return hash_of(
+            {
+                "dataset": self.dataset.model_dump(mode="json"),
+                "held_out": self.training.held_out,
+                "network": {name: part for name, part in model if name != self.model.weight_name},
+            }
+        )
+
 
 def hash_of(content: object) -> str:
     """SHA-256 (hex) of the canonical JSON of some content."""

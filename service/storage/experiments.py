@@ -79,6 +79,7 @@ async def _runs_for(
         rows = [
             {
                 "key": None if force else _content_address(seed_spec, dataset_digest),
+                "problem": problem_address(seed_spec, dataset_digest),
                 "spec": seed_spec.model_dump(mode="json"),
                 "seed": seed_spec.seeds[0],
                 "dataset_digest": dataset_digest,
@@ -108,6 +109,11 @@ async def _runs_for(
 
 def _content_address(spec: ExperimentSpec, dataset_digest: str) -> str:
     return f"{spec.content_hash()}:{SCIENCE_VERSION}:{dataset_digest}"
+
+
+def problem_address(spec: ExperimentSpec, dataset_digest: str) -> str:
+    """Where all runs of the same problem are, whatever their weight, seed and training."""
+    return f"{spec.problem_hash()}:{SCIENCE_VERSION}:{dataset_digest}"
 
 
 def _is_reusable() -> tuple[ColumnElement[bool], ...]:

@@ -96,6 +96,68 @@ def test_the_spec_of_one_seed_has_the_same_hash_whoever_asked_for_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("name", "another"),
+        ("device", "cpu"),
+        ("model.beta", 2.0),
+        ("training.steps", 10),
+        ("training.learning_rate", 0.01),
+        ("training.batch_size", 32),
+        ("diagnostics.images", 100),
+        ("seeds", [1]),
+    ],
+)
+def test_a_problem_stays_the_same_however_it_is_solved(path: str, value: object) -> None:
+    spec = ExperimentSpec.model_validate(SMALLEST)
+
+    other = ExperimentSpec.model_validate(changed(path, value))
+
+    assert other.problem_hash() == spec.problem_hash()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("dataset.images", 100),
+        ("dataset.name", "mnist"),
+        ("training.held_out", 0.1),
+        ("model.latent_dim", 8),
+        ("model.widths", [8, 8, 16, 16, 32]),
+        ("model.likelihood", {"name": "gaussian"}),
+        ("model.name", "l2_ae"),
+        ("model", {"name": "fixed_variance_vae"}),
+    ],
+)
+def test_other_images_or_another_network_are_another_problem(path: str, value: object) -> None:
+    spec = ExperimentSpec.model_validate(SMALLEST)
+
+    other = ExperimentSpec.model_validate(changed(path, value))
+
+    assert other.problem_hash() != spec.problem_hash()
+
+
+@pytest.mark.parametrize(
+    ("model", "weight", "other"),
+    [
+        ({"name": "ivae"}, {"alpha": 3.0}, {"u": ["digit"], "prior_mean": "fixed"}),
+        ({"name": "fixed_variance_vae"}, {"beta": 3.0}, {"variance": 0.2}),
+        ({"name": "lv_ae"}, {"lambda": 3.0}, {"eta": 0.5}),
+        ({"name": "l2_ae"}, {"gamma": 3.0}, {"latent_dim": 3}),
+    ],
+)
+def test_of_a_model_s_own_fields_only_the_weight_is_no_part_of_the_problem(
+    model: dict[str, Any], weight: dict[str, Any], other: dict[str, Any]
+) -> None:
+    hashes = [
+        ExperimentSpec.model_validate({**SMALLEST, "model": fields}).problem_hash()
+        for fields in (model, model | weight, model | other)
+    ]
+
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize(
     ("path", "value", "pointer", "allowed"),
     [
         ("model.beta", -1, "/model/beta", "0"),
