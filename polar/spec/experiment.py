@@ -117,7 +117,7 @@ class ExperimentSpec(SubmittedSpec):
         """SHA-256 (hex) of the canonical JSON of everything that decides the numbers."""
         return hash_of(self.model_dump(mode="json", exclude={"name", "device"}))
 
-    def problemhash_of(self) -> str:
+    def problem_hash(self) -> str:
         """SHA-256 (hex) of the problem: the training images, and the network without its weight.
 
         Losses of one problem can be compared at every weight, whatever seed, learning rate and
