@@ -131,7 +131,7 @@ class Client:
         return self._connection.ask(type(view), "POST", f"{_path(view)}/cancel")
 
     def extend(self, id: UUID | str, steps: int, *, key: str | None = None) -> ExperimentView:
-        """Submit an experiment that goes on with a finished run, or an experiment's, to more steps.
+        """Submit an experiment that goes on from finished runs to more steps.
 
         Args:
             id: Id of a run that has succeeded, or of an experiment whose runs have.

@@ -7,8 +7,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import LAST_STATE_FILE
-from polar.spec import ExperimentSpec
 from polar.spec.course import trainings
+from service.storage import forms
 from service.storage.experiments import course_address
 from service.storage.states import RunState
 from service.storage.tables import Artifact, Run
@@ -18,22 +18,19 @@ from service.storage.tables import Artifact, Run
 MOST_STATES = 3
 
 
-async def last_states_for(
-    session: AsyncSession, spec: ExperimentSpec, dataset_digest: str
-) -> Sequence[str]:
-    """Where the last states lie from which a run of this spec may go on instead of from scratch.
+async def last_states_for(session: AsyncSession, run: Run) -> Sequence[str]:
+    """Where the last states lie from which a run may go on instead of from scratch.
 
-    They are those of runs with fewer steps, and of runs that are stages of its warm start.
-
-    Args:
-        session: The caller's transaction.
-        spec: A spec with one seed.
-        dataset_digest: SHA-256 of the run's dataset.
+    They are those of runs with fewer steps, and of runs that are stages of its warm start. There
+    are none for a run that shares nothing, because somebody wants it to be trained anew.
 
     Returns:
         Paths below the artifact folder; the state that is farthest on comes first.
     """
-    specs = {course_address(each, dataset_digest): each for each in trainings(spec)}
+    if run.key is None:
+        return []
+    spec = forms.experiment_spec(run.spec)
+    specs = {course_address(each, run.dataset_digest): each for each in trainings(spec)}
     steps = type_coerce(Run.result, JSONB)["steps"].as_integer()
     rows = await session.execute(
         select(Run.course, steps, Artifact.path)

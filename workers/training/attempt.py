@@ -23,7 +23,6 @@ from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import ArtifactSaved, CheckpointSaved, Event, Result
-from polar.spec import ExperimentSpec
 from service import queue
 from service.settings import Settings
 from service.storage import forms, runs
@@ -134,14 +133,13 @@ class Attempt:
     async def _start_child(self) -> Child:
         self._folder.mkdir(parents=True, exist_ok=True)
         run = self._run
-        spec = forms.experiment_spec(run.spec)
         request = Request(
-            spec=spec,
+            spec=forms.experiment_spec(run.spec),
             dataset_digest=run.dataset_digest,
             device=self._device,
             folder=self._folder,
             resume_from=self._artifacts / run.checkpoint if run.checkpoint else None,
-            last_states=await self._last_states(spec),
+            last_states=await self._last_states(),
             may_go_on_until=self._child_may_go_on_until(self._claimed_at),
         )
         child = await Child.start(self._command, _without_databases(), self._log_file)
@@ -149,12 +147,10 @@ class Attempt:
         self._log.info("started child %s at step %s", child.pid, run.checkpoint_step or 0)
         return child
 
-    async def _last_states(self, spec: ExperimentSpec) -> tuple[Path, ...]:
+    async def _last_states(self) -> tuple[Path, ...]:
         """The states of other runs to go on from; they save time and change no numbers."""
         with suppress(DatabaseAway):
-            paths = await self._database.once(
-                lambda session: last_states_for(session, spec, self._run.dataset_digest)
-            )
+            paths = await self._database.once(lambda session: last_states_for(session, self._run))
             return tuple(self._artifacts / path for path in paths)
         return ()
 
