@@ -9,6 +9,9 @@ from polar.records.record import Record
 
 #: The file of a run's folder that is written last, with the content of `Result`.
 RESULT_FILE = "result.json"
+#: The file of a run's folder from which a run of more steps, or one that starts from it at
+#: another weight, goes on.
+LAST_STATE_FILE = "last_state.pt"
 #: The file of a run's folder with a row for each latent at each evaluation.
 DIAGNOSTICS_FILE = "diagnostics.parquet"
 
