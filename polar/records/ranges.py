@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from polar.records.certificates import Certificates
 from polar.records.latents import Flaw, Regime
 from polar.records.record import Record
 
@@ -220,3 +221,6 @@ class StudyRange(RangeReport):
 
     #: The dotted names of the swept fields.
     fields: tuple[str, ...]
+    #: What the models of the same problem say about the trainings and the edges; none where no
+    #: loss was kept.
+    certificates: Certificates | None = None
