@@ -8,7 +8,7 @@ from polar.ranges.edges import envelope_of, is_done, is_known
 from polar.ranges.votes import trainings_of, votes_of
 from polar.records.ranges import Edge, Interval, Observation
 
-Told = Callable[[str], list[Observation]]
+Told = Callable[..., list[Observation]]
 
 ONE = Search(low=0.01, high=100)
 THREE = Search(low=0.01, high=100, seeds=(0, 1, 2))

@@ -9,7 +9,7 @@ from polar.ranges.gaps import doubtful, gap_odds, intervals_of
 from polar.ranges.votes import trainings_of, votes_of
 from polar.records.ranges import Interval, Observation
 
-Told = Callable[[str], list[Observation]]
+Told = Callable[..., list[Observation]]
 SEEDS = (0, 1, 2)
 # Three seeds that agree at each weight.
 BAND = ", ".join(
