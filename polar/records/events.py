@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from polar.records.certificates import LossTerms
 from polar.records.latents import LatentDiagnostics, Verdict
 from polar.records.record import Record
 
@@ -176,7 +177,7 @@ class Result(Record):
     images: int
     images_evaluated: int
     final: Evaluation
-    #: Whether labels had stood still over the last 40 % of the steps, with no idle latent left, and
+    #: Whether labels stood still over the last 40 % of the steps, with no idle latent left, and
     #: entropies and R over the last fifth.
     settled: bool
     #: Largest move of an entropy, and rise of R, over the last fifth of the steps.
@@ -186,6 +187,8 @@ class Result(Record):
     labels_changed: int
     #: None where no images were held out.
     held_out: HeldOut | None
+    #: What the model pays at any weight; none for a model without a weight.
+    loss_terms: LossTerms | None
     summary: Summary
     #: A remark on the dataset, such as that it stands in for another dataset; empty without one.
     dataset_note: str
