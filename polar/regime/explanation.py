@@ -77,9 +77,7 @@ def _about_the_decoder(verdict: Verdict) -> Iterator[str]:
         yield f"Its prior alone, which knows u, explains {verdict.explained_by_prior:.2f}."
 
 
-def _about_a_dead_encoder(
-    latents: Sequence[LatentDiagnostics], verdict: Verdict
-) -> Iterator[str]:
+def _about_a_dead_encoder(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> Iterator[str]:
     is_constant = all(latent.var_of_mean == 0 for latent in latents)
     if is_constant and verdict.explained is not None:
         yield (
