@@ -20,15 +20,18 @@ from polar.entropy.differential import (
 from polar.measurement.measure import measure
 from polar.measurement.tables import measurement_tables, representations_table
 from polar.models import Autoencoder
-from polar.records.events import Evaluation, Summary
+from polar.records.certificates import LossTerms
+from polar.records.events import Evaluation, HeldOut, Summary
 from polar.records.latents import Label
 from polar.records.measurement import Criterion, Measurement
 from polar.regime.codes import Codes
 from polar.regime.dynamics import LearningOrder, dynamics_table, learning_order
 from polar.regime.table import diagnostics_table
 from polar.spec import ExperimentSpec
-from polar.training.evaluation import EvaluationSubset, encode_subset
-from polar.training.usage import Usage, measure_usage
+from polar.training.decoding import MOST_DECODED, Decoder
+from polar.training.evaluation import as_codes, encode, encode_subset, measured
+from polar.training.loss_terms import loss_terms
+from polar.training.subset import EvaluationSubset
 
 #: Images for the estimators that are only compared, because some of them take a while.
 COMPARED_IMAGES = 1000
@@ -41,7 +44,10 @@ class Findings:
     """All measures of a run's final latents, and of how they came about."""
 
     measurement: Measurement
-    usage: Usage
+    #: None where no images were held out.
+    held_out: HeldOut | None
+    #: None for a model without a weight.
+    loss_terms: LossTerms | None
     order: LearningOrder
     downstream: Downstream | None
     #: Tidy tables by name; `polar.figures` describes their columns.
@@ -84,6 +90,7 @@ def find(
     dataset: ImageDataset,
     spec: ExperimentSpec,
     evaluations: Sequence[Evaluation],
+    held_out: EvaluationSubset | None = None,
 ) -> Findings:
     """Measures a trained model once more, by every criterion.
 
@@ -93,6 +100,7 @@ def find(
         dataset: The dataset, whose factors the downstream task predicts.
         spec: The spec of the run, with one seed.
         evaluations: All evaluations of the run, by ascending step.
+        held_out: Images that training never saw.
 
     Raises:
         Diverged: a loss is not finite.
@@ -100,27 +108,29 @@ def find(
     """
     final, diagnostics = evaluations[-1], spec.diagnostics
     codes = encode_subset(model, subset)
-    usage = measure_usage(model, subset, spec)
+    usage = np.array([latent.usage_nats for latent in final.latents])
     measurement = measure(
         codes.mean,
         codes.variance,
         prior_mean=codes.prior_mean,
         prior_variance=codes.prior_variance,
-        usage=np.array(usage.rise_nats),
+        usage=usage,
+        ruler=diagnostics.ruler,
         sigma=diagnostics.sigma,
         renyi_alpha=diagnostics.renyi_alpha,
-        tau=diagnostics.tau_rule,
-        tau_otherwise=diagnostics.tau,
+        tau_std=diagnostics.tau_std,
         seed=spec.seeds[0],
     )
     history = diagnostics_table(evaluations)
     dynamics = dynamics_table(history, final.verdict.tau_nats)
-    order = learning_order(dynamics, np.array(usage.rise_nats))
+    order = learning_order(dynamics, usage)
+    keep_curve = _keep_curve(model, subset, spec, usage)
     downstream = _downstream(codes, dataset, spec, final)
     tables = {
         "diagnostics": history,
         **measurement_tables(measurement),
-        "usage": _usage_table(usage),
+        "usage": _usage_table(usage, keep_curve, subset),
+        "keep_curve": keep_curve,
         "dynamics": dynamics,
         "representations": representations_table(codes, measurement),
         "estimators": _estimators(codes, spec),
@@ -131,7 +141,8 @@ def find(
     }
     return Findings(
         measurement=measurement,
-        usage=usage,
+        held_out=None if held_out is None else _held_out(model, codes, held_out, spec, final),
+        loss_terms=loss_terms(model, subset, spec),
         order=order,
         downstream=downstream,
         tables=tables,
@@ -193,14 +204,58 @@ def _order_table(order: LearningOrder) -> pd.DataFrame:
     )
 
 
-def _usage_table(usage: Usage) -> pd.DataFrame:
-    relative = usage.relative or [math.nan] * len(usage.rise_nats)
+def _keep_curve(
+    model: Autoencoder, subset: EvaluationSubset, spec: ExperimentSpec, usage: np.ndarray
+) -> pd.DataFrame:
+    """R with the k most used latents kept, and the latent that comes in at each k."""
+    order = np.argsort(-usage, kind="stable").tolist()
+    with measured(model):
+        encoding = encode(model, subset.inputs)
+        decoder = Decoder.of(model, encoding, subset, spec.model.likelihood)
+        parts = decoder.keep_curve(order)
+    latents = pd.array([None, *order], dtype="Int64")
+    return pd.DataFrame({"k": range(len(parts)), "latent": latents, "explained": parts})
+
+
+def _usage_table(
+    usage: np.ndarray, keep_curve: pd.DataFrame, subset: EvaluationSubset
+) -> pd.DataFrame:
+    """The usage of each latent, and as a part of what all latents explain together.
+
+    Reference: Chen, Fuge (2024), https://openreview.net/forum?id=jFJPd9kIiF
+    """
+    parts = keep_curve["explained"]
+    few = subset.first(MOST_DECODED)
+    all_nats = (parts.iloc[-1] - parts.iloc[0]) * (few.mean_image - few.floor).mean()
     return pd.DataFrame(
         {
-            "latent": range(len(usage.rise_nats)),
-            "usage_nats": usage.rise_nats,
-            "relative_usage": relative,
+            "latent": range(len(usage)),
+            "usage_nats": usage,
+            "relative_usage": usage / all_nats if all_nats > 0 else math.nan,
         }
+    )
+
+
+def _held_out(
+    model: Autoencoder,
+    trained_on: Codes,
+    held_out: EvaluationSubset,
+    spec: ExperimentSpec,
+    final: Evaluation,
+) -> HeldOut:
+    diagnostics = spec.diagnostics
+    with measured(model):
+        encoding = encode(model, held_out.inputs)
+        part = Decoder.of(model, encoding, held_out, spec.model.likelihood).explained()
+    mean = as_codes(encoding).in_units_of(diagnostics.ruler, like=trained_on).mean
+    nats = renyi_entropy(mean, alpha=diagnostics.renyi_alpha, sigma=diagnostics.sigma).nats
+    there = np.array([latent.judged_entropy_nats for latent in final.latents])
+    return HeldOut(
+        images=len(mean),
+        explained=part.part,
+        explained_se=part.se,
+        entropies_nats=tuple(nats.tolist()),
+        largest_difference_nats=float(np.abs(nats - there).max()),
     )
 
 

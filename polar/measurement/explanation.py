@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from polar.records.latents import Label, Verdict
+from polar.records.latents import Label, LatentDiagnostics, Verdict
 from polar.records.measurement import Agreement, Criterion, CriterionLabel, Dip, Threshold
 from polar.regime.dip import FEWEST, SIGNIFICANT
-from polar.regime.polarisation import Judgement, explain_regime
+from polar.regime.explanation import explain_regime
 from polar.regime.words import count_latents
 
 
 def explain_measurement(
     *,
-    judgement: Judgement,
+    latents: Sequence[LatentDiagnostics],
+    verdict: Verdict,
     thresholds: Sequence[Threshold],
     dip: Dip | None,
     labels: Sequence[CriterionLabel],
@@ -20,20 +21,21 @@ def explain_measurement(
     """One paragraph for a researcher.
 
     Args:
-        judgement: The latents with their labels, and the verdict on them.
-        thresholds: The thresholds by every rule, the chosen rule first.
+        latents: All latents, with their labels.
+        verdict: The verdict on them.
+        thresholds: The thresholds by every rule, the fixed threshold first.
         dip: Hartigan's dip of the entropies.
         labels: The labels by every criterion that applies.
         agreement: The agreement of every two criteria.
     """
     evidence = explain_evidence(
-        verdict=judgement.verdict,
+        verdict=verdict,
         thresholds=thresholds,
         dip=dip,
         labels=labels,
         agreement=agreement,
     )
-    return f"{explain_regime(judgement.latents, judgement.verdict)} {evidence}"
+    return f"{explain_regime(latents, verdict)} {evidence}"
 
 
 def explain_evidence(
@@ -48,13 +50,13 @@ def explain_evidence(
 
     Args:
         verdict: The verdict on the latents.
-        thresholds: The thresholds by every rule, the chosen rule first.
+        thresholds: The thresholds by every rule, the fixed threshold first.
         dip: Hartigan's dip of the entropies.
         labels: The labels by every criterion that applies.
         agreement: The agreement of every two criteria.
     """
     sentences = (
-        _about_the_threshold(verdict, thresholds),
+        _about_the_threshold(thresholds),
         _about_the_dip(dip, verdict.n_active + verdict.n_passive),
         _about_the_mixed(labels),
         _about_the_agreement(agreement),
@@ -62,18 +64,13 @@ def explain_evidence(
     return " ".join(sentences)
 
 
-def _about_the_threshold(verdict: Verdict, thresholds: Sequence[Threshold]) -> str:
-    chosen, *others = thresholds
-    sentences = [chosen.reason]
-    if chosen.tau_nats is None:
-        sentences.append(f"Tau was set to {verdict.tau_nats:g} nats instead.")
-    elif chosen.interval is not None and chosen.interval.low_nats < chosen.interval.high_nats:
-        low, high = chosen.interval.low_nats, chosen.interval.high_nats
-        sentences.append(f"With other images it would lie from {low:.3g} to {high:.3g} nats.")
+def _about_the_threshold(thresholds: Sequence[Threshold]) -> str:
+    fixed, *others = thresholds
+    sentences = [fixed.reason]
     taus = [f"{t.method} {t.tau_nats:.2g}" for t in others if t.tau_nats is not None]
     blind = [t.method for t in others if t.tau_nats is None]
     if taus:
-        sentences.append(f"Other rules, in nats: {', '.join(taus)}.")
+        sentences.append(f"Other rules, which are evidence only, in nats: {', '.join(taus)}.")
     if blind:
         sentences.append(f"No regime is seen by: {', '.join(blind)}.")
     return " ".join(sentences)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -36,21 +36,19 @@ from polar.regime.diagnostics import measure_latents
 from polar.regime.dip import dip_of
 from polar.regime.labels import label_latents
 from polar.regime.mixed import mixed_scores, variance_signals
-from polar.regime.polarisation import judge
 from polar.regime.redundancy import redundancy
 from polar.regime.threshold import (
     GROUP_RULES,
-    RULES,
     Cut,
-    Rule,
     fixed_cut,
     group_cut,
     noise_floor_cut,
-    tau_or_fixed,
+    tau_in_nats,
 )
 from polar.regime.usage import checked_usage, usage_scores
+from polar.regime.verdict import judge, labelled
 from polar.spec.fields import FEWEST_IMAGES
-from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU_STD, RULERS, Ruler
 
 #: A function that is called before each part of a measurement, with a few words on that part.
 Announce: TypeAlias = Callable[[str], None]
@@ -59,8 +57,6 @@ Announce: TypeAlias = Callable[[str], None]
 HIGHEST_ORDER = 1000
 #: Kernel widths, in units of the latents, for which the squares of such codes are floats.
 LEAST_SIGMA, LARGEST_SIGMA = 1e-100, 1e100
-#: Nats. No entropy comes near it, because that would take more images than any disk holds.
-LARGEST_TAU = 100.0
 
 
 def _announce_to_nobody(_what: str) -> None:
@@ -76,10 +72,10 @@ def measure(
     prior_variance: Tensor | Array | None = None,
     usage: Tensor | Array | None = None,
     images: Tensor | Array | None = None,
+    ruler: Ruler = "scaled",
     sigma: float = DEFAULT_SIGMA,
     renyi_alpha: float = DEFAULT_RENYI_ALPHA,
-    tau: float | Rule = DEFAULT_TAU,
-    tau_otherwise: float = DEFAULT_TAU,
+    tau_std: float = DEFAULT_TAU_STD,
     seed: int = 0,
     names: Sequence[str | int] | None = None,
     progress: Announce = _announce_to_nobody,
@@ -103,12 +99,13 @@ def measure(
             criterion is then scored by it.
         images: What was encoded, shape (n, ...), uint8 or floats; adds the mutual information of
             images and mean.
-        sigma: Kernel width of the entropy, in units of the latents.
+        ruler: The unit of the entropies: `scaled` takes the codes relative to the prior, and codes
+            without a variance in units of the largest std of a latent, so that their labels do not
+            depend on their scale; `absolute` takes them as they are, as the paper does.
+        sigma: Kernel width of the entropies, in units of the ruler.
         renyi_alpha: Order of the Renyi entropy.
-        tau: A latent is active when it has more entropy than this many nats; or the name of the
-            rule that finds the threshold.
-        tau_otherwise: The threshold, in nats, where that rule sees no regime, and the threshold
-            of the rule "fixed".
+        tau_std: A latent is active when it has more entropy than as many draws of a Gaussian with
+            this std, in units of the ruler.
         seed: Seed of the resampled images and of all other draws.
         names: Names of the latents; by default their numbers.
         progress: Called before each part with a few words on it, such as "redundancy".
@@ -124,11 +121,13 @@ def measure(
         raise InvalidInput(f"sigma is {sigma}; allowed: {LEAST_SIGMA:g} to {LARGEST_SIGMA:g}")
     if seed < 0:
         raise InvalidInput(f"seed is {seed}; allowed: 0 and above")
-    rule = _checked_rule(tau)
-    fixed_nats = _checked_fixed(tau_otherwise if isinstance(tau, str) else tau)
+    if ruler not in RULERS:
+        raise InvalidInput(f"ruler is {ruler!r}; allowed: {', '.join(RULERS)}")
     encoded = codes(mean, variance, prior_mean, prior_variance)
-    _refuse_beyond_bounds(encoded, sigma)
+    in_its_unit = encoded.in_units_of(ruler).mean
+    _refuse_beyond_bounds(encoded, in_its_unit, sigma)
     n, m = encoded.mean.shape
+    tau_nats = tau_in_nats(tau_std, n=n, sigma=sigma, renyi_alpha=renyi_alpha)
     latent_names = _checked_names(names, m)
     classes = None if labels is None else _checked_classes(labels, n)
     rises = None if usage is None else checked_usage(usage, m)
@@ -136,34 +135,34 @@ def measure(
     information = None
     if images is not None:
         progress("information of images and latents")
-        information = _information(images, encoded, sigma, seed, picking)
+        information = _information(images, in_its_unit, sigma, seed, picking)
     progress(f"entropies of {m:,} latents and {n:,} images")
     measures = measure_latents(
-        encoded, information=information, sigma=sigma, renyi_alpha=renyi_alpha
+        encoded, information=information, ruler=ruler, sigma=sigma, renyi_alpha=renyi_alpha
     )
     entropies = [latent.judged_entropy_nats for latent in measures]
     progress("thresholds, with resampled images")
     thresholds, intervals = _thresholds(
-        encoded, entropies, rule, fixed_cut(fixed_nats), sigma, renyi_alpha, resampling
+        in_its_unit, entropies, fixed_cut(tau_std, tau_nats), sigma, renyi_alpha, resampling
     )
-    tau_nats = tau_or_fixed(thresholds[0].tau_nats, fixed_nats)
-    judgement = judge(measures, tau=tau_nats)
-    latents, verdict = judgement.latents, judgement.verdict
+    latents = labelled(measures, tau_nats)
+    verdict = judge(latents, tau_std=tau_std, tau_nats=tau_nats)
     progress("criteria")
     signals = variance_signals(encoded, renyi_alpha=renyi_alpha)
-    criterion_labels = label_latents(encoded, entropies, signals, tau=tau_nats)
+    criterion_labels = label_latents(encoded, latents, signals, tau=tau_nats)
     dip = dip_of(entropies)
     agreements = agreement(criterion_labels)
     within_classes = None
     if classes is not None and not too_many_classes(classes, m):
         progress("entropies within classes")
-        averages = entropy_given_groups(encoded.mean, classes, sigma=sigma, alpha=renyi_alpha)
+        averages = entropy_given_groups(in_its_unit, classes, sigma=sigma, alpha=renyi_alpha)
         within_classes = tuple(averages.nats.tolist())
     progress("mixed latents")
     mixed = mixed_scores(
         encoded,
         entropies,
         signals,
+        ruler=ruler,
         sigma=sigma,
         renyi_alpha=renyi_alpha,
         tau=tau_nats,
@@ -171,17 +170,18 @@ def measure(
     )
     progress("redundancy")
     repeats = redundancy(
-        encoded.relative_to_prior().mean,
+        in_its_unit,
         actives=[latent.latent for latent in latents if latent.label is Label.ACTIVE],
         passives=[latent.latent for latent in latents if latent.label is Label.PASSIVE],
         rng=folding,
     )
     remarks = (
-        *remarks_on(encoded, entropies, latent_names, sigma=sigma, classes=classes),
+        *remarks_on(encoded, in_its_unit, entropies, latent_names, sigma=sigma, classes=classes),
         *economies(encoded, verdict, repeats, classes=classes, with_images=images is not None),
     )
     explanation = explain_measurement(
-        judgement=judgement,
+        latents=latents,
+        verdict=verdict,
         thresholds=thresholds,
         dip=dip,
         labels=criterion_labels,
@@ -189,6 +189,7 @@ def measure(
     )
     return Measurement(
         images=n,
+        ruler=ruler,
         sigma=sigma,
         renyi_alpha=renyi_alpha,
         names=latent_names,
@@ -208,7 +209,9 @@ def measure(
     )
 
 
-def _refuse_beyond_bounds(encoded: Codes, sigma: float) -> None:
+def _refuse_beyond_bounds(
+    encoded: Codes, in_its_unit: Float64[np.ndarray, "n m"], sigma: float
+) -> None:
     n, m = encoded.mean.shape
     if n < FEWEST_IMAGES:
         raise InvalidInput(
@@ -221,39 +224,18 @@ def _refuse_beyond_bounds(encoded: Codes, sigma: float) -> None:
             f"{MOST_NUMBERS:,} numbers, images times latents. Send every k-th image (fewer rows); "
             "if the rows are the latents, the transposed array"
         )
-    refuse_beyond(sigma, "mean", encoded.mean)
-    if encoded.prior_mean is not None:
-        refuse_beyond(sigma, "mean in units of the prior", encoded.relative_to_prior().mean)
-
-
-def _checked_rule(tau: float | Rule) -> Rule:
-    if not isinstance(tau, str):
-        return "fixed"
-    if tau not in RULES:
-        raise InvalidInput(f"tau is {tau!r}; allowed: a number, {', '.join(RULES)}")
-    return tau
-
-
-def _checked_fixed(tau: float) -> float:
-    if isinstance(tau, bool):
-        raise InvalidInput(f"tau is {tau}; allowed: a number of nats, or a rule")
-    if tau > LARGEST_TAU:
-        raise InvalidInput(f"tau is {tau} nats; allowed: 0 to {LARGEST_TAU:g}")
-    fixed_cut(tau)  # refuses what is negative or not a number
-    return float(tau)
+    refuse_beyond(sigma, "mean in units of the ruler", in_its_unit)
 
 
 def _thresholds(
-    encoded: Codes,
+    mean: Float64[np.ndarray, "n m"],
     entropies: Sequence[float],
-    chosen: Rule,
     fixed: Cut,
     sigma: float,
     renyi_alpha: float,
     rng: np.random.Generator,
 ) -> tuple[tuple[Threshold, ...], tuple[ConfidenceInterval, ...]]:
-    """The thresholds by every rule, the chosen rule first; and the intervals of the entropies."""
-    mean = encoded.relative_to_prior().mean
+    """The thresholds by every rule, the fixed first; and the intervals of the entropies."""
     kernel = {"sigma": sigma, "renyi_alpha": renyi_alpha}
     floor = noise_floor_cut(mean, **kernel)
     rules: dict[str, Callable[[Sequence[float]], Cut]] = {
@@ -265,27 +247,26 @@ def _thresholds(
         "noise_floor": lambda _: floor,
     }
     resampled = resampled_entropies(mean, np.array(entropies), **kernel, rng=rng)
-    methods = sorted(rules, key=lambda method: method != chosen)  # the sort is stable
     thresholds = tuple(
-        resampled_threshold(method, rules[method], entropies, resampled, **kernel)
-        for method in methods
+        resampled_threshold(method, rule, entropies, resampled, **kernel)
+        for method, rule in rules.items()
     )
     return thresholds, tuple(interval(nats) for nats in resampled.T)
 
 
 def _information(
     images: Tensor | Array,
-    encoded: Codes,
+    mean: Float64[np.ndarray, "n m"],
     sigma: float,
     seed: int,
     rng: np.random.Generator,
 ) -> MutualInformation[NDArray[Any]]:
     pictures = as_array("images", images)
-    if pictures.shape[:1] != encoded.mean.shape[:1]:
+    if pictures.shape[:1] != mean.shape[:1]:
         raise InvalidInput(
-            f"images of shape {pictures.shape}; allowed: one for each of {len(encoded.mean)} codes"
+            f"images of shape {pictures.shape}; allowed: one for each of {len(mean)} codes"
         )
-    return information_of_some(pictures, encoded.mean, sigma=sigma, seed=seed, rng=rng)
+    return information_of_some(pictures, mean, sigma=sigma, seed=seed, rng=rng)
 
 
 def _checked_names(names: Sequence[str | int] | None, m: int) -> tuple[str, ...]:

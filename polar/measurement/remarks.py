@@ -28,6 +28,7 @@ MOST_NAMED = 10
 
 def remarks_on(
     codes: Codes,
+    mean: Float64[np.ndarray, "n m"],
     entropies: Sequence[float],
     names: Sequence[str],
     *,
@@ -38,12 +39,12 @@ def remarks_on(
 
     Args:
         codes: The codes that were measured.
+        mean: Their mean in units of the ruler.
         entropies: The judged entropy of each latent, in nats.
         names: Names of the latents.
-        sigma: Kernel width of the entropies, in units of the latents.
+        sigma: Kernel width of the entropies, in units of the ruler.
         classes: The number of each image's class, shape (n,); none where no classes are known.
     """
-    mean = codes.relative_to_prior().mean
     std = mean.std(axis=0)
     sentences = (
         _about_crowding_at_the_top(std, np.array(entropies), len(mean), sigma),

@@ -1,4 +1,4 @@
-"""The likelihood of images, and its loss at best and at worst.
+"""The likelihood of images, as the loss that training minimises and as the loss of each image.
 
 Notation:
     n: images.
@@ -7,17 +7,14 @@ Notation:
 """
 
 import math
-from dataclasses import dataclass
 from typing import assert_never
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from polar.spec import BernoulliSpec, GaussianSpec, LikelihoodSpec
-
-WHITE = 255
 
 
 def reconstruction_loss(
@@ -40,39 +37,44 @@ def reconstruction_loss(
     return loss / len(pixels)
 
 
-@dataclass(frozen=True)
-class LossRange:
-    """The losses between which every sensible decoder's loss lies, in nats per image."""
-
-    #: Loss of a perfect reconstruction; not 0 for grey pixels under a Bernoulli.
-    floor: float
-    #: Loss of a decoder that always returns the mean image.
-    mean_image: float
-
-
-def loss_range(likelihood: LikelihoodSpec, images: UInt8[Tensor, "n 1 side side"]) -> LossRange:
-    """The smallest and the largest loss that a sensible decoder has on these images."""
-    n, pixels = len(images), images[0].numel()
-    mean_image = images.sum(0).double() / (WHITE * n)
-    grey_values = torch.arange(WHITE + 1, device=images.device).double() / WHITE
-    frequencies = torch.bincount(images.flatten(), minlength=WHITE + 1).double() / n
+def image_losses(
+    likelihood: LikelihoodSpec,
+    outputs: Float[Tensor, "n 1 side side"],
+    pixels: Float[Tensor, "n 1 side side"],
+) -> Float64[Tensor, " n"]:
+    """-ln p(pixels | outputs) of each image in nats, summed over pixels, in float64."""
+    outputs, pixels = outputs.double(), pixels.double()
     match likelihood:
         case BernoulliSpec():
-            # The loss is linear in the pixel, so its mean over images is the mean pixel's loss.
-            floor = frequencies @ _entropy(grey_values)
-            at_mean_image = _entropy(mean_image).sum()
+            losses = F.binary_cross_entropy_with_logits(outputs, pixels, reduction="none")
         case GaussianSpec(std=std):
-            floor = torch.tensor(pixels * _gaussian_floor(std), dtype=torch.float64)
-            variance = frequencies @ grey_values.square() - mean_image.square().sum()
-            at_mean_image = floor + variance.clamp_min(0) / (2 * std**2)
+            losses = (outputs - pixels).square() / (2 * std**2) + _gaussian_floor(std)
         case _:
             assert_never(likelihood)
-    return LossRange(floor.item(), at_mean_image.item())
+    return losses.flatten(1).sum(1)
 
 
-def _entropy(pixels: Float64[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
-    """Entropy of a Bernoulli variable, in nats: the loss of a pixel against itself."""
-    return -torch.xlogy(pixels, pixels) - torch.xlogy(1 - pixels, 1 - pixels)
+def constant_losses(
+    likelihood: LikelihoodSpec,
+    drawn: Float64[Tensor, "n 1 side side"],
+    pixels: Float64[Tensor, "n 1 side side"],
+) -> Float64[Tensor, " n"]:
+    """-ln p of each image, in nats, if the likelihood's mean is the image that is drawn.
+
+    Args:
+        likelihood: The likelihood of a pixel.
+        drawn: For each image the image that a decoder draws, in [0, 1]; the image itself gives the
+            loss of a perfect reconstruction, which is not 0 for grey pixels under a Bernoulli.
+        pixels: The images, in [0, 1].
+    """
+    match likelihood:
+        case BernoulliSpec():
+            losses = -torch.xlogy(pixels, drawn) - torch.xlogy(1 - pixels, 1 - drawn)
+        case GaussianSpec(std=std):
+            losses = (drawn - pixels).square() / (2 * std**2) + _gaussian_floor(std)
+        case _:
+            assert_never(likelihood)
+    return losses.flatten(1).sum(1)
 
 
 def _gaussian_floor(std: float) -> float:

@@ -4,11 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from polar.records.certificates import LossTerms
 from polar.records.latents import LatentDiagnostics, Verdict
 from polar.records.record import Record
 
 #: The file of a run's folder that is written last, with the content of `Result`.
 RESULT_FILE = "result.json"
+#: The file of a run's folder from which a run of more steps, or one that starts from it at
+#: another weight, goes on.
+LAST_STATE_FILE = "last_state.pt"
 #: The file of a run's folder with a row for each latent at each evaluation.
 DIAGNOSTICS_FILE = "diagnostics.parquet"
 
@@ -45,7 +49,8 @@ class Evaluation(Record):
     event: Literal["evaluation"] = "evaluation"
     step: int
     epoch: float
-    #: Reconstruction loss when the mean is decoded, nats per image.
+    #: Reconstruction loss by 4 samples of each posterior, or by the codes of a deterministic
+    #: autoencoder, nats per image.
     reconstruction_nats: float
     latents: tuple[LatentDiagnostics, ...]
     verdict: Verdict
@@ -60,6 +65,9 @@ class Evaluation(Record):
             "regime/margin_nats": verdict.margin_nats,
             "regime/explained": verdict.explained,
             "regime/clean_polarisation": verdict.clean_polarisation,
+            "regime/gap_factor": verdict.gap_factor,
+            "regime/sufficiency": verdict.sufficiency,
+            "latent/n_idle": verdict.n_idle,
         }
         return {
             "eval/reconstruction_nats": self.reconstruction_nats,
@@ -68,7 +76,7 @@ class Evaluation(Record):
             "latent/entropy_mean_nats": sum(entropies) / len(entropies),
             "latent/entropy_max_nats": max(entropies),
             "regime/polarisation": verdict.polarisation,
-            **{name: value for name, value in measured.items() if value is not None},
+            **{name: float(value) for name, value in measured.items() if value is not None},
         }
 
     def entropies_by_rank(self) -> list[float]:
@@ -105,6 +113,20 @@ class ArtifactSaved(Record):
     #: Name relative to the output folder, such as `figures/sorted_entropies.png`.
     name: str
     path: str
+
+
+class HeldOut(Record):
+    """What the model does with images that training never saw."""
+
+    images: int
+    #: R on these images, and its standard error.
+    explained: float
+    explained_se: float
+    #: Judged entropy of each latent on these images, in nats, in the unit of those on the images
+    #: of training.
+    entropies_nats: tuple[float, ...]
+    #: Largest difference between these entropies and those on the images of training, in nats.
+    largest_difference_nats: float
 
 
 class Summary(Record):
@@ -155,13 +177,18 @@ class Result(Record):
     images: int
     images_evaluated: int
     final: Evaluation
-    #: Whether over the last fifth of the steps no label changed and no entropy moved by more than
-    #: 0.1 nats.
-    converged: bool
-    #: Largest move of an entropy over the last fifth of the steps.
+    #: Whether labels stood still over the last 40 % of the steps, with no idle latent left, and
+    #: entropies and R over the last fifth.
+    settled: bool
+    #: Largest move of an entropy, and rise of R, over the last fifth of the steps.
     largest_move_nats: float
-    #: Number of labels that changed over the last fifth of the steps.
+    rise_of_explained: float
+    #: Number of labels that changed over the last 40 % of the steps.
     labels_changed: int
+    #: None where no images were held out.
+    held_out: HeldOut | None
+    #: What the model pays at any weight; none for a model without a weight.
+    loss_terms: LossTerms | None
     summary: Summary
     #: A remark on the dataset, such as that it stands in for another dataset; empty without one.
     dataset_note: str

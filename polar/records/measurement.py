@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from polar.records.latents import Label, LatentDiagnostics, Verdict
 from polar.records.record import Record
+from polar.spec.training import Ruler
 
 #: The file of a measurement's folder that is written last, with the content of `Measurement`.
 MEASUREMENT_FILE = "measurement.json"
@@ -15,8 +16,12 @@ MEASUREMENT_FILE = "measurement.json"
 class Criterion(StrEnum):
     """The rules that label each latent; which of them apply depends on the model."""
 
-    #: Entropy of the mean representation above tau (Clapham et al., Eq. 8). Applies to all models.
+    #: Entropy of the mean representation above tau (Clapham et al., Eq. 8), in units of the ruler
+    #: by which the verdict goes. Applies to all models.
     ENTROPY = "entropy"
+    #: The same by the absolute ruler, as in the paper. Applies where the scaled ruler differs: to
+    #: models with a conditional prior or without a prior.
+    ENTROPY_ABSOLUTE = "entropy_absolute"
     #: Variance of the mean representation above 0.01 (Burda et al.). Applies to all models.
     ACTIVE_UNITS = "active_units"
     #: Entropy of the mean, and two modes of the variance representation (ours, after Eq. 11).
@@ -74,7 +79,7 @@ class ConfidenceInterval(Record):
 
 
 class Threshold(Record):
-    """The threshold tau that a rule sets."""
+    """The threshold tau that a rule sets; the verdict goes by `fixed`, the others are evidence."""
 
     #: `fixed`, `gap`, `otsu`, `mixture` or `noise_floor`.
     method: str
@@ -155,6 +160,7 @@ class Measurement(Record):
     """Everything that was measured of a set of codes."""
 
     images: int
+    ruler: Ruler
     sigma: float
     renyi_alpha: float
     #: A name for each latent, in the order of the latents, intervals and entropies that follow.
@@ -166,7 +172,7 @@ class Measurement(Record):
     entropy_given_label_nats: tuple[float, ...] | None
     #: The labels by every criterion that applies.
     labels: tuple[CriterionLabel, ...]
-    #: The thresholds by every rule, the chosen rule first.
+    #: The thresholds by every rule, the fixed threshold first.
     thresholds: tuple[Threshold, ...]
     verdict: Verdict
     #: The dip of the entropies; none for fewer than 4 latents.

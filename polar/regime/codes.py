@@ -16,6 +16,7 @@ from torch import Tensor
 from polar.entropy.samples import Array
 from polar.errors import InvalidInput
 from polar.regime.arrays import as_float64
+from polar.spec.training import Ruler
 
 #: Largest value of a code, in units of the latent. Chosen by us, because the squares of larger
 #: values, summed over images, overflow float64; no trained encoder comes near.
@@ -55,6 +56,30 @@ class Codes:
         _refuse_values("mean in units of the prior", mean)
         _refuse_values("variance in units of the prior", variance)
         return Codes(mean, variance, None, None)
+
+    def in_units_of(self, ruler: Ruler, like: "Codes | None" = None) -> "Codes":
+        """The same codes in units of a ruler; the verdict goes by their mean.
+
+        The scaled ruler takes a variational model's codes relative to its prior. A model without a
+        prior has no scale of its own, because its decoder can undo any: its codes are divided by
+        the largest standard deviation of a latent, or left as they are where all are constant.
+
+        Args:
+            ruler: The ruler.
+            like: The codes whose largest standard deviation is the unit; by default these.
+
+        Raises:
+            InvalidInput: a value in units of the prior leaves the range that `codes` allows.
+        """
+        if ruler == "absolute":
+            return self
+        if self.variance is not None:
+            return self.relative_to_prior()
+        return Codes(self.mean / (like or self)._largest_std(), None, None, None)
+
+    def _largest_std(self) -> float:
+        is_constant = (self.mean == self.mean[0]).all(axis=0)  # rounding gives these a std too
+        return float(np.where(is_constant, 0.0, self.mean.std(axis=0)).max()) or 1.0
 
 
 def codes(

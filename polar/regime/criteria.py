@@ -51,20 +51,21 @@ def label_by_entropy(entropy_nats: float, tau: float) -> Label:
     return Label.ACTIVE if entropy_nats > tau else Label.PASSIVE
 
 
-def entropy_labels(entropies: Sequence[float], tau: float) -> tuple[CriterionLabel, ...]:
+def entropy_labels(
+    entropies: Sequence[float], tau: float, criterion: Criterion = Criterion.ENTROPY
+) -> tuple[CriterionLabel, ...]:
     """Labels by `label_by_entropy`; distances to the boundary are in nats.
 
     Args:
-        entropies: The judged entropy of each latent, in nats.
+        entropies: The entropy of each latent, in nats.
         tau: Threshold, in nats, at least 0.
+        criterion: The name under which the entropies are those of the ruler, or absolute.
 
     Raises:
         InvalidInput: an entropy or tau is not finite, or tau is negative.
     """
     labels = [label_by_entropy(entropy, tau) for entropy in entropies]
-    return _criterion_labels(
-        Criterion.ENTROPY, "The entropy of the mean", entropies, tau, "nats", labels
-    )
+    return _criterion_labels(criterion, "The entropy of the mean", entropies, tau, "nats", labels)
 
 
 def active_unit_labels(

@@ -18,6 +18,7 @@ from polar.entropy.samples import Array
 from polar.records.latents import LatentMeasures
 from polar.regime.codes import Codes
 from polar.regime.divergence import divergence
+from polar.spec.training import Ruler
 
 
 def measure_latents(
@@ -25,6 +26,7 @@ def measure_latents(
     *,
     u: Integer[np.ndarray, "n ..."] | None = None,
     information: MutualInformation[Array] | None = None,
+    ruler: Ruler,
     sigma: float,
     renyi_alpha: float,
 ) -> tuple[LatentMeasures, ...]:
@@ -39,11 +41,12 @@ def measure_latents(
             factors.
         information: The information between the mean representation and the images, or some of
             the images.
-        sigma: Kernel width of the entropy, in units of the latents.
+        ruler: The unit of the judged entropies.
+        sigma: Kernel width of the entropies, in units of the ruler.
         renyi_alpha: Order of the Renyi entropy.
 
     Returns:
-        One record for each latent, numbered from 0; `polarisation.judge` labels them.
+        One record for each latent, numbered from 0; `verdict.labelled` labels them.
 
     Raises:
         InvalidInput: sigma, renyi_alpha or u is out of range.
@@ -51,18 +54,18 @@ def measure_latents(
 
     Reference: Clapham, Bonheme, Grzes (2026), Eq. 8 and 9, https://arxiv.org/abs/2605.15965
     """
-    judged = renyi_entropy(codes.relative_to_prior().mean, sigma=sigma, alpha=renyi_alpha)
+    in_its_unit = codes.in_units_of(ruler).mean
+    judged = renyi_entropy(in_its_unit, sigma=sigma, alpha=renyi_alpha)
+    is_absolute = in_its_unit is codes.mean
+    absolute = judged if is_absolute else renyi_entropy(codes.mean, sigma=sigma, alpha=renyi_alpha)
     measures = {
-        "entropy_nats": judged.nats,
+        "entropy_nats": absolute.nats,
         "judged_entropy_nats": judged.nats,
         "entropy_error_bound_nats": judged.error_bound_nats,
         "mean_of_mean": codes.mean.mean(axis=0),
         "var_of_mean": codes.mean.var(axis=0),
         **_variance_measures(codes),
     }
-    if codes.prior_mean is not None:
-        marginal = renyi_entropy(codes.mean, sigma=sigma, alpha=renyi_alpha)
-        measures["entropy_nats"] = marginal.nats
     if u is not None:
         within_u = entropy_given_groups(codes.mean, u, sigma=sigma, alpha=renyi_alpha)
         measures["entropy_given_u_nats"] = within_u.nats

@@ -30,6 +30,7 @@ from polar.regime.dip import FEWEST, SIGNIFICANT, dip_test
 from polar.regime.divergence import divergence
 from polar.regime.split import best_split
 from polar.regime.subsets import subset_entropies
+from polar.spec.training import Ruler
 
 #: Kernel width for the variance, which lies between 0 and 1: a width of 0.5 would blur its modes.
 SIGMA_VARIANCE = 0.1
@@ -151,6 +152,7 @@ def mixed_scores(
     entropies: Sequence[float],
     signals: Sequence[VarianceSignal],
     *,
+    ruler: Ruler,
     sigma: float,
     renyi_alpha: float,
     tau: float,
@@ -162,15 +164,16 @@ def mixed_scores(
         codes: The codes of any model.
         entropies: H(mu) of each latent, as the verdict goes by it, in nats.
         signals: What `variance_signals` returned.
-        sigma: Kernel width of the entropy of the mean, in units of the latents.
+        ruler: The unit of the mean.
+        sigma: Kernel width of the entropy of the mean, in units of the ruler.
         renyi_alpha: Order of the entropies.
         tau: A latent whose H(mu) is at least this many nats is fully active.
         rng: Draws the images in which a deterministic autoencoder's subsets are sought.
     """
-    relative = codes.relative_to_prior()
-    variances = relative.mean.var(axis=0)
-    subsets = subset_entropies(relative, sigma=sigma, renyi_alpha=renyi_alpha, rng=rng)
-    bimodalities = _kl_bimodalities(relative) if signals else ()
+    in_its_unit = codes.in_units_of(ruler)
+    variances = in_its_unit.mean.var(axis=0)
+    subsets = subset_entropies(in_its_unit, sigma=sigma, renyi_alpha=renyi_alpha, rng=rng)
+    bimodalities = _kl_bimodalities(codes) if signals else ()
     return tuple(
         MixedScore(
             latent=j,

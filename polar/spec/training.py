@@ -1,6 +1,6 @@
 """How the model is trained and how its latents are measured."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ DEFAULT_RENYI_ALPHA = 1.01
 DEFAULT_TAU_STD = 0.134
 #: The unit in which entropies are measured.
 Ruler: TypeAlias = Literal["scaled", "absolute"]
+RULERS: tuple[Ruler, ...] = get_args(Ruler)
 Epoch = Annotated[int, Field(strict=True, ge=1, le=MOST_STEPS), INTEGRAL]
 
 
@@ -24,8 +25,16 @@ class WeightWarmUp(SpecPart):
 
     #: Share of the steps over which it rises.
     fraction: float = Field(0.5, strict=True, gt=0, le=1)
-    #: Whether the weight rises linearly from 0, or by equal factors from a thousandth of its value.
+    #: Whether it rises linearly from 0, or by equal factors from a thousandth of its value.
     scale: Literal["linear", "logarithmic"] = "linear"
+
+
+class Stage(SpecPart):
+    """A training at another weight, from whose last state the next training goes on."""
+
+    #: Its weight, in place of the model's.
+    weight: float = Field(strict=True, ge=0, le=1e6)
+    steps: Integer = Field(ge=1, le=MOST_STEPS)
 
 
 class TrainingSpec(SpecPart):
@@ -40,15 +49,23 @@ class TrainingSpec(SpecPart):
     #: Share of the images that training never sees, and that the end of a run is measured on too;
     #: 0 trains on all. Nothing is held out where that would be fewer than 5 images.
     held_out: float = Field(0.2, strict=True, ge=0, le=0.5)
-    #: None keeps the weight at its value from the first step on.
+    #: None keeps the weight at its value from the first step on. After a warm start too the weight
+    #: is at its value from the first step on: it rises in the first stage alone.
     weight_warm_up: WeightWarmUp | None = None
+    #: Trainings of the same network at other weights that come before, in this order. Each goes on
+    #: from the network, the optimiser and the noise that the one before has left, and counts its
+    #: steps and epochs from 0. A run is evaluated after them only.
+    warm_start: tuple[Stage, ...] = Field((), max_length=100)
+    #: Whether training ends after its steps, or, if that is earlier, at the first evaluation at
+    #: which it has settled.
+    until: Literal["steps", "settled"] = "steps"
 
 
 class DiagnosticsSpec(SpecPart):
     """How the latents are measured."""
 
     #: Evaluations while the number of steps doubles; the end is always evaluated.
-    evaluations_per_doubling: Integer = Field(3, ge=1, le=100)
+    evaluations_per_doubling: Integer = Field(2, ge=1, le=100)
     #: Evaluations after these epochs instead; the end is always evaluated.
     epochs: tuple[Epoch, ...] | None = Field(None, min_length=1, max_length=1000)
     #: Most images of the fixed evaluation subset.

@@ -1,33 +1,73 @@
-"""The steps at which a run is evaluated."""
+"""What happens at which step: the weight of each step, and the steps of the evaluations."""
 
-import numpy as np
+from collections.abc import Sequence
+from itertools import count, takewhile
 
+from polar.records.events import Evaluation
 from polar.spec import ExperimentSpec
+from polar.spec.course import warm_up_steps
+
+#: The step from which on evaluations follow the spec. Chosen by us, because a network has hardly
+#: moved before: the powers of two suffice there.
+FINE_FROM = 32
+#: Where a logarithmic warm-up starts, as a part of the weight.
+WARM_UP_FROM = 1e-3
 
 
 def steps_per_epoch(spec: ExperimentSpec) -> int:
-    """Batches in one pass over the images; the last partial batch is dropped."""
-    return spec.dataset.images // spec.training.batch_size
+    """Batches in one pass over the training images; the last partial batch is dropped."""
+    return spec.training_images // spec.training.batch_size
+
+
+def weight(spec: ExperimentSpec, step: int) -> float:
+    """The weight of the penalty in a step; 0 for a model without a weight.
+
+    Args:
+        spec: What is trained.
+        step: Number of steps before it, at least 0.
+
+    Returns:
+        During the warm-up, weight * step / n or weight * 1000^(step / n - 1), where n is the
+        number of its steps; the weight itself from step n on.
+    """
+    full, warm_up, n = spec.model.weight or 0.0, spec.training.weight_warm_up, warm_up_steps(spec)
+    if warm_up is None or step >= n:
+        return full
+    if warm_up.scale == "linear":
+        return full * (step / n)
+    return full * WARM_UP_FROM ** (1 - step / n)
+
+
+def end(spec: ExperimentSpec, evaluations: Sequence[Evaluation]) -> int | None:
+    """The step at which a training ends because it has settled; None if that is not known yet.
+
+    A training whose weight still rises cannot settle.
+    """
+    if spec.training.until == "steps":
+        return None
+    settled = (evaluation.step for evaluation in evaluations if evaluation.verdict.settled)
+    return next((step for step in settled if step >= warm_up_steps(spec)), None)
 
 
 def evaluation_steps(spec: ExperimentSpec) -> tuple[int, ...]:
     """The steps after which a run is evaluated, ascending; the last is the end of training.
 
-    They are log-spaced from 1 to the end, or follow the epochs that the spec names. 0.8 and 0.9 of
-    the steps are always among them, because convergence is judged over the last fifth.
+    They are the powers of two, and from 32 on the rounded powers of 2^(1 / evaluations per
+    doubling), or the ends of the epochs that the spec names. Only the last depends on the number
+    of steps, so that a longer training has the evaluations of a shorter one. The powers of two
+    are always among them, because whether training has settled is judged from the last evaluation
+    within the first 60 % of the steps on.
     """
-    diagnostics, steps = spec.diagnostics, spec.training.steps
-    if diagnostics.epochs is None:
-        wanted = _log_spaced(steps, diagnostics.evaluations)
+    last, per_doubling = spec.training.steps, spec.diagnostics.evaluations_per_doubling
+    steps = {last, *_powers(1, last)}
+    if spec.diagnostics.epochs is None:
+        steps |= {step for step in _powers(per_doubling, last) if step >= FINE_FROM}
     else:
-        wanted = {epoch * steps_per_epoch(spec) for epoch in diagnostics.epochs}
-    always = {8 * steps // 10, 9 * steps // 10, steps}
-    return tuple(sorted(step for step in wanted | always if 1 <= step <= steps))
+        steps |= {epoch * steps_per_epoch(spec) for epoch in spec.diagnostics.epochs}
+    return tuple(sorted(step for step in steps if step <= last))
 
 
-def _log_spaced(steps: int, count: int) -> set[int]:
-    """`count` log-spaced steps from 1 on; where rounding makes two equal, the later moves up."""
-    chosen = [0]
-    for step in np.geomspace(1, steps, count).round().astype(int).tolist():
-        chosen.append(max(step, chosen[-1] + 1))
-    return set(chosen[1:])
+def _powers(per_doubling: int, last: int) -> set[int]:
+    """The powers of 2^(1 / per_doubling), rounded, from 1 to at most the last step."""
+    steps = (round(2 ** (exponent / per_doubling)) for exponent in count())
+    return set(takewhile(lambda step: step <= last, steps))

@@ -7,7 +7,7 @@ another. The global generators of torch and numpy are neither used nor seeded.
 import hashlib
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 
@@ -19,6 +19,13 @@ def weights(seed: int) -> torch.Generator:
 def noise(seed: int, device: torch.device) -> torch.Generator:
     """Generator of the posteriors' samples, on the device that uses them."""
     return _generator(f"noise {seed}", device)
+
+
+def evaluation_noise(
+    shape: tuple[int, int, int], device: torch.device
+) -> Float32[Tensor, "draws n m"]:
+    """The standard normal noise of evaluations, the same for every seed and on every device."""
+    return torch.randn(shape, generator=_generator("evaluation")).to(device)
 
 
 def order(seed: int, epoch: int, n: int) -> Int64[Tensor, " n"]:

@@ -1,0 +1,145 @@
+"""A verdict in words: why the regime is what it is, and what could still change it."""
+
+from collections.abc import Iterator, Sequence
+from typing import assert_never
+
+from polar.records.events import Evaluation
+from polar.records.latents import Flaw, LatentDiagnostics, Regime, Verdict
+from polar.regime.decoding import EXPLAINS_FROM
+from polar.regime.settling import SETTLED_NATS, SETTLED_RISE, Settling
+from polar.regime.verdict import (
+    LEAST_GAP,
+    POLARISED_FROM,
+    SUFFICIENT_FROM,
+    entropies_by_label,
+)
+from polar.regime.words import beside, count_latents
+
+
+def explain(final: Evaluation, settling: Settling, steps: int) -> str:
+    """Why the verdict is what it is, in one paragraph for a researcher.
+
+    Args:
+        final: The last evaluation.
+        settling: What still moved before the last evaluation.
+        steps: Training steps of the whole run.
+    """
+    sentences = (
+        explain_regime(final.latents, final.verdict),
+        _about_the_budget(settling, steps),
+    )
+    return " ".join(sentences)
+
+
+def explain_regime(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> str:
+    """Why the regime is what it is, in a few sentences.
+
+    Args:
+        latents: All latents of one evaluation, with their labels.
+        verdict: The verdict on them.
+    """
+    regime = verdict.regime.replace("_", "-").capitalize()
+    sentences = (
+        f"{regime}: {_count(latents, verdict)}.",
+        *_about_the_decoder(verdict),
+        *_about_the_flaws(latents, verdict),
+        _about_the_paper(verdict),
+    )
+    return " ".join(sentences)
+
+
+def _count(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> str:
+    tau = verdict.tau_nats
+    actives, passives = entropies_by_label(latents)
+    parts = [
+        f"{len(actives)} of {count_latents(len(latents))} {_are(len(actives))} active "
+        f"(entropy above tau = {tau:.4g} nats) and {len(passives)} passive"
+    ]
+    if actives:
+        parts.append(f"the weakest active has {beside(tau, min(actives))} nats")
+    if passives:
+        parts.append(f"the strongest passive has {beside(tau, max(passives))} nats")
+    return "; ".join([parts[0], ", ".join(parts[1:])])
+
+
+def _about_the_decoder(verdict: Verdict) -> Iterator[str]:
+    if verdict.explained is None or verdict.explained_se is None:
+        yield "Nothing is known of a decoder, so that the space cannot be called clean."
+        return
+    r = f"R = {beside(EXPLAINS_FROM, verdict.explained)} +- {verdict.explained_se:.2g}"
+    if verdict.explains_nothing:
+        why = "training has settled" if verdict.settled else "training has not settled"
+        yield f"The model explains nothing ({r}, needed: {EXPLAINS_FROM:.2f}), and {why}."
+        return
+    yield f"The model explains {r} of the explainable reconstruction loss."
+    if verdict.explained_by_prior is not None:
+        yield f"Its prior alone, which knows u, explains {verdict.explained_by_prior:.2f}."
+
+
+def _about_the_flaws(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> Iterator[str]:
+    if verdict.regime is Regime.CLEAN:
+        gap = "" if verdict.gap_factor is None else f", {_gap(verdict.gap_factor)}"
+        yield (
+            "It is clean: the decoder uses every active latent, and the active latents carry "
+            f"{verdict.sufficiency:.1%} of R alone{gap}."
+        )
+    if verdict.regime is Regime.POLARISED and verdict.gap_factor is not None:
+        yield f"The groups are apart: {_gap(verdict.gap_factor)}."
+    for flaw in verdict.flaws:
+        match flaw:
+            case Flaw.IDLE:
+                idle = [str(latent.latent) for latent in latents if latent.is_idle]
+                yield (
+                    f"It is not clean because the decoder hardly uses {count_latents(len(idle))} "
+                    f"that {_are(len(idle))} active by entropy ({', '.join(idle)}); with more "
+                    "steps such latents usually become passive."
+                )
+            case Flaw.LEAK:
+                carried = verdict.sufficiency or 0.0
+                yield (
+                    "It is not clean because the passive latents carry a part of what the model "
+                    f"explains: the active latents alone carry {carried:.1%} of R, needed: "
+                    f"{SUFFICIENT_FROM:.0%}."
+                )
+            case Flaw.BLURRED:
+                yield (
+                    "It is not clean because no gap separates the groups: "
+                    f"{_gap(verdict.gap_factor or 0.0)}, needed: {LEAST_GAP:g}."
+                )
+            case _:
+                assert_never(flaw)
+
+
+def _gap(factor: float) -> str:
+    stds = f"{beside(LEAST_GAP, factor)} times the equivalent std of the strongest passive"
+    return f"the weakest active latent has {stds}"
+
+
+def _about_the_paper(verdict: Verdict) -> str:
+    regime = verdict.paper_regime.replace("_", "-")
+    p = beside(POLARISED_FROM, verdict.polarisation)
+    return f"By the paper's rule, entropies alone, it is {regime} (P = {p})."
+
+
+def _about_the_budget(settling: Settling, steps: int) -> str:
+    budget = f"Budget: {steps:,} {'step' if steps == 1 else 'steps'}"
+    since = settling.since_step
+    if since is None:
+        return f"{budget}; not settled as far as is known: too few evaluations before the end."
+    changed = settling.labels_changed
+    facts = [
+        f"since step {since:,} {count_latents(changed) if changed else 'no latent'} changed label",
+        f"over the last fifth the largest move of an entropy was "
+        f"{beside(SETTLED_NATS, settling.largest_move_nats)} nats (latent "
+        f"{settling.most_moved}; settled up to {SETTLED_NATS} nats) and R rose by "
+        f"{beside(SETTLED_RISE, settling.rise_of_explained)} (below {SETTLED_RISE})",
+    ]
+    if settling.is_before_learning:
+        facts.append("what the latents say has not faded, so that learning may be yet to start")
+    if settling.settled:
+        return f"{budget}; settled: {', '.join(facts)}."
+    return f"{budget}; not settled: {', '.join(facts)}. More steps may change the verdict."
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

@@ -1,0 +1,136 @@
+"""Whether a training has settled: whether more steps would still change the verdict.
+
+Notation:
+    T: steps so far.
+    H: judged entropies, in nats.
+    R: part of the explainable reconstruction loss that the model explains.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from polar.errors import InvalidInput
+from polar.records.events import Evaluation
+from polar.records.latents import LatentDiagnostics
+from polar.regime.decoding import EXPLAINS_FROM
+
+#: Shares of the steps, from the end, over which labels, and over which H and R, must stand still.
+#: Chosen by us, because active latents fall idle slowly, and labels follow later still.
+LABELS_OVER = 0.4
+MOVES_OVER = 0.2
+#: Largest move, in nats, of an entropy that has settled. Chosen by us, because it is less than
+#: half of the default tau, and 1e5 times the error of the estimator.
+SETTLED_NATS = 0.1
+#: A model that explains nothing has collapsed when the signal of its latents has faded to this
+#: part of its largest. Chosen by us, because before the digits are learned at beta = 18 it stays
+#: above a third for 1,000 steps, while at beta = 22 it has faded to a twentieth by then, for good.
+FADED_TO = 0.2
+#: Largest rise of R of a training that has settled. Chosen by us.
+SETTLED_RISE = 0.01
+
+
+@dataclass(frozen=True)
+class Look:
+    """The part of an evaluation by which settling is judged."""
+
+    step: int
+    latents: tuple[LatentDiagnostics, ...]
+    explained: float
+
+    @property
+    def signal(self) -> float:
+        """What the latents say at all: their KL divergence, or without a prior their variance."""
+        divergences = [latent.kl_nats for latent in self.latents if latent.kl_nats is not None]
+        return sum(divergences or [latent.var_of_mean for latent in self.latents])
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> "Look":
+        """The look of a run's evaluation."""
+        explained = evaluation.verdict.explained or 0.0
+        return cls(evaluation.step, evaluation.latents, explained)
+
+
+@dataclass(frozen=True)
+class Settling:
+    """What still moved at the end of a training, or of the steps so far."""
+
+    settled: bool
+    #: Largest difference between an entropy of a latent and its final entropy, in nats, over the
+    #: last fifth of the steps, and the latent that made this move.
+    largest_move_nats: float
+    most_moved: int
+    #: Rise of R over the last fifth of the steps.
+    rise_of_explained: float
+    #: Number of latents that had another label than their final one over the last 40 % of steps.
+    labels_changed: int
+    #: Number of idle latents at the end.
+    n_idle: int
+    #: First step that was compared; none when the evaluations do not cover the last 40 %.
+    since_step: int | None
+    #: Whether the model explains nothing, but what its latents say has not faded: it may be about
+    #: to learn.
+    is_before_learning: bool
+
+
+def settling(looks: Sequence[Look]) -> Settling:
+    """Whether a training has settled by its last look.
+
+    It has when over the last 40 % of the steps no label differs from the final one, at the end no
+    latent is idle, and over the last fifth R has risen by less than 0.01 and no entropy differs
+    from its final value by more than 0.1 nats. Both shares start with the latest look at or before
+    their first step, so that a sparse schedule is judged over more, never less. A training that
+    explains nothing may be on the plateau before learning starts, where everything stands still:
+    it settles only after the signal of its latents has faded to a fifth over the last 40 %.
+
+    Args:
+        looks: All looks of a run, by ascending step; the last is at the end of the steps so far.
+
+    Raises:
+        InvalidInput: there are no looks.
+    """
+    if not looks:
+        raise InvalidInput("settling of 0 evaluations; allowed: at least 1")
+    final = looks[-1]
+    lately, latest = _since(looks, LABELS_OVER), _since(looks, MOVES_OVER)
+    changed = {
+        now.latent
+        for look in lately
+        for then, now in zip(look.latents, final.latents, strict=True)
+        if then.label != now.label
+    }
+    pairs = [
+        (then, now)
+        for look in latest
+        for then, now in zip(look.latents, final.latents, strict=True)
+    ]
+    moves = [abs(then.judged_entropy_nats - now.judged_entropy_nats) for then, now in pairs]
+    largest = max(moves)
+    rise = final.explained - min(look.explained for look in latest)
+    n_idle = sum(bool(latent.is_idle) for latent in final.latents)
+    is_covered = len(lately) > 1 and lately[0].step <= (1 - LABELS_OVER) * final.step
+    has_faded = max(look.signal for look in lately) <= FADED_TO * max(
+        look.signal for look in looks
+    )
+    is_before_learning = final.explained < EXPLAINS_FROM and not has_faded
+    return Settling(
+        settled=is_covered
+        and not changed
+        and not n_idle
+        and rise < SETTLED_RISE
+        and largest <= SETTLED_NATS
+        and not is_before_learning,
+        largest_move_nats=largest,
+        most_moved=pairs[moves.index(largest)][1].latent,
+        rise_of_explained=rise,
+        labels_changed=len(changed),
+        n_idle=n_idle,
+        since_step=lately[0].step if is_covered else None,
+        is_before_learning=is_before_learning,
+    )
+
+
+def _since(looks: Sequence[Look], share: float) -> Sequence[Look]:
+    """The looks over this share of the steps, from its end."""
+    first_step = (1 - share) * looks[-1].step
+    early = [look for look in looks[:-1] if look.step <= first_step]
+    return looks[max(len(early) - 1, 0) :]

@@ -1,0 +1,92 @@
+"""The fixed images that a run is evaluated on, and what their losses are compared with."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, Int64, UInt8
+from torch import Tensor
+
+from polar.data.images import as_pixels
+from polar.entropy import image_sigma
+from polar.models.likelihood import constant_losses
+from polar.spec import ExperimentSpec, LikelihoodSpec
+from polar.training import seeding
+from polar.training.inputs import Inputs
+from polar.training.u_groups import UGroups
+
+#: Images encoded or decoded at once; larger ones are no faster.
+BATCH = 256
+#: Samples of each posterior. Chosen by us, because the error of R is then that of the images.
+DRAWS = 4
+
+
+@dataclass(frozen=True)
+class EvaluationSubset:
+    """The images that a run is evaluated on, and what their measures are compared with."""
+
+    inputs: Inputs
+    #: The images with the same u.
+    groups: UGroups
+    #: Loss of the mean image, for an iVAE of the mean image of each u, and loss of a perfect
+    #: reconstruction, for each image in nats.
+    mean_image: Float64[np.ndarray, " n"]
+    floor: Float64[np.ndarray, " n"]
+    #: Standard normal noise, the same at every evaluation of every model.
+    noise: Float32[Tensor, "draws n m"]
+    #: Kernel width of the images, for the information; none where that is not measured.
+    image_sigma: float | None
+
+    def first(self, at_most: int) -> "EvaluationSubset":
+        """The first `at_most` images of the subset, or all if there are fewer."""
+        return replace(
+            self,
+            inputs=self.inputs.first(at_most),
+            groups=UGroups(self.groups.of_image[:at_most]),
+            mean_image=self.mean_image[:at_most],
+            floor=self.floor[:at_most],
+            noise=self.noise[:, :at_most],
+        )
+
+
+def evaluation_subset(inputs: Inputs, spec: ExperimentSpec) -> EvaluationSubset:
+    """The first images, in the dataset's fixed order."""
+    subset = inputs.first(spec.diagnostics.images)
+    groups = UGroups.of(subset.u)
+    mean_image, floor = _losses_at_best_and_worst(subset, groups, spec.model.likelihood)
+    return EvaluationSubset(
+        inputs=subset,
+        groups=groups,
+        mean_image=mean_image,
+        floor=floor,
+        noise=seeding.evaluation_noise(
+            (DRAWS, len(subset), spec.model.latent_dim), subset.images.device
+        ),
+        image_sigma=_image_sigma(subset.images[: spec.diagnostics.information_images]),
+    )
+
+
+def batches(inputs: Inputs) -> Iterator[Int64[Tensor, " rows"]]:
+    """The row numbers of each batch."""
+    yield from torch.split(torch.arange(len(inputs), device=inputs.images.device), BATCH)
+
+
+def _losses_at_best_and_worst(
+    inputs: Inputs, groups: UGroups, likelihood: LikelihoodSpec
+) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
+    means = groups.group_means(inputs.images)
+    mean_image, floor = [], []
+    for rows in batches(inputs):
+        pixels = as_pixels(inputs.images.index_select(0, rows)).double()
+        drawn = means[groups.of_image[rows]] / 255
+        mean_image.append(constant_losses(likelihood, drawn, pixels))
+        floor.append(constant_losses(likelihood, pixels, pixels))
+    return torch.cat(mean_image).cpu().numpy(), torch.cat(floor).cpu().numpy()
+
+
+def _image_sigma(images: UInt8[Tensor, "n 1 side side"]) -> float | None:
+    """The kernel width of the images; none where no two images differ."""
+    if len(images) < 2 or (images == images[:1]).all():
+        return None
+    return image_sigma(images)
