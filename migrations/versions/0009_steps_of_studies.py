@@ -1,13 +1,13 @@
 """The number of training steps that ends a study.
 
-Revision: 0008. Created 2026-11-26.
+Revision: 0009. Created 2026-11-26.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0006"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
