@@ -74,4 +74,3 @@ def _gaps(envelope: Interval, odds: dict[float, float]) -> Iterator[tuple[Edge, 
                 Edge(low=last, high=between[0], confidence=None),
                 Edge(low=between[-1], high=first, confidence=None),
             )
-

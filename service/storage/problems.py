@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy import Row, select, type_coerce
@@ -19,6 +20,7 @@ from service.storage.tables import Run
 class Solution:
     """The model that a finished run came to."""
 
+    run_id: UUID
     trained: Trained
     verdict: Verdict
     terms: LossTerms
@@ -40,6 +42,7 @@ async def solutions_of(session: AsyncSession, problem: str) -> Sequence[Solution
     spec, result = type_coerce(Run.spec, JSONB), type_coerce(Run.result, JSONB)
     rows = await session.execute(
         select(
+            Run.id,
             Run.seed,
             spec["model"].label("model"),
             result["steps"].label("steps"),
@@ -64,6 +67,7 @@ def _solution(row: Row[tuple[object, ...]]) -> Solution | None:
     try:
         weight = MODELS[row.model["name"]].model_validate(row.model).weight
         return Solution(
+            run_id=row.id,
             trained=Trained.model_validate(
                 {"weight": weight, "seed": row.seed, "steps": row.steps}
             ),
