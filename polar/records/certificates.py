@@ -33,6 +33,8 @@ class LossTerms(Record):
     images: int = Field(ge=2)
     reconstruction_nats: float
     penalty: float
+    #: A of a perfect reconstruction, which for grey pixels is not 0.
+    floor_nats: float
     #: A and B of total collapse.
     mean_image_nats: float
     collapsed_penalty: float
@@ -44,6 +46,11 @@ class LossTerms(Record):
     gain_variance: Variance
     penalty_variance: Variance
     covariance: float
+
+    @property
+    def explainable_nats(self) -> float:
+        """A of total collapse minus that of a perfect reconstruction, nats per image."""
+        return self.mean_image_nats - self.floor_nats
 
     def loss_nats(self, weight: float) -> float:
         """The loss at a weight, in nats per image."""

@@ -24,6 +24,7 @@ TERMS = LossTerms(
     images=1437,
     reconstruction_nats=430.0,
     penalty=1.2,
+    floor_nats=333.7,
     mean_image_nats=463.7,
     collapsed_penalty=0.0,
     nats_per_penalty=1.0,
