@@ -43,7 +43,7 @@ TABLES = [
 ]
 #: Written just before the last state and `result.json`.
 LAST_FIGURE = "figures/representations.csv"
-EVALUATED = [1, 2, 4, 8, 10, 13, 16, 20]
+EVALUATED = [1, 2, 4, 8, 16, 20]
 #: With the numbers beside them; others need an active latent, or a task.
 FIGURES = [
     "sorted_entropies",
