@@ -158,9 +158,10 @@ def certificates_of(
     )
 
 
-def _place(model: KnownModel) -> tuple[float, int, int, float]:
+def _place(model: KnownModel) -> tuple[float, int, int, float, str]:
     """The place of a model among others, which does not depend on when it was trained."""
-    return model.weight, model.seed, model.steps, model.terms.reconstruction_nats
+    terms = model.terms
+    return model.weight, model.seed, model.steps, terms.reconstruction_nats, f"{model.run_id}"
 
 
 def _difference(better: LossTerms, other: LossTerms, weight: float) -> float:

@@ -163,6 +163,16 @@ def test_a_model_trained_longer_or_with_another_seed_refutes_a_training_like_any
     assert refuted.better.words() == "1 (seed 3, 8,000 steps)"
 
 
+def test_trainings_of_the_same_weight_and_seed_are_told_apart_by_their_warm_start() -> None:
+    held = model(22.0, gain=34.0, penalty=1.2, warm_start=(15.0, 18.0))
+
+    refuted = not_optimal(COLLAPSED, [COLLAPSED, held])
+
+    assert refuted is not None
+    assert refuted.better == held.training() != refuted.model
+    assert held.words() == "22 (seed 0, 2,000 steps, from 18)"
+
+
 def test_the_best_of_several_better_models_is_named() -> None:
     good, best = (model(9.0, gain=gain, penalty=1.0, seed=int(gain)) for gain in (40.0, 50.0))
 
