@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy import Row, select, type_coerce
@@ -20,7 +19,6 @@ from service.storage.tables import Run
 class Solution:
     """The model that a finished run came to."""
 
-    run_id: UUID
     trained: Trained
     verdict: Verdict
     terms: LossTerms
@@ -45,6 +43,7 @@ async def solutions_of(session: AsyncSession, problem: str) -> Sequence[Solution
             Run.id,
             Run.seed,
             spec["model"].label("model"),
+            spec["training"]["warm_start"].label("warm_start"),
             result["steps"].label("steps"),
             result["final"]["verdict"].label("verdict"),
             result["loss_terms"].label("terms"),
@@ -66,11 +65,15 @@ def _solution(row: Row[tuple[object, ...]]) -> Solution | None:
         return None
     try:
         weight = MODELS[row.model["name"]].model_validate(row.model).weight
+        trained = {
+            "weight": weight,
+            "seed": row.seed,
+            "steps": row.steps,
+            "warm_start": [stage["weight"] for stage in row.warm_start],
+            "run_id": row.id,
+        }
         return Solution(
-            run_id=row.id,
-            trained=Trained.model_validate(
-                {"weight": weight, "seed": row.seed, "steps": row.steps}
-            ),
+            trained=Trained.model_validate(trained),
             verdict=Verdict.model_validate(row.verdict),
             terms=LossTerms.model_validate(row.terms),
         )

@@ -35,8 +35,8 @@ async def certified(
     own = {run.id for runs in by_trial.values() for run in runs}
     of = spec.range.of
     certificates = certificates_of(
-        found,
-        [_known(solution, of) for solution in solutions if solution.run_id in own],
+        found.envelope,
+        [_known(solution, of) for solution in solutions if solution.trained.run_id in own],
         [_known(solution, of) for solution in solutions],
     )
     headline = headline_of(found, certificates)
