@@ -135,7 +135,7 @@ def _about_the_budget(settling: Settling, steps: int) -> str:
         f"{beside(SETTLED_RISE, settling.rise_of_explained)} (below {SETTLED_RISE})",
     ]
     if settling.is_before_learning:
-        facts.append("the latents still grow, as before a model learns")
+        facts.append("what the latents say has not faded, so that learning may be yet to start")
     if settling.settled:
         return f"{budget}; settled: {', '.join(facts)}."
     return f"{budget}; not settled: {', '.join(facts)}. More steps may change the verdict."
