@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from polar.experiment.run import run as run
     from polar.measurement.measure import measure as measure
     from polar.spec import ExperimentSpec as ExperimentSpec
+    from polar.spec.course import warm_started as warm_started
+    from polar.spec.course import with_steps as with_steps
 
     __version__: str
 
@@ -20,9 +22,19 @@ _HOMES = {
     "measure": "polar.measurement.measure",
     "renyi_entropy": "polar.entropy",
     "run": "polar.experiment.run",
+    "warm_started": "polar.spec.course",
+    "with_steps": "polar.spec.course",
 }
 
-__all__ = ["ExperimentSpec", "__version__", "measure", "renyi_entropy", "run"]
+__all__ = [
+    "ExperimentSpec",
+    "__version__",
+    "measure",
+    "renyi_entropy",
+    "run",
+    "warm_started",
+    "with_steps",
+]
 
 
 def __dir__() -> list[str]:

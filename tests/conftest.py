@@ -221,6 +221,7 @@ class Reports:
             rise_of_explained=0.001,
             labels_changed=0,
             held_out=None,
+            loss_terms=None,
             explanation="One latent of two is active.",
             summary=Summary.model_validate(summary),
             dataset_note="",

@@ -15,7 +15,15 @@ from polar.experiment.findings import Findings, find
 from polar.files import written_aside
 from polar.measurement.explanation import explain_evidence
 from polar.measurement.files import save_json
-from polar.records.events import RESULT_FILE, ArtifactSaved, Evaluation, Event, Result, Started
+from polar.records.events import (
+    LAST_STATE_FILE,
+    RESULT_FILE,
+    ArtifactSaved,
+    Evaluation,
+    Event,
+    Result,
+    Started,
+)
 from polar.regime.explanation import explain
 from polar.regime.settling import Look, settling
 from polar.regime.table import table_to_parquet
@@ -53,13 +61,16 @@ def run(
     Args:
         spec: What to run.
         seed: The seed to run; may be left out when the spec has a single seed.
-        out: Folder for the tables, the figures and `result.json`; by default none are written.
+        out: Folder for the tables, the figures, the last state and `result.json`; by default none
+            are written.
         device: `auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes the device of the spec, and where
             the spec says `auto` too, a GPU if there is one.
         data_dir: Folder of downloaded datasets; by default `POLAR_DATA_DIR`, or else
             `~/.cache/polar/data`.
         checkpoints: Folder for checkpoints; by default none are written.
-        resume_from: A checkpoint to go on from, or a folder of checkpoints, of which the newest
+        resume_from: A state to go on from: a checkpoint of this run, or the last state
+            (`last_state.pt`) of a run that had fewer steps or is a stage of this run's warm start,
+            which need not be trained again then. Or a folder of checkpoints, of which the newest
             is taken; the run begins at step 0 if the folder has none.
         stop: Called before every step; once it returns true, a last checkpoint is written and the
             stream ends without `Result`.
@@ -69,7 +80,8 @@ def run(
         InvalidInput: the spec has several seeds and none was named, the seed is out of range, or
             the device does not exist.
         DatasetError: the dataset is missing, broken, or has another digest than expected.
-        CheckpointUnusable: the checkpoint is damaged, or of another spec, dataset or device.
+        CheckpointUnusable: the state is damaged, or of another course (see `polar.spec.course`),
+            dataset or device, or later than the end of this run.
         Diverged: training left the finite numbers.
     """
     started = time.perf_counter()
@@ -80,31 +92,34 @@ def run(
         raise DatasetError(
             f"dataset {dataset.name} has digest {dataset.digest}; expected {expected_digest}"
         )
-    data = inputs(dataset, spec, target)
-    subset = evaluation_subset(data, spec)
+    split = inputs(dataset, spec, target)
+    subset = evaluation_subset(split.training, spec)
     state = fresh(spec, dataset.digest, target)
     if resume_from is not None:
         checkpoint.restore(state, resume_from)
-    first_step = state.step
+    first_step = 0 if state.is_in_warm_start else state.step
 
     yield Started(
         step=first_step,
         steps=spec.training.steps,
         device=str(target),
-        images=len(data),
+        images=len(split.training),
         images_evaluated=len(subset.inputs),
         dataset_digest=dataset.digest,
         parameters=sum(weights.numel() for weights in state.model.parameters()),
     )
     yield from tuple(state.evaluations)
-    yield from train(state, spec, data, subset, checkpoints=checkpoints, stop=stop)
-    if state.step < spec.training.steps:
+    yield from train(state, split.training, subset, checkpoints=checkpoints, stop=stop)
+    if not state.has_ended:
         return
 
-    findings = find(state.model, subset, dataset, spec, state.evaluations)
+    held_out = evaluation_subset(split.held_out, spec) if len(split.held_out) else None
+    findings = find(state.model, subset, dataset, spec, state.evaluations, held_out)
     result = _result(spec, dataset, subset, state.evaluations, findings)
     if out is not None:
         yield from _save_findings(out, findings, result.final.verdict.tau_nats)
+        checkpoint.write(state, out / LAST_STATE_FILE)
+        yield _artifact(out, out / LAST_STATE_FILE)
         timing: dict[str, float | str] = {
             "seconds": time.perf_counter() - started,
             "steps": state.step - first_step,
@@ -148,7 +163,7 @@ def _result(
     evaluations: Sequence[Evaluation],
     findings: Findings,
 ) -> Result:
-    steps, final = spec.training.steps, evaluations[-1]
+    final = evaluations[-1]
     still, measurement = settling([Look.of(look) for look in evaluations]), findings.measurement
     evidence = explain_evidence(
         verdict=final.verdict,
@@ -161,9 +176,9 @@ def _result(
         spec_hash=spec.content_hash(),
         science_version=SCIENCE_VERSION,
         seed=spec.seeds[0],
-        steps=steps,
+        steps=final.step,
         dataset_digest=dataset.digest,
-        images=len(dataset.images),
+        images=spec.training_images,
         images_evaluated=len(subset.inputs),
         final=final,
         settled=still.settled,
@@ -171,9 +186,10 @@ def _result(
         rise_of_explained=still.rise_of_explained,
         labels_changed=still.labels_changed,
         held_out=findings.held_out,
+        loss_terms=findings.loss_terms,
         summary=findings.summary,
         dataset_note=dataset.note,
-        explanation=f"{explain(final, still, steps)} {evidence}",
+        explanation=f"{explain(final, still, final.step)} {evidence}",
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from polar.figures.entropies import entropy_heatmap as entropy_heatmap
     from polar.figures.entropies import entropy_lines as entropy_lines
     from polar.figures.entropies import sorted_entropies as sorted_entropies
+    from polar.figures.envelope import loss_envelope as loss_envelope
     from polar.figures.estimators import entropy_against_variance as entropy_against_variance
     from polar.figures.estimators import spike_and_slab as spike_and_slab
     from polar.figures.files import save as save
@@ -40,6 +41,7 @@ _HOMES = {
     "information_by_weight": "information",
     "information_diagram": "information",
     "information_split": "information",
+    "loss_envelope": "envelope",
     "measures_over_training": "dynamics",
     "phase_diagram": "phases",
     "phase_table": "phases",

@@ -35,11 +35,7 @@ class AE(nn.Module):
         u: Float[Tensor, "n k"],
         _noise: torch.Generator,
     ) -> Losses:
-        """The loss of one batch."""
+        """The losses of one batch."""
         outputs = self.decode(self.encode(images, u).mean)
         reconstruction = reconstruction_loss(self.spec.likelihood, outputs, images)
-        return Losses(
-            reconstruction,
-            penalty=torch.zeros_like(reconstruction),
-            total=reconstruction / images[0].numel(),
-        )
+        return Losses(reconstruction, penalty=torch.zeros_like(reconstruction))

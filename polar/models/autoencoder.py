@@ -25,14 +25,12 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Losses:
-    """The terms of the loss of one batch."""
+    """The terms of the loss of one batch; `total` of the model's spec is their weighted sum."""
 
     #: Reconstruction loss in nats, summed over pixels and averaged over images.
     reconstruction: Float[Tensor, ""]
     #: The term that the weight multiplies, in the model's own unit; 0 for a model without one.
     penalty: Float[Tensor, ""]
-    #: The loss that training minimises.
-    total: Float[Tensor, ""]
 
 
 @runtime_checkable
@@ -68,7 +66,7 @@ class Autoencoder(Protocol):
         noise: torch.Generator,
         /,
     ) -> Losses:
-        """The loss of one batch; samples of the posteriors are drawn from the generator."""
+        """The losses of one batch; samples of the posteriors are drawn from the generator."""
 
     def train(self, mode: bool = True) -> Any:  # noqa: ANN401
         """Switch the model to training."""

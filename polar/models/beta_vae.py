@@ -44,12 +44,12 @@ class BetaVAE(nn.Module):
         _u: Float[Tensor, "n k"],
         noise: torch.Generator,
     ) -> Losses:
-        """The loss of one batch, with one sample of each posterior drawn from the generator."""
+        """The losses of one batch, with one sample of each posterior drawn from the generator."""
         mean, log_var = self._posterior(images)
         outputs = self.decode(sample(mean, log_var, noise))
         reconstruction = reconstruction_loss(self.spec.likelihood, outputs, images)
         kl = kl_per_latent(mean, log_var).sum(1).mean()
-        return Losses(reconstruction, kl, total=reconstruction + self.spec.beta * kl)
+        return Losses(reconstruction, kl)
 
     def _posterior(
         self, images: Float[Tensor, "n 1 side side"]

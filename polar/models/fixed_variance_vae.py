@@ -45,13 +45,13 @@ class FixedVarianceVAE(nn.Module):
         _u: Float[Tensor, "n k"],
         noise: torch.Generator,
     ) -> Losses:
-        """The loss of one batch, with one sample of each posterior drawn from the generator."""
+        """The losses of one batch, with one sample of each posterior drawn from the generator."""
         mean = self._mean(images)
         log_var = self._log_var(mean)
         outputs = self.decode(sample(mean, log_var, noise))
         reconstruction = reconstruction_loss(self.spec.likelihood, outputs, images)
         kl = kl_per_latent(mean, log_var).sum(1).mean()
-        return Losses(reconstruction, kl, total=reconstruction + self.spec.beta * kl)
+        return Losses(reconstruction, kl)
 
     def _mean(self, images: Float[Tensor, "n 1 side side"]) -> Float[Tensor, "n m"]:
         return self.mean_head(self.encoder(images))

@@ -62,12 +62,12 @@ class IVAE(nn.Module):
         u: Float[Tensor, "n k"],
         noise: torch.Generator,
     ) -> Losses:
-        """The loss of one batch, with one sample of each posterior drawn from the generator."""
+        """The losses of one batch, with one sample of each posterior drawn from the generator."""
         mean, log_var = self._posterior(images, u)
         outputs = self.decode(sample(mean, log_var, noise))
         reconstruction = reconstruction_loss(self.spec.likelihood, outputs, images)
         kl = conditional_kl_per_latent(mean, log_var, *self._prior(u)).sum(1).mean()
-        return Losses(reconstruction, kl, total=reconstruction + self.spec.alpha * kl)
+        return Losses(reconstruction, kl)
 
     def _posterior(
         self, images: Float[Tensor, "n 1 side side"], u: Float[Tensor, "n k"]

@@ -42,10 +42,8 @@ class L2AE(nn.Module):
         u: Float[Tensor, "n k"],
         _noise: torch.Generator,
     ) -> Losses:
-        """The loss of one batch."""
+        """The losses of one batch."""
         codes = self.encode(images, u).mean
         outputs = self.decode(codes)
         reconstruction = reconstruction_loss(self.spec.likelihood, outputs, images)
-        squares = codes.square().sum(1).mean()
-        total = reconstruction / images[0].numel() + self.spec.gamma * squares
-        return Losses(reconstruction, squares, total)
+        return Losses(reconstruction, penalty=codes.square().sum(1).mean())

@@ -51,7 +51,7 @@ class LVAE(nn.Module):
         u: Float[Tensor, "n k"],
         _noise: torch.Generator,
     ) -> Losses:
-        """The loss of one batch, after one power iteration for each layer of the decoder.
+        """The losses of one batch, after one power iteration for each layer of the decoder.
 
         Raises:
             InvalidInput: the batch is a single image, which has no standard deviation.
@@ -60,9 +60,7 @@ class LVAE(nn.Module):
         codes = self.encode(images, u).mean
         outputs = self.decode(codes)
         reconstruction = reconstruction_loss(self.spec.likelihood, outputs, images)
-        volume_ = volume(codes, self.spec.eta)
-        total = reconstruction / images[0].numel() + self.spec.lam * volume_
-        return Losses(reconstruction, volume_, total)
+        return Losses(reconstruction, penalty=volume(codes, self.spec.eta))
 
 
 def volume(codes: Float[Tensor, "n m"], eta: float) -> Float[Tensor, ""]:

@@ -4,11 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from polar.records.certificates import LossTerms
 from polar.records.latents import LatentDiagnostics, Verdict
 from polar.records.record import Record
 
 #: The file of a run's folder that is written last, with the content of `Result`.
 RESULT_FILE = "result.json"
+#: The file of a run's folder from which a run of more steps, or one that starts from it at
+#: another weight, goes on.
+LAST_STATE_FILE = "last_state.pt"
 #: The file of a run's folder with a row for each latent at each evaluation.
 DIAGNOSTICS_FILE = "diagnostics.parquet"
 
@@ -176,7 +180,7 @@ class Result(Record):
     images: int
     images_evaluated: int
     final: Evaluation
-    #: Whether labels had stood still over the last 40 % of the steps, with no idle latent left, and
+    #: Whether labels stood still over the last 40 % of the steps, with no idle latent left, and
     #: entropies and R over the last fifth. Earlier versions asked for less; what they called
     #: settled is none, what they did not is false.
     settled: bool | None
@@ -187,6 +191,8 @@ class Result(Record):
     labels_changed: int | None
     #: None where no images were held out.
     held_out: HeldOut | None
+    #: What the model pays at any weight; none for a model without a weight.
+    loss_terms: LossTerms | None
     summary: Summary
     #: A remark on the dataset, such as that it stands in for another dataset; empty without one.
     dataset_note: str

@@ -1,8 +1,8 @@
 """Where to draw the line between active and passive.
 
 The verdict goes by a fixed equivalent std, `tau_in_nats`. Rules that find tau from the entropies
-are evidence for or against it. The rules `gap`, `otsu` and `mixture` look for two groups of entropies, and find no tau where the
-groups are not apart, or are both active.
+are evidence for it or against it: `gap`, `otsu` and `mixture` look for two groups of entropies,
+and find no tau where the groups are not apart, or are both active.
 
 Notation:
     H: entropies of the latents, in nats, ascending; m of them.

@@ -16,7 +16,7 @@ from polar.spec.datasets import (
     SmallNorbSpec,
 )
 from polar.spec.faults import nearest
-from polar.spec.fields import INTEGRAL, Name
+from polar.spec.fields import FEWEST_IMAGES, INTEGRAL, Name
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import IVAESpec, LVAESpec, ModelSpec
 from polar.spec.submitted import SubmittedSpec
@@ -94,6 +94,12 @@ class ExperimentSpec(SubmittedSpec):
         return self.model.u
 
     @property
+    def training_images(self) -> int:
+        """Number of images that the model is trained on; the others are held out."""
+        held_out = int(self.dataset.images * self.training.held_out)
+        return self.dataset.images - (held_out if held_out >= FEWEST_IMAGES else 0)
+
+    @property
     def predicted_factors(self) -> tuple[str, ...]:
         """The factors of the downstream task; none without one."""
         if self.downstream is None:
@@ -109,23 +115,46 @@ class ExperimentSpec(SubmittedSpec):
 
     def content_hash(self) -> str:
         """SHA-256 (hex) of the canonical JSON of everything that decides the numbers."""
-        content = self.model_dump(mode="json", exclude={"name", "device"})
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hash_of(self.model_dump(mode="json", exclude={"name", "device"}))
+
+    def problem_hash(self) -> str:
+        """SHA-256 (hex) of the problem: the training images, and the network without its weight.
+
+        Losses of one problem can be compared at every weight, whatever seed, learning rate and
+        number of steps led to them. The content of the dataset's files is not part of it.
+        """
+        model = self.model.model_dump(mode="json").items()
+        return hash_of(
+            {
+                "dataset": self.dataset.model_dump(mode="json"),
+                "held_out": self.training.held_out,
+                "network": {name: part for name, part in model if name != self.model.weight_name},
+            }
+        )
+
+
+def hash_of(content: object) -> str:
+    """SHA-256 (hex) of the canonical JSON of some content."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _misfits(spec: ExperimentSpec) -> Iterator[PydanticCustomError]:
     """The faults of parts that are valid alone, but do not fit together."""
-    images = spec.dataset.images
-    factors = spec.dataset.factors
+    factors, images, training = spec.dataset.factors, spec.training_images, spec.training
     if isinstance(spec.dataset, SmallNorbSpec) and spec.dataset.split != "all":
-        yield from _above(images, "/dataset/images", SPLIT_IMAGES, "a split of smallNORB has")
-    yield from _above(spec.training.batch_size, "/training/batch_size", images, "dataset.images")
-    epochs = spec.training.steps // max(images // spec.training.batch_size, 1)
+        of_what = "a split of smallNORB has"
+        yield from _above(spec.dataset.images, "/dataset/images", SPLIT_IMAGES, of_what)
+    yield from _above(
+        training.batch_size, "/training/batch_size", images, "the images that are not held out"
+    )
+    epochs = training.steps // max(images // training.batch_size, 1)
     for place, epoch in enumerate(spec.diagnostics.epochs or ()):
         pointer = f"/diagnostics/epochs/{place}"
         yield from _above(epoch, pointer, epochs, "the epochs of the training steps")
-    if isinstance(spec.model, LVAESpec) and spec.training.batch_size == 1:
+    if spec.model.weight_name is None:
+        yield from _without_weight(training)
+    if isinstance(spec.model, LVAESpec) and training.batch_size == 1:
         message = "one image has no deviation, and so no volume"
         yield misfit("too_small", message, "/training/batch_size", 1, "an integer from 2")
     if isinstance(spec.model, IVAESpec):
@@ -143,6 +172,15 @@ def _above(value: int, pointer: str, most: int, of_what: str) -> Iterator[Pydant
         yield misfit(
             "too_large", f"{value} is more than {of_what}: {most}", pointer, value, allowed
         )
+
+
+def _without_weight(training: TrainingSpec) -> Iterator[PydanticCustomError]:
+    message = "the model has no weight that could change"
+    if training.weight_warm_up is not None:
+        yield misfit("no_weight", message, "/training/weight_warm_up", "a warm-up", "null")
+    if training.warm_start:
+        value = f"{len(training.warm_start)} stages"
+        yield misfit("no_weight", message, "/training/warm_start", value, "an empty list")
 
 
 def _too_few(evaluated: int) -> Iterator[PydanticCustomError]:

@@ -5,7 +5,16 @@ against a reconstruction loss that is summed over pixels, lambda and gamma again
 averaged over pixels, as published.
 """
 
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import (
+    Annotated,
+    ClassVar,
+    Literal,
+    Protocol,
+    Self,
+    TypeVar,
+    get_args,
+    runtime_checkable,
+)
 
 from pydantic import Field, field_validator
 
@@ -27,6 +36,19 @@ class GaussianSpec(SpecPart):
     #: Standard deviation of a pixel, which lies in [0, 1].
     std: Spread = 0.1
 
+
+@runtime_checkable
+class Term(Protocol):
+    """A term of a loss: a number, an array or a tensor."""
+
+    def __add__(self, other: Self, /) -> Self: ...
+
+    def __mul__(self, factor: float, /) -> Self: ...
+
+    def __truediv__(self, divisor: int, /) -> Self: ...
+
+
+T = TypeVar("T", bound=Term)
 
 LikelihoodSpec = Annotated[BernoulliSpec | GaussianSpec, Field(discriminator="name")]
 
@@ -53,6 +75,26 @@ class ConvolutionalSpec(SpecPart):
         if self.weight_name is None:
             return None
         return float(self.model_dump()[self.weight_name])
+
+    def with_weight(self, weight: float) -> Self:
+        """The same model with another weight; the model must have a weight."""
+        assert self.weight_name is not None
+        return type(self).model_validate({**self.model_dump(), self.weight_name: weight})
+
+    def total(self, reconstruction: T, penalty: T, weight: float, pixels: int) -> T:
+        """The loss that training minimises, as a weighted sum of its terms.
+
+        Args:
+            reconstruction: Reconstruction loss, nats per image, summed over pixels.
+            penalty: What the weight multiplies: KL divergence, volume or squared codes.
+            weight: The weight to use, which need not be that of the spec; 0 without a weight.
+            pixels: Number of pixels of an image.
+
+        Returns:
+            Reconstruction + weight * penalty in nats for a variational model, and
+            reconstruction / pixels + weight * penalty for the others.
+        """
+        return reconstruction / (1 if self.is_variational else pixels) + penalty * weight
 
 
 class BetaVAESpec(ConvolutionalSpec):

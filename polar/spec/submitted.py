@@ -27,8 +27,17 @@ class SubmittedSpec(SpecPart):
         Raises:
             InvalidInput: the text is not YAML, or the spec has faults, which the message lists.
         """
+        return cls.from_content(read_yaml(text))
+
+    @classmethod
+    def from_content(cls, content: object) -> Self:
+        """The spec that `model_dump` or a reader of YAML returned as mappings and lists.
+
+        Raises:
+            InvalidInput: the spec has faults, which the message lists.
+        """
         try:
-            return cls.model_validate(read_yaml(text))
+            return cls.model_validate(content)
         except ValidationError as error:
             lines = "\n".join(f"  {fault}" for fault in cls.faults_of(error))
             raise InvalidInput(f"the spec has faults:\n{lines}") from error

@@ -25,8 +25,16 @@ class WeightWarmUp(SpecPart):
 
     #: Share of the steps over which it rises.
     fraction: float = Field(0.5, strict=True, gt=0, le=1)
-    #: Whether the weight rises linearly from 0, or by equal factors from a thousandth of its value.
+    #: Whether it rises linearly from 0, or by equal factors from a thousandth of its value.
     scale: Literal["linear", "logarithmic"] = "linear"
+
+
+class Stage(SpecPart):
+    """A training at another weight, from whose last state the next training goes on."""
+
+    #: Its weight, in place of the model's.
+    weight: float = Field(strict=True, ge=0, le=1e6)
+    steps: Integer = Field(ge=1, le=MOST_STEPS)
 
 
 class TrainingSpec(SpecPart):
@@ -41,8 +49,16 @@ class TrainingSpec(SpecPart):
     #: Share of the images that training never sees, and that the end of a run is measured on too;
     #: 0 trains on all. Nothing is held out where that would be fewer than 5 images.
     held_out: float = Field(0.2, strict=True, ge=0, le=0.5)
-    #: None keeps the weight at its value from the first step on.
+    #: None keeps the weight at its value from the first step on. After a warm start too the weight
+    #: is at its value from the first step on: it rises in the first stage alone.
     weight_warm_up: WeightWarmUp | None = None
+    #: Trainings of the same network at other weights that come before, in this order. Each goes on
+    #: from the network, the optimiser and the noise that the one before has left, and counts its
+    #: steps and epochs from 0. A run is evaluated after them only.
+    warm_start: tuple[Stage, ...] = Field((), max_length=100)
+    #: Whether training ends after its steps, or, if that is earlier, at the first evaluation at
+    #: which it has settled.
+    until: Literal["steps", "settled"] = "steps"
 
 
 class DiagnosticsSpec(SpecPart):

@@ -1,8 +1,13 @@
-"""Checkpoints: a run's state on disk, from which it goes on as if it had never stopped."""
+"""States of trainings on disk, from which a run goes on as if it had never stopped.
+
+Checkpoints are states between two steps, of which a folder keeps the newest; a last state is what
+a finished run keeps. Both are files of one kind.
+"""
 
 import contextlib
 import pickle
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +17,12 @@ from pydantic import ValidationError
 from polar.errors import CheckpointUnusable
 from polar.files import written_aside
 from polar.records.events import Evaluation
+from polar.spec.course import course
+from polar.training import schedule
 from polar.training.state import TrainingState
 
 #: Raised whenever the content changes in a way that this module can no longer read.
-FORMAT = 1
+FORMAT = 2
 #: Checkpoints of a folder that are kept: the newest, and one to fall back on.
 KEPT = 2
 
@@ -26,28 +33,39 @@ def save(state: TrainingState, folder: Path) -> Path:
     Of the others in the folder only the one before it is kept.
 
     Returns:
-        Its path, which names the step.
+        Its path, which names the step, counted from the beginning of a warm start.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step-{state.step:08d}.pt"
-    # Durable, because the checkpoints before it are removed; and an attempt that was given up may
-    # still be writing the same step, which `written_aside` allows.
-    with written_aside(path, is_durable=True) as aside, aside.open("xb") as file:
-        torch.save(_content(state), file)
+    path = folder / f"step-{state.steps_in_all:08d}.pt"
+    write(state, path)
     _remove_others(folder, path)
     return path
 
 
+def write(state: TrainingState, path: Path) -> None:
+    """Write a state to a file, which is either complete or not there.
+
+    The file is durable, because a checkpoint replaces those before it. An attempt that was given
+    up may still be writing the same step, which `written_aside` allows.
+    """
+    with written_aside(path, is_durable=True) as aside, aside.open("xb") as file:
+        torch.save(_content(state), file)
+
+
 def restore(state: TrainingState, source: Path) -> None:
-    """Bring a fresh state to where a checkpoint was written.
+    """Bring a fresh state to where another of the same course was written.
+
+    That may be a state of the same run, of a run with fewer steps, or of one that is a stage of
+    this run's warm start.
 
     Args:
-        state: Fresh, of the same spec and device.
-        source: A checkpoint (`.pt`), or a folder: then its newest that can be used; an empty or
-            missing folder leaves the state fresh.
+        state: Fresh, and on the device of the other.
+        source: A state (`.pt`), or a folder of checkpoints: then its newest that can be used; an
+            empty or missing folder leaves the state fresh.
 
     Raises:
-        CheckpointUnusable: it is damaged, or of another format, spec, dataset or device.
+        CheckpointUnusable: it is damaged, of another format, course, dataset or device, or at a
+            step that this run does not reach.
     """
     reason = None
     for path in [source] if source.suffix == ".pt" else newest_first(source):
@@ -68,6 +86,7 @@ def _content(state: TrainingState) -> dict[str, object]:
     return {
         "format": FORMAT,
         **state.identity,
+        "course": course(state.spec),
         "step": state.step,
         "model": state.model.state_dict(),
         "optimiser": state.optimiser.state_dict(),
@@ -85,6 +104,7 @@ def _restore_from(state: TrainingState, path: Path) -> None:
             raise CheckpointUnusable(
                 f"checkpoint {path} has {name} {content.get(name)}; this run has {expected}"
             )
+    stage = _stage(state, content, path)
     try:
         evaluations = [Evaluation.model_validate_json(text) for text in content["evaluations"]]
         state.model.load_state_dict(content["model"])
@@ -92,10 +112,44 @@ def _restore_from(state: TrainingState, path: Path) -> None:
         state.noise.set_state(content["noise"])
         state.unreported.copy_(content["unreported"])
         state.reported_step = content["reported_step"]
-        state.step = content["step"]
+        state.step, state.stage = content["step"], stage
     except (KeyError, RuntimeError, TypeError, ValueError, ValidationError) as error:
         raise CheckpointUnusable(f"checkpoint {path} is not as it should be: {error}") from error
-    state.evaluations[:] = evaluations
+    if not state.is_in_warm_start:
+        state.evaluations[:] = _evaluations_of_this_run(state, evaluations, path)
+
+
+def _stage(state: TrainingState, content: Mapping[str, Any], path: Path) -> int:
+    """The place of the training that the content is of, among the trainings of this run."""
+    courses = [course(spec) for spec in state.trainings]
+    found, step = content.get("course"), content.get("step")
+    if found not in courses:
+        raise CheckpointUnusable(
+            f"checkpoint {path} has course {found}; this run has {', then '.join(courses)}"
+        )
+    stage = courses.index(found)
+    last = state.trainings[stage].training.steps
+    if not isinstance(step, int) or not 0 <= step <= last:
+        raise CheckpointUnusable(f"checkpoint {path} is at step {step}; this run ends at {last}")
+    return stage
+
+
+def _evaluations_of_this_run(
+    state: TrainingState, evaluations: Sequence[Evaluation], path: Path
+) -> list[Evaluation]:
+    """The evaluations without that at the end of a shorter run, which this run does not have."""
+    steps = [step for step in schedule.evaluation_steps(state.spec) if step <= state.step]
+    found = {evaluation.step: evaluation for evaluation in evaluations}
+    missing = [step for step in steps if step not in found]
+    if missing:
+        raise CheckpointUnusable(f"checkpoint {path} lacks the evaluation at step {missing[0]}")
+    chosen = [found[step] for step in steps]
+    settled_at = schedule.end(state.spec, chosen)
+    if settled_at is not None and settled_at < state.step:
+        raise CheckpointUnusable(
+            f"checkpoint {path} is at step {state.step}; this run has settled at {settled_at}"
+        )
+    return chosen
 
 
 def _read(path: Path) -> dict[str, Any]:  # what torch unpickles, before anything is checked

@@ -26,6 +26,10 @@ class Inputs:
         """The first `at_most` images and their u, or all if there are fewer."""
         return Inputs(self.images[:at_most], self.u[:at_most])
 
+    def after(self, n: int) -> "Inputs":
+        """The images after the first n, and their u."""
+        return Inputs(self.images[n:], self.u[n:])
+
     def batch(
         self, rows: Int64[Tensor, " b"]
     ) -> tuple[Float32[Tensor, "b 1 side side"], Float32[Tensor, "b k"]]:
@@ -33,15 +37,26 @@ class Inputs:
         return as_pixels(self.images.index_select(0, rows)), self.u.index_select(0, rows).float()
 
 
-def inputs(dataset: ImageDataset, spec: ExperimentSpec, device: torch.device) -> Inputs:
-    """All images of a dataset, with the u of the spec, on a device."""
+@dataclass(frozen=True)
+class Split:
+    """The images of a dataset by whether training sees them."""
+
+    #: The first images, in the order that belongs to the dataset's digest.
+    training: Inputs
+    #: The other images; there may be none.
+    held_out: Inputs
+
+
+def inputs(dataset: ImageDataset, spec: ExperimentSpec, device: torch.device) -> Split:
+    """The images of a dataset, with the u of the spec, on a device."""
     names = list(spec.dataset.factors)
     vectors = [
         F.one_hot(dataset.factors[:, names.index(name)], size).to(torch.uint8)
         for name, size in zip(spec.u, u_sizes(spec), strict=True)
     ]
     no_columns = torch.empty(len(dataset.images), 0, dtype=torch.uint8)
-    return Inputs(dataset.images.to(device), torch.cat([no_columns, *vectors], dim=1).to(device))
+    every = Inputs(dataset.images.to(device), torch.cat([no_columns, *vectors], dim=1).to(device))
+    return Split(every.first(spec.training_images), every.after(spec.training_images))
 
 
 def u_sizes(spec: ExperimentSpec) -> tuple[int, ...]:

@@ -20,63 +20,79 @@ from polar.training.subset import EvaluationSubset
 
 def train(
     state: TrainingState,
-    spec: ExperimentSpec,
     inputs: Inputs,
     subset: EvaluationSubset,
     *,
     checkpoints: Path | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[Progress | Evaluation | CheckpointSaved]:
-    """Train to the end, or until `stop` says so.
+    """Train to the end, through the stages of a warm start first, or until `stop` says so.
 
-    A stopped training leaves `state.step` below the spec's steps. The numbers do not depend on
-    reports, nor on stopping and resuming from a checkpoint.
+    The numbers do not depend on reports, nor on stopping and resuming from a checkpoint.
 
     Args:
-        state: Fresh or restored; changed in place.
-        spec: A spec with one seed.
-        inputs: All images, on the device of the model.
+        state: Fresh or restored, of a spec with one seed; changed in place.
+        inputs: The images to train on, on the device of the model.
         subset: The images to evaluate on.
         checkpoints: Folder for the checkpoints; None to write none.
         stop: Called before every step; when it returns true, training writes a last checkpoint
-            and ends.
+            and ends, and the state has not ended.
 
     Yields:
-        Progress, evaluations and saved checkpoints, as they occur.
+        Progress, evaluations and saved checkpoints, as they occur; only checkpoints, at step 0 of
+        the run, while a stage of the warm start is trained.
 
     Raises:
         Diverged: a loss or the model is no longer finite.
     """
-    steps, saved_every = spec.training.steps, spec.training.checkpoint_every
-    evaluate_at = set(schedule.evaluation_steps(spec))
-    batches = _batches(len(inputs), spec, state.step)
-    meter = Meter(spec, state)
+    while True:
+        yield from _train_one(state, inputs, subset, checkpoints, stop)
+        if not (state.is_in_warm_start and state.has_ended):
+            return
+        state.begin_next_training()
 
-    while state.step < steps and not (stop and stop()):
+
+def _train_one(
+    state: TrainingState,
+    inputs: Inputs,
+    subset: EvaluationSubset,
+    checkpoints: Path | None,
+    stop: Callable[[], bool] | None,
+) -> Iterator[Progress | Evaluation | CheckpointSaved]:
+    """Train the present training of the state to its end."""
+    spec, is_reported = state.spec, not state.is_in_warm_start
+    evaluate_at = set(schedule.evaluation_steps(spec)) if is_reported else set()
+    batches = _batches(len(inputs), spec, state.step)
+    meter = Meter(state)
+    pixels = inputs.images[0].numel()
+
+    while not state.has_ended and not (stop and stop()):
         rows = next(batches).to(inputs.images.device)
         losses = state.model.losses(*inputs.batch(rows), state.noise)
+        weight = schedule.weight(spec, state.step)
+        total = spec.model.total(losses.reconstruction, losses.penalty, weight, pixels)
         state.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(losses.total)
+        torch.autograd.backward(total)
         state.optimiser.step()
         state.step += 1
-        meter.add(losses)
+        meter.add(total, losses)
 
         evaluates = state.step in evaluate_at
-        saves = state.step % saved_every == 0 or state.step == steps
-        if not (evaluates or saves or meter.is_due()):
+        saves = state.step % spec.training.checkpoint_every == 0
+        if not (evaluates or saves or meter.is_due() or state.has_ended):
             continue
-        yield meter.report()  # raises Diverged if a loss was not finite
+        progress = meter.report()  # raises Diverged if a loss was not finite
+        if is_reported:
+            yield progress
         if evaluates:
-            evaluation = evaluate(
-                state.model, subset, spec, state.step, state.evaluations
-            )
+            evaluation = evaluate(state.model, subset, spec, state.step, state.evaluations)
             state.evaluations.append(evaluation)
             yield evaluation
-        if saves and checkpoints:
+        if checkpoints and (saves or state.has_ended):
             yield _saved(state, checkpoints)
         meter.restart_clock()
 
-    if checkpoints and state.step < steps:
+    if checkpoints and not state.has_ended:
         meter.check()
         yield _saved(state, checkpoints)
 
@@ -93,4 +109,5 @@ def _batches(n: int, spec: ExperimentSpec, first_step: int) -> Iterator[Int64[Te
 
 
 def _saved(state: TrainingState, folder: Path) -> CheckpointSaved:
-    return CheckpointSaved(step=state.step, path=str(checkpoint.save(state, folder)))
+    path = checkpoint.save(state, folder)
+    return CheckpointSaved(step=0 if state.is_in_warm_start else state.step, path=str(path))

@@ -3,11 +3,12 @@
 import time
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from polar.errors import Diverged
 from polar.models import Losses
 from polar.records.events import Progress
-from polar.spec import ExperimentSpec
 from polar.training.schedule import steps_per_epoch
 from polar.training.state import TrainingState
 
@@ -21,20 +22,18 @@ MOST_STEPS = 100
 class Meter:
     """Sums the losses on the device, because fetching them at every step would make it wait."""
 
-    def __init__(self, spec: ExperimentSpec, state: TrainingState) -> None:
-        self.spec = spec
+    def __init__(self, state: TrainingState) -> None:
+        self.spec = state.spec
         self.state = state
         self.first_step = state.step
-        self.every = min(max(1, spec.training.steps // REPORTS), MOST_STEPS)
+        self.every = min(max(1, self.spec.training.steps // REPORTS), MOST_STEPS)
         self.trained_s = 0.0
         self.restart_clock()
         self._expect_finite(steps=state.step - state.reported_step)
 
-    def add(self, losses: Losses) -> None:
+    def add(self, total: Float[Tensor, ""], losses: Losses) -> None:
         """Add the losses of one step to the sums."""
-        terms = (
-            torch.stack([losses.total, losses.reconstruction, losses.penalty]).detach().double()
-        )
+        terms = torch.stack([total, losses.reconstruction, losses.penalty]).detach().double()
         self.state.unreported += terms
         self.finite &= terms.isfinite().all()
         self.finite_steps += self.finite

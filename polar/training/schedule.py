@@ -1,23 +1,58 @@
-"""The steps at which a run is evaluated."""
+"""What happens at which step: the weight of each step, and the steps of the evaluations."""
 
+from collections.abc import Sequence
 from itertools import count, takewhile
 
+from polar.records.events import Evaluation
 from polar.spec import ExperimentSpec
+from polar.spec.course import warm_up_steps
 
 #: The step from which on evaluations follow the spec. Chosen by us, because a network has hardly
 #: moved before: the powers of two suffice there.
 FINE_FROM = 32
+#: Where a logarithmic warm-up starts, as a part of the weight.
+WARM_UP_FROM = 1e-3
 
 
 def steps_per_epoch(spec: ExperimentSpec) -> int:
-    """Batches in one pass over the images; the last partial batch is dropped."""
-    return spec.dataset.images // spec.training.batch_size
+    """Batches in one pass over the training images; the last partial batch is dropped."""
+    return spec.training_images // spec.training.batch_size
+
+
+def weight(spec: ExperimentSpec, step: int) -> float:
+    """The weight of the penalty in a step; 0 for a model without a weight.
+
+    Args:
+        spec: What is trained.
+        step: Number of steps before it, at least 0.
+
+    Returns:
+        During the warm-up, weight * step / n or weight * 1000^(step / n - 1), where n is the
+        number of its steps; the weight itself from step n on.
+    """
+    full, warm_up, n = spec.model.weight or 0.0, spec.training.weight_warm_up, warm_up_steps(spec)
+    if warm_up is None or step >= n:
+        return full
+    if warm_up.scale == "linear":
+        return full * (step / n)
+    return full * WARM_UP_FROM ** (1 - step / n)
+
+
+def end(spec: ExperimentSpec, evaluations: Sequence[Evaluation]) -> int | None:
+    """The step at which a training ends because it has settled; None if that is not known yet.
+
+    A training whose weight still rises cannot settle.
+    """
+    if spec.training.until == "steps":
+        return None
+    settled = (evaluation.step for evaluation in evaluations if evaluation.verdict.settled)
+    return next((step for step in settled if step >= warm_up_steps(spec)), None)
 
 
 def evaluation_steps(spec: ExperimentSpec) -> tuple[int, ...]:
     """The steps after which a run is evaluated, ascending; the last is the end of training.
 
-    They are the powers of two, and from 8 on the rounded powers of 2^(1 / evaluations per
+    They are the powers of two, and from 32 on the rounded powers of 2^(1 / evaluations per
     doubling), or the ends of the epochs that the spec names. Only the last depends on the number
     of steps, so that a longer training has the evaluations of a shorter one. The powers of two
     are always among them, because whether training has settled is judged from the last evaluation

@@ -1,4 +1,4 @@
-"""Everything that changes while a run trains."""
+"""Everything that changes while a run trains, and where in its course it is."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,8 @@ from polar import models
 from polar.models import Autoencoder
 from polar.records.events import Evaluation
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
-from polar.training import seeding
+from polar.spec.course import trainings
+from polar.training import schedule, seeding
 from polar.training.inputs import u_sizes
 
 
@@ -17,7 +18,10 @@ from polar.training.inputs import u_sizes
 class TrainingState:
     """A run between two steps; this is what a checkpoint holds."""
 
-    #: What a resuming run must share with this one; any difference would change the numbers.
+    #: The stages of the warm start, each as a spec of its own, and last the spec of the run.
+    trainings: tuple[ExperimentSpec, ...]
+    #: What a run that goes on from here must share, besides the course of its training; any
+    #: difference would change the numbers.
     identity: dict[str, str | int]
     model: Autoencoder
     optimiser: torch.optim.Adam
@@ -25,12 +29,42 @@ class TrainingState:
     noise: torch.Generator
     #: Total loss, reconstruction and penalty, summed since the last report: (3,), float64.
     unreported: Tensor
-    #: Number of steps made.
+    #: The place of the present training among `trainings`.
+    stage: int = 0
+    #: Number of steps made in the present training.
     step: int = 0
     #: Step of the last report.
     reported_step: int = 0
-    #: All evaluations so far, by ascending step.
+    #: All evaluations of the present training so far, by ascending step.
     evaluations: list[Evaluation] = field(default_factory=list)
+
+    @property
+    def spec(self) -> ExperimentSpec:
+        """The spec of the present training."""
+        return self.trainings[self.stage]
+
+    @property
+    def is_in_warm_start(self) -> bool:
+        """Whether the present training is a stage of the warm start."""
+        return self.stage < len(self.trainings) - 1
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the present training has made its steps, or has settled where that ends it."""
+        return self.step in (self.spec.training.steps, schedule.end(self.spec, self.evaluations))
+
+    @property
+    def steps_in_all(self) -> int:
+        """Number of steps made in the present training and in those before it."""
+        before = sum(spec.training.steps for spec in self.trainings[: self.stage])
+        return before + self.step
+
+    def begin_next_training(self) -> None:
+        """Go on from network, optimiser and noise as they are, with everything else anew."""
+        self.stage += 1
+        self.step = self.reported_step = 0
+        self.unreported.zero_()
+        self.evaluations.clear()
 
 
 def fresh(spec: ExperimentSpec, dataset_digest: str, device: torch.device) -> TrainingState:
@@ -46,9 +80,9 @@ def fresh(spec: ExperimentSpec, dataset_digest: str, device: torch.device) -> Tr
         spec.model, spec.dataset.side, u_sizes(spec), seeding.weights(seed), device
     )
     return TrainingState(
+        trainings=trainings(spec),
         identity={
             "science_version": SCIENCE_VERSION,
-            "spec_hash": spec.content_hash(),
             "dataset_digest": dataset_digest,
             "device": device.type,
         },

@@ -20,6 +20,7 @@ def of_experiment(settings: Settings, experiment_id: UUID, tracked: Tracking | N
     return {
         "self": base,
         "events": f"{base}/events",
+        "extend": f"{base}/extend",
         "cancel": f"{base}/cancel",
         "mlflow": _table_in_mlflow(settings, tracked) if tracked else None,
     }
@@ -49,6 +50,7 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
     return {
         "self": base,
         "events": f"{base}/events",
+        "extend": f"{base}/extend",
         "cancel": f"{base}/cancel",
         "diagnostics": f"{base}/diagnostics",
         "figures": f"{base}/figures",

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -12,12 +12,15 @@ from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import ExperimentSpec, StudySpec
+from polar.spec.course import with_steps
 from polar.spec.faults import Fault
+from polar.spec.training import MOST_STEPS
 from service import queue
 from service.api.problems import Refused
 from service.storage import agents, answered_posts, experiments, runs, studies
 from service.storage.answered_posts import AnsweredPost
 from service.storage.errors import Conflict
+from service.storage.states import RunState
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
 
@@ -51,6 +54,30 @@ async def submit(
         made = submission.experiment.id
         await answered_posts.remember_key(session, key, fingerprint, experiment_id=made)
     return Submitted(submission.experiment, replayed=False)
+
+
+def longer(spec: ExperimentSpec, finished: Sequence[Run], steps: int) -> ExperimentSpec:
+    """The spec whose runs go on from the finished runs of a spec, until they have made more steps.
+
+    Raises:
+        Conflict: a run has not succeeded.
+        Refused: a run has made as many steps already.
+    """
+    for run in finished:
+        if run.state is not RunState.SUCCEEDED or run.result is None:
+            raise Conflict(f"run {run.id} is {run.state}; allowed: runs that have succeeded")
+    made = max(run.result["steps"] for run in finished if run.result)
+    if steps <= made:
+        fault = Fault(
+            pointer="/steps",
+            message=f"{made} steps have been made",
+            type="too_small",
+            value=repr(steps),
+            allowed=f"an integer from {made + 1} to {MOST_STEPS}",
+            suggestion=None,
+        )
+        raise Refused(422, "invalid-spec", str(fault), [fault])
+    return with_steps(spec, steps)
 
 
 async def submit_study(

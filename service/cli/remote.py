@@ -1,4 +1,4 @@
-"""The commands that talk to the service: submit, list, get, watch, cancel, validate.
+"""The commands that talk to the service: submit, list, get, watch, extend, cancel, validate.
 
 Exit codes: FAILED when a run did not succeed, REFUSED when the service refused or the spec cannot
 be read, UNREACHABLE when nobody answers, INTERRUPTED on Ctrl-C.
@@ -45,11 +45,23 @@ def submit(
         experiment = client.submit(
             read_yaml(read_spec_file(spec)), force=force, key=idempotency_key
         )
-        if wait:
-            _watch(client, experiment, output, url, f"submitted experiment {experiment.id}")
-        else:
-            _show(experiment, output)
-            say(f"watch it with: {experiment.watch}{option_of(url)}")
+        _follow(client, experiment, wait=wait, output=output, url=url)
+
+
+def extend(
+    id: Id,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Number of steps at the end, those of before included.")
+    ],
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Watch the experiment until it has ended.")
+    ] = False,
+    output: Output = Format.TABLE,
+    url: Url = None,
+) -> None:
+    """Go on with a finished run, or with an experiment's finished runs, to more steps."""
+    with service_at(url, instead="polar study extend") as client:
+        _follow(client, client.extend(id, steps), wait=wait, output=output, url=url)
 
 
 def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> None:
@@ -84,6 +96,16 @@ def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Cancel a run, or an experiment with those of its runs that no other experiment wants."""
     with service_at(url, instead="polar study cancel") as client:
         _show(client.cancel(id), output)
+
+
+def _follow(
+    client: "Client", submitted: "ExperimentView", *, wait: bool, output: Format, url: str | None
+) -> None:
+    if wait:
+        _watch(client, submitted, output, url, f"submitted experiment {submitted.id}")
+    else:
+        _show(submitted, output)
+        say(f"watch it with: {submitted.watch}{option_of(url)}")
 
 
 def _watch(

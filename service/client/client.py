@@ -130,6 +130,22 @@ class Client:
         view = self.find(id)
         return self._connection.ask(type(view), "POST", f"{_path(view)}/cancel")
 
+    def extend(self, id: UUID | str, steps: int, *, key: str | None = None) -> ExperimentView:
+        """Submit an experiment that goes on from finished runs to more steps.
+
+        Args:
+            id: Id of a run that has succeeded, or of an experiment whose runs have.
+            steps: Number of steps at the end, those of before included.
+            key: Idempotency key; by default a new one.
+        """
+        return self._connection.ask(
+            ExperimentView,
+            "POST",
+            f"{_path(self.find(id))}/extend",
+            content=_json({"steps": steps}),
+            headers={**_IS_JSON, "Idempotency-Key": key or uuid4().hex},
+        )
+
     def watch(self, id: UUID | str) -> Iterator[RunEvent]:
         """Iterate over the events of a run, or of an experiment's runs, until they have ended.
 

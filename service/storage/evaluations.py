@@ -36,14 +36,18 @@ async def evaluations_at(
     return (await session.scalars(query.where(is_wanted))).all()
 
 
-async def last_collapsed_evaluation_of(session: AsyncSession, run_id: UUID) -> Evaluation:
-    """The last evaluation that calls a run collapsed; the run was stopped for having collapsed."""
+async def first_collapse(
+    session: AsyncSession, run_id: UUID, from_step: float
+) -> Evaluation | None:
+    """The first evaluation of a run, from this step on, that calls it collapsed; None without."""
     regime = EvaluationRow.evaluation["verdict"]["regime"].astext
     query = select(EvaluationRow.evaluation).where(
-        EvaluationRow.run_id == run_id, regime == Regime.COLLAPSED
+        EvaluationRow.run_id == run_id,
+        EvaluationRow.step >= from_step,
+        regime == Regime.COLLAPSED,
     )
-    row = await session.scalar(query.order_by(EvaluationRow.step.desc()).limit(1))
-    return Evaluation.model_validate(row)
+    row = await session.scalar(query.order_by(EvaluationRow.step).limit(1))
+    return None if row is None else Evaluation.model_validate(row)
 
 
 async def latest_evaluations(

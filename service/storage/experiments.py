@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from polar.spec.course import course
 from service.storage.errors import Conflict, NotFound
 from service.storage.runs import record_transitions
 from service.storage.states import RunState
@@ -79,6 +80,8 @@ async def _runs_for(
         rows = [
             {
                 "key": None if force else _content_address(seed_spec, dataset_digest),
+                "problem": problem_address(seed_spec, dataset_digest),
+                "course": course_address(seed_spec, dataset_digest),
                 "spec": seed_spec.model_dump(mode="json"),
                 "seed": seed_spec.seeds[0],
                 "dataset_digest": dataset_digest,
@@ -108,6 +111,16 @@ async def _runs_for(
 
 def _content_address(spec: ExperimentSpec, dataset_digest: str) -> str:
     return f"{spec.content_hash()}:{SCIENCE_VERSION}:{dataset_digest}"
+
+
+def problem_address(spec: ExperimentSpec, dataset_digest: str) -> str:
+    """Where all runs of the same problem are, whatever their weight, seed and training."""
+    return f"{spec.problem_hash()}:{SCIENCE_VERSION}:{dataset_digest}"
+
+
+def course_address(spec: ExperimentSpec, dataset_digest: str) -> str:
+    """Where all runs of the same course are, wherever they end."""
+    return f"{course(spec)}:{SCIENCE_VERSION}:{dataset_digest}"
 
 
 def _is_reusable() -> tuple[ColumnElement[bool], ...]:

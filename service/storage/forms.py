@@ -143,7 +143,8 @@ def _judged_by_decoder(evaluation: Content) -> Content:
 
 def _settled(result: Content) -> Content:
     """Replace `converged`, which asked for less than `settled` does: only its no is still true."""
-    new = {"rise_of_explained": None, "held_out": None, **result, "labels_changed": None}
+    unknown: Content = {"rise_of_explained": None, "held_out": None, "loss_terms": None}
+    new = {**unknown, **result, "labels_changed": None}
     has_converged = new.pop("converged")
     return {
         **new,

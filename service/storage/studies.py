@@ -225,8 +225,8 @@ async def extend(
 ) -> Study:
     """Ask a study for more completed trials, and for more seeds in every trial.
 
-    Points that were completed with fewer seeds are tried again in new trials, which share the runs
-    that have succeeded.
+    Points that were completed or are in flight with fewer seeds are tried again in new trials,
+    which share the runs that go on or have succeeded.
 
     Raises:
         NotFound: no study has this id.
@@ -244,9 +244,8 @@ async def extend(
     study.trials_wanted += trials
     study.seeds_wanted = [*study.seeds_wanted, *dict.fromkeys(seeds)]
     if seeds:
-        completed = await trials_of(session, study_id, TrialState.COMPLETED)
-        again = [trial.point for trial in completed if trial.point not in study.to_repeat]
-        study.to_repeat = [*study.to_repeat, *again]
+        fewer = await trials_of(session, study_id, TrialState.COMPLETED, TrialState.RUNNING)
+        study.to_repeat = _each_once([*study.to_repeat, *(trial.point for trial in fewer)])
     await _let_go_on(session, study)
     return study
 
@@ -274,9 +273,7 @@ async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
     ]
     if not points:
         raise Conflict(f"study {study_id} has no failed trial that was not tried again")
-    # each point only once, however often it has failed
-    distinct = [point for place, point in enumerate(points) if point not in points[:place]]
-    study.to_repeat = [*study.to_repeat, *distinct]
+    study.to_repeat = [*study.to_repeat, *_each_once(points)]
     await _let_go_on(session, study)
     return study
 
@@ -323,6 +320,10 @@ async def states_of_trials(
 def seeds_of(trial: Trial) -> int:
     """The number of seeds that a trial was completed with; 0 for other trials."""
     return len(trial.measured.of_seeds) if isinstance(trial.measured, Measured) else 0
+
+
+def _each_once(points: Sequence[Point]) -> list[Point]:
+    return [point for place, point in enumerate(points) if point not in points[:place]]
 
 
 def _lacks_seeds(study: Study, trial: Trial) -> bool:

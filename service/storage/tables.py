@@ -101,6 +101,13 @@ class Run(Base):
     #: Content address: spec of this seed + science version + dataset digest. A run without it is
     #: never reused.
     key: Mapped[str | None]
+    #: Address of the problem: dataset and network of the spec + science version + dataset digest.
+    #: Runs of the same problem can be compared at every weight; null for runs of an early version.
+    problem: Mapped[str | None]
+    #: Address of the course: what decides the run's numbers, wherever it ends + science version +
+    #: dataset digest. A run goes on from the last state of a shorter run of the same course; null
+    #: for runs of an early version.
+    course: Mapped[str | None]
     spec: Mapped[Content] = mapped_column(StoredJson(EXPERIMENT_SPEC))
     seed: Mapped[int] = mapped_column(BigInteger)
     dataset_digest: Mapped[str]
@@ -159,6 +166,8 @@ class Run(Base):
             ),
         ),
         Index(None, "job_id"),
+        Index(None, "problem"),
+        Index(None, "course"),
         Index("ix_runs_unfinished", "created_at", postgresql_where=text("finished_at is null")),
     )
 

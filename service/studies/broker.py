@@ -1,9 +1,14 @@
 """Advances studies: the broker follows trials, judges those that have ended, and begins new ones.
 
 A step reads the state of everything and does what is due, so it may be killed at any point and
-repeated: the outcome of a trial is told to Optuna from the stored results, again if need be, and a
-trial that Optuna was asked for but that was not stored is recovered from Optuna's database. The
-row of the study is locked during a step.
+repeated: the outcome of a trial is told to Optuna from our tables, and a trial that Optuna was
+asked for but that was not stored is recovered from Optuna's database. The row of the study is
+locked during a step.
+
+The same study has the same trials whichever training ends first: a proposal depends on the
+outcomes of the trials up to its own place minus the concurrency, and on the points of the others.
+Our tables show every outcome at once. Optuna is told an outcome only before it is asked for a
+proposal that may depend on it, or when the study ends.
 """
 
 import asyncio
@@ -17,6 +22,7 @@ from optuna.storages import BaseStorage
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.records.events import Evaluation
 from polar.records.ranges import SeedOutcome
 from polar.records.trials import Measured
 from polar.spec import StudySpec
@@ -29,14 +35,15 @@ from service.storage.errors import Conflict
 from service.storage.evaluations import (
     evaluation_steps,
     evaluations_at,
-    last_collapsed_evaluation_of,
+    first_collapse,
 )
 from service.storage.states import StudyState, TrialState
 from service.storage.study_tables import Study, Trial
+from service.storage.tables import Run
 from service.storage.texts import printable
-from service.studies.due import end_if_due, is_due_a_trial
-from service.studies.following import Following, Report, Stop
-from service.studies.judging import TrialOutcome, has_collapsed, judge
+from service.studies.due import end_if_due, evidence, is_due_a_trial
+from service.studies.following import Following, Report, Stop, warm_up
+from service.studies.judging import TrialOutcome, judge, stored_outcome
 from service.studies.optimiser import Exhausted, Optimiser
 from service.studies.ranges import range_of
 
@@ -60,7 +67,8 @@ class Broker:
         self._not_before: dict[UUID, float] = {}
         self._repetition = Repetition()
         self._followings: dict[UUID, Following] = {}
-        #: How many trials of a study had ended when its sampler last had no new point.
+        #: How many trials a study had when its sampler had no new point. It is asked again when
+        #: all trials have ended, knowing all outcomes: cancelled points may be tried again.
         self._exhausted: dict[UUID, int] = {}
 
     async def advance_all(self) -> None:
@@ -119,7 +127,7 @@ class Broker:
                 spec = _spec_of(study)
                 trials = await studies.trials_of(session, study_id)
                 await self._follow(session, study, spec, trials)
-                await self._tell(session, study, spec, trials)
+                await self._judge(session, study, spec, trials)
         except BaseException:
             self._followings.pop(study_id, None)  # it may hold what was rolled back
             raise
@@ -174,21 +182,14 @@ class Broker:
                 await runs.request_prune(session, run, stop.reason, stop.message)
                 await queue.cancel(session, [run])
 
-    async def _tell(
+    async def _judge(
         self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
     ) -> None:
+        """End the trials in flight whose runs have all ended."""
         outcomes = await _outcomes(session, spec, trials)
         if not outcomes:
             return
-        optimiser = await self._optimiser(study, spec)
-        in_mlflow = await study_tracking.mlflow_runs_of_trials(session, study.id)
         for trial, outcome in outcomes:
-            attributes = {
-                "experiment_id": str(trial.experiment_id),
-                "mlflow_run_id": in_mlflow.get(trial.number),
-                "status_reason": outcome.reason,
-            }
-            await asyncio.to_thread(optimiser.tell, trial.number, outcome, attributes)
             await studies.end_trial(
                 session,
                 trial,
@@ -201,9 +202,30 @@ class Broker:
             if study.id in self._followings:
                 self._followings[study.id].end(trial)
             if outcome.state is TrialState.COMPLETED:
-                await _settle(session, study, trial, trials)
+                await _keep_one(session, trial, trials)
             _log.info("study %s: trial %d is %s", study.id, trial.number, outcome.state)
         study.range = range_of(spec, _observed(trials))
+        is_over = all(trial.state is not TrialState.RUNNING for trial in trials)
+        if is_over and study.state not in studies.UNFINISHED:
+            await self._tell(session, study, spec, trials)
+
+    async def _tell(
+        self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+    ) -> Optimiser:
+        """The optimiser of a study, told how these trials ended in the order of their numbers."""
+        optimiser = await self._optimiser(study, spec)
+        untold = await asyncio.to_thread(optimiser.untold)
+        in_mlflow = await study_tracking.mlflow_runs_of_trials(session, study.id)
+        for trial in trials:
+            if trial.number in untold:
+                attributes = {
+                    "experiment_id": str(trial.experiment_id),
+                    "mlflow_run_id": in_mlflow.get(trial.number),
+                    "status_reason": trial.status_reason,
+                }
+                outcome = stored_outcome(spec, trial)
+                await asyncio.to_thread(optimiser.tell, trial.number, outcome, attributes)
+        return optimiser
 
     async def _begin_one(self, study_id: UUID) -> bool:
         """Begin a trial or end the study, whichever is due; return whether more may be due."""
@@ -211,34 +233,42 @@ class Broker:
             study = await studies.locked(session, study_id)
             spec = _spec_of(study)
             trials = await studies.trials_of(session, study.id)
-            if study.state is not StudyState.RUNNING or await end_if_due(
-                session, study, spec, trials
-            ):
+            if study.state is not StudyState.RUNNING:
+                return False
+            if await end_if_due(session, study, spec, trials):
+                await self._tell(session, study, spec, trials)
                 return False
             if not is_due_a_trial(study, spec, trials):
                 return False
-            ended = sum(trial.state is not TrialState.RUNNING for trial in trials)
-            if self._exhausted.get(study_id) == ended < len(trials):
+            is_exhausted = self._exhausted.get(study_id) == len(trials)
+            if is_exhausted and any(trial.state is TrialState.RUNNING for trial in trials):
                 return False
+            known = trials if is_exhausted else evidence(spec, trials)
             try:
-                await self._begin(session, study, spec, trials)
+                await self._begin(session, study, spec, trials, known)
             except Exhausted as error:
-                self._exhausted[study_id] = ended
-                if ended == len(trials):
+                self._exhausted[study_id] = len(trials)
+                if is_exhausted:
                     await studies.end(
                         session, study, StudyState.COMPLETED, "exhausted", str(error)
                     )
-                return False
         return True
 
     async def _begin(
-        self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+        self,
+        session: AsyncSession,
+        study: Study,
+        spec: StudySpec,
+        trials: Sequence[Trial],
+        known: Sequence[Trial],
     ) -> None:
-        optimiser = await self._optimiser(study, spec)
+        """Begin a trial whose proposal depends on the outcomes of the known trials alone."""
+        optimiser = await self._tell(session, study, spec, known)
+        cancelled = {trial.number for trial in known if trial.state is TrialState.CANCELLED}
         tried = [
             trial.point
             for trial in trials
-            if trial.state is not TrialState.CANCELLED and trial.point not in study.to_repeat
+            if trial.number not in cancelled and trial.point not in study.to_repeat
         ]
         numbers = {trial.number for trial in trials}
         repeat = study.to_repeat[0] if study.to_repeat else None
@@ -279,34 +309,34 @@ async def _outcomes(
     outcomes = []
     for trial in in_flight:
         trial_runs = runs_by_experiment[trial.experiment_id]
-        last = {
-            run.id: await last_collapsed_evaluation_of(session, run.id)
-            for run in trial_runs
-            if has_collapsed(run)
-        }
-        outcome = judge(spec, trial_runs, last)
+        collapses = await _collapses(session, spec, trial_runs)
+        outcome = judge(spec, trial_runs, collapses)
         if outcome is not None:
             outcomes.append((trial, outcome))
     return outcomes
 
 
-async def _settle(
-    session: AsyncSession, study: Study, trial: Trial, trials: Sequence[Trial]
-) -> None:
-    """Keep one completed trial of this trial's point, and repeat the point if seeds are missing.
+async def _collapses(
+    session: AsyncSession, spec: StudySpec, trial_runs: Sequence[Run]
+) -> dict[UUID, Evaluation]:
+    """The evaluation for which the study's pruner stops each of these runs that has collapsed."""
+    if spec.pruner.name == "none":
+        return {}
+    first = {run.id: await first_collapse(session, run.id, warm_up(spec, run)) for run in trial_runs}
+    return {run_id: evaluation for run_id, evaluation in first.items() if evaluation is not None}
 
-    Seeds are missing if the study was extended after the trial had begun.
-    """
-    same = [other for other in trials if other.point == trial.point]
-    completed = [other for other in same if other.state is TrialState.COMPLETED]
+
+async def _keep_one(session: AsyncSession, trial: Trial, trials: Sequence[Trial]) -> None:
+    """Keep one completed trial of this trial's point: the trial with the most seeds."""
+    completed = [
+        other
+        for other in trials
+        if other.point == trial.point and other.state is TrialState.COMPLETED
+    ]
     best = max(completed, key=lambda other: (studies.seeds_of(other), other.number))
     for other in completed:
         if other is not best:
             await studies.supersede(session, other, best)
-    is_in_flight = any(other.state is TrialState.RUNNING for other in same)
-    lacks_seeds = studies.seeds_of(best) < len(study.seeds_wanted)
-    if lacks_seeds and not is_in_flight and trial.point not in study.to_repeat:
-        study.to_repeat = [*study.to_repeat, trial.point]
 
 
 def _observed(trials: Sequence[Trial]) -> list[tuple[Point, Sequence[SeedOutcome]]]:

@@ -15,15 +15,25 @@ from service.storage.study_tables import Study, Trial
 MOST_FAILURES = 5
 
 
+def evidence(spec: StudySpec, trials: Sequence[Trial]) -> Sequence[Trial]:
+    """The trials whose outcomes may decide about the next trial, by number.
+
+    They are all but the last `concurrency - 1`, whether or not these have ended already. The next
+    trial waits until all of them have ended, so that a study gives the same trials whichever
+    training ends first. It also follows that at most `concurrency` trials are in flight.
+    """
+    return trials[: max(len(trials) + 1 - spec.concurrency, 0)]
+
+
 def is_due_a_trial(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
-    """Whether a study has room for another trial and needs it."""
+    """Whether a study needs another trial, and all that decides about it is known."""
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
     is_wanted = running + points.count_completed(trials) < study.trials_wanted or study.to_repeat
     return (
-        running < spec.concurrency
+        all(trial.state is not TrialState.RUNNING for trial in evidence(spec, trials))
         and bool(is_wanted)
         and not _is_time_over(study, spec, trials)
-        and len(_failed_in_a_row(study, trials)) < MOST_FAILURES
+        and len(_failed_in_a_row(study, spec, trials)) < MOST_FAILURES
     )
 
 
@@ -46,7 +56,7 @@ async def end_if_due(
         message = f"{completed} trials are completed"
         await studies.end(session, study, StudyState.COMPLETED, "budget_spent", message)
         return True
-    failures = _failed_in_a_row(study, trials)
+    failures = _failed_in_a_row(study, spec, trials)
     if len(failures) >= MOST_FAILURES:
         last = failures[-1].status_message
         message = f"{len(failures)} trials in a row failed; the last: {last}"
@@ -62,17 +72,15 @@ def _is_time_over(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> boo
     return datetime.now(UTC) - began > timedelta(hours=spec.budget.hours)
 
 
-def _failed_in_a_row(study: Study, trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that have failed since the last that ended otherwise, in the order of their ends.
+def _failed_in_a_row(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> list[Trial]:
+    """The last trials of the evidence that have all failed, by number.
 
     Trials that ended before the study was last extended or repaired do not count.
     """
-    ended = sorted(
-        (trial.finished_at, trial.number, trial)
-        for trial in trials
+    counted = [
+        trial
+        for trial in evidence(spec, trials)
         if trial.finished_at and not (study.went_on_at and trial.finished_at < study.went_on_at)
-    )
-    failed = takewhile(
-        lambda trial: trial.state is TrialState.FAILED, (trial for *_, trial in reversed(ended))
-    )
+    ]
+    failed = takewhile(lambda trial: trial.state is TrialState.FAILED, reversed(counted))
     return list(failed)[::-1]

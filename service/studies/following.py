@@ -48,6 +48,12 @@ class Stop:
     message: str
 
 
+def warm_up(spec: StudySpec, run: Run) -> float:
+    """The number of steps, from the start of a run, in which a collapse does not stop it."""
+    steps: int = run.spec["training"]["steps"]
+    return spec.pruner.warm_up * steps
+
+
 class Following:
     """The reports of one study that this broker has read.
 
@@ -129,11 +135,16 @@ class Following:
             evaluated = self._evaluated.get(run.id)
             if run.state.is_final or run.cancel_requested or not evaluated:
                 continue
-            step = max(evaluated)
-            warm_up = self._spec.pruner.warm_up * run.spec["training"]["steps"]
-            if step >= warm_up and evaluated[step].regime is Regime.COLLAPSED:
+            warm = warm_up(self._spec, run)
+            collapses = [
+                step
+                for step, at_step in evaluated.items()
+                if step >= warm and at_step.regime is Regime.COLLAPSED
+            ]
+            if collapses:
                 message = (
-                    f"no latent was active at step {step:,}, after a warm-up of {warm_up:,.0f}"
+                    f"the run had collapsed at step {min(collapses):,}, after a warm-up of "
+                    f"{warm:,.0f}"
                 )
                 yield Stop(trial, frozenset({run.id}), COLLAPSED, message)
 

@@ -13,6 +13,7 @@ from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
 from polar.spec.objectives import Measure
 from service.storage.states import RunState, TrialState
+from service.storage.study_tables import Trial
 from service.storage.tables import Run
 
 #: Two-sided confidence of the interval of a mean over the seeds.
@@ -61,33 +62,52 @@ class Final:
 
 
 def judge(
-    spec: StudySpec, runs: Sequence[Run], last: Mapping[UUID, Evaluation] | None = None
+    spec: StudySpec, runs: Sequence[Run], collapses: Mapping[UUID, Evaluation] | None = None
 ) -> TrialOutcome | None:
     """How a trial with these runs ended; None if a run is still unfinished.
 
     Args:
         spec: The spec of the study.
         runs: The runs of the trial.
-        last: The last evaluation of each run that was stopped because it had collapsed.
+        collapses: The evaluation for which the pruner stops a run that has collapsed. It is the
+            run's verdict whatever came after it, because how much comes after it depends on how
+            soon the run is stopped, or on whether another experiment wants it too.
     """
+    collapses = collapses or {}
     if not all(run.state.is_final for run in runs):
         return None
     for bad, state in ENDS_AS.items():
-        run = next((run for run in runs if run.state is bad and not has_collapsed(run)), None)
+        run = next((run for run in runs if run.state is bad and run.id not in collapses), None)
         if run is not None:
             why = run.status_message or "no reason was given"
             message = f"the run of seed {run.seed} ended as {bad}: {why}"
             return TrialOutcome(state, reason=run.status_reason, message=message)
     try:
-        return _completed(spec, runs, [_final(run, last or {}) for run in runs])
+        return _completed(spec, runs, collapses)
     except NotMeasured as error:
         return TrialOutcome(TrialState.FAILED, reason=NOT_MEASURED, message=str(error))
 
 
-def _completed(spec: StudySpec, runs: Sequence[Run], finals: Sequence[Final]) -> TrialOutcome:
+def stored_outcome(spec: StudySpec, trial: Trial) -> TrialOutcome:
+    """How a trial ended, from what is stored of it."""
+    measured = trial.measured if isinstance(trial.measured, Measured) else None
+    return TrialOutcome(
+        trial.state,
+        values=trial.values,
+        measured=measured,
+        violations=violations_of(spec, measured) if measured else {},
+        reason=trial.status_reason,
+        message=trial.status_message,
+    )
+
+
+def _completed(
+    spec: StudySpec, runs: Sequence[Run], collapses: Mapping[UUID, Evaluation]
+) -> TrialOutcome:
+    finals = [_final(run, collapses) for run in runs]
     by_seed = [measures(final.evaluation) for final in finals]
     means = _means(by_seed)
-    collapsed = next((run for run in runs if has_collapsed(run)), None)
+    collapsed = next((run for run in runs if run.id in collapses), None)
     return TrialOutcome(
         TrialState.COMPLETED,
         values=[value_of(spec, place, by_seed) for place in range(len(spec.objectives))],
@@ -101,19 +121,17 @@ def _completed(spec: StudySpec, runs: Sequence[Run], finals: Sequence[Final]) ->
         violations=violations_of(spec, means),
         reason=COLLAPSED if collapsed else None,
         message=(
-            f"the run of seed {collapsed.seed}: {collapsed.status_message}" if collapsed else None
+            f"the run of seed {collapsed.seed} had collapsed at step "
+            f"{collapses[collapsed.id].step:,}"
+            if collapsed
+            else None
         ),
     )
 
 
-def has_collapsed(run: Run) -> bool:
-    """Whether a run was stopped because it had collapsed, which is then its verdict."""
-    return run.state is RunState.PRUNED and run.status_reason == COLLAPSED
-
-
-def _final(run: Run, last: Mapping[UUID, Evaluation]) -> Final:
-    if has_collapsed(run):
-        return Final(last[run.id], converged=False)
+def _final(run: Run, collapses: Mapping[UUID, Evaluation]) -> Final:
+    if run.id in collapses:
+        return Final(collapses[run.id], converged=False)
     result = Result.model_validate(run.result)
     return Final(result.final, result.converged)
 

@@ -32,6 +32,8 @@ OPTUNA_STATES = {
     states.TrialState.PRUNED: TrialState.PRUNED,
     states.TrialState.FAILED: TrialState.FAIL,
     states.TrialState.CANCELLED: TrialState.FAIL,
+    # A newer trial with more seeds has replaced it, for which Optuna has no state.
+    states.TrialState.SUPERSEDED: TrialState.COMPLETE,
 }
 
 optuna.logging.set_verbosity(logging.WARNING)
@@ -110,13 +112,15 @@ class Optimiser:
         if not frozen.state.is_finished() and step not in frozen.intermediate_values:
             Trial(self._study, frozen._trial_id).report(value, step)
 
+    def untold(self) -> set[int]:
+        """The numbers of the trials whose ends Optuna does not know."""
+        return {frozen.number for frozen in self._trials() if not frozen.state.is_finished()}
+
     def tell(
         self, number: int, outcome: TrialOutcome, attributes: Mapping[str, str | None]
     ) -> None:
-        """Store how a trial ended, unless Optuna already knows its end."""
+        """Store how a trial ended, which Optuna must not know yet."""
         frozen = self._trials()[number]
-        if frozen.state.is_finished():
-            return
         self._study.sampler = sampler(self._spec, len(self._trials()))
         trial = Trial(self._study, frozen._trial_id)  # as Optuna's own tell does
         measured = outcome.measured.model_dump(mode="json") if outcome.measured else {}

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from uuid import UUID
 
+from polar.records.events import LAST_STATE_FILE
 from polar.spec import ExperimentSpec
 from service.repetition import MOST_REPETITIONS, Repetition
 from service.settings import Settings
@@ -188,7 +189,11 @@ class Tracker:
     async def _send_files(self, position: Tracking) -> Sequence[str]:
         """Send the files of a run that has ended; returns why others could not be read."""
         async with self._database.transaction() as session:
-            files = await artifacts_of(session, position.run_id)
+            files = [
+                file
+                for file in await artifacts_of(session, position.run_id)
+                if file.name != LAST_STATE_FILE  # only Polar can read it, from its own folder
+            ]
         root = await self._mlflow.file_root(position.mlflow_run_id)
         unsent = []
         for file in files:

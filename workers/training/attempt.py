@@ -27,6 +27,7 @@ from service import queue
 from service.settings import Settings
 from service.storage import forms, runs
 from service.storage.errors import DatabaseAway, EarlierVersion, RunLost
+from service.storage.last_states import last_states_for
 from service.storage.states import RunState
 from service.storage.tables import Run
 from service.storage.texts import printable
@@ -138,12 +139,20 @@ class Attempt:
             device=self._device,
             folder=self._folder,
             resume_from=self._artifacts / run.checkpoint if run.checkpoint else None,
+            last_states=await self._last_states(),
             may_go_on_until=self._child_may_go_on_until(self._claimed_at),
         )
         child = await Child.start(self._command, _without_databases(), self._log_file)
         child.say(request.model_dump_json())
         self._log.info("started child %s at step %s", child.pid, run.checkpoint_step or 0)
         return child
+
+    async def _last_states(self) -> tuple[Path, ...]:
+        """The states of other runs to go on from; they save time and change no numbers."""
+        with suppress(DatabaseAway):
+            paths = await self._database.once(lambda session: last_states_for(session, self._run))
+            return tuple(self._artifacts / path for path in paths)
+        return ()
 
     async def _tend(self, child: Child) -> int:
         """Store the child's events and renew the lease, until no more events can come."""

@@ -78,15 +78,15 @@ def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
 
 
 def _train(request: Request, stopping: Stopping) -> Iterator[Event]:
-    """Resume from the newest usable checkpoint, or start from scratch if there is none."""
-    for checkpoint in _checkpoints(request.resume_from):
+    """Go on from the newest usable checkpoint, or another run's last state, or start afresh."""
+    for state in (*_checkpoints(request.resume_from), *request.last_states, None):
         try:
             yield from polar.run(
                 request.spec,
                 out=request.folder / "out",
                 device=request.device,
                 checkpoints=request.folder / "checkpoints",
-                resume_from=checkpoint,
+                resume_from=state,
                 stop=stopping.is_asked,
                 expected_digest=request.dataset_digest,
             )
@@ -95,12 +95,12 @@ def _train(request: Request, stopping: Stopping) -> Iterator[Event]:
             _log.warning("%s", error)
 
 
-def _checkpoints(newest: Path | None) -> Iterator[Path | None]:
+def _checkpoints(newest: Path | None) -> list[Path]:
     """The recorded checkpoint, then earlier ones; later ones contain steps never reported."""
-    if newest:
-        folder = newest.parent
-        yield from sorted((path for path in folder.glob("*.pt") if path <= newest), reverse=True)
-    yield None
+    if newest is None:
+        return []
+    folder = newest.parent
+    return sorted((path for path in folder.glob("*.pt") if path <= newest), reverse=True)
 
 
 def _go_on_until(deadline: float) -> None:

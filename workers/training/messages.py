@@ -31,6 +31,9 @@ class Request(Record):
     folder: Path
     #: The checkpoint to resume from.
     resume_from: Path | None
+    #: Last states of other runs to go on from where there is no usable checkpoint; the first that
+    #: can be used is taken.
+    last_states: tuple[Path, ...]
     #: Time of `time.monotonic()`, which all processes of a machine share.
     may_go_on_until: float
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastapi import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import Evaluation, Progress, Result
@@ -18,10 +19,21 @@ from service.api.experiments.schemas import (
     RunOfExperiment,
 )
 from service.api.stored import Reader
+from service.api.submission import Submitted
 from service.settings import Settings
 from service.storage import experiments, tracking
 from service.storage.evaluations import latest_evaluations
 from service.storage.tables import Experiment, Run, Tracking
+
+
+async def accepted(
+    session: AsyncSession, settings: Settings, response: Response, submitted: Submitted[Experiment]
+) -> ExperimentView:
+    """The experiment that a request has made, with the headers that say so."""
+    response.headers["Location"] = links.to_experiment(submitted.made.id)
+    if submitted.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return await experiment_view(session, settings, submitted.made)
 
 
 async def experiment_view(

@@ -1,4 +1,4 @@
-"""/experiments: submit, list, look at, follow, cancel."""
+"""/experiments: submit, list, look at, follow, extend, cancel."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -8,14 +8,14 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from polar.spec import ExperimentSpec
-from service.api import links, submission
+from service.api import submission
 from service.api.dependencies import IdempotencyKey, Service, Session, only_json
 from service.api.event_stream import follow
 from service.api.experiments import answers
-from service.api.experiments.schemas import ExperimentPage, ExperimentView, Plan
+from service.api.experiments.schemas import ExperimentPage, ExperimentView, Longer, Plan
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
-from service.storage import experiments
+from service.storage import experiments, forms
 
 router = APIRouter(prefix="/experiments", tags=["experiments"], responses=refusals(503))
 
@@ -33,10 +33,7 @@ async def submit(
 ) -> ExperimentView:
     """Accept an experiment; runs that exist already are shared, the others are queued."""
     submitted = await submission.submit(session, service.queue, spec, force=force, key=key)
-    response.headers["Location"] = links.to_experiment(submitted.made.id)
-    if submitted.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return await answers.experiment_view(session, service.settings, submitted.made)
+    return await answers.accepted(session, service.settings, response, submitted)
 
 
 @router.post(
@@ -74,6 +71,28 @@ async def cancel_experiment(
     """Cancel an experiment, and those of its runs that no other experiment wants."""
     experiment = await submission.cancel(session, experiment_id)
     return await answers.experiment_view(session, service.settings, experiment)
+
+
+@router.post(
+    "/{experiment_id}/extend",
+    status_code=202,
+    dependencies=[Depends(only_json)],
+    responses=refusals(400, 404, 409, 413, 415, 422),
+)
+async def extend_experiment(
+    experiment_id: UUID,
+    longer: Longer,
+    session: Session,
+    service: Service,
+    response: Response,
+    key: IdempotencyKey = None,
+) -> ExperimentView:
+    """Accept an experiment whose runs go on from the finished runs of this one to more steps."""
+    experiment = await experiments.get(session, experiment_id)
+    finished = await experiments.runs_of(session, experiment.id)
+    spec = submission.longer(forms.experiment_spec(experiment.spec), finished, longer.steps)
+    submitted = await submission.submit(session, service.queue, spec, force=False, key=key)
+    return await answers.accepted(session, service.settings, response, submitted)
 
 
 async def ids_of_runs(experiment_id: UUID, session: Session) -> list[UUID]:

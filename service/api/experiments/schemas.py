@@ -3,10 +3,22 @@
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import Field
+
 from polar.records.events import Progress
 from polar.records.latents import Verdict
+from polar.spec import SpecPart
+from polar.spec.fields import Integer
+from polar.spec.training import MOST_STEPS
 from service.api.schemas import Links, ResponseModel, StoredSpec
 from service.storage.states import RunState
+
+
+class Longer(SpecPart):
+    """How long finished runs go on."""
+
+    #: Number of steps that they have made at the end, those of before included.
+    steps: Integer = Field(ge=1, le=MOST_STEPS)
 
 
 class RunOfExperiment(ResponseModel):

@@ -1,19 +1,21 @@
-"""/runs: look at, follow, cancel."""
+"""/runs: look at, follow, extend, cancel."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api import submission
-from service.api.dependencies import Service, Session
+from service.api.dependencies import IdempotencyKey, Service, Session, only_json
 from service.api.event_stream import follow
+from service.api.experiments import answers as experiments
+from service.api.experiments.schemas import ExperimentView, Longer
 from service.api.problems import refusals
 from service.api.runs import answers
 from service.api.runs.schemas import RunView
-from service.storage import runs
+from service.storage import forms, runs
 
 router = APIRouter(prefix="/runs", tags=["runs"], responses=refusals(404, 422, 503))
 
@@ -30,6 +32,27 @@ async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunVie
     """Cancel a run even if several experiments want it; its agent stops it within seconds."""
     run = await submission.cancel_run(session, run_id)
     return await answers.run_view(session, service.settings, run)
+
+
+@router.post(
+    "/{run_id}/extend",
+    status_code=202,
+    dependencies=[Depends(only_json)],
+    responses=refusals(400, 409, 413, 415),
+)
+async def extend_run(
+    run_id: UUID,
+    longer: Longer,
+    session: Session,
+    service: Service,
+    response: Response,
+    key: IdempotencyKey = None,
+) -> ExperimentView:
+    """Accept an experiment whose run goes on from this finished run to more steps."""
+    run = await runs.get(session, run_id)
+    spec = submission.longer(forms.experiment_spec(run.spec), [run], longer.steps)
+    submitted = await submission.submit(session, service.queue, spec, force=False, key=key)
+    return await experiments.accepted(session, service.settings, response, submitted)
 
 
 async def existing(run_id: UUID, session: Session) -> UUID:

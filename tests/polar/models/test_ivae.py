@@ -99,7 +99,8 @@ def train(model: IVAE, images: torch.Tensor, u: torch.Tensor, steps: int) -> Non
     noise = torch.Generator().manual_seed(0)
     for _ in range(steps):
         optimiser.zero_grad()
-        torch.autograd.backward(model.losses(images, u, noise).total)
+        losses = model.losses(images, u, noise)
+        torch.autograd.backward(losses.reconstruction + model.spec.alpha * losses.penalty)
         optimiser.step()
 
 

@@ -96,6 +96,68 @@ def test_the_spec_of_one_seed_has_the_same_hash_whoever_asked_for_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("name", "another"),
+        ("device", "cpu"),
+        ("model.beta", 2.0),
+        ("training.steps", 10),
+        ("training.learning_rate", 0.01),
+        ("training.batch_size", 32),
+        ("diagnostics.images", 100),
+        ("seeds", [1]),
+    ],
+)
+def test_a_problem_stays_the_same_however_it_is_solved(path: str, value: object) -> None:
+    spec = ExperimentSpec.model_validate(SMALLEST)
+
+    other = ExperimentSpec.model_validate(changed(path, value))
+
+    assert other.problem_hash() == spec.problem_hash()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("dataset.images", 100),
+        ("dataset.name", "mnist"),
+        ("training.held_out", 0.1),
+        ("model.latent_dim", 8),
+        ("model.widths", [8, 8, 16, 16, 32]),
+        ("model.likelihood", {"name": "gaussian"}),
+        ("model.name", "l2_ae"),
+        ("model", {"name": "fixed_variance_vae"}),
+    ],
+)
+def test_other_images_or_another_network_are_another_problem(path: str, value: object) -> None:
+    spec = ExperimentSpec.model_validate(SMALLEST)
+
+    other = ExperimentSpec.model_validate(changed(path, value))
+
+    assert other.problem_hash() != spec.problem_hash()
+
+
+@pytest.mark.parametrize(
+    ("model", "weight", "other"),
+    [
+        ({"name": "ivae"}, {"alpha": 3.0}, {"u": ["digit"], "prior_mean": "fixed"}),
+        ({"name": "fixed_variance_vae"}, {"beta": 3.0}, {"variance": 0.2}),
+        ({"name": "lv_ae"}, {"lambda": 3.0}, {"eta": 0.5}),
+        ({"name": "l2_ae"}, {"gamma": 3.0}, {"latent_dim": 3}),
+    ],
+)
+def test_of_a_model_s_own_fields_only_the_weight_is_no_part_of_the_problem(
+    model: dict[str, Any], weight: dict[str, Any], other: dict[str, Any]
+) -> None:
+    hashes = [
+        ExperimentSpec.model_validate({**SMALLEST, "model": fields}).problem_hash()
+        for fields in (model, model | weight, model | other)
+    ]
+
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize(
     ("path", "value", "pointer", "allowed"),
     [
         ("model.beta", -1, "/model/beta", "0"),
@@ -131,11 +193,37 @@ def test_a_fault_is_named_with_its_place_and_what_is_allowed(
     assert allowed in str(faults[0])
 
 
-def test_a_batch_larger_than_the_dataset_is_refused() -> None:
+def test_a_batch_larger_than_the_training_images_is_refused() -> None:
     with pytest.raises(ValidationError) as caught:
-        ExperimentSpec.model_validate({"dataset": {"name": "digits", "images": 10}, "model": {}})
+        ExperimentSpec.model_validate({"dataset": {"name": "digits", "images": 64}, "model": {}})
 
-    assert "64 is more than dataset.images: 10" in str(caught.value)
+    assert "64 is more than the images that are not held out: 52" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("images", "held_out", "trained_on"),
+    [
+        (1797, 0.2, 1438),  # a fifth is 359.4
+        (1797, 0, 1797),
+        (1797, 0.5, 899),
+        (25, 0.2, 20),
+        (24, 0.2, 24),  # four images would be too few to measure
+        (10, 0.5, 5),
+        (5, 0.5, 5),
+    ],
+)
+def test_the_images_that_are_not_held_out_are_trained_on(
+    images: int, held_out: float, trained_on: int
+) -> None:
+    spec = ExperimentSpec.model_validate(
+        {
+            "dataset": {"name": "digits", "images": images},
+            "model": {},
+            "training": {"batch_size": 1, "held_out": held_out},
+        }
+    )
+
+    assert spec.training_images == trained_on
 
 
 def test_all_faults_are_told_at_once() -> None:
@@ -209,7 +297,7 @@ def test_the_downstream_task_leaves_out_what_an_ivae_was_told() -> None:
         ({"downstream": {"factors": ["shape"]}}, "/downstream/factors", "allow_leak: true"),
         ({"downstream": {"factors": ["color"]}}, "/downstream/factors/0", "shape, scale"),
         ({"model": {"name": "ivae", "u": ["x", "colour"]}}, "/model/u/1", "shape, scale"),
-        ({"training": {"steps": 100, "batch_size": 50_000}, "diagnostics": {"epochs": [1, 51]}},
+        ({"training": {"steps": 100, "batch_size": 40_000}, "diagnostics": {"epochs": [1, 51]}},
          "/diagnostics/epochs/1", "from 1 to 50"),
         ({"dataset": {"name": "smallnorb", "split": "test", "images": 24_301}},
          "/dataset/images", "from 1 to 24300"),

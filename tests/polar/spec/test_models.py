@@ -48,6 +48,25 @@ def test_a_model_is_found_by_its_name_and_knows_its_weight(
     assert (kind.weight_name, kind.is_variational) == (weight_name, is_variational)
 
 
+@pytest.mark.parametrize(
+    ("name", "total"),
+    [
+        ("beta_vae", 102.0),
+        ("ivae", 102.0),
+        ("fixed_variance_vae", 102.0),
+        ("lv_ae", 12.0),
+        ("l2_ae", 12.0),
+        ("ae", 12.0),
+    ],
+)
+def test_the_loss_is_the_weighted_sum_of_its_terms(name: str, total: float) -> None:
+    others = {"u": ["shape"]} if name == "ivae" else {}
+    spec = MODELS[name].model_validate(others)
+
+    assert spec.total(100.0, 4.0, 0.5, pixels=10) == total
+    assert spec.total(100.0, 4.0, 0, pixels=10) == total - 2
+
+
 @pytest.mark.parametrize("weight", [0, 1e6])
 @pytest.mark.parametrize("name", [name for name, kind in MODELS.items() if kind.weight_name])
 def test_a_weight_lies_between_its_ends(name: str, weight: float) -> None:

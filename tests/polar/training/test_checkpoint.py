@@ -9,11 +9,12 @@ import torch
 
 from polar.errors import CheckpointUnusable
 from polar.spec import ExperimentSpec
+from polar.spec.course import course
 from polar.training import checkpoint
-from polar.training.evaluation import evaluation_subset
 from polar.training.inputs import Inputs
 from polar.training.loop import train
 from polar.training.state import TrainingState, fresh
+from polar.training.subset import evaluation_subset
 
 CPU = torch.device("cpu")
 
@@ -23,8 +24,7 @@ def spec(**model: object) -> ExperimentSpec:
         {
             "dataset": {"name": "digits", "images": 20},
             "model": {"latent_dim": 2, "widths": [2, 2, 2, 2, 2], **model},
-            "training": {"steps": 3, "batch_size": 10},
-            "diagnostics": {"evaluations": 2},
+            "training": {"steps": 3, "batch_size": 10, "held_out": 0},
         }
     )
 
@@ -39,7 +39,7 @@ def trained() -> TrainingState:
     state = new_state()
     images = (torch.arange(20 * 1024) % 256).to(torch.uint8).view(20, 1, 32, 32)
     data = Inputs(images, torch.empty(20, 0).byte())
-    list(train(state, spec(), data, evaluation_subset(data, spec())))
+    list(train(state, data, evaluation_subset(data, spec())))
     return state
 
 
@@ -112,14 +112,14 @@ def test_a_save_that_fails_leaves_the_last_checkpoint_and_no_scraps(
     checkpoint.restore(new_state(), saved)
 
 
-def test_a_folder_stands_for_its_newest_checkpoint(trained: TrainingState, saved: Path) -> None:
-    trained.step = 4
-    checkpoint.save(trained, saved.parent)
+def test_a_folder_stands_for_its_newest_checkpoint(trained: TrainingState, tmp_path: Path) -> None:
+    for trained.step in (2, 3):
+        checkpoint.save(trained, tmp_path)
     state = new_state()
 
-    checkpoint.restore(state, saved.parent)
+    checkpoint.restore(state, tmp_path)
 
-    assert state.step == 4
+    assert state.step == 3
 
 
 def test_a_folder_with_a_damaged_newest_stands_for_the_one_before(
@@ -172,10 +172,10 @@ def test_a_single_wrong_bit_in_the_weights_is_refused(saved: Path) -> None:
         checkpoint.restore(new_state(), saved)
 
 
-def test_another_spec_is_refused_with_both_hashes(saved: Path) -> None:
-    theirs, ours = spec().content_hash(), spec(beta=2.0).content_hash()
+def test_another_course_is_refused_with_both_hashes(saved: Path) -> None:
+    theirs, ours = course(spec()), course(spec(beta=2.0))
 
-    with pytest.raises(CheckpointUnusable, match=f"spec_hash {theirs}; this run has {ours}"):
+    with pytest.raises(CheckpointUnusable, match=f"course {theirs}; this run has {ours}"):
         checkpoint.restore(new_state(beta=2.0), saved)
 
 
@@ -185,7 +185,7 @@ def test_another_dataset_is_refused(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("format", 2), ("format", None), ("science_version", 0), ("device", "cuda")]
+    ("key", "value"), [("format", 1), ("format", None), ("science_version", 0), ("device", "cuda")]
 )
 def test_another_format_version_or_device_is_refused(key: str, value: object, saved: Path) -> None:
     content = torch.load(saved, weights_only=True)
@@ -227,7 +227,24 @@ def test_content_that_is_not_as_it_should_be_is_refused(
         checkpoint.restore(new_state(), saved)
 
 
-@pytest.mark.parametrize("key", ["model", "optimiser", "noise", "evaluations", "step"])
+@pytest.mark.parametrize("step", [None, "3", 2.5, -1, 4])
+def test_a_step_that_the_run_does_not_have_is_refused(step: object, saved: Path) -> None:
+    content = torch.load(saved, weights_only=True)
+    torch.save({**content, "step": step}, saved)
+
+    with pytest.raises(CheckpointUnusable, match=f"is at step {step}; this run ends at 3"):
+        checkpoint.restore(new_state(), saved)
+
+
+def test_a_state_without_the_evaluations_so_far_is_refused(saved: Path) -> None:
+    content = torch.load(saved, weights_only=True)
+    torch.save({**content, "evaluations": content["evaluations"][1:]}, saved)
+
+    with pytest.raises(CheckpointUnusable, match="lacks the evaluation at step 1"):
+        checkpoint.restore(new_state(), saved)
+
+
+@pytest.mark.parametrize("key", ["model", "optimiser", "noise", "evaluations", "reported_step"])
 def test_missing_content_is_refused(key: str, saved: Path) -> None:
     content = torch.load(saved, weights_only=True)
     del content[key]

@@ -15,10 +15,10 @@ from polar.errors import Diverged
 from polar.records.events import CheckpointSaved, Evaluation, Progress
 from polar.spec import ExperimentSpec
 from polar.training import checkpoint, loop, meter
-from polar.training.evaluation import evaluation_subset
 from polar.training.inputs import Inputs
 from polar.training.loop import train
 from polar.training.state import TrainingState, fresh
+from polar.training.subset import evaluation_subset
 
 STEPS = 17
 #: Seven batches of nine an epoch, so that 17 steps end inside the third; one image is left over.
@@ -37,9 +37,10 @@ def spec(seed: int = 0, checkpoint_every: int = 5, model: str = "beta_vae") -> E
                 "steps": STEPS,
                 "batch_size": 9,
                 "learning_rate": 0.01,
+                "held_out": 0,
                 "checkpoint_every": checkpoint_every,
             },
-            "diagnostics": {"evaluations": 5, "images": 40},
+            "diagnostics": {"images": 40},
             "seeds": [seed],
         }
     )
@@ -55,7 +56,7 @@ def go_on(
     """Trains on to the end, or until asked to stop at a step."""
     subset = evaluation_subset(INPUTS, spec(seed))
     stop = None if stop_at is None else lambda: state.step >= stop_at
-    return list(train(state, spec(seed), INPUTS, subset, checkpoints=folder, stop=stop))
+    return list(train(state, INPUTS, subset, checkpoints=folder, stop=stop))
 
 
 def bits(state: TrainingState) -> list[Any]:
@@ -83,7 +84,7 @@ def test_events_come_in_the_order_of_their_steps(tmp_path: Path) -> None:
 
     assert [event.step for event in events] == sorted(event.step for event in events)
     assert [event.step for event in events if isinstance(event, Evaluation)] == [
-        1, 2, 4, 8, 13, 15, 17,
+        1, 2, 4, 8, 10, 13, 16, 17,
     ]  # fmt: skip
     assert [event.step for event in events if isinstance(event, CheckpointSaved)] == [
         5,
@@ -189,7 +190,7 @@ def test_a_run_that_is_killed_at_any_event_and_resumed_gives_the_same_bits(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         subset = evaluation_subset(INPUTS, spec())
-        killed = train(new_state(), spec(), INPUTS, subset, checkpoints=Path(folder))
+        killed = train(new_state(), INPUTS, subset, checkpoints=Path(folder))
         list(itertools.islice(killed, events_seen))
         state = new_state()
         checkpoint.restore(state, Path(folder))
@@ -231,13 +232,13 @@ def test_every_model_goes_on_from_a_checkpoint_with_the_same_bits(
     data = INPUTS_OF_AN_IVAE if of_model.u else INPUTS
     subset = evaluation_subset(data, of_model)
     whole = fresh(of_model, "digest", torch.device("cpu"))
-    list(train(whole, of_model, data, subset))
+    list(train(whole, data, subset))
 
     for stop_at in (3, 8, STEPS):
         state = fresh(of_model, "digest", torch.device("cpu"))
         checkpoint.restore(state, tmp_path)
         stop = functools.partial(_is_at, state, stop_at)
-        list(train(state, of_model, data, subset, checkpoints=tmp_path, stop=stop))
+        list(train(state, data, subset, checkpoints=tmp_path, stop=stop))
 
     assert bits(state) == bits(whole)
     assert state.evaluations == whole.evaluations
@@ -280,7 +281,7 @@ def test_u_goes_with_its_images() -> None:
         (torch.arange(64) % 10 * 25).byte().view(64, 1, 1, 1).repeat(1, 1, 32, 32), DIGITS
     )
     with pytest.raises(InterruptedError):
-        list(train(state, of_model, data, evaluation_subset(data, of_model)))
+        list(train(state, data, evaluation_subset(data, of_model)))
 
     ((images, u),) = seen
     assert torch.equal(u.argmax(1), (images[:, 0, 0, 0] * 255 / 25).round().long())

@@ -14,26 +14,22 @@ SPEC = ExperimentSpec.model_validate(
     {
         "dataset": {"name": "digits", "images": 100},
         "model": {"beta": 2.0},
-        "training": {"steps": 40, "batch_size": 10},
+        "training": {"steps": 40, "batch_size": 10, "held_out": 0},
     }
 )
-
-
-def losses(reconstruction: float, kl: float) -> Losses:
-    terms = [torch.tensor(value) for value in (reconstruction, kl, reconstruction + 2 * kl)]
-    return Losses(*terms)
 
 
 @pytest.fixture
 def started_at_20() -> Meter:
     state = fresh(SPEC, "digest", torch.device("cpu"))
     state.step = state.reported_step = 20
-    return Meter(SPEC, state)
+    return Meter(state)
 
 
 def step(meter: Meter, reconstruction: float, kl: float) -> None:
     """One step of training with these losses."""
-    meter.add(losses(reconstruction, kl))
+    total = torch.tensor(reconstruction + 2 * kl)
+    meter.add(total, Losses(torch.tensor(reconstruction), torch.tensor(kl)))
     meter.state.step += 1
 
 
@@ -76,7 +72,7 @@ def test_reports_come_at_fixed_steps(steps: int, every: int) -> None:
     training = SPEC.training.model_copy(update={"steps": steps})
     spec = SPEC.model_copy(update={"training": training})
     state = fresh(spec, "digest", torch.device("cpu"))
-    meter = Meter(spec, state)
+    meter = Meter(state)
 
     due = []
     for state.step in range(1, 301):

@@ -1,0 +1,209 @@
+"""Certificates: whether what training reached is the optimum, as far as other models show.
+
+The loss that training minimises is A + w k B (`polar.records.certificates`). A trained model stays
+a solution at every weight, where it pays its own line in w, so that the least of all lines bounds
+the optimum from above. A training whose line lies above another at its own weight has missed the
+optimum there. A model of any seed, learning rate and number of steps may show this, because the
+optimum does not depend on how a solution was found; total collapse is one of them. Certificates
+only refute: a training that no model beats may still not be the optimum.
+
+Both losses are those of training images, because they are what training minimises.
+
+One model is better than another where the difference exceeds two standard errors, and a hundredth
+of what there is to explain. Models are measured on the same images, and most errors are shared and
+cancel in the difference; they count as independent all the same. On the digits the error of the
+difference between two models that explain something was 0.3 to 1.0 times what this makes of it
+(docs/log.md), which leaves room for the choice of the best among many models, which is partly the
+luckiest. A model never beats itself, nor one with equal losses.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from polar.records.certificates import (
+    Certificates,
+    EdgeCertificate,
+    KnownModel,
+    LossTerms,
+    NotOptimal,
+    Standing,
+)
+from polar.records.ranges import RangeReport
+
+#: A difference must exceed so many standard errors.
+ERRORS = 2.0
+#: It must also exceed this part of the explainable loss. Chosen by us, because a training counts
+#: as settled while R still rises by less, so that trainings with the same solution differ by as
+#: much. Collapsed trainings on the digits lose 0.002 to 0.004 of it to total collapse, which is
+#: ten standard errors.
+LEAST_PART = 0.01
+#: The largest weight that a spec may have.
+MOST_WEIGHT = 1e6
+#: Steps of the bisection for the end of a stretch of weights. Chosen by us, because they find an
+#: end between 0 and the largest weight to 1e-12.
+BISECTIONS = 60
+
+#: The line of total collapse, which is 0, because all lines are relative to it.
+_TOTAL_COLLAPSE = LossTerms(
+    images=2,
+    reconstruction_nats=0.0,
+    penalty=0.0,
+    floor_nats=0.0,
+    mean_image_nats=0.0,
+    collapsed_penalty=0.0,
+    nats_per_penalty=1.0,
+    gain_variance=0.0,
+    penalty_variance=0.0,
+    covariance=0.0,
+)
+
+
+def best_at(weight: float, models: Iterable[KnownModel]) -> KnownModel | None:
+    """The model with the least loss at a weight; None where that is total collapse."""
+    best = min(models, key=lambda model: model.terms.above_collapse_nats(weight), default=None)
+    return None if best is None or best.terms.above_collapse_nats(weight) >= 0 else best
+
+
+def not_optimal(model: KnownModel, models: Iterable[KnownModel]) -> NotOptimal | None:
+    """What shows that a model is not the optimum at its own weight; None if nothing does.
+
+    Args:
+        model: The model to judge.
+        models: All models of the same problem; the judged model may be among them. Among equally
+            good models, the first is named.
+    """
+    weight = model.weight
+    rivals = [(None, _TOTAL_COLLAPSE), *((rival, rival.terms) for rival in models)]
+    better = [(rival, terms) for rival, terms in rivals if _lead(terms, [model.terms], weight) > 0]
+    if not better:
+        return None
+    best, terms = min(better, key=lambda rival: rival[1].above_collapse_nats(weight))
+    return NotOptimal(
+        model=model.training(),
+        better=None if best is None else best.training(),
+        by_nats=_difference(terms, model.terms, weight),
+        se_nats=_se(terms, model.terms, weight),
+    )
+
+
+def certify_edge(
+    side: Literal["left", "right"],
+    *,
+    reached: float | None,
+    beyond: float,
+    models: Sequence[KnownModel],
+) -> EdgeCertificate:
+    """What the known models say about an edge.
+
+    A model keeps its lead over all others on a single stretch of weights: losses are linear in the
+    weight and standard errors convex, so that the lead is concave.
+
+    Args:
+        side: On which side of the band the edge lies.
+        reached: The last weight on the band's side of the edge, if there is one.
+        beyond: The first weight beyond the edge.
+        models: All models of the study's problem.
+    """
+    inside = [model for model in models if model.is_inside]
+    outside = [_TOTAL_COLLAPSE, *(model.terms for model in models if not model.is_inside)]
+    end = MOST_WEIGHT if side == "right" else 0.0
+    by, exists_to = None, beyond
+    for model in inside:
+        if _lead(model.terms, outside, beyond) > 0 and _lead(model.terms, outside, exists_to) > 0:
+            by, exists_to = model, _end_of_lead(model.terms, outside, beyond, end)
+    inner = [model.terms for model in inside]
+    if by is not None:
+        standing = Standing.NOT_OPTIMAL
+    elif inner and any(_lead(terms, inner, beyond) > 0 for terms in outside):
+        standing = Standing.CERTIFIED
+    else:
+        standing = Standing.UNDECIDED
+    return EdgeCertificate(
+        side=side,
+        standing=standing,
+        reached=reached,
+        beyond=beyond,
+        exists_to=None if by is None else exists_to,
+        by=None if by is None else by.training(),
+    )
+
+
+def certificates_of(
+    report: RangeReport, trials: Sequence[KnownModel], models: Sequence[KnownModel]
+) -> Certificates:
+    """The certificates of a study.
+
+    Args:
+        report: The range that the study has found.
+        trials: The trained models of the study itself.
+        models: All models of the study's problem, whichever study or experiment trained them;
+            those of the study may be among them.
+    """
+    known = sorted({*trials, *models}, key=_place)
+    judged = (not_optimal(trial, known) for trial in trials)
+    left = right = None
+    if report.envelope is not None:
+        edge = report.envelope.left
+        if edge.low is not None:
+            left = certify_edge("left", reached=edge.high, beyond=edge.low, models=known)
+        edge = report.envelope.right
+        if edge.high is not None:
+            right = certify_edge("right", reached=edge.low, beyond=edge.high, models=known)
+    return Certificates(
+        not_optimal=tuple(found for found in judged if found is not None),
+        left=left,
+        right=right,
+        models=len(known),
+    )
+
+
+def _place(model: KnownModel) -> tuple[float, int, int, float]:
+    """The place of a model among others, which does not depend on when it was trained."""
+    return model.weight, model.seed, model.steps, model.terms.reconstruction_nats
+
+
+def _difference(better: LossTerms, other: LossTerms, weight: float) -> float:
+    """By how much the loss of the first is smaller, in nats per image."""
+    return other.above_collapse_nats(weight) - better.above_collapse_nats(weight)
+
+
+def _se(one: LossTerms, other: LossTerms, weight: float) -> float:
+    """Standard error of the difference of both losses, as if they were independent."""
+    return math.hypot(one.se_nats(weight), other.se_nats(weight))
+
+
+def _lead(better: LossTerms, others: Sequence[LossTerms], weight: float) -> float:
+    """By how much a loss is smaller than that of the nearest other, beyond what must be allowed.
+
+    It is positive exactly where the first model is better than all others; infinite without any.
+    """
+    return min(
+        (
+            _difference(better, other, weight) - _allowance(better, other, weight)
+            for other in others
+        ),
+        default=math.inf,
+    )
+
+
+def _allowance(one: LossTerms, other: LossTerms, weight: float) -> float:
+    """The largest difference that says nothing, in nats per image."""
+    explainable = max(one.explainable_nats, other.explainable_nats)
+    return max(ERRORS * _se(one, other, weight), LEAST_PART * explainable)
+
+
+def _end_of_lead(
+    better: LossTerms, others: Sequence[LossTerms], begin: float, end: float
+) -> float:
+    """The weight between `begin`, where a model leads, and `end` at which its lead ends."""
+    if _lead(better, others, end) > 0:
+        return end
+    leading, behind = begin, end
+    for _ in range(BISECTIONS):
+        middle = (leading + behind) / 2
+        if _lead(better, others, middle) > 0:
+            leading = middle
+        else:
+            behind = middle
+    return leading

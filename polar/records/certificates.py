@@ -1,0 +1,162 @@
+"""What trained models pay at any weight, and what that says about the edges of a band.
+
+Notation:
+    w: weight.
+    A, B: reconstruction loss in nats per image, and penalty in the model's own unit.
+    k: 1 where the loss is summed over pixels; the number of pixels where it is averaged over them.
+    loss: A + w k B, the loss that training minimises, in nats per image, summed over pixels.
+    total collapse: the model that draws the mean image for every code. Each network can learn it,
+        because the biases of its decoder can draw any image.
+"""
+
+import math
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from polar.records.record import Record
+
+Variance = Annotated[float, Field(ge=0)]
+
+
+class LossTerms(Record):
+    """The terms of a trained model's loss, as means over images that it was trained on.
+
+    A is the mean over several samples of each posterior. Each image has samples of its own, so
+    that the variance between images contains the Monte Carlo error, and so do the variances here.
+    They treat the images as drawn at random. Where all training images are measured, the error of
+    the loss that training minimises is smaller.
+    """
+
+    #: Number of images measured.
+    images: int = Field(ge=2)
+    reconstruction_nats: float
+    penalty: float
+    #: A of a perfect reconstruction, which for grey pixels is not 0.
+    floor_nats: float
+    #: A and B of total collapse.
+    mean_image_nats: float
+    collapsed_penalty: float
+    #: k: nats per image by which a penalty of 1 raises the loss at weight 1.
+    nats_per_penalty: float = Field(gt=0)
+    #: Variances and covariance of the means over the images. The gain is A of total collapse minus
+    #: A, and its variance is the smaller, because images that are hard for the model are mostly
+    #: hard for the mean image too.
+    gain_variance: Variance
+    penalty_variance: Variance
+    covariance: float
+
+    @property
+    def explainable_nats(self) -> float:
+        """A of total collapse minus that of a perfect reconstruction, nats per image."""
+        return self.mean_image_nats - self.floor_nats
+
+    def loss_nats(self, weight: float) -> float:
+        """The loss at a weight, in nats per image."""
+        return self.reconstruction_nats + weight * self.nats_per_penalty * self.penalty
+
+    def above_collapse_nats(self, weight: float) -> float:
+        """The loss at a weight minus that of total collapse; below 0 where the model is better."""
+        rise = self.nats_per_penalty * (self.penalty - self.collapsed_penalty)
+        return self.reconstruction_nats - self.mean_image_nats + weight * rise
+
+    def se_nats(self, weight: float) -> float:
+        """Standard error of `above_collapse_nats` at a weight."""
+        factor = weight * self.nats_per_penalty
+        variance = (
+            self.gain_variance
+            - 2 * factor * self.covariance
+            + factor * factor * self.penalty_variance
+        )
+        return math.sqrt(max(variance, 0.0))  # rounding makes it negative where both terms cancel
+
+
+class Trained(Record):
+    """Which training a model comes from, among those of one problem."""
+
+    weight: float = Field(ge=0)
+    seed: int
+    steps: int
+
+    def words(self) -> str:
+        """The training in words, such as `18 (seed 0, 2,000 steps)`."""
+        return f"{self.weight:.4g} (seed {self.seed}, {self.steps:,} steps)"
+
+
+class KnownModel(Trained):
+    """A trained model, which bounds the least loss of its problem at every weight."""
+
+    #: Whether its latent space has the regime of the band that is searched.
+    is_inside: bool
+    terms: LossTerms
+
+    def training(self) -> Trained:
+        """The training that the model comes from, without what is known of the model."""
+        return Trained(weight=self.weight, seed=self.seed, steps=self.steps)
+
+
+class NotOptimal(Record):
+    """A trained model that is not the optimum at its weight, and the best model known there."""
+
+    model: Trained
+    #: None for total collapse.
+    better: Trained | None
+    #: By how much the loss of the better model is smaller, in nats per image, with its error.
+    by_nats: float
+    se_nats: float
+
+
+class Standing(StrEnum):
+    """What the known models say about an edge of the band, at the weight just beyond it."""
+
+    #: A model outside the band has a smaller loss than every model inside, by over two errors.
+    CERTIFIED = "certified"
+    #: Neither holds: the models that are known do not decide.
+    UNDECIDED = "undecided"
+    #: A model inside the band has a smaller loss than every model outside, by over two errors, so
+    #: that training went past the optimum there.
+    NOT_OPTIMAL = "not_optimal"
+
+
+class EdgeCertificate(Record):
+    """Whether an edge belongs to the objective, or only to what training reaches."""
+
+    side: Literal["left", "right"]
+    standing: Standing
+    #: The last weight on the band's side of the edge; none where the edge has no such weight.
+    reached: float | None
+    #: The first weight beyond the edge, at which the models are compared.
+    beyond: float
+    #: The weight farthest beyond the edge up to which a model inside the band still has a smaller
+    #: loss than every model outside, by over two errors. This field and the next are none unless
+    #: the standing is `not_optimal`.
+    exists_to: float | None
+    #: Which model that is.
+    by: Trained | None
+
+    def words(self, kind: str) -> str:
+        """What is said beside an edge of a band of this kind, such as `clean`."""
+        way = "up" if self.side == "right" else "down"
+        if self.exists_to is not None:
+            begin = (
+                ""
+                if self.reached is None
+                else f"reached from scratch {way} to {self.reached:.4g}; "
+            )
+            return f"{begin}a better, {kind} solution exists {way} to {self.exists_to:.4g}"
+        if self.standing is Standing.CERTIFIED:
+            return f"certified: no known {kind} solution is as good at {self.beyond:.4g}"
+        return f"not certified: no known solution is clearly the best at {self.beyond:.4g}"
+
+
+class Certificates(Record):
+    """What the known models of a problem say about the trainings and the edges of a study."""
+
+    #: The trainings of the study that are not the optimum at their weight.
+    not_optimal: tuple[NotOptimal, ...]
+    #: Certificates of the band's outermost edges; none for an edge that lies beyond the search.
+    left: EdgeCertificate | None
+    right: EdgeCertificate | None
+    #: Number of models compared, besides total collapse.
+    models: int

@@ -1,0 +1,74 @@
+"""The solutions of one problem: the finished runs on the same images with the same network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from sqlalchemy import Row, select, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.records.certificates import LossTerms, Trained
+from polar.records.latents import Verdict
+from polar.spec import MODELS
+from service.storage.states import RunState
+from service.storage.tables import Run
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The model that a finished run came to."""
+
+    trained: Trained
+    verdict: Verdict
+    terms: LossTerms
+
+
+async def solutions_of(session: AsyncSession, problem: str) -> Sequence[Solution]:
+    """The models of all finished runs of a problem, whichever study or experiment asked for them.
+
+    Runs whose model has no weight are left out, and so are those that this version cannot read.
+
+    Args:
+        session: The caller's transaction.
+        problem: The problem's address, as `experiments.problem_address` gives it.
+
+    Returns:
+        The models in ascending order of weight, seed and steps.
+    """
+    # only these parts, because the latents make up most of a result
+    spec, result = type_coerce(Run.spec, JSONB), type_coerce(Run.result, JSONB)
+    rows = await session.execute(
+        select(
+            Run.seed,
+            spec["model"].label("model"),
+            result["steps"].label("steps"),
+            result["final"]["verdict"].label("verdict"),
+            result["loss_terms"].label("terms"),
+        ).where(Run.problem == problem, Run.state == RunState.SUCCEEDED)
+    )
+    solutions = [solution for row in rows if (solution := _solution(row)) is not None]
+    return sorted(
+        solutions,
+        key=lambda solution: (
+            solution.trained.weight,
+            solution.trained.seed,
+            solution.trained.steps,
+        ),
+    )
+
+
+def _solution(row: Row[tuple[object, ...]]) -> Solution | None:
+    if row.terms is None:
+        return None
+    try:
+        weight = MODELS[row.model["name"]].model_validate(row.model).weight
+        return Solution(
+            trained=Trained.model_validate(
+                {"weight": weight, "seed": row.seed, "steps": row.steps}
+            ),
+            verdict=Verdict.model_validate(row.verdict),
+            terms=LossTerms.model_validate(row.terms),
+        )
+    except (KeyError, ValidationError):
+        return None
