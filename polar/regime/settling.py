@@ -76,14 +76,14 @@ def settling(looks: Sequence[Look]) -> Settling:
     """Whether a training has settled by its last look.
 
     A training that explains something has settled when over the last 40 % of the steps no label
-    differs from the final one, at the end no latent is idle, and over the last fifth R has risen by
-    less than 0.01 and no entropy differs from its final value by more than 0.1 nats. Both shares
-    start with the latest look at or before their first step, so that a sparse schedule is judged
-    over more, never less.
+    differs from the final one, at the end no latent is idle, and over the last fifth R has risen
+    by less than 0.01 and no entropy differs from its final value by more than 0.1 nats. Both
+    shares start with the latest look at or before their first step, so that a sparse schedule is
+    judged over more, never less.
 
     A training that explains nothing may be on the plateau before learning starts, where everything
-    stands still, and its labels mean nothing. It has settled when R has not risen so and the signal
-    of its latents has faded to a fifth of its largest over the last 40 % of the steps.
+    stands still, and its labels mean nothing. It has settled when R has not risen so and the
+    signal of its latents has faded to a fifth of its largest over the last 40 % of the steps.
 
     Args:
         looks: All looks of a run, by ascending step; the last is at the end of the steps so far.
