@@ -22,7 +22,7 @@ MOST_BUDGETS = 40
 def by_steps(trainings: Sequence[Training], search: Search) -> tuple[AtBudget, ...]:
     """The band at every budget at which trainings were evaluated, in ascending order."""
     passed = {seen.steps for training in trainings for seen in training.course}
-    budgets = sorted(passed | {budget for budget in search.budgets if budget <= max(passed)})
+    budgets = sorted(passed | {at for at in search.budgets if at <= max(passed, default=0)})
     if len(budgets) > MOST_BUDGETS:
         places = np.linspace(0, len(budgets) - 1, MOST_BUDGETS).round().astype(int)
         budgets = [budgets[place] for place in places]
