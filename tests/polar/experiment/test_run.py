@@ -155,16 +155,6 @@ def test_the_table_holds_every_evaluation(events: list[Event], folder: Path) -> 
     assert table["step"].tolist() == [s for s in EVALUATED for _ in range(3)]
 
 
-@pytest.mark.parametrize(
-    ("rule", "reason"), [("fixed", "Tau is fixed at 0.25 nats."), ("gap", "No regime: ")]
-)
-def test_the_result_says_how_tau_was_found(rule: str, reason: str) -> None:
-    *_, result = run(spec(diagnostics={"evaluations": 2, "images": 50, "tau_rule": rule}))
-
-    assert isinstance(result, Result)
-    assert reason in result.explanation
-
-
 def test_the_downstream_task_is_written_with_its_intervals(tmp_path: Path) -> None:
     asked = spec(dataset={"name": "digits", "images": 120}, downstream={"splits": 2})
 
