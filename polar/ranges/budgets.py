@@ -83,7 +83,7 @@ def movement_of(now: Edge, past: Edge | None, doublings: float, search: Search) 
     if (low is not None and low > 1) or (high is not None and high < 1):
         is_settled = False
     elif is_known(now, search) and is_known(past, search):
-        still = factor is not None and search.is_fine(min(factor, 1), max(factor, 1))
+        still = factor is not None and search.is_fine(min(factor, 1.0), max(factor, 1.0))
         is_settled = True if still else None
     return Movement(is_settled=is_settled, factor=factor, low=low, high=high)
 

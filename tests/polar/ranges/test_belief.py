@@ -13,7 +13,7 @@ from polar.ranges.votes import Side, Vote, trainings_of, votes_of
 from polar.records.latents import Regime
 from polar.records.ranges import Observation
 
-Told = Callable[[str], list[Observation]]
+Told = Callable[..., list[Observation]]
 SEEDS = tuple(range(20))
 SEARCH = Search(low=0.01, high=100, seeds=SEEDS)
 
