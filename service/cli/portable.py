@@ -111,7 +111,7 @@ def _distributions(spec: StudySpec, trial: TrialView) -> dict[str, BaseDistribut
     """The axes as they were for the optimiser when it chose the trial's point."""
     chosen = FixedTrial(dict(trial.point))
     for name in trial.point:
-        suggest(chosen, name, spec.swept[name])
+        suggest(chosen, name, spec.axes[name])
     return chosen.distributions
 
 

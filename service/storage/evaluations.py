@@ -7,8 +7,6 @@ from uuid import UUID
 from sqlalchemy import and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.records.events import Evaluation
-from polar.records.latents import Regime
 from service.storage.tables import EvaluationRow
 
 
@@ -34,20 +32,6 @@ async def evaluations_at(
     query = select(EvaluationRow)
     is_wanted = tuple_(EvaluationRow.run_id, EvaluationRow.step).in_(places)
     return (await session.scalars(query.where(is_wanted))).all()
-
-
-async def first_collapse(
-    session: AsyncSession, run_id: UUID, from_step: float
-) -> Evaluation | None:
-    """The first evaluation of a run, from this step on, that calls it collapsed; None without."""
-    regime = EvaluationRow.evaluation["verdict"]["regime"].astext
-    query = select(EvaluationRow.evaluation).where(
-        EvaluationRow.run_id == run_id,
-        EvaluationRow.step >= from_step,
-        regime == Regime.COLLAPSED,
-    )
-    row = await session.scalar(query.order_by(EvaluationRow.step).limit(1))
-    return None if row is None else Evaluation.model_validate(row)
 
 
 async def latest_evaluations(

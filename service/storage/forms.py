@@ -99,6 +99,12 @@ def _with_seeds(measured: Content) -> Content:
     return {"of_seeds": [means for _ in regimes], "observations": [], **measured}
 
 
+def _without_old_verdicts(measured: Content) -> Content:
+    """Leave out what earlier verdicts said of settling and of the range, by other rules."""
+    rest = {name: value for name, value in measured.items() if name != "converged"}
+    return {**rest, "settled": [None for _ in measured["regimes"]], "observations": []}
+
+
 def _with_all_fields(range_: Content) -> Content:
     """Add the fields that the range of a study without a single swept field used to lack."""
     if range_["outcome"] != "not_one_field":
@@ -120,7 +126,7 @@ STARTED = Form("start")
 PROGRESS = Form("progress", (_renamed_losses,))
 EVALUATION = Form("evaluation", (_judged_entropies,))
 RESULT = Form("result", (_summarised,))
-MEASURED = Form("measures of a trial", (_with_seeds,))
+MEASURED = Form("measures of a trial", (_with_seeds, _without_old_verdicts))
 RANGE = Form("range", (_with_all_fields,))
 
 

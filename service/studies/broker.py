@@ -23,8 +23,6 @@ from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import Evaluation
-from polar.records.ranges import SeedOutcome
-from polar.records.trials import Measured
 from polar.spec import StudySpec
 from polar.spec.study import Point
 from service import queue
@@ -32,20 +30,17 @@ from service.repetition import MOST_REPETITIONS, Repetition
 from service.storage import experiments, forms, runs, studies, study_tracking, turns
 from service.storage.database import Database, is_away
 from service.storage.errors import Conflict
-from service.storage.evaluations import (
-    evaluation_steps,
-    evaluations_at,
-    first_collapse,
-)
+from service.storage.evaluations import evaluation_steps, evaluations_at, evaluations_of
 from service.storage.states import StudyState, TrialState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Run
 from service.storage.texts import printable
+from service.studies.certifying import certified
 from service.studies.due import end_if_due, evidence, is_due_a_trial
-from service.studies.following import Following, Report, Stop, warm_up
-from service.studies.judging import TrialOutcome, judge, stored_outcome
+from service.studies.following import Following, Report, Stop
+from service.studies.judging import judge, stored_outcome
 from service.studies.optimiser import Exhausted, Optimiser
-from service.studies.ranges import range_of
+from service.studies.ranges import next_point, range_of
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +150,8 @@ class Broker:
         run_ids = [run.id for trial_runs in followed.values() for run in trial_runs]
         unread = following.unread(await evaluation_steps(session, run_ids))
         for place in range(0, len(unread), READ_AT_ONCE):
-            following.add(await evaluations_at(session, unread[place : place + READ_AT_ONCE]))
+            rows = await evaluations_at(session, unread[place : place + READ_AT_ONCE])
+            following.add(rows, {run.id: run for of_one in followed.values() for run in of_one})
         reports = following.reports(followed)
         if len(spec.objectives) == 1:
             await self._show(study, spec, trials, reports)
@@ -186,10 +182,11 @@ class Broker:
         self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
     ) -> None:
         """End the trials in flight whose runs have all ended."""
-        outcomes = await _outcomes(session, spec, trials)
-        if not outcomes:
+        ended = await _ended(session, trials)
+        if not ended:
             return
-        for trial, outcome in outcomes:
+        for trial, trial_runs in ended.items():
+            outcome = judge(spec, trial_runs, await _evaluations(session, trial_runs))
             await studies.end_trial(
                 session,
                 trial,
@@ -204,7 +201,7 @@ class Broker:
             if outcome.state is TrialState.COMPLETED:
                 await _keep_one(session, trial, trials)
             _log.info("study %s: trial %d is %s", study.id, trial.number, outcome.state)
-        study.range = range_of(spec, _observed(trials))
+        study.range = await certified(session, study, spec, trials, range_of(spec, trials))
         is_over = all(trial.state is not TrialState.RUNNING for trial in trials)
         if is_over and study.state not in studies.UNFINISHED:
             await self._tell(session, study, spec, trials)
@@ -262,8 +259,14 @@ class Broker:
         trials: Sequence[Trial],
         known: Sequence[Trial],
     ) -> None:
-        """Begin a trial whose proposal depends on the outcomes of the known trials alone."""
+        """Begin a trial whose proposal depends on no outcomes but those that Optuna knows.
+
+        Those are the outcomes of these trials and, if the study had ended and was then extended,
+        of all that it had before.
+        """
         optimiser = await self._tell(session, study, spec, known)
+        untold = await asyncio.to_thread(optimiser.untold)
+        known = [trial for trial in trials if trial.number not in untold]
         cancelled = {trial.number for trial in known if trial.state is TrialState.CANCELLED}
         tried = [
             trial.point
@@ -271,8 +274,12 @@ class Broker:
             if trial.number not in cancelled and trial.point not in study.to_repeat
         ]
         numbers = {trial.number for trial in trials}
-        repeat = study.to_repeat[0] if study.to_repeat else None
-        asked = await asyncio.to_thread(optimiser.ask, tried, numbers, repeat)
+        chosen: Point | None = None
+        if study.to_repeat:
+            chosen = study.to_repeat[0]
+        elif spec.sampler == "range":
+            chosen = await asyncio.to_thread(next_point, spec, trials, known)
+        asked = await asyncio.to_thread(optimiser.ask, tried, numbers, chosen)
         study.to_repeat = [point for point in study.to_repeat if point != asked.point]
         turn = await turns.next_turn(session, study)
         submission = await experiments.create(
@@ -298,32 +305,29 @@ def _spec_of(study: Study) -> StudySpec:
     return forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
 
 
-async def _outcomes(
-    session: AsyncSession, spec: StudySpec, trials: Sequence[Trial]
-) -> list[tuple[Trial, TrialOutcome]]:
-    """The trials in flight whose runs have all ended, each with its outcome."""
-    in_flight = [trial for trial in trials if trial.state is TrialState.RUNNING]
-    runs_by_experiment = await studies.runs_of(
-        session, [trial.experiment_id for trial in in_flight]
-    )
-    outcomes = []
-    for trial in in_flight:
-        trial_runs = runs_by_experiment[trial.experiment_id]
-        collapses = await _collapses(session, spec, trial_runs)
-        outcome = judge(spec, trial_runs, collapses)
-        if outcome is not None:
-            outcomes.append((trial, outcome))
-    return outcomes
+async def _ended(session: AsyncSession, trials: Sequence[Trial]) -> dict[Trial, Sequence[Run]]:
+    """The trials in flight whose runs have all ended, each with its runs."""
+    in_flight = {
+        trial.experiment_id: trial for trial in trials if trial.state is TrialState.RUNNING
+    }
+    runs_by_experiment = await studies.runs_of(session, list(in_flight))
+    return {
+        in_flight[experiment_id]: trial_runs
+        for experiment_id, trial_runs in runs_by_experiment.items()
+        if all(run.state.is_final for run in trial_runs)
+    }
 
 
-async def _collapses(
-    session: AsyncSession, spec: StudySpec, trial_runs: Sequence[Run]
-) -> dict[UUID, Evaluation]:
-    """The evaluation for which the study's pruner stops each of these runs that has collapsed."""
-    if spec.pruner.name == "none":
-        return {}
-    first = {run.id: await first_collapse(session, run.id, warm_up(spec, run)) for run in trial_runs}
-    return {run_id: evaluation for run_id, evaluation in first.items() if evaluation is not None}
+async def _evaluations(
+    session: AsyncSession, trial_runs: Sequence[Run]
+) -> dict[UUID, list[Evaluation]]:
+    """All evaluations of each of these runs, by step."""
+    return {
+        run.id: [
+            Evaluation.model_validate(stored) for stored in await evaluations_of(session, run.id)
+        ]
+        for run in trial_runs
+    }
 
 
 async def _keep_one(session: AsyncSession, trial: Trial, trials: Sequence[Trial]) -> None:
@@ -337,12 +341,3 @@ async def _keep_one(session: AsyncSession, trial: Trial, trials: Sequence[Trial]
     for other in completed:
         if other is not best:
             await studies.supersede(session, other, best)
-
-
-def _observed(trials: Sequence[Trial]) -> list[tuple[Point, Sequence[SeedOutcome]]]:
-    """The point of each completed trial, and what each of its seeds ended with."""
-    return [
-        (trial.point, trial.measured.observations)
-        for trial in trials
-        if trial.state is TrialState.COMPLETED and isinstance(trial.measured, Measured)
-    ]

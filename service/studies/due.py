@@ -28,10 +28,10 @@ def evidence(spec: StudySpec, trials: Sequence[Trial]) -> Sequence[Trial]:
 def is_due_a_trial(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
     """Whether a study needs another trial, and all that decides about it is known."""
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
-    is_wanted = running + points.count_completed(trials) < study.trials_wanted or study.to_repeat
+    is_spent = _is_spent(study, spec, trials, running + points.count_completed(trials))
     return (
         all(trial.state is not TrialState.RUNNING for trial in evidence(spec, trials))
-        and bool(is_wanted)
+        and (not is_spent or bool(study.to_repeat))
         and not _is_time_over(study, spec, trials)
         and len(_failed_in_a_row(study, spec, trials)) < MOST_FAILURES
     )
@@ -52,8 +52,11 @@ async def end_if_due(
         await studies.end(session, study, StudyState.COMPLETED, "time_over", message)
         return True
     completed = points.count_completed(trials)
-    if completed >= study.trials_wanted and not study.to_repeat:
+    if _is_spent(study, spec, trials, completed) and not study.to_repeat:
         message = f"{completed} trials are completed"
+        if study.steps_wanted is not None:
+            steps = points.count_steps(spec, trials)
+            message += f", {steps:,} of {study.steps_wanted:,} training steps are spent"
         await studies.end(session, study, StudyState.COMPLETED, "budget_spent", message)
         return True
     failures = _failed_in_a_row(study, spec, trials)
@@ -63,6 +66,13 @@ async def end_if_due(
         await studies.end(session, study, StudyState.FAILED, "trials_fail", message)
         return True
     return False
+
+
+def _is_spent(study: Study, spec: StudySpec, trials: Sequence[Trial], counted: int) -> bool:
+    """Whether the budget of trials, of which so many count, or that of steps is spent."""
+    return counted >= study.trials_wanted or (
+        study.steps_wanted is not None and points.count_steps(spec, trials) >= study.steps_wanted
+    )
 
 
 def _is_time_over(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:

@@ -74,9 +74,9 @@ class Optimiser:
         self,
         points: Collection[Point],
         numbers: Collection[int],
-        repeat: Point | None = None,
+        chosen: Point | None = None,
     ) -> Asked:
-        """Ask for a point to try: a new point, or the point that is to be repeated.
+        """Ask for a trial, at a point of the sampler's or at the point that was chosen already.
 
         A trial that Optuna knows and our tables do not, because the broker was killed between the
         two, is returned first.
@@ -84,19 +84,19 @@ class Optimiser:
         Args:
             points: The points that must not be tried again.
             numbers: The numbers of all trials in our tables.
-            repeat: The point to try next; None lets the sampler choose a new point.
+            chosen: The point to try next; None lets the sampler choose a new point.
 
         Raises:
             Exhausted: the sampler has no new point.
         """
         axes = self._spec.swept.values()
-        if repeat is None and not any(axis.is_continuous for axis in axes):
+        if chosen is None and not any(axis.is_continuous for axis in axes):
             size = math.prod(axis.size or 1 for axis in axes)
             if _count_distinct(points) >= size:
                 raise Exhausted("every point was tried")
         for _ in range(MOST_DRAWS):
-            trial = self._not_stored(numbers) or self._new(points, repeat)
-            point = {name: suggest(trial, name, axis) for name, axis in self._spec.swept.items()}
+            trial = self._not_stored(numbers) or self._new(points, chosen)
+            point = {name: suggest(trial, name, axis) for name, axis in self._spec.axes.items()}
             is_tried = point in points
             if not is_tried and _is_possible(self._spec, point):
                 return Asked(trial.number, point)
