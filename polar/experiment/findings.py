@@ -20,6 +20,7 @@ from polar.entropy.differential import (
 from polar.measurement.measure import measure
 from polar.measurement.tables import measurement_tables, representations_table
 from polar.models import Autoencoder
+from polar.records.certificates import LossTerms
 from polar.records.events import Evaluation, HeldOut, Summary
 from polar.records.latents import Label
 from polar.records.measurement import Criterion, Measurement
@@ -29,6 +30,7 @@ from polar.regime.table import diagnostics_table
 from polar.spec import ExperimentSpec
 from polar.training.decoding import MOST_DECODED, Decoder
 from polar.training.evaluation import as_codes, encode, encode_subset, measured
+from polar.training.loss_terms import loss_terms
 from polar.training.subset import EvaluationSubset
 
 #: Images for the estimators that are only compared, because some of them take a while.
@@ -44,6 +46,8 @@ class Findings:
     measurement: Measurement
     #: None where no images were held out.
     held_out: HeldOut | None
+    #: None for a model without a weight.
+    loss_terms: LossTerms | None
     order: LearningOrder
     downstream: Downstream | None
     #: Tidy tables by name; `polar.figures` describes their columns.
@@ -138,6 +142,7 @@ def find(
     return Findings(
         measurement=measurement,
         held_out=None if held_out is None else _held_out(model, codes, held_out, spec, final),
+        loss_terms=loss_terms(model, subset, spec),
         order=order,
         downstream=downstream,
         tables=tables,

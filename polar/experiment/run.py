@@ -186,6 +186,7 @@ def _result(
         rise_of_explained=still.rise_of_explained,
         labels_changed=still.labels_changed,
         held_out=findings.held_out,
+        loss_terms=findings.loss_terms,
         summary=findings.summary,
         dataset_note=dataset.note,
         explanation=f"{explain(final, still, final.step)} {evidence}",

@@ -53,8 +53,8 @@ def with_movement(
     past = _envelope(before, trainings, search)
     doublings = math.log2(budget / before)
     return Interval(
-        left=_moved(envelope.left, past and past.left, doublings, search),
-        right=_moved(envelope.right, past and past.right, doublings, search),
+        left=_moved(envelope.left, past.left if past else None, doublings, search),
+        right=_moved(envelope.right, past.right if past else None, doublings, search),
     )
 
 

@@ -65,9 +65,7 @@ def entropy_labels(
         InvalidInput: an entropy or tau is not finite, or tau is negative.
     """
     labels = [label_by_entropy(entropy, tau) for entropy in entropies]
-    return _criterion_labels(
-        criterion, "The entropy of the mean", entropies, tau, "nats", labels
-    )
+    return _criterion_labels(criterion, "The entropy of the mean", entropies, tau, "nats", labels)
 
 
 def active_unit_labels(

@@ -69,8 +69,8 @@ def explained(
 ) -> Explained:
     """R and its standard error, by the delta method for a ratio of two means.
 
-    R is at most 1, and negative where the mean image is better than the model. Where the mean
-    image is already perfect, because all images are alike, there is nothing to explain, and R is 0.
+    R is at most 1, and negative where the mean image is better than the model. Where all images
+    are alike the mean image is perfect, so that there is nothing to explain, and R is 0.
 
     Args:
         loss: Loss of each image, nats.

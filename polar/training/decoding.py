@@ -20,8 +20,8 @@ from polar.spec import LikelihoodSpec
 from polar.training.subset import EvaluationSubset, batches
 
 #: Images that are decoded, and those on which the usage of each latent is measured. Chosen by us,
-#: because R then has a standard error of 0.004 on digits, and each latent costs a decoding of all.
-MOST_DECODED, MOST_USAGE_IMAGES = 1000, 256
+#: because R then has a standard error of 0.006 on digits, and each latent costs a decoding of all.
+MOST_DECODED, MOST_USAGE_IMAGES = 512, 256
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,10 @@ class Decoder:
         encoding: Encoding,
         subset: EvaluationSubset,
         likelihood: LikelihoodSpec,
+        at_most: int = MOST_DECODED,
     ) -> "Decoder":
-        """The decoder of a model, with the encoding of the subset."""
-        few = subset.first(MOST_DECODED)
+        """The decoder of a model, with the encoding of the subset, for its first images."""
+        few = subset.first(at_most)
         replacement = subset.groups.means(encoding.mean).to(encoding.mean.dtype)
         return cls(
             model=model,
@@ -70,14 +71,17 @@ class Decoder:
         Raises:
             Diverged: a loss is not finite.
         """
-        loss = self.losses(self.samples)
+        by_draw = [self.losses([latents]) for latents in self.samples]
+        loss = np.stack(by_draw).mean(0)
+        none, active = (self._explained(self._losses_with(kept)) for kept in ((), actives))
+        carried = self._explained(by_draw[0]).part - none.part
         prior = self._explained(self.losses(self.prior_samples)) if self.prior_samples else None
         return Decoding(
             reconstruction_nats=float(loss.mean()),
             explained=self._explained(loss),
             explained_by_prior=None if prior is None else prior.part,
-            carried_by_actives=self._carried_by(actives),
-            usage_nats=self._usage(),
+            carried_by_actives=(active.part - none.part) / carried if carried > 0 else 0.0,
+            usage_nats=self._usage(by_draw[0]),
         )
 
     def losses(self, draws: Sequence[Float[Tensor, "n m"]]) -> Float64[np.ndarray, " n"]:
@@ -97,36 +101,31 @@ class Decoder:
 
     def keep_curve(self, order: Sequence[int]) -> list[float]:
         """R when the first k latents of the order are kept, for k from 0 to all, by one draw."""
-        return [self._part_of(order[:k]) for k in range(len(order) + 1)]
+        counts = range(len(order) + 1)
+        return [self._explained(self._losses_with(order[:k])).part for k in counts]
 
     def _explained(self, losses: Float64[np.ndarray, " n"]) -> Explained:
         return explained(losses, self.subset.mean_image, self.subset.floor)
 
-    def _part_of(self, kept: Sequence[int]) -> float:
-        """R when only these latents are kept and all others are replaced, by one draw."""
+    def _losses_with(self, kept: Sequence[int]) -> Float64[np.ndarray, " n"]:
+        """The losses when only these latents are kept and all others are replaced, by one draw."""
         is_kept = torch.zeros(self.replacement.shape[1], dtype=torch.bool)
         is_kept[list(kept)] = True
         latents = torch.where(
             is_kept.to(self.replacement.device), self.samples[0], self.replacement
         )
-        return self._explained(self.losses([latents])).part
+        return self.losses([latents])
 
-    def _carried_by(self, actives: Sequence[int]) -> float:
-        """The part of what all latents carry that the actives carry alone."""
-        every = range(self.replacement.shape[1])
-        none, active, all_ = (self._part_of(kept) for kept in ((), actives, every))
-        return (active - none) / (all_ - none) if all_ > none else 0.0
-
-    def _usage(self) -> tuple[float, ...]:
-        """The rise of the loss when one latent alone is replaced, nats per image."""
+    def _usage(self, losses: Float64[np.ndarray, " n"]) -> tuple[float, ...]:
+        """The rise of the first draw's loss when one latent alone is replaced, nats per image."""
         sample = self.samples[0][:MOST_USAGE_IMAGES]
         replacement = self.replacement[:MOST_USAGE_IMAGES]
-        loss = self._losses(sample).mean()
+        loss = losses[:MOST_USAGE_IMAGES].mean()
         rises = []
         for j in range(sample.shape[1]):
             without = sample.clone()
             without[:, j] = replacement[:, j]
-            rises.append((self._losses(without).mean() - loss).item())
+            rises.append(self._losses(without).mean().item() - loss)
         if not np.isfinite(rises).all():
             raise Diverged(f"usage cannot be measured: the losses rise by {rises} nats")
         return tuple(rises)

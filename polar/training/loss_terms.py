@@ -34,13 +34,15 @@ def loss_terms(
     """
     with measured(model):
         encoding = encode(model, subset.inputs)
-        decoder = Decoder(model, encoding, subset, spec.model.likelihood)
-        losses = decoder.losses(decoder.samples())
+        every = len(subset.inputs)
+        decoder = Decoder.of(model, encoding, subset, spec.model.likelihood, at_most=every)
+        losses = decoder.losses(decoder.samples)
     return measure_loss_terms(
         spec.model,
         as_codes(encoding),
         losses,
         _mean_image_losses(subset, spec),
+        subset.floor,
         pixels=spec.dataset.side**2,
     )
 

@@ -28,7 +28,7 @@ class UGroups:
         _, group, counts = torch.unique(u, dim=0, return_inverse=True, return_counts=True)
         return cls(torch.where(counts[group] < FEWEST, 0, group + 1))
 
-    def group_means(self, values: Num[Tensor, "n *shape"]) -> Float64[Tensor, "groups *shape"]:
+    def group_means(self, values: Num[Tensor, "n ..."]) -> Float64[Tensor, "groups ..."]:
         """The mean over each group; row 0 is the mean over all images."""
         groups = int(self.of_image.max()) + 1
         sums = torch.zeros(groups, *values.shape[1:], dtype=torch.float64, device=values.device)
@@ -39,6 +39,6 @@ class UGroups:
         means[0] = sums.sum(0) / len(values)
         return means
 
-    def means(self, values: Num[Tensor, "n *shape"]) -> Float64[Tensor, "n *shape"]:
+    def means(self, values: Num[Tensor, "n ..."]) -> Float64[Tensor, "n ..."]:
         """For each image the mean over the images of its group."""
         return self.group_means(values)[self.of_image]
