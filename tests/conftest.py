@@ -192,15 +192,15 @@ class Reports:
                 n_passive=1,
                 polarisation=0.99,
                 margin_nats=1.49,
-                gap_factor=40.0,
+                gap_factor=30.0,
                 explained=0.9,
                 explained_se=0.01,
                 explained_by_prior=None,
                 explains_nothing=False,
-                sufficiency=1.0,
+                sufficiency=0.99,
                 n_idle=0,
                 clean_polarisation=0.9,
-                settled=step >= 50,
+                settled=True,
             ),
         )
 
