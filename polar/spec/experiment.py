@@ -29,7 +29,8 @@ MOST_SEEDS = 1000
 #: Fewest images of the downstream task: with fewer, a split may hold one value of a factor only.
 FEWEST_PREDICTED = 50
 
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), INTEGRAL]
+MOST_SEED = 2**32 - 1
+Seed = Annotated[int, Field(strict=True, ge=0, le=MOST_SEED), INTEGRAL]
 
 
 class ExperimentSpec(SubmittedSpec):

@@ -56,9 +56,10 @@ class Lab:
         self._app, self._worker, self._reports = app, worker, reports
         self.broker = Broker(database, app, self.storage)
 
-    async def submit(self, spec: StudySpec) -> UUID:
+    async def submit(self, spec: StudySpec, digest: str = DIGEST) -> UUID:
+        """Studies of another digest share no run."""
         async with self.database.transaction() as session:
-            return (await studies.create(session, spec, DIGEST)).id
+            return (await studies.create(session, spec, digest)).id
 
     async def want(self, spec: ExperimentSpec) -> list[UUID]:
         """Somebody asks for an experiment; returns its runs, shared or new."""

@@ -15,7 +15,6 @@ from service.storage.states import RunState, TrialState
 from service.storage.tables import Run
 from service.studies.judging import (
     NotMeasured,
-    has_collapsed,
     judge,
     measures,
     value_of,
@@ -62,8 +61,8 @@ class Judged:
     def run(self, seed: int, state: RunState, **fields: Any) -> Run:  # noqa: ANN401
         return Run(id=uuid4(), seed=seed, state=state, **fields)
 
-    def collapsed(self, seed: int) -> Run:
-        return self.run(seed, PRUNED, status_reason="collapsed", status_message="none was active")
+    def collapsed(self, seed: int, state: RunState = PRUNED) -> Run:
+        return self.run(seed, state, status_reason="collapsed", status_message="it had collapsed")
 
 
 @pytest.fixture
@@ -187,14 +186,18 @@ def test_a_completed_trial_has_the_means_and_what_each_seed_ended_with(
     assert (ended.weakest_std, ended.strongest_std, ended.converged) == (0.5, 0.5, False)
 
 
-def test_a_run_that_was_stopped_because_it_had_collapsed_counts_with_its_last_evaluation(
-    runs: Judged, spec_of: "SpecOf"
+@pytest.mark.parametrize("state", [PRUNED, SUCCEEDED, RunState.FAILED])
+def test_a_run_that_has_collapsed_counts_with_its_collapse_whatever_came_after_it(
+    state: RunState, runs: Judged, spec_of: "SpecOf"
 ) -> None:
     spec = spec_of(objectives=["polarisation"])
-    collapsed = runs.collapsed(1)
-    last = {collapsed.id: runs.evaluation(regime=Regime.COLLAPSED, polarisation=0.0, n_active=0)}
+    collapsed = runs.collapsed(1, state)
+    seen = runs.evaluation(regime=Regime.COLLAPSED, polarisation=0.0, n_active=0)
+    collapses = {collapsed.id: seen.model_copy(update={"step": 1500})}
 
-    outcome = judge(spec, [runs.succeeded(0, runs.evaluation(polarisation=0.5)), collapsed], last)
+    outcome = judge(
+        spec, [runs.succeeded(0, runs.evaluation(polarisation=0.5)), collapsed], collapses
+    )
 
     assert outcome is not None
     assert (outcome.state, outcome.values) == (TrialState.COMPLETED, [0.25])
@@ -203,22 +206,8 @@ def test_a_run_that_was_stopped_because_it_had_collapsed_counts_with_its_last_ev
     assert outcome.measured.converged == (True, False)
     assert (outcome.reason, outcome.message) == (
         "collapsed",
-        "the run of seed 1: none was active",
+        "the run of seed 1 had collapsed at step 1,500",
     )
-
-
-@pytest.mark.parametrize(
-    ("state", "reason", "is_so"),
-    [
-        (PRUNED, "collapsed", True),
-        (PRUNED, "median", False),
-        (RunState.FAILED, "collapsed", False),
-    ],
-)
-def test_only_a_run_that_was_stopped_for_its_collapse_has_collapsed(
-    state: RunState, reason: str, is_so: bool, runs: Judged
-) -> None:
-    assert has_collapsed(runs.run(0, state, status_reason=reason)) is is_so
 
 
 @pytest.mark.parametrize(
