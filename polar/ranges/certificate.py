@@ -29,7 +29,7 @@ from polar.records.certificates import (
     NotOptimal,
     Standing,
 )
-from polar.records.ranges import RangeReport
+from polar.records.ranges import Interval
 
 #: A difference must exceed so many standard errors.
 ERRORS = 2.0
@@ -130,12 +130,12 @@ def certify_edge(
 
 
 def certificates_of(
-    report: RangeReport, trials: Sequence[KnownModel], models: Sequence[KnownModel]
+    band: Interval | None, trials: Sequence[KnownModel], models: Sequence[KnownModel]
 ) -> Certificates:
     """The certificates of a study.
 
     Args:
-        report: The range that the study has found.
+        band: The outermost edges that the study has found; None without a band.
         trials: The trained models of the study itself.
         models: All models of the study's problem, whichever study or experiment trained them;
             those of the study may be among them.
@@ -143,11 +143,11 @@ def certificates_of(
     known = sorted({*trials, *models}, key=_place)
     judged = (not_optimal(trial, known) for trial in trials)
     left = right = None
-    if report.envelope is not None:
-        edge = report.envelope.left
+    if band is not None:
+        edge = band.left
         if edge.low is not None:
             left = certify_edge("left", reached=edge.high, beyond=edge.low, models=known)
-        edge = report.envelope.right
+        edge = band.right
         if edge.high is not None:
             right = certify_edge("right", reached=edge.low, beyond=edge.high, models=known)
     return Certificates(
@@ -158,9 +158,10 @@ def certificates_of(
     )
 
 
-def _place(model: KnownModel) -> tuple[float, int, int, float]:
+def _place(model: KnownModel) -> tuple[float, int, int, float, str]:
     """The place of a model among others, which does not depend on when it was trained."""
-    return model.weight, model.seed, model.steps, model.terms.reconstruction_nats
+    terms = model.terms
+    return model.weight, model.seed, model.steps, terms.reconstruction_nats, f"{model.run_id}"
 
 
 def _difference(better: LossTerms, other: LossTerms, weight: float) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from polar.ranges.edges import is_known
 from polar.ranges.stage import Stage
 from polar.ranges.votes import Side
+from polar.records.certificates import Certificates, EdgeCertificate, Standing
 from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, RangeReport
 
@@ -15,20 +16,35 @@ NO_LIMIT = (
 )
 
 
-def headline_of(report: RangeReport) -> str:
+def headline_of(report: RangeReport, certificates: Certificates | None = None) -> str:
     """The answer in one sentence, with its budget, its seeds, and how its edges move.
 
     Such as `Clean over 3 seeds, with 90 % intervals: left edge 0.12..0.13 at 2,000 steps, moving
     by 1/2.1 per doubling; right edge 18.1..19.9 at 2,000 steps, settled.`
+
+    Args:
+        report: The range.
+        certificates: What the known models say about its edges. An edge that they refute is not
+            claimed: the sentence says up to where training got, and where a better solution is.
     """
     of, at = report.of.capitalize(), f"at {report.steps:,} steps"
     if report.envelope is None:
         return f"{of} at none of {_count(report.weights, 'tested weight')} {at}."
-    left, right = (
-        f"{side} edge {edge.words()} {at}{f', {edge.movement.words()}' if edge.movement else ''}"
-        for side, edge in (("left", report.envelope.left), ("right", report.envelope.right))
-    )
+    known = certificates or Certificates(not_optimal=(), left=None, right=None, models=0)
+    left = _edge_words("left", report.envelope.left, known.left, report)
+    right = _edge_words("right", report.envelope.right, known.right, report)
     return f"{of} {_over(report)}: {left}; {right}."
+
+
+def _edge_words(
+    side: str, edge: Edge, certificate: EdgeCertificate | None, report: RangeReport
+) -> str:
+    at = f"at {report.steps:,} steps"
+    if certificate is not None and certificate.standing is Standing.NOT_OPTIMAL:
+        return f"no {side} edge of the objective {at}: {certificate.words(report.of)}"
+    movement = f", {edge.movement.words()}" if edge.movement else ""
+    standing = f", {certificate.standing.replace('_', ' ')}" if certificate else ""
+    return f"{side} edge {edge.words()} {at}{movement}{standing}"
 
 
 def _over(report: RangeReport) -> str:

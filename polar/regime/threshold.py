@@ -28,8 +28,8 @@ GroupRule: TypeAlias = Literal["gap", "otsu", "mixture"]
 GROUP_RULES: tuple[GroupRule, ...] = get_args(GroupRule)
 
 #: Sets of draws over which `tau_in_nats` is a mean. Chosen by us, because at 100 images other sets
-#: then move it by 0.1 % at the default width and order, and by less than 1 % at widths of 0.01 to 5
-#: and at order 2.
+#: then move it by 0.1 % at the default width and order, and by less than 1 % at widths of 0.01 to
+#: 5 and at order 2.
 SETS_OF_DRAWS = 8
 #: Largest threshold, in units of the ruler. Chosen by us, because the draws are floats then.
 LARGEST_TAU_STD = 1e100

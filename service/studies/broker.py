@@ -35,6 +35,7 @@ from service.storage.states import StudyState, TrialState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Run
 from service.storage.texts import printable
+from service.studies.certifying import certified
 from service.studies.due import end_if_due, evidence, is_due_a_trial
 from service.studies.following import Following, Report, Stop
 from service.studies.judging import judge, stored_outcome
@@ -200,7 +201,7 @@ class Broker:
             if outcome.state is TrialState.COMPLETED:
                 await _keep_one(session, trial, trials)
             _log.info("study %s: trial %d is %s", study.id, trial.number, outcome.state)
-        study.range = range_of(spec, trials)
+        study.range = await certified(session, study, spec, trials, range_of(spec, trials))
         is_over = all(trial.state is not TrialState.RUNNING for trial in trials)
         if is_over and study.state not in studies.UNFINISHED:
             await self._tell(session, study, spec, trials)

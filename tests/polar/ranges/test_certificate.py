@@ -16,7 +16,7 @@ from polar.ranges.certificate import (
     not_optimal,
 )
 from polar.records.certificates import KnownModel, LossTerms, Standing
-from polar.records.ranges import Edge, Interval, RangeReport
+from polar.records.ranges import Edge, Interval
 
 MEAN_IMAGE_NATS, EXPLAINABLE_NATS = 463.7, 130.0
 #: An image of the study net has 32 x 32 pixels, over which the LV-AE's loss is averaged.
@@ -73,7 +73,8 @@ def test_the_collapse_at_beta_22_is_not_optimal() -> None:
     assert refuted is not None
     assert refuted.better == FROM_18.training()
     assert refuted.model == COLLAPSED.training()
-    assert (refuted.by_nats, refuted.se_nats) == (pytest.approx(7.4), pytest.approx(0.7))
+    assert refuted.by_nats == pytest.approx(7.4)
+    assert refuted.se_nats == pytest.approx(0.7)
 
 
 def test_the_right_edge_at_18_is_not_the_objective_s_which_has_a_solution_up_to_nearly_28() -> (
@@ -161,6 +162,16 @@ def test_a_model_trained_longer_or_with_another_seed_refutes_a_training_like_any
     assert refuted is not None
     assert refuted.better is not None
     assert refuted.better.words() == "1 (seed 3, 8,000 steps)"
+
+
+def test_trainings_of_the_same_weight_and_seed_are_told_apart_by_their_warm_start() -> None:
+    held = model(22.0, gain=34.0, penalty=1.2, warm_start=(15.0, 18.0))
+
+    refuted = not_optimal(COLLAPSED, [COLLAPSED, held])
+
+    assert refuted is not None
+    assert refuted.better == held.training() != refuted.model
+    assert held.words() == "22 (seed 0, 2,000 steps, from 18)"
 
 
 def test_the_best_of_several_better_models_is_named() -> None:
@@ -265,18 +276,14 @@ def test_a_lead_holds_at_every_weight_up_to_its_end(
         assert best.terms.above_collapse_nats(weight) < 0
 
 
-def report(left: Edge, right: Edge) -> RangeReport:
-    band = Interval(left=left, right=right)
-    return RangeReport.model_construct(intervals=(band,), envelope=band)
-
-
 def test_a_study_has_certificates_of_its_own_trainings_and_of_both_edges() -> None:
-    shown = report(
-        Edge(low=None, high=0.3, confidence=0.95), Edge(low=18.0, high=22.0, confidence=0.95)
+    band = Interval(
+        left=Edge(low=None, high=0.3, confidence=0.95),
+        right=Edge(low=18.0, high=22.0, confidence=0.95),
     )
     of_the_study = [COLLAPSED, model(17.0, 36.0, 1.3, se=0.5)]
 
-    certificates = certificates_of(shown, of_the_study, [FROM_18, *of_the_study])
+    certificates = certificates_of(band, of_the_study, [FROM_18, *of_the_study])
 
     assert certificates.left is None  # the band reaches beyond the search
     assert certificates.right is not None
@@ -297,17 +304,18 @@ def test_a_study_has_certificates_of_its_own_trainings_and_of_both_edges() -> No
     )
 )
 def test_certificates_do_not_depend_on_the_order_of_the_models(models: list[KnownModel]) -> None:
-    edges = Edge(low=0.2, high=0.3, confidence=0.95), Edge(low=18.0, high=22.0, confidence=0.95)
+    band = Interval(
+        left=Edge(low=0.2, high=0.3, confidence=0.95),
+        right=Edge(low=18.0, high=22.0, confidence=0.95),
+    )
 
-    certificates = certificates_of(report(*edges), [COLLAPSED], models)
+    certificates = certificates_of(band, [COLLAPSED], models)
 
-    assert certificates == certificates_of(report(*edges), [COLLAPSED], models[::-1])
+    assert certificates == certificates_of(band, [COLLAPSED], models[::-1])
 
 
 def test_without_a_band_only_trainings_are_judged() -> None:
-    no_band = RangeReport.model_construct(intervals=(), envelope=None)
-
-    certificates = certificates_of(no_band, [COLLAPSED], [FROM_18])
+    certificates = certificates_of(None, [COLLAPSED], [FROM_18])
 
     assert (certificates.left, certificates.right) == (None, None)
     assert len(certificates.not_optimal) == 1

@@ -17,7 +17,7 @@ from tests.oracles.linear_vae import optimum
 
 Verdicts = Callable[[float], Regime]
 Band = Callable[[float, float], Verdicts]
-Told = Callable[[str], list[Observation]]
+Told = Callable[..., list[Observation]]
 
 SEARCH = Search(low=0.01, high=100)
 NOISY = Search(low=0.01, high=100, flip_rate=0.05)
