@@ -46,9 +46,11 @@ LINES: dict[Label, Style] = {
 }
 REGIMES: dict[Regime, Style] = {
     Regime.UNDER_REGULARISED: {"color": BLUE, "marker": "o", "linestyle": ""},
-    Regime.POLARISED: {"color": GREEN, "marker": "D", "linestyle": ""},
+    Regime.POLARISED: {"color": SKY, "marker": "D", "linestyle": ""},
+    Regime.CLEAN: {"color": GREEN, "marker": "D", "linestyle": ""},
     Regime.FORMING: {"color": ORANGE, "marker": "^", "linestyle": ""},
     Regime.COLLAPSED: {"color": VERMILION, "marker": "s", "linestyle": ""},
+    Regime.UNTRAINED: {"color": GREY, "marker": "x", "linestyle": ""},
 }
 #: The weights at which spaces are polarised.
 BAND: Style = {"facecolor": GREEN, "alpha": 0.18, "linewidth": 0, "zorder": 0}
