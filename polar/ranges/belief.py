@@ -30,8 +30,8 @@ Row = Float64[np.ndarray, " k"]
 #: are computed to a quarter of what is wanted, and interpolated between.
 PARTS = 4
 #: Widths that may be, each with the same chance before any training. Chosen by us: from one seed
-#: in eight to seven in eight, they stretch over factors of 1.04 to 3.5 of the weight.
-WIDTHS = 0.01 * 2.0 ** np.arange(6)
+#: in eight to seven in eight, they stretch over factors of 1.04 to 12 of the weight.
+WIDTHS = 0.01 * 2.0 ** np.arange(7)
 #: Prior mass of an edge beyond either end of the search, where the axis has mass 1. Chosen by us.
 BEYOND_THE_END = 0.1
 #: Chance that a verdict is on the wrong side of an edge, however far that is. Chosen by us, as a

@@ -94,9 +94,9 @@ def test_an_edge_over_which_seeds_agree_is_sharp_and_one_over_which_they_do_not_
 
 
 def test_one_verdict_far_from_an_edge_widens_it_little(told: Told) -> None:
-    seeds = ", ".join(seeds_at(at, v * 3) for at, v in ((0.9, "u"), (0.95, "u"), (1, "i")))
+    seeds = ", ".join(seeds_at(at, v * 8) for at, v in ((0.9, "u"), (0.95, "u"), (1, "i")))
 
-    before, after = (belief_of(told(text)).left for text in (seeds, f"{seeds}, 30 u 9"))
+    before, after = (belief_of(told(text)).left for text in (seeds, f"{seeds}, 30 u 19"))
 
     assert after.quantile(0.95) - after.quantile(0.05) < 2 * (
         before.quantile(0.95) - before.quantile(0.05)
