@@ -1,7 +1,7 @@
-"""Linear beta-VAEs with random spectra, whose bands are known in closed form, trained with seeds.
+"""Linear beta-VAEs with random spectra and seeds, whose bands are known in closed form.
 
-Latent i of a linear beta-VAE has a mean of variance 1 - beta / l_i, where l_i is an eigenvalue, and
-is active while that is above tau^2. So the weakest latent becomes passive at the left edge,
+Latent i of a linear beta-VAE has a mean of variance 1 - beta / l_i, where l_i is an eigenvalue,
+and is active while that is above tau^2. So the weakest latent becomes passive at the left edge,
 l_min (1 - tau^2), and the strongest at the right edge, l_max (1 - tau^2).
 
 A training behaves as if its weight were shifted by a logistic random number, one for each edge, in

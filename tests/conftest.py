@@ -221,6 +221,7 @@ class Reports:
             rise_of_explained=0.001,
             labels_changed=0,
             held_out=None,
+            loss_terms=None,
             explanation="One latent of two is active.",
             summary=Summary.model_validate(summary),
             dataset_note="",
@@ -229,8 +230,8 @@ class Reports:
     def _latent(self, latent: int, entropy_nats: float, label: Label) -> LatentDiagnostics:
         measured = dict.fromkeys(LatentDiagnostics.model_fields, 0.5)
         measured |= {"entropy_nats": entropy_nats, "judged_entropy_nats": entropy_nats}
-        decided = {"latent": latent, "label": label, "is_idle": False}
-        return LatentDiagnostics.model_validate(measured | decided)
+        measured |= {"usage_nats": 10 * entropy_nats, "is_idle": False}
+        return LatentDiagnostics.model_validate({**measured, "latent": latent, "label": label})
 
 
 @pytest.fixture(scope="session")

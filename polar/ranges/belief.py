@@ -9,7 +9,8 @@ a factor for each edge, and the edges are independent.
 Notation:
     a: place of an edge, the natural logarithm of the weight that half of the seeds have passed.
     s: width of an edge, the scale of the logistic, in natural logarithms of the weight.
-    n: number of cells of the axis; an edge may also lie beyond either end.
+    places: the middles of the cells of the axis, and one place beyond either end.
+    bounds: the ends of the cells, one fewer than the places.
 """
 
 import math
@@ -29,13 +30,13 @@ Row = Float64[np.ndarray, " k"]
 #: are computed to a quarter of what is wanted, and interpolated between.
 PARTS = 4
 #: Widths that may be, each with the same chance before any training. Chosen by us: from one seed
-#: in eight to seven in eight, they stretch over factors of 1.04 to 13 of the weight.
-WIDTHS = 0.01 * 2.0 ** np.arange(7)
+#: in eight to seven in eight, they stretch over factors of 1.04 to 3.5 of the weight.
+WIDTHS = 0.01 * 2.0 ** np.arange(6)
 #: Prior mass of an edge beyond either end of the search, where the axis has mass 1. Chosen by us.
 BEYOND_THE_END = 0.1
 #: Chance that a verdict is on the wrong side of an edge, however far that is. Chosen by us, as a
 #: guard: without it, a single such verdict would make an edge wide.
-LAPSE = 0.002
+LAPSE = 0.0005
 #: Rounds in which edges and the sides of forming spaces are estimated from each other. Chosen by
 #: us, because more rounds change chances by less than a hundredth.
 ROUNDS = 6
@@ -46,15 +47,15 @@ class EdgeBelief:
     """Posterior of an edge."""
 
     #: Bounds of the cells, as natural logarithms of weights, ascending.
-    bounds: Float64[np.ndarray, " n+1"]
+    bounds: Float64[np.ndarray, " bounds"]
     #: The widths that may be, ascending.
     widths: Float64[np.ndarray, " widths"]
     #: Chance of each place and width; sums to 1. The first row is for places below the search, the
     #: last for places above it.
-    mass: Float64[np.ndarray, "n+2 widths"]
+    mass: Float64[np.ndarray, "places widths"]
 
     @property
-    def places(self) -> Float64[np.ndarray, " n+2"]:
+    def places(self) -> Float64[np.ndarray, " places"]:
         """Chance of each place."""
         return self.mass.sum(1)
 
@@ -63,8 +64,8 @@ class EdgeBelief:
         """The median of the width."""
         return float(self.widths[np.searchsorted(np.cumsum(self.mass.sum(0)), 0.5)])
 
-    def passed_at(self, weights: Row) -> Float64[np.ndarray, "k n+2"]:
-        """Chance that a training at each weight has passed the edge, for each place of the edge."""
+    def passed_at(self, weights: Row) -> Float64[np.ndarray, "k places"]:
+        """Chance that a training at each weight has passed the edge, for each place."""
         chances = np.einsum("kas,as->ka", passed(weights, self.bounds, self.widths), self.mass)
         return chances / np.maximum(self.places, np.finfo(float).tiny)
 
@@ -73,8 +74,8 @@ class EdgeBelief:
         return np.einsum("kas,as->k", passed(weights, self.bounds, self.widths), self.mass)
 
     def quantile(self, chance: float) -> float:
-        """The place that the edge exceeds with 1 - chance; infinite if that is beyond the search."""
-        below = np.cumsum(self.places)[:-1]  # (n+1,), at the bounds
+        """The place below which the edge lies with a chance; infinite beyond the search."""
+        below = np.cumsum(self.places)[:-1]  # at the bounds
         if chance <= below[0]:
             return -math.inf
         if chance > below[-1]:
@@ -126,14 +127,14 @@ def believe(votes: Sequence[Vote], search: Search) -> Belief:
 
 
 def passed(
-    weights: Row, bounds: Float64[np.ndarray, " n+1"], widths: Float64[np.ndarray, " widths"]
-) -> Float64[np.ndarray, "k n+2 widths"]:
+    weights: Row, bounds: Float64[np.ndarray, " bounds"], widths: Float64[np.ndarray, " widths"]
+) -> Float64[np.ndarray, "k places widths"]:
     """Chance that a training has passed an edge, for each weight, place and width of the edge."""
     distances = np.log(weights)[:, None] - middles(bounds)
     return LAPSE + (1 - 2 * LAPSE) * expit(distances[:, :, None] / widths)
 
 
-def middles(bounds: Float64[np.ndarray, " n+1"]) -> Float64[np.ndarray, " n+2"]:
+def middles(bounds: Float64[np.ndarray, " bounds"]) -> Float64[np.ndarray, " places"]:
     """The places of an edge: the middles of the cells, and infinity beyond either end."""
     return np.concatenate([[-np.inf], (bounds[1:] + bounds[:-1]) / 2, [np.inf]])
 
@@ -148,19 +149,19 @@ def _right(vote: Vote) -> float:
     return 0.0
 
 
-def _prior(bounds: Float64[np.ndarray, " n+1"]) -> Float64[np.ndarray, "n+2 1"]:
+def _prior(bounds: Float64[np.ndarray, " bounds"]) -> Float64[np.ndarray, "places 1"]:
     """The prior of places: uniform on the log axis; all widths have the same chance."""
     axis = np.full(len(bounds) - 1, 1 / (len(bounds) - 1))
     return np.concatenate([[BEYOND_THE_END], axis, [BEYOND_THE_END]])[:, None]
 
 
 def _posterior(
-    prior: Float64[np.ndarray, "n+2 1"],
-    logs: tuple[Float64[np.ndarray, "k n+2 widths"], Float64[np.ndarray, "k n+2 widths"]],
+    prior: Float64[np.ndarray, "places 1"],
+    logs: tuple[Float64[np.ndarray, "k places widths"], Float64[np.ndarray, "k places widths"]],
     have: Row,
     have_not: Row,
-) -> Float64[np.ndarray, "n+2 widths"]:
-    """The posterior where this part of each training has passed the edge, and this part has not."""
+) -> Float64[np.ndarray, "places widths"]:
+    """The posterior; the parts say how far each training has and has not passed the edge."""
     likelihood = np.tensordot(have, logs[0], 1) + np.tensordot(have_not, logs[1], 1)
-    posterior: Float64[np.ndarray, "n+2 widths"] = softmax(np.log(prior) + likelihood)
+    posterior: Float64[np.ndarray, "places widths"] = softmax(np.log(prior) + likelihood)
     return posterior

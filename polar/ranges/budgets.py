@@ -22,7 +22,7 @@ MOST_BUDGETS = 40
 def by_steps(trainings: Sequence[Training], search: Search) -> tuple[AtBudget, ...]:
     """The band at every budget at which trainings were evaluated, in ascending order."""
     passed = {seen.steps for training in trainings for seen in training.course}
-    budgets = sorted(passed | {budget for budget in search.budgets if budget <= max(passed)})
+    budgets = sorted(passed | {at for at in search.budgets if at <= max(passed, default=0)})
     if len(budgets) > MOST_BUDGETS:
         places = np.linspace(0, len(budgets) - 1, MOST_BUDGETS).round().astype(int)
         budgets = [budgets[place] for place in places]
@@ -83,7 +83,7 @@ def movement_of(now: Edge, past: Edge | None, doublings: float, search: Search) 
     if (low is not None and low > 1) or (high is not None and high < 1):
         is_settled = False
     elif is_known(now, search) and is_known(past, search):
-        still = factor is not None and search.is_fine(min(factor, 1), max(factor, 1))
+        still = factor is not None and search.is_fine(min(factor, 1.0), max(factor, 1.0))
         is_settled = True if still else None
     return Movement(is_settled=is_settled, factor=factor, low=low, high=high)
 

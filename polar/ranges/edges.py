@@ -10,10 +10,10 @@ from polar.records.ranges import Edge, Interval
 
 #: Chance that an edge lies in the interval that is stated for it.
 CONFIDENCE = 0.9
-#: An edge over which seeds differ counts as known when its interval is at most this many widths
-#: long. Chosen by us, because finer is dear: the trainings it takes grow with the square, and
-#: within a width of the edge a third of the seeds have another verdict anyway.
-FUZZY = 2.5
+#: An edge over which seeds differ counts as known when its interval spans at most this many
+#: widths. Chosen by us: from one seed in eight to seven in eight there are four widths, and where
+#: in this zone the half lies says little about a single training.
+FUZZY = 4.0
 
 
 def envelope_of(votes: Sequence[Vote], belief: Belief, search: Search) -> Interval | None:

@@ -12,9 +12,9 @@ from polar.records.ranges import Edge, Interval
 
 #: Gaps are closed if they span less than this factor.
 CLOSED_GAP = 1.25
-#: Prior chance that a tested weight between the edges lies in a gap. Chosen by us: 3 % of random
-#: spectra of the linear beta-VAE have a gap, a narrow one.
-GAP = 0.002
+#: Prior chance that a tested weight between the edges lies in a gap. Chosen by us, so that a
+#: single verdict outside the band is as probably a lapse, and two seeds that agree are believed.
+GAP = LAPSE
 #: A weight is measured again with another seed while the odds of a gap are between this and its
 #: inverse. Chosen by us.
 DOUBT = 0.05

@@ -10,13 +10,14 @@ try the same trainings again.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float64
 from scipy.special import entr
 
-from polar.ranges.belief import EdgeBelief, Row, middles
+from polar.ranges.belief import PARTS, EdgeBelief, Row, middles
 from polar.ranges.edges import is_done
 from polar.ranges.fading import guess_edges, odds_of_places
 from polar.ranges.gaps import doubtful, gap_odds
@@ -31,11 +32,16 @@ LEAST_GAIN = 0.003
 #: Most outcomes of the trainings in flight that are thought through. Chosen by us: four trainings
 #: have 16, and of those of more only the ones in which an edge lies between neighbours count.
 MOST_OUTCOMES = 32
-#: Most weights of the grid among which a proposal chooses. Chosen by us, for speed.
-MOST_WEIGHTS = 200
+#: New weights are chosen from a grid, two in a cell of the search, so that several seeds have the
+#: same weight, and only near this many quantiles of the belief about an edge, for speed. Chosen by
+#: us.
+QUANTILES = 64
 #: Weights count as the same if their ratio differs from 1 by at most this, as after rounding in
 #: storage.
 SAME = 1e-9
+#: Least chance that a training begins to learn at all, unless no larger budget is left. Chosen by
+#: us: two close neighbours that have not begun are enough.
+LEAST_CHANCE = 0.34
 #: Distance in natural logarithms of the weight within which trainings that have not begun to learn
 #: warn of each other. Chosen by us.
 NEAR = math.log(2)
@@ -68,17 +74,18 @@ def propose(history: History, in_flight: InFlight, search: Search) -> Action:
 
 
 def _most_telling(stage: Stage, guesses: tuple[float | None, float | None]) -> Action | None:
-    """The training that tells most about unknown edges for each of its steps; None if none does."""
+    """The training that tells most about unknown edges for its steps; None if none tells."""
     edges = (stage.envelope.left, stage.envelope.right) if stage.envelope else (None, None)
     unknown = [edge is None or not is_done(edge, stage.search) for edge in edges]
     if not any(unknown):
         return None
-    actions = [action for at in _weights(stage) if (action := stage.training_at(at))]
-    weights = np.array([action.weight for action in actions])
     beliefs = [
         _guessed(belief, guess, stage.search)
         for belief, guess in zip((stage.belief.left, stage.belief.right), guesses, strict=True)
     ]
+    possible = (stage.training_at(weight) for weight in _weights(stage, beliefs))
+    actions = [action for action in possible if action]
+    weights = np.array([action.weight for action in actions])
     flying = np.array([action.weight for action in stage.in_flight])
     # First it shows whether it has passed the right edge, and only otherwise the left edge.
     gains = [unknown[0] * (1 - beliefs[1].passed(weights)), np.full(len(weights), unknown[1])]
@@ -86,21 +93,28 @@ def _most_telling(stage: Stage, guesses: tuple[float | None, float | None]) -> A
         part * place_information(belief, weights, flying)
         for part, belief in zip(gains, beliefs, strict=True)
     )
-    gain = gain * _chance_to_say_anything(stage, weights)
+    chance = _chance_to_say_anything(stage, weights)
+    # Where training does not begin, more steps say more than more weights.
+    is_hopeless = (chance < LEAST_CHANCE) & (stage.budget < stage.search.last_budget)
+    gain = np.where(is_hopeless, 0, gain * chance)
     if not len(gain) or gain.max() < LEAST_GAIN:
         return None
     per_step = gain / np.array([action.cost for action in actions])
     return actions[int(per_step.argmax())]
 
 
-def _weights(stage: Stage) -> list[float]:
-    """The weights to choose from: those of other trainings, and a grid."""
+def _weights(stage: Stage, beliefs: Sequence[EdgeBelief]) -> list[float]:
+    """The weights to choose from: those of other trainings, and where the edges may well lie."""
     search = stage.search
-    grid = np.geomspace(search.low, search.high, min(search.cells, MOST_WEIGHTS) + 1)
+    grid = np.geomspace(search.low, search.high, 2 * search.cells + 1)
+    chances = np.linspace(0, 1, QUANTILES + 1)
+    may_be = [np.searchsorted(np.cumsum(belief.places), chances) for belief in beliefs]
+    places = np.unique(np.round((np.concatenate(may_be) - 0.5) / (PARTS // 2)).astype(int))
+    likely = grid[np.clip(places, 0, len(grid) - 1)]
     known = {training.weight for training in stage.trainings}
     known |= {action.weight for action in stage.in_flight}
-    apart = np.abs(grid[:, None] / sorted(known) - 1).min(1, initial=np.inf)
-    return sorted(known | set(grid[apart > SAME].tolist()))
+    apart = np.abs(likely[:, None] / sorted(known) - 1).min(1, initial=np.inf)
+    return sorted(known | set(likely[apart > SAME].tolist()))
 
 
 def _guessed(belief: EdgeBelief, guess: float | None, search: Search) -> EdgeBelief:
@@ -109,7 +123,7 @@ def _guessed(belief: EdgeBelief, guess: float | None, search: Search) -> EdgeBel
     return replace(belief, mass=mass / mass.sum())
 
 
-def place_information(belief: EdgeBelief, weights: Row, flying: Row) -> Row:
+def place_information(belief: EdgeBelief, weights: Row, flying: Float64[np.ndarray, " f"]) -> Row:
     """What the verdict at each weight says about the place of an edge, in nats.
 
     Args:
@@ -117,15 +131,17 @@ def place_information(belief: EdgeBelief, weights: Row, flying: Row) -> Row:
         weights: The weights, of shape (k,).
         flying: Weights of the trainings in flight, of shape (f,), whose verdicts come first.
     """
-    chances = belief.passed_at(weights)  # (k, n+2)
-    of_outcome = _outcomes(belief, flying) * belief.places  # (outcomes, n+2)
+    chances = belief.passed_at(weights)  # (k, places)
+    of_outcome = _outcomes(belief, flying) * belief.places  # (outcomes, places)
     whole, passed = of_outcome.sum(1), chances @ of_outcome.T  # (k, outcomes)
     before = entr(passed).sum(1) + entr(whole - passed).sum(1) - entr(whole).sum()
     after = (entr(chances) + entr(1 - chances)) @ of_outcome.sum(0)
     return before - after
 
 
-def _outcomes(belief: EdgeBelief, flying: Row) -> Float64[np.ndarray, "outcomes n+2"]:
+def _outcomes(
+    belief: EdgeBelief, flying: Float64[np.ndarray, " f"]
+) -> Float64[np.ndarray, "outcomes places"]:
     """Chance of each outcome of the trainings in flight, for each place of the edge.
 
     An outcome says of each of them whether it has passed the edge. The least probable outcomes are

@@ -81,9 +81,9 @@ def _about_a_dead_encoder(latents: Sequence[LatentDiagnostics], verdict: Verdict
     is_constant = all(latent.var_of_mean == 0 for latent in latents)
     if is_constant and verdict.explained is not None:
         yield (
-            "All latents are the same for every image, to the last bit: the encoder has died. That "
-            "is a failure of training and says nothing of the weight; a smaller learning rate "
-            "or a weight warm-up may help."
+            "All latents are the same for every image, to the last bit: the encoder has died. "
+            "That is a failure of training and says nothing of the weight; a smaller learning "
+            "rate or a weight warm-up may help."
         )
 
 

@@ -61,7 +61,7 @@ class _Ended:
     run: Run
     #: The evaluation that is its verdict.
     verdict: Evaluation
-    settled: bool
+    settled: bool | None
     #: The evaluations before that one, by step.
     earlier: Sequence[Evaluation]
 
