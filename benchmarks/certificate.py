@@ -3,8 +3,9 @@
     python -m benchmarks.certificate --out FOLDER [--steps 2000]
 
 Trains the study net on the digits, from scratch and while the weight rises over the first half of
-the steps. Asks of every training whether it is the optimum, and of each family's right edge whether
-it is one of the objective. Writes a figure for each family. A training takes about a minute.
+the steps. Asks of every training whether it is the optimum, and of each family's right edge
+whether it is one of the objective. Writes a figure for each family. A training takes about a
+minute.
 """
 
 import argparse
@@ -60,9 +61,8 @@ def main() -> None:
             *(row(training, models) for training in trainings),
         ):
             print(f"| {' | '.join(cells)} |", flush=True)
-        print(
-            f"\n{about_edge([training for training in trainings if not training.is_rising], models)}"
-        )
+        from_scratch = [training.known for training in trainings if not training.is_rising]
+        print(f"\n{about_edge(from_scratch, models)}")
         table = pd.DataFrame(columns_of(family, name, trainings))
         save(loss_envelope(table, (0.0, end)), table, arguments.out / f"{family}.png")
 
@@ -104,15 +104,11 @@ def row(training: Training, models: Sequence[KnownModel]) -> list[str]:
     ]
 
 
-def about_edge(scratch: Sequence[Training], models: Sequence[KnownModel]) -> str:
+def about_edge(scratch: Sequence[KnownModel], models: Sequence[KnownModel]) -> str:
     """What is said of the right edge that trainings from scratch show."""
-    inside = [training.known.weight for training in scratch if training.known.is_inside]
-    beyond = [
-        training.known.weight
-        for training in scratch
-        if training.known.weight > max(inside, default=0)
-    ]
-    if not inside or not beyond:
+    reached = max((known.weight for known in scratch if known.is_inside), default=None)
+    beyond = [known.weight for known in scratch if reached is not None and known.weight > reached]
+    if not beyond:
         return "Trainings from scratch show no right edge."
     edge = certify_edge("right", reached=reached, beyond=min(beyond), models=models)
     return f"Right edge from scratch: {reached:g}..{min(beyond):g}; {edge.words('clean')}."
