@@ -122,7 +122,7 @@ class LinearVAE(nn.Module):
         from_samples = self.log_var.exp() @ self.decoder.square().sum(0)
         reconstruction = (squares + from_samples) / (2 * self.noise_variance)
         kl = kl_per_latent(mean, self.log_var.expand_as(mean)).sum(1).mean()
-        return Losses(reconstruction, kl, total=reconstruction + self.beta * kl)
+        return Losses(reconstruction, kl)
 
 
 def fit(
@@ -156,7 +156,8 @@ def fit(
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        total = model.losses(data).total
+        losses = model.losses(data)
+        total = losses.reconstruction + beta * losses.penalty
         torch.autograd.backward(total)
         return total
 
