@@ -91,12 +91,10 @@ class LinearVAE(nn.Module):
         d: int,
         latent_dim: int,
         *,
-        beta: float,
         noise_variance: float,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.beta = beta
         self.noise_variance = noise_variance
         self.encoder = nn.Parameter(_weight(latent_dim, d, generator))
         self.decoder = nn.Parameter(_weight(d, latent_dim, generator))
@@ -144,7 +142,7 @@ def fit(
     """
     generator = torch.Generator().manual_seed(seed)
     model = LinearVAE(
-        data.shape[1], latent_dim, beta=beta, noise_variance=noise_variance, generator=generator
+        data.shape[1], latent_dim, noise_variance=noise_variance, generator=generator
     )
     optimiser = torch.optim.LBFGS(
         model.parameters(),
