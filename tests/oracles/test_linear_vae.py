@@ -6,11 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.entropy import renyi_entropy
 from polar.errors import InvalidInput
 from polar.records.latents import Label
 from polar.records.measurement import Criterion
 from polar.regime.codes import Codes, codes
+from polar.regime.diagnostics import measure_latents
 from polar.regime.labels import label_latents
 from polar.regime.mixed import variance_signals
 from tests.oracles.linear_vae import LinearVAE, fit, optimum
@@ -55,9 +55,9 @@ def labels_by_criterion(of: Codes) -> dict[Criterion, list[Label]]:
     prior = np.zeros_like(of.mean), np.ones_like(of.mean)
     found: dict[Criterion, list[Label]] = {}
     for these in (of, codes(of.mean, of.variance, *prior)):
-        entropies = renyi_entropy(these.relative_to_prior().mean).nats.tolist()
+        measures = measure_latents(these, ruler="scaled", sigma=0.5, renyi_alpha=1.01)
         signals = variance_signals(these, renyi_alpha=1.01)
-        labels = label_latents(these, entropies, signals, tau=TAU)
+        labels = label_latents(these, measures, signals, tau=TAU)
         for criterion in {one.criterion for one in labels}:
             found[criterion] = [one.label for one in labels if one.criterion is criterion]
     return found
