@@ -73,7 +73,8 @@ def evaluation_of(
             carried=carried,
         )
         measures = [
-            latent.model_copy(update={"var_of_mean": std**2}) for latent in latents_of(entropies)
+            latent.model_copy(update={"var_of_mean": std**2, "kl_nats": std**2 / 2})
+            for latent in latents_of(entropies)
         ]
         latents = labelled(measures, tau, decoding.usage_nats)
         return Evaluation(
