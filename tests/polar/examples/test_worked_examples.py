@@ -14,7 +14,6 @@ from polar.examples import laplace_vae, pca, sequence_vae, tabular_vae
 from polar.records.latents import Label, Regime
 from polar.records.measurement import Criterion, Measurement
 
-
 #: The criteria that need no variance.
 OF_BARE_CODES = {Criterion.ENTROPY, Criterion.ENTROPY_ABSOLUTE, Criterion.ACTIVE_UNITS}
 
@@ -83,7 +82,10 @@ def test_a_recurrent_model_is_measured_by_every_criterion() -> None:
     assert len(measured.latents) == sequence_vae.LATENTS
     assert measured.verdict.n_active > 2
     assert max(entropies(measured, Label.ACTIVE)) > 1
-    assert criteria(measured) == set(Criterion) - {Criterion.CONDITIONAL_PRIOR, Criterion.ENTROPY_ABSOLUTE}
+    assert criteria(measured) == set(Criterion) - {
+        Criterion.CONDITIONAL_PRIOR,
+        Criterion.ENTROPY_ABSOLUTE,
+    }
     # What says most of its sequence says it with the least doubt.
     loudest = max(measured.latents, key=lambda latent: latent.judged_entropy_nats)
     assert loudest.mean_of_variance is not None

@@ -106,9 +106,7 @@ def test_what_still_moved_is_explained(evaluation_of: Evaluations) -> None:
 
 
 def test_the_plateau_before_learning_is_explained(evaluation_of: Evaluations) -> None:
-    course = [
-        evaluation_of(step, [0.01, 0.0], explained=0.0, std=0.1) for step in (250, 400, 500)
-    ]
+    course = [evaluation_of(step, [0.01, 0.0], explained=0.0, std=0.1) for step in (250, 400, 500)]
 
     assert "what the latents say has not faded, so that learning may be yet to start" in explained(
         *course, steps=500
@@ -153,9 +151,7 @@ def test_every_verdict_is_explained_in_one_paragraph(
     settled: bool,
 ) -> None:
     early = evaluation_of(before, [entropy / 2 for entropy in entropies], tau=tau)
-    final = evaluation_of(
-        10**7, entropies, tau=tau, explained=r, carried=carried, settled=settled
-    )
+    final = evaluation_of(10**7, entropies, tau=tau, explained=r, carried=carried, settled=settled)
 
     text = explained(early, final, steps=10**7)
 
