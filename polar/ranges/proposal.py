@@ -39,6 +39,9 @@ QUANTILES = 64
 #: Weights count as the same if their ratio differs from 1 by at most this, as after rounding in
 #: storage.
 SAME = 1e-9
+#: Least chance that a training begins to learn at all, unless no larger budget is left. Chosen by
+#: us: two close neighbours that have not begun are enough.
+LEAST_CHANCE = 0.34
 #: Distance in natural logarithms of the weight within which trainings that have not begun to learn
 #: warn of each other. Chosen by us.
 NEAR = math.log(2)
@@ -90,7 +93,10 @@ def _most_telling(stage: Stage, guesses: tuple[float | None, float | None]) -> A
         part * place_information(belief, weights, flying)
         for part, belief in zip(gains, beliefs, strict=True)
     )
-    gain = gain * _chance_to_say_anything(stage, weights)
+    chance = _chance_to_say_anything(stage, weights)
+    # Where training does not begin, more steps say more than more weights.
+    is_hopeless = (chance < LEAST_CHANCE) & (stage.budget < stage.search.last_budget)
+    gain = np.where(is_hopeless, 0, gain * chance)
     if not len(gain) or gain.max() < LEAST_GAIN:
         return None
     per_step = gain / np.array([action.cost for action in actions])
@@ -117,7 +123,7 @@ def _guessed(belief: EdgeBelief, guess: float | None, search: Search) -> EdgeBel
     return replace(belief, mass=mass / mass.sum())
 
 
-def place_information(belief: EdgeBelief, weights: Row, flying: Row) -> Row:
+def place_information(belief: EdgeBelief, weights: Row, flying: Float64[np.ndarray, " f"]) -> Row:
     """What the verdict at each weight says about the place of an edge, in nats.
 
     Args:
@@ -133,7 +139,9 @@ def place_information(belief: EdgeBelief, weights: Row, flying: Row) -> Row:
     return before - after
 
 
-def _outcomes(belief: EdgeBelief, flying: Row) -> Float64[np.ndarray, "outcomes places"]:
+def _outcomes(
+    belief: EdgeBelief, flying: Float64[np.ndarray, " f"]
+) -> Float64[np.ndarray, "outcomes places"]:
     """Chance of each outcome of the trainings in flight, for each place of the edge.
 
     An outcome says of each of them whether it has passed the edge. The least probable outcomes are

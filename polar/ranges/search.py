@@ -59,11 +59,16 @@ class Search(Record):
     @property
     def budgets(self) -> Iterator[int]:
         """The numbers of steps at which edges are searched, doubled from the first to the last."""
-        budget, last = self.steps, self.max_steps or self.steps
-        while budget < last:
+        budget = self.steps
+        while budget < self.last_budget:
             yield budget
             budget *= 2
-        yield last
+        yield self.last_budget
+
+    @property
+    def last_budget(self) -> int:
+        """The largest budget."""
+        return self.max_steps or self.steps
 
     def is_fine(self, low: float, high: float) -> bool:
         """Whether two weights differ by at most `factor`."""

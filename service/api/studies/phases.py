@@ -70,6 +70,7 @@ def _of_trial(spec: StudySpec, field: str, point: Point, measured: Measured) -> 
             weight=float(point[field]),
             seed=seed,
             regime=ended.regime,
+            flaws=ended.flaws,
             n_active=ended.n_active,
             polarisation=measures.polarisation,
             explained=measures.explained,

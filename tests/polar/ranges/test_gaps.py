@@ -58,7 +58,7 @@ def test_a_gap_below_a_factor_of_five_quarters_is_closed(told: Told) -> None:
 
 
 def test_of_several_seeds_one_dissent_is_in_doubt_and_three_make_a_gap(told: Told) -> None:
-    dissent = "1.5 f, 1.5 f 1, 1.5 f 2".split(", ")
+    dissent = ["1.5 f", "1.5 f 1", "1.5 f 2"]
 
     one, doubted = look(told(f"{BAND}, {dissent[0]}, 2 i, 2.2 i 1"), SEEDS)
     three, _ = look(told(f"{BAND}, {', '.join(dissent)}, 2 i, 2.2 i 1"), SEEDS)

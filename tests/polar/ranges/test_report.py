@@ -224,7 +224,8 @@ def test_the_answer_is_for_the_largest_budget_at_which_both_edges_are_known(told
     longer = find_range(base + more, search)
     assert longer.steps == 4000
     assert longer.headline.startswith(
-        "Clean for seed 0 alone: left edge 0.05..0.055 at 4,000 steps, moving by 1/2.4 per doubling"
+        "Clean for seed 0 alone: left edge 0.05..0.055 at 4,000 steps, moving by 1/2.4 per "
+        "doubling"
     )
 
 

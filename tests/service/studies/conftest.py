@@ -112,7 +112,7 @@ class Lab:
         run: Run,
         step: int,
         polarisation: float,
-        regime: Regime = Regime.POLARISED,
+        regime: Regime = Regime.CLEAN,
         *,
         reconstruction_nats: float = 100.0,
     ) -> None:
@@ -126,7 +126,7 @@ class Lab:
         await self._worker.record(run.id, evaluation)
 
     def evaluation(
-        self, step: int, polarisation: float, regime: Regime = Regime.POLARISED
+        self, step: int, polarisation: float, regime: Regime = Regime.CLEAN
     ) -> Evaluation:
         made = self._reports.evaluation(step)
         told = {"polarisation": polarisation, "clean_polarisation": polarisation, "regime": regime}

@@ -63,11 +63,13 @@ async def test_a_run_that_has_collapsed_is_stopped_and_told_with_that_verdict(
     run = await lab.run(first.id)
     assert is_asked == [True, False]
     assert (run.state, run.status_reason) == (RunState.PRUNED, "collapsed")
-    assert run.status_message == "the run had collapsed at step 50, after a warm-up of 25"
+    assert run.status_message == (
+        "the run had collapsed at step 50, after the warm-up of 25% of its steps"
+    )
     assert (trial.state, trial.status_reason) == (TrialState.COMPLETED, "collapsed")
     assert isinstance(trial.measured, Measured)
-    assert trial.measured.regimes == ("collapsed", "polarised")
-    assert trial.measured.converged == (False, True)
+    assert trial.measured.regimes == ("collapsed", "clean")
+    assert trial.measured.settled == (True, True)
     assert told.state is OptunaState.COMPLETE
     assert told.values == trial.values
     assert (await lab.study(study_id)).state is StudyState.COMPLETED
@@ -83,7 +85,7 @@ async def test_a_collapse_is_judged_the_same_however_soon_the_run_is_stopped(
     await lab.evaluate(run, 50, 0.1, Regime.COLLAPSED)
     if end != "stopped at once":
         await lab.evaluate(run, 80, 0.0, Regime.COLLAPSED)
-        await lab.evaluate(run, 90, 0.6, Regime.POLARISED)
+        await lab.evaluate(run, 90, 0.6, Regime.CLEAN)
     if end == "never stopped":
         await lab.succeed(run)
     else:
