@@ -6,7 +6,7 @@ Notation:
         image, else N(0, 1).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float64
@@ -38,6 +38,16 @@ class Codes:
     #: The conditional prior of an iVAE, for each image; None where the prior is N(0, 1).
     prior_mean: Float64[np.ndarray, "n m"] | None
     prior_variance: Float64[np.ndarray, "n m"] | None
+
+    def first(self, images: int) -> "Codes":
+        """The codes of the first images."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Codes(
+            **{
+                name: None if values is None else values[:images]
+                for name, values in arrays.items()
+            }
+        )
 
     def relative_to_prior(self) -> "Codes":
         """The same codes in units of the model's prior, which becomes N(0, 1).
