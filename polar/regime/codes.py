@@ -6,7 +6,7 @@ Notation:
         image, else N(0, 1).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
@@ -41,12 +41,11 @@ class Codes:
 
     def first(self, images: int) -> "Codes":
         """The codes of the first images."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         return Codes(
-            **{
-                name: None if values is None else values[:images]
-                for name, values in arrays.items()
-            }
+            self.mean[:images],
+            None if self.variance is None else self.variance[:images],
+            None if self.prior_mean is None else self.prior_mean[:images],
+            None if self.prior_variance is None else self.prior_variance[:images],
         )
 
     def relative_to_prior(self) -> "Codes":
