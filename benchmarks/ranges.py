@@ -1,24 +1,26 @@
-"""How many trials bracket the polarised band: `python -m benchmarks.ranges`.
+"""How many trainings find both edges of the band, and do the intervals hold them?
 
-The trials are those of the linear beta-VAE, which has a closed form: 16 latents, where latent i is
-active exactly if its eigenvalue l > beta s^2, and its mean then has the variance 1 - beta s^2 / l.
-Four trials are in flight; each takes 0.8 to 1.2 of the mean time, at random. All samplers are
-judged by the same `find_range`.
+    python -m benchmarks.ranges
 
-Without noise, a sampler has found the band when both brackets are within a factor 1.1 and contain
-the true edges. With noise, 5 % of the verdicts are replaced by another verdict, drawn at random,
-and trials report nothing but their verdict, because any other measure would give the flip away.
-The sampler has then found the band when it says so; how often its brackets, which claim 90 %,
-contain the true edges is counted separately.
+The trainings are those of linear beta-VAEs with random spectra of three families
+(`benchmarks.spectra`), whose edges are known in closed form. Four trainings are in flight, and a
+proposal knows the outcomes of all trainings but the last three, as in a study.
 
-The samplers were developed on other seeds: 777 and 12345.
+Without noise there is one seed; a sampler has found the band when both brackets span at most a
+factor 1.1. With noise the verdicts of seeds differ around each edge, over a width that is drawn
+for each edge of each spectrum, and there are three seeds. A sampler has then found the band when
+`find_range` says so, by the trainings of any sampler. Only where the majority of three seeds is
+believed at each weight, brackets of a factor 1.1 between the majorities are asked for, which is
+what a study did that trained all its seeds at each weight.
+
+The samplers were developed on other seeds than the default: 777 and 12345.
 """
 
 import argparse
-import heapq
 import itertools
 import math
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,159 +28,187 @@ from functools import partial
 import numpy as np
 import optuna
 
-from benchmarks.spectra import (
-    FLIP_RATE,
-    SEARCH,
-    Array,
-    Problem,
-    draw_problem,
-    measure,
-)
+from benchmarks.spectra import Noise, Problem, draw_spectrum
 from benchmarks.timing import print_table
 from polar.ranges import Search, find_range, propose
 from polar.records.latents import Regime
-from polar.records.ranges import Observation, Outcome
+from polar.records.ranges import Action, Observation, Outcome, RangeReport
 
-#: Chooses the next weight from the observations so far and the weights in flight.
-Sampler = Callable[[Sequence[Observation], Sequence[float]], float]
+#: Chooses the next training from the observations and the trainings in flight.
+Sampler = Callable[[Sequence[Observation], Sequence[Action]], Action]
 
 IN_FLIGHT = 4
-#: Most trials of another sampler's study; a study of ours has at most twice its budget.
-MOST = 200
-BUDGETS = {0.0: 16, FLIP_RATE: 32}
-#: Our samplers. With flips both are the same, because trials then report only verdicts.
-OURS = ("range", "range, verdicts only")
-QUICK = ("bisection", "9 points, then bisection")
+STEPS = 2000
+SEEDS = 3
+#: Trainings after which the intervals are judged, without and with noise.
+BUDGETS = {False: 16, True: 40}
+#: Most trainings of a study.
+MOST = {False: 60, True: 120}
+#: Samplers that are slow to find the band, or slow themselves.
 SLOW = ("grid", "random", "TPE")
+MAJORITY = "three seeds everywhere, by majority"
+THREE_SEEDS = ("three seeds everywhere", MAJORITY)
+SAMPLERS = ("range", *THREE_SEEDS, "bisection", *SLOW)
 HEAD = (
-    "flipped", "sampler", "family", "spectra", "found within the budget", "trials: median", "97 %",
-    "most", "edges covered when found", "after the budget", "CPU s per study",
+    "widths", "sampler", "family", "spectra", "found within the budget", "trainings: median",
+    "mean", "90 %", "edges covered when found", "after the budget", "CPU s per study",
 )  # fmt: skip
 
 
-def propose_bare(
-    observations: Sequence[Observation], in_flight: Sequence[float], *, search: Search
-) -> float:
-    """Our proposal, from verdicts alone."""
-    bare = [Observation(weight=seen.weight, regime=seen.regime) for seen in observations]
-    return propose(bare, in_flight, search)
+class ThreeSeeds:
+    """Our proposals of weights, each trained with all seeds."""
+
+    def __init__(self, search: Search) -> None:
+        self.search = search
+        self.waiting: list[Action] = []
+
+    def __call__(self, history: Sequence[Observation], in_flight: Sequence[Action]) -> Action:
+        if not self.waiting:
+            known = {seen.weight for seen in history} | {action.weight for action in in_flight}
+            weight = self._propose(history, in_flight)
+            while weight in known:  # all its seeds are in use
+                weight = min(weight * 1.001, self.search.high)
+            self.waiting = [
+                Action(weight=weight, seed=seed, steps=STEPS) for seed in self.search.seeds
+            ]
+        return self.waiting.pop(0)
+
+    def _propose(self, history: Sequence[Observation], in_flight: Sequence[Action]) -> float:
+        return propose(history, in_flight, self.search).weight
 
 
-class Points:
-    """Cycles through fixed points."""
+class Majority(ThreeSeeds):
+    """The same, where the verdict of most seeds is believed as if trainings repeated exactly."""
 
-    def __init__(self, points: Array) -> None:
-        self.points = points
+    def _propose(self, history: Sequence[Observation], in_flight: Sequence[Action]) -> float:
+        seen = majorities(history, self.search)
+        flying = {action.weight for action in in_flight} | {one.weight for one in history}
+        flying -= {one.weight for one in seen}
+        actions = [Action(weight=weight, seed=0, steps=STEPS) for weight in sorted(flying)]
+        return propose(seen, actions, one_seed(self.search)).weight
 
-    def __call__(self, observations: Sequence[Observation], in_flight: Sequence[float]) -> float:
-        return float(self.points[(len(observations) + len(in_flight)) % len(self.points)])
+
+def one_seed(search: Search) -> Search:
+    return search.model_copy(update={"seeds": (0,)})
+
+
+def majorities(history: Sequence[Observation], search: Search) -> list[Observation]:
+    """One observation for each weight that has been trained with all seeds."""
+    by_weight: dict[float, list[Observation]] = defaultdict(list)
+    for seen in history:
+        by_weight[seen.weight].append(seen)
+    whole = [seen for seen in by_weight.values() if len(seen) == len(search.seeds)]
+    names = [Counter(one.regime for one in seen).most_common(1)[0][0] for seen in whole]
+    first = [
+        next(one for one in seen if one.regime is name)
+        for seen, name in zip(whole, names, strict=True)
+    ]
+    return [one.model_copy(update={"seed": 0}) for one in first]
+
+
+class Cycle:
+    """Cycles through fixed weights, with the next seed each time."""
+
+    def __init__(self, weights: Sequence[float], search: Search) -> None:
+        self.weights, self.search = weights, search
+
+    def __call__(self, history: Sequence[Observation], in_flight: Sequence[Action]) -> Action:
+        round_, place = divmod(len(history) + len(in_flight), len(self.weights))
+        weight = self.weights[place] * 1.001 ** (round_ // len(self.search.seeds))
+        seed = self.search.seeds[round_ % len(self.search.seeds)]
+        return Action(weight=min(weight, self.search.high), seed=seed, steps=STEPS)
 
 
 class Bisection:
     """Halves the widest stretch that may contain an edge, and starts over when all are narrow.
 
-    It believes every verdict, and after a restart only those of new trials count. Points in flight
-    divide stretches. The ends of the search count as under-regularised and collapsed.
+    It believes every verdict, and after a restart only those of new trainings count. Trainings in
+    flight divide stretches. The ends of the search count as outside the band.
     """
 
-    def __init__(self, first: Sequence[float] = ()) -> None:
-        self.first = first
+    def __init__(self, search: Search) -> None:
+        self.search = search
         self.begun = 0
 
-    def __call__(self, observations: Sequence[Observation], in_flight: Sequence[float]) -> float:
-        if len(observations) + len(in_flight) < len(self.first):
-            return float(self.first[len(observations) + len(in_flight)])
-        widest = self._widest(observations[self.begun :], in_flight)
+    def __call__(self, history: Sequence[Observation], in_flight: Sequence[Action]) -> Action:
+        flying = [action.weight for action in in_flight]
+        widest = self._widest(history[self.begun :], flying)
         if widest is None:
-            self.begun = len(observations)
-            widest = self._widest((), in_flight) or (SEARCH.low, SEARCH.high)
-        return math.sqrt(widest[0] * widest[1])
+            self.begun = len(history)
+            widest = self._widest((), flying) or (self.search.low, self.search.high)
+        seed = self.search.seeds[(len(history) + len(in_flight)) % len(self.search.seeds)]
+        return Action(weight=math.sqrt(widest[0] * widest[1]), seed=seed, steps=STEPS)
 
     def _widest(
-        self, observations: Sequence[Observation], in_flight: Sequence[float]
+        self, history: Sequence[Observation], flying: Sequence[float]
     ) -> tuple[float, float] | None:
-        states = {SEARCH.low: Regime.UNDER_REGULARISED, SEARCH.high: Regime.COLLAPSED}
-        states |= {seen.weight: seen.regime for seen in observations}
-        weights = sorted(states)
+        states = {self.search.low: Regime.UNDER_REGULARISED, self.search.high: Regime.COLLAPSED}
+        states |= {seen.weight: seen.regime for seen in history}
         stretches: list[tuple[float, float]] = []
-        for low, high in itertools.pairwise(weights):
+        for low, high in itertools.pairwise(sorted(states)):
             if states[low] is states[high]:
                 continue
-            points = sorted({low, high, *(w for w in in_flight if low < w < high)})
+            points = sorted({low, high, *(w for w in flying if low < w < high)})
             stretches += itertools.pairwise(points)
-        wide = [(low, high) for low, high in stretches if not SEARCH.is_fine(low, high)]
+        wide = [(low, high) for low, high in stretches if not self.search.is_fine(low, high)]
         return max(wide, key=lambda pair: pair[1] / pair[0], default=None)
 
 
 class Tpe:
-    """Optuna's TPE, which knows all trials; it maximises P, or with noise being polarised."""
+    """Optuna's TPE, which maximises being clean."""
 
-    def __init__(self, problem: Problem, *, noisy: bool, seed: int) -> None:
-        self.problem, self.noisy = problem, noisy
+    def __init__(self, search: Search, seed: int) -> None:
+        self.search = search
         sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         self.study = optuna.create_study(sampler=sampler, direction="maximize")
-        self.trials: dict[float, optuna.Trial] = {}
-        self.observations = 0
+        self.trials: list[optuna.Trial] = []
+        self.told = 0
 
-    def __call__(self, observations: Sequence[Observation], _in_flight: Sequence[float]) -> float:
-        for seen in observations[self.observations :]:
-            self.study.tell(self.trials[seen.weight], self._value(seen))
-        self.observations = len(observations)
-        trial = self.study.ask()
-        weight = trial.suggest_float("weight", SEARCH.low, SEARCH.high, log=True)
-        self.trials[weight] = trial
-        return weight
-
-    def _value(self, seen: Observation) -> float:
-        if self.noisy:
-            return float(seen.regime is Regime.POLARISED)
-        return float(measure(self.problem.eigenvalues, np.array([seen.weight])).polarisation[0])
-
-
-def run(
-    problem: Problem, sampler: Sampler, trials: int, rng: np.random.Generator, *, noisy: bool
-) -> list[Observation]:
-    """The observations of a study, in the order in which its trials end."""
-    observations: list[Observation] = []
-    flying: list[tuple[float, float]] = []  # end, weight
-    now = 0.0
-    while len(observations) < trials:
-        while len(flying) < min(IN_FLIGHT, trials - len(observations)):
-            weight = sampler(observations, [weight for _, weight in flying])
-            heapq.heappush(flying, (now + rng.uniform(0.8, 1.2), weight))
-        now, weight = heapq.heappop(flying)
-        observations.append(problem.train(weight, rng if noisy else None))
-    return observations
+    def __call__(self, history: Sequence[Observation], _in_flight: Sequence[Action]) -> Action:
+        for seen, trial in zip(history[self.told :], self.trials[self.told :], strict=False):
+            self.study.tell(trial, float(seen.regime is Regime.CLEAN))
+        self.told = len(history)
+        self.trials.append(self.study.ask())
+        weight = self.trials[-1].suggest_float(
+            "weight", self.search.low, self.search.high, log=True
+        )
+        seed = self.search.seeds[len(self.trials) % len(self.search.seeds)]
+        return Action(weight=weight, seed=seed, steps=STEPS)
 
 
 @dataclass(frozen=True)
 class Score:
-    """Result of one study."""
+    """Result of a study."""
 
-    #: Number of trials after which the band was found; None if it never was.
+    #: Number of trainings after which the band was found; None if it never was.
     found_after: int | None
-    #: Whether each bracket contained its edge when the band was found.
+    #: Whether each interval contained its edge when the band was found.
     covered_then: tuple[bool, bool] | None
-    #: Whether each bracket contained its edge after the budget.
+    #: Whether each interval contained its edge after the budget.
     covered_in_the_end: tuple[bool, bool]
 
 
-def score(
-    problem: Problem, observations: Sequence[Observation], search: Search, budget: int
-) -> Score:
-    def is_found(trials: int) -> bool:
-        report = find_range(observations[:trials], search)
-        right = search.flip_rate > 0 or all(problem.covered(report))
-        return report.outcome is Outcome.FOUND and right
+#: What is known of the band after some trainings.
+Judge = Callable[[Sequence[Observation]], RangeReport]
 
-    found_after = next(
-        (trials for trials in range(4, len(observations) + 1) if is_found(trials)), None
-    )
-    return Score(
-        found_after,
-        problem.covered(find_range(observations[:found_after], search)) if found_after else None,
-        problem.covered(find_range(observations[:budget], search)),
-    )
+
+def run(problem: Problem, sampler: Sampler, judge: Judge, budget: int, most: int) -> Score:
+    """Train until the budget is spent and the band is found, or there are too many trainings."""
+    actions: list[Action] = []
+    history: list[Observation] = []
+    found_after, then, in_the_end = None, None, (False, False)
+    while len(history) < budget or (found_after is None and len(history) < most):
+        known = max(len(actions) - IN_FLIGHT + 1, 0)
+        actions.append(sampler(history[:known], actions[known:]))
+        history.append(problem.train(actions[-1]))
+        if found_after is not None and len(history) != budget:
+            continue
+        report = judge(history)
+        if found_after is None and report.outcome is Outcome.FOUND:
+            found_after, then = len(history), problem.covered(report.envelope)
+        if len(history) == budget:
+            in_the_end = problem.covered(report.envelope)
+    return Score(found_after, then, in_the_end)
 
 
 def main() -> None:
@@ -186,77 +216,97 @@ def main() -> None:
     parser.add_argument("--spectra", type=int, default=200, help="spectra of each family")
     parser.add_argument("--few", type=int, default=20, help="the same for grid, random and TPE")
     parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--sampler", help="only this sampler, without flips")
+    parser.add_argument("--sampler", action="append", help="only this sampler; may be repeated")
+    parser.add_argument(
+        "--widths",
+        type=float,
+        nargs=2,
+        default=(0.02, 0.3),
+        help="least and largest width of an edge; 0 0 for no noise",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=SEEDS, help="number of seeds in the pool, with noise"
+    )
+    parser.add_argument(
+        "--edges-of-seeds",
+        action="store_true",
+        help="each seed has edges of its own, instead of independent trainings",
+    )
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    print(f"Seed {arguments.seed}; {IN_FLIGHT} trials in flight; {SEARCH}\n")
-    names = {0.0: (*OURS, *QUICK, *SLOW), FLIP_RATE: (OURS[0], *QUICK, *SLOW)}
-    if arguments.sampler:
-        names = {0.0: (arguments.sampler,)}
-    rows = [
-        row_of(
-            SEARCH.model_copy(update={"flip_rate": flip_rate}),
-            name,
-            family,
-            arguments.few if name in SLOW else arguments.spectra,
-            arguments.seed,
-        )
-        for flip_rate in names
-        for name in names[flip_rate]
+    is_noisy = arguments.widths[1] > 0
+    search = Search(
+        low=1e-2, high=1e2, steps=STEPS, seeds=tuple(range(arguments.seeds if is_noisy else 1))
+    )
+    print(f"{vars(arguments)}; {IN_FLIGHT} trainings in flight; {search}\n")
+    samplers = arguments.sampler or SAMPLERS
+    rows = (
+        row_of(search, name, family, arguments)
+        for name in samplers
         for family in "ABC"
-    ]
-    print_table(HEAD, rows)
+        if is_noisy or name not in THREE_SEEDS
+    )
+    print_table(HEAD, list(rows))
 
 
-def sampler_of(name: str, problem: Problem, search: Search, seed: int) -> Sampler:
+def judge_majorities(history: Sequence[Observation], search: Search) -> RangeReport:
+    return find_range(majorities(history, search), one_seed(search))
+
+
+def sampler_of(name: str, search: Search, seed: int) -> Sampler:
     match name:
         case "range":
             return partial(propose, search=search)
-        case "range, verdicts only":
-            return partial(propose_bare, search=search)
+        case "three seeds everywhere":
+            return ThreeSeeds(search)
+        case "three seeds everywhere, by majority":
+            return Majority(search)
         case "bisection":
-            return Bisection()
-        case "9 points, then bisection":
-            return Bisection(np.geomspace(search.low, search.high, 9).tolist())
+            return Bisection(search)
         case "grid":
-            return Points(np.geomspace(search.low, search.high, search.cells + 1))
+            grid = np.geomspace(search.low, search.high, search.cells + 1)
+            return Cycle(grid.tolist(), search)
         case "random":
-            chances = np.random.default_rng(seed).random(MOST)
-            return Points(search.low * (search.high / search.low) ** chances)
+            chances = np.random.default_rng(seed).random(1000)
+            return Cycle((search.low * (search.high / search.low) ** chances).tolist(), search)
         case "TPE":
-            return Tpe(problem, noisy=search.flip_rate > 0, seed=seed)
+            return Tpe(search, seed)
     raise LookupError(name)
 
 
-def row_of(search: Search, name: str, family: str, spectra: int, seed: int) -> list[str]:
+def row_of(search: Search, name: str, family: str, arguments: argparse.Namespace) -> list[str]:
     begin = time.process_time()
-    budget = BUDGETS[search.flip_rate]
-    most = 2 * budget if name in OURS else MOST
+    is_noisy = len(search.seeds) > 1
+    budget, most = BUDGETS[is_noisy], MOST[is_noisy]
+    spectra = arguments.few if name in SLOW else arguments.spectra
+    judge = partial(judge_majorities if name == MAJORITY else find_range, search=search)
     scores = []
     for number in range(spectra):
-        # All samplers see the same spectra, with and without flips.
-        problem = draw_problem(family, np.random.default_rng([seed, ord(family), number]))
-        rng = np.random.default_rng([seed, ord(family), number, 1])
-        sampler = sampler_of(name, problem, search, number)
-        observations = run(problem, sampler, most, rng, noisy=search.flip_rate > 0)
-        scores.append(score(problem, observations, search, budget))
+        # all samplers see the same spectra and the same noise
+        rng = np.random.default_rng([arguments.seed, ord(family), number])
+        values = draw_spectrum(family, search, rng)
+        least, largest = arguments.widths
+        left, right = least * (largest / least) ** rng.random(2) if is_noisy else (0.0, 0.0)
+        noise = Noise((float(left), float(right)), arguments.edges_of_seeds)
+        problem = Problem(values, noise, int(rng.integers(2**31)))
+        scores.append(run(problem, sampler_of(name, search, number), judge, budget, most))
     seconds = (time.process_time() - begin) / spectra
     found_after = [s.found_after or math.inf for s in scores]
+    within = [after for after in found_after if after <= most]
     then = [edge for s in scores if s.covered_then for edge in s.covered_then]
     end = [edge for s in scores for edge in s.covered_in_the_end]
     return [
-        f"{search.flip_rate:.0%}", name, family, str(spectra),
+        "0" if not is_noisy else f"{least:g} to {largest:g}", name, family, str(spectra),
         f"{np.mean(np.array(found_after) <= budget):.1%} in {budget}",
-        *(
-            trials_of(np.quantile(found_after, part, method="higher"), most)
-            for part in (0.5, 0.97, 1)
-        ),
+        trainings_of(np.quantile(found_after, 0.5, method="higher"), most),
+        f"{np.minimum(found_after, most).mean():.1f}" if within else "-",
+        trainings_of(np.quantile(found_after, 0.9, method="higher"), most),
         f"{np.mean(then):.1%}" if then else "-", f"{np.mean(end):.1%}", f"{seconds:.2f}",
     ]  # fmt: skip
 
 
-def trials_of(trials: float, most: int) -> str:
-    return f"{trials:.0f}" if trials <= most else f"not reached in {most}"
+def trainings_of(trainings: float, most: int) -> str:
+    return f"{trainings:.0f}" if trainings <= most else f"not in {most}"
 
 
 if __name__ == "__main__":

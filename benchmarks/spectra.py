@@ -1,98 +1,111 @@
-"""Linear beta-VAEs with random spectra, whose bands are known in closed form."""
+"""Linear beta-VAEs with random spectra and seeds, whose bands are known in closed form.
+
+Latent i of a linear beta-VAE has a mean of variance 1 - beta / l_i, where l_i is an eigenvalue,
+and is active while that is above tau^2. So the weakest latent becomes passive at the left edge,
+l_min (1 - tau^2), and the strongest at the right edge, l_max (1 - tau^2).
+
+A training behaves as if its weight were shifted by a logistic random number, one for each edge, in
+natural logarithms of the weight. Its scale is the width of that edge.
+"""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64
 
-from polar.entropy import gaussian_entropy
 from polar.ranges import Search
 from polar.records.latents import Regime
-from polar.records.ranges import Observation, RangeReport
-from polar.regime.polarisation import POLARISED_FROM
-from polar.spec.training import DEFAULT_TAU
+from polar.records.ranges import Action, Interval, Observation
+from polar.spec.training import DEFAULT_TAU_STD
 
 Array = Float64[np.ndarray, "..."]
-LATENTS, TAU_NATS, DECADES = 16, DEFAULT_TAU, 4
-SEARCH = Search(low=1e-2, high=1e2)
-#: Chance that a verdict is replaced by another verdict, drawn at random.
-FLIP_RATE = 0.05
+LATENTS, DECADES = 16, 4
 #: Least distance of the band's edges from the ends of the search, in decades.
 CLEARANCE = 0.1
-GRID = np.geomspace(SEARCH.low, SEARCH.high, 10_000)
-STDS = np.linspace(0, 1, 4001)
-ENTROPIES = np.array([gaussian_entropy(std) for std in STDS])
-REGIMES = tuple(Regime)
+#: Spaces outside the band are forming with this chance up to this factor from the edge.
+FORMING, FORMING_WITHIN = 0.5, 2.0
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Measures of a spectrum's latents at k weights."""
+class Noise:
+    """How trainings at the same weight differ."""
 
-    stds: Array  # (k, latents)
-    active: Bool[np.ndarray, "k latents"]
-    regimes: Int64[np.ndarray, " k"]  # places in REGIMES
-    polarisation: Array  # (k,)
+    #: Width of the left and the right edge; 0 where all seeds agree.
+    widths: tuple[float, float]
+    #: Whether a seed has the same shift at all weights, so that it has edges of its own; otherwise
+    #: the shifts of all trainings are independent.
+    is_of_seeds: bool = False
 
-
-def measure(eigenvalues: Array, weights: Array) -> Measured:
-    stds = np.sqrt(np.maximum(1 - weights[:, None] / eigenvalues, 0))
-    h = np.interp(stds, STDS, ENTROPIES)
-    active = h > TAU_NATS
-    n_active = active.sum(1)
-    n_passive = LATENTS - n_active
-    apart = (h * active).sum(1) / np.maximum(n_active, 1)
-    apart -= (h * ~active).sum(1) / np.maximum(n_passive, 1)
-    both = (n_active > 0) & (n_passive > 0)
-    polarisation = np.where(both, apart / np.maximum(h.max(1), TAU_NATS), 0)
-    verdicts = [n_active == 0, n_passive == 0, polarisation >= POLARISED_FROM]
-    names = [Regime.COLLAPSED, Regime.UNDER_REGULARISED, Regime.POLARISED]
-    places = [REGIMES.index(name) for name in names]
-    regimes = np.select(verdicts, places, REGIMES.index(Regime.FORMING))
-    return Measured(stds, active, regimes, polarisation)
+    def shifts(self, action: Action, study: int) -> tuple[float, float]:
+        """The shifts of a training at both edges; the same for the same training of a study."""
+        of_weight = () if self.is_of_seeds else np.array([action.weight]).view(np.uint32).tolist()
+        rng = np.random.default_rng([study, action.seed, *of_weight])
+        left, right = (float(width * rng.logistic()) for width in self.widths)
+        return left, right
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A spectrum, and the edges of its band."""
+    """A spectrum and its noise."""
 
+    #: Ascending.
     eigenvalues: Array
-    #: Neighbouring points of the fine grid, between which the edge lies.
-    left: tuple[float, float]
-    right: tuple[float, float]
+    noise: Noise
+    #: Number of the study, from which its random numbers follow.
+    number: int
 
-    def train(self, weight: float, rng: np.random.Generator | None) -> Observation:
-        """One trial; with a generator its verdict may flip, and it reports nothing else."""
-        measured = measure(self.eigenvalues, np.array([weight]))
-        regime = REGIMES[measured.regimes[0]]
-        if rng is None:
-            return Observation(
-                weight=weight,
-                regime=regime,
-                n_active=int(measured.active.sum()),
-                n_passive=int((~measured.active).sum()),
-                weakest_std=float(measured.stds.min()),
-                strongest_std=float(measured.stds.max()),
-            )
-        if rng.random() < FLIP_RATE:
-            regime = rng.choice([other for other in REGIMES if other != regime])
-        return Observation(weight=weight, regime=Regime(regime))
+    @property
+    def edges(self) -> tuple[float, float]:
+        """The left and the right edge, which half of the seeds have passed."""
+        last = 1 - DEFAULT_TAU_STD**2
+        return float(self.eigenvalues[0] * last), float(self.eigenvalues[-1] * last)
 
-    def covered(self, report: RangeReport) -> tuple[bool, bool]:
-        """Whether each bracket contains its edge."""
-        if report.envelope is None:
+    def train(self, action: Action) -> Observation:
+        """The outcome of a training."""
+        shifted = [action.weight * math.exp(by) for by in self.noise.shifts(action, self.number)]
+        past = [weight > edge for weight, edge in zip(shifted, self.edges, strict=True)]
+        stds = np.sqrt(np.maximum(1 - action.weight / self.eigenvalues, 0))
+        active = int((stds > DEFAULT_TAU_STD).sum())
+        regime, active = Regime.CLEAN, min(max(active, 1), LATENTS - 1)
+        if past[1]:
+            regime, active = Regime.COLLAPSED, 0
+        elif not past[0]:
+            regime, active = Regime.UNDER_REGULARISED, LATENTS
+        if regime is not Regime.CLEAN and self._is_forming(action, past[1]):
+            regime, active = Regime.FORMING, 2 if past[1] else LATENTS - 3
+        weakest = max(1 - shifted[0] / self.eigenvalues[0], 0) ** 0.5
+        strongest = max(1 - shifted[1] / self.eigenvalues[-1], 0) ** 0.5
+        return Observation(
+            weight=action.weight,
+            seed=action.seed,
+            steps=action.steps,
+            regime=regime,
+            n_active=active,
+            n_passive=LATENTS - active,
+            weakest_std=weakest,
+            strongest_std=strongest,
+            settled=True,
+        )
+
+    def _is_forming(self, action: Action, is_right: bool) -> bool:
+        distance = abs(math.log(action.weight / self.edges[is_right]))
+        rng = np.random.default_rng([self.number, action.seed, int(1e6 * action.weight)])
+        return distance < math.log(FORMING_WITHIN) and rng.random() < FORMING
+
+    def covered(self, envelope: Interval | None) -> tuple[bool, bool]:
+        """Whether the interval of each edge contains the edge."""
+        if envelope is None:
             return False, False
-        edges = (report.envelope.left, self.left), (report.envelope.right, self.right)
         left, right = (
-            (edge.low or 0) <= truth[1] and truth[0] <= (edge.high or math.inf)
-            for edge, truth in edges
+            (edge.low or 0) <= truth <= (edge.high or math.inf)
+            for edge, truth in zip((envelope.left, envelope.right), self.edges, strict=True)
         )
         return left, right
 
 
 def draw_eigenvalues(family: str, rng: np.random.Generator) -> Array:
-    """Eigenvalues in descending order, whose scale is arbitrary."""
+    """Eigenvalues in ascending order, whose scale is arbitrary."""
     if family == "A":
         large = rng.integers(3, 12)
         small = 10 ** rng.uniform(-math.log10(300), -math.log10(30), LATENTS - large)
@@ -103,30 +116,15 @@ def draw_eigenvalues(family: str, rng: np.random.Generator) -> Array:
         ratios = rng.uniform(1.25, 1.6, LATENTS)
         ratios[rng.integers(1, LATENTS)] = 10 ** rng.uniform(math.log10(5), math.log10(50))
         values = 1 / np.cumprod(ratios)
-    return np.sort(values)[::-1]
+    return np.sort(values)
 
 
-def draw_problem(family: str, rng: np.random.Generator) -> Problem:
+def draw_spectrum(family: str, search: Search, rng: np.random.Generator) -> Array:
     """A random spectrum whose band fits into the search; spectra that do not are drawn again."""
     while True:
-        eigenvalues = draw_eigenvalues(family, rng)
-        wide = np.geomspace(eigenvalues[-1] / 10, eigenvalues[0] * 2, 20_000)
-        edges = band(wide, measure(eigenvalues, wide).regimes)
-        room = 10 ** (DECADES - 2 * CLEARANCE) * edges[0][0] / edges[1][1] if edges else 0
+        values = draw_eigenvalues(family, rng)
+        decades = math.log10(search.high / search.low) - 2 * CLEARANCE
+        room = 10**decades * values[0] / values[-1]
         if room > 1:
-            start = SEARCH.low * 10**CLEARANCE * room ** rng.random()
-            eigenvalues *= start / edges[0][0]
-            left, right = band(GRID, measure(eigenvalues, GRID).regimes)
-            return Problem(eigenvalues, left, right)
-
-
-def band(grid: Array, regimes: Int64[np.ndarray, " k"]) -> list[tuple[float, float]]:
-    """The band's two edges, each as the two grid points around it; empty without a band.
-
-    Only the outer edges count, and closing gaps below a factor 1.25 does not move them.
-    """
-    (inside,) = np.nonzero(regimes == REGIMES.index(Regime.POLARISED))
-    if not len(inside):
-        return []
-    first, last = inside[0], inside[-1]
-    return [(grid[first - 1], grid[first]), (grid[last], grid[last + 1])]
+            start = search.low * 10**CLEARANCE * room ** rng.random()
+            return values * start / values[0]

@@ -183,15 +183,24 @@ class Reports:
             reconstruction_nats=190.0 - step,
             latents=latents,
             verdict=Verdict(
-                regime=Regime.POLARISED,
+                regime=Regime.CLEAN,
+                flaws=(),
+                paper_regime=Regime.POLARISED,
+                tau_std=0.134,
                 tau_nats=0.25,
                 n_active=1,
                 n_passive=1,
                 polarisation=0.99,
                 margin_nats=1.49,
+                gap_factor=30.0,
                 explained=0.9,
+                explained_se=0.01,
+                explained_by_prior=None,
+                explains_nothing=False,
+                sufficiency=0.99,
+                n_idle=0,
                 clean_polarisation=0.9,
-                no_reconstruction_gain=False,
+                settled=True,
             ),
         )
 
@@ -207,9 +216,12 @@ class Reports:
             images=1797,
             images_evaluated=1797,
             final=self.evaluation(100),
-            converged=True,
+            settled=True,
             largest_move_nats=0.01,
+            rise_of_explained=0.001,
             labels_changed=0,
+            held_out=None,
+            loss_terms=None,
             explanation="One latent of two is active.",
             summary=Summary.model_validate(summary),
             dataset_note="",
@@ -218,6 +230,7 @@ class Reports:
     def _latent(self, latent: int, entropy_nats: float, label: Label) -> LatentDiagnostics:
         measured = dict.fromkeys(LatentDiagnostics.model_fields, 0.5)
         measured |= {"entropy_nats": entropy_nats, "judged_entropy_nats": entropy_nats}
+        measured |= {"usage_nats": 10 * entropy_nats, "is_idle": False}
         return LatentDiagnostics.model_validate({**measured, "latent": latent, "label": label})
 
 
@@ -292,7 +305,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Training:
             "dataset": {"name": "digits", "images": 64},
             "model": {"beta": 0.5, "latent_dim": 3, "widths": [4, 4, 4, 4, 4]},
             "training": {"steps": 30, "batch_size": 16},
-            "diagnostics": {"evaluations": 5},
+            "diagnostics": {"evaluations_per_doubling": 1},
         }
     )
     folder = tmp_path_factory.mktemp("training")

@@ -140,6 +140,7 @@ def find(
     with measured(model):
         keep_curve = _keep_curve(decoder, usage)
     downstream = _downstream(codes, dataset, spec, final)
+    unseen = None if held_out is None else _held_out(model, codes, held_out, spec, final)
     tables = {
         "diagnostics": history,
         **measurement_tables(measurement),
@@ -153,10 +154,11 @@ def find(
         **_diagram(codes, subset, spec),
         "learning_order": _order_table(order),
         **_downstream_tables(downstream),
+        **_held_out_table(unseen),
     }
     return Findings(
         measurement=measurement,
-        held_out=None if held_out is None else _held_out(model, codes, held_out, spec, final),
+        held_out=unseen,
         loss_terms=loss_terms(model, subset, spec),
         sensitivity=sensitivities,
         order=order,
@@ -289,6 +291,13 @@ def _held_out(
     )
 
 
+def _held_out_table(unseen: HeldOut | None) -> dict[str, pd.DataFrame]:
+    if unseen is None:
+        return {}
+    nats = list(unseen.entropies_nats)
+    return {"held_out": pd.DataFrame({"latent": range(len(nats)), "held_out_nats": nats})}
+
+
 def _estimators(codes: Codes, spec: ExperimentSpec) -> pd.DataFrame:
     """The entropy of each latent by every estimator, on the first images."""
     mean, diagnostics = codes.mean[:COMPARED_IMAGES], spec.diagnostics
@@ -330,7 +339,8 @@ def _diagram(
     n = spec.diagnostics.information_images
     if subset.image_sigma is None or n == 0:
         return {}
-    latent = codes.mean[:n, codes.mean.var(axis=0).argmax()]
+    mean = codes.in_units_of(spec.diagnostics.ruler).mean
+    latent = mean[:n, mean.var(axis=0).argmax()]
     joint = joint_entropy(
         subset.inputs.images[:n],
         latent,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from polar.figures.information import information_by_weight as information_by_weight
     from polar.figures.information import information_diagram as information_diagram
     from polar.figures.information import information_split as information_split
+    from polar.figures.keeping import explained_by_the_most_used as explained_by_the_most_used
     from polar.figures.phases import phase_diagram as phase_diagram
     from polar.figures.phases import phase_table as phase_table
     from polar.figures.run import save_figures as save_figures
@@ -38,6 +39,7 @@ _HOMES = {
     "entropy_against_variance": "estimators",
     "entropy_heatmap": "entropies",
     "entropy_lines": "entropies",
+    "explained_by_the_most_used": "keeping",
     "information_by_weight": "information",
     "information_diagram": "information",
     "information_split": "information",

@@ -9,6 +9,7 @@ from polar.errors import InvalidInput
 from polar.figures.style import (
     BLACK,
     GREY,
+    IDLE,
     MAP,
     MARKS,
     SIZE_INCHES,
@@ -22,15 +23,19 @@ from polar.figures.style import (
     label_handles,
     tau_handle,
 )
-from polar.figures.tables import distinct, labels_of, read
+from polar.figures.tables import are_idle, distinct, labels_of, read
 from polar.records.latents import Label
 
 #: Fraction of the colour map's range below which its colours are dark.
 DARK_BELOW = 0.5
+ENTROPY_AND_USAGE = ["judged_entropy_nats", "usage_nats"]
 #: Largest number of criteria whose names fit next to each other.
 MOST_CRITERIA = 10
 BAR: Style = {"color": BLACK, "linewidth": 0.8, "zorder": 1}
 RULE: Style = {"color": BLACK, "marker": "D", "markerfacecolor": "white", "linestyle": ""}
+EVIDENCE_LINE: Style = {"color": GREY, "linewidth": 0.6, "linestyle": ":"}
+#: The rule that the verdict goes by; the others are evidence.
+DECIDES = "fixed"
 
 
 def criteria_agreement(table: pd.DataFrame) -> Figure:
@@ -102,7 +107,7 @@ def usage_against_entropy(usage: pd.DataFrame, table: pd.DataFrame, tau_nats: fl
         usage: One row for each latent. Columns: `latent`, `usage_nats` (rise of an image's
             reconstruction loss when the latent is set to its mean).
         table: The diagnostics of the same run. Columns: `step`, `latent`, `judged_entropy_nats`,
-            `label`.
+            `label`, and, where it is known, `is_idle`.
         tau_nats: The threshold.
 
     Raises:
@@ -118,6 +123,7 @@ def usage_against_entropy(usage: pd.DataFrame, table: pd.DataFrame, tau_nats: fl
         raise InvalidInput(
             "diagnostics and usage are of different latents; allowed: tables of the same run"
         )
+    idle = are_idle(table)[table["step"] == rows["step"].max()]
     figure, axes = canvas("How much the decoder uses the latents")
     labels = labels_of(both["label"])
     for label in Label:
@@ -128,14 +134,16 @@ def usage_against_entropy(usage: pd.DataFrame, table: pd.DataFrame, tau_nats: fl
     axes.axvline(tau_nats, **TAU_LINE, zorder=1)
     axes.set_xlabel("entropy (nats)")
     axes.set_ylabel(USAGE)
-    draw_legend(figure, [*label_handles(MARKS, labels), tau_handle(tau_nats)])
+    rings = axes.plot(*both.loc[idle, ENTROPY_AND_USAGE].T.to_numpy(), **IDLE) if idle.any() else []
+    draw_legend(figure, [*label_handles(MARKS, labels), tau_handle(tau_nats), *rings])
     return figure
 
 
 def thresholds(entropies: pd.DataFrame, rules: pd.DataFrame) -> Figure:
     """The sorted entropies and the threshold of every rule, with intervals over resamples.
 
-    Both share the axis of entropies. A rule without a threshold is marked "(none)".
+    Both share the axis of entropies. The verdict goes by the rule `fixed`, which is filled and has
+    a dashed line; the other rules are evidence. A rule without a threshold is marked "(none)".
 
     Args:
         entropies: One row for each latent. Columns: `latent`, `judged_entropy_nats`, `label`, and
@@ -160,9 +168,10 @@ def thresholds(entropies: pd.DataFrame, rules: pd.DataFrame) -> Figure:
         width_ratios=[3, 1],
     )
     left, right = grid[0]
-    for tau in taus["tau_nats"].dropna():
-        for axes in (left, right):
-            axes.axhline(tau, color=GREY, linewidth=0.6, linestyle=":", zorder=0)
+    for method, tau in zip(taus["method"], taus["tau_nats"], strict=True):
+        line = TAU_LINE if method == DECIDES else EVIDENCE_LINE
+        for axes in (left, right) if tau == tau else ():  # NaN is no threshold
+            axes.axhline(tau, **line, zorder=0)
     _draw_entropies(left, latents)
     _draw_rules(right, taus)
     top = np.nanmax([latents["high_nats"].max(), taus["tau_nats"].max(), taus["high_nats"].max()])
@@ -190,6 +199,8 @@ def _draw_rules(axes: Axes, taus: pd.DataFrame) -> None:
     places = np.arange(len(taus))
     axes.vlines(places, taus["low_nats"], taus["high_nats"], **BAR)
     axes.plot(places, taus["tau_nats"], **RULE, markersize=5)
+    decides = (taus["method"] == DECIDES).to_numpy()
+    axes.plot(places[decides], taus["tau_nats"][decides], **RULE | {"markerfacecolor": BLACK})
     names = [
         f"{method} (none)" if np.isnan(tau) else f"{method}"
         for method, tau in zip(taus["method"], taus["tau_nats"], strict=True)

@@ -36,11 +36,11 @@ PEAK: Style = {"color": "black", "marker": "v", "linestyle": "", "markersize": 6
 def measures_over_training(table: pd.DataFrame, latent: int | None = None) -> Figure:
     """Entropy, information and variance of one latent over training (Fig. 6).
 
-    Entropy and information are both of order 2, so the gap between them is the residual H(mu | X);
-    the entropy in the other figures is of the run's own order.
+    Entropy and information are in units of the ruler and of order 2, so the gap between them is
+    the residual H(mu | X); the entropy in the other figures is of the run's own order.
 
     Args:
-        table: The diagnostics of one run. Columns: `step`, `latent`, `entropy_nats`,
+        table: The diagnostics of one run. Columns: `step`, `latent`, `judged_entropy_nats`,
             `information_nats` and `information_residual_nats` (with gaps where they were not
             measured), `var_of_mean` (latent units squared), `label`.
         latent: Number of the latent; by default the active latent with the highest final entropy.
@@ -49,7 +49,7 @@ def measures_over_training(table: pd.DataFrame, latent: int | None = None) -> Fi
         InvalidInput: the table is empty, covers more than one run, lacks a column or has a wrong
             value; there is no such latent; or its information was never measured.
     """
-    numbers = ["step", "latent", "entropy_nats", "var_of_mean"]
+    numbers = ["step", "latent", "judged_entropy_nats", "var_of_mean"]
     parts = ["information_nats", "information_residual_nats"]
     rows = read(table, numbers, ["label"], optional=parts, key=["step", "latent"]).sort_values(
         "step"
@@ -89,7 +89,7 @@ def _most_active(rows: pd.DataFrame) -> int:
     active = final[final["label"] == Label.ACTIVE.value]
     if active.empty:
         raise InvalidInput("no latent is active at the end; name the latent to draw")
-    return int(active.loc[active["entropy_nats"].idxmax(), "latent"])
+    return int(active.loc[active["judged_entropy_nats"].idxmax(), "latent"])
 
 
 def trajectories(table: pd.DataFrame, dynamics: pd.DataFrame, tau_nats: float) -> Figure:

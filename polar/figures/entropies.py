@@ -2,8 +2,8 @@
 
 The figures read the columns `step`, `latent`, `judged_entropy_nats` and `label` of the
 diagnostics of one run. A latent has the colour, mark and line style of its final label. Labels are
-decided by the judged entropy: that of the prior-standardised mean for an iVAE, and that of the
-mean for other models.
+decided by the judged entropy, which is in units of the ruler: relative to the prior, or without a
+prior to the largest std of a latent.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from polar.errors import InvalidInput
 from polar.figures.line_ends import LineEnd, number_the_ends
 from polar.figures.style import (
     BLACK,
+    IDLE,
     LINES,
     MAP,
     MARKS,
@@ -29,7 +30,7 @@ from polar.figures.style import (
     label_handles,
     tau_handle,
 )
-from polar.figures.tables import labels_of, read
+from polar.figures.tables import are_idle, labels_of, read
 from polar.records.latents import Label
 
 #: Largest number of lines whose numbers fit at their ends without overlap.
@@ -43,15 +44,23 @@ MARGINAL: Style = {
     "marker": "_",
     "linestyle": "",
     "markeredgewidth": 1.5,
-    "label": "marginal entropy",
+    "label": "entropy of the mean as it is",
+}
+HELD_OUT: Style = {
+    "color": BLACK,
+    "marker": "x",
+    "markersize": 5,
+    "linestyle": "",
+    "label": "on held-out images",
 }
 
 
 def sorted_entropies(table: pd.DataFrame, tau_nats: float) -> Figure:
     """The final entropies in descending order, with the threshold (Figs. 11-13, for one run).
 
-    Where the judged entropy is not that of the mean itself (iVAE), the entropy of the mean is also
-    drawn, at the rank of its latent, from the column `entropy_nats`.
+    Where the judged entropy is not that of the mean as it is, the latter is also drawn, at the rank
+    of its latent, from the column `entropy_nats`. Idle latents have a ring where there is a column
+    `is_idle`, and entropies on held-out images a cross where there is a column `held_out_nats`.
 
     Raises:
         InvalidInput: the table is empty, incomplete, or covers more than one run.
@@ -59,7 +68,8 @@ def sorted_entropies(table: pd.DataFrame, tau_nats: float) -> Figure:
     history = _history(table)
     final = history.entropies[-1]
     ranks = np.arange(1, len(final) + 1)
-    marginal = _final_marginal(table, history)
+    final_rows = _final_rows(table, history)
+    marginal = final_rows["entropy_nats"].to_numpy()
     figure, axes = canvas("Entropies of the latents, sorted")
     size = 5 if len(final) <= NUMBERED_ROWS else 3
     styles = {label: style | {"markersize": size} for label, style in MARKS.items()}
@@ -73,6 +83,13 @@ def sorted_entropies(table: pd.DataFrame, tau_nats: float) -> Figure:
         (marks,) = axes.plot(ranks, marginal, **MARGINAL)
         highest = max(highest, marginal.max())
         handles.append(marks)
+    if "held_out_nats" in final_rows:
+        held_out = read(final_rows, ["held_out_nats"])["held_out_nats"].to_numpy()
+        handles += axes.plot(ranks, held_out, **HELD_OUT)
+        highest = max(highest, held_out.max())
+    idle = are_idle(final_rows)
+    if idle.any():
+        handles += axes.plot(ranks[idle], final[idle], **IDLE)
     draw_entropy_axis(axes, highest, tau_nats)
     draw_rank_axis(axes, len(final))
     axes.set_xlabel("rank of the latent by entropy")
@@ -166,11 +183,11 @@ def _history(table: pd.DataFrame) -> _History:
     )
 
 
-def _final_marginal(table: pd.DataFrame, history: _History) -> Float[np.ndarray, " latents"]:
-    rows = read(table, ["step", "latent", "entropy_nats"])
-    final = rows[rows["step"] == history.steps[-1]].set_index("latent")["entropy_nats"]
-    marginal: Float[np.ndarray, " latents"] = final.loc[history.latents].to_numpy()
-    return marginal
+def _final_rows(table: pd.DataFrame, history: _History) -> pd.DataFrame:
+    """The rows of the last evaluation, in the order of the history's latents."""
+    read(table, ["step", "latent", "entropy_nats"])
+    final = table[table["step"] == history.steps[-1]].set_index("latent")
+    return final.loc[history.latents]
 
 
 def _seen(labels: list[Label]) -> list[Label]:

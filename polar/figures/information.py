@@ -87,8 +87,8 @@ def information_split(table: pd.DataFrame) -> Figure:
 
     Args:
         table: One row for each step and latent of a run. Columns: `step`, `latent`,
-            `information_nats` I(X; mu), `residual_nats` H(mu | X), `baseline_nats`; the sum of
-            information and residual is the entropy of the same order.
+            `information_nats` I(X; mu), `residual_nats` H(mu | X), `baseline_nats`, all in units
+            of the ruler; the sum of information and residual is the entropy of the same order.
 
     Raises:
         InvalidInput: the table is empty, covers more than one run, lacks a column or has a wrong

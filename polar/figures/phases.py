@@ -1,4 +1,4 @@
-"""Phase diagrams: the regimes of trainings along a swept field, and the polarised band."""
+"""Phase diagrams: the regimes of trainings along a swept field, and the band."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,16 +16,18 @@ from polar.figures.style import (
     BLACK,
     BRACKET,
     EDGE_LINE,
+    FLAWS,
     GREY,
     REGIMES,
     ROUND,
+    SEVERAL_FLAWS,
     Style,
     canvases,
     draw_legend,
 )
 from polar.figures.tables import one_of, read, refuse_others
 from polar.ranges import Search
-from polar.records.latents import Regime
+from polar.records.latents import Flaw, Regime
 from polar.records.ranges import Interval, RangeReport
 
 NAMES = ["model", "dataset", "field", "regime"]
@@ -34,9 +36,18 @@ MEASURES = {
     "polarisation": "polarisation\nP",
     "explained": "explained\nR",
 }
-NUMBERS = ["steps", "weight", "seed", *MEASURES, "converged"]
+NUMBERS = ["steps", "weight", "seed", *MEASURES, "settled"]
 #: The regimes in the rows of the uppermost panel, from top to bottom.
-ORDER = (Regime.UNDER_REGULARISED, Regime.POLARISED, Regime.FORMING, Regime.COLLAPSED)
+ORDER = (
+    Regime.UNDER_REGULARISED,
+    Regime.POLARISED,
+    Regime.CLEAN,
+    Regime.FORMING,
+    Regime.COLLAPSED,
+    Regime.UNTRAINED,
+)
+#: Those that have a row only if a training is in them.
+SELDOM = {Regime.POLARISED, Regime.UNTRAINED}
 #: Most trainings whose marks are not crowded.
 FEW = 60
 #: Distance between neighbouring seeds of a weight, and largest distance between its outermost
@@ -45,7 +56,7 @@ APART, MOST_APART = 0.18, 0.6
 #: Length of the axis beyond either end of the search, as a fraction of the search.
 PADDING = 0.03
 HEIGHT_INCHES = 6.4
-#: Style of the marks of trainings that have not converged, and of those that have if they are few.
+#: Style of the marks of trainings that have not settled, and of those that have if they are few.
 HOLLOW: Style = {"markerfacecolor": "white"}
 APART_BY_WHITE: Style = {"markeredgecolor": "white", "markeredgewidth": 0.5}
 THROUGH_MEANS: Style = {"color": GREY, "linewidth": 0.8, "zorder": 2}
@@ -56,17 +67,17 @@ def phase_diagram(
 ) -> Figure:
     """Verdict, active latents, polarisation P and explained part R of trainings, by weight.
 
-    Each mark is a training; hollow marks have not converged. Grey lines join the means over seeds.
+    Each mark is a training; hollow marks have not settled. Grey lines join the means over seeds.
 
     Args:
         table: One row for each training. Columns: `model`, `dataset`, `field` (the swept field,
             such as `model.beta`), `steps`, `weight` (the field's value), `seed`, `regime`,
-            `n_active`, `polarisation` P (0 to 1), `explained` R (0 to 1), `converged` (true or
-            false). Where P and R are known only as means over the seeds, each seed has that mean.
+            `n_active`, `polarisation` P (0 to 1), `explained` R (at most 1), `settled` (true or
+            false), and, where it is known, `flaws` (the flaws of a forming space, as a list).
+            Where P and R are known only as means over the seeds, each seed has that mean.
         search: The logarithmic axis on which the band was searched; without it the axis is linear
             and covers the weights.
-        report: What is known about the band: spaces are polarised where it is shaded, and edges
-            lie where it is hatched.
+        report: What is known about the band, which is shaded; edges lie where it is hatched.
 
     Raises:
         InvalidInput: the table is empty, lacks a column, has values that are not allowed, or has
@@ -74,6 +85,7 @@ def phase_diagram(
     """
     rows = read(table, NUMBERS, NAMES, at_least_0=["n_active"], key=["weight", "seed"])
     refuse_others(rows["regime"], [regime.value for regime in Regime])
+    rows["kind"] = _kinds(table, rows["regime"])
     field = one_of(rows, "field")
     if search is not None:
         search.check(rows["weight"])
@@ -89,7 +101,6 @@ def phase_diagram(
     panels[1].yaxis.set_major_locator(MaxNLocator(4, steps=ROUND, integer=True))
     for axes in panels[2:]:
         axes.set_yticks([0.0, 0.5, 1.0])
-        axes.axhline(0.5, color="grey", linewidth=0.6, linestyle=":", zorder=1)
     intervals = report.intervals if report else ()
     for axes in panels:
         for interval in intervals:
@@ -122,16 +133,16 @@ def _title(rows: pd.DataFrame, report: RangeReport | None) -> str:
     model, dataset = one_of(rows, "model"), one_of(rows, "dataset")
     ends = sorted({rows["steps"].min(), rows["steps"].max()})  # two ends if steps are swept
     steps = " to ".join(f"{end:,.0f}" for end in ends)
-    converged = f"{rows['converged'].sum():.0f} of {len(rows)} trainings converged"
-    about = f"{model}, {dataset}, {steps} steps: {converged}"
+    settled = f"{rows['settled'].sum():.0f} of {len(rows)} trainings settled"
+    about = f"{model}, {dataset}, {steps} steps: {settled}"
     return about if report is None else f"{about}\n{_about_band(report)}"
 
 
 def _about_band(report: RangeReport) -> str:
     if report.envelope is None:
-        return "no polarised band found"
+        return f"no {report.of} band found"
     parts = f" in {len(report.intervals)} intervals" if len(report.intervals) > 1 else ""
-    return f"polarised{parts} from {report.envelope.words()}"
+    return f"{report.of}{parts} from {report.envelope.words()}"
 
 
 def _draw_field_axis(axes: Axes, field: str, weights: pd.Series, search: Search | None) -> None:
@@ -157,18 +168,44 @@ def _draw_verdicts(axes: Axes, rows: pd.DataFrame) -> None:
     """Draw the verdicts in a row for each regime, with the seeds of a weight above each other."""
     seeds = sorted(rows["seed"].unique())
     apart = min(APART, MOST_APART / len(seeds))
-    heights = rows["regime"].map({regime.value: place for place, regime in enumerate(ORDER)})
+    seen = set(rows["regime"])
+    shown = [regime for regime in ORDER if regime not in SELDOM or regime in seen]
+    heights = rows["regime"].map({regime.value: place for place, regime in enumerate(shown)})
     offsets = rows["seed"].map({seed: place for place, seed in enumerate(seeds)})
     _draw_marks(axes, rows, heights + apart * (offsets - (len(seeds) - 1) / 2))
-    axes.set_ylim(len(ORDER) - 0.5, -0.5)
-    axes.set_yticks(range(len(ORDER)), [_word(regime) for regime in ORDER])
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_yticks(range(len(shown)), [_word(regime) for regime in shown])
     axes.tick_params(axis="y", length=0)
-    for border in range(1, len(ORDER)):
+    for border in range(1, len(shown)):
         axes.axhline(border - 0.5, color=GREY, linewidth=0.4, zorder=1)
 
 
 def _word(regime: Regime) -> str:
     return regime.value.replace("_", "-")
+
+
+def _styles() -> Iterator[tuple[str, Style]]:
+    """A style for each kind of verdict: a regime, or a forming space by its flaws."""
+    for regime in ORDER:
+        yield _word(regime), REGIMES[regime]
+        if regime is Regime.FORMING:
+            for flaw, marker in FLAWS.items():
+                yield f"forming: {flaw}", REGIMES[regime] | {"marker": marker}
+            yield "forming: several flaws", REGIMES[regime] | {"marker": SEVERAL_FLAWS}
+
+
+_KINDS = dict(_styles())
+
+
+def _kinds(table: pd.DataFrame, regimes: pd.Series) -> list[str]:
+    flaws = table["flaws"].tolist() if "flaws" in table.columns else [()] * len(table)
+    return [_kind(Regime(regime), own) for regime, own in zip(regimes, flaws, strict=True)]
+
+
+def _kind(regime: Regime, flaws: Sequence[str]) -> str:
+    if not flaws:
+        return _word(regime)
+    return f"forming: {Flaw(flaws[0])}" if len(flaws) == 1 else "forming: several flaws"
 
 
 def _draw_measure(axes: Axes, rows: pd.DataFrame, column: str) -> None:
@@ -181,9 +218,9 @@ def _draw_measure(axes: Axes, rows: pd.DataFrame, column: str) -> None:
 
 def _draw_marks(axes: Axes, rows: pd.DataFrame, heights: pd.Series) -> None:
     filled, size = (APART_BY_WHITE, 5.5) if len(rows) <= FEW else ({}, 3.5)
-    for regime, style in REGIMES.items():
-        for converged, look in ((0.0, HOLLOW), (1.0, filled)):
-            own = (rows["regime"] == regime.value) & (rows["converged"] == converged)
+    for kind, style in _KINDS.items():
+        for settled, look in ((0.0, HOLLOW), (1.0, filled)):
+            own = (rows["kind"] == kind) & (rows["settled"] == settled)
             if own.any():
                 mark = style | look | {"markersize": size}
                 axes.plot(rows["weight"][own], heights[own], **mark, zorder=3)
@@ -212,15 +249,15 @@ def _say_what_is_open(axes: Axes, envelope: Interval) -> None:
 
 
 def _regime_handles(rows: pd.DataFrame) -> Iterator[Artist]:
-    for regime in ORDER:
-        if (rows["regime"] == regime.value).any():
-            yield Line2D([], [], **REGIMES[regime], label=_word(regime))
-    if not rows["converged"].all():
+    for kind, style in _KINDS.items():
+        if (rows["kind"] == kind).any():
+            yield Line2D([], [], **style, label=kind)
+    if not rows["settled"].all():
         mark: Style = {"color": BLACK, "marker": "o", "linestyle": ""}
-        yield Line2D([], [], **mark | HOLLOW, label="not converged")
+        yield Line2D([], [], **mark | HOLLOW, label="not settled")
 
 
 def _band_handles(intervals: Sequence[Interval]) -> Iterator[Artist]:
     if intervals:
-        yield Patch(**BAND, label="polarised band")
+        yield Patch(**BAND, label="band")
         yield Patch(**BRACKET, label="an edge lies here")

@@ -14,14 +14,17 @@ from polar.figures.entropies import entropy_heatmap, entropy_lines, sorted_entro
 from polar.figures.estimators import entropy_against_variance
 from polar.figures.files import save
 from polar.figures.information import information_diagram, information_split
+from polar.figures.keeping import explained_by_the_most_used
 from polar.figures.tables import read
 from polar.records.latents import Label
 
 ENTROPIES = ["step", "latent", "entropy_nats", "judged_entropy_nats", "label"]
+#: Columns that not every model has.
+MARKED = ["is_idle", "held_out_nats"]
 INTERVALS = ["latent", "judged_entropy_nats", "low_nats", "high_nats", "label"]
 MEASURED = ["entropy_nats", "judged_entropy_nats", "var_of_mean"]
 INFORMATION = ["information_nats", "information_residual_nats"]
-MEASURES = ["step", "latent", "entropy_nats", *INFORMATION, "var_of_mean", "label"]
+MEASURES = ["step", "latent", "judged_entropy_nats", *INFORMATION, "var_of_mean", "label"]
 
 
 #: Figures that need a single table, by its name.
@@ -54,7 +57,7 @@ def save_figures(tables: Mapping[str, pd.DataFrame], tau_nats: float, folder: Pa
             `latents`, with the same columns except `step`; where there is a table `thresholds`,
             also with `low_nats` and `high_nats`. For the columns of the other tables see their
             figures: `dynamics` (trajectories; with `usage`, activation_order), `usage`,
-            `downstream`, `information`, `diagram`, `agreement`, `estimators`, `representations`.
+            `keep_curve`, `held_out` (`latent`, `held_out_nats`), `downstream`, `information`, `diagram`, `agreement`, `estimators`, `representations`.
         tau_nats: The threshold.
         folder: Folder for `sorted_entropies.png`, `sorted_entropies.csv` and so on; created if it
             is missing.
@@ -75,13 +78,18 @@ def save_figures(tables: Mapping[str, pd.DataFrame], tau_nats: float, folder: Pa
 
 def _pictures(tables: Mapping[str, pd.DataFrame], tau_nats: float) -> Iterator[Picture]:
     final = _final(tables)
-    yield Picture("sorted_entropies", sorted_entropies(final, tau_nats), final[ENTROPIES])
+    ends = final.merge(tables["held_out"], on="latent") if "held_out" in tables else final
+    numbers = ends[[name for name in (*ENTROPIES, *MARKED) if name in ends.columns]]
+    yield Picture("sorted_entropies", sorted_entropies(ends, tau_nats), numbers)
     if "diagnostics" in tables:
         yield from _over_training(tables, tau_nats)
     if "usage" in tables:
         figure = criteria.usage_against_entropy(tables["usage"], final, tau_nats)
         numbers = tables["usage"].merge(final[ENTROPIES], on="latent")
         yield Picture("usage_against_entropy", figure, numbers)
+    if "keep_curve" in tables:
+        figure = explained_by_the_most_used(tables["keep_curve"], final)
+        yield Picture("explained_by_the_most_used", figure, tables["keep_curve"])
     if "thresholds" in tables:
         intervals, rules = tables["latents"][INTERVALS], tables["thresholds"]
         figure = criteria.thresholds(intervals, rules)

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from polar.errors import InvalidInput
-from polar.records.latents import Label, Regime
+from polar.records.latents import Flaw, Label, Regime
 
 BLACK, GREY = "black", "#8C8C8C"
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -46,11 +46,25 @@ LINES: dict[Label, Style] = {
 }
 REGIMES: dict[Regime, Style] = {
     Regime.UNDER_REGULARISED: {"color": BLUE, "marker": "o", "linestyle": ""},
-    Regime.POLARISED: {"color": GREEN, "marker": "D", "linestyle": ""},
+    Regime.CLEAN: {"color": GREEN, "marker": "D", "linestyle": ""},
+    Regime.POLARISED: {"color": SKY, "marker": "P", "linestyle": ""},
     Regime.FORMING: {"color": ORANGE, "marker": "^", "linestyle": ""},
     Regime.COLLAPSED: {"color": VERMILION, "marker": "s", "linestyle": ""},
+    Regime.UNTRAINED: {"color": GREY, "marker": "X", "linestyle": ""},
 }
-#: The weights at which spaces are polarised.
+#: Markers of forming spaces by their only flaw, and of those with several flaws.
+FLAWS: dict[Flaw, str] = {Flaw.IDLE: "^", Flaw.LEAK: "v", Flaw.BLURRED: "<"}
+SEVERAL_FLAWS = ">"
+#: A ring around the mark of an idle latent.
+IDLE: Style = {
+    "color": BLACK,
+    "marker": "o",
+    "markerfacecolor": "none",
+    "markersize": 10,
+    "linestyle": "",
+    "label": "idle: active, but hardly used",
+}
+#: The weights of the band.
 BAND: Style = {"facecolor": GREEN, "alpha": 0.18, "linewidth": 0, "zorder": 0}
 #: The weights between which an edge of the band lies.
 BRACKET: Style = {

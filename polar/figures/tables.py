@@ -93,6 +93,13 @@ def labels_of(column: pd.Series) -> list[Label]:
     return [Label(word) for word in column]
 
 
+def are_idle(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which latents of a table are idle, by its column `is_idle`; none where that is not known."""
+    if "is_idle" not in table.columns:
+        return np.zeros(len(table), dtype=np.bool_)
+    return table["is_idle"].fillna(0).to_numpy(dtype=np.bool_)
+
+
 def refuse_others(column: pd.Series, known: Collection[str]) -> None:
     """Refuse a column with a word that is not known.
 

@@ -43,7 +43,6 @@ from polar.regime.threshold import (
     Cut,
     fixed_cut,
     group_cut,
-    noise_floor_cut,
     tau_in_nats,
 )
 from polar.regime.usage import checked_usage, usage_scores
@@ -96,8 +95,8 @@ def measure(
             entropy within the images of one class.
         prior_mean: Means of a conditional prior, such as that of an iVAE, shape (n, m).
         prior_variance: Variances of the conditional prior, positive, shape (n, m).
-        usage: Rise of the reconstruction loss when a latent is set to its mean, shape (m,); every
-            criterion is then scored by it.
+        usage: Rise of the reconstruction loss when a latent is replaced by its mean, shape (m,);
+            every criterion is then scored by it.
         images: What was encoded, shape (n, ...), uint8 or floats; adds the mutual information of
             images and mean.
         ruler: The unit of the entropies: `scaled` takes the codes relative to the prior, and codes
@@ -244,14 +243,12 @@ def _thresholds(
 ) -> tuple[tuple[Threshold, ...], tuple[ConfidenceInterval, ...]]:
     """The thresholds by every rule, the fixed first; and the intervals of the entropies."""
     kernel = {"sigma": sigma, "renyi_alpha": renyi_alpha}
-    floor = noise_floor_cut(mean, **kernel)
     rules: dict[str, Callable[[Sequence[float]], Cut]] = {
         "fixed": lambda _: fixed,
         **{
             rule: partial(group_cut, rule, sigma=sigma, renyi_alpha=renyi_alpha)
             for rule in GROUP_RULES
         },
-        "noise_floor": lambda _: floor,
     }
     resampled = resampled_entropies(mean, np.array(entropies), **kernel, rng=rng)
     thresholds = tuple(

@@ -1,155 +1,167 @@
-"""The belief about the edges of the band: a posterior over pairs of cells.
+"""The belief about the two edges of the band: a posterior over the place and width of each.
 
-Every weight has one true verdict, which depends on its region. Each seed's training shows this
-verdict or, with the flip rate as its probability, one of the three others. The log-likelihood of a
-pair of edges is a sum over the weights left of the band, in it and right of it, so two cumulative
-sums give it for all pairs.
+Over seeds, the chance that a training at weight w has passed an edge is a logistic function of
+ln w: verdicts flip between seeds close to the edge, and hardly ever far from it. A training is
+right of the band if it has passed the right edge. If it has not, it is inside the band where it
+has passed the left edge, and left of the band where it has not. So the likelihood is a product of
+a factor for each edge, and the edges are independent.
 
 Notation:
-    n: number of points of the axis; cell c lies between points c - 1 and c, 0 <= c <= n.
-    region: 0 left of the band, 1 in it, 2 right of it.
-    epsilon: flip rate.
+    a: place of an edge, the natural logarithm of the weight that half of the seeds have passed.
+    s: width of an edge, the scale of the logistic, in natural logarithms of the weight.
+    places: the middles of the cells of the axis, and one place beyond either end.
+    bounds: the ends of the cells, one fewer than the places.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64
+from scipy.special import expit, softmax
 
-from polar.ranges.search import History, Search
-from polar.records.latents import Regime
+from polar.ranges.search import Search
+from polar.ranges.votes import Side, Vote
 
-#: The order of the verdicts in all tables.
-REGIMES = tuple(Regime)
-POLARISED = REGIMES.index(Regime.POLARISED)
-FORMING = REGIMES.index(Regime.FORMING)
-LEFT, INSIDE, RIGHT = range(3)
+Row = Float64[np.ndarray, " k"]
 
-# All prior chances are our choices.
-
-#: Chance that a space outside the band is forming, as is observed for trained nets.
-FORMING_OUTSIDE = 0.2
-#: Chance that a space in the band is forming: 3 % of random spectra of the linear beta-VAE have a
-#: narrow gap.
-GAP = 0.002
-#: Chance that a space in the band is under-regularised, and that it is collapsed: neither was ever
-#: observed, and neither is ruled out.
-HOLE = 1e-4
-#: Prior masses of the cell beyond either end and of a band without width; the axis has mass 1.
+#: Cells of the belief for each cell of the search. Chosen by us, so that the ends of an interval
+#: are computed to a quarter of what is wanted, and interpolated between.
+PARTS = 4
+#: Widths that may be, each with the same chance before any training. Chosen by us: from one seed
+#: in eight to seven in eight, they stretch over factors of 1.04 to 3.5 of the weight.
+WIDTHS = 0.01 * 2.0 ** np.arange(6)
+#: Prior mass of an edge beyond either end of the search, where the axis has mass 1. Chosen by us.
 BEYOND_THE_END = 0.1
-NO_BAND = 0.1
-#: Least epsilon, so that trainings that contradict each other do not have the likelihood 0.
-LEAST_FLIP_RATE = 1e-6
-#: Weights count as the same if their ratio differs from 1 by at most this, as after rounding in
-#: storage.
-SAME = 1e-9
+#: Chance that a verdict is on the wrong side of an edge, however far that is. Chosen by us, as a
+#: guard: without it, a single such verdict would make an edge wide.
+LAPSE = 0.0005
+#: Rounds in which edges and the sides of forming spaces are estimated from each other. Chosen by
+#: us, because more rounds change chances by less than a hundredth.
+ROUNDS = 6
+
+
+@dataclass(frozen=True)
+class EdgeBelief:
+    """Posterior of an edge."""
+
+    #: Bounds of the cells, as natural logarithms of weights, ascending.
+    bounds: Float64[np.ndarray, " bounds"]
+    #: The widths that may be, ascending.
+    widths: Float64[np.ndarray, " widths"]
+    #: Chance of each place and width; sums to 1. The first row is for places below the search, the
+    #: last for places above it.
+    mass: Float64[np.ndarray, "places widths"]
+
+    @property
+    def places(self) -> Float64[np.ndarray, " places"]:
+        """Chance of each place."""
+        return self.mass.sum(1)
+
+    @property
+    def width(self) -> float:
+        """The median of the width."""
+        return float(self.widths[np.searchsorted(np.cumsum(self.mass.sum(0)), 0.5)])
+
+    def passed_at(self, weights: Row) -> Float64[np.ndarray, "k places"]:
+        """Chance that a training at each weight has passed the edge, for each place."""
+        chances = np.einsum("kas,as->ka", passed(weights, self.bounds, self.widths), self.mass)
+        return chances / np.maximum(self.places, np.finfo(float).tiny)
+
+    def passed(self, weights: Row) -> Row:
+        """Chance that a training at each weight has passed the edge."""
+        return np.einsum("kas,as->k", passed(weights, self.bounds, self.widths), self.mass)
+
+    def quantile(self, chance: float) -> float:
+        """The place below which the edge lies with a chance; infinite beyond the search."""
+        below = np.cumsum(self.places)[:-1]  # at the bounds
+        if chance <= below[0]:
+            return -math.inf
+        if chance > below[-1]:
+            return math.inf
+        return float(np.interp(chance, below, self.bounds))
 
 
 @dataclass(frozen=True)
 class Belief:
-    """Posterior over the cells of both edges."""
+    """What is believed of both edges."""
 
-    #: The points that bound the cells, ascending.
-    axis: Float64[np.ndarray, " n"]
-    #: Whether each point is tested.
-    tested: Bool[np.ndarray, " n"]
-    #: Chance that the left edge lies in the row's cell and the right edge in the column's; sums to
-    #: 1, and is 0 below the diagonal. On the diagonal, the band is too narrow to see or absent.
-    joint: Float64[np.ndarray, "n+1 n+1"]
-    #: Chance, by a point's own verdicts, that its true verdict is polarised if it is in the band.
-    solid: Float64[np.ndarray, " n"]
+    left: EdgeBelief
+    right: EdgeBelief
 
-    def in_band(self) -> Float64[np.ndarray, " n"]:
-        """Chance that each point lies between the edges."""
-        left_of_it = np.cumsum(self.joint.sum(1))[:-1]
-        return np.clip(left_of_it - np.cumsum(self.joint.sum(0))[:-1], 0, 1)
+    def inside(self, weights: Row) -> Row:
+        """Chance that a training at each weight is inside the band."""
+        return self.left.passed(weights) * (1 - self.right.passed(weights))
 
-    def polarised(self) -> Bool[np.ndarray, " n"]:
-        """The points whose true verdict is probably polarised."""
-        return self.in_band() * self.solid > 0.5
+    def of_band(self) -> float:
+        """Chance that the left edge lies below the right edge."""
+        below = np.cumsum(self.left.places) - self.left.places / 2
+        return float(below @ self.right.places)
 
 
-def believe(history: History, in_flight: Sequence[float], search: Search) -> Belief:
-    """The posterior after a history; weights in flight only become points of the axis.
+def believe(votes: Sequence[Vote], search: Search) -> Belief:
+    """The posterior after the votes of trainings, which may come in any order.
 
-    Args:
-        history: The observations so far, in canonical order.
-        in_flight: Weights whose verdicts are still to come.
-        search: Where the band is searched.
+    A space outside the band counts in part as left and in part as right of it. The parts follow
+    from its latents and from the edges, and the edges follow from the parts, so they are estimated
+    in turns.
     """
-    weights = np.array([seen.weight for seen in history])
-    axis = _axis(np.concatenate([weights, in_flight]), search)
-    counts = np.zeros((len(axis), len(REGIMES)))
-    at = np.searchsorted(axis, weights)
-    verdicts = np.array([REGIMES.index(seen.regime) for seen in history], dtype=int)
-    np.add.at(counts, (at, verdicts), 1)
-    # a logarithm until the next line, of shape (n, true verdict)
-    likelihood = counts @ np.log(observed_chances(search.flip_rate))
-    likelihood = np.exp(likelihood - likelihood.max(1, keepdims=True))
-    evidence = np.log(likelihood @ true_chances()) + _sides(history, at, len(axis))
-    inside = likelihood * true_chances()[:, INSIDE]
-    return Belief(
-        axis=axis,
-        tested=counts.sum(1) > 0,
-        joint=_posterior(axis, evidence),
-        solid=inside[:, POLARISED] / inside.sum(1),
-    )
+    bounds = np.linspace(math.log(search.low), math.log(search.high), search.cells * PARTS + 1)
+    # a single seed repeats its verdicts
+    widths = WIDTHS if len(search.seeds) > 1 else WIDTHS[:1]
+    chances = passed(np.array([vote.weight for vote in votes]), bounds, widths)
+    logs = np.log(chances), np.log1p(-chances)
+    inside = np.array([vote.side is Side.INSIDE for vote in votes], dtype=float)
+    is_open = np.array([vote.side is Side.OUTSIDE for vote in votes], dtype=bool)
+    by_latents = np.array([_right(vote) for vote in votes], dtype=float)
+    right = by_latents
+    prior = _prior(bounds)
+    for _ in range(ROUNDS):
+        left_mass = _posterior(prior, logs, inside, (1 - inside) * (1 - right))
+        right_mass = _posterior(prior, logs, right, 1 - right)
+        is_right = by_latents * np.einsum("kas,as->k", chances, right_mass)
+        is_left = (1 - by_latents) * np.einsum("kas,as->k", 1 - chances, left_mass)
+        right = np.where(is_open, is_right / (is_right + is_left), by_latents)
+    return Belief(*(EdgeBelief(bounds, widths, mass) for mass in (left_mass, right_mass)))
 
 
-def true_chances() -> Float64[np.ndarray, "4 3"]:
-    """Chance of the row's verdict as the true verdict in the column's region."""
-    chances = np.full((len(REGIMES), 3), 0.0)
-    chances[REGIMES.index(Regime.UNDER_REGULARISED), LEFT] = 1 - FORMING_OUTSIDE
-    chances[REGIMES.index(Regime.COLLAPSED), RIGHT] = 1 - FORMING_OUTSIDE
-    chances[FORMING, [LEFT, RIGHT]] = FORMING_OUTSIDE
-    chances[:, INSIDE] = HOLE
-    chances[FORMING, INSIDE] = GAP
-    chances[POLARISED, INSIDE] = 1 - GAP - 2 * HOLE
-    return chances
+def passed(
+    weights: Row, bounds: Float64[np.ndarray, " bounds"], widths: Float64[np.ndarray, " widths"]
+) -> Float64[np.ndarray, "k places widths"]:
+    """Chance that a training has passed an edge, for each weight, place and width of the edge."""
+    distances = np.log(weights)[:, None] - middles(bounds)
+    return LAPSE + (1 - 2 * LAPSE) * expit(distances[:, :, None] / widths)
 
 
-def observed_chances(flip_rate: float) -> Float64[np.ndarray, "4 4"]:
-    """Chance of observing the row's verdict where the column's is true; symmetric."""
-    epsilon = max(flip_rate, LEAST_FLIP_RATE)
-    return np.full((4, 4), epsilon / 3) + (1 - epsilon * 4 / 3) * np.eye(4)
+def middles(bounds: Float64[np.ndarray, " bounds"]) -> Float64[np.ndarray, " places"]:
+    """The places of an edge: the middles of the cells, and infinity beyond either end."""
+    return np.concatenate([[-np.inf], (bounds[1:] + bounds[:-1]) / 2, [np.inf]])
 
 
-def _axis(known: Float64[np.ndarray, " k"], search: Search) -> Float64[np.ndarray, " n"]:
-    grid = np.geomspace(search.low, search.high, search.cells + 1)
-    apart = np.abs(grid[:, None] / known - 1).min(1, initial=np.inf)
-    return np.union1d(grid[apart > SAME], known)
+def _right(vote: Vote) -> float:
+    """How far a vote counts as right of the band before the edges are known."""
+    match vote.side:
+        case Side.RIGHT:
+            return 1.0
+        case Side.OUTSIDE:
+            return vote.right
+    return 0.0
 
 
-def _sides(history: History, at: Int64[np.ndarray, " k"], n: int) -> Float64[np.ndarray, "n 3"]:
-    """Evidence from forming spaces: few active latents suggest right of the band, many left."""
-    evidence = np.zeros((n, 3))
-    for point, seen in zip(at, history, strict=True):
-        counts = (seen.n_active, seen.n_passive)
-        if seen.regime is Regime.FORMING and counts[0] is not None and counts[1] is not None:
-            active = (counts[0] + 1) / (counts[0] + counts[1] + 2)
-            evidence[point] += np.log([2 * active, 1, 2 * (1 - active)])
-    return evidence
+def _prior(bounds: Float64[np.ndarray, " bounds"]) -> Float64[np.ndarray, "places 1"]:
+    """The prior of places: uniform on the log axis; all widths have the same chance."""
+    axis = np.full(len(bounds) - 1, 1 / (len(bounds) - 1))
+    return np.concatenate([[BEYOND_THE_END], axis, [BEYOND_THE_END]])[:, None]
 
 
 def _posterior(
-    axis: Float64[np.ndarray, " n"], evidence: Float64[np.ndarray, "n 3"]
-) -> Float64[np.ndarray, "n+1 n+1"]:
-    relative = evidence - evidence[:, [INSIDE]]
-    left = np.concatenate([[0], np.cumsum(relative[:, LEFT])])
-    right = np.concatenate([np.cumsum(relative[::-1, RIGHT])[::-1], [0]])
-    prior = _prior(axis)
-    logs = np.where(prior > 0, left[:, None] + right, -np.inf)
-    joint = np.exp(logs - logs.max()) * prior
-    return joint / joint.sum()
-
-
-def _prior(axis: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n+1 n+1"]:
-    """The prior of both edges: uniform on the log axis, with the left edge first.
-
-    A cell on the diagonal has half the mass of its square, so that the prior does not depend on
-    how many points divide the axis.
-    """
-    lengths = np.diff(np.log(axis))
-    mass = np.concatenate([[BEYOND_THE_END], lengths / lengths.sum(), [BEYOND_THE_END]])
-    return np.triu(np.outer(mass, mass), 1) + np.diag(mass**2 / 2 + NO_BAND * mass)
+    prior: Float64[np.ndarray, "places 1"],
+    logs: tuple[Float64[np.ndarray, "k places widths"], Float64[np.ndarray, "k places widths"]],
+    have: Row,
+    have_not: Row,
+) -> Float64[np.ndarray, "places widths"]:
+    """The posterior; the parts say how far each training has and has not passed the edge."""
+    likelihood = np.tensordot(have, logs[0], 1) + np.tensordot(have_not, logs[1], 1)
+    posterior: Float64[np.ndarray, "places widths"] = softmax(np.log(prior) + likelihood)
+    return posterior

@@ -9,10 +9,12 @@ only refute: a training that no model beats may still not be the optimum.
 
 Both losses are those of training images, because they are what training minimises.
 
-One model is better than another where the difference exceeds two standard errors. The errors count
-as independent, although all models are measured on the same images: what they share cancels in the
-difference, so that its true error is smaller. This leaves room for the choice of the best among
-many models, which is partly the luckiest. A model never beats itself, nor one with equal losses.
+One model is better than another where the difference exceeds two standard errors, and a hundredth
+of what there is to explain. Models are measured on the same images, and most errors are shared and
+cancel in the difference; they count as independent all the same. On the digits the error of the
+difference between two models that explain something was 0.3 to 1.0 times what this makes of it
+(docs/log.md), which leaves room for the choice of the best among many models, which is partly the
+luckiest. A model never beats itself, nor one with equal losses.
 """
 
 import math
@@ -27,13 +29,15 @@ from polar.records.certificates import (
     NotOptimal,
     Standing,
 )
-from polar.records.ranges import RangeReport
+from polar.records.ranges import Interval
 
-#: A difference counts from this number of standard errors on.
+#: A difference must exceed so many standard errors.
 ERRORS = 2.0
-#: Least difference that counts, in nats per image. Chosen by us, because losses of hundreds of
-#: nats come from networks in float32, and so are rounded at 1e-4.
-LEAST_NATS = 1e-3
+#: It must also exceed this part of the explainable loss. Chosen by us, because a training counts
+#: as settled while R still rises by less, so that trainings with the same solution differ by as
+#: much. Collapsed trainings on the digits lose 0.002 to 0.004 of it to total collapse, which is
+#: ten standard errors.
+LEAST_PART = 0.01
 #: The largest weight that a spec may have.
 MOST_WEIGHT = 1e6
 #: Steps of the bisection for the end of a stretch of weights. Chosen by us, because they find an
@@ -45,6 +49,7 @@ _TOTAL_COLLAPSE = LossTerms(
     images=2,
     reconstruction_nats=0.0,
     penalty=0.0,
+    floor_nats=0.0,
     mean_image_nats=0.0,
     collapsed_penalty=0.0,
     nats_per_penalty=1.0,
@@ -125,12 +130,12 @@ def certify_edge(
 
 
 def certificates_of(
-    report: RangeReport, trials: Sequence[KnownModel], models: Sequence[KnownModel]
+    band: Interval | None, trials: Sequence[KnownModel], models: Sequence[KnownModel]
 ) -> Certificates:
     """The certificates of a study.
 
     Args:
-        report: The range that the study has found.
+        band: The outermost edges that the study has found; None without a band.
         trials: The trained models of the study itself.
         models: All models of the study's problem, whichever study or experiment trained them;
             those of the study may be among them.
@@ -138,11 +143,11 @@ def certificates_of(
     known = sorted({*trials, *models}, key=_place)
     judged = (not_optimal(trial, known) for trial in trials)
     left = right = None
-    if report.envelope is not None:
-        edge = report.envelope.left
+    if band is not None:
+        edge = band.left
         if edge.low is not None:
             left = certify_edge("left", reached=edge.high, beyond=edge.low, models=known)
-        edge = report.envelope.right
+        edge = band.right
         if edge.high is not None:
             right = certify_edge("right", reached=edge.low, beyond=edge.high, models=known)
     return Certificates(
@@ -153,9 +158,10 @@ def certificates_of(
     )
 
 
-def _place(model: KnownModel) -> tuple[float, int, int, float]:
+def _place(model: KnownModel) -> tuple[float, int, int, float, str]:
     """The place of a model among others, which does not depend on when it was trained."""
-    return model.weight, model.seed, model.steps, model.terms.reconstruction_nats
+    terms = model.terms
+    return model.weight, model.seed, model.steps, terms.reconstruction_nats, f"{model.run_id}"
 
 
 def _difference(better: LossTerms, other: LossTerms, weight: float) -> float:
@@ -175,12 +181,17 @@ def _lead(better: LossTerms, others: Sequence[LossTerms], weight: float) -> floa
     """
     return min(
         (
-            _difference(better, other, weight)
-            - max(ERRORS * _se(better, other, weight), LEAST_NATS)
+            _difference(better, other, weight) - _allowance(better, other, weight)
             for other in others
         ),
         default=math.inf,
     )
+
+
+def _allowance(one: LossTerms, other: LossTerms, weight: float) -> float:
+    """The largest difference that says nothing, in nats per image."""
+    explainable = max(one.explainable_nats, other.explainable_nats)
+    return max(ERRORS * _se(one, other, weight), LEAST_PART * explainable)
 
 
 def _end_of_lead(

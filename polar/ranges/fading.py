@@ -36,6 +36,8 @@ def guess_edges(history: History) -> tuple[float | None, float | None]:
     weakest, strongest = [], []
     past_left, past_right = math.inf, math.inf
     for seen in sorted(history, key=lambda seen: seen.weight):
+        if seen.regime is Regime.UNTRAINED:
+            continue
         if seen.regime is Regime.UNDER_REGULARISED:
             weakest.append((seen.weight, seen.weakest_std))
         else:
@@ -62,14 +64,18 @@ def _switched_off(weight: float, std: float | None, full: float) -> float | None
     return weight / ((1 - std / full) * (1 + std / full))
 
 
-def odds_of_cells(
-    axis: Float64[np.ndarray, " n"], guess: float | None, search: Search
-) -> Float64[np.ndarray, " n+1"]:
-    """The factor by which a guess makes each cell more likely: a Cauchy peak as wide as a cell."""
+def odds_of_places(
+    places: Float64[np.ndarray, " n"], guess: float | None, search: Search
+) -> Float64[np.ndarray, " n"]:
+    """The factor by which a guess makes each place more likely: a Cauchy peak as wide as a cell.
+
+    Args:
+        places: Natural logarithms of weights; infinite ones get the least factor.
+        guess: The guessed weight.
+        search: Where the band is searched.
+    """
     if guess is None:
-        return np.ones(len(axis) + 1)
-    logs = np.log(axis)
-    middles = np.concatenate([[logs[0]], (logs[1:] + logs[:-1]) / 2, [logs[-1]]])
+        return np.ones(len(places))
     width = math.log(search.factor)
-    peak = 1 / (1 + ((middles - math.log(guess)) / width) ** 2)
-    return 1 - TRUST + TRUST * peak * (logs[-1] - logs[0]) / (math.pi * width)
+    peak = 1 / (1 + ((places - math.log(guess)) / width) ** 2)
+    return 1 - TRUST + TRUST * peak * math.log(search.high / search.low) / (math.pi * width)

@@ -1,117 +1,193 @@
-"""Proposes which weight to try next: the weight whose verdict says most about the edges.
+"""Proposes the next training: at a new weight, with a new seed, or for more steps.
 
-Until the edges are known, the proposal is the weight with the largest mutual information, in nats,
-between its verdict and the pair of edges, conditional on the verdicts of the weights in flight,
-which are taken to come without flips. When no verdict says more about the edges, proposals look
-for gaps in the band.
+The proposal is the training whose verdict says most about the places of the edges for each step
+that it takes. What a verdict says is its mutual information with the places, in nats, conditional
+on the verdicts of the trainings in flight.
+
+Costs are counted in steps, not in seconds. Within a study both are proportional, but for the start
+of a training, and seconds differ from one machine to the next, so that the same study would not
+try the same trainings again.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float64, Int64
-from scipy.special import xlogy
+from jaxtyping import Float64
+from scipy.special import entr
 
-from polar.ranges.belief import SAME, Belief, believe, observed_chances, true_chances
-from polar.ranges.fading import guess_edges, odds_of_cells
-from polar.ranges.report import edges_known
-from polar.ranges.search import History, Search, canonical
+from polar.ranges.belief import PARTS, EdgeBelief, Row, middles
+from polar.ranges.edges import is_done
+from polar.ranges.fading import guess_edges, odds_of_places
+from polar.ranges.gaps import doubtful, gap_odds
+from polar.ranges.search import History, InFlight, Search, canonical
+from polar.ranges.stage import Stage
+from polar.ranges.votes import Side, trainings_of
+from polar.records.latents import Regime
+from polar.records.ranges import Action
 
 #: Least information that counts, in nats.
-LEAST_GAIN = 0.01
-#: A weight is measured again if its chances of being polarised and of not being polarised are both
-#: above this. This is our choice.
-LEAST_DOUBT = 0.05
+LEAST_GAIN = 0.003
+#: Most outcomes of the trainings in flight that are thought through. Chosen by us: four trainings
+#: have 16, and of those of more only the ones in which an edge lies between neighbours count.
+MOST_OUTCOMES = 32
+#: New weights are chosen from a grid, two in a cell of the search, so that several seeds have the
+#: same weight, and only near this many quantiles of the belief about an edge, for speed. Chosen by
+#: us.
+QUANTILES = 64
+#: Weights count as the same if their ratio differs from 1 by at most this, as after rounding in
+#: storage.
+SAME = 1e-9
+#: Least chance that a training begins to learn at all, unless no larger budget is left. Chosen by
+#: us: two close neighbours that have not begun are enough.
+LEAST_CHANCE = 0.34
+#: Distance in natural logarithms of the weight within which trainings that have not begun to learn
+#: warn of each other. Chosen by us.
+NEAR = math.log(2)
 
 
-def propose(history: History, in_flight: Sequence[float], search: Search) -> float:
-    """The weight to try next.
+def propose(history: History, in_flight: InFlight, search: Search) -> Action:
+    """The training to start next.
 
-    The proposal does not depend on the order of the history and of the weights in flight. It is
-    never a weight in flight and, without flips, never a tested weight. With flips, a tested weight
-    is proposed again if that says more than a new weight; it must then be trained with another
-    seed.
+    The proposal depends neither on the order of the history nor on that of the trainings in
+    flight. The pair of weight and seed is new, unless a training is to go on for more steps.
 
     Args:
         history: All observations so far.
-        in_flight: Weights whose trainings have not ended.
-        search: Where the band is searched.
-
-    Returns:
-        A weight within the search, ends included.
+        in_flight: Trainings without an outcome: those that run, and those that failed.
+        search: Where the band is searched, with which seeds and for how many steps.
 
     Raises:
         InvalidInput: a weight lies outside the search.
     """
-    search.check([*(seen.weight for seen in history), *in_flight])
-    history = canonical(history)
-    belief = believe(history, in_flight, search)
-    if not edges_known(belief, search):
-        gain = _gains(belief, history, in_flight, search)
-        best = int(gain.argmax())
-        if gain[best] > LEAST_GAIN:
-            return float(belief.axis[best])
-    return _in_search_of_gaps(belief, in_flight, search)
+    search.check([*(seen.weight for seen in history), *(action.weight for action in in_flight)])
+    guesses = guess_edges(canonical(history))
+    trainings = trainings_of(history)
+    for budget in search.budgets:
+        stage = Stage(trainings, in_flight, search, budget)
+        if action := _most_telling(stage, guesses):
+            return action
+        if not stage.may_change():
+            break
+    return _in_search_of_gaps(stage)
 
 
-def _gains(
-    belief: Belief, history: History, in_flight: Sequence[float], search: Search
-) -> Float64[np.ndarray, " n"]:
-    """Mutual information of each point's next verdict and the edges; 0 for excluded points."""
-    left, right = guess_edges(history)
-    joint = belief.joint * odds_of_cells(belief.axis, left, search)[:, None]
-    joint *= odds_of_cells(belief.axis, right, search)
-    flying = np.isin(belief.axis, in_flight)
-    gain = verdict_information(joint / joint.sum(), np.flatnonzero(flying), search.flip_rate)
-    allowed = ~flying if search.flip_rate else ~(flying | belief.tested)
-    return np.where(allowed, gain, 0)
+def _most_telling(stage: Stage, guesses: tuple[float | None, float | None]) -> Action | None:
+    """The training that tells most about unknown edges for its steps; None if none tells."""
+    edges = (stage.envelope.left, stage.envelope.right) if stage.envelope else (None, None)
+    unknown = [edge is None or not is_done(edge, stage.search) for edge in edges]
+    if not any(unknown):
+        return None
+    beliefs = [
+        _guessed(belief, guess, stage.search)
+        for belief, guess in zip((stage.belief.left, stage.belief.right), guesses, strict=True)
+    ]
+    possible = (stage.training_at(weight) for weight in _weights(stage, beliefs))
+    actions = [action for action in possible if action]
+    weights = np.array([action.weight for action in actions])
+    flying = np.array([action.weight for action in stage.in_flight])
+    # First it shows whether it has passed the right edge, and only otherwise the left edge.
+    gains = [unknown[0] * (1 - beliefs[1].passed(weights)), np.full(len(weights), unknown[1])]
+    gain = sum(
+        part * place_information(belief, weights, flying)
+        for part, belief in zip(gains, beliefs, strict=True)
+    )
+    chance = _chance_to_say_anything(stage, weights)
+    # Where training does not begin, more steps say more than more weights.
+    is_hopeless = (chance < LEAST_CHANCE) & (stage.budget < stage.search.last_budget)
+    gain = np.where(is_hopeless, 0, gain * chance)
+    if not len(gain) or gain.max() < LEAST_GAIN:
+        return None
+    per_step = gain / np.array([action.cost for action in actions])
+    return actions[int(per_step.argmax())]
 
 
-def verdict_information(
-    joint: Float64[np.ndarray, "cells cells"], flying: Int64[np.ndarray, " k"], flip_rate: float
-) -> Float64[np.ndarray, " n"]:
-    """Mutual information between the verdict at each point and the edges, in nats.
+def _weights(stage: Stage, beliefs: Sequence[EdgeBelief]) -> list[float]:
+    """The weights to choose from: those of other trainings, and where the edges may well lie."""
+    search = stage.search
+    grid = np.geomspace(search.low, search.high, 2 * search.cells + 1)
+    chances = np.linspace(0, 1, QUANTILES + 1)
+    may_be = [np.searchsorted(np.cumsum(belief.places), chances) for belief in beliefs]
+    places = np.unique(np.round((np.concatenate(may_be) - 0.5) / (PARTS // 2)).astype(int))
+    likely = grid[np.clip(places, 0, len(grid) - 1)]
+    known = {training.weight for training in stage.trainings}
+    known |= {action.weight for action in stage.in_flight}
+    apart = np.abs(likely[:, None] / sorted(known) - 1).min(1, initial=np.inf)
+    return sorted(known | set(likely[apart > SAME].tolist()))
 
-    The points in flight cut the axis into divisions. Their verdicts are taken to show in which
-    divisions the edges lie, with the present chances of each outcome.
+
+def _guessed(belief: EdgeBelief, guess: float | None, search: Search) -> EdgeBelief:
+    odds = odds_of_places(middles(belief.bounds), guess, search)
+    mass = belief.mass * odds[:, None]
+    return replace(belief, mass=mass / mass.sum())
+
+
+def place_information(belief: EdgeBelief, weights: Row, flying: Float64[np.ndarray, " f"]) -> Row:
+    """What the verdict at each weight says about the place of an edge, in nats.
 
     Args:
-        joint: Chances of the cells of both edges.
-        flying: Indices of the points in flight, ascending.
-        flip_rate: Chance that a training shows another verdict than the true one.
+        belief: What is believed of the edge.
+        weights: The weights, of shape (k,).
+        flying: Weights of the trainings in flight, of shape (f,), whose verdicts come first.
     """
-    cells = np.arange(len(joint))
-    division = np.eye(len(flying) + 1)[:, np.searchsorted(flying, cells)]  # (k+1, n+1)
-    is_right = cells > np.arange(len(joint) - 1)[:, None]  # (n, n+1): cell right of point
-    of_division = np.einsum("ia,ab,jb->ij", division, joint, division, optimize=True)[:, None]
-    chances = "ia,ua,ab,jb->iuj", "ia,ab,ub,jb->iuj"
-    left = np.einsum(chances[0], division, is_right, joint, division, optimize=True)
-    right = np.einsum(chances[1], division, joint, ~is_right, division, optimize=True)
-    inside = np.maximum(of_division - left - right, 0)
-    regions = np.stack([left, inside, right])  # (3, k+1, n, k+1)
-    observed = observed_chances(flip_rate) @ true_chances()  # (verdict, region)
-    verdicts = np.einsum("vr,riuj->viuj", observed, regions)
-    unknown = xlogy(of_division, of_division).sum() - xlogy(verdicts, verdicts).sum((0, 1, 3))
-    within_regions = -xlogy(observed, observed).sum(0)
-    return unknown - np.einsum("r,riuj->u", within_regions, regions)
+    chances = belief.passed_at(weights)  # (k, places)
+    of_outcome = _outcomes(belief, flying) * belief.places  # (outcomes, places)
+    whole, passed = of_outcome.sum(1), chances @ of_outcome.T  # (k, outcomes)
+    before = entr(passed).sum(1) + entr(whole - passed).sum(1) - entr(whole).sum()
+    after = (entr(chances) + entr(1 - chances)) @ of_outcome.sum(0)
+    return before - after
 
 
-def _in_search_of_gaps(belief: Belief, in_flight: Sequence[float], search: Search) -> float:
-    """A tested weight whose true verdict is in doubt, or else the middle of the widest stretch.
+def _outcomes(
+    belief: EdgeBelief, flying: Float64[np.ndarray, " f"]
+) -> Float64[np.ndarray, "outcomes places"]:
+    """Chance of each outcome of the trainings in flight, for each place of the edge.
+
+    An outcome says of each of them whether it has passed the edge. The least probable outcomes are
+    left out where there are many.
+    """
+    outcomes = np.ones((1, len(belief.mass)))
+    for has_passed in belief.passed_at(np.sort(flying)):
+        outcomes = np.concatenate([outcomes * has_passed, outcomes * (1 - has_passed)])
+        if len(outcomes) > MOST_OUTCOMES:
+            probable = np.argsort(-(outcomes @ belief.places), kind="stable")[:MOST_OUTCOMES]
+            outcomes = outcomes[probable]
+    return outcomes
+
+
+def _chance_to_say_anything(stage: Stage, weights: Row) -> Row:
+    """Chance that a training at each weight begins to learn, by what its neighbours did."""
+    shown = [training.at(stage.budget) for training in stage.trainings]
+    known = [
+        (training.weight, seen.regime is not Regime.UNTRAINED)
+        for training, seen in zip(stage.trainings, shown, strict=True)
+        if seen is not None
+    ]
+    at, has_begun = np.array(known).reshape(-1, 2).T
+    near = np.exp(-(((np.log(weights)[:, None] - np.log(at)) / NEAR) ** 2) / 2)
+    return (1 + near @ has_begun) / (1 + near.sum(1))
+
+
+def _in_search_of_gaps(stage: Stage) -> Action:
+    """A training where a gap is in doubt, or else in the middle of the widest stretch.
 
     Stretches between whose ends the verdict changes come first, as long as they are wider than the
     search wants.
     """
-    flying = np.isin(belief.axis, in_flight)
-    chance = belief.in_band() * belief.solid
-    doubt = np.minimum(chance, 1 - chance) * (belief.tested & ~flying)
-    if search.flip_rate and doubt.max() > LEAST_DOUBT:
-        return float(belief.axis[doubt.argmax()])
-    taken = belief.tested | flying
-    taken[[0, -1]] = True
-    (ends,) = np.nonzero(taken)
-    lengths = np.diff(np.log(belief.axis[ends]))
-    changes = np.diff(belief.polarised()[ends]) & (lengths > math.log(search.factor) + SAME)
+    odds = gap_odds(stage.votes, stage.belief, seeds=len(stage.search.seeds))
+    for weight in doubtful(odds, stage.votes):
+        if action := stage.training_at(weight):
+            return action
+    search = stage.search
+    ends = {search.low, search.high, *(action.weight for action in stage.in_flight)}
+    ends |= {training.weight for training in stage.trainings}
+    points = np.array(sorted(ends))
+    inside = {vote.weight for vote in stage.votes if vote.side is Side.INSIDE}
+    lengths = np.diff(np.log(points))
+    changes = np.diff([point in inside for point in points]) & (
+        lengths > math.log(search.factor) + SAME
+    )
     widest = int((lengths + changes * lengths.sum()).argmax())
-    return math.sqrt(belief.axis[ends[widest]] * belief.axis[ends[widest + 1]])
+    middle = math.sqrt(points[widest] * points[widest + 1])
+    return Action(weight=middle, seed=stage.least_used(search.seeds), steps=stage.budget)

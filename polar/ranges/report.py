@@ -1,19 +1,16 @@
 """What is known about the band: its intervals, their envelope, and how certain their edges are."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-from jaxtyping import Float64
-
-from polar.ranges.belief import Belief, believe
-from polar.ranges.search import History, Search, canonical
-from polar.records.latents import Regime
+from polar.ranges.budgets import by_steps, with_movement
+from polar.ranges.edges import is_done, is_known
+from polar.ranges.gaps import gap_odds, intervals_of
+from polar.ranges.search import History, Search
+from polar.ranges.stage import Stage
+from polar.ranges.votes import Side, Training, Vote, trainings_of
+from polar.ranges.words import headline_of, remarks_on
 from polar.records.ranges import Edge, Interval, Outcome, RangeReport
-
-#: Least chance that an edge lies in the bracket that is stated for it.
-CONFIDENCE = 0.9
-#: Gaps between polarised weights are closed if they span less than this factor.
-CLOSED_GAP = 1.25
 
 
 def find_range(history: History, search: Search) -> RangeReport:
@@ -21,154 +18,85 @@ def find_range(history: History, search: Search) -> RangeReport:
 
     Args:
         history: All observations so far, in any order.
-        search: Where the band is searched.
+        search: Where the band is searched, with which seeds and for how many steps.
 
     Raises:
         InvalidInput: a weight lies outside the search.
     """
     search.check(seen.weight for seen in history)
-    history = canonical(history)
-    belief = believe(history, (), search)
-    has_band = bool((belief.polarised() & belief.tested).any())
-    envelope = _envelope(belief) if has_band else None
+    trainings = trainings_of(history)
+    stage = _answering(trainings, search)
+    envelope = stage.envelope
+    odds = gap_odds(stage.votes, stage.belief, seeds=len(search.seeds))
+    if envelope:
+        envelope = with_movement(envelope, stage.budget, trainings, search)
     report = RangeReport(
-        outcome=_outcome(belief, envelope, search),
-        intervals=tuple(_intervals(belief, envelope)) if envelope else (),
+        outcome=_outcome(stage),
+        of=search.of,
+        steps=stage.budget,
+        seeds=tuple(sorted({vote.seed for vote in stage.votes})),
+        intervals=intervals_of(envelope, odds) if envelope else (),
         envelope=envelope,
-        converged=_converged(history, envelope) if envelope else None,
-        disagreeing=_disagreeing(history),
-        weights=len({seen.weight for seen in history}),
-        trainings=len(history),
+        by_steps=by_steps(trainings, search),
+        settled=_settled(trainings, envelope) if envelope else None,
+        disagreeing=_disagreeing(stage.votes),
+        weights=len({training.weight for training in trainings}),
+        trainings=len(trainings),
+        headline="",
         remarks=(),
     )
-    return report.model_copy(update={"remarks": tuple(_remarks(report, history, belief, search))})
-
-
-def edges_known(belief: Belief, search: Search) -> bool:
-    """Whether each edge lies between two tested weights that are as close as the search wants."""
-    return _is_fine(_envelope(belief), search)
-
-
-def _is_fine(envelope: Interval, search: Search) -> bool:
-    return all(
-        edge.low is not None and edge.high is not None and search.is_fine(edge.low, edge.high)
-        for edge in (envelope.left, envelope.right)
+    return report.model_copy(
+        update={"headline": headline_of(report), "remarks": tuple(remarks_on(report, stage))}
     )
 
 
-def _envelope(belief: Belief) -> Interval:
-    return Interval(
-        left=_bracket(belief, belief.joint.sum(1)), right=_bracket(belief, belief.joint.sum(0))
-    )
+def _answering(trainings: Sequence[Training], search: Search) -> Stage:
+    """The stage at the largest budget at which both edges are done, or else at the first."""
+    stages = [Stage(trainings, (), search, budget) for budget in search.budgets]
+    passed = max((training.steps for training in trainings), default=0)
+    for stage in reversed(stages):
+        if stage.budget <= passed and _is_done(stage):
+            return stage
+    return stages[0]
 
 
-def _bracket(belief: Belief, chances: Float64[np.ndarray, " cells"]) -> Edge:
-    """The shortest run of cells that holds the edge with CONFIDENCE, widened to tested weights."""
-    logs = np.log(belief.axis)
-    span = logs[-1] - logs[0]
-    bounds = np.concatenate([[logs[0] - span], logs, [logs[-1] + span]])  # of the cells
-    below = np.concatenate([[0], np.cumsum(chances)])  # (n+2,)
-    ends = np.searchsorted(below, below + CONFIDENCE * below[-1])
-    (starts,) = np.nonzero(ends < len(bounds))
-    start = starts[(bounds[ends[starts]] - bounds[starts]).argmin()]
-    tested = np.flatnonzero(belief.tested) + 1  # as places in bounds
-    low = max(tested[tested <= start], default=0)
-    high = min(tested[tested >= ends[start]], default=len(bounds) - 1)
-    return Edge(
-        low=float(belief.axis[low - 1]) if low > 0 else None,
-        high=float(belief.axis[high - 1]) if high < len(bounds) - 1 else None,
-        confidence=min(float(below[high] - below[low]), 1.0),
-    )
+def _is_done(stage: Stage) -> bool:
+    edges = (stage.envelope.left, stage.envelope.right) if stage.envelope else ()
+    return bool(edges) and all(is_done(edge, stage.search) for edge in edges)
 
 
-def _intervals(belief: Belief, envelope: Interval) -> Iterator[Interval]:
-    (tested,) = np.nonzero(belief.tested)
-    weights = belief.axis[tested]
-    chances = (belief.in_band() * belief.solid)[tested]
-    inside = belief.polarised()[tested]
-    turns = np.flatnonzero(np.diff(inside)).tolist()
-    # each gap lies between two turns of the verdict within the envelope
-    first = 1 if not inside[0] else 0
-    gaps = list(zip(turns[first::2], turns[first + 1 :: 2], strict=False))
-    left = envelope.left
-    for leave, enter in gaps:
-        middles = [weights[turn] * weights[turn + 1] for turn in (leave, enter)]
-        if middles[1] / middles[0] >= CLOSED_GAP**2:
-            yield Interval(left=left, right=_inner_edge(weights, chances, leave))
-            left = _inner_edge(weights, chances, enter)
-    yield Interval(left=left, right=envelope.right)
-
-
-def _inner_edge(
-    weights: Float64[np.ndarray, " k"], chances: Float64[np.ndarray, " k"], turn: int
-) -> Edge:
-    """The edge between two tested weights of which exactly one is polarised."""
-    apart = sorted(chances[turn : turn + 2])
-    return Edge(
-        low=float(weights[turn]),
-        high=float(weights[turn + 1]),
-        confidence=float(apart[1] * (1 - apart[0])),
-    )
-
-
-def _outcome(belief: Belief, envelope: Interval | None, search: Search) -> Outcome:
-    if envelope is None:
+def _outcome(stage: Stage) -> Outcome:
+    if stage.envelope is None:
         return Outcome.NO_BAND
-    if _is_fine(envelope, search):
+    left, right = stage.envelope.left, stage.envelope.right
+    if is_known(left, stage.search) and is_known(right, stage.search):
         return Outcome.FOUND
-    ends = (envelope.left.low, belief.tested[0]), (envelope.right.high, belief.tested[-1])
-    is_open = any(beyond is None and tested for beyond, tested in ends)
-    return Outcome.OPEN if is_open else Outcome.COARSE
+    sides = [vote.side for vote in sorted(stage.votes, key=lambda vote: vote.weight)]
+    is_open = [left.low is None and sides[0] is Side.INSIDE]
+    is_open += [right.high is None and sides[-1] is Side.INSIDE]
+    return Outcome.OPEN if any(is_open) else Outcome.COARSE
 
 
-def _converged(history: History, envelope: Interval) -> bool | None:
-    left, right = envelope.left, envelope.right
-    brackets = (left.low, left.high, right.low, right.high)
-    answers = [seen.converged for seen in history if seen.weight in brackets]
+def _settled(trainings: Sequence[Training], envelope: Interval) -> bool | None:
+    """Whether all trainings had settled that lie in the interval of an edge or next to it."""
+    answers = [
+        training.settled
+        for edge in (envelope.left, envelope.right)
+        for training in _around(edge, trainings)
+    ]
     return False if False in answers else None if None in answers else True
 
 
-def _disagreeing(history: History) -> tuple[float, ...]:
-    verdicts: dict[float, set[str]] = {}
-    for seen in history:
-        verdicts.setdefault(seen.weight, set()).add(seen.regime)
-    return tuple(weight for weight, regimes in verdicts.items() if len(regimes) > 1)
+def _around(edge: Edge, trainings: Sequence[Training]) -> Iterator[Training]:
+    weights = [training.weight for training in trainings]
+    low, high = edge.low or min(weights), edge.high or max(weights)
+    first = max((weight for weight in weights if weight <= low), default=low)
+    last = min((weight for weight in weights if weight >= high), default=high)
+    yield from (training for training in trainings if first <= training.weight <= last)
 
 
-def _remarks(
-    report: RangeReport, history: History, belief: Belief, search: Search
-) -> Iterator[str]:
-    if report.envelope is None:
-        yield _why_no_band(report, belief)
-        if overruled := sum(seen.regime is Regime.POLARISED for seen in history):
-            yield f"Trainings whose polarised verdict is taken for a flip: {overruled}."
-    else:
-        yield from _about_edges(report.envelope, search)
-    if len(report.intervals) > 1:
-        yield f"The band is {len(report.intervals)} intervals with gaps between them."
-    if report.disagreeing:
-        weights = ", ".join(f"{weight:.4g}" for weight in report.disagreeing)
-        yield f"Seeds disagree on the verdict at {weights}."
-    if report.converged is False:
-        yield "Trainings next to an edge have not converged: more steps may move it."
-
-
-def _why_no_band(report: RangeReport, belief: Belief) -> str:
-    if not report.weights:
-        return "No band found: nothing has been tested."
-    tested = belief.axis[belief.tested]
-    trials = f"none of {report.weights} tested weights, {tested[0]:.4g} to {tested[-1]:.4g},"
-    place = _bracket(belief, np.diagonal(belief.joint))
-    return f"No band found: {trials} is polarised. A band could still lie here: {place.words()}."
-
-
-def _about_edges(envelope: Interval, search: Search) -> Iterator[str]:
-    for side, edge in (("left", envelope.left), ("right", envelope.right)):
-        if edge.low is None or edge.high is None:
-            yield f"The {side} edge is open: it lies {edge.words()}."
-        elif not search.is_fine(edge.low, edge.high):
-            factor = edge.high / edge.low
-            yield (
-                f"The {side} edge is known within a factor {factor:.3g} ({edge.words()}); "
-                f"wanted: {search.factor:g}."
-            )
+def _disagreeing(votes: Sequence[Vote]) -> tuple[float, ...]:
+    sides: dict[float, set[bool]] = defaultdict(set)
+    for vote in votes:
+        sides[vote.weight].add(vote.side is Side.INSIDE)
+    return tuple(sorted(weight for weight, inside in sides.items() if len(inside) > 1))

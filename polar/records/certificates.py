@@ -12,6 +12,7 @@ Notation:
 import math
 from enum import StrEnum
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import Field
 
@@ -33,6 +34,8 @@ class LossTerms(Record):
     images: int = Field(ge=2)
     reconstruction_nats: float
     penalty: float
+    #: A of a perfect reconstruction, which for grey pixels is not 0.
+    floor_nats: float
     #: A and B of total collapse.
     mean_image_nats: float
     collapsed_penalty: float
@@ -44,6 +47,11 @@ class LossTerms(Record):
     gain_variance: Variance
     penalty_variance: Variance
     covariance: float
+
+    @property
+    def explainable_nats(self) -> float:
+        """A of total collapse minus that of a perfect reconstruction, nats per image."""
+        return self.mean_image_nats - self.floor_nats
 
     def loss_nats(self, weight: float) -> float:
         """The loss at a weight, in nats per image."""
@@ -71,10 +79,15 @@ class Trained(Record):
     weight: float = Field(ge=0)
     seed: int
     steps: int
+    #: The weights of the trainings that it went on from, in order; none for one from scratch.
+    warm_start: tuple[float, ...] = ()
+    #: The service's id of the run; none where no service trained it.
+    run_id: UUID | None = None
 
     def words(self) -> str:
-        """The training in words, such as `18 (seed 0, 2,000 steps)`."""
-        return f"{self.weight:.4g} (seed {self.seed}, {self.steps:,} steps)"
+        """The training in words, such as `22 (seed 0, 2,000 steps, from 18)`."""
+        origin = "".join(f", from {weight:.4g}" for weight in self.warm_start[-1:])
+        return f"{self.weight:.4g} (seed {self.seed}, {self.steps:,} steps{origin})"
 
 
 class KnownModel(Trained):
@@ -86,7 +99,7 @@ class KnownModel(Trained):
 
     def training(self) -> Trained:
         """The training that the model comes from, without what is known of the model."""
-        return Trained(weight=self.weight, seed=self.seed, steps=self.steps)
+        return Trained(**{name: getattr(self, name) for name in Trained.model_fields})
 
 
 class NotOptimal(Record):

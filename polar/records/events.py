@@ -167,7 +167,10 @@ class Summary(Record):
 
 
 class Result(Record):
-    """The result of a run: its last evaluation, and what it means in words and numbers."""
+    """The result of a run: its last evaluation, and what it means in words and numbers.
+
+    In results of science version 2 and earlier, what was not measured is none.
+    """
 
     event: Literal["result"] = "result"
     spec_hash: str
@@ -179,13 +182,14 @@ class Result(Record):
     images_evaluated: int
     final: Evaluation
     #: Whether labels stood still over the last 40 % of the steps, with no idle latent left, and
-    #: entropies and R over the last fifth.
-    settled: bool
+    #: entropies and R over the last fifth. Earlier versions asked for less; what they called
+    #: settled is none, what they did not is false.
+    settled: bool | None
     #: Largest move of an entropy, and rise of R, over the last fifth of the steps.
     largest_move_nats: float
-    rise_of_explained: float
+    rise_of_explained: float | None
     #: Number of labels that changed over the last 40 % of the steps.
-    labels_changed: int
+    labels_changed: int | None
     #: None where no images were held out.
     held_out: HeldOut | None
     #: What the model pays at any weight; none for a model without a weight.

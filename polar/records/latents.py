@@ -88,14 +88,19 @@ class LatentDiagnostics(LatentMeasures):
 
     label: Label
     #: Usage: the rise of the reconstruction loss, nats per image, when the latent is replaced by
-    #: its mean, for an iVAE by its mean given u. This field and the next are none for bare codes.
+    #: its mean, for an iVAE by its mean given u. This field and the next are none for bare codes,
+    #: and for runs of earlier versions, which did not measure usage at evaluations.
     usage_nats: float | None = None
     #: Whether the latent is active by its entropy, but has less than 0.2 % of the summed usage.
     is_idle: bool | None = None
 
 
 class Verdict(Record):
-    """What regime a latent space is in, and the numbers that say so."""
+    """What regime a latent space is in, and the numbers that say so.
+
+    Verdicts of science version 2 and earlier went by the paper's rule. Their R decoded the means
+    of the posteriors and was never below 0, and what they did not measure is none.
+    """
 
     regime: Regime
     #: What keeps a forming space from being clean; empty for all other regimes.
@@ -103,8 +108,9 @@ class Verdict(Record):
     #: The paper's verdict, by the entropies alone: polarised from P = 0.5.
     paper_regime: Regime
     #: Threshold: active is what has more entropy than a Gaussian of this std, in units of the
-    #: ruler; and that entropy, for the images, width and order of this measurement.
-    tau_std: float
+    #: ruler; none in verdicts of earlier versions, whose threshold was set in nats.
+    tau_std: float | None
+    #: The entropy of that Gaussian, for the images, width and order of this measurement.
     tau_nats: float
     n_active: int
     n_passive: int

@@ -82,7 +82,7 @@ class ConfidenceInterval(Record):
 class Threshold(Record):
     """The threshold tau that a rule sets; the verdict goes by `fixed`, the others are evidence."""
 
-    #: `fixed`, `gap`, `otsu`, `mixture` or `noise_floor`.
+    #: `fixed`, `gap`, `otsu` or `mixture`.
     method: str
     #: The threshold on the entropy; none where the rule sees no regime.
     tau_nats: float | None

@@ -1,6 +1,6 @@
 """The content of a phase diagram, as records that travel to the process that draws it."""
 
-from polar.records.latents import Regime
+from polar.records.latents import Flaw, Regime
 from polar.records.ranges import StudyRange
 from polar.records.record import Record
 
@@ -15,11 +15,13 @@ class Training(Record):
     weight: float
     seed: int
     regime: Regime
+    #: What keeps a forming space from being clean; empty for all other regimes.
+    flaws: tuple[Flaw, ...] = ()
     n_active: int
     #: This field and the next are means over the seeds if a trial lacks the measures of each seed.
     polarisation: float
     explained: float
-    converged: bool
+    settled: bool
 
 
 class Phases(Record):

@@ -1,37 +1,81 @@
-"""Where latent spaces are polarised: what trainings say about it, and the range that is known."""
+"""Where latent spaces are clean: what trainings say about it, and the range that is known."""
 
+import math
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from polar.records.latents import Regime
+from polar.records.certificates import Certificates
+from polar.records.latents import Flaw, Regime
 from polar.records.record import Record
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
+Steps = Annotated[int, Field(ge=1)]
 Std = Annotated[float, Field(ge=0)]
+#: What makes a latent space belong to the band: being clean, or being polarised by the paper's
+#: rule while the model explains something.
+Of: TypeAlias = Literal["clean", "polarised"]
 
 
-class SeedOutcome(Record):
-    """The outcome of one seed's training that matters for the range."""
+class Action(Record):
+    """A training that a search wants next: at a new weight, with a new seed, or for more steps."""
 
+    weight: Positive
+    seed: int
+    #: The number of steps after which the training ends.
+    steps: Steps
+    #: The number of steps that this training has behind it already; 0 for a new training. Its
+    #: cost is what remains.
+    done: Count = 0
+
+    @property
+    def cost(self) -> int:
+        """The number of steps that are to be trained."""
+        return self.steps - self.done
+
+
+class Snapshot(Record):
+    """What a training shows at one of its evaluations, as far as the range depends on it."""
+
+    #: Number of steps after which it was evaluated.
+    steps: Steps
     regime: Regime
+    flaws: tuple[Flaw, ...] = ()
+    #: The paper's verdict, which decides where the search is for polarised spaces. None if nobody
+    #: has measured it; the regime then decides.
+    paper_regime: Regime | None = None
     #: Numbers of latents, which show on which side of the band a forming space probably lies.
     n_active: Count | None = None
     n_passive: Count | None = None
+    #: Whether the measures keep the limits of the study's constraints. A space that does not is
+    #: not inside the band.
+    keeps_limits: bool = True
+
+
+class SeedOutcome(Snapshot):
+    """The outcome of one seed's training that matters for the range, and the way there."""
+
     #: Equivalent standard deviations of the latents with the least and the largest entropy, from
     #: which the edges are guessed. They steer proposals and do not enter what is reported.
     weakest_std: Std | None = None
     strongest_std: Std | None = None
-    #: Whether the training had converged; none if that is not known.
-    converged: bool | None = None
+    #: Whether the training has settled, so that its verdict holds for larger budgets too; none if
+    #: that is not known.
+    settled: bool | None = None
+    #: What the earlier evaluations showed, in ascending order of their steps.
+    trajectory: tuple[Snapshot, ...] = ()
 
 
 class Observation(SeedOutcome):
-    """The outcome of one seed's training at one weight."""
+    """The outcome of one seed's training at one weight.
+
+    A training that went on has several observations, which differ in their steps.
+    """
 
     weight: Positive
+    seed: int
 
 
 class Outcome(StrEnum):
@@ -43,21 +87,60 @@ class Outcome(StrEnum):
     COARSE = "coarse"
     #: The band reaches an end of the search.
     OPEN = "open"
-    #: No weight that was tested is polarised.
+    #: No weight that was tested is in a band.
     NO_BAND = "no_band"
     #: The study does not sweep exactly one field on a logarithmic axis, so nothing is searched.
     NOT_ONE_FIELD = "not_one_field"
 
 
-class Edge(Record):
-    """An edge of the band: the two tested weights between which it lies."""
+class Movement(Record):
+    """How an edge moves while the number of steps doubles."""
 
-    #: None if no weight below the edge was tested; the band may then reach beyond the search.
+    #: True if the edge stands still, false if it moves; none if the budgets are known too coarsely
+    #: to tell.
+    is_settled: bool | None
+    #: The edge's weight divided by its weight at half the steps; none if either is open. `low` and
+    #: `high` are the least and the largest factor that both intervals allow.
+    factor: Positive | None
+    low: Positive | None
+    high: Positive | None
+
+    def words(self) -> str:
+        """Such as `settled`, `moving by 1/2.1 per doubling` or `not known to be settled`."""
+        if self.is_settled is None:
+            return "not known to be settled"
+        if self.is_settled:
+            return "settled"
+        if self.factor is None:
+            return "moving"
+        by = f"1/{1 / self.factor:.2g}" if self.factor < 1 else f"{self.factor:.2g}"
+        return f"moving by {by} per doubling"
+
+
+class Edge(Record):
+    """An edge of the band, and what is known of its place.
+
+    An edge is the weight at which half of the seeds have passed it. The share that has is a
+    logistic function of the logarithm of the weight.
+    """
+
+    #: Ends of the interval in which the edge lies: the 90 % credible interval over seeds, or for
+    #: a single seed the two tested weights between which its own verdict changes. None if nothing
+    #: bounds the edge on that side; the band may then reach beyond the search.
     low: float | None
-    #: None if no weight above the edge was tested; the band may then reach beyond the search.
     high: float | None
-    #: Chance that the edge lies between the two, at least 0.9 for the envelope's edges.
-    confidence: float
+    #: Chance that the edge lies in the interval; none for a single seed, whose interval says
+    #: nothing of other seeds.
+    confidence: float | None
+    #: The weight that the edge exceeds with chance 0.5; none where the edge is open or has no
+    #: confidence.
+    at: Positive | None = None
+    #: Scale of the logistic in natural logarithms of the weight, as the median of the belief: the
+    #: verdict of one seed in eight still differs from that of most at a distance of twice this.
+    width: Positive | None = None
+    #: How the edge moves with the budget; none if only one budget is known, and for the edges of
+    #: gaps.
+    movement: Movement | None = None
 
     def words(self) -> str:
         """Where the edge lies, such as `0.31..0.34`, `below 0.01`, `above 100` or `anywhere`."""
@@ -65,11 +148,18 @@ class Edge(Record):
             return "anywhere" if self.high is None else f"below {self.high:.4g}"
         return f"above {self.low:.4g}" if self.high is None else f"{self.low:.4g}..{self.high:.4g}"
 
+    @property
+    def middle(self) -> float | None:
+        """A single weight for the edge; none where the edge is open."""
+        if self.at is not None or self.low is None or self.high is None:
+            return self.at
+        return math.sqrt(self.low * self.high)
+
 
 class Interval(Record):
-    """Weights at which latent spaces are polarised, at least from `left.high` to `right.low`.
+    """Weights at which latent spaces are in the band, at least from `left.high` to `right.low`.
 
-    Where seeds contradict each other, the brackets of both edges are wide and may overlap.
+    Where seeds contradict each other, the intervals of both edges are wide and may overlap.
     """
 
     left: Edge
@@ -86,32 +176,51 @@ class Interval(Record):
         return None if low is None or high is None or low > high else (low, high)
 
 
+class AtBudget(Record):
+    """The band after a number of steps."""
+
+    steps: Steps
+    #: Number of trainings whose verdict after so many steps is known.
+    trainings: Count
+    #: None if no training was in the band.
+    envelope: Interval | None
+
+
 class RangeReport(Record):
     """What a search for the band has found so far."""
 
     outcome: Outcome
-    #: The polarised intervals in ascending order; gaps shorter than a factor 1.25 are closed.
+    of: Of
+    #: Budget: the number of steps for which the edges are given. At that number the edges are
+    #: known as finely as wanted, or it is the least budget of the search.
+    steps: Steps
+    #: The seeds whose trainings have a verdict at this budget.
+    seeds: tuple[int, ...]
+    #: The intervals of the band in ascending order; gaps shorter than a factor 1.25 are closed.
     intervals: tuple[Interval, ...]
     #: From the first interval's left edge to the last interval's right edge; none without a band.
     envelope: Interval | None
-    #: Whether all trainings at the weights that bracket the envelope's edges had converged; none
-    #: if that is not known of all.
-    converged: bool | None
+    #: The band at every budget that the trainings have passed, in ascending order.
+    by_steps: tuple[AtBudget, ...]
+    #: Whether all trainings next to the envelope's edges had settled; none if that is not known of
+    #: all.
+    settled: bool | None
     #: Weights at which seeds gave different verdicts.
     disagreeing: tuple[float, ...]
     #: Numbers of tested weights and of their trainings; 0 where nothing is searched.
     weights: int
     trainings: int
-    #: What a researcher should know, in sentences.
+    #: The answer in one sentence, with its budget, its seeds, and how its edges move.
+    headline: str
+    #: What else a researcher should know, in sentences.
     remarks: tuple[str, ...]
 
 
 class StudyRange(RangeReport):
-    """What a study has found about the range, and the settings that its verdicts depend on."""
+    """What a study has found about the range, and the fields that it swept."""
 
     #: The dotted names of the swept fields.
     fields: tuple[str, ...]
-    #: Number of steps of each training.
-    steps: int
-    #: The seeds of every trial.
-    seeds: tuple[int, ...]
+    #: What the models of the same problem say about the trainings and the edges; none where no
+    #: loss was kept.
+    certificates: Certificates | None = None

@@ -15,7 +15,8 @@ class Measures(Record):
     polarisation: float
     #: Explained part R of the reconstruction loss, at most 1.
     explained: float
-    #: Reconstruction loss when the mean is decoded, nats per image.
+    #: Reconstruction loss by samples of the posterior, or by the codes of a deterministic
+    #: autoencoder, nats per image.
     reconstruction: float
     #: Number of active latents; a mean over seeds need not be whole.
     n_active: float
@@ -31,9 +32,10 @@ class Measures(Record):
 class Measured(Measures):
     """What a completed trial measured: the means over its seeds, and the measures of each seed."""
 
-    #: The measures of each seed; this and all that follows is in the order of the study's seeds.
+    #: The measures of each seed; this and all that follows is in the order of the trial's seeds.
     of_seeds: tuple[Measures, ...]
     regimes: tuple[Regime, ...]
-    converged: tuple[bool, ...]
+    #: Whether each training had settled; none if an earlier version stored the trial.
+    settled: tuple[bool | None, ...]
     #: What each seed says about the range; empty if an earlier version stored the trial.
     observations: tuple[SeedOutcome, ...]

@@ -71,24 +71,32 @@ class Codes:
 
         The scaled ruler takes a variational model's codes relative to its prior. A model without a
         prior has no scale of its own, because its decoder can undo any: its codes are divided by
-        the largest standard deviation of a latent, or left as they are where all are constant.
+        the largest standard deviation of a latent. They are also moved, so that the first image
+        has the code 0; no entropy sees that.
 
         Args:
             ruler: The ruler.
             like: The codes whose largest standard deviation is the unit; by default these.
 
         Raises:
-            InvalidInput: a value in units of the prior leaves the range that `codes` allows.
+            InvalidInput: a value in units of the ruler leaves the range that `codes` allows.
         """
         if ruler == "absolute":
             return self
         if self.variance is not None:
             return self.relative_to_prior()
-        return Codes(self.mean / (like or self)._largest_std(), None, None, None)
+        return self._in_units_of_the_widest(like or self)
 
-    def _largest_std(self) -> float:
-        is_constant = (self.mean == self.mean[0]).all(axis=0)  # rounding gives these a std too
-        return float(np.where(is_constant, 0.0, self.mean.std(axis=0)).max()) or 1.0
+    def _in_units_of_the_widest(self, like: "Codes") -> "Codes":
+        first = like.mean[0]
+        spread = like.mean - first  # exactly 0 for a constant latent, whose std rounding would see
+        # A power of two changes no digit; without it, squares would leave the range of floats.
+        exponent = -int(np.frexp(np.abs(spread).max())[1])
+        std = float(np.ldexp(spread, exponent).std(axis=0).max()) or 1.0
+        with np.errstate(over="ignore"):  # refused below
+            mean = np.ldexp(self.mean - first, exponent) / std
+        _refuse_values("mean in units of the largest std", mean)
+        return Codes(mean, None, None, None)
 
 
 def codes(

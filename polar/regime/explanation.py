@@ -42,6 +42,7 @@ def explain_regime(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> st
     sentences = (
         f"{regime}: {_count(latents, verdict)}.",
         *_about_the_decoder(verdict),
+        *_about_a_dead_encoder(latents, verdict),
         *_about_the_flaws(latents, verdict),
         _about_the_paper(verdict),
     )
@@ -74,6 +75,16 @@ def _about_the_decoder(verdict: Verdict) -> Iterator[str]:
     yield f"The model explains {r} of the explainable reconstruction loss."
     if verdict.explained_by_prior is not None:
         yield f"Its prior alone, which knows u, explains {verdict.explained_by_prior:.2f}."
+
+
+def _about_a_dead_encoder(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> Iterator[str]:
+    is_constant = all(latent.var_of_mean == 0 for latent in latents)
+    if is_constant and verdict.explained is not None:
+        yield (
+            "All latents are the same for every image, to the last bit: the encoder has died. "
+            "That is a failure of training and says nothing of the weight; a smaller learning "
+            "rate or a weight warm-up may help."
+        )
 
 
 def _about_the_flaws(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> Iterator[str]:

@@ -43,6 +43,7 @@ def measure_loss_terms(
     codes: Codes,
     losses_nats: Float64[np.ndarray, " n"],
     mean_image_nats: Float64[np.ndarray, " n"],
+    floor_nats: Float64[np.ndarray, " n"],
     *,
     pixels: int,
 ) -> LossTerms | None:
@@ -54,6 +55,7 @@ def measure_loss_terms(
         losses_nats: Reconstruction loss of each image, as the mean over samples of its posterior,
             or of its code for a deterministic model; nats, summed over pixels.
         mean_image_nats: The same loss if the mean image is drawn for each image.
+        floor_nats: The same loss if each image is drawn as it is.
         pixels: Number of pixels of an image.
 
     Returns:
@@ -76,6 +78,7 @@ def measure_loss_terms(
         images=n,
         reconstruction_nats=losses_nats.mean(),
         penalty=penalty.value,
+        floor_nats=floor_nats.mean(),
         mean_image_nats=mean_image_nats.mean(),
         collapsed_penalty=penalty.collapsed,
         nats_per_penalty=model.total(0.0, 1.0, 1.0, pixels) / model.total(1.0, 0.0, 0.0, pixels),

@@ -75,12 +75,15 @@ class Settling:
 def settling(looks: Sequence[Look]) -> Settling:
     """Whether a training has settled by its last look.
 
-    It has when over the last 40 % of the steps no label differs from the final one, at the end no
-    latent is idle, and over the last fifth R has risen by less than 0.01 and no entropy differs
-    from its final value by more than 0.1 nats. Both shares start with the latest look at or before
-    their first step, so that a sparse schedule is judged over more, never less. A training that
-    explains nothing may be on the plateau before learning starts, where everything stands still:
-    it settles only after the signal of its latents has faded to a fifth over the last 40 %.
+    A training that explains something has settled when over the last 40 % of the steps no label
+    differs from the final one, at the end no latent is idle, and over the last fifth R has risen
+    by less than 0.01 and no entropy differs from its final value by more than 0.1 nats. Both
+    shares start with the latest look at or before their first step, so that a sparse schedule is
+    judged over more, never less.
+
+    A training that explains nothing may be on the plateau before learning starts, where everything
+    stands still, and its labels mean nothing. It has settled when R has not risen so and the
+    signal of its latents has faded to a fifth of its largest over the last 40 % of the steps.
 
     Args:
         looks: All looks of a run, by ascending step; the last is at the end of the steps so far.
@@ -111,21 +114,19 @@ def settling(looks: Sequence[Look]) -> Settling:
     has_faded = max(look.signal for look in lately) <= FADED_TO * max(
         look.signal for look in looks
     )
-    is_before_learning = final.explained < EXPLAINS_FROM and not has_faded
+    explains_nothing = final.explained < EXPLAINS_FROM
+    stands_still = (
+        has_faded if explains_nothing else not (changed or n_idle or largest > SETTLED_NATS)
+    )
     return Settling(
-        settled=is_covered
-        and not changed
-        and not n_idle
-        and rise < SETTLED_RISE
-        and largest <= SETTLED_NATS
-        and not is_before_learning,
+        settled=is_covered and rise < SETTLED_RISE and stands_still,
         largest_move_nats=largest,
         most_moved=pairs[moves.index(largest)][1].latent,
         rise_of_explained=rise,
         labels_changed=len(changed),
         n_idle=n_idle,
         since_step=lately[0].step if is_covered else None,
-        is_before_learning=is_before_learning,
+        is_before_learning=explains_nothing and not has_faded,
     )
 
 

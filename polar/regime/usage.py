@@ -1,6 +1,7 @@
 """How well each criterion predicts what the decoder uses.
 
-The usage of a latent is the rise of the reconstruction loss when the latent is set to its mean.
+The usage of a latent is the rise of the reconstruction loss when the latent is replaced by its
+mean, for an iVAE by its mean given u.
 """
 
 from collections.abc import Sequence
@@ -22,29 +23,24 @@ USED_FROM = 0.01
 
 
 def usage_scores(
-    labels: Sequence[CriterionLabel],
-    usage: Tensor | Array,
-    used_from: float = USED_FROM,
+    labels: Sequence[CriterionLabel], usage: Tensor | Array
 ) -> tuple[UsageScore, ...]:
     """Scores every criterion, in the order in which they first appear.
 
-    A latent is used when its usage is above `used_from` times the sum of all positive usages. The
-    model thus sets its own scale, because losses have many units. In a wholly collapsed model the
-    usage is noise, and so are the scores.
+    A latent is used when its usage is above 1 % of the sum of all positive usages. The model thus
+    sets its own scale, because losses have many units. In a wholly collapsed model the usage is
+    noise, and so are the scores.
 
     Args:
         labels: The labels by all criteria; each criterion labels the latents 0 to m - 1 once.
         usage: The usage of each latent, shape (m,), in the unit of the reconstruction loss.
-        used_from: A fraction, from 0 to below 1.
 
     Raises:
-        InvalidInput: the usage has another shape or is not finite, or used_from is out of range.
+        InvalidInput: the usage has another shape or is not finite.
     """
-    if not 0 <= used_from < 1:
-        raise InvalidInput(f"used_from is {used_from}; allowed: from 0 to below 1")
     m = 1 + max(label.latent for label in labels)
     usage = checked_usage(usage, m)
-    used = usage > used_from * np.maximum(usage, 0).sum()
+    used = usage > USED_FROM * np.maximum(usage, 0).sum()
     scores: dict[Criterion, Float64[np.ndarray, " m"]] = {}
     for label in labels:
         scores.setdefault(label.criterion, np.zeros(m))[label.latent] = label.score

@@ -23,13 +23,14 @@ from polar.spec.submitted import SubmittedSpec
 from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
 
 #: Raised whenever the same spec, seed and data would give other numbers than before.
-SCIENCE_VERSION = 2
+SCIENCE_VERSION = 3
 MOST_SEEDS = 1000
 
 #: Fewest images of the downstream task: with fewer, a split may hold one value of a factor only.
 FEWEST_PREDICTED = 50
 
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), INTEGRAL]
+MOST_SEED = 2**32 - 1
+Seed = Annotated[int, Field(strict=True, ge=0, le=MOST_SEED), INTEGRAL]
 
 
 class ExperimentSpec(SubmittedSpec):

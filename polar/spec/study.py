@@ -12,54 +12,28 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from polar.spec.axis import Axis, Value
-from polar.spec.experiment import ExperimentSpec
+from polar.spec.experiment import MOST_SEED, ExperimentSpec
 from polar.spec.faults import Fault, nearest, pointer_to
-from polar.spec.fields import Integer, Name, SpecPart
+from polar.spec.fields import Integer, Name
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import MODELS
 from polar.spec.objectives import Bound, Objective
+from polar.spec.study_parts import MOST_TRIALS, BandSpec, Budget, Pruner
 from polar.spec.submitted import SubmittedSpec
+from polar.spec.training import MOST_STEPS
 
-#: A point of a study: the value of every searched field, by its dotted name.
+#: A point of a study: the value of every swept field, by its dotted name. The point of a training
+#: that the sampler `range` has chosen also has its `seed` and its `training.steps`.
 Point: TypeAlias = Mapping[str, Value]
 SamplerName: TypeAlias = Literal["range", "tpe", "gp", "random", "grid", "nsga2", "qmc"]
-PrunerName: TypeAlias = Literal["none", "collapse", "median", "successive_halving", "hyperband"]
+
+SEED, STEPS = "seed", "training.steps"
 
 #: Parts of an experiment that may be searched; searching `diagnostics` would tune the ruler.
 SEARCHED_PARTS = ("model", "training")
 MOST_FIELDS = 8
-MOST_TRIALS = 10_000
 #: Largest ratio of the ends of a logarithmic axis.
 MOST_SPAN = 1e15
-#: Most hours of a budget: a million years; Python's `timedelta` cannot exceed 2.7 million.
-MOST_HOURS = 8.766e9
-
-
-class Pruner(SpecPart):
-    """Which trainings are stopped before their end.
-
-    All pruners but `none` stop a run that has collapsed totally, and take the collapse as its
-    verdict. All but `none` and `collapse` also stop a trial whose objectives are worse at a step
-    than those of other trials; of several objectives, each must be worse.
-    """
-
-    name: PrunerName = "none"
-    #: Share of the training, from its start, in which nothing is stopped: early collapses recover.
-    warm_up: float = Field(0.25, strict=True, gt=0, lt=1)
-
-    @property
-    def compares(self) -> bool:
-        """Whether the pruner stops trials that are worse than others."""
-        return self.name not in ("none", "collapse")
-
-
-class Budget(SpecPart):
-    """When a study ends: after its trials or its hours, whichever comes first."""
-
-    #: Number of completed trials; failed trials do not count.
-    trials: Integer = Field(16, ge=1, le=MOST_TRIALS)
-    #: Hours after the start of the first trial from which on no trial begins.
-    hours: float | None = Field(None, strict=True, gt=0, le=MOST_HOURS)
 
 
 class StudySpec(SubmittedSpec):
@@ -67,7 +41,8 @@ class StudySpec(SubmittedSpec):
 
     #: A label for people.
     name: Name = ""
-    #: What all trials have in common; every trial has all of its seeds.
+    #: What all trials have in common. Every trial has all of its seeds; with the sampler `range`,
+    #: every trial is one training with one of them.
     base: ExperimentSpec
     #: The axis of each field, by its dotted name, such as `model.beta`.
     search: dict[str, Axis] = Field(min_length=1, max_length=MOST_FIELDS)
@@ -77,11 +52,14 @@ class StudySpec(SubmittedSpec):
     aggregate: Literal["mean", "confidence_bound"] = "mean"
     constraints: tuple[Bound, ...] = Field((), max_length=8)
     sampler: SamplerName = "range"
+    range: BandSpec = BandSpec()
     #: Seed of the sampler's random draws.
     sampler_seed: Integer = Field(0, ge=0, lt=2**32)
     pruner: Pruner = Pruner()
     budget: Budget = Budget()
-    #: Most trials in flight at a time.
+    #: Most trials in flight at a time. A proposal knows the outcomes of the trials up to its own
+    #: number minus this, so that it does not matter which training ends first; agents that wait
+    #: for a slow trial idle less with a concurrency above their number.
     concurrency: Integer = Field(4, ge=1, le=1000)
 
     @model_validator(mode="before")
@@ -115,17 +93,51 @@ class StudySpec(SubmittedSpec):
         return {name: axis for name, axis in self.search.items() if axis.size != 1}
 
     @property
+    def axes(self) -> dict[str, Axis]:
+        """The axis of each part of a trial's point.
+
+        These are the swept fields, and with the sampler `range` the seed and the steps as well.
+        """
+        if self.sampler != "range":
+            return self.swept
+        steps = Axis(integer=(1, MOST_STEPS))
+        return {**self.swept, SEED: Axis(integer=(0, MOST_SEED)), STEPS: steps}
+
+    @property
     def trials(self) -> int:
-        """The number of trials, unless the hours are over earlier."""
+        """The largest number of trials, unless the hours are over earlier."""
+        most = self.budget.trials
+        if self.budget.steps is not None:
+            most = min(most, math.ceil(self.budget.steps / self.steps_of_a_trial))
         if self.sampler != "grid":
-            return self.budget.trials
+            return most
         sizes = [axis.size or 1 for axis in self.search.values()]
-        return min(self.budget.trials, math.prod(sizes))
+        return min(most, math.prod(sizes))
+
+    @property
+    def steps(self) -> int:
+        """The least number of steps of a training."""
+        axis = self.search.get(STEPS)
+        return min(map(int, axis.ends)) if axis else self.base.training.steps
+
+    @property
+    def runs_of_a_trial(self) -> int:
+        """The number of trainings in each trial: one for each seed, or one alone for a range."""
+        return 1 if self.sampler == "range" else len(self.base.seeds)
+
+    @property
+    def steps_of_a_trial(self) -> int:
+        """The least number of training steps in a trial."""
+        return self.steps * self.runs_of_a_trial
 
     @property
     def runs(self) -> int:
-        """The number of trainings in all trials: one for each trial and seed."""
-        return self.trials * len(self.base.seeds)
+        """The largest number of trainings in all trials."""
+        return self.trials * self.runs_of_a_trial
+
+    def seeds_of(self, point: Point) -> tuple[int, ...]:
+        """The seeds of the trial at this point."""
+        return (int(point[SEED]),) if SEED in point else self.base.seeds
 
     def with_seeds(self, seeds: Sequence[int]) -> Self:
         """The same study, with these seeds in every trial."""
@@ -146,7 +158,10 @@ def _changed(base: ExperimentSpec, point: Point) -> ExperimentSpec:
     content = base.model_dump(mode="json")
     for name, value in point.items():
         part, _, field = name.partition(".")
-        content[part][field] = value
+        if name == SEED:
+            content["seeds"] = [value]
+        else:
+            content[part][field] = value
     return ExperimentSpec.model_validate(content)
 
 
@@ -243,9 +258,14 @@ def _measures_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
 
 
 def _bounds_of_one_seed(spec: StudySpec) -> Iterator[PydanticCustomError]:
-    if spec.aggregate == "confidence_bound" and len(spec.base.seeds) == 1:
+    if spec.aggregate != "confidence_bound":
+        return
+    if len(spec.base.seeds) == 1:
         message = "a single seed has no confidence interval"
         yield misfit("one_seed", message, "/base/seeds", list(spec.base.seeds), "at least 2 seeds")
+    elif spec.sampler == "range":
+        message = "a trial of a range is one training, which has no confidence interval"
+        yield misfit("one_training", message, "/aggregate", spec.aggregate, "mean")
 
 
 def _searches_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
@@ -258,6 +278,7 @@ def _searches_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
         fields, others = ", ".join(swept), "tpe, gp, random, grid, nsga2, qmc"
         message = f"a range takes exactly one swept field, on a log_uniform axis; here: {fields}"
         yield misfit("several_swept", message, pointer, "range", others)
+    yield from _budgets_that_do_not_double(spec)
     for name, axis in swept.items():
         if axis.log_uniform is not None and axis.log_uniform[1] / axis.log_uniform[0] > MOST_SPAN:
             message, place = "the ends of the axis lie too far apart", pointer_to(("search", name))
@@ -272,6 +293,21 @@ def _searches_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
         yield misfit("range_pruned", message, "/pruner/name", spec.pruner.name, "none, collapse")
     if spec.sampler == "grid":
         yield from _grids_that_cannot_be(swept)
+
+
+def _budgets_that_do_not_double(spec: StudySpec) -> Iterator[PydanticCustomError]:
+    most, pointer = spec.range.max_steps, "/range/max_steps"
+    if most is None:
+        return
+    if spec.sampler != "range":
+        message = f"only the sampler range trains longer; here the sampler is {spec.sampler}"
+        yield misfit("not_a_range", message, pointer, most, "sampler: range, or no max_steps")
+        return
+    doublings = math.log2(most / spec.steps)
+    if doublings < 0 or not doublings.is_integer():
+        message = f"the sampler range doubles the {spec.steps:,} steps of a training"
+        allowed = ", ".join(str(spec.steps * 2**n) for n in range(4))
+        yield misfit("not_doubled", message, pointer, most, f"{allowed}, and so on")
 
 
 def _grids_that_cannot_be(swept: Mapping[str, Axis]) -> Iterator[PydanticCustomError]:

@@ -42,6 +42,7 @@ def loss_terms(
         as_codes(encoding),
         losses,
         _mean_image_losses(subset, spec),
+        subset.floor,
         pixels=spec.dataset.side**2,
     )
 

@@ -11,6 +11,7 @@ from rich.live import Live
 
 from service.api.experiments.schemas import RunOfExperiment
 from service.api.studies.schemas import StudyView, TrialView
+from service.cli import verdicts
 from service.cli.bars import time_left
 from service.cli.connection import spec_of
 from service.cli.output import console_on, say, write, write_table
@@ -96,7 +97,7 @@ def _of_progress(rows: Trained) -> RenderableType:
 def _of_results(trained: Trained, latents: int, has_links: bool) -> RenderableType:
     """Table of the results, with a column of links, or with weights that are links."""
     links = ["MLflow"] if has_links else []
-    verdict = ("active latents", "P", "explained", "verdict", "converged")
+    verdict = ("active latents", "P", "explained", "verdict", "settled")
     table = Rows("beta", *verdict, *links, "note")
     for trial, run in trained:
         link = run.links["mlflow"]
@@ -104,11 +105,11 @@ def _of_results(trained: Trained, latents: int, has_links: bool) -> RenderableTy
         note = run.message
         if trial.state == "completed" and run.verdict is not None:
             cells = [
-                f"{run.verdict.n_active} of {latents}",
+                verdicts.active(run.verdict, latents),
                 f"{run.verdict.polarisation:.2f}",
-                f"{run.verdict.explained:.2f}",
-                run.verdict.regime,
-                "yes" if run.converged else "no",
+                verdicts.explained(run.verdict),
+                verdicts.regime(run.verdict),
+                verdicts.SETTLED[run.settled],
             ]
             note = None
         shown = [link or "not there yet"] if has_links else []

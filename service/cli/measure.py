@@ -15,7 +15,7 @@ import typer
 from rich.console import Group
 
 from polar.errors import PolarError
-from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU_STD, Ruler
 from service.cli.output import (
     Format,
     Output,
@@ -57,14 +57,20 @@ def measure(
     prior_variance: Annotated[
         OptionalFile, typer.Option(help="Variances of the conditional prior, (n, m).")
     ] = None,
-    sigma: Annotated[float, typer.Option(help="Kernel width of the entropy.")] = DEFAULT_SIGMA,
+    ruler: Annotated[
+        Ruler,
+        typer.Option(help="Unit of the entropies: the scale of prior or model, or none."),
+    ] = "scaled",
+    sigma: Annotated[
+        float, typer.Option(help="Kernel width of the entropy, in units of the ruler.")
+    ] = DEFAULT_SIGMA,
     renyi_alpha: Annotated[
         float, typer.Option(help="Order of the entropy.")
     ] = DEFAULT_RENYI_ALPHA,
-    tau: Annotated[
-        str,
-        typer.Option(help="Threshold in nats, or a rule: gap, otsu, mixture, noise_floor."),
-    ] = str(DEFAULT_TAU),
+    tau_std: Annotated[
+        float,
+        typer.Option(help="Active is what has more entropy than a Gaussian of this std."),
+    ] = DEFAULT_TAU_STD,
     out: Annotated[
         Path | None, typer.Option(file_okay=False, help="Folder for tables and figures.")
     ] = None,
@@ -86,11 +92,15 @@ def measure(
     try:
         # These are the arguments of `measure`, which checks what the files hold.
         arrays: dict[str, Any] = {name: load_array(path) for name, path in files.items() if path}
-        rule: Any = _number_or_rule(tau)  # `measure` checks it
         drawn = {name: arrays.get(name) for name in ("variance", "usage")}
         with _progress(arrays["mean"].shape) as tell:
             measured = measure_codes(
-                **arrays, sigma=sigma, renyi_alpha=renyi_alpha, tau=rule, progress=tell
+                **arrays,
+                ruler=ruler,
+                sigma=sigma,
+                renyi_alpha=renyi_alpha,
+                tau_std=tau_std,
+                progress=tell,
             )
             if out:
                 tell("tables and figures")
@@ -117,13 +127,6 @@ def _progress(shape: tuple[int, ...]) -> Iterator[Callable[[str], None]]:
         yield lambda _: None
 
 
-def _number_or_rule(tau: str) -> float | str:
-    try:
-        return float(tau)
-    except ValueError:
-        return tau
-
-
 def _show(measured: "Measurement", output: Format) -> None:
     if output is Format.JSON:
         write_json(measured.model_dump_json(indent=2))
@@ -133,7 +136,13 @@ def _show(measured: "Measurement", output: Format) -> None:
 
 def _table(measured: "Measurement") -> Rows:
     table = Rows(
-        "latent", "label", "entropy (nats)", "95 % of resamples", "var of mean", "KL (nats)"
+        "latent",
+        "label",
+        "entropy (nats)",
+        "95 % of resamples",
+        "equivalent std",
+        "var of mean",
+        "KL (nats)",
     )
     for name, latent, interval in zip(
         measured.names, measured.latents, measured.entropy_intervals, strict=True
@@ -143,6 +152,7 @@ def _table(measured: "Measurement") -> Rows:
             latent.label,
             f"{latent.judged_entropy_nats:.3f}",
             f"{interval.low_nats:.3f} to {interval.high_nats:.3f}",
+            f"{latent.equivalent_std:.3g}",
             f"{latent.var_of_mean:.3g}",
             "" if latent.kl_nats is None else f"{latent.kl_nats:.3g}",
         )

@@ -30,12 +30,7 @@ from service.storage.states import TrialState
 from service.studies.judging import measures, value_of, violations_of
 from service.studies.optimiser import OPTUNA_STATES, study_name, suggest
 
-STATES = {
-    **OPTUNA_STATES,
-    TrialState.RUNNING: OptunaState.RUNNING,
-    # A newer trial with more seeds has replaced it, for which Optuna has no state.
-    TrialState.SUPERSEDED: OptunaState.COMPLETE,
-}
+STATES = {**OPTUNA_STATES, TrialState.RUNNING: OptunaState.RUNNING}
 
 
 def export_study(client: Client, study_id: str, out: Path) -> None:
@@ -116,7 +111,7 @@ def _distributions(spec: StudySpec, trial: TrialView) -> dict[str, BaseDistribut
     """The axes as they were for the optimiser when it chose the trial's point."""
     chosen = FixedTrial(dict(trial.point))
     for name in trial.point:
-        suggest(chosen, name, spec.swept[name])
+        suggest(chosen, name, spec.axes[name])
     return chosen.distributions
 
 

@@ -1,68 +1,85 @@
-"""What a study has found, in words on one line and as a table with every edge."""
+"""What a study has found, in words on one line and as tables with every edge and budget."""
 
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 
-from polar.records.ranges import Interval, Outcome, StudyRange
+from polar.records.certificates import Certificates
+from polar.records.ranges import AtBudget, Edge, Interval, Outcome, StudyRange
 from service.cli.rows import Facts, Rows
 
 _ALSO = {
-    Outcome.COARSE: "; edges not as close as wanted yet",
-    Outcome.OPEN: "; open at an end of the search",
+    Outcome.COARSE: " Edges are not as close as wanted yet.",
+    Outcome.OPEN: " The band is open at an end of the search.",
 }
 
 
 def in_words(study_range: StudyRange) -> str:
-    """The range: `polarised from 0.31..0.34 to 12.1..13 (2,000 steps, converged, 1 seed)`."""
-    if study_range.outcome is Outcome.NOT_ONE_FIELD:
-        return f"no range: {' '.join(study_range.remarks)}"
-    if study_range.envelope is None:
-        return f"no band found in {_tested(study_range)} ({_budget(study_range)})"
-    count = len(study_range.intervals)
-    parts = "" if count == 1 else f" in {count} intervals"
-    also = _ALSO.get(study_range.outcome, "")
-    return f"polarised{parts} from {study_range.envelope.words()} ({_budget(study_range)}){also}"
+    """The range in a sentence, and in another what its search still lacks."""
+    return f"{study_range.headline}{_ALSO.get(study_range.outcome, '')}"
 
 
 def of_range(study_range: StudyRange) -> RenderableType:
-    """The range with each interval, the envelope, and remarks that a researcher should know."""
-    tested = None if study_range.outcome is Outcome.NOT_ONE_FIELD else _tested(study_range)
-    facts = Facts(
-        {"range": in_words(study_range), "outcome": study_range.outcome, "tested": tested}
+    """The range with each interval, its budgets, and remarks that a researcher should know."""
+    parts: list[RenderableType] = [_facts(study_range)]
+    if study_range.envelope is not None:
+        parts.append(_edges(study_range.intervals, study_range.envelope))
+    if len(study_range.by_steps) > 1:
+        parts.append(_budgets(study_range.by_steps))
+    return Group(*parts, *(f"- {remark}" for remark in study_range.remarks))
+
+
+def _facts(study_range: StudyRange) -> Facts:
+    tested = f"{study_range.weights} weights, {study_range.trainings} trainings"
+    known = study_range.outcome is not Outcome.NOT_ONE_FIELD
+    return Facts(
+        {
+            "range": in_words(study_range),
+            "outcome": study_range.outcome,
+            "tested": tested if known else None,
+            **_about_certificates(study_range.certificates, study_range.of),
+        }
     )
-    remarks = [f"- {remark}" for remark in study_range.remarks]
-    if study_range.envelope is None:
-        return Group(facts, *remarks)
-    table = Rows("band", "left edge", "confidence", "right edge", "confidence")
-    for name, interval in _bands(study_range.intervals, study_range.envelope):
-        edges = (interval.left, interval.right)
-        table.add(
-            name, *(cell for edge in edges for cell in (edge.words(), f"{edge.confidence:.2f}"))
-        )
-    return Group(facts, table, *remarks)
+
+
+def _about_certificates(certificates: Certificates | None, of: str) -> dict[str, str | None]:
+    if certificates is None:
+        return {}
+    sides = (("left", certificates.left), ("right", certificates.right))
+    refuted = [f"{found.model.weight:.4g}" for found in certificates.not_optimal]
+    return {
+        "models compared": f"{certificates.models}",
+        **{f"{side} edge": edge.words(of) for side, edge in sides if edge is not None},
+        "not optimal": f"trainings at {', '.join(refuted)}" if refuted else None,
+    }
+
+
+def _edges(intervals: Sequence[Interval], envelope: Interval) -> Rows:
+    table = Rows("band", "edge", "lies in", "confidence", "moves")
+    for name, interval in _bands(intervals, envelope):
+        for side, edge in (("left", interval.left), ("right", interval.right)):
+            table.add(name, side, edge.words(), _confidence(edge), _movement(edge))
+    return table
+
+
+def _confidence(edge: Edge) -> str:
+    return "one seed" if edge.confidence is None else f"{edge.confidence:.2f}"
+
+
+def _movement(edge: Edge) -> str:
+    return "" if edge.movement is None else edge.movement.words()
+
+
+def _budgets(by_steps: Sequence[AtBudget]) -> Rows:
+    table = Rows("steps", "trainings", "left edge", "right edge")
+    for at in by_steps:
+        edges = (at.envelope.left, at.envelope.right) if at.envelope else ()
+        words = [edge.words() for edge in edges] or ["no band", ""]
+        table.add(f"{at.steps:,}", f"{at.trainings}", *words)
+    return table
 
 
 def _bands(intervals: Sequence[Interval], envelope: Interval) -> Iterator[tuple[str, Interval]]:
     for number, interval in enumerate(intervals, start=1):
         yield f"interval {number}", interval
     yield "envelope", envelope
-
-
-def _budget(study_range: StudyRange) -> str:
-    """The steps and seeds that the verdicts depend on."""
-    converged = {True: "converged", False: "not converged", None: "convergence unknown"}
-    seeds = len(study_range.seeds)
-    parts = [f"{study_range.steps:,} steps"]
-    if study_range.envelope:
-        parts.append(converged[study_range.converged])
-    parts.append(f"{seeds} seed" if seeds == 1 else f"{seeds} seeds")
-    if study_range.disagreeing:
-        parts.append(
-            f"seeds disagree at {', '.join(f'{at:.4g}' for at in study_range.disagreeing)}"
-        )
-    return ", ".join(parts)
-
-
-def _tested(study_range: StudyRange) -> str:
-    return f"{study_range.weights} weights, {study_range.trainings} trainings"

@@ -67,6 +67,7 @@ def of_plan(plan: StudyPlan) -> RenderableType:
     facts = {
         "trials": str(plan.trials),
         "runs": str(plan.runs),
+        "ends": plan.ends,
         "time": f"{estimate or 'unknown'} ({plan.estimate})",
     }
     return Group("the study is valid", Facts(facts))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 
-from polar.records.events import Progress
+from polar.records.events import Progress, Result
 from polar.records.latents import Verdict
 from service.api.experiments.schemas import (
     ExperimentSummary,
@@ -14,11 +14,11 @@ from service.api.experiments.schemas import (
     RunOfExperiment,
 )
 from service.api.runs.schemas import RunView
+from service.cli import verdicts
 from service.cli.rows import Facts, Rows
 from service.storage.states import RunState, TrialState
 
 _VERDICT = ("regime", "polarisation", "active", "passive", "explained")
-_CONVERGED = {True: "yes", False: "no", None: ""}
 
 Answer = ExperimentView | RunView | Plan | Sequence[ExperimentSummary]
 
@@ -53,14 +53,14 @@ def _of_experiment(experiment: ExperimentView) -> RenderableType:
     named = f" {experiment.name!r}" if experiment.name else ""
     title = f"experiment {experiment.id}{named}: {experiment.state}"
     runs = counts(Counter(run.state for run in experiment.runs))
-    table = Rows("seed", "run", "state", "regime", "P", *_VERDICT[2:], "converged", "step", "note")
+    table = Rows("seed", "run", "state", "regime", "P", *_VERDICT[2:], "settled", "step", "note")
     for run in experiment.runs:
         table.add(
             str(run.seed),
             str(run.id),
             run.state,
             *_verdict_cells(run.verdict),
-            _CONVERGED[run.converged],
+            verdicts.SETTLED[run.settled],
             _step(run.progress),
             _note(run),
         )
@@ -84,7 +84,8 @@ def _of_run(run: RunView) -> RenderableType:
             "queue position": None if run.queue_position is None else str(run.queue_position),
             "step": _step(run.progress),
             **(verdict if run.verdict else {}),
-            "converged": _CONVERGED[run.result.converged] if run.result else None,
+            "settled": verdicts.SETTLED[run.result.settled] if run.result else None,
+            "held out": _held_out(run.result),
             "explanation": run.result.explanation if run.result else None,
             "MLflow": run.links["mlflow"],
             "not in MLflow": run.mlflow_error,
@@ -109,12 +110,20 @@ def _verdict_cells(verdict: Verdict | None) -> tuple[str, ...]:
     if verdict is None:
         return ("",) * len(_VERDICT)
     return (
-        verdict.regime,
+        verdicts.regime(verdict),
         f"{verdict.polarisation:.2f}",
-        str(verdict.n_active),
+        verdicts.active(verdict),
         str(verdict.n_passive),
-        f"{verdict.explained:.2f}",
+        verdicts.explained(verdict),
     )
+
+
+def _held_out(result: Result | None) -> str | None:
+    """What the model explains of images that it was not trained on."""
+    if result is None or result.held_out is None:
+        return None
+    part = result.held_out
+    return f"explained {part.explained:.3f} ± {part.explained_se:.3f} of {part.images:,} images"
 
 
 def _step(progress: Progress | None) -> str:

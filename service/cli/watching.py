@@ -7,6 +7,7 @@ from uuid import UUID
 from service.api.experiments.schemas import ExperimentView, RunOfExperiment
 from service.api.run_events import Evaluated, Progressed, QueueMoved, RunEvent, StateChanged
 from service.api.runs.schemas import RunView
+from service.cli import verdicts
 from service.cli.bars import Bars, time_left
 from service.storage.states import RunState
 
@@ -38,6 +39,7 @@ def show(events: Iterable[RunEvent], names: Mapping[UUID, str]) -> None:
                     )
                 case Evaluated(evaluation=evaluation):
                     verdict = evaluation.verdict
-                    bars.update(line, verdict=f"{verdict.regime} {verdict.polarisation:.2f}")
+                    words = f"{verdicts.regime(verdict)} {verdict.polarisation:.2f}"
+                    bars.update(line, verdict=words)
                 case _:
                     assert_never(event)

@@ -7,8 +7,6 @@ from uuid import UUID
 from sqlalchemy import and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.records.events import Evaluation
-from polar.records.latents import Regime
 from service.storage.tables import EvaluationRow
 
 
@@ -34,16 +32,6 @@ async def evaluations_at(
     query = select(EvaluationRow)
     is_wanted = tuple_(EvaluationRow.run_id, EvaluationRow.step).in_(places)
     return (await session.scalars(query.where(is_wanted))).all()
-
-
-async def last_collapsed_evaluation_of(session: AsyncSession, run_id: UUID) -> Evaluation:
-    """The last evaluation that calls a run collapsed; the run was stopped for having collapsed."""
-    regime = EvaluationRow.evaluation["verdict"]["regime"].astext
-    query = select(EvaluationRow.evaluation).where(
-        EvaluationRow.run_id == run_id, regime == Regime.COLLAPSED
-    )
-    row = await session.scalar(query.order_by(EvaluationRow.step.desc()).limit(1))
-    return Evaluation.model_validate(row)
 
 
 async def latest_evaluations(

@@ -20,6 +20,7 @@ from sqlalchemy.types import TypeEngine
 from polar.records.record import Record
 from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.submitted import SubmittedSpec
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU_STD
 from service.storage.errors import EarlierVersion
 
 R = TypeVar("R", bound=Record)
@@ -28,6 +29,9 @@ S = TypeVar("S", bound=SubmittedSpec)
 #: A piece of stored JSON. It is raw, because an earlier version may have stored something that the
 #: models of this version refuse. Code that does more than pass it on reads it into its model.
 Content = dict[str, Any]
+
+#: The tau that was the default while tau was set in nats.
+DEFAULT_TAU_NATS = 0.25
 
 #: The key of the form's number; no content has a field of this name.
 NUMBER = "form"
@@ -99,6 +103,12 @@ def _with_seeds(measured: Content) -> Content:
     return {"of_seeds": [means for _ in regimes], "observations": [], **measured}
 
 
+def _without_old_verdicts(measured: Content) -> Content:
+    """Leave out what earlier verdicts said of settling and of the range, by other rules."""
+    rest = {name: value for name, value in measured.items() if name != "converged"}
+    return {**rest, "settled": [None for _ in measured["regimes"]], "observations": []}
+
+
 def _with_all_fields(range_: Content) -> Content:
     """Add the fields that the range of a study without a single swept field used to lack."""
     if range_["outcome"] != "not_one_field":
@@ -114,13 +124,75 @@ def _with_all_fields(range_: Content) -> Content:
     return {**nothing, **range_}
 
 
-EXPERIMENT_SPEC = Form("spec of an experiment")
-STUDY_SPEC = Form("spec of a study")
+def _judged_by_decoder(evaluation: Content) -> Content:
+    """Add what verdicts say since they go by what the decoder does, as far as it is known.
+
+    The verdict was the paper's, and stays the regime. All numbers that it lacks are null, because
+    nobody measured them.
+    """
+    verdict = {
+        "flaws": [],
+        "paper_regime": evaluation["verdict"]["regime"],
+        "tau_std": None,
+        "gap_factor": None,
+        "explained_se": None,
+        "explained_by_prior": None,
+        "explains_nothing": None,
+        "sufficiency": None,
+        "n_idle": None,
+        "settled": None,
+        **evaluation["verdict"],
+    }
+    verdict.pop("no_reconstruction_gain", None)
+    return {**evaluation, "verdict": verdict}
+
+
+def _settled(result: Content) -> Content:
+    """Replace `converged`, which asked for less than `settled` does: only its no is still true."""
+    unknown: Content = {"rise_of_explained": None, "held_out": None, "loss_terms": None}
+    new = {**unknown, **result, "labels_changed": None}
+    has_converged = new.pop("converged")
+    return {
+        **new,
+        "settled": None if has_converged else False,
+        "final": _judged_by_decoder(result["final"]),
+    }
+
+
+def _with_ruler(spec: Content) -> Content:
+    """Name the ruler and the share of held-out images, and give tau as a standard deviation.
+
+    Entropies were those of the codes as they are, except relative to a conditional prior, and all
+    images were trained on. A tau or a rule that was not the default stays in place, and the spec
+    is refused: this version has no field that means the same.
+    """
+    diagnostics = {**spec["diagnostics"]}
+    diagnostics.pop("evaluations", None)
+    if diagnostics.get("tau_rule") == "fixed":
+        del diagnostics["tau_rule"]
+    kernel = (diagnostics["tau"], diagnostics["sigma"], diagnostics["renyi_alpha"])
+    if kernel == (DEFAULT_TAU_NATS, DEFAULT_SIGMA, DEFAULT_RENYI_ALPHA):
+        del diagnostics["tau"]
+        diagnostics["tau_std"] = DEFAULT_TAU_STD
+    is_relative = spec["model"]["name"] == "ivae"
+    return {
+        **spec,
+        "training": {"held_out": 0, **spec["training"]},
+        "diagnostics": {"ruler": "scaled" if is_relative else "absolute", **diagnostics},
+    }
+
+
+def _with_ruler_of_base(spec: Content) -> Content:
+    return {**spec, "base": _with_ruler(spec["base"])}
+
+
+EXPERIMENT_SPEC = Form("spec of an experiment", (_with_ruler,))
+STUDY_SPEC = Form("spec of a study", (_with_ruler_of_base,))
 STARTED = Form("start")
 PROGRESS = Form("progress", (_renamed_losses,))
-EVALUATION = Form("evaluation", (_judged_entropies,))
-RESULT = Form("result", (_summarised,))
-MEASURED = Form("measures of a trial", (_with_seeds,))
+EVALUATION = Form("evaluation", (_judged_entropies, _judged_by_decoder))
+RESULT = Form("result", (_summarised, _settled))
+MEASURED = Form("measures of a trial", (_with_seeds, _without_old_verdicts))
 RANGE = Form("range", (_with_all_fields,))
 
 

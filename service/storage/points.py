@@ -1,8 +1,10 @@
-"""The points that the trials of a study have finished."""
+"""What the trials of a study have finished, as far as its budget counts it."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import suppress
 
+from polar.spec import StudySpec
+from polar.spec.study import SEED, STEPS
 from service.storage.states import TrialState
 from service.storage.study_tables import Trial
 
@@ -17,6 +19,24 @@ def count_completed(trials: Iterable[Trial]) -> int:
     even if it was tried again with more seeds or after a failure.
     """
     return len({_identity(trial.point) for trial in trials if trial.state in COUNTED_STATES})
+
+
+def count_steps(spec: StudySpec, trials: Iterable[Trial]) -> int:
+    """The training steps of these trials, those of failed and cancelled trials excluded.
+
+    Trials in flight count with all their steps, and so do trainings that were stopped early or
+    that other experiments share. A training that went on counts once, up to its last step.
+    """
+    longest: dict[Hashable, int] = {}
+    for trial in trials:
+        if trial.state in (TrialState.FAILED, TrialState.CANCELLED):
+            continue
+        steps = int(trial.point.get(STEPS, spec.steps))
+        network = {name: at for name, at in trial.point.items() if name not in (SEED, STEPS)}
+        for seed in spec.seeds_of(trial.point):
+            training = (_identity(network), seed)
+            longest[training] = max(longest.get(training, 0), steps)
+    return sum(longest.values())
 
 
 def _identity(point: object) -> Hashable:

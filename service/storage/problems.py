@@ -40,8 +40,10 @@ async def solutions_of(session: AsyncSession, problem: str) -> Sequence[Solution
     spec, result = type_coerce(Run.spec, JSONB), type_coerce(Run.result, JSONB)
     rows = await session.execute(
         select(
+            Run.id,
             Run.seed,
             spec["model"].label("model"),
+            spec["training"]["warm_start"].label("warm_start"),
             result["steps"].label("steps"),
             result["final"]["verdict"].label("verdict"),
             result["loss_terms"].label("terms"),
@@ -63,10 +65,15 @@ def _solution(row: Row[tuple[object, ...]]) -> Solution | None:
         return None
     try:
         weight = MODELS[row.model["name"]].model_validate(row.model).weight
+        trained = {
+            "weight": weight,
+            "seed": row.seed,
+            "steps": row.steps,
+            "warm_start": [stage["weight"] for stage in row.warm_start],
+            "run_id": row.id,
+        }
         return Solution(
-            trained=Trained.model_validate(
-                {"weight": weight, "seed": row.seed, "steps": row.steps}
-            ),
+            trained=Trained.model_validate(trained),
             verdict=Verdict.model_validate(row.verdict),
             terms=LossTerms.model_validate(row.terms),
         )

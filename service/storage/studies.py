@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.records.trials import Measured
 from polar.spec import StudySpec
 from polar.spec.experiment import MOST_SEEDS
-from polar.spec.study import Point
+from polar.spec.study import SEED, Point
+from service.storage import forms
 from service.storage.errors import Conflict, NotFound
 from service.storage.states import StudyState, TrialState, may_become
 from service.storage.study_tables import Study, Trial
@@ -29,6 +30,7 @@ async def create(session: AsyncSession, spec: StudySpec, dataset_digest: str) ->
         spec=spec.model_dump(mode="json"),
         dataset_digest=dataset_digest,
         trials_wanted=spec.trials,
+        steps_wanted=spec.budget.steps,
         seeds_wanted=list(spec.base.seeds),
     )
     session.add(study)
@@ -225,12 +227,15 @@ async def extend(
 ) -> Study:
     """Ask a study for more completed trials, and for more seeds in every trial.
 
-    Points that were completed with fewer seeds are tried again in new trials, which share the runs
-    that have succeeded.
+    Points that were completed or are in flight with fewer seeds are tried again in new trials,
+    which share the runs that go on or have succeeded. The trainings of a range study have one seed
+    each; its new trials may have the new seeds.
 
     Raises:
         NotFound: no study has this id.
-        Conflict: the study was cancelled, already has one of these seeds, or would have too many.
+        Conflict: the study was cancelled, already has one of these seeds, would have too many, or
+            gets seeds for a range without trials that could have them.
+        EarlierVersion: the study has a budget of steps, and a spec of an earlier version.
     """
     study = await locked(session, study_id)
     if study.state is StudyState.CANCELLED:
@@ -241,12 +246,20 @@ async def extend(
     known = sorted(set(seeds) & set(study.seeds_wanted))
     if known:
         raise Conflict(f"study {study_id} has these seeds already: {known}")
+    is_range = study.spec.get("sampler") == "range"
+    if seeds and is_range and not trials:
+        raise Conflict(
+            f"study {study_id} searches a range with one seed in each trial, and more seeds alone "
+            "would change nothing; allowed: more trials, or more trials and seeds"
+        )
     study.trials_wanted += trials
     study.seeds_wanted = [*study.seeds_wanted, *dict.fromkeys(seeds)]
-    if seeds:
-        completed = await trials_of(session, study_id, TrialState.COMPLETED)
-        again = [trial.point for trial in completed if trial.point not in study.to_repeat]
-        study.to_repeat = [*study.to_repeat, *again]
+    if study.steps_wanted is not None:
+        spec = forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
+        study.steps_wanted += trials * spec.steps_of_a_trial
+    if seeds and not is_range:
+        fewer = await trials_of(session, study_id, TrialState.COMPLETED, TrialState.RUNNING)
+        study.to_repeat = _each_once([*study.to_repeat, *(trial.point for trial in fewer)])
     await _let_go_on(session, study)
     return study
 
@@ -274,9 +287,7 @@ async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
     ]
     if not points:
         raise Conflict(f"study {study_id} has no failed trial that was not tried again")
-    # each point only once, however often it has failed
-    distinct = [point for place, point in enumerate(points) if point not in points[:place]]
-    study.to_repeat = [*study.to_repeat, *distinct]
+    study.to_repeat = [*study.to_repeat, *_each_once(points)]
     await _let_go_on(session, study)
     return study
 
@@ -325,8 +336,13 @@ def seeds_of(trial: Trial) -> int:
     return len(trial.measured.of_seeds) if isinstance(trial.measured, Measured) else 0
 
 
+def _each_once(points: Sequence[Point]) -> list[Point]:
+    return [point for place, point in enumerate(points) if point not in points[:place]]
+
+
 def _lacks_seeds(study: Study, trial: Trial) -> bool:
-    return trial.state is TrialState.COMPLETED and seeds_of(trial) < len(study.seeds_wanted)
+    wanted = 1 if SEED in trial.point else len(study.seeds_wanted)
+    return trial.state is TrialState.COMPLETED and seeds_of(trial) < wanted
 
 
 def _refuse_ended(study: Study, what: str) -> None:

@@ -38,7 +38,10 @@ class Study(Base):
     status_message: Mapped[str | None]
     #: Number of completed trials that ends the study; extending it adds to the spec's number.
     trials_wanted: Mapped[int]
-    #: Seeds of every trial from now on; extending the study adds to the spec's seeds.
+    #: Number of training steps of all trials that ends the study; None without such a budget.
+    steps_wanted: Mapped[int | None] = mapped_column(BigInteger)
+    #: Seeds of every trial from now on, or those of which a trial of a range study has one;
+    #: extending the study adds to the spec's seeds.
     seeds_wanted: Mapped[list[int]]
     #: Points of earlier trials that are to be tried again.
     to_repeat: Mapped[list[Point]] = mapped_column(JSONB, default=list)
@@ -70,7 +73,8 @@ class Trial(Base):
     study_id: Mapped[UUID] = mapped_column(ForeignKey(Study.id), primary_key=True)
     #: Optuna's number of the trial.
     number: Mapped[int] = mapped_column(primary_key=True)
-    #: The value of every swept field, by its dotted name.
+    #: The value of every swept field, by its dotted name; for a training of a range study its
+    #: `seed` and its `training.steps` as well.
     point: Mapped[Point] = mapped_column(JSONB)
     experiment_id: Mapped[UUID] = mapped_column(ForeignKey(Experiment.id), unique=True)
     state: Mapped[TrialState] = mapped_column(default=TrialState.RUNNING)

@@ -1,9 +1,14 @@
 """Advances studies: the broker follows trials, judges those that have ended, and begins new ones.
 
 A step reads the state of everything and does what is due, so it may be killed at any point and
-repeated: the outcome of a trial is told to Optuna from the stored results, again if need be, and a
-trial that Optuna was asked for but that was not stored is recovered from Optuna's database. The
-row of the study is locked during a step.
+repeated: the outcome of a trial is told to Optuna from our tables, and a trial that Optuna was
+asked for but that was not stored is recovered from Optuna's database. The row of the study is
+locked during a step.
+
+The same study has the same trials whichever training ends first: a proposal depends on the
+outcomes of the trials up to its own place minus the concurrency, and on the points of the others.
+Our tables show every outcome at once. Optuna is told an outcome only before it is asked for a
+proposal that may depend on it, or when the study ends.
 """
 
 import asyncio
@@ -17,8 +22,7 @@ from optuna.storages import BaseStorage
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.records.ranges import SeedOutcome
-from polar.records.trials import Measured
+from polar.records.events import Evaluation
 from polar.spec import StudySpec
 from polar.spec.study import Point
 from service import queue
@@ -26,19 +30,17 @@ from service.repetition import MOST_REPETITIONS, Repetition
 from service.storage import experiments, forms, runs, studies, study_tracking, turns
 from service.storage.database import Database, is_away
 from service.storage.errors import Conflict
-from service.storage.evaluations import (
-    evaluation_steps,
-    evaluations_at,
-    last_collapsed_evaluation_of,
-)
+from service.storage.evaluations import evaluation_steps, evaluations_at, evaluations_of
 from service.storage.states import StudyState, TrialState
 from service.storage.study_tables import Study, Trial
+from service.storage.tables import Run
 from service.storage.texts import printable
-from service.studies.due import end_if_due, is_due_a_trial
+from service.studies.certifying import certified
+from service.studies.due import end_if_due, evidence, is_due_a_trial
 from service.studies.following import Following, Report, Stop
-from service.studies.judging import TrialOutcome, has_collapsed, judge
+from service.studies.judging import judge, stored_outcome
 from service.studies.optimiser import Exhausted, Optimiser
-from service.studies.ranges import range_of
+from service.studies.ranges import next_point, range_of
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +62,8 @@ class Broker:
         self._not_before: dict[UUID, float] = {}
         self._repetition = Repetition()
         self._followings: dict[UUID, Following] = {}
-        #: How many trials of a study had ended when its sampler last had no new point.
+        #: How many trials a study had when its sampler had no new point. It is asked again when
+        #: all trials have ended, knowing all outcomes: cancelled points may be tried again.
         self._exhausted: dict[UUID, int] = {}
 
     async def advance_all(self) -> None:
@@ -119,7 +122,7 @@ class Broker:
                 spec = _spec_of(study)
                 trials = await studies.trials_of(session, study_id)
                 await self._follow(session, study, spec, trials)
-                await self._tell(session, study, spec, trials)
+                await self._judge(session, study, spec, trials)
         except BaseException:
             self._followings.pop(study_id, None)  # it may hold what was rolled back
             raise
@@ -147,7 +150,8 @@ class Broker:
         run_ids = [run.id for trial_runs in followed.values() for run in trial_runs]
         unread = following.unread(await evaluation_steps(session, run_ids))
         for place in range(0, len(unread), READ_AT_ONCE):
-            following.add(await evaluations_at(session, unread[place : place + READ_AT_ONCE]))
+            rows = await evaluations_at(session, unread[place : place + READ_AT_ONCE])
+            following.add(rows, {run.id: run for of_one in followed.values() for run in of_one})
         reports = following.reports(followed)
         if len(spec.objectives) == 1:
             await self._show(study, spec, trials, reports)
@@ -174,21 +178,15 @@ class Broker:
                 await runs.request_prune(session, run, stop.reason, stop.message)
                 await queue.cancel(session, [run])
 
-    async def _tell(
+    async def _judge(
         self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
     ) -> None:
-        outcomes = await _outcomes(session, spec, trials)
-        if not outcomes:
+        """End the trials in flight whose runs have all ended."""
+        ended = await _ended(session, trials)
+        if not ended:
             return
-        optimiser = await self._optimiser(study, spec)
-        in_mlflow = await study_tracking.mlflow_runs_of_trials(session, study.id)
-        for trial, outcome in outcomes:
-            attributes = {
-                "experiment_id": str(trial.experiment_id),
-                "mlflow_run_id": in_mlflow.get(trial.number),
-                "status_reason": outcome.reason,
-            }
-            await asyncio.to_thread(optimiser.tell, trial.number, outcome, attributes)
+        for trial, trial_runs in ended.items():
+            outcome = judge(spec, trial_runs, await _evaluations(session, trial_runs))
             await studies.end_trial(
                 session,
                 trial,
@@ -201,9 +199,30 @@ class Broker:
             if study.id in self._followings:
                 self._followings[study.id].end(trial)
             if outcome.state is TrialState.COMPLETED:
-                await _settle(session, study, trial, trials)
+                await _keep_one(session, trial, trials)
             _log.info("study %s: trial %d is %s", study.id, trial.number, outcome.state)
-        study.range = range_of(spec, _observed(trials))
+        study.range = await certified(session, study, spec, trials, range_of(spec, trials))
+        is_over = all(trial.state is not TrialState.RUNNING for trial in trials)
+        if is_over and study.state not in studies.UNFINISHED:
+            await self._tell(session, study, spec, trials)
+
+    async def _tell(
+        self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+    ) -> Optimiser:
+        """The optimiser of a study, told how these trials ended in the order of their numbers."""
+        optimiser = await self._optimiser(study, spec)
+        untold = await asyncio.to_thread(optimiser.untold)
+        in_mlflow = await study_tracking.mlflow_runs_of_trials(session, study.id)
+        for trial in trials:
+            if trial.number in untold:
+                attributes = {
+                    "experiment_id": str(trial.experiment_id),
+                    "mlflow_run_id": in_mlflow.get(trial.number),
+                    "status_reason": trial.status_reason,
+                }
+                outcome = stored_outcome(spec, trial)
+                await asyncio.to_thread(optimiser.tell, trial.number, outcome, attributes)
+        return optimiser
 
     async def _begin_one(self, study_id: UUID) -> bool:
         """Begin a trial or end the study, whichever is due; return whether more may be due."""
@@ -211,38 +230,56 @@ class Broker:
             study = await studies.locked(session, study_id)
             spec = _spec_of(study)
             trials = await studies.trials_of(session, study.id)
-            if study.state is not StudyState.RUNNING or await end_if_due(
-                session, study, spec, trials
-            ):
+            if study.state is not StudyState.RUNNING:
+                return False
+            if await end_if_due(session, study, spec, trials):
+                await self._tell(session, study, spec, trials)
                 return False
             if not is_due_a_trial(study, spec, trials):
                 return False
-            ended = sum(trial.state is not TrialState.RUNNING for trial in trials)
-            if self._exhausted.get(study_id) == ended < len(trials):
+            is_exhausted = self._exhausted.get(study_id) == len(trials)
+            if is_exhausted and any(trial.state is TrialState.RUNNING for trial in trials):
                 return False
+            known = trials if is_exhausted else evidence(spec, trials)
             try:
-                await self._begin(session, study, spec, trials)
+                await self._begin(session, study, spec, trials, known)
             except Exhausted as error:
-                self._exhausted[study_id] = ended
-                if ended == len(trials):
+                self._exhausted[study_id] = len(trials)
+                if is_exhausted:
                     await studies.end(
                         session, study, StudyState.COMPLETED, "exhausted", str(error)
                     )
-                return False
         return True
 
     async def _begin(
-        self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+        self,
+        session: AsyncSession,
+        study: Study,
+        spec: StudySpec,
+        trials: Sequence[Trial],
+        known: Sequence[Trial],
     ) -> None:
-        optimiser = await self._optimiser(study, spec)
+        """Begin a trial whose proposal depends on no outcomes but those that Optuna knows.
+
+        Those are the outcomes of these trials and, if the study had ended and was then extended,
+        of all that it had before.
+        """
+        optimiser = await self._tell(session, study, spec, known)
+        untold = await asyncio.to_thread(optimiser.untold)
+        known = [trial for trial in trials if trial.number not in untold]
+        cancelled = {trial.number for trial in known if trial.state is TrialState.CANCELLED}
         tried = [
             trial.point
             for trial in trials
-            if trial.state is not TrialState.CANCELLED and trial.point not in study.to_repeat
+            if trial.number not in cancelled and trial.point not in study.to_repeat
         ]
         numbers = {trial.number for trial in trials}
-        repeat = study.to_repeat[0] if study.to_repeat else None
-        asked = await asyncio.to_thread(optimiser.ask, tried, numbers, repeat)
+        chosen: Point | None = None
+        if study.to_repeat:
+            chosen = study.to_repeat[0]
+        elif spec.sampler == "range":
+            chosen = await asyncio.to_thread(next_point, spec, trials, known)
+        asked = await asyncio.to_thread(optimiser.ask, tried, numbers, chosen)
         study.to_repeat = [point for point in study.to_repeat if point != asked.point]
         turn = await turns.next_turn(session, study)
         submission = await experiments.create(
@@ -268,51 +305,39 @@ def _spec_of(study: Study) -> StudySpec:
     return forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
 
 
-async def _outcomes(
-    session: AsyncSession, spec: StudySpec, trials: Sequence[Trial]
-) -> list[tuple[Trial, TrialOutcome]]:
-    """The trials in flight whose runs have all ended, each with its outcome."""
-    in_flight = [trial for trial in trials if trial.state is TrialState.RUNNING]
-    runs_by_experiment = await studies.runs_of(
-        session, [trial.experiment_id for trial in in_flight]
-    )
-    outcomes = []
-    for trial in in_flight:
-        trial_runs = runs_by_experiment[trial.experiment_id]
-        last = {
-            run.id: await last_collapsed_evaluation_of(session, run.id)
-            for run in trial_runs
-            if has_collapsed(run)
-        }
-        outcome = judge(spec, trial_runs, last)
-        if outcome is not None:
-            outcomes.append((trial, outcome))
-    return outcomes
+async def _ended(session: AsyncSession, trials: Sequence[Trial]) -> dict[Trial, Sequence[Run]]:
+    """The trials in flight whose runs have all ended, each with its runs."""
+    in_flight = {
+        trial.experiment_id: trial for trial in trials if trial.state is TrialState.RUNNING
+    }
+    runs_by_experiment = await studies.runs_of(session, list(in_flight))
+    return {
+        in_flight[experiment_id]: trial_runs
+        for experiment_id, trial_runs in runs_by_experiment.items()
+        if all(run.state.is_final for run in trial_runs)
+    }
 
 
-async def _settle(
-    session: AsyncSession, study: Study, trial: Trial, trials: Sequence[Trial]
-) -> None:
-    """Keep one completed trial of this trial's point, and repeat the point if seeds are missing.
+async def _evaluations(
+    session: AsyncSession, trial_runs: Sequence[Run]
+) -> dict[UUID, list[Evaluation]]:
+    """All evaluations of each of these runs, by step."""
+    return {
+        run.id: [
+            Evaluation.model_validate(stored) for stored in await evaluations_of(session, run.id)
+        ]
+        for run in trial_runs
+    }
 
-    Seeds are missing if the study was extended after the trial had begun.
-    """
-    same = [other for other in trials if other.point == trial.point]
-    completed = [other for other in same if other.state is TrialState.COMPLETED]
+
+async def _keep_one(session: AsyncSession, trial: Trial, trials: Sequence[Trial]) -> None:
+    """Keep one completed trial of this trial's point: the trial with the most seeds."""
+    completed = [
+        other
+        for other in trials
+        if other.point == trial.point and other.state is TrialState.COMPLETED
+    ]
     best = max(completed, key=lambda other: (studies.seeds_of(other), other.number))
     for other in completed:
         if other is not best:
             await studies.supersede(session, other, best)
-    is_in_flight = any(other.state is TrialState.RUNNING for other in same)
-    lacks_seeds = studies.seeds_of(best) < len(study.seeds_wanted)
-    if lacks_seeds and not is_in_flight and trial.point not in study.to_repeat:
-        study.to_repeat = [*study.to_repeat, trial.point]
-
-
-def _observed(trials: Sequence[Trial]) -> list[tuple[Point, Sequence[SeedOutcome]]]:
-    """The point of each completed trial, and what each of its seeds ended with."""
-    return [
-        (trial.point, trial.measured.observations)
-        for trial in trials
-        if trial.state is TrialState.COMPLETED and isinstance(trial.measured, Measured)
-    ]

@@ -15,15 +15,25 @@ from service.storage.study_tables import Study, Trial
 MOST_FAILURES = 5
 
 
+def evidence(spec: StudySpec, trials: Sequence[Trial]) -> Sequence[Trial]:
+    """The trials whose outcomes may decide about the next trial, by number.
+
+    They are all but the last `concurrency - 1`, whether or not these have ended already. The next
+    trial waits until all of them have ended, so that a study gives the same trials whichever
+    training ends first. It also follows that at most `concurrency` trials are in flight.
+    """
+    return trials[: max(len(trials) + 1 - spec.concurrency, 0)]
+
+
 def is_due_a_trial(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
-    """Whether a study has room for another trial and needs it."""
+    """Whether a study needs another trial, and all that decides about it is known."""
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
-    is_wanted = running + points.count_completed(trials) < study.trials_wanted or study.to_repeat
+    is_spent = _is_spent(study, spec, trials, running + points.count_completed(trials))
     return (
-        running < spec.concurrency
-        and bool(is_wanted)
+        all(trial.state is not TrialState.RUNNING for trial in evidence(spec, trials))
+        and (not is_spent or bool(study.to_repeat))
         and not _is_time_over(study, spec, trials)
-        and len(_failed_in_a_row(study, trials)) < MOST_FAILURES
+        and len(_failed_in_a_row(study, spec, trials)) < MOST_FAILURES
     )
 
 
@@ -42,17 +52,27 @@ async def end_if_due(
         await studies.end(session, study, StudyState.COMPLETED, "time_over", message)
         return True
     completed = points.count_completed(trials)
-    if completed >= study.trials_wanted and not study.to_repeat:
+    if _is_spent(study, spec, trials, completed) and not study.to_repeat:
         message = f"{completed} trials are completed"
+        if study.steps_wanted is not None:
+            steps = points.count_steps(spec, trials)
+            message += f", {steps:,} of {study.steps_wanted:,} training steps are spent"
         await studies.end(session, study, StudyState.COMPLETED, "budget_spent", message)
         return True
-    failures = _failed_in_a_row(study, trials)
+    failures = _failed_in_a_row(study, spec, trials)
     if len(failures) >= MOST_FAILURES:
         last = failures[-1].status_message
         message = f"{len(failures)} trials in a row failed; the last: {last}"
         await studies.end(session, study, StudyState.FAILED, "trials_fail", message)
         return True
     return False
+
+
+def _is_spent(study: Study, spec: StudySpec, trials: Sequence[Trial], counted: int) -> bool:
+    """Whether the budget of trials, of which so many count, or that of steps is spent."""
+    return counted >= study.trials_wanted or (
+        study.steps_wanted is not None and points.count_steps(spec, trials) >= study.steps_wanted
+    )
 
 
 def _is_time_over(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
@@ -62,17 +82,15 @@ def _is_time_over(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> boo
     return datetime.now(UTC) - began > timedelta(hours=spec.budget.hours)
 
 
-def _failed_in_a_row(study: Study, trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that have failed since the last that ended otherwise, in the order of their ends.
+def _failed_in_a_row(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> list[Trial]:
+    """The last trials of the evidence that have all failed, by number.
 
     Trials that ended before the study was last extended or repaired do not count.
     """
-    ended = sorted(
-        (trial.finished_at, trial.number, trial)
-        for trial in trials
+    counted = [
+        trial
+        for trial in evidence(spec, trials)
         if trial.finished_at and not (study.went_on_at and trial.finished_at < study.went_on_at)
-    )
-    failed = takewhile(
-        lambda trial: trial.state is TrialState.FAILED, (trial for *_, trial in reversed(ended))
-    )
+    ]
+    failed = takewhile(lambda trial: trial.state is TrialState.FAILED, reversed(counted))
     return list(failed)[::-1]

@@ -6,14 +6,13 @@ from datetime import datetime
 from uuid import UUID
 
 from polar.records.events import Evaluation
-from polar.records.latents import Regime
 from polar.records.trials import Measures
 from polar.spec import StudySpec
 from service.storage.states import TrialState
 from service.storage.study_tables import Trial
 from service.storage.tables import EvaluationRow, Run
 from service.studies.comparing import Comparison
-from service.studies.judging import COLLAPSED, NotMeasured, measures, value_of
+from service.studies.judging import COLLAPSED, NotMeasured, has_collapsed, measures, value_of
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class _Evaluated:
     """The part of an evaluation that is kept."""
 
     measured: Measures
-    regime: Regime
+    has_collapsed: bool
     at: datetime
 
 
@@ -66,10 +65,11 @@ class Following:
         """The run and step of each evaluation among these that was not added yet."""
         return [(run, step) for run, step in keys if step not in self._evaluated.get(run, {})]
 
-    def add(self, rows: Sequence[EvaluationRow]) -> None:
+    def add(self, rows: Sequence[EvaluationRow], runs: Mapping[UUID, Run]) -> None:
         for row in rows:
             evaluation = Evaluation.model_validate(row.evaluation)
-            kept = _Evaluated(measures(evaluation), evaluation.verdict.regime, row.at)
+            is_over = has_collapsed(self._spec, runs[row.run_id], evaluation)
+            kept = _Evaluated(measures(evaluation), is_over, row.at)
             self._evaluated.setdefault(row.run_id, {})[row.step] = kept
 
     def reports(self, trials: Mapping[Trial, Sequence[Run]]) -> list[Report]:
@@ -129,11 +129,12 @@ class Following:
             evaluated = self._evaluated.get(run.id)
             if run.state.is_final or run.cancel_requested or not evaluated:
                 continue
-            step = max(evaluated)
-            warm_up = self._spec.pruner.warm_up * run.spec["training"]["steps"]
-            if step >= warm_up and evaluated[step].regime is Regime.COLLAPSED:
+            collapses = [step for step, at_step in evaluated.items() if at_step.has_collapsed]
+            if collapses:
+                share = self._spec.pruner.warm_up
                 message = (
-                    f"no latent was active at step {step:,}, after a warm-up of {warm_up:,.0f}"
+                    f"the run had collapsed at step {min(collapses):,}, after the warm-up of "
+                    f"{share:.0%} of its steps"
                 )
                 yield Stop(trial, frozenset({run.id}), COLLAPSED, message)
 

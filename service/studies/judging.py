@@ -8,11 +8,13 @@ from uuid import UUID
 
 from polar.confidence import half_width
 from polar.records.events import Evaluation, Result
-from polar.records.ranges import SeedOutcome
+from polar.records.latents import Regime
+from polar.records.ranges import SeedOutcome, Snapshot
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
 from polar.spec.objectives import Measure
 from service.storage.states import RunState, TrialState
+from service.storage.study_tables import Trial
 from service.storage.tables import Run
 
 #: Two-sided confidence of the interval of a mean over the seeds.
@@ -53,82 +55,139 @@ class TrialOutcome:
 
 
 @dataclass(frozen=True)
-class Final:
-    """The last evaluation of one seed, and whether its training had converged."""
+class _Ended:
+    """A run that has a verdict."""
 
-    evaluation: Evaluation
-    converged: bool
+    run: Run
+    #: The evaluation that is its verdict.
+    verdict: Evaluation
+    settled: bool | None
+    #: The evaluations before that one, by step.
+    earlier: Sequence[Evaluation]
 
 
 def judge(
-    spec: StudySpec, runs: Sequence[Run], last: Mapping[UUID, Evaluation] | None = None
-) -> TrialOutcome | None:
-    """How a trial with these runs ended; None if a run is still unfinished.
+    spec: StudySpec, runs: Sequence[Run], evaluations: Mapping[UUID, Sequence[Evaluation]]
+) -> TrialOutcome:
+    """How a trial ended.
+
+    A run that has collapsed in the eyes of the study's pruner is judged by that evaluation,
+    whatever came after it: how much came after it depends on how soon the run was stopped, and on
+    whether another experiment wants it too.
 
     Args:
         spec: The spec of the study.
-        runs: The runs of the trial.
-        last: The last evaluation of each run that was stopped because it had collapsed.
+        runs: The runs of the trial, which have all ended.
+        evaluations: All evaluations of each of these runs, by step.
     """
-    if not all(run.state.is_final for run in runs):
-        return None
+    collapses = {run.id: collapse_of(spec, run, evaluations[run.id]) for run in runs}
     for bad, state in ENDS_AS.items():
-        run = next((run for run in runs if run.state is bad and not has_collapsed(run)), None)
+        run = next((run for run in runs if run.state is bad and not collapses[run.id]), None)
         if run is not None:
             why = run.status_message or "no reason was given"
             message = f"the run of seed {run.seed} ended as {bad}: {why}"
             return TrialOutcome(state, reason=run.status_reason, message=message)
     try:
-        return _completed(spec, runs, [_final(run, last or {}) for run in runs])
+        return _completed(
+            spec, [_ended(run, collapses[run.id], evaluations[run.id]) for run in runs]
+        )
     except NotMeasured as error:
         return TrialOutcome(TrialState.FAILED, reason=NOT_MEASURED, message=str(error))
 
 
-def _completed(spec: StudySpec, runs: Sequence[Run], finals: Sequence[Final]) -> TrialOutcome:
-    by_seed = [measures(final.evaluation) for final in finals]
+def collapse_of(spec: StudySpec, run: Run, evaluations: Sequence[Evaluation]) -> Evaluation | None:
+    """The evaluation, by step, for which the study's pruner stops a run; None without any."""
+    if spec.pruner.name == "none":
+        return None
+    return next((seen for seen in evaluations if has_collapsed(spec, run, seen)), None)
+
+
+def has_collapsed(spec: StudySpec, run: Run, evaluation: Evaluation) -> bool:
+    """Whether an evaluation after the pruner's warm-up calls a run collapsed, which is settled."""
+    is_warm = evaluation.step >= spec.pruner.warm_up * _steps_of(run)
+    return is_warm and evaluation.verdict.regime is Regime.COLLAPSED
+
+
+def stored_outcome(spec: StudySpec, trial: Trial) -> TrialOutcome:
+    """How a trial ended, from what is stored of it."""
+    measured = trial.measured if isinstance(trial.measured, Measured) else None
+    return TrialOutcome(
+        trial.state,
+        values=trial.values,
+        measured=measured,
+        violations=violations_of(spec, measured) if measured else {},
+        reason=trial.status_reason,
+        message=trial.status_message,
+    )
+
+
+def _completed(spec: StudySpec, ended: Sequence[_Ended]) -> TrialOutcome:
+    by_seed = [measures(one.verdict) for one in ended]
     means = _means(by_seed)
-    collapsed = next((run for run in runs if has_collapsed(run)), None)
+    collapsed = next((one for one in ended if one.verdict.step < _steps_of(one.run)), None)
     return TrialOutcome(
         TrialState.COMPLETED,
         values=[value_of(spec, place, by_seed) for place in range(len(spec.objectives))],
         measured=Measured(
             **means.model_dump(),
             of_seeds=tuple(by_seed),
-            regimes=tuple(final.evaluation.verdict.regime for final in finals),
-            converged=tuple(final.converged for final in finals),
-            observations=tuple(_seed_outcome(final) for final in finals),
+            regimes=tuple(one.verdict.verdict.regime for one in ended),
+            settled=tuple(one.settled for one in ended),
+            observations=tuple(_seed_outcome(spec, one) for one in ended),
         ),
         violations=violations_of(spec, means),
         reason=COLLAPSED if collapsed else None,
         message=(
-            f"the run of seed {collapsed.seed}: {collapsed.status_message}" if collapsed else None
+            f"the run of seed {collapsed.run.seed} had collapsed at step "
+            f"{collapsed.verdict.step:,}"
+            if collapsed
+            else None
         ),
     )
 
 
-def has_collapsed(run: Run) -> bool:
-    """Whether a run was stopped because it had collapsed, which is then its verdict."""
-    return run.state is RunState.PRUNED and run.status_reason == COLLAPSED
+def _ended(run: Run, collapse: Evaluation | None, evaluations: Sequence[Evaluation]) -> _Ended:
+    if collapse is None:
+        result = Result.model_validate(run.result)
+        verdict, settled = result.final, result.settled
+    else:
+        verdict, settled = collapse, True
+    earlier = [evaluation for evaluation in evaluations if evaluation.step < verdict.step]
+    return _Ended(run, verdict, settled, earlier)
 
 
-def _final(run: Run, last: Mapping[UUID, Evaluation]) -> Final:
-    if has_collapsed(run):
-        return Final(last[run.id], converged=False)
-    result = Result.model_validate(run.result)
-    return Final(result.final, result.converged)
-
-
-def _seed_outcome(final: Final) -> SeedOutcome:
-    verdict = final.evaluation.verdict
-    stds = [latent.equivalent_std for latent in final.evaluation.latents]
+def _seed_outcome(spec: StudySpec, ended: _Ended) -> SeedOutcome:
+    stds = [latent.equivalent_std for latent in ended.verdict.latents]
+    # A collapse is the verdict of the whole training, however early it came.
+    snapshot = _snapshot(spec, ended.verdict, steps=_steps_of(ended.run))
     return SeedOutcome(
-        regime=verdict.regime,
-        n_active=verdict.n_active,
-        n_passive=verdict.n_passive,
+        **snapshot.model_dump(),
         weakest_std=min(stds),
         strongest_std=max(stds),
-        converged=final.converged,
+        settled=ended.settled,
+        trajectory=tuple(
+            _snapshot(spec, evaluation, steps=evaluation.step) for evaluation in ended.earlier
+        ),
     )
+
+
+def _snapshot(spec: StudySpec, evaluation: Evaluation, *, steps: int) -> Snapshot:
+    verdict = evaluation.verdict
+    violations = violations_of(spec, measures(evaluation))
+    return Snapshot(
+        steps=steps,
+        regime=verdict.regime,
+        flaws=verdict.flaws,
+        paper_regime=verdict.paper_regime,
+        n_active=verdict.n_active,
+        n_passive=verdict.n_passive,
+        keeps_limits=all(missed <= 0 for missed in violations.values()),
+    )
+
+
+def _steps_of(run: Run) -> int:
+    steps: int = run.spec["training"]["steps"]
+    return steps
 
 
 def measures(evaluation: Evaluation) -> Measures:

@@ -32,6 +32,8 @@ OPTUNA_STATES = {
     states.TrialState.PRUNED: TrialState.PRUNED,
     states.TrialState.FAILED: TrialState.FAIL,
     states.TrialState.CANCELLED: TrialState.FAIL,
+    # A newer trial with more seeds has replaced it, for which Optuna has no state.
+    states.TrialState.SUPERSEDED: TrialState.COMPLETE,
 }
 
 optuna.logging.set_verbosity(logging.WARNING)
@@ -72,9 +74,9 @@ class Optimiser:
         self,
         points: Collection[Point],
         numbers: Collection[int],
-        repeat: Point | None = None,
+        chosen: Point | None = None,
     ) -> Asked:
-        """Ask for a point to try: a new point, or the point that is to be repeated.
+        """Ask for a trial, at a point of the sampler's or at the point that was chosen already.
 
         A trial that Optuna knows and our tables do not, because the broker was killed between the
         two, is returned first.
@@ -82,19 +84,19 @@ class Optimiser:
         Args:
             points: The points that must not be tried again.
             numbers: The numbers of all trials in our tables.
-            repeat: The point to try next; None lets the sampler choose a new point.
+            chosen: The point to try next; None lets the sampler choose a new point.
 
         Raises:
             Exhausted: the sampler has no new point.
         """
         axes = self._spec.swept.values()
-        if repeat is None and not any(axis.is_continuous for axis in axes):
+        if chosen is None and not any(axis.is_continuous for axis in axes):
             size = math.prod(axis.size or 1 for axis in axes)
             if _count_distinct(points) >= size:
                 raise Exhausted("every point was tried")
         for _ in range(MOST_DRAWS):
-            trial = self._not_stored(numbers) or self._new(points, repeat)
-            point = {name: suggest(trial, name, axis) for name, axis in self._spec.swept.items()}
+            trial = self._not_stored(numbers) or self._new(points, chosen)
+            point = {name: suggest(trial, name, axis) for name, axis in self._spec.axes.items()}
             is_tried = point in points
             if not is_tried and _is_possible(self._spec, point):
                 return Asked(trial.number, point)
@@ -110,13 +112,15 @@ class Optimiser:
         if not frozen.state.is_finished() and step not in frozen.intermediate_values:
             Trial(self._study, frozen._trial_id).report(value, step)
 
+    def untold(self) -> set[int]:
+        """The numbers of the trials whose ends Optuna does not know."""
+        return {frozen.number for frozen in self._trials() if not frozen.state.is_finished()}
+
     def tell(
         self, number: int, outcome: TrialOutcome, attributes: Mapping[str, str | None]
     ) -> None:
-        """Store how a trial ended, unless Optuna already knows its end."""
+        """Store how a trial ended, which Optuna must not know yet."""
         frozen = self._trials()[number]
-        if frozen.state.is_finished():
-            return
         self._study.sampler = sampler(self._spec, len(self._trials()))
         trial = Trial(self._study, frozen._trial_id)  # as Optuna's own tell does
         measured = outcome.measured.model_dump(mode="json") if outcome.measured else {}

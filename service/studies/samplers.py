@@ -12,7 +12,6 @@ from optuna.samplers import (
 )
 
 from polar.spec import StudySpec
-from service.studies.ranges import RangeSampler, search_of
 
 
 def sampler(spec: StudySpec, asked: int) -> BaseSampler:
@@ -22,7 +21,7 @@ def sampler(spec: StudySpec, asked: int) -> BaseSampler:
     seed depends on how often the study was asked before. Quasi-Monte Carlo is the exception: its
     sequence belongs to the whole study, and Optuna's database knows how far it has come.
 
-    The points of a grid are known, so its sampler draws nothing.
+    The points of a grid and of a range are chosen without Optuna, so their sampler draws nothing.
 
     Args:
         spec: The spec of the study.
@@ -38,11 +37,7 @@ def sampler(spec: StudySpec, asked: int) -> BaseSampler:
             return NSGAIISampler(seed=seed)
         case "qmc":
             return QMCSampler(seed=spec.sampler_seed, scramble=True)
-        case "range":
-            search = search_of(spec)
-            assert search is not None  # the spec has one field on a log axis
-            return RangeSampler(search)
-        case "random" | "grid":  # the optimiser itself chooses the points of a grid
+        case "random" | "grid" | "range":
             return RandomSampler(seed=seed)
         case _:
             assert_never(spec.sampler)

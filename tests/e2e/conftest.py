@@ -1,11 +1,18 @@
 """What the tests of whole stacks share."""
 
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+
+from service.embedded.postgres import Postgres
 
 
 @pytest.fixture
@@ -18,3 +25,28 @@ def open_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def broker(postgres: Postgres, database_url: str, tmp_path: Path) -> Iterator[Path]:
+    """The log of a broker in a process of its own."""
+    optuna, log = f"optuna_{uuid.uuid4().hex}", tmp_path / "broker.log"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{optuna}"')
+        environment = {
+            "POLAR_DATABASE_URL": database_url,
+            "POLAR_OPTUNA_URL": postgres.url(optuna),
+            "POLAR_ARTIFACTS": str(tmp_path),
+            "POLAR_MLFLOW_URL": "",
+        }
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "service.studies"],
+                env=os.environ | environment,
+                stdout=output,
+                stderr=output,
+            )
+        yield log
+        process.kill()
+        process.wait()
+        admin.execute(f'DROP DATABASE "{optuna}" WITH (FORCE)')

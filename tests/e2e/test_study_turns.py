@@ -1,22 +1,16 @@
 """Two studies, one broker, one agent whose child pretends to train: the studies take turns."""
 
 import json
-import os
 import re
-import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from sqlalchemy import select
 
 from polar.spec import StudySpec
-from service.embedded.postgres import Postgres
 from service.storage import studies
 from service.storage.states import RunState
 from service.storage.study_tables import Trial
@@ -55,31 +49,6 @@ def stage(stage: "Stage", reports: "Reports") -> "Stage":
     made_up = reports.result(spec_of(0).base).model_dump_json()
     stage.environment = {"CHILD": child, "MADE_UP_RESULT": made_up}
     return stage
-
-
-@pytest.fixture
-def broker(postgres: Postgres, database_url: str, tmp_path: Path) -> Iterator[Path]:
-    """The log of a broker in a process of its own."""
-    optuna, log = f"optuna_{uuid.uuid4().hex}", tmp_path / "broker.log"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{optuna}"')
-        environment = {
-            "POLAR_DATABASE_URL": database_url,
-            "POLAR_OPTUNA_URL": postgres.url(optuna),
-            "POLAR_ARTIFACTS": str(tmp_path),
-            "POLAR_MLFLOW_URL": "",
-        }
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "service.studies"],
-                env=os.environ | environment,
-                stdout=output,
-                stderr=output,
-            )
-        yield log
-        process.kill()
-        process.wait()
-        admin.execute(f'DROP DATABASE "{optuna}" WITH (FORCE)')
 
 
 async def test_a_study_that_comes_late_takes_turns_with_one_that_has_queued_all_its_trials(

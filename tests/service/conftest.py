@@ -32,9 +32,12 @@ LEASE_S = 30.0
 
 NO_BAND: Mapping[str, Any] = {
     "outcome": "no_band",
+    "of": "clean",
+    "by_steps": [],
+    "headline": "no band found",
     "intervals": [],
     "envelope": None,
-    "converged": None,
+    "settled": None,
     "disagreeing": [],
     "weights": 1,
     "trainings": 1,
@@ -55,13 +58,13 @@ MEANS: Mapping[str, float] = {
 
 def measured_with(**fields: Any) -> Measured:  # noqa: ANN401
     """What a trial of as many seeds as it has regimes measured, all of them the same."""
-    regimes = fields.get("regimes", ["polarised"])
+    regimes = fields.get("regimes", ["clean"])
     means = {name: fields.get(name, mean) for name, mean in MEANS.items()}
     seeds = {
         "regimes": regimes,
-        "converged": [True for _ in regimes],
+        "settled": [True for _ in regimes],
         "of_seeds": [means for _ in regimes],
-        "observations": [{"regime": regime} for regime in regimes],
+        "observations": [{"regime": regime, "steps": 30} for regime in regimes],
     }
     return Measured.model_validate({**means, **seeds, **fields})
 

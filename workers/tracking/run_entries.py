@@ -38,6 +38,9 @@ _STATUS: Mapping[str, Status] = {
     StudyState.PAUSED: "RUNNING",  # a paused study has not ended
 }
 
+#: An earlier version asked for less than settling does.
+_SETTLED = {True: "yes", False: "no", None: "unknown"}
+
 
 class MLflowMetric(TypedDict):
     """A number in MLflow's form."""
@@ -115,7 +118,8 @@ def tags(run: Run, spec: ExperimentSpec) -> dict[str, str]:
     }
     if result:
         texts["polar.regime"] = result.final.verdict.regime
-        texts["polar.converged"] = "yes" if result.converged else "no"
+        texts["polar.flaws"] = ", ".join(result.final.verdict.flaws) or "none"
+        texts["polar.settled"] = _SETTLED[result.settled]
     return as_tags(texts)
 
 

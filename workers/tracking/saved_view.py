@@ -27,7 +27,9 @@ _COLUMNS = {
     "metrics.`regime/polarisation`": 140,
     "metrics.`regime/explained`": 130,
     "metrics.`latent/n_active`": 115,
-    "tags.`polar.converged`": 120,
+    "metrics.`latent/n_idle`": 100,
+    "tags.`polar.flaws`": 120,
+    "tags.`polar.settled`": 105,
     "tags.`polar.state`": 95,
     "tags.`polar.status_reason`": 150,
 }

@@ -149,7 +149,7 @@ def _coordinates(trial: Trial, spec: StudySpec) -> Iterator[tuple[str, float]]:
         if isinstance(value, str):
             continue
         yield name, float(value)
-        if spec.search[name].log_uniform is not None:
+        if spec.axes[name].log_uniform is not None:
             yield f"{name}_log10", math.log10(value)
 
 

@@ -72,7 +72,7 @@ def _run_of_experiment(
     reader = Reader()
     progress = reader.read("progress", Progress, run.progress)
     latest = reader.read("verdict", Evaluation, evaluation)
-    result = reader.read("converged", Result, run.result)
+    result = reader.read("settled", Result, run.result)
     return RunOfExperiment(
         id=run.id,
         seed=run.seed,
@@ -84,7 +84,7 @@ def _run_of_experiment(
         reused=run.created_at != experiment.created_at,
         progress=progress,
         verdict=latest and latest.verdict,
-        converged=result and result.converged,
+        settled=result and result.settled,
         of_earlier_version=reader.of_earlier_version,
         links=links.of_run(settings, run.id, tracked),
     )

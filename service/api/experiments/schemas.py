@@ -36,8 +36,9 @@ class RunOfExperiment(ResponseModel):
     progress: Progress | None
     #: Verdict of the newest evaluation.
     verdict: Verdict | None
-    #: Whether the verdict had settled at the end; None until the run has succeeded.
-    converged: bool | None
+    #: Whether training had settled at its end; None until the run has succeeded, and where an
+    #: earlier version did not ask for as much.
+    settled: bool | None
     #: Names of the fields that an earlier version stored and this version cannot read.
     of_earlier_version: list[str]
     links: Links

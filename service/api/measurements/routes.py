@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from pydantic import ValidationError
 
 from polar.records.measurement import MEASUREMENT_FILE, Measurement
-from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU_STD, Ruler
 from service.api import links
 from service.api.dependencies import Service, only_forms, only_own_pages, unless_gone
 from service.api.files import file_response
@@ -39,12 +39,18 @@ async def measure(
     usage: UploadFile | None = None,
     prior_mean: UploadFile | None = None,
     prior_variance: UploadFile | None = None,
-    sigma: Annotated[float, Form()] = DEFAULT_SIGMA,
-    renyi_alpha: Annotated[float, Form()] = DEFAULT_RENYI_ALPHA,
-    tau: Annotated[
-        str,
-        Form(pattern=r"^[\w.+-]+$", max_length=40, description="Nats, or a rule: gap, otsu ..."),
-    ] = str(DEFAULT_TAU),
+    ruler: Annotated[
+        Ruler,
+        Form(description="Unit of the entropies: that of the prior or the model, or none."),
+    ] = "scaled",
+    sigma: Annotated[float, Form(description="Kernel width, in units of the ruler.")] = (
+        DEFAULT_SIGMA
+    ),
+    renyi_alpha: Annotated[float, Form(description="Order of the entropy.")] = DEFAULT_RENYI_ALPHA,
+    tau_std: Annotated[
+        float,
+        Form(description="Active is what has more entropy than a Gaussian of this std."),
+    ] = DEFAULT_TAU_STD,
 ) -> MeasurementView:
     """Measure codes as `polar measure` does, with its options; each file is an `.npy` file."""
     uploads = {
@@ -56,7 +62,12 @@ async def measure(
         "prior_variance": prior_variance,
     }
     files = {name: upload for name, upload in uploads.items() if upload is not None}
-    options = {"sigma": sigma, "renyi_alpha": renyi_alpha, "tau": tau}
+    options = {
+        "ruler": ruler,
+        "sigma": sigma,
+        "renyi_alpha": renyi_alpha,
+        "tau_std": tau_std,
+    }
     id = await unless_gone(request, service.measuring.measure(files, options))
     response.headers["Location"] = links.to_measurement(id)
     return _view(service.settings.artifacts, id)

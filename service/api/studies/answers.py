@@ -52,6 +52,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         spec=study.spec,
         dataset_digest=study.dataset_digest,
         trials_wanted=study.trials_wanted,
+        steps_wanted=study.steps_wanted,
         seeds_wanted=study.seeds_wanted,
         completed=points.count_completed(trials),
         trials=Counter(trial.state for trial in trials),
@@ -159,6 +160,7 @@ async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str
         dataset_digest=dataset_digest,
         trials=spec.trials,
         runs=spec.runs,
+        ends=_when_it_ends(spec),
         estimated_s=None if usual is None else usual.of(steps) * math.ceil(spec.runs / at_once),
         estimate="no run of this dataset, model and batch size has succeeded here yet"
         if usual is None
@@ -168,10 +170,20 @@ async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str
     )
 
 
+def _when_it_ends(spec: StudySpec) -> str:
+    """When a study ends, whatever of its budget comes first."""
+    trials, steps, hours = spec.trials, spec.budget.steps, spec.budget.hours
+    limits = [f"{trials:,} completed trials" if trials > 1 else "1 completed trial"]
+    limits += [] if steps is None else [f"{steps:,} training steps"]
+    limits += [] if hours is None else [f"{hours:g} hours"]
+    first = ", whichever comes first" if len(limits) > 1 else ""
+    return f"after {' or '.join(limits)}{first}"
+
+
 async def _runs_at_once(session: AsyncSession, spec: StudySpec) -> int:
     present = await agents.seen_lately(session, agents.AGENT_LASTS)
     able = sum(spec.base.device in agent.queues.split(",") for agent in present)
-    return max(1, min(able, spec.concurrency * len(spec.base.seeds)))
+    return max(1, min(able, spec.concurrency * spec.runs_of_a_trial))
 
 
 def _most_steps(spec: StudySpec) -> int:

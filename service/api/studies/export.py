@@ -30,7 +30,7 @@ def table_of(spec: StudySpec, trials: Sequence[Trial]) -> Table:
     return {
         "number": [trial.number for trial in trials],
         "state": [trial.state.value for trial in trials],
-        **{name: [trial.point.get(name) for trial in trials] for name in spec.swept},
+        **{name: [trial.point.get(name) for trial in trials] for name in spec.axes},
         **{
             f"objective.{objective.measure}": [
                 trial.values[place] if trial.values else None for trial in trials
@@ -57,7 +57,7 @@ def _flat(spec: StudySpec, trial: Trial) -> Mapping[str, Any]:
     flat: dict[str, object] = {}
     for name, value in trial.measured.model_dump(mode="json", exclude_none=True).items():
         if isinstance(value, list):
-            seeds = zip(spec.base.seeds, value, strict=False)
+            seeds = zip(spec.seeds_of(trial.point), value, strict=False)
             flat |= {f"{name}.seed_{seed}": of_seed for seed, of_seed in seeds}
         else:
             flat[name] = value

@@ -1,12 +1,12 @@
 """What a study's phase diagram shows, gathered from the study and its trials."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from polar.errors import InvalidInput
 from polar.records.phases import Phases, Training
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
-from polar.spec import ExperimentSpec, StudySpec
+from polar.spec import StudySpec
 from polar.spec.study import Point
 
 
@@ -18,7 +18,7 @@ def phases_of(
     """What a study's phase diagram shows.
 
     Args:
-        spec: The spec of the study.
+        spec: The spec of the study, with the seeds that were added later.
         study_range: The range of the study; None before its first completed trials.
         completed: The point of each completed trial, and its measures, or None if they are
             unknown.
@@ -28,12 +28,11 @@ def phases_of(
             numbers.
     """
     field = _swept_field(spec)
-    seeds = study_range.seeds if study_range else ()
     trainings = tuple(
         training
         for point, measured in completed
         if measured is not None
-        for training in _of_trial(spec.experiment(point), field, point, measured, seeds)
+        for training in _of_trial(spec, field, point, measured)
     )
     if not trainings:
         raise InvalidInput("there is nothing to draw yet: no trial is completed")
@@ -56,17 +55,12 @@ def _swept_field(spec: StudySpec) -> str:
     return fields[0]
 
 
-def _of_trial(
-    experiment: ExperimentSpec,
-    field: str,
-    point: Point,
-    measured: Measured,
-    seeds: Sequence[int],
-) -> Iterator[Training]:
+def _of_trial(spec: StudySpec, field: str, point: Point, measured: Measured) -> Iterator[Training]:
+    experiment = spec.experiment(point)
     # A trial from before the study was extended by seeds has fewer of them.
-    seen = zip(seeds, measured.observations, measured.of_seeds, strict=False)
+    seen = zip(spec.seeds_of(point), measured.observations, measured.of_seeds, strict=False)
     for seed, ended, measures in seen:
-        if ended.n_active is None or ended.converged is None:
+        if ended.n_active is None or ended.settled is None:
             continue  # an earlier version did not store them
         yield Training(
             model=experiment.model.name,
@@ -76,8 +70,9 @@ def _of_trial(
             weight=float(point[field]),
             seed=seed,
             regime=ended.regime,
+            flaws=ended.flaws,
             n_active=ended.n_active,
             polarisation=measures.polarisation,
             explained=measures.explained,
-            converged=ended.converged,
+            settled=ended.settled,
         )

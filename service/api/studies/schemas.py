@@ -12,7 +12,7 @@ from polar.spec import SpecPart
 from polar.spec.axis import Value
 from polar.spec.experiment import Seed
 from polar.spec.fields import Integer
-from polar.spec.study import MOST_TRIALS
+from polar.spec.study_parts import MOST_TRIALS
 from service.api.schemas import Links, ResponseModel, StoredSpec
 from service.storage.states import StudyState, TrialState
 
@@ -22,7 +22,8 @@ class Extension(SpecPart):
 
     #: How many more completed trials the study should have.
     trials: Integer = Field(0, ge=1, le=MOST_TRIALS)
-    #: Further seeds for every trial; completed trials are trained on these alone.
+    #: Further seeds for every trial; completed trials are trained on these alone. The new trials
+    #: of a range study, which have one seed each, may have these too.
     seeds: tuple[Seed, ...] = Field((), max_length=1000)
 
     @field_validator("seeds")
@@ -43,7 +44,8 @@ class TrialView(ResponseModel):
     """One trial of a study: the point that it tries, and how it ended."""
 
     number: int
-    #: The value of every swept field, by its dotted name.
+    #: The value of every swept field, by its dotted name; for a training of a range study its
+    #: `seed` and its `training.steps` as well.
     point: dict[str, Value]
     state: TrialState
     #: Why the trial is in this state, as a stable word such as `dataset_corrupt`.
@@ -96,7 +98,10 @@ class StudyView(ResponseModel):
     dataset_digest: str
     #: Number of completed trials that ends the study; an extension raises it above the spec's.
     trials_wanted: int
-    #: Seeds of every trial, including those by which the study was extended.
+    #: Number of training steps of all trials that ends the study; None without such a budget.
+    steps_wanted: int | None
+    #: Seeds of every trial, or those of which a trial of a range study has one, including those by
+    #: which the study was extended.
     seeds_wanted: list[int]
     #: Number of trials that count towards `trials_wanted`: points that were completed or pruned.
     completed: int
@@ -143,10 +148,13 @@ class StudyPlan(ResponseModel):
     #: The spec, completed with all defaults.
     spec: StoredSpec
     dataset_digest: str
-    #: Number of trials, unless the budget of hours is spent before.
+    #: Largest number of trials; the budget of steps or of hours may be spent before.
     trials: int
-    #: Number of trainings, if none of the runs exists already.
+    #: Largest number of trainings, if none of the runs exists already.
     runs: int
+    #: When the study ends, in words, such as `after 30 completed trials or 60,000 training steps,
+    #: whichever comes first`.
+    ends: str
     #: Estimated duration, seconds; None until a run like these has succeeded here.
     estimated_s: float | None
     #: What the estimate rests on, or why there is none.

@@ -135,8 +135,8 @@ def test_many_models_and_extreme_weights_are_readable(is_readable: Check) -> Non
     random = np.random.default_rng(0)
     weights = np.geomspace(0.01, 100, 200)
     many = models(
-        120 / (1 + weights),
-        3 / weights,
+        [*(120 / (1 + weights))],
+        [*(3 / weights)],
         [*weights],
         ["polarised" if weight < 30 else "collapsed" for weight in weights],
         [*(random.random(200) < 0.1)],

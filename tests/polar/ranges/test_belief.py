@@ -1,4 +1,6 @@
+import math
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
@@ -6,102 +8,186 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polar.ranges import Search
-from polar.ranges.belief import believe, observed_chances, true_chances
-from polar.ranges.search import canonical
+from polar.ranges.belief import LAPSE, WIDTHS, Belief, believe
+from polar.ranges.votes import Side, Vote, trainings_of, votes_of
 from polar.records.latents import Regime
 from polar.records.ranges import Observation
 
-Told = Callable[[str], list[Observation]]
-ROUNDING = 1e-12
+Told = Callable[..., list[Observation]]
+SEEDS = tuple(range(20))
+SEARCH = Search(low=0.01, high=100, seeds=SEEDS)
 
-histories = st.lists(
+votes = st.lists(
     st.builds(
-        Observation,
+        Vote,
         weight=st.sampled_from([0.1, 0.1 * (1 + 1e-12), 0.5, 1.0, 3.3, 10.0]) | st.floats(0.1, 10),
-        regime=st.sampled_from(Regime),
-        n_active=st.integers(0, 16),
-        n_passive=st.integers(0, 16),
+        seed=st.integers(0, 3),
+        side=st.sampled_from(Side),
+        right=st.floats(0, 1),
     ),
     max_size=30,
 )
 
 
-def test_chances_of_verdicts_sum_to_one() -> None:
-    assert true_chances().sum(0) == pytest.approx(np.ones(3), abs=ROUNDING)
-    assert observed_chances(0.05).sum(0) == pytest.approx(np.ones(4), abs=ROUNDING)
-    assert observed_chances(0.05)[0] == pytest.approx([0.95, *[0.05 / 3] * 3])
+def belief_of(history: list[Observation], search: Search = SEARCH) -> Belief:
+    return believe(votes_of(trainings_of(history), 2000, "clean"), search)
+
+
+def seeds_at(weight: float, verdicts: str) -> str:
+    return ", ".join(f"{weight} {verdict} {seed}" for seed, verdict in enumerate(verdicts))
 
 
 def test_the_posterior_is_that_of_bayes_counted_out(told: Told) -> None:
-    # by the definition: for each pair of cells the product of the chances of all verdicts
-    search = Search(low=1, high=8, factor=2, flip_rate=0.05)
-    history = told("2 u, 4 p, 8 c")
-    chances = observed_chances(0.05) @ true_chances()
-    mass = [0.1, 1 / 3, 1 / 3, 1 / 3, 0.1]
-    expected = np.zeros((5, 5))
-    for left in range(5):
-        for right in range(left, 5):
-            prior = mass[left] * mass[right]
-            prior = prior if left < right else prior / 2 + 0.1 * mass[left]
-            regions = [0 if left > point else 1 if right > point else 2 for point in (1, 2, 3)]
-            verdicts = [list(Regime).index(seen.regime) for seen in history]
-            expected[left, right] = prior * chances[verdicts, regions].prod()
+    # By the definition: for each place and width the product of the chances of all verdicts.
+    search = Search(low=1, high=math.e, factor=math.e, seeds=(0, 1))
+    history = told("1.2 u, 1.5 i, 1.5 u 1, 2.5 c")
+    past = {1.2: [False], 1.5: [True, False]}  # right of the band, nothing shows of the left edge
+    places = [-math.inf, 0.125, 0.375, 0.625, 0.875, math.inf]
+    prior = [0.1, 0.25, 0.25, 0.25, 0.25, 0.1]
+    expected = np.zeros((6, len(WIDTHS)))
+    for (row, place), (column, width) in product(enumerate(places), enumerate(WIDTHS)):
+        expected[row, column] = prior[row]
+        for weight, verdicts in past.items():
+            distance = (math.log(weight) - place) / width
+            chance = 0.0 if distance < -700 else 1 / (1 + math.exp(-distance))
+            passed = LAPSE + (1 - 2 * LAPSE) * chance
+            for has_passed in verdicts:
+                expected[row, column] *= passed if has_passed else 1 - passed
 
-    belief = believe(history, (), search)
+    belief = belief_of(history, search)
 
-    assert belief.axis == pytest.approx([1, 2, 4, 8])
-    assert belief.joint == pytest.approx(expected / expected.sum(), abs=ROUNDING)
+    assert belief.left.mass == pytest.approx(expected / expected.sum(), abs=1e-12)
 
 
-def test_seeds_of_one_weight_outvote_each_other_but_say_no_more_than_the_weight(
+def test_without_trainings_the_edges_lie_anywhere_on_the_axis() -> None:
+    belief = belief_of([])
+
+    assert belief.left.mass == pytest.approx(belief.right.mass)
+    assert belief.left.places[0] == pytest.approx(0.1 / 1.2)
+    assert math.exp(belief.left.quantile(0.5)) == pytest.approx(1)
+    assert belief.of_band() == pytest.approx(0.5)
+
+
+def test_an_edge_is_where_half_of_the_seeds_have_passed_it(told: Told) -> None:
+    seeds = [seeds_at(0.5, "u" * 18 + "ii"), seeds_at(1, "ui" * 10), seeds_at(2, "i" * 18 + "uu")]
+
+    belief = belief_of(told(", ".join(seeds)))
+
+    assert belief.left.quantile(0.5) == pytest.approx(0, abs=0.02)
+    # 18 of 20 have passed at ln 2: expit(ln 2 / s) = 0.9 at s = 0.315
+    assert belief.left.width == 0.32
+
+
+def test_an_edge_over_which_seeds_agree_is_sharp_and_one_over_which_they_do_not_is_wide(
     told: Told,
 ) -> None:
-    # ten seeds that agree tell the weight's true verdict for sure, and that may still be a gap
-    search = Search(low=1, high=8, factor=2, flip_rate=0.05)
-    many = believe(told(", ".join(["2 f"] * 10)), (), search)
+    agree = ", ".join(seeds_at(at, v * 5) for at, v in ((0.9, "u"), (0.95, "u"), (1, "i")))
+    differ = ", ".join([seeds_at(0.7, "uuiui"), seeds_at(1.0, "iuiiu"), seeds_at(1.5, "iuiii")])
 
-    in_band = many.in_band()[1]
+    sharp, wide = (belief_of(told(f"0.1 u, {seeds}, 3 i")).left for seeds in (agree, differ))
 
-    prior = believe((), (), search).in_band()[1]
-    odds = prior / (1 - prior) * 0.002 / 0.2  # a gap in the band : forming beside it
-    assert in_band == pytest.approx(odds / (1 + odds), rel=1e-6)
-
-
-@given(histories, st.lists(st.floats(0.1, 10), max_size=5), st.sampled_from([0.0, 0.05, 0.5]))
-def test_chances_are_finite_and_sum_to_one_whatever_is_told(
-    history: list[Observation], in_flight: list[float], flip_rate: float
-) -> None:
-    belief = believe(canonical(history), in_flight, Search(low=0.1, high=10, flip_rate=flip_rate))
-
-    assert belief.joint.sum() == pytest.approx(1)
-    assert (belief.joint >= 0).all()
-    assert ((belief.solid >= 0) & (belief.solid <= 1)).all()
-    assert ((belief.in_band() >= 0) & (belief.in_band() <= 1)).all()
+    assert sharp.width <= 0.04
+    assert wide.width >= 0.16
+    assert wide.quantile(0.95) - wide.quantile(0.05) > 3 * (
+        sharp.quantile(0.95) - sharp.quantile(0.05)
+    )
 
 
-def test_points_in_flight_change_no_belief(told: Told) -> None:
-    search = Search(low=0.1, high=10, flip_rate=0.05)
-    history = told("0.2 u, 1 p, 5 c")
+def test_one_verdict_far_from_an_edge_widens_it_little(told: Told) -> None:
+    seeds = ", ".join(seeds_at(at, v * 3) for at, v in ((0.9, "u"), (0.95, "u"), (1, "i")))
 
-    without = believe(history, (), search)
-    with_points = believe(history, [0.21, 3.0], search)
+    before, after = (belief_of(told(text)).left for text in (seeds, f"{seeds}, 30 u 9"))
 
-    places = np.isin(with_points.axis, without.axis)
-    # merging the cells that a point divides must give the same belief
-    assert with_points.in_band()[places] == pytest.approx(without.in_band(), abs=1e-9)
+    assert after.quantile(0.95) - after.quantile(0.05) < 2 * (
+        before.quantile(0.95) - before.quantile(0.05)
+    )
+    assert after.width <= 0.04
 
 
 def test_the_side_of_a_forming_space_shows_in_its_active_latents() -> None:
-    search = Search(low=0.1, high=10)
     few, many = (
-        believe(
-            [Observation(weight=1, regime=Regime.FORMING, n_active=n, n_passive=16 - n)],
-            (),
-            search,
+        belief_of(
+            [
+                Observation(
+                    weight=1,
+                    seed=0,
+                    steps=2000,
+                    regime=Regime.FORMING,
+                    n_active=n,
+                    n_passive=16 - n,
+                )
+            ]
         )
         for n in (2, 14)
     )
 
-    left_of_one = few.axis < 1
+    # With few it has probably passed the right edge, with many not yet the left edge.
+    assert few.right.quantile(0.5) < -1 < many.right.quantile(0.5)
+    assert few.left.quantile(0.5) < many.left.quantile(0.5)
+    assert many.left.quantile(0.5) > 1
 
-    assert few.in_band()[left_of_one].sum() > many.in_band()[left_of_one].sum()
+
+@pytest.mark.parametrize("active", [2, 8, 14])
+def test_the_side_of_a_forming_space_shows_even_more_in_its_neighbours(
+    told: Told, active: int
+) -> None:
+    history = [
+        *told("0.5 i, 1 i 1, 2 i 2"),
+        *(
+            Observation(
+                weight=weight,
+                seed=3,
+                steps=2000,
+                regime=Regime.FORMING,
+                n_active=active,
+                n_passive=16 - active,
+            )
+            for weight in (0.05, 20)
+        ),
+    ]
+
+    belief = belief_of(history)
+
+    assert math.log(0.05) < belief.left.quantile(0.1) < belief.left.quantile(0.9) < math.log(0.6)
+    assert math.log(1.7) < belief.right.quantile(0.1) < belief.right.quantile(0.9) < math.log(20)
+
+
+def test_a_single_seed_is_taken_to_repeat_itself(told: Told) -> None:
+    one, many = (
+        belief_of(told("0.9 u, 1 i"), Search(low=0.01, high=100, seeds=seeds)).left
+        for seeds in ((0,), (0, 1))
+    )
+
+    assert one.widths.tolist() == [0.01]
+    assert one.quantile(0.95) - one.quantile(0.05) < many.quantile(0.95) - many.quantile(0.05)
+    assert math.exp(one.quantile(0.05)) >= 0.9 * 0.98
+    assert math.exp(one.quantile(0.95)) <= 1.02
+
+
+def test_the_belief_does_not_depend_on_how_finely_the_axis_is_cut(told: Told) -> None:
+    history = told("0.3 u, 0.5 i, 0.4 u 1, 4 i, 7 i 1, 6 c 2")
+
+    coarse, fine = (
+        belief_of(history, Search(low=0.01, high=100, factor=factor, seeds=SEEDS))
+        for factor in (1.1, 1.02)
+    )
+
+    for side in ("left", "right"):
+        for chance in (0.05, 0.5, 0.95):
+            places = [getattr(belief, side).quantile(chance) for belief in (coarse, fine)]
+            assert places[0] == pytest.approx(places[1], abs=0.024)  # a cell of the coarse belief
+
+
+@given(votes, st.sampled_from([(0,), (0, 1, 2)]))
+def test_chances_are_finite_and_sum_to_one_whatever_is_told(
+    told: list[Vote], seeds: tuple[int, ...]
+) -> None:
+    belief = believe(told, Search(low=0.1, high=10, seeds=seeds))
+
+    for edge in (belief.left, belief.right):
+        assert edge.mass.sum() == pytest.approx(1)
+        assert (edge.mass >= 0).all()
+        assert edge.quantile(0.05) <= edge.quantile(0.5) <= edge.quantile(0.95)
+    inside = belief.inside(np.array([0.1, 1.0, 10.0]))
+    assert ((inside >= 0) & (inside <= 1)).all()
+    assert 0 <= belief.of_band() <= 1

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polar.ranges.certificate import (
-    LEAST_NATS,
+    LEAST_PART,
     MOST_WEIGHT,
     best_at,
     certificates_of,
@@ -16,9 +16,9 @@ from polar.ranges.certificate import (
     not_optimal,
 )
 from polar.records.certificates import KnownModel, LossTerms, Standing
-from polar.records.ranges import Edge, Interval, RangeReport
+from polar.records.ranges import Edge, Interval
 
-MEAN_IMAGE_NATS = 463.7
+MEAN_IMAGE_NATS, EXPLAINABLE_NATS = 463.7, 130.0
 #: An image of the study net has 32 x 32 pixels, over which the LV-AE's loss is averaged.
 PIXELS = 1024
 
@@ -43,6 +43,7 @@ def model(
             images=1437,
             reconstruction_nats=MEAN_IMAGE_NATS - gain,
             penalty=collapsed_penalty + penalty,
+            floor_nats=MEAN_IMAGE_NATS - EXPLAINABLE_NATS,
             mean_image_nats=MEAN_IMAGE_NATS,
             collapsed_penalty=collapsed_penalty,
             nats_per_penalty=k,
@@ -56,7 +57,7 @@ def model(
 #: The collapse at beta 22, and a model trained at 18 whose loss at 22 is 456.3 and which pays as
 #: much as total collapse at 28: 7.4 nats are lost over 6 units of beta.
 COLLAPSED = model(22.0, gain=0.0, penalty=0.0, is_inside=False)
-FROM_18 = model(18.0, gain=7.4 * 28 / 6, penalty=7.4 / 6, se=0.5)
+FROM_18 = model(18.0, gain=7.4 * 28 / 6, penalty=7.4 / 6, se=0.7)
 #: The collapse at lambda 0.0102, and a model trained at 1e-3 that pays as much as total collapse
 #: at 0.023.
 LV_COLLAPSED = model(0.0102, 0.0, 0.0, is_inside=False, k=PIXELS, collapsed_penalty=1.0)
@@ -72,7 +73,8 @@ def test_the_collapse_at_beta_22_is_not_optimal() -> None:
     assert refuted is not None
     assert refuted.better == FROM_18.training()
     assert refuted.model == COLLAPSED.training()
-    assert (refuted.by_nats, refuted.se_nats) == (pytest.approx(7.4), pytest.approx(0.5))
+    assert refuted.by_nats == pytest.approx(7.4)
+    assert refuted.se_nats == pytest.approx(0.7)
 
 
 def test_the_right_edge_at_18_is_not_the_objective_s_which_has_a_solution_up_to_nearly_28() -> (
@@ -82,8 +84,8 @@ def test_the_right_edge_at_18_is_not_the_objective_s_which_has_a_solution_up_to_
 
     assert edge.standing is Standing.NOT_OPTIMAL
     assert edge.by == FROM_18.training()
-    # two errors of 0.5 nats are paid for by less than a unit of beta
-    assert edge.exists_to == pytest.approx(28 - 1.0 / (7.4 / 6))
+    # two errors of 0.7 nats are paid for by little more than a unit of beta
+    assert edge.exists_to == pytest.approx(28 - 1.4 / (7.4 / 6))
     assert edge.words("clean") == (
         "reached from scratch up to 18; "
         f"a better, clean solution exists up to {edge.exists_to:.4g}"
@@ -125,12 +127,28 @@ def test_a_difference_counts_from_two_standard_errors_on(by: float, refuted: boo
     assert (not_optimal(worse, [better]) is not None) is refuted
 
 
+@pytest.mark.parametrize(("part", "refuted"), [(0.9, False), (1.1, True)])
+def test_a_difference_counts_from_a_hundredth_of_the_explainable_loss_on(
+    part: float, refuted: bool
+) -> None:
+    better = model(1.0, gain=20.0 + part * LEAST_PART * EXPLAINABLE_NATS, penalty=1.0)
+    worse = model(1.0, gain=20.0, penalty=1.0)
+
+    assert (not_optimal(worse, [better]) is not None) is refuted
+
+
+def test_a_collapsed_training_that_draws_the_mean_image_a_little_wrong_is_not_refuted() -> None:
+    # as measured on the digits: Adam leaves the biases 0.5 nats above their best
+    collapsed = model(40.0, gain=-0.46, penalty=0.0, se=0.05, is_inside=False)
+
+    assert not_optimal(collapsed, [collapsed]) is None
+
+
 def test_equal_models_and_the_model_itself_refute_nothing() -> None:
     one = model(3.0, gain=20.0, penalty=2.0)
     twin = model(3.0, gain=20.0, penalty=2.0, seed=1, steps=8000)
-    rounded = model(3.0, gain=20.0 + LEAST_NATS / 2, penalty=2.0, seed=2)
 
-    assert not_optimal(one, [one, twin, rounded]) is None
+    assert not_optimal(one, [one, twin]) is None
     assert not_optimal(COLLAPSED, [COLLAPSED]) is None
     assert not_optimal(COLLAPSED, []) is None
 
@@ -144,6 +162,16 @@ def test_a_model_trained_longer_or_with_another_seed_refutes_a_training_like_any
     assert refuted is not None
     assert refuted.better is not None
     assert refuted.better.words() == "1 (seed 3, 8,000 steps)"
+
+
+def test_trainings_of_the_same_weight_and_seed_are_told_apart_by_their_warm_start() -> None:
+    held = model(22.0, gain=34.0, penalty=1.2, warm_start=(15.0, 18.0))
+
+    refuted = not_optimal(COLLAPSED, [COLLAPSED, held])
+
+    assert refuted is not None
+    assert refuted.better == held.training() != refuted.model
+    assert held.words() == "22 (seed 0, 2,000 steps, from 18)"
 
 
 def test_the_best_of_several_better_models_is_named() -> None:
@@ -194,11 +222,12 @@ def test_the_left_edge_reaches_down_to_where_an_outside_model_becomes_as_good() 
     wrong = certify_edge("left", reached=0.2, beyond=0.15, models=models)
     right = certify_edge("left", reached=0.2, beyond=0.05, models=models)
 
-    # both lose the same at 0.1: 5 nats of gain for 50 nats of divergence
+    # both lose the same at 0.1: 5 nats of gain for 50 nats of divergence, and 1.3 nats are allowed
     assert wrong.standing is Standing.NOT_OPTIMAL
-    assert wrong.exists_to == pytest.approx(0.1, rel=1e-3)
-    assert "reached from scratch down to 0.2" in wrong.words("clean")
-    assert "exists down to 0.1" in wrong.words("clean")
+    assert wrong.exists_to == pytest.approx(0.1 + 1.3 / 50)
+    assert wrong.words("clean") == (
+        "reached from scratch down to 0.2; a better, clean solution exists down to 0.126"
+    )
     assert right.standing is Standing.CERTIFIED
 
 
@@ -247,18 +276,14 @@ def test_a_lead_holds_at_every_weight_up_to_its_end(
         assert best.terms.above_collapse_nats(weight) < 0
 
 
-def report(left: Edge, right: Edge) -> RangeReport:
-    band = Interval(left=left, right=right)
-    return RangeReport.model_construct(intervals=(band,), envelope=band)
-
-
 def test_a_study_has_certificates_of_its_own_trainings_and_of_both_edges() -> None:
-    shown = report(
-        Edge(low=None, high=0.3, confidence=0.95), Edge(low=18.0, high=22.0, confidence=0.95)
+    band = Interval(
+        left=Edge(low=None, high=0.3, confidence=0.95),
+        right=Edge(low=18.0, high=22.0, confidence=0.95),
     )
     of_the_study = [COLLAPSED, model(17.0, 36.0, 1.3, se=0.5)]
 
-    certificates = certificates_of(shown, of_the_study, [FROM_18, *of_the_study])
+    certificates = certificates_of(band, of_the_study, [FROM_18, *of_the_study])
 
     assert certificates.left is None  # the band reaches beyond the search
     assert certificates.right is not None
@@ -279,17 +304,18 @@ def test_a_study_has_certificates_of_its_own_trainings_and_of_both_edges() -> No
     )
 )
 def test_certificates_do_not_depend_on_the_order_of_the_models(models: list[KnownModel]) -> None:
-    edges = Edge(low=0.2, high=0.3, confidence=0.95), Edge(low=18.0, high=22.0, confidence=0.95)
+    band = Interval(
+        left=Edge(low=0.2, high=0.3, confidence=0.95),
+        right=Edge(low=18.0, high=22.0, confidence=0.95),
+    )
 
-    certificates = certificates_of(report(*edges), [COLLAPSED], models)
+    certificates = certificates_of(band, [COLLAPSED], models)
 
-    assert certificates == certificates_of(report(*edges), [COLLAPSED], models[::-1])
+    assert certificates == certificates_of(band, [COLLAPSED], models[::-1])
 
 
 def test_without_a_band_only_trainings_are_judged() -> None:
-    no_band = RangeReport.model_construct(intervals=(), envelope=None)
-
-    certificates = certificates_of(no_band, [COLLAPSED], [FROM_18])
+    certificates = certificates_of(None, [COLLAPSED], [FROM_18])
 
     assert (certificates.left, certificates.right) == (None, None)
     assert len(certificates.not_optimal) == 1

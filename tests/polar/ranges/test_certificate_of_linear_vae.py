@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.ranges.certificate import certify_edge, not_optimal
+from polar.ranges.certificate import LEAST_PART, certify_edge, not_optimal
 from polar.records.certificates import KnownModel, LossTerms, Standing
 from polar.regime.codes import codes
 from polar.regime.loss_terms import measure_loss_terms
@@ -47,6 +47,7 @@ def known_at(
         codes(means, np.broadcast_to(variance, means.shape)),
         (squares + from_samples) / (2 * noise),
         np.square(data).sum(1) / (2 * noise),
+        np.zeros(N),
         pixels=len(spectrum),
     )
     assert terms is not None
@@ -134,7 +135,7 @@ def test_the_true_edge_is_certified_from_far_beyond_it() -> None:
     assert edge.standing is Standing.CERTIFIED
 
 
-def test_an_exact_solution_s_lead_ends_where_the_lines_cross() -> None:
+def test_an_exact_solution_s_lead_ends_a_hundredth_of_the_loss_before_the_lines_cross() -> None:
     exact = known_at(20.0, [200.0, 0.1], 1.0)
     errors = {"gain_variance": 0.0, "penalty_variance": 0.0, "covariance": 0.0}
     without_errors = LossTerms.model_validate(exact.terms.model_dump() | errors)
@@ -146,6 +147,6 @@ def test_an_exact_solution_s_lead_ends_where_the_lines_cross() -> None:
         models=[exact.model_copy(update={"terms": without_errors})],
     )
 
-    assert edge.exists_to == pytest.approx(
-        20.0 * 9 / np.log(10), rel=1e-4
-    )  # 1e-3 nats are allowed
+    # the loss rises by ln(r) / 2 for each unit of beta, and (200 + 0.1) / 2 nats are explainable
+    crossing, rise = 20.0 * (10 - 1) / np.log(10), np.log(10) / 2
+    assert edge.exists_to == pytest.approx(crossing - LEAST_PART * 100.05 / rise)

@@ -1,3 +1,5 @@
+import math
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -9,55 +11,79 @@ from jaxtyping import Float64
 
 from polar.errors import InvalidInput
 from polar.ranges import Search, find_range, propose
-from polar.ranges.belief import believe, observed_chances, true_chances
-from polar.ranges.proposal import verdict_information
+from polar.ranges.belief import EdgeBelief, believe, passed
+from polar.ranges.proposal import place_information
 from polar.records.latents import Regime
-from polar.records.ranges import Observation, Outcome
+from polar.records.ranges import Action, Observation, Outcome
 from tests.oracles.linear_vae import optimum
 
 Verdicts = Callable[[float], Regime]
 Band = Callable[[float, float], Verdicts]
-Told = Callable[[str], list[Observation]]
+Told = Callable[..., list[Observation]]
 
-SEARCH = Search(low=0.01, high=100)
-NOISY = Search(low=0.01, high=100, flip_rate=0.05)
+SEARCH = Search(low=0.01, high=100, steps=2000)
+THREE = SEARCH.model_copy(update={"seeds": (0, 1, 2)})
+LONGER = THREE.model_copy(update={"max_steps": 8000})
 fewer = settings(max_examples=25)
 
 observations = st.builds(
     Observation,
     weight=st.sampled_from([0.01, 0.3, 1.0, 7.0, 100.0]) | st.floats(0.01, 100),
+    seed=st.integers(0, 2),
+    steps=st.sampled_from([2000, 4000]),
     regime=st.sampled_from(Regime),
     n_active=st.integers(0, 16),
     n_passive=st.integers(0, 16),
     weakest_std=st.floats(0, 2),
     strongest_std=st.floats(0, 2),
+    settled=st.booleans() | st.none(),
 )
 histories = st.lists(observations, max_size=20)
-flights = st.lists(st.floats(0.01, 100), max_size=6)
+flights = st.lists(
+    st.builds(Action, weight=st.floats(0.01, 100), seed=st.integers(0, 2), steps=st.just(2000)),
+    max_size=6,
+)
+searches = st.sampled_from([SEARCH, THREE, LONGER])
 
 
-def study(verdict: Verdicts, search: Search, trials: int, in_flight: int = 4) -> list[Observation]:
+def study(
+    verdict: Callable[[Action], Regime], search: Search, trainings: int, in_flight: int = 4
+) -> list[Observation]:
+    """A proposal knows the outcomes of all trainings but the last ones, which are in flight."""
+    actions: list[Action] = []
     told: list[Observation] = []
-    flying: list[float] = []
-    while len(told) < trials:
-        while len(flying) < in_flight:
-            flying.append(propose(told, flying, search))
-        weight = flying.pop(0)
-        told.append(Observation(weight=weight, regime=verdict(weight)))
+    while len(told) < trainings:
+        known = max(len(actions) - in_flight + 1, 0)
+        actions.append(propose(told[:known], actions[known:], search))
+        told.append(observe(actions[-1], verdict(actions[-1])))
     return told
 
 
-def test_the_first_trial_halves_the_axis() -> None:
-    assert propose([], [], Search(low=1, high=16, factor=2)) == pytest.approx(4)
+def observe(action: Action, regime: Regime, *, settled: bool = True) -> Observation:
+    return Observation(
+        weight=action.weight,
+        seed=action.seed,
+        steps=action.steps,
+        regime=regime,
+        settled=settled,
+    )
 
 
-def test_without_trials_in_flight_each_edge_is_bisected(band_between: Band) -> None:
-    told = study(band_between(0.3, 7), SEARCH, 20, in_flight=1)
+def test_the_first_training_divides_the_axis() -> None:
+    first = propose([], [], SEARCH)
+
+    assert 0.1 < first.weight < 10
+    assert (first.seed, first.steps, first.done, first.cost) == (0, 2000, 0, 2000)
+
+
+def test_without_trainings_in_flight_each_edge_is_bisected(band_between: Band) -> None:
+    verdict = band_between(0.3, 7)
+    told = study(lambda action: verdict(action.weight), SEARCH, 24, in_flight=1)
 
     found = [find_range(told[:n], SEARCH).outcome is Outcome.FOUND for n in range(len(told))]
 
-    # 97 * 98 / 2 pairs of cells are 12.2 bits; a verdict tells at most log2(3)
-    assert 8 <= found.index(True) <= 16
+    # Each of two edges has one of 97 cells, 6.6 bits; a verdict tells at most log2(3).
+    assert 9 <= found.index(True) <= 18
 
 
 @fewer
@@ -66,10 +92,10 @@ def test_the_brackets_hold_the_edges_of_any_band(data: st.DataObject) -> None:
     left = data.draw(st.floats(0.02, 40))
     right = data.draw(st.floats(left * 1.3, 60))
 
-    def verdict(weight: float) -> Regime:
-        if weight < left:
+    def verdict(action: Action) -> Regime:
+        if action.weight < left:
             return Regime.UNDER_REGULARISED
-        return Regime.POLARISED if weight < right else Regime.COLLAPSED
+        return Regime.CLEAN if action.weight < right else Regime.COLLAPSED
 
     report = find_range(study(verdict, SEARCH, 30), SEARCH)
 
@@ -82,22 +108,30 @@ def test_the_brackets_hold_the_edges_of_any_band(data: st.DataObject) -> None:
 
 
 @fewer
-@given(histories, flights, st.sampled_from([SEARCH, NOISY]))
-def test_a_proposal_is_on_the_axis_and_never_in_flight(
-    history: list[Observation], in_flight: list[float], search: Search
+@given(histories, flights, searches)
+def test_a_proposal_is_a_new_training_or_the_continuation_of_one(
+    history: list[Observation], in_flight: list[Action], search: Search
 ) -> None:
-    weight = propose(history, in_flight, search)
+    action = propose(history, in_flight, search)
 
-    assert search.low <= weight <= search.high
-    assert weight not in in_flight
+    assert search.low <= action.weight <= search.high
+    assert action.seed in search.seeds or action.done
+    assert action.steps in search.budgets
+    pair = (action.weight, action.seed)
+    ended = [seen.steps for seen in history if (seen.weight, seen.seed) == pair]
+    assert action.done == max(ended, default=0) < action.steps
+    assert pair not in {(flying.weight, flying.seed) for flying in in_flight}
 
 
 @fewer
-@given(histories, flights)
-def test_without_flips_no_weight_is_tested_twice(
-    history: list[Observation], in_flight: list[float]
+@given(st.data(), histories, flights, searches)
+def test_the_order_of_what_is_told_changes_nothing(
+    data: st.DataObject, history: list[Observation], in_flight: list[Action], search: Search
 ) -> None:
-    assert propose(history, in_flight, SEARCH) not in {seen.weight for seen in history}
+    shuffled = data.draw(st.permutations(history))
+    flown = data.draw(st.permutations(in_flight))
+
+    assert propose(shuffled, flown, search) == propose(history, in_flight, search)
 
 
 @pytest.mark.parametrize("regime", list(Regime))
@@ -107,87 +141,145 @@ def test_a_long_study_of_equal_verdicts_goes_on_without_repeating_itself(regime:
     weights = sorted(seen.weight for seen in told)
 
     assert len(set(weights)) == 130
-    assert max(b / a for a, b in pairwise(weights)) < 1.2  # it has looked everywhere
-
-
-@fewer
-@given(st.data(), histories, flights, st.sampled_from([SEARCH, NOISY]))
-def test_the_order_of_what_is_told_changes_nothing(
-    data: st.DataObject, history: list[Observation], in_flight: list[float], search: Search
-) -> None:
-    shuffled = data.draw(st.permutations(history))
-    flown = data.draw(st.permutations(in_flight))
-
-    assert propose(shuffled, flown, search) == propose(history, in_flight, search)
-    assert find_range(shuffled, search) == find_range(history, search)
+    assert max(b / a for a, b in pairwise(weights)) < 1.3  # it has looked everywhere
 
 
 @pytest.mark.parametrize("weight", [0.0099, 101.0])
 def test_weights_outside_the_search_are_refused(weight: float) -> None:
-    outside = [Observation(weight=weight, regime=Regime.FORMING)]
+    outside = Observation(weight=weight, seed=0, steps=1, regime=Regime.FORMING)
+    flying = Action(weight=weight, seed=0, steps=1)
 
     with pytest.raises(InvalidInput, match=rf"{weight}; allowed: 0.01 to 100"):
-        propose(outside, [], SEARCH)
+        propose([outside], [], SEARCH)
     with pytest.raises(InvalidInput, match=rf"{weight}; allowed: 0.01 to 100"):
-        propose([], [weight], SEARCH)
-    with pytest.raises(InvalidInput, match=rf"{weight}; allowed: 0.01 to 100"):
-        find_range(outside, SEARCH)
+        propose([], [flying], SEARCH)
 
 
-def test_with_flips_a_weight_beside_an_edge_is_measured_again(band_between: Band) -> None:
-    told = study(band_between(0.3, 7), NOISY, 40)
+def test_seeds_are_spent_beside_the_edges_and_all_of_them_are_used() -> None:
+    rng = np.random.default_rng(3)
 
-    weights = [seen.weight for seen in told]
-    again = {weight for weight in weights if weights.count(weight) > 1}
+    def verdict(action: Action) -> Regime:
+        shifted = math.log(action.weight) + 0.1 * rng.logistic(size=2)
+        if shifted[1] > math.log(7):
+            return Regime.COLLAPSED
+        return Regime.CLEAN if shifted[0] > math.log(0.3) else Regime.UNDER_REGULARISED
 
+    told = study(verdict, THREE, 40)
+
+    seeds = Counter(seen.seed for seen in told)
+    assert max(seeds.values()) - min(seeds.values()) <= 3
+    again = [weight for weight, n in Counter(seen.weight for seen in told).items() if n > 1]
     assert again
-    assert all(min(abs(np.log(w / 0.3)), abs(np.log(w / 7))) < np.log(1.3) for w in again)
+    for weight in again:
+        assert min(abs(math.log(weight / edge)) for edge in (0.3, 7)) < 0.5
 
 
-def test_a_flip_in_the_band_is_measured_again_once_the_edges_are_known(
-    told: Told, band_between: Band
+def test_a_dissenting_seed_in_the_band_is_asked_again_once_the_edges_are_known(
+    told: Told,
 ) -> None:
-    history = study(band_between(0.3, 7), NOISY, 40) + told("1.5 f")
+    band = {"u": (0.25, 0.28, 0.3), "i": (0.32, 0.35, 1, 6, 7), "c": (7.5, 8, 9)}
+    six = THREE.model_copy(update={"seeds": tuple(range(6))})
+    parts = [f"{at} {v} {seed}" for v, ats in band.items() for at in ats for seed in range(6)]
+    history = told(", ".join([*parts, "1.5 f 2"]))
 
-    assert propose(history, [], NOISY) == 1.5
+    action = propose(history, [], six)
 
-
-def test_a_gap_is_narrowed_once_the_edges_are_known(told: Told, band_between: Band) -> None:
-    history = study(band_between(0.3, 7), SEARCH, 20) + told("1.5 f")
-
-    weight = propose(history, [], SEARCH)
-
-    tested = sorted({seen.weight for seen in history} - {1.5})
-    place = np.searchsorted(tested, 1.5)
-    assert tested[place - 1] < weight < tested[place]
+    assert action.weight == 1.5
+    assert action.seed != 2
 
 
-def test_a_wrong_guess_of_an_edge_costs_trials_and_no_truth(band_between: Band) -> None:
-    # latents that seem to be far from fading all the time, then are gone
+def test_a_gap_is_narrowed_once_the_edges_are_known(told: Told) -> None:
+    history = told("0.3 u, 0.32 i, 0.6 i, 1.1 i, 1.5 f, 2.2 i, 4 i, 7 i, 7.5 c")
+
+    weight = propose(history, [], SEARCH).weight
+
+    assert 1.1 < weight < 2.2
+
+
+def moving(action: Action) -> Regime:
+    """A left edge that halves while the steps double, and a right edge that stands still."""
+    if action.weight > 7:
+        return Regime.COLLAPSED
+    is_clean = action.weight > 0.3 * 2000 / action.steps
+    return Regime.CLEAN if is_clean else Regime.UNDER_REGULARISED
+
+
+def go_on(search: Search, trainings: int) -> tuple[list[Action], list[Observation]]:
+    actions: list[Action] = []
+    told: list[Observation] = []
+    for _ in range(trainings):
+        actions.append(propose(told, [], search))
+        settled = actions[-1].weight > 1
+        told.append(observe(actions[-1], moving(actions[-1]), settled=settled))
+    return actions, told
+
+
+def test_more_steps_follow_once_the_edges_are_known_and_only_where_they_may_move() -> None:
+    search = SEARCH.model_copy(update={"max_steps": 8000})
+
+    actions, told = go_on(search, 50)
+
+    first = next(place for place, action in enumerate(actions) if action.steps > 2000)
+    assert find_range(told[:first], search).outcome is Outcome.FOUND
+    continued = [action for action in actions if action.done]
+    assert continued
+    assert all(action.cost == action.steps - action.done > 0 for action in continued)
+    assert all(action.weight < 1 for action in continued)  # what has settled says enough
+    report = find_range(told, search)
+    assert report.steps == 8000
+    assert report.envelope is not None
+    assert report.envelope.left.low is not None
+    assert report.envelope.left.low <= 0.075 <= (report.envelope.left.high or 0)
+    assert report.envelope.right.movement is not None
+    assert report.envelope.right.movement.is_settled
+
+
+def test_without_more_steps_nothing_is_continued() -> None:
+    actions, _ = go_on(SEARCH, 40)
+
+    assert {action.steps for action in actions} == {2000}
+    assert not any(action.done for action in actions)
+
+
+def test_what_has_not_begun_to_learn_is_trained_for_more_steps() -> None:
+    search = Search(low=0.01, high=100, steps=300, max_steps=1200)
+
+    actions: list[Action] = []
+    told: list[Observation] = []
+    for _ in range(30):
+        actions.append(propose(told, [], search))
+        action = actions[-1]
+        regime = moving(action) if action.steps > 300 else Regime.UNTRAINED
+        told.append(observe(action, regime, settled=False))
+
+    at_first = [action for action in actions if action.steps == 300]
+    assert len(at_first) < 20
+    assert any(action.done == 300 for action in actions)
+    assert find_range(told, search).envelope is not None
+
+
+def test_a_training_that_failed_is_not_asked_for_again(band_between: Band) -> None:
     verdict = band_between(0.3, 7)
     told: list[Observation] = []
-    for _ in range(24):
-        weight = propose(told, [], SEARCH)
-        std = 0.9 if weight < 1 else 1.0
-        told.append(
-            Observation(weight=weight, regime=verdict(weight), weakest_std=std, strongest_std=1.0)
-        )
+    failed: list[Action] = []
+    for place in range(30):
+        action = propose(told, failed, THREE)
+        if place % 5 == 2:
+            failed.append(action)
+        else:
+            told.append(observe(action, verdict(action.weight)))
 
-    report = find_range(told, SEARCH)
-
-    assert report.outcome is Outcome.FOUND
+    assert len({(a.weight, a.seed) for a in failed}) == 6
+    assert not {(a.weight, a.seed) for a in failed} & {(o.weight, o.seed) for o in told}
 
 
 @pytest.mark.parametrize("weakest", [0.05, 0.21, 0.9])
 def test_fading_latents_of_a_linear_beta_vae_show_the_way(weakest: float) -> None:
     eigenvalues = np.array([30.0, 25.0, 22.0, *np.geomspace(20 * weakest, weakest, 13)])
     told: list[Observation] = []
-    flying: list[float] = []
+    flying: list[Action] = []
 
-    def is_found() -> bool:
-        return find_range(told, SEARCH).outcome is Outcome.FOUND
-
-    while not is_found():
+    while find_range(told, SEARCH).outcome is not Outcome.FOUND:
         flying += [propose(told, flying, SEARCH)] if len(flying) < 4 else []
         if len(flying) == 4:
             told.append(train_linear(eigenvalues, flying.pop(0)))
@@ -195,40 +287,65 @@ def test_fading_latents_of_a_linear_beta_vae_show_the_way(weakest: float) -> Non
     assert len(told) <= 16
 
 
-def train_linear(eigenvalues: Float64[np.ndarray, " m"], weight: float) -> Observation:
-    best = optimum(eigenvalues, beta=weight)
-    regime = Regime.COLLAPSED if not best.active.any() else Regime.POLARISED
+def train_linear(eigenvalues: Float64[np.ndarray, " m"], action: Action) -> Observation:
+    best = optimum(eigenvalues, beta=action.weight)
+    regime = Regime.COLLAPSED if not best.active.any() else Regime.CLEAN
     stds = np.sqrt(best.mean_variance)
     return Observation(
-        weight=weight,
+        weight=action.weight,
+        seed=action.seed,
+        steps=action.steps,
         regime=Regime.UNDER_REGULARISED if best.active.all() else regime,
         weakest_std=stds.min(),
         strongest_std=stds.max(),
     )
 
 
-def test_information_is_that_of_its_definition() -> None:
-    # H(verdict) - H(verdict | edges), summed over all pairs of cells, nothing in flight
-    belief = believe((), (), Search(low=1, high=8, factor=2))
-    chances = observed_chances(0.05) @ true_chances()
-    expected = []
-    for point in range(4):
-        verdicts, remaining = np.zeros(4), 0.0
-        for (left, right), chance in np.ndenumerate(belief.joint):
-            column = chances[:, 0 if left > point else 1 if right > point else 2]
-            verdicts += chance * column
-            remaining -= chance * (column * np.log(column)).sum()
-        expected.append(-(verdicts * np.log(verdicts)).sum() - remaining)
+def entropy(chances: Float64[np.ndarray, " k"]) -> float:
+    return -float(sum(chance * math.log(chance) for chance in chances if chance > 0))
 
-    information = verdict_information(belief.joint, np.array([], dtype=int), 0.05)
+
+def test_information_is_that_of_its_definition() -> None:
+    # H(verdict) - H(verdict | place), where the width is not asked for and is averaged over.
+    edge = believe((), Search(low=1, high=8, factor=2, seeds=(0, 1))).left
+    weights = np.array([1.5, 4.0])
+    chances = passed(weights, edge.bounds, edge.widths)
+    expected = []
+    for k in range(2):
+        by_place = (chances[k] * edge.mass).sum(1) / edge.mass.sum(1)
+        mean = float(by_place @ edge.places)
+        after = sum(
+            place * entropy(np.array([by, 1 - by]))
+            for place, by in zip(edge.places, by_place, strict=True)
+        )
+        expected.append(entropy(np.array([mean, 1 - mean])) - after)
+
+    information = place_information(edge, weights, np.array([]))
 
     assert information == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_point_in_flight_leaves_nothing_to_learn_in_its_place() -> None:
-    belief = believe((), (), SEARCH)
+def test_information_after_trainings_in_flight_is_the_mean_over_their_outcomes() -> None:
+    edge = believe((), Search(low=1, high=8, factor=2, seeds=(0, 1))).left
+    weight, flying = np.array([3.0]), np.array([2.0])
+    has_passed = edge.passed_at(flying)[0]
+    expected = 0.0
+    for by_place in (has_passed, 1 - has_passed):
+        chance = float(by_place @ edge.places)
+        mass = edge.mass * by_place[:, None]
+        after = EdgeBelief(edge.bounds, edge.widths, mass / mass.sum())
+        # What is told is only a place, so the width is as it was for each place.
+        expected += chance * float(place_information(after, weight, np.array([]))[0])
 
-    information = verdict_information(belief.joint, np.array([30]), 0.0)
+    assert place_information(edge, weight, flying) == pytest.approx([expected], abs=1e-12)
 
-    assert information[30] == pytest.approx(0, abs=1e-3)  # but for gaps
-    assert information[10] > 0.1
+
+def test_a_training_in_flight_leaves_little_to_learn_at_its_weight_where_seeds_agree() -> None:
+    edge = believe((), SEARCH).left
+    weights = np.array([0.1, 1.0])
+
+    alone = place_information(edge, weights, np.array([]))
+    after = place_information(edge, weights, np.array([1.0]))
+
+    assert after[1] < 0.05 * alone[1]
+    assert after[0] > 0.3 * alone[0]

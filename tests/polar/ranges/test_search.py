@@ -5,8 +5,6 @@ import pytest
 from pydantic import ValidationError
 
 from polar.ranges import Search
-from polar.records.latents import Regime
-from polar.records.ranges import Observation
 
 
 def test_the_cells_of_an_axis_are_as_fine_as_wanted() -> None:
@@ -34,7 +32,28 @@ def test_a_log_axis_begins_above_zero(low: float) -> None:
         Search(low=low, high=100)
 
 
-@pytest.mark.parametrize("weight", [0, -1, math.nan, math.inf])
-def test_an_observation_has_a_positive_weight(weight: float) -> None:
-    with pytest.raises(ValidationError):
-        Observation(weight=weight, regime=Regime.FORMING)
+@pytest.mark.parametrize(
+    ("max_steps", "budgets"),
+    [
+        (None, [2000]),
+        (2000, [2000]),
+        (8000, [2000, 4000, 8000]),
+        (9000, [2000, 4000, 8000, 9000]),
+        (3000, [2000, 3000]),
+    ],
+)
+def test_budgets_double_up_to_the_last(max_steps: int | None, budgets: list[int]) -> None:
+    search = Search(low=0.01, high=100, steps=2000, max_steps=max_steps)
+
+    assert list(search.budgets) == budgets
+
+
+def test_a_last_budget_below_the_first_is_refused() -> None:
+    with pytest.raises(ValidationError, match="max_steps is 1999; allowed: at least steps"):
+        Search(low=0.01, high=100, steps=2000, max_steps=1999)
+
+
+@pytest.mark.parametrize(("seeds", "message"), [((), "at least 1"), ((1, 2, 1), "each seed once")])
+def test_seeds_are_some_and_each_is_one_of_its_own(seeds: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Search(low=0.01, high=100, seeds=seeds)

@@ -119,3 +119,59 @@ def test_a_posterior_that_is_its_prior_is_standard_relative_to_it(
 
     np.testing.assert_array_equal(of.mean, 0 * ONES)
     np.testing.assert_array_equal(of.variance, ONES)
+
+
+def test_the_absolute_ruler_leaves_codes_as_they_are() -> None:
+    of = codes(5 * ONES, 2 * ONES, prior_mean=ONES, prior_variance=4 * ONES)
+
+    assert of.in_units_of("absolute") is of
+
+
+def test_the_scaled_ruler_takes_variational_codes_relative_to_their_prior() -> None:
+    of = codes(5 * ONES, 2 * ONES, prior_mean=ONES, prior_variance=4 * ONES)
+
+    np.testing.assert_array_equal(of.in_units_of("scaled").mean, 2 * ONES)
+    assert codes(ONES, ONES).in_units_of("scaled").mean is not None
+
+
+def test_the_scaled_ruler_takes_codes_without_a_variance_in_units_of_the_widest_latent() -> None:
+    wide, narrow, constant = np.array([-3.0, 3.0] * 10), np.array([1.0, 2.0] * 10), np.ones(20)
+
+    scaled = codes(np.column_stack([wide, narrow, 0.1 * constant])).in_units_of("scaled").mean
+
+    # rounding of one division
+    assert scaled.std(axis=0) == pytest.approx([1.0, 0.5 / 3, 0.0], rel=1e-15)
+    np.testing.assert_array_equal(scaled[0], 0)
+    np.testing.assert_array_equal(scaled[:, 2], 0)
+
+
+def test_other_codes_can_be_taken_in_the_same_unit() -> None:
+    some, others = codes(np.array([[-2.0], [2.0]])), codes(np.array([[8.0], [-2.0], [0.0]]))
+
+    scaled = others.in_units_of("scaled", like=some).mean
+
+    np.testing.assert_array_equal(scaled, [[5.0], [0.0], [1.0]])
+
+
+def test_codes_that_are_all_constant_have_no_unit_and_stay_constant() -> None:
+    np.testing.assert_array_equal(codes(0.1 * ONES).in_units_of("scaled").mean, 0 * ONES)
+
+
+def test_codes_beyond_all_units_of_others_are_refused() -> None:
+    small, large = codes(1e-200 * np.arange(3.0)[:, None]), codes(1e140 * np.ones((2, 1)))
+
+    with pytest.raises(InvalidInput, match="mean in units of the largest std of latent 0 is not"):
+        large.in_units_of("scaled", like=small)
+
+
+@unhurried
+@given(exponent=st.integers(-1000, 490), constant=st.floats(-1, 1))
+def test_a_power_of_two_changes_no_digit_of_the_scaled_codes(
+    exponent: int, constant: float
+) -> None:
+    varied = np.random.default_rng(0).integers(-100, 100, (50, 2)) * [1.0, 0.25]
+    mean = np.column_stack([varied, np.full(50, constant)])
+
+    scaled = codes(np.ldexp(varied, exponent)).in_units_of("scaled").mean
+
+    np.testing.assert_array_equal(scaled, codes(mean).in_units_of("scaled").mean[:, :2])

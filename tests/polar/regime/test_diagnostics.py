@@ -13,16 +13,18 @@ from polar.entropy import mutual_information, renyi_entropy
 from polar.records.latents import Label, LatentMeasures
 from polar.regime.codes import codes
 from polar.regime.diagnostics import measure_latents
-from polar.regime.polarisation import judge
+from polar.regime.verdict import labelled
 
 
 def measure(mean: Tensor, log_var: Tensor | None = None) -> tuple[LatentMeasures, ...]:
     variance = torch.ones_like(mean) if log_var is None else log_var.double().exp()
-    return measure_latents(codes(mean, variance), sigma=0.5, renyi_alpha=1.01)
+    return measure_latents(
+        codes(mean, variance), ruler="scaled", sigma=0.5, renyi_alpha=1.01
+    )
 
 
 def label_of(measures: LatentMeasures) -> Label:
-    (latent,) = judge([measures], tau=0.25).latents
+    (latent,) = labelled([measures], 0.25)
     return latent.label
 
 
@@ -147,8 +149,8 @@ def test_the_entropy_depends_on_the_spread_in_units_of_the_kernel_only() -> None
     mean = torch.randn(500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     one_variance = torch.ones_like(mean)
 
-    (one,) = measure_latents(codes(mean, one_variance), sigma=0.5, renyi_alpha=1.01)
-    (eight,) = measure_latents(codes(8 * mean, one_variance), sigma=4.0, renyi_alpha=1.01)
+    (one,) = measure_latents(codes(mean, one_variance), ruler="scaled", sigma=0.5, renyi_alpha=1.01)
+    (eight,) = measure_latents(codes(8 * mean, one_variance), ruler="scaled", sigma=4.0, renyi_alpha=1.01)
 
     # a factor that is a power of two is exact
     assert eight.entropy_nats == one.entropy_nats
@@ -177,7 +179,7 @@ def test_without_a_variance_only_the_mean_is_measured() -> None:
     mean = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
 
     with_variance = measure(mean)
-    without = measure_latents(codes(mean), sigma=0.5, renyi_alpha=1.01)
+    without = measure_latents(codes(mean), ruler="scaled", sigma=0.5, renyi_alpha=1.01)
 
     for some, all_ in zip(without, with_variance, strict=True):
         missing = {name for name, value in some.model_dump().items() if value is None}
@@ -200,7 +202,7 @@ def test_a_latent_that_follows_u_alone_is_judged_without_it() -> None:
     variance = np.full((300, 1), 0.5)
     of_an_ivae = codes(prior_mean, variance, prior_mean, variance)
 
-    (latent,) = measure_latents(of_an_ivae, u=U, sigma=0.5, renyi_alpha=1.01)
+    (latent,) = measure_latents(of_an_ivae, u=U, ruler="scaled", sigma=0.5, renyi_alpha=1.01)
 
     # the estimator promises 1e-6
     assert latent.entropy_nats == pytest.approx(math.log(3), abs=1e-6)
@@ -218,7 +220,7 @@ def test_the_judged_entropy_is_in_units_of_the_prior() -> None:
     mean = prior_mean + np.sqrt(prior_variance) * standard
     of_an_ivae = codes(mean, 0.1 * prior_variance, prior_mean, prior_variance)
 
-    (latent,) = measure_latents(of_an_ivae, u=U, sigma=0.5, renyi_alpha=1.01)
+    (latent,) = measure_latents(of_an_ivae, u=U, ruler="scaled", sigma=0.5, renyi_alpha=1.01)
 
     expected = renyi_entropy(standard).nats[0]
     assert latent.judged_entropy_nats == pytest.approx(expected, abs=2e-6)  # 1e-6 each
@@ -232,7 +234,7 @@ def test_information_is_taken_over() -> None:
     mean = generator.standard_normal((40, 2))
     information = mutual_information(generator.standard_normal((40, 5)), mean)
 
-    latents = measure_latents(codes(mean), information=information, sigma=0.5, renyi_alpha=1.01)
+    latents = measure_latents(codes(mean), information=information, ruler="scaled", sigma=0.5, renyi_alpha=1.01)
 
     assert [latent.information_nats for latent in latents] == information.nats.tolist()
     assert [

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from polar.entropy import renyi_entropy
 from polar.records.latents import Label
 from polar.records.measurement import Criterion, CriterionLabel
 from polar.regime.codes import Codes, codes
+from polar.regime.diagnostics import measure_latents
 from polar.regime.labels import applicable, label_latents
 from polar.regime.mixed import variance_signals
 
@@ -28,22 +28,24 @@ MODELS = {
 
 
 def labels(of: Codes) -> tuple[CriterionLabel, ...]:
-    entropies = renyi_entropy(of.relative_to_prior().mean).nats.tolist()
+    measures = measure_latents(of, ruler="scaled", sigma=0.5, renyi_alpha=1.01)
     signals = variance_signals(of, renyi_alpha=1.01)
-    return label_latents(of, entropies, signals, tau=0.25)
+    return label_latents(of, measures, signals, tau=0.25)
 
 
 def test_a_deterministic_model_has_only_criteria_of_the_mean() -> None:
     applying = set(applicable(MODELS["deterministic"]))
 
-    assert applying >= {Criterion.ENTROPY, Criterion.ACTIVE_UNITS}
+    assert applying >= {Criterion.ENTROPY, Criterion.ENTROPY_ABSOLUTE, Criterion.ACTIVE_UNITS}
     assert not applying & NEEDING_A_VARIANCE
 
 
-def test_a_vae_and_an_ivae_differ_in_the_prior_of_the_divergence() -> None:
+def test_a_vae_and_an_ivae_differ_in_the_prior() -> None:
     vae, ivae = set(applicable(MODELS["vae"])), set(applicable(MODELS["ivae"]))
 
-    assert vae ^ ivae == {Criterion.KL, Criterion.CONDITIONAL_PRIOR}
+    # The rulers differ only where the prior is not N(0, 1).
+    assert vae - ivae == {Criterion.KL}
+    assert ivae - vae == {Criterion.CONDITIONAL_PRIOR, Criterion.ENTROPY_ABSOLUTE}
     assert vae | ivae == set(Criterion)
 
 
@@ -83,3 +85,15 @@ def test_the_order_of_the_images_does_not_matter(model: str) -> None:
     shuffled = codes(of.mean[order], *(None if part is None else part[order] for part in others))
 
     assert [one.label for one in labels(of)] == [one.label for one in labels(shuffled)]
+
+
+def test_the_absolute_ruler_labels_by_the_entropy_of_the_codes_as_they_are() -> None:
+    u = np.arange(N) % 4
+    prior_mean = np.tile(10.0 * u[:, None], (1, 3))
+    of_u_alone = codes(prior_mean, VARIANCE, prior_mean, VARIANCE)
+
+    by = {(row.criterion, row.latent): row.label for row in labels(of_u_alone)}
+
+    for j in range(3):
+        assert by[Criterion.ENTROPY, j] is Label.PASSIVE
+        assert by[Criterion.ENTROPY_ABSOLUTE, j] is Label.ACTIVE

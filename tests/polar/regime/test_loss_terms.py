@@ -30,6 +30,7 @@ random = np.random.default_rng(0)
 MEANS = random.normal(size=(N, LATENTS)) * [2.0, 1.0, 0.1]
 VARIANCES = np.exp(random.normal(size=(N, LATENTS)))
 MEAN_IMAGE = random.uniform(400, 500, size=N)
+FLOOR = MEAN_IMAGE - random.uniform(100, 150, size=N)
 LOSSES = MEAN_IMAGE - random.uniform(0, 100, size=N)
 
 
@@ -39,7 +40,7 @@ def terms_of(model: ModelSpec, mean: np.ndarray = MEANS, losses: np.ndarray = LO
         variance = np.full_like(mean, model.variance)
     prior = (np.zeros_like(mean), np.ones_like(mean)) if isinstance(model, IVAESpec) else ()
     terms = measure_loss_terms(
-        model, codes(mean, variance, *prior), losses, MEAN_IMAGE, pixels=PIXELS
+        model, codes(mean, variance, *prior), losses, MEAN_IMAGE, FLOOR, pixels=PIXELS
     )
     assert terms is not None
     return terms
@@ -51,6 +52,7 @@ def test_the_reconstruction_is_the_mean_over_the_images() -> None:
     assert terms.images == N
     assert terms.reconstruction_nats == pytest.approx(LOSSES.mean())
     assert terms.mean_image_nats == pytest.approx(MEAN_IMAGE.mean())
+    assert terms.explainable_nats == pytest.approx((MEAN_IMAGE - FLOOR).mean())
     assert terms.above_collapse_nats(0.0) == pytest.approx((LOSSES - MEAN_IMAGE).mean())
 
 
@@ -113,7 +115,7 @@ def test_a_collapsed_model_pays_what_total_collapse_pays_at_any_weight(model: Mo
         variance = np.full_like(MEANS, FIXED.variance)
 
     terms = measure_loss_terms(
-        model, codes(at_prior, variance), MEAN_IMAGE, MEAN_IMAGE, pixels=PIXELS
+        model, codes(at_prior, variance), MEAN_IMAGE, MEAN_IMAGE, FLOOR, pixels=PIXELS
     )
 
     assert terms is not None
@@ -163,11 +165,16 @@ def test_samples_of_the_posteriors_are_part_of_the_error() -> None:
 
 
 def test_a_model_without_a_weight_has_no_terms() -> None:
-    assert measure_loss_terms(AESpec(), codes(MEANS), LOSSES, MEAN_IMAGE, pixels=PIXELS) is None
+    assert (
+        measure_loss_terms(AESpec(), codes(MEANS), LOSSES, MEAN_IMAGE, FLOOR, pixels=PIXELS)
+        is None
+    )
 
 
 def test_arrays_of_other_images_are_refused() -> None:
     with pytest.raises(InvalidInput, match="codes of 400 images with losses of 399; allowed"):
-        measure_loss_terms(L2, codes(MEANS), LOSSES[1:], MEAN_IMAGE[1:], pixels=PIXELS)
+        measure_loss_terms(L2, codes(MEANS), LOSSES[1:], MEAN_IMAGE[1:], FLOOR[1:], pixels=PIXELS)
     with pytest.raises(InvalidInput, match="at least 2"):
-        measure_loss_terms(L2, codes(MEANS[:1]), LOSSES[:1], MEAN_IMAGE[:1], pixels=PIXELS)
+        measure_loss_terms(
+            L2, codes(MEANS[:1]), LOSSES[:1], MEAN_IMAGE[:1], FLOOR[:1], pixels=PIXELS
+        )

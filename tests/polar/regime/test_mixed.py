@@ -39,6 +39,7 @@ def score(of: Codes, seed: int = 0) -> tuple[MixedScore, ...]:
         of,
         renyi_entropy(of.mean).nats.tolist(),
         variance_signals(of, renyi_alpha=1.01),
+        ruler="scaled",
         sigma=0.5,
         renyi_alpha=1.01,
         tau=0.25,

@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,17 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.mixture import GaussianMixture
 
-from polar.entropy import gaussian_entropy
+from polar.entropy import gaussian_entropy, renyi_entropy
 from polar.errors import InvalidInput
 from polar.regime.threshold import (
     GROUP_RULES,
     MIXTURE_VARIANCE,
+    SETS_OF_DRAWS,
     Cut,
     GroupRule,
     fixed_cut,
     group_cut,
-    noise_floor_cut,
+    tau_in_nats,
 )
+from polar.spec.training import DEFAULT_TAU_STD
 
 CLEAR = [0.01, 0.02, 0.015, 1.5, 1.6, 1.7]
 unhurried = settings(deadline=None)  # other processes may have the machine
@@ -142,25 +145,74 @@ def test_entropies_out_of_range_are_refused(rule: GroupRule, entropies: list[flo
         cut(rule, entropies)
 
 
-def test_a_fixed_tau_is_itself() -> None:
-    assert fixed_cut(0.25) == Cut(0.25, "Tau is fixed at 0.25 nats.")
+def test_the_fixed_tau_is_said_with_its_std() -> None:
+    assert fixed_cut(0.134, 0.248) == Cut(
+        0.248, "Tau is 0.248 nats, the entropy of a Gaussian of std 0.134."
+    )
 
 
-@pytest.mark.parametrize("tau", [-0.1, math.nan, math.inf])
-def test_a_fixed_tau_out_of_range_is_refused(tau: float) -> None:
-    with pytest.raises(InvalidInput, match=f"tau is {tau} nats"):
-        fixed_cut(tau)
+def tau_of(tau_std: float, n: int = 1000, sigma: float = 0.5, renyi_alpha: float = 1.01) -> float:
+    return tau_in_nats(tau_std, n=n, sigma=sigma, renyi_alpha=renyi_alpha)
 
 
-def test_the_noise_floor_is_above_the_rounding_of_a_float32_and_below_anything_else() -> None:
-    mean = np.random.default_rng(0).normal(size=(1000, 1))
-    rounding = mean.astype(np.float32).astype(np.float64) - mean
-    floor = noise_floor_cut(mean, sigma=0.5, renyi_alpha=1.01).tau_nats
+@pytest.mark.parametrize("alpha", [1.0, 1.01, 2.0])
+@pytest.mark.parametrize("std", [0.02, 0.134, 1.0, 3.0])
+def test_tau_is_the_entropy_of_a_gaussian_of_many_images(std: float, alpha: float) -> None:
+    tau = tau_of(std, n=10_000, renyi_alpha=alpha)
 
-    assert floor is not None
-    assert floor > gaussian_entropy(float(rounding.std()), sigma=0.5, alpha=1.01)
-    assert floor < gaussian_entropy(1e-4, sigma=0.5, alpha=1.01)
+    # The draws of 10,000 images lack the outermost tails.
+    assert tau == pytest.approx(gaussian_entropy(std, alpha=alpha), rel=0.01)
 
 
-def test_a_constant_zero_has_no_noise() -> None:
-    assert noise_floor_cut(np.zeros((5, 2)), sigma=0.5, renyi_alpha=1.01).tau_nats == 0.0
+def test_the_default_tau_is_a_quarter_of_a_nat() -> None:
+    assert tau_of(DEFAULT_TAU_STD) == pytest.approx(0.25, abs=0.005)
+
+
+def test_tau_grows_with_its_std_and_with_the_images() -> None:
+    by_std = [tau_of(std) for std in (0, 1e-3, 0.01, 0.1, 1, 10, 1e6, 1e100)]
+    by_n = [tau_of(2.0, n=n) for n in (1, 2, 10, 100, 1000)]
+
+    assert by_std == sorted(by_std)
+    assert by_n == sorted(by_n)
+    assert by_std[0] == by_n[0] == 0
+    # Draws of 1e100 are all alone.
+    assert by_std[-1] == pytest.approx(math.log(1000), abs=1e-6)  # promised by the estimator
+
+
+def test_tau_knows_the_ratio_of_std_and_width_alone() -> None:
+    assert tau_of(4 * 0.134, sigma=2.0) == pytest.approx(tau_of(0.134), abs=2e-6)  # 1e-6 each
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1.01, 2.0])
+@pytest.mark.parametrize("sigma", [0.01, 0.1, 0.5, 2.0, 5.0])
+@pytest.mark.parametrize("n", [50, 500, 5000])
+def test_labels_of_gaussian_latents_depend_on_neither_width_nor_order_nor_number(
+    n: int, sigma: float, alpha: float
+) -> None:
+    draws = np.random.default_rng(1).standard_normal((n, 12))
+    draws /= draws.std(axis=0)
+    factors = np.array([0.5, 0.6, 0.7, 0.8, 1.25, 1.4, 1.6, 2.0, 3.0, 5.0, 7.0, 0.01])
+
+    nats = renyi_entropy(0.134 * factors * draws, sigma=sigma, alpha=alpha).nats
+
+    assert (nats > tau_of(0.134, n, sigma, alpha)).tolist() == (factors > 1).tolist()
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.1, 0.5, 5.0])
+@pytest.mark.parametrize("alpha", [1.01, 2.0])
+def test_other_sets_of_draws_move_tau_by_less_than_a_hundredth(sigma: float, alpha: float) -> None:
+    draws = np.random.default_rng(1).standard_normal((100, 200))
+    draws = (draws - draws.mean(axis=0)) / draws.std(axis=0)
+
+    sets = renyi_entropy(0.134 * draws, sigma=sigma, alpha=alpha).nats
+
+    spread = sets.std() / math.sqrt(SETS_OF_DRAWS)
+    assert spread < 0.01 * sets.mean()
+    # four times the spread of ours, with that of the 25 times as many sets here
+    assert abs(tau_of(0.134, 100, sigma, alpha) - sets.mean()) < 4 * spread
+
+
+@pytest.mark.parametrize("tau_std", [-0.1, math.nan, math.inf, 1e101])
+def test_a_tau_out_of_range_is_refused(tau_std: float) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(f"tau_std is {tau_std}; allowed: 0 to 1e+100")):
+        tau_of(tau_std)

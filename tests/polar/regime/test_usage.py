@@ -56,12 +56,12 @@ def test_every_criterion_is_scored_by_usage() -> None:
     assert (entropy.criterion, entropy.auc) == (Criterion.ENTROPY, 0.0)
 
 
-def test_a_latent_is_used_above_a_share_of_all_usage() -> None:
-    usage = np.array([90.0, 8.0, 2.0, -5.0])
+def test_a_latent_is_used_above_a_hundredth_of_all_usage() -> None:
+    usage = np.array([90.0, 9.01, 0.99, -5.0])
 
-    (score,) = usage_scores(scored([4.0, 3.0, 2.0, 1.0]), usage, used_from=0.05)
+    (score,) = usage_scores(scored([4.0, 3.0, 2.0, 1.0]), usage)
 
-    assert score.used == 2  # 5 % of 100: what is negative is not counted
+    assert score.used == 2  # 1 % of 100: what is negative is not counted
 
 
 @pytest.mark.parametrize("usage", [[1.0, 1.0], [0.0, 0.0]])
@@ -75,9 +75,3 @@ def test_usage_of_one_kind_scores_nothing(usage: list[float]) -> None:
 def test_usage_that_does_not_fit_is_refused(usage: list[float]) -> None:
     with pytest.raises(InvalidInput, match=r"usage of shape .*one finite number for each of 2"):
         usage_scores(scored([2.0, 1.0]), np.array(usage))
-
-
-@pytest.mark.parametrize("used_from", [-0.1, 1.0, math.nan])
-def test_a_share_out_of_range_is_refused(used_from: float) -> None:
-    with pytest.raises(InvalidInput, match="used_from is"):
-        usage_scores(scored([1.0]), np.ones(1), used_from)

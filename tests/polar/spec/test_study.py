@@ -22,7 +22,8 @@ def test_a_study_needs_a_base_and_a_search_and_the_rest_is_filled_in() -> None:
 
     assert (spec.sampler, spec.aggregate) == ("range", "mean")
     assert [one.measure for one in spec.objectives] == ["clean_polarisation"]
-    assert (spec.trials, spec.runs, spec.concurrency) == (16, 48, 4)
+    assert (spec.trials, spec.runs, spec.concurrency) == (16, 16, 4)
+    assert study(sampler="random").runs == 48
 
 
 def test_a_study_comes_back_from_its_json() -> None:

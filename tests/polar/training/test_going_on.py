@@ -107,7 +107,7 @@ def test_a_longer_training_goes_on_from_the_end_of_a_shorter_one(
 
     assert bits(extended) == bits(trained(long))
     # Those of 11 steps ended with an evaluation at step 11, which is none of the powers of two.
-    assert [each.step for each in extended.evaluations] == [1, 2, 4, 8, 10, 13, 16, 20, 21]
+    assert [each.step for each in extended.evaluations] == [1, 2, 4, 8, 16, 21]
 
 
 @settings(max_examples=10)
@@ -244,32 +244,32 @@ def test_a_state_of_a_stage_is_none_of_a_run_that_should_have_evaluated_it(
 
 
 @pytest.fixture
-def settles_at_10(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes every evaluation from step 10 on say that training has settled."""
+def settles_at_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every evaluation from step 8 on say that training has settled."""
     evaluate = loop.evaluate
 
     def evaluated(*args: Any, **options: Any) -> Evaluation:  # noqa: ANN401
         found = evaluate(*args, **options)
-        verdict = found.verdict.model_copy(update={"settled": found.step >= 10})
+        verdict = found.verdict.model_copy(update={"settled": found.step >= 8})
         return found.model_copy(update={"verdict": verdict})
 
     monkeypatch.setattr(loop, "evaluate", evaluated)
 
 
-@pytest.mark.usefixtures("settles_at_10")
+@pytest.mark.usefixtures("settles_at_8")
 def test_a_training_ends_when_it_has_settled_and_is_the_same_up_to_there(tmp_path: Path) -> None:
     state = state_of(spec(30, until="settled"))
 
     events = go_on(state, tmp_path)
 
     assert state.has_ended
-    assert (state.step, events[-1].step) == (10, 10)
+    assert (state.step, events[-1].step) == (8, 8)
     assert isinstance(events[-1], CheckpointSaved)
-    assert bits(state) == bits(trained(spec(10)))
+    assert bits(state) == bits(trained(spec(8)))
     assert go_on(state) == []
 
 
-@pytest.mark.usefixtures("settles_at_10")
+@pytest.mark.usefixtures("settles_at_8")
 def test_a_settled_training_makes_more_steps_when_it_is_asked_to(tmp_path: Path) -> None:
     path = last_state(spec(30, until="settled"), tmp_path)
 
@@ -278,28 +278,28 @@ def test_a_settled_training_makes_more_steps_when_it_is_asked_to(tmp_path: Path)
     assert bits(trained(longer, path)) == bits(trained(spec(16)))
 
 
-@pytest.mark.usefixtures("settles_at_10")
+@pytest.mark.usefixtures("settles_at_8")
 def test_a_settled_training_is_a_stage_of_as_many_steps(tmp_path: Path) -> None:
     settled = spec(30, until="settled")
-    warm = warm_started(with_steps(settled, 10), weight=0.5, steps=3)
+    warm = warm_started(with_steps(settled, 8), weight=0.5, steps=3)
 
     assert bits(trained(warm, last_state(settled, tmp_path))) == bits(trained(warm))
 
 
-@pytest.mark.usefixtures("settles_at_10")
+@pytest.mark.usefixtures("settles_at_8")
 def test_a_training_that_ends_when_it_has_settled_does_not_go_on_from_later(
     tmp_path: Path,
 ) -> None:
     path = last_state(spec(12), tmp_path)
 
-    with pytest.raises(CheckpointUnusable, match="is at step 12; this run has settled at 10"):
+    with pytest.raises(CheckpointUnusable, match="is at step 12; this run has settled at 8"):
         state_of(spec(30, until="settled"), path)
 
 
-@pytest.mark.usefixtures("settles_at_10")
+@pytest.mark.usefixtures("settles_at_8")
 def test_a_training_does_not_settle_while_its_weight_rises() -> None:
     state = state_of(spec(30, until="settled", weight_warm_up={"fraction": 0.4}))
 
     go_on(state)
 
-    assert state.step == 13  # the first evaluation after twelve steps
+    assert state.step == 16  # the first evaluation after twelve steps

@@ -45,7 +45,7 @@ def subset_of(spec: ExperimentSpec) -> EvaluationSubset:
 
 
 def untrained(spec: ExperimentSpec) -> Autoencoder:
-    return models.build(spec.model, SIDE, u_sizes(spec), seeding.weights(0), CPU)
+    return models.build(spec.model, spec.dataset.side, u_sizes(spec), seeding.weights(0), CPU)
 
 
 def terms_of(model: dict[str, Any]) -> LossTerms:

@@ -1,43 +1,37 @@
 """Ranges in words and as tables, from the reports that studies store."""
 
 import io
-from typing import Any
 
 import pytest
 from rich.console import Console
 
+from polar.ranges import Search, find_range
+from polar.records.certificates import Certificates, EdgeCertificate, Standing, Trained
 from polar.records.latents import Regime
-from polar.records.ranges import SeedOutcome, StudyRange
-from polar.spec import StudySpec
+from polar.records.ranges import Observation, Outcome, Snapshot, StudyRange
 from service.cli.range_tables import in_words, of_range
-from service.studies.ranges import range_of
 
-REGIMES = {regime[0]: regime for regime in Regime}
-BASE = {"dataset": {"name": "digits"}, "model": {}, "training": {"steps": 2000}}
+REGIMES = {"u": Regime.UNDER_REGULARISED, "p": Regime.CLEAN, "c": Regime.COLLAPSED}
 
 
-def found(
-    tested: str, *, converged: bool | None = True, search: dict[str, Any] | None = None
-) -> StudyRange:
+def found(tested: str, *, trajectory: tuple[Snapshot, ...] = ()) -> StudyRange:
     """The range after these tests: `0.3 u, 1 pp` has one seed at 0.3 and two at 1."""
     seen = [one.split() for one in tested.split(", ")] if tested else []
     seeds = max([len(verdicts) for _, verdicts in seen], default=1)
-    spec = StudySpec.model_validate(
-        {
-            "base": {**BASE, "seeds": list(range(seeds))},
-            "search": search or {"model.beta": {"log_uniform": [0.01, 100]}},
-            "sampler": "random",
-            "budget": {"trials": 3},
-        }
-    )
-    trials = [
-        (
-            {"model.beta": float(weight)},
-            [SeedOutcome(regime=REGIMES[one], converged=converged) for one in verdicts],
+    history = [
+        Observation(
+            weight=float(weight),
+            seed=seed,
+            steps=2000,
+            regime=REGIMES[one],
+            settled=True,
+            trajectory=trajectory,
         )
         for weight, verdicts in seen
+        for seed, one in enumerate(verdicts)
     ]
-    return range_of(spec, trials)
+    search = Search(low=0.01, high=100, steps=2000, seeds=tuple(range(seeds)))
+    return StudyRange(**find_range(history, search).model_dump(), fields=("model.beta",))
 
 
 def shown(found: StudyRange) -> str:
@@ -47,83 +41,67 @@ def shown(found: StudyRange) -> str:
 
 
 @pytest.mark.parametrize(
-    ("tested", "words"),
+    ("tested", "also"),
     [
-        (
-            "0.3 u, 0.32 p, 1 p, 7 p, 7.5 c",
-            "polarised from 0.3..0.32 to 7..7.5 (2,000 steps, converged, 1 seed)",
-        ),
-        (
-            "0.1 u, 1 p, 7 p, 7.5 c",
-            "polarised from 0.1..1 to 7..7.5 (2,000 steps, converged, 1 seed); "
-            "edges not as close as wanted yet",
-        ),
-        (
-            "0.01 p, 1 p, 7 p, 7.5 c",
-            "polarised from below 0.01 to 7..7.5 (2,000 steps, converged, 1 seed); "
-            "open at an end of the search",
-        ),
-        (
-            "1 u, 1.05 p, 100 p",
-            "polarised from 1..1.05 to above 100 (2,000 steps, converged, 1 seed); "
-            "open at an end of the search",
-        ),
-        (
-            "1 u, 1.05 p, 2 p, 2.1 c, 4 c, 4.2 p, 6 p, 6.3 c",
-            "polarised in 2 intervals from 1..1.05 to 6..6.3 (2,000 steps, converged, 1 seed)",
-        ),
-        (
-            "0.01 u, 1 u, 10 c, 100 c",
-            "no band found in 4 weights, 4 trainings (2,000 steps, 1 seed)",
-        ),
-        ("", "no band found in 0 weights, 0 trainings (2,000 steps, 1 seed)"),
+        ("0.3 u, 0.32 p, 1 p, 7 p, 7.5 c", ""),
+        ("0.1 u, 1 p, 7 p, 7.5 c", " Edges are not as close as wanted yet."),
+        ("0.01 p, 1 p, 7 p, 7.5 c", " The band is open at an end of the search."),
+        ("0.01 u, 1 u, 10 c, 100 c", ""),
     ],
 )
-def test_a_range_is_said_on_one_line(tested: str, words: str) -> None:
-    assert in_words(found(tested)) == words
+def test_a_range_is_its_headline_and_what_the_search_still_lacks(tested: str, also: str) -> None:
+    range = found(tested)
+
+    assert in_words(range) == range.headline + also
 
 
-@pytest.mark.parametrize(
-    ("converged", "word"), [(False, "not converged"), (None, "convergence unknown")]
-)
-def test_edges_that_may_move_with_more_steps_are_said_to(
-    converged: bool | None, word: str
-) -> None:
-    range = found("0.3 u, 0.32 p, 7 p, 7.5 c", converged=converged)
+def test_the_tables_have_every_edge_and_what_the_interval_of_a_single_seed_is() -> None:
+    range = found("0.3 u, 0.32 p, 1 p, 7 p, 7.5 c")
 
-    assert f"(2,000 steps, {word}, 1 seed)" in in_words(range)
+    rows = [line.split() for line in shown(range).splitlines()]
+    assert ["envelope", "left", "0.3..0.32", "one", "seed"] in [row[:5] for row in rows]
+    assert ["envelope", "right", "7..7.5", "one", "seed"] in [row[:5] for row in rows]
 
 
-def test_seeds_that_disagree_are_said_with_their_weights() -> None:
-    range = found("0.3 uu, 0.32 pp, 1 pu, 7 pp, 7.5 cc")
+def test_seeds_give_edges_a_confidence() -> None:
+    range = found("0.2 uuu, 0.3 uuu, 0.32 ppp, 1 ppp, 7 ppp, 7.5 ccc, 9 ccc")
 
-    assert "2 seeds, seeds disagree at 1)" in in_words(range)
-    assert "Seeds disagree on the verdict at 1." in shown(range)
-
-
-def test_several_swept_fields_have_no_range_and_it_is_said_why() -> None:
-    fields = {"log_uniform": [0.001, 0.1]}
-    range = found("", search={"model.beta": fields, "training.learning_rate": fields})
-
-    assert in_words(range) == (
-        "no range: a range takes exactly one swept field, on a log_uniform axis"
-    )
-    assert "not_one_field" in shown(range)
-
-
-def test_the_table_has_every_interval_and_the_envelope_with_confidences() -> None:
-    range = found("1 u, 1.05 p, 2 p, 2.1 c, 4 c, 4.2 p, 6 p, 6.3 c")
-
-    lines = [line.split() for line in shown(range).splitlines()]
-    rows = {" ".join(line[:-4]): line[-4:] for line in lines}
     assert range.envelope is not None
-    assert rows["interval 1"][::2] == ["1..1.05", "2..2.1"]
-    assert rows["interval 2"][::2] == ["4..4.2", "6..6.3"]
-    assert rows["envelope"] == [
-        "1..1.05",
-        f"{range.envelope.left.confidence:.2f}",
-        "6..6.3",
-        f"{range.envelope.right.confidence:.2f}",
-    ]
-    assert ["tested", "8", "weights,", "8", "trainings"] in lines
-    assert "- The band is 2 intervals with gaps between them." in shown(range)
+    assert range.envelope.left.confidence is not None
+    rows = [line.split() for line in shown(range).splitlines()]
+    left = next(row for row in rows if row[:2] == ["envelope", "left"])
+    assert left[3] == f"{range.envelope.left.confidence:.2f}"
+
+
+def test_the_edges_at_each_budget_are_a_table_of_their_own() -> None:
+    early = Snapshot(steps=1000, regime=Regime.UNDER_REGULARISED)
+    range = found("0.3 u, 0.32 p, 7 p, 7.5 c", trajectory=(early,))
+
+    lines = shown(range).splitlines()
+    assert any(line.split()[:4] == ["1,000", "4", "no", "band"] for line in lines)
+    assert any(line.split() == ["2,000", "4", "0.3..0.32", "7..7.5"] for line in lines)
+
+
+def test_an_edge_that_another_model_refutes_is_said_to_be() -> None:
+    refuted = EdgeCertificate(
+        side="right",
+        standing=Standing.NOT_OPTIMAL,
+        reached=7.0,
+        beyond=7.5,
+        exists_to=21.0,
+        by=Trained(weight=7.0, seed=0, steps=2000),
+    )
+    certificates = Certificates(not_optimal=(), left=None, right=refuted, models=4)
+    range = found("0.3 u, 0.32 p, 7 p, 7.5 c").model_copy(update={"certificates": certificates})
+
+    assert refuted.words("clean") in " ".join(shown(range).split())
+
+
+def test_a_study_without_a_single_swept_field_says_so() -> None:
+    words = "a range takes exactly one swept field, on a log_uniform axis"
+    update = {"outcome": Outcome.NOT_ONE_FIELD, "headline": words, "envelope": None}
+    range = found("").model_copy(update=update)
+
+    assert in_words(range) == words
+    assert "not_one_field" in shown(range)
+    assert "0 weights" not in shown(range)

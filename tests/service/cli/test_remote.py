@@ -8,6 +8,7 @@ import pytest
 from tests.service.cli.specs import as_json
 
 if TYPE_CHECKING:
+    from tests.conftest import Reports
     from tests.service.cli.conftest import Polar, Write
     from tests.service.conftest import SpecMaker, Submitter, Worker
 
@@ -149,6 +150,31 @@ async def test_cancelling_what_has_ended_is_refused(
 
     assert result.exit_code == 2
     assert "already ended as succeeded" in result.stderr
+
+
+async def test_extending_shows_the_experiment_that_goes_on(
+    polar: "Polar",
+    worker: "Worker",
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    reports: "Reports",
+) -> None:
+    spec = spec_of(training={"steps": 100})
+    run_id = (await submit(spec)).runs[0].id
+    await worker.claim(run_id)
+    await worker.record(run_id, reports.result(spec))
+    await worker.finish(run_id)
+
+    extended = await polar("extend", run_id, "--steps", 300)
+    again = as_json(await polar("extend", run_id, "--steps", 300, "-o", "json"))
+    refused = await polar("extend", run_id, "--steps", 100)
+
+    assert extended.exit_code == 0
+    assert "polar watch" in extended.stderr
+    assert again["spec"]["training"]["steps"] == 300
+    assert again["runs"][0]["reused"]
+    assert refused.exit_code == 2
+    assert "allowed: an integer from 101" in refused.stderr
 
 
 @pytest.mark.parametrize("command", ["get", "watch", "cancel"])

@@ -204,7 +204,8 @@ def test_what_is_no_id_is_refused_without_a_request(id: str, script: Script) -> 
     # An empty one asked for `/experiments/`, whose answer was "not this version of the service".
     with Client(script.url) as client:
         for ask in (
-            client.find, client.cancel, client.experiment, client.run, client.diagnostics,
+            client.find, client.cancel, lambda id: client.extend(id, 2),
+            client.experiment, client.run, client.diagnostics,
             client.study, lambda id: client.order_study(id, "pause"), client.extend_study,
             lambda id: client.export_trials(id, "csv"), lambda id: list(client.trials(id)),
             lambda id: list(client.watch(id)),

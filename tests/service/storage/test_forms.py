@@ -49,15 +49,19 @@ READ = [
 ]
 
 
-#: Fields that have another name by now; a test below says which.
-RENAMED = {"loss_nats", "kl_nats"}
+#: Fields that have another name by now, or whose meaning has changed; tests below say which.
+REPLACED = {
+    *("loss_nats", "kl_nats"),
+    *("no_reconstruction_gain", "converged", "labels_changed"),
+    *("evaluations", "tau", "tau_rule"),
+}
 
 
 def has_all(new: object, old: object) -> bool:
     """Whether everything that was stored is still there, with its value."""
     if isinstance(old, dict) and isinstance(new, dict):
         return all(
-            has_all(new[name], old[name]) if name in new else name in RENAMED for name in old
+            name in REPLACED or (name in new and has_all(new[name], old[name])) for name in old
         )
     if isinstance(old, list) and isinstance(new, list):
         return len(old) == len(new) and all(map(has_all, new, old))
@@ -110,6 +114,75 @@ def test_a_result_without_a_summary_says_what_it_knows_and_claims_nothing_else()
     assert result.summary.n_active == {"entropy": actives}
     assert result.summary.attempted_actives is None
     assert result.summary.scalars() == {"criteria/n_active_entropy": actives}
+
+
+def test_the_regime_of_an_earlier_verdict_is_that_of_the_paper() -> None:
+    old = stored("evaluation.2")["verdict"]
+
+    verdict = Evaluation.model_validate(forms.EVALUATION.newest(stored("evaluation.2"))).verdict
+
+    assert verdict.regime == verdict.paper_regime == old["regime"]
+    assert (verdict.explained, verdict.tau_nats) == (old["explained"], old["tau_nats"])
+    assert verdict.flaws == ()
+    assert (verdict.tau_std, verdict.n_idle, verdict.explains_nothing) == (None, None, None)
+
+
+@pytest.mark.parametrize(("converged", "settled"), [(True, None), (False, False)])
+def test_only_a_training_that_had_not_converged_is_known_not_to_have_settled(
+    converged: bool, settled: bool | None
+) -> None:
+    old = {**stored("result.2"), "converged": converged}
+
+    result = Result.model_validate(forms.RESULT.newest(old))
+
+    assert result.settled is settled
+    assert (result.rise_of_explained, result.labels_changed, result.held_out) == (None, None, None)
+    assert result.largest_move_nats == old["largest_move_nats"]
+
+
+@pytest.mark.parametrize(
+    ("model", "ruler"),
+    [
+        ({"name": "beta_vae"}, "absolute"),
+        ({"name": "lv_ae", "lambda": 1.0}, "absolute"),
+        ({"name": "ivae", "u": ["digit"]}, "scaled"),
+    ],
+    ids=["beta_vae", "lv_ae", "ivae"],
+)
+def test_a_spec_of_nats_means_what_it_meant(model: dict[str, Any], ruler: str) -> None:
+    old = {**stored("experiment_spec.1"), "model": model}
+
+    spec = forms.experiment_spec(forms.EXPERIMENT_SPEC.newest(old))
+
+    assert (spec.diagnostics.ruler, spec.diagnostics.tau_std) == (ruler, 0.134)
+    assert spec.training.held_out == 0
+    assert spec.diagnostics.images == old["diagnostics"]["images"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fault"),
+    [
+        ("tau", 0.3, "/diagnostics/tau"),
+        ("sigma", 0.4, "/diagnostics/tau"),  # 0.25 nats are another standard deviation there
+        ("tau_rule", "gap", "/diagnostics/tau_rule"),
+    ],
+)
+def test_a_threshold_that_no_field_can_say_any_more_is_refused(
+    field: str, value: float | str, fault: str
+) -> None:
+    old = stored("experiment_spec.1")
+    old["diagnostics"][field] = value
+
+    with pytest.raises(EarlierVersion, match=f"of an earlier version.*{fault}"):
+        forms.experiment_spec(forms.EXPERIMENT_SPEC.newest(old))
+
+
+def test_the_base_of_a_study_is_upgraded_as_an_experiment_is() -> None:
+    old = stored("study_spec.1")
+
+    study = forms.study_spec(forms.STUDY_SPEC.newest(old))
+
+    assert study.base == forms.experiment_spec(forms.EXPERIMENT_SPEC.newest(old["base"]))
 
 
 def test_means_stand_in_for_the_measures_of_each_seed() -> None:
@@ -207,7 +280,7 @@ async def test_rows_carry_the_number_and_readers_do_not_see_it(
         ).one()
         read = await runs.get(session, run.id)
 
-    assert tuple(numbers) == (1, 2)
+    assert tuple(numbers) == (2, 2)
     assert read.progress == reports.progress(1).model_dump(mode="json")
     assert read.spec == spec_of().model_dump(mode="json")
 
@@ -229,7 +302,7 @@ async def test_rows_of_an_earlier_form_are_read_in_the_newest(
 
 
 def test_a_spec_that_is_refused_by_now_says_what_this_version_allows() -> None:
-    spec = stored("experiment_spec.1")
+    spec = forms.EXPERIMENT_SPEC.newest(stored("experiment_spec.1"))
     spec["dataset"]["images"] = 2  # fewer than 5 were allowed once
 
     with pytest.raises(EarlierVersion, match=r"of an earlier version.*/dataset/images.*5"):

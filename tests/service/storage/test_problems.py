@@ -24,6 +24,7 @@ TERMS = LossTerms(
     images=1437,
     reconstruction_nats=430.0,
     penalty=1.2,
+    floor_nats=333.7,
     mean_image_nats=463.7,
     collapsed_penalty=0.0,
     nats_per_penalty=1.0,
@@ -89,11 +90,11 @@ async def test_a_finished_run_says_where_it_was_trained_what_it_pays_and_its_ver
     solve: Solver, spec_of: "SpecMaker"
 ) -> None:
     spec = spec_of(model={"beta": 18.0}, seeds=[3], training={"steps": 500})
-    await solve(spec)
+    run_id = await solve(spec)
 
     (solution,) = await solve.solutions(spec)
 
-    assert solution.trained == Trained(weight=18.0, seed=3, steps=500)
+    assert solution.trained == Trained(weight=18.0, seed=3, steps=500, run_id=run_id)
     assert solution.terms == TERMS
     assert solution.verdict == VERDICT
     assert solution.verdict.regime is Regime.CLEAN
@@ -115,6 +116,18 @@ async def test_runs_of_other_weights_seeds_and_trainings_solve_the_same_problem(
         (18.0, 1, 3000),
         (22.0, 0, 3000),
     ]
+
+
+async def test_a_training_that_went_on_from_another_weight_says_so(
+    solve: Solver, spec_of: "SpecMaker"
+) -> None:
+    held = {"warm_start": [{"weight": 15.0, "steps": 100}, {"weight": 18.0, "steps": 100}]}
+    await solve(spec_of(model={"beta": 22.0}, training=held))
+    await solve(spec_of(model={"beta": 22.0}))
+
+    trained = await solve.trained(spec_of())
+
+    assert sorted(of.warm_start for of in trained) == [(), (15.0, 18.0)]
 
 
 async def test_other_data_another_network_or_another_split_is_another_problem(

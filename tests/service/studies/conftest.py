@@ -56,9 +56,10 @@ class Lab:
         self._app, self._worker, self._reports = app, worker, reports
         self.broker = Broker(database, app, self.storage)
 
-    async def submit(self, spec: StudySpec) -> UUID:
+    async def submit(self, spec: StudySpec, digest: str = DIGEST) -> UUID:
+        """Studies of another digest share no run."""
         async with self.database.transaction() as session:
-            return (await studies.create(session, spec, DIGEST)).id
+            return (await studies.create(session, spec, digest)).id
 
     async def want(self, spec: ExperimentSpec) -> list[UUID]:
         """Somebody asks for an experiment; returns its runs, shared or new."""
@@ -111,7 +112,7 @@ class Lab:
         run: Run,
         step: int,
         polarisation: float,
-        regime: Regime = Regime.POLARISED,
+        regime: Regime = Regime.CLEAN,
         *,
         reconstruction_nats: float = 100.0,
     ) -> None:
@@ -125,7 +126,7 @@ class Lab:
         await self._worker.record(run.id, evaluation)
 
     def evaluation(
-        self, step: int, polarisation: float, regime: Regime = Regime.POLARISED
+        self, step: int, polarisation: float, regime: Regime = Regime.CLEAN
     ) -> Evaluation:
         made = self._reports.evaluation(step)
         told = {"polarisation": polarisation, "clean_polarisation": polarisation, "regime": regime}

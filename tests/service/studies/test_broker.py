@@ -49,7 +49,7 @@ async def test_optuna_is_told_what_our_tables_say(lab: "Lab", spec_of: "SpecOf")
     assert [str(trial.experiment_id) for trial in ours] == [
         trial.user_attrs["experiment_id"] for trial in theirs
     ]
-    assert theirs[0].user_attrs["regimes"] == ["polarised", "polarised"]
+    assert theirs[0].user_attrs["regimes"] == ["clean", "clean"]
 
 
 async def test_the_value_of_a_trial_is_the_mean_of_its_seeds(

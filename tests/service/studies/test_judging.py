@@ -1,13 +1,13 @@
 """What a trial came to, from its runs; no database is there, rows are made by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from polar.records.events import Evaluation, Result
-from polar.records.latents import Regime
+from polar.records.latents import Flaw, Regime
 from polar.records.trials import Measures
 from polar.spec import StudySpec
 from polar.spec.objectives import Measure
@@ -15,7 +15,7 @@ from service.storage.states import RunState, TrialState
 from service.storage.tables import Run
 from service.studies.judging import (
     NotMeasured,
-    has_collapsed,
+    TrialOutcome,
     judge,
     measures,
     value_of,
@@ -39,11 +39,12 @@ class Judged:
     def evaluation(
         self,
         *,
+        step: int = 100,
         kl: Sequence[float | None] | None = None,
         **verdict: Any,  # noqa: ANN401
     ) -> Evaluation:
         """The evaluation of a test, with another verdict, or other KL divergences."""
-        made = self._reports.evaluation(100)
+        made = self._reports.evaluation(step)
         latents = made.latents
         if kl is not None:
             latents = tuple(
@@ -53,22 +54,30 @@ class Judged:
         changed = {"latents": latents, "verdict": made.verdict.model_copy(update=verdict)}
         return made.model_copy(update=changed)
 
-    def succeeded(self, seed: int, final: Evaluation, *, converged: bool = True) -> Run:
+    def succeeded(self, seed: int, final: Evaluation, *, settled: bool = True) -> Run:
         result: Result = self._result.model_copy(
-            update={"final": final, "converged": converged, "seed": seed}
+            update={"final": final, "settled": settled, "seed": seed}
         )
         return self.run(seed, SUCCEEDED, result=result.model_dump(mode="json"))
 
     def run(self, seed: int, state: RunState, **fields: Any) -> Run:  # noqa: ANN401
-        return Run(id=uuid4(), seed=seed, state=state, **fields)
+        spec = {"training": {"steps": 100}}
+        return Run(id=uuid4(), seed=seed, state=state, spec=spec, **fields)
 
-    def collapsed(self, seed: int) -> Run:
-        return self.run(seed, PRUNED, status_reason="collapsed", status_message="none was active")
+    def collapsed(self, seed: int, state: RunState = PRUNED) -> Run:
+        return self.run(seed, state, status_reason="collapsed", status_message="it had collapsed")
 
 
 @pytest.fixture
 def runs(reports: "Reports", spec_of: "SpecOf") -> Judged:
     return Judged(reports, spec_of())
+
+
+def outcome_of(
+    spec: StudySpec, runs: Sequence[Run], seen: Mapping[UUID, Sequence[Evaluation]] | None = None
+) -> TrialOutcome:
+    """How a trial of these runs ended; runs have no evaluations unless these are said."""
+    return judge(spec, runs, {**{run.id: [] for run in runs}, **(seen or {})})
 
 
 def of(**measured: float | None) -> Measures:
@@ -151,14 +160,6 @@ def test_each_end_of_a_constraint_is_missed_by_its_distance_from_the_mean(
     }
 
 
-def test_a_trial_goes_on_as_long_as_one_of_its_runs_does(runs: Judged, spec_of: "SpecOf") -> None:
-    done = runs.succeeded(0, runs.evaluation())
-
-    for state in (RunState.QUEUED, RunState.RUNNING):
-        assert judge(spec_of(), [done, runs.run(1, state)]) is None
-        assert judge(spec_of(), [runs.run(0, RunState.FAILED), runs.run(1, state)]) is None
-
-
 def test_a_completed_trial_has_the_means_and_what_each_seed_ended_with(
     runs: Judged, spec_of: "SpecOf"
 ) -> None:
@@ -170,9 +171,10 @@ def test_a_completed_trial_has_the_means_and_what_each_seed_ended_with(
         kl=[2.0, 1.0], polarisation=1.0, regime=Regime.FORMING, n_active=2, n_passive=0
     )
 
-    outcome = judge(spec, [runs.succeeded(0, first), runs.succeeded(1, second, converged=False)])
+    outcome = outcome_of(
+        spec, [runs.succeeded(0, first), runs.succeeded(1, second, settled=False)]
+    )
 
-    assert outcome is not None
     assert (outcome.state, outcome.reason, outcome.message) == (TrialState.COMPLETED, None, None)
     assert outcome.values == [0.75]
     assert outcome.violations == {"kl at most 2": 0.0}
@@ -180,45 +182,66 @@ def test_a_completed_trial_has_the_means_and_what_each_seed_ended_with(
     assert measured is not None
     assert (measured.polarisation, measured.kl, measured.n_active) == (0.75, 2.0, 1.5)
     assert [seed.kl for seed in measured.of_seeds] == [1.0, 3.0]
-    assert measured.regimes == (Regime.POLARISED, Regime.FORMING)
-    assert measured.converged == (True, False)
+    assert measured.regimes == (Regime.CLEAN, Regime.FORMING)
+    assert measured.settled == (True, False)
     ended = measured.observations[1]
     assert (ended.regime, ended.n_active, ended.n_passive) == (Regime.FORMING, 2, 0)
-    assert (ended.weakest_std, ended.strongest_std, ended.converged) == (0.5, 0.5, False)
+    assert (ended.weakest_std, ended.strongest_std, ended.settled) == (0.5, 0.5, False)
 
 
-def test_a_run_that_was_stopped_because_it_had_collapsed_counts_with_its_last_evaluation(
+def test_the_outcome_of_a_seed_has_its_way_there_and_what_keeps_the_limits(
     runs: Judged, spec_of: "SpecOf"
 ) -> None:
-    spec = spec_of(objectives=["polarisation"])
-    collapsed = runs.collapsed(1)
-    last = {collapsed.id: runs.evaluation(regime=Regime.COLLAPSED, polarisation=0.0, n_active=0)}
+    spec = spec_of(constraints=[{"measure": "n_active", "at_least": 3}])
+    way = [
+        runs.evaluation(step=20, n_active=2, regime=Regime.UNTRAINED),
+        runs.evaluation(step=50, n_active=3, regime=Regime.FORMING, flaws=(Flaw.LEAK,)),
+    ]
+    done = runs.succeeded(0, runs.evaluation(n_active=4))
 
-    outcome = judge(spec, [runs.succeeded(0, runs.evaluation(polarisation=0.5)), collapsed], last)
+    measured = outcome_of(spec, [done], {done.id: [*way, runs.evaluation()]}).measured
 
-    assert outcome is not None
-    assert (outcome.state, outcome.values) == (TrialState.COMPLETED, [0.25])
-    assert outcome.measured is not None
-    assert outcome.measured.regimes == (Regime.POLARISED, Regime.COLLAPSED)
-    assert outcome.measured.converged == (True, False)
-    assert (outcome.reason, outcome.message) == (
-        "collapsed",
-        "the run of seed 1: none was active",
+    assert measured is not None
+    (ended,) = measured.observations
+    assert (ended.steps, ended.regime, ended.keeps_limits) == (100, Regime.CLEAN, True)
+    assert ended.paper_regime is Regime.POLARISED
+    assert [(seen.steps, seen.regime, seen.flaws) for seen in ended.trajectory] == [
+        (20, Regime.UNTRAINED, ()),
+        (50, Regime.FORMING, (Flaw.LEAK,)),
+    ]
+    assert [seen.keeps_limits for seen in ended.trajectory] == [False, True]
+
+
+@pytest.mark.parametrize("state", [PRUNED, SUCCEEDED, RunState.FAILED])
+def test_a_run_that_has_collapsed_counts_with_its_collapse_whatever_came_after_it(
+    state: RunState, runs: Judged, spec_of: "SpecOf"
+) -> None:
+    spec = spec_of(objectives=["polarisation"], pruner="collapse")
+    collapsed = runs.collapsed(1, state)
+    seen = [
+        runs.evaluation(step=10, regime=Regime.COLLAPSED, polarisation=0.75),
+        runs.evaluation(step=30, regime=Regime.COLLAPSED, polarisation=0.0, n_active=0),
+        runs.evaluation(step=60, regime=Regime.COLLAPSED, polarisation=0.5),
+        runs.evaluation(step=80, polarisation=0.25),
+    ]
+
+    outcome = outcome_of(
+        spec,
+        [runs.succeeded(0, runs.evaluation(polarisation=0.5)), collapsed],
+        {collapsed.id: seen},
     )
 
-
-@pytest.mark.parametrize(
-    ("state", "reason", "is_so"),
-    [
-        (PRUNED, "collapsed", True),
-        (PRUNED, "median", False),
-        (RunState.FAILED, "collapsed", False),
-    ],
-)
-def test_only_a_run_that_was_stopped_for_its_collapse_has_collapsed(
-    state: RunState, reason: str, is_so: bool, runs: Judged
-) -> None:
-    assert has_collapsed(runs.run(0, state, status_reason=reason)) is is_so
+    assert outcome.measured is not None
+    ended = outcome.measured.observations[1]
+    assert (ended.steps, ended.settled) == (100, True)  # it stands for the whole training
+    assert [before.steps for before in ended.trajectory] == [10]
+    assert (outcome.state, outcome.values) == (TrialState.COMPLETED, [0.25])
+    assert outcome.measured.regimes == (Regime.CLEAN, Regime.COLLAPSED)
+    assert outcome.measured.settled == (True, True)
+    assert (outcome.reason, outcome.message) == (
+        "collapsed",
+        "the run of seed 1 had collapsed at step 30",
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,9 +263,8 @@ def test_the_worst_of_its_runs_says_what_becomes_of_a_trial(
         for seed, one in enumerate(states)
     ]
 
-    outcome = judge(spec_of(), ended)
+    outcome = outcome_of(spec_of(), ended)
 
-    assert outcome is not None
     worst = states.index(RunState(state.value))
     assert (outcome.state, outcome.values, outcome.measured) == (state, None, None)
     assert outcome.violations == {}
@@ -253,11 +275,12 @@ def test_the_worst_of_its_runs_says_what_becomes_of_a_trial(
 def test_a_failure_counts_more_than_a_collapse(runs: Judged, spec_of: "SpecOf") -> None:
     collapsed = runs.collapsed(0)
 
-    outcome = judge(
-        spec_of(), [collapsed, runs.run(1, RunState.FAILED)], {collapsed.id: runs.evaluation()}
+    outcome = outcome_of(
+        spec_of(pruner="collapse"),
+        [collapsed, runs.run(1, RunState.FAILED)],
+        {collapsed.id: [runs.evaluation(regime=Regime.COLLAPSED)]},
     )
 
-    assert outcome is not None
     assert (outcome.state, outcome.reason) == (TrialState.FAILED, None)
     assert outcome.message == "the run of seed 1 ended as failed: no reason was given"
 
@@ -275,9 +298,8 @@ def test_a_trial_without_a_measure_that_its_study_asks_for_has_failed(
     spec = spec_of(**asked)
     finals = [runs.evaluation(kl=[1.0, 0.5]), runs.evaluation(kl=[None, None])]
 
-    outcome = judge(spec, [runs.succeeded(seed, final) for seed, final in enumerate(finals)])
+    outcome = outcome_of(spec, [runs.succeeded(seed, final) for seed, final in enumerate(finals)])
 
-    assert outcome is not None
     assert (outcome.state, outcome.values) == (TrialState.FAILED, None)
     assert outcome.reason == "not_measured"
     assert outcome.message == "the study asks for kl, which its runs do not measure"
@@ -286,9 +308,10 @@ def test_a_trial_without_a_measure_that_its_study_asks_for_has_failed(
 def test_a_measure_that_nobody_asks_for_may_be_missing(runs: Judged, spec_of: "SpecOf") -> None:
     finals = [runs.evaluation(kl=[1.0, 0.5]), runs.evaluation(kl=[None, None])]
 
-    outcome = judge(spec_of(), [runs.succeeded(seed, final) for seed, final in enumerate(finals)])
+    outcome = outcome_of(
+        spec_of(), [runs.succeeded(seed, final) for seed, final in enumerate(finals)]
+    )
 
-    assert outcome is not None
     assert outcome.state is TrialState.COMPLETED
     assert outcome.measured is not None
     assert outcome.measured.kl is None
@@ -303,9 +326,8 @@ def test_every_measure_can_be_an_objective_and_a_constraint(
         objectives=[measure], constraints=[{"measure": measure, "at_least": 0}], sampler="tpe"
     )
 
-    outcome = judge(spec, [runs.succeeded(0, runs.evaluation())])
+    outcome = outcome_of(spec, [runs.succeeded(0, runs.evaluation())])
 
-    assert outcome is not None
     assert outcome.values == [measures(runs.evaluation()).value(measure)]
     assert list(outcome.violations) == [f"{measure} at least 0"]
 

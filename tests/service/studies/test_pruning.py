@@ -63,32 +63,41 @@ async def test_a_run_that_has_collapsed_is_stopped_and_told_with_that_verdict(
     run = await lab.run(first.id)
     assert is_asked == [True, False]
     assert (run.state, run.status_reason) == (RunState.PRUNED, "collapsed")
-    assert run.status_message == "no latent was active at step 50, after a warm-up of 25"
+    assert run.status_message == (
+        "the run had collapsed at step 50, after the warm-up of 25% of its steps"
+    )
     assert (trial.state, trial.status_reason) == (TrialState.COMPLETED, "collapsed")
     assert isinstance(trial.measured, Measured)
-    assert trial.measured.regimes == ("collapsed", "polarised")
-    assert trial.measured.converged == (False, True)
+    assert trial.measured.regimes == ("collapsed", "clean")
+    assert trial.measured.settled == (True, True)
     assert told.state is OptunaState.COMPLETE
     assert told.values == trial.values
     assert (await lab.study(study_id)).state is StudyState.COMPLETED
 
 
-async def test_a_collapse_is_told_as_it_was_when_the_run_was_stopped_for_it(
-    lab: "Lab", spec_of: "SpecOf"
+@pytest.mark.parametrize("end", ["stopped at once", "stopped later", "never stopped"])
+async def test_a_collapse_is_judged_the_same_however_soon_the_run_is_stopped(
+    lab: "Lab", spec_of: "SpecOf", end: str
 ) -> None:
     study_id = await lab.submit(spec_of(base=ONE_SEED, pruner="collapse", concurrency=1))
     (run,) = await _begin(lab, study_id)
-    await lab.evaluate(run, 50, 0.0, Regime.COLLAPSED)
-    await lab.broker.advance(study_id)
-
-    await lab.evaluate(run, 80, 0.6, Regime.POLARISED)  # before its agent has stopped it
-    await lab.stop(run)
+    await lab.evaluate(run, 20, 0.2, Regime.COLLAPSED)  # during the warm-up
+    await lab.evaluate(run, 50, 0.1, Regime.COLLAPSED)
+    if end != "stopped at once":
+        await lab.evaluate(run, 80, 0.0, Regime.COLLAPSED)
+        await lab.evaluate(run, 90, 0.6, Regime.CLEAN)
+    if end == "never stopped":
+        await lab.succeed(run)
+    else:
+        await lab.broker.advance(study_id)
+        await lab.stop(run)
     await lab.broker.advance(study_id)
 
     trial = (await lab.trials(study_id))[0]
     assert isinstance(trial.measured, Measured)
     assert trial.measured.regimes == ("collapsed",)
-    assert trial.values == [0.0]
+    assert trial.values == [0.1]
+    assert trial.status_message == "the run of seed 0 had collapsed at step 50"
 
 
 @pytest.mark.parametrize("pruner", ["collapse", "none"])

@@ -21,6 +21,7 @@ def test_a_request_arrives_as_it_was_sent() -> None:
         device="cuda:1",
         folder=Path("/artifacts/runs/1/attempt-2"),
         resume_from=None,
+        last_states=(Path("/artifacts/runs/0/attempt-1/out/last_state.pt"),),
         may_go_on_until=12.5,
     )
 

@@ -1,0 +1,65 @@
+"""The outer edges of the band at one budget, and how closely they are known."""
+
+import math
+from collections.abc import Sequence
+
+from polar.ranges.belief import Belief, EdgeBelief
+from polar.ranges.search import Search
+from polar.ranges.votes import Side, Vote
+from polar.records.ranges import Edge, Interval
+
+#: Chance that an edge lies in the interval that is stated for it.
+CONFIDENCE = 0.9
+#: An edge over which seeds differ counts as known when its interval spans at most this many
+#: widths. Chosen by us: from one seed in eight to seven in eight there are four widths, and where
+#: in this zone the half lies says little about a single training.
+FUZZY = 4.0
+
+
+def envelope_of(votes: Sequence[Vote], belief: Belief, search: Search) -> Interval | None:
+    """The outer edges of the band; None if there is none, or more probably none than one.
+
+    A single seed gives the tested weights between which its own verdict changes, several seeds
+    give the 90 % intervals of the weights that half of the seeds have passed.
+    """
+    inside = [vote.weight for vote in votes if vote.side is Side.INSIDE]
+    if not inside or belief.of_band() < 0.5:
+        return None
+    if len({vote.seed for vote in votes}) > 1:
+        return Interval(left=_edge(belief.left, search), right=_edge(belief.right, search))
+    weights = [vote.weight for vote in votes]
+    below = max((weight for weight in weights if weight < min(inside)), default=None)
+    above = min((weight for weight in weights if weight > max(inside)), default=None)
+    return Interval(
+        left=Edge(low=below, high=min(inside), confidence=None),
+        right=Edge(low=max(inside), high=above, confidence=None),
+    )
+
+
+def _edge(belief: EdgeBelief, search: Search) -> Edge:
+    low, at, high = (belief.quantile(q) for q in ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
+    return Edge(
+        low=search.high if low == math.inf else _weight(low),
+        high=search.low if high == -math.inf else _weight(high),
+        confidence=CONFIDENCE,
+        at=_weight(at),
+        width=belief.width,
+    )
+
+
+def _weight(log: float) -> float | None:
+    return math.exp(log) if math.isfinite(log) else None
+
+
+def is_known(edge: Edge, search: Search) -> bool:
+    """Whether an edge is known as finely as the search wants, or as its seeds allow."""
+    if edge.low is None or edge.high is None:
+        return False
+    fuzzy = FUZZY * edge.width if edge.width is not None else 0.0
+    return search.is_fine(edge.low, edge.high) or math.log(edge.high / edge.low) <= fuzzy
+
+
+def is_done(edge: Edge, search: Search) -> bool:
+    """Whether no more trainings are needed for an edge: it is known, or beyond the search."""
+    beyond = (edge.low, edge.high) in ((None, search.low), (search.high, None))
+    return is_known(edge, search) or (beyond and edge.confidence is not None)

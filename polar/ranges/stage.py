@@ -1,0 +1,89 @@
+"""The search at one of its budgets: what is known there, and which trainings may be started."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from polar.ranges.belief import Belief, believe
+from polar.ranges.budgets import with_movement
+from polar.ranges.edges import envelope_of
+from polar.ranges.search import InFlight, Search
+from polar.ranges.votes import Training, Vote, votes_of
+from polar.records.latents import Regime
+from polar.records.ranges import Action, Interval
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The search at one of its budgets."""
+
+    trainings: Sequence[Training]
+    in_flight: InFlight
+    search: Search
+    #: Number of steps for which the edges are searched.
+    budget: int
+
+    @cached_property
+    def votes(self) -> list[Vote]:
+        """What the trainings say about the edges at this budget."""
+        return votes_of(self.trainings, self.budget, self.search.of)
+
+    @cached_property
+    def belief(self) -> Belief:
+        """What is believed of the edges at this budget."""
+        return believe(self.votes, self.search)
+
+    @cached_property
+    def envelope(self) -> Interval | None:
+        """The outer edges at this budget; None without a band."""
+        return envelope_of(self.votes, self.belief, self.search)
+
+    def may_change(self) -> bool:
+        """Whether more steps may change the answer.
+
+        They may if training has not begun somewhere, if an edge is not known to stand still, or
+        without a band if a training has not settled.
+        """
+        shown = [training.at(self.budget) for training in self.trainings]
+        if any(seen is not None and seen.regime is Regime.UNTRAINED for seen in shown):
+            return True
+        if self.envelope is None:
+            return not all(training.settled for training in self.trainings)
+        moved = with_movement(self.envelope, self.budget, self.trainings, self.search)
+        movements = (moved.left.movement, moved.right.movement)
+        return not all(movement and movement.is_settled for movement in movements)
+
+    def training_at(self, weight: float) -> Action | None:
+        """The cheapest training at a weight that gives a verdict for this budget.
+
+        It continues the longest training that can go on, or else begins one with the seed that has
+        been used least. None if no seed is left.
+        """
+        own = [training for training in self.trainings if training.weight == weight]
+        flying = {action.seed for action in self.in_flight if action.weight == weight}
+        unfinished = [
+            training
+            for training in own
+            if training.seed not in flying
+            and training.steps < self.budget
+            and training.at(self.budget) is None
+        ]
+        if unfinished:
+            longest = max(unfinished, key=lambda training: training.steps)
+            return Action(weight=weight, seed=longest.seed, steps=self.budget, done=longest.steps)
+        taken = flying | {training.seed for training in own}
+        free = [seed for seed in self.search.seeds if seed not in taken]
+        if not free:
+            return None
+        return Action(weight=weight, seed=self.least_used(free), steps=self.budget)
+
+    def least_used(self, seeds: Sequence[int]) -> int:
+        """The seed that has been trained at the fewest weights, the first of several."""
+        return min(seeds, key=lambda seed: self._uses[seed])
+
+    @cached_property
+    def _uses(self) -> Counter[int]:
+        pairs = {(training.weight, training.seed) for training in self.trainings}
+        pairs |= {(action.weight, action.seed) for action in self.in_flight}
+        return Counter(seed for _, seed in pairs)

@@ -1,0 +1,123 @@
+"""What a range says to people: its headline, and what else a researcher should know."""
+
+from collections.abc import Iterator
+
+from polar.ranges.edges import is_known
+from polar.ranges.stage import Stage
+from polar.ranges.votes import Side
+from polar.records.certificates import Certificates, EdgeCertificate, Standing
+from polar.records.latents import Regime
+from polar.records.ranges import Edge, Interval, RangeReport
+
+#: Why a left edge may go on moving.
+NO_LIMIT = (
+    "A left edge that moves down may have no limit: no theory says that nets stop finding uses "
+    "for passive latents as training goes on."
+)
+
+
+def headline_of(report: RangeReport, certificates: Certificates | None = None) -> str:
+    """The answer in one sentence, with its budget, its seeds, and how its edges move.
+
+    Such as `Clean over 3 seeds, with 90 % intervals: left edge 0.12..0.13 at 2,000 steps, moving
+    by 1/2.1 per doubling; right edge 18.1..19.9 at 2,000 steps, settled.`
+
+    Args:
+        report: The range.
+        certificates: What the known models say about its edges. An edge that they refute is not
+            claimed: the sentence says up to where training got, and where a better solution is.
+    """
+    of, at = report.of.capitalize(), f"at {report.steps:,} steps"
+    if report.envelope is None:
+        return f"{of} at none of {_count(report.weights, 'tested weight')} {at}."
+    known = certificates or Certificates(not_optimal=(), left=None, right=None, models=0)
+    left = _edge_words("left", report.envelope.left, known.left, report)
+    right = _edge_words("right", report.envelope.right, known.right, report)
+    return f"{of} {_over(report)}: {left}; {right}."
+
+
+def _edge_words(
+    side: str, edge: Edge, certificate: EdgeCertificate | None, report: RangeReport
+) -> str:
+    at = f"at {report.steps:,} steps"
+    if certificate is not None and certificate.standing is Standing.NOT_OPTIMAL:
+        return f"no {side} edge of the objective {at}: {certificate.words(report.of)}"
+    movement = f", {edge.movement.words()}" if edge.movement else ""
+    standing = f", {certificate.standing.replace('_', ' ')}" if certificate else ""
+    return f"{side} edge {edge.words()} {at}{movement}{standing}"
+
+
+def _over(report: RangeReport) -> str:
+    if len(report.seeds) == 1:
+        return f"for seed {report.seeds[0]} alone"
+    return f"over {len(report.seeds)} seeds, with 90 % intervals"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def remarks_on(report: RangeReport, stage: Stage) -> Iterator[str]:
+    """What a researcher should know besides the headline, in sentences."""
+    untrained = _untrained(stage)
+    if report.envelope is None:
+        yield from _why_no_band(report, stage)
+    else:
+        yield from _about_edges(report.envelope, stage)
+    if untrained:
+        yield (
+            f"{_count(untrained, 'training')} had not begun to learn after "
+            f"{stage.budget:,} steps and said nothing: more steps are needed there."
+        )
+    if len(report.intervals) > 1:
+        yield f"The band is {len(report.intervals)} intervals with gaps between them."
+    if report.disagreeing:
+        weights = ", ".join(f"{weight:.4g}" for weight in report.disagreeing)
+        yield f"Seeds disagree on the verdict at {weights}."
+    if report.envelope and len(report.seeds) == 1:
+        yield (
+            f"Seed {report.seeds[0]} was the only one: its intervals lie between the weights that "
+            "were tested, and say nothing of other seeds."
+        )
+    if report.settled is False:
+        yield "Trainings next to an edge have not settled: more steps may move it."
+    left = report.envelope and report.envelope.left.movement
+    if left and left.is_settled is False and left.factor is not None and left.factor < 1:
+        yield NO_LIMIT
+
+
+def _untrained(stage: Stage) -> int:
+    shown = [training.at(stage.budget) for training in stage.trainings]
+    return sum(seen is not None and seen.regime is Regime.UNTRAINED for seen in shown)
+
+
+def _why_no_band(report: RangeReport, stage: Stage) -> Iterator[str]:
+    if not report.weights:
+        yield "No band found: nothing has been tested."
+        return
+    weights = [training.weight for training in stage.trainings]
+    yield (
+        f"No band found: none of {_count(report.weights, 'tested weight')}, {min(weights):.4g} to "
+        f"{max(weights):.4g}, is {report.of}."
+    )
+    left = [vote.weight for vote in stage.votes if vote.side is Side.LEFT]
+    right = [vote.weight for vote in stage.votes if vote.side is Side.RIGHT]
+    place = Edge(low=max(left, default=None), high=min(right, default=None), confidence=None)
+    yield f"A band could still lie here: {place.words()}."
+    if overruled := sum(vote.side is Side.INSIDE for vote in stage.votes):
+        yield f"Trainings that are {report.of} but are overruled by others: {overruled}."
+
+
+def _about_edges(envelope: Interval, stage: Stage) -> Iterator[str]:
+    for side, edge in (("left", envelope.left), ("right", envelope.right)):
+        if edge.low is None or edge.high is None:
+            yield f"The {side} edge is open: it lies {edge.words()}."
+        elif not stage.search.is_fine(edge.low, edge.high):
+            yield _coarse(side, edge, edge.high / edge.low, stage)
+
+
+def _coarse(side: str, edge: Edge, factor: float, stage: Stage) -> str:
+    known = f"The {side} edge is known within a factor {factor:.3g} ({edge.words()})"
+    if is_known(edge, stage.search):
+        return f"{known}, no finer because seeds differ around it."
+    return f"{known}; wanted: {stage.search.factor:g}."
