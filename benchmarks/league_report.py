@@ -184,7 +184,7 @@ def _misses(judged: Sequence[Outcome]) -> Iterator[str]:
         yield (
             f"| {training.name} | {latent.latent} | {latent.label} "
             f"| {latent.judged_entropy_nats:.2f} "
-            f"| {latent.equivalent_std / training.verdict.tau_std:.2f} | {share:.2%} | {why} |"
+            f"| {latent.equivalent_std / training.tau_std:.2f} | {share:.2%} | {why} |"
         )
 
 

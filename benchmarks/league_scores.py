@@ -53,6 +53,8 @@ class Outcome:
     settled: bool
     latents: tuple[LatentDiagnostics, ...]
     verdict: Verdict
+    #: The threshold of our rule, in units of the ruler.
+    tau_std: float
     #: A row for each latent: whether each rule and criterion calls it active, as 1 and 0, or
     #: missing where it does not say; by the name of the rule.
     active: pd.DataFrame
@@ -111,6 +113,7 @@ def outcome(folder: Path, *, dataset: str, family: str) -> Outcome:
         settled=result["settled"],
         latents=latents,
         verdict=verdict,
+        tau_std=spec["tau_std"],
         active=pd.DataFrame(active).astype(np.float64),
         scores=labels.pivot(index="latent", columns="criterion", values="score"),
     )
@@ -192,7 +195,7 @@ def flips(training: Outcome, rng: np.random.Generator) -> tuple[float, float]:
         carried = decoding.carried_by_actives + float((is_active - was_active) @ training.share)
         judged = judge(
             noisy,
-            tau_std=verdict.tau_std,
+            tau_std=training.tau_std,
             tau_nats=verdict.tau_nats,
             decoding=replace(decoding, carried_by_actives=carried),
             settled=verdict.settled,

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -30,14 +30,13 @@ from polar.records.latents import Label
 from polar.records.measurement import Criterion, Measurement
 from polar.records.sensitivity import Sensitivity
 from polar.regime.codes import Codes
-from polar.regime.decoding import Decoding
 from polar.regime.dynamics import LearningOrder, dynamics_table, learning_order
-from polar.regime.sensitivity import sensitivity
 from polar.regime.table import diagnostics_table
 from polar.spec import ExperimentSpec
 from polar.training.decoding import MOST_DECODED, Decoder
 from polar.training.evaluation import as_codes, encode, measured
 from polar.training.loss_terms import loss_terms
+from polar.training.sensitivity import run_sensitivity
 from polar.training.subset import EvaluationSubset
 
 #: Images for the estimators that are only compared, because some of them take a while.
@@ -120,7 +119,7 @@ def find(
         encoding = encode(model, subset.inputs)
         decoder = Decoder.of(model, encoding, subset, spec.model.likelihood)
         codes = as_codes(encoding)
-        sensitivities = _sensitivity(codes, decoder, spec, final)
+        sensitivities = run_sensitivity(codes, decoder, spec, final)
     usage = np.array([latent.usage_nats for latent in final.latents])
     measurement = measure(
         codes.mean,
@@ -219,25 +218,6 @@ def _order_table(order: LearningOrder) -> pd.DataFrame:
             "p_value": None if association is None else association.p_value,
         }
         for name, association in coefficients.items()
-    )
-
-
-def _sensitivity(
-    codes: Codes, decoder: Decoder, spec: ExperimentSpec, final: Evaluation
-) -> tuple[Sensitivity, ...]:
-    decoding = decoder.decoding(())
-
-    def decode(actives: tuple[int, ...]) -> Decoding:
-        return replace(decoding, carried_by_actives=decoder.carried_by(actives))
-
-    return sensitivity(
-        codes,
-        final.latents,
-        final.verdict,
-        ruler=spec.diagnostics.ruler,
-        sigma=spec.diagnostics.sigma,
-        renyi_alpha=spec.diagnostics.renyi_alpha,
-        decode=decode,
     )
 
 

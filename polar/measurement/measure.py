@@ -177,7 +177,13 @@ def measure(
     )
     progress("sensitivity of the verdict")
     sensitivities = sensitivity(
-        encoded, latents, verdict, ruler=ruler, sigma=sigma, renyi_alpha=renyi_alpha
+        encoded,
+        latents,
+        verdict,
+        ruler=ruler,
+        sigma=sigma,
+        renyi_alpha=renyi_alpha,
+        tau_std=tau_std,
     )
     remarks = (
         *remarks_on(encoded, in_its_unit, entropies, latent_names, sigma=sigma, classes=classes),

@@ -59,6 +59,7 @@ def sensitivity(
     ruler: Ruler,
     sigma: float,
     renyi_alpha: float,
+    tau_std: float,
     decode: Decode | None = None,
 ) -> tuple[Sensitivity, ...]:
     """The verdict as measured, and then under every variant.
@@ -73,9 +74,10 @@ def sensitivity(
         ruler: The unit of the entropies that the verdict goes by.
         sigma: Their kernel width, in units of the ruler.
         renyi_alpha: Their order.
+        tau_std: The threshold that the verdict goes by, in units of the ruler.
         decode: Decodes for a set of active latents; none for bare codes.
     """
-    as_measured = Choices(len(codes.mean), ruler, sigma, renyi_alpha, verdict.tau_std)
+    as_measured = Choices(len(codes.mean), ruler, sigma, renyi_alpha, tau_std)
     usage = [latent.usage_nats for latent in latents if latent.usage_nats is not None] or None
 
     @cache

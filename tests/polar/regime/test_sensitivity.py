@@ -17,7 +17,7 @@ from polar.regime.verdict import judge, labelled
 from polar.spec.training import Ruler
 
 unhurried = settings(deadline=None, max_examples=20)  # other processes may have the machine
-KERNEL: dict[str, Any] = {"ruler": "scaled", "sigma": 0.5, "renyi_alpha": 1.01}
+KERNEL: dict[str, Any] = {"ruler": "scaled", "sigma": 0.5, "renyi_alpha": 1.01, "tau_std": 0.134}
 
 
 def codes_of(stds: Sequence[float], n: int = 400, *, is_variational: bool = True) -> Codes:
@@ -197,11 +197,16 @@ def test_the_first_row_is_the_verdict(
     is_bare: bool,
 ) -> None:
     measured = codes_of(stds, n=40, is_variational=is_variational)
-    kernel: dict[str, Any] = {"ruler": ruler, "sigma": sigma, "renyi_alpha": renyi_alpha}
+    kernel: dict[str, Any] = {
+        "ruler": ruler,
+        "sigma": sigma,
+        "renyi_alpha": renyi_alpha,
+        "tau_std": tau_std,
+    }
     nats = [rise + 1e-3 for rise in usage[: len(stds)]]
     decode = None if is_bare else decoder_of(nats, explained)
     latents, verdict = verdict_on(
-        measured, **kernel, tau_std=tau_std, usage=None if is_bare else nats, decode=decode
+        measured, **kernel, usage=None if is_bare else nats, decode=decode
     )
 
     first, *others = sensitivity(measured, latents, verdict, **kernel, decode=decode)
@@ -210,7 +215,6 @@ def test_the_first_row_is_the_verdict(
         variant=Variant.AS_MEASURED,
         images=40,
         **kernel,
-        tau_std=tau_std,
         regime=verdict.regime,
         flaws=verdict.flaws,
         n_active=verdict.n_active,
