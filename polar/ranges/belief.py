@@ -115,6 +115,7 @@ def believe(votes: Sequence[Vote], search: Search) -> Belief:
     widths = WIDTHS if len(search.seeds) > 1 else WIDTHS[:1]
     weights, at = np.unique([vote.weight for vote in votes], return_inverse=True)
     distances = _distances(weights, bounds, widths)
+    logs = log_expit(distances), log_expit(-distances)
     chances = passed(weights, bounds, widths)
     inside = np.array([vote.side is Side.INSIDE for vote in votes], dtype=float)
     is_open = np.array([vote.side is Side.OUTSIDE for vote in votes], dtype=bool)
@@ -126,8 +127,8 @@ def believe(votes: Sequence[Vote], search: Search) -> Belief:
         inner, left, past, before = (
             np.bincount(at, part, len(weights)).astype(float) for part in parts
         )
-        left_mass = _posterior(prior, distances, inner, left)
-        right_mass = _posterior(prior, distances, past, before)
+        left_mass = _posterior(prior, logs, inner, left)
+        right_mass = _posterior(prior, logs, past, before)
         is_right = by_latents * np.einsum("kas,as->k", chances, right_mass)[at]
         is_left = (1 - by_latents) * np.einsum("kas,as->k", 1 - chances, left_mass)[at]
         right = np.where(is_open, is_right / (is_right + is_left), by_latents)
@@ -172,13 +173,17 @@ def _prior(bounds: Float64[np.ndarray, " bounds"]) -> Float64[np.ndarray, "place
 
 def _posterior(
     prior: Float64[np.ndarray, "places 1"],
-    distances: Float64[np.ndarray, "k places widths"],
+    logs: tuple[Float64[np.ndarray, "k places widths"], Float64[np.ndarray, "k places widths"]],
     have: Row,
     have_not: Row,
 ) -> Float64[np.ndarray, "places widths"]:
-    """The posterior where these numbers of trainings have passed the edge at each weight."""
+    """The posterior where these numbers of trainings have passed the edge at each weight.
+
+    The logarithms are those of the chances that a training has passed the edge, and that it has
+    not.
+    """
     passed_it, not_passed = have[:, None, None], have_not[:, None, None]
-    by_edge = passed_it * log_expit(distances) + not_passed * log_expit(-distances)
+    by_edge = passed_it * logs[0] + not_passed * logs[1]
     by_lapse = math.log(LAPSE) - (passed_it + not_passed) * math.log(2)
     likelihood = np.logaddexp(math.log1p(-LAPSE) + by_edge, by_lapse).sum(0)
     posterior: Float64[np.ndarray, "places widths"] = softmax(np.log(prior) + likelihood)
