@@ -25,7 +25,7 @@ from polar import figures
 from polar.spec import ExperimentSpec, read_spec_file, read_yaml
 
 Point = dict[str, Any]
-COLUMNS = ("active", "P", "R", "verdict", "converged", "entropies, nats")
+COLUMNS = ("active", "P", "R", "verdict", "settled", "entropies, nats")
 
 
 def main() -> None:
@@ -107,7 +107,7 @@ def _summary(folder: Path) -> list[object]:
         f"{verdict['polarisation']:.2f}",
         f"{verdict['explained']:.2f}",
         verdict["regime"],
-        "yes" if result["converged"] else "no",
+        "yes" if result["settled"] else "no",
         " ".join(f"{entropy:.2f}" for entropy in entropies),
     ]
 

@@ -18,19 +18,25 @@ from polar.entropy.differential import (
     spacing_entropy,
 )
 from polar.measurement.measure import measure
-from polar.measurement.tables import measurement_tables, representations_table
+from polar.measurement.tables import (
+    measurement_tables,
+    representations_table,
+    sensitivity_table,
+)
 from polar.models import Autoencoder
 from polar.records.certificates import LossTerms
 from polar.records.events import Evaluation, HeldOut, Summary
 from polar.records.latents import Label
 from polar.records.measurement import Criterion, Measurement
+from polar.records.sensitivity import Sensitivity
 from polar.regime.codes import Codes
 from polar.regime.dynamics import LearningOrder, dynamics_table, learning_order
 from polar.regime.table import diagnostics_table
 from polar.spec import ExperimentSpec
 from polar.training.decoding import MOST_DECODED, Decoder
-from polar.training.evaluation import as_codes, encode, encode_subset, measured
+from polar.training.evaluation import as_codes, encode, measured
 from polar.training.loss_terms import loss_terms
+from polar.training.sensitivity import run_sensitivity
 from polar.training.subset import EvaluationSubset
 
 #: Images for the estimators that are only compared, because some of them take a while.
@@ -48,6 +54,8 @@ class Findings:
     held_out: HeldOut | None
     #: None for a model without a weight.
     loss_terms: LossTerms | None
+    #: The verdict under other choices of kernel, images, threshold and ruler.
+    sensitivity: tuple[Sensitivity, ...]
     order: LearningOrder
     downstream: Downstream | None
     #: Tidy tables by name; `polar.figures` describes their columns.
@@ -107,7 +115,11 @@ def find(
         InvalidInput: the dataset's factors cannot be predicted.
     """
     final, diagnostics = evaluations[-1], spec.diagnostics
-    codes = encode_subset(model, subset)
+    with measured(model):
+        encoding = encode(model, subset.inputs)
+        decoder = Decoder.of(model, encoding, subset, spec.model.likelihood)
+        codes = as_codes(encoding)
+        sensitivities = run_sensitivity(codes, decoder, spec, final)
     usage = np.array([latent.usage_nats for latent in final.latents])
     measurement = measure(
         codes.mean,
@@ -124,7 +136,8 @@ def find(
     history = diagnostics_table(evaluations)
     dynamics = dynamics_table(history, final.verdict.tau_nats)
     order = learning_order(dynamics, usage)
-    keep_curve = _keep_curve(model, subset, spec, usage)
+    with measured(model):
+        keep_curve = _keep_curve(decoder, usage)
     downstream = _downstream(codes, dataset, spec, final)
     unseen = None if held_out is None else _held_out(model, codes, held_out, spec, final)
     tables = {
@@ -132,6 +145,7 @@ def find(
         **measurement_tables(measurement),
         "usage": _usage_table(usage, keep_curve, subset),
         "keep_curve": keep_curve,
+        "sensitivity": sensitivity_table(sensitivities),
         "dynamics": dynamics,
         "representations": representations_table(codes, measurement),
         "estimators": _estimators(codes, spec),
@@ -145,6 +159,7 @@ def find(
         measurement=measurement,
         held_out=unseen,
         loss_terms=loss_terms(model, subset, spec),
+        sensitivity=sensitivities,
         order=order,
         downstream=downstream,
         tables=tables,
@@ -206,15 +221,10 @@ def _order_table(order: LearningOrder) -> pd.DataFrame:
     )
 
 
-def _keep_curve(
-    model: Autoencoder, subset: EvaluationSubset, spec: ExperimentSpec, usage: np.ndarray
-) -> pd.DataFrame:
+def _keep_curve(decoder: Decoder, usage: np.ndarray) -> pd.DataFrame:
     """R with the k most used latents kept, and the latent that comes in at each k."""
     order = np.argsort(-usage, kind="stable").tolist()
-    with measured(model):
-        encoding = encode(model, subset.inputs)
-        decoder = Decoder.of(model, encoding, subset, spec.model.likelihood)
-        parts = decoder.keep_curve(order)
+    parts = decoder.keep_curve(order)
     latents = pd.array([None, *order], dtype="Int64")
     return pd.DataFrame({"k": range(len(parts)), "latent": latents, "explained": parts})
 

@@ -25,6 +25,7 @@ from polar.records.events import (
     Started,
 )
 from polar.regime.explanation import explain
+from polar.regime.sensitivity import explain_sensitivity
 from polar.regime.settling import Look, settling
 from polar.regime.table import table_to_parquet
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
@@ -165,12 +166,16 @@ def _result(
 ) -> Result:
     final = evaluations[-1]
     still, measurement = settling([Look.of(look) for look in evaluations]), findings.measurement
-    evidence = explain_evidence(
-        verdict=final.verdict,
-        thresholds=measurement.thresholds,
-        dip=measurement.dip,
-        labels=measurement.labels,
-        agreement=measurement.agreement,
+    sentences = (
+        explain(final, still, final.step),
+        explain_sensitivity(findings.sensitivity),
+        explain_evidence(
+            verdict=final.verdict,
+            thresholds=measurement.thresholds,
+            dip=measurement.dip,
+            labels=measurement.labels,
+            agreement=measurement.agreement,
+        ),
     )
     return Result(
         spec_hash=spec.content_hash(),
@@ -189,7 +194,8 @@ def _result(
         loss_terms=findings.loss_terms,
         summary=findings.summary,
         dataset_note=dataset.note,
-        explanation=f"{explain(final, still, final.step)} {evidence}",
+        explanation=" ".join(sentences),
+        sensitivity=findings.sensitivity,
     )
 
 

@@ -32,7 +32,7 @@ ENTROPY_AND_USAGE = ["judged_entropy_nats", "usage_nats"]
 #: Largest number of criteria whose names fit next to each other.
 MOST_CRITERIA = 10
 BAR: Style = {"color": BLACK, "linewidth": 0.8, "zorder": 1}
-RULE: Style = {"color": BLACK, "marker": "D", "markerfacecolor": "white", "linestyle": ""}
+RULE: Style = {"color": BLACK, "marker": "D", "linestyle": ""}
 EVIDENCE_LINE: Style = {"color": GREY, "linewidth": 0.6, "linestyle": ":"}
 #: The rule that the verdict goes by; the others are evidence.
 DECIDES = "fixed"
@@ -198,9 +198,10 @@ def _draw_entropies(axes: Axes, latents: pd.DataFrame) -> None:
 def _draw_rules(axes: Axes, taus: pd.DataFrame) -> None:
     places = np.arange(len(taus))
     axes.vlines(places, taus["low_nats"], taus["high_nats"], **BAR)
-    axes.plot(places, taus["tau_nats"], **RULE, markersize=5)
     decides = (taus["method"] == DECIDES).to_numpy()
-    axes.plot(places[decides], taus["tau_nats"][decides], **RULE | {"markerfacecolor": BLACK})
+    for own, colour in ((decides, BLACK), (~decides, "white")):
+        mark = RULE | {"markerfacecolor": colour, "markersize": 5}
+        axes.plot(places[own], taus["tau_nats"][own], **mark)
     names = [
         f"{method} (none)" if np.isnan(tau) else f"{method}"
         for method, tau in zip(taus["method"], taus["tau_nats"], strict=True)

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from polar.records.latents import Label, LatentDiagnostics, Verdict
 from polar.records.measurement import Agreement, Criterion, CriterionLabel, Dip, Threshold
+from polar.records.sensitivity import Sensitivity
 from polar.regime.dip import FEWEST, SIGNIFICANT
 from polar.regime.explanation import explain_regime
+from polar.regime.sensitivity import explain_sensitivity
 from polar.regime.words import count_latents
 
 
@@ -17,6 +19,7 @@ def explain_measurement(
     dip: Dip | None,
     labels: Sequence[CriterionLabel],
     agreement: Sequence[Agreement],
+    sensitivity: Sequence[Sensitivity],
 ) -> str:
     """One paragraph for a researcher.
 
@@ -27,6 +30,7 @@ def explain_measurement(
         dip: Hartigan's dip of the entropies.
         labels: The labels by every criterion that applies.
         agreement: The agreement of every two criteria.
+        sensitivity: The verdict under other choices.
     """
     evidence = explain_evidence(
         verdict=verdict,
@@ -35,7 +39,7 @@ def explain_measurement(
         labels=labels,
         agreement=agreement,
     )
-    return f"{explain_regime(latents, verdict)} {evidence}"
+    return " ".join((explain_regime(latents, verdict), explain_sensitivity(sensitivity), evidence))
 
 
 def explain_evidence(

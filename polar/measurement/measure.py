@@ -37,6 +37,7 @@ from polar.regime.dip import dip_of
 from polar.regime.labels import label_latents
 from polar.regime.mixed import mixed_scores, variance_signals
 from polar.regime.redundancy import redundancy
+from polar.regime.sensitivity import sensitivity
 from polar.regime.threshold import (
     GROUP_RULES,
     Cut,
@@ -174,6 +175,16 @@ def measure(
         passives=[latent.latent for latent in latents if latent.label is Label.PASSIVE],
         rng=folding,
     )
+    progress("sensitivity of the verdict")
+    sensitivities = sensitivity(
+        encoded,
+        latents,
+        verdict,
+        ruler=ruler,
+        sigma=sigma,
+        renyi_alpha=renyi_alpha,
+        tau_std=tau_std,
+    )
     remarks = (
         *remarks_on(encoded, in_its_unit, entropies, latent_names, sigma=sigma, classes=classes),
         *economies(encoded, verdict, repeats, classes=classes, with_images=images is not None),
@@ -185,6 +196,7 @@ def measure(
         dip=dip,
         labels=criterion_labels,
         agreement=agreements,
+        sensitivity=sensitivities,
     )
     return Measurement(
         images=n,
@@ -205,6 +217,7 @@ def measure(
         usage=() if rises is None else usage_scores(criterion_labels, rises),
         explanation=" ".join((explanation, *remarks)),
         remarks=remarks,
+        sensitivity=sensitivities,
     )
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from polar.records.measurement import ConfidenceInterval, Criterion, Measurement
 from polar.records.record import Record
+from polar.records.sensitivity import Sensitivity
 from polar.regime.codes import Codes
 
 
@@ -21,6 +22,7 @@ def measurement_tables(measurement: Measurement) -> dict[str, pd.DataFrame]:
       `high_nats`
     - `agreement`: `criterion_a`, `criterion_b`, `kappa`, `agreement`, `compared`
     - `mixed`, `redundancy`, `usage_scores`: the fields of their records
+    - `sensitivity`: see `sensitivity_table`
     """
     parts = {
         "latents": _latents(measurement),
@@ -36,7 +38,18 @@ def measurement_tables(measurement: Measurement) -> dict[str, pd.DataFrame]:
         "redundancy": _rows(measurement.redundancy),
         "usage_scores": _rows(measurement.usage),
     }
-    return {name: pd.DataFrame(rows) for name, rows in parts.items() if rows}
+    tables = {name: pd.DataFrame(rows) for name, rows in parts.items() if rows}
+    if measurement.sensitivity is not None:
+        tables["sensitivity"] = sensitivity_table(measurement.sensitivity)
+    return tables
+
+
+def sensitivity_table(rows: Sequence[Sensitivity]) -> pd.DataFrame:
+    """The fields of `Sensitivity`, a row for each variant; flaws are joined by commas."""
+    return pd.DataFrame(
+        {**row, "flaws": ", ".join(record.flaws)}
+        for row, record in zip(_rows(rows), rows, strict=True)
+    )
 
 
 def representations_table(codes: Codes, measurement: Measurement) -> pd.DataFrame:

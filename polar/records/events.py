@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter
 from polar.records.certificates import LossTerms
 from polar.records.latents import LatentDiagnostics, Verdict
 from polar.records.record import Record
+from polar.records.sensitivity import Sensitivity
 
 #: The file of a run's folder that is written last, with the content of `Result`.
 RESULT_FILE = "result.json"
@@ -198,6 +199,9 @@ class Result(Record):
     dataset_note: str
     #: A paragraph on why the verdict is what it is, with the gap between the groups.
     explanation: str
+    #: The verdict under other choices of kernel, images, threshold and ruler. Results of earlier
+    #: versions have none.
+    sensitivity: tuple[Sensitivity, ...] | None = None
 
 
 Event = Annotated[

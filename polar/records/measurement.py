@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from polar.records.latents import Label, LatentDiagnostics, Verdict
 from polar.records.record import Record
+from polar.records.sensitivity import Sensitivity
 from polar.spec.training import Ruler
 
 #: The file of a measurement's folder that is written last, with the content of `Measurement`.
@@ -188,3 +189,6 @@ class Measurement(Record):
     #: Sentences on what is unusual about the codes, which measures that concerns, and what was
     #: left out or sampled. Measurements of earlier versions have none.
     remarks: tuple[str, ...] = ()
+    #: The verdict under other choices of kernel, images, threshold and ruler: labels and gap
+    #: alone, since nothing is known of a decoder. Measurements of earlier versions have none.
+    sensitivity: tuple[Sensitivity, ...] | None = None

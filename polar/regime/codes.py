@@ -39,6 +39,15 @@ class Codes:
     prior_mean: Float64[np.ndarray, "n m"] | None
     prior_variance: Float64[np.ndarray, "n m"] | None
 
+    def first(self, images: int) -> "Codes":
+        """The codes of the first images."""
+        return Codes(
+            self.mean[:images],
+            None if self.variance is None else self.variance[:images],
+            None if self.prior_mean is None else self.prior_mean[:images],
+            None if self.prior_variance is None else self.prior_variance[:images],
+        )
+
     def relative_to_prior(self) -> "Codes":
         """The same codes in units of the model's prior, which becomes N(0, 1).
 

@@ -73,16 +73,32 @@ class Decoder:
         """
         by_draw = [self.losses([latents]) for latents in self.samples]
         loss = np.stack(by_draw).mean(0)
-        none, active = (self._explained(self._losses_with(kept)) for kept in ((), actives))
-        carried = self._explained(by_draw[0]).part - none.part
         prior = self._explained(self.losses(self.prior_samples)) if self.prior_samples else None
         return Decoding(
             reconstruction_nats=float(loss.mean()),
             explained=self._explained(loss),
             explained_by_prior=None if prior is None else prior.part,
-            carried_by_actives=(active.part - none.part) / carried if carried > 0 else 0.0,
+            carried_by_actives=self.carried_by(actives, by_draw[0]),
             usage_nats=self._usage(by_draw[0]),
         )
+
+    def carried_by(
+        self, actives: Sequence[int], with_all: Float64[np.ndarray, " n"] | None = None
+    ) -> float:
+        """The part of what all latents carry of R that these carry alone, by one draw.
+
+        Args:
+            actives: The numbers of the latents.
+            with_all: The losses with all latents, by the first draw; decoded if not known yet.
+
+        Raises:
+            Diverged: a loss is not finite.
+        """
+        if with_all is None:
+            with_all = self.losses(self.samples[:1])
+        losses = (self._losses_with(()), self._losses_with(actives), with_all)
+        none, active, every = (self._explained(loss).part for loss in losses)
+        return (active - none) / (every - none) if every > none else 0.0
 
     def losses(self, draws: Sequence[Float[Tensor, "n m"]]) -> Float64[np.ndarray, " n"]:
         """The loss of each image in nats, mean over the draws of its latents.

@@ -124,6 +124,16 @@ def _with_all_fields(range_: Content) -> Content:
     return {**nothing, **range_}
 
 
+def _of_polarised_spaces(range_: Content) -> Content:
+    """Say that the range is of polarised spaces, and add what ranges say since, where known.
+
+    Its trainings had converged by another rule, so it is not known whether they had settled.
+    """
+    new = {name: value for name, value in range_.items() if name != "converged"}
+    headline = "found by an earlier version, by the paper's verdict: polarised from P = 0.5"
+    return {"of": "polarised", "settled": None, "by_steps": [], "headline": headline, **new}
+
+
 def _judged_by_decoder(evaluation: Content) -> Content:
     """Add what verdicts say since they go by what the decoder does, as far as it is known.
 
@@ -193,7 +203,7 @@ PROGRESS = Form("progress", (_renamed_losses,))
 EVALUATION = Form("evaluation", (_judged_entropies, _judged_by_decoder))
 RESULT = Form("result", (_summarised, _settled))
 MEASURED = Form("measures of a trial", (_with_seeds, _without_old_verdicts))
-RANGE = Form("range", (_with_all_fields,))
+RANGE = Form("range", (_with_all_fields, _of_polarised_spaces))
 
 
 class StoredJson(TypeDecorator[Content]):

@@ -13,6 +13,8 @@ from polar.regime.codes import Codes, codes
 from polar.regime.diagnostics import measure_latents
 from polar.regime.labels import label_latents
 from polar.regime.mixed import variance_signals
+from polar.regime.threshold import tau_in_nats
+from polar.spec.training import DEFAULT_TAU_STD
 from tests.oracles.linear_vae import LinearVAE, fit, optimum
 
 N = 200
@@ -27,8 +29,7 @@ SETTINGS = [
     ((120.0, 60.0, 26.0, 1.0), 4.0, 0.5),
     ((3.0, 0.05, 0.03, 0.01), 10.0, 0.02),
 ]
-#: Nats.
-TAU = 0.25
+TAU = tau_in_nats(DEFAULT_TAU_STD, n=N, sigma=0.5, renyi_alpha=1.01)
 each_setting = pytest.mark.parametrize(("eigenvalues", "beta", "noise"), SETTINGS)
 
 

@@ -214,5 +214,7 @@ def test_other_sets_of_draws_move_tau_by_less_than_a_hundredth(sigma: float, alp
 
 @pytest.mark.parametrize("tau_std", [-0.1, math.nan, math.inf, 1e101])
 def test_a_tau_out_of_range_is_refused(tau_std: float) -> None:
-    with pytest.raises(InvalidInput, match=re.escape(f"tau_std is {tau_std}; allowed: 0 to 1e+100")):
+    with pytest.raises(
+        InvalidInput, match=re.escape(f"tau_std is {tau_std}; allowed: 0 to 1e+100")
+    ):
         tau_of(tau_std)
