@@ -101,6 +101,7 @@ def _signals(latents: Codes, seed: int) -> dict[str, Float64[np.ndarray, " m"]]:
         latents,
         entropies,
         variance_signals(latents, renyi_alpha=RENYI_ALPHA),
+        ruler="absolute",
         sigma=SIGMA,
         renyi_alpha=RENYI_ALPHA,
         tau=TAU,

@@ -183,7 +183,8 @@ def _with_ruler(spec: Content) -> Content:
 
 
 def _with_ruler_of_base(spec: Content) -> Content:
-    return {**spec, "base": _with_ruler(spec["base"])}
+    """Change the base as an experiment; the band that was searched was the polarised one."""
+    return {"range": {"of": "polarised"}, **spec, "base": _with_ruler(spec["base"])}
 
 
 EXPERIMENT_SPEC = Form("spec of an experiment", (_with_ruler,))
