@@ -193,7 +193,11 @@ def _of_the_paper(range_: Content) -> Content:
     rest = {name: value for name, value in range_.items() if name != "converged"}
     settled = False if range_["converged"] is False else None  # to converge asked for less
     envelope = range_["envelope"] and Interval.model_validate(range_["envelope"])
-    found = f"polarised from {envelope.words()}" if envelope else "no polarised band found"
+    found = "no polarised band found"
+    if range_["outcome"] == "not_one_field":
+        found = "nothing was searched"
+    elif envelope:
+        found = f"polarised from {envelope.words()}"
     headline = f"By the rules of an earlier version: {found} ({range_['steps']:,} steps)."
     return {"of": "polarised", "by_steps": [], "headline": headline, **rest, "settled": settled}
 
