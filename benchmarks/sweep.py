@@ -105,8 +105,8 @@ def _summary(folder: Path) -> list[object]:
     return [
         f"{verdict['n_active']} of {len(entropies)}",
         f"{verdict['polarisation']:.2f}",
-        f"{verdict['explained']:.2f}",
-        verdict["regime"],
+        f"{verdict['explained']:.3f} ± {verdict['explained_se']:.3f}",
+        ", ".join([verdict["regime"], *verdict["flaws"]]),
         "yes" if result["settled"] else "no",
         " ".join(f"{entropy:.2f}" for entropy in entropies),
     ]

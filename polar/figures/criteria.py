@@ -134,7 +134,9 @@ def usage_against_entropy(usage: pd.DataFrame, table: pd.DataFrame, tau_nats: fl
     axes.axvline(tau_nats, **TAU_LINE, zorder=1)
     axes.set_xlabel("entropy (nats)")
     axes.set_ylabel(USAGE)
-    rings = axes.plot(*both.loc[idle, ENTROPY_AND_USAGE].T.to_numpy(), **IDLE) if idle.any() else []
+    rings = (
+        axes.plot(*both.loc[idle, ENTROPY_AND_USAGE].T.to_numpy(), **IDLE) if idle.any() else []
+    )
     draw_legend(figure, [*label_handles(MARKS, labels), tau_handle(tau_nats), *rings])
     return figure
 

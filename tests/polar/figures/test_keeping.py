@@ -11,7 +11,9 @@ from polar.figures import explained_by_the_most_used
 Made = Callable[..., pd.DataFrame]
 Check = Callable[[Figure], None]
 LATENTS = pd.DataFrame({"latent": [0, 1, 2], "label": ["active", "passive", "active"]})
-CURVE = pd.DataFrame({"k": range(4), "latent": [None, 2, 0, 1], "explained": [-0.1, 0.5, 0.8, 0.8]})
+CURVE = pd.DataFrame(
+    {"k": range(4), "latent": [None, 2, 0, 1], "explained": [-0.1, 0.5, 0.8, 0.8]}
+)
 
 
 def test_each_latent_is_where_it_comes_in_with_its_label() -> None:

@@ -55,9 +55,7 @@ def report_of(table: pd.DataFrame, search: Search = SEARCH) -> RangeReport:
     return find_range(history, search)
 
 
-FOUR = trainings(
-    [0.03, 0.3, 3.0, 30.0], ["under_regularised", "forming", "clean", "collapsed"]
-)
+FOUR = trainings([0.03, 0.3, 3.0, 30.0], ["under_regularised", "forming", "clean", "collapsed"])
 ALL_CLEAN = trainings([0.01, 1.0, 100.0], ["clean"] * 3)
 DENSE = [*np.geomspace(0.01, 100, 40), *np.geomspace(0.27, 0.33, 80), *np.geomspace(7, 9, 80)]
 MANY = trainings(

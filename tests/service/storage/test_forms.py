@@ -216,6 +216,18 @@ def test_a_study_of_several_fields_has_the_fields_of_a_range_and_claims_nothing(
     assert list(found.remarks) == old["remarks"]
 
 
+def test_an_earlier_range_is_of_the_paper_s_band_and_says_whose_rules_it_followed() -> None:
+    old = stored("range.2")
+
+    found = StudyRange.model_validate(forms.RANGE.newest(old))
+
+    assert (found.of, found.by_steps, found.settled) == ("polarised", (), None)
+    assert found.headline.startswith(
+        "By the rules of an earlier version: polarised from 0.3..0.32"
+    )
+    assert found.intervals[0].right.high == old["intervals"][0]["right"]["high"]
+
+
 @given(
     content=st.dictionaries(st.text().filter(lambda key: key != forms.NUMBER), st.integers()),
     form=st.sampled_from([form for form, _ in FORMS.values()]),
