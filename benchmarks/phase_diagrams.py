@@ -21,11 +21,7 @@ from service.api.studies.phases import phases_of
 from service.drawing import save_phase_diagram
 
 MARK = "<!-- From here on written by benchmarks.phase_diagrams. -->"
-<<<<<<< HEAD
-HEAD = ["study", "swept", "polarised", "outcome", "settled", "trials"]
-=======
 HEAD = ["study", "swept", "band", "outcome", "settled", "trials"]
->>>>>>> stream-g
 
 Json = Mapping[str, Any]
 
@@ -92,11 +88,7 @@ def _write(
 
 
 def _row(study: Json, found: StudyRange, phases: Phases) -> list[str]:
-<<<<<<< HEAD
-    settled = sum(bool(training.settled) for training in phases.trainings)
-=======
     settled = sum(training.settled for training in phases.trainings)
->>>>>>> stream-g
     return [
         f"[{study['name']}]({study['name']}.yaml)",
         ", ".join(found.fields),
