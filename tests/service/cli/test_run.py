@@ -20,7 +20,7 @@ SPEC = """
 dataset: {name: digits, images: 60}
 model: {beta: BETA, latent_dim: 3, widths: [4, 4, 4, 4, 4]}
 training: {steps: STEPS, batch_size: 20, checkpoint_every: 5}
-diagnostics: {evaluations: 3, images: 50}
+diagnostics: {images: 50}
 seeds: SEEDS
 """
 
