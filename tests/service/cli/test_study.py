@@ -274,9 +274,9 @@ async def test_the_trials_of_a_range_study_show_their_seed_and_their_steps(
 
     result = await polar("study", "show", study_id)
 
-    words = ["model.beta=0.25", "seed=1", "training.steps=6000"]
-    lines = [line.split() for line in result.stdout.splitlines()]
-    assert ["0", "completed", *words, "0.75", "forming"] in lines
+    line = next(line for line in result.stdout.splitlines() if line.split()[:1] == ["0"])
+    shown = {"model.beta=0.25", "seed=1", "training.steps=6000", "0.75", "forming"}
+    assert shown <= set(line.split())
 
 
 @pytest.mark.parametrize(

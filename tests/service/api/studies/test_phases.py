@@ -65,6 +65,7 @@ FORMING = (
     MEANS.model_copy(update={"polarisation": 0.1, "explained": 0.7}),
     SeedOutcome(steps=30, regime=Regime.FORMING, flaws=(Flaw.LEAK,), n_active=1, settled=False),
 )
+SILENT = (MEANS, SeedOutcome(steps=30, regime=Regime.FORMING))
 BETA = study(beta={"log_uniform": [0.1, 10.0]})
 
 
@@ -93,9 +94,7 @@ def test_each_seed_of_each_trial_is_a_training() -> None:
 
 
 def test_a_seed_of_which_an_earlier_version_kept_too_little_is_left_out() -> None:
-    silent = (MEANS, SeedOutcome(steps=30, regime=Regime.FORMING))
-
-    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured(silent, FORMING))])
+    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured(SILENT, FORMING))])
 
     assert [training.seed for training in phases.trainings] == [7]
 
@@ -124,12 +123,18 @@ def test_a_linear_axis_has_no_ends_and_no_range() -> None:
     assert [training.weight for training in phases.trainings] == [8.0]
 
 
-@pytest.mark.parametrize(("found", "trials"), [(None, []), (FOUND, []), (FOUND, [({}, None)])])
-def test_before_a_trial_is_completed_there_is_nothing_to_draw(
-    found: StudyRange | None, trials: list[Any]
-) -> None:
+@pytest.mark.parametrize("found", [None, FOUND])
+def test_before_a_trial_is_completed_there_is_nothing_to_draw(found: StudyRange | None) -> None:
     with pytest.raises(InvalidInput, match="nothing to draw yet: no trial is completed"):
-        phases_of(BETA, found, trials)
+        phases_of(BETA, found, [])
+
+
+@pytest.mark.parametrize("ended", [None, measured(SILENT)])
+def test_trials_of_an_earlier_version_are_not_drawn_and_are_said_to_be(
+    ended: Measured | None,
+) -> None:
+    with pytest.raises(InvalidInput, match="to draw: the completed trials are of an earlier ver"):
+        phases_of(BETA, FOUND, [({"model.beta": 2.0}, ended)])
 
 
 def test_a_study_of_several_fields_is_refused() -> None:
