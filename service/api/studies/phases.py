@@ -24,7 +24,7 @@ def phases_of(
             unknown.
 
     Raises:
-        InvalidInput: there is nothing to draw yet, or the study does not sweep a single field of
+        InvalidInput: there is nothing to draw, or the study does not sweep a single field of
             numbers.
     """
     field = _swept_field(spec)
