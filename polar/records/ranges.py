@@ -17,7 +17,6 @@ Steps = Annotated[int, Field(ge=1)]
 Std = Annotated[float, Field(ge=0)]
 
 
-
 class Action(Record):
     """A training that a search wants next: at a new weight, with a new seed, or for more steps."""
 

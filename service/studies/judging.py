@@ -69,7 +69,11 @@ class _Ended:
 
 
 def judge(
-    spec: StudySpec, runs: Sequence[Run], evaluations: Mapping[UUID, Sequence[Evaluation]]
+    spec: StudySpec,
+    runs: Sequence[Run],
+    evaluations: Mapping[UUID, Sequence[Evaluation]],
+    *,
+    is_spared: bool = False,
 ) -> TrialOutcome:
     """How a trial ended.
 
@@ -81,8 +85,11 @@ def judge(
         spec: The spec of the study.
         runs: The runs of the trial, which have all ended.
         evaluations: All evaluations of each of these runs, by step.
+        is_spared: Whether the pruner lets the trial train on after a collapse.
     """
-    collapses = {run.id: collapse_of(spec, run, evaluations[run.id]) for run in runs}
+    collapses = {
+        run.id: None if is_spared else collapse_of(spec, run, evaluations[run.id]) for run in runs
+    }
     for bad, state in ENDS_AS.items():
         run = next((run for run in runs if run.state is bad and not collapses[run.id]), None)
         if run is not None:
