@@ -89,7 +89,7 @@ def evaluate(
             tau_std=diagnostics.tau_std,
             tau_nats=tau_nats,
             decoding=decoding,
-            settled=step >= warm_up_steps(spec) and settling(looks).settled,
+            settled=step >= warm_up_steps(spec.training) and settling(looks).settled,
         ),
     )
 

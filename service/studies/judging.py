@@ -14,7 +14,7 @@ from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
 from polar.spec.course import warm_up_steps
 from polar.spec.objectives import Measure
-from service.storage import forms
+from polar.spec.training import TrainingSpec
 from service.storage.states import RunState, TrialState
 from service.storage.study_tables import Trial
 from service.storage.tables import Run
@@ -162,7 +162,7 @@ def _ended(run: Run, collapse: Evaluation | None, evaluations: Sequence[Evaluati
     else:
         verdict, settled = collapse, True
     # while the weight rises, an evaluation is of another weight
-    begin = warm_up_steps(forms.experiment_spec(run.spec))
+    begin = warm_up_steps(TrainingSpec.model_validate(run.spec["training"]))
     earlier = [seen for seen in evaluations if begin <= seen.step < verdict.step]
     return _Ended(run, verdict, settled, earlier)
 
