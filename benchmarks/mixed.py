@@ -21,12 +21,14 @@ from polar.entropy import renyi_entropy
 from polar.records.latents import Label
 from polar.regime.codes import Codes, codes
 from polar.regime.mixed import mixed_scores, two_signal_labels, variance_signals
+from polar.regime.threshold import tau_in_nats
 from polar.regime.usage import area_under_curve
-from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU_STD
 
 EACH = 6
 IMAGES = 2000
-SIGMA, RENYI_ALPHA, TAU = DEFAULT_SIGMA, DEFAULT_RENYI_ALPHA, DEFAULT_TAU
+SIGMA, RENYI_ALPHA = DEFAULT_SIGMA, DEFAULT_RENYI_ALPHA
+TAU = tau_in_nats(DEFAULT_TAU_STD, n=IMAGES, sigma=SIGMA, renyi_alpha=RENYI_ALPHA)
 
 SIGNALS = {
     "H(mu)": "mean_entropy_nats",
@@ -101,6 +103,7 @@ def _signals(latents: Codes, seed: int) -> dict[str, Float64[np.ndarray, " m"]]:
         latents,
         entropies,
         variance_signals(latents, renyi_alpha=RENYI_ALPHA),
+        ruler="absolute",  # the synthetic codes are in units of their prior
         sigma=SIGMA,
         renyi_alpha=RENYI_ALPHA,
         tau=TAU,

@@ -21,7 +21,7 @@ from service.api.studies.phases import phases_of
 from service.drawing import save_phase_diagram
 
 MARK = "<!-- From here on written by benchmarks.phase_diagrams. -->"
-HEAD = ["study", "swept", "polarised", "outcome", "converged", "trials"]
+HEAD = ["study", "swept", "band", "outcome", "settled", "trials"]
 
 Json = Mapping[str, Any]
 
@@ -88,7 +88,7 @@ def _write(
 
 
 def _row(study: Json, found: StudyRange, phases: Phases) -> list[str]:
-    settled = sum(training.converged for training in phases.trainings)
+    settled = sum(training.settled for training in phases.trainings)
     return [
         f"[{study['name']}]({study['name']}.yaml)",
         ", ".join(found.fields),

@@ -25,7 +25,7 @@ from polar import figures
 from polar.spec import ExperimentSpec, read_spec_file, read_yaml
 
 Point = dict[str, Any]
-COLUMNS = ("active", "P", "R", "verdict", "converged", "entropies, nats")
+COLUMNS = ("active", "P", "R", "verdict", "settled", "entropies, nats")
 
 
 def main() -> None:
@@ -105,9 +105,9 @@ def _summary(folder: Path) -> list[object]:
     return [
         f"{verdict['n_active']} of {len(entropies)}",
         f"{verdict['polarisation']:.2f}",
-        f"{verdict['explained']:.2f}",
-        verdict["regime"],
-        "yes" if result["converged"] else "no",
+        f"{verdict['explained']:.3f} ± {verdict['explained_se']:.3f}",
+        ", ".join([verdict["regime"], *verdict["flaws"]]),
+        "yes" if result["settled"] else "no",
         " ".join(f"{entropy:.2f}" for entropy in entropies),
     ]
 

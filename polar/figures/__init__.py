@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from polar.figures.budgets import budget_table as budget_table
+    from polar.figures.budgets import weight_by_steps as weight_by_steps
     from polar.figures.codes import representations as representations
     from polar.figures.criteria import criteria_agreement as criteria_agreement
     from polar.figures.criteria import thresholds as thresholds
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "accuracy_against_k": "downstream",
     "activation_order": "dynamics",
+    "budget_table": "budgets",
     "criteria_agreement": "criteria",
     "entropy_against_variance": "estimators",
     "entropy_heatmap": "entropies",
@@ -56,6 +59,7 @@ _HOMES = {
     "thresholds": "criteria",
     "trajectories": "dynamics",
     "usage_against_entropy": "criteria",
+    "weight_by_steps": "budgets",
 }
 
 __all__ = list(_HOMES)

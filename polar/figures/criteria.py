@@ -32,7 +32,7 @@ ENTROPY_AND_USAGE = ["judged_entropy_nats", "usage_nats"]
 #: Largest number of criteria whose names fit next to each other.
 MOST_CRITERIA = 10
 BAR: Style = {"color": BLACK, "linewidth": 0.8, "zorder": 1}
-RULE: Style = {"color": BLACK, "marker": "D", "markerfacecolor": "white", "linestyle": ""}
+RULE: Style = {"color": BLACK, "marker": "D", "linestyle": ""}
 EVIDENCE_LINE: Style = {"color": GREY, "linewidth": 0.6, "linestyle": ":"}
 #: The rule that the verdict goes by; the others are evidence.
 DECIDES = "fixed"
@@ -134,7 +134,9 @@ def usage_against_entropy(usage: pd.DataFrame, table: pd.DataFrame, tau_nats: fl
     axes.axvline(tau_nats, **TAU_LINE, zorder=1)
     axes.set_xlabel("entropy (nats)")
     axes.set_ylabel(USAGE)
-    rings = axes.plot(*both.loc[idle, ENTROPY_AND_USAGE].T.to_numpy(), **IDLE) if idle.any() else []
+    rings = (
+        axes.plot(*both.loc[idle, ENTROPY_AND_USAGE].T.to_numpy(), **IDLE) if idle.any() else []
+    )
     draw_legend(figure, [*label_handles(MARKS, labels), tau_handle(tau_nats), *rings])
     return figure
 
@@ -198,9 +200,10 @@ def _draw_entropies(axes: Axes, latents: pd.DataFrame) -> None:
 def _draw_rules(axes: Axes, taus: pd.DataFrame) -> None:
     places = np.arange(len(taus))
     axes.vlines(places, taus["low_nats"], taus["high_nats"], **BAR)
-    axes.plot(places, taus["tau_nats"], **RULE, markersize=5)
     decides = (taus["method"] == DECIDES).to_numpy()
-    axes.plot(places[decides], taus["tau_nats"][decides], **RULE | {"markerfacecolor": BLACK})
+    for own, colour in ((decides, BLACK), (~decides, "white")):
+        mark = RULE | {"markerfacecolor": colour, "markersize": 5}
+        axes.plot(places[own], taus["tau_nats"][own], **mark)
     names = [
         f"{method} (none)" if np.isnan(tau) else f"{method}"
         for method, tau in zip(taus["method"], taus["tau_nats"], strict=True)

@@ -58,9 +58,9 @@ HELD_OUT: Style = {
 def sorted_entropies(table: pd.DataFrame, tau_nats: float) -> Figure:
     """The final entropies in descending order, with the threshold (Figs. 11-13, for one run).
 
-    Where the judged entropy is not that of the mean as it is, the latter is also drawn, at the rank
-    of its latent, from the column `entropy_nats`. Idle latents have a ring where there is a column
-    `is_idle`, and entropies on held-out images a cross where there is a column `held_out_nats`.
+    Where the judged entropy is not that of the mean as it is, the latter is also drawn, at the
+    rank of its latent, from the column `entropy_nats`. Idle latents have a ring where there is a
+    column `is_idle`, entropies on held-out images a cross where there is one `held_out_nats`.
 
     Raises:
         InvalidInput: the table is empty, incomplete, or covers more than one run.

@@ -57,7 +57,8 @@ def save_figures(tables: Mapping[str, pd.DataFrame], tau_nats: float, folder: Pa
             `latents`, with the same columns except `step`; where there is a table `thresholds`,
             also with `low_nats` and `high_nats`. For the columns of the other tables see their
             figures: `dynamics` (trajectories; with `usage`, activation_order), `usage`,
-            `keep_curve`, `held_out` (`latent`, `held_out_nats`), `downstream`, `information`, `diagram`, `agreement`, `estimators`, `representations`.
+            `keep_curve`, `held_out` (`latent`, `held_out_nats`), `downstream`,
+            `information`, `diagram`, `agreement`, `estimators`, `representations`.
         tau_nats: The threshold.
         folder: Folder for `sorted_entropies.png`, `sorted_entropies.csv` and so on; created if it
             is missing.

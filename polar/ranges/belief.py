@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.special import expit, softmax
+from scipy.special import expit, log_expit, softmax
 
 from polar.ranges.search import Search
 from polar.ranges.votes import Side, Vote
@@ -30,13 +30,16 @@ Row = Float64[np.ndarray, " k"]
 #: are computed to a quarter of what is wanted, and interpolated between.
 PARTS = 4
 #: Widths that may be, each with the same chance before any training. Chosen by us: from one seed
-#: in eight to seven in eight, they stretch over factors of 1.04 to 3.5 of the weight.
-WIDTHS = 0.01 * 2.0 ** np.arange(6)
+#: in eight to seven in eight, they stretch over factors of 1.04 to 12 of the weight.
+WIDTHS = 0.01 * 2.0 ** np.arange(7)
 #: Prior mass of an edge beyond either end of the search, where the axis has mass 1. Chosen by us.
 BEYOND_THE_END = 0.1
-#: Chance that a verdict is on the wrong side of an edge, however far that is. Chosen by us, as a
-#: guard: without it, a single such verdict would make an edge wide.
-LAPSE = 0.0005
+#: Chance that the verdicts at a weight have nothing to do with an edge and are then as often on
+#: either side of it, as in a gap. Chosen by us, as a guard: without it a single such weight would
+#: make an edge wide.
+LAPSE = 0.001
+#: Distance from an edge in widths from which on all trainings count as past it.
+FAR = 50.0
 #: Rounds in which edges and the sides of forming spaces are estimated from each other. Chosen by
 #: us, because more rounds change chances by less than a hundredth.
 ROUNDS = 6
@@ -110,18 +113,24 @@ def believe(votes: Sequence[Vote], search: Search) -> Belief:
     bounds = np.linspace(math.log(search.low), math.log(search.high), search.cells * PARTS + 1)
     # a single seed repeats its verdicts
     widths = WIDTHS if len(search.seeds) > 1 else WIDTHS[:1]
-    chances = passed(np.array([vote.weight for vote in votes]), bounds, widths)
-    logs = np.log(chances), np.log1p(-chances)
+    weights, at = np.unique([vote.weight for vote in votes], return_inverse=True)
+    distances = _distances(weights, bounds, widths)
+    logs = log_expit(distances), log_expit(-distances)
+    chances = passed(weights, bounds, widths)
     inside = np.array([vote.side is Side.INSIDE for vote in votes], dtype=float)
     is_open = np.array([vote.side is Side.OUTSIDE for vote in votes], dtype=bool)
     by_latents = np.array([_right(vote) for vote in votes], dtype=float)
     right = by_latents
     prior = _prior(bounds)
     for _ in range(ROUNDS):
-        left_mass = _posterior(prior, logs, inside, (1 - inside) * (1 - right))
-        right_mass = _posterior(prior, logs, right, 1 - right)
-        is_right = by_latents * np.einsum("kas,as->k", chances, right_mass)
-        is_left = (1 - by_latents) * np.einsum("kas,as->k", 1 - chances, left_mass)
+        parts = (inside, (1 - inside) * (1 - right), right, 1 - right)
+        inner, left, past, before = (
+            np.bincount(at, part, len(weights)).astype(float) for part in parts
+        )
+        left_mass = _posterior(prior, logs, inner, left)
+        right_mass = _posterior(prior, logs, past, before)
+        is_right = by_latents * np.einsum("kas,as->k", chances, right_mass)[at]
+        is_left = (1 - by_latents) * np.einsum("kas,as->k", 1 - chances, left_mass)[at]
         right = np.where(is_open, is_right / (is_right + is_left), by_latents)
     return Belief(*(EdgeBelief(bounds, widths, mass) for mass in (left_mass, right_mass)))
 
@@ -130,8 +139,15 @@ def passed(
     weights: Row, bounds: Float64[np.ndarray, " bounds"], widths: Float64[np.ndarray, " widths"]
 ) -> Float64[np.ndarray, "k places widths"]:
     """Chance that a training has passed an edge, for each weight, place and width of the edge."""
-    distances = np.log(weights)[:, None] - middles(bounds)
-    return LAPSE + (1 - 2 * LAPSE) * expit(distances[:, :, None] / widths)
+    return LAPSE / 2 + (1 - LAPSE) * expit(_distances(weights, bounds, widths))
+
+
+def _distances(
+    weights: Row, bounds: Float64[np.ndarray, " bounds"], widths: Float64[np.ndarray, " widths"]
+) -> Float64[np.ndarray, "k places widths"]:
+    """How far each weight is past each place, in widths; beyond FAR it does not matter."""
+    distances = (np.log(weights)[:, None] - middles(bounds))[:, :, None] / widths
+    return np.clip(distances, -FAR, FAR)
 
 
 def middles(bounds: Float64[np.ndarray, " bounds"]) -> Float64[np.ndarray, " places"]:
@@ -161,7 +177,14 @@ def _posterior(
     have: Row,
     have_not: Row,
 ) -> Float64[np.ndarray, "places widths"]:
-    """The posterior; the parts say how far each training has and has not passed the edge."""
-    likelihood = np.tensordot(have, logs[0], 1) + np.tensordot(have_not, logs[1], 1)
+    """The posterior where these numbers of trainings have passed the edge at each weight.
+
+    The logarithms are those of the chances that a training has passed the edge, and that it has
+    not.
+    """
+    passed_it, not_passed = have[:, None, None], have_not[:, None, None]
+    by_edge = passed_it * logs[0] + not_passed * logs[1]
+    by_lapse = math.log(LAPSE) - (passed_it + not_passed) * math.log(2)
+    likelihood = np.logaddexp(math.log1p(-LAPSE) + by_edge, by_lapse).sum(0)
     posterior: Float64[np.ndarray, "places widths"] = softmax(np.log(prior) + likelihood)
     return posterior

@@ -7,7 +7,8 @@ optimum there. A model of any seed, learning rate and number of steps may show t
 optimum does not depend on how a solution was found; total collapse is one of them. Certificates
 only refute: a training that no model beats may still not be the optimum.
 
-Both losses are those of training images, because they are what training minimises.
+All losses are those of training images, because they are what training minimises, and are compared
+relative to that of the mean image, so that models measured on different numbers of images compare.
 
 One model is better than another where the difference exceeds two standard errors, and a hundredth
 of what there is to explain. Models are measured on the same images, and most errors are shared and
@@ -57,12 +58,6 @@ _TOTAL_COLLAPSE = LossTerms(
     penalty_variance=0.0,
     covariance=0.0,
 )
-
-
-def best_at(weight: float, models: Iterable[KnownModel]) -> KnownModel | None:
-    """The model with the least loss at a weight; None where that is total collapse."""
-    best = min(models, key=lambda model: model.terms.above_collapse_nats(weight), default=None)
-    return None if best is None or best.terms.above_collapse_nats(weight) >= 0 else best
 
 
 def not_optimal(model: KnownModel, models: Iterable[KnownModel]) -> NotOptimal | None:

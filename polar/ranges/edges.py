@@ -38,11 +38,12 @@ def envelope_of(votes: Sequence[Vote], belief: Belief, search: Search) -> Interv
 
 def _edge(belief: EdgeBelief, search: Search) -> Edge:
     low, at, high = (belief.quantile(q) for q in ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2))
+    is_open = not math.isfinite(low) or not math.isfinite(high)
     return Edge(
         low=search.high if low == math.inf else _weight(low),
         high=search.low if high == -math.inf else _weight(high),
         confidence=CONFIDENCE,
-        at=_weight(at),
+        at=None if is_open else math.exp(at),
         width=belief.width,
     )
 

@@ -14,10 +14,10 @@ from polar.records.ranges import Edge, Interval
 CLOSED_GAP = 1.25
 #: Prior chance that a tested weight between the edges lies in a gap. Chosen by us, so that a
 #: single verdict outside the band is as probably a lapse, and two seeds that agree are believed.
-GAP = LAPSE
+GAP = LAPSE / 2
 #: A weight is measured again with another seed while the odds of a gap are between this and its
 #: inverse. Chosen by us.
-DOUBT = 0.05
+DOUBT = 0.003
 
 
 def gap_odds(votes: Sequence[Vote], belief: Belief, *, seeds: int) -> dict[float, float]:

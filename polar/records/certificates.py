@@ -114,14 +114,18 @@ class NotOptimal(Record):
 
 
 class Standing(StrEnum):
-    """What the known models say about an edge of the band, at the weight just beyond it."""
+    """What the known models say about an edge of the band, at the weight just beyond it.
 
-    #: A model outside the band has a smaller loss than every model inside, by over two errors.
+    A loss counts as smaller where the difference is more than two standard errors and more than a
+    hundredth of the explainable loss.
+    """
+
+    #: A model outside the band has a smaller loss than every model inside.
     CERTIFIED = "certified"
     #: Neither holds: the models that are known do not decide.
     UNDECIDED = "undecided"
-    #: A model inside the band has a smaller loss than every model outside, by over two errors, so
-    #: that training went past the optimum there.
+    #: A model inside the band has a smaller loss than every model outside, so that trainings
+    #: beyond the edge have missed the optimum.
     NOT_OPTIMAL = "not_optimal"
 
 
@@ -135,8 +139,8 @@ class EdgeCertificate(Record):
     #: The first weight beyond the edge, at which the models are compared.
     beyond: float
     #: The weight farthest beyond the edge up to which a model inside the band still has a smaller
-    #: loss than every model outside, by over two errors. This field and the next are none unless
-    #: the standing is `not_optimal`.
+    #: loss than every model outside. This field and the next are none unless the standing is
+    #: `not_optimal`.
     exists_to: float | None
     #: Which model that is.
     by: Trained | None

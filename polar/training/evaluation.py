@@ -20,6 +20,7 @@ from polar.regime.settling import Look, settling
 from polar.regime.threshold import tau_in_nats
 from polar.regime.verdict import judge, labelled
 from polar.spec import DiagnosticsSpec, ExperimentSpec
+from polar.spec.course import warm_up_steps
 from polar.training.decoding import Decoder
 from polar.training.inputs import Inputs
 from polar.training.schedule import steps_per_epoch
@@ -88,7 +89,7 @@ def evaluate(
             tau_std=diagnostics.tau_std,
             tau_nats=tau_nats,
             decoding=decoding,
-            settled=settling(looks).settled,
+            settled=step >= warm_up_steps(spec) and settling(looks).settled,
         ),
     )
 

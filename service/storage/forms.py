@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
+from polar.records.ranges import Interval
 from polar.records.record import Record
 from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.submitted import SubmittedSpec
@@ -183,7 +184,22 @@ def _with_ruler(spec: Content) -> Content:
 
 
 def _with_ruler_of_base(spec: Content) -> Content:
-    return {**spec, "base": _with_ruler(spec["base"])}
+    """Change the base as an experiment; the band that was searched was the polarised one."""
+    return {"range": {"of": "polarised"}, **spec, "base": _with_ruler(spec["base"])}
+
+
+def _of_the_paper(range_: Content) -> Content:
+    """Say of an earlier range what it was of; nothing is known of other budgets than its own."""
+    rest = {name: value for name, value in range_.items() if name != "converged"}
+    settled = False if range_["converged"] is False else None  # to converge asked for less
+    envelope = range_["envelope"] and Interval.model_validate(range_["envelope"])
+    found = "no polarised band found"
+    if range_["outcome"] == "not_one_field":
+        found = "nothing was searched"
+    elif envelope:
+        found = f"polarised from {envelope.words()}"
+    headline = f"By the rules of an earlier version: {found} ({range_['steps']:,} steps)."
+    return {"of": "polarised", "by_steps": [], "headline": headline, **rest, "settled": settled}
 
 
 EXPERIMENT_SPEC = Form("spec of an experiment", (_with_ruler,))
@@ -193,7 +209,7 @@ PROGRESS = Form("progress", (_renamed_losses,))
 EVALUATION = Form("evaluation", (_judged_entropies, _judged_by_decoder))
 RESULT = Form("result", (_summarised, _settled))
 MEASURED = Form("measures of a trial", (_with_seeds, _without_old_verdicts))
-RANGE = Form("range", (_with_all_fields,))
+RANGE = Form("range", (_with_all_fields, _of_the_paper))
 
 
 class StoredJson(TypeDecorator[Content]):

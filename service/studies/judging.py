@@ -12,7 +12,9 @@ from polar.records.latents import Regime
 from polar.records.ranges import SeedOutcome, Snapshot
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
+from polar.spec.course import warm_up_steps
 from polar.spec.objectives import Measure
+from service.storage import forms
 from service.storage.states import RunState, TrialState
 from service.storage.study_tables import Trial
 from service.storage.tables import Run
@@ -152,7 +154,9 @@ def _ended(run: Run, collapse: Evaluation | None, evaluations: Sequence[Evaluati
         verdict, settled = result.final, result.settled
     else:
         verdict, settled = collapse, True
-    earlier = [evaluation for evaluation in evaluations if evaluation.step < verdict.step]
+    # while the weight rises, an evaluation is of another weight
+    begin = warm_up_steps(forms.experiment_spec(run.spec))
+    earlier = [seen for seen in evaluations if begin <= seen.step < verdict.step]
     return _Ended(run, verdict, settled, earlier)
 
 

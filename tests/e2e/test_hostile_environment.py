@@ -16,7 +16,7 @@ TINY = {
     "dataset": {"name": "digits", "images": 200},
     "model": {"name": "beta_vae", "beta": 1.0, "latent_dim": 4, "widths": [4, 4, 8, 8, 8]},
     "training": {"steps": 30, "batch_size": 32},
-    "diagnostics": {"evaluations": 2, "images": 100, "information_images": 50},
+    "diagnostics": {"evaluations_per_doubling": 1, "images": 100, "information_images": 50},
 }
 #: Names of our packages and of what they need, in a folder of the user's.
 COLLIDING = ("service", "workers", "polar", "migrations", "uvicorn", "mlflow", "yaml")

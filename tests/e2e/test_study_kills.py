@@ -262,7 +262,7 @@ def trained(seed: int) -> StudySpec:
             "dataset": {"name": "digits", "images": 200},
             "model": {"latent_dim": 3, "widths": [4, 4, 4, 4, 4]},
             "training": {"steps": 20, "batch_size": 50, "checkpoint_every": 5},
-            "diagnostics": {"evaluations": 2, "images": 100},
+            "diagnostics": {"evaluations_per_doubling": 1, "images": 100},
             "device": "cpu",
         },
     )

@@ -91,12 +91,10 @@ class LinearVAE(nn.Module):
         d: int,
         latent_dim: int,
         *,
-        beta: float,
         noise_variance: float,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.beta = beta
         self.noise_variance = noise_variance
         self.encoder = nn.Parameter(_weight(latent_dim, d, generator))
         self.decoder = nn.Parameter(_weight(d, latent_dim, generator))
@@ -122,7 +120,7 @@ class LinearVAE(nn.Module):
         from_samples = self.log_var.exp() @ self.decoder.square().sum(0)
         reconstruction = (squares + from_samples) / (2 * self.noise_variance)
         kl = kl_per_latent(mean, self.log_var.expand_as(mean)).sum(1).mean()
-        return Losses(reconstruction, kl, total=reconstruction + self.beta * kl)
+        return Losses(reconstruction, kl)
 
 
 def fit(
@@ -144,7 +142,7 @@ def fit(
     """
     generator = torch.Generator().manual_seed(seed)
     model = LinearVAE(
-        data.shape[1], latent_dim, beta=beta, noise_variance=noise_variance, generator=generator
+        data.shape[1], latent_dim, noise_variance=noise_variance, generator=generator
     )
     optimiser = torch.optim.LBFGS(
         model.parameters(),
@@ -156,7 +154,8 @@ def fit(
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        total = model.losses(data).total
+        losses = model.losses(data)
+        total = losses.reconstruction + beta * losses.penalty
         torch.autograd.backward(total)
         return total
 

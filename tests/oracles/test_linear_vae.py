@@ -6,13 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.entropy import renyi_entropy
 from polar.errors import InvalidInput
 from polar.records.latents import Label
 from polar.records.measurement import Criterion
 from polar.regime.codes import Codes, codes
+from polar.regime.diagnostics import measure_latents
 from polar.regime.labels import label_latents
 from polar.regime.mixed import variance_signals
+from polar.regime.threshold import tau_in_nats
+from polar.spec.training import DEFAULT_TAU_STD
 from tests.oracles.linear_vae import LinearVAE, fit, optimum
 
 N = 200
@@ -27,8 +29,7 @@ SETTINGS = [
     ((120.0, 60.0, 26.0, 1.0), 4.0, 0.5),
     ((3.0, 0.05, 0.03, 0.01), 10.0, 0.02),
 ]
-#: Nats.
-TAU = 0.25
+TAU = tau_in_nats(DEFAULT_TAU_STD, n=N, sigma=0.5, renyi_alpha=1.01)
 each_setting = pytest.mark.parametrize(("eigenvalues", "beta", "noise"), SETTINGS)
 
 
@@ -55,9 +56,9 @@ def labels_by_criterion(of: Codes) -> dict[Criterion, list[Label]]:
     prior = np.zeros_like(of.mean), np.ones_like(of.mean)
     found: dict[Criterion, list[Label]] = {}
     for these in (of, codes(of.mean, of.variance, *prior)):
-        entropies = renyi_entropy(these.relative_to_prior().mean).nats.tolist()
+        measures = measure_latents(these, ruler="scaled", sigma=0.5, renyi_alpha=1.01)
         signals = variance_signals(these, renyi_alpha=1.01)
-        labels = label_latents(these, entropies, signals, tau=TAU)
+        labels = label_latents(these, measures, signals, tau=TAU)
         for criterion in {one.criterion for one in labels}:
             found[criterion] = [one.label for one in labels if one.criterion is criterion]
     return found

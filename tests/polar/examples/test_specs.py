@@ -49,7 +49,7 @@ def test_the_sprites_run_without_a_download_and_say_what_they_are(
             **spec,
             "dataset": {**spec["dataset"], "images": 200},
             "training": {**spec["training"], "steps": 6},
-            "diagnostics": {"evaluations": 2, "images": 100},
+            "diagnostics": {"evaluations_per_doubling": 1, "images": 100},
         }
     )
 

@@ -14,6 +14,9 @@ from polar.examples import laplace_vae, pca, sequence_vae, tabular_vae
 from polar.records.latents import Label, Regime
 from polar.records.measurement import Criterion, Measurement
 
+#: The criteria that need no variance.
+OF_BARE_CODES = {Criterion.ENTROPY, Criterion.ENTROPY_ABSOLUTE, Criterion.ACTIVE_UNITS}
+
 
 @pytest.fixture(autouse=True)
 def with_one_thread() -> Iterator[None]:
@@ -47,7 +50,7 @@ def test_principal_components_fall_smoothly_and_have_no_regime() -> None:
     assert nats[0] > 1
     assert nats[-1] < 0.01
     # PCA gives no variances: only rules for deterministic codes apply, and nothing is mixed.
-    assert criteria(measured) == {Criterion.ENTROPY, Criterion.ACTIVE_UNITS}
+    assert criteria(measured) == OF_BARE_CODES
 
 
 def test_a_table_polarises_without_any_image() -> None:
@@ -68,7 +71,7 @@ def test_a_laplace_prior_is_no_obstacle_to_entropy() -> None:
     assert min(entropies(measured, Label.ACTIVE)) > 1
     assert max(entropies(measured, Label.PASSIVE)) < 0.2
     # Its KL divergence is no Gaussian's: nothing that needs one is said.
-    assert criteria(measured) == {Criterion.ENTROPY, Criterion.ACTIVE_UNITS}
+    assert criteria(measured) == OF_BARE_CODES
     assert {latent.kl_nats for latent in measured.latents} == {None}
 
 
@@ -79,7 +82,10 @@ def test_a_recurrent_model_is_measured_by_every_criterion() -> None:
     assert len(measured.latents) == sequence_vae.LATENTS
     assert measured.verdict.n_active > 2
     assert max(entropies(measured, Label.ACTIVE)) > 1
-    assert criteria(measured) == set(Criterion) - {Criterion.CONDITIONAL_PRIOR}
+    assert criteria(measured) == set(Criterion) - {
+        Criterion.CONDITIONAL_PRIOR,
+        Criterion.ENTROPY_ABSOLUTE,
+    }
     # What says most of its sequence says it with the least doubt.
     loudest = max(measured.latents, key=lambda latent: latent.judged_entropy_nats)
     assert loudest.mean_of_variance is not None

@@ -28,9 +28,9 @@ OTHERS: list[dict[str, dict[str, Any]]] = [
     {"training": {"learning_rate": 1.0}},
     {"training": {"batch_size": 1}},
     {"training": {"steps": 1, "checkpoint_every": 10**15}},
-    {"diagnostics": {"sigma": 1e-6, "renyi_alpha": 0.75, "tau": 0}},
-    {"diagnostics": {"sigma": 1e6, "renyi_alpha": 100, "tau": 10, "information_images": 0}},
-    {"diagnostics": {"images": 5, "evaluations": 1000}},
+    {"diagnostics": {"sigma": 1e-6, "renyi_alpha": 0.75, "tau_std": 0}},
+    {"diagnostics": {"sigma": 1e6, "renyi_alpha": 100, "tau_std": 1e6, "information_images": 0}},
+    {"diagnostics": {"images": 5, "evaluations_per_doubling": 100, "ruler": "absolute"}},
     {"dataset": {"images": 5}, "training": {"batch_size": 5}},
 ]
 
@@ -41,7 +41,7 @@ def ending_of(model: dict[str, Any], **others: dict[str, Any]) -> Event:
         "dataset": {"name": "digits", "images": 20},
         "model": {"latent_dim": 2, "widths": [2, 2, 2, 2, 2], **model},
         "training": {"steps": 2, "batch_size": 4},
-        "diagnostics": {"images": 20, "information_images": 10, "evaluations": 2},
+        "diagnostics": {"images": 20, "information_images": 10},
     }
     spec = ExperimentSpec.model_validate(
         {part: {**fields, **others.get(part, {})} for part, fields in content.items()}

@@ -11,9 +11,11 @@ from polar.models import Autoencoder
 from polar.records.measurement import Criterion
 from polar.regime.codes import codes
 from polar.spec import ExperimentSpec
-from polar.training.evaluation import evaluate, evaluation_subset
+from polar.spec.training import RULERS
+from polar.training.evaluation import evaluate
 from polar.training.inputs import Inputs, inputs
 from polar.training.state import fresh
+from polar.training.subset import evaluation_subset
 
 SPEC = ExperimentSpec.model_validate({"dataset": {"name": "digits"}, "model": {}})
 
@@ -42,21 +44,21 @@ def _spread_the_codes(model: Autoencoder) -> None:
         head.weight[:3] *= 300
 
 
-@pytest.mark.parametrize("tau_rule", ["fixed", "gap", "otsu", "mixture"])
+@pytest.mark.parametrize("ruler", RULERS)
 @pytest.mark.parametrize("model", ["beta_vae", "ivae", "lv_ae"])
 def test_the_measurement_of_a_run_has_the_tau_and_the_labels_of_its_last_evaluation(
-    model: str, tau_rule: str
+    model: str, ruler: str
 ) -> None:
     content: dict[str, Any] = {
         "dataset": {"name": "digits", "images": 200},
         "model": {"name": model, "latent_dim": 6, "widths": [4] * 5},
         "training": {"steps": 1, "batch_size": 50},
-        "diagnostics": {"tau_rule": tau_rule, "tau": 0.05, "information_images": 0},
+        "diagnostics": {"ruler": ruler, "tau_std": 0.05, "information_images": 0},
     }
     spec = ExperimentSpec.model_validate(content)
     cpu = torch.device("cpu")
     dataset = load(spec.dataset, None)
-    data = inputs(dataset, spec, cpu)
+    data = inputs(dataset, spec, cpu).training
     subset = evaluation_subset(data, spec)
     untrained = fresh(spec, dataset.digest, cpu).model
     _spread_the_codes(untrained)

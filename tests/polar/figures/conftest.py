@@ -106,6 +106,13 @@ def usage_table(run: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def keep_curve_table(run: pd.DataFrame) -> pd.DataFrame:
+    order = usage_table(run).sort_values("usage_nats", ascending=False)["latent"].tolist()
+    explained = 0.9 * (1 - np.exp(-np.arange(len(order) + 1) / 3))
+    latents = pd.array([None, *order], dtype="Int64")
+    return pd.DataFrame({"k": range(len(order) + 1), "latent": latents, "explained": explained})
+
+
 def information_table(run: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
@@ -285,6 +292,7 @@ TABLES: dict[str, Callable[..., pd.DataFrame]] = {
     "sweep": sweep_table,
     "dynamics": dynamics_table,
     "usage": usage_table,
+    "keep_curve": keep_curve_table,
     "information": information_table,
     "estimators": estimators_table,
     "spike_and_slab": spike_and_slab_table,

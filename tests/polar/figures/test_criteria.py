@@ -73,6 +73,17 @@ def test_entropy_and_usage_of_each_latent_with_its_label(made: Made) -> None:
     assert "nats" in axes.get_ylabel()
 
 
+def test_idle_latents_have_a_ring(made: Made) -> None:
+    table, usage = made("run", 3, 2, 0), made("usage", made("run", 3, 2, 0))
+    table["is_idle"] = (table["latent"] == 1).astype(float)
+    (idle,) = table[(table["step"] == table["step"].max()) & (table["latent"] == 1)].index
+
+    rings = usage_against_entropy(usage, table, 0.25).axes[0].lines[-1]
+
+    assert np.asarray(rings.get_xdata()).tolist() == [table["judged_entropy_nats"][idle]]
+    assert np.asarray(rings.get_ydata()).tolist() == [usage["usage_nats"].iloc[1]]
+
+
 def test_rules_and_entropies_share_their_axis(made: Made) -> None:
     intervals = made("intervals", made("run"))
 

@@ -76,6 +76,20 @@ def test_sorted_entropies_descend_and_keep_their_labels() -> None:
     assert up(tau) == [0.25, 0.25]
 
 
+def test_idle_latents_have_a_ring_and_held_out_entropies_a_cross() -> None:
+    table = grown([0.1, 1.5, 1.0], [5, 10]).assign(
+        is_idle=[0.0, 0.0, 0.0, 0.0, 0.0, 1.0], held_out_nats=[0, 0, 0, 0.2, 1.4, 1.1]
+    )
+
+    figure = sorted_entropies(table, 0.25)
+
+    crosses, rings = figure.axes[0].lines[2:4]
+    assert (across(crosses), up(crosses)) == ([1, 2, 3], [1.4, 1.1, 0.2])
+    assert (across(rings), up(rings)) == ([2], [1.0])
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words[-2:] == ["on held-out images", "idle: active, but hardly used"]
+
+
 def test_active_and_passive_differ_in_more_than_colour() -> None:
     table = grown([0.1, 1.5], [5, 10])
 
@@ -277,7 +291,7 @@ def test_labels_go_by_the_judged_entropy_and_the_marginal_one_is_shown_beside(ma
     judged = final["judged_entropy_nats"].sort_values(ascending=False)
     assert up(active) + up(passive) == judged.tolist()
     assert up(marginal) == final.loc[judged.index, "entropy_nats"].tolist()
-    assert "marginal entropy" in texts_of(figure.legends[0].get_texts())
+    assert "entropy of the mean as it is" in texts_of(figure.legends[0].get_texts())
 
 
 def test_mixed_and_undetermined_latents_have_marks_where_they_occur() -> None:

@@ -40,7 +40,7 @@ FOUR = models(
     [120.0, 60.0, 34.5, 0.0],
     [25.0, 4.0, 1.233, 0.0],
     [0.5, 8.0, 18.0, 22.0],
-    ["under_regularised", "polarised", "polarised", "collapsed"],
+    ["under_regularised", "clean", "clean", "collapsed"],
     [False, False, False, True],
 )
 
@@ -103,7 +103,7 @@ def test_the_axes_say_what_is_drawn() -> None:
     assert axes.get_xlim() == pytest.approx((0.0, 1.05 * 22))
     assert legend(figure) == [
         "under-regularised",
-        "polarised",
+        "clean",
         "collapsed",
         "not optimal",
         "least known loss",
@@ -138,7 +138,7 @@ def test_many_models_and_extreme_weights_are_readable(is_readable: Check) -> Non
         [*(120 / (1 + weights))],
         [*(3 / weights)],
         [*weights],
-        ["polarised" if weight < 30 else "collapsed" for weight in weights],
+        ["clean" if weight < 30 else "collapsed" for weight in weights],
         [*(random.random(200) < 0.1)],
     )
 

@@ -10,12 +10,11 @@ from matplotlib.patches import Rectangle
 from polar.errors import InvalidInput
 from polar.figures import phase_diagram, phase_table
 from polar.ranges import Search, find_range
-from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, Observation, Outcome, RangeReport
 
 Check = Callable[[Figure], None]
 SEARCH = Search(low=0.01, high=100.0)
-ROWS = ["under-regularised", "polarised", "forming", "collapsed"]
+ROWS = ["under-regularised", "clean", "forming", "collapsed"]
 
 
 def trainings(
@@ -23,11 +22,11 @@ def trainings(
     regimes: Sequence[str],
     *,
     seeds: Sequence[int] = (0,),
-    converged: bool = True,
+    settled: bool = True,
     field: str = "model.beta",
 ) -> pd.DataFrame:
     """The more weights, the fewer latents; every seed says the same."""
-    actives = {"under_regularised": 16, "forming": 12, "polarised": 8, "collapsed": 0}
+    actives = {"under_regularised": 16, "forming": 12, "clean": 8, "polarised": 8}
     return pd.DataFrame(
         {
             "model": "beta_vae",
@@ -37,10 +36,10 @@ def trainings(
             "weight": weight,
             "seed": seed,
             "regime": regime,
-            "n_active": actives[regime],
-            "polarisation": 0.9 if regime == "polarised" else 0.0,
-            "explained": actives[regime] / 16,
-            "converged": converged,
+            "n_active": actives.get(regime, 0),
+            "polarisation": 0.9 if regime in ("clean", "polarised") else 0.0,
+            "explained": actives.get(regime, 0) / 16,
+            "settled": settled,
         }
         for weight, regime in zip(weights, regimes, strict=True)
         for seed in seeds
@@ -48,23 +47,21 @@ def trainings(
 
 
 def report_of(table: pd.DataFrame, search: Search = SEARCH) -> RangeReport:
-    seen = zip(table["weight"], table["regime"], table["converged"], strict=True)
+    columns = ("weight", "regime", "settled", "seed", "steps")
     history = [
-        Observation(weight=weight, regime=Regime(regime), converged=converged)
-        for weight, regime, converged in seen
+        Observation.model_validate(dict(zip(columns, row, strict=True)))
+        for row in zip(*(table[column].tolist() for column in columns), strict=True)
     ]
     return find_range(history, search)
 
 
-FOUR = trainings(
-    [0.03, 0.3, 3.0, 30.0], ["under_regularised", "forming", "polarised", "collapsed"]
-)
-ALL_POLARISED = trainings([0.01, 1.0, 100.0], ["polarised"] * 3)
+FOUR = trainings([0.03, 0.3, 3.0, 30.0], ["under_regularised", "forming", "clean", "collapsed"])
+ALL_CLEAN = trainings([0.01, 1.0, 100.0], ["clean"] * 3)
 DENSE = [*np.geomspace(0.01, 100, 40), *np.geomspace(0.27, 0.33, 80), *np.geomspace(7, 9, 80)]
 MANY = trainings(
     DENSE,
-    ["under_regularised" if at < 0.3 else "polarised" if at < 8 else "collapsed" for at in DENSE],
-    converged=False,
+    ["under_regularised" if at < 0.3 else "clean" if at < 8 else "collapsed" for at in DENSE],
+    settled=False,
 )
 
 
@@ -115,7 +112,7 @@ def test_the_band_is_shaded_between_hatched_brackets_of_its_edges() -> None:
     for axes in figure.axes:
         assert spans(axes, hatched=False) == [(3.0, 10.0)]
         assert spans(axes, hatched=True) == [(0.3, 3.0), pytest.approx((10.0, 30.0))]
-    assert legend(figure)[-2:] == ["polarised band", "an edge lies here"]
+    assert legend(figure)[-2:] == ["band", "an edge lies here"]
 
 
 def test_a_band_of_one_tested_weight_is_no_more_than_its_brackets() -> None:
@@ -127,7 +124,7 @@ def test_a_band_of_one_tested_weight_is_no_more_than_its_brackets() -> None:
 
 def test_every_interval_is_shaded() -> None:
     weights = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0]
-    regimes = ["forming", *["polarised"] * 2, *["forming"] * 2, *["polarised"] * 3, "collapsed"]
+    regimes = ["forming", *["clean"] * 2, *["forming"] * 2, *["clean"] * 3, "collapsed"]
     table = trainings(weights, regimes)
     report = report_of(table)
 
@@ -139,9 +136,9 @@ def test_every_interval_is_shaded() -> None:
 
 
 def test_an_open_edge_reaches_to_the_end_of_the_axis_and_says_so() -> None:
-    report = report_of(ALL_POLARISED)
+    report = report_of(ALL_CLEAN)
 
-    figure = phase_diagram(ALL_POLARISED, SEARCH, report)
+    figure = phase_diagram(ALL_CLEAN, SEARCH, report)
 
     top = figure.axes[0]
     lowest, highest = top.get_xlim()
@@ -151,7 +148,7 @@ def test_an_open_edge_reaches_to_the_end_of_the_axis_and_says_so() -> None:
         pytest.approx((100.0, highest)),
     ]
     assert (top.get_title("left"), top.get_title("right")) == ("◂ open", "open ▸")
-    assert figure.get_suptitle().endswith("polarised from below 0.01 to above 100")
+    assert figure.get_suptitle().endswith("clean from below 0.01 to above 100")
 
 
 def test_without_a_band_nothing_is_shaded_and_the_title_says_so() -> None:
@@ -160,28 +157,55 @@ def test_without_a_band_nothing_is_shaded_and_the_title_says_so() -> None:
     figure = phase_diagram(table, SEARCH, report_of(table))
 
     assert len(figure.axes[0].patches) == 0
-    assert figure.get_suptitle().endswith("\nno polarised band found")
+    assert figure.get_suptitle().endswith("\nno clean band found")
     assert legend(figure) == ["collapsed"]
 
 
-def test_trainings_that_have_not_converged_are_hollow_and_counted() -> None:
-    table = pd.concat([FOUR, trainings([1.0], ["polarised"], converged=False)])
+def test_trainings_that_have_not_settled_are_hollow_and_counted() -> None:
+    table = pd.concat([FOUR, trainings([1.0], ["clean"], settled=False)])
 
     figure = phase_diagram(table, SEARCH)
 
     (hollow,) = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white"]
     assert np.asarray(hollow.get_xdata()).tolist() == [1.0]
-    assert figure.get_suptitle() == "beta_vae, digits, 2,000 steps: 4 of 5 trainings converged"
-    assert legend(figure)[-1] == "not converged"
+    assert figure.get_suptitle() == "beta_vae, digits, 2,000 steps: 4 of 5 trainings settled"
+    assert legend(figure)[-1] == "not settled"
 
 
 def test_seeds_of_one_weight_lie_above_each_other_within_their_row() -> None:
-    table = trainings([1.0], ["polarised"], seeds=range(20))
+    table = trainings([1.0], ["clean"], seeds=range(20))
 
     heights = [y for _, y in points(phase_diagram(table, SEARCH).axes[0])]
 
     assert len(set(heights)) == 20
     assert all(0.5 < height < 1.5 for height in heights)
+
+
+def test_a_forming_space_has_the_marker_of_its_flaw() -> None:
+    table = trainings([1.0, 2.0, 3.0, 4.0], ["forming"] * 4).assign(
+        flaws=[["idle"], ["leak"], ["idle", "blurred"], []]
+    )
+
+    figure = phase_diagram(table)
+
+    markers = {
+        float(np.asarray(line.get_xdata())[0]): line.get_marker()
+        for line in figure.axes[0].lines
+        if line.get_marker() != "None"
+    }
+    assert markers == {1.0: "^", 2.0: "v", 3.0: ">", 4.0: "^"}
+    assert legend(figure) == [
+        *("forming", "forming: idle", "forming: leak", "forming: several flaws"),
+    ]
+
+
+@pytest.mark.parametrize("regime", ["polarised", "untrained"])
+def test_a_regime_that_is_seldom_has_a_row_where_it_occurs(regime: str) -> None:
+    verdicts = phase_diagram(trainings([1.0], [regime])).axes[0]
+
+    rows = [label.get_text() for label in verdicts.get_yticklabels()]
+    assert sorted(rows) == sorted([*ROWS, regime])
+    assert points(verdicts) == [(1.0, rows.index(regime))]
 
 
 def test_a_line_joins_the_means_over_the_seeds() -> None:
@@ -201,7 +225,7 @@ def test_the_axis_is_as_long_as_the_search_and_logarithmic() -> None:
 
 
 def test_a_field_without_a_search_has_a_linear_axis() -> None:
-    table = trainings([2, 8, 16], ["polarised"] * 3, field="model.latent_dim")
+    table = trainings([2, 8, 16], ["clean"] * 3, field="model.latent_dim")
 
     axes = phase_diagram(table).axes[-1]
 
@@ -219,21 +243,21 @@ def test_steps_that_are_swept_are_named_from_the_fewest_to_the_most() -> None:
 
 
 def test_the_numbers_are_the_trainings_and_the_edges() -> None:
-    report = report_of(ALL_POLARISED)
+    report = report_of(ALL_CLEAN)
 
-    table = phase_table(ALL_POLARISED, report)
+    table = phase_table(ALL_CLEAN, report)
 
-    seen = table.iloc[:3][ALL_POLARISED.columns]
-    assert seen.to_dict("list") == ALL_POLARISED.to_dict("list")
-    assert seen.to_csv(index=False) == ALL_POLARISED.to_csv(index=False)
+    seen = table.iloc[:3][ALL_CLEAN.columns]
+    assert seen.to_dict("list") == ALL_CLEAN.to_dict("list")
+    assert seen.to_csv(index=False) == ALL_CLEAN.to_csv(index=False)
     edges = table.iloc[3:]
     assert edges["edge"].tolist() == ["left", "right"]
     assert edges["low"].isna().tolist() == edges["high"].isna().tolist()[::-1] == [True, False]
     assert (edges["high"].iloc[0], edges["low"].iloc[1]) == (0.01, 100.0)
-    assert phase_table(ALL_POLARISED) is ALL_POLARISED
+    assert phase_table(ALL_CLEAN) is ALL_CLEAN
 
 
-@pytest.mark.parametrize("table", [FOUR, ALL_POLARISED, MANY, FOUR[:1]], ids=len)
+@pytest.mark.parametrize("table", [FOUR, ALL_CLEAN, MANY, FOUR[:1]], ids=len)
 @pytest.mark.parametrize("search", [SEARCH, Search(low=1e-6, high=1e4)])
 def test_no_text_overlaps(table: pd.DataFrame, search: Search, is_readable: Check) -> None:
     is_readable(phase_diagram(table, search, report_of(table, search)))
@@ -243,7 +267,7 @@ def test_no_text_overlaps(table: pd.DataFrame, search: Search, is_readable: Chec
 def test_a_short_axis_has_more_than_one_number(
     low: float, high: float, is_readable: Check
 ) -> None:
-    figure = phase_diagram(trainings([1.0, 4.0], ["polarised"] * 2), Search(low=low, high=high))
+    figure = phase_diagram(trainings([1.0, 4.0], ["clean"] * 2), Search(low=low, high=high))
 
     is_readable(figure)
     axes = figure.axes[-1]
@@ -259,9 +283,10 @@ def test_no_text_overlaps_on_a_linear_axis(is_readable: Check) -> None:
 def test_unusable_tables_are_refused() -> None:
     with pytest.raises(InvalidInput, match="empty table"):
         phase_diagram(FOUR[:0], SEARCH)
-    with pytest.raises(InvalidInput, match=r"without the columns \['converged'\]"):
-        phase_diagram(FOUR.drop(columns="converged"))
-    with pytest.raises(InvalidInput, match="regime is 'split' in row 0; allowed: collapsed"):
+    with pytest.raises(InvalidInput, match=r"without the columns \['settled'\]"):
+        phase_diagram(FOUR.drop(columns="settled"))
+    words = "regime is 'split' in row 0; allowed: untrained, collapsed"
+    with pytest.raises(InvalidInput, match=words):
         phase_diagram(FOUR.assign(regime="split"))
     with pytest.raises(InvalidInput, match="explained is nan"):
         phase_diagram(FOUR.assign(explained=np.nan))

@@ -1,7 +1,7 @@
 import pytest
 
 from polar.measurement.explanation import explain_evidence, explain_measurement
-from polar.records.latents import Label, LatentMeasures, Verdict
+from polar.records.latents import Label, LatentDiagnostics, LatentMeasures, Verdict
 from polar.records.measurement import (
     Agreement,
     ConfidenceInterval,
@@ -10,17 +10,21 @@ from polar.records.measurement import (
     Dip,
     Threshold,
 )
-from polar.regime.polarisation import Judgement, judge
+from polar.regime.verdict import judge, labelled
 
 
-def judged(*entropies: float) -> Judgement:
+def latents_of(*entropies: float) -> tuple[LatentDiagnostics, ...]:
     own = {"latent", "entropy_nats", "judged_entropy_nats"}
     others = dict.fromkeys(set(LatentMeasures.model_fields) - own, 0.0)
     latents = [
         LatentMeasures(latent=j, entropy_nats=nats, judged_entropy_nats=nats, **others)
         for j, nats in enumerate(entropies)
     ]
-    return judge(latents, tau=0.25)
+    return labelled(latents, 0.25)
+
+
+def verdict_on(*entropies: float) -> Verdict:
+    return judge(latents_of(*entropies), tau_std=0.134, tau_nats=0.25)
 
 
 def threshold(
@@ -66,34 +70,32 @@ def evidence(
 
 
 def test_verdict_and_evidence_make_one_paragraph() -> None:
-    judgement = judged(1.5, 0.0)
-    thresholds = (threshold("fixed", 0.25),)
+    verdict = verdict_on(1.5, 0.0)
 
     text = explain_measurement(
-        judgement=judgement, thresholds=thresholds, dip=None, labels=(), agreement=()
+        latents=latents_of(1.5, 0.0),
+        verdict=verdict,
+        thresholds=(threshold("fixed", 0.25),),
+        dip=None,
+        labels=(),
+        agreement=(),
     )
 
     assert text.startswith("Polarised: 1 of 2 latents is active")
-    assert text.endswith(evidence(judgement.verdict))
+    assert text.endswith(evidence(verdict))
 
 
-def test_the_chosen_threshold_comes_with_its_interval_and_the_other_rules() -> None:
+def test_the_threshold_comes_with_what_the_other_rules_say() -> None:
     thresholds = (
-        threshold("gap", 0.7, ConfidenceInterval(low_nats=0.5, high_nats=0.75)),
         threshold("fixed", 0.25),
+        threshold("gap", 0.7, ConfidenceInterval(low_nats=0.5, high_nats=0.75)),
         threshold("otsu", None),
     )
 
-    assert evidence(judged(1.5, 0.0).verdict, thresholds=thresholds).startswith(
-        "Reason of gap. With other images it would lie from 0.5 to 0.75 nats. "
-        "Other rules, in nats: fixed 0.25. No regime is seen by: otsu."
+    assert evidence(verdict_on(1.5, 0.0), thresholds=thresholds).startswith(
+        "Reason of fixed. Other rules, which are evidence only, in nats: gap 0.7. "
+        "No regime is seen by: otsu."
     )
-
-
-def test_a_rule_without_a_tau_is_replaced() -> None:
-    text = evidence(judged(1.5, 0.0).verdict, thresholds=(threshold("gap", None),))
-
-    assert text.startswith("Reason of gap. Tau was set to 0.25 nats instead.")
 
 
 @pytest.mark.parametrize(
@@ -109,11 +111,11 @@ def test_a_rule_without_a_tau_is_replaced() -> None:
     ],
 )
 def test_the_dip_says_what_it_can_see(dip: Dip | None, words: str) -> None:
-    assert words in evidence(judged(1.5, 0.0).verdict, dip=dip)
+    assert words in evidence(verdict_on(1.5, 0.0), dip=dip)
 
 
 def test_mixed_and_undetermined_latents_are_numbered() -> None:
-    verdict = judged(1.5, 0.0).verdict
+    verdict = verdict_on(1.5, 0.0)
     labels = (
         by_signals(0, Label.MIXED),
         by_signals(1, Label.UNDETERMINED),
@@ -140,4 +142,4 @@ def test_mixed_and_undetermined_latents_are_numbered() -> None:
     ],
 )
 def test_the_worst_agreement_is_named(agreement: tuple[Agreement, ...], words: str) -> None:
-    assert evidence(judged(1.5, 0.0).verdict, agreement=agreement).endswith(words)
+    assert evidence(verdict_on(1.5, 0.0), agreement=agreement).endswith(words)

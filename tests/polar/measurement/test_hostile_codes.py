@@ -56,7 +56,9 @@ def arguments(draw: st.DrawFn) -> dict[str, object]:
     if draw(st.integers(0, 3)) == 0:
         given["sigma"] = draw(st.one_of(st.floats(1e-3, 1e3), edges))
     if draw(st.booleans()):
-        given["tau"] = draw(st.one_of(st.sampled_from(["gap", "otsu", "noise_floor"]), edges))
+        given["ruler"] = draw(st.sampled_from(["scaled", "absolute"]))
+    if draw(st.booleans()):
+        given["tau_std"] = draw(edges)
     if draw(st.integers(0, 3)) == 0:
         given["renyi_alpha"] = draw(st.one_of(st.sampled_from([1.0, 2.0]), st.floats(0.5, 1100)))
     return given
@@ -86,8 +88,14 @@ def test_a_report_is_finite_or_refused(arguments: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"mean": np.where(ONE, 1e38, MEAN)}, r"^mean of latent 2 is beyond 1e\+15 sigma = 5e"),
-        ({"mean": np.where(ONE, 1e38, MEAN)}, r"1 of 12 images, such as 1e\+38 in image 4"),
+        (
+            {"mean": np.where(ONE, 1e38, MEAN), "variance": VARIANCE},
+            r"^mean in units of the ruler of latent 2 is beyond 1e\+15 sigma = 5e",
+        ),
+        (
+            {"mean": np.where(ONE, 1e38, MEAN), "ruler": "absolute"},
+            r"1 of 12 images, such as 1e\+38 in image 4",
+        ),
         ({"mean": np.ma.masked_array(MEAN, ONE)}, "^mean is masked at latent 2 in image 4"),
         (
             {"variance": np.where(ONE, 1e-320, VARIANCE)},
@@ -108,14 +116,14 @@ def test_a_report_is_finite_or_refused(arguments: dict[str, object]) -> None:
         ),
         (
             {"variance": VARIANCE, "prior_mean": MEAN + 1, "prior_variance": 1e-33 * VARIANCE},
-            r"^mean in units of the prior of latent . is beyond 1e\+15 sigma",
+            r"^mean in units of the ruler of latent . is beyond 1e\+15 sigma",
         ),
         ({"mean": MEAN[:4]}, r"shape \(4, 3\), of which 4 is .*; allowed: at least 5 images"),
         ({"mean": np.zeros((5, 10_001))}, "allowed: up to 10,000 latents"),
         ({"mean": np.zeros((10_000_001, 1), "u1")}, "up to 10,000,000 numbers"),
         ({"images": np.ones((12, 3))}, "^images: all 12 samples of x are the same"),
         ({"sigma": 1e-200}, "sigma is 1e-200; allowed: 1e-100 to"),
-        ({"tau": 1e6}, "tau is 1000000.0 nats; allowed: 0 to 100"),
+        ({"tau_std": 1e101}, r"tau_std is 1e\+101; allowed: 0 to 1e\+100"),
         ({"labels": np.ma.masked_array(np.zeros(12), ONE[:, 2])}, "labels is masked at place 4"),
     ],
 )
@@ -128,14 +136,22 @@ def test_what_cannot_be_measured_is_refused_with_latent_and_image(
 
 def test_a_report_is_finite_where_means_are_large_and_variances_small() -> None:
     # A ratio of both, as the score of a criterion may be, leaves the range of floats.
-    measured = measure(1e90 * MEAN, np.full_like(MEAN, 1e-300), sigma=1e90)
+    measured = measure(1e90 * MEAN, np.full_like(MEAN, 1e-300), sigma=1e90, tau_std=1e89)
 
     numbers = numbers_of(json.loads(measured.model_dump_json()))
     assert all(math.isfinite(number) for number in numbers)
 
 
 def test_codes_of_1e38_are_measured_with_a_kernel_of_their_scale() -> None:
-    large = measure(1e38 * MEAN, sigma=0.5e38)
+    large = measure(1e38 * MEAN, ruler="absolute", sigma=0.5e38, tau_std=0.134e38)
 
     entropies = [latent.entropy_nats for latent in measure(MEAN).latents]
     assert [latent.entropy_nats for latent in large.latents] == pytest.approx(entropies)
+
+
+def test_codes_of_1e100_are_measured_by_both_rulers() -> None:
+    scaled, usual = measure(1e100 * MEAN), measure(MEAN)
+
+    assert [one.label for one in scaled.latents] == [one.label for one in usual.latents]
+    # By the absolute ruler all images are alone.
+    assert [one.entropy_nats for one in scaled.latents] == pytest.approx([math.log(12)] * 3)

@@ -4,6 +4,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from polar.entropy import renyi_entropy
 from polar.errors import InvalidInput
@@ -12,6 +14,10 @@ from polar.measurement.tables import measurement_tables, representations_table
 from polar.records.latents import Label, Regime
 from polar.records.measurement import Criterion, Measurement
 from polar.regime.codes import codes
+from polar.regime.diagnostics import measure_latents
+from polar.regime.threshold import tau_in_nats
+from polar.regime.verdict import labelled
+from polar.spec.training import DEFAULT_TAU_STD
 
 N = 600
 RNG = np.random.default_rng(0)
@@ -22,13 +28,13 @@ VARIANCE = np.hstack(
     [np.full((N, 2), 0.02), np.where(IS_OFF, 0.98, 0.02).repeat(2, axis=1), np.full((N, 4), 0.98)]
 )
 #: The criteria of a variational model without a conditional prior.
-CRITERIA = set(Criterion) - {Criterion.CONDITIONAL_PRIOR}
+CRITERIA = set(Criterion) - {Criterion.CONDITIONAL_PRIOR, Criterion.ENTROPY_ABSOLUTE}
 USAGE = np.array([30.0, 20.0, 9.0, 8.0, 0.01, 0.0, -0.01, 0.02])
 
 
 @pytest.fixture(scope="module")
 def measured() -> Measurement:
-    return measure(MEAN, VARIANCE, labels=IS_OFF[:, 0].astype(int), usage=USAGE, tau="otsu")
+    return measure(MEAN, VARIANCE, labels=IS_OFF[:, 0].astype(int), usage=USAGE)
 
 
 def test_the_report_has_every_part(measured: Measurement) -> None:
@@ -36,11 +42,10 @@ def test_the_report_has_every_part(measured: Measurement) -> None:
     assert measured.names == tuple("01234567")
     assert {one.criterion for one in measured.labels} == CRITERIA
     assert [one.method for one in measured.thresholds] == [
-        "otsu",
         "fixed",
         "gap",
+        "otsu",
         "mixture",
-        "noise_floor",
     ]
     assert len(measured.agreement) == math.comb(len(CRITERIA), 2)
     assert [one.latent for one in measured.redundancy] == [4, 5, 6, 7]
@@ -48,10 +53,15 @@ def test_the_report_has_every_part(measured: Measurement) -> None:
     assert measured.dip is not None
 
 
-def test_the_chosen_rule_draws_the_line(measured: Measurement) -> None:
-    tau = measured.thresholds[0].tau_nats
+def test_the_fixed_threshold_draws_the_line_and_the_rules_are_evidence(
+    measured: Measurement,
+) -> None:
+    fixed, *evidence = measured.thresholds
 
-    assert measured.verdict.tau_nats == tau
+    assert measured.verdict.tau_nats == fixed.tau_nats
+    assert measured.verdict.tau_std == DEFAULT_TAU_STD
+    assert fixed.equivalent_std == pytest.approx(DEFAULT_TAU_STD, rel=0.01)  # of 600 images
+    assert all(rule.tau_nats not in (None, fixed.tau_nats) for rule in evidence)
     assert measured.verdict.regime is Regime.POLARISED
     assert [one.label for one in measured.latents] == [Label.ACTIVE] * 4 + [Label.PASSIVE] * 4
 
@@ -67,7 +77,8 @@ def test_codes_without_a_decoder_have_no_reconstruction(measured: Measurement) -
 
     assert verdict.explained is None
     assert verdict.clean_polarisation is None
-    assert verdict.no_reconstruction_gain is None
+    assert verdict.explains_nothing is None
+    assert "Nothing is known of a decoder" in measured.explanation
 
 
 def test_mixed_latents_are_found(measured: Measurement) -> None:
@@ -106,9 +117,8 @@ def test_the_explanation_names_regime_threshold_evidence_and_disagreement(
 
     assert explanation.startswith("Polarised: 4 of 8 latents are active (entropy above tau = ")
     for words in (
-        "Tau is the middle of the best split, with ",
-        "With other images it would lie from ",
-        "Other rules, in nats: fixed 0.25, gap ",
+        "Tau is 0.248 nats, the entropy of a Gaussian of std 0.134.",
+        "Other rules, which are evidence only, in nats: gap ",
         "Hartigan's dip of the entropies is 0.2",
         "evidence for two groups.",
         "All criteria agree on active and passive.",
@@ -121,12 +131,12 @@ def test_the_report_is_json_and_comes_back(measured: Measurement) -> None:
 
     assert Measurement.model_validate_json(line) == measured
     assert "NaN" not in line
-    assert json.loads(line)["thresholds"][0]["method"] == "otsu"
+    assert json.loads(line)["thresholds"][0]["method"] == "fixed"
 
 
 def test_the_same_arguments_give_the_same_report() -> None:
-    one = measure(MEAN[:200], VARIANCE[:200], tau="mixture")
-    other = measure(torch.from_numpy(MEAN[:200]), torch.from_numpy(VARIANCE[:200]), tau="mixture")
+    one = measure(MEAN[:200], VARIANCE[:200])
+    other = measure(torch.from_numpy(MEAN[:200]), torch.from_numpy(VARIANCE[:200]))
 
     assert one == other
     assert one.entropy_intervals != measure(MEAN[:200], VARIANCE[:200], seed=1).entropy_intervals
@@ -137,6 +147,7 @@ def test_a_deterministic_model_is_measured_by_what_applies() -> None:
 
     assert {one.criterion for one in measured.labels} == {
         Criterion.ENTROPY,
+        Criterion.ENTROPY_ABSOLUTE,
         Criterion.ACTIVE_UNITS,
     }
     assert measured.latents[0].kl_nats is None
@@ -163,16 +174,57 @@ def test_an_ivae_goes_by_its_prior() -> None:
     assert measured.entropy_given_label_nats[1] == 0.0
     by = {one.criterion: one.label for one in measured.labels if one.latent == 1}
     assert by.pop(Criterion.ACTIVE_UNITS) is Label.ACTIVE
+    assert by.pop(Criterion.ENTROPY_ABSOLUTE) is Label.ACTIVE
     assert set(by.values()) == {Label.PASSIVE}
 
 
-def test_a_rule_that_sees_no_regime_leaves_the_default() -> None:
-    measured = measure(ON, tau="gap")
+@pytest.mark.parametrize("factor", [1e-300, 1e-170, 1e-100, 1e-9, 0.03, 7.0, 1e38, 1e100, 1e149])
+def test_codes_without_a_variance_have_the_same_labels_at_every_scale(factor: float) -> None:
+    some = MEAN[:100]
+    here, there = measure(some), measure(factor * some)
 
-    assert measured.thresholds[0].tau_nats is None
-    assert measured.verdict.tau_nats == 0.25
-    assert "No regime: all entropies lie within" in measured.explanation
-    assert "Tau was set to 0.25 nats instead." in measured.explanation
+    def judged(of: Measurement) -> list[float]:
+        return [latent.judged_entropy_nats for latent in of.latents]
+
+    assert [one.label for one in there.latents] == [one.label for one in here.latents]
+    assert there.verdict.regime is here.verdict.regime is Regime.POLARISED
+    assert there.dip == here.dip
+    assert judged(there) == pytest.approx(judged(here), abs=2e-6)  # the estimator promises 1e-6
+
+
+@given(exponent=st.floats(-300, 149))
+@settings(max_examples=50)
+def test_no_factor_changes_a_label(exponent: float) -> None:
+    of = codes(10.0**exponent * MEAN[:60])
+
+    latents = labelled(
+        measure_latents(of, ruler="scaled", sigma=0.5, renyi_alpha=1.01),
+        tau_in_nats(DEFAULT_TAU_STD, n=60, sigma=0.5, renyi_alpha=1.01),
+    )
+
+    assert [one.label for one in latents] == [Label.ACTIVE] * 4 + [Label.PASSIVE] * 4
+
+
+@pytest.mark.parametrize("factor", [1e-100, 0.01, 1.0, 100.0, 1e14])
+def test_by_the_absolute_ruler_the_entropies_are_those_of_the_codes_as_they_are(
+    factor: float,
+) -> None:
+    measured = measure(factor * MEAN[:100], ruler="absolute")
+
+    entropies = renyi_entropy(factor * MEAN[:100]).nats.tolist()
+    assert [one.entropy_nats for one in measured.latents] == entropies
+    assert [one.judged_entropy_nats for one in measured.latents] == entropies
+    assert (measured.ruler, measured.verdict.tau_std) == ("absolute", DEFAULT_TAU_STD)
+
+
+def test_both_rulers_are_reported() -> None:
+    measured = measure(100 * MEAN[:100])
+
+    entropies = renyi_entropy(100 * MEAN[:100]).nats.tolist()
+    by = {(row.criterion, row.latent): row.label for row in measured.labels}
+    assert [one.entropy_nats for one in measured.latents] == entropies
+    assert by[Criterion.ENTROPY, 7] is Label.PASSIVE
+    assert by[Criterion.ENTROPY_ABSOLUTE, 7] is Label.ACTIVE
 
 
 def test_the_codes_of_a_mixed_latent_are_labelled_mixed(measured: Measurement) -> None:
@@ -186,15 +238,12 @@ def test_names_may_be_numbers() -> None:
     assert measure(ON, names=[3, 1, 4, 2]).names == ("3", "1", "4", "2")
 
 
-def test_the_tau_that_is_left_can_be_said() -> None:
-    measured = measure(ON, tau="gap", tau_otherwise=0.5)
+def test_the_threshold_is_a_std_in_units_of_the_ruler() -> None:
+    stds = np.array([1.0, 0.5, 0.1, 0.05])
 
-    assert measured.verdict.tau_nats == 0.5
-    assert "Tau was set to 0.5 nats instead." in measured.explanation
-
-
-def test_the_fixed_rule_takes_the_tau_that_is_said() -> None:
-    assert measure(ON, tau="fixed", tau_otherwise=0.5) == measure(ON, tau=0.5)
+    for tau_std, count in ((0.01, 4), (0.07, 3), (0.2, 2), (0.7, 1), (2.0, 0)):
+        measured = measure(stds * ON, VARIANCE[:, :4], tau_std=tau_std)
+        assert measured.verdict.n_active == count
 
 
 def test_images_add_the_mutual_information() -> None:
@@ -266,13 +315,12 @@ def test_a_part_without_rows_has_no_table() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"tau": "best"}, "tau is 'best'; allowed: a number, fixed, gap, otsu"),
-        ({"tau": -0.5}, "tau is -0.5 nats"),
-        ({"tau": math.nan}, "tau is nan nats"),
+        ({"ruler": "paper"}, "ruler is 'paper'; allowed: scaled, absolute"),
+        ({"tau_std": -0.5}, "tau_std is -0.5; allowed: 0 to"),
+        ({"tau_std": math.nan}, "tau_std is nan; allowed: 0 to"),
         ({"sigma": 0.0}, "sigma is 0.0; allowed: 1e-100 to 1e[+]100"),
         ({"renyi_alpha": math.inf}, "renyi_alpha is inf"),
         ({"renyi_alpha": 1e12}, "allowed: above 0, to 1000"),
-        ({"tau": True}, "tau is True; allowed: a number of nats"),
         ({"seed": -1}, "seed is -1; allowed: 0 and above"),
         ({"labels": np.array([1, "a", None] * 200, object)}, "labels of type object"),
         ({"names": ["a"]}, "1 names, 1 of them distinct; allowed: one for each of 8"),

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.models.likelihood import loss_range, reconstruction_loss
+from polar.models.likelihood import constant_losses, image_losses, reconstruction_loss
 from polar.spec import BernoulliSpec, GaussianSpec, LikelihoodSpec
 
 BERNOULLI = BernoulliSpec()
@@ -46,61 +46,73 @@ def test_a_gaussian_costs_the_density_of_each_pixel(std: float) -> None:
     assert loss.item() == pytest.approx(expected.item(), rel=1e-12)  # rounding of float64
 
 
-def test_black_and_white_images_cost_nothing_at_best_and_ln_2_a_pixel_at_worst() -> None:
-    images = (torch.arange(100) % 2 * 255).to(torch.uint8).view(100, 1, 1, 1).repeat(1, 1, 32, 32)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_the_loss_is_the_mean_of_the_losses_of_the_images(likelihood: LikelihoodSpec) -> None:
+    x = pixels(grey_images())
+    outputs = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).double()
 
-    losses = loss_range(BERNOULLI, images)
+    losses = image_losses(likelihood, outputs, x)
 
-    assert losses.floor == 0
-    assert losses.mean_image == pytest.approx(PIXELS * math.log(2), rel=1e-12)
+    assert losses.shape == (30,)
+    # rounding of float64
+    expected = reconstruction_loss(likelihood, outputs, x).item()
+    assert losses.mean().item() == pytest.approx(expected, rel=1e-12)
+    first = reconstruction_loss(likelihood, outputs[:1], x[:1]).item()
+    assert losses[0].item() == pytest.approx(first, rel=1e-12)
+
+
+def test_black_and_white_images_cost_nothing_at_best_and_ln_2_a_pixel_at_grey() -> None:
+    x = (torch.arange(100) % 2).double().view(100, 1, 1, 1).repeat(1, 1, 32, 32)
+
+    assert constant_losses(BERNOULLI, x, x).tolist() == [0.0] * 100
+    at_grey = constant_losses(BERNOULLI, torch.full_like(x, 0.5), x)
+    assert at_grey.tolist() == pytest.approx([PIXELS * math.log(2)] * 100, rel=1e-12)
+
+
+def test_black_where_an_image_is_white_costs_infinitely_much() -> None:
+    x = torch.ones(1, 1, 32, 32, dtype=torch.float64)
+
+    assert constant_losses(BERNOULLI, 1 - x, x).item() == math.inf
 
 
 def test_grey_images_have_the_entropy_of_their_pixels_as_floor() -> None:
-    images = torch.full((7, 1, 32, 32), 51, dtype=torch.uint8)  # 51 / 255 = 0.2
-
-    losses = loss_range(BERNOULLI, images)
+    x = torch.full((7, 1, 32, 32), 0.2, dtype=torch.float64)
 
     entropy = -0.2 * math.log(0.2) - 0.8 * math.log(0.8)
-    assert losses.floor == pytest.approx(PIXELS * entropy, rel=1e-12)
-    assert losses.mean_image == pytest.approx(losses.floor, rel=1e-12)
+    assert constant_losses(BERNOULLI, x, x).tolist() == pytest.approx([PIXELS * entropy] * 7)
 
 
 def test_a_gaussian_has_the_density_at_its_mean_as_floor() -> None:
-    losses = loss_range(GaussianSpec(std=0.5), grey_images())
+    x = pixels(grey_images())
 
     expected = PIXELS * math.log(0.5 * math.sqrt(2 * math.pi))
-    assert losses.floor == pytest.approx(expected, rel=1e-12)
+    assert constant_losses(GaussianSpec(std=0.5), x, x).tolist() == pytest.approx([expected] * 30)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_the_range_ends_at_the_images_themselves_and_at_the_mean_image(
+def test_a_drawn_image_costs_what_a_decoder_that_draws_it_costs(
     likelihood: LikelihoodSpec,
 ) -> None:
     x = pixels(grey_images()).clamp(1e-12, 1 - 1e-12)  # the logit of black is not finite
-    mean = x.mean(0).expand_as(x)
-    if isinstance(likelihood, BernoulliSpec):
-        outputs, mean_outputs = x.logit(), mean.logit()
-    else:
-        outputs, mean_outputs = x, mean
+    drawn = x.mean(0).expand_as(x).contiguous()
+    outputs = drawn.logit() if isinstance(likelihood, BernoulliSpec) else drawn
 
-    losses = loss_range(likelihood, grey_images())
+    found = constant_losses(likelihood, drawn, x)
 
-    # black and white were moved by 1e-12
-    at_best = reconstruction_loss(likelihood, outputs, x).item()
-    assert losses.floor == pytest.approx(at_best, rel=1e-9)
-    at_mean = reconstruction_loss(likelihood, mean_outputs, x).item()
-    assert losses.mean_image == pytest.approx(at_mean, rel=1e-9)
+    # rounding of logits
+    assert found.tolist() == pytest.approx(image_losses(likelihood, outputs, x).tolist(), rel=1e-9)
 
 
 @given(seed=st.integers(0, 2**32 - 1), likelihood=st.sampled_from(LIKELIHOODS))
 def test_no_constant_image_is_better_than_the_mean_image(
     seed: int, likelihood: LikelihoodSpec
 ) -> None:
-    images = grey_images(seed % 7, n=4)
+    x = pixels(grey_images(seed % 7, n=4))
     generator = torch.Generator().manual_seed(seed)
     other = torch.randn(1, 1, 32, 32, generator=generator, dtype=torch.float64)
 
-    losses = loss_range(likelihood, images)
+    floor = constant_losses(likelihood, x, x).mean()
+    at_mean = constant_losses(likelihood, x.mean(0).expand(x.shape), x).mean()
 
-    drawn = reconstruction_loss(likelihood, other.expand(4, 1, 32, 32), pixels(images)).item()
-    assert losses.floor <= losses.mean_image <= drawn
+    drawn = reconstruction_loss(likelihood, other.expand(4, 1, 32, 32), x)
+    assert floor <= at_mean <= drawn

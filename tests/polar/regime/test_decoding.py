@@ -112,9 +112,7 @@ def test_r_knows_neither_the_zero_nor_the_unit_of_the_loss(
     mean_image, floor = np.full(6, 2000.0), np.full(6, -1500.0)
 
     one = explained(loss, mean_image, floor)
-    other = explained(
-        factor * loss + shift, factor * mean_image + shift, factor * floor + shift
-    )
+    other = explained(factor * loss + shift, factor * mean_image + shift, factor * floor + shift)
 
     # rounding of sums of a few thousand
     assert other.part == pytest.approx(one.part, abs=1e-12)

@@ -18,9 +18,7 @@ from polar.regime.verdict import labelled
 
 def measure(mean: Tensor, log_var: Tensor | None = None) -> tuple[LatentMeasures, ...]:
     variance = torch.ones_like(mean) if log_var is None else log_var.double().exp()
-    return measure_latents(
-        codes(mean, variance), ruler="scaled", sigma=0.5, renyi_alpha=1.01
-    )
+    return measure_latents(codes(mean, variance), ruler="scaled", sigma=0.5, renyi_alpha=1.01)
 
 
 def label_of(measures: LatentMeasures) -> Label:
@@ -149,8 +147,12 @@ def test_the_entropy_depends_on_the_spread_in_units_of_the_kernel_only() -> None
     mean = torch.randn(500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     one_variance = torch.ones_like(mean)
 
-    (one,) = measure_latents(codes(mean, one_variance), ruler="scaled", sigma=0.5, renyi_alpha=1.01)
-    (eight,) = measure_latents(codes(8 * mean, one_variance), ruler="scaled", sigma=4.0, renyi_alpha=1.01)
+    (one,) = measure_latents(
+        codes(mean, one_variance), ruler="scaled", sigma=0.5, renyi_alpha=1.01
+    )
+    (eight,) = measure_latents(
+        codes(8 * mean, one_variance), ruler="scaled", sigma=4.0, renyi_alpha=1.01
+    )
 
     # a factor that is a power of two is exact
     assert eight.entropy_nats == one.entropy_nats
@@ -234,7 +236,9 @@ def test_information_is_taken_over() -> None:
     mean = generator.standard_normal((40, 2))
     information = mutual_information(generator.standard_normal((40, 5)), mean)
 
-    latents = measure_latents(codes(mean), information=information, ruler="scaled", sigma=0.5, renyi_alpha=1.01)
+    latents = measure_latents(
+        codes(mean), information=information, ruler="scaled", sigma=0.5, renyi_alpha=1.01
+    )
 
     assert [latent.information_nats for latent in latents] == information.nats.tolist()
     assert [

@@ -4,12 +4,12 @@ import ast
 from pathlib import Path
 
 from polar.spec import DiagnosticsSpec
-from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU_STD
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("polar", "service", "workers")
-OWN = {DEFAULT_SIGMA, DEFAULT_RENYI_ALPHA, DEFAULT_TAU, str(DEFAULT_TAU)}
-PARAMETERS = {"sigma", "alpha", "renyi_alpha", "tau", "tau_nats", "tau_otherwise"}
+OWN = {DEFAULT_SIGMA, DEFAULT_RENYI_ALPHA, DEFAULT_TAU_STD}
+PARAMETERS = {"sigma", "alpha", "renyi_alpha", "tau_std"}
 
 
 def spelled_out(path: Path) -> list[str]:
@@ -33,9 +33,9 @@ def spelled_out(path: Path) -> list[str]:
 
 
 def test_the_search_sees_defaults_that_are_spelled_out(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("def f(x, sigma=0.5, *, alpha=2.0, tau='0.25'): ...")
+    (tmp_path / "a.py").write_text("def f(x, sigma=0.5, *, alpha=2.0, tau_std=0.134): ...")
 
-    assert spelled_out(tmp_path / "a.py") == ["f(sigma)", "f(tau)"]
+    assert spelled_out(tmp_path / "a.py") == ["f(sigma)", "f(tau_std)"]
 
 
 def test_no_signature_spells_a_default_out() -> None:
@@ -50,4 +50,5 @@ def test_a_spec_has_the_defaults() -> None:
 
     assert diagnostics.sigma == DEFAULT_SIGMA == 0.5
     assert diagnostics.renyi_alpha == DEFAULT_RENYI_ALPHA == 1.01
-    assert diagnostics.tau == DEFAULT_TAU == 0.25
+    assert diagnostics.tau_std == DEFAULT_TAU_STD == 0.134
+    assert diagnostics.ruler == "scaled"

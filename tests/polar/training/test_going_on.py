@@ -17,7 +17,7 @@ from polar.models import Losses
 from polar.records.events import CheckpointSaved, Evaluation
 from polar.spec import ExperimentSpec
 from polar.spec.course import trainings, warm_started, with_steps
-from polar.training import checkpoint, loop
+from polar.training import checkpoint, evaluation, loop, schedule
 from polar.training.inputs import Inputs
 from polar.training.loop import train
 from polar.training.state import TrainingState, fresh
@@ -178,7 +178,7 @@ def test_the_stages_are_trained_at_their_own_weights(monkeypatch: pytest.MonkeyP
         seen.append((spec.model.weight, step))
         return 1.0
 
-    monkeypatch.setattr(loop.schedule, "weight", spy)
+    monkeypatch.setattr(schedule, "weight", spy)
     trained(spec(2, warm_start=[{"weight": 8, "steps": 3}, {"weight": 0, "steps": 1}]))
 
     assert seen == [(8, 0), (8, 1), (8, 2), (0, 0), (3, 0), (3, 1)]
@@ -246,10 +246,9 @@ def test_a_state_of_a_stage_is_none_of_a_run_that_should_have_evaluated_it(
 @pytest.fixture
 def settles_at_8(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes every evaluation from step 8 on say that training has settled."""
-    evaluate = loop.evaluate
 
     def evaluated(*args: Any, **options: Any) -> Evaluation:  # noqa: ANN401
-        found = evaluate(*args, **options)
+        found = evaluation.evaluate(*args, **options)
         verdict = found.verdict.model_copy(update={"settled": found.step >= 8})
         return found.model_copy(update={"verdict": verdict})
 

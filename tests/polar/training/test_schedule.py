@@ -1,4 +1,6 @@
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,10 @@ from polar.training.schedule import end, evaluation_steps, steps_per_epoch, weig
 
 
 def spec(
-    steps: int, *, training: dict[str, object] | None = None, **diagnostics: object
+    steps: int,
+    *,
+    training: Mapping[str, object] | None = None,
+    **diagnostics: Any,  # noqa: ANN401
 ) -> ExperimentSpec:
     return ExperimentSpec.model_validate(
         {
@@ -63,7 +68,7 @@ def test_steps_ascend_to_the_end_and_cover_its_last_parts(steps: int, per_doubli
 def test_a_longer_training_has_all_evaluations_of_a_shorter_one_but_its_end(
     steps: int, more: int, per_doubling: int, names_epochs: bool
 ) -> None:
-    how: dict[str, object] = {"evaluations_per_doubling": per_doubling}
+    how: dict[str, Any] = {"evaluations_per_doubling": per_doubling}
     if names_epochs and steps >= 6:
         how = {"epochs": (1, 2)}
 
@@ -138,7 +143,9 @@ def test_a_model_without_a_weight_has_weight_0() -> None:
 
 def evaluated(step: int, *, settled: bool) -> Evaluation:
     """The only parts of an evaluation that count here."""
-    return Evaluation.model_construct(step=step, verdict=Verdict.model_construct(settled=settled))
+    verdict: Any = Verdict.model_construct
+    evaluation: Any = Evaluation.model_construct
+    return evaluation(step=step, verdict=verdict(settled=settled))
 
 
 @pytest.mark.parametrize(

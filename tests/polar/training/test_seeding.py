@@ -43,3 +43,11 @@ def test_the_global_generators_are_left_alone() -> None:
 
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert np.array_equal(numpy_words(), numpy_state)
+
+
+def test_the_noise_of_evaluations_is_always_the_same_and_nobody_elses() -> None:
+    noise = seeding.evaluation_noise((4, 10, 3), CPU)
+
+    assert torch.equal(noise, seeding.evaluation_noise((4, 10, 3), CPU))
+    assert not torch.equal(noise[0], noise[1])
+    assert noise.dtype == torch.float32

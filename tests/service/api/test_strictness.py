@@ -136,7 +136,7 @@ async def test_a_header_that_is_read_may_not_be_given_twice(
 @pytest.mark.parametrize(
     ("fields", "pointer", "words"),
     [
-        ([("tua", (None, "gap"))], "/tua", "Did you mean 'tau'?"),
+        ([("tau_sdt", (None, "1"))], "/tau_sdt", "Did you mean 'tau_std'?"),
         ([("variances", CODES)], "/variances", "Did you mean 'variance'?"),
         ([("sigma", (None, "1")), ("sigma", (None, "2"))], "/sigma", "'1', then '2'"),
         ([("labels", CODES), ("labels", CODES)], "/labels", "given more than once"),

@@ -109,7 +109,7 @@ def runs(reports: "Reports", count: int) -> list[RunOfExperiment]:
             reused=bool(number % 2),
             progress=reports.progress(100),
             verdict=verdicts[number % 4],
-            converged=bool(number % 3),
+            settled=bool(number % 3),
             of_earlier_version=[],
             links={"mlflow": LINK},
         )

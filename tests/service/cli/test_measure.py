@@ -42,7 +42,7 @@ def test_codes_alone_are_explained_with_a_row_for_each_latent() -> None:
     assert explanation == expected.explanation
     assert head.split()[:2] == ["latent", "label"]
     assert [row.split()[:3] for row in rows] == [
-        [name, latent.label, f"{latent.entropy_nats:.3f}"]
+        [name, latent.label, f"{latent.judged_entropy_nats:.3f}"]
         for name, latent in zip(expected.names, expected.latents, strict=True)
     ]
 
@@ -65,7 +65,7 @@ def test_every_file_and_option_reaches_the_measurement() -> None:
     code, out, _ = polar_measure(
         *("codes.npy", "--variance", "v.npz", "--labels", "y.npy", "--usage", "u.npy"),
         *("--prior-mean", "pm.npy", "--prior-variance", "pv.npy"),
-        *("--sigma", "0.4", "--renyi-alpha", "2", "--tau", "otsu", "-o", "json"),
+        *("--sigma", "0.4", "--renyi-alpha", "2", "--tau-std", "0.2", "-o", "json"),
     )
 
     assert code == 0
@@ -78,18 +78,20 @@ def test_every_file_and_option_reaches_the_measurement() -> None:
         prior_variance=np.ones_like(MEAN),
         sigma=0.4,
         renyi_alpha=2.0,
-        tau="otsu",
+        tau_std=0.2,
     )
 
 
 def test_the_folder_is_written_and_its_paths_are_said() -> None:
-    code, out, _ = polar_measure("codes.npy", "--usage", "u.npy", "--tau", "0.3", "--out", "out")
+    code, out, _ = polar_measure(
+        "codes.npy", "--usage", "u.npy", "--tau-std", "0.3", "--out", "out"
+    )
 
     said = [Path(line.strip()) for line in out.splitlines() if line.startswith("  out/")]
     assert code == 0
     assert sorted(said) == sorted(path for path in Path("out").rglob("*") if path.is_file())
     assert Path("out/figures/usage_against_entropy.png") in said
-    assert json.loads(Path("out/measurement.json").read_text())["verdict"]["tau_nats"] == 0.3
+    assert json.loads(Path("out/measurement.json").read_text())["verdict"]["tau_std"] == 0.3
 
 
 @pytest.mark.usefixtures("unrendered")
@@ -115,8 +117,8 @@ def test_json_stays_json_when_files_are_written() -> None:
         (["codes.npy", "--labels", "u.npy"], "labels of shape (4,); allowed: (200,)"),
         (["codes.npy", "--usage", "y.npy"], "usage of <U5; allowed: real numbers"),
         (["codes.npy", "--prior-mean", "codes.npy"], "half of a conditional prior"),
-        (["codes.npy", "--tau", "elbow"], "tau is 'elbow'; allowed: a number, fixed, gap"),
-        (["codes.npy", "--tau", "nan"], "tau is nan nats; allowed: 0 and above, finite"),
+        (["codes.npy", "--tau-std", "nan"], "tau_std is nan; allowed: 0 and above, finite"),
+        (["codes.npy", "--tau-std", "-1"], "tau_std is -1.0; allowed: 0 and above, finite"),
         (["codes.npy", "--sigma", "0"], "sigma"),
         (["codes.npy", "--renyi-alpha", "0"], "renyi_alpha is 0.0; allowed: above 0"),
     ],
@@ -172,10 +174,25 @@ def test_a_refusal_after_progress_is_the_last_that_is_said() -> None:
     assert err.splitlines()[-1].startswith("error: ")
 
 
+def test_the_scaled_ruler_does_not_see_the_scale_of_codes() -> None:
+    np.save("scaled.npy", 1000 * MEAN)
+
+    labels = {
+        (name, ruler): [line.split()[1] for line in out.splitlines() if line[:1].isdigit()]
+        for name in ("codes.npy", "scaled.npy")
+        for ruler in ("scaled", "absolute")
+        for _, out, _ in [polar_measure(name, "--ruler", ruler)]
+    }
+
+    assert labels["codes.npy", "scaled"] == ["active"] * 2 + ["passive"] * 2
+    assert labels["scaled.npy", "scaled"] == labels["codes.npy", "scaled"]
+    assert labels["scaled.npy", "absolute"] == ["active"] * 4
+
+
 def test_remarks_are_shown_with_the_explanation() -> None:
     np.save("wide.npy", 1e9 * MEAN[:, :2])
 
-    _, out, _ = polar_measure("wide.npy")
+    _, out, _ = polar_measure("wide.npy", "--ruler", "absolute")
 
     assert "a sigma of about 5e+08 would suit" in out
 
@@ -195,7 +212,7 @@ def test_remarks_are_shown_with_the_explanation() -> None:
 def test_codes_out_of_range_are_refused_in_one_line(array: np.ndarray, message: str) -> None:
     np.save("hostile.npy", array)
 
-    code, out, err = polar_measure("hostile.npy")
+    code, out, err = polar_measure("hostile.npy", "--ruler", "absolute")
 
     assert (code, out) == (2, "")
     assert message in err

@@ -54,6 +54,8 @@ REPLACED = {
     *("loss_nats", "kl_nats"),
     *("no_reconstruction_gain", "converged", "labels_changed"),
     *("evaluations", "tau", "tau_rule"),
+    "observations",
+    "form",
 }
 
 
@@ -214,6 +216,18 @@ def test_a_study_of_several_fields_has_the_fields_of_a_range_and_claims_nothing(
     assert list(found.remarks) == old["remarks"]
 
 
+def test_an_earlier_range_is_of_the_paper_s_band_and_says_whose_rules_it_followed() -> None:
+    old = stored("range.2")
+
+    found = StudyRange.model_validate(forms.RANGE.newest(old))
+
+    assert (found.of, found.by_steps, found.settled) == ("polarised", (), None)
+    assert found.headline.startswith(
+        "By the rules of an earlier version: polarised from 0.3..0.32"
+    )
+    assert found.intervals[0].right.high == old["intervals"][0]["right"]["high"]
+
+
 @given(
     content=st.dictionaries(st.text().filter(lambda key: key != forms.NUMBER), st.integers()),
     form=st.sampled_from([form for form, _ in FORMS.values()]),
@@ -307,3 +321,21 @@ def test_a_spec_that_is_refused_by_now_says_what_this_version_allows() -> None:
 
     with pytest.raises(EarlierVersion, match=r"of an earlier version.*/dataset/images.*5"):
         forms.experiment_spec(spec)
+
+
+def test_what_earlier_verdicts_said_of_the_range_is_left_out_of_what_a_trial_measured() -> None:
+    # A search cannot use them: they went by other rules, and their steps were not stored.
+    measured = Measured.model_validate(forms.MEASURED.newest(stored("measured.2")))
+
+    assert measured.observations == ()
+    assert measured.settled == (None,)
+    assert [seed.reconstruction for seed in measured.of_seeds] == [measured.reconstruction]
+
+
+def test_a_range_of_an_earlier_version_is_of_polarised_spaces() -> None:
+    read = StudyRange.model_validate(forms.RANGE.newest(stored("range.2")))
+
+    assert (read.of, read.settled, read.by_steps) == ("polarised", None, ())
+    assert read.envelope is not None
+    assert read.envelope.words() == "0.3..0.32 to 5..5.4"
+    assert "by an earlier version" in read.headline

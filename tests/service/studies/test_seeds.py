@@ -58,7 +58,7 @@ async def test_a_trial_in_flight_gets_its_other_seeds_afterwards(
         assert [run.seed for run in await lab.runs_of(trial)] == [0, 1, 7]
 
 
-async def test_the_range_sampler_counts_each_training_once(lab: "Lab", spec_of: "SpecOf") -> None:
+async def test_each_trial_of_a_range_is_one_training(lab: "Lab", spec_of: "SpecOf") -> None:
     study_id = await lab.submit(spec_of(**RANGE, budget={"trials": 4}))
     await lab.carry_out(study_id)
 
@@ -66,12 +66,44 @@ async def test_the_range_sampler_counts_each_training_once(lab: "Lab", spec_of: 
         await studies.extend(session, study_id, trials=2, seeds=[7])
     study = await lab.carry_out(study_id)
 
-    completed = [
-        trial for trial in await lab.trials(study_id) if trial.state is TrialState.COMPLETED
-    ]
-    assert len({trial.point["model.beta"] for trial in completed}) == len(completed) == 6
+    trials = await lab.trials(study_id)
+    assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 6
+    assert len({tuple(trial.point.items()) for trial in trials}) == 6
+    for trial in trials:
+        (run,) = await lab.runs_of(trial)
+        assert run.seed == trial.point["seed"]
+        assert run.spec["training"]["steps"] == trial.point["training.steps"] == 3000
+    assert {trial.point["seed"] for trial in trials[:4]} <= {0, 1}
+    assert {trial.point["seed"] for trial in trials} <= {0, 1, 7}
     assert isinstance(study.range, StudyRange)
-    assert (study.range.weights, study.range.trainings) == (6, 18)
+    assert study.range.trainings == 6
+
+
+async def test_seeds_alone_do_not_extend_a_range(lab: "Lab", spec_of: "SpecOf") -> None:
+    study_id = await lab.submit(spec_of(**RANGE))
+
+    with pytest.raises(Conflict, match="more seeds alone would change nothing; allowed: more"):
+        async with lab.database.transaction() as session:
+            await studies.extend(session, study_id, seeds=[7])
+
+
+async def test_a_failed_training_of_a_range_is_tried_again_as_it_was(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
+    study_id = await lab.submit(spec_of(**RANGE))
+    await lab.broker.advance(study_id)
+    (run,) = await lab.queued()
+    await lab.end_one(run, RunState.FAILED)
+    await lab.carry_out(study_id)
+
+    async with lab.database.transaction() as session:
+        await studies.retry_failed(session, study_id)
+    await lab.carry_out(study_id)
+
+    first, *others = await lab.trials(study_id)
+    assert [trial.state for trial in others] == [TrialState.COMPLETED] * 4
+    assert others[-1].point == first.point
+    assert [ended.seed for ended in await lab.runs_of(others[-1])] == [run.seed]
 
 
 async def test_a_grid_that_is_whole_can_have_more_seeds(lab: "Lab", spec_of: "SpecOf") -> None:

@@ -70,12 +70,19 @@ async def test_a_measurement_is_that_of_the_library_and_stays(
     answer = await http.post(
         URL,
         files=parts(mean=MEAN, variance=VARIANCE, labels=LABELS, usage=USAGE),
-        data={"sigma": "0.4", "renyi_alpha": "2", "tau": "otsu"},
+        data={"sigma": "0.4", "renyi_alpha": "2", "tau_std": "0.2", "ruler": "absolute"},
     )
 
     found = answer.json()
     expected = measure(
-        MEAN, VARIANCE, labels=LABELS, usage=USAGE, sigma=0.4, renyi_alpha=2.0, tau="otsu"
+        MEAN,
+        VARIANCE,
+        labels=LABELS,
+        usage=USAGE,
+        ruler="absolute",
+        sigma=0.4,
+        renyi_alpha=2.0,
+        tau_std=0.2,
     )
     assert answer.status_code == 201
     assert answer.headers["location"] == found["links"]["self"] == f"{URL}/{found['id']}"
@@ -126,8 +133,9 @@ async def test_codes_that_cannot_be_measured_are_refused_with_the_reason(
         ({}, parts(variance=VARIANCE), "/mean"),
         ({"mean": "0.1"}, parts(variance=VARIANCE), "/mean"),
         ({"sigma": "wide"}, parts(mean=MEAN), "/sigma"),
-        ({"tau": "a b"}, parts(mean=MEAN), "/tau"),
-        ({"tau": "a\0b"}, parts(mean=MEAN), "/tau"),
+        ({"tau_std": "gap"}, parts(mean=MEAN), "/tau_std"),
+        ({"ruler": "wooden"}, parts(mean=MEAN), "/ruler"),
+        ({"ruler": "a\0b"}, parts(mean=MEAN), "/ruler"),
     ],
 )
 async def test_a_form_with_faults_is_refused_before_anything_is_stored(

@@ -1,0 +1,228 @@
+"""Repeats what an audit of earlier versions saw, and says what this version answers.
+
+    python -m benchmarks.audit --out DIR [--only beta22 ...]
+
+Every row is a question on trainings of a small network on the digits, with the answer that it
+must have. Finished trainings are kept in DIR and not repeated; all take about 15 minutes on one
+core. The exit code is 1 if an answer is wrong.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from benchmarks.timing import print_table
+from polar.experiment.run import run
+from polar.files import written_aside
+from polar.ranges import Search, find_range
+from polar.ranges.certificate import not_optimal
+from polar.records.certificates import KnownModel
+from polar.records.events import Evaluation, Result, from_line, to_line
+from polar.records.latents import Regime
+from polar.records.ranges import Observation, Outcome, RangeReport, Snapshot
+from polar.spec import ExperimentSpec
+from polar.training.allocator import keep_freed_memory
+
+Model: TypeAlias = Mapping[str, Any]
+WIDTHS = [8, 8, 16, 16, 32]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training with all its evaluations."""
+
+    spec: ExperimentSpec
+    evaluations: Sequence[Evaluation]
+    result: Result
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What this version says, and whether that is right."""
+
+    says: str
+    is_right: bool
+
+
+class Trainer:
+    """Trains on demand, and keeps what trainings report."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+
+    def __call__(self, model: Model, steps: int = 2000, seed: int = 0) -> Trained:
+        spec = ExperimentSpec.model_validate(
+            {
+                "dataset": {"name": "digits"},
+                "model": {"latent_dim": 16, "widths": WIDTHS, **model},
+                "training": {"steps": steps, "batch_size": 64, "learning_rate": 4e-3},
+                "diagnostics": {"information_images": 0},
+                "seeds": [seed],
+            }
+        )
+        kept = self._out / f"{spec.content_hash()}.jsonl"
+        if not kept.exists():
+            lines = [
+                to_line(event) for event in run(spec) if event.event in ("evaluation", "result")
+            ]
+            with written_aside(kept, is_durable=False) as aside:
+                aside.write_text("\n".join(lines))
+        events = [from_line(line) for line in kept.read_text().splitlines()]
+        results = [event for event in events if isinstance(event, Result)]
+        return Trained(spec, [e for e in events if isinstance(e, Evaluation)], results[0])
+
+
+def beta(weight: float) -> Model:
+    return {"name": "beta_vae", "beta": weight}
+
+
+def lv(weight: float) -> Model:
+    return {"name": "lv_ae", "lambda": weight}
+
+
+def short_study(train: Trainer) -> Answer:
+    weights = (0.1, 0.3, 1.0, 3.6, 4.8, 7.7, 15.0, 30.0)
+    report = range_of([train(beta(weight), steps=300) for weight in weights], steps=300)
+    return Answer(report.headline, report.outcome is Outcome.NO_BAND)
+
+
+def moving_left_edge(train: Trainer) -> Answer:
+    weights = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0)
+    report = range_of([train(beta(weight), steps=4000) for weight in weights], steps=4000)
+    movement = report.envelope and report.envelope.left.movement
+    return Answer(report.headline, bool(movement) and movement.is_settled is False)  # type: ignore[union-attr]
+
+
+def collapse_at_22(train: Trainer) -> Answer:
+    return refuted(train(beta(22.0)), [train(beta(weight)) for weight in (12.0, 18.0)])
+
+
+def collapse_of_lv(train: Trainer) -> Answer:
+    return refuted(train(lv(0.0102)), [train(lv(1e-3))])
+
+
+def refuted(training: Trained, others: Sequence[Trained]) -> Answer:
+    found = not_optimal(known(training), [known(other) for other in others])
+    regime = training.result.final.verdict.regime
+    if found is None:
+        return Answer(f"{regime}, and no model is better", is_right=False)
+    by = "total collapse" if found.better is None else found.better.words()
+    words = f"{regime}, not optimal: {by} is better by {found.by_nats:.1f} +- {found.se_nats:.1f}"
+    return Answer(f"{words} nats", found.better is not None)
+
+
+def ivae_with_fixed_prior(train: Trainer) -> Answer:
+    model = {"name": "ivae", "alpha": 15.0, "u": ["digit"], "prior_mean": "fixed"}
+    verdict = train(model).result.final.verdict
+    part = verdict.explained or 0.0
+    return Answer(f"R = {part:.2f} by samples", part > 0.4)
+
+
+def ivae_with_learned_prior(train: Trainer) -> Answer:
+    verdict = train({"name": "ivae", "alpha": 62.0, "u": ["digit"]}).result.final.verdict
+    words = f"{verdict.regime}, R = {verdict.explained:.2f} beyond u"
+    return Answer(words, bool(verdict.explains_nothing))
+
+
+def l2_ae(train: Trainer) -> Answer:
+    regime = train({"name": "l2_ae", "gamma": 0.01}).result.final.verdict.regime
+    return Answer(regime, regime not in (Regime.COLLAPSED, Regime.UNTRAINED))
+
+
+def beta_18_at_500(train: Trainer) -> Answer:
+    verdicts = [e.verdict for e in train(beta(18.0)).evaluations if 362 <= e.step <= 512]
+    words = "; ".join(f"{verdict.regime}, settled: {verdict.settled}" for verdict in verdicts)
+    return Answer(words, not any(verdict.settled for verdict in verdicts))
+
+
+@dataclass(frozen=True)
+class Row:
+    seen: str
+    answer: Callable[[Trainer], Answer]
+
+
+ROWS: Mapping[str, Row] = {
+    "300steps": Row("a band at 300 steps, in which the decoder draws the mean image", short_study),
+    "beta22": Row("the collapse at beta 22 taken for the edge", collapse_at_22),
+    "lv": Row("the collapse of an LV-AE at 0.0102 taken for the edge", collapse_of_lv),
+    "left": Row("a left edge published as if it stood still", moving_left_edge),
+    "ivae_fixed": Row(
+        "R = 0.00 of an iVAE with a fixed prior mean, alpha 15", ivae_with_fixed_prior
+    ),
+    "ivae_learned": Row(
+        "R = 0.41 of an iVAE with learned priors, alpha 62", ivae_with_learned_prior
+    ),
+    "l2": Row("an L2-AE at gamma 0.01 called collapsed", l2_ae),
+    "plateau": Row("beta 18 at step 500 called converged", beta_18_at_500),
+}
+
+
+def range_of(trainings: Sequence[Trained], steps: int) -> RangeReport:
+    weights = [known(training).weight for training in trainings]
+    search = Search(low=min(weights), high=max(weights), steps=steps, factor=1.3)
+    return find_range([observed(training) for training in trainings], search)
+
+
+def observed(training: Trained) -> Observation:
+    *earlier, final = [snapshot(evaluation) for evaluation in training.evaluations]
+    return Observation(
+        **final.model_dump(),
+        weight=known(training).weight,
+        seed=training.result.seed,
+        settled=training.result.settled,
+        trajectory=tuple(earlier),
+    )
+
+
+def snapshot(evaluation: Evaluation) -> Snapshot:
+    verdict = evaluation.verdict
+    return Snapshot(
+        steps=evaluation.step,
+        regime=verdict.regime,
+        flaws=verdict.flaws,
+        paper_regime=verdict.paper_regime,
+        n_active=verdict.n_active,
+        n_passive=verdict.n_passive,
+    )
+
+
+def known(training: Trained) -> KnownModel:
+    result = training.result
+    assert training.spec.model.weight is not None
+    assert result.loss_terms is not None
+    return KnownModel(
+        weight=training.spec.model.weight,
+        seed=result.seed,
+        steps=result.steps,
+        is_inside=result.final.verdict.regime is Regime.CLEAN,
+        terms=result.loss_terms,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    train = Trainer(arguments.out)
+    answers = {name: ROWS[name].answer(train) for name in arguments.only}
+    print_table(
+        ["an earlier version", "this version", "right"],
+        [
+            [ROWS[name].seen, answer.says, "yes" if answer.is_right else "no"]
+            for name, answer in answers.items()
+        ],
+    )
+    sys.exit(not all(answer.is_right for answer in answers.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Weight against steps: the verdicts of trainings on their way, and how the band's edges move."""
+
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from polar.figures.style import (
+    BAND,
+    BLACK,
+    BRACKET,
+    REGIMES,
+    Style,
+    canvas,
+    draw_legend,
+)
+from polar.figures.tables import one_of, read, refuse_others
+from polar.ranges import Search
+from polar.records.latents import Regime
+from polar.records.ranges import AtBudget, RangeReport
+
+#: Factor of the steps between the marks of neighbouring seeds of a weight, so that none hides
+#: another.
+APART = 1.06
+MARK_SIZE = 3.5
+THROUGH_EDGES: Style = {"color": BLACK, "linewidth": 1.2, "zorder": 4}
+#: Most characters in a line of the title.
+TITLE_CHARACTERS = 80
+#: Length of the axes beyond their ends, as a factor.
+PADDING = 1.2
+
+
+def weight_by_steps(table: pd.DataFrame, search: Search, report: RangeReport) -> Figure:
+    """The verdict of every training at every evaluation, and both edges at every budget.
+
+    Each mark is an evaluation of a training. A line joins the places of an edge, and its interval
+    is hatched; spaces are in the band where it is shaded.
+
+    Args:
+        table: One row for each evaluation of each training. Columns: `model`, `dataset`, `field`
+            (the swept field, such as `model.beta`), `weight`, `seed`, `steps` (1 or more),
+            `regime`.
+        search: The logarithmic axis on which the band was searched.
+        report: What is known about the band, with its edges by steps.
+
+    Raises:
+        InvalidInput: the table is empty, lacks a column, has values that are not allowed, or has
+            several fields, models or datasets; or a weight lies outside the search.
+    """
+    names = ["model", "dataset", "field", "regime"]
+    rows = read(table, ["weight", "seed", "steps"], names, key=["weight", "seed", "steps"])
+    refuse_others(rows["regime"], [regime.value for regime in Regime])
+    search.check(rows["weight"])
+    about = f"{one_of(rows, 'model')}, {one_of(rows, 'dataset')}"
+    figure, axes = canvas("\n".join([about, *wrap(report.headline, TITLE_CHARACTERS)]))
+    _draw_axes(axes, one_of(rows, "field"), rows["steps"], search)
+    _draw_verdicts(axes, rows)
+    budgets = [at for at in report.by_steps if at.envelope]
+    _draw_edges(axes, budgets)
+    draw_legend(figure, [*_handles(rows, budgets)])
+    return figure
+
+
+def budget_table(report: RangeReport) -> pd.DataFrame:
+    """Both edges at every budget: a row for each edge, with missing values where it is open."""
+    return pd.DataFrame(
+        {
+            "steps": at.steps,
+            "trainings": at.trainings,
+            "edge": side,
+            **edge.model_dump(include={"low", "at", "high", "confidence", "width"}),
+        }
+        for at in report.by_steps
+        if at.envelope
+        for side, edge in (("left", at.envelope.left), ("right", at.envelope.right))
+    )
+
+
+def _draw_axes(axes: Axes, field: str, steps: pd.Series, search: Search) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(search.low / PADDING, search.high * PADDING)
+    axes.set_xlabel(field)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.set_yscale("log")
+    axes.set_ylim(steps.min() / PADDING, steps.max() * PADDING)
+    axes.set_ylabel("training step")
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if steps.max() < 20 * steps.min():
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    if search.high < 100 * search.low:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+
+
+def _draw_verdicts(axes: Axes, rows: pd.DataFrame) -> None:
+    seeds = sorted(rows["seed"].unique())
+    places = rows["seed"].map({seed: place for place, seed in enumerate(seeds)})
+    heights = rows["steps"] * APART ** (places - (len(seeds) - 1) / 2)
+    for regime, style in REGIMES.items():
+        own = rows["regime"] == regime.value
+        if own.any():
+            axes.plot(rows["weight"][own], heights[own], **style, markersize=MARK_SIZE, zorder=3)
+
+
+def _draw_edges(axes: Axes, budgets: Sequence[AtBudget]) -> None:
+    """Shade the band between both intervals, hatch the intervals and join the edges by lines."""
+    steps = [at.steps for at in budgets]
+    lowest, highest = axes.get_xlim()
+    left = [at.envelope.left for at in budgets if at.envelope]
+    right = [at.envelope.right for at in budgets if at.envelope]
+    begin = np.array([edge.high or lowest for edge in left])
+    end = np.array([edge.low or highest for edge in right])
+    axes.fill_betweenx(steps, begin, np.maximum(begin, end), **BAND)
+    for edges in (left, right):
+        low = [edge.low or lowest for edge in edges]
+        axes.fill_betweenx(steps, low, [edge.high or highest for edge in edges], **BRACKET)
+        axes.plot([edge.middle or np.nan for edge in edges], steps, **THROUGH_EDGES)
+
+
+def _handles(rows: pd.DataFrame, budgets: Sequence[AtBudget]) -> Iterator[Artist]:
+    for regime, style in REGIMES.items():
+        if (rows["regime"] == regime.value).any():
+            yield Line2D([], [], **style, label=regime.value.replace("_", "-"))
+    if budgets:
+        yield Patch(**BAND, label="band")
+        yield Patch(**BRACKET, label="an edge lies here")
+        yield Line2D([], [], **THROUGH_EDGES, label="edge")

@@ -1,0 +1,172 @@
+"""The certificates of a study: from its own runs and from those of others on the same problem."""
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import update
+
+from polar.records.certificates import LossTerms, Standing
+from polar.records.latents import Verdict
+from polar.records.ranges import StudyRange
+from polar.spec import ExperimentSpec, StudySpec
+from service.storage import experiments, studies
+from service.storage.database import Database
+from service.storage.states import RunState
+from service.storage.study_tables import Trial
+from service.storage.tables import Run
+from service.studies.certifying import certified
+
+if TYPE_CHECKING:
+    from tests.service.conftest import StudyMaker, Trials, Worker
+
+#: Gain over the mean image, divergence and regime of the models trained at beta 18 and at 22.
+CLEAN, COLLAPSED = (34.5, 1.233, "clean"), (0.0, 0.0, "collapsed")
+EDGES: dict[str, Any] = {
+    "left": {"low": None, "high": 18.0, "confidence": None},
+    "right": {"low": 18.0, "high": 22.0, "confidence": None},
+}
+FOUND = StudyRange.model_validate(
+    {
+        "outcome": "found",
+        "of": "clean",
+        "steps": 30,
+        "seeds": [0],
+        "intervals": [EDGES],
+        "envelope": EDGES,
+        "by_steps": [],
+        "settled": True,
+        "disagreeing": [],
+        "weights": 2,
+        "trainings": 2,
+        "headline": "not written yet",
+        "remarks": [],
+        "fields": ["model.beta"],
+    }
+)
+
+
+def result_of(gain: float, penalty: float, regime: str) -> dict[str, Any]:
+    terms = LossTerms(
+        images=1437,
+        reconstruction_nats=463.7 - gain,
+        penalty=penalty,
+        floor_nats=333.7,
+        mean_image_nats=463.7,
+        collapsed_penalty=0.0,
+        nats_per_penalty=1.0,
+        gain_variance=0.25,
+        penalty_variance=0.0,
+        covariance=0.0,
+    )
+    verdict = dict.fromkeys(Verdict.model_fields, 0) | {"regime": regime, "flaws": []}
+    paper = {"paper_regime": "polarised" if regime == "clean" else "collapsed"}
+    final = {"verdict": Verdict.model_validate(verdict | paper).model_dump(mode="json")}
+    return {"steps": 30, "final": final, "loss_terms": terms.model_dump(mode="json")}
+
+
+class Lab:
+    """A study whose runs end with results that are made up."""
+
+    def __init__(self, database: Database, trials: "Trials", worker: "Worker") -> None:
+        self._database, self._trials, self._worker = database, trials, worker
+
+    async def submit(self, spec: dict[str, Any]) -> UUID:
+        async with self._database.transaction() as session:
+            study = await studies.create(session, StudySpec.model_validate(spec), "d" * 64)
+            return study.id
+
+    async def end(self, run_id: UUID, gain: float, penalty: float, regime: str) -> None:
+        await self._worker.claim(run_id)
+        async with self._database.transaction() as session:
+            result = result_of(gain, penalty, regime)
+            await session.execute(update(Run).where(Run.id == run_id).values(result=result))
+        await self._worker.finish(run_id, RunState.SUCCEEDED)
+
+    async def trial(self, study_id: UUID, beta: float, outcome: tuple[float, float, str]) -> Trial:
+        trial = await self._trials.begin(study_id, beta=beta)
+        async with self._database.transaction() as session:
+            (run,) = await experiments.runs_of(session, trial.experiment_id)
+        await self.end(run.id, *outcome)
+        return trial
+
+    async def elsewhere(self, spec: dict[str, Any], outcome: tuple[float, float, str]) -> None:
+        """A run that no study asked for."""
+        async with self._database.transaction() as session:
+            valid = ExperimentSpec.model_validate(spec)
+            (run,) = (await experiments.create(session, valid, "d" * 64)).runs
+        await self.end(run.id, *outcome)
+
+    async def certify(self, study_id: UUID, trials: list[Trial]) -> StudyRange:
+        async with self._database.transaction() as session:
+            study = await studies.get(session, study_id)
+            spec = StudySpec.model_validate(study.spec)
+            return await certified(session, study, spec, trials, FOUND)
+
+
+@pytest.fixture
+def lab(database: Database, trials: "Trials", worker: "Worker") -> Lab:
+    return Lab(database, trials, worker)
+
+
+async def test_a_study_claims_no_edge_beyond_which_its_own_model_is_better(
+    lab: Lab, study_of: "StudyMaker"
+) -> None:
+    study_id = await lab.submit(study_of())
+    trials = [
+        await lab.trial(study_id, 18.0, CLEAN),
+        await lab.trial(study_id, 22.0, COLLAPSED),
+    ]
+
+    found = await lab.certify(study_id, trials)
+
+    assert found.certificates is not None
+    assert found.certificates.left is None
+    assert found.certificates.right is not None
+    assert found.certificates.right.standing is Standing.NOT_OPTIMAL
+    assert [refuted.model.weight for refuted in found.certificates.not_optimal] == [22.0]
+    # their lines cross at 34.5 / 1.233 = 27.98, and two errors of 0.71 nats are allowed
+    assert "a better, clean solution exists up to 26.83" in found.headline
+
+
+async def test_a_run_that_no_study_asked_for_refutes_an_edge_too(
+    lab: Lab, study_of: "StudyMaker"
+) -> None:
+    study_id = await lab.submit(study_of())
+    trials = [await lab.trial(study_id, 22.0, COLLAPSED)]
+    held = {"warm_start": [{"weight": 18.0, "steps": 30}]}
+    base = {"dataset": {"name": "digits"}, "model": {"beta": 20.0}, "training": held}
+
+    before = await lab.certify(study_id, trials)
+    await lab.elsewhere(base, CLEAN)
+    after = await lab.certify(study_id, trials)
+
+    assert before.certificates is not None
+    assert before.certificates.not_optimal == ()
+    assert after.certificates is not None
+    (refuted,) = after.certificates.not_optimal
+    assert refuted.better is not None
+    assert refuted.better.warm_start == (18.0,)
+    assert after.certificates.models == 2
+
+
+async def test_models_of_another_network_say_nothing(lab: Lab, study_of: "StudyMaker") -> None:
+    study_id = await lab.submit(study_of())
+    trials = [await lab.trial(study_id, 22.0, COLLAPSED)]
+    other = {"dataset": {"name": "digits"}, "model": {"beta": 18.0, "latent_dim": 3}}
+
+    await lab.elsewhere(other, CLEAN)
+    found = await lab.certify(study_id, trials)
+
+    assert found.certificates is not None
+    assert found.certificates.models == 1
+    assert found.certificates.not_optimal == ()
+
+
+async def test_a_study_of_another_field_than_the_weight_has_no_certificates(
+    lab: Lab, study_of: "StudyMaker"
+) -> None:
+    search = {"training.learning_rate": {"log_uniform": [1e-4, 1e-2]}}
+    study_id = await lab.submit(study_of(search=search))
+
+    assert await lab.certify(study_id, []) is FOUND
