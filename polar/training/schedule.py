@@ -30,7 +30,11 @@ def weight(spec: ExperimentSpec, step: int) -> float:
         During the warm-up, weight * step / n or weight * 1000^(step / n - 1), where n is the
         number of its steps; the weight itself from step n on.
     """
-    full, warm_up, n = spec.model.weight or 0.0, spec.training.weight_warm_up, warm_up_steps(spec.training)
+    full, warm_up, n = (
+        spec.model.weight or 0.0,
+        spec.training.weight_warm_up,
+        warm_up_steps(spec.training),
+    )
     if warm_up is None or step >= n:
         return full
     if warm_up.scale == "linear":
