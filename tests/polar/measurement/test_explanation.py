@@ -79,6 +79,7 @@ def test_verdict_and_evidence_make_one_paragraph() -> None:
         dip=None,
         labels=(),
         agreement=(),
+        sensitivity=None,
     )
 
     assert text.startswith("Polarised: 1 of 2 latents is active")
