@@ -24,6 +24,9 @@ MOST_LATENTS = 10_000
 MOST_NUMBERS = 10_000_000
 #: Classes times latents; each pair costs an entropy, of 0.4 ms.
 MOST_ENTROPIES_WITHIN_CLASSES = 50_000
+#: Codes with more latents or numbers get no sensitivity, which costs six times their entropies.
+MOST_SENSITIVITY_LATENTS = 1000
+MOST_SENSITIVITY_NUMBERS = 2_000_000
 #: Images used to estimate information; the cost grows with their square.
 MOST_INFORMATION_IMAGES = 2000
 #: Latents whose kernels are in memory together.
@@ -77,6 +80,11 @@ def too_many_classes(classes: Int64[np.ndarray, " n"], m: int) -> bool:
     return (int(classes.max()) + 1) * m > MOST_ENTROPIES_WITHIN_CLASSES
 
 
+def too_large_for_sensitivity(n: int, m: int) -> bool:
+    """Whether the sensitivity of a verdict on n images and m latents would take too long."""
+    return m > MOST_SENSITIVITY_LATENTS or n * m > MOST_SENSITIVITY_NUMBERS
+
+
 def economies(
     codes: Codes,
     verdict: Verdict,
@@ -105,6 +113,12 @@ def economies(
     if with_images and n > MOST_INFORMATION_IMAGES:
         sentences.append(
             _sampled("The information of images and latents", MOST_INFORMATION_IMAGES, n)
+        )
+    if too_large_for_sensitivity(n, m):
+        sentences.append(
+            f"The sensitivity of the verdict is left out: it is measured up to "
+            f"{MOST_SENSITIVITY_LATENTS:,} latents and {MOST_SENSITIVITY_NUMBERS:,} numbers. Send "
+            "fewer images or latents."
         )
     compared = subsets.images_compared(n, m)
     if codes.variance is None and compared < n:

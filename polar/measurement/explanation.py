@@ -19,7 +19,7 @@ def explain_measurement(
     dip: Dip | None,
     labels: Sequence[CriterionLabel],
     agreement: Sequence[Agreement],
-    sensitivity: Sequence[Sensitivity],
+    sensitivity: Sequence[Sensitivity] | None,
 ) -> str:
     """One paragraph for a researcher.
 
@@ -30,7 +30,7 @@ def explain_measurement(
         dip: Hartigan's dip of the entropies.
         labels: The labels by every criterion that applies.
         agreement: The agreement of every two criteria.
-        sensitivity: The verdict under other choices.
+        sensitivity: The verdict under other choices; none where it was left out.
     """
     evidence = explain_evidence(
         verdict=verdict,
@@ -39,7 +39,8 @@ def explain_measurement(
         labels=labels,
         agreement=agreement,
     )
-    return " ".join((explain_regime(latents, verdict), explain_sensitivity(sensitivity), evidence))
+    about_choices = [] if sensitivity is None else [explain_sensitivity(sensitivity)]
+    return " ".join((explain_regime(latents, verdict), *about_choices, evidence))
 
 
 def explain_evidence(

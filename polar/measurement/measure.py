@@ -22,6 +22,7 @@ from polar.measurement.economy import (
     MOST_NUMBERS,
     economies,
     information_of_some,
+    too_large_for_sensitivity,
     too_many_classes,
 )
 from polar.measurement.explanation import explain_measurement
@@ -175,16 +176,18 @@ def measure(
         passives=[latent.latent for latent in latents if latent.label is Label.PASSIVE],
         rng=folding,
     )
-    progress("sensitivity of the verdict")
-    sensitivities = sensitivity(
-        encoded,
-        latents,
-        verdict,
-        ruler=ruler,
-        sigma=sigma,
-        renyi_alpha=renyi_alpha,
-        tau_std=tau_std,
-    )
+    sensitivities = None
+    if not too_large_for_sensitivity(n, m):
+        progress("sensitivity of the verdict")
+        sensitivities = sensitivity(
+            encoded,
+            latents,
+            verdict,
+            ruler=ruler,
+            sigma=sigma,
+            renyi_alpha=renyi_alpha,
+            tau_std=tau_std,
+        )
     remarks = (
         *remarks_on(encoded, in_its_unit, entropies, latent_names, sigma=sigma, classes=classes),
         *economies(encoded, verdict, repeats, classes=classes, with_images=images is not None),

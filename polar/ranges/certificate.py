@@ -82,6 +82,11 @@ def not_optimal(model: KnownModel, models: Iterable[KnownModel]) -> NotOptimal |
     )
 
 
+def refutes_collapse(weight: float, models: Iterable[KnownModel]) -> bool:
+    """Whether a model is better than total collapse at a weight, by more than counts."""
+    return any(_lead(model.terms, [_TOTAL_COLLAPSE], weight) > 0 for model in models)
+
+
 def certify_edge(
     side: Literal["left", "right"],
     *,

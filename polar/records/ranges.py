@@ -2,21 +2,19 @@
 
 import math
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 from pydantic import Field
 
 from polar.records.certificates import Certificates
 from polar.records.latents import Flaw, Regime
 from polar.records.record import Record
+from polar.spec.study_parts import Of as Of
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Steps = Annotated[int, Field(ge=1)]
 Std = Annotated[float, Field(ge=0)]
-#: What makes a latent space belong to the band: being clean, or being polarised by the paper's
-#: rule while the model explains something.
-Of: TypeAlias = Literal["clean", "polarised"]
 
 
 class Action(Record):

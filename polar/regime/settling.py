@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from polar.errors import InvalidInput
 from polar.records.events import Evaluation
 from polar.records.latents import LatentDiagnostics
-from polar.regime.decoding import EXPLAINS_FROM
 
 #: Shares of the steps, from the end, over which labels, and over which H and R, must stand still.
 #: Chosen by us, because active latents fall idle slowly, and labels follow later still.
@@ -23,7 +22,7 @@ MOVES_OVER = 0.2
 SETTLED_NATS = 0.1
 #: A model that explains nothing has collapsed when the signal of its latents has faded to this
 #: part of its largest. Chosen by us, because before the digits are learned at beta = 18 it stays
-#: above a third for 1,000 steps, while at beta = 22 it has faded to a twentieth by then, for good.
+#: above a third for 1,000 steps, while at beta = 22 it has faded to a tenth by then, for good.
 FADED_TO = 0.2
 #: Largest rise of R of a training that has settled. Chosen by us.
 SETTLED_RISE = 0.01
@@ -36,6 +35,7 @@ class Look:
     step: int
     latents: tuple[LatentDiagnostics, ...]
     explained: float
+    explains_nothing: bool
 
     @property
     def signal(self) -> float:
@@ -46,8 +46,9 @@ class Look:
     @classmethod
     def of(cls, evaluation: Evaluation) -> "Look":
         """The look of a run's evaluation."""
-        explained = evaluation.verdict.explained or 0.0
-        return cls(evaluation.step, evaluation.latents, explained)
+        verdict = evaluation.verdict
+        explained, nothing = verdict.explained or 0.0, bool(verdict.explains_nothing)
+        return cls(evaluation.step, evaluation.latents, explained, nothing)
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def settling(looks: Sequence[Look]) -> Settling:
     has_faded = max(look.signal for look in lately) <= FADED_TO * max(
         look.signal for look in looks
     )
-    explains_nothing = final.explained < EXPLAINS_FROM
+    explains_nothing = final.explains_nothing
     stands_still = (
         has_faded if explains_nothing else not (changed or n_idle or largest > SETTLED_NATS)
     )

@@ -10,21 +10,20 @@ from typing import Any
 
 from polar.errors import InvalidInput
 from polar.spec.experiment import ExperimentSpec, hash_of
-from polar.spec.training import Stage
+from polar.spec.training import Stage, TrainingSpec
 
 
 def course(spec: ExperimentSpec) -> str:
     """SHA-256 (hex) of everything that decides the state and the evaluation at each step."""
     ends = {"steps", "until", "checkpoint_every", "weight_warm_up"}
     other: dict[str, Any] = {"name": True, "device": True, "downstream": True, "training": ends}
-    warm_up, rising = spec.training.weight_warm_up, warm_up_steps(trainings(spec)[0])
+    warm_up, rising = spec.training.weight_warm_up, warm_up_steps(trainings(spec)[0].training)
     rise = [warm_up.scale, rising] if warm_up is not None and rising else None
     return hash_of([spec.model_dump(mode="json", exclude=other), rise])
 
 
-def warm_up_steps(spec: ExperimentSpec) -> int:
+def warm_up_steps(training: TrainingSpec) -> int:
     """The number of steps over which the weight rises; after a warm start it does not rise."""
-    training = spec.training
     if training.weight_warm_up is None or training.warm_start:
         return 0
     return round(training.weight_warm_up.fraction * training.steps)
@@ -60,7 +59,7 @@ def with_steps(spec: ExperimentSpec, steps: int) -> ExperimentSpec:
         InvalidInput: there are fewer steps than those over which the weight rises, or they are no
             number of steps.
     """
-    rising = warm_up_steps(spec)
+    rising = warm_up_steps(spec.training)
     if steps < rising:
         raise InvalidInput(
             f"steps is {steps}; allowed: at least {rising}, because the weight rises so long"

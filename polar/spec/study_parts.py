@@ -10,6 +10,10 @@ from polar.spec.training import MOST_STEPS
 
 PrunerName: TypeAlias = Literal["none", "collapse", "median", "successive_halving", "hyperband"]
 
+#: What makes a latent space belong to the band: being clean, or being polarised by the paper's
+#: rule while the model explains something.
+Of: TypeAlias = Literal["clean", "polarised"]
+
 MOST_TRIALS = 10_000
 #: Most hours of a budget: a million years; Python's `timedelta` cannot exceed 2.7 million.
 MOST_HOURS = 8.766e9
@@ -61,7 +65,7 @@ class BandSpec(SpecPart):
 
     #: The spaces inside the band: clean, or polarised by the paper's rule while the model explains
     #: something. A space that breaks a constraint of the study is not inside.
-    of: Literal["clean", "polarised"] = "clean"
+    of: Of = "clean"
     #: The sampler `range` may double the number of steps of its trainings up to this; None keeps
     #: it at `base.training.steps`.
     max_steps: Integer | None = Field(None, ge=1, le=MOST_STEPS)

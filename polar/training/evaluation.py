@@ -78,7 +78,7 @@ def evaluate(
         except Diverged as error:
             raise Diverged(f"the model is not finite any more at step {step}: {error}") from error
     latents = labelled(measures, tau_nats, decoding.usage_nats)
-    looks = [*map(Look.of, earlier), Look(step, latents, decoding.explained.part)]
+    look = Look(step, latents, decoding.explained.part, decoding.explains_nothing)
     return Evaluation(
         step=step,
         epoch=step / steps_per_epoch(spec),
@@ -89,7 +89,8 @@ def evaluate(
             tau_std=diagnostics.tau_std,
             tau_nats=tau_nats,
             decoding=decoding,
-            settled=step >= warm_up_steps(spec) and settling(looks).settled,
+            settled=step >= warm_up_steps(spec.training)
+            and settling([*map(Look.of, earlier), look]).settled,
         ),
     )
 

@@ -30,7 +30,11 @@ def weight(spec: ExperimentSpec, step: int) -> float:
         During the warm-up, weight * step / n or weight * 1000^(step / n - 1), where n is the
         number of its steps; the weight itself from step n on.
     """
-    full, warm_up, n = spec.model.weight or 0.0, spec.training.weight_warm_up, warm_up_steps(spec)
+    full, warm_up, n = (
+        spec.model.weight or 0.0,
+        spec.training.weight_warm_up,
+        warm_up_steps(spec.training),
+    )
     if warm_up is None or step >= n:
         return full
     if warm_up.scale == "linear":
@@ -46,7 +50,7 @@ def end(spec: ExperimentSpec, evaluations: Sequence[Evaluation]) -> int | None:
     if spec.training.until == "steps":
         return None
     settled = (evaluation.step for evaluation in evaluations if evaluation.verdict.settled)
-    return next((step for step in settled if step >= warm_up_steps(spec)), None)
+    return next((step for step in settled if step >= warm_up_steps(spec.training)), None)
 
 
 def evaluation_steps(spec: ExperimentSpec) -> tuple[int, ...]:

@@ -15,14 +15,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from optuna.storages import BaseStorage
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.records.events import Evaluation
 from polar.spec import StudySpec
 from polar.spec.study import Point
 from service import queue
@@ -30,16 +29,16 @@ from service.repetition import MOST_REPETITIONS, Repetition
 from service.storage import experiments, forms, runs, studies, study_tracking, turns
 from service.storage.database import Database, is_away
 from service.storage.errors import Conflict
-from service.storage.evaluations import evaluation_steps, evaluations_at, evaluations_of
+from service.storage.evaluations import evaluation_steps, evaluations_at
 from service.storage.states import StudyState, TrialState
 from service.storage.study_tables import Study, Trial
-from service.storage.tables import Run
 from service.storage.texts import printable
-from service.studies.certifying import certified
+from service.studies.certifying import certified, spared
 from service.studies.due import end_if_due, evidence, is_due_a_trial
 from service.studies.following import Following, Report, Stop
-from service.studies.judging import judge, stored_outcome
+from service.studies.judging import stored_outcome
 from service.studies.optimiser import Exhausted, Optimiser
+from service.studies.outcomes import outcomes_of
 from service.studies.ranges import next_point, range_of
 
 _log = logging.getLogger(__name__)
@@ -121,8 +120,9 @@ class Broker:
                 study = await studies.locked(session, study_id)
                 spec = _spec_of(study)
                 trials = await studies.trials_of(session, study_id)
-                await self._follow(session, study, spec, trials)
-                await self._judge(session, study, spec, trials)
+                trains_on = await spared(session, study, spec, trials)
+                await self._follow(session, study, spec, trials, trains_on)
+                await self._judge(session, study, spec, trials, trains_on)
         except BaseException:
             self._followings.pop(study_id, None)  # it may hold what was rolled back
             raise
@@ -133,7 +133,12 @@ class Broker:
         return await asyncio.to_thread(Optimiser, self._storage, study.id, spec)
 
     async def _follow(
-        self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+        self,
+        session: AsyncSession,
+        study: Study,
+        spec: StudySpec,
+        trials: Sequence[Trial],
+        trains_on: Collection[int],
     ) -> None:
         """Read new reports, show them in Optuna, and stop trainings not worth their time."""
         if len(spec.objectives) > 1 and spec.pruner.name == "none":
@@ -155,7 +160,7 @@ class Broker:
         reports = following.reports(followed)
         if len(spec.objectives) == 1:
             await self._show(study, spec, trials, reports)
-        for stop in following.stops(followed, reports):
+        for stop in following.stops(followed, reports, trains_on):
             await self._stop(session, stop)
 
     async def _show(
@@ -179,14 +184,18 @@ class Broker:
                 await queue.cancel(session, [run])
 
     async def _judge(
-        self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+        self,
+        session: AsyncSession,
+        study: Study,
+        spec: StudySpec,
+        trials: Sequence[Trial],
+        trains_on: Collection[int],
     ) -> None:
         """End the trials in flight whose runs have all ended."""
-        ended = await _ended(session, trials)
-        if not ended:
+        outcomes = await outcomes_of(session, spec, trials, trains_on)
+        if not outcomes:
             return
-        for trial, trial_runs in ended.items():
-            outcome = judge(spec, trial_runs, await _evaluations(session, trial_runs))
+        for trial, outcome in outcomes:
             await studies.end_trial(
                 session,
                 trial,
@@ -303,31 +312,6 @@ class Broker:
 def _spec_of(study: Study) -> StudySpec:
     """The spec of a study as it was submitted, with the seeds that were added later."""
     return forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
-
-
-async def _ended(session: AsyncSession, trials: Sequence[Trial]) -> dict[Trial, Sequence[Run]]:
-    """The trials in flight whose runs have all ended, each with its runs."""
-    in_flight = {
-        trial.experiment_id: trial for trial in trials if trial.state is TrialState.RUNNING
-    }
-    runs_by_experiment = await studies.runs_of(session, list(in_flight))
-    return {
-        in_flight[experiment_id]: trial_runs
-        for experiment_id, trial_runs in runs_by_experiment.items()
-        if all(run.state.is_final for run in trial_runs)
-    }
-
-
-async def _evaluations(
-    session: AsyncSession, trial_runs: Sequence[Run]
-) -> dict[UUID, list[Evaluation]]:
-    """All evaluations of each of these runs, by step."""
-    return {
-        run.id: [
-            Evaluation.model_validate(stored) for stored in await evaluations_of(session, run.id)
-        ]
-        for run in trial_runs
-    }
 
 
 async def _keep_one(session: AsyncSession, trial: Trial, trials: Sequence[Trial]) -> None:

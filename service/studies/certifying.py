@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.ranges.certificate import certificates_of
+from polar.ranges.certificate import certificates_of, refutes_collapse
 from polar.ranges.words import headline_of
 from polar.records.certificates import KnownModel
 from polar.records.latents import Regime, Verdict
@@ -13,7 +13,9 @@ from polar.spec import StudySpec
 from service.storage import studies
 from service.storage.experiments import problem_address
 from service.storage.problems import Solution, solutions_of
+from service.storage.states import TrialState
 from service.storage.study_tables import Study, Trial
+from service.studies.due import evidence
 
 
 async def certified(
@@ -28,7 +30,7 @@ async def certified(
     Only a study that sweeps the weight of its model has certificates, because models of other
     problems cannot be compared.
     """
-    if list(spec.swept) != [f"model.{spec.base.model.weight_name}"]:
+    if not _sweeps_weight(spec):
         return found
     solutions = await solutions_of(session, problem_address(spec.base, study.dataset_digest))
     by_trial = await studies.runs_of(session, [trial.experiment_id for trial in trials])
@@ -41,6 +43,38 @@ async def certified(
     )
     headline = headline_of(found, certificates)
     return found.model_copy(update={"certificates": certificates, "headline": headline})
+
+
+async def spared(
+    session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+) -> frozenset[int]:
+    """The numbers of the trials in flight whose collapse would not be the optimum.
+
+    The collapse pruner lets them train on. Only models of trials whose outcomes the proposal of
+    such a trial could know say so: others may have been trained in time, or not.
+    """
+    if spec.pruner.name == "none" or not _sweeps_weight(spec):
+        return frozenset()
+    solutions = await solutions_of(session, problem_address(spec.base, study.dataset_digest))
+    models = {solution.trained.run_id: _known(solution, spec.range.of) for solution in solutions}
+    by_trial = await studies.runs_of(session, [trial.experiment_id for trial in trials])
+    numbers = set()
+    for place, trial in enumerate(trials):
+        if trial.state is TrialState.RUNNING:
+            runs = [
+                run
+                for earlier in evidence(spec, trials[:place])
+                for run in by_trial[earlier.experiment_id]
+            ]
+            weight = spec.experiment(trial.point).model.weight
+            assert weight is not None  # the study sweeps it
+            if refutes_collapse(weight, [models[run.id] for run in runs if run.id in models]):
+                numbers.add(trial.number)
+    return frozenset(numbers)
+
+
+def _sweeps_weight(spec: StudySpec) -> bool:
+    return list(spec.swept) == [f"model.{spec.base.model.weight_name}"]
 
 
 def _known(solution: Solution, of: Of) -> KnownModel:

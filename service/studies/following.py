@@ -1,6 +1,6 @@
 """What trials have reported so far, and which trainings to stop because of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -90,18 +90,23 @@ class Following:
         return sorted(new, key=lambda report: (report.at, report.number, report.step))
 
     def stops(
-        self, trials: Mapping[Trial, Sequence[Run]], reports: Sequence[Report]
+        self,
+        trials: Mapping[Trial, Sequence[Run]],
+        reports: Sequence[Report],
+        spared: Collection[int] = (),
     ) -> Iterator[Stop]:
         """The trainings to stop: those that have collapsed, and those of trials that are worse.
 
         Args:
             trials: The runs of each trial.
             reports: The new reports of these trials.
+            spared: The numbers of the trials whose collapse would not be the optimum.
         """
         if self._spec.pruner.name == "none":
             return
         for trial, runs in trials.items():
-            yield from self._collapsed(trial, runs)
+            if trial.number not in spared:
+                yield from self._collapsed(trial, runs)
         if self._comparison is not None:
             yield from self._worse(self._comparison, trials, reports)
 

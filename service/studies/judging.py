@@ -14,7 +14,7 @@ from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
 from polar.spec.course import warm_up_steps
 from polar.spec.objectives import Measure
-from service.storage import forms
+from polar.spec.training import TrainingSpec
 from service.storage.states import RunState, TrialState
 from service.storage.study_tables import Trial
 from service.storage.tables import Run
@@ -69,7 +69,11 @@ class _Ended:
 
 
 def judge(
-    spec: StudySpec, runs: Sequence[Run], evaluations: Mapping[UUID, Sequence[Evaluation]]
+    spec: StudySpec,
+    runs: Sequence[Run],
+    evaluations: Mapping[UUID, Sequence[Evaluation]],
+    *,
+    is_spared: bool = False,
 ) -> TrialOutcome:
     """How a trial ended.
 
@@ -81,8 +85,11 @@ def judge(
         spec: The spec of the study.
         runs: The runs of the trial, which have all ended.
         evaluations: All evaluations of each of these runs, by step.
+        is_spared: Whether the pruner lets the trial train on after a collapse.
     """
-    collapses = {run.id: collapse_of(spec, run, evaluations[run.id]) for run in runs}
+    collapses = {
+        run.id: None if is_spared else collapse_of(spec, run, evaluations[run.id]) for run in runs
+    }
     for bad, state in ENDS_AS.items():
         run = next((run for run in runs if run.state is bad and not collapses[run.id]), None)
         if run is not None:
@@ -155,7 +162,7 @@ def _ended(run: Run, collapse: Evaluation | None, evaluations: Sequence[Evaluati
     else:
         verdict, settled = collapse, True
     # while the weight rises, an evaluation is of another weight
-    begin = warm_up_steps(forms.experiment_spec(run.spec))
+    begin = warm_up_steps(TrainingSpec.model_validate(run.spec["training"]))
     earlier = [seen for seen in evaluations if begin <= seen.step < verdict.step]
     return _Ended(run, verdict, settled, earlier)
 

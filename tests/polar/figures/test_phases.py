@@ -284,7 +284,8 @@ def test_unusable_tables_are_refused() -> None:
         phase_diagram(FOUR[:0], SEARCH)
     with pytest.raises(InvalidInput, match=r"without the columns \['settled'\]"):
         phase_diagram(FOUR.drop(columns="settled"))
-    with pytest.raises(InvalidInput, match="regime is 'split' in row 0; allowed: collapsed"):
+    words = "regime is 'split' in row 0; allowed: untrained, collapsed"
+    with pytest.raises(InvalidInput, match=words):
         phase_diagram(FOUR.assign(regime="split"))
     with pytest.raises(InvalidInput, match="explained is nan"):
         phase_diagram(FOUR.assign(explained=np.nan))

@@ -1,7 +1,7 @@
 import pytest
 
 from polar.measurement.explanation import explain_evidence, explain_measurement
-from polar.records.latents import Label, LatentDiagnostics, LatentMeasures, Regime, Verdict
+from polar.records.latents import Label, LatentDiagnostics, LatentMeasures, Verdict
 from polar.records.measurement import (
     Agreement,
     ConfidenceInterval,
@@ -10,8 +10,6 @@ from polar.records.measurement import (
     Dip,
     Threshold,
 )
-from polar.records.sensitivity import Sensitivity, Variant
-from polar.regime.sensitivity import explain_sensitivity
 from polar.regime.verdict import judge, labelled
 
 
@@ -58,22 +56,6 @@ def pair(agreement: float | None, kappa: float | None = None) -> Agreement:
     )
 
 
-def under(variant: Variant, regime: Regime) -> Sensitivity:
-    return Sensitivity(
-        variant=variant,
-        images=400,
-        ruler="scaled",
-        sigma=0.5,
-        renyi_alpha=1.01,
-        tau_std=0.134,
-        regime=regime,
-        flaws=(),
-        n_active=1,
-        polarisation=0.9,
-        gap_factor=None,
-    )
-
-
 def evidence(
     verdict: Verdict,
     *,
@@ -87,13 +69,8 @@ def evidence(
     )
 
 
-def test_verdict_sensitivity_and_evidence_make_one_paragraph() -> None:
+def test_verdict_and_evidence_make_one_paragraph() -> None:
     verdict = verdict_on(1.5, 0.0)
-    sensitivity = [
-        under(Variant.AS_MEASURED, Regime.POLARISED),
-        under(Variant.HALF_TAU, Regime.UNDER_REGULARISED),
-        under(Variant.OTHER_RULER, Regime.POLARISED),
-    ]
 
     text = explain_measurement(
         latents=latents_of(1.5, 0.0),
@@ -102,11 +79,10 @@ def test_verdict_sensitivity_and_evidence_make_one_paragraph() -> None:
         dip=None,
         labels=(),
         agreement=(),
-        sensitivity=sensitivity,
+        sensitivity=None,
     )
 
     assert text.startswith("Polarised: 1 of 2 latents is active")
-    assert f" {explain_sensitivity(sensitivity)} " in text
     assert text.endswith(evidence(verdict))
 
 

@@ -169,7 +169,7 @@ def test_the_default_tau_is_a_quarter_of_a_nat() -> None:
 
 
 def test_tau_grows_with_its_std_and_with_the_images() -> None:
-    by_std = [tau_of(std) for std in (0, 1e-3, 0.01, 0.1, 1, 10, 1e6, 1e100)]
+    by_std = [tau_of(std) for std in (0, 1e-3, 0.01, 0.1, 1, 10, 1e100)]
     by_n = [tau_of(2.0, n=n) for n in (1, 2, 10, 100, 1000)]
 
     assert by_std == sorted(by_std)
@@ -191,7 +191,8 @@ def test_labels_of_gaussian_latents_depend_on_neither_width_nor_order_nor_number
 ) -> None:
     draws = np.random.default_rng(1).standard_normal((n, 12))
     draws /= draws.std(axis=0)
-    factors = np.array([0.5, 0.6, 0.7, 0.8, 1.25, 1.4, 1.6, 2.0, 3.0, 5.0, 7.0, 0.01])
+    nearest = 1 + 3 / math.sqrt(n)  # four errors of the std of n draws
+    factors = nearest ** np.array([-6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6])
 
     nats = renyi_entropy(0.134 * factors * draws, sigma=sigma, alpha=alpha).nats
 

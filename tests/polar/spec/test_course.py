@@ -78,7 +78,7 @@ def test_more_steps_stay_on_the_course_and_the_weight_rises_as_long(
     long = with_steps(short, steps + more)
 
     assert long.training.steps == steps + more
-    assert warm_up_steps(long) == warm_up_steps(short)
+    assert warm_up_steps(long.training) == warm_up_steps(short.training)
     assert course(long) == course(short)
     assert with_steps(long, steps + more) == long
 
@@ -119,7 +119,7 @@ def test_the_weight_rises_in_the_first_stage_only() -> None:
     stage, last = trainings(warm)
 
     assert stage == spec({"beta": 8.0}, steps=30, weight_warm_up=LINEAR)
-    assert (warm_up_steps(stage), warm_up_steps(last)) == (15, 0)
+    assert (warm_up_steps(stage.training), warm_up_steps(last.training)) == (15, 0)
     assert with_steps(last, 3000).training.weight_warm_up == last.training.weight_warm_up
 
 

@@ -128,7 +128,7 @@ def test_a_decoder_that_follows_its_wide_latent_is_clean() -> None:
     assert [latent.is_idle for latent in found.latents] == [False, False]
     assert found.latents[0].usage_nats is not None
     assert found.latents[0].usage_nats > 10
-    assert found.latents[1].usage_nats == 0
+    assert found.latents[1].usage_nats == pytest.approx(0, abs=1e-9)  # rounding of two means
     assert found.verdict.regime is Regime.CLEAN
     assert found.verdict.sufficiency == pytest.approx(1, abs=1e-6)
     assert (found.step, found.epoch) == (8, 2.0)  # of four batches
@@ -145,7 +145,7 @@ def test_a_planted_latent_that_the_decoder_ignores_is_idle() -> None:
 
 
 def test_a_leak_through_a_passive_latent_is_seen() -> None:
-    model = FakeModel((1.0, 1e-2, 1e-3), weights=(1.0, 100.0, 0.0))
+    model = FakeModel((1.0, 1e-2, 1e-3), weights=(0.2, 180.0, 0.0))
 
     found = evaluate(model, subset_of(greys()), SPEC, step=8)
 

@@ -15,7 +15,7 @@ from service.storage.database import Database
 from service.storage.states import RunState
 from service.storage.study_tables import Trial
 from service.storage.tables import Run
-from service.studies.certifying import certified
+from service.studies.certifying import certified, spared
 
 if TYPE_CHECKING:
     from tests.service.conftest import StudyMaker, Trials, Worker
@@ -69,7 +69,7 @@ class Lab:
     """A study whose runs end with results that are made up."""
 
     def __init__(self, database: Database, trials: "Trials", worker: "Worker") -> None:
-        self._database, self._trials, self._worker = database, trials, worker
+        self._database, self.trials, self._worker = database, trials, worker
 
     async def submit(self, spec: dict[str, Any]) -> UUID:
         async with self._database.transaction() as session:
@@ -84,7 +84,7 @@ class Lab:
         await self._worker.finish(run_id, RunState.SUCCEEDED)
 
     async def trial(self, study_id: UUID, beta: float, outcome: tuple[float, float, str]) -> Trial:
-        trial = await self._trials.begin(study_id, beta=beta)
+        trial = await self.trials.begin(study_id, beta=beta)
         async with self._database.transaction() as session:
             (run,) = await experiments.runs_of(session, trial.experiment_id)
         await self.end(run.id, *outcome)
@@ -102,6 +102,12 @@ class Lab:
             study = await studies.get(session, study_id)
             spec = StudySpec.model_validate(study.spec)
             return await certified(session, study, spec, trials, FOUND)
+
+    async def spared(self, study_id: UUID, trials: list[Trial]) -> frozenset[int]:
+        async with self._database.transaction() as session:
+            study = await studies.get(session, study_id)
+            spec = StudySpec.model_validate(study.spec)
+            return await spared(session, study, spec, trials)
 
 
 @pytest.fixture
@@ -170,3 +176,28 @@ async def test_a_study_of_another_field_than_the_weight_has_no_certificates(
     study_id = await lab.submit(study_of(search=search))
 
     assert await lab.certify(study_id, []) is FOUND
+
+
+async def test_a_collapse_that_a_model_of_the_evidence_refutes_is_trained_on(
+    lab: Lab, study_of: "StudyMaker"
+) -> None:
+    spec = study_of(pruner="collapse", concurrency=1)
+    study_id = await lab.submit(spec)
+    better = await lab.trial(study_id, 18.0, CLEAN)
+    running = [await lab.trials.begin(study_id, beta=beta) for beta in (22.0, 30.0)]
+
+    spared_ = await lab.spared(study_id, [better, *running])
+    before = await lab.spared(study_id, running)
+
+    assert spared_ == {running[0].number}  # at 30 total collapse is better
+    assert before == frozenset()
+
+
+async def test_a_collapse_is_not_spared_by_a_trial_that_might_have_ended_later(
+    lab: Lab, study_of: "StudyMaker"
+) -> None:
+    study_id = await lab.submit(study_of(pruner="collapse", concurrency=2))
+    better = await lab.trial(study_id, 18.0, CLEAN)
+    running = await lab.trials.begin(study_id, beta=22.0)
+
+    assert await lab.spared(study_id, [better, running]) == frozenset()
