@@ -12,8 +12,8 @@ import pandas as pd
 PATIENCE_S = 900
 #: The fewest that see both sides of the band.
 TRIALS = 4
-#: A row of the table: beta, active latents and how many are idle, P, R with its error, verdict with
-#: flaws, whether it has settled, and the link.
+#: A row of the table: beta, active and idle latents, P, R with its error, verdict with flaws,
+#: whether it has settled, and the link.
 ROW = re.compile(
     r" *(?P<beta>[\d.]+) +\d+ of 16(, \d+ idle)? +[\d.]+ +-?[\d.]+ ± [\d.]+ +(?P<regime>\w+)"
     r"( \([\w, ]+\))? +(yes|no) +(?P<link>\S+)"

@@ -32,7 +32,7 @@ def test_a_deterministic_autoencoder_has_no_kl() -> None:
 
 def test_a_stored_trial_of_an_autoencoder_may_leave_its_kl_out() -> None:
     means = MEASURES.model_dump(exclude={"kl"})
-    of_seed = {"regimes": ["polarised"], "converged": [True], "observations": []}
+    of_seed = {"regimes": ["polarised"], "settled": [True], "observations": []}
 
     measured = Measured.model_validate({**means, **of_seed, "of_seeds": [means]})
 
