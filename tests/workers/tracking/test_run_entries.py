@@ -94,7 +94,7 @@ def test_the_parameters_are_the_whole_spec_with_dotted_names() -> None:
 
 @given(epochs=st.lists(st.integers(1, 10**7), min_size=1, max_size=1000))
 def test_no_parameter_is_longer_than_mlflow_takes(epochs: list[int]) -> None:
-    one_batch_an_epoch = {"steps": 10**7, "batch_size": 1797}
+    one_batch_an_epoch = {"steps": 10**7, "batch_size": 1797, "held_out": 0}
     spec = spec_of(diagnostics={"epochs": epochs}, training=one_batch_an_epoch)
 
     told = run_entries.parameters(spec, seed=0)["diagnostics.epochs"]
