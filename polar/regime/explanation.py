@@ -79,7 +79,7 @@ def _about_the_decoder(verdict: Verdict) -> Iterator[str]:
 
 def _about_a_dead_encoder(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> Iterator[str]:
     is_constant = all(latent.var_of_mean == 0 for latent in latents)
-    if is_constant and verdict.explained is not None:
+    if is_constant and verdict.explains_nothing:
         yield (
             "All latents are the same for every image, to the last bit: the encoder has died. "
             "That is a failure of training and says nothing of the weight; a smaller learning "

@@ -163,3 +163,12 @@ def test_every_verdict_is_explained_in_one_paragraph(
     assert text.count("It is not clean because") == len(final.verdict.flaws)
     assert ("It is clean" in text) == (final.verdict.regime is Regime.CLEAN)
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(("std", "is_said"), [(0.0, True), (1e-3, False)])
+def test_a_dead_encoder_is_said_to_be_a_failure_of_training(
+    evaluation_of: Evaluations, std: float, is_said: bool
+) -> None:
+    text = explained(evaluation_of(3000, [0.0, 0.0], explained=-0.01, std=std))
+
+    assert ("the encoder has died" in text) is is_said

@@ -169,7 +169,7 @@ def test_the_default_tau_is_a_quarter_of_a_nat() -> None:
 
 
 def test_tau_grows_with_its_std_and_with_the_images() -> None:
-    by_std = [tau_of(std) for std in (0, 1e-3, 0.01, 0.1, 1, 10, 1e100)]
+    by_std = [tau_of(std) for std in (0.0, 1e-3, 0.01, 0.1, 1.0, 10.0, 1e100)]
     by_n = [tau_of(2.0, n=n) for n in (1, 2, 10, 100, 1000)]
 
     assert by_std == sorted(by_std)
