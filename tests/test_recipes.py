@@ -18,7 +18,7 @@ GUIDES = [
 PACKAGES = ("polar", "service", "workers", "migrations", "benchmarks")
 FOLDERS = (*PACKAGES, "tests", "docs", "scripts", "examples", ".ci")
 #: Names of other programs and protocols, which our code does not use.
-ELSEWHERE = {"MLflowCallback", "Origin", "mypy"}
+ELSEWHERE = {"MLflowCallback", "Origin", "mypy", "optimize"}
 
 _CODE_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _QUOTED = re.compile(r"`([^`]+)`")

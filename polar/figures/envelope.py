@@ -37,7 +37,7 @@ def loss_envelope(table: pd.DataFrame, weights: tuple[float, float] | None = Non
     """The loss of each model minus that of total collapse, by weight, and the least of them all.
 
     A model is a straight line, with a mark at the weight that it was trained at. A cross marks a
-    model that another model beats there by more than two standard errors.
+    model that is not optimal there.
 
     Args:
         table: One row for each model of one problem. Columns: `model`, `dataset`, `weight_name`

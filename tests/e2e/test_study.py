@@ -20,7 +20,7 @@ base:
   dataset: {name: digits, images: 200}
   model: {latent_dim: 3, widths: [4, 4, 4, 4, 4]}
   training: {steps: 20, batch_size: 50}
-  diagnostics: {evaluations: 2, images: 100}
+  diagnostics: {evaluations_per_doubling: 1, images: 100}
   seeds: [0, 1]
 search:
   model.beta: {log_uniform: [1e-2, 100]}

@@ -23,6 +23,7 @@ from polar.records.events import (
     Result,
     Started,
 )
+from polar.records.latents import Regime
 from polar.spec import ExperimentSpec
 from workers.training.child import main
 
@@ -134,12 +135,19 @@ def _progress(step: int, steps: int) -> Progress:
 
 def _evaluation(step: int, spec: ExperimentSpec) -> Evaluation:
     """Its clean polarisation tells the weight and the seed, and so whose result it is."""
-    final = MADE_UP.final
-    told = 1 / (1 + (spec.model.weight or 0) + spec.seeds[0] / 10)
-    verdict = final.verdict.model_copy(update={"clean_polarisation": told})
+    final, weight, seed = MADE_UP.final, spec.model.weight or 0, spec.seeds[0]
+    told = {"clean_polarisation": 1 / (1 + weight + seed / 10), "regime": _regime(weight, seed)}
+    verdict = final.verdict.model_copy(update=told)
     latents = final.latents[:1] * spec.model.latent_dim
     changes = {"step": step, "epoch": step / 2, "latents": latents, "verdict": verdict}
     return final.model_copy(update=changes)
+
+
+def _regime(weight: float, seed: int) -> Regime:
+    """The regime of a band whose edges depend on the seed."""
+    if weight < 0.3 * (1 + seed / 10):
+        return Regime.UNDER_REGULARISED
+    return Regime.CLEAN if weight < 10 * (1 + seed / 10) else Regime.COLLAPSED
 
 
 def _result(spec: ExperimentSpec, digest: str) -> Result:

@@ -73,6 +73,7 @@ def study_tags(study: Study, spec: StudySpec) -> dict[str, str]:
         "polar.dataset": spec.base.dataset.name,
         "polar.dataset_sha256": study.dataset_digest,
         "polar.range": _span(study_range) or "none",
+        "polar.range_of": study_range.of if study_range else "none",
         "polar.range_outcome": study_range.outcome if study_range else "none",
     }
     return as_tags(texts)
@@ -114,7 +115,7 @@ def trial_metrics(trial: Trial, spec: StudySpec) -> list[MLflowMetric]:
 
 
 def range_metrics(study: Study) -> list[MLflowMetric]:
-    """Ends of the weights that are polarised at least; empty until the study has ended."""
+    """Ends of the weights that are in the band at least; empty until the study has ended."""
     ends = _core(_readable_range(study))
     if study.finished_at is None or ends is None:
         return []
@@ -154,12 +155,11 @@ def _coordinates(trial: Trial, spec: StudySpec) -> Iterator[tuple[str, float]]:
 
 
 def _note(study: Study) -> str:
-    study_range, band, remarks = _readable_range(study), "", ""
+    study_range, answer, remarks = _readable_range(study), "", ""
     if study_range:
+        answer = f"{', '.join(study_range.fields)}: {study_range.headline}"
         remarks = "\n".join(f"- {remark}" for remark in study_range.remarks)
-        if span := _span(study_range):
-            band = f"Polarised for {study_range.fields[0]} from {span} at least."
-    paragraphs = (standing(study), band, remarks, f"Polar study `{study.id}`.")
+    paragraphs = (standing(study), answer, remarks, f"Polar study `{study.id}`.")
     return "\n\n".join(filter(None, paragraphs))
 
 
@@ -170,7 +170,7 @@ def _span(study_range: StudyRange | None) -> str:
 
 
 def _core(study_range: StudyRange | None) -> tuple[float, float] | None:
-    """The weights between which latent spaces are polarised at least."""
+    """The weights between which latent spaces are in the band at least."""
     return study_range.envelope.core if study_range and study_range.envelope else None
 
 

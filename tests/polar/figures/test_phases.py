@@ -182,9 +182,8 @@ def test_seeds_of_one_weight_lie_above_each_other_within_their_row() -> None:
 
 
 def test_a_forming_space_has_the_marker_of_its_flaw() -> None:
-    table = trainings([1.0, 2.0, 3.0, 4.0], ["forming"] * 4).assign(
-        flaws=[["idle"], ["leak"], ["idle", "blurred"], []]
-    )
+    table = trainings([1.0, 2.0, 3.0, 4.0], ["forming"] * 4)
+    table["flaws"] = [["idle"], ["leak"], ["idle", "blurred"], []]
 
     figure = phase_diagram(table)
 

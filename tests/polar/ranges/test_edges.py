@@ -48,15 +48,14 @@ def test_several_seeds_have_an_interval_of_the_weight_that_half_of_them_passed(
     found = envelope(told(seeds), THREE)
 
     assert found is not None
-    for edge in (found.left, found.right):
+    for edge, half in ((found.left, 0.3), (found.right, 6.5)):
         assert edge.confidence == 0.9
         assert edge.low is not None
         assert edge.high is not None
         assert edge.at is not None
         assert edge.low < edge.at < edge.high
+        assert edge.low < half < edge.high
         assert edge.width is not None
-    assert found.left.low < 0.3 < found.left.high
-    assert found.right.low < 6.5 < found.right.high
 
 
 def test_more_seeds_that_agree_narrow_an_interval(told: Told) -> None:

@@ -24,7 +24,9 @@ BAND = ", ".join(
 )
 
 
-def look(history: list[Observation], seeds: tuple[int, ...]) -> tuple[tuple[Interval, ...], list]:
+def look(
+    history: list[Observation], seeds: tuple[int, ...]
+) -> tuple[tuple[Interval, ...], list[float]]:
     search = Search(low=0.01, high=100, seeds=seeds)
     votes = votes_of(trainings_of(history), 2000, "clean")
     belief = believe(votes, search)

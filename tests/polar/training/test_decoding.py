@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from polar.errors import Diverged
-from polar.models import Encoding
+from polar.models import Encoding, Losses
 from polar.spec import ExperimentSpec
 from polar.training.decoding import MOST_USAGE_IMAGES, Decoder
 from polar.training.inputs import Inputs
@@ -40,7 +40,7 @@ class Painter(torch.nn.Module):
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         return self.grey(latents).view(-1, 1, 1, 1).expand(-1, 1, 32, 32)
 
-    def losses(self, *arguments: object) -> object:
+    def losses(self, images: torch.Tensor, u: torch.Tensor, noise: torch.Generator) -> Losses:
         raise NotImplementedError
 
 

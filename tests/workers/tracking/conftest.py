@@ -16,6 +16,7 @@ from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, Outcome, StudyRange
 from polar.records.trials import Measured, Measures
 from polar.spec import ExperimentSpec, StudySpec
+from polar.spec.study import SEED, STEPS, Point
 from service.storage import experiments, runs, studies, study_tracking, tracking
 from service.storage.database import Database
 from service.storage.states import RunState, StudyState, TrialState
@@ -31,20 +32,23 @@ if TYPE_CHECKING:
 DIGEST = "d" * 64
 #: As a range report has it.
 BAND = Interval(
-    left=Edge(low=0.3, high=0.4, confidence=0.95), right=Edge(low=4.0, high=5.0, confidence=0.95)
+    left=Edge(low=0.3, high=0.4, confidence=0.9), right=Edge(low=4.0, high=5.0, confidence=0.9)
 )
 FOUND = StudyRange(
     outcome=Outcome.COARSE,
+    of="clean",
+    steps=30,
+    seeds=(0, 1),
     intervals=(BAND,),
     envelope=BAND,
-    converged=True,
+    by_steps=(),
+    settled=True,
     disagreeing=(),
     weights=4,
     trainings=4,
+    headline="Clean over 2 seeds.",
     remarks=(),
     fields=("model.beta",),
-    steps=30,
-    seeds=(0,),
 )
 
 
@@ -179,13 +183,17 @@ class StudyStory:
         return run.id
 
     async def begin_trial(self, study_id: UUID, number: int, beta: float) -> list[UUID]:
-        """Returns its runs, by seed; those that are new are in their first attempt."""
+        """Returns its runs, by seed; those that are new are in their first attempt.
+
+        A trial of a range is one training, here with the first seed.
+        """
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)
-            point = {"model.beta": beta}
-            spec = StudySpec.model_validate(study.spec).experiment(point)
-            spec = spec.model_copy(update={"seeds": tuple(study.seeds_wanted)})
-            submission = await experiments.create(session, spec, DIGEST)
+            spec = StudySpec.model_validate(study.spec).with_seeds(study.seeds_wanted)
+            point: Point = {"model.beta": beta}
+            if spec.sampler == "range":
+                point = {**point, SEED: spec.base.seeds[0], STEPS: spec.steps}
+            submission = await experiments.create(session, spec.experiment(point), DIGEST)
             await studies.begin_trial(
                 session,
                 study,
@@ -216,8 +224,8 @@ class StudyStory:
         measured = Measured(
             **means.model_dump(),
             of_seeds=(means,),
-            regimes=(Regime.POLARISED,),
-            converged=(True,),
+            regimes=(Regime.CLEAN,),
+            settled=(True,),
             observations=(),
         )
         async with self._database.transaction() as session:
@@ -321,7 +329,7 @@ def study_story(database: Database, client: MlflowClient, story: Story) -> Study
 
 @pytest.fixture
 def study_spec(training: "Training") -> StudySpec:
-    """A study whose trials have one seed."""
+    """A study that searches a range, so that each trial is one training."""
     axis = {"log_uniform": (0.01, 100.0)}
     return StudySpec.model_validate(
         {"name": "where is beta clean?", "base": training.spec, "search": {"model.beta": axis}}
@@ -330,8 +338,7 @@ def study_spec(training: "Training") -> StudySpec:
 
 @pytest.fixture
 def study_spec_of_two_seeds(study_spec: StudySpec) -> StudySpec:
-    base = study_spec.base.model_copy(update={"seeds": (0, 1)})
-    return study_spec.model_copy(update={"base": base})
+    return study_spec.with_seeds((0, 1)).model_copy(update={"sampler": "tpe"})
 
 
 TrackerMaker = Callable[..., Tracker]

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polar.records.latents import Flaw, Regime
 from polar.spec import ExperimentSpec
 from service.storage.states import RunState
 from service.storage.tables import Artifact, Run
 from workers.tracking import run_entries
 
 if TYPE_CHECKING:
-    pass
+    from tests.conftest import Reports
 
 DIGEST = "d" * 64
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -75,6 +76,10 @@ def test_the_parameters_are_the_whole_spec_with_dotted_names() -> None:
         "training.batch_size": "64",
         "training.learning_rate": "0.001",
         "training.checkpoint_every": "500",
+        "training.held_out": "0.2",
+        "training.weight_warm_up": "none",
+        "training.warm_start": "[]",
+        "training.until": "steps",
         "diagnostics.evaluations_per_doubling": "2",
         "diagnostics.epochs": "none",
         "diagnostics.images": "10000",
@@ -89,7 +94,7 @@ def test_the_parameters_are_the_whole_spec_with_dotted_names() -> None:
 
 @given(epochs=st.lists(st.integers(1, 10**7), min_size=1, max_size=1000))
 def test_no_parameter_is_longer_than_mlflow_takes(epochs: list[int]) -> None:
-    one_batch_an_epoch = {"steps": 10**7, "batch_size": 1797}
+    one_batch_an_epoch = {"steps": 10**7, "batch_size": 1797, "held_out": 0}
     spec = spec_of(diagnostics={"epochs": epochs}, training=one_batch_an_epoch)
 
     told = run_entries.parameters(spec, seed=0)["diagnostics.epochs"]
@@ -119,6 +124,31 @@ def test_a_weight_of_zero_has_no_logarithm() -> None:
 )
 def test_every_state_has_a_status(state: RunState, status: str) -> None:
     assert run_entries.status(state) == status
+
+
+@pytest.mark.parametrize(
+    ("flaws", "settled", "words"),
+    [
+        ((), True, ("none", "yes")),
+        ((Flaw.IDLE, Flaw.LEAK), False, ("idle, leak", "no")),
+        ((), None, ("none", "unknown")),
+    ],
+)
+def test_a_run_says_the_flaws_of_its_space_and_whether_it_has_settled(
+    reports: "Reports", flaws: tuple[Flaw, ...], settled: bool | None, words: tuple[str, str]
+) -> None:
+    result = reports.result(spec_of())
+    verdict = result.final.verdict.model_copy(
+        update={"regime": Regime.FORMING if flaws else Regime.CLEAN, "flaws": flaws}
+    )
+    final = result.final.model_copy(update={"verdict": verdict})
+    result = result.model_copy(update={"final": final, "settled": settled})
+    run = run_in_state(RunState.SUCCEEDED, result=result.model_dump(mode="json"))
+
+    told = run_entries.tags(run, spec_of())
+
+    assert told["polar.regime"] == verdict.regime
+    assert (told["polar.flaws"], told["polar.settled"]) == words
 
 
 def test_a_long_message_ends_with_an_ellipsis() -> None:

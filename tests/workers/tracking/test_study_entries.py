@@ -16,7 +16,7 @@ from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, Outcome, StudyRange
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
-from polar.spec.study import MOST_FIELDS
+from polar.spec.study import MOST_FIELDS, SEED, STEPS
 from service.storage.forms import Unreadable
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Study, Trial
@@ -28,20 +28,24 @@ STUDY_ID = UUID(int=7)
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
 NOON_MS = 1_795_348_800_123
 
-LEFT = Edge(low=0.3, high=0.34, confidence=0.95)
-BAND = Interval(left=LEFT, right=Edge(low=12.1234567, high=14.0, confidence=0.95))
+LEFT = Edge(low=0.3, high=0.34, confidence=0.9)
+BAND = Interval(left=LEFT, right=Edge(low=12.1234567, high=14.0, confidence=0.9))
+HEADLINE = "Clean over 2 seeds, with 90 % intervals: left edge 0.3..0.34 at 3,000 steps, settled."
 FOUND = StudyRange(
     outcome=Outcome.COARSE,
+    of="clean",
+    steps=3000,
+    seeds=(0, 1),
     intervals=(BAND,),
     envelope=BAND,
-    converged=True,
+    by_steps=(),
+    settled=True,
     disagreeing=(),
     weights=4,
     trainings=4,
+    headline=HEADLINE,
     remarks=("The right edge is known within a factor 1.15.", "Seeds disagree."),
     fields=("model.beta",),
-    steps=3000,
-    seeds=(0,),
 )
 MEANS = Measures(
     clean_polarisation=0.5, polarisation=0.75, explained=0.25, reconstruction=100.0, n_active=6.0
@@ -54,8 +58,8 @@ def found(**changes: Any) -> StudyRange:  # noqa: ANN401
 
 def envelope(low: float, left_high: float | None, right_low: float, high: float) -> Interval:
     return Interval(
-        left=Edge(low=low, high=left_high, confidence=0.95),
-        right=Edge(low=right_low, high=high, confidence=0.95),
+        left=Edge(low=low, high=left_high, confidence=0.9),
+        right=Edge(low=right_low, high=high, confidence=0.9),
     )
 
 
@@ -64,7 +68,7 @@ def measured(means: Measures = MEANS, *regimes: Regime) -> Measured:
         **means.model_dump(),
         of_seeds=tuple(means for _ in regimes),
         regimes=regimes,
-        converged=tuple(True for _ in regimes),
+        settled=tuple(True for _ in regimes),
         observations=(),
     )
 
@@ -182,7 +186,7 @@ def test_an_ended_trial_is_one_point_at_the_step_of_its_number() -> None:
         {"model.beta": 10.0},
         TrialState.COMPLETED,
         values=[2.0],
-        measured=measured(MEANS, Regime.POLARISED),
+        measured=measured(MEANS, Regime.CLEAN),
     )
 
     told = study_entries.trial_metrics(trial, spec)
@@ -198,6 +202,18 @@ def test_an_ended_trial_is_one_point_at_the_step_of_its_number() -> None:
         "trial/objective_n_active": 2.0,
     }
     assert {(metric["step"], metric["timestamp"]) for metric in told} == {(3, NOON_MS)}
+
+
+def test_a_trial_of_a_range_is_a_training_with_its_seed_and_its_steps() -> None:
+    trial = trial_of({"model.beta": 10.0, SEED: 2, STEPS: 4000}, TrialState.FAILED)
+
+    assert study_entries.trial_name(trial) == "trial 3 beta=10 seed=2 steps=4000"
+    assert values_of(study_entries.trial_metrics(trial, spec_of())) == {
+        "trial/model.beta": 10.0,
+        "trial/model.beta_log10": 1.0,
+        "trial/seed": 2.0,
+        "trial/training.steps": 4000.0,
+    }
 
 
 def test_a_trial_that_failed_tells_its_point_and_one_in_flight_nothing() -> None:
@@ -230,10 +246,10 @@ def test_no_name_is_that_of_a_number_of_a_run(beta: float, means: Measures) -> N
 
 
 def test_a_trial_has_the_verdicts_of_its_seeds_each_once() -> None:
-    said = measured(MEANS, Regime.POLARISED, Regime.FORMING, Regime.POLARISED)
+    said = measured(MEANS, Regime.CLEAN, Regime.FORMING, Regime.CLEAN)
     trial = trial_of({"model.beta": 1.0}, TrialState.COMPLETED, values=[0.5], measured=said)
 
-    assert study_entries.trial_tags(trial)["polar.regime"] == "polarised, forming"
+    assert study_entries.trial_tags(trial)["polar.regime"] == "clean, forming"
 
 
 def test_a_pruned_trial_says_why() -> None:
@@ -264,10 +280,11 @@ def test_a_study_says_its_range_in_words_and_numbers() -> None:
     tags = study_entries.study_tags(study, spec)
 
     assert tags["polar.range"] == "0.34 to 12.12"
+    assert tags["polar.range_of"] == "clean"
     assert tags["polar.range_outcome"] == "coarse"
     assert tags["mlflow.note.content"] == (
         "**completed** (budget_spent): 16 trials are completed\n\n"
-        "Polarised for model.beta from 0.34 to 12.12 at least.\n\n"
+        f"model.beta: {HEADLINE}\n\n"
         "- The right edge is known within a factor 1.15.\n- Seeds disagree.\n\n"
         f"Polar study `{STUDY_ID}`."
     )
@@ -300,7 +317,18 @@ def test_a_study_without_a_range_claims_none(
     assert study_entries.range_metrics(study) == []
     assert tags["polar.range"] == "none"
     assert tags["polar.range_outcome"] == outcome
-    assert "Polarised for" not in tags["mlflow.note.content"]
+
+
+@pytest.mark.parametrize("stored", [None, Unreadable({"seeds": [0]}, "/steps: missing")])
+def test_a_study_of_which_no_range_can_be_read_has_no_headline(
+    stored: Unreadable | None,
+) -> None:
+    study = study_of(spec_of(), StudyState.COMPLETED, range=stored, finished_at=NOON)
+
+    tags = study_entries.study_tags(study, spec_of())
+
+    assert tags["polar.range_of"] == "none"
+    assert tags["mlflow.note.content"] == f"**completed**\n\nPolar study `{STUDY_ID}`."
 
 
 def test_a_study_that_goes_on_has_no_range_in_numbers_yet() -> None:

@@ -80,7 +80,7 @@ async def test_with_several_seeds_they_lie_below_their_trial(
 
     (trial,) = study_story.trials_in_mlflow(study_id)
     assert trial.info.status == "FINISHED"
-    assert trial.data.tags["polar.regime"] == "polarised"
+    assert trial.data.tags["polar.regime"] == "clean"
     assert story.numbers_in_mlflow(trial)["trial/polarisation"] == [(0, 0.75)]
     assert study_story.in_mlflow(study_id).info.status == "RUNNING"
 
@@ -104,6 +104,8 @@ async def test_a_study_has_one_point_for_each_ended_trial(
     assert numbers == {
         "trial/model.beta": [(0, 0.1), (1, 1.0), (2, 10.0)],
         "trial/model.beta_log10": [(0, -1.0), (1, 0.0), (2, 1.0)],
+        "trial/seed": [(0, 0.0), (1, 0.0), (2, 0.0)],
+        "trial/training.steps": [(0, 30.0), (1, 30.0), (2, 30.0)],
         "trial/objective_clean_polarisation": [(0, 0.5), (2, 0.52)],
         "trial/clean_polarisation": [(0, 0.5), (2, 0.5)],
         "trial/polarisation": [(0, 0.75), (2, 0.75)],
@@ -216,7 +218,8 @@ async def test_a_study_that_ended_again_unseen_is_told(
 async def test_with_more_seeds_a_new_trial_lies_beside_the_one_that_it_supersedes(
     study_story: "StudyStory", story: "Story", tracker: Tracker, study_spec: StudySpec
 ) -> None:
-    study_id = await study_story.complete(study_spec, [0.5])
+    spec = study_spec.model_copy(update={"sampler": "tpe"})
+    study_id = await study_story.complete(spec, [0.5])
     await tracker.tell_all()
     (first,) = study_story.below(study_story.in_mlflow(study_id))
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from mlflow import MlflowClient
 
-from polar.records.events import ArtifactSaved, Result
+from polar.records.events import LAST_STATE_FILE, ArtifactSaved, Result
 from polar.spec import ExperimentSpec
 from service.storage import experiments, runs
 from service.storage.database import Database
@@ -53,7 +53,7 @@ async def test_a_run_that_succeeded_is_in_mlflow_whole(
     assert [rank for rank, _ in numbers["entropy/by_rank"]] == [1, 2, 3]
     assert story.numbers_in_mlflow(told) == numbers
     saved = [event.name for event in training.events if isinstance(event, ArtifactSaved)]
-    saved.remove("last_state.pt")  # which only Polar can read
+    saved.remove(LAST_STATE_FILE)  # only Polar can read it, from its own folder
     figures = [name for name in saved if name.endswith(".png")]
     files = story.files_in_mlflow(told)
     own = [name for name in files if not name.startswith("images/")]
