@@ -41,6 +41,7 @@ from polar.regime.redundancy import redundancy
 from polar.regime.sensitivity import sensitivity
 from polar.regime.threshold import (
     GROUP_RULES,
+    LARGEST_TAU_STD,
     Cut,
     fixed_cut,
     group_cut,
@@ -120,6 +121,8 @@ def measure(
         raise InvalidInput(f"renyi_alpha is {renyi_alpha}; allowed: above 0, to {HIGHEST_ORDER}")
     if not LEAST_SIGMA <= sigma <= LARGEST_SIGMA:
         raise InvalidInput(f"sigma is {sigma}; allowed: {LEAST_SIGMA:g} to {LARGEST_SIGMA:g}")
+    if not 0 <= tau_std <= LARGEST_TAU_STD:
+        raise InvalidInput(f"tau_std is {tau_std}; allowed: 0 to {LARGEST_TAU_STD:g}")
     if seed < 0:
         raise InvalidInput(f"seed is {seed}; allowed: 0 and above")
     if ruler not in RULERS:
@@ -128,7 +131,6 @@ def measure(
     in_its_unit = encoded.in_units_of(ruler).mean
     _refuse_beyond_bounds(encoded, in_its_unit, sigma)
     n, m = encoded.mean.shape
-    tau_nats = tau_in_nats(tau_std, n=n, sigma=sigma, renyi_alpha=renyi_alpha)
     latent_names = _checked_names(names, m)
     classes = None if labels is None else _checked_classes(labels, n)
     rises = None if usage is None else checked_usage(usage, m)
@@ -143,6 +145,7 @@ def measure(
     )
     entropies = [latent.judged_entropy_nats for latent in measures]
     progress("thresholds, with resampled images")
+    tau_nats = tau_in_nats(tau_std, n=n, sigma=sigma, renyi_alpha=renyi_alpha)
     thresholds, intervals = _thresholds(
         in_its_unit, entropies, fixed_cut(tau_std, tau_nats), sigma, renyi_alpha, resampling
     )

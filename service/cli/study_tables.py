@@ -29,10 +29,12 @@ def of_studies(studies: Sequence[StudySummary]) -> RenderableType:
 def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
     """A study with its range and its trials."""
     title = f"study {study.id} {study.name!r}: {study.state}"
+    steps = study.steps_wanted
     counted = f"{study.completed} of {study.trials_wanted} completed"
     facts = {
         "reason": study.message,
         "trials": ", ".join(filter(None, (counted, counts(study.trials)))),
+        "ends after": None if steps is None else f"{steps:,} training steps",
         "best": f"{_values(study.best)} at {_point(study.best)}" if study.best else None,
         "not in MLflow": study.mlflow_error,
         "unreadable": earlier_version(study.of_earlier_version),

@@ -16,6 +16,7 @@ from polar.records.events import Event
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import ExperimentSpec, StudySpec
+from polar.spec.study import SEED
 from service import queue
 from service.api.app import create_app
 from service.settings import Settings
@@ -129,8 +130,14 @@ class Trials:
         self._app = app
 
     async def begin(self, study_id: UUID, **point: Any) -> Trial:  # noqa: ANN401
-        """The next trial of a study, in flight; `beta=2` is the point `model.beta` 2."""
-        named = {f"model.{name}": value for name, value in point.items()}
+        """The next trial of a study, in flight; `beta=2` is the point `model.beta` 2.
+
+        The point of a training of a range study has its `seed` and its `training.steps` as well.
+        """
+        named = {
+            name if name == SEED or "." in name else f"model.{name}": value
+            for name, value in point.items()
+        }
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)
             number = len(await studies.trials_of(session, study_id))

@@ -24,18 +24,24 @@ def phases_of(
             unknown.
 
     Raises:
-        InvalidInput: there is nothing to draw yet, or the study does not sweep a single field of
+        InvalidInput: there is nothing to draw, or the study does not sweep a single field of
             numbers.
     """
     field = _swept_field(spec)
+    trials = list(completed)
     trainings = tuple(
         training
-        for point, measured in completed
+        for point, measured in trials
         if measured is not None
         for training in _of_trial(spec, field, point, measured)
     )
-    if not trainings:
+    if not trials:
         raise InvalidInput("there is nothing to draw yet: no trial is completed")
+    if not trainings:
+        raise InvalidInput(
+            "there is nothing to draw: the completed trials are of an earlier version, whose "
+            "verdicts followed other rules; `polar study extend` adds trials that can be drawn"
+        )
     ends = spec.swept[field].log_uniform
     return Phases(trainings=trainings, ends=ends, range=study_range if ends else None)
 

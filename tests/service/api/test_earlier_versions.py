@@ -208,7 +208,9 @@ async def test_trials_of_the_first_studies_are_exported_and_ranked(
 
     study = (await http.get(f"{API}/studies/{study_id}")).json()
     table = await http.get(f"{API}/studies/{study_id}/trials.csv")
-    extended = await http.post(f"{API}/studies/{study_id}/extend", json={"seeds": [7]})
+    extended = await http.post(
+        f"{API}/studies/{study_id}/extend", json={"trials": 1, "seeds": [7]}
+    )
 
     assert study["best"]["values"] == [0.5]
     assert len(study["best"]["measured"]["of_seeds"]) == 1
@@ -248,8 +250,9 @@ async def test_a_study_of_the_first_version_is_shown_whole(
                 {"old": (STORED / f"{name}.1.json").read_text()},
             )
 
-    parts = ("", "/trials", "/trials.csv", "/pareto", "/range", "/figures/phase_diagram.png")
+    parts = ("", "/trials", "/trials.csv", "/pareto", "/range")
     answers = {part: await http.get(f"{API}/studies/{study_id}{part}") for part in parts}
+    figure = await http.get(f"{API}/studies/{study_id}/figures/phase_diagram.png")
 
     assert {part: answer.status_code for part, answer in answers.items()} == dict.fromkeys(
         parts, 200
@@ -259,6 +262,8 @@ async def test_a_study_of_the_first_version_is_shown_whole(
     assert study["best"]["number"] == 0
     assert study["range"]["outcome"] == "no_band"
     assert study["best"]["measured"]["regimes"] == ["collapsed"]
+    assert figure.status_code == 404  # its verdicts followed other rules
+    assert "the completed trials are of an earlier version" in figure.json()["detail"]
 
 
 async def test_a_trial_of_an_earlier_version_that_failed_has_measured_nothing(

@@ -55,7 +55,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("model.widths", 3, "/model/widths", "5 items, each an integer from 1 to 1024"),
         ("training.learning_rate", 0, "/training/learning_rate", "above 0 and at most 1"),
         ("training.checkpoint_every", 0, "/training/checkpoint_every", "an integer from 1 to 1"),
-        ("training.batch_size", 1798, "/training/batch_size", "an integer from 1 to 1797"),
+        ("training.batch_size", 1439, "/training/batch_size", "an integer from 1 to 1438"),
         ("diagnostics.sigma", 0, "/diagnostics/sigma", "a number from 1e-06 to 1000000"),
         ("seeds", [0, 2**32], "/seeds/1", "an integer from 0 to 4294967295"),
         ("seeds", [], "/seeds", "1 to 1000 items"),

@@ -31,7 +31,7 @@ LINK = f"http://127.0.0.1:5650/#/experiments/1/runs/{'0' * 32}?workflowType=mach
 #: Names of the fields of a study.
 FIELDS = [
     "model.beta", "model.latent_dim", "training.learning_rate", "training.batch_size",
-    "training.steps", "training.weight_decay", "diagnostics.tau_nats", "model.likelihood",
+    "training.steps", "training.weight_decay", "diagnostics.tau_std", "model.likelihood",
 ]  # fmt: skip
 #: What a terminal obeys and does not show: colours, movements, links.
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\]8;[^\x1b]*\x1b\\")
@@ -108,7 +108,7 @@ def runs(reports: "Reports", count: int) -> list[RunOfExperiment]:
             message=None if number else "the disk /a/folder/of/mine is full " * 5,
             reused=bool(number % 2),
             progress=reports.progress(100),
-            verdict=verdicts[number % 4],
+            verdict=verdicts[number % len(verdicts)],
             settled=bool(number % 3),
             of_earlier_version=[],
             links={"mlflow": LINK},

@@ -26,7 +26,15 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 def test_the_package_lists_its_public_names() -> None:
-    assert dir(polar) == ["ExperimentSpec", "__version__", "measure", "renyi_entropy", "run"]
+    assert dir(polar) == [
+        "ExperimentSpec",
+        "__version__",
+        "measure",
+        "renyi_entropy",
+        "run",
+        "warm_started",
+        "with_steps",
+    ]
     assert all(getattr(polar, name) for name in dir(polar))
 
 

@@ -81,7 +81,7 @@ async def test_a_study_goes_around_in_a_file_with_all_that_is_known_of_its_trial
     run = json.loads((await polar("get", first.experiment_id, "-o", "json")).stdout)["runs"][0]
     await worker.claim(run["id"])
     await worker.record(run["id"], reports.evaluation(10), reports.evaluation(100))
-    await trials.end(first, 0.75, regimes=["polarised"], polarisation=0.75)
+    await trials.end(first, 0.75, regimes=["clean"], polarisation=0.75)
     await trials.end(await trials.begin(study_id, beta=50.0), state=TrialState.FAILED)
     await trials.end(await trials.begin(study_id, beta=40.0), state=TrialState.PRUNED)
     await trials.end(await trials.begin(study_id, beta=30.0), state=TrialState.CANCELLED)
@@ -109,7 +109,7 @@ async def test_a_study_goes_around_in_a_file_with_all_that_is_known_of_its_trial
     assert found[0].values == [0.75]
     assert found[0].constraints == {"polarisation at least 0.7": pytest.approx(-0.05)}
     assert found[0].intermediate_values == {10: 0.99, 100: 0.99}
-    assert found[0].user_attrs["regimes"] == ["polarised"]
+    assert found[0].user_attrs["regimes"] == ["clean"]
     assert found[0].user_attrs["polarisation"] == 0.75
     assert found[0].user_attrs["experiment_id"] == str(first.experiment_id)
     assert found[1].user_attrs["status_message"] == "it went wrong"
@@ -122,20 +122,8 @@ async def test_the_file_has_our_spec_and_the_range_that_was_found(
     polar: "Polar", submit: Submit, trials: "Trials", tmp_path: Path
 ) -> None:
     study_id = await submit(SPEC)
-    found: dict[str, Any] = {
-        "outcome": "no_band",
-        "fields": ["model.beta"],
-        "seeds": [0],
-        "steps": 30,
-        "remarks": [],
-        "intervals": [],
-        "envelope": None,
-        "converged": None,
-        "disagreeing": [],
-        "weights": 1,
-        "trainings": 1,
-    }
-    await trials.end_study(study_id, **found)
+    await trials.end_study(study_id, weights=5)
+    stored = await polar("study", "show", study_id, "-o", "json")
     file = tmp_path / "study.db"
 
     await polar("study", "export", study_id, "--format", "sqlite", "--out", file)
@@ -144,7 +132,8 @@ async def test_the_file_has_our_spec_and_the_range_that_was_found(
     assert study.study_name == f"mine {study_id}"
     assert study.user_attrs["study_id"] == str(study_id)
     assert StudySpec.model_validate(study.user_attrs["spec"]) == StudySpec.from_yaml(SPEC)
-    assert study.user_attrs["range"] == found
+    assert study.user_attrs["range"] == json.loads(stored.stdout)["range"]
+    assert study.user_attrs["range"]["weights"] == 5
     assert study.user_attrs["state"] == "completed"
     assert study.trials == []
 

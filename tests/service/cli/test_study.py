@@ -68,7 +68,7 @@ async def test_showing_a_study_shows_its_trials_and_the_best_of_them(
 ) -> None:
     study_id = UUID((await answer(polar, "create", spec))["id"])
     first = await trials.begin(study_id, beta=0.25)
-    await trials.end(first, 0.75, regimes=["polarised", "polarised"])
+    await trials.end(first, 0.75, regimes=["clean", "clean"])
     await trials.end(await trials.begin(study_id, beta=50.0), state=TrialState.FAILED)
     await trials.begin(study_id, beta=2.0)
 
@@ -77,7 +77,7 @@ async def test_showing_a_study_shows_its_trials_and_the_best_of_them(
     lines = [line.split() for line in result.stdout.splitlines()]
     assert "1 of 2 completed, 1 completed, 1 failed, 1 running" in result.stdout
     assert "0.75 at model.beta=0.25" in result.stdout
-    assert ["0", "completed", "model.beta=0.25", "0.75", "polarised"] in lines
+    assert ["0", "completed", "model.beta=0.25", "0.75", "clean"] in lines
     assert ["1", "failed", "model.beta=50", "it", "went", "wrong"] in lines
     assert ["2", "running", "model.beta=2"] in lines
 
@@ -86,28 +86,32 @@ async def test_showing_a_study_shows_the_band_that_it_has_found(
     polar: "Polar", spec: Path, trials: "Trials"
 ) -> None:
     study_id = UUID((await answer(polar, "create", spec))["id"])
+    moving = {"is_settled": False, "factor": 0.5, "low": 0.4, "high": 0.6}
+    rest = {"at": None, "width": None, "movement": None}
     band = {
-        "left": {"low": 0.31, "high": 0.34, "confidence": 0.95},
-        "right": {"low": 12.1, "high": 13.0, "confidence": 0.91},
+        "left": {"low": 0.31, "high": 0.34, "confidence": 0.9, **rest, "movement": moving},
+        "right": {"low": 12.1, "high": 13.0, "confidence": 0.9, **rest},
     }
     found: dict[str, Any] = {
         "outcome": "found",
         "intervals": [band],
         "envelope": band,
-        "converged": True,
-        "disagreeing": [],
+        "settled": True,
         "weights": 9,
         "trainings": 9,
         "steps": 2000,
-        "seeds": [0],
-        "remarks": [],
+        "headline": "Clean over 2 seeds.",
     }
     await trials.end_study(study_id, **found)
 
     result = await polar("study", "show", study_id)
 
-    words = "polarised from 0.31..0.34 to 12.1..13 (2,000 steps, converged, 1 seed)"
-    assert words in result.stdout
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert "Clean over 2 seeds." in result.stdout
+    assert "9 weights, 9 trainings" in result.stdout
+    movement = ["moving", "by", "1/2", "per", "doubling"]
+    assert ["envelope", "left", "0.31..0.34", "0.90", *movement] in lines
+    assert ["envelope", "right", "12.1..13", "0.90"] in lines
     assert (await answer(polar, "show", study_id))["range"]["envelope"] == band
 
 
@@ -125,14 +129,18 @@ async def test_the_list_ends_at_its_limit_and_shows_names_with_brackets(
     assert table.stdout.count("beta [/4]") == 3
 
 
+@pytest.mark.parametrize(("sampler", "runs"), [("tpe", 4), ("range", 2)])
 async def test_validating_says_how_many_trainings_there_would_be(
-    polar: "Polar", spec: Path
+    sampler: str, runs: int, polar: "Polar", write: "Write"
 ) -> None:
+    spec = write(f"{SPEC}sampler: {sampler}\n")
+
     plan = await answer(polar, "validate", spec)
     table = await polar("study", "validate", spec)
 
-    assert (plan["trials"], plan["runs"], plan["estimated_s"]) == (2, 4, None)
+    assert (plan["trials"], plan["runs"], plan["estimated_s"]) == (2, runs, None)
     assert "the study is valid" in table.stdout
+    assert "after 2 completed trials" in table.stdout
     assert "unknown (no run of this dataset" in table.stdout
     assert await answer(polar, "list") == []
 
@@ -216,8 +224,9 @@ async def test_extending_by_nothing_is_refused(polar: "Polar", spec: Path) -> No
 
 
 async def test_a_study_gets_more_seeds_for_every_trial(
-    polar: "Polar", spec: Path, trials: "Trials"
+    polar: "Polar", write: "Write", trials: "Trials"
 ) -> None:
+    spec = write(f"{SPEC}sampler: tpe\n")
     study_id = UUID((await answer(polar, "create", spec))["id"])
     await trials.end(await trials.begin(study_id, beta=1.0), 0.5)
     await trials.end_study(study_id)
@@ -229,6 +238,45 @@ async def test_a_study_gets_more_seeds_for_every_trial(
     assert extended["seeds_wanted"] == [0, 1, 3, 4]
     assert again.exit_code == 2
     assert "these seeds already: [4]" in again.stderr
+
+
+async def test_a_range_study_gets_more_seeds_for_its_new_trials(
+    polar: "Polar", spec: Path, trials: "Trials"
+) -> None:
+    study_id = UUID((await answer(polar, "create", spec))["id"])
+    await trials.end_study(study_id)
+
+    alone = await polar("study", "extend", study_id, "--seeds", 3)
+    extended = await answer(polar, "extend", study_id, 2, "--seeds", 3)
+
+    assert alone.exit_code == 2
+    assert "allowed: more trials, or more trials and seeds" in alone.stderr
+    assert (extended["state"], extended["trials_wanted"]) == ("running", 4)
+    assert extended["seeds_wanted"] == [0, 1, 3]
+
+
+async def test_a_study_whose_steps_are_limited_says_so(polar: "Polar", write: "Write") -> None:
+    spec = write(SPEC.replace("trials: 2", "trials: 2, steps: 9000"))
+
+    created = await answer(polar, "create", spec)
+    shown = await polar("study", "show", created["id"])
+
+    assert created["steps_wanted"] == 9000
+    assert "9,000 training steps" in shown.stdout
+
+
+async def test_the_trials_of_a_range_study_show_their_seed_and_their_steps(
+    polar: "Polar", spec: Path, trials: "Trials"
+) -> None:
+    study_id = UUID((await answer(polar, "create", spec))["id"])
+    point = {"beta": 0.25, "seed": 1, "training.steps": 6000}
+    await trials.end(await trials.begin(study_id, **point), 0.75, regimes=["forming"])
+
+    result = await polar("study", "show", study_id)
+
+    line = next(line for line in result.stdout.splitlines() if line.split()[:1] == ["0"])
+    shown = {"model.beta=0.25", "seed=1", "training.steps=6000", "0.75", "forming"}
+    assert shown <= set(line.split())
 
 
 @pytest.mark.parametrize(

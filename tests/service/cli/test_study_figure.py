@@ -17,23 +17,17 @@ base: {dataset: {name: digits}, model: {}, seeds: [0]}
 search: {model.beta: {log_uniform: [1e-2, 100]}}
 budget: {trials: 2}
 """
-EDGES = (
-    {"low": 0.1, "high": 1.0, "confidence": 0.95},
-    {"low": 1.0, "high": 10.0, "confidence": 0.95},
-)
-BAND = dict(zip(("left", "right"), EDGES, strict=True))
+BAND = {
+    "left": {"low": 0.1, "high": 1.0, "confidence": 0.9},
+    "right": {"low": 1.0, "high": 10.0, "confidence": 0.9},
+}
 FOUND: dict[str, Any] = {
-    "fields": ["model.beta"],
-    "steps": 30,
-    "seeds": [0],
     "outcome": "coarse",
     "intervals": [BAND],
     "envelope": BAND,
-    "converged": True,
-    "disagreeing": [],
+    "settled": True,
     "weights": 3,
     "trainings": 3,
-    "remarks": [],
 }
 
 
@@ -52,8 +46,8 @@ async def test_the_figure_of_a_study_is_a_file_with_its_numbers_beside_it(
     polar: "Polar", write: "Write", trials: "Trials", tmp_path: Path
 ) -> None:
     id = await created(polar, write)
-    for beta, regime in ((0.1, "forming"), (1.0, "polarised"), (10.0, "collapsed")):
-        observation = {"regime": regime, "n_active": 3, "converged": True}
+    for beta, regime in ((0.1, "forming"), (1.0, "clean"), (10.0, "collapsed")):
+        observation = {"regime": regime, "steps": 30, "n_active": 3, "settled": True}
         trial = await trials.begin(id, beta=beta)
         await trials.end(trial, 0.5, observations=[observation], polarisation=0.5, explained=0.25)
     await trials.begin(id, beta=2.0)
@@ -66,7 +60,7 @@ async def test_the_figure_of_a_study_is_a_file_with_its_numbers_beside_it(
     assert done.exit_code == 0, done.stderr
     assert done.stdout.split() == [str(out), str(out.with_suffix(".csv"))]
     assert imread(out).shape[2] == 4
-    assert numbers["regime"].dropna().tolist() == ["forming", "polarised", "collapsed"]
+    assert numbers["regime"].dropna().tolist() == ["forming", "clean", "collapsed"]
     assert numbers["edge"].dropna().tolist() == ["left", "right"]
     assert numbers["low"].dropna().tolist() == [0.1, 1.0]
 
@@ -96,7 +90,7 @@ async def test_a_file_that_cannot_be_written_is_refused(
     polar: "Polar", write: "Write", trials: "Trials", tmp_path: Path
 ) -> None:
     id = await created(polar, write)
-    observation = {"regime": "polarised", "n_active": 3, "converged": True}
+    observation = {"regime": "clean", "steps": 30, "n_active": 3, "settled": True}
     trial = await trials.begin(id, beta=1.0)
     await trials.end(trial, 0.5, observations=[observation], polarisation=0.5, explained=0.25)
     await trials.end_study(id, **FOUND)

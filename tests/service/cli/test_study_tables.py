@@ -10,7 +10,7 @@ import pytest
 
 from polar.records.latents import Regime
 from polar.records.trials import Measures
-from polar.spec.study import MOST_TRIALS
+from polar.spec.study_parts import MOST_TRIALS
 from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
 from service.cli import demo_study, output, study_tables
 from service.storage.states import StudyState, TrialState
@@ -22,18 +22,30 @@ if TYPE_CHECKING:
 MEASURES = ["clean_polarisation", "reconstruction_nats", "explained", "n_mixed"]
 
 
-EDGE = {"low": 1.234e-05, "high": 2.345e-05, "confidence": 0.95}
+EDGE = {
+    "low": 1.234e-05,
+    "high": 2.345e-05,
+    "confidence": 0.9,
+    "movement": {"is_settled": False, "factor": 0.4762, "low": 0.4, "high": 0.6},
+}
 FOUND: dict[str, Any] = {
     "outcome": "coarse",
+    "of": "clean",
     "intervals": [{"left": EDGE, "right": EDGE}] * 3,
-    "envelope": {"left": EDGE, "right": {**EDGE, "high": None}},
-    "converged": False,
+    "envelope": {"left": EDGE, "right": {**EDGE, "high": None, "movement": None}},
+    "by_steps": [
+        {"steps": 50_000, "trainings": 18, "envelope": None},
+        {"steps": 100_000, "trainings": 18, "envelope": {"left": EDGE, "right": EDGE}},
+    ],
+    "settled": False,
     "disagreeing": [1.234e-05, 56.78],
     "fields": ["model.beta"],
     "steps": 100_000,
     "seeds": [0, 1],
     "weights": 9,
     "trainings": 18,
+    "headline": "Clean over 2 seeds, with 90 % intervals: left edge 1.234e-05..2.345e-05 at "
+    "100,000 steps, moving by 1/2.1 per doubling; right edge above 1.234e-05 at 100,000 steps.",
     "remarks": ["Seeds disagree on the verdict at 1.234e-05, and at others, too. " * 2],
 }
 
@@ -44,7 +56,7 @@ def measured_by(*regimes: str) -> dict[str, Any]:
         **means,
         "of_seeds": [means for _ in regimes],
         "regimes": regimes,
-        "converged": [True for _ in regimes],
+        "settled": [True for _ in regimes],
         "observations": [],
     }
 
@@ -58,7 +70,7 @@ def trial(number: int, fields: Sequence[str], measures: Sequence[str], **other: 
             "reason": None,
             "message": None,
             "values": [0.1234 + at + number for at in range(len(measures))],
-            "measured": measured_by("under_regularised", "polarised"),
+            "measured": measured_by("under_regularised", "clean"),
             "experiment_id": uuid4(),
             "created_at": datetime.now(UTC),
             "finished_at": None,
@@ -81,6 +93,7 @@ def study(name: str, measures: Sequence[str], best: TrialView | None) -> StudyVi
         spec={"objectives": [{"measure": measure} for measure in measures]},
         dataset_digest="",
         trials_wanted=MOST_TRIALS,
+        steps_wanted=10**9,
         completed=2000,
         seeds_wanted=[0],
         trials=dict.fromkeys(TrialState, 1000),
@@ -109,6 +122,7 @@ def test_a_study(fields: int, name: str, columns: int, monkeypatch: pytest.Monke
     values = [f"{value:.4g}" for one in trials for value in one.values or ()]
     assert_whole(lines, columns, [shown.id, "completed", "failed", *points, *values])
     assert_whole(lines, columns, ["under_regularised", "1.234e-05..2.345e-05", "above 1.234e-05"])
+    assert_whole(lines, columns, ["1,000,000,000", "moving by 1/2.1", "50,000", "no band"])
 
 
 def test_a_study_of_one_field_is_a_line_for_each_trial_at_80_columns(
@@ -139,7 +153,7 @@ def test_lists_and_ranges_of_studies(
 
     ids = [one.id for one in full]
     assert_whole(listed, columns, [*ids, "completed", "1,000 superseded", MOST_TRIALS])
-    assert_whole(ranges, columns, [*ids, "completed", "2000", "1.234e-05..2.345e-05", "56.78)"])
+    assert_whole(ranges, columns, [*ids, "completed", "2000", "1.234e-05..2.345e-05", "moving by"])
 
 
 def test_the_plan_of_a_study(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,20 +162,21 @@ def test_the_plan_of_a_study(columns: int, monkeypatch: pytest.MonkeyPatch) -> N
         dataset_digest="",
         trials=10_000,
         runs=1_000_000,
+        ends="after 10,000 completed trials or 60,000 training steps, whichever comes first",
         estimated_s=1e7,
         estimate="0.12 s a step, as in the latest runs like these; 2,000 steps a run",
     )
 
     lines = show(study_tables.of_plan(plan), columns, monkeypatch)
 
-    assert_whole(lines, columns, ["10000", "1000000", "115 days, 17:46:40"])
+    assert_whole(lines, columns, ["10000", "1000000", "60,000 training", "115 days, 17:46:40"])
 
 
 def test_the_demo(columns: int, reports: "Reports", monkeypatch: pytest.MonkeyPatch) -> None:
     # The README's first command once lost beta, P and verdict to the links.
     trained = [
         (trial(number, ["model.beta"], MEASURES[:1]), run)
-        for number, run in enumerate(runs(reports, 4))
+        for number, run in enumerate(runs(reports, len(Regime)))
     ]
 
     with terminal(columns, monkeypatch) as screen:
@@ -172,6 +187,6 @@ def test_the_demo(columns: int, reports: "Reports", monkeypatch: pytest.MonkeyPa
     betas = [f"{one.point['model.beta']:.4g}" for one, _ in trained]
     assert_whole(lines, columns, [*betas, *Regime, "1 of 1024", "0.99", "0.90", "yes", "no"])
     assert_whole(progress, columns, [*betas, "succeeded", "failed", "100 / 100", "0.99"])
-    assert screen.sent.decode().count(LINK) == 4
+    assert screen.sent.decode().count(LINK) == len(Regime)
     if columns >= 80:
-        assert len([line for line in lines if line.strip()]) == 5
+        assert len([line for line in lines if line.strip()]) == 1 + len(Regime)

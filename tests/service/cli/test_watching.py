@@ -82,8 +82,8 @@ async def test_watching_shows_the_runs_live_and_ends_with_a_table(
 
     assert (of_experiment.exit_code, of_run.exit_code) == (0, 0)
     assert "seed 0" in of_experiment.stderr
-    assert "polarised 0.99" in of_experiment.stderr
-    assert of_experiment.stdout.count("polarised") == 2
+    assert "clean 0.99" in of_experiment.stderr
+    assert of_experiment.stdout.count("clean") == 2
     assert "One latent of two is active." in of_run.stdout
 
 

@@ -56,7 +56,7 @@ Path = tuple[str | int, ...]
 
 def spec_of(model: str, dataset: str, likelihood: str) -> dict[str, Any]:
     """A study that has every number, complete with its defaults."""
-    base = {
+    base: dict[str, Any] = {
         "dataset": {"name": dataset},
         "model": {"name": model, "likelihood": {"name": likelihood}},
         "diagnostics": {"epochs": [1]},

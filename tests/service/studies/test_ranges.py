@@ -13,6 +13,7 @@ from polar.records.ranges import Outcome, SeedOutcome
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
 from polar.spec.study import Point
+from service.storage.forms import Unreadable
 from service.storage.states import TrialState
 from service.storage.study_tables import Trial
 from service.studies.ranges import next_point, range_of, search_of
@@ -55,7 +56,10 @@ def completed(number: int, point: Point, *outcomes: SeedOutcome) -> Trial:
 
 
 def trial_of(
-    number: int, point: Point, state: TrialState, measured: Measured | None = None
+    number: int,
+    point: Point,
+    state: TrialState,
+    measured: Measured | Unreadable | None = None,
 ) -> Trial:
     return Trial(
         study_id=uuid4(),

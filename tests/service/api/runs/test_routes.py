@@ -51,7 +51,7 @@ async def test_a_running_run_tells_its_progress(
 
     assert (run["state"], run["queue_position"], run["attempt"]) == ("running", None, 1)
     assert run["progress"] == reports.progress(10).model_dump(mode="json")
-    assert run["verdict"]["regime"] == "polarised"
+    assert run["verdict"]["regime"] == "clean"
 
 
 async def test_a_finished_run_has_a_result_in_words_and_its_history(

@@ -19,20 +19,15 @@ STUDIES = "/api/v1/studies"
 
 Create = Callable[..., Awaitable[UUID]]
 
-EDGE = {"low": None, "high": 1.0, "confidence": 1.0}
-BAND = {"left": EDGE, "right": {"low": 1.0, "high": 10.0, "confidence": 0.95}}
+EDGE = {"low": None, "high": 1.0, "confidence": 0.9}
+BAND = {"left": EDGE, "right": {"low": 1.0, "high": 10.0, "confidence": 0.9}}
 FOUND: dict[str, Any] = {
-    "fields": ["model.beta"],
-    "steps": 30,
-    "seeds": [0],
     "outcome": "coarse",
     "intervals": [BAND],
     "envelope": BAND,
-    "converged": False,
-    "disagreeing": [],
+    "settled": False,
     "weights": 2,
     "trainings": 2,
-    "remarks": [],
 }
 
 
@@ -51,8 +46,8 @@ async def _an_agent_is_there(worker: "Worker") -> None:
 async def study_id(create: Create, trials: "Trials") -> UUID:
     """A study with two completed trials."""
     id = await create()
-    for beta, regime, n_active in ((1.0, "polarised", 3), (10.0, "collapsed", 0)):
-        observation = {"regime": regime, "n_active": n_active, "converged": False}
+    for beta, regime, n_active in ((1.0, "clean", 3), (10.0, "collapsed", 0)):
+        observation = {"regime": regime, "steps": 30, "n_active": n_active, "settled": False}
         trial = await trials.begin(id, beta=beta)
         await trials.end(trial, 0.5, observations=[observation], polarisation=0.9, explained=0.5)
     await trials.end_study(id, **FOUND)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from polar.errors import InvalidInput
-from polar.records.latents import Regime
+from polar.records.latents import Flaw, Regime
 from polar.records.ranges import Outcome, SeedOutcome, StudyRange
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
@@ -13,12 +13,15 @@ from service.api.studies.phases import phases_of
 
 FOUND = StudyRange(
     outcome=Outcome.NO_BAND,
+    of="clean",
     intervals=(),
     envelope=None,
-    converged=None,
+    by_steps=(),
+    settled=None,
     disagreeing=(),
     weights=1,
     trainings=2,
+    headline="no band found",
     remarks=(),
     fields=("model.beta",),
     steps=30,
@@ -33,7 +36,7 @@ def study(model: str = "beta_vae", **axes: Any) -> StudySpec:  # noqa: ANN401
                 "dataset": {"name": "digits"},
                 "model": {"name": model},
                 "training": {"steps": 30},
-                "seeds": [4],
+                "seeds": [4, 7],
             },
             "search": {f"model.{name}": axis for name, axis in axes.items()},
             "sampler": "random",
@@ -46,7 +49,7 @@ def measured(*ended: tuple[Measures, SeedOutcome]) -> Measured:
         **MEANS.model_dump(),
         of_seeds=tuple(measures for measures, _ in ended),
         regimes=tuple(outcome.regime for _, outcome in ended),
-        converged=tuple(bool(outcome.converged) for _, outcome in ended),
+        settled=tuple(outcome.settled for _, outcome in ended),
         observations=tuple(outcome for _, outcome in ended),
     )
 
@@ -54,19 +57,20 @@ def measured(*ended: tuple[Measures, SeedOutcome]) -> Measured:
 MEANS = Measures(
     clean_polarisation=0.375, polarisation=0.5, explained=0.75, reconstruction=90.0, n_active=0.5
 )
-POLARISED = (
+CLEAN = (
     MEANS.model_copy(update={"polarisation": 0.9, "explained": 0.8}),
-    SeedOutcome(regime=Regime.POLARISED, n_active=0, converged=True, weakest_std=0.1),
+    SeedOutcome(steps=30, regime=Regime.CLEAN, n_active=0, settled=True, weakest_std=0.1),
 )
 FORMING = (
     MEANS.model_copy(update={"polarisation": 0.1, "explained": 0.7}),
-    SeedOutcome(regime=Regime.FORMING, n_active=1, converged=False, weakest_std=0.1),
+    SeedOutcome(steps=30, regime=Regime.FORMING, flaws=(Flaw.LEAK,), n_active=1, settled=False),
 )
+SILENT = (MEANS, SeedOutcome(steps=30, regime=Regime.FORMING))
 BETA = study(beta={"log_uniform": [0.1, 10.0]})
 
 
 def test_each_seed_of_each_trial_is_a_training() -> None:
-    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured(POLARISED, FORMING))])
+    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured(CLEAN, FORMING))])
 
     first, second = phases.trainings
     assert first.model_dump() == {
@@ -76,51 +80,61 @@ def test_each_seed_of_each_trial_is_a_training() -> None:
         "steps": 30,
         "weight": 2.0,
         "seed": 4,
-        "regime": "polarised",
+        "regime": "clean",
+        "flaws": (),
         "n_active": 0,
         "polarisation": 0.9,
         "explained": 0.8,
-        "converged": True,
+        "settled": True,
     }
-    assert (second.seed, second.regime, second.n_active, second.converged) == (
-        7,
-        "forming",
-        1,
-        False,
-    )
+    assert (second.seed, second.n_active, second.settled) == (7, 1, False)
+    assert (second.regime, second.flaws) == ("forming", ("leak",))
     assert (second.polarisation, second.explained) == (0.1, 0.7)
     assert (phases.ends, phases.range) == ((0.1, 10.0), FOUND)
 
 
 def test_a_seed_of_which_an_earlier_version_kept_too_little_is_left_out() -> None:
-    silent = (MEANS, SeedOutcome(regime=Regime.FORMING))
-
-    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured(silent, FORMING))])
+    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured(SILENT, FORMING))])
 
     assert [training.seed for training in phases.trainings] == [7]
 
 
 def test_a_trial_from_before_there_were_more_seeds_has_fewer() -> None:
-    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured(POLARISED))])
+    phases = phases_of(BETA, FOUND, [({"model.beta": 2.0}, measured(CLEAN))])
 
     assert [training.seed for training in phases.trainings] == [4]
+
+
+def test_a_training_of_a_range_study_has_its_own_seed_and_steps() -> None:
+    point = {"model.beta": 2.0, "seed": 9, "training.steps": 60}
+    spec = BETA.model_copy(update={"sampler": "range"})
+
+    (training,) = phases_of(spec, FOUND, [(point, measured(CLEAN))]).trainings
+
+    assert (training.weight, training.seed, training.steps) == (2.0, 9, 60)
 
 
 def test_a_linear_axis_has_no_ends_and_no_range() -> None:
     spec = study(latent_dim={"integer": [2, 16]})
 
-    phases = phases_of(spec, FOUND, [({"model.latent_dim": 8}, measured(POLARISED))])
+    phases = phases_of(spec, FOUND, [({"model.latent_dim": 8}, measured(CLEAN))])
 
     assert (phases.ends, phases.range) == (None, None)
     assert [training.weight for training in phases.trainings] == [8.0]
 
 
-@pytest.mark.parametrize(("found", "trials"), [(None, []), (FOUND, []), (FOUND, [({}, None)])])
-def test_before_a_trial_is_completed_there_is_nothing_to_draw(
-    found: StudyRange | None, trials: list[Any]
-) -> None:
+@pytest.mark.parametrize("found", [None, FOUND])
+def test_before_a_trial_is_completed_there_is_nothing_to_draw(found: StudyRange | None) -> None:
     with pytest.raises(InvalidInput, match="nothing to draw yet: no trial is completed"):
-        phases_of(BETA, found, trials)
+        phases_of(BETA, found, [])
+
+
+@pytest.mark.parametrize("ended", [None, measured(SILENT)])
+def test_trials_of_an_earlier_version_are_not_drawn_and_are_said_to_be(
+    ended: Measured | None,
+) -> None:
+    with pytest.raises(InvalidInput, match="to draw: the completed trials are of an earlier ver"):
+        phases_of(BETA, FOUND, [({"model.beta": 2.0}, ended)])
 
 
 def test_a_study_of_several_fields_is_refused() -> None:

@@ -36,8 +36,8 @@ async def _an_agent_is_there(worker: "Worker") -> None:
         ({"search": {"model.betta": {"choices": [1, 2]}}}, "/search/model.betta", "model.beta"),
         ({"search": {"beta": {"choices": [1, 2]}}}, "/search/beta", "model.*"),
         (
-            {"search": {"diagnostics.tau": {"uniform": [0, 1]}}},
-            "/search/diagnostics.tau",
+            {"search": {"diagnostics.tau_std": {"uniform": [0, 1]}}},
+            "/search/diagnostics.tau_std",
             "tune the ruler",
         ),
         (
@@ -215,7 +215,7 @@ async def test_trials_are_exported_as_csv_or_parquet_only(
 
 FIELDS = ["base", "search", "objectives", "constraints", "sampler", "budget", "concurrency"]
 AXES = ["log_uniform", "uniform", "integer", "choices", "fixed", "points"]
-NAMES = ["model.beta", "training.steps", "model.latent_dim", "model", "diagnostics.tau", "."]
+NAMES = ["model.beta", "training.steps", "model.latent_dim", "model", "diagnostics.tau_std", "."]
 
 json_values = st.recursive(
     st.none()

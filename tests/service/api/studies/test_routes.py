@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, StudyMaker, Submitter, Trials, Worker
 
 STUDIES = "/api/v1/studies"
-EDGE = {"low": 0.1, "high": 0.2, "confidence": 0.95}
+EDGE = {"low": 0.1, "high": 0.2, "confidence": 0.9, "at": 0.15, "width": 0.1, "movement": None}
 
 Rows = Callable[[], Awaitable[int]]
 Create = Callable[..., Awaitable[UUID]]
@@ -148,7 +148,7 @@ async def test_the_range_is_served_as_the_broker_has_stored_it(
 ) -> None:
     study_id = await create()
     none_yet = await http.get(f"{STUDIES}/{study_id}/range")
-    edges = {"left": EDGE, "right": {**EDGE, "high": None}}
+    edges = {"left": EDGE, "right": {**EDGE, "high": None, "at": None}}
     await trials.end_study(study_id, outcome="open", intervals=[edges], envelope=edges, weights=5)
 
     found = await http.get(f"{STUDIES}/{study_id}/range")
@@ -160,13 +160,17 @@ async def test_the_range_is_served_as_the_broker_has_stored_it(
         "steps": 30,
         "seeds": [0],
         "outcome": "open",
+        "of": "clean",
         "intervals": [edges],
         "envelope": edges,
-        "converged": None,
+        "by_steps": [],
+        "settled": None,
         "disagreeing": [],
         "weights": 5,
         "trainings": 1,
+        "headline": "no band found",
         "remarks": [],
+        "certificates": None,
     }
 
 
