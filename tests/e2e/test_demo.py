@@ -39,9 +39,9 @@ def test_the_demo_ends_with_every_regime_a_range_and_its_figure_and_leaves_nothi
     betas, regimes = [float(row["beta"]) for row in rows], [row["regime"] for row in rows]
     assert len(rows) == TRIALS, done.stdout
     assert betas == sorted(betas)
-    assert regimes[0] == "under_regularised"
-    assert "clean" in regimes
-    assert regimes[-1] == "collapsed"
+    assert regimes[0] == "under_regularised", done.stdout
+    assert "clean" in regimes, done.stdout
+    assert regimes[-1] == "collapsed", done.stdout
     assert all("/runs/" in row["link"] for row in rows)
     assert re.search(
         r"^beta: Clean for seed 0 alone: left edge [\d.]+\.\.[\d.]+ at 1,000 steps.*; right edge ",

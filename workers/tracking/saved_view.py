@@ -20,17 +20,18 @@ NAME = "Polarisation"
 #: A chart as MLflow's pages store it; only those pages read it.
 Chart: TypeAlias = Mapping[str, object]
 
-#: Columns from left to right, with the width in pixels that the name of each needs.
+#: Columns from left to right, with the width in pixels that the name of each needs. A page of 1600
+#: pixels shows those up to the state.
 _COLUMNS = {
     "metrics.`weight`": 70,
     "tags.`polar.regime`": 130,
+    "tags.`polar.flaws`": 120,
     "metrics.`regime/polarisation`": 140,
     "metrics.`regime/explained`": 130,
     "metrics.`latent/n_active`": 115,
-    "metrics.`latent/n_idle`": 100,
-    "tags.`polar.flaws`": 120,
-    "tags.`polar.settled`": 105,
     "tags.`polar.state`": 95,
+    "tags.`polar.settled`": 105,
+    "metrics.`latent/n_idle`": 100,
     "tags.`polar.status_reason`": 150,
 }
 
