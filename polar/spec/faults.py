@@ -186,14 +186,15 @@ def _nearest_field(
     """The name of the field that was probably meant.
 
     It is the weight of this model if the key is the weight of another model, else the pointer to a
-    field of the same name elsewhere, else the nearest name here.
+    field of the same name elsewhere, in the same part of the spec if there is one, else the
+    nearest name here.
     """
     word, here = str(keys[-1]), _fields(places[-2], schema)
     siblings = _alternatives(places[-3], schema) if len(places) > 2 else []
     if any(WEIGHT in sibling.get("properties", {}).get(word, {}) for sibling in siblings):
         return next((name for name, field in here.items() if WEIGHT in field), None)
     paths = (path for path in _all_fields(schema) if path[-1] == word and path != tuple(keys))
-    elsewhere = next(paths, None)
+    elsewhere = min(paths, key=lambda path: path[0] != keys[0], default=None)
     return pointer_to(elsewhere) if elsewhere else nearest(word, here)
 
 

@@ -26,9 +26,11 @@ def test_information_of_order_2_below_0_is_drawn() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (50, 1, 32, 32), np.uint8)
     images = torch.from_numpy(np.concatenate([np.zeros_like(noise), noise]))
     latent = np.concatenate([100.0 * np.arange(1, 51), np.zeros(50)])
-    subset = evaluation_subset(Inputs(images, torch.empty(100, 0).byte()), SPEC)
+    content = {**SPEC.model_dump(), "diagnostics": {"ruler": "absolute"}}
+    spec = ExperimentSpec.model_validate(content)
+    subset = evaluation_subset(Inputs(images, torch.empty(100, 0).byte()), spec)
 
-    table = _diagram(codes(latent[:, None]), subset, SPEC)["diagram"]
+    table = _diagram(codes(latent[:, None]), subset, spec)["diagram"]
 
     (row,) = table.to_dict("records")
     assert row["image_entropy_nats"] + row["entropy_nats"] < row["joint_entropy_nats"] - 0.1

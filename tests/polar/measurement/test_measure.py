@@ -274,7 +274,7 @@ def test_the_smallest_codes_have_a_report(mean: np.ndarray, variational: bool) -
 def test_text_can_be_labels(kind: type, measured: Measurement) -> None:
     words: np.ndarray = np.where(IS_OFF[:, 0], "absent", "present").astype(kind)
 
-    of_words = measure(MEAN, labels=words)
+    of_words = measure(MEAN, VARIANCE, labels=words)
 
     assert of_words.entropy_given_label_nats == measured.entropy_given_label_nats
 
@@ -303,6 +303,7 @@ def test_the_tables_are_tidy(measured: Measurement) -> None:
         "mixed",
         "redundancy",
         "usage_scores",
+        "sensitivity",
     }
     assert len(tables["labels"]) == len(CRITERIA) * 8
 

@@ -29,7 +29,7 @@ def test_usual_codes_have_no_remarks() -> None:
 
 
 def test_codes_wider_than_any_kernel_name_their_scale_and_a_sigma() -> None:
-    said = remarks(1e6 * MEAN[:, :2])
+    said = remarks(1e6 * MEAN[:, :2], ruler="absolute")
 
     assert "2 of 2 latents are within 0.1 nats of ln n = 5.99, the most that 400 images" in said
     assert "a sigma of about 5e+05 would suit" in said  # std 1e6, as 1 to the default of 0.5
@@ -39,11 +39,11 @@ def test_codes_wider_than_any_kernel_name_their_scale_and_a_sigma() -> None:
 @given(power=st.integers(4, 12))
 def test_the_sigma_that_is_named_resolves_the_codes(power: int) -> None:
     for scale in (10.0**power, 10.0**-power):
-        measured = measure(scale * MEAN[:, :2])
+        measured = measure(scale * MEAN[:, :2], ruler="absolute")
         (said,) = measured.remarks
         sigma = float(said.partition("a sigma of about ")[2].split()[0])
 
-        again = measure(scale * MEAN[:, :2], sigma=sigma)
+        again = measure(scale * MEAN[:, :2], ruler="absolute", sigma=sigma)
 
         assert again.remarks == ()
         # a Gaussian of twice sigma has 1.7 nats; the sigma is rounded to one digit
@@ -51,7 +51,9 @@ def test_the_sigma_that_is_named_resolves_the_codes(power: int) -> None:
 
 
 def test_tiny_codes_name_a_sigma_but_a_collapse_does_not() -> None:
-    assert "No latent has a std above 1e-05" in remarks(1e-5 * MEAN[:, :2] / MEAN[:, :2].std(0))
+    tiny = 1e-5 * MEAN[:, :2] / MEAN[:, :2].std(0)
+    assert "No latent has a std above 1e-05" in remarks(tiny, ruler="absolute")
+    assert remarks(tiny) == ""  # the scaled ruler resolves codes of any scale
     assert remarks(1e-5 * MEAN[:, :2], 1 - 0.01 * RNG.random((N, 2))) == ""
     assert "would suit" in remarks(1e-5 * MEAN, 1e-12 * VARIANCE)
 
@@ -146,4 +148,5 @@ def test_the_parts_are_told_in_their_order() -> None:
         "entropies within classes",
         "mixed latents",
         "redundancy",
+        "sensitivity of the verdict",
     ]

@@ -302,7 +302,7 @@ def test_the_downstream_task_leaves_out_what_an_ivae_was_told() -> None:
         ({"dataset": {"name": "smallnorb", "split": "test", "images": 24_301}},
          "/dataset/images", "from 1 to 24300"),
         ({"diagnostics": {"images": 4}}, "/diagnostics/images", "from 5 to 10000"),
-        ({"diagnostics": {"tau": 301}}, "/diagnostics/tau", "from 0 to 10"),
+        ({"diagnostics": {"tau_std": -1.0}}, "/diagnostics/tau_std", "from 0 to"),
         ({"diagnostics": {"sigma": 1e-160}}, "/diagnostics/sigma", "from 1e-06 to 1000000"),
         ({"diagnostics": {"renyi_alpha": 0.3}}, "/diagnostics/renyi_alpha", "from 0.75 to 100"),
         ({"diagnostics": {"renyi_alpha": 1e12}}, "/diagnostics/renyi_alpha", "from 0.75 to 100"),

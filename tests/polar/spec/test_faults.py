@@ -45,7 +45,7 @@ def faults_in(spec: object) -> list[Fault]:
         ("dataset", {"name": "mnist", "images": 1}, "/dataset/images", "from 5 to 60000"),
         ("training", {"learning_rate": 2}, "/training/learning_rate", "above 0 and at most 1"),
         ("training", {"checkpoint_every": 0}, "/training/checkpoint_every", "from 1 to 10000000"),
-        ("diagnostics", {"tau": -1}, "/diagnostics/tau", "a number from 0 to 10"),
+        ("diagnostics", {"tau_std": -1.0}, "/diagnostics/tau_std", "a number from 0 to 1000000"),
         ("diagnostics", {"epochs": "x"}, "/diagnostics/epochs", "1 to 1000 items"),
         ("diagnostics", {"epochs": "x"}, "/diagnostics/epochs", ", or null"),
         ("diagnostics", {"epochs": [0]}, "/diagnostics/epochs/0", "an integer from 1 to 10000000"),

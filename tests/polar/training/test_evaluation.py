@@ -12,6 +12,7 @@ from polar.spec import ExperimentSpec
 from polar.training import subset as subsets
 from polar.training.evaluation import encode_subset, evaluate, measured
 from polar.training.inputs import Inputs
+from polar.training.schedule import steps_per_epoch
 from polar.training.state import fresh
 from polar.training.subset import EvaluationSubset, evaluation_subset
 
@@ -131,7 +132,7 @@ def test_a_decoder_that_follows_its_wide_latent_is_clean() -> None:
     assert found.latents[1].usage_nats == pytest.approx(0, abs=1e-9)  # rounding of two means
     assert found.verdict.regime is Regime.CLEAN
     assert found.verdict.sufficiency == pytest.approx(1, abs=1e-6)
-    assert (found.step, found.epoch) == (8, 2.0)  # of four batches
+    assert (found.step, found.epoch) == (8, 8 / steps_per_epoch(spec))
 
 
 def test_a_planted_latent_that_the_decoder_ignores_is_idle() -> None:
@@ -145,7 +146,7 @@ def test_a_planted_latent_that_the_decoder_ignores_is_idle() -> None:
 
 
 def test_a_leak_through_a_passive_latent_is_seen() -> None:
-    model = FakeModel((1.0, 1e-2, 1e-3), weights=(0.2, 180.0, 0.0))
+    model = FakeModel((1.0, 1e-2, 1e-3), weights=(0.4, 60.0, 0.0))
 
     found = evaluate(model, subset_of(greys()), SPEC, step=8)
 
