@@ -1,11 +1,11 @@
 """Parts of a study's spec: which trainings are stopped, when it ends, which band it is about."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from polar.spec.fields import MOST_INTEGER, Integer, SpecPart
+from polar.spec.fields import INTEGRAL, MOST_INTEGER, Integer, SpecPart
 from polar.spec.training import MOST_STEPS
 
 PrunerName: TypeAlias = Literal["none", "collapse", "median", "successive_halving", "hyperband"]
@@ -17,6 +17,9 @@ Of: TypeAlias = Literal["clean", "polarised"]
 MOST_TRIALS = 10_000
 #: Most hours of a budget: a million years; Python's `timedelta` cannot exceed 2.7 million.
 MOST_HOURS = 8.766e9
+# Bounds of a field that may be null are lost to the JSON schema unless they are in its type.
+_AllSteps: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=MOST_INTEGER), INTEGRAL]
+_Steps: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=MOST_STEPS), INTEGRAL]
 
 
 class Pruner(SpecPart):
@@ -47,7 +50,7 @@ class Budget(SpecPart):
     trials: Integer = Field(16, ge=1, le=MOST_TRIALS)
     #: Training steps of all trials together from which on no trial begins; those of failed trials
     #: do not count.
-    steps: Integer | None = Field(None, ge=1, le=MOST_INTEGER)
+    steps: _AllSteps | None = None
     #: Hours after the start of the first trial from which on no trial begins. How many trials
     #: begin before then depends on the machines.
     hours: float | None = Field(None, strict=True, gt=0, le=MOST_HOURS)
@@ -68,4 +71,4 @@ class BandSpec(SpecPart):
     of: Of = "clean"
     #: The sampler `range` may double the number of steps of its trainings up to this; None keeps
     #: it at `base.training.steps`.
-    max_steps: Integer | None = Field(None, ge=1, le=MOST_STEPS)
+    max_steps: _Steps | None = None

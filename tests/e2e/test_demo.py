@@ -39,7 +39,7 @@ def test_the_demo_ends_with_every_regime_a_range_and_its_figure_and_leaves_nothi
     betas, regimes = [float(row["beta"]) for row in rows], [row["regime"] for row in rows]
     assert len(rows) == TRIALS, done.stdout
     assert betas == sorted(betas)
-    assert regimes[0] == "under_regularised", done.stdout
+    assert regimes[0] in ("under_regularised", "forming"), done.stdout
     assert "clean" in regimes, done.stdout
     assert regimes[-1] == "collapsed", done.stdout
     assert all("/runs/" in row["link"] for row in rows)
