@@ -11,13 +11,7 @@ from itertools import groupby
 from typing import Any, assert_never
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
