@@ -43,7 +43,10 @@ def _edge_words(
     if certificate is not None and certificate.standing is Standing.NOT_OPTIMAL:
         return f"no {side} edge of the objective {at}: {certificate.words(report.of)}"
     movement = f", {edge.movement.words()}" if edge.movement else ""
-    standing = f", {certificate.standing.replace('_', ' ')}" if certificate else ""
+    standing = ""
+    if certificate is not None:
+        is_certified = certificate.standing is Standing.CERTIFIED
+        standing = ", certified" if is_certified else ", not certified"
     return f"{side} edge {edge.words()} {at}{movement}{standing}"
 
 
