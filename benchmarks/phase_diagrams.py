@@ -18,7 +18,7 @@ from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
 from service.api.studies.phases import phases_of
-from service.drawing import save_phase_diagram
+from service.drawing import save_figure
 
 MARK = "<!-- From here on written by benchmarks.phase_diagrams. -->"
 HEAD = ["study", "swept", "band", "outcome", "settled", "trials"]
@@ -82,7 +82,7 @@ def _write(
     name, spec = study["name"], StudySpec.model_validate(study["spec"])
     completed = [(trial["point"], Measured.model_validate(trial["measured"])) for trial in trials]
     phases = phases_of(spec, found, completed)
-    save_phase_diagram(phases, folder / f"{name}.png")
+    save_figure("phase_diagram", phases, folder / f"{name}.png")
     (folder / f"{name}.yaml").write_text(spec.to_yaml())
     return name, _row(study, found, phases), found.remarks
 
