@@ -216,6 +216,22 @@ def test_a_trial_of_a_range_is_a_training_with_its_seed_and_its_steps() -> None:
     }
 
 
+def test_a_training_that_went_on_tells_the_weight_where_it_began() -> None:
+    point = {"model.beta": 10.0, SEED: 2, STEPS: 4000, WARM_START: 1.0}
+
+    told = study_entries.trial_metrics(
+        trial_of(point, TrialState.FAILED), spec_of(range={"held": True})
+    )
+
+    assert (
+        values_of(told).items()
+        >= {
+            "trial/training.warm_start.weight": 1.0,
+            "trial/training.warm_start.weight_log10": 0.0,
+        }.items()
+    )
+
+
 def test_a_trial_that_failed_tells_its_point_and_one_in_flight_nothing() -> None:
     point = {"model.beta": 0.1, "model.prior": "fixed"}
     failed = trial_of(point, TrialState.FAILED)
