@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from polar.spec.axis import Axis, Value
+from polar.spec.course import longer
 from polar.spec.experiment import MOST_SEED, ExperimentSpec
 from polar.spec.faults import Fault, nearest, pointer_to
 from polar.spec.fields import Integer, Name
@@ -121,6 +122,13 @@ class StudySpec(SubmittedSpec):
         return min(map(int, axis.ends)) if axis else self.base.training.steps
 
     @property
+    def most_steps(self) -> int:
+        """The largest number of steps of a training."""
+        axis = self.search.get(STEPS)
+        longest = max(map(int, axis.ends)) if axis else self.base.training.steps
+        return self.range.max_steps or longest
+
+    @property
     def runs_of_a_trial(self) -> int:
         """The number of trainings in each trial: one for each seed, or one alone for a range."""
         return 1 if self.sampler == "range" else len(self.base.seeds)
@@ -147,11 +155,16 @@ class StudySpec(SubmittedSpec):
     def experiment(self, point: Point) -> ExperimentSpec:
         """The experiment of the trial at this point.
 
+        All trainings of a range at one weight and seed are of one course, whatever their steps.
+
         Raises:
             ValidationError: the point has values that the fields do not allow.
         """
         fixed = {name: axis.grid[0] for name, axis in self.search.items() if axis.size == 1}
-        return _changed(self.base, {**fixed, **point})
+        steps = int(point.get(STEPS, self.steps))
+        if self.sampler != "range" or steps == self.steps:
+            return _changed(self.base, {**fixed, **point})
+        return longer(_changed(self.base, {**fixed, **point, STEPS: self.steps}), steps)
 
 
 def _changed(base: ExperimentSpec, point: Point) -> ExperimentSpec:

@@ -44,8 +44,7 @@ def save_phase_diagram(client: "Client", study_id: UUID | str, out: Path) -> lis
         for trial in client.trials(study_id)
         if trial.state is TrialState.COMPLETED
     ]
-    spec = spec_of(study).with_seeds(study.seeds_wanted)
-    phases = phases_of(spec, study.range, completed)
+    phases = phases_of(spec_of(study), study.range, completed)
     from service import drawing
 
     try:
