@@ -18,7 +18,7 @@ from polar.spec.faults import Fault, nearest, pointer_to
 from polar.spec.fields import Integer, Name
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import MODELS
-from polar.spec.objectives import Bound, Objective
+from polar.spec.objectives import Bound, Objective, measures_that_cannot_be
 from polar.spec.study_parts import MOST_TRIALS, BandSpec, Budget, Pruner
 from polar.spec.submitted import SubmittedSpec
 from polar.spec.training import MOST_STEPS
@@ -161,10 +161,10 @@ class StudySpec(SubmittedSpec):
             ValidationError: the point has values that the fields do not allow.
         """
         fixed = {name: axis.grid[0] for name, axis in self.search.items() if axis.size == 1}
-        steps = int(point.get(STEPS, self.steps))
-        if self.sampler != "range" or steps == self.steps:
-            return _changed(self.base, {**fixed, **point})
-        return longer(_changed(self.base, {**fixed, **point, STEPS: self.steps}), steps)
+        base, steps = self.base, int(point.get(STEPS, self.steps))
+        if self.sampler == "range" and steps != self.steps:
+            base = longer(_changed(base, fixed), steps)
+        return _changed(base, {**fixed, **point})
 
 
 def _changed(base: ExperimentSpec, point: Point) -> ExperimentSpec:
@@ -184,7 +184,7 @@ def _misfits(spec: StudySpec) -> Iterator[PydanticCustomError]:
     yield from itertools.chain.from_iterable(unknown)
     if not unknown:
         yield from _ends_that_do_not_fit(spec)
-    yield from _measures_that_cannot_be(spec)
+    yield from measures_that_cannot_be(spec.objectives, spec.constraints, spec.base.model)
     yield from _bounds_of_one_seed(spec)
     yield from _searches_that_cannot_be(spec)
 
@@ -251,23 +251,6 @@ def _fault_of(base: ExperimentSpec, name: str, value: Value) -> Fault | None:
 def _is_whole(base: ExperimentSpec, name: str) -> bool:
     part, _, field = name.partition(".")
     return isinstance(getattr(base, part).model_dump()[field], int)
-
-
-def _measures_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
-    measures = [objective.measure for objective in spec.objectives]
-    asked = [("objectives", place, measure) for place, measure in enumerate(measures)]
-    asked += [
-        ("constraints", place, bound.measure) for place, bound in enumerate(spec.constraints)
-    ]
-    for part, place, measure in asked:
-        if measure == "kl" and not spec.base.model.is_variational:
-            message = f"a {spec.base.model.name} is deterministic and has no KL divergence"
-            pointer = pointer_to((part, place))
-            yield misfit("impossible", message, pointer, measure, "a measure of its latents")
-    for place, measure in enumerate(measures):
-        pointer = pointer_to(("objectives", place))
-        if measure in measures[:place]:
-            yield misfit("twice", "an objective is listed twice", pointer, measure, "each once")
 
 
 def _bounds_of_one_seed(spec: StudySpec) -> Iterator[PydanticCustomError]:
