@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from polar.figures.estimators import entropy_against_variance as entropy_against_variance
     from polar.figures.estimators import spike_and_slab as spike_and_slab
     from polar.figures.files import save as save
+    from polar.figures.hysteresis import hysteresis_diagram as hysteresis_diagram
+    from polar.figures.hysteresis import hysteresis_table as hysteresis_table
     from polar.figures.information import information_by_weight as information_by_weight
     from polar.figures.information import information_diagram as information_diagram
     from polar.figures.information import information_split as information_split
@@ -43,6 +45,8 @@ _HOMES = {
     "entropy_heatmap": "entropies",
     "entropy_lines": "entropies",
     "explained_by_the_most_used": "keeping",
+    "hysteresis_diagram": "hysteresis",
+    "hysteresis_table": "hysteresis",
     "information_by_weight": "information",
     "information_diagram": "information",
     "information_split": "information",

@@ -93,7 +93,7 @@ def phase_diagram(
         _title(rows, report), 4, 1, HEIGHT_INCHES, sharex=True, height_ratios=[1.5, 1, 1, 1]
     )
     panels = grid[:, 0]
-    _draw_field_axis(panels[-1], field, rows["weight"], search)
+    draw_field_axis(panels[-1], field, rows["weight"], search)
     _draw_verdicts(panels[0], rows)
     for axes, (column, name) in zip(panels[1:], MEASURES.items(), strict=True):
         _draw_measure(axes, rows, column)
@@ -145,7 +145,8 @@ def _about_band(report: RangeReport) -> str:
     return f"{report.of}{parts} from {report.envelope.words()}"
 
 
-def _draw_field_axis(axes: Axes, field: str, weights: pd.Series, search: Search | None) -> None:
+def draw_field_axis(axes: Axes, field: str, weights: pd.Series, search: Search | None) -> None:
+    """Draw the axis of the swept field, logarithmic where it was searched on such an axis."""
     axes.set_xlabel(field)
     if search is None:
         padding = PADDING * np.ptp(weights) or 1.0

@@ -21,8 +21,9 @@ from polar.ranges.belief import PARTS, EdgeBelief, Row, middles
 from polar.ranges.edges import is_done
 from polar.ranges.fading import guess_edges, odds_of_places
 from polar.ranges.gaps import doubtful, gap_odds
-from polar.ranges.search import History, InFlight, Search, canonical
-from polar.ranges.stage import Stage
+from polar.ranges.holding import holding
+from polar.ranges.search import History, InFlight, Search, by_start, canonical
+from polar.ranges.stage import Stage, answering
 from polar.ranges.votes import Side, trainings_of
 from polar.records.latents import Regime
 from polar.records.ranges import Action
@@ -51,7 +52,8 @@ def propose(history: History, in_flight: InFlight, search: Search) -> Action:
     """The training to start next.
 
     The proposal depends neither on the order of the history nor on that of the trainings in
-    flight. The pair of weight and seed is new, unless a training is to go on for more steps.
+    flight. The pair of weight and seed is new, unless a training is to go on for more steps. How
+    far the band is held is asked once trainings from scratch tell no more about its edges.
 
     Args:
         history: All observations so far.
@@ -62,14 +64,20 @@ def propose(history: History, in_flight: InFlight, search: Search) -> Action:
         InvalidInput: a weight lies outside the search.
     """
     search.check([*(seen.weight for seen in history), *(action.weight for action in in_flight)])
-    guesses = guess_edges(canonical(history))
-    trainings = trainings_of(history)
+    scratch, held = by_start(history)
+    flying, held_flying = by_start(in_flight)
+    guesses = guess_edges(canonical(scratch))
+    trainings = trainings_of(scratch)
     for budget in search.budgets:
-        stage = Stage(trainings, in_flight, search, budget)
+        stage = Stage(trainings, flying, search, budget)
         if action := _most_telling(stage, guesses):
             return action
         if not stage.may_change():
             break
+    if search.held:
+        held_stage = holding(answering(trainings, search), trainings_of(held), held_flying)
+        if action := _most_telling(held_stage, (None, None)):
+            return action
     return _in_search_of_gaps(stage)
 
 

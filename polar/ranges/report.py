@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from polar.ranges.budgets import by_steps, with_movement
-from polar.ranges.edges import is_done, is_known
+from polar.ranges.edges import is_known
 from polar.ranges.gaps import gap_odds, intervals_of
-from polar.ranges.search import History, Search
-from polar.ranges.stage import Stage
+from polar.ranges.holding import held_edges
+from polar.ranges.search import History, Search, by_start
+from polar.ranges.stage import Stage, answering
 from polar.ranges.votes import Side, Training, Vote, trainings_of
 from polar.ranges.words import headline_of, remarks_on
 from polar.records.ranges import Edge, Interval, Outcome, RangeReport
@@ -24,8 +25,9 @@ def find_range(history: History, search: Search) -> RangeReport:
         InvalidInput: a weight lies outside the search.
     """
     search.check(seen.weight for seen in history)
-    trainings = trainings_of(history)
-    stage = _answering(trainings, search)
+    scratch, held = by_start(history)
+    trainings = trainings_of(scratch)
+    stage = answering(trainings, search)
     envelope = stage.envelope
     odds = gap_odds(stage.votes, stage.belief, seeds=len(search.seeds))
     if envelope:
@@ -37,6 +39,7 @@ def find_range(history: History, search: Search) -> RangeReport:
         seeds=tuple(sorted({vote.seed for vote in stage.votes})),
         intervals=intervals_of(envelope, odds) if envelope else (),
         envelope=envelope,
+        held=held_edges(stage, trainings_of(held)),
         by_steps=by_steps(trainings, search),
         settled=_settled(trainings, envelope) if envelope else None,
         disagreeing=_disagreeing(stage.votes),
@@ -48,21 +51,6 @@ def find_range(history: History, search: Search) -> RangeReport:
     return report.model_copy(
         update={"headline": headline_of(report), "remarks": tuple(remarks_on(report, stage))}
     )
-
-
-def _answering(trainings: Sequence[Training], search: Search) -> Stage:
-    """The stage at the largest budget at which both edges are done, or else at the first."""
-    stages = [Stage(trainings, (), search, budget) for budget in search.budgets]
-    passed = max((training.steps for training in trainings), default=0)
-    for stage in reversed(stages):
-        if stage.budget <= passed and _is_done(stage):
-            return stage
-    return stages[0]
-
-
-def _is_done(stage: Stage) -> bool:
-    edges = (stage.envelope.left, stage.envelope.right) if stage.envelope else ()
-    return bool(edges) and all(is_done(edge, stage.search) for edge in edges)
 
 
 def _outcome(stage: Stage) -> Outcome:

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import Field, model_validator
 
 from polar.errors import InvalidInput
 from polar.records.ranges import Action, Observation, Of, Positive, Steps
 from polar.records.record import Record
+
+T = TypeVar("T", Observation, Action)
 
 #: Most cells of an axis: the time of a proposal grows with them, to about a second.
 MOST_CELLS = 1000
@@ -31,6 +33,9 @@ class Search(Record):
     #: The largest budget. Where an edge moves, or trainings have not begun to learn, the search
     #: doubles its budget up to this number and trains on; none keeps the budget as it is.
     max_steps: Steps | None = None
+    #: Whether the search goes on, once the edges from scratch are known, with trainings that start
+    #: inside the band, to see how far it is held.
+    held: bool = False
 
     @model_validator(mode="after")
     def _refuse_what_cannot_be(self) -> "Search":
@@ -92,6 +97,12 @@ class Search(Record):
 History = Sequence[Observation]
 #: Trainings without an outcome, in any order.
 InFlight = Sequence[Action]
+
+
+def by_start(trainings: Sequence[T]) -> tuple[list[T], list[T]]:
+    """The trainings from scratch, and those that go on from the end of another."""
+    scratch = [each for each in trainings if each.warm_start is None]
+    return scratch, [each for each in trainings if each.warm_start is not None]
 
 
 def canonical(history: History) -> list[Observation]:

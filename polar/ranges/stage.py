@@ -1,5 +1,6 @@
 """The search at one of its budgets: what is known there, and which trainings may be started."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from functools import cached_property
 
 from polar.ranges.belief import Belief, believe
 from polar.ranges.budgets import with_movement
-from polar.ranges.edges import envelope_of
+from polar.ranges.edges import envelope_of, is_done
 from polar.ranges.search import InFlight, Search
 from polar.ranges.votes import Training, Vote, votes_of
 from polar.records.latents import Regime
@@ -23,6 +24,8 @@ class Stage:
     search: Search
     #: Number of steps for which the edges are searched.
     budget: int
+    #: The trainings from whose ends new trainings go on; None where they begin from scratch.
+    donors: Sequence[Training] | None = None
 
     @cached_property
     def votes(self) -> list[Vote]:
@@ -38,6 +41,12 @@ class Stage:
     def envelope(self) -> Interval | None:
         """The outer edges at this budget; None without a band."""
         return envelope_of(self.votes, self.belief, self.search)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no more trainings are needed for either edge."""
+        edges = (self.envelope.left, self.envelope.right) if self.envelope else ()
+        return bool(edges) and all(is_done(edge, self.search) for edge in edges)
 
     def may_change(self) -> bool:
         """Whether more steps may change the answer.
@@ -73,10 +82,29 @@ class Stage:
             longest = max(unfinished, key=lambda training: training.steps)
             return Action(weight=weight, seed=longest.seed, steps=self.budget, done=longest.steps)
         taken = flying | {training.seed for training in own}
-        free = [seed for seed in self.search.seeds if seed not in taken]
+        starts = self._starts(weight)
+        free = [seed for seed in self.search.seeds if seed in starts and seed not in taken]
         if not free:
             return None
-        return Action(weight=weight, seed=self.least_used(free), steps=self.budget)
+        seed = self.least_used(free)
+        return Action(weight=weight, seed=seed, warm_start=starts[seed], steps=self.budget)
+
+    def _starts(self, weight: float) -> dict[int, float | None]:
+        """The weight from whose end a training at a weight goes on, for each seed that may begin.
+
+        It is that of the seed's nearest donor on the side where the middle of all donors lies.
+        """
+        if self.donors is None:
+            return dict.fromkeys(self.search.seeds)
+        weights = [donor.weight for donor in self.donors]
+        is_above = bool(weights) and weight > math.sqrt(min(weights) * max(weights))
+        inward = [
+            donor
+            for donor in self.donors
+            if (donor.weight < weight if is_above else donor.weight > weight)
+        ]
+        inward.sort(key=lambda donor: donor.weight, reverse=not is_above)  # the nearest comes last
+        return {donor.seed: donor.weight for donor in inward}
 
     def least_used(self, seeds: Sequence[int]) -> int:
         """The seed that has been trained at the fewest weights, the first of several."""
@@ -87,3 +115,13 @@ class Stage:
         pairs = {(training.weight, training.seed) for training in self.trainings}
         pairs |= {(action.weight, action.seed) for action in self.in_flight}
         return Counter(seed for _, seed in pairs)
+
+
+def answering(trainings: Sequence[Training], search: Search) -> Stage:
+    """The stage at the largest budget at which both edges are done, or else at the first."""
+    stages = [Stage(trainings, (), search, budget) for budget in search.budgets]
+    passed = max((training.steps for training in trainings), default=0)
+    for stage in reversed(stages):
+        if stage.budget <= passed and stage.is_done:
+            return stage
+    return stages[0]

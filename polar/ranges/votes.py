@@ -1,7 +1,8 @@
 """What each training says about the band at a budget, whatever budget it was trained for.
 
-A training is known by its weight and its seed. Its verdict at a budget is that of its last
-evaluation up to there. A training that ended before has a verdict only if it had settled.
+A training is known by its weight and its seed, and by the weight of the training that it goes on
+from, if it does. Its verdict at a budget is that of its last evaluation up to there. A training
+that ended before has a verdict only if it had settled.
 """
 
 from collections import defaultdict
@@ -53,6 +54,8 @@ class Training:
     course: tuple[Snapshot, ...]
     #: Whether it has settled by its end; None if that is not known.
     settled: bool | None
+    #: Weight of the training from whose end it goes on; None from scratch.
+    warm_start: float | None = None
 
     @property
     def steps(self) -> int:
@@ -78,10 +81,13 @@ class Training:
 
 def trainings_of(history: History) -> list[Training]:
     """The trainings in ascending order of weight and seed; one that went on is one training."""
-    ends: dict[tuple[float, int], list[Observation]] = defaultdict(list)
+    ends: dict[tuple[float, int, float | None], list[Observation]] = defaultdict(list)
     for seen in canonical(history):
-        ends[seen.weight, seen.seed].append(seen)
-    return [Training(*key, _course(seen), seen[-1].settled) for key, seen in ends.items()]
+        ends[seen.weight, seen.seed, seen.warm_start].append(seen)
+    return [
+        Training(weight, seed, _course(seen), seen[-1].settled, warm_start)
+        for (weight, seed, warm_start), seen in ends.items()
+    ]
 
 
 def votes_of(trainings: Sequence[Training], budget: int, of: Of) -> list[Vote]:

@@ -17,7 +17,7 @@ NO_LIMIT = (
 
 
 def headline_of(report: RangeReport, certificates: Certificates | None = None) -> str:
-    """The answer in one sentence, with its budget, its seeds, and how its edges move.
+    """The answer in one sentence: its budget, its seeds, how its edges move, how far it is held.
 
     Such as `Clean over 3 seeds, with 90 % intervals: left edge 0.12..0.13 at 2,000 steps, moving
     by 1/2.1 per doubling; right edge 18.1..19.9 at 2,000 steps, settled.`
@@ -33,7 +33,7 @@ def headline_of(report: RangeReport, certificates: Certificates | None = None) -
     known = certificates or Certificates(not_optimal=(), left=None, right=None, models=0)
     left = _edge_words("left", report.envelope.left, known.left, report)
     right = _edge_words("right", report.envelope.right, known.right, report)
-    return f"{of} {_over(report)}: {left}; {right}."
+    return f"{of} {_over(report)}: {left}; {right}{_held_words(report.held)}."
 
 
 def _edge_words(
@@ -43,8 +43,26 @@ def _edge_words(
     if certificate is not None and certificate.standing is Standing.NOT_OPTIMAL:
         return f"no {side} edge of the objective {at}: {certificate.words(report.of)}"
     movement = f", {edge.movement.words()}" if edge.movement else ""
-    standing = f", {certificate.standing.replace('_', ' ')}" if certificate else ""
+    standing = ""
+    if certificate is not None:
+        is_certified = certificate.standing is Standing.CERTIFIED
+        standing = ", certified" if is_certified else ", not certified"
     return f"{side} edge {edge.words()} {at}{movement}{standing}"
+
+
+def _held_words(held: Interval | None) -> str:
+    """How far the band is held, such as `; held from inside down to 0.03..0.05 and up to 26..28`.
+
+    Where no training has left the band, it is held at least as far as it has been followed.
+    """
+    if held is None:
+        return ""
+    down, up = f"down to {held.left.words()}", f"up to {held.right.words()}"
+    if held.left.low is None and held.left.high is not None:
+        down = f"at least down to {held.left.high:.4g}"
+    if held.right.high is None and held.right.low is not None:
+        up = f"at least up to {held.right.low:.4g}"
+    return f"; held from inside {down} and {up}"
 
 
 def _over(report: RangeReport) -> str:
@@ -64,6 +82,9 @@ def remarks_on(report: RangeReport, stage: Stage) -> Iterator[str]:
         yield from _why_no_band(report, stage)
     else:
         yield from _about_edges(report.envelope, stage)
+        if report.held:
+            yield from _about_edges(report.held, stage, "held ")
+            yield from _hysteresis(report.envelope, report.held, report.of)
     if untrained:
         yield (
             f"{_count(untrained, 'training')} had not begun to learn after "
@@ -108,8 +129,22 @@ def _why_no_band(report: RangeReport, stage: Stage) -> Iterator[str]:
         yield f"Trainings that are {report.of} but are overruled by others: {overruled}."
 
 
-def _about_edges(envelope: Interval, stage: Stage) -> Iterator[str]:
-    for side, edge in (("left", envelope.left), ("right", envelope.right)):
+def _hysteresis(envelope: Interval, held: Interval, of: str) -> Iterator[str]:
+    """What it means where a held edge lies beyond its edge from scratch, intervals apart."""
+    sides = (("left", envelope.left, held.left), ("right", envelope.right, held.right))
+    for side, from_scratch, from_inside in sides:
+        edges = (from_inside, from_scratch) if side == "left" else (from_scratch, from_inside)
+        end, begin = edges[0].high, edges[1].low
+        if end is not None and begin is not None and end < begin:
+            yield (
+                f"The {side} edge has hysteresis: it lies at {from_scratch.words()} from scratch "
+                f"and at {from_inside.words()} from inside the band, so that between them it "
+                f"depends on the start of a training whether its end is {of}."
+            )
+
+
+def _about_edges(envelope: Interval, stage: Stage, kind: str = "") -> Iterator[str]:
+    for side, edge in ((f"{kind}left", envelope.left), (f"{kind}right", envelope.right)):
         if edge.low is None or edge.high is None:
             yield f"The {side} edge is open: it lies {edge.words()}."
         elif not stage.search.is_fine(edge.low, edge.high):

@@ -1,4 +1,4 @@
-"""The content of a phase diagram, as records that travel to the process that draws it."""
+"""The content of a study's figures, as records that travel to the process that draws them."""
 
 from polar.records.latents import Flaw, Regime
 from polar.records.ranges import StudyRange
@@ -6,7 +6,7 @@ from polar.records.record import Record
 
 
 class Training(Record):
-    """A training of a study: one row of the table that `polar.figures.phase_diagram` draws."""
+    """A training of a study: one row of the tables that `polar.figures` draws for studies."""
 
     model: str
     dataset: str
@@ -14,6 +14,8 @@ class Training(Record):
     steps: int
     weight: float
     seed: int
+    #: Weight of the training from whose end it went on; none from scratch.
+    warm_start: float | None = None
     regime: Regime
     #: What keeps a forming space from being clean; empty for all other regimes.
     flaws: tuple[Flaw, ...] = ()

@@ -18,10 +18,16 @@ Std = Annotated[float, Field(ge=0)]
 
 
 class Action(Record):
-    """A training that a search wants next: at a new weight, with a new seed, or for more steps."""
+    """A training that a search wants next: at a new weight, with a new seed, or for more steps.
+
+    Or a training that goes on from the end of another, to see how far the band is held.
+    """
 
     weight: Positive
     seed: int
+    #: Weight of the training from whose end this one goes on; that training has the same seed and
+    #: number of steps. None for a training from scratch.
+    warm_start: Positive | None = None
     #: The number of steps after which the training ends.
     steps: Steps
     #: The number of steps that this training has behind it already; 0 for a new training. Its
@@ -74,6 +80,8 @@ class Observation(SeedOutcome):
 
     weight: Positive
     seed: int
+    #: Weight of the training from whose end it went on, as in `Action`; none from scratch.
+    warm_start: Positive | None = None
 
 
 class Outcome(StrEnum):
@@ -198,6 +206,11 @@ class RangeReport(Record):
     intervals: tuple[Interval, ...]
     #: From the first interval's left edge to the last interval's right edge; none without a band.
     envelope: Interval | None
+    #: The held edges at the budget: how far spaces stay in the band in trainings that go on from
+    #: the end of a training inside it. Trainings from scratch that are inside count as held; all
+    #: other parts of the report are about trainings from scratch alone. None without a band, and
+    #: where no training that went on so has a verdict.
+    held: Interval | None = None
     #: The band at every budget that the trainings have passed, in ascending order.
     by_steps: tuple[AtBudget, ...]
     #: Whether all trainings next to the envelope's edges had settled; none if that is not known of

@@ -24,11 +24,12 @@ from polar.spec.submitted import SubmittedSpec
 from polar.spec.training import MOST_STEPS
 
 #: A point of a study: the value of every swept field, by its dotted name. The point of a training
-#: that the sampler `range` has chosen also has its `seed` and its `training.steps`.
+#: that the sampler `range` has chosen also has its `seed` and its `training.steps`, and, where it
+#: goes on from the end of another training, the weight of that one.
 Point: TypeAlias = Mapping[str, Value]
 SamplerName: TypeAlias = Literal["range", "tpe", "gp", "random", "grid", "nsga2", "qmc"]
 
-SEED, STEPS = "seed", "training.steps"
+SEED, STEPS, WARM_START = "seed", "training.steps", "training.warm_start.weight"
 
 #: Parts of an experiment that may be searched; searching `diagnostics` would tune the ruler.
 SEARCHED_PARTS = ("model", "training")
@@ -98,11 +99,15 @@ class StudySpec(SubmittedSpec):
         """The axis of each part of a trial's point.
 
         These are the swept fields, and with the sampler `range` the seed and the steps as well.
+        Where the held band is searched, some points also have the weight of a warm start.
         """
         if self.sampler != "range":
             return self.swept
         steps = Axis(integer=(1, MOST_STEPS))
-        return {**self.swept, SEED: Axis(integer=(0, MOST_SEED)), STEPS: steps}
+        axes = {**self.swept, SEED: Axis(integer=(0, MOST_SEED)), STEPS: steps}
+        if self.range.held:
+            (axes[WARM_START],) = self.swept.values()
+        return axes
 
     @property
     def trials(self) -> int:
@@ -173,6 +178,9 @@ def _changed(base: ExperimentSpec, point: Point) -> ExperimentSpec:
         part, _, field = name.partition(".")
         if name == SEED:
             content["seeds"] = [value]
+        elif name == WARM_START:
+            steps = point.get(STEPS, base.training.steps)
+            content["training"]["warm_start"] = [{"weight": value, "steps": steps}]
         else:
             content[part][field] = value
     return ExperimentSpec.model_validate(content)
@@ -275,6 +283,7 @@ def _searches_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
         message = f"a range takes exactly one swept field, on a log_uniform axis; here: {fields}"
         yield misfit("several_swept", message, pointer, "range", others)
     yield from _budgets_that_do_not_double(spec)
+    yield from _bands_that_cannot_be_held(spec)
     for name, axis in swept.items():
         if axis.log_uniform is not None and axis.log_uniform[1] / axis.log_uniform[0] > MOST_SPAN:
             message, place = "the ends of the axis lie too far apart", pointer_to(("search", name))
@@ -304,6 +313,22 @@ def _budgets_that_do_not_double(spec: StudySpec) -> Iterator[PydanticCustomError
         message = f"the sampler range doubles the {spec.steps:,} steps of a training"
         allowed = ", ".join(str(spec.steps * 2**n) for n in range(4))
         yield misfit("not_doubled", message, pointer, most, f"{allowed}, and so on")
+
+
+def _bands_that_cannot_be_held(spec: StudySpec) -> Iterator[PydanticCustomError]:
+    if not spec.range.held:
+        return
+    pointer, weight = "/range/held", spec.base.model.weight_name
+    if spec.sampler != "range":
+        message = f"only the sampler range holds a band; here the sampler is {spec.sampler}"
+        yield misfit("not_a_range", message, pointer, True, "sampler: range, or held: false")
+    elif list(spec.swept) != [f"model.{weight}"]:
+        message = f"a band is held along the weight of its model; here: {', '.join(spec.swept)}"
+        allowed = f"a search of model.{weight}, or held: false" if weight else "held: false"
+        yield misfit("not_the_weight", message, pointer, True, allowed)
+    if spec.base.training.warm_start:
+        message = "trainings go on from trainings from scratch, but base has a warm start itself"
+        yield misfit("two_warm_starts", message, pointer, True, "held: false, or no warm start")
 
 
 def _grids_that_cannot_be(swept: Mapping[str, Axis]) -> Iterator[PydanticCustomError]:

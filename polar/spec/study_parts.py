@@ -72,3 +72,6 @@ class BandSpec(SpecPart):
     #: The sampler `range` may double the number of steps of its trainings up to this; None keeps
     #: it at `base.training.steps`.
     max_steps: _Steps | None = None
+    #: Whether the sampler `range`, once the edges from scratch are known, also trains on from
+    #: inside the band at weights beyond them, to see how far the band is held.
+    held: bool = Field(False, strict=True)

@@ -30,7 +30,9 @@ def to_study(study_id: UUID) -> str:
     return f"{PREFIX}/studies/{study_id}"
 
 
-def of_study(settings: Settings, study_id: UUID, tracked: StudyTracking | None) -> Links:
+def of_study(
+    settings: Settings, study_id: UUID, tracked: StudyTracking | None, *, is_held: bool
+) -> Links:
     base = to_study(study_id)
     parts = ("trials", "trials.csv", "trials.parquet", "pareto", "range")
     actions = ("pause", "resume", "cancel", "extend", "retry-failed")
@@ -38,6 +40,7 @@ def of_study(settings: Settings, study_id: UUID, tracked: StudyTracking | None) 
         "self": base,
         **{name: f"{base}/{name}" for name in (*parts, *actions)},
         "phase_diagram": f"{base}/figures/phase_diagram.png",
+        "hysteresis": f"{base}/figures/hysteresis.png" if is_held else None,
         "mlflow": _in_mlflow(settings, tracked, f"/runs/{tracked.mlflow_run_id}")
         if tracked
         else None,

@@ -17,7 +17,7 @@ from service.cli.connection import spec_of
 from service.cli.output import console_on, say, write, write_table
 from service.cli.range_tables import in_words
 from service.cli.rows import Rows
-from service.cli.study_figure import save_phase_diagram
+from service.cli.study_figure import StudyFigure, save_figure
 from service.client import Client
 
 POLL_S = 1.0
@@ -68,7 +68,8 @@ def show_findings(client: Client, study: StudyView, picture: Path) -> None:
     if study.range is not None:
         write("")
         write_table(f"beta: {in_words(study.range)}")
-        write(f"drawn in {save_phase_diagram(client, study.id, picture)[0]}")
+        drawn = save_figure(client, study.id, StudyFigure.PHASE_DIAGRAM, picture)
+        write(f"drawn in {drawn[0]}")
 
 
 def _with_mlflow_links(client: Client, study: StudyView) -> Trained:

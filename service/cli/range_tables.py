@@ -23,7 +23,7 @@ def of_range(study_range: StudyRange) -> RenderableType:
     """The range with each interval, its budgets, and remarks that a researcher should know."""
     parts: list[RenderableType] = [_facts(study_range)]
     if study_range.envelope is not None:
-        parts.append(_edges(study_range.intervals, study_range.envelope))
+        parts.append(_edges([*_bands(study_range, study_range.envelope)]))
     if len(study_range.by_steps) > 1:
         parts.append(_budgets(study_range.by_steps))
     return Group(*parts, *(f"- {remark}" for remark in study_range.remarks))
@@ -54,9 +54,9 @@ def _about_certificates(certificates: Certificates | None, of: str) -> dict[str,
     }
 
 
-def _edges(intervals: Sequence[Interval], envelope: Interval) -> Rows:
+def _edges(bands: Sequence[tuple[str, Interval]]) -> Rows:
     table = Rows("band", "edge", "lies in", "confidence", "moves")
-    for name, interval in _bands(intervals, envelope):
+    for name, interval in bands:
         for side, edge in (("left", interval.left), ("right", interval.right)):
             table.add(name, side, edge.words(), _confidence(edge), _movement(edge))
     return table
@@ -79,7 +79,9 @@ def _budgets(by_steps: Sequence[AtBudget]) -> Rows:
     return table
 
 
-def _bands(intervals: Sequence[Interval], envelope: Interval) -> Iterator[tuple[str, Interval]]:
-    for number, interval in enumerate(intervals, start=1):
+def _bands(study_range: StudyRange, envelope: Interval) -> Iterator[tuple[str, Interval]]:
+    for number, interval in enumerate(study_range.intervals, start=1):
         yield f"interval {number}", interval
     yield "envelope", envelope
+    if study_range.held is not None:
+        yield "held", study_range.held

@@ -1,5 +1,6 @@
-"""`polar study figure`: the phase diagram of a study as a file."""
+"""`polar study figure`: a figure of a study as a file."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -15,27 +16,46 @@ if TYPE_CHECKING:
     from service.client import Client
 
 
+class StudyFigure(StrEnum):
+    PHASE_DIAGRAM = "phase_diagram"
+    HYSTERESIS = "hysteresis"
+
+
 def figure(
     id: Annotated[str, typer.Argument(help="Id of a study.")],
+    name: Annotated[
+        StudyFigure,
+        typer.Option(
+            help="Verdicts, active latents, P and R by weight, from scratch (phase_diagram), or "
+            "active latents and R from scratch and from inside the band (hysteresis)."
+        ),
+    ] = StudyFigure.PHASE_DIAGRAM,
     out: Annotated[
-        Path, typer.Option(dir_okay=False, help="File of the picture: .png, .svg or .pdf.")
-    ] = Path("phase_diagram.png"),
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="File of the picture: .png, .svg or .pdf.",
+            show_default="the name of the figure, as PNG",
+        ),
+    ] = None,
     url: Url = None,
 ) -> None:
-    """Draw verdicts, active latents, P and R by weight, with the range, and save the numbers."""
+    """Draw a study along its weight, with the range, and save the numbers."""
     with service_at(url) as client:
-        for path in save_phase_diagram(client, id, out):
+        for path in save_figure(client, id, name, out or Path(f"{name}.png")):
             write(str(path))
 
 
-def save_phase_diagram(client: "Client", study_id: UUID | str, out: Path) -> list[Path]:
-    """Draw the phase diagram of a study; returns the paths of the picture and of its numbers.
+def save_figure(
+    client: "Client", study_id: UUID | str, name: StudyFigure, out: Path
+) -> list[Path]:
+    """Draw a figure of a study; returns the paths of the picture and of its numbers.
 
     Raises:
         InvalidInput: there is nothing to draw, or a file cannot be written.
     """
     refuse_special(out)
-    from service.api.studies.phases import phases_of
+    from service.api.studies.phases import hysteresis_of, phases_of
     from service.storage.states import TrialState
 
     study = client.study(study_id)
@@ -44,10 +64,11 @@ def save_phase_diagram(client: "Client", study_id: UUID | str, out: Path) -> lis
         for trial in client.trials(study_id)
         if trial.state is TrialState.COMPLETED
     ]
-    phases = phases_of(spec_of(study), study.range, completed)
+    gather = phases_of if name is StudyFigure.PHASE_DIAGRAM else hysteresis_of
+    phases = gather(spec_of(study), study.range, completed)
     from service import drawing
 
     try:
-        return drawing.save_phase_diagram(phases, out)
+        return drawing.save_figure(name, phases, out)
     except OSError as error:
         raise InvalidInput(f"cannot write {out}: {error.strerror}") from error

@@ -81,6 +81,8 @@ class Optimiser:
         A trial that Optuna knows and our tables do not, because the broker was killed between the
         two, is returned first.
 
+        The trial's point has a value for every swept field, or for the names of the chosen point.
+
         Args:
             points: The points that must not be tried again.
             numbers: The numbers of all trials in our tables.
@@ -89,14 +91,15 @@ class Optimiser:
         Raises:
             Exhausted: the sampler has no new point.
         """
-        axes = self._spec.swept.values()
-        if chosen is None and not any(axis.is_continuous for axis in axes):
-            size = math.prod(axis.size or 1 for axis in axes)
+        axes, swept = self._spec.axes, self._spec.swept.values()
+        if chosen is None and not any(axis.is_continuous for axis in swept):
+            size = math.prod(axis.size or 1 for axis in swept)
             if _count_distinct(points) >= size:
                 raise Exhausted("every point was tried")
         for _ in range(MOST_DRAWS):
             trial = self._not_stored(numbers) or self._new(points, chosen)
-            point = {name: suggest(trial, name, axis) for name, axis in self._spec.axes.items()}
+            fixed = self._trials()[trial.number].system_attrs.get("fixed_params", axes)
+            point = {name: suggest(trial, name, axes[name]) for name in axes if name in fixed}
             is_tried = point in points
             if not is_tried and _is_possible(self._spec, point):
                 return Asked(trial.number, point)

@@ -6,7 +6,7 @@ from polar.ranges import Search, find_range, propose
 from polar.records.ranges import Action, Observation, Outcome, RangeReport, StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
-from polar.spec.study import SEED, STEPS, Point
+from polar.spec.study import SEED, STEPS, WARM_START, Point
 from service.storage.states import TrialState
 from service.storage.study_tables import Trial
 
@@ -24,6 +24,7 @@ def search_of(spec: StudySpec) -> Search | None:
         seeds=spec.base.seeds,
         steps=spec.steps,
         max_steps=spec.range.max_steps,
+        held=spec.range.held,
     )
 
 
@@ -52,20 +53,31 @@ def next_point(spec: StudySpec, trials: Sequence[Trial], known: Collection[Trial
     assert search is not None  # the spec has one field on a log axis
     (field,) = spec.swept
     history = _history(spec, known)
-    seen = {(outcome.weight, outcome.seed, outcome.steps) for outcome in history}
+    ended = {
+        Action(weight=seen.weight, seed=seen.seed, warm_start=seen.warm_start, steps=seen.steps)
+        for seen in history
+    }
     cancelled = {trial.number for trial in known if trial.state is TrialState.CANCELLED}
     asked = [
-        (float(trial.point[field]), int(trial.point[SEED]), int(trial.point[STEPS]))
+        _action_at(field, trial.point)
         for trial in trials
         if trial.number not in cancelled and SEED in trial.point
     ]
-    in_flight = [
-        Action(weight=weight, seed=seed, steps=steps)
-        for weight, seed, steps in dict.fromkeys(asked)
-        if (weight, seed, steps) not in seen
-    ]
+    in_flight = [action for action in dict.fromkeys(asked) if action not in ended]
     action = propose(history, in_flight, search)
-    return {field: action.weight, SEED: action.seed, STEPS: action.steps}
+    point = {field: action.weight, SEED: action.seed, STEPS: action.steps}
+    return point if action.warm_start is None else {**point, WARM_START: action.warm_start}
+
+
+def _action_at(field: str, point: Point) -> Action:
+    return Action.model_validate(
+        {
+            "weight": point[field],
+            "seed": point[SEED],
+            "warm_start": point.get(WARM_START),
+            "steps": point[STEPS],
+        }
+    )
 
 
 def _no_range(spec: StudySpec) -> RangeReport:
@@ -90,7 +102,12 @@ def _history(spec: StudySpec, trials: Collection[Trial]) -> list[Observation]:
     """What each training of the completed trials ended with."""
     (field,) = spec.swept
     return [
-        Observation(weight=float(trial.point[field]), seed=seed, **outcome.model_dump())
+        Observation(
+            weight=float(trial.point[field]),
+            seed=seed,
+            warm_start=trial.point.get(WARM_START),
+            **outcome.model_dump(),
+        )
         for trial in trials
         if trial.state is TrialState.COMPLETED and isinstance(trial.measured, Measured)
         # a trial from before the study was extended by seeds has fewer of them

@@ -1,15 +1,18 @@
 """Real agents go on from the last states of finished runs, and need none of them."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import torch
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.data import catalogue
 from polar.records.events import LAST_STATE_FILE
-from polar.spec import ExperimentSpec
+from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.course import with_steps
+from polar.spec.study import WARM_START
 from service import queue
 from service.storage import experiments
 from service.storage.evaluations import evaluations_of
@@ -72,6 +75,39 @@ async def test_a_longer_run_goes_on_from_a_shorter_one_to_the_same_numbers(
             await training_curves(session, anew.id)
         )
     assert stage.checkpoints_of(extended.id) == []
+
+
+async def test_a_training_from_inside_the_band_takes_the_last_state_of_its_donor(
+    stage: "Stage",
+) -> None:
+    study = StudySpec.model_validate(
+        {
+            "base": SPEC.model_dump(),
+            "search": {"model.beta": {"log_uniform": [0.01, 100]}},
+            "range": {"held": True},
+        }
+    )
+    point = {"model.beta": 1.0, "seed": 0, "training.steps": 20}
+    held = {**point, "model.beta": 4.0, WARM_START: 1.0}
+    stage.start_agent()
+
+    donor = await end_of(stage, study.experiment(point))
+    _double_weights(stage.settings.artifacts / _folder(donor) / LAST_STATE_FILE)
+    went_on = await end_of(stage, study.experiment(held))
+    anew = await end_of(stage, study.experiment(held), force=True)
+
+    # They would be the same if it had trained the donor again.
+    assert went_on.result != anew.result
+
+
+def _double_weights(path: Path) -> None:
+    """Makes another network of a state, so that whatever goes on from it comes elsewhere."""
+    state = torch.load(path, weights_only=True)
+    state["model"] = {
+        name: 2 * weights if weights.is_floating_point() else weights
+        for name, weights in state["model"].items()
+    }
+    torch.save(state, path)
 
 
 def _folder(run: Run) -> str:

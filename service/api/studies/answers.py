@@ -43,6 +43,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
     spec = _spec(study, reader)
     best = ranking.best(spec, trials) if spec else None
     tracked = await study_tracking.mlflow_run_of_study(session, study.id)
+    is_held = isinstance(study.range, StudyRange) and study.range.held is not None
     return StudyView(
         id=study.id,
         name=study.name,
@@ -64,7 +65,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         range=reader.readable("range", study.range),
         mlflow_error=await tracking_failures.why(session, study.id),
         of_earlier_version=reader.of_earlier_version,
-        links=links.of_study(settings, study.id, tracked),
+        links=links.of_study(settings, study.id, tracked, is_held=is_held),
         watch=f"polar study watch {study.id}",
     )
 

@@ -1,6 +1,7 @@
 """/studies/{id}/figures: pictures of a study, drawn on request by another process."""
 
 import logging
+from collections.abc import Callable
 from typing import Literal
 from uuid import UUID
 
@@ -8,11 +9,13 @@ from fastapi import APIRouter, Request, Response
 
 from polar.errors import InvalidInput
 from polar.records.phases import Phases
+from polar.records.ranges import StudyRange
+from polar.spec import StudySpec
 from service.api.dependencies import Service, unless_gone
 from service.api.problems import Refused, refusals
 from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
-from service.api.studies.phases import phases_of
+from service.api.studies.phases import Completed, hysteresis_of, phases_of
 from service.programs import Program, python
 from service.storage import studies
 from service.storage.states import TrialState
@@ -32,7 +35,26 @@ _log = logging.getLogger(__name__)
 async def get_phase_diagram(
     study_id: UUID, kind: Kind, request: Request, service: Service
 ) -> Response:
-    """Draw verdict, active latents, P and R of all trainings by the swept field, and the range."""
+    """Draw verdict, active latents, P and R of trainings by the swept field, and the range."""
+    return await _figure(study_id, "phase_diagram", kind, phases_of, request, service)
+
+
+@router.get("/hysteresis.{kind}", response_class=Response, responses=refusals(409, 500))
+async def get_hysteresis(
+    study_id: UUID, kind: Kind, request: Request, service: Service
+) -> Response:
+    """Draw active latents and R of trainings from scratch and from inside the band, by weight."""
+    return await _figure(study_id, "hysteresis", kind, hysteresis_of, request, service)
+
+
+async def _figure(
+    study_id: UUID,
+    name: str,
+    kind: Kind,
+    gather: Callable[[StudySpec, StudyRange | None, Completed], Phases],
+    request: Request,
+    service: Service,
+) -> Response:
     async with service.database.transaction() as session:  # it ends before the drawing begins
         study = await studies.get(session, study_id)
         trials = await studies.trials_of(session, study_id, TrialState.COMPLETED)
@@ -41,18 +63,18 @@ async def get_phase_diagram(
     study_range = reader.readable("range", study.range)
     completed = [(trial.point, reader.readable("measured", trial.measured)) for trial in trials]
     try:
-        phases = phases_of(spec, study_range, completed)
+        phases = gather(spec, study_range, completed)
     except InvalidInput as error:
-        raise Refused(
-            404, "not-found", f"study {study_id} has no phase diagram: {error}"
-        ) from None
-    picture = await unless_gone(request, _drawn(service.drawing, phases, kind))
+        detail = f"study {study_id} has no {name.replace('_', ' ')}: {error}"
+        raise Refused(404, "not-found", detail) from None
+    picture = await unless_gone(request, _drawn(service.drawing, phases, name, kind))
     return Response(picture, media_type=KINDS[kind])
 
 
-async def _drawn(processes: ShortProcesses, phases: Phases, kind: Kind) -> bytes:
+async def _drawn(processes: ShortProcesses, phases: Phases, name: str, kind: Kind) -> bytes:
+    content = phases.model_dump_json().encode()
     try:
-        ended = await processes.run(_command(kind), stdin=phases.model_dump_json().encode())
+        ended = await processes.run(_command(name, kind), stdin=content)
     except TimeoutError:
         detail = f"drawing took longer than {processes.limit_s:g} s and was stopped"
         raise Refused(500, "drawing-too-long", detail) from None
@@ -66,5 +88,5 @@ async def _drawn(processes: ShortProcesses, phases: Phases, kind: Kind) -> bytes
     return ended.output
 
 
-def _command(kind: Kind) -> list[str]:
-    return python(Program.DRAWING, kind)
+def _command(name: str, kind: Kind) -> list[str]:
+    return python(Program.DRAWING, name, kind)

@@ -1,4 +1,4 @@
-"""What a study's phase diagram shows, gathered from the study and its trials."""
+"""What a study's figures show, gathered from the study and its trials."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,15 +7,17 @@ from polar.records.phases import Phases, Training
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
-from polar.spec.study import Point
+from polar.spec.study import WARM_START, Point
+
+Completed = Iterable[tuple[Point, Measured | None]]
 
 
 def phases_of(
     spec: StudySpec,
     study_range: StudyRange | None,
-    completed: Iterable[tuple[Point, Measured | None]],
+    completed: Completed,
 ) -> Phases:
-    """What a study's phase diagram shows.
+    """What a study's phase diagram shows: its trainings from scratch.
 
     Args:
         spec: The spec of the study, with the seeds that were added later.
@@ -27,6 +29,31 @@ def phases_of(
         InvalidInput: there is nothing to draw, or the study does not sweep a single field of
             numbers.
     """
+    phases = _phases(spec, study_range, completed)
+    scratch = (training for training in phases.trainings if training.warm_start is None)
+    return phases.model_copy(update={"trainings": tuple(scratch)})
+
+
+def hysteresis_of(
+    spec: StudySpec,
+    study_range: StudyRange | None,
+    completed: Completed,
+) -> Phases:
+    """What the figure of a study's hysteresis shows: all its trainings.
+
+    Raises:
+        InvalidInput: as for `phases_of`; or no training went on from the end of another.
+    """
+    phases = _phases(spec, study_range, completed)
+    if all(training.warm_start is None for training in phases.trainings):
+        raise InvalidInput(
+            "there is nothing to draw: no training went on from another; those of a study with "
+            "`range: {held: true}` do, once its edges from scratch are known"
+        )
+    return phases
+
+
+def _phases(spec: StudySpec, study_range: StudyRange | None, completed: Completed) -> Phases:
     field = _swept_field(spec)
     trials = list(completed)
     trainings = tuple(
@@ -35,6 +62,8 @@ def phases_of(
         if measured is not None
         for training in _of_trial(spec, field, point, measured)
     )
+    last = {_identity(each): each for each in sorted(trainings, key=lambda each: each.steps)}
+    trainings = tuple(each for each in trainings if last[_identity(each)] is each)
     if not trials:
         raise InvalidInput("there is nothing to draw yet: no trial is completed")
     if not trainings:
@@ -46,16 +75,21 @@ def phases_of(
     return Phases(trainings=trainings, ends=ends, range=study_range if ends else None)
 
 
+def _identity(training: Training) -> tuple[float, int, float | None]:
+    """What a training keeps when it goes on for more steps; only its end is drawn."""
+    return training.weight, training.seed, training.warm_start
+
+
 def _swept_field(spec: StudySpec) -> str:
     fields = list(spec.swept)
     if len(fields) > 1:
         raise InvalidInput(
-            f"a phase diagram is of one swept field; the study sweeps {', '.join(fields)}"
+            f"a figure of a study is of one swept field; the study sweeps {', '.join(fields)}"
         )
     values = spec.swept[fields[0]].ends
     if any(isinstance(value, bool | str) for value in values):
         raise InvalidInput(
-            f"a phase diagram is of a field of numbers; {fields[0]} is one of "
+            f"a figure of a study is of a field of numbers; {fields[0]} is one of "
             f"{', '.join(map(str, values))}"
         )
     return fields[0]
@@ -75,6 +109,7 @@ def _of_trial(spec: StudySpec, field: str, point: Point, measured: Measured) -> 
             steps=ended.steps,
             weight=float(point[field]),
             seed=seed,
+            warm_start=point.get(WARM_START),
             regime=ended.regime,
             flaws=ended.flaws,
             n_active=ended.n_active,

@@ -58,7 +58,8 @@ class TrialView(ResponseModel):
 
     number: int
     #: The value of every swept field, by its dotted name; for a training of a range study its
-    #: `seed` and its `training.steps` as well.
+    #: `seed` and its `training.steps` as well, and `training.warm_start.weight`, the weight of the
+    #: training from whose end it goes on, where it is not from scratch.
     point: dict[str, Value]
     state: TrialState
     #: Why the trial is in this state, as a stable word such as `dataset_corrupt`.

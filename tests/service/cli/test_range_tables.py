@@ -8,7 +8,7 @@ from rich.console import Console
 from polar.ranges import Search, find_range
 from polar.records.certificates import Certificates, EdgeCertificate, Standing, Trained
 from polar.records.latents import Regime
-from polar.records.ranges import Observation, Outcome, Snapshot, StudyRange
+from polar.records.ranges import Edge, Observation, Outcome, Snapshot, StudyRange
 from service.cli.range_tables import in_words, of_range
 
 REGIMES = {"u": Regime.UNDER_REGULARISED, "p": Regime.CLEAN, "c": Regime.COLLAPSED}
@@ -105,3 +105,16 @@ def test_a_study_without_a_single_swept_field_says_so() -> None:
     assert in_words(range) == words
     assert "not_one_field" in shown(range)
     assert "0 weights" not in shown(range)
+
+
+def test_held_edges_have_rows_of_their_own() -> None:
+    range = found("0.3 u, 0.32 p, 1 p, 7 p, 7.5 c")
+    assert range.envelope is not None
+    held = range.envelope.model_copy(update={"right": Edge(low=14.0, high=15.0, confidence=None)})
+
+    lines = shown(range.model_copy(update={"held": held})).splitlines()
+
+    rows = [line.split() for line in lines]
+    assert ["held", "left", "0.3..0.32", "one", "seed"] in [row[:5] for row in rows]
+    assert ["held", "right", "14..15", "one", "seed"] in [row[:5] for row in rows]
+    assert not any(line.startswith("held") for line in shown(range).splitlines())

@@ -65,6 +65,46 @@ async def test_the_figure_of_a_study_is_a_file_with_its_numbers_beside_it(
     assert numbers["low"].dropna().tolist() == [0.1, 1.0]
 
 
+async def test_the_hysteresis_of_a_study_has_its_own_file_and_numbers(
+    polar: "Polar", write: "Write", trials: "Trials", tmp_path: Path
+) -> None:
+    done = await polar("study", "create", write(f"{SPEC}range: {{held: true}}\n"))
+    id = UUID(done.stdout.split()[1])
+    start = {"training.warm_start.weight": 1.0}
+    for beta, warm_start in ((1.0, {}), (20.0, start)):
+        observation = {"regime": "clean", "steps": 30, "n_active": 3, "settled": True}
+        point = {"seed": 0, "training.steps": 30, **warm_start}
+        trial = await trials.begin(id, beta=beta, **point)
+        await trials.end(trial, 0.5, observations=[observation], polarisation=0.5, explained=0.25)
+    await trials.end_study(id, **FOUND, held=BAND)
+    held, diagram = tmp_path / "held.svg", tmp_path / "phase.svg"
+
+    drawn = await polar("study", "figure", id, "--name", "hysteresis", "--out", held)
+    other = await polar("study", "figure", id, "--out", diagram)
+
+    assert (drawn.exit_code, other.exit_code) == (0, 0), drawn.stderr + other.stderr
+    assert drawn.stdout.split() == [str(held), str(held.with_suffix(".csv"))]
+    numbers = pd.read_csv(held.with_suffix(".csv"))
+    assert numbers["warm_start"].dropna().tolist() == [1.0]
+    assert numbers["edge"].dropna().tolist()[-1] == "held right"
+    assert pd.read_csv(diagram.with_suffix(".csv"))["weight"].dropna().tolist() == [1.0]
+
+
+async def test_a_study_that_was_not_held_has_no_hysteresis(
+    polar: "Polar", write: "Write", trials: "Trials", tmp_path: Path
+) -> None:
+    id = await created(polar, write)
+    observation = {"regime": "clean", "steps": 30, "n_active": 3, "settled": True}
+    await trials.end(await trials.begin(id, beta=1.0), 0.5, observations=[observation])
+    out = tmp_path / "held.png"
+
+    done = await polar("study", "figure", id, "--name", "hysteresis", "--out", out)
+
+    assert done.exit_code == 2
+    assert "error: there is nothing to draw: no training went on from another" in done.stderr
+    assert not out.exists()
+
+
 async def test_a_figure_never_replaces_a_special_file(
     polar: "Polar", write: "Write", special_file: Path
 ) -> None:

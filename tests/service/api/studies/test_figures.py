@@ -56,7 +56,7 @@ async def study_id(create: Create, trials: "Trials") -> UUID:
 
 def pretend(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     """Let the child run another program."""
-    monkeypatch.setattr(study_figures, "_command", lambda _: [sys.executable, "-c", program])
+    monkeypatch.setattr(study_figures, "_command", lambda *_: [sys.executable, "-c", program])
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,41 @@ async def test_the_phase_diagram_of_a_study_is_drawn(
     assert answer.headers["content-type"].split(";")[0] == media_type
     assert answer.content.startswith(begin)
     assert len(answer.content) > 5000
+
+
+async def held_study(create: Create, trials: "Trials") -> UUID:
+    """A study with a training from scratch and one that went on from it."""
+    id = await create(range={"held": True})
+    start = {"training.warm_start.weight": 1.0}
+    for beta, regime, warm_start in ((1.0, "clean", {}), (10.0, "collapsed", start)):
+        observation = {"regime": regime, "steps": 30, "n_active": 3, "settled": True}
+        point = {"seed": 0, "training.steps": 30, **warm_start}
+        trial = await trials.begin(id, beta=beta, **point)
+        await trials.end(trial, 0.5, observations=[observation], polarisation=0.9, explained=0.5)
+    await trials.end_study(id, **FOUND, held=BAND)
+    return id
+
+
+async def test_the_hysteresis_of_a_study_is_drawn_where_trainings_went_on(
+    http: httpx.AsyncClient, create: Create, trials: "Trials", study_id: UUID
+) -> None:
+    held = await held_study(create, trials)
+
+    links = [
+        (await http.get(f"{STUDIES}/{id}")).json()["links"]["hysteresis"]
+        for id in (held, study_id)
+    ]
+    drawn = await http.get(links[0])
+    neither = await http.get(f"{STUDIES}/{study_id}/figures/hysteresis.png")
+    diagram = await http.get(f"{STUDIES}/{held}/figures/phase_diagram.png")
+
+    assert links == [f"{STUDIES}/{held}/figures/hysteresis.png", None]
+    assert (drawn.status_code, diagram.status_code) == (200, 200)
+    assert drawn.content.startswith(b"\x89PNG")
+    assert neither.status_code == 404
+    assert neither.json()["detail"].startswith(
+        f"study {study_id} has no hysteresis: there is nothing to draw: no training went on from"
+    )
 
 
 async def test_before_a_trial_is_completed_there_is_no_figure(

@@ -10,7 +10,8 @@ from polar.records.ranges import Outcome, SeedOutcome, StudyRange
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
 from polar.spec.course import with_steps
-from service.api.studies.phases import phases_of
+from polar.spec.study import Point
+from service.api.studies.phases import hysteresis_of, phases_of
 
 FOUND = StudyRange(
     outcome=Outcome.NO_BAND,
@@ -81,6 +82,7 @@ def test_each_seed_of_each_trial_is_a_training() -> None:
         "steps": 30,
         "weight": 2.0,
         "seed": 4,
+        "warm_start": None,
         "regime": "clean",
         "flaws": (),
         "n_active": 0,
@@ -118,13 +120,49 @@ def test_a_training_of_a_range_study_has_its_own_seed_and_steps() -> None:
 
 
 def test_a_training_from_before_a_study_was_extended_by_steps_has_fewer() -> None:
-    longer = BETA.model_copy(
-        update={"base": with_steps(BETA.base, 300)}  # as the study is after its extension
-    )
+    longer = BETA.model_copy(update={"base": with_steps(BETA.base, 300)})
 
     (training,) = phases_of(longer, FOUND, [({"model.beta": 2.0}, measured(CLEAN))]).trainings
 
     assert training.steps == 30
+
+
+def went_on(weight: float, steps: int = 30) -> tuple[Point, Measured]:
+    point, ended = from_scratch(weight, steps)
+    return {**point, "training.warm_start.weight": 2.0}, ended
+
+
+def from_scratch(weight: float, steps: int = 30) -> tuple[Point, Measured]:
+    ended = (CLEAN[0], CLEAN[1].model_copy(update={"steps": steps}))
+    return {"model.beta": weight, "seed": 9, "training.steps": steps}, measured(ended)
+
+
+RANGE = BETA.model_copy(update={"sampler": "range"})
+
+
+def test_a_phase_diagram_is_of_trainings_from_scratch_and_a_hysteresis_of_all() -> None:
+    completed = [from_scratch(2.0), went_on(5.0)]
+
+    phases, hysteresis = phases_of(RANGE, FOUND, completed), hysteresis_of(RANGE, FOUND, completed)
+
+    assert [training.weight for training in phases.trainings] == [2.0]
+    assert [(each.weight, each.warm_start) for each in hysteresis.trainings] == [
+        (2.0, None),
+        (5.0, 2.0),
+    ]
+
+
+def test_of_a_training_that_went_on_for_more_steps_its_end_is_shown() -> None:
+    completed = [from_scratch(2.0, 60), from_scratch(2.0), went_on(5.0), went_on(5.0, 60)]
+
+    hysteresis = hysteresis_of(RANGE, FOUND, completed)
+
+    assert [(each.weight, each.steps) for each in hysteresis.trainings] == [(2.0, 60), (5.0, 60)]
+
+
+def test_without_a_training_from_inside_there_is_no_hysteresis() -> None:
+    with pytest.raises(InvalidInput, match=r"no training went on from another; .*held: true"):
+        hysteresis_of(RANGE, FOUND, [from_scratch(2.0)])
 
 
 def test_a_linear_axis_has_no_ends_and_no_range() -> None:

@@ -93,8 +93,8 @@ async def test_every_link_of_a_study_and_its_trials_leads_somewhere(
 
     links = {**study["links"], **study["best"]["links"]}
     orders = {"pause", "resume", "cancel", "extend", "retry-failed"}
-    # those of other servers, and the figure, which needs a range that was measured
-    elsewhere = {"mlflow", "dashboard", "phase_diagram"}
+    # those of other servers, and figures, which need a range that was measured
+    elsewhere = {"mlflow", "dashboard", "phase_diagram", "hysteresis"}
     found = {
         name: await http.get(link)
         for name, link in links.items()
@@ -163,6 +163,7 @@ async def test_the_range_is_served_as_the_broker_has_stored_it(
         "of": "clean",
         "intervals": [edges],
         "envelope": edges,
+        "held": None,
         "by_steps": [],
         "settled": None,
         "disagreeing": [],

@@ -1,0 +1,141 @@
+"""Counts trainings that count as settled and that more steps change after all.
+
+    python -m benchmarks.false_stops --out DIR
+    python -m benchmarks.false_stops --out DIR --only 'beta_vae-*' --jobs 2
+
+The trainings are those of `benchmarks.league` on the digits, with other seeds. Each is trained
+until it has settled, which is where `until: settled` stops it, at most for `CAP` steps, and then
+on to at least five times as many. A stop is false where the regime or the number of active latents
+is another one in the end. The evaluations of finished trainings are kept in DIR.
+"""
+
+import argparse
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from benchmarks.league import FAMILIES, Training
+from benchmarks.timing import print_table
+from polar.experiment.run import run
+from polar.files import written_aside
+from polar.records.events import Evaluation, from_line, to_line
+from polar.spec import ExperimentSpec
+from polar.training.allocator import keep_freed_memory
+
+SEEDS = (10, 11, 12)
+CAP = 8000
+TIMES = 5
+#: A rise of R that is shown although regime and labels are the same.
+RISE = 0.05
+HEAD = ("family", "weight", "seed", "stop", "at the stop", "at the end", "end", "")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A training when it first counted as settled, and in the end."""
+
+    #: None if it did not settle within `CAP` steps.
+    stop: Evaluation | None
+    end: Evaluation
+
+    @property
+    def is_false(self) -> bool:
+        """Whether the stop would have been false."""
+        return self.stop is not None and _judged(self.stop) != _judged(self.end)
+
+
+def _judged(evaluation: Evaluation) -> tuple[str, int]:
+    return evaluation.verdict.regime, evaluation.verdict.n_active
+
+
+def pair_of(evaluations: Sequence[Evaluation]) -> Pair | None:
+    """What there is to compare after these evaluations; None if training must go on."""
+    settled = [seen for seen in evaluations if seen.verdict.settled and seen.step <= CAP]
+    last = evaluations[-1]
+    if settled:
+        return Pair(settled[0], last) if last.step >= TIMES * settled[0].step else None
+    return Pair(None, last) if last.step >= CAP else None
+
+
+def make(training: Training, out: Path) -> Pair:
+    kept = out / f"{training.name}.jsonl"
+    if not kept.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        lines = "\n".join(map(to_line, _evaluations(training)))
+        with written_aside(kept, is_durable=False) as aside:
+            aside.write_text(lines)
+    events = [from_line(line) for line in kept.read_text().splitlines()]
+    pair = pair_of([event for event in events if isinstance(event, Evaluation)])
+    assert pair is not None
+    return pair
+
+
+def _evaluations(training: Training) -> list[Evaluation]:
+    keep_freed_memory()
+    torch.set_num_threads(1)  # another thread count has other bits
+    content = training.spec().model_dump()
+    content["training"]["steps"] = 2 * TIMES * CAP
+    seen: list[Evaluation] = []
+    for event in run(ExperimentSpec.from_content(content), device="cpu"):
+        if isinstance(event, Evaluation):
+            seen.append(event)
+            if pair_of(seen):
+                break
+    return seen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the trainings")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="names, with * and ?")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
+    arguments = parser.parse_args()
+    every = (
+        Training("digits", seed, family, weight)
+        for seed, family in product(SEEDS, FAMILIES)
+        for weight in FAMILIES[family][2]
+    )
+    trainings = [
+        training
+        for training in every
+        if fnmatch(training.name.removeprefix("digits-"), arguments.only)
+    ]
+    # A process each: a training takes its memory with it.
+    pool = ProcessPoolExecutor(
+        arguments.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1
+    )
+    with pool:
+        futures = [pool.submit(make, training, arguments.out) for training in trainings]
+        pairs = [future.result() for future in futures]
+    print_table(HEAD, [_row(*both) for both in zip(trainings, pairs, strict=True)])
+    stopped = [pair for pair in pairs if pair.stop is not None]
+    print(
+        f"\n{len(stopped)} of {len(pairs)} trainings settled within {CAP:,} steps; "
+        f"{sum(pair.is_false for pair in stopped)} stops were false."
+    )
+
+
+def _row(training: Training, pair: Pair) -> list[str]:
+    row = [training.family, f"{training.weight:g}", str(training.seed)]
+    end = [_words(pair.end), f"{pair.end.step:,}"]
+    if pair.stop is None:
+        return [*row, "none", "", *end, ""]
+    rise = (pair.end.verdict.explained or 0.0) - (pair.stop.verdict.explained or 0.0)
+    note = "false" if pair.is_false else f"R rose by {rise:.2f}" if rise > RISE else ""
+    return [*row, f"{pair.stop.step:,}", _words(pair.stop), *end, note]
+
+
+def _words(evaluation: Evaluation) -> str:
+    verdict = evaluation.verdict
+    flaws = "".join(f" {flaw.value}" for flaw in verdict.flaws)
+    return f"{verdict.regime}{flaws}, {verdict.n_active} active, R {verdict.explained:.2f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""How far the band is held: the edges for trainings that go on from inside it.
+
+A training from scratch and a training that goes on from the end of another may come to different
+ends at the same weight. Where the second starts inside the band and stays there, the band is held.
+It may be held beyond the edges from scratch, which is hysteresis.
+
+Notation:
+    donor: the training from whose end another goes on. It is from scratch, inside the band at the
+        budget, and has the same seed. The other makes as many steps as the budget.
+"""
+
+from collections.abc import Sequence
+
+from polar.ranges.search import InFlight
+from polar.ranges.stage import Stage
+from polar.ranges.votes import Side, Training
+from polar.records.ranges import Interval
+
+
+def holding(stage: Stage, held: Sequence[Training], in_flight: InFlight) -> Stage:
+    """The search for the held edges at the budget of a stage.
+
+    Donors count as held at their own weights. Trainings from scratch outside the band say nothing
+    of how far it is held.
+
+    Args:
+        stage: The search with trainings from scratch.
+        held: The trainings that go on from others, of any number of steps.
+        in_flight: Those of them that have no outcome.
+    """
+    votes = ((each, each.vote(stage.budget, stage.search.of)) for each in stage.trainings)
+    donors = [each for each, vote in votes if vote is not None and vote.side is Side.INSIDE]
+    ended = [
+        each for each in held if each.steps <= stage.budget and each.at(stage.budget) is not None
+    ]
+    flying = [action for action in in_flight if action.steps == stage.budget]
+    return Stage([*donors, *ended], flying, stage.search, stage.budget, donors)
+
+
+def held_edges(stage: Stage, held: Sequence[Training]) -> Interval | None:
+    """The held edges at the budget of a stage; None without a band, and if nothing shows them.
+
+    Args:
+        stage: The search with trainings from scratch.
+        held: The trainings that go on from others, of any number of steps.
+    """
+    if stage.envelope is None:
+        return None
+    on = holding(stage, held, ())
+    has_any = any(each.warm_start is not None for each in on.trainings)
+    return on.envelope if has_any else None
