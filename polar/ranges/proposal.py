@@ -25,7 +25,6 @@ from polar.ranges.holding import holding
 from polar.ranges.search import History, InFlight, Search, by_start, canonical
 from polar.ranges.stage import Stage, answering
 from polar.ranges.votes import Side, trainings_of
-from polar.records.latents import Regime
 from polar.records.ranges import Action
 
 #: Least information that counts, in nats.
@@ -166,11 +165,10 @@ def _outcomes(
 
 def _chance_to_say_anything(stage: Stage, weights: Row) -> Row:
     """Chance that a training at each weight begins to learn, by what its neighbours did."""
-    shown = [training.at(stage.budget) for training in stage.trainings]
     known = [
-        (training.weight, seen.regime is not Regime.UNTRAINED)
-        for training, seen in zip(stage.trainings, shown, strict=True)
-        if seen is not None
+        (training.weight, training.vote(stage.budget, stage.search.of) is not None)
+        for training in stage.trainings
+        if training.at(stage.budget) is not None
     ]
     at, has_begun = np.array(known).reshape(-1, 2).T
     near = np.exp(-(((np.log(weights)[:, None] - np.log(at)) / NEAR) ** 2) / 2)
