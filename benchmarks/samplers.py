@@ -151,15 +151,16 @@ def ratio(stretch: tuple[float, float]) -> float:
 
 
 class Cycle:
-    """Cycles through fixed weights, with the next seed each time."""
+    """Cycles through fixed weights, and through the seeds meanwhile."""
 
     def __init__(self, weights: Sequence[float], search: Search) -> None:
         self.weights, self.search = weights, search
 
     def __call__(self, history: Sequence[Observation], in_flight: Sequence[Action]) -> Action:
-        round_, place = divmod(len(history) + len(in_flight), len(self.weights))
-        weight = self.weights[place] * 1.001 ** (round_ // len(self.search.seeds))
-        seed = self.search.seeds[round_ % len(self.search.seeds)]
+        number = len(history) + len(in_flight)
+        round_, place = divmod(number, len(self.weights))
+        weight = self.weights[place] * 1.001**round_
+        seed = self.search.seeds[number % len(self.search.seeds)]
         return Action(weight=min(weight, self.search.high), seed=seed, steps=STEPS)
 
 

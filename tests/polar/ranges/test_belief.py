@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from polar.ranges import Search
-from polar.ranges.belief import LAPSE, SPREAD, Belief, EdgeBelief, believe, passed, widths_of
+from polar.ranges.belief import LAPSE, SPREAD, Belief, EdgeBelief, believe, widths_of
 from polar.ranges.votes import Side, Vote, trainings_of, votes_of
 from polar.records.latents import Regime
 from polar.records.ranges import Observation
@@ -139,7 +139,7 @@ def test_the_posterior_of_a_space_on_either_side_is_that_of_bayes_counted_out() 
     widths = widths_of(search)
     distances = (math.log(1.6) - np.array(places))[:, None] / widths
     prior = np.array([0.1, 0.25, 0.25, 0.25, 0.25, 0.1])[:, None] / len(widths) / 1.2
-    past_other = float((prior * passed(np.array([1.6]), belief.left.bounds, widths)[0]).sum())
+    past_other = float((prior * expit(distances)).sum())
 
     for edge, if_passed, if_not in (
         (belief.right, 0.8, 0.2 * (1 - past_other)),
