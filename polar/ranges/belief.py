@@ -30,15 +30,15 @@ Row = Float64[np.ndarray, " k"]
 #: Cells of the belief for each cell of the search. Chosen by us, so that the ends of an interval
 #: are computed to a quarter of what is wanted, and interpolated between.
 PARTS = 4
-#: Spread of an edge in widths: the distance of the weights that one seed in twenty and nineteen in
-#: twenty have passed. Chosen by us, because nine seeds in ten change their verdicts in between.
+#: Spread of an edge in widths: the distance between the weights that one seed in twenty and
+#: nineteen in twenty have passed. Nine seeds in ten change their verdicts in between.
 SPREAD = 2 * math.log(19)
 #: Width that the widest edges may have at least. Chosen by us: verdicts then differ over a factor
 #: of 20 of the weight, beyond which there is no edge to speak of.
 WIDEST = 0.5
 #: Share of the variance between trainings that goes with their seeds, which have edges of their
-#: own to that extent. Chosen by us, because a few seeds cannot tell it: without such a share an
-#: interval would shrink as if each training had another seed.
+#: own to that extent. Chosen by us, because a few seeds cannot tell how large it is; without it
+#: intervals would narrow as if each training had a seed of its own.
 SHARE_OF_SEEDS = 0.5
 #: Prior mass of an edge beyond either end of the search, where the axis has mass 1. Chosen by us.
 BEYOND_THE_END = 0.1
@@ -80,19 +80,21 @@ class EdgeBelief:
         return np.einsum("kas,as->k", passed(weights, self.bounds, self.widths), self.mass)
 
     def over_all_seeds(self, tried: int) -> "EdgeBelief":
-        """What is believed of the edge over all seeds, of which a number were tried.
+        """What is believed of the edge over all seeds, if only a number of them were tried.
 
-        The seeds that were tried may have passed the edge earlier or later than most.
+        The edges of these seeds may lie to one side of most, by a normal error whose variance is
+        that of a seed's edge divided by their number.
         """
-        cells = np.arange(1 - len(self.bounds), len(self.bounds))
-        off = cells * (self.bounds[1] - self.bounds[0])
-        scales = self.widths * math.pi * math.sqrt(SHARE_OF_SEEDS / 3 / tried)
+        cells = len(self.bounds) - 1
+        moves = np.arange(-cells, cells + 1) * (self.bounds[1] - self.bounds[0])
+        # The variance of a logistic of scale s is (pi s)^2 / 3.
+        variances = SHARE_OF_SEEDS * (math.pi * self.widths) ** 2 / 3 / tried
         mass = np.zeros_like(self.mass)
-        for column, scale in enumerate(scales):
-            errors = np.exp(-((off / scale) ** 2) / 2)
-            spread = np.convolve(self.mass[1:-1, column], errors / errors.sum())
-            below, within, beyond = np.split(spread, [len(self.bounds) - 1, 1 - len(self.bounds)])
-            mass[:, column] = np.concatenate([[below.sum()], within, [beyond.sum()]])
+        for column, variance in enumerate(variances):
+            errors = np.exp(-(moves**2) / variance / 2)
+            moved = np.convolve(self.mass[1:-1, column], errors / errors.sum())
+            below, within, above = np.split(moved, [cells, 2 * cells])
+            mass[:, column] = np.concatenate([[below.sum()], within, [above.sum()]])
         mass[[0, -1]] += self.mass[[0, -1]]
         return replace(self, mass=mass)
 
