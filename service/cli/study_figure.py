@@ -64,9 +64,8 @@ def save_figure(
         for trial in client.trials(study_id)
         if trial.state is TrialState.COMPLETED
     ]
-    spec = spec_of(study).with_seeds(study.seeds_wanted)
     gather = phases_of if name is StudyFigure.PHASE_DIAGRAM else hysteresis_of
-    phases = gather(spec, study.range, completed)
+    phases = gather(spec_of(study), study.range, completed)
     from service import drawing
 
     try:

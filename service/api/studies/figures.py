@@ -17,7 +17,7 @@ from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
 from service.api.studies.phases import Completed, hysteresis_of, phases_of
 from service.programs import Program, python
-from service.storage import forms, studies
+from service.storage import studies
 from service.storage.states import TrialState
 
 router = APIRouter(
@@ -58,7 +58,7 @@ async def _figure(
     async with service.database.transaction() as session:  # it ends before the drawing begins
         study = await studies.get(session, study_id)
         trials = await studies.trials_of(session, study_id, TrialState.COMPLETED)
-    spec = forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
+    spec = studies.spec_of(study)
     reader = Reader()
     study_range = reader.readable("range", study.range)
     completed = [(trial.point, reader.readable("measured", trial.measured)) for trial in trials]
