@@ -8,10 +8,14 @@ proposal knows the outcomes of all trainings but the last three, as in a study.
 
 Without noise there is one seed; a sampler has found the band when both brackets span at most a
 factor 1.1. With noise the verdicts of seeds differ around each edge, over a width that is drawn
-for each edge of each spectrum, and there are three seeds. A sampler has then found the band when
-`find_range` says so, by the trainings of any sampler. Only where the majority of three seeds is
-believed at each weight, brackets of a factor 1.1 between the majorities are asked for, which is
-what a study did that trained all its seeds at each weight.
+for each edge of each spectrum. A sampler has then found the band when `find_range` says so by its
+trainings, whatever sampler it is. Samplers that choose a seed for each training choose from twelve
+(`--seeds`), those that train three seeds at each weight have three.
+
+What people do without a sampler is three seeds at each weight of a bisection that believes the
+majority. The weights that we propose, with three seeds each, show what the choice of seeds is
+worth. Last, the same where majorities are believed until brackets of a factor 1.1 lie between
+them, which is what a study did that trained all its seeds at each weight.
 
 The samplers were developed on other seeds than the default: 777 and 12345.
 """
@@ -20,7 +24,6 @@ import argparse
 import itertools
 import math
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,152 +31,36 @@ from functools import partial
 import numpy as np
 import optuna
 
+from benchmarks.samplers import (
+    MAJORITY,
+    SAMPLERS,
+    SLOW,
+    STEPS,
+    THREE_SEEDS,
+    Sampler,
+    majorities,
+    one_seed,
+    sampler_of,
+)
 from benchmarks.spectra import Noise, Problem, draw_spectrum
 from benchmarks.timing import print_table
-from polar.ranges import Search, find_range, propose
-from polar.records.latents import Regime
-from polar.records.ranges import Action, Observation, Outcome, RangeReport
-
-#: Chooses the next training from the observations and the trainings in flight.
-Sampler = Callable[[Sequence[Observation], Sequence[Action]], Action]
+from polar.ranges import Search, find_range
+from polar.records.ranges import Action, Interval, Observation, Outcome, RangeReport
 
 IN_FLIGHT = 4
-STEPS = 2000
-SEEDS = 3
-#: Trainings after which the intervals are judged, without and with noise.
-BUDGETS = {False: 16, True: 40}
+#: Seeds from which a sampler chooses, with noise.
+SEEDS = 12
+#: Trainings within which the band should be found, without and with noise.
+BUDGETS = {False: 16, True: 32}
+#: Bounds of the widths of edges for which coverage is counted.
+CLASSES = (0.0, 0.05, 0.12, math.inf)
 #: Most trainings of a study.
 MOST = {False: 60, True: 120}
-#: Samplers that are slow to find the band, or slow themselves.
-SLOW = ("grid", "random", "TPE")
-MAJORITY = "three seeds everywhere, by majority"
-THREE_SEEDS = ("three seeds everywhere", MAJORITY)
-SAMPLERS = ("range", *THREE_SEEDS, "bisection", *SLOW)
 HEAD = (
-    "widths", "sampler", "family", "spectra", "found within the budget", "trainings: median",
-    "mean", "90 %", "edges covered when found", "after the budget", "CPU s per study",
+    "widths", "sampler", "seeds", "family", "spectra", "found within the budget",
+    "trainings: median", "mean", "90 %", "edges covered", "by width: < .05", "to .12", "above",
+    "interval: median factor", "CPU s per study",
 )  # fmt: skip
-
-
-class ThreeSeeds:
-    """Our proposals of weights, each trained with all seeds."""
-
-    def __init__(self, search: Search) -> None:
-        self.search = search
-        self.waiting: list[Action] = []
-
-    def __call__(self, history: Sequence[Observation], in_flight: Sequence[Action]) -> Action:
-        if not self.waiting:
-            known = {seen.weight for seen in history} | {action.weight for action in in_flight}
-            weight = self._propose(history, in_flight)
-            while weight in known:  # all its seeds are in use
-                weight = min(weight * 1.001, self.search.high)
-            self.waiting = [
-                Action(weight=weight, seed=seed, steps=STEPS) for seed in self.search.seeds
-            ]
-        return self.waiting.pop(0)
-
-    def _propose(self, history: Sequence[Observation], in_flight: Sequence[Action]) -> float:
-        return propose(history, in_flight, self.search).weight
-
-
-class Majority(ThreeSeeds):
-    """The same, where the verdict of most seeds is believed as if trainings repeated exactly."""
-
-    def _propose(self, history: Sequence[Observation], in_flight: Sequence[Action]) -> float:
-        seen = majorities(history, self.search)
-        flying = {action.weight for action in in_flight} | {one.weight for one in history}
-        flying -= {one.weight for one in seen}
-        actions = [Action(weight=weight, seed=0, steps=STEPS) for weight in sorted(flying)]
-        return propose(seen, actions, one_seed(self.search)).weight
-
-
-def one_seed(search: Search) -> Search:
-    return search.model_copy(update={"seeds": (0,)})
-
-
-def majorities(history: Sequence[Observation], search: Search) -> list[Observation]:
-    """One observation for each weight that has been trained with all seeds."""
-    by_weight: dict[float, list[Observation]] = defaultdict(list)
-    for seen in history:
-        by_weight[seen.weight].append(seen)
-    whole = [seen for seen in by_weight.values() if len(seen) == len(search.seeds)]
-    names = [Counter(one.regime for one in seen).most_common(1)[0][0] for seen in whole]
-    first = [
-        next(one for one in seen if one.regime is name)
-        for seen, name in zip(whole, names, strict=True)
-    ]
-    return [one.model_copy(update={"seed": 0}) for one in first]
-
-
-class Cycle:
-    """Cycles through fixed weights, with the next seed each time."""
-
-    def __init__(self, weights: Sequence[float], search: Search) -> None:
-        self.weights, self.search = weights, search
-
-    def __call__(self, history: Sequence[Observation], in_flight: Sequence[Action]) -> Action:
-        round_, place = divmod(len(history) + len(in_flight), len(self.weights))
-        weight = self.weights[place] * 1.001 ** (round_ // len(self.search.seeds))
-        seed = self.search.seeds[round_ % len(self.search.seeds)]
-        return Action(weight=min(weight, self.search.high), seed=seed, steps=STEPS)
-
-
-class Bisection:
-    """Halves the widest stretch that may contain an edge, and starts over when all are narrow.
-
-    It believes every verdict, and after a restart only those of new trainings count. Trainings in
-    flight divide stretches. The ends of the search count as outside the band.
-    """
-
-    def __init__(self, search: Search) -> None:
-        self.search = search
-        self.begun = 0
-
-    def __call__(self, history: Sequence[Observation], in_flight: Sequence[Action]) -> Action:
-        flying = [action.weight for action in in_flight]
-        widest = self._widest(history[self.begun :], flying)
-        if widest is None:
-            self.begun = len(history)
-            widest = self._widest((), flying) or (self.search.low, self.search.high)
-        seed = self.search.seeds[(len(history) + len(in_flight)) % len(self.search.seeds)]
-        return Action(weight=math.sqrt(widest[0] * widest[1]), seed=seed, steps=STEPS)
-
-    def _widest(
-        self, history: Sequence[Observation], flying: Sequence[float]
-    ) -> tuple[float, float] | None:
-        states = {self.search.low: Regime.UNDER_REGULARISED, self.search.high: Regime.COLLAPSED}
-        states |= {seen.weight: seen.regime for seen in history}
-        stretches: list[tuple[float, float]] = []
-        for low, high in itertools.pairwise(sorted(states)):
-            if states[low] is states[high]:
-                continue
-            points = sorted({low, high, *(w for w in flying if low < w < high)})
-            stretches += itertools.pairwise(points)
-        wide = [(low, high) for low, high in stretches if not self.search.is_fine(low, high)]
-        return max(wide, key=lambda pair: pair[1] / pair[0], default=None)
-
-
-class Tpe:
-    """Optuna's TPE, which maximises being clean."""
-
-    def __init__(self, search: Search, seed: int) -> None:
-        self.search = search
-        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-        self.study = optuna.create_study(sampler=sampler, direction="maximize")
-        self.trials: list[optuna.Trial] = []
-        self.told = 0
-
-    def __call__(self, history: Sequence[Observation], _in_flight: Sequence[Action]) -> Action:
-        for seen, trial in zip(history[self.told :], self.trials[self.told :], strict=False):
-            self.study.tell(trial, float(seen.regime is Regime.CLEAN))
-        self.told = len(history)
-        self.trials.append(self.study.ask())
-        weight = self.trials[-1].suggest_float(
-            "weight", self.search.low, self.search.high, log=True
-        )
-        seed = self.search.seeds[len(self.trials) % len(self.search.seeds)]
-        return Action(weight=weight, seed=seed, steps=STEPS)
 
 
 @dataclass(frozen=True)
@@ -182,39 +69,51 @@ class Score:
 
     #: Number of trainings after which the band was found; None if it never was.
     found_after: int | None
-    #: Whether each interval contained its edge when the band was found.
-    covered_then: tuple[bool, bool] | None
-    #: Whether each interval contained its edge after the budget.
-    covered_in_the_end: tuple[bool, bool]
+    #: The widths of both edges, whether their intervals hold them in the end, and the factors that
+    #: these span.
+    widths: tuple[float, float]
+    covered: tuple[bool, bool]
+    factors: tuple[float, float]
 
 
 #: What is known of the band after some trainings.
 Judge = Callable[[Sequence[Observation]], RangeReport]
 
 
-def run(problem: Problem, sampler: Sampler, judge: Judge, budget: int, most: int) -> Score:
-    """Train until the budget is spent and the band is found, or there are too many trainings."""
+def run(problem: Problem, sampler: Sampler, judge: Judge, most: int) -> Score:
+    """Train until the band is found, or there are too many trainings."""
     actions: list[Action] = []
     history: list[Observation] = []
-    found_after, then, in_the_end = None, None, (False, False)
-    while len(history) < budget or (found_after is None and len(history) < most):
+    while True:
         known = max(len(actions) - IN_FLIGHT + 1, 0)
         actions.append(sampler(history[:known], actions[known:]))
         history.append(problem.train(actions[-1]))
-        if found_after is not None and len(history) != budget:
-            continue
         report = judge(history)
-        if found_after is None and report.outcome is Outcome.FOUND:
-            found_after, then = len(history), problem.covered(report.envelope)
-        if len(history) == budget:
-            in_the_end = problem.covered(report.envelope)
-    return Score(found_after, then, in_the_end)
+        is_found = report.outcome is Outcome.FOUND
+        if is_found or len(history) == most:
+            return Score(
+                found_after=len(history) if is_found else None,
+                widths=problem.noise.widths,
+                covered=problem.covered(report.envelope),
+                factors=factors(report.envelope),
+            )
+
+
+def factors(envelope: Interval | None) -> tuple[float, float]:
+    """The factor that the interval of each edge spans."""
+    if envelope is None:
+        return math.inf, math.inf
+    left, right = (
+        edge.high / edge.low if edge.low and edge.high else math.inf
+        for edge in (envelope.left, envelope.right)
+    )
+    return left, right
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--spectra", type=int, default=200, help="spectra of each family")
-    parser.add_argument("--few", type=int, default=20, help="the same for grid, random and TPE")
+    parser.add_argument("--spectra", type=int, default=40, help="spectra of each family")
+    parser.add_argument("--few", type=int, default=10, help="the same for grid, random and TPE")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--sampler", action="append", help="only this sampler; may be repeated")
     parser.add_argument(
@@ -225,7 +124,7 @@ def main() -> None:
         help="least and largest width of an edge; 0 0 for no noise",
     )
     parser.add_argument(
-        "--seeds", type=int, default=SEEDS, help="number of seeds in the pool, with noise"
+        "--seeds", type=int, default=SEEDS, help="seeds to choose from, with noise"
     )
     parser.add_argument(
         "--edges-of-seeds",
@@ -235,13 +134,10 @@ def main() -> None:
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     is_noisy = arguments.widths[1] > 0
-    search = Search(
-        low=1e-2, high=1e2, steps=STEPS, seeds=tuple(range(arguments.seeds if is_noisy else 1))
-    )
-    print(f"{vars(arguments)}; {IN_FLIGHT} trainings in flight; {search}\n")
+    print(f"{vars(arguments)}; {IN_FLIGHT} trainings in flight; {search_of(1)}\n")
     samplers = arguments.sampler or SAMPLERS
     rows = (
-        row_of(search, name, family, arguments)
+        row_of(name, family, arguments)
         for name in samplers
         for family in "ABC"
         if is_noisy or name not in THREE_SEEDS
@@ -249,35 +145,20 @@ def main() -> None:
     print_table(HEAD, list(rows))
 
 
+def search_of(seeds: int) -> Search:
+    return Search(low=1e-2, high=1e2, steps=STEPS, seeds=tuple(range(seeds)))
+
+
 def judge_majorities(history: Sequence[Observation], search: Search) -> RangeReport:
     return find_range(majorities(history, search), one_seed(search))
 
 
-def sampler_of(name: str, search: Search, seed: int) -> Sampler:
-    match name:
-        case "range":
-            return partial(propose, search=search)
-        case "three seeds everywhere":
-            return ThreeSeeds(search)
-        case "three seeds everywhere, by majority":
-            return Majority(search)
-        case "bisection":
-            return Bisection(search)
-        case "grid":
-            grid = np.geomspace(search.low, search.high, search.cells + 1)
-            return Cycle(grid.tolist(), search)
-        case "random":
-            chances = np.random.default_rng(seed).random(1000)
-            return Cycle((search.low * (search.high / search.low) ** chances).tolist(), search)
-        case "TPE":
-            return Tpe(search, seed)
-    raise LookupError(name)
-
-
-def row_of(search: Search, name: str, family: str, arguments: argparse.Namespace) -> list[str]:
+def row_of(name: str, family: str, arguments: argparse.Namespace) -> list[str]:
     begin = time.process_time()
-    is_noisy = len(search.seeds) > 1
-    budget, most = BUDGETS[is_noisy], MOST[is_noisy]
+    least, largest = arguments.widths
+    is_noisy = largest > 0
+    seeds = (3 if name in THREE_SEEDS else arguments.seeds) if is_noisy else 1
+    search, budget, most = search_of(seeds), BUDGETS[is_noisy], MOST[is_noisy]
     spectra = arguments.few if name in SLOW else arguments.spectra
     judge = partial(judge_majorities if name == MAJORITY else find_range, search=search)
     scores = []
@@ -285,24 +166,33 @@ def row_of(search: Search, name: str, family: str, arguments: argparse.Namespace
         # all samplers see the same spectra and the same noise
         rng = np.random.default_rng([arguments.seed, ord(family), number])
         values = draw_spectrum(family, search, rng)
-        least, largest = arguments.widths
         left, right = least * (largest / least) ** rng.random(2) if is_noisy else (0.0, 0.0)
         noise = Noise((float(left), float(right)), arguments.edges_of_seeds)
         problem = Problem(values, noise, int(rng.integers(2**31)))
-        scores.append(run(problem, sampler_of(name, search, number), judge, budget, most))
+        scores.append(run(problem, sampler_of(name, search, number), judge, most))
     seconds = (time.process_time() - begin) / spectra
-    found_after = [s.found_after or math.inf for s in scores]
-    within = [after for after in found_after if after <= most]
-    then = [edge for s in scores if s.covered_then for edge in s.covered_then]
-    end = [edge for s in scores for edge in s.covered_in_the_end]
+    found_after = np.array([score.found_after or math.inf for score in scores])
     return [
-        "0" if not is_noisy else f"{least:g} to {largest:g}", name, family, str(spectra),
-        f"{np.mean(np.array(found_after) <= budget):.1%} in {budget}",
+        f"{least:g} to {largest:g}" if is_noisy else "0", name, str(seeds), family, str(spectra),
+        f"{np.mean(found_after <= budget):.1%} in {budget}",
         trainings_of(np.quantile(found_after, 0.5, method="higher"), most),
-        f"{np.minimum(found_after, most).mean():.1f}" if within else "-",
+        f"{np.minimum(found_after, most).mean():.1f}",
         trainings_of(np.quantile(found_after, 0.9, method="higher"), most),
-        f"{np.mean(then):.1%}" if then else "-", f"{np.mean(end):.1%}", f"{seconds:.2f}",
+        *coverages(scores),
+        f"{np.median([factor for score in scores for factor in score.factors]):.3g}",
+        f"{seconds:.2f}",
     ]  # fmt: skip
+
+
+def coverages(scores: Sequence[Score]) -> list[str]:
+    """How many intervals hold their edge: of all edges, and by the width of the edge."""
+    widths = np.array([score.widths for score in scores]).ravel()
+    covered = np.array([score.covered for score in scores]).ravel()
+    classes = [
+        (widths >= 0),
+        *((low <= widths) & (widths < high) for low, high in itertools.pairwise(CLASSES)),
+    ]
+    return [f"{covered[of].mean():.1%} of {of.sum()}" if of.any() else "-" for of in classes]
 
 
 def trainings_of(trainings: float, most: int) -> str:

@@ -14,8 +14,17 @@ from pathlib import Path
 import psycopg
 import pytest
 from hypothesis import settings as hypothesis_settings
+from sqlalchemy import Engine, ExecutionContext, event
 
-from polar.records.events import ArtifactSaved, Evaluation, Event, Progress, Result, Summary
+from polar.records.events import (
+    ArtifactSaved,
+    Evaluation,
+    Event,
+    Progress,
+    Result,
+    Started,
+    Summary,
+)
 from polar.records.latents import Label, LatentDiagnostics, Regime, Verdict
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service.embedded.postgres import Postgres
@@ -53,6 +62,25 @@ FORGETFUL = {
 
 #: Folders of tests that wait for processes most of the time.
 WAITING = {"e2e", "workers"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_rows_in_a_pipeline() -> Iterator[None]:
+    """Refuse statements of many rows that psycopg would send in a pipeline.
+
+    A process that is stopped within a pipeline looks busy to Postgres and keeps its row locks for
+    ever (`tests/service/storage/test_frozen_processes.py`).
+    """
+    event.listen(Engine, "do_executemany", _refuse_a_pipeline)
+    yield
+    event.remove(Engine, "do_executemany", _refuse_a_pipeline)
+
+
+def _refuse_a_pipeline(
+    _cursor: object, statement: str, _rows: object, context: ExecutionContext
+) -> None:
+    if context.dialect.driver == "psycopg":
+        raise AssertionError(f"psycopg would send this in a pipeline: {statement}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -162,6 +190,17 @@ def hostile_environment() -> dict[str, str]:
 
 class Reports:
     """Records as a worker sends them, made up here and nowhere else."""
+
+    def started(self, step: int = 0, steps: int = 100) -> Started:
+        return Started(
+            step=step,
+            steps=steps,
+            device="cpu",
+            images=1438,
+            images_evaluated=1438,
+            dataset_digest="d" * 64,
+            parameters=1000,
+        )
 
     def progress(self, step: int) -> Progress:
         return Progress(

@@ -31,6 +31,7 @@ from polar.records.measurement import Criterion, Measurement
 from polar.records.sensitivity import Sensitivity
 from polar.regime.codes import Codes
 from polar.regime.dynamics import LearningOrder, dynamics_table, learning_order
+from polar.regime.outliers import about_the_scale
 from polar.regime.table import diagnostics_table
 from polar.spec import ExperimentSpec
 from polar.training.decoding import MOST_DECODED, Decoder
@@ -50,6 +51,8 @@ class Findings:
     """All measures of a run's final latents, and of how they came about."""
 
     measurement: Measurement
+    #: What is said of images that carry most of the ruler's scale; empty without such images.
+    about_the_scale: str
     #: None where no images were held out.
     held_out: HeldOut | None
     #: None for a model without a weight.
@@ -157,6 +160,7 @@ def find(
     }
     return Findings(
         measurement=measurement,
+        about_the_scale=about_the_scale(codes, diagnostics.ruler),
         held_out=unseen,
         loss_terms=loss_terms(model, subset, spec),
         sensitivity=sensitivities,

@@ -168,6 +168,7 @@ def _result(
     still, measurement = settling([Look.of(look) for look in evaluations]), findings.measurement
     sentences = (
         explain(final, still, final.step),
+        findings.about_the_scale,
         explain_sensitivity(findings.sensitivity),
         explain_evidence(
             verdict=final.verdict,
@@ -194,7 +195,7 @@ def _result(
         loss_terms=findings.loss_terms,
         summary=findings.summary,
         dataset_note=dataset.note,
-        explanation=" ".join(sentences),
+        explanation=" ".join(filter(None, sentences)),
         sensitivity=findings.sensitivity,
     )
 

@@ -192,7 +192,15 @@ def measure(
             tau_std=tau_std,
         )
     remarks = (
-        *remarks_on(encoded, in_its_unit, entropies, latent_names, sigma=sigma, classes=classes),
+        *remarks_on(
+            encoded,
+            in_its_unit,
+            entropies,
+            latent_names,
+            ruler=ruler,
+            sigma=sigma,
+            classes=classes,
+        ),
         *economies(encoded, verdict, repeats, classes=classes, with_images=images is not None),
     )
     explanation = explain_measurement(

@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from polar.regime.codes import Codes
+from polar.regime.outliers import about_the_scale
 from polar.regime.redundancy import DEAD
 from polar.regime.words import count_latents
 from polar.spec.fields import FEWEST_IMAGES
-from polar.spec.training import DEFAULT_SIGMA
+from polar.spec.training import DEFAULT_SIGMA, Ruler
 
 #: Nats below ln n. Chosen by us, because exp(-0.1) = 0.9: as if 9 of 10 images were alone, so far
 #: from all others that the kernel sees no neighbour.
@@ -32,6 +33,7 @@ def remarks_on(
     entropies: Sequence[float],
     names: Sequence[str],
     *,
+    ruler: Ruler,
     sigma: float,
     classes: Int64[np.ndarray, " n"] | None,
 ) -> tuple[str, ...]:
@@ -42,15 +44,17 @@ def remarks_on(
         mean: Their mean in units of the ruler.
         entropies: The judged entropy of each latent, in nats.
         names: Names of the latents.
+        ruler: The ruler.
         sigma: Kernel width of the entropies, in units of the ruler.
         classes: The number of each image's class, shape (n,); none where no classes are known.
     """
     std = mean.std(axis=0)
     sentences = (
+        about_the_scale(codes, ruler),
         _about_crowding_at_the_top(std, np.array(entropies), len(mean), sigma),
         _about_tiny_codes(codes, std, sigma),
         _about_the_shape(*mean.shape),
-        _about_dead_latents(mean, std, names),
+        _about_dead_latents(codes, mean, std, names),
         _about_equal_variances(codes),
         "" if classes is None else _about_classes(classes),
     )
@@ -78,7 +82,10 @@ def _about_tiny_codes(codes: Codes, std: Float64[np.ndarray, " m"], sigma: float
     widest = float(std.max())
     # The prior sets the unit of a variational model. Where all posteriors equal the prior, the
     # model has collapsed, and no other unit would show more.
-    is_collapse = codes.variance is not None and not _says_something(codes.variance)
+    if codes.variance is None:
+        is_collapse = bool(codes.is_constant.all())
+    else:
+        is_collapse = not _says_something(codes.variance)
     if widest == 0 or widest > TINY * sigma or is_collapse:
         return ""
     return (
@@ -108,20 +115,27 @@ def _about_the_shape(n: int, m: int) -> str:
 
 
 def _about_dead_latents(
-    mean: Float64[np.ndarray, "n m"], std: Float64[np.ndarray, " m"], names: Sequence[str]
+    codes: Codes,
+    mean: Float64[np.ndarray, "n m"],
+    std: Float64[np.ndarray, " m"],
+    names: Sequence[str],
 ) -> str:
     # The std of equal numbers may differ from 0, because their mean is rounded.
-    is_constant = (mean == mean[0]).all(axis=0)
-    if is_constant.all():
+    is_equal = (mean == mean[0]).all(axis=0)
+    if codes.variance is None and codes.is_constant.all():
+        but = "" if (codes.mean == codes.mean[0]).all() else " but for rounding"
+        return f"All latents are constant{but}: these codes say nothing about the images."
+    if is_equal.all():
         return "All latents are constant: these codes say nothing about the images."
-    is_dead = is_constant | (std <= DEAD * std.max())
+    is_dead = is_equal | (std <= DEAD * std.max())
     dead = [name for name, dead in zip(names, is_dead, strict=True) if dead]
     if not dead:
         return ""
     return (
         f"{count_latents(len(dead)).capitalize()} ({_named(dead)}) "
         f"{'is' if len(dead) == 1 else 'are'} numerically dead, with a std below {DEAD:g} of the "
-        "widest latent's, which is rounding; the redundancy leaves such latents out."
+        "widest latent's or of their own size, which is rounding; the redundancy leaves such "
+        "latents out."
     )
 
 

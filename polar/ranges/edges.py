@@ -3,17 +3,13 @@
 import math
 from collections.abc import Sequence
 
-from polar.ranges.belief import Belief, EdgeBelief
+from polar.ranges.belief import SPREAD, Belief, EdgeBelief
 from polar.ranges.search import Search
 from polar.ranges.votes import Side, Vote
 from polar.records.ranges import Edge, Interval
 
 #: Chance that an edge lies in the interval that is stated for it.
 CONFIDENCE = 0.9
-#: An edge over which seeds differ counts as known when its interval spans at most this many
-#: widths. Chosen by us: from one seed in eight to seven in eight there are four widths, and where
-#: in this zone the half lies says little about a single training.
-FUZZY = 4.0
 
 
 def envelope_of(votes: Sequence[Vote], belief: Belief, search: Search) -> Interval | None:
@@ -25,8 +21,10 @@ def envelope_of(votes: Sequence[Vote], belief: Belief, search: Search) -> Interv
     inside = [vote.weight for vote in votes if vote.side is Side.INSIDE]
     if not inside or belief.of_band() < 0.5:
         return None
-    if len({vote.seed for vote in votes}) > 1:
-        return Interval(left=_edge(belief.left, search), right=_edge(belief.right, search))
+    seeds = len({vote.seed for vote in votes})
+    if seeds > 1:
+        left, right = (edge.over_all_seeds(seeds) for edge in (belief.left, belief.right))
+        return Interval(left=_edge(left, search), right=_edge(right, search))
     weights = [vote.weight for vote in votes]
     below = max((weight for weight in weights if weight < min(inside)), default=None)
     above = min((weight for weight in weights if weight > max(inside)), default=None)
@@ -53,11 +51,15 @@ def _weight(log: float) -> float | None:
 
 
 def is_known(edge: Edge, search: Search) -> bool:
-    """Whether an edge is known as finely as the search wants, or as its seeds allow."""
+    """Whether an edge is known as finely as the search wants, or as its seeds allow.
+
+    Seeds allow an interval for their half that is as wide as the weights between which they
+    differ: where in these the half lies says little about a single training.
+    """
     if edge.low is None or edge.high is None:
         return False
-    fuzzy = FUZZY * edge.width if edge.width is not None else 0.0
-    return search.is_fine(edge.low, edge.high) or math.log(edge.high / edge.low) <= fuzzy
+    differ = SPREAD * edge.width if edge.width is not None else 0.0
+    return search.is_fine(edge.low, edge.high) or math.log(edge.high / edge.low) <= differ
 
 
 def is_done(edge: Edge, search: Search) -> bool:

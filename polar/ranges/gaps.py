@@ -17,7 +17,7 @@ CLOSED_GAP = 1.25
 GAP = LAPSE / 2
 #: A weight is measured again with another seed while the odds of a gap are between this and its
 #: inverse. Chosen by us.
-DOUBT = 0.003
+DOUBT = 0.01
 
 
 def gap_odds(votes: Sequence[Vote], belief: Belief, *, seeds: int) -> dict[float, float]:

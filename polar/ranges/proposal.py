@@ -1,8 +1,9 @@
 """Proposes the next training: at a new weight, with a new seed, or for more steps.
 
-The proposal is the training whose verdict says most about the places of the edges for each step
-that it takes. What a verdict says is its mutual information with the places, in nats, conditional
-on the verdicts of the trainings in flight.
+The proposal is the training whose verdict says most about the edges for each step that it takes.
+What a verdict says is its mutual information with place and width of an edge, in nats, conditional
+on the verdicts of the trainings in flight. The width counts, because it decides how much verdicts
+say of the place: without it an edge that looks sharp by chance would be believed to be sharp.
 
 Costs are counted in steps, not in seconds. Within a study both are proportional, but for the start
 of a training, and seconds differ from one machine to the next, so that the same study would not
@@ -17,7 +18,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.special import entr
 
-from polar.ranges.belief import PARTS, EdgeBelief, Row, middles
+from polar.ranges.belief import PARTS, EdgeBelief, Row, middles, passed
 from polar.ranges.edges import is_done
 from polar.ranges.fading import guess_edges, odds_of_places
 from polar.ranges.gaps import doubtful, gap_odds
@@ -25,7 +26,6 @@ from polar.ranges.holding import holding
 from polar.ranges.search import History, InFlight, Search, by_start, canonical
 from polar.ranges.stage import Stage, answering
 from polar.ranges.votes import Side, trainings_of
-from polar.records.latents import Regime
 from polar.records.ranges import Action
 
 #: Least information that counts, in nats.
@@ -98,7 +98,7 @@ def _most_telling(stage: Stage, guesses: tuple[float | None, float | None]) -> A
     # First it shows whether it has passed the right edge, and only otherwise the left edge.
     gains = [unknown[0] * (1 - beliefs[1].passed(weights)), np.full(len(weights), unknown[1])]
     gain = sum(
-        part * place_information(belief, weights, flying)
+        part * information(belief, weights, flying)
         for part, belief in zip(gains, beliefs, strict=True)
     )
     chance = _chance_to_say_anything(stage, weights)
@@ -131,46 +131,50 @@ def _guessed(belief: EdgeBelief, guess: float | None, search: Search) -> EdgeBel
     return replace(belief, mass=mass / mass.sum())
 
 
-def place_information(belief: EdgeBelief, weights: Row, flying: Float64[np.ndarray, " f"]) -> Row:
-    """What the verdict at each weight says about the place of an edge, in nats.
+def information(belief: EdgeBelief, weights: Row, flying: Float64[np.ndarray, " f"]) -> Row:
+    """What the verdict at each weight says about the place and the width of an edge, in nats.
 
     Args:
         belief: What is believed of the edge.
         weights: The weights, of shape (k,).
         flying: Weights of the trainings in flight, of shape (f,), whose verdicts come first.
     """
-    chances = belief.passed_at(weights)  # (k, places)
-    of_outcome = _outcomes(belief, flying) * belief.places  # (outcomes, places)
-    whole, passed = of_outcome.sum(1), chances @ of_outcome.T  # (k, outcomes)
-    before = entr(passed).sum(1) + entr(whole - passed).sum(1) - entr(whole).sum()
+    chances = _passed(belief, weights)  # (k, edges)
+    of_outcome = _outcomes(belief, flying) * belief.mass.ravel()  # (outcomes, edges)
+    whole, passed_it = of_outcome.sum(1), chances @ of_outcome.T  # (k, outcomes)
+    before = entr(passed_it).sum(1) + entr(whole - passed_it).sum(1) - entr(whole).sum()
     after = (entr(chances) + entr(1 - chances)) @ of_outcome.sum(0)
     return before - after
 
 
 def _outcomes(
     belief: EdgeBelief, flying: Float64[np.ndarray, " f"]
-) -> Float64[np.ndarray, "outcomes places"]:
-    """Chance of each outcome of the trainings in flight, for each place of the edge.
+) -> Float64[np.ndarray, "outcomes edges"]:
+    """Chance of each outcome of the trainings in flight, for each place and width of the edge.
 
     An outcome says of each of them whether it has passed the edge. The least probable outcomes are
     left out where there are many.
     """
-    outcomes = np.ones((1, len(belief.mass)))
-    for has_passed in belief.passed_at(np.sort(flying)):
+    outcomes = np.ones((1, belief.mass.size))
+    for has_passed in _passed(belief, np.sort(flying)):
         outcomes = np.concatenate([outcomes * has_passed, outcomes * (1 - has_passed)])
         if len(outcomes) > MOST_OUTCOMES:
-            probable = np.argsort(-(outcomes @ belief.places), kind="stable")[:MOST_OUTCOMES]
-            outcomes = outcomes[probable]
+            chances = outcomes @ belief.mass.ravel()
+            outcomes = outcomes[np.argsort(-chances, kind="stable")[:MOST_OUTCOMES]]
     return outcomes
+
+
+def _passed(belief: EdgeBelief, weights: Row) -> Float64[np.ndarray, "k edges"]:
+    """Chance of having passed the edge at each weight, for each of its places and widths."""
+    return passed(weights, belief.bounds, belief.widths).reshape(len(weights), belief.mass.size)
 
 
 def _chance_to_say_anything(stage: Stage, weights: Row) -> Row:
     """Chance that a training at each weight begins to learn, by what its neighbours did."""
-    shown = [training.at(stage.budget) for training in stage.trainings]
     known = [
-        (training.weight, seen.regime is not Regime.UNTRAINED)
-        for training, seen in zip(stage.trainings, shown, strict=True)
-        if seen is not None
+        (training.weight, training.vote(stage.budget, stage.search.of) is not None)
+        for training in stage.trainings
+        if training.at(stage.budget) is not None
     ]
     at, has_begun = np.array(known).reshape(-1, 2).T
     near = np.exp(-(((np.log(weights)[:, None] - np.log(at)) / NEAR) ** 2) / 2)

@@ -73,7 +73,8 @@ class Training:
     def vote(self, budget: int, of: Of) -> Vote | None:
         """What it says about the edges at a budget; None if it says nothing."""
         seen = self.at(budget)
-        side = None if seen is None else _side(seen, of)
+        went_on = self.warm_start is not None
+        side = None if seen is None else _side(seen, of, went_on=went_on)
         if seen is None or side is None:
             return None
         return Vote(self.weight, self.seed, side, _right(seen))
@@ -102,10 +103,11 @@ def _course(ends: Sequence[Observation]) -> tuple[Snapshot, ...]:
     return tuple(by_steps[steps] for steps in sorted(by_steps))
 
 
-def _side(seen: Snapshot, of: Of) -> Side | None:
+def _side(seen: Snapshot, of: Of, *, went_on: bool) -> Side | None:
     match seen.regime:
         case Regime.UNTRAINED:
-            return None
+            # What went on explained something at its start, and explains nothing any more.
+            return Side.RIGHT if went_on else None
         case Regime.COLLAPSED:
             return Side.RIGHT
         case Regime.UNDER_REGULARISED:

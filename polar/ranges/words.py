@@ -15,6 +15,13 @@ NO_LIMIT = (
     "for passive latents as training goes on."
 )
 
+#: What may reach a solution that training from scratch has missed.
+MISSED = (
+    "Training has missed a better solution beyond an edge. A weight that rises at the start "
+    "(`training.weight_warm_up`) or trainings that go on from inside the band "
+    "(`range: {held: true}`) may reach it."
+)
+
 
 def headline_of(report: RangeReport, certificates: Certificates | None = None) -> str:
     """The answer in one sentence: its budget, its seeds, how its edges move, how far it is held.
@@ -105,6 +112,13 @@ def remarks_on(report: RangeReport, stage: Stage) -> Iterator[str]:
     left = report.envelope and report.envelope.left.movement
     if left and left.is_settled is False and left.factor is not None and left.factor < 1:
         yield NO_LIMIT
+
+
+def remarks_on_certificates(certificates: Certificates) -> Iterator[str]:
+    """What a researcher can do where the known models refute an edge, in sentences."""
+    edges = (certificates.left, certificates.right)
+    if any(edge is not None and edge.standing is Standing.NOT_OPTIMAL for edge in edges):
+        yield MISSED
 
 
 def _untrained(stage: Stage) -> int:

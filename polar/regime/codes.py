@@ -9,7 +9,7 @@ Notation:
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,6 +26,10 @@ LEAST_VARIANCE = float(np.finfo(np.float64).tiny)
 #: Largest value of a code, in units of sigma. Beyond it neighbouring floats are farther apart than
 #: the kernel is wide, so that an entropy only says which codes are equal to the last bit.
 MOST_SIGMAS = 1e15
+#: A latent without a variance whose codes differ by at most this part of the largest is constant
+#: but for rounding. Chosen by us: 16 times the distance of neighbouring 32-bit floats, in which
+#: encoders compute, because their sums round several times.
+ROUNDING = 16 * float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,13 @@ class Codes:
     #: The conditional prior of an iVAE, for each image; None where the prior is N(0, 1).
     prior_mean: Float64[np.ndarray, "n m"] | None
     prior_variance: Float64[np.ndarray, "n m"] | None
+
+    @property
+    def is_constant(self) -> Bool[np.ndarray, " m"]:
+        """Whether each latent is the same for all images, but for rounding."""
+        within = ROUNDING * np.abs(self.mean).max(axis=0)
+        is_constant: Bool[np.ndarray, " m"] = np.ptp(self.mean, axis=0) <= within
+        return is_constant
 
     def first(self, images: int) -> "Codes":
         """The codes of the first images."""
@@ -72,7 +83,8 @@ class Codes:
         The scaled ruler takes a variational model's codes relative to its prior. A model without a
         prior has no scale of its own, because its decoder can undo any: its codes are divided by
         the largest standard deviation of a latent. They are also moved, so that the first image
-        has the code 0; no entropy sees that.
+        has the code 0; no entropy sees that. A latent that is constant but for rounding is made
+        exactly constant: where all are, rounding would be the unit, and would look active.
 
         Args:
             ruler: The ruler.
@@ -88,15 +100,19 @@ class Codes:
         return self._in_units_of_the_widest(like or self)
 
     def _in_units_of_the_widest(self, like: "Codes") -> "Codes":
-        first = like.mean[0]
-        spread = like.mean - first  # exactly 0 for a constant latent, whose std rounding would see
+        own, others = self._without_rounding(), like._without_rounding()
+        first = others[0]
+        spread = others - first  # exactly 0 for a constant latent, whose std rounding would see
         # A power of two changes no digit; without it, squares would leave the range of floats.
         exponent = -int(np.frexp(np.abs(spread).max())[1])
         std = float(np.ldexp(spread, exponent).std(axis=0).max()) or 1.0
         with np.errstate(over="ignore"):  # refused below
-            mean = np.ldexp(self.mean - first, exponent) / std
+            mean = np.ldexp(own - first, exponent) / std
         _refuse_values("mean in units of the largest std", mean)
         return Codes(mean, None, None, None)
+
+    def _without_rounding(self) -> Float64[np.ndarray, "n m"]:
+        return np.where(self.is_constant, self.mean[0], self.mean)
 
 
 def codes(

@@ -1,10 +1,12 @@
 """A verdict in words: why the regime is what it is, and what could still change it."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 from polar.records.events import Evaluation
 from polar.records.latents import Flaw, LatentDiagnostics, Regime, Verdict
+from polar.regime.codes import ROUNDING
 from polar.regime.decoding import EXPLAINS_FROM
 from polar.regime.settling import SETTLED_NATS, SETTLED_RISE, Settling
 from polar.regime.verdict import (
@@ -78,10 +80,12 @@ def _about_the_decoder(verdict: Verdict) -> Iterator[str]:
 
 
 def _about_a_dead_encoder(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> Iterator[str]:
-    is_constant = all(latent.var_of_mean == 0 for latent in latents)
+    is_constant = all(
+        math.sqrt(latent.var_of_mean) <= ROUNDING * abs(latent.mean_of_mean) for latent in latents
+    )
     if is_constant and verdict.explains_nothing:
         yield (
-            "All latents are the same for every image, to the last bit: the encoder has died. "
+            "All latents are the same for every image, but for rounding: the encoder has died. "
             "That is a failure of training and says nothing of the weight; a smaller learning "
             "rate or a weight warm-up may help."
         )

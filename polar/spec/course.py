@@ -59,13 +59,27 @@ def with_steps(spec: ExperimentSpec, steps: int) -> ExperimentSpec:
         InvalidInput: there are fewer steps than those over which the weight rises, or they are no
             number of steps.
     """
+    content = longer(spec, steps).model_dump()
+    content["training"]["until"] = "steps"
+    return ExperimentSpec.from_content(content)
+
+
+def longer(spec: ExperimentSpec, steps: int) -> ExperimentSpec:
+    """The same training with another number of steps, which may still end when it has settled.
+
+    The weight rises over as many steps as before.
+
+    Raises:
+        InvalidInput: there are fewer steps than those over which the weight rises, or they are no
+            number of steps.
+    """
     rising = warm_up_steps(spec.training)
     if steps < rising:
         raise InvalidInput(
             f"steps is {steps}; allowed: at least {rising}, because the weight rises so long"
         )
     content = spec.model_dump()
-    content["training"].update(steps=steps, until="steps")
+    content["training"]["steps"] = steps
     if rising:
         content["training"]["weight_warm_up"]["fraction"] = rising / steps
     elif not spec.training.warm_start:

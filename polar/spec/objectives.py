@@ -1,11 +1,16 @@
 """What a study looks for: the measures of a latent space, objectives and constraints."""
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from polar.spec.faults import pointer_to
 from polar.spec.fields import INTEGRAL, MOST_REAL, SpecPart
+from polar.spec.misfit import misfit
+from polar.spec.models import ModelSpec
 
 Measure: TypeAlias = Literal[
     "clean_polarisation", "polarisation", "explained", "reconstruction", "n_active", "kl"
@@ -71,3 +76,21 @@ class Bound(SpecPart):
     def is_kept(self, mean: float) -> bool:
         """Whether a mean of the measure keeps all limits; the limits themselves are allowed."""
         return all(missed <= 0 for missed in self.violations(mean).values())
+
+
+def measures_that_cannot_be(
+    objectives: Sequence[Objective], constraints: Sequence[Bound], model: ModelSpec
+) -> Iterator[PydanticCustomError]:
+    """The faults of a study that asks for what its model has not, or for the same thing twice."""
+    asked = [("objectives", place, each.measure) for place, each in enumerate(objectives)]
+    asked += [("constraints", place, each.measure) for place, each in enumerate(constraints)]
+    for part, place, measure in asked:
+        if measure == "kl" and not model.is_variational:
+            message = f"a {model.name} is deterministic and has no KL divergence"
+            pointer = pointer_to((part, place))
+            yield misfit("impossible", message, pointer, measure, "a measure of its latents")
+    measures = [objective.measure for objective in objectives]
+    for place, measure in enumerate(measures):
+        pointer = pointer_to(("objectives", place))
+        if measure in measures[:place]:
+            yield misfit("twice", "an objective is listed twice", pointer, measure, "each once")

@@ -12,12 +12,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from polar.spec.axis import Axis, Value
+from polar.spec.course import longer
 from polar.spec.experiment import MOST_SEED, ExperimentSpec
 from polar.spec.faults import Fault, nearest, pointer_to
 from polar.spec.fields import Integer, Name
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import MODELS
-from polar.spec.objectives import Bound, Objective
+from polar.spec.objectives import Bound, Objective, measures_that_cannot_be
 from polar.spec.study_parts import MOST_TRIALS, BandSpec, Budget, Pruner
 from polar.spec.submitted import SubmittedSpec
 from polar.spec.training import MOST_STEPS
@@ -126,6 +127,13 @@ class StudySpec(SubmittedSpec):
         return min(map(int, axis.ends)) if axis else self.base.training.steps
 
     @property
+    def most_steps(self) -> int:
+        """The largest number of steps of a training."""
+        axis = self.search.get(STEPS)
+        longest = max(map(int, axis.ends)) if axis else self.base.training.steps
+        return self.range.max_steps or longest
+
+    @property
     def runs_of_a_trial(self) -> int:
         """The number of trainings in each trial: one for each seed, or one alone for a range."""
         return 1 if self.sampler == "range" else len(self.base.seeds)
@@ -152,11 +160,16 @@ class StudySpec(SubmittedSpec):
     def experiment(self, point: Point) -> ExperimentSpec:
         """The experiment of the trial at this point.
 
+        All trainings of a range at one weight and seed are of one course, whatever their steps.
+
         Raises:
             ValidationError: the point has values that the fields do not allow.
         """
         fixed = {name: axis.grid[0] for name, axis in self.search.items() if axis.size == 1}
-        return _changed(self.base, {**fixed, **point})
+        base, steps = self.base, int(point.get(STEPS, self.steps))
+        if self.sampler == "range" and steps != self.steps:
+            base = longer(_changed(base, fixed), steps)
+        return _changed(base, {**fixed, **point})
 
 
 def _changed(base: ExperimentSpec, point: Point) -> ExperimentSpec:
@@ -179,7 +192,7 @@ def _misfits(spec: StudySpec) -> Iterator[PydanticCustomError]:
     yield from itertools.chain.from_iterable(unknown)
     if not unknown:
         yield from _ends_that_do_not_fit(spec)
-    yield from _measures_that_cannot_be(spec)
+    yield from measures_that_cannot_be(spec.objectives, spec.constraints, spec.base.model)
     yield from _bounds_of_one_seed(spec)
     yield from _searches_that_cannot_be(spec)
 
@@ -246,23 +259,6 @@ def _fault_of(base: ExperimentSpec, name: str, value: Value) -> Fault | None:
 def _is_whole(base: ExperimentSpec, name: str) -> bool:
     part, _, field = name.partition(".")
     return isinstance(getattr(base, part).model_dump()[field], int)
-
-
-def _measures_that_cannot_be(spec: StudySpec) -> Iterator[PydanticCustomError]:
-    measures = [objective.measure for objective in spec.objectives]
-    asked = [("objectives", place, measure) for place, measure in enumerate(measures)]
-    asked += [
-        ("constraints", place, bound.measure) for place, bound in enumerate(spec.constraints)
-    ]
-    for part, place, measure in asked:
-        if measure == "kl" and not spec.base.model.is_variational:
-            message = f"a {spec.base.model.name} is deterministic and has no KL divergence"
-            pointer = pointer_to((part, place))
-            yield misfit("impossible", message, pointer, measure, "a measure of its latents")
-    for place, measure in enumerate(measures):
-        pointer = pointer_to(("objectives", place))
-        if measure in measures[:place]:
-            yield misfit("twice", "an objective is listed twice", pointer, measure, "each once")
 
 
 def _bounds_of_one_seed(spec: StudySpec) -> Iterator[PydanticCustomError]:

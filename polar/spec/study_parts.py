@@ -46,7 +46,8 @@ class Budget(SpecPart):
     """When a study ends: after its trials, its steps or its hours, whichever comes first."""
 
     #: Number of completed trials; failed trials do not count. Without a limit if `steps` alone is
-    #: given.
+    #: given. The default suffices for the range of one seed; over several seeds it takes twice as
+    #: many.
     trials: Integer = Field(16, ge=1, le=MOST_TRIALS)
     #: Training steps of all trials together from which on no trial begins; those of failed trials
     #: do not count.

@@ -33,16 +33,18 @@ def option_of(url: str | None) -> str:
 
 
 def spec_of(study: "StudyView") -> "StudySpec":
-    """The spec of a study.
+    """The spec of a study as it was submitted, with the seeds and steps that were added later.
 
     Raises:
         InvalidInput: an earlier version accepted the spec, and this one cannot read it.
     """
+    from polar.spec.longer import extended
     from service.storage import forms
     from service.storage.errors import EarlierVersion
 
     try:
-        return forms.study_spec(study.spec)
+        spec = forms.study_spec(study.spec)
+        return extended(spec, study.seeds_wanted, study.training_steps_wanted)
     except EarlierVersion as error:
         raise InvalidInput(f"study {study.id}: {error}") from error
 

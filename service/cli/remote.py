@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SpecFile = Annotated[Path, typer.Argument(help="YAML or JSON file of an experiment.")]
 Id = Annotated[str, typer.Argument(help="Id of an experiment or of a run.")]
+Extensible = Annotated[str, typer.Argument(help="Id of an experiment, of a run or of a study.")]
 
 
 def submit(
@@ -49,19 +50,24 @@ def submit(
 
 
 def extend(
-    id: Id,
+    id: Extensible,
     steps: Annotated[
         int, typer.Option(min=1, help="Number of steps at the end, those of before included.")
     ],
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Watch the experiment until it has ended.")
-    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Watch until it has ended.")] = False,
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
-    """Go on with a finished run, or with an experiment's finished runs, to more steps."""
-    with service_at(url, instead="polar study extend") as client:
-        _follow(client, client.extend(id, steps), wait=wait, output=output, url=url)
+    """Go on with a finished run, or with those of an experiment or of a study, to more steps."""
+    with service_at(url) as client:
+        from service.api.experiments.schemas import ExperimentView
+        from service.cli import study
+
+        extended = client.extend(id, steps)
+        if isinstance(extended, ExperimentView):
+            _follow(client, extended, wait=wait, output=output, url=url)
+        else:
+            study.follow(client, extended, "extended", wait=wait, output=output, url=url)
 
 
 def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> None:

@@ -54,11 +54,7 @@ def create(
     """Submit a study."""
     with service_at(url) as client:
         study = client.create_study(read_yaml(read_spec_file(spec)))
-        if wait:
-            _watch(client, study, output, url, f"submitted study {study.id}")
-        else:
-            _show(client, study, output)
-            say(f"watch it with: {study.watch}{option_of(url)}")
+        follow(client, study, "submitted", wait=wait, output=output, url=url)
 
 
 @app.command()
@@ -166,6 +162,16 @@ def extend(
     trials: Annotated[
         int | None, typer.Argument(help="How many more completed trials.", show_default="none")
     ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="How many more steps for a budget of steps.")
+    ] = None,
+    training_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of steps at the end of each training, those of before included.",
+        ),
+    ] = None,
     seeds: Annotated[
         list[int] | None,
         typer.Option("--seeds", help="Another seed for every trial; may be given several times."),
@@ -173,13 +179,17 @@ def extend(
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
-    """Add trials or seeds to a study, even after its end; runs that succeeded are shared."""
+    """Add trials, steps, seeds or longer trainings, even after the end; no run is repeated."""
     with service_at(url) as client:
-        if trials is None and not seeds:
+        if (trials, steps, training_steps) == (None, None, None) and not seeds:
             raise InvalidInput(
-                f"say how many more trials, which --seeds, or both: polar study extend {id} 8"
+                "say how many more trials, which --seeds, how many more --steps, or how many "
+                f"--training-steps: polar study extend {id} 8"
             )
-        _show(client, client.extend_study(id, trials, seeds or ()), output)
+        extended = client.extend_study(
+            id, trials, seeds or (), steps=steps, training_steps=training_steps
+        )
+        _show(client, extended, output)
 
 
 @app.command()
@@ -245,6 +255,17 @@ def _order(
         _show(client, client.order_study(id, order), output)
 
 
+def follow(
+    client: "Client", study: "StudyView", done: str, *, wait: bool, output: Format, url: str | None
+) -> None:
+    """Watch a study to which this was done, or show it and say how to watch it."""
+    if wait:
+        _watch(client, study, output, url, f"{done} study {study.id}")
+    else:
+        _show(client, study, output)
+        say(f"watch it with: {study.watch}{option_of(url)}")
+
+
 def _show(client: "Client", study: "StudyView", output: Format) -> None:
     from service.cli import study_tables
 
@@ -270,14 +291,15 @@ def _until_they_end(
 
     say(*news)
     bars = Bars()
-    lines = [bars.add(study.name or "trials") for study in studies]
+    lines = [bars.add(study_tables.name_of_bar(study)) for study in studies]
     with bars:
         while True:
             for line, study in zip(lines, studies, strict=True):
+                is_by_steps = study_tables.is_by_steps(study)
                 bars.update(
                     line,
-                    completed=study.completed,
-                    total=study.trials_wanted,
+                    completed=study.steps_spent if is_by_steps else study.completed,
+                    total=study.steps_wanted if is_by_steps else study.trials_wanted,
                     status=study_tables.status(study),
                     is_moving=study.finished_at is None,
                 )

@@ -75,7 +75,7 @@ def _content(client: "Client", study: "StudyView", name: StudyFigure) -> "Phases
     from service.api.studies.phases import budgets_of, hysteresis_of, phases_of
     from service.storage.states import TrialState
 
-    spec = spec_of(study).with_seeds(study.seeds_wanted)
+    spec = spec_of(study)
     if name is StudyFigure.LOSS_ENVELOPE:
         refuse_other_fields(spec)
         return envelope_of(spec, study.range, client.models(study.id))

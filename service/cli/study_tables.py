@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from rich.console import Group, RenderableType
 
+from polar.spec.study_parts import MOST_TRIALS
 from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
 from service.cli.range_tables import in_words, of_range
 from service.cli.rows import Facts, Rows
@@ -20,7 +21,7 @@ def of_studies(studies: Sequence[StudySummary]) -> RenderableType:
             study.name,
             study.state,
             counts(study.trials),
-            str(study.trials_wanted),
+            _wanted(study),
             study.created_at,
         )
     return table
@@ -29,12 +30,12 @@ def of_studies(studies: Sequence[StudySummary]) -> RenderableType:
 def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
     """A study with its range and its trials."""
     title = f"study {study.id} {study.name!r}: {study.state}"
-    steps = study.steps_wanted
-    counted = f"{study.completed} of {study.trials_wanted} completed"
+    completed = f"{study.completed} of {study.trials_wanted} completed"
+    counted = "" if is_by_steps(study) else completed
     facts = {
         "reason": study.message,
         "trials": ", ".join(filter(None, (counted, counts(study.trials)))),
-        "ends after": None if steps is None else f"{steps:,} training steps",
+        "steps": _steps(study),
         "best": f"{_values(study.best)} at {_point(study.best)}" if study.best else None,
         "not in MLflow": study.mlflow_error,
         "unreadable": earlier_version(study.of_earlier_version),
@@ -63,9 +64,9 @@ def of_ranges(studies: Sequence[StudyView]) -> RenderableType:
 
 def of_plan(plan: StudyPlan) -> RenderableType:
     """What a study would be if it were submitted."""
-    estimate = (
-        None if plan.estimated_s is None else str(timedelta(seconds=round(plan.estimated_s)))
-    )
+    ends = (plan.estimated_least_s, plan.estimated_s)
+    times = [str(timedelta(seconds=round(end))) for end in ends if end is not None]
+    estimate = " to ".join(dict.fromkeys(times))
     facts = {
         "trials": str(plan.trials),
         "runs": str(plan.runs),
@@ -73,6 +74,32 @@ def of_plan(plan: StudyPlan) -> RenderableType:
         "time": f"{estimate or 'unknown'} ({plan.estimate})",
     }
     return Group("the study is valid", Facts(facts))
+
+
+def is_by_steps(study: StudyView) -> bool:
+    """Whether steps alone limit a study; its number of trials is then no more than a bound."""
+    trials = study.spec.get("budget", {}).get("trials")
+    return study.steps_wanted is not None and trials == MOST_TRIALS
+
+
+def name_of_bar(study: StudyView) -> str:
+    """What the bar of a study says before it; it counts trials unless it says otherwise."""
+    if is_by_steps(study):
+        return f"{study.name} (steps)" if study.name else "steps"
+    return study.name or "trials"
+
+
+def _steps(study: StudyView) -> str | None:
+    if study.steps_wanted is None:
+        return None
+    spent = "?" if study.steps_spent is None else f"{study.steps_spent:,}"
+    return f"{spent} of {study.steps_wanted:,} training steps spent"
+
+
+def _wanted(study: StudySummary) -> str:
+    if study.steps_wanted is None:
+        return str(study.trials_wanted)
+    return f"{study.trials_wanted} or {study.steps_wanted:,} steps"
 
 
 def status(study: StudyView) -> str:

@@ -131,18 +131,24 @@ class Client:
         view = self.find(id)
         return self._connection.ask(type(view), "POST", f"{_path(view)}/cancel")
 
-    def extend(self, id: UUID | str, steps: int, *, key: str | None = None) -> ExperimentView:
-        """Submit an experiment that goes on from finished runs to more steps.
+    def extend(
+        self, id: UUID | str, steps: int, *, key: str | None = None
+    ) -> ExperimentView | StudyView:
+        """Let finished trainings go on to more steps: in a new experiment, or those of a study.
 
         Args:
-            id: Id of a run that has succeeded, or of an experiment whose runs have.
+            id: Id of a run that has succeeded, of an experiment whose runs have, or of a study.
             steps: Number of steps at the end, those of before included.
-            key: Idempotency key; by default a new one.
+            key: Idempotency key of the new experiment; by default a new one.
         """
+        try:
+            finished = self.find(id)
+        except OtherKind:
+            return self.extend_study(id, training_steps=steps)
         return self._connection.ask(
             ExperimentView,
             "POST",
-            f"{_path(self.find(id))}/extend",
+            f"{_path(finished)}/extend",
             content=_json({"steps": steps}),
             headers={**_IS_JSON, "Idempotency-Key": key or uuid4().hex},
         )
@@ -199,10 +205,25 @@ class Client:
         return self._ask_study(study_id, "POST", f"/{order}", is_repeatable=is_repeatable)
 
     def extend_study(
-        self, study_id: UUID | str, trials: int | None = None, seeds: Sequence[int] = ()
+        self,
+        study_id: UUID | str,
+        trials: int | None = None,
+        seeds: Sequence[int] = (),
+        *,
+        steps: int | None = None,
+        training_steps: int | None = None,
     ) -> StudyView:
-        """Ask a study for this many more completed trials, and for more seeds in every trial."""
-        extension = {} if trials is None else {"trials": trials}
+        """Ask a study for more trials or steps, more seeds in every trial, or longer trainings.
+
+        Args:
+            study_id: Id of the study.
+            trials: How many more completed trials.
+            seeds: Further seeds.
+            steps: How many more training steps the study may spend, if it has a budget of steps.
+            training_steps: Number of steps at the end of each training, those of before included.
+        """
+        more = {"trials": trials, "steps": steps, "training_steps": training_steps}
+        extension = {name: number for name, number in more.items() if number is not None}
         return self._ask_study(
             study_id,
             "POST",

@@ -1,6 +1,7 @@
 """How long runs take, judging by runs that have succeeded."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
 
 from sqlalchemy import select
@@ -8,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
 from service.storage.states import RunState
-from service.storage.tables import Run
+from service.storage.tables import Run, Transition
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,17 @@ async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | N
 
     Both parts of the duration are medians over these runs. Every run reports how fast it trained;
     the rest of its time went into the start, the evaluations and the report, which do not take
-    longer with more steps.
+    longer with more steps. The last attempt at a run counts, with the steps that it made itself.
     """
     base = spec.base.model_dump(mode="json")
     query = (
-        select(Run)
+        select(Run, Transition.at)
+        .join(
+            Transition,
+            (Transition.run_id == Run.id)
+            & (Transition.attempt == Run.attempt)
+            & (Transition.state == RunState.RUNNING),
+        )
         .where(
             Run.state == RunState.SUCCEEDED,
             Run.spec["dataset"]["name"].astext == base["dataset"]["name"],
@@ -46,7 +53,8 @@ async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | N
         .order_by(Run.finished_at.desc())
         .limit(20)
     )
-    parts = [_parts_of_time(run) for run in await session.scalars(query)]
+    ended = [_parts_of_time(run, began) for run, began in await session.execute(query)]
+    parts = [known for known in ended if known is not None]
     if not parts:
         return None
     return Duration(
@@ -55,14 +63,20 @@ async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | N
     )
 
 
-def _parts_of_time(run: Run) -> tuple[float, float]:
-    """Seconds for each step, and seconds besides all steps, of a run that succeeded."""
-    assert run.started_at is not None
+def _parts_of_time(run: Run, began: datetime) -> tuple[float, float] | None:
+    """Seconds for each step, and seconds besides all steps, of the last attempt at a run.
+
+    None if the attempt made no step, as when it only had to write down what another had trained.
+    """
     assert run.finished_at is not None
-    seconds = (run.finished_at - run.started_at).total_seconds()
+    seconds = (run.finished_at - began).total_seconds()
     training = run.spec["training"]
+    last = (run.result or {}).get("steps", training["steps"])
+    made: int = last - (run.started or {}).get("step", 0)
+    if made <= 0:
+        return None
     images_per_s = (run.progress or {}).get("images_per_s")
     if not images_per_s:
-        return seconds / training["steps"], 0.0
+        return seconds / made, 0.0
     step_s = training["batch_size"] / images_per_s
-    return step_s, max(seconds - step_s * training["steps"], 0.0)
+    return step_s, max(seconds - step_s * made, 0.0)

@@ -1,13 +1,30 @@
 """Metrics of runs, as their attempts report them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Double, Text, Uuid, func, literal, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Double,
+    Select,
+    Text,
+    Uuid,
+    func,
+    literal,
+    select,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.storage.tables import Metric
+from service.storage.states import RunState
+from service.storage.tables import Metric, Run
+
+_COLUMNS = ["run_id", "key", "step", "value", "attempt"]
+#: How the names of the curves begin that training reports; those of evaluations are reported anew.
+TRAINING = "train/"
 
 
 async def add(
@@ -37,5 +54,30 @@ async def add_points(
         .render_derived()
     )
     rows = select(literal(run_id, Uuid), new.c.key, new.c.step, new.c.value, literal(attempt))
-    columns = ["run_id", "key", "step", "value", "attempt"]
-    await session.execute(insert(Metric).from_select(columns, rows).on_conflict_do_nothing())
+    await _insert(session, rows)
+
+
+async def inherit(session: AsyncSession, run: Run, attempt: int, step: int) -> None:
+    """Store the training curves of the finished run from whose end at this step a run goes on.
+
+    Both are the same training up to there, because they are of one course. Nothing is stored where
+    a run goes on from its own checkpoint, unless another run of its course ended there.
+    """
+    steps = type_coerce(Run.result, JSONB)["steps"].as_integer()
+    shorter = (
+        select(Run.id)
+        .where(Run.course == run.course, Run.state == RunState.SUCCEEDED, steps == step)
+        .order_by(Run.finished_at)
+        .limit(1)
+        .scalar_subquery()
+    )
+    curves = (
+        select(literal(run.id, Uuid), Metric.key, Metric.step, Metric.value, literal(attempt))
+        .where(Metric.run_id == shorter, Metric.key.startswith(TRAINING))
+        .order_by(Metric.sequence)
+    )
+    await _insert(session, curves)
+
+
+async def _insert(session: AsyncSession, rows: Select[Any]) -> None:
+    await session.execute(insert(Metric).from_select(_COLUMNS, rows).on_conflict_do_nothing())

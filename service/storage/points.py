@@ -1,6 +1,6 @@
 """What the trials of a study have finished, as far as its budget counts it."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from contextlib import suppress
 
 from polar.spec import StudySpec
@@ -27,6 +27,11 @@ def count_steps(spec: StudySpec, trials: Iterable[Trial]) -> int:
     Trials in flight count with all their steps, and so do trainings that were stopped early or
     that other experiments share. A training that went on counts once, up to its last step.
     """
+    return sum(steps_of_trainings(spec, trials))
+
+
+def steps_of_trainings(spec: StudySpec, trials: Iterable[Trial]) -> Collection[int]:
+    """The steps of each training of these trials, as `count_steps` counts them."""
     longest: dict[Hashable, int] = {}
     for trial in trials:
         if trial.state in (TrialState.FAILED, TrialState.CANCELLED):
@@ -36,7 +41,7 @@ def count_steps(spec: StudySpec, trials: Iterable[Trial]) -> int:
         for seed in spec.seeds_of(trial.point):
             training = (_identity(network), seed)
             longest[training] = max(longest.get(training, 0), steps)
-    return sum(longest.values())
+    return longest.values()
 
 
 def _identity(point: object) -> Hashable:

@@ -98,7 +98,10 @@ async def record(session: AsyncSession, run_id: UUID, attempt: int, event: Event
     """
     match event:
         case Started():
-            await _update_mine(session, run_id, attempt, started=event.model_dump(mode="json"))
+            started = event.model_dump(mode="json")
+            run = await _update_mine(session, run_id, attempt, started=started)
+            if event.step:
+                await metrics.inherit(session, run, attempt, event.step)
         case Progress():
             await _update_mine(session, run_id, attempt, progress=event.model_dump(mode="json"))
             await metrics.add(session, run_id, attempt, event.step, event.scalars())

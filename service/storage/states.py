@@ -94,7 +94,7 @@ _AFTER_STUDY = {
 class TrialState(StrEnum):
     """The state of a trial.
 
-      RUNNING ──┬──► COMPLETED ──► SUPERSEDED   its point was completed with more seeds
+      RUNNING ──┬──► COMPLETED ──► SUPERSEDED   its point was completed with more seeds or steps
                 ├──► PRUNED
                 ├──► FAILED
                 └──► CANCELLED
@@ -108,7 +108,7 @@ class TrialState(StrEnum):
     PRUNED = "pruned"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    #: The trial was completed, and then another trial of the same point with more seeds.
+    #: The trial was completed, and then another trial of its point with more seeds or steps.
     SUPERSEDED = "superseded"
 
     @property

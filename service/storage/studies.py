@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.trials import Measured
 from polar.spec import StudySpec
-from polar.spec.experiment import MOST_SEEDS
-from polar.spec.study import SEED, Point
+from polar.spec.longer import extended
+from polar.spec.study import Point
 from service.storage import forms
 from service.storage.errors import Conflict, NotFound
 from service.storage.states import StudyState, TrialState, may_become
@@ -60,6 +60,16 @@ async def locked(session: AsyncSession, study_id: UUID) -> Study:
     if study is None:
         raise NotFound("study", study_id)
     return study
+
+
+def spec_of(study: Study) -> StudySpec:
+    """The spec of a study as it was submitted, with the seeds and steps that were added later.
+
+    Raises:
+        EarlierVersion: the spec was accepted by a version that allowed more.
+    """
+    spec = forms.study_spec(study.spec)
+    return extended(spec, study.seeds_wanted, study.training_steps_wanted)
 
 
 async def page(
@@ -128,10 +138,11 @@ async def end_trial(
 
 
 async def supersede(session: AsyncSession, trial: Trial, by: Trial) -> None:
-    """Set a completed trial aside, because a trial of the same point has more seeds."""
+    """Set a completed trial aside, because a trial of the same point has more seeds or steps."""
     assert may_become(trial.state, TrialState.SUPERSEDED), f"trial {trial.number} {trial.state}"
-    trial.state, trial.status_reason = TrialState.SUPERSEDED, "more_seeds"
-    trial.status_message = f"trial {by.number} tried the same point with more seeds"
+    more = "seeds" if seeds_of(by) > seeds_of(trial) else "steps"
+    trial.state, trial.status_reason = TrialState.SUPERSEDED, f"more_{more}"
+    trial.status_message = f"trial {by.number} tried the same point with more {more}"
     await session.flush()
 
 
@@ -168,13 +179,6 @@ async def go_on(session: AsyncSession, study: Study) -> None:
     study.state, study.status_reason, study.status_message = StudyState.RUNNING, None, None
     study.finished_at = None
     await session.flush()
-
-
-async def _let_go_on(session: AsyncSession, study: Study) -> None:
-    """Count failures and hours anew, and let the study go on unless it is paused."""
-    study.went_on_at = await session.scalar(select(func.now()))
-    if study.state is not StudyState.PAUSED:
-        await go_on(session, study)
 
 
 async def pause(session: AsyncSession, study_id: UUID) -> Study:
@@ -222,76 +226,6 @@ async def cancel(session: AsyncSession, study_id: UUID) -> list[UUID]:
     return list(await session.scalars(query))
 
 
-async def extend(
-    session: AsyncSession, study_id: UUID, *, trials: int = 0, seeds: Sequence[int] = ()
-) -> Study:
-    """Ask a study for more completed trials, and for more seeds in every trial.
-
-    Points that were completed or are in flight with fewer seeds are tried again in new trials,
-    which share the runs that go on or have succeeded. The trainings of a range study have one seed
-    each; its new trials may have the new seeds.
-
-    Raises:
-        NotFound: no study has this id.
-        Conflict: the study was cancelled, already has one of these seeds, would have too many, or
-            gets seeds for a range without trials that could have them.
-        EarlierVersion: the study has a budget of steps, and a spec of an earlier version.
-    """
-    study = await locked(session, study_id)
-    if study.state is StudyState.CANCELLED:
-        raise Conflict(f"study {study_id} was cancelled and cannot be extended")
-    if len(study.seeds_wanted) + len(seeds) > MOST_SEEDS:
-        have = len(study.seeds_wanted)
-        raise Conflict(f"study {study_id} has {have} seeds; allowed: at most {MOST_SEEDS}")
-    known = sorted(set(seeds) & set(study.seeds_wanted))
-    if known:
-        raise Conflict(f"study {study_id} has these seeds already: {known}")
-    is_range = study.spec.get("sampler") == "range"
-    if seeds and is_range and not trials:
-        raise Conflict(
-            f"study {study_id} searches a range with one seed in each trial, and more seeds alone "
-            "would change nothing; allowed: more trials, or more trials and seeds"
-        )
-    study.trials_wanted += trials
-    study.seeds_wanted = [*study.seeds_wanted, *dict.fromkeys(seeds)]
-    if study.steps_wanted is not None:
-        spec = forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
-        study.steps_wanted += trials * spec.steps_of_a_trial
-    if seeds and not is_range:
-        fewer = await trials_of(session, study_id, TrialState.COMPLETED, TrialState.RUNNING)
-        study.to_repeat = _each_once([*study.to_repeat, *(trial.point for trial in fewer)])
-    await _let_go_on(session, study)
-    return study
-
-
-async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
-    """Try the points of all failed trials again in new trials, and repeat nothing else.
-
-    Raises:
-        NotFound: no study has this id.
-        Conflict: the study was cancelled, or none of its trials has failed.
-    """
-    study = await locked(session, study_id)
-    if study.state is StudyState.CANCELLED:
-        raise Conflict(f"study {study_id} was cancelled; its trials are not tried again")
-    trials = await trials_of(session, study_id)
-    settled = [
-        trial.point
-        for trial in trials
-        if trial.state is not TrialState.FAILED and not _lacks_seeds(study, trial)
-    ]
-    points = [
-        trial.point
-        for trial in trials
-        if trial.state is TrialState.FAILED and trial.point not in [*settled, *study.to_repeat]
-    ]
-    if not points:
-        raise Conflict(f"study {study_id} has no failed trial that was not tried again")
-    study.to_repeat = [*study.to_repeat, *_each_once(points)]
-    await _let_go_on(session, study)
-    return study
-
-
 async def runs_of(session: AsyncSession, experiment_ids: Sequence[UUID]) -> dict[UUID, list[Run]]:
     """The runs of each experiment, in the order of their seeds."""
     rows = await session.execute(
@@ -336,13 +270,10 @@ def seeds_of(trial: Trial) -> int:
     return len(trial.measured.of_seeds) if isinstance(trial.measured, Measured) else 0
 
 
-def _each_once(points: Sequence[Point]) -> list[Point]:
-    return [point for place, point in enumerate(points) if point not in points[:place]]
-
-
-def _lacks_seeds(study: Study, trial: Trial) -> bool:
-    wanted = 1 if SEED in trial.point else len(study.seeds_wanted)
-    return trial.state is TrialState.COMPLETED and seeds_of(trial) < wanted
+def steps_of(trial: Trial) -> int:
+    """The steps of the longest training that a trial was completed with; 0 if not known."""
+    seen = trial.measured.observations if isinstance(trial.measured, Measured) else ()
+    return max((ended.steps for ended in seen), default=0)
 
 
 def _refuse_ended(study: Study, what: str) -> None:

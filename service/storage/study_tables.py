@@ -38,11 +38,14 @@ class Study(Base):
     status_message: Mapped[str | None]
     #: Number of completed trials that ends the study; extending it adds to the spec's number.
     trials_wanted: Mapped[int]
-    #: Number of training steps of all trials that ends the study; None without such a budget.
+    #: Number of training steps of all trials that ends the study; extending it adds to the spec's
+    #: number; None without such a budget.
     steps_wanted: Mapped[int | None] = mapped_column(BigInteger)
     #: Seeds of every trial from now on, or those of which a trial of a range study has one;
     #: extending the study adds to the spec's seeds.
     seeds_wanted: Mapped[list[int]]
+    #: Number of steps to which the study's trainings were extended; None where they were not.
+    training_steps_wanted: Mapped[int | None]
     #: Points of earlier trials that are to be tried again.
     to_repeat: Mapped[list[Point]] = mapped_column(JSONB, default=list)
     #: The range that the study has found so far.

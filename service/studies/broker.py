@@ -26,7 +26,7 @@ from polar.spec import StudySpec
 from polar.spec.study import Point
 from service import queue
 from service.repetition import MOST_REPETITIONS, Repetition
-from service.storage import experiments, forms, runs, studies, study_tracking, turns
+from service.storage import experiments, runs, studies, study_tracking, turns
 from service.storage.database import Database, is_away
 from service.storage.errors import Conflict
 from service.storage.evaluations import evaluation_steps, evaluations_at
@@ -118,7 +118,7 @@ class Broker:
         try:
             async with self._database.transaction() as session:
                 study = await studies.locked(session, study_id)
-                spec = _spec_of(study)
+                spec = studies.spec_of(study)
                 trials = await studies.trials_of(session, study_id)
                 trains_on = await spared(session, study, spec, trials)
                 await self._follow(session, study, spec, trials, trains_on)
@@ -237,7 +237,7 @@ class Broker:
         """Begin a trial or end the study, whichever is due; return whether more may be due."""
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)
-            spec = _spec_of(study)
+            spec = studies.spec_of(study)
             trials = await studies.trials_of(session, study.id)
             if study.state is not StudyState.RUNNING:
                 return False
@@ -309,19 +309,17 @@ class Broker:
         _log.info("study %s: trial %d tries %s", study.id, asked.number, asked.point)
 
 
-def _spec_of(study: Study) -> StudySpec:
-    """The spec of a study as it was submitted, with the seeds that were added later."""
-    return forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
-
-
 async def _keep_one(session: AsyncSession, trial: Trial, trials: Sequence[Trial]) -> None:
-    """Keep one completed trial of this trial's point: the trial with the most seeds."""
+    """Keep one completed trial of this trial's point: that with the most seeds, then steps."""
     completed = [
         other
         for other in trials
         if other.point == trial.point and other.state is TrialState.COMPLETED
     ]
-    best = max(completed, key=lambda other: (studies.seeds_of(other), other.number))
+    best = max(
+        completed,
+        key=lambda other: (studies.seeds_of(other), studies.steps_of(other), other.number),
+    )
     for other in completed:
         if other is not best:
             await studies.supersede(session, other, best)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.certificate import certificates_of, refutes_collapse
-from polar.ranges.words import headline_of
+from polar.ranges.words import headline_of, remarks_on_certificates
 from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.storage import studies
@@ -40,7 +40,15 @@ async def certified(
         [solution.known(of) for solution in solutions],
     )
     headline = headline_of(found, certificates)
-    return found.model_copy(update={"certificates": certificates, "headline": headline})
+    # A study that holds its band says itself how far training from inside gets.
+    advice = () if spec.range.held else remarks_on_certificates(certificates)
+    return found.model_copy(
+        update={
+            "certificates": certificates,
+            "headline": headline,
+            "remarks": (*found.remarks, *advice),
+        }
+    )
 
 
 async def spared(

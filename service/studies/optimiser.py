@@ -32,7 +32,7 @@ OPTUNA_STATES = {
     states.TrialState.PRUNED: TrialState.PRUNED,
     states.TrialState.FAILED: TrialState.FAIL,
     states.TrialState.CANCELLED: TrialState.FAIL,
-    # A newer trial with more seeds has replaced it, for which Optuna has no state.
+    # A newer trial with more seeds or steps has replaced it, for which Optuna has no state.
     states.TrialState.SUPERSEDED: TrialState.COMPLETE,
 }
 

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import torch
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.data import catalogue
 from polar.records.events import LAST_STATE_FILE
@@ -13,8 +16,9 @@ from polar.spec.study import WARM_START
 from service import queue
 from service.storage import experiments
 from service.storage.evaluations import evaluations_of
+from service.storage.metrics import TRAINING
 from service.storage.states import RunState
-from service.storage.tables import Run
+from service.storage.tables import Metric, Run
 
 if TYPE_CHECKING:
     from tests.processes import Stage
@@ -45,6 +49,12 @@ def first_step(run: Run) -> int:
     return step
 
 
+async def training_curves(session: AsyncSession, run_id: UUID) -> list[tuple[str, int, float]]:
+    query = select(Metric).where(Metric.run_id == run_id, Metric.key.startswith(TRAINING))
+    rows = await session.scalars(query.order_by(Metric.key, Metric.step))
+    return [(row.key, row.step, row.value) for row in rows]
+
+
 async def test_a_longer_run_goes_on_from_a_shorter_one_to_the_same_numbers(
     stage: "Stage",
 ) -> None:
@@ -61,6 +71,9 @@ async def test_a_longer_run_goes_on_from_a_shorter_one_to_the_same_numbers(
     async with stage.database.transaction() as session:
         evaluations = await evaluations_of(session, extended.id)
         assert evaluations == await evaluations_of(session, anew.id)
+        assert await training_curves(session, extended.id) == (
+            await training_curves(session, anew.id)
+        )
     assert stage.checkpoints_of(extended.id) == []
 
 

@@ -63,6 +63,8 @@ def test_a_study_ends_with_its_trials_and_can_be_extended(open_folder: Path) -> 
         rows = list(csv.DictReader(io.StringIO(polar("export", study["id"]))))
         polar("extend", study["id"], 1)
         extended = polar.json("watch", study["id"])
+        polar("extend", study["id"], "--training-steps", 40)
+        longer = polar.json("watch", study["id"])
 
     assert "studies" in stack.processes
     assert (study["state"], study["reason"]) == ("completed", "budget_spent")
@@ -73,3 +75,4 @@ def test_a_study_ends_with_its_trials_and_can_be_extended(open_folder: Path) -> 
         max(float(row["objective.clean_polarisation"]) for row in rows)
     ]
     assert extended["trials"] == {"completed": 4}
+    assert longer["trials"] == {"completed": 4, "superseded": 4}

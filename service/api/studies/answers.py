@@ -34,6 +34,7 @@ from service.storage import (
     study_tracking,
     tracking_failures,
 )
+from service.storage.durations import Duration
 from service.storage.errors import EarlierVersion
 from service.storage.forms import Unreadable
 from service.storage.study_tables import Study, Trial
@@ -42,7 +43,8 @@ from service.storage.study_tables import Study, Trial
 async def study_view(session: AsyncSession, settings: Settings, study: Study) -> StudyView:
     trials = await studies.trials_of(session, study.id)
     reader = Reader()
-    best = _best(study, trials, reader)
+    spec = _spec(study, reader)
+    best = ranking.best(spec, trials) if spec else None
     tracked = await study_tracking.mlflow_run_of_study(session, study.id)
     found = reader.readable("range", study.range)
     return StudyView(
@@ -57,6 +59,8 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         dataset_digest=study.dataset_digest,
         trials_wanted=study.trials_wanted,
         steps_wanted=study.steps_wanted,
+        steps_spent=points.count_steps(spec, trials) if spec and study.steps_wanted else None,
+        training_steps_wanted=study.training_steps_wanted,
         seeds_wanted=study.seeds_wanted,
         completed=points.count_completed(trials),
         trials=Counter(trial.state for trial in trials),
@@ -69,10 +73,10 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
     )
 
 
-def _best(study: Study, trials: Sequence[Trial], reader: Reader) -> Trial | None:
-    """The best trial; None if this version cannot read the spec, which says what is best."""
+def _spec(study: Study, reader: Reader) -> StudySpec | None:
+    """The spec of a study; None if this version cannot read it."""
     try:
-        return ranking.best(forms.study_spec(study.spec), trials)
+        return studies.spec_of(study)
     except EarlierVersion:
         reader.of_earlier_version.append("spec")
         return None
@@ -90,6 +94,7 @@ async def study_page(
             reason=study.status_reason,
             created_at=study.created_at,
             trials_wanted=study.trials_wanted,
+            steps_wanted=study.steps_wanted,
             trials=counts[study.id],
             links={"self": links.to_study(study.id)},
         )
@@ -172,18 +177,20 @@ async def study_models(session: AsyncSession, study: Study) -> StudyModels:
 async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> StudyPlan:
     usual = await durations.usual_duration(session, spec)
     at_once = await _runs_at_once(session, spec)
-    steps = _most_steps(spec)
+    seconds = None if usual is None else _span_of_time(spec, usual, at_once)
+    steps = " to ".join(f"{end:,}" for end in dict.fromkeys((spec.steps, spec.most_steps)))
     return StudyPlan(
         spec=spec.model_dump(mode="json"),
         dataset_digest=dataset_digest,
         trials=spec.trials,
         runs=spec.runs,
         ends=_when_it_ends(spec),
-        estimated_s=None if usual is None else usual.of(steps) * math.ceil(spec.runs / at_once),
+        estimated_s=seconds[1] if seconds else None,
+        estimated_least_s=seconds[0] if seconds else None,
         estimate="no run of this dataset, model and batch size has succeeded here yet"
         if usual is None
         else f"{usual.step_s:.2g} s a step and {usual.besides_s:.2g} s besides the steps of each "
-        f"run, as in the latest runs like these; {steps:,} steps a run; {at_once} runs at once; "
+        f"run, as in the latest runs like these; {steps} steps a run; {at_once} runs at once; "
         "runs that exist already take no time",
     )
 
@@ -204,8 +211,12 @@ async def _runs_at_once(session: AsyncSession, spec: StudySpec) -> int:
     return max(1, min(able, spec.concurrency * spec.runs_of_a_trial))
 
 
-def _most_steps(spec: StudySpec) -> int:
-    """Steps of one run; if the study searches the number of steps, those of the longest run."""
-    searched = spec.search.get("training.steps")
-    ends = searched.ends if searched else (spec.base.training.steps,)
-    return max(int(steps) for steps in ends)
+def _span_of_time(spec: StudySpec, usual: Duration, at_once: int) -> tuple[float, float]:
+    """Seconds that all runs take with the fewest and with the most steps, in ascending order."""
+    longest = spec.runs
+    if spec.budget.steps is not None:
+        trials = math.ceil(spec.budget.steps / (spec.most_steps * spec.runs_of_a_trial))
+        longest = min(longest, trials * spec.runs_of_a_trial)
+    least = usual.of(spec.steps) * math.ceil(spec.runs / at_once)
+    most = usual.of(spec.most_steps) * math.ceil(longest / at_once)
+    return min(least, most), max(least, most)

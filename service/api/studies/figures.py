@@ -21,7 +21,7 @@ from service.api.stored import Reader
 from service.api.studies.models import envelope_of, models_of
 from service.api.studies.phases import Completed, budgets_of, hysteresis_of, phases_of
 from service.programs import Program, python
-from service.storage import forms, studies
+from service.storage import studies
 from service.storage.states import TrialState
 from service.storage.study_tables import Study
 
@@ -77,7 +77,7 @@ async def _phases(
     study: Study,
 ) -> Phases:
     trials = await studies.trials_of(session, study.id, TrialState.COMPLETED)
-    spec = forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
+    spec = studies.spec_of(study)
     reader = Reader()
     completed = [(trial.point, reader.readable("measured", trial.measured)) for trial in trials]
     return of(spec, reader.readable("range", study.range), completed)
@@ -86,7 +86,7 @@ async def _phases(
 async def _envelope(session: AsyncSession, study: Study) -> LossEnvelope:
     models = await models_of(session, study)
     found = Reader().readable("range", study.range)
-    return envelope_of(forms.study_spec(study.spec), found, models)
+    return envelope_of(studies.spec_of(study), found, models)
 
 
 async def _figure(

@@ -13,7 +13,7 @@ from polar.records.phases import LossEnvelope
 from polar.records.ranges import Of, StudyRange
 from polar.spec import StudySpec
 from service.api.studies.schemas import StudyModels
-from service.storage import forms
+from service.storage import studies
 from service.storage.experiments import problem_address
 from service.storage.problems import Solution, is_of_one_problem, run_ids_of, solutions_of
 from service.storage.study_tables import Study
@@ -45,7 +45,7 @@ async def models_of(session: AsyncSession, study: Study) -> StudyModels:
         InvalidInput: the study does not sweep its model's weight alone.
         EarlierVersion: an earlier version stored the spec, and this one cannot read it.
     """
-    spec = forms.study_spec(study.spec)
+    spec = studies.spec_of(study)
     refuse_other_fields(spec)
     solutions = await solutions_of(session, problem_address(spec.base, study.dataset_digest))
     own = await run_ids_of(session, study.id)

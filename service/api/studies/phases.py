@@ -135,7 +135,7 @@ def _of_trial(spec: StudySpec, field: str, point: Point, measured: Measured) -> 
             model=experiment.model.name,
             dataset=experiment.dataset.name,
             field=field,
-            steps=experiment.training.steps,
+            steps=ended.steps,
             weight=float(point[field]),
             seed=seed,
             warm_start=point.get(WARM_START),

@@ -22,7 +22,7 @@ from service.api.studies.schemas import (
     StudyView,
     TrialPage,
 )
-from service.storage import forms, studies
+from service.storage import studies, study_extensions
 
 router = APIRouter(prefix="/studies", tags=["studies"], responses=refusals(503))
 
@@ -90,7 +90,7 @@ async def list_trials(
 async def export_trials(study_id: UUID, kind: export.Kind, session: Session) -> Response:
     """Send all trials in one file, for a spreadsheet (csv) or a program (parquet)."""
     study = await studies.get(session, study_id)
-    spec = forms.study_spec(study.spec).with_seeds(study.seeds_wanted)
+    spec = studies.spec_of(study)
     table = export.table_of(spec, await studies.trials_of(session, study_id))
     content = await asyncio.to_thread(export.written, kind, table)
     return Response(content, media_type=export.KINDS[kind])
@@ -143,13 +143,13 @@ async def cancel_study(study_id: UUID, session: Session, service: Service) -> St
 async def extend_study(
     study_id: UUID, extension: Extension, session: Session, service: Service
 ) -> StudyView:
-    """Add trials, or seeds for every trial, even after the end; runs that succeeded are shared."""
-    study = await studies.extend(session, study_id, **extension.model_dump())
+    """Add trials, steps, seeds or longer trainings, even after the end; no run is repeated."""
+    study = await study_extensions.extend(session, study_id, **extension.model_dump())
     return await answers.study_view(session, service.settings, study)
 
 
 @router.post("/{study_id}/retry-failed", responses=refusals(404, 409, 422))
 async def retry_failed_trials(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Try the points of failed trials again; nothing else is repeated."""
-    study = await studies.retry_failed(session, study_id)
+    study = await study_extensions.retry_failed(session, study_id)
     return await answers.study_view(session, service.settings, study)

@@ -12,17 +12,27 @@ from polar.records.trials import Measured
 from polar.spec import SpecPart
 from polar.spec.axis import Value
 from polar.spec.experiment import Seed
-from polar.spec.fields import Integer
+from polar.spec.fields import MOST_INTEGER, Integer
 from polar.spec.study_parts import MOST_TRIALS
+from polar.spec.training import MOST_STEPS
 from service.api.schemas import Links, ResponseModel, StoredSpec
 from service.storage.states import StudyState, TrialState
 
 
 class Extension(SpecPart):
-    """What a study is extended by: trials, seeds or both."""
+    """What a study is extended by: trials, steps, seeds, longer trainings, or several of them."""
 
-    #: How many more completed trials the study should have.
+    #: How many more completed trials the study should have. Its budget of steps, if it has one,
+    #: grows by their steps, unless `steps` says otherwise.
     trials: Integer = Field(0, ge=1, le=MOST_TRIALS)
+    #: How many more training steps a study with a budget of steps may spend. Its number of trials
+    #: grows by as many as have so many steps, unless `trials` says otherwise.
+    steps: Integer = Field(0, ge=1, le=MOST_INTEGER)
+    #: Number of steps at the end of a training, those of before included. A range is searched with
+    #: so many steps, from the trainings that it has; the completed trials of other studies all go
+    #: on. A budget of steps grows by what all trainings need, and without `trials`, the trials of
+    #: a range study by the number of its trainings.
+    training_steps: Integer = Field(0, ge=1, le=MOST_STEPS)
     #: Further seeds for every trial; completed trials are trained on these alone. The new trials
     #: of a range study, which have one seed each, may have these too.
     seeds: tuple[Seed, ...] = Field((), max_length=1000)
@@ -36,8 +46,11 @@ class Extension(SpecPart):
 
     @model_validator(mode="after")
     def _extends_something(self) -> Self:
-        if not (self.trials or self.seeds):
-            raise ValueError("an extension has neither trials nor seeds; allowed: either, or both")
+        if not (self.trials or self.steps or self.training_steps or self.seeds):
+            raise ValueError(
+                "an extension has nothing to add; allowed: trials, steps, training_steps, seeds, "
+                "or several of them"
+            )
         return self
 
 
@@ -113,8 +126,15 @@ class StudyView(ResponseModel):
     dataset_digest: str
     #: Number of completed trials that ends the study; an extension raises it above the spec's.
     trials_wanted: int
-    #: Number of training steps of all trials that ends the study; None without such a budget.
+    #: Number of training steps of all trials that ends the study; an extension raises it above the
+    #: spec's. None without such a budget.
     steps_wanted: int | None
+    #: Number of training steps that count towards `steps_wanted`: those of all trials but failed
+    #: and cancelled ones, of which trials in flight count with all their steps, and trainings that
+    #: went on count once. None without such a budget, or if this version cannot read the spec.
+    steps_spent: int | None
+    #: Number of steps to which the study's trainings were extended; None where they were not.
+    training_steps_wanted: int | None
     #: Seeds of every trial, or those of which a trial of a range study has one, including those by
     #: which the study was extended.
     seeds_wanted: list[int]
@@ -144,6 +164,8 @@ class StudySummary(ResponseModel):
     reason: str | None
     created_at: datetime
     trials_wanted: int
+    #: Number of training steps of all trials that ends the study; None without such a budget.
+    steps_wanted: int | None
     #: Number of trials in each state.
     trials: dict[TrialState, int]
     links: Links
@@ -170,7 +192,10 @@ class StudyPlan(ResponseModel):
     #: When the study ends, in words, such as `after 30 completed trials or 60,000 training steps,
     #: whichever comes first`.
     ends: str
-    #: Estimated duration, seconds; None until a run like these has succeeded here.
+    #: Estimated duration, seconds, if all trainings become as long as they may, such as
+    #: `range.max_steps`; None until a run like these has succeeded here.
     estimated_s: float | None
+    #: The same if all trainings stay as short as they may.
+    estimated_least_s: float | None
     #: What the estimate rests on, or why there is none.
     estimate: str

@@ -6,9 +6,12 @@ import torch
 
 from polar.data.images import load
 from polar.experiment.findings import _diagram, find
+from polar.experiment.run import run
 from polar.figures import information_diagram
 from polar.models import Autoencoder
+from polar.records.events import Result
 from polar.records.measurement import Criterion
+from polar.regime import outliers
 from polar.regime.codes import codes
 from polar.spec import ExperimentSpec
 from polar.spec.training import RULERS
@@ -73,3 +76,20 @@ def test_the_measurement_of_a_run_has_the_tau_and_the_labels_of_its_last_evaluat
     assert [row.label for row in measurement.latents] == [row.label for row in final.latents]
     assert of_entropy == [row.label for row in final.latents]
     assert len(set(of_entropy)) == 2
+
+
+def test_a_run_says_which_images_set_its_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No image of the digits is that far out, so any share of the scale is made enough.
+    monkeypatch.setattr(outliers, "MOST_SHRINKING", 0.5)
+    spec = ExperimentSpec.model_validate(
+        {
+            "dataset": {"name": "digits", "images": 64},
+            "model": {"name": "ae", "latent_dim": 3, "widths": [4, 4, 4, 4, 4]},
+            "training": {"steps": 2, "batch_size": 16},
+        }
+    )
+
+    *_, result = run(spec)
+
+    assert isinstance(result, Result)
+    assert "of 52, those farthest out such as image" in result.explanation

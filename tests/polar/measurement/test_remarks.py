@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from polar.measurement import economy
 from polar.measurement.measure import measure
+from polar.records.latents import Regime
 from polar.records.measurement import Measurement
 from polar.regime import redundancy
 
 N = 400
 RNG = np.random.default_rng(0)
 MEAN = RNG.normal(size=(N, 4)) * [1.0, 1.0, 0.01, 0.01]
+#: The codes of a collapsed encoder, which computes in float32.
+ROUNDED = np.where(RNG.random((N, 3)) < 0.5, 3.0000001, 3.0)
 VARIANCE = np.tile([0.02, 0.02, 0.98, 0.97], (N, 1))
 
 
@@ -65,6 +68,9 @@ def test_tiny_codes_name_a_sigma_but_a_collapse_does_not() -> None:
         ((RNG.normal(size=(6, 7)),), {}, r"more latents (7) than images (6)"),
         ((np.zeros((9, 2)),), {}, "All latents are constant: these codes say nothing"),
         ((np.full((9, 2), 0.1),), {}, "All latents are constant: these codes say nothing"),
+        ((ROUNDED,), {}, "All latents are constant but for rounding: these codes say nothing"),
+        ((ROUNDED,), {"ruler": "absolute"}, "All latents are constant but for rounding"),
+        ((np.column_stack([1e7 + RNG.normal(size=N), MEAN]),), {}, "1 latent (0) is numerically"),
         ((MEAN * [1, 1, 1e-9, 0],), {}, "2 latents (2, 3) are numerically dead"),
         ((MEAN + 0.1 * (MEAN * 0 + 1) * [0, 0, 0, 1],), {}, ""),
         ((MEAN * [1, 1, 1, 0],), {"names": list("abcd")}, "1 latent (d) is numerically dead"),
@@ -78,6 +84,28 @@ def test_what_makes_numbers_mean_less_is_said(
     arguments: tuple[np.ndarray, ...], options: dict[str, object], words: str
 ) -> None:
     assert words in remarks(*arguments, **options)
+
+
+def test_rounding_is_no_scale() -> None:
+    # Under the scaled ruler it was divided by itself, and all latents looked active.
+    measured = measure(ROUNDED)
+
+    assert measured.verdict.regime is Regime.COLLAPSED
+    assert (measured.verdict.n_active, measured.verdict.n_passive) == (0, 3)
+    assert "a sigma of about" not in measured.explanation
+
+
+def test_the_images_that_set_the_scale_are_said_first() -> None:
+    # A single code of 1e38 makes all other latents passive.
+    mean = MEAN.copy()
+    mean[11, 3] = 1e38
+
+    measured = measure(mean)
+
+    assert measured.remarks[0].startswith("4 images of 400, those farthest out such as image 11")
+    assert "instead of 4.99e+36" in measured.remarks[0]
+    without = measure(np.delete(mean, 11, axis=0))
+    assert (measured.verdict.n_active, without.verdict.n_active) == (0, 2)
 
 
 def test_many_dead_latents_are_counted() -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from polar.ranges import Search
-from polar.ranges.belief import LAPSE, WIDTHS, Belief, believe
+from polar.ranges.belief import LAPSE, SPREAD, Belief, EdgeBelief, believe, widths_of
 from polar.ranges.votes import Side, Vote, trainings_of, votes_of
 from polar.records.latents import Regime
 from polar.records.ranges import Observation
@@ -44,8 +45,9 @@ def test_the_posterior_is_that_of_bayes_counted_out(told: Told) -> None:
     past = {1.2: [False], 1.5: [True, False]}  # right of the band, nothing shows of the left edge
     places = [-math.inf, 0.125, 0.375, 0.625, 0.875, math.inf]
     prior = [0.1, 0.25, 0.25, 0.25, 0.25, 0.1]
-    expected = np.zeros((6, len(WIDTHS)))
-    for (row, place), (column, width) in product(enumerate(places), enumerate(WIDTHS)):
+    widths = widths_of(search)
+    expected = np.zeros((6, len(widths)))
+    for (row, place), (column, width) in product(enumerate(places), enumerate(widths)):
         expected[row, column] = prior[row]
         for weight, verdicts in past.items():
             distance = (math.log(weight) - place) / width
@@ -75,7 +77,8 @@ def test_an_edge_is_where_half_of_the_seeds_have_passed_it(told: Told) -> None:
 
     assert belief.left.quantile(0.5) == pytest.approx(0, abs=0.02)
     # 18 of 20 have passed at ln 2: expit(ln 2 / s) = 0.9 at s = 0.315
-    assert belief.left.width == 0.32
+    nearest = min(widths_of(SEARCH), key=lambda width: abs(math.log(width / 0.315)))
+    assert belief.left.width == nearest
 
 
 def test_an_edge_over_which_seeds_agree_is_sharp_and_one_over_which_they_do_not_is_wide(
@@ -88,7 +91,7 @@ def test_an_edge_over_which_seeds_agree_is_sharp_and_one_over_which_they_do_not_
 
     assert sharp.width <= 0.04
     assert wide.width >= 0.16
-    assert wide.quantile(0.95) - wide.quantile(0.05) > 3 * (
+    assert wide.quantile(0.95) - wide.quantile(0.05) > 4 * (
         sharp.quantile(0.95) - sharp.quantile(0.05)
     )
 
@@ -123,9 +126,28 @@ def test_the_side_of_a_forming_space_shows_in_its_active_latents() -> None:
     )
 
     # With few it has probably passed the right edge, with many not yet the left edge.
-    assert few.right.quantile(0.5) < -0.5 < many.right.quantile(0.5)
-    assert few.left.quantile(0.5) < many.left.quantile(0.5)
-    assert many.left.quantile(0.5) > 1
+    assert few.right.quantile(0.5) < -1 < 1 < many.right.quantile(0.5)
+    assert few.left.quantile(0.5) < 1 < many.left.quantile(0.5)
+
+
+def test_the_posterior_of_a_space_on_either_side_is_that_of_bayes_counted_out() -> None:
+    # With chance 0.8 it has passed the right edge; otherwise neither edge, and without other
+    # trainings half of the places of the other edge allow either.
+    search = Search(low=1, high=math.e, factor=math.e, seeds=(0, 1))
+    belief = believe([Vote(weight=1.6, seed=0, side=Side.OUTSIDE, right=0.8)], search)
+    places = [-math.inf, 0.125, 0.375, 0.625, 0.875, math.inf]
+    widths = widths_of(search)
+    distances = (math.log(1.6) - np.array(places))[:, None] / widths
+    prior = np.array([0.1, 0.25, 0.25, 0.25, 0.25, 0.1])[:, None] / len(widths) / 1.2
+    past_other = float((prior * expit(distances)).sum())
+
+    for edge, if_passed, if_not in (
+        (belief.right, 0.8, 0.2 * (1 - past_other)),
+        (belief.left, 0.8 * past_other, 0.8 * past_other + 0.2 * (1 - past_other)),
+    ):
+        by_edge = if_passed * expit(distances) + if_not * expit(-distances)
+        expected = prior * ((1 - LAPSE) * by_edge + LAPSE * (if_passed + if_not) / 2)
+        assert edge.mass == pytest.approx(expected / expected.sum(), abs=1e-12)
 
 
 @pytest.mark.parametrize("active", [2, 8, 14])
@@ -159,24 +181,72 @@ def test_a_single_seed_is_taken_to_repeat_itself(told: Told) -> None:
         for seeds in ((0,), (0, 1))
     )
 
-    assert one.widths.tolist() == [0.01]
+    assert one.widths.tolist() == [many.widths[0] / 2]
     assert one.quantile(0.95) - one.quantile(0.05) < many.quantile(0.95) - many.quantile(0.05)
     assert math.exp(one.quantile(0.05)) >= 0.9 * 0.98
     assert math.exp(one.quantile(0.95)) <= 1.02
 
 
-def test_the_belief_does_not_depend_on_how_finely_the_axis_is_cut(told: Told) -> None:
+def test_the_belief_does_not_depend_on_how_finely_the_axis_is_cut(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
     history = told("0.3 u, 0.5 i, 0.4 u 1, 4 i, 7 i 1, 6 c 2")
 
-    coarse, fine = (
-        belief_of(history, Search(low=0.01, high=100, factor=factor, seeds=SEEDS))
-        for factor in (1.1, 1.02)
-    )
+    coarse = belief_of(history)
+    monkeypatch.setattr("polar.ranges.belief.PARTS", 20)
+    fine = belief_of(history)
 
     for side in ("left", "right"):
         for chance in (0.05, 0.5, 0.95):
             places = [getattr(belief, side).quantile(chance) for belief in (coarse, fine)]
             assert places[0] == pytest.approx(places[1], abs=0.024)  # a cell of the coarse belief
+
+
+@pytest.mark.parametrize("factor", [1.01, 1.1, 1.5])
+def test_the_narrowest_edge_spreads_over_what_is_wanted_and_the_widest_over_a_factor_of_20(
+    factor: float,
+) -> None:
+    widths = widths_of(Search(low=0.01, high=100, factor=factor, seeds=(0, 1)))
+
+    assert math.exp(SPREAD * widths[0]) == pytest.approx(factor)
+    # One seed in twenty has passed half of the spread before the edge.
+    assert 1 / (1 + math.exp(SPREAD / 2)) == pytest.approx(1 / 20)
+    assert 18 < math.exp(SPREAD * widths[-1]) < 20**2
+    assert widths[1:] == pytest.approx(2 * widths[:-1])
+
+
+def test_the_edge_over_all_seeds_is_known_less_closely_the_fewer_were_tried() -> None:
+    bounds = np.linspace(-4, 4, 401)
+    mass = np.zeros((402, 1))
+    mass[200:202] = 0.5
+    edge = EdgeBelief(bounds, np.array([0.2]), mass)
+
+    spreads = []
+    for tried in (2, 8, 800):
+        wider = edge.over_all_seeds(tried)
+        assert wider.mass.sum() == pytest.approx(1)
+        middles = (bounds[1:] + bounds[:-1]) / 2
+        spreads.append(float((wider.mass[1:-1, 0] * middles**2).sum()))
+
+    # A logistic has the variance pi^2 s^2 / 3, half of which goes with the seeds; the variance of
+    # the two places before is 0.01^2.
+    expected = [0.5 * math.pi**2 * 0.2**2 / 3 / tried + 0.01**2 for tried in (2, 8)]
+    assert spreads[:2] == pytest.approx(expected, rel=1e-3)
+    assert spreads[2] < 0.0002
+
+
+def test_mass_beyond_the_search_stays_there_and_more_may_lie_there_over_all_seeds() -> None:
+    bounds = np.linspace(0, 1, 11)
+    mass = np.zeros((12, 1))
+    mass[[0, 1, 11], 0] = 0.2, 0.7, 0.1
+    wider = EdgeBelief(bounds, np.array([0.1]), mass).over_all_seeds(3)
+
+    # The first cell leaves the search where it moves by a cell at least.
+    scale = math.pi * 0.1 * math.sqrt(0.5 / 3 / 3)
+    chances = [math.exp(-((0.1 * cells / scale) ** 2) / 2) for cells in range(-10, 11)]
+    assert wider.mass.sum() == pytest.approx(1)
+    assert wider.places[0] == pytest.approx(0.2 + 0.7 * sum(chances[:10]) / sum(chances))
+    assert wider.places[-1] == pytest.approx(0.1)
 
 
 @given(votes, st.sampled_from([(0,), (0, 1, 2)]))

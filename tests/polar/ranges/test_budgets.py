@@ -34,8 +34,7 @@ def stopwatch(weight: float, steps: int) -> Regime:
 def history(train: Train, seeds: int = 1) -> list[Observation]:
     weights = [0.01 * 1.03**place for place in range(300)]
     actions = (
-        Action(weight=weight, seed=place % seeds, steps=2000)
-        for place, weight in enumerate(weights)
+        Action(weight=weight, seed=seed, steps=2000) for weight in weights for seed in range(seeds)
     )
     return [train(action, stopwatch, EVALUATIONS) for action in actions]
 

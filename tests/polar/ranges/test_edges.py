@@ -98,8 +98,8 @@ def test_an_edge_beyond_the_search_is_said_to_be_and_needs_no_more_trainings(tol
         (edge(1.0, 1.11), False),
         (edge(None, 1.0), False),
         (edge(1.0, None), False),
-        (edge(1.0, 1.49, width=0.1), True),  # exp(4 widths) = 1.492
-        (edge(1.0, 1.5, width=0.1), False),
+        (edge(1.0, 1.8, width=0.1), True),  # 19 ** (2 widths) = 1.802
+        (edge(1.0, 1.81, width=0.1), False),
         (edge(1.0, 1.1, width=0.01), True),
     ],
 )

@@ -341,6 +341,23 @@ def test_a_training_from_inside_that_failed_is_not_asked_for_again() -> None:
     assert not ended & {(action.weight, action.seed) for action in failed}
 
 
+def test_what_explains_nothing_any_more_has_left_the_band_though_it_has_not_settled() -> None:
+    # Seen at beta 31 and 33 from 15 on digits: R of 0.04, still falling.
+    problem = hysteretic(1)
+
+    def train(action: Action) -> Observation:
+        seen = problem.train(action)
+        is_falling = seen.regime is Regime.COLLAPSED and action.warm_start is not None
+        fallen = {"regime": Regime.UNTRAINED, "settled": False}
+        return seen.model_copy(update=fallen) if is_falling else seen
+
+    report = find_range(study(train, ALONE, 45), ALONE)
+
+    assert covered(report.held, problem.held_edges) == [True, True]
+    assert report.held is not None
+    assert ALONE.is_fine(report.held.right.low or 0.1, report.held.right.high or 100)
+
+
 @pytest.mark.parametrize("regime", [Regime.UNTRAINED, Regime.FORMING])
 def test_whatever_becomes_of_what_goes_on_the_search_goes_on(regime: Regime) -> None:
     problem = hysteretic(1)

@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from polar.errors import InvalidInput
 from polar.ranges import Search, find_range, propose
 from polar.ranges.belief import EdgeBelief, believe, passed
-from polar.ranges.proposal import place_information
+from polar.ranges.proposal import information
 from polar.records.latents import Regime
 from polar.records.ranges import Action, Observation, Outcome
 from tests.oracles.linear_vae import optimum
@@ -306,46 +306,40 @@ def entropy(chances: Float64[np.ndarray, " k"]) -> float:
 
 
 def test_information_is_that_of_its_definition() -> None:
-    # H(verdict) - H(verdict | place), where the width is not asked for and is averaged over.
+    # H(verdict) - H(verdict | place and width)
     edge = believe((), Search(low=1, high=8, factor=2, seeds=(0, 1))).left
     weights = np.array([1.5, 4.0])
-    chances = passed(weights, edge.bounds, edge.widths)
     expected = []
-    for k in range(2):
-        by_place = (chances[k] * edge.mass).sum(1) / edge.mass.sum(1)
-        mean = float(by_place @ edge.places)
+    for chances in passed(weights, edge.bounds, edge.widths):
+        mean = float((chances * edge.mass).sum())
         after = sum(
-            place * entropy(np.array([by, 1 - by]))
-            for place, by in zip(edge.places, by_place, strict=True)
+            mass * entropy(np.array([chance, 1 - chance]))
+            for mass, chance in zip(edge.mass.ravel(), chances.ravel(), strict=True)
         )
         expected.append(entropy(np.array([mean, 1 - mean])) - after)
 
-    information = place_information(edge, weights, np.array([]))
-
-    assert information == pytest.approx(expected, abs=1e-12)
+    assert information(edge, weights, np.array([])) == pytest.approx(expected, abs=1e-12)
 
 
 def test_information_after_trainings_in_flight_is_the_mean_over_their_outcomes() -> None:
     edge = believe((), Search(low=1, high=8, factor=2, seeds=(0, 1))).left
     weight, flying = np.array([3.0]), np.array([2.0])
-    has_passed = edge.passed_at(flying)[0]
+    has_passed = passed(flying, edge.bounds, edge.widths)[0]
     expected = 0.0
-    for by_place in (has_passed, 1 - has_passed):
-        chance = float(by_place @ edge.places)
-        mass = edge.mass * by_place[:, None]
+    for chances in (has_passed, 1 - has_passed):
+        mass = edge.mass * chances
         after = EdgeBelief(edge.bounds, edge.widths, mass / mass.sum())
-        # What is told is only a place, so the width is as it was for each place.
-        expected += chance * float(place_information(after, weight, np.array([]))[0])
+        expected += float(mass.sum()) * float(information(after, weight, np.array([]))[0])
 
-    assert place_information(edge, weight, flying) == pytest.approx([expected], abs=1e-12)
+    assert information(edge, weight, flying) == pytest.approx([expected], abs=1e-12)
 
 
 def test_a_training_in_flight_leaves_little_to_learn_at_its_weight_where_seeds_agree() -> None:
     edge = believe((), SEARCH).left
     weights = np.array([0.1, 1.0])
 
-    alone = place_information(edge, weights, np.array([]))
-    after = place_information(edge, weights, np.array([1.0]))
+    alone = information(edge, weights, np.array([]))
+    after = information(edge, weights, np.array([1.0]))
 
     assert after[1] < 0.05 * alone[1]
     assert after[0] > 0.3 * alone[0]

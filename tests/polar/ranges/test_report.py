@@ -86,6 +86,21 @@ def test_several_seeds_have_intervals_of_90_percent(told: Told) -> None:
     assert report.remarks == ()
 
 
+def test_three_seeds_that_agree_say_less_of_all_seeds_than_six(told: Told) -> None:
+    factors = []
+    for seeds in (3, 6):
+        parts = [
+            f"{at} {v} {s}"
+            for at, vs in SHARP_LEFT + SHARP_RIGHT
+            for s, v in enumerate(vs[:seeds])
+        ]
+        envelope = find_range(told(", ".join(parts)), SIX).envelope
+        assert envelope is not None
+        factors += [(envelope.left.high or 0) / (envelope.left.low or 1)]
+
+    assert factors[1] < SEARCH.factor < factors[0] < 1.15
+
+
 def test_wide_brackets_are_coarse_and_said_to_be(told: Told) -> None:
     report = find_range(told("0.1 u, 1 i, 7 i, 7.5 c"), SEARCH)
 

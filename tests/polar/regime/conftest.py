@@ -65,6 +65,7 @@ def evaluation_of(
         carried: float = 0.99,
         usage: Sequence[float] | None = None,
         std: float = 0.0,
+        mean: float = 0.0,
         settled: bool = False,
     ) -> Evaluation:
         decoding = _decoding(
@@ -73,7 +74,9 @@ def evaluation_of(
             carried=carried,
         )
         measures = [
-            latent.model_copy(update={"var_of_mean": std**2, "kl_nats": std**2 / 2})
+            latent.model_copy(
+                update={"var_of_mean": std**2, "mean_of_mean": mean, "kl_nats": std**2 / 2}
+            )
             for latent in latents_of(entropies)
         ]
         latents = labelled(measures, tau, decoding.usage_nats)

@@ -175,3 +175,36 @@ def test_a_power_of_two_changes_no_digit_of_the_scaled_codes(
     scaled = codes(np.ldexp(varied, exponent)).in_units_of("scaled").mean
 
     np.testing.assert_array_equal(scaled, codes(mean).in_units_of("scaled").mean[:, :2])
+
+
+@unhurried
+@given(
+    size=st.floats(1e-30, 1e30),
+    ulps=st.lists(st.integers(-4, 4), min_size=5, max_size=50),
+    sign=st.sampled_from([-1, 1]),
+)
+def test_rounding_of_32_bit_codes_is_no_scale(size: float, ulps: list[int], sign: int) -> None:
+    value = np.float32(sign * size)
+    noisy = value + np.array(ulps) * np.spacing(value)
+
+    of = codes(noisy.astype(np.float32)[:, None])
+
+    assert of.is_constant.all()
+    np.testing.assert_array_equal(of.in_units_of("scaled").mean, 0)
+
+
+def test_a_latent_that_is_rounding_sets_no_scale_for_the_others() -> None:
+    varied, far = np.array([-0.25, 0.25] * 10), 1e7 + np.array([0.0, 1.0] * 10)
+
+    scaled = codes(np.column_stack([varied, far])).in_units_of("scaled").mean
+
+    assert scaled.std(axis=0) == pytest.approx([1.0, 0.0])
+
+
+def test_codes_that_vary_by_more_than_rounding_keep_their_scale() -> None:
+    varied = 3 + 1e-5 * np.array([0.0, 1.0] * 10)
+
+    of = codes(varied[:, None])
+
+    assert not of.is_constant.any()
+    assert of.in_units_of("scaled").mean.std() == pytest.approx(1)

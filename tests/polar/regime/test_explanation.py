@@ -165,10 +165,13 @@ def test_every_verdict_is_explained_in_one_paragraph(
     assert "\n" not in text
 
 
-@pytest.mark.parametrize(("std", "is_said"), [(0.0, True), (1e-3, False)])
+@pytest.mark.parametrize(
+    ("mean", "std", "is_said"),
+    [(0.0, 0.0, True), (3.0, 1e-7, True), (0.0, 1e-7, False), (3.0, 1e-3, False)],
+)
 def test_a_dead_encoder_is_said_to_be_a_failure_of_training(
-    evaluation_of: Evaluations, std: float, is_said: bool
+    evaluation_of: Evaluations, mean: float, std: float, is_said: bool
 ) -> None:
-    text = explained(evaluation_of(3000, [0.0, 0.0], explained=-0.01, std=std))
+    text = explained(evaluation_of(3000, [0.0, 0.0], explained=-0.01, mean=mean, std=std))
 
     assert ("the encoder has died" in text) is is_said

@@ -81,7 +81,9 @@ def trial(number: int, fields: Sequence[str], measures: Sequence[str], **other: 
     )
 
 
-def study(name: str, measures: Sequence[str], best: TrialView | None) -> StudyView:
+def study(
+    name: str, measures: Sequence[str], best: TrialView | None, trials: int = 5000
+) -> StudyView:
     return StudyView(
         id=uuid4(),
         name=name,
@@ -90,10 +92,15 @@ def study(name: str, measures: Sequence[str], best: TrialView | None) -> StudyVi
         message="it has what it wanted",
         created_at=datetime.now(UTC),
         finished_at=None,
-        spec={"objectives": [{"measure": measure} for measure in measures]},
+        spec={
+            "objectives": [{"measure": measure} for measure in measures],
+            "budget": {"trials": trials},
+        },
         dataset_digest="",
         trials_wanted=MOST_TRIALS,
         steps_wanted=10**9,
+        steps_spent=987_654_321,
+        training_steps_wanted=None,
         completed=2000,
         seeds_wanted=[0],
         trials=dict.fromkeys(TrialState, 1000),
@@ -123,6 +130,33 @@ def test_a_study(fields: int, name: str, columns: int, monkeypatch: pytest.Monke
     assert_whole(lines, columns, [shown.id, "completed", "failed", *points, *values])
     assert_whole(lines, columns, ["under_regularised", "1.234e-05..2.345e-05", "above 1.234e-05"])
     assert_whole(lines, columns, ["1,000,000,000", "moving by 1/2.1", "50,000", "no band"])
+
+
+def test_a_study_that_steps_alone_limit_says_how_many_are_spent() -> None:
+    by_steps = study("mine", MEASURES[:1], None, trials=MOST_TRIALS)
+    by_both = study("mine", MEASURES[:1], None)
+
+    assert study_tables.is_by_steps(by_steps)
+    assert study_tables.name_of_bar(by_steps) == "mine (steps)"
+    assert not study_tables.is_by_steps(by_both)
+    assert study_tables.name_of_bar(by_both) == "mine"
+    assert study_tables.name_of_bar(study("", (), None, trials=MOST_TRIALS)) == "steps"
+
+
+def test_the_trials_of_a_study_that_steps_alone_limit_are_counted_without_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A study with 60,000 steps once said "12 of 10000 completed".
+    by_steps = study("mine", MEASURES[:1], None, trials=MOST_TRIALS)
+
+    lines = show(study_tables.of_study(by_steps, []), 200, monkeypatch)
+    of_both = show(study_tables.of_study(study("mine", MEASURES[:1], None), []), 200, monkeypatch)
+
+    spent = "987,654,321 of 1,000,000,000 training steps spent"
+    assert any(spent in line for line in lines)
+    assert not any("of 10000" in line for line in lines)
+    assert any("2000 of 10000 completed" in line for line in of_both)
+    assert any(spent in line for line in of_both)
 
 
 def test_a_study_of_one_field_is_a_line_for_each_trial_at_80_columns(
@@ -164,12 +198,14 @@ def test_the_plan_of_a_study(columns: int, monkeypatch: pytest.MonkeyPatch) -> N
         runs=1_000_000,
         ends="after 10,000 completed trials or 60,000 training steps, whichever comes first",
         estimated_s=1e7,
+        estimated_least_s=1e6,
         estimate="0.12 s a step, as in the latest runs like these; 2,000 steps a run",
     )
 
     lines = show(study_tables.of_plan(plan), columns, monkeypatch)
 
-    assert_whole(lines, columns, ["10000", "1000000", "60,000 training", "115 days, 17:46:40"])
+    assert_whole(lines, columns, ["10000", "1000000", "60,000 training"])
+    assert_whole(lines, columns, ["11 days, 13:46:40", "115 days, 17:46:40"])
 
 
 def test_the_demo(columns: int, reports: "Reports", monkeypatch: pytest.MonkeyPatch) -> None:

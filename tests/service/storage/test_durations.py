@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import update
 
 from polar.spec import StudySpec
-from service.storage import durations
+from service.storage import durations, runs
 from service.storage.database import Database
 from service.storage.durations import Duration
 from service.storage.states import RunState
-from service.storage.tables import Run
+from service.storage.tables import Run, Transition
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -32,10 +32,13 @@ class Past:
         self._database, self._submit, self._spec_of = database, submit, spec_of
         self._worker, self._reports = worker, reports
 
-    async def run(self, steps: int, seconds: float, images_per_s: float | None) -> None:
+    async def run(
+        self, steps: int, seconds: float, images_per_s: float | None, *, first_step: int = 0
+    ) -> None:
         submission = await self._submit(self._spec_of(training={"steps": steps}), force=True)
         run_id = submission.runs[0].id
         await self._worker.claim(run_id)
+        await self._worker.record(run_id, self._reports.started(first_step, steps))
         if images_per_s is not None:
             told = self._reports.progress(steps).model_copy(update={"images_per_s": images_per_s})
             await self._worker.record(run_id, told)
@@ -43,8 +46,38 @@ class Past:
         ended = datetime.now(UTC)
         began = ended - timedelta(seconds=seconds)
         async with self._database.transaction() as session:
-            times = update(Run).values(started_at=began, finished_at=ended)
+            times = update(Run).values(finished_at=ended)
             await session.execute(times.where(Run.id == run_id))
+            claimed = update(Transition).values(at=began)
+            await session.execute(
+                claimed.where(Transition.run_id == run_id, Transition.state == RunState.RUNNING)
+            )
+
+    async def run_resumed(self, steps: int, at: int, seconds: float) -> None:
+        """A run whose first attempt was lost, an hour before the second went on at a step."""
+        submission = await self._submit(self._spec_of(training={"steps": steps}), force=True)
+        run_id = submission.runs[0].id
+        await self._worker.claim(run_id)
+        await self._worker.record(run_id, self._reports.started(0, steps))
+        async with self._database.transaction() as session:
+            run = await runs.get(session, run_id)
+            await runs.queue_lost(session, run)
+        await self._worker.claim(run_id)
+        await self._worker.record(run_id, self._reports.started(at, steps), attempt=2)
+        await self._worker.finish(run_id, RunState.SUCCEEDED, attempt=2)
+        ended = datetime.now(UTC)
+        began = {1: ended - timedelta(hours=1), 2: ended - timedelta(seconds=seconds)}
+        async with self._database.transaction() as session:
+            await session.execute(
+                update(Run).values(started_at=began[1], finished_at=ended).where(Run.id == run_id)
+            )
+            for attempt, at_time in began.items():
+                claimed = (Transition.attempt == attempt) & (Transition.state == RunState.RUNNING)
+                await session.execute(
+                    update(Transition)
+                    .values(at=at_time)
+                    .where(Transition.run_id == run_id, claimed)
+                )
 
 
 @pytest.fixture
@@ -86,6 +119,48 @@ async def test_runs_of_other_lengths_agree(
 
     assert found is not None
     assert (found.step_s, found.besides_s) == pytest.approx((0.01, 12.0))
+
+
+async def test_the_steps_of_a_shorter_run_take_a_longer_run_no_time(
+    past: Past, database: Database, study_of: "StudyMaker"
+) -> None:
+    # A run from 2,000 to 2,100 steps counted as one of 2,100 steps within two seconds.
+    await past.run(steps=2100, seconds=2.0, images_per_s=None, first_step=2000)
+
+    found = await usual(database, study_of)
+
+    assert found is not None
+    assert (found.step_s, found.besides_s) == pytest.approx((0.02, 0.0))
+
+
+async def test_what_a_run_from_a_shorter_one_takes_besides_its_steps_is_found(
+    past: Past, database: Database, study_of: "StudyMaker"
+) -> None:
+    await past.run(steps=2100, seconds=13.0, images_per_s=6400.0, first_step=2000)
+
+    found = await usual(database, study_of)
+
+    assert found is not None
+    assert (found.step_s, found.besides_s) == pytest.approx((0.01, 12.0))
+
+
+async def test_a_run_that_made_no_step_says_nothing(
+    past: Past, database: Database, study_of: "StudyMaker"
+) -> None:
+    await past.run(steps=100, seconds=5.0, images_per_s=None, first_step=100)
+
+    assert await usual(database, study_of) is None
+
+
+async def test_the_last_attempt_counts_with_its_own_steps_and_time(
+    past: Past, database: Database, study_of: "StudyMaker"
+) -> None:
+    await past.run_resumed(steps=1000, at=900, seconds=3.0)
+
+    found = await usual(database, study_of)
+
+    assert found is not None
+    assert (found.step_s, found.besides_s) == pytest.approx((0.03, 0.0))
 
 
 async def test_a_run_that_waited_for_another_attempt_does_not_count_for_all(

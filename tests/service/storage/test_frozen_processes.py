@@ -2,7 +2,7 @@
 
 That limit counts only while Postgres waits for the next statement. Agents were stopped within one
 of psycopg's pipelines, which looks like a statement that still runs: their run stayed locked, and
-no other agent could take it.
+no other agent could take it. `tests/conftest.py` refuses such pipelines in all tests.
 """
 
 import asyncio
@@ -10,15 +10,12 @@ import random
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
 
-from sqlalchemy import event, text
+import pytest
+from sqlalchemy import bindparam, text, update
 
 from service.storage.database import Database
-
-if TYPE_CHECKING:
-    from tests.conftest import Reports
-    from tests.service.conftest import SpecMaker, Submitter, Worker
+from service.storage.study_tables import Study
 
 STOPS = 60
 #: Longest that Postgres may take for a statement that it has received.
@@ -44,27 +41,13 @@ asyncio.run(write())
 """
 
 
-async def test_no_rows_are_sent_in_a_pipeline(
-    database: Database,
-    submit: "Submitter",
-    spec_of: "SpecMaker",
-    worker: "Worker",
-    reports: "Reports",
-) -> None:
-    pipelined: list[str] = []
-    event.listen(
-        database.engine.sync_engine,
-        "do_executemany",
-        lambda _cursor, statement, _rows, _context: pipelined.append(statement),
-    )
+async def test_tests_refuse_what_would_be_sent_in_a_pipeline(database: Database) -> None:
+    rename = update(Study).where(Study.name == bindparam("old")).values(name=bindparam("new"))
+    names = [{"old": "a", "new": "b"}, {"old": "c", "new": "d"}]
 
-    submission = await submit(spec_of(seeds=[0, 1, 2]))
-    run_id = submission.runs[0].id
-    await worker.claim(run_id)
-    await worker.record(run_id, reports.progress(100), reports.evaluation(100))
-    await worker.record(run_id, reports.result(spec_of(seeds=[0])))
-
-    assert pipelined == []
+    async with database.engine.connect() as connection:
+        with pytest.raises(AssertionError, match=r"would send this in a pipeline: UPDATE app\."):
+            await connection.execute(rename, names)
 
 
 async def test_a_process_that_is_stopped_at_any_moment_leaves_postgres_waiting_for_a_statement(

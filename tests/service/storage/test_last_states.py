@@ -4,18 +4,19 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from polar.records.events import LAST_STATE_FILE, ArtifactSaved
+from polar.records.events import LAST_STATE_FILE, ArtifactSaved, Progress
 from polar.spec import ExperimentSpec
 from polar.spec.course import warm_started, with_steps
 from service.storage import runs
 from service.storage.database import Database
 from service.storage.last_states import last_states_for
 from service.storage.states import RunState
-from service.storage.tables import Run
+from service.storage.tables import Metric, Run
 
 if TYPE_CHECKING:
+    from tests.conftest import Reports
     from tests.service.conftest import SpecMaker, Submitter, Worker
 
 DIGEST = "d" * 64
@@ -43,11 +44,14 @@ class Trainer:
         made: int | None = None,
         state: RunState = RunState.SUCCEEDED,
         has_state: bool = True,
+        reported: Progress | None = None,
     ) -> str:
         """Ends a run of the spec after so many steps, and returns where its last state is."""
         run_id = await self.submit(spec, digest)
         await self._worker.claim(run_id)
         path = f"runs/{run_id}/{LAST_STATE_FILE}"
+        if reported is not None:
+            await self._worker.record(run_id, reported)
         if has_state:
             await self._worker.record(run_id, ArtifactSaved(name=LAST_STATE_FILE, path=path))
         await self._worker.record(run_id, ArtifactSaved(name="result.json", path="other"))
@@ -150,3 +154,63 @@ async def test_a_run_that_is_to_be_trained_anew_goes_on_from_none(
     await trainer.finish(spec)
 
     assert await trainer.offered(await trainer.submit(with_steps(spec, 200), force=True)) == []
+
+
+async def curve_of(database: Database, run_id: UUID) -> dict[str, list[int]]:
+    """The steps of each metric of a run, in the order in which the tracker reads them."""
+    async with database.transaction() as session:
+        rows = await session.scalars(
+            select(Metric).where(Metric.run_id == run_id).order_by(Metric.sequence)
+        )
+        curves: dict[str, list[int]] = {}
+        for row in rows:
+            curves.setdefault(row.key, []).append(row.step)
+        return curves
+
+
+async def test_the_training_curves_of_a_longer_run_begin_with_the_first_step(
+    trainer: Trainer,
+    spec: ExperimentSpec,
+    worker: "Worker",
+    reports: "Reports",
+    database: Database,
+) -> None:
+    # They began where the shorter run had ended, so that MLflow showed the end of a course alone.
+    run_ids = []
+    for steps, first in ((100, 0), (200, 100), (400, 200)):
+        run_id = await trainer.submit(with_steps(spec, steps))
+        await worker.claim(run_id)
+        await worker.record(run_id, reports.started(first))
+        await worker.record(run_id, *(reports.progress(step) for step in (first + 50, steps)))
+        await worker.record(run_id, reports.evaluation(steps))
+        async with database.transaction() as session:
+            await session.execute(
+                update(Run).where(Run.id == run_id).values(result={"steps": steps})
+            )
+        await worker.finish(run_id)
+        run_ids.append(run_id)
+
+    curves = await curve_of(database, run_ids[-1])
+
+    assert curves["train/loss"] == [50, 100, 150, 200, 250, 400]
+    assert curves["train/penalty"] == curves["train/loss"]
+    assert curves["latent/n_active"] == [400]  # the child reports all evaluations anew
+
+
+async def test_a_run_from_scratch_or_of_another_course_inherits_no_curve(
+    trainer: Trainer,
+    spec: ExperimentSpec,
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    reports: "Reports",
+    database: Database,
+) -> None:
+    await trainer.finish(spec, made=100, reported=reports.progress(50))
+    scratch = await trainer.submit(with_steps(spec, 200))
+    other = await trainer.submit(spec_of(training={"steps": 200}, model={"beta": 2.0}))
+    for run_id, first in ((scratch, 0), (other, 100)):
+        await worker.claim(run_id)
+        await worker.record(run_id, reports.started(first))
+
+    assert await curve_of(database, scratch) == {}
+    assert await curve_of(database, other) == {}

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.spec import StudySpec
 from service import queue
 from service.settings import Settings
-from service.storage import runs, studies
+from service.storage import runs, studies, study_extensions
 from service.storage.database import Database
 from service.storage.errors import Conflict, RunLost
 from service.storage.states import RunState, StudyState, TrialState
@@ -102,8 +102,8 @@ STUDY_ACTIONS: list[StudyAction] = [
     lambda session, study: studies.pause(session, study.id),
     lambda session, study: studies.resume(session, study.id),
     lambda session, study: studies.cancel(session, study.id),
-    lambda session, study: studies.extend(session, study.id, trials=1),
-    lambda session, study: studies.retry_failed(session, study.id),
+    lambda session, study: study_extensions.extend(session, study.id, trials=1),
+    lambda session, study: study_extensions.retry_failed(session, study.id),
     lambda session, study: studies.give_up(session, study.id, "it raises errors"),
     lambda session, study: studies.end(session, study, StudyState.COMPLETED, "budget_spent", "-"),
     lambda session, study: studies.end(session, study, StudyState.FAILED, "trials_fail", "-"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from optuna.storages import InMemoryStorage
 
 from polar.records.ranges import StudyRange
-from service.storage import studies
+from service.storage import studies, study_extensions
 from service.storage.errors import Conflict
 from service.storage.states import RunState, StudyState, TrialState
 from service.studies.broker import Broker
@@ -100,7 +100,7 @@ async def test_failed_trials_do_not_count_and_only_they_are_tried_again(
 
     await lab.carry_out(study_id)
     async with lab.database.transaction() as session:
-        await studies.retry_failed(session, study_id)
+        await study_extensions.retry_failed(session, study_id)
     study = await lab.carry_out(study_id)
 
     trials = await lab.trials(study_id)
@@ -113,7 +113,7 @@ async def test_failed_trials_do_not_count_and_only_they_are_tried_again(
     assert lab.optuna_trials(study_id, spec)[0].state is optuna.trial.TrialState.FAIL
     with pytest.raises(Conflict, match="no failed trial"):
         async with lab.database.transaction() as session:
-            await studies.retry_failed(session, study_id)
+            await study_extensions.retry_failed(session, study_id)
 
 
 async def test_a_study_whose_trials_only_fail_gives_up(lab: "Lab", spec_of: "SpecOf") -> None:
@@ -154,7 +154,7 @@ async def test_a_study_can_be_extended_after_its_end(lab: "Lab", spec_of: "SpecO
     await lab.carry_out(study_id)
 
     async with lab.database.transaction() as session:
-        await studies.extend(session, study_id, trials=2)
+        await study_extensions.extend(session, study_id, trials=2)
     study = await lab.carry_out(study_id)
 
     assert study.state is StudyState.COMPLETED
@@ -198,7 +198,7 @@ async def test_a_cancelled_study_begins_nothing_and_keeps_what_it_has(
     assert in_flight == [trial.experiment_id]
     assert trial.state is TrialState.CANCELLED
     assert lab.optuna_trials(study_id, spec)[0].state is optuna.trial.TrialState.FAIL
-    for change in (studies.pause, studies.resume, studies.retry_failed):
+    for change in (studies.pause, studies.resume, study_extensions.retry_failed):
         with pytest.raises(Conflict):
             async with lab.database.transaction() as session:
                 await change(session, study_id)

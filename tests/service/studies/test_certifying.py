@@ -101,6 +101,7 @@ async def test_a_study_claims_no_edge_beyond_which_its_own_model_is_better(
     assert [refuted.model.weight for refuted in found.certificates.not_optimal] == [22.0]
     # their lines cross at 34.5 / 1.233 = 27.98, and two errors of 0.71 nats are allowed
     assert "a better, clean solution exists up to 26.83" in found.headline
+    assert any("training.weight_warm_up" in remark for remark in found.remarks)
 
 
 async def test_a_run_that_no_study_asked_for_refutes_an_edge_too(
@@ -135,6 +136,7 @@ async def test_models_of_another_network_say_nothing(lab: Lab, study_of: "StudyM
     assert found.certificates is not None
     assert found.certificates.models == 1
     assert found.certificates.not_optimal == ()
+    assert found.remarks == FOUND.remarks
 
 
 async def test_a_study_of_another_field_than_the_weight_has_no_certificates(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState as OptunaState
 
-from service.storage import studies
+from service.storage import study_extensions
 from service.storage.states import RunState, StudyState, TrialState
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ async def test_an_extended_study_has_its_hours_anew(lab: "Lab", spec_of: "SpecOf
     await asyncio.sleep(3.7)
 
     async with lab.database.transaction() as session:
-        await studies.extend(session, study_id, trials=1)
+        await study_extensions.extend(session, study_id, trials=1)
     study = await lab.carry_out(study_id)
 
     assert study.status_reason == "budget_spent"
@@ -53,7 +53,7 @@ async def test_an_extended_study_counts_failures_anew(lab: "Lab", spec_of: "Spec
     gave_up = await lab.study(study_id)
 
     async with lab.database.transaction() as session:
-        await studies.extend(session, study_id, trials=1)
+        await study_extensions.extend(session, study_id, trials=1)
     study = await lab.carry_out(study_id)
 
     assert gave_up.status_reason == "trials_fail"

@@ -8,7 +8,7 @@ from procrastinate.exceptions import ConnectorException
 from sqlalchemy import text
 
 from service.repetition import MOST_REPETITIONS
-from service.storage import runs, studies
+from service.storage import runs, studies, study_extensions
 from service.storage.states import RunState, StudyState, TrialState
 from service.studies import broker
 from service.studies.broker import Broker
@@ -90,7 +90,7 @@ async def test_a_study_that_was_failed_goes_on_once_its_fault_is_mended(
             await lab.broker.advance_all()
     failed = await lab.study(study_id)
     async with lab.database.transaction() as session:
-        await studies.extend(session, study_id, trials=1)
+        await study_extensions.extend(session, study_id, trials=1)
     study = await lab.carry_out(study_id)
 
     assert failed.status_message is not None

@@ -16,7 +16,7 @@ from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from polar.spec.study import SEED, STEPS, WARM_START
 from polar.spec.study_parts import Budget
-from service.storage import studies
+from service.storage import studies, study_extensions
 from service.storage.last_states import last_states_for
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Study, Trial
@@ -237,7 +237,7 @@ async def test_a_training_that_goes_on_and_failed_can_be_tried_again(
     ]
 
     async with agents.lab.database.transaction() as session:
-        await studies.retry_failed(session, study_id)
+        await study_extensions.retry_failed(session, study_id)
     await agents.carry_out(study_id, random.Random(0))
 
     again = (await agents.lab.trials(study_id))[-1]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState as OptunaState
 
 from polar.spec import StudySpec
-from service.storage import studies
+from service.storage import studies, study_extensions
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Trial
 from service.storage.tables import Run
@@ -143,7 +143,7 @@ async def test_neither_pauses_nor_kills_nor_an_early_extension_change_the_trials
             await studies.resume(session, study_id)
         lab.broker = Broker(lab.database, lab.broker._queue, lab.storage)
     async with lab.database.transaction() as session:
-        await studies.extend(session, study_id, trials=2)
+        await study_extensions.extend(session, study_id, trials=2)
     await races.go_on(study_id, draw)
 
     assert await races.came_to(study_id) == await races.came_to(straight)
@@ -214,7 +214,7 @@ async def test_seeds_that_are_added_early_are_trained_in_the_same_order(
         study_id = await races.lab.submit(spec, next(races._digests))
         await races.lab.broker.advance(study_id)
         async with races.lab.database.transaction() as session:
-            await studies.extend(session, study_id, seeds=[7])
+            await study_extensions.extend(session, study_id, seeds=[7])
         await races.go_on(study_id, random.Random(seed), in_many_ways())
         came_to.append(await races.came_to(study_id))
 

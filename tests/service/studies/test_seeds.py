@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from polar.records.ranges import StudyRange
-from service.storage import studies
+from service.storage import study_extensions
 from service.storage.errors import Conflict
 from service.storage.states import RunState, StudyState, TrialState
 
@@ -23,7 +23,7 @@ async def test_completed_trials_are_tried_with_more_seeds_and_share_their_runs(
     before = [run.id for trial in await lab.trials(study_id) for run in await lab.runs_of(trial)]
 
     async with lab.database.transaction() as session:
-        await studies.extend(session, study_id, seeds=[7])
+        await study_extensions.extend(session, study_id, seeds=[7])
     study = await lab.carry_out(study_id)
 
     trials = await lab.trials(study_id)
@@ -47,7 +47,7 @@ async def test_a_trial_in_flight_gets_its_other_seeds_afterwards(
     await lab.broker.advance(study_id)
 
     async with lab.database.transaction() as session:
-        await studies.extend(session, study_id, seeds=[7])
+        await study_extensions.extend(session, study_id, seeds=[7])
     await lab.carry_out(study_id)
 
     trials = await lab.trials(study_id)
@@ -63,7 +63,7 @@ async def test_each_trial_of_a_range_is_one_training(lab: "Lab", spec_of: "SpecO
     await lab.carry_out(study_id)
 
     async with lab.database.transaction() as session:
-        await studies.extend(session, study_id, trials=2, seeds=[7])
+        await study_extensions.extend(session, study_id, trials=2, seeds=[7])
     study = await lab.carry_out(study_id)
 
     trials = await lab.trials(study_id)
@@ -84,7 +84,7 @@ async def test_seeds_alone_do_not_extend_a_range(lab: "Lab", spec_of: "SpecOf") 
 
     with pytest.raises(Conflict, match="more seeds alone would change nothing; allowed: more"):
         async with lab.database.transaction() as session:
-            await studies.extend(session, study_id, seeds=[7])
+            await study_extensions.extend(session, study_id, seeds=[7])
 
 
 async def test_a_failed_training_of_a_range_is_tried_again_as_it_was(
@@ -97,7 +97,7 @@ async def test_a_failed_training_of_a_range_is_tried_again_as_it_was(
     await lab.carry_out(study_id)
 
     async with lab.database.transaction() as session:
-        await studies.retry_failed(session, study_id)
+        await study_extensions.retry_failed(session, study_id)
     await lab.carry_out(study_id)
 
     first, *others = await lab.trials(study_id)
@@ -113,7 +113,7 @@ async def test_a_grid_that_is_whole_can_have_more_seeds(lab: "Lab", spec_of: "Sp
     await lab.carry_out(study_id)
 
     async with lab.database.transaction() as session:
-        await studies.extend(session, study_id, seeds=[7])
+        await study_extensions.extend(session, study_id, seeds=[7])
     study = await lab.carry_out(study_id)
 
     states = [trial.state for trial in await lab.trials(study_id)]
@@ -127,7 +127,7 @@ async def test_seeds_that_are_there_are_refused(lab: "Lab", spec_of: "SpecOf") -
 
     with pytest.raises(Conflict, match=r"has these seeds already: \[1\]"):
         async with lab.database.transaction() as session:
-            await studies.extend(session, study_id, seeds=[1, 2])
+            await study_extensions.extend(session, study_id, seeds=[1, 2])
 
     assert (await lab.study(study_id)).seeds_wanted == [0, 1]
 
@@ -136,14 +136,14 @@ async def test_a_repetition_that_failed_can_be_tried_again(lab: "Lab", spec_of: 
     study_id = await lab.submit(spec_of(budget={"trials": 1}))
     await lab.carry_out(study_id)
     async with lab.database.transaction() as session:
-        await studies.extend(session, study_id, seeds=[7])
+        await study_extensions.extend(session, study_id, seeds=[7])
     await lab.broker.advance(study_id)
     for run in await lab.queued():
         await lab.end_one(run, RunState.FAILED)
     await lab.broker.advance(study_id)
 
     async with lab.database.transaction() as session:
-        await studies.retry_failed(session, study_id)
+        await study_extensions.retry_failed(session, study_id)
     await lab.carry_out(study_id)
 
     states = [trial.state for trial in await lab.trials(study_id)]
@@ -155,7 +155,7 @@ async def test_two_extensions_repeat_a_trial_in_flight_once(lab: "Lab", spec_of:
     await lab.carry_out(study_id)
     for seed in (7, 8):
         async with lab.database.transaction() as session:
-            await studies.extend(session, study_id, seeds=[seed])
+            await study_extensions.extend(session, study_id, seeds=[seed])
         await lab.broker.advance(study_id)
 
     study = await lab.carry_out(study_id)
@@ -174,4 +174,4 @@ async def test_more_seeds_than_an_experiment_may_have_are_refused(
 
     with pytest.raises(Conflict, match="has 2 seeds; allowed: at most 1000"):
         async with lab.database.transaction() as session:
-            await studies.extend(session, study_id, seeds=range(2, 1001))
+            await study_extensions.extend(session, study_id, seeds=range(2, 1001))

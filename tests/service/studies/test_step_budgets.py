@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from polar.spec.study import Point
-from service.storage import points, studies
+from service.storage import points, study_extensions
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Trial
 
@@ -98,7 +98,7 @@ async def test_more_trials_come_with_their_steps(lab: "Lab", spec_of: "SpecOf") 
     await lab.carry_out(study_id)
 
     async with lab.database.transaction() as session:
-        await studies.extend(session, study_id, trials=3)
+        await study_extensions.extend(session, study_id, trials=3)
     study = await lab.carry_out(study_id)
 
     assert (study.trials_wanted, study.steps_wanted) == (5, 1000)

@@ -17,7 +17,14 @@ from polar.records.ranges import Edge, Interval, Outcome, StudyRange
 from polar.records.trials import Measured, Measures
 from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.study import SEED, STEPS, Point
-from service.storage import experiments, runs, studies, study_tracking, tracking
+from service.storage import (
+    experiments,
+    runs,
+    studies,
+    study_extensions,
+    study_tracking,
+    tracking,
+)
 from service.storage.database import Database
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.tables import Tracking
@@ -189,7 +196,7 @@ class StudyStory:
         """
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)
-            spec = StudySpec.model_validate(study.spec).with_seeds(study.seeds_wanted)
+            spec = studies.spec_of(study)
             point: Point = {"model.beta": beta}
             if spec.sampler == "range":
                 point = {**point, SEED: spec.base.seeds[0], STEPS: spec.steps}
@@ -261,7 +268,7 @@ class StudyStory:
 
     async def extend(self, study_id: UUID, **more: Any) -> None:  # noqa: ANN401
         async with self._database.transaction() as session:
-            await studies.extend(session, study_id, **more)
+            await study_extensions.extend(session, study_id, **more)
 
     async def change(self, study_id: UUID, change: Callable[..., Awaitable[object]]) -> None:
         async with self._database.transaction() as session:

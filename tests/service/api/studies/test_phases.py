@@ -9,6 +9,7 @@ from polar.records.latents import Flaw, Regime
 from polar.records.ranges import Outcome, SeedOutcome, Snapshot, StudyRange
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
+from polar.spec.course import with_steps
 from polar.spec.study import Point
 from service.api.studies.phases import budgets_of, hysteresis_of, phases_of
 
@@ -111,20 +112,30 @@ def test_a_trial_from_before_there_were_more_seeds_has_fewer() -> None:
 def test_a_training_of_a_range_study_has_its_own_seed_and_steps() -> None:
     point = {"model.beta": 2.0, "seed": 9, "training.steps": 60}
     spec = BETA.model_copy(update={"sampler": "range"})
+    means, clean = CLEAN
+    longer = (means, clean.model_copy(update={"steps": 60}))
 
-    (training,) = phases_of(spec, FOUND, [(point, measured(CLEAN))]).trainings
+    (training,) = phases_of(spec, FOUND, [(point, measured(longer))]).trainings
 
     assert (training.weight, training.seed, training.steps) == (2.0, 9, 60)
 
 
+def test_a_training_from_before_a_study_was_extended_by_steps_has_fewer() -> None:
+    longer = BETA.model_copy(update={"base": with_steps(BETA.base, 300)})
+
+    (training,) = phases_of(longer, FOUND, [({"model.beta": 2.0}, measured(CLEAN))]).trainings
+
+    assert training.steps == 30
+
+
 def went_on(weight: float, steps: int = 30) -> tuple[Point, Measured]:
-    start = {"training.warm_start.weight": 2.0}
-    ended = (CLEAN[0], CLEAN[1].model_copy(update={"steps": steps}))
-    return {**from_scratch(weight, steps)[0], **start}, measured(ended)
+    point, ended = from_scratch(weight, steps)
+    return {**point, "training.warm_start.weight": 2.0}, ended
 
 
 def from_scratch(weight: float, steps: int = 30) -> tuple[Point, Measured]:
-    return {"model.beta": weight, "seed": 9, "training.steps": steps}, measured(CLEAN)
+    ended = (CLEAN[0], CLEAN[1].model_copy(update={"steps": steps}))
+    return {"model.beta": weight, "seed": 9, "training.steps": steps}, measured(ended)
 
 
 RANGE = BETA.model_copy(update={"sampler": "range"})

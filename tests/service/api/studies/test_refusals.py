@@ -151,8 +151,11 @@ async def test_an_extension_is_a_number_of_trials(
 @pytest.mark.parametrize(
     ("extension", "pointer", "words"),
     [
-        ({}, "", "neither trials nor seeds"),
-        ({"seeds": []}, "", "neither trials nor seeds"),
+        ({}, "", "has nothing to add; allowed: trials, steps"),
+        ({"seeds": []}, "", "has nothing to add; allowed: trials, steps"),
+        ({"steps": 0}, "/steps", "an integer from 1"),
+        ({"training_steps": 0}, "/training_steps", "an integer from 1"),
+        ({"training_steps": 10**8}, "/training_steps", "to 10000000"),
         ({"seeds": [3, 3]}, "/seeds", "listed twice"),
         ({"seeds": [-1]}, "/seeds/0", "an integer from 0"),
         ({"seeds": ["3"]}, "/seeds/0", "integer"),

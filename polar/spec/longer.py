@@ -1,0 +1,46 @@
+"""Studies that are extended: by seeds, and by trainings that go on for more steps."""
+
+from collections.abc import Sequence
+
+from polar.errors import InvalidInput
+from polar.spec.course import longer
+from polar.spec.study import STEPS, StudySpec
+
+
+def extended(study: StudySpec, seeds: Sequence[int], training_steps: int | None) -> StudySpec:
+    """A study as it was submitted, with what it was extended by.
+
+    Args:
+        study: The study as it was submitted.
+        seeds: All seeds of the extended study.
+        training_steps: Number of steps to which its trainings were extended; None if they were
+            not.
+    """
+    extended = study.with_seeds(seeds)
+    if training_steps is None:
+        return extended
+    return with_longer_trainings(extended, training_steps)
+
+
+def with_longer_trainings(study: StudySpec, steps: int) -> StudySpec:
+    """The same study with trainings of more steps, of the same courses.
+
+    Trainings that end when they have settled still do. A range is searched with trainings of these
+    steps at once, not first with shorter ones, which it has had.
+
+    Args:
+        study: The study.
+        steps: Number of steps of a training.
+
+    Raises:
+        InvalidInput: the study searches the number of steps, trains as long already, or cannot
+            have trainings of so many steps.
+    """
+    if STEPS in study.search:
+        raise InvalidInput(f"it searches {STEPS}; allowed: studies of other fields")
+    if steps <= study.most_steps:
+        raise InvalidInput(f"steps is {steps}; allowed: more than {study.most_steps}")
+    content = study.model_dump(mode="json")
+    content["base"] = longer(study.base, steps).model_dump(mode="json")
+    content["range"]["max_steps"] = None
+    return StudySpec.from_content(content)
