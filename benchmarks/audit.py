@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 import torch
 
 from benchmarks.timing import print_table
+from polar.certificate import not_optimal
 from polar.experiment.run import run
 from polar.files import written_aside
 from polar.ranges import Search, find_range
-from polar.ranges.certificate import not_optimal
 from polar.records.certificates import KnownModel
 from polar.records.events import Evaluation, Result, from_line, to_line
 from polar.records.latents import Regime

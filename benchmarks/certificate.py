@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 
 import polar
+from polar.certificate import certify_edge, not_optimal
 from polar.figures import loss_envelope, save
-from polar.ranges.certificate import certify_edge, not_optimal
 from polar.records.certificates import KnownModel
 from polar.records.events import Result
 from polar.records.latents import Regime

@@ -1,56 +1,125 @@
-"""Draws the figures of a study: its phase diagram, and its hysteresis.
+"""Draws the figures of a study.
 
     python -m service.drawing phase_diagram png
 
-reads the content of the figure, a `polar.records.phases.Phases`, as JSON from stdin and writes
+reads the content of the figure, a record of `polar.records.phases`, as JSON from stdin and writes
 the picture to stdout, so that the API can have it drawn in a separate process.
 """
 
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from pydantic import TypeAdapter
 
-from polar.figures import hysteresis_diagram, hysteresis_table, phase_diagram, phase_table, save
+from polar import figures
 from polar.figures.files import write
 from polar.ranges import Search
-from polar.records.phases import Phases
-from polar.records.ranges import RangeReport
+from polar.records.certificates import NotOptimal
+from polar.records.phases import LossEnvelope, Phases
 
-Draw = Callable[[pd.DataFrame, Search | None, RangeReport | None], Figure]
-Table = Callable[[pd.DataFrame, RangeReport | None], pd.DataFrame]
+Content = Phases | LossEnvelope
+#: A picture, and the table of its numbers.
+Drawn = tuple[Figure, pd.DataFrame]
 
-#: How each figure is drawn, and what the table of its numbers is.
-FIGURES: Mapping[str, tuple[Draw, Table]] = {
-    "phase_diagram": (phase_diagram, phase_table),
-    "hysteresis": (hysteresis_diagram, hysteresis_table),
-}
+_CONTENT: TypeAdapter[Content] = TypeAdapter(Content)
 
 
-def save_figure(name: str, phases: Phases, path: Path) -> list[Path]:
+def save_figure(name: str, content: Content, path: Path) -> list[Path]:
     """Write the picture as PNG, SVG or PDF, by the ending of the path, and its numbers next to it.
 
     Raises:
         InvalidInput: the path has another ending.
     """
-    _, numbers = FIGURES[name]
-    return save(_figure(name, phases), numbers(_table(phases), phases.range), path)
+    picture, numbers = FIGURES[name](content)
+    return figures.save(picture, numbers, path)
 
 
-def _figure(name: str, phases: Phases) -> Figure:
-    search = Search(low=phases.ends[0], high=phases.ends[1]) if phases.ends else None
-    draw, _ = FIGURES[name]
-    return draw(_table(phases), search, phases.range)
+def _phase_diagram(phases: Phases) -> Drawn:
+    rows = _trainings(phases)
+    picture = figures.phase_diagram(rows, _search(phases), phases.range)
+    return picture, figures.phase_table(rows, phases.range)
 
 
-def _table(phases: Phases) -> pd.DataFrame:
-    trainings = phases.trainings
-    return pd.DataFrame([each.model_dump(mode="json", exclude_none=True) for each in trainings])
+def _hysteresis(phases: Phases) -> Drawn:
+    rows = _trainings(phases)
+    picture = figures.hysteresis_diagram(rows, _search(phases), phases.range)
+    return picture, figures.hysteresis_table(rows, phases.range)
+
+
+def _weight_by_steps(phases: Phases) -> Drawn:
+    rows, search = _evaluations(phases), _search(phases)
+    assert search is not None  # a study with a linear axis has no such figure
+    assert phases.range is not None
+    edges = figures.budget_table(phases.range)
+    # nullable types keep whole numbers whole despite missing values
+    numbers = pd.concat([table.convert_dtypes() for table in (rows, edges)])
+    return figures.weight_by_steps(rows, search, phases.range), numbers
+
+
+def _loss_envelope(envelope: LossEnvelope) -> Drawn:
+    rows = _models(envelope)
+    return figures.loss_envelope(rows, envelope.ends), rows
+
+
+FIGURES: Mapping[str, Callable[[Any], Drawn]] = {
+    "phase_diagram": _phase_diagram,
+    "hysteresis": _hysteresis,
+    "weight_by_steps": _weight_by_steps,
+    "loss_envelope": _loss_envelope,
+}
+
+
+def _search(phases: Phases) -> Search | None:
+    return Search(low=phases.ends[0], high=phases.ends[1]) if phases.ends else None
+
+
+def _trainings(phases: Phases) -> pd.DataFrame:
+    return pd.DataFrame(
+        training.model_dump(mode="json", exclude_none=True, exclude={"trajectory"})
+        for training in phases.trainings
+    )
+
+
+def _evaluations(phases: Phases) -> pd.DataFrame:
+    """A row for each evaluation of each training."""
+    return pd.DataFrame(
+        {
+            **training.model_dump(include={"model", "dataset", "field", "weight", "seed"}),
+            "steps": at.steps,
+            "regime": at.regime.value,
+        }
+        for training in phases.trainings
+        for at in training.snapshots
+    )
+
+
+def _models(envelope: LossEnvelope) -> pd.DataFrame:
+    """A row for each model, with the model that is better at its weight, if one is known."""
+    about = envelope.model_dump(include={"model", "dataset", "weight_name"})
+    return pd.DataFrame(
+        {
+            **about,
+            **model.model_dump(mode="json", exclude={"warm_start", "not_optimal"}),
+            "warm_start": model.warm_start[-1] if model.warm_start else None,
+            "not_optimal": model.not_optimal is not None,
+            **_better(model.not_optimal),
+        }
+        for model in envelope.models
+    )
+
+
+def _better(beaten: NotOptimal | None) -> dict[str, str | float | None]:
+    if beaten is None:
+        return {"better": None, "by_nats": None, "se_nats": None}
+    better = "total collapse" if beaten.better is None else beaten.better.words()
+    return {"better": better, "by_nats": beaten.by_nats, "se_nats": beaten.se_nats}
 
 
 if __name__ == "__main__":
     name, kind = sys.argv[1:]
-    drawn = _figure(name, Phases.model_validate_json(sys.stdin.buffer.read()))
-    write(drawn, kind, sys.stdout.buffer)
+    picture, _ = FIGURES[name](_CONTENT.validate_json(sys.stdin.buffer.read()))
+    write(picture, kind, sys.stdout.buffer)

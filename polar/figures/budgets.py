@@ -17,8 +17,9 @@ from polar.figures.style import (
     BLACK,
     BRACKET,
     REGIMES,
+    SIZE_INCHES,
     Style,
-    canvas,
+    canvases,
     draw_legend,
 )
 from polar.figures.tables import one_of, read, refuse_others
@@ -33,6 +34,8 @@ MARK_SIZE = 3.5
 THROUGH_EDGES: Style = {"color": BLACK, "linewidth": 1.2, "zorder": 4}
 #: Most characters in a line of the title.
 TITLE_CHARACTERS = 80
+#: The figure grows by this for each line of the headline, which leaves the axes their height.
+LINE_INCHES = 0.17
 #: Length of the axes beyond their ends, as a factor.
 PADDING = 1.2
 
@@ -59,7 +62,10 @@ def weight_by_steps(table: pd.DataFrame, search: Search, report: RangeReport) ->
     refuse_others(rows["regime"], [regime.value for regime in Regime])
     search.check(rows["weight"])
     about = f"{one_of(rows, 'model')}, {one_of(rows, 'dataset')}"
-    figure, axes = canvas("\n".join([about, *wrap(report.headline, TITLE_CHARACTERS)]))
+    headline = wrap(report.headline, TITLE_CHARACTERS)
+    height_inches = SIZE_INCHES[1] + LINE_INCHES * len(headline)
+    figure, grid = canvases("\n".join([about, *headline]), 1, 1, height_inches)
+    axes = grid[0, 0]
     _draw_axes(axes, one_of(rows, "field"), rows["steps"], search)
     _draw_verdicts(axes, rows)
     budgets = [at for at in report.by_steps if at.envelope]

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from polar.records.latents import Flaw, Regime
 from polar.records.record import Record
 
 Variance = Annotated[float, Field(ge=0)]
@@ -53,14 +54,23 @@ class LossTerms(Record):
         """A of total collapse minus that of a perfect reconstruction, nats per image."""
         return self.mean_image_nats - self.floor_nats
 
+    @property
+    def gain_nats(self) -> float:
+        """A of total collapse minus A of the model, nats per image."""
+        return self.mean_image_nats - self.reconstruction_nats
+
+    @property
+    def rise_nats(self) -> float:
+        """By how much a unit of weight raises the loss above that of total collapse, in nats."""
+        return self.nats_per_penalty * (self.penalty - self.collapsed_penalty)
+
     def loss_nats(self, weight: float) -> float:
         """The loss at a weight, in nats per image."""
         return self.reconstruction_nats + weight * self.nats_per_penalty * self.penalty
 
     def above_collapse_nats(self, weight: float) -> float:
         """The loss at a weight minus that of total collapse; below 0 where the model is better."""
-        rise = self.nats_per_penalty * (self.penalty - self.collapsed_penalty)
-        return self.reconstruction_nats - self.mean_image_nats + weight * rise
+        return weight * self.rise_nats - self.gain_nats
 
     def se_nats(self, weight: float) -> float:
         """Standard error of `above_collapse_nats` at a weight."""
@@ -111,6 +121,25 @@ class NotOptimal(Record):
     #: By how much the loss of the better model is smaller, in nats per image, with its error.
     by_nats: float
     se_nats: float
+
+
+class ComparedModel(Trained):
+    """A trained model of a study's problem, as a line in the weight, and what beats it.
+
+    At weight w its loss is that of total collapse plus `w * rise_nats - gain_nats`.
+    """
+
+    regime: Regime
+    #: What keeps a forming space from being clean; empty for all other regimes.
+    flaws: tuple[Flaw, ...] = ()
+    #: Whether the study asked for the training; others belong to other studies or experiments.
+    is_own: bool
+    #: Reconstruction loss of the mean image minus that of the model, nats per image.
+    gain_nats: float
+    #: By how much a unit of weight raises the loss above that of total collapse, in nats.
+    rise_nats: float
+    #: Which model is better at this model's own weight, and by how much; none if no known one is.
+    not_optimal: NotOptimal | None
 
 
 class Standing(StrEnum):

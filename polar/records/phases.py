@@ -1,7 +1,8 @@
 """The content of a study's figures, as records that travel to the process that draws them."""
 
+from polar.records.certificates import ComparedModel
 from polar.records.latents import Flaw, Regime
-from polar.records.ranges import StudyRange
+from polar.records.ranges import Snapshot, StudyRange
 from polar.records.record import Record
 
 
@@ -24,6 +25,13 @@ class Training(Record):
     polarisation: float
     explained: float
     settled: bool
+    #: What the earlier evaluations showed, in ascending order of their steps.
+    trajectory: tuple[Snapshot, ...] = ()
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """What all evaluations showed, the last included."""
+        return (*self.trajectory, Snapshot(steps=self.steps, regime=self.regime))
 
 
 class Phases(Record):
@@ -34,3 +42,15 @@ class Phases(Record):
     ends: tuple[float, float] | None
     #: The range; none on a linear axis, and before the first completed trial.
     range: StudyRange | None
+
+
+class LossEnvelope(Record):
+    """The known models of a study's problem, whose losses are lines in the weight."""
+
+    model: str
+    dataset: str
+    #: Such as `beta`.
+    weight_name: str
+    models: tuple[ComparedModel, ...]
+    #: Both ends of the linear axis of weights.
+    ends: tuple[float, float]

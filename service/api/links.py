@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from polar.records.ranges import StudyRange
 from service.api.schemas import Links
 from service.settings import Settings
 from service.storage.tables import Tracking
@@ -31,20 +32,33 @@ def to_study(study_id: UUID) -> str:
 
 
 def of_study(
-    settings: Settings, study_id: UUID, tracked: StudyTracking | None, *, is_held: bool
+    settings: Settings, study_id: UUID, tracked: StudyTracking | None, found: StudyRange | None
 ) -> Links:
     base = to_study(study_id)
-    parts = ("trials", "trials.csv", "trials.parquet", "pareto", "range")
+    parts = ("trials", "trials.csv", "trials.parquet", "pareto", "range", "models")
     actions = ("pause", "resume", "cancel", "extend", "retry-failed")
     return {
         "self": base,
         **{name: f"{base}/{name}" for name in (*parts, *actions)},
-        "phase_diagram": f"{base}/figures/phase_diagram.png",
-        "hysteresis": f"{base}/figures/hysteresis.png" if is_held else None,
+        **{
+            name: f"{base}/figures/{name}.png" if is_there else None
+            for name, is_there in _figures(found).items()
+        },
         "mlflow": _in_mlflow(settings, tracked, f"/runs/{tracked.mlflow_run_id}")
         if tracked
         else None,
         "dashboard": f"{settings.dashboard_url.rstrip('/')}/polar/{study_id}",
+    }
+
+
+def _figures(found: StudyRange | None) -> dict[str, bool]:
+    """The figures of a study, and whether its range shows that they can be drawn."""
+    compared = None if found is None else found.certificates
+    return {
+        "phase_diagram": True,  # fields without a range have it too
+        "hysteresis": found is not None and found.held is not None,
+        "weight_by_steps": found is not None and len(found.by_steps) > 0,
+        "loss_envelope": compared is not None and compared.models > 0,
     }
 
 

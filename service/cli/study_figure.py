@@ -13,12 +13,16 @@ from service.cli.out_files import refuse_special
 from service.cli.output import write
 
 if TYPE_CHECKING:
+    from polar.records.phases import LossEnvelope, Phases
+    from service.api.studies.schemas import StudyView
     from service.client import Client
 
 
 class StudyFigure(StrEnum):
     PHASE_DIAGRAM = "phase_diagram"
     HYSTERESIS = "hysteresis"
+    WEIGHT_BY_STEPS = "weight_by_steps"
+    LOSS_ENVELOPE = "loss_envelope"
 
 
 def figure(
@@ -26,8 +30,10 @@ def figure(
     name: Annotated[
         StudyFigure,
         typer.Option(
-            help="Verdicts, active latents, P and R by weight, from scratch (phase_diagram), or "
-            "active latents and R from scratch and from inside the band (hysteresis)."
+            help="Verdicts, active latents, P and R by weight, from scratch (phase_diagram); "
+            "active latents and R from scratch and from inside the band (hysteresis); verdicts at "
+            "all evaluations, and the edges at every budget (weight_by_steps); or what all models "
+            "of the problem pay at every weight (loss_envelope)."
         ),
     ] = StudyFigure.PHASE_DIAGRAM,
     out: Annotated[
@@ -55,20 +61,32 @@ def save_figure(
         InvalidInput: there is nothing to draw, or a file cannot be written.
     """
     refuse_special(out)
-    from service.api.studies.phases import hysteresis_of, phases_of
-    from service.storage.states import TrialState
-
-    study = client.study(study_id)
-    completed = [
-        (trial.point, trial.measured)
-        for trial in client.trials(study_id)
-        if trial.state is TrialState.COMPLETED
-    ]
-    gather = phases_of if name is StudyFigure.PHASE_DIAGRAM else hysteresis_of
-    phases = gather(spec_of(study), study.range, completed)
+    content = _content(client, client.study(study_id), name)
     from service import drawing
 
     try:
-        return drawing.save_figure(name, phases, out)
+        return drawing.save_figure(name, content, out)
     except OSError as error:
         raise InvalidInput(f"cannot write {out}: {error.strerror}") from error
+
+
+def _content(client: "Client", study: "StudyView", name: StudyFigure) -> "Phases | LossEnvelope":
+    from service.api.studies.models import envelope_of, refuse_other_fields
+    from service.api.studies.phases import budgets_of, hysteresis_of, phases_of
+    from service.storage.states import TrialState
+
+    spec = spec_of(study)
+    if name is StudyFigure.LOSS_ENVELOPE:
+        refuse_other_fields(spec)
+        return envelope_of(spec, study.range, client.models(study.id))
+    completed = [
+        (trial.point, trial.measured)
+        for trial in client.trials(study.id)
+        if trial.state is TrialState.COMPLETED
+    ]
+    gather = {
+        StudyFigure.PHASE_DIAGRAM: phases_of,
+        StudyFigure.HYSTERESIS: hysteresis_of,
+        StudyFigure.WEIGHT_BY_STEPS: budgets_of,
+    }[name]
+    return gather(spec, study.range, completed)

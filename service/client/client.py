@@ -10,6 +10,7 @@ from service.api.experiments.schemas import ExperimentPage, ExperimentSummary, E
 from service.api.run_events import RunEvent
 from service.api.runs.schemas import Diagnostics, RunView
 from service.api.studies.schemas import (
+    StudyModels,
     StudyPage,
     StudyPlan,
     StudySummary,
@@ -192,6 +193,11 @@ class Client:
         """Fetch all trials of a study as the content of one file, of kind `csv` or `parquet`."""
         study = self.study(study_id)  # raises OtherKind if the id belongs to something else
         return self._connection.content(f"/studies/{study.id}/trials.{kind}")
+
+    def models(self, study_id: UUID | str) -> StudyModels:
+        """Fetch all known models of a study's problem, and which is better at whose weight."""
+        study = self.study(study_id)  # raises OtherKind if the id belongs to something else
+        return self._connection.ask(StudyModels, "GET", f"/studies/{study.id}/models")
 
     def order_study(self, study_id: UUID | str, order: Order) -> StudyView:
         """Pause, resume or cancel a study, or have it try its failed trials again."""

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy import Row, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.records.certificates import LossTerms, Trained
-from polar.records.latents import Verdict
-from polar.spec import MODELS
+from polar.records.certificates import KnownModel, LossTerms, Trained
+from polar.records.latents import Regime, Verdict
+from polar.records.ranges import Of
+from polar.spec import MODELS, StudySpec
 from service.storage.states import RunState
-from service.storage.tables import Run
+from service.storage.study_tables import Trial
+from service.storage.tables import ExperimentRun, Run
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,29 @@ class Solution:
     trained: Trained
     verdict: Verdict
     terms: LossTerms
+
+    def known(self, of: Of) -> KnownModel:
+        """The model as certificates compare it, in a search for the band of this kind."""
+        return KnownModel(
+            **self.trained.model_dump(),
+            is_inside=_is_inside(self.verdict, of),
+            terms=self.terms,
+        )
+
+
+def is_of_one_problem(spec: StudySpec) -> bool:
+    """Whether the trials of a study differ in the model's weight alone, besides seed and steps."""
+    return list(spec.swept) == [f"model.{spec.base.model.weight_name}"]
+
+
+async def run_ids_of(session: AsyncSession, study_id: UUID) -> set[UUID]:
+    """The ids of all runs that a study's trials have asked for."""
+    ids = await session.scalars(
+        select(ExperimentRun.run_id)
+        .join(Trial, Trial.experiment_id == ExperimentRun.experiment_id)
+        .where(Trial.study_id == study_id)
+    )
+    return set(ids)
 
 
 async def solutions_of(session: AsyncSession, problem: str) -> Sequence[Solution]:
@@ -58,6 +84,12 @@ async def solutions_of(session: AsyncSession, problem: str) -> Sequence[Solution
             solution.trained.steps,
         ),
     )
+
+
+def _is_inside(verdict: Verdict, of: Of) -> bool:
+    if of == "clean":
+        return verdict.regime is Regime.CLEAN
+    return verdict.paper_regime is Regime.POLARISED and not verdict.explains_nothing
 
 
 def _solution(row: Row[tuple[object, ...]]) -> Solution | None:

@@ -4,15 +4,13 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.ranges.certificate import certificates_of, refutes_collapse
+from polar.certificate import certificates_of, refutes_collapse
 from polar.ranges.words import headline_of, remarks_on_certificates
-from polar.records.certificates import KnownModel
-from polar.records.latents import Regime, Verdict
-from polar.records.ranges import Of, StudyRange
+from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.storage import studies
 from service.storage.experiments import problem_address
-from service.storage.problems import Solution, solutions_of
+from service.storage.problems import is_of_one_problem, solutions_of
 from service.storage.states import TrialState
 from service.storage.study_tables import Study, Trial
 from service.studies.due import evidence
@@ -30,7 +28,7 @@ async def certified(
     Only a study that sweeps the weight of its model has certificates, because models of other
     problems cannot be compared.
     """
-    if not _sweeps_weight(spec):
+    if not is_of_one_problem(spec):
         return found
     solutions = await solutions_of(session, problem_address(spec.base, study.dataset_digest))
     by_trial = await studies.runs_of(session, [trial.experiment_id for trial in trials])
@@ -38,8 +36,8 @@ async def certified(
     of = spec.range.of
     certificates = certificates_of(
         found.envelope,
-        [_known(solution, of) for solution in solutions if solution.trained.run_id in own],
-        [_known(solution, of) for solution in solutions],
+        [solution.known(of) for solution in solutions if solution.trained.run_id in own],
+        [solution.known(of) for solution in solutions],
     )
     headline = headline_of(found, certificates)
     # A study that holds its band says itself how far training from inside gets.
@@ -61,10 +59,10 @@ async def spared(
     The collapse pruner lets them train on. Only models of trials whose outcomes the proposal of
     such a trial could know say so: others may have been trained in time, or not.
     """
-    if spec.pruner.name == "none" or not _sweeps_weight(spec):
+    if spec.pruner.name == "none" or not is_of_one_problem(spec):
         return frozenset()
     solutions = await solutions_of(session, problem_address(spec.base, study.dataset_digest))
-    models = {solution.trained.run_id: _known(solution, spec.range.of) for solution in solutions}
+    models = {solution.trained.run_id: solution.known(spec.range.of) for solution in solutions}
     by_trial = await studies.runs_of(session, [trial.experiment_id for trial in trials])
     numbers = set()
     for place, trial in enumerate(trials):
@@ -79,21 +77,3 @@ async def spared(
             if refutes_collapse(weight, [models[run.id] for run in runs if run.id in models]):
                 numbers.add(trial.number)
     return frozenset(numbers)
-
-
-def _sweeps_weight(spec: StudySpec) -> bool:
-    return list(spec.swept) == [f"model.{spec.base.model.weight_name}"]
-
-
-def _known(solution: Solution, of: Of) -> KnownModel:
-    return KnownModel(
-        **solution.trained.model_dump(),
-        is_inside=_is_inside(solution.verdict, of),
-        terms=solution.terms,
-    )
-
-
-def _is_inside(verdict: Verdict, of: Of) -> bool:
-    if of == "clean":
-        return verdict.regime is Regime.CLEAN
-    return verdict.paper_regime is Regime.POLARISED and not verdict.explains_nothing

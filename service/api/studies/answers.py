@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.errors import InvalidInput
 from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.api import links
 from service.api.problems import Refused
 from service.api.stored import Reader
 from service.api.studies import ranking
+from service.api.studies.models import models_of
 from service.api.studies.schemas import (
     Front,
+    StudyModels,
     StudyPage,
     StudyPlan,
     StudySummary,
@@ -43,7 +46,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
     spec = _spec(study, reader)
     best = ranking.best(spec, trials) if spec else None
     tracked = await study_tracking.mlflow_run_of_study(session, study.id)
-    is_held = isinstance(study.range, StudyRange) and study.range.held is not None
+    found = reader.readable("range", study.range)
     return StudyView(
         id=study.id,
         name=study.name,
@@ -62,10 +65,10 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         completed=points.count_completed(trials),
         trials=Counter(trial.state for trial in trials),
         best=trial_view(best) if best else None,
-        range=reader.readable("range", study.range),
+        range=found,
         mlflow_error=await tracking_failures.why(session, study.id),
         of_earlier_version=reader.of_earlier_version,
-        links=links.of_study(settings, study.id, tracked, is_held=is_held),
+        links=links.of_study(settings, study.id, tracked, found),
         watch=f"polar study watch {study.id}",
     )
 
@@ -155,6 +158,20 @@ def study_range(study: Study) -> StudyRange:
             )
         case readable:
             return readable
+
+
+async def study_models(session: AsyncSession, study: Study) -> StudyModels:
+    """The known models of the study's problem.
+
+    Raises:
+        Refused: the study does not sweep its model's weight alone.
+        EarlierVersion: an earlier version stored the spec, and this one cannot read it.
+    """
+    try:
+        return await models_of(session, study)
+    except InvalidInput as error:
+        detail = f"study {study.id} has no models to compare: {error}"
+        raise Refused(404, "not-found", detail) from None
 
 
 async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> StudyPlan:

@@ -1,24 +1,29 @@
 """/studies/{id}/figures: pictures of a study, drawn on request by another process."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.errors import InvalidInput
-from polar.records.phases import Phases
+from polar.records.phases import LossEnvelope, Phases
 from polar.records.ranges import StudyRange
+from polar.records.record import Record
 from polar.spec import StudySpec
 from service.api.dependencies import Service, unless_gone
 from service.api.problems import Refused, refusals
 from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
-from service.api.studies.phases import Completed, hysteresis_of, phases_of
+from service.api.studies.models import envelope_of, models_of
+from service.api.studies.phases import Completed, budgets_of, hysteresis_of, phases_of
 from service.programs import Program, python
 from service.storage import studies
 from service.storage.states import TrialState
+from service.storage.study_tables import Study
 
 router = APIRouter(
     prefix="/studies/{study_id}/figures", tags=["studies"], responses=refusals(404, 422, 503)
@@ -36,7 +41,8 @@ async def get_phase_diagram(
     study_id: UUID, kind: Kind, request: Request, service: Service
 ) -> Response:
     """Draw verdict, active latents, P and R of trainings by the swept field, and the range."""
-    return await _figure(study_id, "phase_diagram", kind, phases_of, request, service)
+    gather = partial(_phases, phases_of)
+    return await _figure(study_id, "phase_diagram", kind, gather, request, service)
 
 
 @router.get("/hysteresis.{kind}", response_class=Response, responses=refusals(409, 500))
@@ -44,37 +50,68 @@ async def get_hysteresis(
     study_id: UUID, kind: Kind, request: Request, service: Service
 ) -> Response:
     """Draw active latents and R of trainings from scratch and from inside the band, by weight."""
-    return await _figure(study_id, "hysteresis", kind, hysteresis_of, request, service)
+    gather = partial(_phases, hysteresis_of)
+    return await _figure(study_id, "hysteresis", kind, gather, request, service)
+
+
+@router.get("/weight_by_steps.{kind}", response_class=Response, responses=refusals(409, 500))
+async def get_weight_by_steps(
+    study_id: UUID, kind: Kind, request: Request, service: Service
+) -> Response:
+    """Draw the verdict of trainings at all their evaluations, and the edges at every budget."""
+    gather = partial(_phases, budgets_of)
+    return await _figure(study_id, "weight_by_steps", kind, gather, request, service)
+
+
+@router.get("/loss_envelope.{kind}", response_class=Response, responses=refusals(409, 500))
+async def get_loss_envelope(
+    study_id: UUID, kind: Kind, request: Request, service: Service
+) -> Response:
+    """Draw the loss of all known models of the study's problem by weight, and the least of all."""
+    return await _figure(study_id, "loss_envelope", kind, _envelope, request, service)
+
+
+async def _phases(
+    of: Callable[[StudySpec, StudyRange | None, Completed], Phases],
+    session: AsyncSession,
+    study: Study,
+) -> Phases:
+    trials = await studies.trials_of(session, study.id, TrialState.COMPLETED)
+    spec = studies.spec_of(study)
+    reader = Reader()
+    completed = [(trial.point, reader.readable("measured", trial.measured)) for trial in trials]
+    return of(spec, reader.readable("range", study.range), completed)
+
+
+async def _envelope(session: AsyncSession, study: Study) -> LossEnvelope:
+    models = await models_of(session, study)
+    found = Reader().readable("range", study.range)
+    return envelope_of(studies.spec_of(study), found, models)
 
 
 async def _figure(
     study_id: UUID,
     name: str,
     kind: Kind,
-    gather: Callable[[StudySpec, StudyRange | None, Completed], Phases],
+    gather: Callable[[AsyncSession, Study], Awaitable[Record]],
     request: Request,
     service: Service,
 ) -> Response:
     async with service.database.transaction() as session:  # it ends before the drawing begins
         study = await studies.get(session, study_id)
-        trials = await studies.trials_of(session, study_id, TrialState.COMPLETED)
-    spec = studies.spec_of(study)
-    reader = Reader()
-    study_range = reader.readable("range", study.range)
-    completed = [(trial.point, reader.readable("measured", trial.measured)) for trial in trials]
-    try:
-        phases = gather(spec, study_range, completed)
-    except InvalidInput as error:
-        detail = f"study {study_id} has no {name.replace('_', ' ')}: {error}"
-        raise Refused(404, "not-found", detail) from None
-    picture = await unless_gone(request, _drawn(service.drawing, phases, name, kind))
+        try:
+            content = await gather(session, study)
+        except InvalidInput as error:
+            detail = f"study {study_id} has no {name.replace('_', ' ')}: {error}"
+            raise Refused(404, "not-found", detail) from None
+    picture = await unless_gone(request, _drawn(service.drawing, content, name, kind))
     return Response(picture, media_type=KINDS[kind])
 
 
-async def _drawn(processes: ShortProcesses, phases: Phases, name: str, kind: Kind) -> bytes:
-    content = phases.model_dump_json().encode()
+async def _drawn(processes: ShortProcesses, content: Record, name: str, kind: Kind) -> bytes:
+    stdin = content.model_dump_json().encode()
     try:
-        ended = await processes.run(_command(name, kind), stdin=content)
+        ended = await processes.run(_command(name, kind), stdin=stdin)
     except TimeoutError:
         detail = f"drawing took longer than {processes.limit_s:g} s and was stopped"
         raise Refused(500, "drawing-too-long", detail) from None

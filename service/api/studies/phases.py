@@ -1,5 +1,6 @@
 """What a study's figures show, gathered from the study and its trials."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from polar.errors import InvalidInput
@@ -53,6 +54,27 @@ def hysteresis_of(
     return phases
 
 
+def budgets_of(
+    spec: StudySpec,
+    study_range: StudyRange | None,
+    completed: Completed,
+) -> Phases:
+    """What the figure weight by steps shows: the trainings from scratch, with their way there.
+
+    Raises:
+        InvalidInput: as for `phases_of`; or the study has no range, which knows edges by steps.
+    """
+    phases = phases_of(spec, study_range, completed)
+    if phases.ends is None:
+        raise InvalidInput(
+            f"the axis of {phases.trainings[0].field} is linear; allowed: log_uniform, along "
+            "which the edges are known at every number of steps"
+        )
+    if phases.range is None:
+        raise InvalidInput("there is nothing to draw yet: the study has no range")
+    return phases
+
+
 def _phases(spec: StudySpec, study_range: StudyRange | None, completed: Completed) -> Phases:
     field = _swept_field(spec)
     trials = list(completed)
@@ -62,8 +84,7 @@ def _phases(spec: StudySpec, study_range: StudyRange | None, completed: Complete
         if measured is not None
         for training in _of_trial(spec, field, point, measured)
     )
-    last = {_identity(each): each for each in sorted(trainings, key=lambda each: each.steps)}
-    trainings = tuple(each for each in trainings if last[_identity(each)] is each)
+    trainings = tuple(_each_once(trainings))
     if not trials:
         raise InvalidInput("there is nothing to draw yet: no trial is completed")
     if not trainings:
@@ -75,9 +96,17 @@ def _phases(spec: StudySpec, study_range: StudyRange | None, completed: Complete
     return Phases(trainings=trainings, ends=ends, range=study_range if ends else None)
 
 
-def _identity(training: Training) -> tuple[float, int, float | None]:
-    """What a training keeps when it goes on for more steps; only its end is drawn."""
-    return training.weight, training.seed, training.warm_start
+def _each_once(trainings: Iterable[Training]) -> Iterator[Training]:
+    """Each training at its last end; former ends, before it went on, are on its way there."""
+    ends: dict[tuple[float, int, float | None], list[Training]] = defaultdict(list)
+    for training in trainings:
+        ends[training.weight, training.seed, training.warm_start].append(training)
+    for of_one in ends.values():
+        *former, last = sorted(of_one, key=lambda each: each.steps)
+        seen = [at for end in former for at in end.snapshots]
+        passed = {at.steps: at for at in (*seen, *last.trajectory) if at.steps < last.steps}
+        trajectory = tuple(passed[steps] for steps in sorted(passed))
+        yield last.model_copy(update={"trajectory": trajectory})
 
 
 def _swept_field(spec: StudySpec) -> str:
@@ -116,4 +145,5 @@ def _of_trial(spec: StudySpec, field: str, point: Point, measured: Measured) -> 
             polarisation=measures.polarisation,
             explained=measures.explained,
             settled=ended.settled,
+            trajectory=ended.trajectory,
         )

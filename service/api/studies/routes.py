@@ -16,6 +16,7 @@ from service.api.studies import answers, export
 from service.api.studies.schemas import (
     Extension,
     Front,
+    StudyModels,
     StudyPage,
     StudyPlan,
     StudyView,
@@ -105,6 +106,12 @@ async def get_front(study_id: UUID, session: Session) -> Front:
 async def get_range(study_id: UUID, session: Session) -> StudyRange:
     """Show where the latent space is polarised, as far as the study has found out."""
     return answers.study_range(await studies.get(session, study_id))
+
+
+@router.get("/{study_id}/models", responses=refusals(404, 409, 422))
+async def list_models(study_id: UUID, session: Session) -> StudyModels:
+    """Compare all known models of the study's problem: what each pays, and which is better."""
+    return await answers.study_models(session, await studies.get(session, study_id))
 
 
 @router.post("/{study_id}/pause", responses=refusals(404, 409, 422))

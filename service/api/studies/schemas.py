@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, field_validator, model_validator
 
+from polar.records.certificates import ComparedModel
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import SpecPart
@@ -93,6 +94,19 @@ class Front(ResponseModel):
     #: Measure -> `maximize` or `minimize`, in the order of a trial's values.
     objectives: dict[str, str]
     trials: list[TrialView]
+
+
+class StudyModels(ResponseModel):
+    """The known models of a study's problem, whichever study or experiment trained them.
+
+    They are of one network, trained on the same images, so that their losses can be compared.
+    """
+
+    study_id: UUID
+    #: In ascending order of weight, seed and steps.
+    models: list[ComparedModel]
+    #: The largest weight at which one of them is better than total collapse; None if none is.
+    better_than_collapse_to: float | None
 
 
 class StudyView(ResponseModel):

@@ -105,6 +105,73 @@ async def test_a_study_that_was_not_held_has_no_hysteresis(
     assert not out.exists()
 
 
+async def test_weight_by_steps_has_a_row_for_each_evaluation_and_each_edge(
+    polar: "Polar", write: "Write", trials: "Trials", tmp_path: Path
+) -> None:
+    id = await created(polar, write)
+    passed = [{"regime": "untrained", "steps": 8}, {"regime": "forming", "steps": 16}]
+    observation = {
+        "regime": "clean", "steps": 30, "n_active": 3, "settled": True, "trajectory": passed
+    }  # fmt: skip
+    trial = await trials.begin(id, beta=1.0, seed=0, **{"training.steps": 30})
+    await trials.end(trial, 0.5, observations=[observation])
+    by_steps = [{"steps": 30, "trainings": 1, "envelope": BAND}]
+    await trials.end_study(id, **FOUND, by_steps=by_steps)
+    out = tmp_path / "steps.png"
+
+    done = await polar("study", "figure", id, "--name", "weight_by_steps", "--out", out)
+
+    assert done.exit_code == 0, done.stderr
+    assert imread(out).shape[2] == 4
+    numbers = pd.read_csv(out.with_suffix(".csv"))
+    assert numbers["steps"].tolist() == [8, 16, 30, 30, 30]
+    assert numbers["regime"].dropna().tolist() == ["untrained", "forming", "clean"]
+    assert numbers["edge"].dropna().tolist() == ["left", "right"]
+    assert numbers["low"].dropna().tolist() == [0.1, 1.0]
+
+
+async def test_the_loss_envelope_has_a_row_for_each_known_model(
+    polar: "Polar", write: "Write", trials: "Trials", worker: "Worker", tmp_path: Path
+) -> None:
+    id = await created(polar, write)
+    for beta, ended in ((18.0, (34.5, 1.233, "clean")), (22.0, (0.0, 0.0, "collapsed"))):
+        await worker.solve((await trials.begin(id, beta=beta)).experiment_id, *ended)
+    out = tmp_path / "envelope.png"
+
+    done = await polar("study", "figure", id, "--name", "loss_envelope", "--out", out)
+
+    assert done.exit_code == 0, done.stderr
+    assert imread(out).shape[2] == 4
+    numbers = pd.read_csv(out.with_suffix(".csv"))
+    assert numbers["weight"].tolist() == [18.0, 22.0]
+    assert numbers["regime"].tolist() == ["clean", "collapsed"]
+    assert numbers["gain_nats"].tolist() == pytest.approx([34.5, 0.0])
+    assert numbers["rise_nats"].tolist() == [1.233, 0.0]
+    assert numbers["not_optimal"].tolist() == [False, True]
+    assert numbers["better"].dropna().tolist() == ["18 (seed 0, 30 steps)"]
+    assert numbers["by_nats"].dropna().tolist() == pytest.approx([34.5 - 22 * 1.233])
+
+
+async def test_a_study_without_models_or_of_another_field_has_no_loss_envelope(
+    polar: "Polar", write: "Write", tmp_path: Path
+) -> None:
+    out = tmp_path / "envelope.png"
+    figure = ("--name", "loss_envelope", "--out", out)
+    empty = await polar("study", "figure", await created(polar, write), *figure)
+    search = "training.learning_rate: {log_uniform: [1e-4, 1e-2]}"
+    spec = SPEC.replace("model.beta: {log_uniform: [1e-2, 100]}", search) + "sampler: random\n"
+    made = await polar("study", "create", write(spec))
+
+    other = await polar("study", "figure", made.stdout.split()[1], *figure)
+
+    assert (empty.exit_code, other.exit_code) == (2, 2)
+    assert (
+        empty.stderr == "error: there is nothing to draw yet: no model of its problem is known\n"
+    )
+    assert other.stderr.startswith("error: the study sweeps training.learning_rate; allowed: its ")
+    assert not out.exists()
+
+
 async def test_a_figure_never_replaces_a_special_file(
     polar: "Polar", write: "Write", special_file: Path
 ) -> None:

@@ -208,7 +208,7 @@ def test_what_is_no_id_is_refused_without_a_request(id: str, script: Script) -> 
             client.experiment, client.run, client.diagnostics,
             client.study, lambda id: client.order_study(id, "pause"), client.extend_study,
             lambda id: client.export_trials(id, "csv"), lambda id: list(client.trials(id)),
-            lambda id: list(client.watch(id)),
+            lambda id: list(client.watch(id)), client.models,
         ):  # fmt: skip
             with pytest.raises(ClientError, match="is not an id; allowed: 36 characters"):
                 ask(id)

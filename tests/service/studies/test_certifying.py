@@ -4,17 +4,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import update
 
-from polar.records.certificates import LossTerms, Standing
-from polar.records.latents import Verdict
+from polar.records.certificates import Standing
 from polar.records.ranges import StudyRange
 from polar.spec import ExperimentSpec, StudySpec
 from service.storage import experiments, studies
 from service.storage.database import Database
-from service.storage.states import RunState
 from service.storage.study_tables import Trial
-from service.storage.tables import Run
 from service.studies.certifying import certified, spared
 
 if TYPE_CHECKING:
@@ -46,25 +42,6 @@ FOUND = StudyRange.model_validate(
 )
 
 
-def result_of(gain: float, penalty: float, regime: str) -> dict[str, Any]:
-    terms = LossTerms(
-        images=1437,
-        reconstruction_nats=463.7 - gain,
-        penalty=penalty,
-        floor_nats=333.7,
-        mean_image_nats=463.7,
-        collapsed_penalty=0.0,
-        nats_per_penalty=1.0,
-        gain_variance=0.25,
-        penalty_variance=0.0,
-        covariance=0.0,
-    )
-    verdict = dict.fromkeys(Verdict.model_fields, 0) | {"regime": regime, "flaws": []}
-    paper = {"paper_regime": "polarised" if regime == "clean" else "collapsed"}
-    final = {"verdict": Verdict.model_validate(verdict | paper).model_dump(mode="json")}
-    return {"steps": 30, "final": final, "loss_terms": terms.model_dump(mode="json")}
-
-
 class Lab:
     """A study whose runs end with results that are made up."""
 
@@ -76,26 +53,17 @@ class Lab:
             study = await studies.create(session, StudySpec.model_validate(spec), "d" * 64)
             return study.id
 
-    async def end(self, run_id: UUID, gain: float, penalty: float, regime: str) -> None:
-        await self._worker.claim(run_id)
-        async with self._database.transaction() as session:
-            result = result_of(gain, penalty, regime)
-            await session.execute(update(Run).where(Run.id == run_id).values(result=result))
-        await self._worker.finish(run_id, RunState.SUCCEEDED)
-
     async def trial(self, study_id: UUID, beta: float, outcome: tuple[float, float, str]) -> Trial:
         trial = await self.trials.begin(study_id, beta=beta)
-        async with self._database.transaction() as session:
-            (run,) = await experiments.runs_of(session, trial.experiment_id)
-        await self.end(run.id, *outcome)
+        await self._worker.solve(trial.experiment_id, *outcome)
         return trial
 
     async def elsewhere(self, spec: dict[str, Any], outcome: tuple[float, float, str]) -> None:
         """A run that no study asked for."""
         async with self._database.transaction() as session:
             valid = ExperimentSpec.model_validate(spec)
-            (run,) = (await experiments.create(session, valid, "d" * 64)).runs
-        await self.end(run.id, *outcome)
+            submitted = await experiments.create(session, valid, "d" * 64)
+        await self._worker.solve(submitted.experiment.id, *outcome)
 
     async def certify(self, study_id: UUID, trials: list[Trial]) -> StudyRange:
         async with self._database.transaction() as session:

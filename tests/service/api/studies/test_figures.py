@@ -113,6 +113,68 @@ async def test_the_hysteresis_of_a_study_is_drawn_where_trainings_went_on(
     )
 
 
+async def test_weight_by_steps_of_a_study_is_drawn_where_it_has_a_range(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    id = await create()
+    passed = [{"regime": "untrained", "steps": 8}, {"regime": "clean", "steps": 16}]
+    observation = {
+        "regime": "clean", "steps": 30, "n_active": 3, "settled": True, "trajectory": passed
+    }  # fmt: skip
+    await trials.end(await trials.begin(id, beta=1.0), 0.5, observations=[observation])
+    neither = await http.get(f"{STUDIES}/{id}/figures/weight_by_steps.png")
+    by_steps = [{"steps": 30, "trainings": 1, "envelope": BAND}]
+
+    before = (await http.get(f"{STUDIES}/{id}")).json()["links"]["weight_by_steps"]
+    await trials.end_study(id, **FOUND, by_steps=by_steps)
+    link = (await http.get(f"{STUDIES}/{id}")).json()["links"]["weight_by_steps"]
+    drawn = await http.get(link)
+
+    assert (before, link) == (None, f"{STUDIES}/{id}/figures/weight_by_steps.png")
+    assert drawn.status_code == 200, drawn.text
+    assert drawn.content.startswith(b"\x89PNG")
+    assert neither.status_code == 404
+    assert neither.json()["detail"] == (
+        f"study {id} has no weight by steps: there is nothing to draw yet: the study has no range"
+    )
+
+
+async def test_the_loss_envelope_of_a_study_is_drawn_where_models_are_known(
+    http: httpx.AsyncClient, create: Create, trials: "Trials", worker: "Worker"
+) -> None:
+    id = await create()
+    trial = await trials.begin(id, beta=1.0)
+    neither = await http.get(f"{STUDIES}/{id}/figures/loss_envelope.png")
+    before = (await http.get(f"{STUDIES}/{id}")).json()["links"]["loss_envelope"]
+    await worker.solve(trial.experiment_id, 34.5, 1.233, "clean")
+    known: dict[str, Any] = {"not_optimal": [], "left": None, "right": None, "models": 1}
+
+    await trials.end_study(id, **FOUND, certificates=known)
+    link = (await http.get(f"{STUDIES}/{id}")).json()["links"]["loss_envelope"]
+    drawn = await http.get(link)
+
+    assert (before, link) == (None, f"{STUDIES}/{id}/figures/loss_envelope.png")
+    assert drawn.status_code == 200, drawn.text
+    assert drawn.content.startswith(b"\x89PNG")
+    assert neither.status_code == 404
+    assert neither.json()["detail"] == (
+        f"study {id} has no loss envelope: there is nothing to draw yet: no model of its problem "
+        "is known"
+    )
+
+
+async def test_a_study_of_another_field_than_the_weight_has_no_loss_envelope(
+    http: httpx.AsyncClient, create: Create
+) -> None:
+    search = {"training.learning_rate": {"log_uniform": [1e-4, 1e-2]}}
+    id = await create(search=search, sampler="random")
+
+    answer = await http.get(f"{STUDIES}/{id}/figures/loss_envelope.svg")
+
+    assert answer.status_code == 404
+    assert "has no loss envelope: the study sweeps training.learn" in answer.json()["detail"]
+
+
 async def test_before_a_trial_is_completed_there_is_no_figure(
     http: httpx.AsyncClient, create: Create
 ) -> None:

@@ -6,12 +6,12 @@ import pytest
 
 from polar.errors import InvalidInput
 from polar.records.latents import Flaw, Regime
-from polar.records.ranges import Outcome, SeedOutcome, StudyRange
+from polar.records.ranges import Outcome, SeedOutcome, Snapshot, StudyRange
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
 from polar.spec.course import with_steps
 from polar.spec.study import Point
-from service.api.studies.phases import hysteresis_of, phases_of
+from service.api.studies.phases import budgets_of, hysteresis_of, phases_of
 
 FOUND = StudyRange(
     outcome=Outcome.NO_BAND,
@@ -89,6 +89,7 @@ def test_each_seed_of_each_trial_is_a_training() -> None:
         "polarisation": 0.9,
         "explained": 0.8,
         "settled": True,
+        "trajectory": (),
     }
     assert (second.seed, second.n_active, second.settled) == (7, 1, False)
     assert (second.regime, second.flaws) == ("forming", ("leak",))
@@ -200,3 +201,37 @@ def test_a_field_of_names_is_refused() -> None:
 
     with pytest.raises(InvalidInput, match=r"a field of numbers; model.prior_mean is one of lea"):
         phases_of(spec, FOUND, [])
+
+
+def passing(weight: float, steps: int, *passed: tuple[int, Regime]) -> tuple[Point, Measured]:
+    """A training from scratch that was collapsed at its end, and what it was before."""
+    point, _ = from_scratch(weight, steps)
+    trajectory = tuple(Snapshot(steps=at, regime=regime) for at, regime in passed)
+    ended = SeedOutcome(
+        steps=steps, regime=Regime.COLLAPSED, n_active=0, settled=True, trajectory=trajectory
+    )
+    return point, measured((MEANS, ended))
+
+
+def test_a_training_from_scratch_has_its_evaluations_and_its_former_ends() -> None:
+    shorter = passing(2.0, 30, (8, Regime.UNTRAINED), (16, Regime.CLEAN))
+    longer = passing(2.0, 60, (8, Regime.UNTRAINED), (16, Regime.CLEAN), (32, Regime.FORMING))
+
+    (training,) = budgets_of(RANGE, FOUND, [longer, shorter, went_on(5.0)]).trainings
+
+    assert [(at.steps, at.regime) for at in training.snapshots] == [
+        (8, Regime.UNTRAINED),
+        (16, Regime.CLEAN),
+        (30, Regime.COLLAPSED),
+        (32, Regime.FORMING),
+        (60, Regime.COLLAPSED),
+    ]
+
+
+def test_edges_are_known_by_steps_along_a_logarithmic_axis_with_a_range() -> None:
+    linear = study(latent_dim={"integer": [2, 16]})
+
+    with pytest.raises(InvalidInput, match=r"axis of model.latent_dim is linear; allowed: log_un"):
+        budgets_of(linear, FOUND, [({"model.latent_dim": 8}, measured(CLEAN))])
+    with pytest.raises(InvalidInput, match=r"nothing to draw yet: the study has no range"):
+        budgets_of(RANGE, None, [from_scratch(2.0)])

@@ -94,7 +94,8 @@ async def test_every_link_of_a_study_and_its_trials_leads_somewhere(
     links = {**study["links"], **study["best"]["links"]}
     orders = {"pause", "resume", "cancel", "extend", "retry-failed"}
     # those of other servers, and figures, which need a range that was measured
-    elsewhere = {"mlflow", "dashboard", "phase_diagram", "hysteresis"}
+    figures = {"phase_diagram", "hysteresis", "weight_by_steps", "loss_envelope"}
+    elsewhere = {"mlflow", "dashboard", *figures}
     found = {
         name: await http.get(link)
         for name, link in links.items()
@@ -104,7 +105,7 @@ async def test_every_link_of_a_study_and_its_trials_leads_somewhere(
 
     assert {answer.status_code for answer in found.values()} == {200}
     assert {answer.status_code for answer in refused.values()} == {405}
-    assert len(found) == 7
+    assert len(found) == 8
 
 
 async def test_a_study_leads_to_its_page_in_the_dashboard_and_to_its_run_in_mlflow(

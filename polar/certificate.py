@@ -87,6 +87,21 @@ def refutes_collapse(weight: float, models: Iterable[KnownModel]) -> bool:
     return any(_lead(model.terms, [_TOTAL_COLLAPSE], weight) > 0 for model in models)
 
 
+def better_than_collapse_to(models: Iterable[KnownModel]) -> float | None:
+    """The largest weight at which a model is better than total collapse, by more than counts.
+
+    It is at most the largest weight that a spec may have, and None if no model is better anywhere.
+    """
+    collapse = [_TOTAL_COLLAPSE]
+    ends = [
+        _end_of_lead(model.terms, collapse, weight, MOST_WEIGHT)
+        for model in models
+        for weight in (0.0, model.weight)  # errors may hide a lead at 0, where few trainings are
+        if _lead(model.terms, collapse, weight) > 0
+    ]
+    return max(ends, default=None)
+
+
 def certify_edge(
     side: Literal["left", "right"],
     *,

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.ranges.certificate import (
+from polar.certificate import (
     LEAST_PART,
     MOST_WEIGHT,
+    better_than_collapse_to,
     certificates_of,
     certify_edge,
     not_optimal,
+    refutes_collapse,
 )
 from polar.records.certificates import KnownModel, LossTerms, Standing
 from polar.records.ranges import Edge, Interval
@@ -103,6 +105,38 @@ def test_the_collapse_of_the_lv_ae_at_lambda_0_0102_is_not_optimal() -> None:
     assert refuted.by_nats == pytest.approx((0.023 - 0.0102) * PIXELS * 2)
     assert edge.standing is Standing.NOT_OPTIMAL
     assert edge.exists_to == pytest.approx(0.023, rel=0.03)
+
+
+def test_the_weight_up_to_which_a_model_is_better_than_total_collapse_is_where_its_lead_ends() -> (
+    None
+):
+    least = LEAST_PART * EXPLAINABLE_NATS
+    exact = model(1e-3, gain=20.0 + least, penalty=4.0)
+
+    # two errors of 0.7 nats are paid for by little more than a unit of beta
+    assert better_than_collapse_to([COLLAPSED, FROM_18]) == pytest.approx(28 - 1.4 / (7.4 / 6))
+    assert better_than_collapse_to([exact, COLLAPSED]) == pytest.approx(5.0)
+    assert better_than_collapse_to([model(1.0, gain=20.0, penalty=0.0)]) == MOST_WEIGHT
+
+
+@pytest.mark.parametrize("models", [[], [COLLAPSED], [model(3.0, gain=1.0, penalty=0.1, se=0.6)]])
+def test_where_no_model_is_better_than_total_collapse_there_is_no_such_weight(
+    models: list[KnownModel],
+) -> None:
+    assert better_than_collapse_to(models) is None
+
+
+@given(gain=st.floats(2, 100), penalty=st.floats(1e-3, 100), se=st.floats(0, 0.9))
+def test_just_below_that_weight_a_collapse_is_refuted_and_just_above_it_is_not(
+    gain: float, penalty: float, se: float
+) -> None:
+    known = [model(1.0, gain, penalty, se=se)]
+
+    end = better_than_collapse_to(known)
+
+    assert end is not None
+    assert refutes_collapse(end * (1 - 1e-6), known)
+    assert not refutes_collapse(end * (1 + 1e-6), known)
 
 
 def test_total_collapse_refutes_a_model_that_pays_more_for_its_penalty_than_it_gains() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.ranges.certificate import LEAST_PART, certify_edge, not_optimal
+from polar.certificate import LEAST_PART, certify_edge, not_optimal
 from polar.records.certificates import KnownModel, LossTerms, Standing
 from polar.regime.codes import codes
 from polar.regime.loss_terms import measure_loss_terms
