@@ -154,7 +154,7 @@ def test_intervals_over_seeds_that_differ_hold_the_held_edges_as_often_as_they_s
 def test_a_band_without_hysteresis_is_held_to_its_edges_and_no_farther() -> None:
     problem = hysteretic(5, factors=(1, 1))
 
-    report = find_range(study(problem.train, HELD, 80), HELD)
+    report = find_range(study(problem.train, ALONE, 50), ALONE)
 
     assert covered(report.held, problem.held_edges) == [True, True]
     assert not [remark for remark in report.remarks if "hysteresis" in remark]
@@ -162,9 +162,9 @@ def test_a_band_without_hysteresis_is_held_to_its_edges_and_no_farther() -> None
 
 def test_trainings_from_inside_come_once_the_edges_from_scratch_are_known() -> None:
     problem = hysteretic(1)
-    without = study(problem.train, SEARCH, 80, in_flight=1)
+    without = study(problem.train, SEARCH, 70, in_flight=1)
 
-    told = study(problem.train, HELD, 80, in_flight=1)
+    told = study(problem.train, HELD, 70, in_flight=1)
 
     first = next(place for place, seen in enumerate(told) if seen.warm_start is not None)
     assert told[:first] == without[:first]
