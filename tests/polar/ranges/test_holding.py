@@ -16,7 +16,7 @@ from polar.records.ranges import Action, Interval, Observation, Outcome, RangeRe
 Told = Callable[..., list[Observation]]
 Train = Callable[[Action], Observation]
 
-SEARCH = Search(low=0.01, high=100, steps=2000, seeds=(0, 1, 2))
+SEARCH = Search(low=0.01, high=100, steps=2000, seeds=tuple(range(12)))
 HELD = SEARCH.model_copy(update={"held": True})
 ALONE = HELD.model_copy(update={"seeds": (0,)})
 LONGER = HELD.model_copy(update={"max_steps": 8000})
@@ -194,7 +194,7 @@ def test_a_training_goes_on_from_the_nearest_of_its_seed_on_the_side_of_the_band
             assert seen.warm_start == min(donors)
     pairs = [(seen.weight, seen.seed) for seen in went_on(told)]
     assert len(set(pairs)) == len(pairs)
-    assert {seen.seed for seen in went_on(told)} == {0, 1, 2}
+    assert len({seen.seed for seen in went_on(told)}) > 2
 
 
 def test_only_seeds_that_are_inside_themselves_go_on() -> None:
