@@ -46,6 +46,12 @@ sampler: tpe
 objectives: [polarisation, {measure: n_active, target: 4}]
 """
 
+HELD = """
+base: {dataset: {name: digits}, model: {}}
+search: {model.beta: {log_uniform: [1e-2, 100]}}
+range: {held: true}
+"""
+
 Submit = Callable[[str], Awaitable[UUID]]
 
 
@@ -159,6 +165,24 @@ async def test_distributions_and_directions_are_those_that_the_broker_gives_optu
     assert ours.trials[0].params == theirs.trials[0].params == point
     assert ours.trials[0].distributions == theirs.trials[0].distributions
     assert ours.directions == theirs.directions
+
+
+async def test_a_training_that_went_on_has_a_distribution_of_the_weight_where_it_began(
+    polar: "Polar", submit: Submit, trials: "Trials", tmp_path: Path
+) -> None:
+    study_id = await submit(HELD)
+    start = {"training.warm_start.weight": 18.0}
+    await trials.begin(study_id, beta=22.0, seed=0, **{"training.steps": 3000}, **start)
+    file = tmp_path / "study.db"
+
+    done = await polar("study", "export", study_id, "--format", "sqlite", "--out", file)
+
+    assert done.exit_code == 0, done.stderr
+    (trial,) = opened(file).trials
+    assert trial.params.items() >= start.items()
+    names = ("model.beta", "training.warm_start.weight")
+    weight, where_it_began = (trial.distributions[name] for name in names)
+    assert weight == where_it_began
 
 
 async def test_a_file_is_replaced_as_a_whole_or_stays(

@@ -16,7 +16,7 @@ from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, Outcome, StudyRange
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
-from polar.spec.study import MOST_FIELDS, SEED, STEPS
+from polar.spec.study import MOST_FIELDS, SEED, STEPS, WARM_START
 from service.storage.forms import Unreadable
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Study, Trial
@@ -214,6 +214,22 @@ def test_a_trial_of_a_range_is_a_training_with_its_seed_and_its_steps() -> None:
         "trial/seed": 2.0,
         "trial/training.steps": 4000.0,
     }
+
+
+def test_a_training_that_went_on_tells_the_weight_where_it_began() -> None:
+    point = {"model.beta": 10.0, SEED: 2, STEPS: 4000, WARM_START: 1.0}
+
+    told = study_entries.trial_metrics(
+        trial_of(point, TrialState.FAILED), spec_of(range={"held": True})
+    )
+
+    assert (
+        values_of(told).items()
+        >= {
+            "trial/training.warm_start.weight": 1.0,
+            "trial/training.warm_start.weight_log10": 0.0,
+        }.items()
+    )
 
 
 def test_a_trial_that_failed_tells_its_point_and_one_in_flight_nothing() -> None:

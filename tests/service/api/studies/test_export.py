@@ -90,6 +90,21 @@ async def test_a_training_of_a_range_study_has_its_seed_and_its_steps(
     assert "regimes.seed_4" not in row
 
 
+async def test_a_training_that_went_on_has_the_weight_where_it_began(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create(range={"held": True})
+    point = {"beta": 18.0, "seed": 0, "training.steps": 3000}
+    start = {"training.warm_start.weight": 18.0}
+    for each in (point, {**point, "beta": 22.0, **start}):
+        await trials.end(await trials.begin(study_id, **each), 0.75)
+
+    answer = await http.get(f"{STUDIES}/{study_id}/trials.csv")
+
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["training.warm_start.weight"] for row in rows] == ["", "18.0"]
+
+
 async def test_parquet_keeps_the_types(
     http: httpx.AsyncClient, create: Create, trials: "Trials"
 ) -> None:
