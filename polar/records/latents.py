@@ -88,8 +88,9 @@ class LatentDiagnostics(LatentMeasures):
 
     label: Label
     #: Usage: the rise of the reconstruction loss, nats per image, when the latent is replaced by
-    #: its mean, for an iVAE by its mean given u. This field and the next are none for bare codes,
-    #: and for runs of earlier versions, which did not measure usage at evaluations.
+    #: its mean, for an iVAE with a learned prior mean by its mean given u. This field and the next
+    #: are none for bare codes, and for runs of earlier versions, which did not measure usage at
+    #: evaluations.
     usage_nats: float | None = None
     #: Whether the latent is active by its entropy, but has less than 0.2 % of the summed usage.
     is_idle: bool | None = None

@@ -3,7 +3,8 @@
 Notation:
     n: images.
     loss: reconstruction loss of each image, nats, by samples of its posterior, shape (n,).
-    mean_image: loss of the mean image, for an iVAE of the mean image of each u, shape (n,).
+    mean_image: loss of the mean image, for an iVAE with a learned prior mean of the mean image of
+        each u, shape (n,).
     floor: loss of a perfect reconstruction, shape (n,).
     R = mean(mean_image - loss) / mean(mean_image - floor).
 """
@@ -44,8 +45,8 @@ class Decoding:
     #: R of samples of an iVAE's prior; None for other models.
     explained_by_prior: float | None
     #: (R with only the active latents - R with none) / (R with all - R with none), where latents
-    #: are taken away by replacing them by their means, for an iVAE given u; 0 where all latents
-    #: together carry nothing.
+    #: are taken away by replacing them by their means, given u if the mean of the prior follows
+    #: it; 0 where all latents together carry nothing.
     carried_by_actives: float
     #: Rise of the loss when one latent alone is replaced so, nats per image, for each latent.
     usage_nats: tuple[float, ...]

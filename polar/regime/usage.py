@@ -1,7 +1,7 @@
 """How well each criterion predicts what the decoder uses.
 
 The usage of a latent is the rise of the reconstruction loss when the latent is replaced by its
-mean, for an iVAE by its mean given u.
+mean, for an iVAE with a learned prior mean by its mean given u.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What a model makes of its latents: how much it explains, and with which of them.
 
-A latent is taken away by replacing it by its mean, for an iVAE by its mean given u: what u alone
-says is not the latent's work.
+A latent is taken away by replacing it by its mean, for an iVAE with a learned prior mean by its
+mean given u: what u alone says at no cost is not the latent's work.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ class Decoder:
     #: Samples of the posteriors by the fixed noise, or the codes of a deterministic model: a
     #: tensor of shape (n, m) for each draw.
     samples: tuple[Float[Tensor, "n m"], ...]
-    #: What stands in for latents that are taken away: their means, for an iVAE given u.
+    #: What stands in for latents that are taken away: their means, given u if u costs nothing.
     replacement: Float[Tensor, "n m"]
     #: Samples of an iVAE's prior; empty for other models.
     prior_samples: tuple[Float[Tensor, "n m"], ...]

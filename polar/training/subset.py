@@ -11,7 +11,7 @@ from torch import Tensor
 from polar.data.images import as_pixels
 from polar.entropy import image_sigma
 from polar.models.likelihood import constant_losses
-from polar.spec import ExperimentSpec, LikelihoodSpec
+from polar.spec import ExperimentSpec, IVAESpec, LikelihoodSpec
 from polar.training import seeding
 from polar.training.inputs import Inputs
 from polar.training.u_groups import UGroups
@@ -27,10 +27,10 @@ class EvaluationSubset:
     """The images that a run is evaluated on, and what their measures are compared with."""
 
     inputs: Inputs
-    #: The images with the same u.
+    #: The images with the same u, where the latents say u at no cost.
     groups: UGroups
-    #: Loss of the mean image, for an iVAE of the mean image of each u, and loss of a perfect
-    #: reconstruction, for each image in nats.
+    #: Loss of the mean image, which is that of each group, and loss of a perfect reconstruction,
+    #: for each image in nats.
     mean_image: Float64[np.ndarray, " n"]
     floor: Float64[np.ndarray, " n"]
     #: Standard normal noise, the same at every evaluation of every model.
@@ -53,7 +53,7 @@ class EvaluationSubset:
 def evaluation_subset(inputs: Inputs, spec: ExperimentSpec) -> EvaluationSubset:
     """The first images, in the dataset's fixed order."""
     subset = inputs.first(spec.diagnostics.images)
-    groups = UGroups.of(subset.u)
+    groups = UGroups.of(_u_at_no_cost(subset, spec))
     mean_image, floor = _losses_at_best_and_worst(subset, groups, spec.model.likelihood)
     return EvaluationSubset(
         inputs=subset,
@@ -65,6 +65,17 @@ def evaluation_subset(inputs: Inputs, spec: ExperimentSpec) -> EvaluationSubset:
         ),
         image_sigma=_image_sigma(subset.images[: spec.diagnostics.information_images]),
     )
+
+
+def _u_at_no_cost(inputs: Inputs, spec: ExperimentSpec) -> UInt8[Tensor, "n k"]:
+    """The u of each image; empty if it costs KL divergence that latents say u.
+
+    It costs nothing where the mean of the prior follows u, and as much as anything else where the
+    mean of the prior is fixed.
+    """
+    model = spec.model
+    is_fixed = isinstance(model, IVAESpec) and model.prior_mean == "fixed"
+    return inputs.u[:, :0] if is_fixed else inputs.u
 
 
 def batches(inputs: Inputs) -> Iterator[Int64[Tensor, " rows"]]:

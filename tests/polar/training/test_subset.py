@@ -73,6 +73,18 @@ def test_with_u_the_mean_image_is_that_of_the_same_u() -> None:
     assert subset.floor[0] == 0 < subset.floor[5]
 
 
+def test_a_fixed_prior_mean_says_nothing_of_u_so_that_the_mean_image_is_that_of_all() -> None:
+    images = grey([0] * 5 + [255] * 5)
+    u = torch.eye(2).byte().repeat_interleave(5, 0)
+    spec = spec_of({"name": "ivae", "prior_mean": "fixed"})
+
+    subset = evaluation_subset(Inputs(images, u), spec)
+
+    assert subset.mean_image == pytest.approx(PIXELS * math.log(2), rel=1e-12)
+    latents = torch.arange(10.0)[:, None]
+    assert subset.groups.means(latents).squeeze(1).tolist() == [4.5] * 10
+
+
 def test_the_noise_is_the_same_for_every_seed_and_every_number_of_images() -> None:
     images = grey([0, 255] * 50)
 
