@@ -118,10 +118,14 @@ class Stage:
 
 
 def answering(trainings: Sequence[Training], search: Search) -> Stage:
-    """The stage at the largest budget at which both edges are done, or else at the first."""
+    """The stage at the largest budget at which both edges are done.
+
+    Without any it is that of the first budget with a band, because edges are searched there until
+    they are done, and without a band the first.
+    """
     stages = [Stage(trainings, (), search, budget) for budget in search.budgets]
     passed = max((training.steps for training in trainings), default=0)
     for stage in reversed(stages):
         if stage.budget <= passed and stage.is_done:
             return stage
-    return stages[0]
+    return next((stage for stage in stages if stage.envelope is not None), stages[0])

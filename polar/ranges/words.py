@@ -11,8 +11,8 @@ from polar.records.ranges import Edge, Interval, RangeReport
 
 #: Why a left edge may go on moving.
 NO_LIMIT = (
-    "A left edge that moves down may have no limit: no theory says that nets stop finding uses "
-    "for passive latents as training goes on."
+    "A left edge that moves down may have no limit: no theory says at which weight nets stop "
+    "giving latents up as training goes on."
 )
 
 #: What may reach a solution that training from scratch has missed.

@@ -198,7 +198,7 @@ class RangeReport(Record):
     outcome: Outcome
     of: Of
     #: Budget: the number of steps for which the edges are given. At that number the edges are
-    #: known as finely as wanted, or it is the least budget of the search.
+    #: known as finely as wanted, or it is the least budget with a band, or of the search.
     steps: Steps
     #: The seeds whose trainings have a verdict at this budget.
     seeds: tuple[int, ...]

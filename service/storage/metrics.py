@@ -63,6 +63,8 @@ async def inherit(session: AsyncSession, run: Run, attempt: int, step: int) -> N
     Both are the same training up to there, because they are of one course. Nothing is stored where
     a run goes on from its own checkpoint, unless another run of its course ended there.
     """
+    if run.course is None:  # it was queued by an earlier version, which named no courses
+        return
     steps = type_coerce(Run.result, JSONB)["steps"].as_integer()
     shorter = (
         select(Run.id)

@@ -64,6 +64,8 @@ class _Ended:
     #: The evaluation that is its verdict.
     verdict: Evaluation
     settled: bool | None
+    #: Whether that is the collapse for which the pruner stops it, whatever came after.
+    is_collapse: bool
     #: The evaluations before that one, by step.
     earlier: Sequence[Evaluation]
 
@@ -133,7 +135,7 @@ def stored_outcome(spec: StudySpec, trial: Trial) -> TrialOutcome:
 def _completed(spec: StudySpec, ended: Sequence[_Ended]) -> TrialOutcome:
     by_seed = [measures(one.verdict) for one in ended]
     means = _means(by_seed)
-    collapsed = next((one for one in ended if one.verdict.step < _steps_of(one.run)), None)
+    collapsed = next((one for one in ended if one.is_collapse), None)
     return TrialOutcome(
         TrialState.COMPLETED,
         values=[value_of(spec, place, by_seed) for place in range(len(spec.objectives))],
@@ -164,7 +166,7 @@ def _ended(run: Run, collapse: Evaluation | None, evaluations: Sequence[Evaluati
     # while the weight rises, an evaluation is of another weight
     begin = warm_up_steps(TrainingSpec.model_validate(run.spec["training"]))
     earlier = [seen for seen in evaluations if begin <= seen.step < verdict.step]
-    return _Ended(run, verdict, settled, earlier)
+    return _Ended(run, verdict, settled, collapse is not None, earlier)
 
 
 def _seed_outcome(spec: StudySpec, ended: _Ended) -> SeedOutcome:

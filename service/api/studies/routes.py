@@ -104,7 +104,7 @@ async def get_front(study_id: UUID, session: Session) -> Front:
 
 @router.get("/{study_id}/range", responses=refusals(404, 409, 422))
 async def get_range(study_id: UUID, session: Session) -> StudyRange:
-    """Show where the latent space is polarised, as far as the study has found out."""
+    """Show where the latent space is clean or polarised, as far as the study has found out."""
     return answers.study_range(await studies.get(session, study_id))
 
 

@@ -244,6 +244,23 @@ def test_the_answer_is_for_the_largest_budget_at_which_both_edges_are_known(told
     )
 
 
+def test_where_training_has_not_begun_at_the_first_budget_the_answer_is_for_a_larger_one(
+    told: Told,
+) -> None:
+    search = SEARCH.model_copy(update={"max_steps": 8000})
+    early = Snapshot(steps=2000, regime=Regime.UNTRAINED)
+    history = [
+        seen.model_copy(update={"trajectory": (early,)})
+        for seen in told("0.1 u, 1 i, 7 i, 50 c", steps=4000)
+    ]
+
+    report = find_range(history, search)
+
+    assert report.steps == 4000
+    assert report.envelope is not None
+    assert bracket(report.envelope.left) == (0.1, 1.0)
+
+
 @pytest.mark.parametrize("weight", [0.0099, 101.0])
 def test_weights_outside_the_search_are_refused(weight: float) -> None:
     outside = [Observation(weight=weight, seed=0, steps=1, regime=Regime.FORMING)]

@@ -214,3 +214,20 @@ async def test_a_run_from_scratch_or_of_another_course_inherits_no_curve(
 
     assert await curve_of(database, scratch) == {}
     assert await curve_of(database, other) == {}
+
+
+async def test_a_run_that_an_earlier_version_queued_inherits_no_curve(
+    trainer: Trainer,
+    spec: ExperimentSpec,
+    worker: "Worker",
+    reports: "Reports",
+    database: Database,
+) -> None:
+    await trainer.finish(spec, made=100, reported=reports.progress(50))
+    queued = await trainer.submit(with_steps(spec, 200))
+    async with database.transaction() as session:
+        await session.execute(update(Run).values(course=None))
+    await worker.claim(queued)
+    await worker.record(queued, reports.started(100))
+
+    assert await curve_of(database, queued) == {}

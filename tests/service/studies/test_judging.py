@@ -335,3 +335,12 @@ def test_every_measure_can_be_an_objective_and_a_constraint(
 def test_a_value_without_its_measure_says_which(spec_of: "SpecOf") -> None:
     with pytest.raises(NotMeasured, match="asks for kl, which its runs do not measure"):
         value_of(spec_of(objectives=["kl"]), 0, [of(kl=None)])
+
+
+def test_a_run_that_stopped_because_it_had_settled_has_not_collapsed(
+    runs: Judged, spec_of: "SpecOf"
+) -> None:
+    outcome = outcome_of(spec_of(), [runs.succeeded(0, runs.evaluation(step=64))])
+
+    assert outcome.state is TrialState.COMPLETED
+    assert (outcome.reason, outcome.message) == (None, None)
