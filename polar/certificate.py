@@ -112,7 +112,8 @@ def certify_edge(
     """What the known models say about an edge.
 
     A model keeps its lead over all others on a single stretch of weights: losses are linear in the
-    weight and standard errors convex, so that the lead is concave.
+    weight and standard errors convex, so that the lead is concave. A stretch that begins farther
+    beyond the edge is looked for at the weight that the model was trained at.
 
     Args:
         side: On which side of the band the edge lies.
@@ -121,16 +122,21 @@ def certify_edge(
         models: All models of the study's problem.
     """
     inside = [model for model in models if model.is_inside]
-    outside = [_TOTAL_COLLAPSE, *(model.terms for model in models if not model.is_inside)]
-    end = MOST_WEIGHT if side == "right" else 0.0
-    by, exists_to = None, beyond
-    for model in inside:
-        if _lead(model.terms, outside, beyond) > 0 and _lead(model.terms, outside, exists_to) > 0:
-            by, exists_to = model, _end_of_lead(model.terms, outside, beyond, end)
+    others = [model for model in models if not model.is_inside]
+    outside = [_TOTAL_COLLAPSE, *(model.terms for model in others)]
+    out, end = (1, MOST_WEIGHT) if side == "right" else (-1, 0.0)
+    leading = [
+        (_end_of_lead(model.terms, outside, place, end), model)
+        for model in inside
+        for place in dict.fromkeys((beyond, model.weight))
+        if out * place >= out * beyond and _lead(model.terms, outside, place) > 0
+    ]
+    exists_to, by = max(leading, key=lambda found: out * found[0], default=(None, None))
     inner = [model.terms for model in inside]
+    settled = [_TOTAL_COLLAPSE, *(model.terms for model in others if model.has_settled)]
     if by is not None:
         standing = Standing.NOT_OPTIMAL
-    elif inner and any(_lead(terms, inner, beyond) > 0 for terms in outside):
+    elif inner and any(_lead(terms, inner, beyond) > 0 for terms in settled):
         standing = Standing.CERTIFIED
     else:
         standing = Standing.UNDECIDED
@@ -139,7 +145,7 @@ def certify_edge(
         standing=standing,
         reached=reached,
         beyond=beyond,
-        exists_to=None if by is None else exists_to,
+        exists_to=exists_to,
         by=None if by is None else by.training(),
     )
 

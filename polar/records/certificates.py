@@ -105,6 +105,8 @@ class KnownModel(Trained):
 
     #: Whether its latent space has the regime of the band that is searched.
     is_inside: bool
+    #: Whether its training had settled, so that more steps would not move it into the band or out.
+    has_settled: bool = True
     terms: LossTerms
 
     def training(self) -> Trained:
@@ -149,12 +151,13 @@ class Standing(StrEnum):
     hundredth of the explainable loss.
     """
 
-    #: A model outside the band has a smaller loss than every model inside.
+    #: A model outside the band whose training has settled, or total collapse, has a smaller loss
+    #: than every known model inside.
     CERTIFIED = "certified"
     #: Neither holds: the models that are known do not decide.
     UNDECIDED = "undecided"
-    #: A model inside the band has a smaller loss than every model outside, so that trainings
-    #: beyond the edge have missed the optimum.
+    #: At this weight or farther beyond the edge a model inside the band has a smaller loss than
+    #: every model outside, so that trainings there have missed the optimum.
     NOT_OPTIMAL = "not_optimal"
 
 

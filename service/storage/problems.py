@@ -31,6 +31,7 @@ class Solution:
         return KnownModel(
             **self.trained.model_dump(),
             is_inside=_is_inside(self.verdict, of),
+            has_settled=bool(self.verdict.settled),
             terms=self.terms,
         )
 

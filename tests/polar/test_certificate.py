@@ -300,11 +300,18 @@ def test_a_lead_holds_at_every_weight_up_to_its_end(
         assert edge.exists_to is None
         return
     assert edge.exists_to is not None
-    for part in (0.0, 0.5, 0.999):
-        weight = beyond + part * (edge.exists_to - beyond)
+
+    def leads(weight: float) -> bool:
         best = min(models, key=lambda known: known.terms.above_collapse_nats(weight))
-        assert best.is_inside
-        assert best.terms.above_collapse_nats(weight) < 0
+        return best.is_inside and best.terms.above_collapse_nats(weight) < 0
+
+    # the lead begins at the edge, or at the weight of the models if that is farther out
+    is_beyond = 1.0 > beyond if side == "right" else 1.0 < beyond
+    begins = [beyond, 1.0] if is_beyond else [beyond]
+    assert any(
+        all(leads(begin + part * (edge.exists_to - begin)) for part in (0.0, 0.5, 0.999))
+        for begin in begins
+    )
 
 
 def test_a_study_has_certificates_of_its_own_trainings_and_of_both_edges() -> None:
@@ -359,3 +366,31 @@ def test_independent_errors_grow_with_the_weight_as_the_penalty_s_do() -> None:
 
     assert terms.se_nats(0.0) == 0.5
     assert terms.se_nats(10.0) == pytest.approx(math.sqrt(0.25 - 2 * 10 * 0.02 + 100 * 0.04))
+
+
+def test_a_model_that_leads_farther_beyond_the_edge_alone_refutes_it() -> None:
+    # As with hysteresis: from scratch the space leaves the band at 16, and a model that went on
+    # from inside is the best that is known from 19 to 29.
+    scratch = model(15.0, gain=58.0, penalty=2.9)
+    outside = model(18.0, gain=60.0, penalty=2.6, is_inside=False)
+    held = model(25.0, gain=30.0, penalty=1.0, warm_start=(15.0,))
+
+    edge = certify_edge("right", reached=15.0, beyond=16.0, models=[scratch, outside, held])
+
+    assert edge.standing is Standing.NOT_OPTIMAL
+    assert edge.by == held.training()
+    assert edge.exists_to == pytest.approx(30 - LEAST_PART * EXPLAINABLE_NATS)
+
+
+@pytest.mark.parametrize(
+    ("has_settled", "standing"), [(True, Standing.CERTIFIED), (False, Standing.UNDECIDED)]
+)
+def test_a_training_that_may_still_come_into_the_band_certifies_no_edge(
+    has_settled: bool, standing: Standing
+) -> None:
+    forming = model(3.0, gain=80.0, penalty=5.0, is_inside=False, has_settled=has_settled)
+    clean = model(3.5, gain=70.0, penalty=4.0)
+
+    edge = certify_edge("left", reached=3.5, beyond=3.0, models=[forming, clean])
+
+    assert edge.standing is standing
