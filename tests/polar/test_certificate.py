@@ -306,7 +306,7 @@ def test_a_lead_holds_at_every_weight_up_to_its_end(
         return best.is_inside and best.terms.above_collapse_nats(weight) < 0
 
     # the lead begins at the edge, or at the weight of the models if that is farther out
-    is_beyond = 1.0 > beyond if side == "right" else 1.0 < beyond
+    is_beyond = beyond < 1.0 if side == "right" else beyond > 1.0
     begins = [beyond, 1.0] if is_beyond else [beyond]
     assert any(
         all(leads(begin + part * (edge.exists_to - begin)) for part in (0.0, 0.5, 0.999))
