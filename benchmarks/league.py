@@ -42,8 +42,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], str, tuple[float, ...]]] = {
     "lv_ae": ({"name": "lv_ae"}, "lambda", (3e-6, 3e-5, 3e-4, 1e-3)),
     "l2_ae": ({"name": "l2_ae"}, "gamma", (1e-3, 1e-2, 1e-1, 1.0)),
 }
-#: Each dataset with the factor that an iVAE is told, and the steps, which suffice for most of the
-#: trainings to settle.
+#: Each dataset with the factor that an iVAE is told, and the steps.
 DATASETS: dict[str, tuple[dict[str, Any], str, int]] = {
     "digits": ({"name": "digits"}, "digit", 6000),
     "mnist": ({"name": "mnist", "images": 10_000}, "digit", 4000),
