@@ -14,8 +14,8 @@ from polar.spec.training import Ruler
 
 #: Share of the images that are left out, those whose codes are farthest out.
 EXTREME = 0.01
-#: Factor by which the scale may shrink without these images. Chosen by us: they are then three
-#: quarters of a variance, which the most extreme 1 % of a Gaussian, 8 %, never come near.
+#: Factor by which the scale may shrink without these images. Chosen by us: they then make up three
+#: quarters of the variance, while the most extreme 1 % of a Gaussian sample make up 8 %.
 MOST_SHRINKING = 2.0
 
 

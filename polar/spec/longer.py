@@ -16,10 +16,8 @@ def extended(study: StudySpec, seeds: Sequence[int], training_steps: int | None)
         training_steps: Number of steps to which its trainings were extended; None if they were
             not.
     """
-    extended = study.with_seeds(seeds)
-    if training_steps is None:
-        return extended
-    return with_longer_trainings(extended, training_steps)
+    with_all = study.with_seeds(seeds)
+    return with_all if training_steps is None else with_longer_trainings(with_all, training_steps)
 
 
 def with_longer_trainings(study: StudySpec, steps: int) -> StudySpec:

@@ -30,7 +30,7 @@ KEPT = 2
 def save(state: TrainingState, folder: Path) -> Path:
     """Write a checkpoint; it is either complete or not there, whenever the process dies.
 
-    Of the others in the folder only the one before it is kept.
+    Only this checkpoint and the last before it stay in the folder.
 
     Returns:
         Its path, which names the step, counted from the beginning of a warm start.

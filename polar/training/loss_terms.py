@@ -4,15 +4,14 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
-from polar.data.images import as_pixels
 from polar.models import Autoencoder
-from polar.models.likelihood import constant_losses
 from polar.records.certificates import LossTerms
 from polar.regime.loss_terms import measure_loss_terms
-from polar.spec import ExperimentSpec
+from polar.spec import ExperimentSpec, LikelihoodSpec
 from polar.training.decoding import Decoder
 from polar.training.evaluation import as_codes, encode, measured
-from polar.training.subset import EvaluationSubset, batches
+from polar.training.subset import EvaluationSubset, mean_image_losses
+from polar.training.u_groups import UGroups
 
 
 def loss_terms(
@@ -41,22 +40,16 @@ def loss_terms(
         spec.model,
         as_codes(encoding),
         losses,
-        _mean_image_losses(subset, spec),
+        _mean_image_losses(subset, spec.model.likelihood),
         subset.floor,
         pixels=spec.dataset.side**2,
     )
 
 
 def _mean_image_losses(
-    subset: EvaluationSubset, spec: ExperimentSpec
+    subset: EvaluationSubset, likelihood: LikelihoodSpec
 ) -> Float64[np.ndarray, " n"]:
-    if not spec.u:
+    if not subset.groups.of_image.any():  # all images are one group already
         return subset.mean_image
-    images = subset.inputs.images
-    mean_image = images.sum(0, dtype=torch.float64) / (255 * len(images))
-    losses = []
-    for rows in batches(subset.inputs):
-        pixels = as_pixels(images.index_select(0, rows)).double()
-        drawn = mean_image.expand_as(pixels)
-        losses.append(constant_losses(spec.model.likelihood, drawn, pixels))
-    return torch.cat(losses).cpu().numpy()
+    one_group = UGroups(torch.zeros_like(subset.groups.of_image))
+    return mean_image_losses(subset.inputs, one_group, likelihood)

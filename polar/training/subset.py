@@ -54,12 +54,12 @@ def evaluation_subset(inputs: Inputs, spec: ExperimentSpec) -> EvaluationSubset:
     """The first images, in the dataset's fixed order."""
     subset = inputs.first(spec.diagnostics.images)
     groups = UGroups.of(_u_at_no_cost(subset, spec))
-    mean_image, floor = _losses_at_best_and_worst(subset, groups, spec.model.likelihood)
+    likelihood = spec.model.likelihood
     return EvaluationSubset(
         inputs=subset,
         groups=groups,
-        mean_image=mean_image,
-        floor=floor,
+        mean_image=mean_image_losses(subset, groups, likelihood),
+        floor=_floor(subset, likelihood),
         noise=seeding.evaluation_noise(
             (DRAWS, len(subset), spec.model.latent_dim), subset.images.device
         ),
@@ -83,17 +83,26 @@ def batches(inputs: Inputs) -> Iterator[Int64[Tensor, " rows"]]:
     yield from torch.split(torch.arange(len(inputs), device=inputs.images.device), BATCH)
 
 
-def _losses_at_best_and_worst(
+def mean_image_losses(
     inputs: Inputs, groups: UGroups, likelihood: LikelihoodSpec
-) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
-    means = groups.group_means(inputs.images)
-    mean_image, floor = [], []
-    for rows in batches(inputs):
-        pixels = as_pixels(inputs.images.index_select(0, rows)).double()
-        drawn = means[groups.of_image[rows]] / 255
-        mean_image.append(constant_losses(likelihood, drawn, pixels))
-        floor.append(constant_losses(likelihood, pixels, pixels))
-    return torch.cat(mean_image).cpu().numpy(), torch.cat(floor).cpu().numpy()
+) -> Float64[np.ndarray, " n"]:
+    """The loss of each image if the mean image of its group is drawn, in nats."""
+    means = groups.group_means(inputs.images) / 255
+    losses = [
+        constant_losses(likelihood, means[groups.of_image[rows]], _pixels(inputs, rows))
+        for rows in batches(inputs)
+    ]
+    return torch.cat(losses).cpu().numpy()
+
+
+def _floor(inputs: Inputs, likelihood: LikelihoodSpec) -> Float64[np.ndarray, " n"]:
+    pixels = (_pixels(inputs, rows) for rows in batches(inputs))
+    losses = [constant_losses(likelihood, perfect, perfect) for perfect in pixels]
+    return torch.cat(losses).cpu().numpy()
+
+
+def _pixels(inputs: Inputs, rows: Int64[Tensor, " rows"]) -> Float64[Tensor, "rows 1 side side"]:
+    return as_pixels(inputs.images.index_select(0, rows)).double()
 
 
 def _image_sigma(images: UInt8[Tensor, "n 1 side side"]) -> float | None:
