@@ -200,6 +200,7 @@ def known(training: Trained) -> KnownModel:
         seed=result.seed,
         steps=result.steps,
         is_inside=result.final.verdict.regime is Regime.CLEAN,
+        has_settled=bool(result.settled),
         terms=result.loss_terms,
     )
 

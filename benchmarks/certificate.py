@@ -84,6 +84,7 @@ def train(family: str, name: str, weight: float, steps: int, is_rising: bool) ->
         seed=result.seed,
         steps=result.steps,
         is_inside=result.final.verdict.regime is Regime.CLEAN,
+        has_settled=bool(result.settled),
         terms=result.loss_terms,
     )
     return Training(known, is_rising, result)

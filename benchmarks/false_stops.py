@@ -6,7 +6,7 @@
 The trainings are those of `benchmarks.league` on the digits, with other seeds. Each is trained
 until it has settled, which is where `until: settled` stops it, at most for `CAP` steps, and then
 on to at least five times as many. A stop is false where the regime or the number of active latents
-is another one in the end. The evaluations of finished trainings are kept in DIR.
+differs in the end. The evaluations of finished trainings are kept in DIR.
 """
 
 import argparse

@@ -106,7 +106,7 @@ class KnownModel(Trained):
     #: Whether its latent space has the regime of the band that is searched.
     is_inside: bool
     #: Whether its training had settled, so that more steps would not move it into the band or out.
-    has_settled: bool = True
+    has_settled: bool
     terms: LossTerms
 
     def training(self) -> Trained:

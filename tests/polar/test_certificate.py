@@ -31,6 +31,7 @@ def model(
     *,
     se: float = 0.0,
     is_inside: bool = True,
+    has_settled: bool = True,
     k: float = 1.0,
     collapsed_penalty: float = 0.0,
     **training: Any,  # noqa: ANN401
@@ -40,6 +41,7 @@ def model(
         **{"seed": 0, "steps": 2000, **training},
         weight=weight,
         is_inside=is_inside,
+        has_settled=has_settled,
         terms=LossTerms(
             images=1437,
             reconstruction_nats=MEAN_IMAGE_NATS - gain,

@@ -52,7 +52,14 @@ def known_at(
     )
     assert terms is not None
     inside = bool(kept.any() and not kept.all())
-    return KnownModel(weight=beta, seed=len(dropped), steps=1, is_inside=inside, terms=terms)
+    return KnownModel(
+        weight=beta,
+        seed=len(dropped),
+        steps=1,
+        is_inside=inside,
+        has_settled=True,
+        terms=terms,
+    )
 
 
 def test_the_loss_of_the_optimum_is_its_closed_form() -> None:
