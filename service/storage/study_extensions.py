@@ -121,7 +121,7 @@ async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
     if study.state is StudyState.CANCELLED:
         raise Conflict(f"study {study_id} was cancelled; its trials are not tried again")
     trials = await studies.trials_of(session, study_id)
-    settled = [
+    done = [
         trial.point
         for trial in trials
         if trial.state is not TrialState.FAILED and not _falls_short(study, trial)
@@ -129,7 +129,7 @@ async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
     failed = [
         trial.point
         for trial in trials
-        if trial.state is TrialState.FAILED and trial.point not in [*settled, *study.to_repeat]
+        if trial.state is TrialState.FAILED and trial.point not in [*done, *study.to_repeat]
     ]
     if not failed:
         raise Conflict(f"study {study_id} has no failed trial that was not tried again")

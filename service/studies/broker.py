@@ -210,7 +210,7 @@ class Broker:
             if outcome.state is TrialState.COMPLETED:
                 await _keep_one(session, trial, trials)
             _log.info("study %s: trial %d is %s", study.id, trial.number, outcome.state)
-        study.range = await certified(session, study, spec, trials, range_of(spec, trials))
+        study.range = await certified(session, study, spec, range_of(spec, trials))
         is_over = all(trial.state is not TrialState.RUNNING for trial in trials)
         if is_over and study.state not in studies.UNFINISHED:
             await self._tell(session, study, spec, trials)

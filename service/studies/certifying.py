@@ -10,18 +10,14 @@ from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.storage import studies
 from service.storage.experiments import problem_address
-from service.storage.problems import is_of_one_problem, solutions_of
+from service.storage.problems import is_of_one_problem, run_ids_of, solutions_of
 from service.storage.states import TrialState
 from service.storage.study_tables import Study, Trial
 from service.studies.due import evidence
 
 
 async def certified(
-    session: AsyncSession,
-    study: Study,
-    spec: StudySpec,
-    trials: Sequence[Trial],
-    found: StudyRange,
+    session: AsyncSession, study: Study, spec: StudySpec, found: StudyRange
 ) -> StudyRange:
     """The range with its certificates, and a headline that claims no edge that they refute.
 
@@ -31,8 +27,7 @@ async def certified(
     if not is_of_one_problem(spec):
         return found
     solutions = await solutions_of(session, problem_address(spec.base, study.dataset_digest))
-    by_trial = await studies.runs_of(session, [trial.experiment_id for trial in trials])
-    own = {run.id for runs in by_trial.values() for run in runs}
+    own = await run_ids_of(session, study.id)
     of = spec.range.of
     certificates = certificates_of(
         found.envelope,

@@ -20,7 +20,7 @@ ROW = re.compile(
 )
 
 
-def test_the_demo_ends_with_every_regime_a_range_and_its_figure_and_leaves_nothing_running(
+def test_the_demo_ends_with_both_sides_of_the_band_and_its_figure_and_leaves_nothing_running(
     open_folder: Path, tmp_path: Path
 ) -> None:
     polar = Path(sys.executable).with_name("polar")

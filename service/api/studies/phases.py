@@ -1,7 +1,7 @@
 """What a study's figures show, gathered from the study and its trials."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from polar.errors import InvalidInput
 from polar.records.phases import Phases, Training
@@ -78,13 +78,12 @@ def budgets_of(
 def _phases(spec: StudySpec, study_range: StudyRange | None, completed: Completed) -> Phases:
     field = _swept_field(spec)
     trials = list(completed)
-    trainings = tuple(
+    trainings = _at_last_ends(
         training
         for point, measured in trials
         if measured is not None
         for training in _of_trial(spec, field, point, measured)
     )
-    trainings = tuple(_each_once(trainings))
     if not trials:
         raise InvalidInput("there is nothing to draw yet: no trial is completed")
     if not trainings:
@@ -96,17 +95,20 @@ def _phases(spec: StudySpec, study_range: StudyRange | None, completed: Complete
     return Phases(trainings=trainings, ends=ends, range=study_range if ends else None)
 
 
-def _each_once(trainings: Iterable[Training]) -> Iterator[Training]:
-    """Each training at its last end; former ends, before it went on, are on its way there."""
+def _at_last_ends(trainings: Iterable[Training]) -> tuple[Training, ...]:
+    """Each training once, at its last end; earlier ends, before it went on, are on its way."""
     ends: dict[tuple[float, int, float | None], list[Training]] = defaultdict(list)
     for training in trainings:
         ends[training.weight, training.seed, training.warm_start].append(training)
-    for of_one in ends.values():
-        *former, last = sorted(of_one, key=lambda each: each.steps)
-        seen = [at for end in former for at in end.snapshots]
-        passed = {at.steps: at for at in (*seen, *last.trajectory) if at.steps < last.steps}
-        trajectory = tuple(passed[steps] for steps in sorted(passed))
-        yield last.model_copy(update={"trajectory": trajectory})
+    return tuple(_at_last_end(of_one) for of_one in ends.values())
+
+
+def _at_last_end(ends: Sequence[Training]) -> Training:
+    *former, last = sorted(ends, key=lambda end: end.steps)
+    seen = [at for end in former for at in end.snapshots]
+    passed = {at.steps: at for at in (*seen, *last.trajectory) if at.steps < last.steps}
+    trajectory = tuple(passed[steps] for steps in sorted(passed))
+    return last.model_copy(update={"trajectory": trajectory})
 
 
 def _swept_field(spec: StudySpec) -> str:

@@ -65,11 +65,11 @@ class Lab:
             submitted = await experiments.create(session, valid, "d" * 64)
         await self._worker.solve(submitted.experiment.id, *outcome)
 
-    async def certify(self, study_id: UUID, trials: list[Trial]) -> StudyRange:
+    async def certify(self, study_id: UUID) -> StudyRange:
         async with self._database.transaction() as session:
             study = await studies.get(session, study_id)
             spec = StudySpec.model_validate(study.spec)
-            return await certified(session, study, spec, trials, FOUND)
+            return await certified(session, study, spec, FOUND)
 
     async def spared(self, study_id: UUID, trials: list[Trial]) -> frozenset[int]:
         async with self._database.transaction() as session:
@@ -87,12 +87,10 @@ async def test_a_study_claims_no_edge_beyond_which_its_own_model_is_better(
     lab: Lab, study_of: "StudyMaker"
 ) -> None:
     study_id = await lab.submit(study_of())
-    trials = [
-        await lab.trial(study_id, 18.0, CLEAN),
-        await lab.trial(study_id, 22.0, COLLAPSED),
-    ]
+    await lab.trial(study_id, 18.0, CLEAN)
+    await lab.trial(study_id, 22.0, COLLAPSED)
 
-    found = await lab.certify(study_id, trials)
+    found = await lab.certify(study_id)
 
     assert found.certificates is not None
     assert found.certificates.left is None
@@ -108,13 +106,13 @@ async def test_a_run_that_no_study_asked_for_refutes_an_edge_too(
     lab: Lab, study_of: "StudyMaker"
 ) -> None:
     study_id = await lab.submit(study_of())
-    trials = [await lab.trial(study_id, 22.0, COLLAPSED)]
+    await lab.trial(study_id, 22.0, COLLAPSED)
     held = {"warm_start": [{"weight": 18.0, "steps": 30}]}
     base = {"dataset": {"name": "digits"}, "model": {"beta": 20.0}, "training": held}
 
-    before = await lab.certify(study_id, trials)
+    before = await lab.certify(study_id)
     await lab.elsewhere(base, CLEAN)
-    after = await lab.certify(study_id, trials)
+    after = await lab.certify(study_id)
 
     assert before.certificates is not None
     assert before.certificates.not_optimal == ()
@@ -127,11 +125,11 @@ async def test_a_run_that_no_study_asked_for_refutes_an_edge_too(
 
 async def test_models_of_another_network_say_nothing(lab: Lab, study_of: "StudyMaker") -> None:
     study_id = await lab.submit(study_of())
-    trials = [await lab.trial(study_id, 22.0, COLLAPSED)]
+    await lab.trial(study_id, 22.0, COLLAPSED)
     other = {"dataset": {"name": "digits"}, "model": {"beta": 18.0, "latent_dim": 3}}
 
     await lab.elsewhere(other, CLEAN)
-    found = await lab.certify(study_id, trials)
+    found = await lab.certify(study_id)
 
     assert found.certificates is not None
     assert found.certificates.models == 1
@@ -145,7 +143,7 @@ async def test_a_study_of_another_field_than_the_weight_has_no_certificates(
     search = {"training.learning_rate": {"log_uniform": [1e-4, 1e-2]}}
     study_id = await lab.submit(study_of(search=search))
 
-    assert await lab.certify(study_id, []) is FOUND
+    assert await lab.certify(study_id) is FOUND
 
 
 async def test_a_collapse_that_a_model_of_the_evidence_refutes_is_trained_on(
