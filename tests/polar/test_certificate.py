@@ -15,11 +15,12 @@ from polar.certificate import (
     refutes_collapse,
 )
 from polar.records.certificates import KnownModel, Standing
-from polar.records.ranges import Edge, Interval
+from polar.records.ranges import Edge, Interval, Movement
 from tests.polar.known_models import (
     COLLAPSED,
     EXPLAINABLE_NATS,
     FROM_18,
+    FROM_27,
     model,
 )
 
@@ -194,3 +195,26 @@ def test_independent_errors_grow_with_the_weight_as_the_penalty_s_do() -> None:
 
     assert terms.se_nats(0.0) == 0.5
     assert terms.se_nats(10.0) == pytest.approx(math.sqrt(0.25 - 2 * 10 * 0.02 + 100 * 0.04))
+
+
+@pytest.mark.parametrize(
+    ("is_settled", "standing"),
+    [
+        (True, Standing.CERTIFIED),
+        (None, Standing.CERTIFIED),  # only one budget is known
+        (False, Standing.UNDECIDED),
+    ],
+)
+def test_an_edge_that_moves_as_trainings_become_longer_is_not_certified(
+    is_settled: bool | None, standing: Standing
+) -> None:
+    movement = Movement(is_settled=is_settled, factor=None, low=None, high=None)
+    band = Interval(
+        left=Edge(low=None, high=0.3, confidence=0.95),
+        right=Edge(low=27.0, high=30.0, confidence=0.95, movement=movement),
+    )
+
+    certificates = certificates_of(band, [], [COLLAPSED, FROM_27])
+
+    assert certificates.right is not None
+    assert certificates.right.standing is standing
