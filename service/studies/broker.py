@@ -16,6 +16,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 from optuna.storages import BaseStorage
@@ -63,7 +64,8 @@ class Broker:
         self._repetition = Repetition()
         self._followings: dict[UUID, Following] = {}
         #: How many trials a study had when its sampler had no new point. It is asked again when
-        #: all trials have ended, knowing all outcomes: cancelled points may be tried again.
+        #: all trials have ended, knowing all outcomes: cancelled points may be tried again. This
+        #: saves time alone: whoever asks again is refused by what Optuna's database has counted.
         self._exhausted: dict[UUID, int] = {}
 
     async def advance_all(self) -> None:
@@ -283,7 +285,9 @@ class Broker:
             chosen = study.to_repeat[0]
         elif spec.sampler == "range":
             chosen = await asyncio.to_thread(next_point, spec, trials, known)
-        asked = await asyncio.to_thread(optimiser.ask, tried, numbers, chosen)
+        question = f"{len(trials)} trials, {len(known)} known, since {study.went_on_at}"
+        ask = partial(optimiser.ask, tried, numbers, chosen, question=question)
+        asked = await asyncio.to_thread(ask)
         study.to_repeat = [point for point in study.to_repeat if point != asked.point]
         turn = await turns.next_turn(session, study)
         submission = await experiments.create(
