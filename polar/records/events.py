@@ -119,8 +119,10 @@ class ArtifactSaved(Record):
 class HeldOut(Record):
     """What the model does with images that training never saw."""
 
+    #: Number of images of the entropies, which are compared with those of as many images of
+    #: training, because the entropy of fewer images is smaller.
     images: int
-    #: R on these images, and its standard error.
+    #: R on images that training never saw, and its standard error.
     explained: float
     explained_se: float
     #: Judged entropy of each latent on these images, in nats, in the unit of those on the images

@@ -86,8 +86,9 @@ def _about_a_dead_encoder(latents: Sequence[LatentDiagnostics], verdict: Verdict
     if is_constant and verdict.explains_nothing:
         yield (
             "All latents are the same for every image, but for rounding: the encoder has died. "
-            "That is a failure of training and says nothing of the weight; a smaller learning "
-            "rate or a weight warm-up may help."
+            "That is a failure of training: from scratch this weight is too large for it, and "
+            "nothing is said of what the objective prefers. A smaller learning rate or a weight "
+            "warm-up may help."
         )
 
 
