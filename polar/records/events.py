@@ -183,11 +183,12 @@ class Result(Record):
     images: int
     images_evaluated: int
     final: Evaluation
-    #: Whether labels stood still over the last 40 % of the steps, with no idle latent left, and
+    #: Whether labels stood still over the last 40 % of the steps, with no idle latent, and
     #: entropies and R over the last fifth. Earlier versions asked for less; what they called
     #: settled is none, what they did not is false.
     settled: bool | None
-    #: Largest move of an entropy, and rise of R, over the last fifth of the steps.
+    #: Largest move of an entropy, and largest change of R up to its final value, over the last
+    #: fifth of the steps; the change is negative where R fell.
     largest_move_nats: float
     rise_of_explained: float | None
     #: Number of labels that changed over the last 40 % of the steps.
