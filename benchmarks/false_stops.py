@@ -29,7 +29,7 @@ from polar.spec import ExperimentSpec
 from polar.training.allocator import keep_freed_memory
 
 SEEDS = (10, 11, 12)
-CAP = 8000
+CAP = 4000
 TIMES = 5
 #: A rise of R that is shown although regime and labels are the same.
 RISE = 0.05
