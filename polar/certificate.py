@@ -232,9 +232,9 @@ def _beats(better: LossTerms, other: LossTerms, weight: float) -> bool:
     """Whether the loss of the first is smaller by more than counts."""
     difference = _difference(better, other, weight)
     explainable = max(better.explainable_nats, other.explainable_nats)
-    return difference > LEAST_PART * explainable and difference > ERRORS * _se(
-        better, other, weight
-    )
+    if difference <= LEAST_PART * explainable:
+        return False
+    return difference > ERRORS * _se(better, other, weight)
 
 
 def _leads(better: LossTerms, others: Iterable[LossTerms], weight: float) -> bool:

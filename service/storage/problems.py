@@ -26,6 +26,10 @@ KL_NATS = cast("$.final.latents[*].kl_nats", JSONPATH)
 #: The place of a solution among those of its problem: weight, seed, steps and id of the run.
 Place: TypeAlias = tuple[float, int, int, str]
 
+#: A run that a trial asked for: number of the trial, id of the run, state and reason of the trial,
+#: and the regime by which the run was judged.
+_Asked: TypeAlias = Row[tuple[int, UUID, TrialState, str | None, str | None]]
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -143,9 +147,7 @@ async def solutions_of(
     return sorted(solutions, key=lambda solution: solution.place)
 
 
-async def _runs_asked_for(
-    session: AsyncSession, *trials: ColumnElement[bool]
-) -> Sequence[Row[tuple[int, UUID, TrialState, str | None, str | None]]]:
+async def _runs_asked_for(session: AsyncSession, *trials: ColumnElement[bool]) -> Sequence[_Asked]:
     """The runs that these trials asked for, with the regime by which each was judged."""
     of_seed = cast(ExperimentRun.position, Text)
     measured = type_coerce(Trial.measured, JSONB)
@@ -163,9 +165,7 @@ async def _runs_asked_for(
     return rows.all()
 
 
-def _judged_early(
-    spec: StudySpec, asked: Sequence[Row[tuple[int, UUID, TrialState, str | None, str | None]]]
-) -> set[UUID]:
+def _judged_early(spec: StudySpec, asked: Sequence[_Asked]) -> set[UUID]:
     """The runs that were judged by the collapse for which the study's pruner stops them."""
     if spec.pruner.name == "none":
         return set()
