@@ -7,11 +7,13 @@ import pytest
 from optuna.trial import TrialState as OptunaState
 
 from polar.records.latents import Regime
+from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import ExperimentSpec
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.tables import Run
 from service.studies.broker import Broker
+from tests.polar.known_models import FROM_18
 
 if TYPE_CHECKING:
     from tests.service.conftest import Submitter
@@ -87,7 +89,8 @@ async def test_a_collapse_is_judged_the_same_however_soon_the_run_is_stopped(
         await lab.evaluate(run, 80, 0.0, Regime.COLLAPSED)
         await lab.evaluate(run, 90, 0.6, Regime.CLEAN)
     if end == "never stopped":
-        await lab.succeed(run)
+        ended = lab.result(run, 0.9).model_copy(update={"loss_terms": FROM_18.terms})
+        await lab.end(run, ended)
     else:
         await lab.broker.advance(study_id)
         await lab.stop(run)
@@ -98,6 +101,10 @@ async def test_a_collapse_is_judged_the_same_however_soon_the_run_is_stopped(
     assert trial.measured.regimes == ("collapsed",)
     assert trial.values == [0.1]
     assert trial.status_message == "the run of seed 0 had collapsed at step 50"
+    found = (await lab.study(study_id)).range
+    assert isinstance(found, StudyRange)
+    assert found.certificates is not None
+    assert found.certificates.models == 0
 
 
 @pytest.mark.parametrize("pruner", ["collapse", "none"])
