@@ -63,6 +63,11 @@ def is_known(edge: Edge, search: Search) -> bool:
 
 
 def is_done(edge: Edge, search: Search) -> bool:
-    """Whether no more trainings are needed for an edge: it is known, or beyond the search."""
+    """Whether no more trainings are needed for an edge: it is known, or beyond the search.
+
+    For a single seed it is beyond the search where the training at the search's end is inside the
+    band. Where several are searched, the interval over seeds has to lie there.
+    """
     beyond = (edge.low, edge.high) in ((None, search.low), (search.high, None))
-    return is_known(edge, search) or (beyond and edge.confidence is not None)
+    is_over_seeds = edge.confidence is not None
+    return is_known(edge, search) or (beyond and (is_over_seeds or len(search.seeds) == 1))

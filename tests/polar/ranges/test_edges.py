@@ -91,6 +91,23 @@ def test_an_edge_beyond_the_search_is_said_to_be_and_needs_no_more_trainings(tol
     assert not is_known(found.left, THREE)
 
 
+def test_one_seed_that_is_inside_at_the_end_of_the_search_needs_no_more_trainings_there(
+    told: Told,
+) -> None:
+    inside = envelope(told("0.01 i, 1 i, 7 i, 7.5 c"), ONE)
+    near = envelope(told("0.0101 i, 1 i, 7 i, 7.5 c"), ONE)
+    high = envelope(told("0.3 u, 0.32 i, 100 i"), ONE)
+
+    assert inside is not None
+    assert (inside.left.low, inside.left.high) == (None, 0.01)
+    assert is_done(inside.left, ONE)
+    assert not is_done(inside.left, THREE)  # the other seeds have not been asked
+    assert near is not None
+    assert not is_done(near.left, ONE)
+    assert high is not None
+    assert is_done(high.right, ONE)
+
+
 @pytest.mark.parametrize(
     ("edge", "known"),
     [

@@ -244,6 +244,21 @@ def test_the_answer_is_for_the_largest_budget_at_which_both_edges_are_known(told
     )
 
 
+def test_an_edge_that_has_moved_beyond_the_search_is_answered_there_for_one_seed(
+    told: Told,
+) -> None:
+    # Seen with one seed: a headline of 1..1.05 at 500 steps, below 0.01 from 4,000 on.
+    search = Search(low=0.01, high=100, steps=500, max_steps=4000)
+    early = told("0.01 u, 1 u, 1.05 i, 7 i, 7.5 c", steps=500)
+    late = told("0.01 i, 1 i, 1.05 i, 7 i, 7.5 c", steps=4000)
+
+    report = find_range(early + late, search)
+
+    assert report.steps == 4000
+    assert report.outcome is Outcome.OPEN
+    assert report.headline.startswith("Clean for seed 0 alone: left edge below 0.01 at 4,000 step")
+
+
 def test_where_training_has_not_begun_at_the_first_budget_the_answer_is_for_a_larger_one(
     told: Told,
 ) -> None:
