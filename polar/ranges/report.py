@@ -42,6 +42,7 @@ def find_range(history: History, search: Search) -> RangeReport:
         held=held_edges(stage, trainings_of(held)),
         by_steps=by_steps(trainings, search),
         settled=_settled(trainings, envelope) if envelope else None,
+        overruled=0 if envelope else sum(vote.side is Side.INSIDE for vote in stage.votes),
         disagreeing=_disagreeing(stage.votes),
         weights=len({training.weight for training in trainings}),
         trainings=len(trainings),

@@ -35,6 +35,8 @@ def headline_of(report: RangeReport, certificates: Certificates | None = None) -
             claimed: the sentence says up to where training got, and where a better solution is.
     """
     of, at = report.of.capitalize(), f"at {report.steps:,} steps"
+    if report.overruled:
+        return f"No {report.of} band {at}: {_overruled(report)}."
     if report.envelope is None:
         return f"{of} at none of {_count(report.weights, 'tested weight')} {at}."
     known = certificates or Certificates(not_optimal=(), left=None, right=None, models=0)
@@ -131,16 +133,21 @@ def _why_no_band(report: RangeReport, stage: Stage) -> Iterator[str]:
         yield "No band found: nothing has been tested."
         return
     weights = [training.weight for training in stage.trainings]
-    yield (
-        f"No band found: none of {_count(report.weights, 'tested weight')}, {min(weights):.4g} to "
-        f"{max(weights):.4g}, is {report.of}."
-    )
+    tested = f"{_count(report.weights, 'tested weight')}, {min(weights):.4g} to {max(weights):.4g}"
+    if report.overruled:
+        yield f"No band found in {tested}: {_overruled(report)}."
+    else:
+        yield f"No band found: none of {tested}, is {report.of}."
     left = [vote.weight for vote in stage.votes if vote.side is Side.LEFT]
     right = [vote.weight for vote in stage.votes if vote.side is Side.RIGHT]
     place = Edge(low=max(left, default=None), high=min(right, default=None), confidence=None)
     yield f"A band could still lie here: {place.words()}."
-    if overruled := sum(vote.side is Side.INSIDE for vote in stage.votes):
-        yield f"Trainings that are {report.of} but are overruled by others: {overruled}."
+
+
+def _overruled(report: RangeReport) -> str:
+    are, them = ("is", "it") if report.overruled == 1 else ("are", "them")
+    trainings = _count(report.trainings, "training")
+    return f"{report.overruled} of {trainings} {are} {report.of}, and others contradict {them}"
 
 
 def _hysteresis(envelope: Interval, held: Interval, of: str) -> Iterator[str]:

@@ -216,6 +216,9 @@ class RangeReport(Record):
     #: Whether all trainings next to the envelope's edges had settled; none if that is not known of
     #: all.
     settled: bool | None
+    #: Number of trainings that are inside the band by their own verdict and that others contradict,
+    #: so that there is no envelope; 0 with an envelope.
+    overruled: Count = 0
     #: Weights at which seeds gave different verdicts.
     disagreeing: tuple[float, ...]
     #: Numbers of tested weights and of their trainings; 0 where nothing is searched.
