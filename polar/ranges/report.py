@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from polar.ranges.budgets import by_steps, with_movement
+from polar.ranges.budgets import by_steps
 from polar.ranges.edges import is_known
 from polar.ranges.gaps import gap_odds, intervals_of
 from polar.ranges.holding import held_edges
+from polar.ranges.movement import with_movement
 from polar.ranges.search import History, Search, by_start
 from polar.ranges.stage import Stage, answering
 from polar.ranges.votes import Side, Training, Vote, trainings_of

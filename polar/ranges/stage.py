@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from polar.ranges.belief import Belief, believe
-from polar.ranges.budgets import with_movement
 from polar.ranges.edges import envelope_of, is_done
+from polar.ranges.movement import with_movement
 from polar.ranges.search import InFlight, Search
 from polar.ranges.votes import Training, Vote, votes_of
 from polar.records.latents import Regime
