@@ -21,9 +21,11 @@ def envelope_of(votes: Sequence[Vote], belief: Belief, search: Search) -> Interv
     inside = [vote.weight for vote in votes if vote.side is Side.INSIDE]
     if not inside or belief.of_band() < 0.5:
         return None
-    seeds = len({vote.seed for vote in votes})
-    if seeds > 1:
-        left, right = (edge.over_all_seeds(seeds) for edge in (belief.left, belief.right))
+    if len({vote.seed for vote in votes}) > 1:
+        # What is right of the band says nothing of the left edge.
+        of_left = belief.left.seeds_of([vote for vote in votes if vote.side is not Side.RIGHT])
+        left = belief.left.over_all_seeds(of_left)
+        right = belief.right.over_all_seeds(belief.right.seeds_of(votes))
         return Interval(left=_edge(left, search), right=_edge(right, search))
     weights = [vote.weight for vote in votes]
     below = max((weight for weight in weights if weight < min(inside)), default=None)

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ Told = Callable[..., list[Observation]]
 
 ONE = Search(low=0.01, high=100)
 THREE = Search(low=0.01, high=100, seeds=(0, 1, 2))
+SIX = Search(low=0.01, high=100, seeds=tuple(range(6)))
 
 
 def envelope(history: list[Observation], search: Search) -> Interval | None:
@@ -69,6 +71,22 @@ def test_more_seeds_that_agree_narrow_an_interval(told: Told) -> None:
     for side in ("left", "right"):
         wide, narrow = getattr(few, side), getattr(many, side)
         assert narrow.high / narrow.low < 0.8 * wide.high / wide.low
+
+
+def test_an_edge_that_one_seed_has_tried_is_known_less_closely_than_one_that_many_have(
+    told: Told,
+) -> None:
+    # Seeds differ over both edges alike; five of the six were only tried at the right one.
+    left = ", ".join(f"{0.25 * 1.08**n} {v} 0" for n, v in enumerate("uuiuii"))
+    right = ", ".join(f"{7 * 1.08**n} {v} {n}" for n, v in enumerate("iicicc"))
+
+    found = envelope(told(f"0.1 u, {left}, 1 i 1, {right}, 20 c"), SIX)
+
+    assert found is not None
+    few, many = (
+        math.log((edge.high or 100) / (edge.low or 0.01)) for edge in (found.left, found.right)
+    )
+    assert few > 1.3 * many
 
 
 def test_without_a_training_inside_there_is_no_band(told: Told) -> None:
