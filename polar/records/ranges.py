@@ -47,7 +47,7 @@ class Snapshot(Record):
     steps: Steps
     regime: Regime
     flaws: tuple[Flaw, ...] = ()
-    #: The paper's verdict, which decides where the search is for polarised spaces. None if nobody
+    #: The verdict by P alone, which decides where the search is for polarised spaces. None if nobody
     #: has measured it; the regime then decides.
     paper_regime: Regime | None = None
     #: Numbers of latents, which show on which side of the band a forming space probably lies.
