@@ -5,12 +5,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
 from polar.ranges import Search, find_range
-from polar.ranges.belief import LAPSE, EdgeBelief
+from polar.ranges.belief import LAPSE, EdgeBelief, believe
 from polar.ranges.movement import DRAWN_ANEW, movement_of, movement_over_seeds
 from polar.records.latents import Regime
 from polar.records.ranges import Edge, Movement, Observation, Snapshot
@@ -58,7 +58,8 @@ def test_no_edge_is_both_settled_and_apart_from_where_it_was(
 
     if movement.is_settled:
         assert movement.factor is not None
-        assert 1 / 1.1001 <= movement.factor <= 1.1001
+        assert 1 / 1.1001 <= movement.factor**by <= 1.1001
+        assert max((high or 0) / (low or 1), (after or 0) / (before or 1)) <= 1.1001
     if movement.low is not None and movement.low > 1:
         assert movement.is_settled is False
 
@@ -180,3 +181,33 @@ def test_verdicts_that_change_in_both_directions_are_no_movement() -> None:
 
     assert movement.is_settled is not False
     assert movement.factor == pytest.approx(1, abs=0.06)
+
+
+verdicts = st.dictionaries(
+    st.tuples(st.floats(0.1, 10), st.integers(0, 3)), st.booleans(), max_size=12
+)
+
+
+@settings(max_examples=50)
+@given(verdicts, verdicts, st.sampled_from([0.02, 0.1, 0.5]), st.floats(0.5, 10))
+def test_whatever_the_verdicts_only_a_movement_that_is_certainly_small_is_settled(
+    now: dict[tuple[float, int], bool],
+    then: dict[tuple[float, int], bool],
+    width: float,
+    by: float,
+) -> None:
+    search = Search(low=0.1, high=10, seeds=SEEDS)
+    belief = believe([], search).left
+    mass = belief.mass * (belief.widths == min(belief.widths, key=lambda at: abs(at - width)))
+    belief = EdgeBelief(belief.bounds, belief.widths, mass / mass.sum())
+
+    movement = movement_over_seeds(belief, now, then, by, search)
+
+    assert movement.low is not None
+    assert movement.factor is not None
+    assert movement.high is not None
+    assert movement.low <= movement.factor <= movement.high
+    if movement.is_settled:
+        assert 1 / 1.1001 <= movement.low**by <= movement.high**by <= 1.1001
+    if movement.is_settled is False:
+        assert not movement.low <= 1 <= movement.high
