@@ -167,9 +167,13 @@ class EdgeCertificate(Record):
 
     side: Literal["left", "right"]
     standing: Standing
-    #: The last weight on the band's side of the edge; none where the edge has no such weight.
+    #: The end of the edge's interval on the band's side: for a single seed the last weight at
+    #: which training reached the band; for several seeds the weight that the edge lies beyond with
+    #: a chance of 95 %, so that half of all seeds reach the band up to there. None where the
+    #: interval has no such end.
     reached: float | None
-    #: The first weight beyond the edge, at which the models are compared.
+    #: The other end of the interval, at which the models are compared: for a single seed the first
+    #: weight beyond the edge.
     beyond: float
     #: The weight farthest beyond the edge up to which a model inside the band still has a smaller
     #: loss than every model outside. This field and the next are none unless the standing is
