@@ -193,7 +193,8 @@ class EdgeCertificate(Record):
             )
             return f"{begin}a better, {kind} solution exists {way} to {self.exists_to:.4g}"
         if self.standing is Standing.CERTIFIED:
-            return f"certified: the best solution that is known at {self.beyond:.4g} is not {kind}"
+            at = f"{self.beyond:.4g}"
+            return f"certified: no better solution is known at {at} than one that is not {kind}"
         return f"not certified: the known models do not decide at {self.beyond:.4g}"
 
 

@@ -56,7 +56,9 @@ def test_an_edge_beyond_which_an_outside_model_is_best_is_certified() -> None:
 
     assert edge.standing is Standing.CERTIFIED
     assert (edge.by, edge.exists_to) == (None, None)
-    assert edge.words("clean") == "certified: the best solution that is known at 30 is not clean"
+    assert edge.words("clean") == (
+        "certified: no better solution is known at 30 than one that is not clean"
+    )
 
 
 @pytest.mark.parametrize("has_settled", [False, True])
