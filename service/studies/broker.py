@@ -210,7 +210,8 @@ class Broker:
             if outcome.state is TrialState.COMPLETED:
                 await _keep_one(session, trial, trials)
             _log.info("study %s: trial %d is %s", study.id, trial.number, outcome.state)
-        study.range = await certified(session, study, spec, range_of(spec, trials))
+        if not studies.is_answered_by_former_rules(study, trials):
+            study.range = await certified(session, study, spec, range_of(spec, trials))
         is_over = all(trial.state is not TrialState.RUNNING for trial in trials)
         if is_over and study.state not in studies.UNFINISHED:
             await self._tell(session, study, spec, trials)
@@ -316,10 +317,7 @@ async def _keep_one(session: AsyncSession, trial: Trial, trials: Sequence[Trial]
         for other in trials
         if other.point == trial.point and other.state is TrialState.COMPLETED
     ]
-    best = max(
-        completed,
-        key=lambda other: (studies.seeds_of(other), studies.steps_of(other), other.number),
-    )
+    best = max(completed, key=lambda other: (len(other.seeds), other.steps, other.number))
     for other in completed:
         if other is not best:
             await studies.supersede(session, other, best)

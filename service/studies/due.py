@@ -28,7 +28,7 @@ def evidence(spec: StudySpec, trials: Sequence[Trial]) -> Sequence[Trial]:
 def is_due_a_trial(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
     """Whether a study needs another trial, and all that decides about it is known."""
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
-    is_spent = _is_spent(study, spec, trials, running + points.count_completed(trials))
+    is_spent = _is_spent(study, trials, running + points.count_completed(trials))
     return (
         all(trial.state is not TrialState.RUNNING for trial in evidence(spec, trials))
         and (not is_spent or bool(study.to_repeat))
@@ -52,10 +52,10 @@ async def end_if_due(
         await studies.end(session, study, StudyState.COMPLETED, "time_over", message)
         return True
     completed = points.count_completed(trials)
-    if _is_spent(study, spec, trials, completed) and not study.to_repeat:
+    if _is_spent(study, trials, completed) and not study.to_repeat:
         message = f"{completed} trials are completed"
         if study.steps_wanted is not None:
-            steps = points.count_steps(spec, trials)
+            steps = points.count_steps(trials)
             message += f", {steps:,} of {study.steps_wanted:,} training steps are spent"
         await studies.end(session, study, StudyState.COMPLETED, "budget_spent", message)
         return True
@@ -68,10 +68,10 @@ async def end_if_due(
     return False
 
 
-def _is_spent(study: Study, spec: StudySpec, trials: Sequence[Trial], counted: int) -> bool:
+def _is_spent(study: Study, trials: Sequence[Trial], counted: int) -> bool:
     """Whether the budget of trials, of which so many count, or that of steps is spent."""
     return counted >= study.trials_wanted or (
-        study.steps_wanted is not None and points.count_steps(spec, trials) >= study.steps_wanted
+        study.steps_wanted is not None and points.count_steps(trials) >= study.steps_wanted
     )
 
 

@@ -59,7 +59,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         dataset_digest=study.dataset_digest,
         trials_wanted=study.trials_wanted,
         steps_wanted=study.steps_wanted,
-        steps_spent=points.count_steps(spec, trials) if spec and study.steps_wanted else None,
+        steps_spent=None if study.steps_wanted is None else points.count_steps(trials),
         training_steps_wanted=study.training_steps_wanted,
         seeds_wanted=study.seeds_wanted,
         completed=points.count_completed(trials),
