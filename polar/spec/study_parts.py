@@ -74,5 +74,6 @@ class BandSpec(SpecPart):
     #: it at `base.training.steps`.
     max_steps: _Steps | None = None
     #: Whether the sampler `range`, once the edges from scratch are known, also trains on from
-    #: inside the band at weights beyond them, to see how far the band is held.
+    #: inside the band at weights beyond them, to see how far the band is held. They go on from the
+    #: end of all steps, which trainings that end once they have settled do not have.
     held: bool = Field(False, strict=True)
