@@ -12,7 +12,7 @@ from polar.spec import StudySpec
 from service.api import links
 from service.api.problems import Refused
 from service.api.stored import Reader
-from service.api.studies import ranking
+from service.api.studies import phases, ranking
 from service.api.studies.models import models_of
 from service.api.studies.schemas import (
     Front,
@@ -37,6 +37,7 @@ from service.storage import (
 from service.storage.durations import Duration
 from service.storage.errors import EarlierVersion
 from service.storage.forms import Unreadable
+from service.storage.states import TrialState
 from service.storage.study_tables import Study, Trial
 
 
@@ -68,9 +69,27 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         range=found,
         mlflow_error=await tracking_failures.why(session, study.id),
         of_earlier_version=reader.of_earlier_version,
-        links=links.of_study(settings, study.id, tracked, found),
+        links=links.of_study(settings, study.id, tracked, _figures(spec, found, trials)),
         watch=f"polar study watch {study.id}",
     )
+
+
+def _figures(
+    spec: StudySpec | None, found: StudyRange | None, trials: Sequence[Trial]
+) -> dict[str, bool]:
+    """The figures of a study, and whether there is something to draw in each."""
+    completed = [
+        (Reader().point(trial.point), Reader().readable("measured", trial.measured))
+        for trial in trials
+        if trial.state is TrialState.COMPLETED
+    ]
+    of_trainings = (
+        dict.fromkeys(phases.FIGURES, False)
+        if spec is None
+        else phases.are_there(spec, found, completed)
+    )
+    compared = found.certificates if found else None
+    return {**of_trainings, "loss_envelope": compared is not None and compared.models > 0}
 
 
 def _spec(study: Study, reader: Reader) -> StudySpec | None:

@@ -79,7 +79,10 @@ async def _phases(
     trials = await studies.trials_of(session, study.id, TrialState.COMPLETED)
     spec = studies.spec_of(study)
     reader = Reader()
-    completed = [(trial.point, reader.readable("measured", trial.measured)) for trial in trials]
+    completed = [
+        (reader.point(trial.point), reader.readable("measured", trial.measured))
+        for trial in trials
+    ]
     return of(spec, reader.readable("range", study.range), completed)
 
 
