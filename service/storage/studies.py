@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
-from polar.spec.longer import extended
+from polar.spec.extending import extended
 from polar.spec.study import Point
 from service.storage import forms
 from service.storage.errors import Conflict, NotFound

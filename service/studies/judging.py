@@ -21,7 +21,7 @@ from service.storage.tables import Run
 
 #: Two-sided confidence of the interval of a mean over the seeds.
 CONFIDENCE = 0.8
-#: Reason of a run that was stopped because all its latents were passive.
+#: Reason of a run that was stopped because its verdict was `collapsed`.
 COLLAPSED = "collapsed"
 #: Reason of a trial that failed because its study asks for a measure that its runs do not have.
 NOT_MEASURED = "not_measured"
