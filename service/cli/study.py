@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 POLL_S = 1.0
 
-app = typer.Typer(no_args_is_help=True, help="Find where a latent space polarises.")
+app = typer.Typer(no_args_is_help=True, help="Find where a latent space is clean.")
 
 SpecFile = Annotated[Path, typer.Argument(help="YAML or JSON file of a study.")]
 Id = Annotated[str, typer.Argument(help="Id of a study.")]
