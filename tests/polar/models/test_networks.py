@@ -175,13 +175,10 @@ def test_weights_depend_on_the_generator_alone() -> None:
 )
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_last_layer_draws_the_same_without_gradients(
-    size: int,
-    stride: int,
-    padding: int,
-    bias: bool,
+    size: int, stride: int, padding: int, bias: bool
 ) -> None:
-    layer = networks.LastTransposed(3, 1, size, stride, padding, bias=bias)
-    x = torch.randn(2, 3, 5, 4)
+    layer = networks.LastTransposed(3, 1, size, stride, padding, bias=bias).double()
+    x = torch.randn(2, 3, 5, 4, dtype=torch.float64)
 
     with torch.no_grad():
         drawn = layer(x)
