@@ -142,7 +142,7 @@ def find(
     with measured(model):
         keep_curve = _keep_curve(decoder, usage)
     downstream = _downstream(codes, dataset, spec, final)
-    unseen = None if held_out is None else _held_out(model, codes, held_out, spec, final)
+    unseen = None if held_out is None else _held_out(model, codes, held_out, spec)
     tables = {
         "diagnostics": history,
         **measurement_tables(measurement),
@@ -257,21 +257,24 @@ def _held_out(
     trained_on: Codes,
     held_out: EvaluationSubset,
     spec: ExperimentSpec,
-    final: Evaluation,
 ) -> HeldOut:
     diagnostics = spec.diagnostics
     with measured(model):
         encoding = encode(model, held_out.inputs)
         part = Decoder.of(model, encoding, held_out, spec.model.likelihood).explained()
-    mean = as_codes(encoding).in_units_of(diagnostics.ruler, like=trained_on).mean
-    nats = renyi_entropy(mean, alpha=diagnostics.renyi_alpha, sigma=diagnostics.sigma).nats
-    there = np.array([latent.judged_entropy_nats for latent in final.latents])
+    here = as_codes(encoding).in_units_of(diagnostics.ruler, like=trained_on).mean
+    there = trained_on.in_units_of(diagnostics.ruler).mean
+    n = min(len(here), len(there))  # the entropy of fewer images is smaller
+    nats, nats_there = (
+        renyi_entropy(mean[:n], alpha=diagnostics.renyi_alpha, sigma=diagnostics.sigma).nats
+        for mean in (here, there)
+    )
     return HeldOut(
-        images=len(mean),
+        images=n,
         explained=part.part,
         explained_se=part.se,
         entropies_nats=tuple(nats.tolist()),
-        largest_difference_nats=float(np.abs(nats - there).max()),
+        largest_difference_nats=float(np.abs(nats - nats_there).max()),
     )
 
 

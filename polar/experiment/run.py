@@ -114,7 +114,9 @@ def run(
     if not state.has_ended:
         return
 
-    held_out = evaluation_subset(split.held_out, spec) if len(split.held_out) else None
+    held_out = (
+        evaluation_subset(split.held_out, spec, split.training) if len(split.held_out) else None
+    )
     findings = find(state.model, subset, dataset, spec, state.evaluations, held_out)
     result = _result(spec, dataset, subset, state.evaluations, findings)
     if out is not None:

@@ -119,8 +119,10 @@ class ArtifactSaved(Record):
 class HeldOut(Record):
     """What the model does with images that training never saw."""
 
+    #: Number of images of the entropies, which are compared with those of as many images of
+    #: training, because the entropy of fewer images is smaller.
     images: int
-    #: R on these images, and its standard error.
+    #: R on images that training never saw, and its standard error.
     explained: float
     explained_se: float
     #: Judged entropy of each latent on these images, in nats, in the unit of those on the images
@@ -181,11 +183,12 @@ class Result(Record):
     images: int
     images_evaluated: int
     final: Evaluation
-    #: Whether labels stood still over the last 40 % of the steps, with no idle latent left, and
+    #: Whether labels stood still over the last 40 % of the steps, with no idle latent, and
     #: entropies and R over the last fifth. Earlier versions asked for less; what they called
     #: settled is none, what they did not is false.
     settled: bool | None
-    #: Largest move of an entropy, and rise of R, over the last fifth of the steps.
+    #: Largest move of an entropy, and largest change of R up to its final value, over the last
+    #: fifth of the steps; the change is negative where R fell.
     largest_move_nats: float
     rise_of_explained: float | None
     #: Number of labels that changed over the last 40 % of the steps.

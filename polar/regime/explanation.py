@@ -86,8 +86,9 @@ def _about_a_dead_encoder(latents: Sequence[LatentDiagnostics], verdict: Verdict
     if is_constant and verdict.explains_nothing:
         yield (
             "All latents are the same for every image, but for rounding: the encoder has died. "
-            "That is a failure of training and says nothing of the weight; a smaller learning "
-            "rate or a weight warm-up may help."
+            "That is a failure of training: from scratch this weight is too large for it, and "
+            "nothing is said of what the objective prefers. A smaller learning rate or a weight "
+            "warm-up may help."
         )
 
 
@@ -146,9 +147,13 @@ def _about_the_budget(settling: Settling, steps: int) -> str:
         f"since step {since:,} {count_latents(changed) if changed else 'no latent'} changed label",
         f"over the last fifth the largest move of an entropy was "
         f"{beside(SETTLED_NATS, settling.largest_move_nats)} nats (latent "
-        f"{settling.most_moved}; settled up to {SETTLED_NATS} nats) and R rose by "
-        f"{beside(SETTLED_RISE, settling.rise_of_explained)} (below {SETTLED_RISE})",
+        f"{settling.most_moved}; settled up to {SETTLED_NATS} nats) and R "
+        f"{'fell' if settling.rise_of_explained < 0 else 'rose'} by "
+        f"{beside(SETTLED_RISE, abs(settling.rise_of_explained))} (below {SETTLED_RISE})",
     ]
+    if settling.n_idle:
+        was = "was" if settling.n_idle == 1 else "were"
+        facts.append(f"{count_latents(settling.n_idle)} {was} idle for a time")
     if settling.is_before_learning:
         facts.append("what the latents say has not faded, so that learning may be yet to start")
     if settling.settled:

@@ -24,7 +24,11 @@ SETTLED_NATS = 0.1
 #: part of its largest. Chosen by us, because before the digits are learned at beta = 18 it stays
 #: above a third for 1,000 steps, while at beta = 22 it has faded to a tenth by then, for good.
 FADED_TO = 0.2
-#: Largest rise of R of a training that has settled. Chosen by us.
+#: The signal counts from where R is within this much of its final value. Chosen by us, because R
+#: begins near -2, and until the decoder draws about the mean image the codes are leaps of the
+#: first steps: at beta = 14 the largest is 14 times that of the plateau after it.
+NEAR_FINAL = 0.25
+#: Largest change of R of a training that has settled. Chosen by us.
 SETTLED_RISE = 0.01
 
 
@@ -36,12 +40,6 @@ class Look:
     latents: tuple[LatentDiagnostics, ...]
     explained: float
     explains_nothing: bool
-
-    @property
-    def signal(self) -> float:
-        """What the latents say at all: their KL divergence, or without a prior their variance."""
-        divergences = [latent.kl_nats for latent in self.latents if latent.kl_nats is not None]
-        return sum(divergences or [latent.var_of_mean for latent in self.latents])
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> "Look":
@@ -60,11 +58,13 @@ class Settling:
     #: last fifth of the steps, and the latent that made this move.
     largest_move_nats: float
     most_moved: int
-    #: Rise of R over the last fifth of the steps.
+    #: Largest difference between the final R and R over the last fifth of the steps; negative
+    #: where R fell.
     rise_of_explained: float
     #: Number of latents that had another label than their final one over the last 40 % of steps.
     labels_changed: int
-    #: Number of idle latents at the end.
+    #: Number of latents that were idle at some time over the last 40 % of the steps, while the
+    #: model explained something.
     n_idle: int
     #: First step that was compared; none when the evaluations do not cover the last 40 %.
     since_step: int | None
@@ -77,13 +77,13 @@ def settling(looks: Sequence[Look]) -> Settling:
     """Whether a training has settled by its last look.
 
     A training that explains something has settled when over the last 40 % of the steps no label
-    differs from the final one, at the end no latent is idle, and over the last fifth R has risen
-    by less than 0.01 and no entropy differs from its final value by more than 0.1 nats. Both
-    shares start with the latest look at or before their first step, so that a sparse schedule is
-    judged over more, never less.
+    differs from the final one and no latent is idle, and over the last fifth R differs from its
+    final value by less than 0.01 and no entropy by more than 0.1 nats. Both shares start with the
+    latest look at or before their first step, so that a sparse schedule is judged over more, never
+    less.
 
     A training that explains nothing may be on the plateau before learning starts, where everything
-    stands still, and its labels mean nothing. It has settled when R has not risen so and the
+    stands still, and its labels mean nothing. It has settled when R stands still so and the
     signal of its latents has faded to a fifth of its largest over the last 40 % of the steps.
 
     Args:
@@ -109,23 +109,26 @@ def settling(looks: Sequence[Look]) -> Settling:
     ]
     moves = [abs(then.judged_entropy_nats - now.judged_entropy_nats) for then, now in pairs]
     largest = max(moves)
-    rise = final.explained - min(look.explained for look in latest)
-    n_idle = sum(bool(latent.is_idle) for latent in final.latents)
+    rise = max((final.explained - look.explained for look in latest), key=abs)
+    idle = {
+        now.latent
+        for look in lately
+        for now in look.latents
+        if now.is_idle and not look.explains_nothing
+    }
     is_covered = len(lately) > 1 and lately[0].step <= (1 - LABELS_OVER) * final.step
-    has_faded = max(look.signal for look in lately) <= FADED_TO * max(
-        look.signal for look in looks
-    )
+    has_faded = _has_faded(looks, len(lately))
     explains_nothing = final.explains_nothing
     stands_still = (
-        has_faded if explains_nothing else not (changed or n_idle or largest > SETTLED_NATS)
+        has_faded if explains_nothing else not (changed or idle or largest > SETTLED_NATS)
     )
     return Settling(
-        settled=is_covered and rise < SETTLED_RISE and stands_still,
+        settled=is_covered and abs(rise) < SETTLED_RISE and stands_still,
         largest_move_nats=largest,
         most_moved=pairs[moves.index(largest)][1].latent,
         rise_of_explained=rise,
         labels_changed=len(changed),
-        n_idle=n_idle,
+        n_idle=len(idle),
         since_step=lately[0].step if is_covered else None,
         is_before_learning=explains_nothing and not has_faded,
     )
@@ -136,3 +139,29 @@ def _since(looks: Sequence[Look], share: float) -> Sequence[Look]:
     first_step = (1 - share) * looks[-1].step
     early = [look for look in looks[:-1] if look.step <= first_step]
     return looks[max(len(early) - 1, 0) :]
+
+
+def _has_faded(looks: Sequence[Look], lately: int) -> bool:
+    """Whether the signal has faded over so many last looks."""
+    signals = _signals(looks)
+    first = next(
+        position
+        for position, look in enumerate(looks)
+        if look.explained >= looks[-1].explained - NEAR_FINAL
+    )
+    return max(signals[-lately:]) <= FADED_TO * max(signals[first:])
+
+
+def _signals(looks: Sequence[Look]) -> list[float]:
+    """What the latents say at all: their KL divergence, or without a prior their variance.
+
+    The part of the divergence that the variances never fall below says nothing: that of a fixed
+    variance stays when everything else has faded.
+    """
+    if looks[-1].latents[0].kl_nats is None:
+        return [sum(latent.var_of_mean for latent in look.latents) for look in looks]
+    divergences = [sum(latent.kl_nats or 0.0 for latent in look.latents) for look in looks]
+    of_variances = [
+        sum(latent.kl_variance_part_nats or 0.0 for latent in look.latents) for look in looks
+    ]
+    return [divergence - min(of_variances) for divergence in divergences]

@@ -1,7 +1,7 @@
 """What a model makes of its latents: how much it explains, and with which of them.
 
 A latent is taken away by replacing it by its mean, for an iVAE with a learned prior mean by its
-mean given u: what u alone says at no cost is not the latent's work.
+mean over the other images with the same u: what u alone says at no cost is not the latent's work.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ class Decoder:
     ) -> "Decoder":
         """The decoder of a model, with the encoding of the subset, for its first images."""
         few = subset.first(at_most)
-        replacement = subset.groups.means(encoding.mean).to(encoding.mean.dtype)
+        replacement = subset.groups.guesses(encoding.mean).to(encoding.mean.dtype)
         return cls(
             model=model,
             subset=few,

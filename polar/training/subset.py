@@ -29,8 +29,8 @@ class EvaluationSubset:
     inputs: Inputs
     #: The images with the same u, where the latents say u at no cost.
     groups: UGroups
-    #: Loss of the mean image, which is that of each group, and loss of a perfect reconstruction,
-    #: for each image in nats.
+    #: Loss of the mean image, for a learned prior mean of what the other images with the same u
+    #: say of each image, and loss of a perfect reconstruction; for each image in nats.
     mean_image: Float64[np.ndarray, " n"]
     floor: Float64[np.ndarray, " n"]
     #: Standard normal noise, the same at every evaluation of every model.
@@ -50,15 +50,28 @@ class EvaluationSubset:
         )
 
 
-def evaluation_subset(inputs: Inputs, spec: ExperimentSpec) -> EvaluationSubset:
-    """The first images, in the dataset's fixed order."""
+def evaluation_subset(
+    inputs: Inputs, spec: ExperimentSpec, training: Inputs | None = None
+) -> EvaluationSubset:
+    """The first images, in the dataset's fixed order.
+
+    Args:
+        inputs: The images to choose from.
+        spec: The spec of the run.
+        training: The images that training sees, if the others are not among them: their mean
+            image of each u is then what R compares with.
+    """
     subset = inputs.first(spec.diagnostics.images)
-    groups = UGroups.of(_u_at_no_cost(subset, spec))
     likelihood = spec.model.likelihood
+    groups = UGroups.of(_u_at_no_cost(subset, spec))
+    if training is None or not groups.of_image.any():
+        mean_image = mean_image_losses(subset, groups, likelihood)
+    else:
+        mean_image = _mean_image_losses_of_unseen(subset, training, spec)
     return EvaluationSubset(
         inputs=subset,
         groups=groups,
-        mean_image=mean_image_losses(subset, groups, likelihood),
+        mean_image=mean_image,
         floor=_floor(subset, likelihood),
         noise=seeding.evaluation_noise(
             (DRAWS, len(subset), spec.model.latent_dim), subset.images.device
@@ -86,12 +99,39 @@ def batches(inputs: Inputs) -> Iterator[Int64[Tensor, " rows"]]:
 def mean_image_losses(
     inputs: Inputs, groups: UGroups, likelihood: LikelihoodSpec
 ) -> Float64[np.ndarray, " n"]:
-    """The loss of each image if the mean image of its group is drawn, in nats."""
-    means = groups.group_means(inputs.images) / 255
+    """The loss of each image if the mean image is drawn, in nats.
+
+    With u that is the guess by the other images with the same u (see `GroupMeans`).
+    """
+    means = groups.means(inputs.images)
     losses = [
-        constant_losses(likelihood, means[groups.of_image[rows]], _pixels(inputs, rows))
+        constant_losses(
+            likelihood,
+            means.for_members(inputs.images[rows], groups.of_image[rows]) / 255,
+            _pixels(inputs, rows),
+        )
         for rows in batches(inputs)
     ]
+    return torch.cat(losses).cpu().numpy()
+
+
+def _mean_image_losses_of_unseen(
+    unseen: Inputs, training: Inputs, spec: ExperimentSpec
+) -> Float64[np.ndarray, " n"]:
+    """The same for images that are not among those of the means.
+
+    A pixel that is black in every training image would cost infinitely much where it is not black,
+    so that a grey image counts as one of the training images.
+    """
+    n = len(training)
+    u = torch.cat([_u_at_no_cost(training, spec), _u_at_no_cost(unseen, spec)])
+    groups = UGroups.of(u)
+    means = groups.means(training.images)
+    losses = []
+    for rows in batches(unseen):
+        drawn = means.for_others(groups.of_image[n + rows]) / 255
+        with_grey = (n * drawn + 0.5) / (n + 1)
+        losses.append(constant_losses(spec.model.likelihood, with_grey, _pixels(unseen, rows)))
     return torch.cat(losses).cpu().numpy()
 
 

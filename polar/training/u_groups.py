@@ -1,4 +1,9 @@
-"""The images that have the same u, and means over them."""
+"""The images that have the same u, and means over them.
+
+Notation:
+    n: images.
+    g: groups.
+"""
 
 from dataclasses import dataclass
 
@@ -6,11 +11,34 @@ import torch
 from jaxtyping import Float64, Int64, Num, UInt8
 from torch import Tensor
 
-#: Fewest images of a group; smaller groups take the mean over all images. Chosen by us, because
-#: the mean of few images says too much about each of them.
-FEWEST = 5
 #: Values summed at once, so that bytes are not turned into float64 all together.
 AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class GroupMeans:
+    """The mean over each group, for guesses of what a member is like.
+
+    A guess must not know the member itself: in a group of few, a mean that the member is part of
+    says much about it. So a guess is the mean over the other members and the mean over all
+    images, which counts as one of them. Without u the mean over all images is the guess as it is.
+    """
+
+    #: Row 0 is the mean over all images.
+    means: Float64[Tensor, "g ..."]
+    #: Number of members; infinite in row 0, where a guess is the mean as it is.
+    counts: Float64[Tensor, "g ..."]
+
+    def for_members(
+        self, values: Num[Tensor, "k ..."], groups: Int64[Tensor, " k"]
+    ) -> Float64[Tensor, "k ..."]:
+        """Guesses for values that the means are over, which are in these groups."""
+        return self.means[groups] + (self.means[0] - values.double()) / self.counts[groups]
+
+    def for_others(self, groups: Int64[Tensor, " k"]) -> Float64[Tensor, "k ..."]:
+        """Guesses for values of these groups that the means are not over."""
+        means = self.means[groups]
+        return means + (self.means[0] - means) / (self.counts[groups] + 1)
 
 
 @dataclass(frozen=True)
@@ -25,20 +53,21 @@ class UGroups:
         """The groups of images with these one-hot vectors."""
         if u.shape[1] == 0:
             return cls(torch.zeros(len(u), dtype=torch.int64, device=u.device))
-        _, group, counts = torch.unique(u, dim=0, return_inverse=True, return_counts=True)
-        return cls(torch.where(counts[group] < FEWEST, 0, group + 1))
+        return cls(torch.unique(u, dim=0, return_inverse=True)[1] + 1)
 
-    def group_means(self, values: Num[Tensor, "n ..."]) -> Float64[Tensor, "groups ..."]:
-        """The mean over each group; row 0 is the mean over all images."""
+    def means(self, values: Num[Tensor, "k ..."]) -> GroupMeans:
+        """The means over the values of the first k images; a group without any has mean 0."""
         groups = int(self.of_image.max()) + 1
+        of_value = self.of_image[: len(values)]
         sums = torch.zeros(groups, *values.shape[1:], dtype=torch.float64, device=values.device)
         for rows in torch.split(torch.arange(len(values), device=values.device), AT_ONCE):
-            sums.index_add_(0, self.of_image[rows], values[rows].double())
-        counts = torch.bincount(self.of_image, minlength=groups)
-        means = sums / counts.clamp_min(1).reshape(-1, *[1] * (values.ndim - 1))
-        means[0] = sums.sum(0) / len(values)
-        return means
+            sums.index_add_(0, of_value[rows], values[rows].double())
+        counts = torch.bincount(of_value, minlength=groups).double()
+        counts = counts.reshape(-1, *[1] * (values.ndim - 1))
+        means = sums / counts.clamp_min(1)
+        means[0], counts[0] = sums.sum(0) / len(values), torch.inf
+        return GroupMeans(means, counts)
 
-    def means(self, values: Num[Tensor, "n ..."]) -> Float64[Tensor, "n ..."]:
-        """For each image the mean over the images of its group."""
-        return self.group_means(values)[self.of_image]
+    def guesses(self, values: Num[Tensor, "n ..."]) -> Float64[Tensor, "n ..."]:
+        """For each value a guess by the other values of its group."""
+        return self.means(values).for_members(values, self.of_image)

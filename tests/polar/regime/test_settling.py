@@ -64,17 +64,23 @@ def test_while_r_rises_by_a_hundredth_nothing_is_settled(
     assert rising.rise_of_explained == pytest.approx(0.8001 - before, rel=1e-12)  # a difference
 
 
-def test_r_that_falls_or_rose_earlier_is_of_no_account(evaluation_of: Evaluations) -> None:
-    entropies = [1.0, 0.0]
+def test_r_that_falls_is_not_settled_and_what_it_did_earlier_is_of_no_account(
+    evaluation_of: Evaluations,
+) -> None:
+    def course(*explained: float) -> Settling:
+        steps = (60, 80, 90, 100)
+        return settling_of(
+            *(
+                evaluation_of(step, [1.0, 0.0], explained=r)
+                for step, r in zip(steps, explained, strict=True)
+            )
+        )
 
-    still = settling_of(
-        evaluation_of(60, entropies, explained=0.5),
-        evaluation_of(80, entropies, explained=0.85),
-        evaluation_of(100, entropies, explained=0.8),
-    )
+    falling, still = course(0.6, 0.5, 0.4, 0.1), course(0.5, 0.7995, 0.8, 0.799)
 
-    assert still.settled
-    assert still.rise_of_explained == 0.0
+    assert (falling.settled, still.settled) == (False, True)
+    assert falling.rise_of_explained == pytest.approx(-0.4, rel=1e-12)  # differences
+    assert still.rise_of_explained == pytest.approx(-0.001, rel=1e-9)
 
 
 def test_a_changed_label_is_not_settled_however_small_the_move(evaluation_of: Evaluations) -> None:
@@ -97,20 +103,28 @@ def test_a_latent_that_left_and_came_back_is_not_settled(evaluation_of: Evaluati
     assert returned.labels_changed == 1
 
 
-def test_an_idle_latent_at_the_end_is_not_settled_and_an_earlier_one_is(
-    evaluation_of: Evaluations,
+@pytest.mark.parametrize("idle_at", [{60}, {80}, {100}, {60, 80, 100}])
+def test_an_idle_latent_in_the_last_two_fifths_is_not_settled(
+    evaluation_of: Evaluations, idle_at: set[int]
 ) -> None:
-    entropies = [1.0, 1.0, 0.0]
     used, idle = [30.0, 20.0, 0.0], [30.0, 0.01, 0.0]
 
-    left = settling_of(*(evaluation_of(step, entropies, usage=idle) for step in (60, 80, 100)))
-    gone = settling_of(
-        *(evaluation_of(step, entropies, usage=idle) for step in (60, 80)),
-        evaluation_of(100, entropies, usage=used),
+    still = settling_of(
+        *(
+            evaluation_of(step, [1.0, 1.0, 0.0], usage=idle if step in idle_at else used)
+            for step in (60, 80, 100)
+        )
     )
 
-    assert (left.settled, left.n_idle) == (False, 1)
-    assert (gone.settled, gone.n_idle) == (True, 0)
+    assert (still.settled, still.n_idle) == (False, 1)
+
+
+def test_a_latent_that_was_idle_earlier_is_of_no_account(evaluation_of: Evaluations) -> None:
+    course = [evaluation_of(step, [1.0, 1.0, 0.0]) for step in (60, 80, 100)]
+
+    still = settling_of(evaluation_of(30, [1.0, 1.0, 0.0], usage=[30.0, 0.01, 0.0]), *course)
+
+    assert (still.settled, still.n_idle) == (True, 0)
 
 
 def test_what_moved_before_is_of_no_account(evaluation_of: Evaluations) -> None:
@@ -142,14 +156,30 @@ def test_evaluations_that_do_not_cover_the_last_two_fifths_are_not_settled(
     assert unknown.largest_move_nats == 0.0
 
 
-def silent(evaluation_of: Evaluations, step: int, std: float) -> Evaluation:
+def silent(
+    evaluation_of: Evaluations, step: int, std: float, explained: float = 0.001
+) -> Evaluation:
     """A model that explains nothing, with latents of this std."""
-    return evaluation_of(step, [0.01, 0.02], explained=0.001, std=std)
+    return evaluation_of(step, [0.01, 0.02], explained=explained, std=std)
 
 
 def test_on_the_plateau_before_learning_nothing_is_settled(evaluation_of: Evaluations) -> None:
     # beta = 18 stands still until step 750, and then learns.
     course = [silent(evaluation_of, step, 0.1) for step in (100, 200, 300, 400, 500)]
+
+    plateau = settling_of(*course)
+
+    assert plateau.is_before_learning
+    assert not plateau.settled
+
+
+def test_a_leap_of_the_codes_before_the_mean_image_is_drawn_is_no_signal(
+    evaluation_of: Evaluations,
+) -> None:
+    # Seen at beta = 14: R is -1.1 at step 16, where the summed KL is 14 times that of the plateau.
+    course = [silent(evaluation_of, 1, 0.02, explained=-1.9)]
+    course += [silent(evaluation_of, 16, 0.3, explained=-1.1)]
+    course += [silent(evaluation_of, step, 0.08) for step in (128, 256, 362, 512)]
 
     plateau = settling_of(*course)
 
@@ -165,6 +195,21 @@ def test_a_model_whose_latents_have_died_has_settled(evaluation_of: Evaluations)
 
     assert not dead.is_before_learning
     assert dead.settled
+
+
+def test_the_divergence_of_a_fixed_variance_is_no_signal(evaluation_of: Evaluations) -> None:
+    def with_fixed_variance(evaluation: Evaluation) -> Look:
+        of_variance = {"kl_variance_part_nats": 0.7}
+        latents = [
+            latent.model_copy(update={"kl_nats": (latent.kl_nats or 0) + 0.7, **of_variance})
+            for latent in evaluation.latents
+        ]
+        return Look(evaluation.step, tuple(latents), 0.001, explains_nothing=True)
+
+    course = [silent(evaluation_of, 8, 0.5)]
+    course += [silent(evaluation_of, step, 0.001) for step in (400, 600, 800, 1000)]
+
+    assert settling([with_fixed_variance(evaluation) for evaluation in course]).settled
 
 
 def test_a_model_that_explains_something_is_never_before_learning(

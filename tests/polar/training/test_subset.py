@@ -62,15 +62,40 @@ def test_a_gaussian_costs_the_distance_from_the_mean_image() -> None:
     )
 
 
-def test_with_u_the_mean_image_is_that_of_the_same_u() -> None:
-    images = grey([0] * 5 + [51] * 5)
-    u = torch.eye(2).byte().repeat_interleave(5, 0)
+def test_with_u_the_mean_image_is_what_the_others_with_the_same_u_say() -> None:
+    images = grey([0, 0, 51, 51])
+    u = torch.eye(2).byte().repeat_interleave(2, 0)
 
     subset = evaluation_subset(Inputs(images, u), spec_of({"name": "ivae"}))
 
-    # u says everything about these images.
-    assert subset.mean_image == pytest.approx(subset.floor, rel=1e-12)
-    assert subset.floor[0] == 0 < subset.floor[5]
+    # the other image and the mean over all, 25.5, once each
+    drawn = torch.tensor([12.75, 12.75, 38.25, 38.25]).double() / 255
+    truth = torch.tensor([0.0, 0.0, 0.2, 0.2]).double()
+    losses = -torch.xlogy(truth, drawn) - torch.xlogy(1 - truth, 1 - drawn)
+    assert subset.mean_image == pytest.approx(PIXELS * losses.numpy(), rel=1e-6)
+
+
+def test_held_out_images_are_compared_with_what_training_images_say_of_their_u() -> None:
+    training = Inputs(grey([0, 0, 0, 102]), torch.eye(2).byte()[[0, 0, 0, 1]])
+    held_out = Inputs(grey([0, 255]), torch.eye(2).byte()[[0, 1]])
+
+    subset = evaluation_subset(held_out, spec_of({"name": "ivae"}), training)
+
+    # u = 0: black three times, and the mean over all, .1. u = 1: .4 once and .1 once. A grey image
+    # counts as one of the four.
+    drawn = [(4 * (0.1 / 4) + 0.5) / 5, (4 * 0.25 + 0.5) / 5]
+    losses = [-math.log(1 - drawn[0]), -math.log(drawn[1])]
+    assert subset.mean_image == pytest.approx([PIXELS * loss for loss in losses], rel=1e-6)
+
+
+def test_held_out_images_that_no_training_image_is_like_cost_a_finite_loss() -> None:
+    u = torch.eye(2).byte()
+
+    subset = evaluation_subset(
+        Inputs(grey([255, 255]), u), spec_of({"name": "ivae"}), Inputs(grey([0, 0]), u)
+    )
+
+    assert (subset.mean_image < 1e4).all()
 
 
 def test_a_fixed_prior_mean_says_nothing_of_u_so_that_the_mean_image_is_that_of_all() -> None:
@@ -82,7 +107,7 @@ def test_a_fixed_prior_mean_says_nothing_of_u_so_that_the_mean_image_is_that_of_
 
     assert subset.mean_image == pytest.approx(PIXELS * math.log(2), rel=1e-12)
     latents = torch.arange(10.0)[:, None]
-    assert subset.groups.means(latents).squeeze(1).tolist() == [4.5] * 10
+    assert subset.groups.guesses(latents).squeeze(1).tolist() == [4.5] * 10
 
 
 def test_the_noise_is_the_same_for_every_seed_and_every_number_of_images() -> None:
