@@ -24,7 +24,7 @@ BASE = {
     "model": {"latent_dim": 2},
     "training": {"steps": 8, "checkpoint_every": 4},
 }
-#: Other samplers are raced in `tests/service/studies/test_order_of_ends.py`, by agents that pretend.
+#: Other samplers race in `tests/service/studies/test_order_of_ends.py`, with pretended agents.
 SPEC = StudySpec.model_validate(
     {
         "base": {**BASE, "seeds": [0, 1, 2]},
