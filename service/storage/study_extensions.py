@@ -83,7 +83,7 @@ def _check_seeds(study: Study, seeds: Sequence[int], trials: int) -> None:
     if seeds and _is_range(study) and not trials:
         raise Conflict(
             f"study {study.id} searches a range with one seed in each trial, and seeds alone "
-            "would change nothing; allowed: trials and seeds"
+            "would change nothing; allowed: trials, or trials and seeds"
         )
 
 
