@@ -27,7 +27,7 @@ from polar.regime.verdict import IDLE_BELOW
 TARGET = 0.95
 HEAD = f"""# The league: do the labels say what the decoder uses?
 
-A latent is *used* when its usage is at least {USED_FROM:.0%} of the summed usage of its model.
+A latent is *used* when its usage is more than {USED_FROM:.0%} of the summed usage of its model.
 Usage is the rise of the reconstruction loss when the latent is replaced by its mean, for an iVAE
 by its mean given u. A rule agrees on a latent that it calls active if it is used, and on one that
 it calls passive if it is not. All constants of the rules were fixed before these trainings were
@@ -194,4 +194,4 @@ def _why(training: Outcome, latent: LatentDiagnostics, share: float) -> str:
         return f"the decoder uses a latent that is narrower than tau; {state}"
     if share < IDLE_BELOW:
         return f"idle: the decoder has given the latent up; {state}"
-    return f"little used: more than idle, less than {USED_FROM:.0%}; {state}"
+    return f"little used: more than idle, at most {USED_FROM:.0%}; {state}"

@@ -1,7 +1,7 @@
 """The numbers of the league: agreement of labels with usage, areas under curves, stability.
 
 Notation:
-    used: a latent with at least 1 % of the summed usage of its training.
+    used: a latent with more than 1 % of the summed usage of its training.
 """
 
 import json
@@ -75,7 +75,7 @@ class Outcome:
     @property
     def used(self) -> np.ndarray:
         """Whether the decoder uses each latent."""
-        return self.share >= USED_FROM
+        return self.share > USED_FROM
 
 
 def outcome(folder: Path, *, dataset: str, family: str) -> Outcome:

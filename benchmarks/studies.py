@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polar.errors import InvalidInput
-from polar.records.certificates import Certificates, EdgeCertificate
+from polar.records.certificates import Certificates, EdgeCertificate, Standing
 from polar.records.ranges import Edge, Interval, StudyRange
 from service.api.runs.schemas import RunView
 from service.api.studies.schemas import StudyView
@@ -78,7 +78,10 @@ def _row(found: Found) -> list[str]:
     report, band = found.range, found.range.envelope
     known = report.certificates or Certificates(not_optimal=(), left=None, right=None, models=0)
     settled = sum(bool(run.result and run.result.settled) for run in found.runs)
-    edges = [_edge(band.left, known.left), _edge(band.right, known.right)] if band else ["", ""]
+    edges = ["", ""]
+    if band:
+        sides = ((band.left, known.left), (band.right, known.right))
+        edges = [edge_words(edge, certificate, report.of) for edge, certificate in sides]
     return [
         f"[{found.study.name}]({found.study.name}.yaml)",
         report.of,
@@ -92,7 +95,10 @@ def _row(found: Found) -> list[str]:
     ]
 
 
-def _edge(edge: Edge, certificate: EdgeCertificate | None) -> str:
+def edge_words(edge: Edge, certificate: EdgeCertificate | None, of: str) -> str:
+    """Where the edge lies, how it moves and whether it is certified; no edge if it is refuted."""
+    if certificate is not None and certificate.standing is Standing.NOT_OPTIMAL:
+        return f"none: {certificate.words(of)}"
     parts = [edge.words()]
     if edge.movement is not None:
         parts.append(edge.movement.words())
@@ -135,7 +141,8 @@ def _lines(report: StudyRange) -> Iterator[str]:
         )
     budgets = report.by_steps[-BUDGETS_SHOWN:]
     if len(budgets) > 1:
-        rows = [["steps", "trainings", "left edge", "right edge"], ["---"] * 4]
+        heads = ["steps", "trainings", "left edge from scratch", "right edge from scratch"]
+        rows = [heads, ["---"] * 4]
         rows += [[f"{at.steps:,}", f"{at.trainings}", *_words(at.envelope)] for at in budgets]
         yield "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 

@@ -13,7 +13,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column; it stays empty for earlier runs, which have kept no last state."""
+    """Add the column; it stays empty for the runs that are there, also for unfinished ones.
+
+    Finished runs have kept no last state. Those that are queued or running now will keep one, from
+    which no other run goes on: a migration must not depend on the code that computes the address,
+    which changes.
+    """
     op.execute("set local lock_timeout = '5s'")
     op.add_column("runs", sa.Column("course", sa.Text(), nullable=True), schema="app")
     op.create_index(op.f("ix_runs_course"), "runs", ["course"], unique=False, schema="app")

@@ -79,11 +79,31 @@ class EdgeBelief:
         """Chance that a training at each weight has passed the edge."""
         return np.einsum("kas,as->k", passed(weights, self.bounds, self.widths), self.mass)
 
-    def over_all_seeds(self, tried: int) -> "EdgeBelief":
+    def seeds_of(self, votes: Sequence[Vote]) -> Float64[np.ndarray, " widths"]:
+        """The number of seeds that these votes amount to at this edge, if it has each width.
+
+        A vote counts by what it says of the edge's place, p (1 - p), where p is the chance to have
+        passed it: a seed that was tried far from the edge says nothing there. The place is a mean
+        of the seeds' own edges with these counts as its weights c, whose variance is that of
+        (sum c)^2 / sum c^2 seeds that all count the same.
+        """
+        weights = np.array([vote.weight for vote in votes])
+        chances = expit(_distances(weights, self.bounds, self.widths))
+        of_votes = np.einsum("kas,as->ks", chances * (1 - chances), self.mass)
+        numbers = np.unique([vote.seed for vote in votes], return_inverse=True)[1]
+        of_seeds = np.zeros((numbers.max(initial=0) + 1, len(self.widths)))
+        np.add.at(of_seeds, numbers, of_votes)
+        squares = (of_seeds**2).sum(0)
+        return np.divide(of_seeds.sum(0) ** 2, squares, np.ones(len(squares)), where=squares > 0)
+
+    def over_all_seeds(self, tried: Float64[np.ndarray, " widths"]) -> "EdgeBelief":
         """What is believed of the edge over all seeds, if only a number of them were tried.
 
         The edges of these seeds may lie to one side of most, by a normal error whose variance is
         that of a seed's edge divided by their number.
+
+        Args:
+            tried: The number of these seeds for each width of the edge, as of `seeds_of`.
         """
         cells = len(self.bounds) - 1
         moves = np.arange(-cells, cells + 1) * (self.bounds[1] - self.bounds[0])

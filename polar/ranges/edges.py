@@ -21,9 +21,11 @@ def envelope_of(votes: Sequence[Vote], belief: Belief, search: Search) -> Interv
     inside = [vote.weight for vote in votes if vote.side is Side.INSIDE]
     if not inside or belief.of_band() < 0.5:
         return None
-    seeds = len({vote.seed for vote in votes})
-    if seeds > 1:
-        left, right = (edge.over_all_seeds(seeds) for edge in (belief.left, belief.right))
+    if len({vote.seed for vote in votes}) > 1:
+        # What is right of the band says nothing of the left edge.
+        of_left = belief.left.seeds_of([vote for vote in votes if vote.side is not Side.RIGHT])
+        left = belief.left.over_all_seeds(of_left)
+        right = belief.right.over_all_seeds(belief.right.seeds_of(votes))
         return Interval(left=_edge(left, search), right=_edge(right, search))
     weights = [vote.weight for vote in votes]
     below = max((weight for weight in weights if weight < min(inside)), default=None)
@@ -63,6 +65,11 @@ def is_known(edge: Edge, search: Search) -> bool:
 
 
 def is_done(edge: Edge, search: Search) -> bool:
-    """Whether no more trainings are needed for an edge: it is known, or beyond the search."""
+    """Whether no more trainings are needed for an edge: it is known, or beyond the search.
+
+    For a single seed it is beyond the search where the training at the search's end is inside the
+    band. Where several are searched, the interval over seeds has to lie there.
+    """
     beyond = (edge.low, edge.high) in ((None, search.low), (search.high, None))
-    return is_known(edge, search) or (beyond and edge.confidence is not None)
+    is_over_seeds = edge.confidence is not None
+    return is_known(edge, search) or (beyond and (is_over_seeds or len(search.seeds) == 1))

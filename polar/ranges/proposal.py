@@ -202,4 +202,5 @@ def _in_search_of_gaps(stage: Stage) -> Action:
     )
     widest = int((lengths + changes * lengths.sum()).argmax())
     middle = math.sqrt(points[widest] * points[widest + 1])
-    return Action(weight=middle, seed=stage.least_used(search.seeds), steps=stage.budget)
+    seed = stage.farthest(search.seeds, middle)
+    return Action(weight=middle, seed=seed, steps=stage.budget)

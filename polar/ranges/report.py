@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from polar.ranges.budgets import by_steps, with_movement
+from polar.ranges.budgets import by_steps
 from polar.ranges.edges import is_known
 from polar.ranges.gaps import gap_odds, intervals_of
 from polar.ranges.holding import held_edges
+from polar.ranges.movement import with_movement
 from polar.ranges.search import History, Search, by_start
 from polar.ranges.stage import Stage, answering
 from polar.ranges.votes import Side, Training, Vote, trainings_of
@@ -42,6 +43,7 @@ def find_range(history: History, search: Search) -> RangeReport:
         held=held_edges(stage, trainings_of(held)),
         by_steps=by_steps(trainings, search),
         settled=_settled(trainings, envelope) if envelope else None,
+        overruled=0 if envelope else sum(vote.side is Side.INSIDE for vote in stage.votes),
         disagreeing=_disagreeing(stage.votes),
         weights=len({training.weight for training in trainings}),
         trainings=len(trainings),

@@ -1,14 +1,13 @@
 """The search at one of its budgets: what is known there, and which trainings may be started."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from polar.ranges.belief import Belief, believe
-from polar.ranges.budgets import with_movement
 from polar.ranges.edges import envelope_of, is_done
+from polar.ranges.movement import with_movement
 from polar.ranges.search import InFlight, Search
 from polar.ranges.votes import Training, Vote, votes_of
 from polar.records.latents import Regime
@@ -67,7 +66,7 @@ class Stage:
         """The cheapest training at a weight that gives a verdict for this budget.
 
         It continues the longest training that can go on, or else begins one with the seed that has
-        been used least. None if no seed is left.
+        been tried least near it. None if no seed is left.
         """
         own = [training for training in self.trainings if training.weight == weight]
         flying = {action.seed for action in self.in_flight if action.weight == weight}
@@ -86,7 +85,7 @@ class Stage:
         free = [seed for seed in self.search.seeds if seed in starts and seed not in taken]
         if not free:
             return None
-        seed = self.least_used(free)
+        seed = self.farthest(free, weight)
         return Action(weight=weight, seed=seed, warm_start=starts[seed], steps=self.budget)
 
     def _starts(self, weight: float) -> dict[int, float | None]:
@@ -106,15 +105,18 @@ class Stage:
         inward.sort(key=lambda donor: donor.weight, reverse=not is_above)  # the nearest comes last
         return {donor.seed: donor.weight for donor in inward}
 
-    def least_used(self, seeds: Sequence[int]) -> int:
-        """The seed that has been trained at the fewest weights, the first of several."""
-        return min(seeds, key=lambda seed: self._uses[seed])
+    def farthest(self, seeds: Sequence[int], weight: float) -> int:
+        """The seed whose nearest training is farthest from a weight, the first of several.
 
-    @cached_property
-    def _uses(self) -> Counter[int]:
-        pairs = {(training.weight, training.seed) for training in self.trainings}
-        pairs |= {(action.weight, action.seed) for action in self.in_flight}
-        return Counter(seed for _, seed in pairs)
+        So that each edge is tried with as many seeds as there are.
+        """
+        nearest = dict.fromkeys(seeds, math.inf)
+        tried = [(training.seed, training.weight) for training in self.trainings]
+        tried += [(action.seed, action.weight) for action in self.in_flight]
+        for seed, at in tried:
+            if seed in nearest:
+                nearest[seed] = min(nearest[seed], abs(math.log(at / weight)))
+        return max(seeds, key=lambda seed: nearest[seed])
 
 
 def answering(trainings: Sequence[Training], search: Search) -> Stage:

@@ -1,5 +1,6 @@
 """What a range says to people: its headline, and what else a researcher should know."""
 
+import math
 from collections.abc import Iterator
 
 from polar.ranges.edges import is_known
@@ -35,12 +36,14 @@ def headline_of(report: RangeReport, certificates: Certificates | None = None) -
             claimed: the sentence says up to where training got, and where a better solution is.
     """
     of, at = report.of.capitalize(), f"at {report.steps:,} steps"
+    if report.overruled:
+        return f"No {report.of} band {at}: {_overruled(report)}."
     if report.envelope is None:
         return f"{of} at none of {_count(report.weights, 'tested weight')} {at}."
     known = certificates or Certificates(not_optimal=(), left=None, right=None, models=0)
     left = _edge_words("left", report.envelope.left, known.left, report)
     right = _edge_words("right", report.envelope.right, known.right, report)
-    return f"{of} {_over(report)}: {left}; {right}{_held_words(report.held)}."
+    return f"{of} {_over(report)}: {left}; {right}{_held_words(report, known)}."
 
 
 def _edge_words(
@@ -57,11 +60,12 @@ def _edge_words(
     return f"{side} edge {edge.words()} {at}{movement}{standing}"
 
 
-def _held_words(held: Interval | None) -> str:
+def _held_words(report: RangeReport, certificates: Certificates) -> str:
     """How far the band is held, such as `; held from inside down to 0.03..0.05 and up to 26..28`.
 
     Where no training has left the band, it is held at least as far as it has been followed.
     """
+    held = report.held
     if held is None:
         return ""
     down, up = f"down to {held.left.words()}", f"up to {held.right.words()}"
@@ -69,7 +73,34 @@ def _held_words(held: Interval | None) -> str:
         down = f"at least down to {held.left.high:.4g}"
     if held.right.high is None and held.right.low is not None:
         up = f"at least up to {held.right.low:.4g}"
+    left, right = held_in_vain(report, certificates)
+    if left is not None:
+        down = f"down to above {left:.4g}, from where on a better solution is known,"
+    if right is not None:
+        up = f"up to below {right:.4g}, from where on a better solution is known"
     return f"; held from inside {down} and {up}"
+
+
+def held_in_vain(
+    report: RangeReport, certificates: Certificates
+) -> tuple[float | None, float | None]:
+    """The weights from which on spaces stay in the band although a better solution is known.
+
+    Beyond such a weight the band is held by training alone. They are the weights nearest to the
+    left and the right edge from scratch at which a training that went on is not optimal, beyond
+    the last weight at which a model inside the band is known to be the best. None without any.
+    """
+    if report.envelope is None or report.held is None:
+        return None, None
+    band, held = report.envelope, report.held
+    down_to = certificates.left.exists_to if certificates.left else None
+    up_to = certificates.right.exists_to if certificates.right else None
+    begin = min((at for at in (down_to, band.left.high) if at is not None), default=math.inf)
+    end = max((at for at in (up_to, band.right.low) if at is not None), default=0.0)
+    weights = [found.model.weight for found in certificates.not_optimal if found.model.warm_start]
+    left = [weight for weight in weights if (held.left.low or 0.0) < weight < begin]
+    right = [weight for weight in weights if end < weight < (held.right.high or math.inf)]
+    return max(left, default=None), min(right, default=None)
 
 
 def _over(report: RangeReport) -> str:
@@ -131,16 +162,21 @@ def _why_no_band(report: RangeReport, stage: Stage) -> Iterator[str]:
         yield "No band found: nothing has been tested."
         return
     weights = [training.weight for training in stage.trainings]
-    yield (
-        f"No band found: none of {_count(report.weights, 'tested weight')}, {min(weights):.4g} to "
-        f"{max(weights):.4g}, is {report.of}."
-    )
+    tested = f"{_count(report.weights, 'tested weight')}, {min(weights):.4g} to {max(weights):.4g}"
+    if report.overruled:
+        yield f"No band found in {tested}: {_overruled(report)}."
+    else:
+        yield f"No band found: none of {tested}, is {report.of}."
     left = [vote.weight for vote in stage.votes if vote.side is Side.LEFT]
     right = [vote.weight for vote in stage.votes if vote.side is Side.RIGHT]
     place = Edge(low=max(left, default=None), high=min(right, default=None), confidence=None)
     yield f"A band could still lie here: {place.words()}."
-    if overruled := sum(vote.side is Side.INSIDE for vote in stage.votes):
-        yield f"Trainings that are {report.of} but are overruled by others: {overruled}."
+
+
+def _overruled(report: RangeReport) -> str:
+    are, them = ("is", "it") if report.overruled == 1 else ("are", "them")
+    trainings = _count(report.trainings, "training")
+    return f"{report.overruled} of {trainings} {are} {report.of}, and others contradict {them}"
 
 
 def _hysteresis(envelope: Interval, held: Interval, of: str) -> Iterator[str]:

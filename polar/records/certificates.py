@@ -152,9 +152,10 @@ class Standing(StrEnum):
     """
 
     #: A model outside the band whose training has settled, or total collapse, has a smaller loss
-    #: than every known model inside.
+    #: than every known model inside, and a model inside that was trained close by, and has settled
+    #: too, is the best at its own weight. No better solution is known; there may still be one.
     CERTIFIED = "certified"
-    #: Neither holds: the models that are known do not decide.
+    #: Neither holds, or the edge moves as trainings become longer.
     UNDECIDED = "undecided"
     #: At this weight or farther beyond the edge a model inside the band has a smaller loss than
     #: every model outside, so that trainings there have missed the optimum.
@@ -166,9 +167,13 @@ class EdgeCertificate(Record):
 
     side: Literal["left", "right"]
     standing: Standing
-    #: The last weight on the band's side of the edge; none where the edge has no such weight.
+    #: The end of the edge's interval on the band's side: for a single seed the last weight at
+    #: which training reached the band; for several seeds the weight that the edge lies beyond with
+    #: a chance of 95 %, so that half of all seeds reach the band up to there. None where the
+    #: interval has no such end.
     reached: float | None
-    #: The first weight beyond the edge, at which the models are compared.
+    #: The other end of the interval, at which the models are compared: for a single seed the first
+    #: weight beyond the edge.
     beyond: float
     #: The weight farthest beyond the edge up to which a model inside the band still has a smaller
     #: loss than every model outside. This field and the next are none unless the standing is
@@ -188,8 +193,8 @@ class EdgeCertificate(Record):
             )
             return f"{begin}a better, {kind} solution exists {way} to {self.exists_to:.4g}"
         if self.standing is Standing.CERTIFIED:
-            return f"certified: no known {kind} solution is as good at {self.beyond:.4g}"
-        return f"not certified: no known solution is clearly the best at {self.beyond:.4g}"
+            return f"certified: the best solution that is known at {self.beyond:.4g} is not {kind}"
+        return f"not certified: the known models do not decide at {self.beyond:.4g}"
 
 
 class Certificates(Record):

@@ -27,7 +27,7 @@ class Regime(StrEnum):
     UNDER_REGULARISED = "under_regularised"
     #: Latents of both kinds exist, but the space is not clean; its flaws say why.
     FORMING = "forming"
-    #: Latents of both kinds exist and are apart. As the regime of a run this is the paper's rule,
+    #: Latents of both kinds exist and are apart. As the regime of a run this is our rule,
     #: P >= 0.5; as the regime of bare codes it is the gap, because nothing is known of a decoder.
     POLARISED = "polarised"
     #: Latents of both kinds exist and are apart, the decoder uses every active latent, and the
@@ -99,14 +99,15 @@ class LatentDiagnostics(LatentMeasures):
 class Verdict(Record):
     """What regime a latent space is in, and the numbers that say so.
 
-    Verdicts of science version 2 and earlier went by the paper's rule. Their R decoded the means
+    Verdicts of science version 2 and earlier went by P alone. Their R decoded the means
     of the posteriors and was never below 0, and what they did not measure is none.
     """
 
     regime: Regime
     #: What keeps a forming space from being clean; empty for all other regimes.
     flaws: tuple[Flaw, ...]
-    #: The paper's verdict, by the entropies alone: polarised from P = 0.5.
+    #: The verdict by P, so by the judged entropies alone: polarised from P = 0.5. The threshold
+    #: is ours; the paper, whose entropies these are, names none.
     paper_regime: Regime
     #: Threshold: active is what has more entropy than a Gaussian of this std, in units of the
     #: ruler; none in verdicts of earlier versions, whose threshold was set in nats.

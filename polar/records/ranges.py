@@ -47,7 +47,7 @@ class Snapshot(Record):
     steps: Steps
     regime: Regime
     flaws: tuple[Flaw, ...] = ()
-    #: The paper's verdict, which decides where the search is for polarised spaces. None if nobody
+    #: The verdict by P alone, which decides where the search is for polarised spaces. None if nobody
     #: has measured it; the regime then decides.
     paper_regime: Regime | None = None
     #: Numbers of latents, which show on which side of the band a forming space probably lies.
@@ -106,7 +106,8 @@ class Movement(Record):
     #: to tell.
     is_settled: bool | None
     #: The edge's weight divided by its weight at half the steps; none if either is open. `low` and
-    #: `high` are the least and the largest factor that both intervals allow.
+    #: `high` are the ends of its 90 % interval, by the verdicts that have changed in between; for
+    #: a single seed the least and the largest factor that the intervals of the edge allow.
     factor: Positive | None
     low: Positive | None
     high: Positive | None
@@ -216,6 +217,9 @@ class RangeReport(Record):
     #: Whether all trainings next to the envelope's edges had settled; none if that is not known of
     #: all.
     settled: bool | None
+    #: Number of trainings that are inside the band by their own verdict and that others
+    #: contradict, so that there is no envelope; 0 with an envelope.
+    overruled: Count = 0
     #: Weights at which seeds gave different verdicts.
     disagreeing: tuple[float, ...]
     #: Numbers of tested weights and of their trainings; 0 where nothing is searched.

@@ -1,6 +1,10 @@
 """What a trial measured: the measures that can be objectives, of each seed and over all seeds."""
 
-from polar.records.latents import Regime
+import math
+from collections.abc import Iterable
+from typing import Self
+
+from polar.records.latents import Regime, Verdict
 from polar.records.ranges import SeedOutcome
 from polar.records.record import Record
 from polar.spec.objectives import Measure
@@ -22,6 +26,27 @@ class Measures(Record):
     n_active: float
     #: KL divergence summed over the latents, nats per image; none for a deterministic autoencoder.
     kl: float | None = None
+
+    @classmethod
+    def of(
+        cls, verdict: Verdict, reconstruction_nats: float, kl_nats: Iterable[float | None]
+    ) -> Self:
+        """The measures of one latent space.
+
+        Args:
+            verdict: The verdict on it.
+            reconstruction_nats: Its reconstruction loss, nats per image.
+            kl_nats: KL divergence of each latent, nats per image; none of a latent without one.
+        """
+        kl = [of_latent for of_latent in kl_nats if of_latent is not None]
+        return cls(
+            clean_polarisation=verdict.clean_polarisation or 0.0,
+            polarisation=verdict.polarisation,
+            explained=verdict.explained or 0.0,
+            reconstruction=reconstruction_nats,
+            n_active=verdict.n_active,
+            kl=math.fsum(kl) if kl else None,
+        )
 
     def value(self, measure: Measure) -> float | None:
         """The value of the measure with this name; None if it was not measured."""

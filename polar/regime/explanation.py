@@ -46,7 +46,7 @@ def explain_regime(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> st
         *_about_the_decoder(verdict),
         *_about_a_dead_encoder(latents, verdict),
         *_about_the_flaws(latents, verdict),
-        _about_the_paper(verdict),
+        _about_polarisation(verdict),
     )
     return " ".join(sentences)
 
@@ -131,10 +131,10 @@ def _gap(factor: float) -> str:
     return f"the weakest active latent has {stds}"
 
 
-def _about_the_paper(verdict: Verdict) -> str:
+def _about_polarisation(verdict: Verdict) -> str:
     regime = verdict.paper_regime.replace("_", "-")
     p = beside(POLARISED_FROM, verdict.polarisation)
-    return f"By the paper's rule, entropies alone, it is {regime} (P = {p})."
+    return f"By P, entropies alone, it is {regime} (P = {p})."
 
 
 def _about_the_budget(settling: Settling, steps: int) -> str:

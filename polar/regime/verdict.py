@@ -23,7 +23,7 @@ from polar.records.latents import (
 from polar.regime.criteria import label_by_entropy
 from polar.regime.decoding import Decoding
 
-#: Least P of a polarised space by the paper's rule. Chosen by us, because it makes the polarised
+#: Least P of a space that is polarised by P. Chosen by us, because it makes the polarised
 #: weights of the linear beta-VAE, which is solved in closed form, one interval for nearly every
 #: spectrum.
 POLARISED_FROM = 0.5

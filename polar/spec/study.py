@@ -95,6 +95,11 @@ class StudySpec(SubmittedSpec):
         return {name: axis for name, axis in self.search.items() if axis.size != 1}
 
     @property
+    def fixed(self) -> dict[str, Value]:
+        """The value of each field whose axis has a single one, which all trials have."""
+        return {name: axis.grid[0] for name, axis in self.search.items() if axis.size == 1}
+
+    @property
     def axes(self) -> dict[str, Axis]:
         """The axis of each part of a trial's point.
 
@@ -165,11 +170,10 @@ class StudySpec(SubmittedSpec):
         Raises:
             ValidationError: the point has values that the fields do not allow.
         """
-        fixed = {name: axis.grid[0] for name, axis in self.search.items() if axis.size == 1}
         base, steps = self.base, int(point.get(STEPS, self.steps))
         if self.sampler == "range" and steps != self.steps:
-            base = longer(_changed(base, fixed), steps)
-        return _changed(base, {**fixed, **point})
+            base = longer(_changed(base, self.fixed), steps)
+        return _changed(base, {**self.fixed, **point})
 
 
 def _changed(base: ExperimentSpec, point: Point) -> ExperimentSpec:
@@ -198,8 +202,7 @@ def _misfits(spec: StudySpec) -> Iterator[PydanticCustomError]:
 
 
 def _unknown(spec: StudySpec, name: str) -> Iterator[PydanticCustomError]:
-    part = name.partition(".")[0]
-    pointer = pointer_to(("search", name))
+    part, pointer = name.partition(".")[0], pointer_to(("search", name))
     if part not in SEARCHED_PARTS:
         message = f"{part} cannot be searched: only the model and its training can be"
         if part == "diagnostics":

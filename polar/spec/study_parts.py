@@ -10,8 +10,8 @@ from polar.spec.training import MOST_STEPS
 
 PrunerName: TypeAlias = Literal["none", "collapse", "median", "successive_halving", "hyperband"]
 
-#: What makes a latent space belong to the band: being clean, or being polarised by the paper's
-#: rule while the model explains something.
+#: What makes a latent space belong to the band: being clean, or being polarised by P
+#: (from 0.5 on) while the model explains something.
 Of: TypeAlias = Literal["clean", "polarised"]
 
 MOST_TRIALS = 10_000
@@ -69,7 +69,7 @@ class Budget(SpecPart):
 class BandSpec(SpecPart):
     """The band that a study's range is about, and how long trainings may become to find it."""
 
-    #: The spaces inside the band: clean, or polarised by the paper's rule while the model explains
+    #: The spaces inside the band: clean, or polarised by P (from 0.5 on) while the model explains
     #: something. A space that breaks a constraint of the study is not inside.
     of: Of = "clean"
     #: The sampler `range` may double the number of steps of its trainings up to this; None keeps

@@ -10,13 +10,13 @@ from fastapi import Depends, Query
 
 from polar.spec.faults import Fault
 from service.api.problems import Refused
+from service.storage.problems import Place
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment
 
 
 def token_of(row: Experiment | Study) -> str:
-    place = f"{row.created_at.isoformat()} {row.id}"
-    return base64.urlsafe_b64encode(place.encode()).decode()
+    return _token(row.created_at.isoformat(), row.id)
 
 
 def next_token(rows: Sequence[Experiment] | Sequence[Study], page_size: int) -> str | None:
@@ -28,19 +28,52 @@ def position_of(page_token: str | None = None) -> tuple[datetime, UUID] | None:
     if page_token is None:
         return None
     try:
-        created_at, id = base64.urlsafe_b64decode(page_token).decode().split()
+        created_at, id = _parts(page_token)
         return datetime.fromisoformat(created_at), UUID(id)
     except ValueError:
-        fault = Fault(
-            pointer="/query/page_token",
-            message="this is not the token of a page",
-            type="page_token",
-            value=repr(page_token[:80]),
-            allowed="the next_page_token of an answer",
-            suggestion=None,
-        )
-        raise Refused(422, "invalid-request", str(fault), [fault]) from None
+        raise _no_token(page_token) from None
+
+
+def token_of_place(place: Place) -> str:
+    """Token of the page that follows the model at this place among those of its problem."""
+    return _token(*place)
+
+
+def place_of(page_token: str | None = None) -> Place | None:
+    if page_token is None:
+        return None
+    try:
+        weight, seed, steps, run_id = _parts(page_token)
+        return float(weight), int(seed), int(steps), run_id
+    except ValueError:
+        raise _no_token(page_token) from None
+
+
+def _token(*parts: object) -> str:
+    return base64.urlsafe_b64encode(" ".join(map(str, parts)).encode()).decode()
+
+
+def _parts(page_token: str) -> list[str]:
+    """The parts of a token.
+
+    Raises:
+        ValueError: it is not made like a token.
+    """
+    return base64.urlsafe_b64decode(page_token).decode().split()
+
+
+def _no_token(page_token: str) -> Refused:
+    fault = Fault(
+        pointer="/query/page_token",
+        message="this is not the token of a page",
+        type="page_token",
+        value=repr(page_token[:80]),
+        allowed="the next_page_token of an answer",
+        suggestion=None,
+    )
+    return Refused(422, "invalid-request", str(fault), [fault])
 
 
 Position = Annotated[tuple[datetime, UUID] | None, Depends(position_of)]
+ModelPlace = Annotated[Place | None, Depends(place_of)]
 PageSize = Annotated[int, Query(ge=1, le=200)]

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 
-from polar.records.certificates import Certificates
+from polar.ranges.words import held_in_vain
+from polar.records.certificates import Certificates, Standing
 from polar.records.ranges import AtBudget, Edge, Interval, Outcome, StudyRange
 from service.cli.rows import Facts, Rows
 
@@ -23,7 +24,7 @@ def of_range(study_range: StudyRange) -> RenderableType:
     """The range with each interval, its budgets, and remarks that a researcher should know."""
     parts: list[RenderableType] = [_facts(study_range)]
     if study_range.envelope is not None:
-        parts.append(_edges([*_bands(study_range, study_range.envelope)]))
+        parts.append(_edges(study_range, study_range.envelope))
     if len(study_range.by_steps) > 1:
         parts.append(_budgets(study_range.by_steps))
     return Group(*parts, *(f"- {remark}" for remark in study_range.remarks))
@@ -54,11 +55,26 @@ def _about_certificates(certificates: Certificates | None, of: str) -> dict[str,
     }
 
 
-def _edges(bands: Sequence[tuple[str, Interval]]) -> Rows:
+def _edges(study_range: StudyRange, envelope: Interval) -> Rows:
+    """All edges; one that a better solution refutes has the word `refuted` in place of weights."""
+    known = study_range.certificates or Certificates(
+        not_optimal=(), left=None, right=None, models=0
+    )
+    refuted = [
+        edge
+        for edge, certificate in ((envelope.left, known.left), (envelope.right, known.right))
+        if certificate is not None and certificate.standing is Standing.NOT_OPTIMAL
+    ]
+    in_vain = dict(zip(("left", "right"), held_in_vain(study_range, known), strict=True))
     table = Rows("band", "edge", "lies in", "confidence", "moves")
-    for name, interval in bands:
+    for name, interval in _bands(study_range, envelope):
         for side, edge in (("left", interval.left), ("right", interval.right)):
-            table.add(name, side, edge.words(), _confidence(edge), _movement(edge))
+            if edge in refuted:
+                table.add(name, side, "refuted", "", "")
+            elif name == "held" and (weight := in_vain[side]) is not None:
+                table.add(name, side, f"a better solution is known from {weight:.4g} on", "", "")
+            else:
+                table.add(name, side, edge.words(), _confidence(edge), _movement(edge))
     return table
 
 
@@ -71,7 +87,7 @@ def _movement(edge: Edge) -> str:
 
 
 def _budgets(by_steps: Sequence[AtBudget]) -> Rows:
-    table = Rows("steps", "trainings", "left edge", "right edge")
+    table = Rows("steps", "trainings", "left edge from scratch", "right edge from scratch")
     for at in by_steps:
         edges = (at.envelope.left, at.envelope.right) if at.envelope else ()
         words = [edge.words() for edge in edges] or ["no band", ""]

@@ -26,7 +26,7 @@ _IS_JSON = {"Content-Type": "application/json"}
 #: What a study can be ordered to do, besides extending it.
 Order = Literal["pause", "resume", "cancel", "retry-failed"]
 
-P = TypeVar("P", ExperimentPage, StudyPage, TrialPage)
+P = TypeVar("P", ExperimentPage, StudyModels, StudyPage, TrialPage)
 K = TypeVar("K", ExperimentView, RunView, StudyView)
 
 _RESOURCES = {ExperimentView: "experiments", RunView: "runs", StudyView: "studies"}
@@ -195,9 +195,11 @@ class Client:
         return self._connection.content(f"/studies/{study.id}/trials.{kind}")
 
     def models(self, study_id: UUID | str) -> StudyModels:
-        """Fetch all known models of a study's problem, and which is better at whose weight."""
+        """Fetch all known models of a study's problem, page by page, and what beats each."""
         study = self.study(study_id)  # raises OtherKind if the id belongs to something else
-        return self._connection.ask(StudyModels, "GET", f"/studies/{study.id}/models")
+        *earlier, last = self._pages(StudyModels, f"/studies/{study.id}/models")
+        models = [model for page in (*earlier, last) for model in page.models]
+        return last.model_copy(update={"models": models})
 
     def order_study(self, study_id: UUID | str, order: Order) -> StudyView:
         """Pause, resume or cancel a study, or have it try its failed trials again."""

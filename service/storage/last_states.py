@@ -12,16 +12,18 @@ from service.storage.experiments import course_address
 from service.storage.states import RunState
 from service.storage.tables import STEPS_MADE, Artifact, Run
 
-#: Most states that are offered to a run. Chosen by us, because only a state that is missing or
-#: damaged makes it take the next.
+#: Most states that are offered to a run, which takes the next only where one is missing, damaged,
+#: of another device, or later than the step at which the run itself has settled and ends. Chosen
+#: by us, because all this is rare, and costs time alone if no state is left.
 MOST_STATES = 3
 
 
 async def last_states_for(session: AsyncSession, run: Run) -> Sequence[str]:
     """Where the last states lie from which a run may go on instead of from scratch.
 
-    They are those of runs with fewer steps, and of runs that are stages of its warm start. There
-    are none for a run that shares nothing, because somebody wants it to be trained anew.
+    They are those of runs with at most as many steps, and of runs that are stages of its warm
+    start, whatever device they were trained on and wherever they were to end. There are none for
+    a run that shares nothing, because somebody wants it to be trained anew.
 
     Returns:
         Paths below the artifact folder; the state that is farthest on comes first.

@@ -22,6 +22,9 @@ from service.storage.tables import ExperimentRun, Run
 UNFINISHED = (StudyState.RUNNING, StudyState.PAUSED)
 #: Reason of a study that failed because the broker could not advance it, and of its trials.
 BROKER_FAILS = "broker_fails"
+#: Reason of a run that a pruner stopped because it had collapsed, and of a trial that was judged
+#: by such a collapse.
+COLLAPSED = "collapsed"
 
 
 async def create(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> Study:

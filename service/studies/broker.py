@@ -15,7 +15,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 from optuna.storages import BaseStorage
@@ -31,6 +32,7 @@ from service.storage.database import Database, is_away
 from service.storage.errors import Conflict
 from service.storage.evaluations import evaluation_steps, evaluations_at
 from service.storage.states import StudyState, TrialState
+from service.storage.studies import COLLAPSED
 from service.storage.study_tables import Study, Trial
 from service.storage.texts import printable
 from service.studies.certifying import certified, spared
@@ -62,7 +64,8 @@ class Broker:
         self._repetition = Repetition()
         self._followings: dict[UUID, Following] = {}
         #: How many trials a study had when its sampler had no new point. It is asked again when
-        #: all trials have ended, knowing all outcomes: cancelled points may be tried again.
+        #: all trials have ended, knowing all outcomes: cancelled points may be tried again. This
+        #: saves time alone: whoever asks again is refused by what Optuna's database has counted.
         self._exhausted: dict[UUID, int] = {}
 
     async def advance_all(self) -> None:
@@ -120,9 +123,8 @@ class Broker:
                 study = await studies.locked(session, study_id)
                 spec = studies.spec_of(study)
                 trials = await studies.trials_of(session, study_id)
-                trains_on = await spared(session, study, spec, trials)
-                await self._follow(session, study, spec, trials, trains_on)
-                await self._judge(session, study, spec, trials, trains_on)
+                await self._follow(session, study, spec, trials)
+                await self._judge(session, study, spec, trials)
         except BaseException:
             self._followings.pop(study_id, None)  # it may hold what was rolled back
             raise
@@ -133,25 +135,21 @@ class Broker:
         return await asyncio.to_thread(Optimiser, self._storage, study.id, spec)
 
     async def _follow(
-        self,
-        session: AsyncSession,
-        study: Study,
-        spec: StudySpec,
-        trials: Sequence[Trial],
-        trains_on: Collection[int],
+        self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
     ) -> None:
         """Read new reports, show them in Optuna, and stop trainings not worth their time."""
         if len(spec.objectives) > 1 and spec.pruner.name == "none":
             return  # Optuna shows the reports of one objective only
+        to_follow = trials
         if study.id in self._followings or not spec.pruner.compares:
-            trials = [trial for trial in trials if trial.state is TrialState.RUNNING]
+            to_follow = [trial for trial in trials if trial.state is TrialState.RUNNING]
         if study.id not in self._followings:
             self._followings[study.id] = Following(spec)
         following = self._followings[study.id]
         runs_by_experiment = await studies.runs_of(
-            session, [trial.experiment_id for trial in trials]
+            session, [trial.experiment_id for trial in to_follow]
         )
-        followed = {trial: runs_by_experiment[trial.experiment_id] for trial in trials}
+        followed = {trial: runs_by_experiment[trial.experiment_id] for trial in to_follow}
         run_ids = [run.id for trial_runs in followed.values() for run in trial_runs]
         unread = following.unread(await evaluation_steps(session, run_ids))
         for place in range(0, len(unread), READ_AT_ONCE):
@@ -160,8 +158,12 @@ class Broker:
         reports = following.reports(followed)
         if len(spec.objectives) == 1:
             await self._show(study, spec, trials, reports)
-        for stop in following.stops(followed, reports, trains_on):
-            await self._stop(session, stop)
+        stops = list(following.stops(followed, reports))
+        collapsed = {stop.trial.number for stop in stops if stop.reason == COLLAPSED}
+        trains_on = await spared(session, study, spec, trials, collapsed)
+        for stop in stops:
+            if stop.reason != COLLAPSED or stop.trial.number not in trains_on:
+                await self._stop(session, stop)
 
     async def _show(
         self, study: Study, spec: StudySpec, trials: Sequence[Trial], reports: Sequence[Report]
@@ -184,15 +186,10 @@ class Broker:
                 await queue.cancel(session, [run])
 
     async def _judge(
-        self,
-        session: AsyncSession,
-        study: Study,
-        spec: StudySpec,
-        trials: Sequence[Trial],
-        trains_on: Collection[int],
+        self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
     ) -> None:
         """End the trials in flight whose runs have all ended."""
-        outcomes = await outcomes_of(session, spec, trials, trains_on)
+        outcomes = await outcomes_of(session, study, spec, trials)
         if not outcomes:
             return
         for trial, outcome in outcomes:
@@ -289,7 +286,9 @@ class Broker:
             chosen = study.to_repeat[0]
         elif spec.sampler == "range":
             chosen = await asyncio.to_thread(next_point, spec, trials, known)
-        asked = await asyncio.to_thread(optimiser.ask, tried, numbers, chosen)
+        question = f"{len(trials)} trials, {len(known)} known, since {study.went_on_at}"
+        ask = partial(optimiser.ask, tried, numbers, chosen, question=question)
+        asked = await asyncio.to_thread(ask)
         study.to_repeat = [point for point in study.to_repeat if point != asked.point]
         turn = await turns.next_turn(session, study)
         submission = await experiments.create(

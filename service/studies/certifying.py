@@ -1,6 +1,7 @@
 """What all known models of a study's problem say about its range."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -8,10 +9,7 @@ from polar.certificate import certificates_of, refutes_collapse
 from polar.ranges.words import headline_of, remarks_on_certificates
 from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
-from service.storage import studies
-from service.storage.experiments import problem_address
-from service.storage.problems import is_of_one_problem, run_ids_of, solutions_of
-from service.storage.states import TrialState
+from service.storage.problems import is_of_one_problem, solutions_of_study, solutions_of_trials
 from service.storage.study_tables import Study, Trial
 from service.studies.due import evidence
 
@@ -26,14 +24,11 @@ async def certified(
     """
     if not is_of_one_problem(spec):
         return found
-    solutions = await solutions_of(session, problem_address(spec.base, study.dataset_digest))
-    own = await run_ids_of(session, study.id)
-    of = spec.range.of
-    certificates = certificates_of(
-        found.envelope,
-        [solution.known(of) for solution in solutions if solution.trained.run_id in own],
-        [solution.known(of) for solution in solutions],
-    )
+    solutions = await solutions_of_study(session, study, spec)
+    known = [solution.known(spec) for solution in solutions.of_problem]
+    own = [model for model in known if model.run_id in solutions.own]
+    # Other studies need not wait for this: it takes the square of the number of models.
+    certificates = await asyncio.to_thread(certificates_of, found.envelope, own, known)
     headline = headline_of(found, certificates)
     # A study that holds its band says itself how far training from inside gets.
     advice = () if spec.range.held else remarks_on_certificates(certificates)
@@ -47,28 +42,39 @@ async def certified(
 
 
 async def spared(
-    session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+    session: AsyncSession,
+    study: Study,
+    spec: StudySpec,
+    trials: Sequence[Trial],
+    collapsed: Collection[int],
 ) -> frozenset[int]:
-    """The numbers of the trials in flight whose collapse would not be the optimum.
+    """The numbers of those collapsed trials whose collapse is not the optimum.
 
     The collapse pruner lets them train on. Only models of trials whose outcomes the proposal of
     such a trial could know say so: others may have been trained in time, or not.
+
+    Args:
+        session: The caller's transaction.
+        study: The study.
+        spec: Its spec.
+        trials: All its trials.
+        collapsed: The numbers of trials in flight that the pruner would stop for a collapse.
     """
-    if spec.pruner.name == "none" or not is_of_one_problem(spec):
+    if not collapsed or not is_of_one_problem(spec):
         return frozenset()
-    solutions = await solutions_of(session, problem_address(spec.base, study.dataset_digest))
-    models = {solution.trained.run_id: solution.known(spec.range.of) for solution in solutions}
-    by_trial = await studies.runs_of(session, [trial.experiment_id for trial in trials])
+    earlier = {
+        trial.number: [each.number for each in evidence(spec, trials[:place])]
+        for place, trial in enumerate(trials)
+        if trial.number in collapsed
+    }
+    asked = frozenset(number for numbers in earlier.values() for number in numbers)
+    solutions = await solutions_of_trials(session, study, spec, asked)
+    points = {trial.number: trial.point for trial in trials}
     numbers = set()
-    for place, trial in enumerate(trials):
-        if trial.state is TrialState.RUNNING:
-            runs = [
-                run
-                for earlier in evidence(spec, trials[:place])
-                for run in by_trial[earlier.experiment_id]
-            ]
-            weight = spec.experiment(trial.point).model.weight
-            assert weight is not None  # the study sweeps it
-            if refutes_collapse(weight, [models[run.id] for run in runs if run.id in models]):
-                numbers.add(trial.number)
+    for number in collapsed:
+        weight = spec.experiment(points[number]).model.weight
+        assert weight is not None  # the study sweeps it
+        models = [each.known(spec) for known in earlier[number] for each in solutions[known]]
+        if refutes_collapse(weight, models):
+            numbers.add(number)
     return frozenset(numbers)

@@ -8,6 +8,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, Successive
 from optuna.trial import Trial, TrialState
 
 from polar.spec import StudySpec
+from polar.spec.study import STEPS
 
 #: At each rung, one in this many of the trials that have come that far goes on.
 REDUCTION = 2
@@ -53,7 +54,7 @@ class Comparison:
 
 
 def _pruner(spec: StudySpec) -> BasePruner:
-    steps = spec.base.training.steps
+    steps = int(spec.fixed.get(STEPS, spec.base.training.steps))
     first = max(round(spec.pruner.warm_up * steps), 1)
     match spec.pruner.name:
         case "median":

@@ -1,6 +1,6 @@
 """What trials have reported so far, and which trainings to stop because of it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,10 +9,11 @@ from polar.records.events import Evaluation
 from polar.records.trials import Measures
 from polar.spec import StudySpec
 from service.storage.states import TrialState
+from service.storage.studies import COLLAPSED
 from service.storage.study_tables import Trial
 from service.storage.tables import EvaluationRow, Run
 from service.studies.comparing import Comparison
-from service.studies.judging import COLLAPSED, NotMeasured, has_collapsed, measures, value_of
+from service.studies.judging import NotMeasured, has_collapsed, measures, value_of
 
 
 @dataclass(frozen=True)
@@ -90,23 +91,18 @@ class Following:
         return sorted(new, key=lambda report: (report.at, report.number, report.step))
 
     def stops(
-        self,
-        trials: Mapping[Trial, Sequence[Run]],
-        reports: Sequence[Report],
-        spared: Collection[int] = (),
+        self, trials: Mapping[Trial, Sequence[Run]], reports: Sequence[Report]
     ) -> Iterator[Stop]:
         """The trainings to stop: those that have collapsed, and those of trials that are worse.
 
         Args:
             trials: The runs of each trial.
             reports: The new reports of these trials.
-            spared: The numbers of the trials whose collapse would not be the optimum.
         """
         if self._spec.pruner.name == "none":
             return
         for trial, runs in trials.items():
-            if trial.number not in spared:
-                yield from self._collapsed(trial, runs)
+            yield from self._collapsed(trial, runs)
         if self._comparison is not None:
             yield from self._worse(self._comparison, trials, reports)
 

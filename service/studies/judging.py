@@ -16,13 +16,12 @@ from polar.spec.course import warm_up_steps
 from polar.spec.objectives import Measure
 from polar.spec.training import TrainingSpec
 from service.storage.states import RunState, TrialState
+from service.storage.studies import COLLAPSED
 from service.storage.study_tables import Trial
 from service.storage.tables import Run
 
 #: Two-sided confidence of the interval of a mean over the seeds.
 CONFIDENCE = 0.8
-#: Reason of a run that was stopped because its verdict was `collapsed`.
-COLLAPSED = "collapsed"
 #: Reason of a trial that failed because its study asks for a measure that its runs do not have.
 NOT_MEASURED = "not_measured"
 #: State of a trial whose runs did not all succeed, by the worst state of its runs, worst first.
@@ -205,16 +204,8 @@ def _steps_of(run: Run) -> int:
 
 def measures(evaluation: Evaluation) -> Measures:
     """The value at one evaluation of every measure that can be an objective."""
-    verdict = evaluation.verdict
-    kl = [latent.kl_nats for latent in evaluation.latents if latent.kl_nats is not None]
-    return Measures(
-        clean_polarisation=verdict.clean_polarisation or 0.0,
-        polarisation=verdict.polarisation,
-        explained=verdict.explained or 0.0,
-        reconstruction=evaluation.reconstruction_nats,
-        n_active=verdict.n_active,
-        kl=math.fsum(kl) if kl else None,
-    )
+    kl_nats = (latent.kl_nats for latent in evaluation.latents)
+    return Measures.of(evaluation.verdict, evaluation.reconstruction_nats, kl_nats)
 
 
 def value_of(spec: StudySpec, place: int, by_seed: Sequence[Measures]) -> float:

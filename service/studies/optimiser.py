@@ -26,6 +26,9 @@ from service.studies.samplers import sampler
 #: Number of useless proposals in a row after which a space counts as exhausted.
 MOST_DRAWS = 50
 
+#: Where a useless proposal says which question it answered.
+QUESTION = "question"
+
 #: Optuna's name for each state in which a trial ends.
 OPTUNA_STATES = {
     states.TrialState.COMPLETED: TrialState.COMPLETE,
@@ -75,6 +78,8 @@ class Optimiser:
         points: Collection[Point],
         numbers: Collection[int],
         chosen: Point | None = None,
+        *,
+        question: str = "",
     ) -> Asked:
         """Ask for a trial, at a point of the sampler's or at the point that was chosen already.
 
@@ -87,6 +92,8 @@ class Optimiser:
             points: The points that must not be tried again.
             numbers: The numbers of all trials in our tables.
             chosen: The point to try next; None lets the sampler choose a new point.
+            question: What tells this question from others. Useless proposals are counted for each
+                question, so that a broker that is started anew and asks again draws no more.
 
         Raises:
             Exhausted: the sampler has no new point.
@@ -96,7 +103,7 @@ class Optimiser:
             size = math.prod(axis.size or 1 for axis in swept)
             if _count_distinct(points) >= size:
                 raise Exhausted("every point was tried")
-        for _ in range(MOST_DRAWS):
+        for _ in range(self._useless(question), MOST_DRAWS):
             trial = self._not_stored(numbers) or self._new(points, chosen)
             fixed = self._trials()[trial.number].system_attrs.get("fixed_params", axes)
             point = {name: suggest(trial, name, axes[name]) for name in axes if name in fixed}
@@ -104,6 +111,7 @@ class Optimiser:
             if not is_tried and _is_possible(self._spec, point):
                 return Asked(trial.number, point)
             trial.set_user_attr("status_reason", "duplicate" if is_tried else "impossible")
+            trial.set_user_attr(QUESTION, question)
             self._study.tell(trial, state=TrialState.FAIL)
         raise Exhausted(
             f"{MOST_DRAWS} proposals in a row were tried before or made no valid experiment"
@@ -141,6 +149,13 @@ class Optimiser:
             self._study.enqueue_trial(dict(point))
         self._study.sampler = sampler(self._spec, len(self._trials()))
         return self._study.ask()
+
+    def _useless(self, question: str) -> int:
+        """How many proposals in answer to a question were useless."""
+        return sum(
+            frozen.state is TrialState.FAIL and frozen.user_attrs.get(QUESTION) == question
+            for frozen in self._trials()
+        )
 
     def _is_waiting(self, point: Point) -> bool:
         """Whether a broker that was killed before it could ask has enqueued this point already."""

@@ -1,6 +1,6 @@
 """The outcomes of the trials whose runs have all ended."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -9,36 +9,45 @@ from polar.spec import StudySpec
 from service.storage import studies
 from service.storage.evaluations import evaluations_of
 from service.storage.states import TrialState
-from service.storage.study_tables import Trial
-from service.studies.judging import TrialOutcome, judge
+from service.storage.study_tables import Study, Trial
+from service.studies.certifying import spared
+from service.studies.judging import TrialOutcome, collapse_of, judge
 
 
 async def outcomes_of(
-    session: AsyncSession, spec: StudySpec, trials: Sequence[Trial], spared: Collection[int]
+    session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
 ) -> list[tuple[Trial, TrialOutcome]]:
     """The trials in flight whose runs have all ended, each with its outcome.
 
     Args:
         session: The caller's transaction.
+        study: The study.
         spec: The spec of the study.
         trials: All trials of the study.
-        spared: The numbers of the trials that the pruner lets train on after a collapse.
     """
     in_flight = {
         trial.experiment_id: trial for trial in trials if trial.state is TrialState.RUNNING
     }
     runs_by_experiment = await studies.runs_of(session, list(in_flight))
-    outcomes = []
-    for experiment_id, runs in runs_by_experiment.items():
-        if all(run.state.is_final for run in runs):
-            trial = in_flight[experiment_id]
-            seen = {
-                run.id: [
-                    Evaluation.model_validate(stored)
-                    for stored in await evaluations_of(session, run.id)
-                ]
-                for run in runs
-            }
-            is_spared = trial.number in spared
-            outcomes.append((trial, judge(spec, runs, seen, is_spared=is_spared)))
-    return outcomes
+    ended = {
+        in_flight[experiment_id]: runs
+        for experiment_id, runs in runs_by_experiment.items()
+        if all(run.state.is_final for run in runs)
+    }
+    seen = {
+        run.id: [
+            Evaluation.model_validate(stored) for stored in await evaluations_of(session, run.id)
+        ]
+        for runs in ended.values()
+        for run in runs
+    }
+    collapsed = {
+        trial.number
+        for trial, runs in ended.items()
+        if any(collapse_of(spec, run, seen[run.id]) for run in runs)
+    }
+    trained_on = await spared(session, study, spec, trials, collapsed)
+    return [
+        (trial, judge(spec, runs, seen, is_spared=trial.number in trained_on))
+        for trial, runs in ended.items()
+    ]

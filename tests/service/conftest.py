@@ -89,7 +89,11 @@ def result_with(gain: float, penalty: float, regime: str) -> dict[str, Any]:
     )
     verdict = dict.fromkeys(Verdict.model_fields, 0) | {"regime": regime, "flaws": []}
     paper = {"paper_regime": "polarised" if regime == "clean" else "collapsed"}
-    final = {"verdict": Verdict.model_validate(verdict | paper).model_dump(mode="json")}
+    final = {
+        "verdict": Verdict.model_validate(verdict | paper).model_dump(mode="json"),
+        "reconstruction_nats": terms.reconstruction_nats,
+        "latents": [{"kl_nats": penalty}],
+    }
     return {"steps": 30, "final": final, "loss_terms": terms.model_dump(mode="json")}
 
 
@@ -199,6 +203,7 @@ class Trials:
         trial: Trial,
         *values: float,
         state: TrialState = TrialState.COMPLETED,
+        reason: str | None = None,
         **measured: Any,  # noqa: ANN401
     ) -> None:
         """End a trial; with values it has measured this, and something else besides."""
@@ -209,6 +214,7 @@ class Trials:
                 state,
                 values=list(values) or None,
                 measured=measured_with(**measured) if values else None,
+                reason=reason,
                 message=None if values else "it went wrong",
             )
 

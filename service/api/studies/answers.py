@@ -13,10 +13,9 @@ from service.api import links
 from service.api.problems import Refused
 from service.api.stored import Reader
 from service.api.studies import phases, ranking
-from service.api.studies.models import models_of
+from service.api.studies.models import KnownModels, known_models
 from service.api.studies.schemas import (
     Front,
-    StudyModels,
     StudyPage,
     StudyPlan,
     StudySummary,
@@ -179,7 +178,7 @@ def study_range(study: Study) -> StudyRange:
             return readable
 
 
-async def study_models(session: AsyncSession, study: Study) -> StudyModels:
+async def models_of(session: AsyncSession, study: Study) -> KnownModels:
     """The known models of the study's problem.
 
     Raises:
@@ -187,7 +186,7 @@ async def study_models(session: AsyncSession, study: Study) -> StudyModels:
         EarlierVersion: an earlier version stored the spec, and this one cannot read it.
     """
     try:
-        return await models_of(session, study)
+        return await known_models(session, study)
     except InvalidInput as error:
         detail = f"study {study.id} has no models to compare: {error}"
         raise Refused(404, "not-found", detail) from None

@@ -1,5 +1,6 @@
 """/studies/{id}/figures: pictures of a study, drawn on request by another process."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -18,7 +19,7 @@ from service.api.dependencies import Service, unless_gone
 from service.api.problems import Refused, refusals
 from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
-from service.api.studies.models import envelope_of, models_of
+from service.api.studies.models import envelope_of, known_models
 from service.api.studies.phases import Completed, budgets_of, hysteresis_of, phases_of
 from service.programs import Program, python
 from service.storage import studies
@@ -75,7 +76,7 @@ async def _phases(
     of: Callable[[StudySpec, StudyRange | None, Completed], Phases],
     session: AsyncSession,
     study: Study,
-) -> Phases:
+) -> Callable[[], Phases]:
     trials = await studies.trials_of(session, study.id, TrialState.COMPLETED)
     spec = studies.spec_of(study)
     reader = Reader()
@@ -83,30 +84,31 @@ async def _phases(
         (reader.point(trial.point), reader.readable("measured", trial.measured))
         for trial in trials
     ]
-    return of(spec, reader.readable("range", study.range), completed)
+    found = reader.readable("range", study.range)
+    return lambda: of(spec, found, completed)
 
 
-async def _envelope(session: AsyncSession, study: Study) -> LossEnvelope:
-    models = await models_of(session, study)
+async def _envelope(session: AsyncSession, study: Study) -> Callable[[], LossEnvelope]:
+    known = await known_models(session, study)
     found = Reader().readable("range", study.range)
-    return envelope_of(studies.spec_of(study), found, models)
+    return lambda: envelope_of(known.spec, found, known.page())
 
 
 async def _figure(
     study_id: UUID,
     name: str,
     kind: Kind,
-    gather: Callable[[AsyncSession, Study], Awaitable[Record]],
+    gather: Callable[[AsyncSession, Study], Awaitable[Callable[[], Record]]],
     request: Request,
     service: Service,
 ) -> Response:
-    async with service.database.transaction() as session:  # it ends before the drawing begins
-        study = await studies.get(session, study_id)
-        try:
-            content = await gather(session, study)
-        except InvalidInput as error:
-            detail = f"study {study_id} has no {name.replace('_', ' ')}: {error}"
-            raise Refused(404, "not-found", detail) from None
+    try:
+        async with service.database.transaction() as session:  # it only reads what is to be drawn
+            compute = await gather(session, await studies.get(session, study_id))
+        content = await asyncio.to_thread(compute)
+    except InvalidInput as error:
+        detail = f"study {study_id} has no {name.replace('_', ' ')}: {error}"
+        raise Refused(404, "not-found", detail) from None
     picture = await unless_gone(request, _drawn(service.drawing, content, name, kind))
     return Response(picture, media_type=KINDS[kind])
 

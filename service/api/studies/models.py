@@ -1,21 +1,28 @@
 """The known models of a study's problem, and what the figure of their losses shows."""
 
-import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.certificate import better_than_collapse_to, not_optimal
 from polar.errors import InvalidInput
-from polar.records.certificates import ComparedModel
+from polar.records.certificates import ComparedModel, KnownModel
 from polar.records.phases import LossEnvelope
-from polar.records.ranges import Of, StudyRange
+from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
+from service.api.paging import token_of_place
 from service.api.studies.schemas import StudyModels
 from service.storage import studies
-from service.storage.experiments import problem_address
-from service.storage.problems import Solution, is_of_one_problem, run_ids_of, solutions_of
+from service.storage.problems import (
+    Place,
+    Solution,
+    StudySolutions,
+    is_of_one_problem,
+    solutions_of_study,
+)
 from service.storage.study_tables import Study
 
 #: The figure's axis goes so many times as far as a model is better than total collapse, and as the
@@ -38,42 +45,64 @@ def refuse_other_fields(spec: StudySpec) -> None:
         )
 
 
-async def models_of(session: AsyncSession, study: Study) -> StudyModels:
-    """All known models of the study's problem, each compared with the others at its own weight.
+@dataclass(frozen=True)
+class KnownModels:
+    """The known models of a study's problem, read from the database but not compared yet.
 
-    Raises:
-        InvalidInput: the study does not sweep its model's weight alone.
-        EarlierVersion: an earlier version stored the spec, and this one cannot read it.
+    Comparing them takes the square of their number, so it is done after the transaction, in a
+    thread of its own.
     """
-    spec = studies.spec_of(study)
-    refuse_other_fields(spec)
-    solutions = await solutions_of(session, problem_address(spec.base, study.dataset_digest))
-    own = await run_ids_of(session, study.id)
-    # Other requests need not wait for this: it takes the square of the number of models.
-    return await asyncio.to_thread(_compared, study.id, solutions, own, spec.range.of)
 
+    study_id: UUID
+    spec: StudySpec
+    solutions: StudySolutions
 
-def _compared(
-    study_id: UUID, solutions: Sequence[Solution], own: Set[UUID], of: Of
-) -> StudyModels:
-    known = [solution.known(of) for solution in solutions]
-    compared = [
-        ComparedModel(
+    def page(self, size: int | None = None, after: Place | None = None) -> StudyModels:
+        """Up to `size` models that follow this place, each compared with all at its own weight."""
+        known = [solution.known(self.spec) for solution in self.solutions.of_problem]
+        later = [
+            (solution, model)
+            for solution, model in zip(self.solutions.of_problem, known, strict=True)
+            if after is None or solution.place > after
+        ]
+        page = later[:size]
+        token = token_of_place(page[-1][0].place) if len(later) > len(page) else None
+        return StudyModels(
+            study_id=self.study_id,
+            models=[self._compared(solution, model, known) for solution, model in page],
+            better_than_collapse_to=better_than_collapse_to(known),
+            next_page_token=token,
+        )
+
+    def _compared(
+        self, solution: Solution, model: KnownModel, known: Sequence[KnownModel]
+    ) -> ComparedModel:
+        return ComparedModel(
             **solution.trained.model_dump(),
             regime=solution.verdict.regime,
             flaws=solution.verdict.flaws,
-            is_own=solution.trained.run_id in own,
+            is_own=solution.trained.run_id in self.solutions.own,
             gain_nats=solution.terms.gain_nats,
             rise_nats=solution.terms.rise_nats,
             not_optimal=not_optimal(model, known),
         )
-        for solution, model in zip(solutions, known, strict=True)
-    ]
-    return StudyModels(
-        study_id=study_id,
-        models=compared,
-        better_than_collapse_to=better_than_collapse_to(known),
-    )
+
+
+async def known_models(session: AsyncSession, study: Study) -> KnownModels:
+    """All known models of the study's problem.
+
+    Raises:
+        InvalidInput: the study does not sweep its model's weight alone, or fixes other fields to
+            values that do not fit together.
+        EarlierVersion: an earlier version stored the spec, and this one cannot read it.
+    """
+    spec = studies.spec_of(study)
+    refuse_other_fields(spec)
+    try:
+        return KnownModels(study.id, spec, await solutions_of_study(session, study, spec))
+    except ValidationError:
+        fixed = ", ".join(f"{name} {value}" for name, value in spec.fixed.items())
+        raise InvalidInput(f"no experiment has all that it fixes: {fixed}") from None
 
 
 def envelope_of(

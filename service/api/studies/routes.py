@@ -10,7 +10,7 @@ from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.api import links, submission
 from service.api.dependencies import IdempotencyKey, Service, Session, only_json
-from service.api.paging import PageSize, Position, next_token
+from service.api.paging import ModelPlace, PageSize, Position, next_token
 from service.api.problems import refusals
 from service.api.studies import answers, export
 from service.api.studies.schemas import (
@@ -109,9 +109,16 @@ async def get_range(study_id: UUID, session: Session) -> StudyRange:
 
 
 @router.get("/{study_id}/models", responses=refusals(404, 409, 422))
-async def list_models(study_id: UUID, session: Session) -> StudyModels:
-    """Compare all known models of the study's problem: what each pays, and which is better."""
-    return await answers.study_models(session, await studies.get(session, study_id))
+async def list_models(
+    study_id: UUID, service: Service, place: ModelPlace, page_size: PageSize = 50
+) -> StudyModels:
+    """List all known models of the study's problem by weight: what each pays, and what beats it.
+
+    Each model is compared with all that are known, on whatever page they are.
+    """
+    async with service.database.transaction() as session:  # it ends before the comparison begins
+        known = await answers.models_of(session, await studies.get(session, study_id))
+    return await asyncio.to_thread(known.page, page_size, place)
 
 
 @router.post("/{study_id}/pause", responses=refusals(404, 409, 422))

@@ -101,13 +101,17 @@ class StudyModels(ResponseModel):
     """The known models of a study's problem, whichever study or experiment trained them.
 
     They are of one network, trained on the same images, so that their losses can be compared.
+    Runs of the study that its pruner judged by an early collapse are left out.
     """
 
     study_id: UUID
     #: In ascending order of weight, seed and steps.
     models: list[ComparedModel]
-    #: The largest weight at which one of them is better than total collapse; None if none is.
+    #: The largest weight at which any known model of the problem, on whatever page, is better than
+    #: total collapse; None if none is.
     better_than_collapse_to: float | None
+    #: `page_token` of the next page; None on the last page.
+    next_page_token: str | None
 
 
 class StudyView(ResponseModel):

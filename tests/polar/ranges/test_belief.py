@@ -222,8 +222,8 @@ def test_the_edge_over_all_seeds_is_known_less_closely_the_fewer_were_tried() ->
     edge = EdgeBelief(bounds, np.array([0.2]), mass)
 
     spreads = []
-    for tried in (2, 8, 800):
-        wider = edge.over_all_seeds(tried)
+    for tried in (2.0, 8.0, 800.0):
+        wider = edge.over_all_seeds(np.array([tried]))
         assert wider.mass.sum() == pytest.approx(1)
         middles = (bounds[1:] + bounds[:-1]) / 2
         spreads.append(float((wider.mass[1:-1, 0] * middles**2).sum()))
@@ -235,11 +235,34 @@ def test_the_edge_over_all_seeds_is_known_less_closely_the_fewer_were_tried() ->
     assert spreads[2] < 0.0002
 
 
+def test_seeds_count_at_an_edge_by_what_they_say_of_it() -> None:
+    bounds = np.linspace(-4, 4, 401)
+    mass = np.zeros((402, 2))
+    mass[200:202] = 0.25
+    edge = EdgeBelief(bounds, np.array([0.1, 0.4]), mass)
+
+    def tried(*votes: tuple[float, int]) -> list[float]:
+        told = [Vote(math.exp(at), seed, Side.INSIDE, 0.5) for at, seed in votes]
+        return edge.seeds_of(told).tolist()
+
+    assert tried() == [1, 1]
+    assert tried((0, 0), (0, 0)) == pytest.approx([1, 1])
+    assert tried((0, 0), (0, 1), (0, 2)) == pytest.approx([3, 3])
+    assert tried((-0.01, 0), (0.01, 1)) == pytest.approx([2, 2])
+    # A seed that was tried far away says nothing, and one that was tried twice counts for more.
+    assert tried((0, 0), (3, 1), (-3, 2)) == pytest.approx([1, 1], abs=0.01)
+    assert tried((0, 0), (0, 0), (0, 1)) == pytest.approx([9 / 5, 9 / 5])
+    # A weight at four widths of the narrow edge is at one of the wide.
+    counts = [expit(at) * expit(-at) / 0.25 for at in (4.0, 1.0)]
+    expected = [(1 + count) ** 2 / (1 + count**2) for count in counts]
+    assert tried((0, 0), (0.4, 1)) == pytest.approx(expected, rel=0.02)
+
+
 def test_mass_beyond_the_search_stays_there_and_more_may_lie_there_over_all_seeds() -> None:
     bounds = np.linspace(0, 1, 11)
     mass = np.zeros((12, 1))
     mass[[0, 1, 11], 0] = 0.2, 0.7, 0.1
-    wider = EdgeBelief(bounds, np.array([0.1]), mass).over_all_seeds(3)
+    wider = EdgeBelief(bounds, np.array([0.1]), mass).over_all_seeds(np.array([3.0]))
 
     # The first cell leaves the search where it moves by a cell at least.
     scale = math.pi * 0.1 * math.sqrt(0.5 / 3 / 3)

@@ -2,11 +2,9 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from polar.ranges import Search, find_range
-from polar.ranges.budgets import MOST_BUDGETS, by_steps, movement_of
+from polar.ranges.budgets import MOST_BUDGETS, by_steps
 from polar.ranges.votes import trainings_of
 from polar.records.latents import Regime
 from polar.records.ranges import Action, Edge, Observation, Snapshot
@@ -15,8 +13,6 @@ Told = Callable[..., list[Observation]]
 Train = Callable[..., Observation]
 SEARCH = Search(low=0.01, high=100, steps=2000)
 EVALUATIONS = (125, 250, 500, 1000)
-
-ends = st.floats(0.01, 100) | st.none()
 
 
 def edge(low: float | None, high: float | None) -> Edge:
@@ -99,40 +95,6 @@ def test_a_band_that_was_absent_at_half_the_budget_is_not_known_to_be_settled(
     assert report.envelope is not None
     assert report.envelope.left.movement is not None
     assert report.envelope.left.movement.words() == "not known to be settled"
-
-
-@pytest.mark.parametrize(
-    ("now", "past", "doublings", "words"),
-    [
-        (edge(0.12, 0.13), edge(0.25, 0.27), 1.0, "moving by 1/2.1 per doubling"),
-        (edge(0.12, 0.13), edge(0.53, 0.57), 2.0, "moving by 1/2.1 per doubling"),
-        (edge(19, 20), edge(10, 11), 1.0, "moving by 1.9 per doubling"),
-        (edge(0.12, 0.13), edge(0.28, None), 1.0, "moving"),
-        (edge(0.12, 0.13), edge(0.12, 0.13), 1.0, "settled"),
-        (edge(0.12, 0.13), edge(0.13, 0.14), 1.0, "settled"),  # within the factor that is wanted
-        (edge(0.12, 0.13), edge(0.13, 0.16), 1.0, "not known to be settled"),
-        (edge(0.12, 0.13), edge(0.1, 0.95), 1.0, "not known to be settled"),
-        (edge(0.12, 0.13), edge(0.1, None), 1.0, "not known to be settled"),
-        (edge(0.12, 0.13), None, 1.0, "not known to be settled"),
-    ],
-)
-def test_an_edge_moves_where_its_intervals_do_not_overlap(
-    now: Edge, past: Edge | None, doublings: float, words: str
-) -> None:
-    assert movement_of(now, past, doublings, SEARCH).words() == words
-
-
-@given(ends, ends, ends, ends, st.floats(0.5, 10))
-def test_no_edge_is_both_settled_and_apart_from_where_it_was(
-    low: float | None, high: float | None, before: float | None, after: float | None, by: float
-) -> None:
-    movement = movement_of(edge(low, high), edge(before, after), by, SEARCH)
-
-    if movement.is_settled:
-        assert movement.factor is not None
-        assert 1 / 1.1001 <= movement.factor <= 1.1001
-    if movement.low is not None and movement.low > 1:
-        assert movement.is_settled is False
 
 
 def test_a_training_that_went_on_shows_more_budgets(train: Train) -> None:

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ Told = Callable[..., list[Observation]]
 
 ONE = Search(low=0.01, high=100)
 THREE = Search(low=0.01, high=100, seeds=(0, 1, 2))
+SIX = Search(low=0.01, high=100, seeds=tuple(range(6)))
 
 
 def envelope(history: list[Observation], search: Search) -> Interval | None:
@@ -71,6 +73,22 @@ def test_more_seeds_that_agree_narrow_an_interval(told: Told) -> None:
         assert narrow.high / narrow.low < 0.8 * wide.high / wide.low
 
 
+def test_an_edge_that_one_seed_has_tried_is_known_less_closely_than_one_that_many_have(
+    told: Told,
+) -> None:
+    # Seeds differ over both edges alike; five of the six were only tried at the right one.
+    left = ", ".join(f"{0.25 * 1.08**n} {v} 0" for n, v in enumerate("uuiuii"))
+    right = ", ".join(f"{7 * 1.08**n} {v} {n}" for n, v in enumerate("iicicc"))
+
+    found = envelope(told(f"0.1 u, {left}, 1 i 1, {right}, 20 c"), SIX)
+
+    assert found is not None
+    few, many = (
+        math.log((edge.high or 100) / (edge.low or 0.01)) for edge in (found.left, found.right)
+    )
+    assert few > 1.3 * many
+
+
 def test_without_a_training_inside_there_is_no_band(told: Told) -> None:
     assert envelope([], THREE) is None
     assert envelope(told("0.3 u, 0.32 f 1, 7 c"), THREE) is None
@@ -89,6 +107,23 @@ def test_an_edge_beyond_the_search_is_said_to_be_and_needs_no_more_trainings(tol
     assert (found.left.low, found.left.high) == (None, 0.01)
     assert is_done(found.left, THREE)
     assert not is_known(found.left, THREE)
+
+
+def test_one_seed_that_is_inside_at_the_end_of_the_search_needs_no_more_trainings_there(
+    told: Told,
+) -> None:
+    inside = envelope(told("0.01 i, 1 i, 7 i, 7.5 c"), ONE)
+    near = envelope(told("0.0101 i, 1 i, 7 i, 7.5 c"), ONE)
+    high = envelope(told("0.3 u, 0.32 i, 100 i"), ONE)
+
+    assert inside is not None
+    assert (inside.left.low, inside.left.high) == (None, 0.01)
+    assert is_done(inside.left, ONE)
+    assert not is_done(inside.left, THREE)  # the other seeds have not been asked
+    assert near is not None
+    assert not is_done(near.left, ONE)
+    assert high is not None
+    assert is_done(high.right, ONE)
 
 
 @pytest.mark.parametrize(

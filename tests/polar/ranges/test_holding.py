@@ -147,8 +147,8 @@ def test_intervals_over_seeds_that_differ_hold_most_held_edges() -> None:
         covered(report.held, problem.held_edges)
         for problem, report in zip(problems, found, strict=True)
     ]
-    # If each of 12 intervals holds its edge with a chance of 90 %, at least 8 do with 99.6 %.
-    assert np.sum(hits) >= 8
+    # At least 10 of 12 do with a chance of 89 % if each does with 90 %, and of 39 % if with 75 %.
+    assert np.sum(hits) >= 10
 
 
 def test_a_band_without_hysteresis_is_held_to_its_edges_and_no_farther() -> None:

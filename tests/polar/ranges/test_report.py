@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from polar.errors import InvalidInput
 from polar.ranges import Search, find_range
+from polar.ranges.votes import Side, trainings_of, votes_of
 from polar.records.latents import Regime
 from polar.records.ranges import Edge, Observation, Outcome, RangeReport, Snapshot
 
@@ -170,13 +171,19 @@ def test_a_study_that_is_too_short_to_learn_claims_no_band(told: Told) -> None:
         )
 
 
-def test_a_clean_training_that_others_overrule_is_told(told: Told) -> None:
+def test_a_clean_training_that_others_contradict_is_told(told: Told) -> None:
     text = "1 u, 1.05 u, 1.05 u 1, 1.05 i 2, 1.1 u 1, 1.15 c, 1.15 c 1, 1.2 c 2"
 
     report = find_range(told(text), THREE)
 
-    assert report.outcome is Outcome.NO_BAND
-    assert "Trainings that are clean but are overruled by others: 1." in report.remarks
+    assert (report.outcome, report.overruled) == (Outcome.NO_BAND, 1)
+    assert report.headline == (
+        "No clean band at 2,000 steps: 1 of 8 trainings is clean, and others contradict it."
+    )
+    assert report.remarks[0] == (
+        "No band found in 5 tested weights, 1 to 1.2: 1 of 8 trainings is clean, and others "
+        "contradict it."
+    )
 
 
 def test_of_nothing_nothing_is_known() -> None:
@@ -244,6 +251,21 @@ def test_the_answer_is_for_the_largest_budget_at_which_both_edges_are_known(told
     )
 
 
+def test_an_edge_that_has_moved_beyond_the_search_is_answered_there_for_one_seed(
+    told: Told,
+) -> None:
+    # Seen with one seed: a headline of 1..1.05 at 500 steps, below 0.01 from 4,000 on.
+    search = Search(low=0.01, high=100, steps=500, max_steps=4000)
+    early = told("0.01 u, 1 u, 1.05 i, 7 i, 7.5 c", steps=500)
+    late = told("0.01 i, 1 i, 1.05 i, 7 i, 7.5 c", steps=4000)
+
+    report = find_range(early + late, search)
+
+    assert report.steps == 4000
+    assert report.outcome is Outcome.OPEN
+    assert report.headline.startswith("Clean for seed 0 alone: left edge below 0.01 at 4,000 step")
+
+
 def test_where_training_has_not_begun_at_the_first_budget_the_answer_is_for_a_larger_one(
     told: Told,
 ) -> None:
@@ -281,3 +303,6 @@ def test_any_history_has_a_report_that_json_can_tell(
     assert all(edge.confidence in (None, 0.9) for edge in edges)
     assert all((edge.low or 0) < (edge.high or 1e9) for edge in edges)
     assert find_range(history[::-1], search) == report
+    votes = votes_of(trainings_of(history), report.steps, "clean")
+    is_none_clean = not any(vote.side is Side.INSIDE for vote in votes)
+    assert report.headline.startswith("Clean at none of") is is_none_clean

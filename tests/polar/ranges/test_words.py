@@ -3,7 +3,13 @@
 import pytest
 
 from polar.ranges.words import headline_of
-from polar.records.certificates import Certificates, EdgeCertificate, Standing, Trained
+from polar.records.certificates import (
+    Certificates,
+    EdgeCertificate,
+    NotOptimal,
+    Standing,
+    Trained,
+)
 from polar.records.ranges import Edge, Interval, Outcome, RangeReport
 
 ENVELOPE = Interval(
@@ -51,3 +57,54 @@ def test_the_headline_says_whether_an_edge_is_certified(standing: Standing, said
     known = Certificates(not_optimal=(), left=None, right=right, models=6)
     headline = headline_of(REPORT, known)
     assert headline == (f"Clean for seed 0 alone: left edge 0.1..0.11 at 2,000 steps; {said}")
+
+
+def refuted(weight: float, *warm_start: float) -> NotOptimal:
+    model = Trained(weight=weight, seed=0, steps=2000, warm_start=warm_start)
+    return NotOptimal(model=model, better=None, by_nats=3.0, se_nats=0.5)
+
+
+@pytest.mark.parametrize(
+    ("not_optimal", "exists_to", "said"),
+    [
+        ((), None, "down to 0.03..0.05 and up to 26..28."),
+        # trained from scratch, or outside the band
+        ((refuted(22.0), refuted(40.0, 5.0)), None, "down to 0.03..0.05 and up to 26..28."),
+        (
+            (refuted(24.0, 5.0), refuted(22.0, 5.0)),
+            None,
+            "down to 0.03..0.05 and up to below 22, from where on a better solution is known.",
+        ),
+        # at 22 the better model is inside the band, too
+        (
+            (refuted(24.0, 5.0), refuted(22.0, 5.0)),
+            23.0,
+            "down to 0.03..0.05 and up to below 24, from where on a better solution is known.",
+        ),
+        (
+            (refuted(0.06, 0.11), refuted(0.07, 0.11)),
+            None,
+            "down to above 0.07, from where on a better solution is known, and up to 26..28.",
+        ),
+    ],
+)
+def test_a_band_is_not_held_where_a_better_solution_is_known(
+    not_optimal: tuple[NotOptimal, ...], exists_to: float | None, said: str
+) -> None:
+    held = Interval(
+        left=Edge(low=0.03, high=0.05, confidence=None),
+        right=Edge(low=26.0, high=28.0, confidence=None),
+    )
+    right = EdgeCertificate(
+        side="right",
+        standing=Standing.UNDECIDED if exists_to is None else Standing.NOT_OPTIMAL,
+        reached=5.0,
+        beyond=5.4,
+        exists_to=exists_to,
+        by=None if exists_to is None else Trained(weight=5.0, seed=0, steps=2000),
+    )
+    known = Certificates(not_optimal=not_optimal, left=None, right=right, models=9)
+
+    headline = headline_of(REPORT.model_copy(update={"held": held}), known)
+
+    assert headline.endswith(f"; held from inside {said}")

@@ -36,7 +36,7 @@ def test_a_clean_space_is_explained_with_its_numbers(evaluation_of: Evaluations)
         "It is clean: the decoder uses every active latent, and the active latents carry 99.0% of "
         f"R alone, the weakest active latent has {gap:.2f} times the equivalent std of the "
         "strongest passive. "
-        "By the paper's rule, entropies alone, it is polarised (P = 0.93). "
+        "By P, entropies alone, it is polarised (P = 0.93). "
         "Budget: 3,000 steps; settled: since step 1,800 no latent changed label, over the last "
         "fifth the largest move of an entropy was 0.06 nats (latent 1; settled up to 0.1 nats) "
         "and R rose by 0.005 (below 0.01)."

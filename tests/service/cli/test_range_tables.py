@@ -6,7 +6,13 @@ import pytest
 from rich.console import Console
 
 from polar.ranges import Search, find_range
-from polar.records.certificates import Certificates, EdgeCertificate, Standing, Trained
+from polar.records.certificates import (
+    Certificates,
+    EdgeCertificate,
+    NotOptimal,
+    Standing,
+    Trained,
+)
 from polar.records.latents import Regime
 from polar.records.ranges import Edge, Observation, Outcome, Snapshot, StudyRange
 from service.cli.range_tables import in_words, of_range
@@ -95,6 +101,11 @@ def test_an_edge_that_another_model_refutes_is_said_to_be() -> None:
     range = found("0.3 u, 0.32 p, 7 p, 7.5 c").model_copy(update={"certificates": certificates})
 
     assert refuted.words("clean") in " ".join(shown(range).split())
+    rows = [line.split() for line in shown(range).splitlines()]
+    assert ["envelope", "right", "refuted"] in rows
+    assert ["interval", "1", "right", "refuted"] in rows
+    assert "7..7.5" not in [word for row in rows if row[:1] == ["envelope"] for word in row]
+    assert ["envelope", "left", "0.3..0.32", "one", "seed"] in rows
 
 
 def test_a_study_without_a_single_swept_field_says_so() -> None:
@@ -118,3 +129,17 @@ def test_held_edges_have_rows_of_their_own() -> None:
     assert ["held", "left", "0.3..0.32", "one", "seed"] in [row[:5] for row in rows]
     assert ["held", "right", "14..15", "one", "seed"] in [row[:5] for row in rows]
     assert not any(line.startswith("held") for line in shown(range).splitlines())
+
+
+def test_a_band_that_is_held_where_a_better_solution_is_known_is_said_to_be() -> None:
+    range = found("0.3 u, 0.32 p, 1 p, 7 p, 7.5 c")
+    assert range.envelope is not None
+    held = range.envelope.model_copy(update={"right": Edge(low=14.0, high=15.0, confidence=None)})
+    model = Trained(weight=12.0, seed=0, steps=2000, warm_start=(7.0,))
+    refuted = NotOptimal(model=model, better=None, by_nats=3.0, se_nats=0.5)
+    known = Certificates(not_optimal=(refuted,), left=None, right=None, models=6)
+
+    lines = shown(range.model_copy(update={"held": held, "certificates": known})).splitlines()
+
+    (right,) = (line for line in lines if line.split()[:2] == ["held", "right"])
+    assert " ".join(right.split()) == "held right a better solution is known from 12 on"

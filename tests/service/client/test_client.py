@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -214,6 +215,30 @@ def test_what_is_no_id_is_refused_without_a_request(id: str, script: Script) -> 
                 ask(id)
 
     assert script.requests == []
+
+
+def test_all_pages_of_the_models_of_a_problem_are_fetched(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = uuid4()
+    monkeypatch.setattr(Client, "study", lambda *_: SimpleNamespace(id=id))
+    model = {"seed": 0, "steps": 30, "regime": "clean", "is_own": True, "not_optimal": None}
+    pages = [
+        {
+            "study_id": str(id),
+            "models": [{**model, "weight": weight, "gain_nats": 1.0, "rise_nats": 0.1}],
+            "better_than_collapse_to": 9.0,
+            "next_page_token": token,
+        }
+        for weight, token in ((1.0, "next"), (2.0, None))
+    ]
+    script.answers = [answering(200, json.dumps(page)) for page in pages]
+
+    with Client(script.url) as client:
+        found = client.models(id)
+    assert [known.weight for known in found.models] == [1.0, 2.0]
+    assert (found.better_than_collapse_to, found.next_page_token) == (9.0, None)
+    assert script.requests[1][1].endswith(f"/studies/{id}/models?page_token=next")
 
 
 def test_an_id_may_have_blanks_around_it_and_capitals(script: Script) -> None:

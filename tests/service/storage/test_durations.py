@@ -1,7 +1,7 @@
 """How long runs take: their steps, and what comes before, between and after them."""
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import update
@@ -91,9 +91,14 @@ def past(
     return Past(database, submit, spec_of, worker, reports)
 
 
-async def usual(database: Database, study_of: "StudyMaker") -> Duration | None:
+async def usual(
+    database: Database,
+    study_of: "StudyMaker",
+    **fields: Any,  # noqa: ANN401
+) -> Duration | None:
     async with database.transaction() as session:
-        return await durations.usual_duration(session, StudySpec.model_validate(study_of()))
+        spec = StudySpec.model_validate(study_of(**fields))
+        return await durations.usual_duration(session, spec)
 
 
 async def test_a_start_of_seconds_is_not_counted_for_every_step(
@@ -107,6 +112,22 @@ async def test_a_start_of_seconds_is_not_counted_for_every_step(
     assert found is not None
     assert found.step_s == pytest.approx(0.01)
     assert found.of(2000) == pytest.approx(24.7 + 20.0)
+
+
+@pytest.mark.parametrize(("batch_size", "is_known"), [(64, True), (32, False)])
+async def test_a_batch_size_to_which_the_study_is_fixed_counts(
+    batch_size: int, is_known: bool, past: Past, database: Database, study_of: "StudyMaker"
+) -> None:
+    await past.run(steps=30, seconds=25.0, images_per_s=6400.0)  # of batches of 64
+    base = {"dataset": {"name": "digits"}, "model": {}, "training": {"batch_size": 16}}
+    axes = {
+        "model.beta": {"log_uniform": [0.01, 100]},
+        "training.batch_size": {"fixed": batch_size},
+    }
+
+    found = await usual(database, study_of, base=base, search=axes)
+
+    assert (found is not None) is is_known
 
 
 async def test_runs_of_other_lengths_agree(

@@ -65,7 +65,11 @@ class Solver:
         await self._worker.claim(run.id)
         result = {
             "steps": spec.training.steps,
-            "final": {"verdict": VERDICT.model_dump(mode="json"), "latents": ["many"]},
+            "final": {
+                "verdict": VERDICT.model_dump(mode="json"),
+                "reconstruction_nats": 431.5,
+                "latents": [{"kl_nats": 0.75}, {"kl_nats": None}, {"kl_nats": 0.5}],
+            },
             "loss_terms": terms,
         }
         async with self._database.transaction() as session:
@@ -97,6 +101,7 @@ async def test_a_finished_run_says_where_it_was_trained_what_it_pays_and_its_ver
     assert solution.trained == Trained(weight=18.0, seed=3, steps=500, run_id=run_id)
     assert solution.terms == TERMS
     assert solution.verdict == VERDICT
+    assert (solution.measures.reconstruction, solution.measures.kl) == (431.5, 1.25)
     assert solution.verdict.regime is Regime.CLEAN
 
 

@@ -10,6 +10,7 @@ from polar.records.ranges import StudyRange
 from polar.spec import ExperimentSpec, StudySpec
 from service.storage import experiments, studies
 from service.storage.database import Database
+from service.storage.states import TrialState
 from service.storage.study_tables import Trial
 from service.studies.certifying import certified, spared
 
@@ -72,10 +73,12 @@ class Lab:
             return await certified(session, study, spec, FOUND)
 
     async def spared(self, study_id: UUID, trials: list[Trial]) -> frozenset[int]:
+        """Which of these trials are spared if all that are in flight have collapsed."""
+        running = [each.number for each in trials if each.state is TrialState.RUNNING]
         async with self._database.transaction() as session:
             study = await studies.get(session, study_id)
             spec = StudySpec.model_validate(study.spec)
-            return await spared(session, study, spec, trials)
+            return await spared(session, study, spec, trials, running)
 
 
 @pytest.fixture
@@ -135,6 +138,76 @@ async def test_models_of_another_network_say_nothing(lab: Lab, study_of: "StudyM
     assert found.certificates.models == 1
     assert found.certificates.not_optimal == ()
     assert found.remarks == FOUND.remarks
+
+
+async def test_fields_that_the_study_fixes_are_part_of_its_problem(
+    lab: Lab, study_of: "StudyMaker"
+) -> None:
+    base = {"dataset": {"name": "digits"}, "model": {"latent_dim": 10}}
+    axis = {"model.beta": {"log_uniform": [0.01, 100]}, "model.latent_dim": {"fixed": 3}}
+    study_id = await lab.submit(study_of(base=base, search=axis))
+    await lab.trial(study_id, 22.0, COLLAPSED)
+    others = {"dataset": {"name": "digits"}, "model": {"beta": 18.0, "latent_dim": 10}}
+
+    await lab.elsewhere(others, CLEAN)
+    found = await lab.certify(study_id)
+    await lab.trial(study_id, 18.0, CLEAN)
+    with_its_own = await lab.certify(study_id)
+
+    assert found.certificates is not None
+    assert (found.certificates.models, found.certificates.not_optimal) == (1, ())
+    assert with_its_own.certificates is not None
+    (refuted,) = with_its_own.certificates.not_optimal
+    assert refuted.model.weight == 22.0
+
+
+@pytest.mark.parametrize(
+    ("limit", "standing"),
+    [
+        ({"measure": "kl", "at_most": 1.3}, Standing.NOT_OPTIMAL),
+        ({"measure": "kl", "at_most": 1.2}, Standing.UNDECIDED),
+        ({"measure": "reconstruction", "at_most": 430.0}, Standing.NOT_OPTIMAL),
+        ({"measure": "reconstruction", "at_most": 429.0}, Standing.UNDECIDED),
+    ],
+)
+async def test_a_model_that_breaks_a_limit_of_the_study_is_not_inside_the_band(
+    limit: dict[str, Any], standing: Standing, lab: Lab, study_of: "StudyMaker"
+) -> None:
+    study_id = await lab.submit(study_of(constraints=[limit]))
+    await lab.trial(study_id, 18.0, CLEAN)
+    await lab.trial(study_id, 22.0, COLLAPSED)
+
+    found = await lab.certify(study_id)
+
+    assert found.certificates is not None
+    assert found.certificates.right is not None
+    assert found.certificates.right.standing is standing
+
+
+@pytest.mark.parametrize(
+    ("pruner", "reason", "known"),
+    [("collapse", "collapsed", 1), ("collapse", None, 2), ("none", "collapsed", 2)],
+)
+async def test_a_run_that_ended_before_its_pruner_could_stop_it_is_no_model(
+    pruner: str,
+    reason: str | None,
+    known: int,
+    lab: Lab,
+    study_of: "StudyMaker",
+    trials: "Trials",
+) -> None:
+    study_id = await lab.submit(study_of(pruner=pruner))
+    await trials.end(await lab.trial(study_id, 18.0, CLEAN), 0.5)
+    collapsed = await lab.trial(study_id, 22.0, COLLAPSED)
+    await trials.end(collapsed, 0.0, reason=reason, regimes=["collapsed"])
+
+    found = await lab.certify(study_id)
+
+    assert found.certificates is not None
+    assert found.certificates.models == known
+    assert len(found.certificates.not_optimal) == known - 1
+    assert found.certificates.right is not None
+    assert found.certificates.right.standing is Standing.NOT_OPTIMAL
 
 
 async def test_a_study_of_another_field_than_the_weight_has_no_certificates(

@@ -50,6 +50,23 @@ def test_nothing_is_stopped_before_the_warm_up_or_with_too_few_completed(
     assert (few, early, late) == (False, False, True)
 
 
+def test_the_warm_up_is_a_part_of_the_steps_to_which_the_study_fixes_its_trainings(
+    spec_of: "SpecOf",
+) -> None:
+    beta = {"model.beta": {"log_uniform": [0.01, 100]}}
+    fixed = {**beta, "training.steps": {"fixed": 1000}}
+    pruner = {"name": "median", "warm_up": 0.5}
+    comparison = _comparison(spec_of, pruner=pruner, search=fixed)  # the base has 100 steps
+    for number in range(FEWEST_COMPLETED):
+        for step in (60, 600):
+            comparison.report(number, step, [0.9])
+        comparison.end(number, [0.9])
+
+    early, late = comparison.report(90, 60, [0.1]), comparison.report(91, 600, [0.1])
+
+    assert (early, late) == (False, True)
+
+
 def test_stopped_trials_do_not_count_as_completed(spec_of: "SpecOf") -> None:
     comparison = _comparison(spec_of, pruner="median")
     for number in range(FEWEST_COMPLETED):

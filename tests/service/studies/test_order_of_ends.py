@@ -246,3 +246,33 @@ async def test_a_cancelled_point_is_tried_again_before_a_space_counts_as_exhaust
         (4, "cancelled"),
         (4, "completed"),
     ]
+
+
+async def test_a_broker_that_is_started_anew_asks_an_exhausted_sampler_for_no_more_points(
+    races: Races, spec_of: "SpecOf"
+) -> None:
+    # The larger batch is larger than half of the images: one of the four points is impossible.
+    axes = {
+        "training.batch_size": {"choices": [64, 1000]},
+        "training.held_out": {"choices": [0.0, 0.5]},
+    }
+    lab, spec = races.lab, spec_of(base=ONE_SEED, search=axes, concurrency=4, budget={"trials": 9})
+    came_to = []
+
+    for is_started_anew in (False, True):
+        study_id = await lab.submit(spec, next(races._digests))
+        await lab.broker.advance(study_id)
+        if is_started_anew:
+            lab.broker = Broker(lab.database, lab.broker._queue, lab.storage)
+            await lab.broker.advance(study_id)
+        *others, last = await lab.queued()
+        await lab.end_one(last, RunState.CANCELLED)
+        for run in others:
+            await lab.end_one(run)
+        await races.go_on(study_id, random.Random(0))
+        asked = len(lab.optuna_trials(study_id, spec))
+        came_to.append((await races.came_to(study_id), asked))
+
+    (*_, reason, _), _ = came_to[0]
+    assert came_to[1] == came_to[0]
+    assert reason == "exhausted"

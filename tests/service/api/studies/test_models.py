@@ -98,8 +98,46 @@ async def test_models_of_other_problems_and_runs_in_flight_are_not_listed(
     answer = await http.get(f"{STUDIES}/{id}/models")
 
     assert answer.json() == {
-        "study_id": str(id), "models": [], "better_than_collapse_to": None
-    }  # fmt: skip
+        "study_id": str(id),
+        "models": [],
+        "better_than_collapse_to": None,
+        "next_page_token": None,
+    }
+
+
+async def test_pages_of_models_are_compared_with_all_that_are_known(
+    http: httpx.AsyncClient, create: Create, trials: "Trials", worker: "Worker"
+) -> None:
+    id = await create()
+    for beta, outcome in ((30.0, COLLAPSED), (22.0, COLLAPSED), (18.0, CLEAN)):
+        await worker.solve((await trials.begin(id, beta=beta)).experiment_id, *outcome)
+    whole = (await http.get(f"{STUDIES}/{id}/models")).json()
+
+    pages, token = [], None
+    while True:
+        params = {"page_size": 1} | ({"page_token": token} if token else {})
+        pages.append((await http.get(f"{STUDIES}/{id}/models", params=params)).json())
+        if (token := pages[-1]["next_page_token"]) is None:
+            break
+
+    assert [page["models"] for page in pages] == [[model] for model in whole["models"]]
+    assert [model["weight"] for model in whole["models"]] == [18.0, 22.0, 30.0]
+    assert {page["better_than_collapse_to"] for page in pages} == {
+        whole["better_than_collapse_to"]
+    }
+    assert pages[1]["models"][0]["not_optimal"]["better"]["weight"] == 18.0
+
+
+@pytest.mark.parametrize("token", ["x", "18", "MTggMCBtYW55IGlk", "w6Q="])
+async def test_what_is_no_token_of_a_page_of_models_is_refused(
+    token: str, http: httpx.AsyncClient, create: Create
+) -> None:
+    id = await create()
+
+    answer = await http.get(f"{STUDIES}/{id}/models", params={"page_token": token})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["type"] == "page_token"
 
 
 async def test_a_study_of_another_field_has_no_models_to_compare(
@@ -114,6 +152,22 @@ async def test_a_study_of_another_field_has_no_models_to_compare(
     assert answer.json()["detail"] == (
         f"study {id} has no models to compare: the study sweeps training.learning_rate; allowed: "
         "its model's weight alone, because only models of the same network can be compared"
+    )
+
+
+async def test_a_study_none_of_whose_trials_can_be_has_no_models(
+    http: httpx.AsyncClient, create: Create
+) -> None:
+    # the batch is larger than half of the images
+    fixed = {"training.batch_size": {"fixed": 1000}, "training.held_out": {"fixed": 0.5}}
+    id = await create(search={"model.beta": {"log_uniform": [0.1, 10]}, **fixed})
+
+    answer = await http.get(f"{STUDIES}/{id}/models")
+
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == (
+        f"study {id} has no models to compare: no experiment has all that it fixes: "
+        "training.held_out 0.5, training.batch_size 1000"
     )
 
 
@@ -132,7 +186,12 @@ MODEL = ComparedModel.model_validate(
 
 
 def models(*known: ComparedModel, better_to: float | None = None) -> StudyModels:
-    return StudyModels(study_id=uuid4(), models=[*known], better_than_collapse_to=better_to)
+    return StudyModels(
+        study_id=uuid4(),
+        models=[*known],
+        better_than_collapse_to=better_to,
+        next_page_token=None,
+    )
 
 
 def found(right: tuple[float | None, float | None]) -> StudyRange:

@@ -1,0 +1,196 @@
+"""How the edges of the band move with the budget.
+
+Trainings for a budget were evaluated on their way, so that the same trainings show an edge at two
+budgets. Where seeds differ, the intervals at both are wide and say little about a movement. But a
+training that differs from most at one budget mostly does so at the other too, so that a movement
+shows in the trainings whose verdict has changed in between.
+
+Notation:
+    m: movement, the natural logarithm of the edge's weight at a budget divided by that at an
+        earlier budget.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.special import expit, softmax
+
+from polar.ranges.belief import LAPSE, EdgeBelief, believe, middles
+from polar.ranges.edges import CONFIDENCE, envelope_of
+from polar.ranges.search import Search
+from polar.ranges.votes import Side, Training, Vote, votes_of
+from polar.records.ranges import Edge, Interval, Movement
+
+#: Chance that what makes a training differ from others is drawn anew between two budgets. Chosen
+#: by us, as a guard: without it no two verdicts could change in opposite directions.
+DRAWN_ANEW = 0.1
+#: Places and widths of an edge are left out if their chance is less than this part of the largest,
+#: for speed. Chosen by us.
+LEAST_PART = 0.01
+
+#: Distance from an edge in widths from which on it no longer matters. Chosen by us, because the
+#: chance to be on the other side is 1e-13 there, which is far above rounding.
+FAR = 30.0
+
+#: Whether each training has passed an edge, by its weight and seed.
+Passed = Mapping[tuple[float, int], bool]
+
+
+def with_movement(
+    envelope: Interval, budget: int, trainings: Sequence[Training], search: Search
+) -> Interval:
+    """The edges with how they have moved since the last evaluations at half the budget or less."""
+    earlier = {seen.steps for training in trainings for seen in training.course}
+    before = max((steps for steps in earlier if 2 * steps <= budget), default=None)
+    if before is None:
+        return envelope
+    doublings = math.log2(budget / before)
+    now, then = (votes_of(trainings, steps, search.of) for steps in (budget, before))
+    belief = believe(now, search)
+    past = envelope_of(then, believe(then, search), search)
+    left = movement_of(envelope.left, past.left if past else None, doublings, search)
+    right = movement_of(envelope.right, past.right if past else None, doublings, search)
+    if past and envelope.left.at and past.left.at:
+        passed = passed_left(now, envelope), passed_left(then, past)
+        left = movement_over_seeds(belief.left, *passed, doublings, search)
+    if past and envelope.right.at and past.right.at:
+        passed = passed_right(now, envelope), passed_right(then, past)
+        right = movement_over_seeds(belief.right, *passed, doublings, search)
+    return Interval(
+        left=envelope.left.model_copy(update={"movement": left}),
+        right=envelope.right.model_copy(update={"movement": right}),
+    )
+
+
+def movement_of(now: Edge, past: Edge | None, doublings: float, search: Search) -> Movement:
+    """How an edge moves per doubling of the steps, by its intervals at two budgets.
+
+    An edge moves if the intervals do not overlap. It is settled if both are as fine as wanted and
+    it has moved by no more than that over all the doublings together. Otherwise nothing is said.
+
+    Args:
+        now: The edge at a budget.
+        past: The edge at an earlier budget; None if there was no band.
+        doublings: How often the earlier budget is doubled to give the budget; above 0.
+        search: How finely the edges are wanted.
+    """
+    if past is None:
+        return Movement(is_settled=None, factor=None, low=None, high=None)
+    factor = _ratio(now.middle, past.middle, doublings)
+    low, high = _ratio(now.low, past.high, doublings), _ratio(now.high, past.low, doublings)
+    is_settled = None
+    if (low is not None and low > 1) or (high is not None and high < 1):
+        is_settled = False
+    elif _is_fine(now, search) and _is_fine(past, search):
+        total = _ratio(now.middle, past.middle, 1.0)
+        still = total is not None and search.is_fine(min(total, 1.0), max(total, 1.0))
+        is_settled = True if still else None
+    return Movement(is_settled=is_settled, factor=factor, low=low, high=high)
+
+
+def movement_over_seeds(
+    edge: EdgeBelief, now: Passed, then: Passed, doublings: float, search: Search
+) -> Movement:
+    """How an edge moves per doubling of the steps, by the verdicts of trainings at two budgets.
+
+    The edge is settled if the 90 % interval of m lies within the factor that is wanted, over all
+    the doublings together. Otherwise it moves if the interval does not contain 0.
+
+    Args:
+        edge: What is believed of the edge at a budget.
+        now: Whether each training has passed it at that budget.
+        then: The same for an earlier budget.
+        doublings: How often the earlier budget is doubled to give the budget; above 0.
+        search: How finely the edges are wanted.
+    """
+    ends = ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2)
+    low, middle, high = _quantiles(edge, now, then, ends)
+    is_settled = None
+    if search.is_fine(1.0, math.exp(max(-low, high))):
+        is_settled = True
+    elif low > 0 or high < 0:
+        is_settled = False
+    return Movement(
+        is_settled=is_settled,
+        factor=math.exp(middle / doublings),
+        low=math.exp(low / doublings),
+        high=math.exp(high / doublings),
+    )
+
+
+def passed_left(votes: Sequence[Vote], band: Interval) -> dict[tuple[float, int], bool]:
+    """Whether each training has passed the left edge; without those right of the band.
+
+    What is outside on either side is right of the band if it lies right of its middle.
+    """
+    middle = _middle(band)
+    return {
+        (vote.weight, vote.seed): vote.side is Side.INSIDE
+        for vote in votes
+        if vote.side in (Side.INSIDE, Side.LEFT)
+        or (vote.side is Side.OUTSIDE and vote.weight < middle)
+    }
+
+
+def passed_right(votes: Sequence[Vote], band: Interval) -> dict[tuple[float, int], bool]:
+    """Whether each training has passed the right edge, as `passed_left`."""
+    middle = _middle(band)
+    return {
+        (vote.weight, vote.seed): vote.side is Side.RIGHT
+        or (vote.side is Side.OUTSIDE and vote.weight >= middle)
+        for vote in votes
+    }
+
+
+def _middle(band: Interval) -> float:
+    """The weight in the middle of a band; the other edge where an end is open."""
+    left, right = band.left.middle, band.right.middle
+    return math.sqrt(left * right) if left and right else left or right or math.inf
+
+
+def _quantiles(
+    edge: EdgeBelief, now: Passed, then: Passed, chances: Sequence[float]
+) -> Float64[np.ndarray, " chances"]:
+    """Quantiles of m, whose prior is uniform.
+
+    What makes a training differ from others stays, so that its verdict changes where the edge has
+    moved past it and nowhere else; or it is drawn anew.
+    """
+    mass = edge.mass[1:-1]
+    place, width = np.nonzero(mass >= LEAST_PART * mass.max())
+    places, widths = middles(edge.bounds)[1:-1][place, None], edge.widths[width, None]
+    cells, cell = len(edge.bounds) - 1, edge.bounds[1] - edge.bounds[0]
+    moves = cell * np.arange(-cells, cells + 1)
+    likelihood = np.log(mass[place, width])[:, None] + np.zeros(len(moves))
+    for training, had_passed in sorted(then.items()):
+        distance = (math.log(training[0]) - places) / widths
+        at_the_time, at_present = _chance(distance + moves / widths), _chance(distance)
+        if not had_passed:
+            at_the_time, at_present = 1 - at_the_time, 1 - at_present
+        chance = at_the_time
+        if training in now:
+            if now[training] is had_passed:
+                kept = np.minimum(at_the_time / at_present, 1)
+            else:
+                kept = 1 - np.minimum((1 - at_the_time) / (1 - at_present), 1)
+            chance = (1 - DRAWN_ANEW) * kept + DRAWN_ANEW * at_the_time
+        likelihood += np.log((1 - LAPSE) * chance + LAPSE / 2)
+    return np.interp(chances, np.cumsum(softmax(likelihood).sum(0)), moves + cell / 2)
+
+
+def _chance(distance: Float64[np.ndarray, "edges moves"]) -> Float64[np.ndarray, "edges moves"]:
+    """Chance that a training has passed an edge, by its distance in widths."""
+    return expit(np.clip(distance, -FAR, FAR))
+
+
+def _is_fine(edge: Edge, search: Search) -> bool:
+    return edge.low is not None and edge.high is not None and search.is_fine(edge.low, edge.high)
+
+
+def _ratio(now: float | None, past: float | None, doublings: float) -> float | None:
+    if now is None or past is None:
+        return None
+    ratio: float = (now / past) ** (1 / doublings)
+    return ratio
