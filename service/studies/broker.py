@@ -36,7 +36,7 @@ from service.storage.studies import COLLAPSED
 from service.storage.study_tables import Study, Trial
 from service.storage.texts import printable
 from service.studies.certifying import certified, spared
-from service.studies.due import end_if_due, evidence, is_due_a_trial
+from service.studies.due import deciding, end_if_due, is_due_a_trial
 from service.studies.following import Following, Report, Stop
 from service.studies.judging import stored_outcome
 from service.studies.optimiser import Exhausted, Optimiser
@@ -247,7 +247,7 @@ class Broker:
             is_exhausted = self._exhausted.get(study_id) == len(trials)
             if is_exhausted and any(trial.state is TrialState.RUNNING for trial in trials):
                 return False
-            known = trials if is_exhausted else evidence(spec, trials)
+            known = trials if is_exhausted else deciding(spec, trials)
             try:
                 await self._begin(session, study, spec, trials, known)
             except Exhausted as error:
