@@ -9,7 +9,7 @@ Notation:
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TypeVar
 
 import torch
@@ -118,26 +118,31 @@ class LastTransposed(nn.ConvTranspose2d):
     """A transposed convolution to a single channel, several times as fast without gradients.
 
     On a CPU, torch takes most of a decoding's time for this layer. Measuring decodes far more
-    often than training, so that without gradients the layer is one matrix product and four sums.
+    often than training, so that without gradients the layer is one matrix product and a few sums.
+    Its kernel is square, and so many times as wide as a stride.
     """
 
     def forward(
         self, x: Float[Tensor, "n c h w"], output_size: list[int] | None = None
-    ) -> Float[Tensor, "n 1 2*h 2*w"]:
+    ) -> Float[Tensor, "n 1 rows columns"]:
         """The same as torch's layer, up to rounding."""
         if torch.is_grad_enabled() or x.device.type != "cpu":
             return super().forward(x, output_size)
         n, channels, h, w = x.shape
-        # output row 2 i + 2 a + r, before the padding is cut off, takes row 2 a + r of the kernel
-        kernel = self.weight.reshape(channels, KERNEL**2)
+        size, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
+        times = size // stride
+        # output row s i + s a + r, before the padding is cut off, takes row s a + r of the kernel,
+        # where s is the stride
+        kernel = self.weight.reshape(channels, size**2)
         parts = x.permute(0, 2, 3, 1).reshape(-1, channels) @ kernel
-        parts = parts.view(n, h, w, 2, 2, 2, 2)  # last four: a and r of the rows, of the columns
-        sums = x.new_zeros(n, h + 1, 2, w + 1, 2)
-        for a in (0, 1):
-            for b in (0, 1):
-                sums[:, a : a + h, :, b : b + w] += parts[:, :, :, a, :, b].transpose(2, 3)
-        padded = sums.view(n, 1, 2 * h + 2, 2 * w + 2)
-        drawn = padded[:, :, PADDING:-PADDING, PADDING:-PADDING]
+        # last four: a and r of the rows, of the columns
+        parts = parts.view(n, h, w, times, stride, times, stride)
+        sums = x.new_zeros(n, h + times - 1, stride, w + times - 1, stride)
+        for a, b in product(range(times), repeat=2):
+            sums[:, a : a + h, :, b : b + w] += parts[:, :, :, a, :, b].transpose(2, 3)
+        rows, columns = (h + times - 1) * stride, (w + times - 1) * stride
+        padded = sums.view(n, 1, rows, columns)
+        drawn = padded[:, :, padding : rows - padding, padding : columns - padding]
         return drawn if self.bias is None else drawn + self.bias
 
 

@@ -332,6 +332,10 @@ def _bands_that_cannot_be_held(spec: StudySpec) -> Iterator[PydanticCustomError]
     if spec.base.training.warm_start:
         message = "trainings go on from trainings from scratch, but base has a warm start itself"
         yield misfit("two_warm_starts", message, pointer, True, "held: false, or no warm start")
+    until = spec.search.get("training.until")
+    if "settled" in (until.ends if until else (spec.base.training.until,)):
+        message = "trainings go on from others after all steps, but these end once they settle"
+        yield misfit("not_all_steps", message, pointer, True, "held: false, or until: steps")
 
 
 def _grids_that_cannot_be(swept: Mapping[str, Axis]) -> Iterator[PydanticCustomError]:

@@ -25,8 +25,10 @@ _Steps: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=MOST_STEPS), INTE
 class Pruner(SpecPart):
     """Which trainings are stopped before their end.
 
-    All pruners but `none` stop a run that has collapsed totally, and take the collapse as its
-    verdict. All but `none` and `collapse` also stop a trial whose objectives are worse at a step
+    All pruners but `none` stop a run whose verdict after the warm-up is `collapsed`, and take that
+    as the verdict of the whole run. In a search for the weight they let it train on where a model
+    of an earlier trial shows that total collapse is not the optimum. All but `none` and
+    `collapse` also stop a trial whose objectives are worse at a step
     than those of other trials; of several objectives, each must be worse. Which trials these stop
     depends on which trainings come first, so that such a study may differ from one time to the
     next; all other studies have the same trials each time.
@@ -74,5 +76,6 @@ class BandSpec(SpecPart):
     #: it at `base.training.steps`.
     max_steps: _Steps | None = None
     #: Whether the sampler `range`, once the edges from scratch are known, also trains on from
-    #: inside the band at weights beyond them, to see how far the band is held.
+    #: inside the band at weights beyond them, to see how far the band is held. They go on from the
+    #: end of all steps, which trainings that end once they have settled do not have.
     held: bool = Field(False, strict=True)

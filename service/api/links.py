@@ -1,8 +1,8 @@
 """The addresses that answers of the API link to."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
-from polar.records.ranges import StudyRange
 from service.api.schemas import Links
 from service.settings import Settings
 from service.storage.tables import Tracking
@@ -32,8 +32,19 @@ def to_study(study_id: UUID) -> str:
 
 
 def of_study(
-    settings: Settings, study_id: UUID, tracked: StudyTracking | None, found: StudyRange | None
+    settings: Settings,
+    study_id: UUID,
+    tracked: StudyTracking | None,
+    figures: Mapping[str, bool],
 ) -> Links:
+    """The links of a study; that to a figure is None while there is nothing to draw in it.
+
+    Args:
+        settings: Addresses of the other servers.
+        study_id: Id of the study.
+        tracked: Where MLflow has the study; None if it does not have it yet.
+        figures: Names of the study's figures, and whether there is something to draw in each.
+    """
     base = to_study(study_id)
     parts = ("trials", "trials.csv", "trials.parquet", "pareto", "range", "models")
     actions = ("pause", "resume", "cancel", "extend", "retry-failed")
@@ -42,23 +53,12 @@ def of_study(
         **{name: f"{base}/{name}" for name in (*parts, *actions)},
         **{
             name: f"{base}/figures/{name}.png" if is_there else None
-            for name, is_there in _figures(found).items()
+            for name, is_there in figures.items()
         },
         "mlflow": _in_mlflow(settings, tracked, f"/runs/{tracked.mlflow_run_id}")
         if tracked
         else None,
         "dashboard": f"{settings.dashboard_url.rstrip('/')}/polar/{study_id}",
-    }
-
-
-def _figures(found: StudyRange | None) -> dict[str, bool]:
-    """The figures of a study, and whether its range shows that they can be drawn."""
-    compared = None if found is None else found.certificates
-    return {
-        "phase_diagram": True,  # fields without a range have it too
-        "hysteresis": found is not None and found.held is not None,
-        "weight_by_steps": found is not None and len(found.by_steps) > 0,
-        "loss_envelope": compared is not None and compared.models > 0,
     }
 
 

@@ -56,7 +56,7 @@ async def submit(
     return Submitted(submission.experiment, replayed=False)
 
 
-def longer(spec: ExperimentSpec, finished: Sequence[Run], steps: int) -> ExperimentSpec:
+def going_on(spec: ExperimentSpec, finished: Sequence[Run], steps: int) -> ExperimentSpec:
     """The spec whose runs go on from the finished runs of a spec, until they have made more steps.
 
     Raises:

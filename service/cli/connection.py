@@ -38,7 +38,7 @@ def spec_of(study: "StudyView") -> "StudySpec":
     Raises:
         InvalidInput: an earlier version accepted the spec, and this one cannot read it.
     """
-    from polar.spec.longer import extended
+    from polar.spec.extending import extended
     from service.storage import forms
     from service.storage.errors import EarlierVersion
 

@@ -46,7 +46,7 @@ def submit(
         experiment = client.submit(
             read_yaml(read_spec_file(spec)), force=force, key=idempotency_key
         )
-        _follow(client, experiment, wait=wait, output=output, url=url)
+        _follow(client, experiment, "submitted", wait=wait, output=output, url=url)
 
 
 def extend(
@@ -65,7 +65,8 @@ def extend(
 
         extended = client.extend(id, steps)
         if isinstance(extended, ExperimentView):
-            _follow(client, extended, wait=wait, output=output, url=url)
+            done = f"extended {id} to {steps:,} steps:"
+            _follow(client, extended, done, wait=wait, output=output, url=url)
         else:
             study.follow(client, extended, "extended", wait=wait, output=output, url=url)
 
@@ -105,13 +106,20 @@ def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
 
 
 def _follow(
-    client: "Client", submitted: "ExperimentView", *, wait: bool, output: Format, url: str | None
+    client: "Client",
+    experiment: "ExperimentView",
+    done: str,
+    *,
+    wait: bool,
+    output: Format,
+    url: str | None,
 ) -> None:
+    """Watch an experiment to which this was done, or show it and say how to watch it."""
     if wait:
-        _watch(client, submitted, output, url, f"submitted experiment {submitted.id}")
+        _watch(client, experiment, output, url, f"{done} experiment {experiment.id}")
     else:
-        _show(submitted, output)
-        say(f"watch it with: {submitted.watch}{option_of(url)}")
+        _show(experiment, output)
+        say(f"watch it with: {experiment.watch}{option_of(url)}")
 
 
 def _watch(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 POLL_S = 1.0
 
-app = typer.Typer(no_args_is_help=True, help="Find where a latent space polarises.")
+app = typer.Typer(no_args_is_help=True, help="Find where a latent space is clean.")
 
 SpecFile = Annotated[Path, typer.Argument(help="YAML or JSON file of a study.")]
 Id = Annotated[str, typer.Argument(help="Id of a study.")]
@@ -162,7 +162,7 @@ def extend(
     trials: Annotated[
         int | None, typer.Argument(help="How many more completed trials.", show_default="none")
     ] = None,
-    steps: Annotated[
+    budget_steps: Annotated[
         int | None, typer.Option(min=1, help="How many more steps for a budget of steps.")
     ] = None,
     training_steps: Annotated[
@@ -181,13 +181,13 @@ def extend(
 ) -> None:
     """Add trials, steps, seeds or longer trainings, even after the end; no run is repeated."""
     with service_at(url) as client:
-        if (trials, steps, training_steps) == (None, None, None) and not seeds:
+        if (trials, budget_steps, training_steps) == (None, None, None) and not seeds:
             raise InvalidInput(
-                "say how many more trials, which --seeds, how many more --steps, or how many "
-                f"--training-steps: polar study extend {id} 8"
+                "say how many more trials, which --seeds, how many more --budget-steps, or how "
+                f"many --training-steps: polar study extend {id} 8"
             )
         extended = client.extend_study(
-            id, trials, seeds or (), steps=steps, training_steps=training_steps
+            id, trials, seeds or (), budget_steps=budget_steps, training_steps=training_steps
         )
         _show(client, extended, output)
 

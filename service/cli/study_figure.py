@@ -72,7 +72,7 @@ def save_figure(
 
 def _content(client: "Client", study: "StudyView", name: StudyFigure) -> "Phases | LossEnvelope":
     from service.api.studies.models import envelope_of, refuse_other_fields
-    from service.api.studies.phases import budgets_of, hysteresis_of, phases_of
+    from service.api.studies.phases import FIGURES
     from service.storage.states import TrialState
 
     spec = spec_of(study)
@@ -84,9 +84,4 @@ def _content(client: "Client", study: "StudyView", name: StudyFigure) -> "Phases
         for trial in client.trials(study.id)
         if trial.state is TrialState.COMPLETED
     ]
-    gather = {
-        StudyFigure.PHASE_DIAGRAM: phases_of,
-        StudyFigure.HYSTERESIS: hysteresis_of,
-        StudyFigure.WEIGHT_BY_STEPS: budgets_of,
-    }[name]
-    return gather(spec, study.range, completed)
+    return FIGURES[name](spec, study.range, completed)

@@ -212,7 +212,7 @@ class Client:
         trials: int | None = None,
         seeds: Sequence[int] = (),
         *,
-        steps: int | None = None,
+        budget_steps: int | None = None,
         training_steps: int | None = None,
     ) -> StudyView:
         """Ask a study for more trials or steps, more seeds in every trial, or longer trainings.
@@ -221,10 +221,11 @@ class Client:
             study_id: Id of the study.
             trials: How many more completed trials.
             seeds: Further seeds.
-            steps: How many more training steps the study may spend, if it has a budget of steps.
+            budget_steps: How many more training steps the study may spend, if it has a budget of
+                steps.
             training_steps: Number of steps at the end of each training, those of before included.
         """
-        more = {"trials": trials, "steps": steps, "training_steps": training_steps}
+        more = {"trials": trials, "budget_steps": budget_steps, "training_steps": training_steps}
         extension = {name: number for name, number in more.items() if number is not None}
         return self._ask_study(
             study_id,

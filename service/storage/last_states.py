@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, type_coerce
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import LAST_STATE_FILE
@@ -11,7 +10,7 @@ from polar.spec.course import trainings
 from service.storage import forms
 from service.storage.experiments import course_address
 from service.storage.states import RunState
-from service.storage.tables import Artifact, Run
+from service.storage.tables import STEPS_MADE, Artifact, Run
 
 #: Most states that are offered to a run, which takes the next only where one is missing, damaged,
 #: of another device, or later than the step at which the run itself has settled and ends. Chosen
@@ -33,9 +32,8 @@ async def last_states_for(session: AsyncSession, run: Run) -> Sequence[str]:
         return []
     spec = forms.experiment_spec(run.spec)
     specs = {course_address(each, run.dataset_digest): each for each in trainings(spec)}
-    steps = type_coerce(Run.result, JSONB)["steps"].as_integer()
     rows = await session.execute(
-        select(Run.course, steps, Artifact.path)
+        select(Run.course, STEPS_MADE, Artifact.path)
         .join(Artifact, Artifact.run_id == Run.id)
         .where(
             Run.course.in_(specs),

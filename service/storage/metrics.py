@@ -14,13 +14,12 @@ from sqlalchemy import (
     func,
     literal,
     select,
-    type_coerce,
 )
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage.states import RunState
-from service.storage.tables import Metric, Run
+from service.storage.tables import STEPS_MADE, Metric, Run
 
 _COLUMNS = ["run_id", "key", "step", "value", "attempt"]
 #: How the names of the curves begin that training reports; those of evaluations are reported anew.
@@ -65,10 +64,9 @@ async def inherit(session: AsyncSession, run: Run, attempt: int, step: int) -> N
     """
     if run.course is None:  # it was queued by an earlier version, which named no courses
         return
-    steps = type_coerce(Run.result, JSONB)["steps"].as_integer()
     shorter = (
         select(Run.id)
-        .where(Run.course == run.course, Run.state == RunState.SUCCEEDED, steps == step)
+        .where(Run.course == run.course, Run.state == RunState.SUCCEEDED, step == STEPS_MADE)
         .order_by(Run.finished_at)
         .limit(1)
         .scalar_subquery()

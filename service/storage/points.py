@@ -3,8 +3,7 @@
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from contextlib import suppress
 
-from polar.spec import StudySpec
-from polar.spec.study import SEED, STEPS
+from polar.spec.study import SEED, STEPS, Point
 from service.storage.states import TrialState
 from service.storage.study_tables import Trial
 
@@ -21,27 +20,36 @@ def count_completed(trials: Iterable[Trial]) -> int:
     return len({_identity(trial.point) for trial in trials if trial.state in COUNTED_STATES})
 
 
-def count_steps(spec: StudySpec, trials: Iterable[Trial]) -> int:
+def count_steps(trials: Iterable[Trial]) -> int:
     """The training steps of these trials, those of failed and cancelled trials excluded.
 
     Trials in flight count with all their steps, and so do trainings that were stopped early or
     that other experiments share. A training that went on counts once, up to its last step.
     """
-    return sum(steps_of_trainings(spec, trials))
+    return sum(steps_of_trainings(trials))
 
 
-def steps_of_trainings(spec: StudySpec, trials: Iterable[Trial]) -> Collection[int]:
+def steps_of_trainings(trials: Iterable[Trial]) -> Collection[int]:
     """The steps of each training of these trials, as `count_steps` counts them."""
     longest: dict[Hashable, int] = {}
     for trial in trials:
         if trial.state in (TrialState.FAILED, TrialState.CANCELLED):
             continue
-        steps = int(trial.point.get(STEPS, spec.steps))
-        network = {name: at for name, at in trial.point.items() if name not in (SEED, STEPS)}
-        for seed in spec.seeds_of(trial.point):
-            training = (_identity(network), seed)
-            longest[training] = max(longest.get(training, 0), steps)
+        for seed in trial.seeds:
+            training = (_identity(_place_of(trial.point)), seed)
+            longest[training] = max(longest.get(training, 0), trial.steps)
     return longest.values()
+
+
+def _place_of(point: Point) -> object:
+    """What the trainings have in common that go on from each other.
+
+    In a range study that is all but seed and steps. Elsewhere it is the whole point: a study that
+    sweeps the steps trains each number of them anew, as far as its budget knows.
+    """
+    if not isinstance(point, Mapping) or SEED not in point:
+        return point
+    return {name: value for name, value in point.items() if name not in (SEED, STEPS)}
 
 
 def _identity(point: object) -> Hashable:

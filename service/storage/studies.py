@@ -8,9 +8,10 @@ from uuid import UUID
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
-from polar.spec.longer import extended
+from polar.spec.extending import extended
 from polar.spec.study import Point
 from service.storage import forms
 from service.storage.errors import Conflict, NotFound
@@ -143,7 +144,7 @@ async def end_trial(
 async def supersede(session: AsyncSession, trial: Trial, by: Trial) -> None:
     """Set a completed trial aside, because a trial of the same point has more seeds or steps."""
     assert may_become(trial.state, TrialState.SUPERSEDED), f"trial {trial.number} {trial.state}"
-    more = "seeds" if seeds_of(by) > seeds_of(trial) else "steps"
+    more = "seeds" if len(by.seeds) > len(trial.seeds) else "steps"
     trial.state, trial.status_reason = TrialState.SUPERSEDED, f"more_{more}"
     trial.status_message = f"trial {by.number} tried the same point with more {more}"
     await session.flush()
@@ -268,15 +269,18 @@ async def states_of_trials(
     return counts
 
 
-def seeds_of(trial: Trial) -> int:
-    """The number of seeds that a trial was completed with; 0 for other trials."""
-    return len(trial.measured.of_seeds) if isinstance(trial.measured, Measured) else 0
+def is_answered_by_former_rules(study: Study, trials: Sequence[Trial]) -> bool:
+    """Whether the range rests on trials of an earlier version, of which new ones know nothing.
 
-
-def steps_of(trial: Trial) -> int:
-    """The steps of the longest training that a trial was completed with; 0 if not known."""
-    seen = trial.measured.observations if isinstance(trial.measured, Measured) else ()
-    return max((ended.steps for ended in seen), default=0)
+    Args:
+        study: The study.
+        trials: All its trials.
+    """
+    return isinstance(study.range, StudyRange) and any(
+        trial.state is TrialState.COMPLETED
+        and not (isinstance(trial.measured, Measured) and trial.measured.observations)
+        for trial in trials
+    )
 
 
 def _refuse_ended(study: Study, what: str) -> None:

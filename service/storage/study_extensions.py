@@ -1,16 +1,17 @@
 """What lets a study go on that has ended: more trials, seeds or steps, and trials tried again."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.errors import InvalidInput
+from polar.spec import StudySpec
 from polar.spec.experiment import MOST_SEEDS
-from polar.spec.longer import with_longer_trainings
-from polar.spec.study import SEED, Point
+from polar.spec.extending import with_longer_trainings
+from polar.spec.study import SEED, STEPS, Point
 from polar.spec.study_parts import MOST_TRIALS
 from service.storage import points, studies
 from service.storage.errors import Conflict
@@ -23,8 +24,8 @@ async def extend(
     study_id: UUID,
     *,
     trials: int = 0,
+    budget_steps: int = 0,
     seeds: Sequence[int] = (),
-    steps: int = 0,
     training_steps: int = 0,
 ) -> Study:
     """Ask a study for more trials or steps, more seeds in every trial, or longer trainings.
@@ -32,73 +33,96 @@ async def extend(
     Points that were completed or are in flight with fewer seeds or shorter trainings are tried
     again in new trials, which share the runs that go on or have succeeded; longer runs go on from
     the last states of shorter ones. Each trial of a range study is one training: new trials may
-    have the new seeds, and take those of its trainings on that tell most.
+    have the new seeds, and take those of its trainings on that tell most. A budget of steps grows
+    by what all this takes, so that what was left of it is left.
 
     Args:
         session: The caller's transaction.
         study_id: Id of the study.
         trials: How many more completed trials; a budget of steps grows by their steps.
+        budget_steps: How many more steps for the study's budget of steps; without `trials`, its
+            number of trials grows by as many as have so many steps.
         seeds: Further seeds.
-        steps: How many more steps for the study's budget of steps; without `trials`, its number of
-            trials grows by as many as have so many steps.
-        training_steps: Number of steps at the end of a training, those of before included. A
-            budget of steps grows by what all trainings need for it, and without `trials`, the
-            trials of a range study by the number of its trainings.
+        training_steps: Number of steps at the end of a training, those of before included. Without
+            `trials`, the trials of a range study grow by the number of its trainings.
 
     Raises:
         NotFound: no study has this id.
-        Conflict: the study was cancelled, cannot have these seeds, has no budget of steps that
-            could grow, or cannot have trainings of so many steps.
-        EarlierVersion: steps have to be counted, and the spec is of an earlier version.
+        Conflict: the study was cancelled, was answered by an earlier version, cannot have these
+            seeds, has no budget of steps that could grow, or cannot have trainings of so many
+            steps.
+        EarlierVersion: seeds or steps have to be added, and the spec is of an earlier version.
     """
     study = await studies.locked(session, study_id)
     if study.state is StudyState.CANCELLED:
         raise Conflict(f"study {study_id} was cancelled and cannot be extended")
-    if steps and study.steps_wanted is None:
+    if budget_steps and study.steps_wanted is None:
         raise Conflict(
-            f"study {study_id} has no budget of steps, but one of {study.trials_wanted} trials; "
-            "allowed: more trials"
+            f"budget_steps is {budget_steps}, but study {study_id} has a budget of "
+            f"{study.trials_wanted} trials and none of steps; allowed: trials"
         )
+    made = await studies.trials_of(session, study_id)
+    _refuse_former_rules(study, made)
     _check_seeds(study, seeds, trials)
-    study.seeds_wanted = [*study.seeds_wanted, *dict.fromkeys(seeds)]
-    if training_steps:
-        await _train_longer(session, study, training_steps, trials)
-    _raise_budget(study, trials, steps)
-    if (seeds or training_steps) and not _is_range(study):
-        less = await studies.trials_of(session, study_id, TrialState.COMPLETED, TrialState.RUNNING)
-        study.to_repeat = _each_once([*study.to_repeat, *(trial.point for trial in less)])
+    if seeds or training_steps:
+        _widen(study, made, seeds, training_steps, trials)
+    _raise_budget(study, trials, budget_steps)
     await _let_go_on(session, study)
     return study
 
 
 def _check_seeds(study: Study, seeds: Sequence[int], trials: int) -> None:
     if len(study.seeds_wanted) + len(seeds) > MOST_SEEDS:
-        have = len(study.seeds_wanted)
-        raise Conflict(f"study {study.id} has {have} seeds; allowed: at most {MOST_SEEDS}")
+        raise Conflict(
+            f"study {study.id} has {len(study.seeds_wanted)} seeds, and {len(seeds)} more were "
+            f"asked for; allowed: at most {MOST_SEEDS} seeds together"
+        )
     known = sorted(set(seeds) & set(study.seeds_wanted))
     if known:
-        raise Conflict(f"study {study.id} has these seeds already: {known}")
+        raise Conflict(f"study {study.id} has these seeds already: {known}; allowed: other seeds")
     if seeds and _is_range(study) and not trials:
         raise Conflict(
-            f"study {study.id} searches a range with one seed in each trial, and more seeds alone "
-            "would change nothing; allowed: more trials, or more trials and seeds"
+            f"study {study.id} searches a range with one seed in each trial, and seeds alone "
+            "would change nothing; allowed: trials, or trials and seeds"
         )
 
 
-async def _train_longer(
-    session: AsyncSession, study: Study, training_steps: int, trials: int
+def _widen(
+    study: Study,
+    made: Sequence[Trial],
+    seeds: Sequence[int],
+    training_steps: int,
+    trials: int,
 ) -> None:
-    spec = studies.spec_of(study)
-    try:
-        with_longer_trainings(spec, training_steps)
-    except InvalidInput as error:
-        raise Conflict(f"study {study.id} cannot train longer: {error}") from error
-    made = points.steps_of_trainings(spec, await studies.trials_of(session, study.id))
-    study.training_steps_wanted = training_steps
+    """Add seeds, or steps to trainings, and raise a budget of steps by what these trials need."""
+    before = studies.spec_of(study)
+    if training_steps:
+        try:
+            with_longer_trainings(before, training_steps)
+        except InvalidInput as error:
+            raise Conflict(f"study {study.id} cannot train longer: {error}") from error
+        study.training_steps_wanted = training_steps
+    study.seeds_wanted = [*study.seeds_wanted, *dict.fromkeys(seeds)]
+    if _is_range(study):
+        lengths = points.steps_of_trainings(made) if training_steps else ()
+        more = sum(max(training_steps - steps, 0) for steps in lengths)
+        study.trials_wanted += 0 if trials else len(lengths)
+    else:
+        repeated = _each_once(
+            trial.point
+            for trial in made
+            if trial.state in (TrialState.COMPLETED, TrialState.RUNNING)
+        )
+        after = studies.spec_of(study)
+        more = sum(_steps_at(after, point) - _steps_at(before, point) for point in repeated)
+        study.to_repeat = _each_once([*study.to_repeat, *repeated])
     if study.steps_wanted is not None:
-        study.steps_wanted += sum(max(training_steps - steps, 0) for steps in made)
-    if _is_range(study) and not trials:
-        study.trials_wanted += len(made)
+        study.steps_wanted += more
+
+
+def _steps_at(spec: StudySpec, point: Point) -> int:
+    """The training steps of a trial at a point of a study that searches no range."""
+    return int(point.get(STEPS, spec.steps)) * len(spec.base.seeds)
 
 
 def _raise_budget(study: Study, trials: int, steps: int) -> None:
@@ -115,12 +139,14 @@ async def retry_failed(session: AsyncSession, study_id: UUID) -> Study:
 
     Raises:
         NotFound: no study has this id.
-        Conflict: the study was cancelled, or none of its trials has failed.
+        Conflict: the study was cancelled or was answered by an earlier version, or none of its
+            trials has failed.
     """
     study = await studies.locked(session, study_id)
     if study.state is StudyState.CANCELLED:
         raise Conflict(f"study {study_id} was cancelled; its trials are not tried again")
     trials = await studies.trials_of(session, study_id)
+    _refuse_former_rules(study, trials)
     done = [
         trial.point
         for trial in trials
@@ -145,18 +171,30 @@ async def _let_go_on(session: AsyncSession, study: Study) -> None:
         await studies.go_on(session, study)
 
 
+def _refuse_former_rules(study: Study, trials: Sequence[Trial]) -> None:
+    if _is_range(study) and studies.is_answered_by_former_rules(study, trials):
+        raise Conflict(
+            f"study {study.id} was answered by the rules of an earlier version, and new trainings "
+            "would follow other rules; allowed: a new study of the same spec"
+        )
+
+
 def _is_range(study: Study) -> bool:
     return study.spec.get("sampler") == "range"
 
 
-def _each_once(tried: Sequence[Point]) -> list[Point]:
-    return [point for place, point in enumerate(tried) if point not in tried[:place]]
+def _each_once(tried: Iterable[Point]) -> list[Point]:
+    once: list[Point] = []
+    for point in tried:
+        if point not in once:
+            once.append(point)
+    return once
 
 
 def _falls_short(study: Study, trial: Trial) -> bool:
     """Whether a completed trial has fewer seeds or steps than the study has come to want."""
     if trial.state is not TrialState.COMPLETED or SEED in trial.point:
         return False
-    return studies.seeds_of(trial) < len(study.seeds_wanted) or studies.steps_of(trial) < (
-        study.training_steps_wanted or 0
+    return len(trial.seeds) < len(study.seeds_wanted) or (
+        trial.steps < (study.training_steps_wanted or 0)
     )

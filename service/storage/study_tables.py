@@ -3,9 +3,9 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
@@ -68,6 +68,10 @@ class Study(Base):
     )
 
 
+#: The spec of an experiment, of which all forms have their seeds and steps in the same place.
+_spec = type_coerce(Experiment.spec, JSONB)
+
+
 class Trial(Base):
     """One point of a study, and the experiment that tries it; only the broker writes here."""
 
@@ -93,6 +97,18 @@ class Trial(Base):
     turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
+    #: Number of steps of each of its trainings, and the seeds of all of them, which are those that
+    #: the study wanted when the trial began.
+    steps: Mapped[int] = column_property(
+        select(_spec["training"]["steps"].as_integer())
+        .where(Experiment.id == experiment_id)
+        .scalar_subquery(),
+        expire_on_flush=False,  # they never change
+    )
+    seeds: Mapped[list[int]] = column_property(
+        select(_spec["seeds"]).where(Experiment.id == experiment_id).scalar_subquery(),
+        expire_on_flush=False,
+    )
 
     __table_args__ = (
         CheckConstraint(

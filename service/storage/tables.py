@@ -23,6 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
     func,
     text,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -170,6 +171,10 @@ class Run(Base):
         Index(None, "course"),
         Index("ix_runs_unfinished", "created_at", postgresql_where=text("finished_at is null")),
     )
+
+
+#: Number of steps that a run has made, as its result says; null before it has ended.
+STEPS_MADE = type_coerce(Run.result, JSONB)["steps"].as_integer()
 
 
 class ExperimentRun(Base):

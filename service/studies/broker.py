@@ -36,7 +36,7 @@ from service.storage.studies import COLLAPSED
 from service.storage.study_tables import Study, Trial
 from service.storage.texts import printable
 from service.studies.certifying import certified, spared
-from service.studies.due import end_if_due, evidence, is_due_a_trial
+from service.studies.due import deciding, end_if_due, is_due_a_trial
 from service.studies.following import Following, Report, Stop
 from service.studies.judging import stored_outcome
 from service.studies.optimiser import Exhausted, Optimiser
@@ -207,7 +207,8 @@ class Broker:
             if outcome.state is TrialState.COMPLETED:
                 await _keep_one(session, trial, trials)
             _log.info("study %s: trial %d is %s", study.id, trial.number, outcome.state)
-        study.range = await certified(session, study, spec, range_of(spec, trials))
+        if not studies.is_answered_by_former_rules(study, trials):
+            study.range = await certified(session, study, spec, range_of(spec, trials))
         is_over = all(trial.state is not TrialState.RUNNING for trial in trials)
         if is_over and study.state not in studies.UNFINISHED:
             await self._tell(session, study, spec, trials)
@@ -246,7 +247,7 @@ class Broker:
             is_exhausted = self._exhausted.get(study_id) == len(trials)
             if is_exhausted and any(trial.state is TrialState.RUNNING for trial in trials):
                 return False
-            known = trials if is_exhausted else evidence(spec, trials)
+            known = trials if is_exhausted else deciding(spec, trials)
             try:
                 await self._begin(session, study, spec, trials, known)
             except Exhausted as error:
@@ -315,10 +316,7 @@ async def _keep_one(session: AsyncSession, trial: Trial, trials: Sequence[Trial]
         for other in trials
         if other.point == trial.point and other.state is TrialState.COMPLETED
     ]
-    best = max(
-        completed,
-        key=lambda other: (studies.seeds_of(other), studies.steps_of(other), other.number),
-    )
+    best = max(completed, key=lambda other: (len(other.seeds), other.steps, other.number))
     for other in completed:
         if other is not best:
             await studies.supersede(session, other, best)

@@ -11,7 +11,7 @@ from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.storage.problems import is_of_one_problem, solutions_of_study, solutions_of_trials
 from service.storage.study_tables import Study, Trial
-from service.studies.due import evidence
+from service.studies.due import deciding
 
 
 async def certified(
@@ -63,7 +63,7 @@ async def spared(
     if not collapsed or not is_of_one_problem(spec):
         return frozenset()
     earlier = {
-        trial.number: [each.number for each in evidence(spec, trials[:place])]
+        trial.number: [each.number for each in deciding(spec, trials[:place])]
         for place, trial in enumerate(trials)
         if trial.number in collapsed
     }

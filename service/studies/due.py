@@ -15,7 +15,7 @@ from service.storage.study_tables import Study, Trial
 MOST_FAILURES = 5
 
 
-def evidence(spec: StudySpec, trials: Sequence[Trial]) -> Sequence[Trial]:
+def deciding(spec: StudySpec, trials: Sequence[Trial]) -> Sequence[Trial]:
     """The trials whose outcomes may decide about the next trial, by number.
 
     They are all but the last `concurrency - 1`, whether or not these have ended already. The next
@@ -28,9 +28,9 @@ def evidence(spec: StudySpec, trials: Sequence[Trial]) -> Sequence[Trial]:
 def is_due_a_trial(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
     """Whether a study needs another trial, and all that decides about it is known."""
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
-    is_spent = _is_spent(study, spec, trials, running + points.count_completed(trials))
+    is_spent = _is_spent(study, trials, running + points.count_completed(trials))
     return (
-        all(trial.state is not TrialState.RUNNING for trial in evidence(spec, trials))
+        all(trial.state is not TrialState.RUNNING for trial in deciding(spec, trials))
         and (not is_spent or bool(study.to_repeat))
         and not _is_time_over(study, spec, trials)
         and len(_failed_in_a_row(study, spec, trials)) < MOST_FAILURES
@@ -52,10 +52,10 @@ async def end_if_due(
         await studies.end(session, study, StudyState.COMPLETED, "time_over", message)
         return True
     completed = points.count_completed(trials)
-    if _is_spent(study, spec, trials, completed) and not study.to_repeat:
+    if _is_spent(study, trials, completed) and not study.to_repeat:
         message = f"{completed} trials are completed"
         if study.steps_wanted is not None:
-            steps = points.count_steps(spec, trials)
+            steps = points.count_steps(trials)
             message += f", {steps:,} of {study.steps_wanted:,} training steps are spent"
         await studies.end(session, study, StudyState.COMPLETED, "budget_spent", message)
         return True
@@ -68,10 +68,10 @@ async def end_if_due(
     return False
 
 
-def _is_spent(study: Study, spec: StudySpec, trials: Sequence[Trial], counted: int) -> bool:
+def _is_spent(study: Study, trials: Sequence[Trial], counted: int) -> bool:
     """Whether the budget of trials, of which so many count, or that of steps is spent."""
     return counted >= study.trials_wanted or (
-        study.steps_wanted is not None and points.count_steps(spec, trials) >= study.steps_wanted
+        study.steps_wanted is not None and points.count_steps(trials) >= study.steps_wanted
     )
 
 
@@ -83,13 +83,13 @@ def _is_time_over(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> boo
 
 
 def _failed_in_a_row(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> list[Trial]:
-    """The last trials of the evidence that have all failed, by number.
+    """The last of the deciding trials that have all failed, by number.
 
     Trials that ended before the study was last extended or repaired do not count.
     """
     counted = [
         trial
-        for trial in evidence(spec, trials)
+        for trial in deciding(spec, trials)
         if trial.finished_at and not (study.went_on_at and trial.finished_at < study.went_on_at)
     ]
     failed = takewhile(lambda trial: trial.state is TrialState.FAILED, reversed(counted))

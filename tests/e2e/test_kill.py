@@ -9,6 +9,7 @@ from uuid import UUID
 
 from polar.data import catalogue
 from polar.spec import ExperimentSpec, MnistSpec
+from polar.training.schedule import evaluation_steps
 from service.storage import runs
 from service.storage.evaluations import evaluations_of
 from service.storage.states import RunState
@@ -67,9 +68,10 @@ async def assert_same_numbers(stage: "Stage", run_id: UUID, other_id: UUID) -> N
     }
     async with stage.database.transaction() as session:
         evaluations = await evaluations_of(session, run_id)
-        assert len(evaluations) >= 2
         assert evaluations == await evaluations_of(session, other_id)
         run, other = await runs.get(session, run_id), await runs.get(session, other_id)
+    planned = evaluation_steps(ExperimentSpec.model_validate(run.spec))
+    assert [evaluation["step"] for evaluation in evaluations] == list(planned)
     assert run.result is not None
     assert run.result == other.result
 

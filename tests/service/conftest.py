@@ -18,7 +18,7 @@ from polar.records.events import Event
 from polar.records.latents import Verdict
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
-from polar.spec import ExperimentSpec, StudySpec
+from polar.spec import ExperimentSpec
 from polar.spec.study import SEED
 from service import queue
 from service.api.app import create_app
@@ -186,7 +186,7 @@ class Trials:
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)
             number = len(await studies.trials_of(session, study_id))
-            spec = StudySpec.model_validate(study.spec).experiment(named)
+            spec = studies.spec_of(study).experiment(named)
             submission = await experiments.create(session, spec, study.dataset_digest)
             await queue.enqueue(self._app, session, submission.new)
             return await studies.begin_trial(

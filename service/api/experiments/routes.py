@@ -12,7 +12,7 @@ from service.api import submission
 from service.api.dependencies import IdempotencyKey, Service, Session, only_json
 from service.api.event_stream import follow
 from service.api.experiments import answers
-from service.api.experiments.schemas import ExperimentPage, ExperimentView, Longer, Plan
+from service.api.experiments.schemas import ExperimentPage, ExperimentView, MoreSteps, Plan
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
 from service.storage import experiments, forms
@@ -81,7 +81,7 @@ async def cancel_experiment(
 )
 async def extend_experiment(
     experiment_id: UUID,
-    longer: Longer,
+    more: MoreSteps,
     session: Session,
     service: Service,
     response: Response,
@@ -90,7 +90,7 @@ async def extend_experiment(
     """Accept an experiment whose runs go on from the finished runs of this one to more steps."""
     experiment = await experiments.get(session, experiment_id)
     finished = await experiments.runs_of(session, experiment.id)
-    spec = submission.longer(forms.experiment_spec(experiment.spec), finished, longer.steps)
+    spec = submission.going_on(forms.experiment_spec(experiment.spec), finished, more.steps)
     submitted = await submission.submit(session, service.queue, spec, force=False, key=key)
     return await answers.accepted(session, service.settings, response, submitted)
 

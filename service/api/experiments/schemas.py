@@ -14,10 +14,10 @@ from service.api.schemas import Links, ResponseModel, StoredSpec
 from service.storage.states import RunState
 
 
-class Longer(SpecPart):
-    """How long finished runs go on."""
+class MoreSteps(SpecPart):
+    """The number of steps to which finished runs go on."""
 
-    #: Number of steps that they have made at the end, those of before included.
+    #: Number of steps at the end, those of before included.
     steps: Integer = Field(ge=1, le=MOST_STEPS)
 
 

@@ -11,7 +11,7 @@ from service.api import submission
 from service.api.dependencies import IdempotencyKey, Service, Session, only_json
 from service.api.event_stream import follow
 from service.api.experiments import answers as experiments
-from service.api.experiments.schemas import ExperimentView, Longer
+from service.api.experiments.schemas import ExperimentView, MoreSteps
 from service.api.problems import refusals
 from service.api.runs import answers
 from service.api.runs.schemas import RunView
@@ -42,7 +42,7 @@ async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunVie
 )
 async def extend_run(
     run_id: UUID,
-    longer: Longer,
+    more: MoreSteps,
     session: Session,
     service: Service,
     response: Response,
@@ -50,7 +50,7 @@ async def extend_run(
 ) -> ExperimentView:
     """Accept an experiment whose run goes on from this finished run to more steps."""
     run = await runs.get(session, run_id)
-    spec = submission.longer(forms.experiment_spec(run.spec), [run], longer.steps)
+    spec = submission.going_on(forms.experiment_spec(run.spec), [run], more.steps)
     submitted = await submission.submit(session, service.queue, spec, force=False, key=key)
     return await experiments.accepted(session, service.settings, response, submitted)
 

@@ -12,7 +12,7 @@ from polar.spec import StudySpec
 from service.api import links
 from service.api.problems import Refused
 from service.api.stored import Reader
-from service.api.studies import ranking
+from service.api.studies import phases, ranking
 from service.api.studies.models import KnownModels, known_models
 from service.api.studies.schemas import (
     Front,
@@ -36,6 +36,7 @@ from service.storage import (
 from service.storage.durations import Duration
 from service.storage.errors import EarlierVersion
 from service.storage.forms import Unreadable
+from service.storage.states import TrialState
 from service.storage.study_tables import Study, Trial
 
 
@@ -58,7 +59,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         dataset_digest=study.dataset_digest,
         trials_wanted=study.trials_wanted,
         steps_wanted=study.steps_wanted,
-        steps_spent=points.count_steps(spec, trials) if spec and study.steps_wanted else None,
+        steps_spent=None if study.steps_wanted is None else points.count_steps(trials),
         training_steps_wanted=study.training_steps_wanted,
         seeds_wanted=study.seeds_wanted,
         completed=points.count_completed(trials),
@@ -67,9 +68,27 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         range=found,
         mlflow_error=await tracking_failures.why(session, study.id),
         of_earlier_version=reader.of_earlier_version,
-        links=links.of_study(settings, study.id, tracked, found),
+        links=links.of_study(settings, study.id, tracked, _figures(spec, found, trials)),
         watch=f"polar study watch {study.id}",
     )
+
+
+def _figures(
+    spec: StudySpec | None, found: StudyRange | None, trials: Sequence[Trial]
+) -> dict[str, bool]:
+    """The figures of a study, and whether there is something to draw in each."""
+    completed = [
+        (Reader().point(trial.point), Reader().readable("measured", trial.measured))
+        for trial in trials
+        if trial.state is TrialState.COMPLETED
+    ]
+    of_trainings = (
+        dict.fromkeys(phases.FIGURES, False)
+        if spec is None
+        else phases.are_there(spec, found, completed)
+    )
+    compared = found.certificates if found else None
+    return {**of_trainings, "loss_envelope": compared is not None and compared.models > 0}
 
 
 def _spec(study: Study, reader: Reader) -> StudySpec | None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from polar.records.trials import Measured
 from polar.spec import StudySpec
+from polar.spec.study import STEPS
 from service.storage.study_tables import Trial
 
 Kind = Literal["csv", "parquet"]
@@ -21,7 +22,7 @@ KINDS: Mapping[Kind, str] = {"csv": "text/csv", "parquet": "application/vnd.apac
 
 
 def table_of(spec: StudySpec, trials: Sequence[Trial]) -> Table:
-    """Points, values and measures of the trials, by flat names.
+    """Points, steps, values and measures of the trials, by flat names.
 
     A measure that has a value for each seed becomes a column for each seed: `regimes.seed_0`.
     """
@@ -31,6 +32,7 @@ def table_of(spec: StudySpec, trials: Sequence[Trial]) -> Table:
         "number": [trial.number for trial in trials],
         "state": [trial.state.value for trial in trials],
         **{name: [trial.point.get(name) for trial in trials] for name in spec.axes},
+        STEPS: [trial.steps for trial in trials],
         **{
             f"objective.{objective.measure}": [
                 trial.values[place] if trial.values else None for trial in trials

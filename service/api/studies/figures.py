@@ -80,7 +80,10 @@ async def _phases(
     trials = await studies.trials_of(session, study.id, TrialState.COMPLETED)
     spec = studies.spec_of(study)
     reader = Reader()
-    completed = [(trial.point, reader.readable("measured", trial.measured)) for trial in trials]
+    completed = [
+        (reader.point(trial.point), reader.readable("measured", trial.measured))
+        for trial in trials
+    ]
     found = reader.readable("range", study.range)
     return lambda: of(spec, found, completed)
 

@@ -1,7 +1,7 @@
 """What a study's figures show, gathered from the study and its trials."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from polar.errors import InvalidInput
 from polar.records.phases import Phases, Training
@@ -75,6 +75,35 @@ def budgets_of(
     return phases
 
 
+#: The figures of a study's trainings by name, and what gathers what each of them shows.
+FIGURES: Mapping[str, Callable[[StudySpec, StudyRange | None, Completed], Phases]] = {
+    "phase_diagram": phases_of,
+    "hysteresis": hysteresis_of,
+    "weight_by_steps": budgets_of,
+}
+
+
+def are_there(
+    spec: StudySpec, study_range: StudyRange | None, completed: Completed
+) -> dict[str, bool]:
+    """Whether there is something to draw in each figure of a study's trainings."""
+    trials = list(completed)
+    return {name: _is_there(of, spec, study_range, trials) for name, of in FIGURES.items()}
+
+
+def _is_there(
+    of: Callable[[StudySpec, StudyRange | None, Completed], Phases],
+    spec: StudySpec,
+    study_range: StudyRange | None,
+    completed: Completed,
+) -> bool:
+    try:
+        of(spec, study_range, completed)
+    except InvalidInput:
+        return False
+    return True
+
+
 def _phases(spec: StudySpec, study_range: StudyRange | None, completed: Completed) -> Phases:
     field = _swept_field(spec)
     trials = list(completed)
@@ -127,15 +156,16 @@ def _swept_field(spec: StudySpec) -> str:
 
 
 def _of_trial(spec: StudySpec, field: str, point: Point, measured: Measured) -> Iterator[Training]:
-    experiment = spec.experiment(point)
+    if field not in point:
+        return  # somebody has broken it by hand
     # A trial from before the study was extended by seeds has fewer of them.
     seen = zip(spec.seeds_of(point), measured.observations, measured.of_seeds, strict=False)
     for seed, ended, measures in seen:
         if ended.n_active is None or ended.settled is None:
             continue  # an earlier version did not store them
         yield Training(
-            model=experiment.model.name,
-            dataset=experiment.dataset.name,
+            model=spec.base.model.name,
+            dataset=spec.base.dataset.name,
             field=field,
             steps=ended.steps,
             weight=float(point[field]),

@@ -23,18 +23,19 @@ class Extension(SpecPart):
     """What a study is extended by: trials, steps, seeds, longer trainings, or several of them."""
 
     #: How many more completed trials the study should have. Its budget of steps, if it has one,
-    #: grows by their steps, unless `steps` says otherwise.
+    #: grows by their steps, unless `budget_steps` says otherwise.
     trials: Integer = Field(0, ge=1, le=MOST_TRIALS)
     #: How many more training steps a study with a budget of steps may spend. Its number of trials
     #: grows by as many as have so many steps, unless `trials` says otherwise.
-    steps: Integer = Field(0, ge=1, le=MOST_INTEGER)
+    budget_steps: Integer = Field(0, ge=1, le=MOST_INTEGER)
     #: Number of steps at the end of a training, those of before included. A range is searched with
     #: so many steps, from the trainings that it has; the completed trials of other studies all go
     #: on. A budget of steps grows by what all trainings need, and without `trials`, the trials of
     #: a range study by the number of its trainings.
     training_steps: Integer = Field(0, ge=1, le=MOST_STEPS)
-    #: Further seeds for every trial; completed trials are trained on these alone. The new trials
-    #: of a range study, which have one seed each, may have these too.
+    #: Further seeds for every trial; completed trials are trained on these alone, and a budget of
+    #: steps grows by what that needs. The new trials of a range study, which have one seed each,
+    #: may have these too.
     seeds: tuple[Seed, ...] = Field((), max_length=1000)
 
     @field_validator("seeds")
@@ -46,10 +47,10 @@ class Extension(SpecPart):
 
     @model_validator(mode="after")
     def _extends_something(self) -> Self:
-        if not (self.trials or self.steps or self.training_steps or self.seeds):
+        if not (self.trials or self.budget_steps or self.training_steps or self.seeds):
             raise ValueError(
-                "an extension has nothing to add; allowed: trials, steps, training_steps, seeds, "
-                "or several of them"
+                "an extension has nothing to add; allowed: trials, budget_steps, training_steps, "
+                "seeds, or several of them"
             )
         return self
 
@@ -135,7 +136,7 @@ class StudyView(ResponseModel):
     steps_wanted: int | None
     #: Number of training steps that count towards `steps_wanted`: those of all trials but failed
     #: and cancelled ones, of which trials in flight count with all their steps, and trainings that
-    #: went on count once. None without such a budget, or if this version cannot read the spec.
+    #: went on count once. None without such a budget.
     steps_spent: int | None
     #: Number of steps to which the study's trainings were extended; None where they were not.
     training_steps_wanted: int | None

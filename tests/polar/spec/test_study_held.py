@@ -46,7 +46,7 @@ def test_a_training_that_goes_on_has_a_stage_of_its_own_seed_and_steps() -> None
     assert spec.axes["training.warm_start.weight"] == spec.axes["model.beta"]
 
 
-@pytest.mark.parametrize("training", [{}, {"weight_warm_up": {}}, {"until": "settled"}])
+@pytest.mark.parametrize("training", [{}, {"weight_warm_up": {}}])
 def test_its_stage_is_the_training_from_scratch_whose_last_state_it_takes(
     training: dict[str, Any],
 ) -> None:
@@ -80,6 +80,16 @@ def test_its_stage_is_the_training_from_scratch_whose_last_state_it_takes(
             "two_warm_starts",
             "held: false, or no warm start",
         ),
+        (
+            based_on(training={"until": "settled"}),
+            "not_all_steps",
+            "held: false, or until: steps",
+        ),
+        (
+            {"search": {**BETA, "training.until": {"fixed": "settled"}}},
+            "not_all_steps",
+            "held: false, or until: steps",
+        ),
     ],
 )
 def test_bands_that_cannot_be_held_are_refused(
@@ -90,6 +100,14 @@ def test_bands_that_cannot_be_held_are_refused(
 
     (fault,) = StudySpec.faults_of(refusal.value)
     assert (fault.type, fault.pointer, fault.allowed) == (type, "/range/held", allowed)
+
+
+def test_a_search_may_say_that_all_steps_are_made() -> None:
+    search = {**BETA, "training.until": {"fixed": "steps"}}
+
+    spec = study(**based_on(training={"until": "settled"}), search=search)
+
+    assert [stage.training.until for stage in trainings(spec.experiment(POINT))] == ["steps"] * 2
 
 
 @pytest.mark.parametrize("held", [1, "yes", None])

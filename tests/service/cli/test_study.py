@@ -250,7 +250,7 @@ async def test_a_range_study_gets_more_seeds_for_its_new_trials(
     extended = await answer(polar, "extend", study_id, 2, "--seeds", 3)
 
     assert alone.exit_code == 2
-    assert "allowed: more trials, or more trials and seeds" in alone.stderr
+    assert "allowed: trials, or trials and seeds" in alone.stderr
     assert (extended["state"], extended["trials_wanted"]) == ("running", 4)
     assert extended["seeds_wanted"] == [0, 1, 3]
 

@@ -90,12 +90,13 @@ async def test_a_budget_of_steps_is_extended(polar: "Polar", write: "Write") -> 
     by_steps = await created(polar, write, BY_STEPS)
     by_trials = await created(polar, write, BY_TRIALS)
 
-    extended = await answer(polar, "study", "extend", by_steps, "--steps", 2000)
-    refused = await polar("study", "extend", by_trials, "--steps", 2000)
+    extended = await answer(polar, "study", "extend", by_steps, "--budget-steps", 2000)
+    refused = await polar("study", "extend", by_trials, "--budget-steps", 2000)
 
     assert (extended["steps_wanted"], extended["trials_wanted"]) == (10_000, 10)
     assert refused.exit_code == 2
-    assert "has no budget of steps" in refused.stderr
+    assert "budget_steps is 2000" in refused.stderr
+    assert "allowed: trials" in refused.stderr
 
 
 async def test_the_trainings_of_a_study_are_extended(
@@ -110,7 +111,7 @@ async def test_the_trainings_of_a_study_are_extended(
     extended = await answer(polar, "study", "extend", study_id, "--training-steps", 2000)
 
     assert refused.exit_code == 2
-    assert "steps is 1000; allowed: more than 1000" in refused.stderr
+    assert "training_steps is 1000; allowed: more than 1000" in refused.stderr
     assert (extended["state"], extended["trials_wanted"]) == ("running", 4)
     assert extended["training_steps_wanted"] == 2000
     assert extended["spec"]["base"]["training"]["steps"] == 1000  # as it was submitted

@@ -1,6 +1,8 @@
 """A broker against a real Postgres; agents only pretend, Optuna's own tables are in memory."""
 
 import math
+import random
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
@@ -150,14 +152,29 @@ class Lab:
         final = self.evaluation(made.steps, max(polarisation - 0.01 * run.seed, 0.0))
         return made.model_copy(update={"final": final, "seed": run.seed})
 
-    async def carry_out(self, study_id: UUID, *, steps: int = 100) -> Study:
-        """Broker and agents, by turns, until the study has ended."""
-        for _ in range(steps):
+    async def carry_out(
+        self,
+        study_id: UUID,
+        end: Callable[[Run], Awaitable[None]] | None = None,
+        *,
+        draw: random.Random | None = None,
+    ) -> Study:
+        """Broker and agents, by turns, until the study has ended.
+
+        Args:
+            study_id: Id of the study.
+            end: Ends a queued run; by default it succeeds.
+            draw: Draws which of the queued runs end in each turn; by default all do.
+        """
+        for _ in range(500):
             await self.broker.advance(study_id)
             if (study := await self.study(study_id)).state not in studies.UNFINISHED:
                 return study
-            for run in await self.queued():
-                await self.end_one(run)
+            waiting = await self.queued()
+            if draw is not None:
+                waiting = draw.sample(waiting, draw.randint(0, len(waiting)))
+            for run in waiting:
+                await (end or self.end_one)(run)
         raise AssertionError("the study does not end")
 
 

@@ -219,7 +219,7 @@ async def test_a_study_of_another_field_than_the_weight_has_no_certificates(
     assert await lab.certify(study_id) is FOUND
 
 
-async def test_a_collapse_that_a_model_of_the_evidence_refutes_is_trained_on(
+async def test_a_collapse_that_a_model_of_a_deciding_trial_refutes_is_trained_on(
     lab: Lab, study_of: "StudyMaker"
 ) -> None:
     spec = study_of(pruner="collapse", concurrency=1)

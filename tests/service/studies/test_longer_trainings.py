@@ -9,10 +9,11 @@ from polar.records.latents import Regime
 from polar.records.ranges import StudyRange
 from polar.spec.axis import Value
 from polar.spec.course import course
-from service.storage import forms, points, studies, study_extensions
+from service.storage import forms, points, study_extensions
 from service.storage.errors import Conflict
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Study, Trial
+from service.storage.tables import Run
 
 if TYPE_CHECKING:
     from tests.service.studies.conftest import Lab, SpecOf
@@ -126,7 +127,7 @@ async def test_a_budget_of_steps_grows_by_what_the_trainings_still_need(
     assert study.status_message == (
         "3 trials are completed, 1,800 of 1,800 training steps are spent"
     )
-    assert points.count_steps(studies.spec_of(study), trials) == 1800
+    assert points.count_steps(trials) == 1800
 
 
 async def test_the_search_of_a_range_goes_on_with_more_steps(
@@ -156,18 +157,16 @@ async def test_the_search_of_a_range_goes_on_with_more_steps(
 
 async def carry_out_unsettled(lab: "Lab", study_id: UUID) -> Study:
     """Carry out a study whose band is 0.1 to 10, and whose trainings have not settled."""
-    for _ in range(50):
-        await lab.broker.advance(study_id)
-        if (study := await lab.study(study_id)).state not in studies.UNFINISHED:
-            return study
-        for run in await lab.queued():
-            await lab.begin(run)
-            beta = run.spec["model"]["beta"]
-            regime = Regime.CLEAN if 0.1 < beta < 10 else Regime.UNDER_REGULARISED
-            final = lab.evaluation(100, 0.9, Regime.COLLAPSED if beta > 10 else regime)
-            told = lab.result(run, 0.9).model_copy(update={"final": final, "settled": False})
-            await lab.end(run, told)
-    raise AssertionError("the study does not end")
+
+    async def end(run: Run) -> None:
+        await lab.begin(run)
+        beta = run.spec["model"]["beta"]
+        regime = Regime.CLEAN if 0.1 < beta < 10 else Regime.UNDER_REGULARISED
+        final = lab.evaluation(100, 0.9, Regime.COLLAPSED if beta > 10 else regime)
+        told = lab.result(run, 0.9).model_copy(update={"final": final, "settled": False})
+        await lab.end(run, told)
+
+    return await lab.carry_out(study_id, end)
 
 
 def _weights(trials: list[Trial]) -> set[Value]:
@@ -189,8 +188,8 @@ async def test_trials_that_are_named_extend_a_range_by_their_own_number(
 @pytest.mark.parametrize(
     ("sampler", "steps", "words"),
     [
-        ("range", 100, "steps is 100; allowed: more than 100"),
-        ("random", 99, "steps is 99; allowed: more than 100"),
+        ("range", 100, "training_steps is 100; allowed: more than 100"),
+        ("random", 99, "training_steps is 99; allowed: more than 100"),
     ],
 )
 async def test_steps_that_the_trainings_cannot_have_are_refused(
@@ -210,7 +209,7 @@ async def test_a_budget_of_steps_can_be_extended_like_that_of_trials(
     study_id = await lab.submit(spec_of(base=base(), concurrency=1, budget={"steps": 400}))
     await lab.carry_out(study_id)
 
-    extended = await extend(lab, study_id, steps=500)
+    extended = await extend(lab, study_id, budget_steps=500)
     assert (extended.steps_wanted, extended.trials_wanted) == (900, 2 + 3)
 
     study = await lab.carry_out(study_id)
@@ -222,7 +221,7 @@ async def test_a_budget_of_steps_can_be_extended_like_that_of_trials(
 async def test_both_budgets_grow_by_their_own_numbers(lab: "Lab", spec_of: "SpecOf") -> None:
     study_id = await lab.submit(spec_of(base=base(), budget={"steps": 400, "trials": 2}))
 
-    extended = await extend(lab, study_id, steps=500, trials=1)
+    extended = await extend(lab, study_id, budget_steps=500, trials=1)
 
     assert (extended.steps_wanted, extended.trials_wanted) == (900, 3)
 
@@ -232,5 +231,5 @@ async def test_a_study_without_a_budget_of_steps_is_extended_by_trials_alone(
 ) -> None:
     study_id = await lab.submit(spec_of())
 
-    with pytest.raises(Conflict, match="has no budget of steps, but one of 3 trials"):
-        await extend(lab, study_id, steps=500)
+    with pytest.raises(Conflict, match=r"budget_steps is 500, .* of 3 trials and none of steps"):
+        await extend(lab, study_id, budget_steps=500)

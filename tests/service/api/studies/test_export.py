@@ -105,6 +105,20 @@ async def test_a_training_that_went_on_has_the_weight_where_it_began(
     assert [row["training.warm_start.weight"] for row in rows] == ["", "18.0"]
 
 
+async def test_a_trial_has_the_steps_that_it_began_with(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create(sampler="random")
+    await trials.end(await trials.begin(study_id, beta=2.0), 0.5)
+    await http.post(f"{STUDIES}/{study_id}/extend", json={"training_steps": 9000})
+    await trials.end(await trials.begin(study_id, beta=2.0), 0.75)
+
+    answer = await http.get(f"{STUDIES}/{study_id}/trials.csv")
+
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["training.steps"] for row in rows] == ["3000", "9000"]
+
+
 async def test_parquet_keeps_the_types(
     http: httpx.AsyncClient, create: Create, trials: "Trials"
 ) -> None:

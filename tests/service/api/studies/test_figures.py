@@ -175,6 +175,39 @@ async def test_a_study_of_another_field_than_the_weight_has_no_loss_envelope(
     assert "has no loss envelope: the study sweeps training.learn" in answer.json()["detail"]
 
 
+FIGURES = ("phase_diagram", "hysteresis", "weight_by_steps", "loss_envelope")
+AXES: dict[str, Any] = {
+    "beta": {"log_uniform": [0.1, 10]},
+    "latent_dim": {"integer": [2, 16]},
+    "training.batch_size": {"choices": [32, 64]},
+}
+
+
+async def test_exactly_the_figures_that_can_be_drawn_have_links(
+    http: httpx.AsyncClient,
+    create: Create,
+    trials: "Trials",
+    study_id: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pretend(monkeypatch, "print('drawn')")
+    ids = [study_id, await held_study(create, trials)]
+    points: list[dict[str, Any]] = [
+        {"beta": 2.0}, {"training.batch_size": 64}, {"beta": 2.0, "latent_dim": 4}
+    ]  # fmt: skip
+    for point in points:
+        search = {name if "." in name else f"model.{name}": AXES[name] for name in point}
+        ids += [await create(sampler="random", search=search, name=name) for name in "ab"]
+        observation = {"regime": "clean", "steps": 30, "n_active": 3, "settled": True}
+        await trials.end(await trials.begin(ids[-1], **point), 0.5, observations=[observation])
+
+    for id in ids:
+        links = (await http.get(f"{STUDIES}/{id}")).json()["links"]
+        for name in FIGURES:
+            drawn = await http.get(f"{STUDIES}/{id}/figures/{name}.png")
+            assert (links[name] is None) == (drawn.status_code == 404), (id, name, drawn.text)
+
+
 async def test_before_a_trial_is_completed_there_is_no_figure(
     http: httpx.AsyncClient, create: Create
 ) -> None:

@@ -151,9 +151,10 @@ async def test_an_extension_is_a_number_of_trials(
 @pytest.mark.parametrize(
     ("extension", "pointer", "words"),
     [
-        ({}, "", "has nothing to add; allowed: trials, steps"),
-        ({"seeds": []}, "", "has nothing to add; allowed: trials, steps"),
-        ({"steps": 0}, "/steps", "an integer from 1"),
+        ({}, "", "has nothing to add; allowed: trials, budget_steps"),
+        ({"seeds": []}, "", "has nothing to add; allowed: trials, budget_steps"),
+        ({"budget_steps": 0}, "/budget_steps", "an integer from 1"),
+        ({"steps": 9}, "/steps", "no such field"),
         ({"training_steps": 0}, "/training_steps", "an integer from 1"),
         ({"training_steps": 10**8}, "/training_steps", "to 10000000"),
         ({"seeds": [3, 3]}, "/seeds", "listed twice"),

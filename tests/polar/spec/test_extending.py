@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polar.errors import InvalidInput
 from polar.spec import StudySpec
 from polar.spec.course import course, warm_up_steps
-from polar.spec.longer import extended, with_longer_trainings
+from polar.spec.extending import extended, with_longer_trainings
 
 BETA = {"model.beta": {"log_uniform": [0.01, 100]}}
 

@@ -20,7 +20,7 @@ def extended(study: StudySpec, seeds: Sequence[int], training_steps: int | None)
     return with_all if training_steps is None else with_longer_trainings(with_all, training_steps)
 
 
-def with_longer_trainings(study: StudySpec, steps: int) -> StudySpec:
+def with_longer_trainings(study: StudySpec, training_steps: int) -> StudySpec:
     """The same study with trainings of more steps, of the same courses.
 
     Trainings that end when they have settled still do. A range is searched with trainings of these
@@ -28,7 +28,7 @@ def with_longer_trainings(study: StudySpec, steps: int) -> StudySpec:
 
     Args:
         study: The study.
-        steps: Number of steps of a training.
+        training_steps: Number of steps of a training.
 
     Raises:
         InvalidInput: the study searches the number of steps, trains as long already, or cannot
@@ -36,9 +36,11 @@ def with_longer_trainings(study: StudySpec, steps: int) -> StudySpec:
     """
     if STEPS in study.search:
         raise InvalidInput(f"it searches {STEPS}; allowed: studies of other fields")
-    if steps <= study.most_steps:
-        raise InvalidInput(f"steps is {steps}; allowed: more than {study.most_steps}")
+    if training_steps <= study.most_steps:
+        raise InvalidInput(
+            f"training_steps is {training_steps}; allowed: more than {study.most_steps}"
+        )
     content = study.model_dump(mode="json")
-    content["base"] = longer(study.base, steps).model_dump(mode="json")
+    content["base"] = longer(study.base, training_steps).model_dump(mode="json")
     content["range"]["max_steps"] = None
     return StudySpec.from_content(content)
