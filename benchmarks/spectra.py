@@ -6,8 +6,8 @@ l_min (1 - tau^2), and the strongest at the right edge, l_max (1 - tau^2).
 
 A training behaves as if its weight were shifted by a logistic random number, one for each edge, in
 natural logarithms of the weight. Its scale is the width of that edge. This is the very noise that
-`polar.ranges.belief` assumes, so that coverage on these trainings shows that the belief is computed
-and proposed rightly, and not that real trainings are like this.
+`polar.ranges.belief` assumes, so that coverage on these trainings shows that the belief is
+computed and proposed rightly, and not that real trainings are like this.
 """
 
 import math

@@ -47,8 +47,8 @@ class Snapshot(Record):
     steps: Steps
     regime: Regime
     flaws: tuple[Flaw, ...] = ()
-    #: The verdict by P alone, which decides where the search is for polarised spaces. None if nobody
-    #: has measured it; the regime then decides.
+    #: The verdict by P alone, which decides where the search is for polarised spaces. None if
+    #: nobody has measured it; the regime then decides.
     paper_regime: Regime | None = None
     #: Numbers of latents, which show on which side of the band a forming space probably lies.
     n_active: Count | None = None
