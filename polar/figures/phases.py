@@ -142,7 +142,7 @@ def _about_band(report: RangeReport) -> str:
     if report.envelope is None:
         return f"no {report.of} band found"
     parts = f" in {len(report.intervals)} intervals" if len(report.intervals) > 1 else ""
-    return f"{report.of}{parts} from {report.envelope.words()}"
+    return f"{report.of}{parts} from {report.envelope.words()}, as reached from scratch"
 
 
 def draw_field_axis(axes: Axes, field: str, weights: pd.Series, search: Search | None) -> None:

@@ -148,7 +148,9 @@ def test_an_open_edge_reaches_to_the_end_of_the_axis_and_says_so() -> None:
         pytest.approx((100.0, highest)),
     ]
     assert (top.get_title("left"), top.get_title("right")) == ("◂ open", "open ▸")
-    assert figure.get_suptitle().endswith("clean from below 0.01 to above 100")
+    assert figure.get_suptitle().endswith(
+        "clean from below 0.01 to above 100, as reached from scratch"
+    )
 
 
 def test_without_a_band_nothing_is_shaded_and_the_title_says_so() -> None:
