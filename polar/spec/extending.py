@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from polar.errors import InvalidInput
 from polar.spec.course import longer
-from polar.spec.study import STEPS, StudySpec
+from polar.spec.points import STEPS
+from polar.spec.study import StudySpec
 
 
 def extended(study: StudySpec, seeds: Sequence[int], training_steps: int | None) -> StudySpec:

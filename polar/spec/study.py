@@ -19,17 +19,12 @@ from polar.spec.fields import Integer, Name
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import MODELS
 from polar.spec.objectives import Bound, Objective, measures_that_cannot_be
+from polar.spec.points import SEED, STEPS, WARM_START, Point, at_point
 from polar.spec.study_parts import MOST_TRIALS, BandSpec, Budget, Pruner
 from polar.spec.submitted import SubmittedSpec
 from polar.spec.training import MOST_STEPS
 
-#: A point of a study: the value of every swept field, by its dotted name. The point of a training
-#: that the sampler `range` has chosen also has its `seed` and its `training.steps`, and, where it
-#: goes on from the end of another training, the weight of that one.
-Point: TypeAlias = Mapping[str, Value]
 SamplerName: TypeAlias = Literal["range", "tpe", "gp", "random", "grid", "nsga2", "qmc"]
-
-SEED, STEPS, WARM_START = "seed", "training.steps", "training.warm_start.weight"
 
 #: Parts of an experiment that may be searched; searching `diagnostics` would tune the ruler.
 SEARCHED_PARTS = ("model", "training")
@@ -172,22 +167,8 @@ class StudySpec(SubmittedSpec):
         """
         base, steps = self.base, int(point.get(STEPS, self.steps))
         if self.sampler == "range" and steps != self.steps:
-            base = longer(_changed(base, self.fixed), steps)
-        return _changed(base, {**self.fixed, **point})
-
-
-def _changed(base: ExperimentSpec, point: Point) -> ExperimentSpec:
-    content = base.model_dump(mode="json")
-    for name, value in point.items():
-        part, _, field = name.partition(".")
-        if name == SEED:
-            content["seeds"] = [value]
-        elif name == WARM_START:
-            steps = point.get(STEPS, base.training.steps)
-            content["training"]["warm_start"] = [{"weight": value, "steps": steps}]
-        else:
-            content[part][field] = value
-    return ExperimentSpec.model_validate(content)
+            base = longer(at_point(base, self.fixed), steps)
+        return at_point(base, {**self.fixed, **point})
 
 
 def _misfits(spec: StudySpec) -> Iterator[PydanticCustomError]:
@@ -238,22 +219,25 @@ def _is_nested(key: str, value: object) -> bool:
 
 def _ends_that_do_not_fit(spec: StudySpec) -> Iterator[PydanticCustomError]:
     """The faults of axes whose ends, put into the base one by one, give no valid experiment."""
+    base = spec.base
+    fixed = {name: end for name, end in spec.fixed.items() if not _fault_of(base, {name: end})}
     for name, axis in spec.search.items():
         pointer = pointer_to(("search", name))
-        faults = [(end, fault) for end in axis.ends if (fault := _fault_of(spec.base, name, end))]
+        points = [{**fixed, name: end} for end in axis.ends]
+        faults = [(point[name], fault) for point in points if (fault := _fault_of(base, point))]
         for end, fault in faults:
             allowed = fault.allowed or "what an experiment takes"
             yield misfit("out_of_range", fault.message, pointer, end, allowed)
-        if axis.is_continuous and not faults and _is_whole(spec.base, name):
+        if axis.is_continuous and not faults and _is_whole(base, name):
             message = "the axis has fractions between its ends; this field takes whole numbers"
             allowed = "integer: [first, last], choices, or fixed"
             yield misfit("not_whole", message, pointer, list(axis.ends), allowed)
 
 
-def _fault_of(base: ExperimentSpec, name: str, value: Value) -> Fault | None:
-    """The first fault of the base with this value in this field; None if it has no fault."""
+def _fault_of(base: ExperimentSpec, point: Point) -> Fault | None:
+    """The first fault of the base at a point; None if it has no fault."""
     try:
-        _changed(base, {name: value})
+        at_point(base, point)
     except ValidationError as error:
         return ExperimentSpec.faults_of(error)[0]
     return None

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from contextlib import suppress
 
-from polar.spec.study import SEED, STEPS, Point
+from polar.spec.points import SEED, STEPS, Point
 from service.storage.states import TrialState
 from service.storage.study_tables import Trial
 

@@ -12,7 +12,7 @@ from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
 from polar.spec.extending import extended
-from polar.spec.study import Point
+from polar.spec.points import Point
 from service.storage import forms
 from service.storage.errors import Conflict, NotFound
 from service.storage.states import StudyState, TrialState, may_become

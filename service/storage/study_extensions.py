@@ -11,7 +11,7 @@ from polar.errors import InvalidInput
 from polar.spec import StudySpec
 from polar.spec.experiment import MOST_SEEDS
 from polar.spec.extending import with_longer_trainings
-from polar.spec.study import SEED, STEPS, Point
+from polar.spec.points import SEED, STEPS, Point
 from polar.spec.study_parts import MOST_TRIALS
 from service.storage import points, studies
 from service.storage.errors import Conflict

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
-from polar.spec.study import Point
+from polar.spec.points import Point
 from service.storage.forms import (
     MEASURED,
     RANGE,

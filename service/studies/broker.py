@@ -24,7 +24,7 @@ from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
-from polar.spec.study import Point
+from polar.spec.points import Point
 from service import queue
 from service.repetition import MOST_REPETITIONS, Repetition
 from service.storage import experiments, runs, studies, study_tracking, turns

@@ -8,7 +8,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, Successive
 from optuna.trial import Trial, TrialState
 
 from polar.spec import StudySpec
-from polar.spec.study import STEPS
+from polar.spec.points import STEPS
 
 #: At each rung, one in this many of the trials that have come that far goes on.
 REDUCTION = 2

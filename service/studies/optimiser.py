@@ -18,7 +18,7 @@ from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 from pydantic import ValidationError
 
 from polar.spec import Axis, StudySpec
-from polar.spec.study import Point
+from polar.spec.points import Point
 from service.storage import states
 from service.studies.judging import TrialOutcome
 from service.studies.samplers import sampler

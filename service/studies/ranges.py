@@ -6,7 +6,7 @@ from polar.ranges import Search, find_range, propose
 from polar.records.ranges import Action, Observation, Outcome, RangeReport, StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
-from polar.spec.study import SEED, STEPS, WARM_START, Point
+from polar.spec.points import SEED, STEPS, WARM_START, Point
 from service.storage.states import TrialState
 from service.storage.study_tables import Trial
 

@@ -12,7 +12,7 @@ from polar.data import catalogue
 from polar.records.events import LAST_STATE_FILE
 from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.course import with_steps
-from polar.spec.study import WARM_START
+from polar.spec.points import WARM_START
 from service import queue
 from service.storage import experiments
 from service.storage.evaluations import evaluations_of

@@ -19,7 +19,7 @@ from polar.records.latents import Verdict
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import ExperimentSpec
-from polar.spec.study import SEED
+from polar.spec.points import SEED
 from service import queue
 from service.api.app import create_app
 from service.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from polar.records.trials import Measured
 from polar.spec import StudySpec
-from polar.spec.study import STEPS
+from polar.spec.points import STEPS
 from service.storage.study_tables import Trial
 
 Kind = Literal["csv", "parquet"]

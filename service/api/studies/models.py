@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.certificate import better_than_collapse_to, not_optimal
@@ -92,17 +91,12 @@ async def known_models(session: AsyncSession, study: Study) -> KnownModels:
     """All known models of the study's problem.
 
     Raises:
-        InvalidInput: the study does not sweep its model's weight alone, or fixes other fields to
-            values that do not fit together.
+        InvalidInput: the study does not sweep its model's weight alone.
         EarlierVersion: an earlier version stored the spec, and this one cannot read it.
     """
     spec = studies.spec_of(study)
     refuse_other_fields(spec)
-    try:
-        return KnownModels(study.id, spec, await solutions_of_study(session, study, spec))
-    except ValidationError:
-        fixed = ", ".join(f"{name} {value}" for name, value in spec.fixed.items())
-        raise InvalidInput(f"no experiment has all that it fixes: {fixed}") from None
+    return KnownModels(study.id, spec, await solutions_of_study(session, study, spec))
 
 
 def envelope_of(

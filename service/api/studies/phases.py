@@ -8,7 +8,7 @@ from polar.records.phases import Phases, Training
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
-from polar.spec.study import WARM_START, Point
+from polar.spec.points import WARM_START, Point
 
 Completed = Iterable[tuple[Point, Measured | None]]
 

@@ -14,7 +14,7 @@ from polar.records.events import LAST_STATE_FILE, ArtifactSaved
 from polar.records.latents import Regime
 from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
-from polar.spec.study import SEED, STEPS, WARM_START
+from polar.spec.points import SEED, STEPS, WARM_START
 from polar.spec.study_parts import Budget
 from service.storage import studies, study_extensions
 from service.storage.last_states import last_states_for

@@ -12,7 +12,7 @@ from polar.records.latents import Regime
 from polar.records.ranges import Outcome, SeedOutcome
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
-from polar.spec.study import Point
+from polar.spec.points import Point
 from service.storage.forms import Unreadable
 from service.storage.states import TrialState
 from service.storage.study_tables import Trial

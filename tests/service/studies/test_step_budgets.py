@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from polar.spec.study import Point
+from polar.spec.points import Point
 from service.storage import points, studies, study_extensions
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Study, Trial

@@ -16,7 +16,7 @@ from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, Outcome, StudyRange
 from polar.records.trials import Measured, Measures
 from polar.spec import ExperimentSpec, StudySpec
-from polar.spec.study import SEED, STEPS, Point
+from polar.spec.points import SEED, STEPS, Point
 from service.storage import (
     experiments,
     runs,

@@ -16,7 +16,8 @@ from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, Outcome, StudyRange
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
-from polar.spec.study import MOST_FIELDS, SEED, STEPS, WARM_START
+from polar.spec.points import SEED, STEPS, WARM_START
+from polar.spec.study import MOST_FIELDS
 from service.storage.forms import Unreadable
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Study, Trial

@@ -155,22 +155,6 @@ async def test_a_study_of_another_field_has_no_models_to_compare(
     )
 
 
-async def test_a_study_none_of_whose_trials_can_be_has_no_models(
-    http: httpx.AsyncClient, create: Create
-) -> None:
-    # the batch is larger than half of the images
-    fixed = {"training.batch_size": {"fixed": 1000}, "training.held_out": {"fixed": 0.5}}
-    id = await create(search={"model.beta": {"log_uniform": [0.1, 10]}, **fixed})
-
-    answer = await http.get(f"{STUDIES}/{id}/models")
-
-    assert answer.status_code == 404
-    assert answer.json()["detail"] == (
-        f"study {id} has no models to compare: no experiment has all that it fixes: "
-        "training.held_out 0.5, training.batch_size 1000"
-    )
-
-
 MODEL = ComparedModel.model_validate(
     {
         "weight": 18.0,

@@ -10,7 +10,7 @@ from polar.records.ranges import Outcome, SeedOutcome, Snapshot, StudyRange
 from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
 from polar.spec.course import with_steps
-from polar.spec.study import Point
+from polar.spec.points import Point
 from service.api.studies.phases import budgets_of, hysteresis_of, phases_of
 
 FOUND = StudyRange(

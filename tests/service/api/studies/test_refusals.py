@@ -60,6 +60,17 @@ async def _an_agent_is_there(worker: "Worker") -> None:
             "/search",
             "1,000,000,000 points",
         ),
+        (  # each value fits alone, but a batch of 1,000 is more than half of the images
+            {
+                "search": {
+                    "model.beta": {"log_uniform": [0.1, 10]},
+                    "training.batch_size": {"fixed": 1000},
+                    "training.held_out": {"fixed": 0.5},
+                }
+            },
+            "/search/training.batch_size",
+            "images",
+        ),
         ({"base": {"dataset": {"name": "mnist"}, "model": {}}}, "/base/dataset/name", "no agent"),
         ({"budget": {"trials": 0}}, "/budget/trials", "an integer from 1 to 10000"),
         ({"sampler": "tpee"}, "/sampler", "range, tpe"),
