@@ -13,7 +13,7 @@ from mlflow.entities import Run as MlflowRun
 from sqlalchemy import delete
 
 from polar.records.latents import Regime
-from polar.records.ranges import Edge, Interval, Outcome, StudyRange
+from polar.records.ranges import Edge, Interval, Outcome, SeedOutcome, StudyRange
 from polar.records.trials import Measured, Measures
 from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.points import SEED, STEPS, Point
@@ -233,7 +233,7 @@ class StudyStory:
             of_seeds=(means,),
             regimes=(Regime.CLEAN,),
             settled=(True,),
-            observations=(),
+            observations=(SeedOutcome(steps=30, regime=Regime.CLEAN),),
         )
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)

@@ -167,6 +167,7 @@ async def test_the_range_is_served_as_the_broker_has_stored_it(
         "held": None,
         "by_steps": [],
         "settled": None,
+        "overruled": 0,
         "disagreeing": [],
         "weights": 5,
         "trainings": 1,
