@@ -33,6 +33,7 @@ WARM_UPS: Mapping[str, Mapping[str, object] | None] = {
     "none": None,
     "linear": {"fraction": 0.5, "scale": "linear"},
     "logarithmic": {"fraction": 0.5, "scale": "logarithmic"},
+    "short": {"fraction": 0.25, "scale": "linear"},
 }
 #: Weights in the middle of the band and at its right edge; a beta-VAE also has one at its left.
 WEIGHTS: Mapping[str, Sequence[float]] = {
