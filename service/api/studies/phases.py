@@ -118,7 +118,7 @@ def _phases(spec: StudySpec, study_range: StudyRange | None, completed: Complete
     if not trainings:
         raise InvalidInput(
             "there is nothing to draw: the completed trials are of an earlier version, whose "
-            "verdicts followed other rules; `polar study extend` adds trials that can be drawn"
+            "verdicts followed other rules; allowed: the figure of a new study of the same spec"
         )
     ends = spec.swept[field].log_uniform
     return Phases(trainings=trainings, ends=ends, range=study_range if ends else None)

@@ -185,7 +185,7 @@ def test_before_a_trial_is_completed_there_is_nothing_to_draw(found: StudyRange 
 def test_trials_of_an_earlier_version_are_not_drawn_and_are_said_to_be(
     ended: Measured | None,
 ) -> None:
-    with pytest.raises(InvalidInput, match="to draw: the completed trials are of an earlier ver"):
+    with pytest.raises(InvalidInput, match=r"of an earlier version, .*allowed: .* a new study"):
         phases_of(BETA, FOUND, [({"model.beta": 2.0}, ended)])
 
 
