@@ -34,8 +34,7 @@ async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | N
     the rest of its time went into the start, the evaluations and the report, which do not take
     longer with more steps. The last attempt at a run counts, with the steps that it made itself.
     """
-    base = spec.base.model_dump(mode="json")
-    batch_size = spec.fixed.get("training.batch_size", base["training"]["batch_size"])
+    base = spec.experiment({}).model_dump(mode="json")
     query = (
         select(Run, Transition.at)
         .join(
@@ -49,7 +48,7 @@ async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | N
             Run.spec["dataset"]["name"].astext == base["dataset"]["name"],
             Run.spec["model"]["name"].astext == base["model"]["name"],
             Run.spec["model"]["widths"] == base["model"]["widths"],
-            Run.spec["training"]["batch_size"].as_integer() == batch_size,
+            Run.spec["training"]["batch_size"].as_integer() == base["training"]["batch_size"],
         )
         .order_by(Run.finished_at.desc())
         .limit(20)

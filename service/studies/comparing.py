@@ -8,7 +8,6 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, Successive
 from optuna.trial import Trial, TrialState
 
 from polar.spec import StudySpec
-from polar.spec.points import STEPS
 
 #: At each rung, one in this many of the trials that have come that far goes on.
 REDUCTION = 2
@@ -54,7 +53,7 @@ class Comparison:
 
 
 def _pruner(spec: StudySpec) -> BasePruner:
-    steps = int(spec.fixed.get(STEPS, spec.base.training.steps))
+    steps = spec.experiment({}).training.steps
     first = max(round(spec.pruner.warm_up * steps), 1)
     match spec.pruner.name:
         case "median":
