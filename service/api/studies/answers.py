@@ -36,7 +36,6 @@ from service.storage import (
 from service.storage.durations import Duration
 from service.storage.errors import EarlierVersion
 from service.storage.forms import Unreadable
-from service.storage.states import TrialState
 from service.storage.study_tables import Study, Trial
 
 
@@ -77,15 +76,10 @@ def _figures(
     spec: StudySpec | None, found: StudyRange | None, trials: Sequence[Trial]
 ) -> dict[str, bool]:
     """The figures of a study, and whether there is something to draw in each."""
-    completed = [
-        (Reader().point(trial.point), Reader().readable("measured", trial.measured))
-        for trial in trials
-        if trial.state is TrialState.COMPLETED
-    ]
     of_trainings = (
         dict.fromkeys(phases.FIGURES, False)
         if spec is None
-        else phases.are_there(spec, found, completed)
+        else phases.are_there(spec, found, phases.completed_of(trials, Reader()))
     )
     compared = found.certificates if found else None
     return {**of_trainings, "loss_envelope": compared is not None and compared.models > 0}

@@ -12,18 +12,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.errors import InvalidInput
 from polar.records.phases import LossEnvelope, Phases
-from polar.records.ranges import StudyRange
 from polar.records.record import Record
-from polar.spec import StudySpec
 from service.api.dependencies import Service, unless_gone
 from service.api.problems import Refused, refusals
 from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
 from service.api.studies.models import envelope_of, known_models
-from service.api.studies.phases import Completed, budgets_of, hysteresis_of, phases_of
+from service.api.studies.phases import (
+    Gather,
+    budgets_of,
+    completed_of,
+    hysteresis_of,
+    phases_of,
+)
 from service.programs import Program, python
 from service.storage import studies
-from service.storage.states import TrialState
 from service.storage.study_tables import Study
 
 router = APIRouter(
@@ -72,20 +75,13 @@ async def get_loss_envelope(
     return await _figure(study_id, "loss_envelope", kind, _envelope, request, service)
 
 
-async def _phases(
-    of: Callable[[StudySpec, StudyRange | None, Completed], Phases],
-    session: AsyncSession,
-    study: Study,
-) -> Callable[[], Phases]:
-    trials = await studies.trials_of(session, study.id, TrialState.COMPLETED)
+async def _phases(gather: Gather, session: AsyncSession, study: Study) -> Callable[[], Phases]:
+    trials = await studies.trials_of(session, study.id)
     spec = studies.spec_of(study)
     reader = Reader()
-    completed = [
-        (reader.point(trial.point), reader.readable("measured", trial.measured))
-        for trial in trials
-    ]
+    completed = completed_of(trials, reader)
     found = reader.readable("range", study.range)
-    return lambda: of(spec, found, completed)
+    return lambda: gather(spec, found, completed)
 
 
 async def _envelope(session: AsyncSession, study: Study) -> Callable[[], LossEnvelope]:

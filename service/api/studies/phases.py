@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from polar.errors import InvalidInput
 from polar.records.phases import Phases, Training
@@ -9,8 +10,22 @@ from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
 from polar.spec.points import WARM_START, Point
+from service.api.stored import Reader
+from service.storage.states import TrialState
+from service.storage.study_tables import Trial
 
-Completed = Iterable[tuple[Point, Measured | None]]
+Completed: TypeAlias = Iterable[tuple[Point, Measured | None]]
+#: Gathers what a figure of a study's trainings shows, from its spec, range and completed trials.
+Gather: TypeAlias = Callable[[StudySpec, StudyRange | None, Completed], Phases]
+
+
+def completed_of(trials: Iterable[Trial], reader: Reader) -> list[tuple[Point, Measured | None]]:
+    """The point of each completed trial, and its measures, or None if they are unknown."""
+    return [
+        (reader.point(trial.point), reader.readable("measured", trial.measured))
+        for trial in trials
+        if trial.state is TrialState.COMPLETED
+    ]
 
 
 def phases_of(
@@ -76,7 +91,7 @@ def budgets_of(
 
 
 #: The figures of a study's trainings by name, and what gathers what each of them shows.
-FIGURES: Mapping[str, Callable[[StudySpec, StudyRange | None, Completed], Phases]] = {
+FIGURES: Mapping[str, Gather] = {
     "phase_diagram": phases_of,
     "hysteresis": hysteresis_of,
     "weight_by_steps": budgets_of,
@@ -88,17 +103,14 @@ def are_there(
 ) -> dict[str, bool]:
     """Whether there is something to draw in each figure of a study's trainings."""
     trials = list(completed)
-    return {name: _is_there(of, spec, study_range, trials) for name, of in FIGURES.items()}
+    return {name: _is_there(gather, spec, study_range, trials) for name, gather in FIGURES.items()}
 
 
 def _is_there(
-    of: Callable[[StudySpec, StudyRange | None, Completed], Phases],
-    spec: StudySpec,
-    study_range: StudyRange | None,
-    completed: Completed,
+    gather: Gather, spec: StudySpec, study_range: StudyRange | None, completed: Completed
 ) -> bool:
     try:
-        of(spec, study_range, completed)
+        gather(spec, study_range, completed)
     except InvalidInput:
         return False
     return True
