@@ -16,7 +16,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from functools import partial
 from uuid import UUID
 
 from optuna.storages import BaseStorage
@@ -287,8 +286,7 @@ class Broker:
         elif spec.sampler == "range":
             chosen = await asyncio.to_thread(next_point, spec, trials, known)
         question = f"{len(trials)} trials, {len(known)} known, since {study.went_on_at}"
-        ask = partial(optimiser.ask, tried, numbers, chosen, question=question)
-        asked = await asyncio.to_thread(ask)
+        asked = await asyncio.to_thread(optimiser.ask, tried, numbers, chosen, question=question)
         study.to_repeat = [point for point in study.to_repeat if point != asked.point]
         turn = await turns.next_turn(session, study)
         submission = await experiments.create(

@@ -79,7 +79,7 @@ class Optimiser:
         numbers: Collection[int],
         chosen: Point | None = None,
         *,
-        question: str = "",
+        question: str,
     ) -> Asked:
         """Ask for a trial, at a point of the sampler's or at the point that was chosen already.
 

@@ -149,7 +149,7 @@ async def test_distributions_and_directions_are_those_that_the_broker_gives_optu
 ) -> None:
     study_id, spec = await submit(ALL_AXES), StudySpec.from_yaml(ALL_AXES)
     storage = InMemoryStorage()
-    point = Optimiser(storage, study_id, spec).ask([], []).point
+    point = Optimiser(storage, study_id, spec).ask([], [], question="").point
     async with database.transaction() as session:
         study = await studies.locked(session, study_id)
         begun = await experiments.create(session, spec.experiment(point), "d" * 64)

@@ -53,7 +53,7 @@ def begin(study_id: UUID, optuna_url: str) -> None:
         optuna_url.replace("postgresql:", "postgresql+psycopg:"),
         engine_kwargs={"poolclass": NullPool},
     )
-    Optimiser(storage, study_id, StudySpec.from_yaml(SPEC)).ask([], [])
+    Optimiser(storage, study_id, StudySpec.from_yaml(SPEC)).ask([], [], question="")
 
 
 def trials_by(lines: list[str]) -> str:
