@@ -118,14 +118,11 @@ async def solutions_of_trials(
         solution.trained.run_id: solution
         for solution in await _solutions(session, Run.id.in_(wanted))
     }
-    return {
-        number: [
-            solutions[run.run_id]
-            for run in asked
-            if run.number == number and run.run_id in solutions
-        ]
-        for number in numbers
-    }
+    by_trial: dict[int, list[Solution]] = {number: [] for number in numbers}
+    for run in asked:
+        if run.run_id in solutions:
+            by_trial[run.number].append(solutions[run.run_id])
+    return by_trial
 
 
 async def solutions_of(

@@ -159,9 +159,9 @@ class Broker:
             await self._show(study, spec, trials, reports)
         stops = list(following.stops(followed, reports))
         collapsed = {stop.trial.number for stop in stops if stop.reason == COLLAPSED}
-        trains_on = await spared(session, study, spec, trials, collapsed)
+        spared_numbers = await spared(session, study, spec, trials, collapsed)
         for stop in stops:
-            if stop.reason != COLLAPSED or stop.trial.number not in trains_on:
+            if stop.reason != COLLAPSED or stop.trial.number not in spared_numbers:
                 await self._stop(session, stop)
 
     async def _show(

@@ -73,8 +73,7 @@ def judge(
     spec: StudySpec,
     runs: Sequence[Run],
     evaluations: Mapping[UUID, Sequence[Evaluation]],
-    *,
-    is_spared: bool = False,
+    collapses: Mapping[UUID, Evaluation],
 ) -> TrialOutcome:
     """How a trial ended.
 
@@ -86,20 +85,18 @@ def judge(
         spec: The spec of the study.
         runs: The runs of the trial, which have all ended.
         evaluations: All evaluations of each of these runs, by step.
-        is_spared: Whether the pruner lets the trial train on after a collapse.
+        collapses: For each run that the pruner stops for a collapse, the evaluation that
+            `collapse_of` finds; empty if the pruner lets the trial train on.
     """
-    collapses = {
-        run.id: None if is_spared else collapse_of(spec, run, evaluations[run.id]) for run in runs
-    }
     for bad, state in ENDS_AS.items():
-        run = next((run for run in runs if run.state is bad and not collapses[run.id]), None)
+        run = next((run for run in runs if run.state is bad and run.id not in collapses), None)
         if run is not None:
             why = run.status_message or "no reason was given"
             message = f"the run of seed {run.seed} ended as {bad}: {why}"
             return TrialOutcome(state, reason=run.status_reason, message=message)
     try:
         return _completed(
-            spec, [_ended(run, collapses[run.id], evaluations[run.id]) for run in runs]
+            spec, [_ended(run, collapses.get(run.id), evaluations[run.id]) for run in runs]
         )
     except NotMeasured as error:
         return TrialOutcome(TrialState.FAILED, reason=NOT_MEASURED, message=str(error))

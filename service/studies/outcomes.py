@@ -41,13 +41,17 @@ async def outcomes_of(
         for runs in ended.values()
         for run in runs
     }
-    collapsed = {
-        trial.number
-        for trial, runs in ended.items()
-        if any(collapse_of(spec, run, seen[run.id]) for run in runs)
+    collapses = {
+        run.id: collapse
+        for runs in ended.values()
+        for run in runs
+        if (collapse := collapse_of(spec, run, seen[run.id]))
     }
-    trained_on = await spared(session, study, spec, trials, collapsed)
+    collapsed = {
+        trial.number for trial, runs in ended.items() if any(run.id in collapses for run in runs)
+    }
+    spared_numbers = await spared(session, study, spec, trials, collapsed)
     return [
-        (trial, judge(spec, runs, seen, is_spared=trial.number in trained_on))
+        (trial, judge(spec, runs, seen, {} if trial.number in spared_numbers else collapses))
         for trial, runs in ended.items()
     ]

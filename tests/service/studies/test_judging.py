@@ -16,6 +16,7 @@ from service.storage.tables import Run
 from service.studies.judging import (
     NotMeasured,
     TrialOutcome,
+    collapse_of,
     judge,
     measures,
     value_of,
@@ -77,7 +78,13 @@ def outcome_of(
     spec: StudySpec, runs: Sequence[Run], seen: Mapping[UUID, Sequence[Evaluation]] | None = None
 ) -> TrialOutcome:
     """How a trial of these runs ended; runs have no evaluations unless these are said."""
-    return judge(spec, runs, {**{run.id: [] for run in runs}, **(seen or {})})
+    evaluations = {**{run.id: [] for run in runs}, **(seen or {})}
+    collapses = {
+        run.id: collapse
+        for run in runs
+        if (collapse := collapse_of(spec, run, evaluations[run.id]))
+    }
+    return judge(spec, runs, evaluations, collapses)
 
 
 def of(**measured: float | None) -> Measures:
