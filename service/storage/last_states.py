@@ -12,9 +12,9 @@ from service.storage.experiments import course_address
 from service.storage.states import RunState
 from service.storage.tables import STEPS_MADE, Artifact, Run
 
-#: Most states that are offered to a run, which takes the next only where one is missing, damaged,
-#: of another device, or later than the step at which the run itself has settled and ends. Chosen
-#: by us, because all this is rare, and costs time alone if no state is left.
+#: Most states that are offered to a run. It takes the next only if the state before is missing,
+#: damaged, of another device, or beyond the step at which the run settles. Chosen by us, because
+#: this is rare, and a run without any state only loses time.
 MOST_STATES = 3
 
 

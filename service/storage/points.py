@@ -36,16 +36,16 @@ def steps_of_trainings(trials: Iterable[Trial]) -> Collection[int]:
         if trial.state in (TrialState.FAILED, TrialState.CANCELLED):
             continue
         for seed in trial.seeds:
-            training = (_identity(_place_of(trial.point)), seed)
+            training = (_identity(_without_steps(trial.point)), seed)
             longest[training] = max(longest.get(training, 0), trial.steps)
     return longest.values()
 
 
-def _place_of(point: Point) -> object:
-    """What the trainings have in common that go on from each other.
+def _without_steps(point: Point) -> object:
+    """The part of a point that trainings share which go on from each other.
 
-    In a range study that is all but seed and steps. Elsewhere it is the whole point: a study that
-    sweeps the steps trains each number of them anew, as far as its budget knows.
+    In a range study that is all but seed and steps, elsewhere the whole point: a study that sweeps
+    the steps trains each number of them anew, as far as its budget knows.
     """
     if not isinstance(point, Mapping) or SEED not in point:
         return point

@@ -270,7 +270,9 @@ async def states_of_trials(
 
 
 def is_answered_by_former_rules(study: Study, trials: Sequence[Trial]) -> bool:
-    """Whether the range rests on trials of an earlier version, of which new ones know nothing.
+    """Whether the range was computed from trials whose verdicts are stored in another form.
+
+    An earlier version stored them, and a range computed now would lack them.
 
     Args:
         study: The study.

@@ -32,8 +32,8 @@ async def extend(
 
     Points that were completed or are in flight with fewer seeds or shorter trainings are tried
     again in new trials, which share the runs that go on or have succeeded; longer runs go on from
-    the last states of shorter ones. Each trial of a range study is one training: new trials may
-    have the new seeds, and take those of its trainings on that tell most. A budget of steps grows
+    the last states of shorter ones. Each trial of a range study is one training: a new trial may
+    have a new seed, or take an earlier training on, whichever tells most. A budget of steps grows
     by what all this takes, so that what was left of it is left.
 
     Args:
@@ -65,7 +65,7 @@ async def extend(
     _refuse_former_rules(study, made)
     _check_seeds(study, seeds, trials)
     if seeds or training_steps:
-        _widen(study, made, seeds, training_steps, trials)
+        _add_seeds_and_steps(study, made, seeds, training_steps, trials)
     _raise_budget(study, trials, budget_steps)
     await _let_go_on(session, study)
     return study
@@ -87,7 +87,7 @@ def _check_seeds(study: Study, seeds: Sequence[int], trials: int) -> None:
         )
 
 
-def _widen(
+def _add_seeds_and_steps(
     study: Study,
     made: Sequence[Trial],
     seeds: Sequence[int],
