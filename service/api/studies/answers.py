@@ -6,14 +6,12 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.errors import InvalidInput
 from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.api import links
 from service.api.problems import Refused
 from service.api.stored import Reader
 from service.api.studies import phases, ranking
-from service.api.studies.models import KnownModels, known_models
 from service.api.studies.schemas import (
     Front,
     StudyPage,
@@ -170,20 +168,6 @@ def study_range(study: Study) -> StudyRange:
             )
         case readable:
             return readable
-
-
-async def models_of(session: AsyncSession, study: Study) -> KnownModels:
-    """The known models of the study's problem.
-
-    Raises:
-        Refused: the study does not sweep its model's weight alone.
-        EarlierVersion: an earlier version stored the spec, and this one cannot read it.
-    """
-    try:
-        return await known_models(session, study)
-    except InvalidInput as error:
-        detail = f"study {study.id} has no models to compare: {error}"
-        raise Refused(404, "not-found", detail) from None
 
 
 async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> StudyPlan:

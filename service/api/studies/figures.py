@@ -17,7 +17,7 @@ from service.api.dependencies import Service, unless_gone
 from service.api.problems import Refused, refusals
 from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
-from service.api.studies.models import envelope_of, known_models
+from service.api.studies.models import envelope_of, read_solutions
 from service.api.studies.phases import (
     Gather,
     budgets_of,
@@ -85,9 +85,9 @@ async def _phases(gather: Gather, session: AsyncSession, study: Study) -> Callab
 
 
 async def _envelope(session: AsyncSession, study: Study) -> Callable[[], LossEnvelope]:
-    known = await known_models(session, study)
+    solutions = await read_solutions(session, study)
     found = Reader().readable("range", study.range)
-    return lambda: envelope_of(known.spec, found, known.page())
+    return lambda: envelope_of(solutions.spec, found, solutions.page())
 
 
 async def _figure(

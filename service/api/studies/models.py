@@ -45,8 +45,8 @@ def refuse_other_fields(spec: StudySpec) -> None:
 
 
 @dataclass(frozen=True)
-class KnownModels:
-    """The known models of a study's problem, read from the database but not compared yet.
+class ReadSolutions:
+    """The solutions of a study's problem, read from the database but not compared yet.
 
     Comparing them takes the square of their number, so it is done after the transaction, in a
     thread of its own.
@@ -57,7 +57,10 @@ class KnownModels:
     solutions: StudySolutions
 
     def page(self, size: int | None = None, after: Place | None = None) -> StudyModels:
-        """Up to `size` models that follow this place, each compared with all at its own weight."""
+        """A page of the models after this place, at most `size`.
+
+        Each is compared at its own weight with all that are known.
+        """
         known = [solution.known(self.spec) for solution in self.solutions.of_problem]
         later = [
             (solution, model)
@@ -87,8 +90,8 @@ class KnownModels:
         )
 
 
-async def known_models(session: AsyncSession, study: Study) -> KnownModels:
-    """All known models of the study's problem.
+async def read_solutions(session: AsyncSession, study: Study) -> ReadSolutions:
+    """Read all solutions of the study's problem.
 
     Raises:
         InvalidInput: the study does not sweep its model's weight alone.
@@ -96,7 +99,7 @@ async def known_models(session: AsyncSession, study: Study) -> KnownModels:
     """
     spec = studies.spec_of(study)
     refuse_other_fields(spec)
-    return KnownModels(study.id, spec, await solutions_of_study(session, study, spec))
+    return ReadSolutions(study.id, spec, await solutions_of_study(session, study, spec))
 
 
 def envelope_of(

@@ -6,13 +6,15 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from polar.errors import InvalidInput
 from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.api import links, submission
 from service.api.dependencies import IdempotencyKey, Service, Session, only_json
 from service.api.paging import ModelPlace, PageSize, Position, next_token
-from service.api.problems import refusals
+from service.api.problems import Refused, refusals
 from service.api.studies import answers, export
+from service.api.studies.models import read_solutions
 from service.api.studies.schemas import (
     Extension,
     Front,
@@ -116,9 +118,13 @@ async def list_models(
 
     Each model is compared with all that are known, on whatever page they are.
     """
-    async with service.database.transaction() as session:  # it ends before the comparison begins
-        known = await answers.models_of(session, await studies.get(session, study_id))
-    return await asyncio.to_thread(known.page, page_size, place)
+    try:
+        async with service.database.transaction() as session:  # it ends before they are compared
+            solutions = await read_solutions(session, await studies.get(session, study_id))
+    except InvalidInput as error:
+        detail = f"study {study_id} has no models to compare: {error}"
+        raise Refused(404, "not-found", detail) from None
+    return await asyncio.to_thread(solutions.page, page_size, place)
 
 
 @router.post("/{study_id}/pause", responses=refusals(404, 409, 422))
