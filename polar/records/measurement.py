@@ -190,6 +190,6 @@ class Measurement(Record):
     #: left out or sampled. Measurements of earlier versions have none.
     remarks: tuple[str, ...] = ()
     #: The verdict under other choices of kernel, images, threshold and ruler: labels and gap
-    #: alone, since nothing is known of a decoder. None where the codes are too many, and in
+    #: alone, because nothing is known of a decoder. None where the codes are too many, and in
     #: measurements of earlier versions.
     sensitivity: tuple[Sensitivity, ...] | None = None
