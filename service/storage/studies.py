@@ -272,7 +272,7 @@ async def states_of_trials(
 def is_answered_by_former_rules(study: Study, trials: Sequence[Trial]) -> bool:
     """Whether the range was computed from trials whose verdicts are stored in another form.
 
-    An earlier version stored them, and a range computed now would lack them.
+    An earlier version stored them so, and a range computed now would lack them.
 
     Args:
         study: The study.
