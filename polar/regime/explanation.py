@@ -8,7 +8,7 @@ from polar.records.events import Evaluation
 from polar.records.latents import Flaw, LatentDiagnostics, Regime, Verdict
 from polar.regime.codes import ROUNDING
 from polar.regime.decoding import EXPLAINS_FROM
-from polar.regime.settling import SETTLED_NATS, SETTLED_RISE, Settling
+from polar.regime.settling import SETTLED_CHANGE, SETTLED_NATS, Settling
 from polar.regime.verdict import (
     LEAST_GAP,
     POLARISED_FROM,
@@ -134,7 +134,7 @@ def _gap(factor: float) -> str:
 def _about_polarisation(verdict: Verdict) -> str:
     regime = verdict.paper_regime.replace("_", "-")
     p = beside(POLARISED_FROM, verdict.polarisation)
-    return f"By P, entropies alone, it is {regime} (P = {p})."
+    return f"By P alone, which follows from the entropies, it is {regime} (P = {p})."
 
 
 def _about_the_budget(settling: Settling, steps: int) -> str:
@@ -149,11 +149,13 @@ def _about_the_budget(settling: Settling, steps: int) -> str:
         f"{beside(SETTLED_NATS, settling.largest_move_nats)} nats (latent "
         f"{settling.most_moved}; settled up to {SETTLED_NATS} nats) and R "
         f"{'fell' if settling.rise_of_explained < 0 else 'rose'} by "
-        f"{beside(SETTLED_RISE, abs(settling.rise_of_explained))} (below {SETTLED_RISE})",
+        f"{beside(SETTLED_CHANGE, abs(settling.rise_of_explained))} (below {SETTLED_CHANGE})",
     ]
     if settling.n_idle:
         was = "was" if settling.n_idle == 1 else "were"
-        facts.append(f"{count_latents(settling.n_idle)} {was} idle for a time")
+        facts.insert(
+            1, f"{count_latents(settling.n_idle)} {was} idle at some evaluation since then"
+        )
     if settling.is_before_learning:
         facts.append("what the latents say has not faded, so that learning may be yet to start")
     if settling.settled:

@@ -29,7 +29,7 @@ FADED_TO = 0.2
 #: first steps: at beta = 14 the largest is 14 times that of the plateau after it.
 NEAR_FINAL = 0.25
 #: Largest change of R of a training that has settled. Chosen by us.
-SETTLED_RISE = 0.01
+SETTLED_CHANGE = 0.01
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Settling:
     #: last fifth of the steps, and the latent that made this move.
     largest_move_nats: float
     most_moved: int
-    #: Largest difference between the final R and R over the last fifth of the steps; negative
-    #: where R fell.
+    #: R at the end minus R at the look, of those over the last fifth, at which it differed most;
+    #: negative where R fell.
     rise_of_explained: float
     #: Number of latents that had another label than their final one over the last 40 % of steps.
     labels_changed: int
@@ -109,7 +109,7 @@ def settling(looks: Sequence[Look]) -> Settling:
     ]
     moves = [abs(then.judged_entropy_nats - now.judged_entropy_nats) for then, now in pairs]
     largest = max(moves)
-    rise = max((final.explained - look.explained for look in latest), key=abs)
+    change = max((final.explained - look.explained for look in latest), key=abs)
     idle = {
         now.latent
         for look in lately
@@ -123,10 +123,10 @@ def settling(looks: Sequence[Look]) -> Settling:
         has_faded if explains_nothing else not (changed or idle or largest > SETTLED_NATS)
     )
     return Settling(
-        settled=is_covered and abs(rise) < SETTLED_RISE and stands_still,
+        settled=is_covered and abs(change) < SETTLED_CHANGE and stands_still,
         largest_move_nats=largest,
         most_moved=pairs[moves.index(largest)][1].latent,
-        rise_of_explained=rise,
+        rise_of_explained=change,
         labels_changed=len(changed),
         n_idle=len(idle),
         since_step=lately[0].step if is_covered else None,
@@ -141,15 +141,18 @@ def _since(looks: Sequence[Look], share: float) -> Sequence[Look]:
     return looks[max(len(early) - 1, 0) :]
 
 
-def _has_faded(looks: Sequence[Look], lately: int) -> bool:
-    """Whether the signal has faded over so many last looks."""
+def _has_faded(looks: Sequence[Look], n_lately: int) -> bool:
+    """Whether the largest signal of the last looks, this many, is small beside the largest.
+
+    The largest is that of all looks since R came near its final value.
+    """
     signals = _signals(looks)
     first = next(
         position
         for position, look in enumerate(looks)
         if look.explained >= looks[-1].explained - NEAR_FINAL
     )
-    return max(signals[-lately:]) <= FADED_TO * max(signals[first:])
+    return max(signals[-n_lately:]) <= FADED_TO * max(signals[first:])
 
 
 def _signals(looks: Sequence[Look]) -> list[float]:

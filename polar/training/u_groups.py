@@ -32,11 +32,26 @@ class GroupMeans:
     def for_members(
         self, values: Num[Tensor, "k ..."], groups: Int64[Tensor, " k"]
     ) -> Float64[Tensor, "k ..."]:
-        """Guesses for values that the means are over, which are in these groups."""
+        """What the other members of their groups say of values that the means were taken over.
+
+        Args:
+            values: Shape (k, ...).
+            groups: The number of the group of each value, shape (k,).
+
+        Returns:
+            Shape (k, ...), float64, in the unit of the values.
+        """
         return self.means[groups] + (self.means[0] - values.double()) / self.counts[groups]
 
     def for_others(self, groups: Int64[Tensor, " k"]) -> Float64[Tensor, "k ..."]:
-        """Guesses for values of these groups that the means are not over."""
+        """What all members of these groups say of values that the means were not taken over.
+
+        Args:
+            groups: The number of the group of each value, shape (k,).
+
+        Returns:
+            Shape (k, ...), float64, in the unit of the values.
+        """
         means = self.means[groups]
         return means + (self.means[0] - means) / (self.counts[groups] + 1)
 
@@ -54,6 +69,11 @@ class UGroups:
         if u.shape[1] == 0:
             return cls(torch.zeros(len(u), dtype=torch.int64, device=u.device))
         return cls(torch.unique(u, dim=0, return_inverse=True)[1] + 1)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether all images are one group."""
+        return not self.of_image.any()
 
     def means(self, values: Num[Tensor, "k ..."]) -> GroupMeans:
         """The means over the values of the first k images; a group without any has mean 0."""

@@ -36,7 +36,7 @@ def test_a_clean_space_is_explained_with_its_numbers(evaluation_of: Evaluations)
         "It is clean: the decoder uses every active latent, and the active latents carry 99.0% of "
         f"R alone, the weakest active latent has {gap:.2f} times the equivalent std of the "
         "strongest passive. "
-        "By P, entropies alone, it is polarised (P = 0.93). "
+        "By P alone, which follows from the entropies, it is polarised (P = 0.93). "
         "Budget: 3,000 steps; settled: since step 1,800 no latent changed label, over the last "
         "fifth the largest move of an entropy was 0.06 nats (latent 1; settled up to 0.1 nats) "
         "and R rose by 0.005 (below 0.01)."
@@ -106,6 +106,26 @@ def test_what_still_moved_is_explained(evaluation_of: Evaluations) -> None:
         "fifth the largest move of an entropy was 0.38 nats (latent 1; settled up to 0.1 nats) "
         "and R rose by 0.00 (below 0.01). More steps may change the verdict."
     )
+
+
+def test_r_that_fell_is_explained(evaluation_of: Evaluations) -> None:
+    course = [evaluation_of(step, [1.75, 0.0], explained=0.8) for step in (1800, 2400)]
+
+    text = explained(*course, evaluation_of(3000, [1.75, 0.0], explained=0.5))
+
+    assert "and R fell by 0.30 (below 0.01)" in text
+
+
+def test_a_latent_that_was_idle_is_explained(evaluation_of: Evaluations) -> None:
+    idle = evaluation_of(1800, [1.75, 1.5, 0.0], usage=[30.0, 0.01, 0.0])
+    course = [evaluation_of(step, [1.75, 1.5, 0.0]) for step in (2400, 3000)]
+
+    text = explained(idle, *course)
+
+    assert (
+        "not settled: since step 1,800 no latent changed label, "
+        "1 latent was idle at some evaluation since then, "
+    ) in text
 
 
 def test_the_plateau_before_learning_is_explained(evaluation_of: Evaluations) -> None:
