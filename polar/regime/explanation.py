@@ -86,9 +86,9 @@ def _about_a_dead_encoder(latents: Sequence[LatentDiagnostics], verdict: Verdict
     if is_constant and verdict.explains_nothing:
         yield (
             "All latents are the same for every image, but for rounding: the encoder has died. "
-            "That is a failure of training: from scratch this weight is too large for it, and "
-            "nothing is said of what the objective prefers. A smaller learning rate or a weight "
-            "warm-up may help."
+            "That is a failure of training, which counts as a collapse from scratch and says "
+            "nothing of what the objective prefers. A smaller learning rate or a weight warm-up "
+            "may help."
         )
 
 
@@ -96,8 +96,8 @@ def _about_the_flaws(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> 
     if verdict.regime is Regime.CLEAN:
         gap = "" if verdict.gap_factor is None else f", {_gap(verdict.gap_factor)}"
         yield (
-            "It is clean: the decoder uses every active latent, and the active latents carry "
-            f"{verdict.sufficiency:.1%} of R alone{gap}."
+            "It is clean: the decoder uses every active latent, and the active latents alone "
+            f"bring {verdict.sufficiency:.1%} of what all latents add to R{gap}."
         )
     if verdict.regime is Regime.POLARISED and verdict.gap_factor is not None:
         yield f"The groups are apart: {_gap(verdict.gap_factor)}."
@@ -114,8 +114,8 @@ def _about_the_flaws(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> 
                 carried = verdict.sufficiency or 0.0
                 yield (
                     "It is not clean because the passive latents carry a part of what the model "
-                    f"explains: the active latents alone carry {carried:.1%} of R, needed: "
-                    f"{SUFFICIENT_FROM:.0%}."
+                    f"explains: the active latents alone bring {carried:.1%} of what all latents "
+                    f"add to R, needed: {SUFFICIENT_FROM:.0%}."
                 )
             case Flaw.BLURRED:
                 yield (

@@ -1,7 +1,7 @@
 """What a model makes of its latents: how much it explains, and with which of them.
 
 A latent is taken away by replacing it by its mean, for an iVAE with a learned prior mean by its
-mean over the other images with the same u: what u alone says at no cost is not the latent's work.
+mean given u: what u alone says at no cost is not the latent's work.
 """
 
 from collections.abc import Iterator, Sequence

@@ -32,8 +32,8 @@ class EvaluationSubset:
     inputs: Inputs
     #: The images with the same u, where the latents say u at no cost.
     groups: UGroups
-    #: Loss of the mean image, for a learned prior mean of what the other images with the same u
-    #: say of each image, and loss of a perfect reconstruction; for each image in nats.
+    #: Loss of the mean image, for a learned prior mean of what the images with the same u say of
+    #: each image, and loss of a perfect reconstruction; for each image in nats.
     mean_image: Float64[np.ndarray, " n"]
     floor: Float64[np.ndarray, " n"]
     #: Standard normal noise, the same at every evaluation of every model.
@@ -61,14 +61,13 @@ def evaluation_subset(
     Args:
         inputs: The images to choose from.
         spec: The spec of the run.
-        training: The images that training sees, if those of `inputs` are not among them. With u,
-            R then compares with what these images say of each u; without u, with the mean of the
-            chosen images themselves.
+        training: The images that training sees, if those of `inputs` are not among them: R then
+            compares with the mean of these, or with what they say of each u.
     """
     subset = inputs.first(spec.diagnostics.images)
     likelihood = spec.model.likelihood
     groups = UGroups.of(_u_at_no_cost(subset, spec))
-    if training is None or groups.is_one:
+    if training is None:
         mean_image = mean_image_losses(subset, groups, likelihood)
     else:
         mean_image = _mean_image_losses_of_unseen(subset, training, spec)
@@ -105,7 +104,7 @@ def mean_image_losses(
 ) -> Float64[np.ndarray, " n"]:
     """The loss of each image if the mean image is drawn, shape (n,), nats.
 
-    With u that is the guess by the other images with the same u (see `GroupMeans`).
+    With u that is the guess by the images with the same u (see `GroupMeans`).
 
     Args:
         inputs: n images.
