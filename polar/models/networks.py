@@ -119,7 +119,7 @@ class LastTransposed(nn.ConvTranspose2d):
 
     On a CPU, torch takes most of a decoding's time for this layer. Measuring decodes far more
     often than training, so that without gradients the layer is one matrix product and a few sums.
-    Its kernel is square, and so many times as wide as a stride.
+    Its kernel is square, and its width is a multiple of the stride.
     """
 
     def forward(

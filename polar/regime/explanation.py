@@ -8,7 +8,7 @@ from polar.records.events import Evaluation
 from polar.records.latents import Flaw, LatentDiagnostics, Regime, Verdict
 from polar.regime.codes import ROUNDING
 from polar.regime.decoding import EXPLAINS_FROM
-from polar.regime.settling import SETTLED_NATS, SETTLED_RISE, Settling
+from polar.regime.settling import SETTLED_CHANGE, SETTLED_NATS, Settling
 from polar.regime.verdict import (
     LEAST_GAP,
     POLARISED_FROM,
@@ -86,9 +86,9 @@ def _about_a_dead_encoder(latents: Sequence[LatentDiagnostics], verdict: Verdict
     if is_constant and verdict.explains_nothing:
         yield (
             "All latents are the same for every image, but for rounding: the encoder has died. "
-            "That is a failure of training: from scratch this weight is too large for it, and "
-            "nothing is said of what the objective prefers. A smaller learning rate or a weight "
-            "warm-up may help."
+            "That is a failure of training, which counts as a collapse from scratch and says "
+            "nothing of what the objective prefers. A smaller learning rate or a weight warm-up "
+            "may help."
         )
 
 
@@ -96,8 +96,8 @@ def _about_the_flaws(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> 
     if verdict.regime is Regime.CLEAN:
         gap = "" if verdict.gap_factor is None else f", {_gap(verdict.gap_factor)}"
         yield (
-            "It is clean: the decoder uses every active latent, and the active latents carry "
-            f"{verdict.sufficiency:.1%} of R alone{gap}."
+            "It is clean: the decoder uses every active latent, and the active latents alone "
+            f"bring {verdict.sufficiency:.1%} of what all latents add to R{gap}."
         )
     if verdict.regime is Regime.POLARISED and verdict.gap_factor is not None:
         yield f"The groups are apart: {_gap(verdict.gap_factor)}."
@@ -114,8 +114,8 @@ def _about_the_flaws(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> 
                 carried = verdict.sufficiency or 0.0
                 yield (
                     "It is not clean because the passive latents carry a part of what the model "
-                    f"explains: the active latents alone carry {carried:.1%} of R, needed: "
-                    f"{SUFFICIENT_FROM:.0%}."
+                    f"explains: the active latents alone bring {carried:.1%} of what all latents "
+                    f"add to R, needed: {SUFFICIENT_FROM:.0%}."
                 )
             case Flaw.BLURRED:
                 yield (
@@ -134,7 +134,7 @@ def _gap(factor: float) -> str:
 def _about_polarisation(verdict: Verdict) -> str:
     regime = verdict.paper_regime.replace("_", "-")
     p = beside(POLARISED_FROM, verdict.polarisation)
-    return f"By P, entropies alone, it is {regime} (P = {p})."
+    return f"By P alone, which follows from the entropies, it is {regime} (P = {p})."
 
 
 def _about_the_budget(settling: Settling, steps: int) -> str:
@@ -149,11 +149,13 @@ def _about_the_budget(settling: Settling, steps: int) -> str:
         f"{beside(SETTLED_NATS, settling.largest_move_nats)} nats (latent "
         f"{settling.most_moved}; settled up to {SETTLED_NATS} nats) and R "
         f"{'fell' if settling.rise_of_explained < 0 else 'rose'} by "
-        f"{beside(SETTLED_RISE, abs(settling.rise_of_explained))} (below {SETTLED_RISE})",
+        f"{beside(SETTLED_CHANGE, abs(settling.rise_of_explained))} (below {SETTLED_CHANGE})",
     ]
     if settling.n_idle:
         was = "was" if settling.n_idle == 1 else "were"
-        facts.append(f"{count_latents(settling.n_idle)} {was} idle for a time")
+        facts.insert(
+            1, f"{count_latents(settling.n_idle)} {was} idle at some evaluation since then"
+        )
     if settling.is_before_learning:
         facts.append("what the latents say has not faded, so that learning may be yet to start")
     if settling.settled:

@@ -6,12 +6,17 @@ Notation:
     R: part of the explainable reconstruction loss that the model explains.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
 
 from polar.errors import InvalidInput
 from polar.records.events import Evaluation
 from polar.records.latents import LatentDiagnostics
+from polar.regime.decoding import STANDARD_ERRORS, Explained
 
 #: Shares of the steps, from the end, over which labels, and over which H and R, must stand still.
 #: Chosen by us, because active latents fall idle slowly, and labels follow later still.
@@ -29,7 +34,11 @@ FADED_TO = 0.2
 #: first steps: at beta = 14 the largest is 14 times that of the plateau after it.
 NEAR_FINAL = 0.25
 #: Largest change of R of a training that has settled. Chosen by us.
-SETTLED_RISE = 0.01
+SETTLED_CHANGE = 0.01
+#: The same for a model that explains too little to count, as a part of its R. Chosen by us,
+#: because before the digits are learned at lambda = 0.003 R lies between 0.01 and 0.05 for 1,000
+#: steps, while it grows by a fifth or more over a fifth of the steps.
+SETTLED_PART = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,15 +47,15 @@ class Look:
 
     step: int
     latents: tuple[LatentDiagnostics, ...]
-    explained: float
+    explained: Explained
     explains_nothing: bool
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> "Look":
         """The look of a run's evaluation."""
         verdict = evaluation.verdict
-        explained, nothing = verdict.explained or 0.0, bool(verdict.explains_nothing)
-        return cls(evaluation.step, evaluation.latents, explained, nothing)
+        explained = Explained(verdict.explained or 0.0, verdict.explained_se or 0.0)
+        return cls(evaluation.step, evaluation.latents, explained, bool(verdict.explains_nothing))
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,8 @@ class Settling:
     #: last fifth of the steps, and the latent that made this move.
     largest_move_nats: float
     most_moved: int
-    #: Largest difference between the final R and R over the last fifth of the steps; negative
-    #: where R fell.
+    #: R at the end minus R at the look, of those over the last fifth, at which it differed most;
+    #: negative where R fell.
     rise_of_explained: float
     #: Number of latents that had another label than their final one over the last 40 % of steps.
     labels_changed: int
@@ -78,13 +87,15 @@ def settling(looks: Sequence[Look]) -> Settling:
 
     A training that explains something has settled when over the last 40 % of the steps no label
     differs from the final one and no latent is idle, and over the last fifth R differs from its
-    final value by less than 0.01 and no entropy by more than 0.1 nats. Both shares start with the
+    final value by less than 0.01 and no entropy by more than 0.1 nats. The 40 % start with the
     latest look at or before their first step, so that a sparse schedule is judged over more, never
-    less.
+    less; where the last fifth starts between looks, R and entropies are interpolated.
 
     A training that explains nothing may be on the plateau before learning starts, where everything
     stands still, and its labels mean nothing. It has settled when R stands still so and the
-    signal of its latents has faded to a fifth of its largest over the last 40 % of the steps.
+    signal of its latents has faded to a fifth of its largest over the last 40 % of the steps. Or
+    it rests at an R that is above 0 but too small to count: all of the above stands still, and R
+    has changed by less than a tenth of itself.
 
     Args:
         looks: All looks of a run, by ascending step; the last is at the end of the steps so far.
@@ -95,21 +106,16 @@ def settling(looks: Sequence[Look]) -> Settling:
     if not looks:
         raise InvalidInput("settling of 0 evaluations; allowed: at least 1")
     final = looks[-1]
-    lately, latest = _since(looks, LABELS_OVER), _since(looks, MOVES_OVER)
+    lately = _lately(looks)
+    moves = _numbers(final) - _numbers_of_last_fifth(looks)
+    of_explained, of_entropies = moves[:, 0], np.abs(moves[:, 1:])
+    change, largest = float(max(of_explained, key=abs)), float(of_entropies.max())
     changed = {
         now.latent
         for look in lately
         for then, now in zip(look.latents, final.latents, strict=True)
         if then.label != now.label
     }
-    pairs = [
-        (then, now)
-        for look in latest
-        for then, now in zip(look.latents, final.latents, strict=True)
-    ]
-    moves = [abs(then.judged_entropy_nats - now.judged_entropy_nats) for then, now in pairs]
-    largest = max(moves)
-    rise = max((final.explained - look.explained for look in latest), key=abs)
     idle = {
         now.latent
         for look in lately
@@ -117,39 +123,71 @@ def settling(looks: Sequence[Look]) -> Settling:
         if now.is_idle and not look.explains_nothing
     }
     is_covered = len(lately) > 1 and lately[0].step <= (1 - LABELS_OVER) * final.step
-    has_faded = _has_faded(looks, len(lately))
-    explains_nothing = final.explains_nothing
-    stands_still = (
-        has_faded if explains_nothing else not (changed or idle or largest > SETTLED_NATS)
-    )
+    r_is_still = abs(change) < SETTLED_CHANGE
+    is_still = r_is_still and largest <= SETTLED_NATS and not (changed or idle)
+    is_before_learning = False
+    if final.explains_nothing:
+        part, se = final.explained.part, final.explained.se
+        rests = is_still and part > STANDARD_ERRORS * se and abs(change) < SETTLED_PART * part
+        has_faded = _has_faded(looks, len(lately))
+        is_still = rests or (r_is_still and has_faded)
+        is_before_learning = not (rests or has_faded)
     return Settling(
-        settled=is_covered and abs(rise) < SETTLED_RISE and stands_still,
+        settled=is_covered and is_still,
         largest_move_nats=largest,
-        most_moved=pairs[moves.index(largest)][1].latent,
-        rise_of_explained=rise,
+        most_moved=final.latents[int(of_entropies.max(0).argmax())].latent,
+        rise_of_explained=change,
         labels_changed=len(changed),
         n_idle=len(idle),
         since_step=lately[0].step if is_covered else None,
-        is_before_learning=explains_nothing and not has_faded,
+        is_before_learning=is_before_learning,
     )
 
 
-def _since(looks: Sequence[Look], share: float) -> Sequence[Look]:
-    """The looks over this share of the steps, from its end."""
+def _lately(looks: Sequence[Look]) -> Sequence[Look]:
+    """The looks over the last 40 % of the steps."""
+    return looks[_first_of(looks, LABELS_OVER) :]
+
+
+def _first_of(looks: Sequence[Look], share: float) -> int:
+    """The position of the latest look at or before the first step of this share, from the end."""
     first_step = (1 - share) * looks[-1].step
-    early = [look for look in looks[:-1] if look.step <= first_step]
-    return looks[max(len(early) - 1, 0) :]
+    return max(sum(look.step <= first_step for look in looks[:-1]) - 1, 0)
 
 
-def _has_faded(looks: Sequence[Look], lately: int) -> bool:
-    """Whether the signal has faded over so many last looks."""
+def _numbers(look: Look) -> Float64[np.ndarray, " numbers"]:
+    """R, and the entropy of each latent in nats."""
+    entropies = [latent.judged_entropy_nats for latent in look.latents]
+    return np.array([look.explained.part, *entropies])
+
+
+def _numbers_of_last_fifth(looks: Sequence[Look]) -> Float64[np.ndarray, "looks numbers"]:
+    """The numbers of the looks over the last fifth of the steps, and those at its first step.
+
+    What no look shows is interpolated in the logarithm of the step, because models change by that.
+    """
+    first = _first_of(looks, MOVES_OVER)
+    latest, first_step = looks[first:], (1 - MOVES_OVER) * looks[-1].step
+    numbers = np.array([_numbers(look) for look in latest])
+    before = latest[0].step
+    if before < first_step and len(latest) > 1:
+        part = math.log(first_step / before) / math.log(latest[1].step / before)
+        numbers[0] += part * (numbers[1] - numbers[0])
+    return numbers
+
+
+def _has_faded(looks: Sequence[Look], n_lately: int) -> bool:
+    """Whether the largest signal of the last looks, this many, is small beside the largest.
+
+    The largest is that of all looks since R came near its final value.
+    """
     signals = _signals(looks)
     first = next(
         position
         for position, look in enumerate(looks)
-        if look.explained >= looks[-1].explained - NEAR_FINAL
+        if look.explained.part >= looks[-1].explained.part - NEAR_FINAL
     )
-    return max(signals[-lately:]) <= FADED_TO * max(signals[first:])
+    return max(signals[-n_lately:]) <= FADED_TO * max(signals[first:])
 
 
 def _signals(looks: Sequence[Look]) -> list[float]:

@@ -30,7 +30,8 @@ POLARISED_FROM = 0.5
 #: An active latent with less of the summed usage than this is idle. Chosen by us on 39 trainings,
 #: where used and idle latents lie a factor 10 apart.
 IDLE_BELOW = 0.002
-#: The active latents of a clean space carry at least this part of R. Chosen by us.
+#: The active latents of a clean space alone bring at least this part of what all latents add to R.
+#: Chosen by us.
 SUFFICIENT_FROM = 0.95
 #: Least factor between the equivalent stds of the weakest active and the strongest passive latent.
 #: Chosen by us, because noise of 10 % on every std then hardly ever closes the gap.
@@ -83,7 +84,7 @@ def judge(
 
     A model that explains nothing is untrained, or collapsed once its training has settled. Other
     spaces are under-regularised without a passive latent, clean without a flaw, else forming.
-    Entropies alone never call a model collapsed. Of bare codes only labels and gap are known.
+    Entropies alone never call a model collapsed. Only labels and gap are known of bare codes.
 
     Args:
         latents: All latents of one evaluation, as `labelled` labelled them.

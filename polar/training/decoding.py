@@ -1,7 +1,7 @@
 """What a model makes of its latents: how much it explains, and with which of them.
 
 A latent is taken away by replacing it by its mean, for an iVAE with a learned prior mean by its
-mean over the other images with the same u: what u alone says at no cost is not the latent's work.
+mean given u: what u alone says at no cost is not the latent's work.
 """
 
 from collections.abc import Iterator, Sequence
@@ -82,20 +82,16 @@ class Decoder:
             usage_nats=self._usage(by_draw[0]),
         )
 
-    def carried_by(
-        self, actives: Sequence[int], with_all: Float64[np.ndarray, " n"] | None = None
-    ) -> float:
+    def carried_by(self, actives: Sequence[int], with_all: Float64[np.ndarray, " n"]) -> float:
         """The part of what all latents carry of R that these carry alone, by one draw.
 
         Args:
             actives: The numbers of the latents.
-            with_all: The losses with all latents, by the first draw; decoded if not known yet.
+            with_all: The losses with all latents, by the first draw.
 
         Raises:
             Diverged: a loss is not finite.
         """
-        if with_all is None:
-            with_all = self.losses(self.samples[:1])
         losses = (self._losses_with(()), self._losses_with(actives), with_all)
         none, active, every = (self._explained(loss).part for loss in losses)
         return (active - none) / (every - none) if every > none else 0.0

@@ -78,7 +78,7 @@ def evaluate(
         except Diverged as error:
             raise Diverged(f"the model is not finite any more at step {step}: {error}") from error
     latents = labelled(measures, tau_nats, decoding.usage_nats)
-    look = Look(step, latents, decoding.explained.part, decoding.explains_nothing)
+    look = Look(step, latents, decoding.explained, decoding.explains_nothing)
     return Evaluation(
         step=step,
         epoch=step / steps_per_epoch(spec),

@@ -49,7 +49,7 @@ def loss_terms(
 def _mean_image_losses(
     subset: EvaluationSubset, likelihood: LikelihoodSpec
 ) -> Float64[np.ndarray, " n"]:
-    if not subset.groups.of_image.any():  # all images are one group already
+    if subset.groups.is_one:
         return subset.mean_image
     one_group = UGroups(torch.zeros_like(subset.groups.of_image))
     return mean_image_losses(subset.inputs, one_group, likelihood)

@@ -1,7 +1,9 @@
 """The fixed images that a run is evaluated on, and what their losses are compared with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from polar.training.u_groups import UGroups
 BATCH = 256
 #: Samples of each posterior. Chosen by us, because the error of R is then that of the images.
 DRAWS = 4
+Pixels: TypeAlias = Float64[Tensor, "rows 1 side side"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class EvaluationSubset:
     inputs: Inputs
     #: The images with the same u, where the latents say u at no cost.
     groups: UGroups
-    #: Loss of the mean image, for a learned prior mean of what the other images with the same u
-    #: say of each image, and loss of a perfect reconstruction; for each image in nats.
+    #: Loss of the mean image, for a learned prior mean of what the images with the same u say of
+    #: each image, and loss of a perfect reconstruction; for each image in nats.
     mean_image: Float64[np.ndarray, " n"]
     floor: Float64[np.ndarray, " n"]
     #: Standard normal noise, the same at every evaluation of every model.
@@ -58,13 +61,13 @@ def evaluation_subset(
     Args:
         inputs: The images to choose from.
         spec: The spec of the run.
-        training: The images that training sees, if the others are not among them: their mean
-            image of each u is then what R compares with.
+        training: The images that training sees, if those of `inputs` are not among them: R then
+            compares with the mean of these, or with what they say of each u.
     """
     subset = inputs.first(spec.diagnostics.images)
     likelihood = spec.model.likelihood
     groups = UGroups.of(_u_at_no_cost(subset, spec))
-    if training is None or not groups.of_image.any():
+    if training is None:
         mean_image = mean_image_losses(subset, groups, likelihood)
     else:
         mean_image = _mean_image_losses_of_unseen(subset, training, spec)
@@ -72,7 +75,7 @@ def evaluation_subset(
         inputs=subset,
         groups=groups,
         mean_image=mean_image,
-        floor=_floor(subset, likelihood),
+        floor=_losses(subset, likelihood, partial(_pixels, subset)),
         noise=seeding.evaluation_noise(
             (DRAWS, len(subset), spec.model.latent_dim), subset.images.device
         ),
@@ -99,20 +102,21 @@ def batches(inputs: Inputs) -> Iterator[Int64[Tensor, " rows"]]:
 def mean_image_losses(
     inputs: Inputs, groups: UGroups, likelihood: LikelihoodSpec
 ) -> Float64[np.ndarray, " n"]:
-    """The loss of each image if the mean image is drawn, in nats.
+    """The loss of each image if the mean image is drawn, shape (n,), nats.
 
-    With u that is the guess by the other images with the same u (see `GroupMeans`).
+    With u that is the guess by the images with the same u (see `GroupMeans`).
+
+    Args:
+        inputs: n images.
+        groups: Which of them have the same u.
+        likelihood: The likelihood of a pixel.
     """
     means = groups.means(inputs.images)
-    losses = [
-        constant_losses(
-            likelihood,
-            means.for_members(inputs.images[rows], groups.of_image[rows]) / 255,
-            _pixels(inputs, rows),
-        )
-        for rows in batches(inputs)
-    ]
-    return torch.cat(losses).cpu().numpy()
+
+    def drawn(rows: Int64[Tensor, " rows"]) -> Pixels:
+        return means.for_members(inputs.images[rows], groups.of_image[rows]) / 255
+
+    return _losses(inputs, likelihood, drawn)
 
 
 def _mean_image_losses_of_unseen(
@@ -127,21 +131,24 @@ def _mean_image_losses_of_unseen(
     u = torch.cat([_u_at_no_cost(training, spec), _u_at_no_cost(unseen, spec)])
     groups = UGroups.of(u)
     means = groups.means(training.images)
-    losses = []
-    for rows in batches(unseen):
-        drawn = means.for_others(groups.of_image[n + rows]) / 255
-        with_grey = (n * drawn + 0.5) / (n + 1)
-        losses.append(constant_losses(spec.model.likelihood, with_grey, _pixels(unseen, rows)))
+
+    def drawn(rows: Int64[Tensor, " rows"]) -> Pixels:
+        return (n * means.for_others(groups.of_image[n + rows]) / 255 + 0.5) / (n + 1)
+
+    return _losses(unseen, spec.model.likelihood, drawn)
+
+
+def _losses(
+    inputs: Inputs, likelihood: LikelihoodSpec, drawn: Callable[[Int64[Tensor, " rows"]], Pixels]
+) -> Float64[np.ndarray, " n"]:
+    """The loss of each image, in nats, if `drawn` gives the image that is drawn for each row."""
+    losses = [
+        constant_losses(likelihood, drawn(rows), _pixels(inputs, rows)) for rows in batches(inputs)
+    ]
     return torch.cat(losses).cpu().numpy()
 
 
-def _floor(inputs: Inputs, likelihood: LikelihoodSpec) -> Float64[np.ndarray, " n"]:
-    pixels = (_pixels(inputs, rows) for rows in batches(inputs))
-    losses = [constant_losses(likelihood, perfect, perfect) for perfect in pixels]
-    return torch.cat(losses).cpu().numpy()
-
-
-def _pixels(inputs: Inputs, rows: Int64[Tensor, " rows"]) -> Float64[Tensor, "rows 1 side side"]:
+def _pixels(inputs: Inputs, rows: Int64[Tensor, " rows"]) -> Pixels:
     return as_pixels(inputs.images.index_select(0, rows)).double()
 
 

@@ -19,9 +19,11 @@ AT_ONCE = 256
 class GroupMeans:
     """The mean over each group, for guesses of what a member is like.
 
-    A guess must not know the member itself: in a group of few, a mean that the member is part of
-    says much about it. So a guess is the mean over the other members and the mean over all
-    images, which counts as one of them. Without u the mean over all images is the guess as it is.
+    The mean over a group of few that the member is part of says too much about it, and the mean
+    over the others too little of what there is to know about the group. So a guess is halfway
+    between the mean over the group and the same mean in which the mean over all images stands for
+    the member itself: its squared error is that of the true mean up to 1 / n^2, where n is the
+    number of members. Without u the mean over all images is the guess as it is.
     """
 
     #: Row 0 is the mean over all images.
@@ -32,11 +34,29 @@ class GroupMeans:
     def for_members(
         self, values: Num[Tensor, "k ..."], groups: Int64[Tensor, " k"]
     ) -> Float64[Tensor, "k ..."]:
-        """Guesses for values that the means are over, which are in these groups."""
-        return self.means[groups] + (self.means[0] - values.double()) / self.counts[groups]
+        """Guesses for values that the means were taken over.
+
+        Args:
+            values: Shape (k, ...).
+            groups: The number of the group of each value, shape (k,).
+
+        Returns:
+            Shape (k, ...), float64, in the unit of the values.
+        """
+        away = (self.means[0] - values.double()) / self.counts[groups]
+        return self.means[groups] + away / 2
 
     def for_others(self, groups: Int64[Tensor, " k"]) -> Float64[Tensor, "k ..."]:
-        """Guesses for values of these groups that the means are not over."""
+        """Guesses for values that the means were not taken over, each by a whole group.
+
+        The mean over all images counts as another member.
+
+        Args:
+            groups: The number of the group of each value, shape (k,).
+
+        Returns:
+            Shape (k, ...), float64, in the unit of the values.
+        """
         means = self.means[groups]
         return means + (self.means[0] - means) / (self.counts[groups] + 1)
 
@@ -55,6 +75,11 @@ class UGroups:
             return cls(torch.zeros(len(u), dtype=torch.int64, device=u.device))
         return cls(torch.unique(u, dim=0, return_inverse=True)[1] + 1)
 
+    @property
+    def is_one(self) -> bool:
+        """Whether all images are one group."""
+        return not self.of_image.any()
+
     def means(self, values: Num[Tensor, "k ..."]) -> GroupMeans:
         """The means over the values of the first k images; a group without any has mean 0."""
         groups = int(self.of_image.max()) + 1
@@ -69,5 +94,5 @@ class UGroups:
         return GroupMeans(means, counts)
 
     def guesses(self, values: Num[Tensor, "n ..."]) -> Float64[Tensor, "n ..."]:
-        """For each value a guess by the other values of its group."""
+        """For each value a guess by the values of its group."""
         return self.means(values).for_members(values, self.of_image)

@@ -33,10 +33,10 @@ def test_a_clean_space_is_explained_with_its_numbers(evaluation_of: Evaluations)
         "Clean: 2 of 4 latents are active (entropy above tau = 0.25 nats) and 2 passive; "
         "the weakest active has 1.56 nats, the strongest passive has 0.06 nats. "
         "The model explains R = 0.80 +- 0.01 of the explainable reconstruction loss. "
-        "It is clean: the decoder uses every active latent, and the active latents carry 99.0% of "
-        f"R alone, the weakest active latent has {gap:.2f} times the equivalent std of the "
-        "strongest passive. "
-        "By P, entropies alone, it is polarised (P = 0.93). "
+        "It is clean: the decoder uses every active latent, and the active latents alone bring "
+        f"99.0% of what all latents add to R, the weakest active latent has {gap:.2f} times the "
+        "equivalent std of the strongest passive. "
+        "By P alone, which follows from the entropies, it is polarised (P = 0.93). "
         "Budget: 3,000 steps; settled: since step 1,800 no latent changed label, over the last "
         "fifth the largest move of an entropy was 0.06 nats (latent 1; settled up to 0.1 nats) "
         "and R rose by 0.005 (below 0.01)."
@@ -70,7 +70,9 @@ def test_every_flaw_is_explained_in_its_own_words(evaluation_of: Evaluations) ->
     assert (
         "the decoder hardly uses 2 latents that are active by entropy (1, 2); with more steps"
     ) in text
-    assert "the active latents alone carry 60.0% of R, needed: 95%." in text
+    assert (
+        "the active latents alone bring 60.0% of what all latents add to R, needed: 95%." in text
+    )
     gap = equivalent_std(0.26) / equivalent_std(0.24)
     assert f"has {gap:.2f} times the equivalent std of the strongest passive, needed: 2." in text
 
@@ -106,6 +108,26 @@ def test_what_still_moved_is_explained(evaluation_of: Evaluations) -> None:
         "fifth the largest move of an entropy was 0.38 nats (latent 1; settled up to 0.1 nats) "
         "and R rose by 0.00 (below 0.01). More steps may change the verdict."
     )
+
+
+def test_r_that_fell_is_explained(evaluation_of: Evaluations) -> None:
+    course = [evaluation_of(step, [1.75, 0.0], explained=0.8) for step in (1800, 2400)]
+
+    text = explained(*course, evaluation_of(3000, [1.75, 0.0], explained=0.5))
+
+    assert "and R fell by 0.30 (below 0.01)" in text
+
+
+def test_a_latent_that_was_idle_is_explained(evaluation_of: Evaluations) -> None:
+    idle = evaluation_of(1800, [1.75, 1.5, 0.0], usage=[30.0, 0.01, 0.0])
+    course = [evaluation_of(step, [1.75, 1.5, 0.0]) for step in (2400, 3000)]
+
+    text = explained(idle, *course)
+
+    assert (
+        "not settled: since step 1,800 no latent changed label, "
+        "1 latent was idle at some evaluation since then, "
+    ) in text
 
 
 def test_the_plateau_before_learning_is_explained(evaluation_of: Evaluations) -> None:

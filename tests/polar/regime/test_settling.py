@@ -1,9 +1,11 @@
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from polar.errors import InvalidInput
 from polar.records.events import Evaluation
+from polar.regime.decoding import Explained
 from polar.regime.settling import Look, Settling, settling
 
 Evaluations = Callable[..., Evaluation]
@@ -145,6 +147,19 @@ def test_a_sparse_schedule_is_judged_from_the_evaluation_before(
     assert sparse.largest_move_nats == 0.0  # since step 61
 
 
+@pytest.mark.parametrize(("change", "settled"), [(0.0198, True), (0.0202, False)])
+def test_where_the_last_fifth_starts_between_evaluations_r_is_interpolated(
+    evaluation_of: Evaluations, change: float, settled: bool
+) -> None:
+    # 80 is halfway from 64 to 100 in the logarithm of the step.
+    course = [evaluation_of(step, [1.0, 0.0], explained=0.8 - change) for step in (32, 64)]
+
+    sparse = settling_of(*course, evaluation_of(100, [1.0, 0.0], explained=0.8))
+
+    assert sparse.settled is settled
+    assert sparse.rise_of_explained == pytest.approx(change / 2, rel=1e-9)
+
+
 @pytest.mark.parametrize("steps", [[100], [61, 80, 100]])
 def test_evaluations_that_do_not_cover_the_last_two_fifths_are_not_settled(
     evaluation_of: Evaluations, steps: Sequence[int]
@@ -204,12 +219,32 @@ def test_the_divergence_of_a_fixed_variance_is_no_signal(evaluation_of: Evaluati
             latent.model_copy(update={"kl_nats": (latent.kl_nats or 0) + 0.7, **of_variance})
             for latent in evaluation.latents
         ]
-        return Look(evaluation.step, tuple(latents), 0.001, explains_nothing=True)
+        return Look(evaluation.step, tuple(latents), Explained(0.001, 0.01), explains_nothing=True)
 
     course = [silent(evaluation_of, 8, 0.5)]
     course += [silent(evaluation_of, step, 0.001) for step in (400, 600, 800, 1000)]
 
     assert settling([with_fixed_variance(evaluation) for evaluation in course]).settled
+
+
+@pytest.mark.parametrize(
+    ("at_80", "rests"), [(0.04, True), (0.0365, True), (0.0355, False), (0.0445, False)]
+)
+def test_a_model_that_rests_at_an_r_too_small_to_count_has_settled(
+    evaluation_of: Evaluations, at_80: float, rests: bool
+) -> None:
+    # Seen with MNIST at the right end of its band.
+    course = [
+        replace(
+            Look.of(evaluation_of(step, [1.0, 0.0], explained=r, std=1.0)),
+            explained=Explained(r, 0.002),
+        )
+        for step, r in ((60, 0.04), (80, at_80), (100, 0.04))
+    ]
+
+    still = settling(course)
+
+    assert (still.settled, still.is_before_learning) == (rests, not rests)
 
 
 def test_a_model_that_explains_something_is_never_before_learning(

@@ -133,8 +133,8 @@ def test_what_u_says_is_not_the_work_of_a_latent() -> None:
     given_u = decoder(lambda z: z[:, 0], mean, of=subset(u)).decoding([0])
     without = decoder(lambda z: z[:, 0], mean).decoding([0])
 
-    # The others with the same u are alike, and the mean over all, 0.5, counts as one of N / 2.
-    wrong = 0.5 / (N / 2)
+    # The images with the same u are alike, and half of a mean over all, 0.5, is one of N / 2.
+    wrong = 0.5 / 2 / (N / 2)
     assert given_u.usage_nats == pytest.approx((PIXELS * wrong**2 / 2, 0.0, 0.0), rel=1e-5)
     assert without.usage_nats[0] == pytest.approx(HALF_WRONG, rel=1e-12)
 
@@ -149,9 +149,9 @@ def test_the_prior_of_an_ivae_is_decoded_by_samples_too() -> None:
         Painter(lambda z: z[:, 0]), encoding, subset(u), SPEC.model.likelihood
     ).decoding([0])
 
-    # The prior's pixels are wrong by a quarter, and those that the others of the group say by a
-    # half and a little, because the image itself counts as 0.5 there.
-    wrong = 0.5 + 0.5 / (N / 2)
+    # The prior's pixels are wrong by a quarter, and those that the group says by a half and a
+    # little, because half of the image itself counts as 0.5 there.
+    wrong = 0.5 + 0.5 / 2 / (N / 2)
     assert found.explained.part == pytest.approx(1.0, rel=1e-6)
     assert found.explained_by_prior == pytest.approx(1 - (0.25 / wrong) ** 2, rel=1e-6)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,9 +41,9 @@ def test_only_what_the_active_latents_carry_is_decoded_again(
         decoded.append(latents)
         return losses(decoder, latents)
 
-    def remembered(decoder: Decoder, actives: Sequence[int], *known: Any) -> float:  # noqa: ANN401
+    def remembered(decoder: Decoder, actives: Sequence[int], with_all: np.ndarray) -> float:
         carried.append(tuple(actives))
-        return carried_by(decoder, actives, *known)
+        return carried_by(decoder, actives, with_all)
 
     monkeypatch.setattr(Decoder, "_losses", counted)
     monkeypatch.setattr(Decoder, "carried_by", remembered)

@@ -62,14 +62,14 @@ def test_a_gaussian_costs_the_distance_from_the_mean_image() -> None:
     )
 
 
-def test_with_u_the_mean_image_is_what_the_others_with_the_same_u_say() -> None:
+def test_with_u_the_mean_image_is_what_images_with_the_same_u_say() -> None:
     images = grey([0, 0, 51, 51])
     u = torch.eye(2).byte().repeat_interleave(2, 0)
 
     subset = evaluation_subset(Inputs(images, u), spec_of({"name": "ivae"}))
 
-    # the other image and the mean over all, 25.5, once each
-    drawn = torch.tensor([12.75, 12.75, 38.25, 38.25]).double() / 255
+    # halfway from the mean of both images to that of the other and the mean over all, 25.5
+    drawn = torch.tensor([6.375, 6.375, 44.625, 44.625]).double() / 255
     truth = torch.tensor([0.0, 0.0, 0.2, 0.2]).double()
     losses = -torch.xlogy(truth, drawn) - torch.xlogy(1 - truth, 1 - drawn)
     assert subset.mean_image == pytest.approx(PIXELS * losses.numpy(), rel=1e-6)
@@ -86,6 +86,16 @@ def test_held_out_images_are_compared_with_what_training_images_say_of_their_u()
     drawn = [(4 * (0.1 / 4) + 0.5) / 5, (4 * 0.25 + 0.5) / 5]
     losses = [-math.log(1 - drawn[0]), -math.log(drawn[1])]
     assert subset.mean_image == pytest.approx([PIXELS * loss for loss in losses], rel=1e-6)
+
+
+def test_without_u_held_out_images_are_compared_with_the_mean_of_training_images() -> None:
+    training, held_out = grey([0, 0, 0, 204]), grey([255, 255])
+    no_u = torch.empty(4, 0).byte()
+
+    subset = evaluation_subset(Inputs(held_out, no_u[:2]), spec_of(), Inputs(training, no_u))
+
+    drawn = (4 * 0.2 + 0.5) / 5  # the mean of the held-out images would be perfect
+    assert subset.mean_image == pytest.approx([-PIXELS * math.log(drawn)] * 2, rel=1e-6)
 
 
 def test_held_out_images_that_no_training_image_is_like_cost_a_finite_loss() -> None:

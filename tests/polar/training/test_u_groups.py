@@ -16,31 +16,34 @@ def test_without_u_the_guess_is_the_mean_over_all_images() -> None:
     assert groups.means(torch.tensor([1.0, 5.0])).for_others(groups.of_image).tolist() == [3.0] * 4
 
 
-def test_a_guess_is_the_mean_over_the_others_of_the_group_and_once_over_all() -> None:
+def test_a_guess_is_halfway_between_the_means_with_and_without_the_member() -> None:
     groups = UGroups.of(one_hot(3, 7, 3, 7, 3))
 
     guesses = groups.guesses(torch.tensor([0.0, 10.0, 3.0, 20.0, 12.0]))  # mean 9
 
-    assert guesses.tolist() == [8, 14.5, 7, 9.5, 4]
+    # with itself 5, 15, 5, 15, 5, and without it 8, 14.5, 7, 9.5, 4
+    assert guesses.tolist() == [6.5, 14.75, 6, 12.25, 4.5]
 
 
-def test_an_image_alone_in_its_group_is_guessed_to_be_like_all_images() -> None:
+def test_an_image_alone_in_its_group_is_guessed_halfway_to_the_mean_of_all() -> None:
     groups = UGroups.of(one_hot(1, 1, 2))
 
-    assert groups.guesses(torch.tensor([1.0, 2.0, 9.0]))[2] == 4
+    assert groups.guesses(torch.tensor([1.0, 2.0, 9.0]))[2] == 6.5
 
 
-def test_a_guess_knows_nothing_of_what_it_guesses() -> None:
-    # Groups of 5 random numbers: u says nothing of them, so that no guess can be better than that
-    # by the mean over all, while the groups' own means are better by a fifth of the variance.
-    values = torch.randn(5000, generator=torch.Generator().manual_seed(0)).double()
-    u = torch.nn.functional.one_hot(torch.arange(5000) // 5).byte()
+@pytest.mark.parametrize(("members", "within"), [(2, 0.25), (5, 0.045), (20, 0.005)])
+def test_guesses_err_like_the_true_means_of_the_groups(members: int, within: float) -> None:
+    # The true means of u are random with variance 1, and the members' around them, too.
+    generator = torch.Generator().manual_seed(0)
+    groups = 20_000 // members
+    true = torch.randn(groups, generator=generator).double().repeat_interleave(members)
+    values = true + torch.randn(len(true), generator=generator).double()
+    u_groups = UGroups(torch.arange(groups).repeat_interleave(members) + 1)
 
-    groups = UGroups.of(u)
-    error = (groups.guesses(values) - values).square().mean()
-    own = (groups.means(values).means[groups.of_image] - values).square().mean()
+    error = (u_groups.guesses(values) - values).square().mean()
 
-    assert own < 0.83 < 1 < error / values.var() < 1.25
+    # 1 - 1 / n^2 from the members, 1 / 4 n^2 from the mean over all; twice the standard error
+    assert error / (true - values).square().mean() == pytest.approx(1, abs=within + 0.02)
 
 
 def test_values_beside_those_of_the_means_are_guessed_by_all_of_their_group() -> None:
@@ -74,5 +77,6 @@ def test_means_of_bytes_and_floats_of_any_shape_are_in_double_precision(
     every = values.double().mean(0)
     for image in range(50):
         others = values[image % 5 :: 5].double().sum(0) - values[image]
-        torch.testing.assert_close(guesses[image], (others + every) / 10)
+        own = values[image % 5 :: 5].double().sum(0)
+        torch.testing.assert_close(guesses[image], (own + others + every) / 20)
     assert guesses.dtype == torch.float64
