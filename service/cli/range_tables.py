@@ -69,10 +69,10 @@ def _edges(study_range: StudyRange, envelope: Interval) -> Rows:
     table = Rows("band", "edge", "lies in", "confidence", "moves")
     for name, interval in _bands(study_range, envelope):
         for side, edge in (("left", interval.left), ("right", interval.right)):
-            if edge in refuted:
-                table.add(name, side, "refuted", "", "")
-            elif name == "held" and (weight := in_vain[side]) is not None:
+            if name == "held" and (weight := in_vain[side]) is not None:
                 table.add(name, side, f"a better solution is known from {weight:.4g} on", "", "")
+            elif name != "held" and edge in refuted:
+                table.add(name, side, "refuted", "", "")
             else:
                 table.add(name, side, edge.words(), _confidence(edge), _movement(edge))
     return table
