@@ -11,7 +11,7 @@ Notation:
 
 import math
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeGuard
 from uuid import UUID
 
 from pydantic import Field
@@ -208,3 +208,12 @@ class Certificates(Record):
     right: EdgeCertificate | None
     #: Number of models compared, besides total collapse.
     models: int
+
+
+#: What is known of a study without any known model.
+NO_CERTIFICATES = Certificates(not_optimal=(), left=None, right=None, models=0)
+
+
+def is_refuted(certificate: EdgeCertificate | None) -> TypeGuard[EdgeCertificate]:
+    """Whether the known models refute an edge; False without a certificate."""
+    return certificate is not None and certificate.standing is Standing.NOT_OPTIMAL

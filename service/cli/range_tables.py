@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 
 from polar.ranges.words import held_in_vain
-from polar.records.certificates import Certificates, Standing
+from polar.records.certificates import NO_CERTIFICATES, Certificates, is_refuted
 from polar.records.ranges import AtBudget, Edge, Interval, Outcome, StudyRange
 from service.cli.rows import Facts, Rows
 
@@ -57,13 +57,11 @@ def _about_certificates(certificates: Certificates | None, of: str) -> dict[str,
 
 def _edges(study_range: StudyRange, envelope: Interval) -> Rows:
     """All edges; one that a better solution refutes has the word `refuted` in place of weights."""
-    known = study_range.certificates or Certificates(
-        not_optimal=(), left=None, right=None, models=0
-    )
+    known = study_range.certificates or NO_CERTIFICATES
     refuted = [
         edge
         for edge, certificate in ((envelope.left, known.left), (envelope.right, known.right))
-        if certificate is not None and certificate.standing is Standing.NOT_OPTIMAL
+        if is_refuted(certificate)
     ]
     in_vain = dict(zip(("left", "right"), held_in_vain(study_range, known), strict=True))
     table = Rows("band", "edge", "lies in", "confidence", "moves")
