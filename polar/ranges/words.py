@@ -79,7 +79,7 @@ def _held_words(report: RangeReport, certificates: Certificates) -> str:
         down = f"at least down to {held.left.high:.4g}"
     if held.right.high is None and held.right.low is not None:
         up = f"at least up to {held.right.low:.4g}"
-    left, right = held_in_vain(report, certificates)
+    left, right = better_known_from(report, certificates)
     if left is not None:
         down = f"down to above {left:.4g}, from where on a better solution is known,"
     if right is not None:
@@ -87,14 +87,14 @@ def _held_words(report: RangeReport, certificates: Certificates) -> str:
     return f"; held from inside {down} and {up}"
 
 
-def held_in_vain(
+def better_known_from(
     report: RangeReport, certificates: Certificates
 ) -> tuple[float | None, float | None]:
-    """The weights from which on spaces stay in the band although a better solution is known.
+    """The weights, left and right, from which on a held band has a better solution outside it.
 
-    Beyond such a weight the band is held by training alone. They are the weights nearest to the
-    left and the right edge from scratch at which a training that went on is not optimal, beyond
-    the last weight at which a model inside the band is known to be the best. None without any.
+    Such a weight is that of a training that went on from inside the band and is not optimal, where
+    no model inside is known to be the best. The weight nearest to the edge from scratch is given
+    where there are several; None without any.
     """
     if report.envelope is None or report.held is None:
         return None, None

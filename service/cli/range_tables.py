@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 
-from polar.ranges.words import held_in_vain
+from polar.ranges.words import better_known_from
 from polar.records.certificates import NO_CERTIFICATES, Certificates, is_refuted
 from polar.records.ranges import AtBudget, Edge, Interval, Outcome, StudyRange
 from service.cli.rows import Facts, Rows
@@ -63,11 +63,11 @@ def _edges(study_range: StudyRange, envelope: Interval) -> Rows:
         for edge, certificate in ((envelope.left, known.left), (envelope.right, known.right))
         if is_refuted(certificate)
     ]
-    in_vain = dict(zip(("left", "right"), held_in_vain(study_range, known), strict=True))
+    better_from = dict(zip(("left", "right"), better_known_from(study_range, known), strict=True))
     table = Rows("band", "edge", "lies in", "confidence", "moves")
     for name, interval in _bands(study_range, envelope):
         for side, edge in (("left", interval.left), ("right", interval.right)):
-            if name == "held" and (weight := in_vain[side]) is not None:
+            if name == "held" and (weight := better_from[side]) is not None:
                 table.add(name, side, f"a better solution is known from {weight:.4g} on", "", "")
             elif name != "held" and edge in refuted:
                 table.add(name, side, "refuted", "", "")
