@@ -117,9 +117,9 @@ def certify_edge(
     weight and standard errors convex, so that the lead is concave. A stretch that begins farther
     beyond the edge is looked for at the weight that the model was trained at.
 
-    No edge is certified because nobody has trained well enough there. Both the model outside that
-    leads beyond the edge and a model inside have to have settled, and the latter has to be trained
-    close by (`NEAR`) and to be the best that is known at its own weight.
+    An edge must not count as certified only because nobody has trained well enough there. So the
+    model outside that leads beyond the edge must have settled, and so must a model inside that was
+    trained close by (`NEAR`) and is the best known at its own weight.
 
     Args:
         side: On which side of the band the edge lies.
@@ -180,36 +180,23 @@ def certificates_of(
     """
     known = sorted({*trials, *models}, key=_order)
     judged = (not_optimal(trial, known) for trial in trials)
-    left = right = None
-    if band is not None:
-        edge = band.left
-        if edge.low is not None:
-            left = certify_edge(
-                "left",
-                reached=edge.high,
-                beyond=edge.low,
-                models=known,
-                is_moving=_is_moving(edge),
-            )
-        edge = band.right
-        if edge.high is not None:
-            right = certify_edge(
-                "right",
-                reached=edge.low,
-                beyond=edge.high,
-                models=known,
-                is_moving=_is_moving(edge),
-            )
     return Certificates(
         not_optimal=tuple(found for found in judged if found is not None),
-        left=left,
-        right=right,
+        left=band and _certificate("left", band.left, known),
+        right=band and _certificate("right", band.right, known),
         models=len(known),
     )
 
 
-def _is_moving(edge: Edge) -> bool:
-    return edge.movement is not None and edge.movement.is_settled is False
+def _certificate(
+    side: Literal["left", "right"], edge: Edge, models: Sequence[KnownModel]
+) -> EdgeCertificate | None:
+    """The certificate of an edge of a band; None where the band is open."""
+    reached, beyond = (edge.high, edge.low) if side == "left" else (edge.low, edge.high)
+    if beyond is None:
+        return None
+    is_moving = edge.movement is not None and edge.movement.is_settled is False
+    return certify_edge(side, reached=reached, beyond=beyond, models=models, is_moving=is_moving)
 
 
 def _order(model: KnownModel) -> tuple[float, int, int, float, str]:
