@@ -58,7 +58,7 @@ class Stage:
             return True
         if self.envelope is None:
             return not all(training.settled for training in self.trainings)
-        moved = with_movement(self.envelope, self.budget, self.trainings, self.search)
+        moved = with_movement(self.envelope, self.belief, self.budget, self.trainings, self.search)
         movements = (moved.left.movement, moved.right.movement)
         return not all(movement and movement.is_settled for movement in movements)
 
