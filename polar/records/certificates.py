@@ -155,7 +155,7 @@ class Standing(StrEnum):
     #: than every known model inside, and a model inside that was trained close by, and has settled
     #: too, is the best at its own weight. No better solution is known; there may still be one.
     CERTIFIED = "certified"
-    #: Neither holds, or the edge moves as trainings become longer.
+    #: The known models do not decide, or the edge moves as trainings become longer.
     UNDECIDED = "undecided"
     #: At this weight or farther beyond the edge a model inside the band has a smaller loss than
     #: every model outside, so that trainings there have missed the optimum.
