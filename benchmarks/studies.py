@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polar.errors import InvalidInput
-from polar.records.certificates import Certificates, EdgeCertificate, Standing
+from polar.records.certificates import NO_CERTIFICATES, EdgeCertificate, is_refuted
 from polar.records.ranges import Edge, Interval, StudyRange
 from service.api.runs.schemas import RunView
 from service.api.studies.schemas import StudyView
@@ -76,7 +76,7 @@ def _completed(client: Client, names: Sequence[str]) -> Iterator[Found]:
 
 def _row(found: Found) -> list[str]:
     report, band = found.range, found.range.envelope
-    known = report.certificates or Certificates(not_optimal=(), left=None, right=None, models=0)
+    known = report.certificates or NO_CERTIFICATES
     settled = sum(bool(run.result and run.result.settled) for run in found.runs)
     edges = ["", ""]
     if band:
@@ -97,7 +97,7 @@ def _row(found: Found) -> list[str]:
 
 def edge_words(edge: Edge, certificate: EdgeCertificate | None, of: str) -> str:
     """Where the edge lies, how it moves and whether it is certified; no edge if it is refuted."""
-    if certificate is not None and certificate.standing is Standing.NOT_OPTIMAL:
+    if is_refuted(certificate):
         return f"none: {certificate.words(of)}"
     parts = [edge.words()]
     if edge.movement is not None:

@@ -98,8 +98,8 @@ def better_than_collapse_to(models: Iterable[KnownModel]) -> float | None:
     It is at most the largest weight that a spec may have, and None if no model is better anywhere.
     """
     # Errors may hide a lead at 0, where few trainings are.
-    places = ((model, weight) for model in models for weight in (0.0, model.weight))
-    farthest = _farthest(places, [_TOTAL_COLLAPSE], MOST_WEIGHT)
+    begins = ((model, weight) for model in models for weight in (0.0, model.weight))
+    farthest = _farthest(begins, [_TOTAL_COLLAPSE], MOST_WEIGHT)
     return None if farthest is None else farthest[0]
 
 
@@ -117,9 +117,9 @@ def certify_edge(
     weight and standard errors convex, so that the lead is concave. A stretch that begins farther
     beyond the edge is looked for at the weight that the model was trained at.
 
-    No edge is certified because nobody has trained well enough there. Both the model outside that
-    leads beyond the edge and a model inside have to have settled, and the latter has to be trained
-    close by (`NEAR`) and to be the best that is known at its own weight.
+    An edge must not count as certified only because nobody has trained well enough there. So the
+    model outside that leads beyond the edge must have settled, and so must a model inside that was
+    trained close by (`NEAR`) and is the best known at its own weight.
 
     Args:
         side: On which side of the band the edge lies.
@@ -132,13 +132,13 @@ def certify_edge(
     inside = [model for model in models if model.is_inside]
     others = [model for model in models if not model.is_inside]
     out, end = (1, MOST_WEIGHT) if side == "right" else (-1, 0.0)
-    places = (
-        (model, place)
+    begins = (
+        (model, begin)
         for model in inside
-        for place in dict.fromkeys((beyond, model.weight))
-        if out * place >= out * beyond
+        for begin in dict.fromkeys((beyond, model.weight))
+        if out * begin >= out * beyond
     )
-    farthest = _farthest(places, [_TOTAL_COLLAPSE, *(model.terms for model in others)], end)
+    farthest = _farthest(begins, [_TOTAL_COLLAPSE, *(model.terms for model in others)], end)
     settled = [_TOTAL_COLLAPSE, *(model.terms for model in others if model.has_settled)]
     inner = [model.terms for model in inside]
     if farthest is not None:
@@ -178,42 +178,29 @@ def certificates_of(
         models: All models of the study's problem, whichever study or experiment trained them;
             those of the study may be among them.
     """
-    known = sorted({*trials, *models}, key=_place)
+    known = sorted({*trials, *models}, key=_order)
     judged = (not_optimal(trial, known) for trial in trials)
-    left = right = None
-    if band is not None:
-        edge = band.left
-        if edge.low is not None:
-            left = certify_edge(
-                "left",
-                reached=edge.high,
-                beyond=edge.low,
-                models=known,
-                is_moving=_is_moving(edge),
-            )
-        edge = band.right
-        if edge.high is not None:
-            right = certify_edge(
-                "right",
-                reached=edge.low,
-                beyond=edge.high,
-                models=known,
-                is_moving=_is_moving(edge),
-            )
     return Certificates(
         not_optimal=tuple(found for found in judged if found is not None),
-        left=left,
-        right=right,
+        left=band and _certificate("left", band.left, known),
+        right=band and _certificate("right", band.right, known),
         models=len(known),
     )
 
 
-def _is_moving(edge: Edge) -> bool:
-    return edge.movement is not None and edge.movement.is_settled is False
+def _certificate(
+    side: Literal["left", "right"], edge: Edge, models: Sequence[KnownModel]
+) -> EdgeCertificate | None:
+    """The certificate of an edge of a band; None where the band is open."""
+    reached, beyond = (edge.high, edge.low) if side == "left" else (edge.low, edge.high)
+    if beyond is None:
+        return None
+    is_moving = edge.movement is not None and edge.movement.is_settled is False
+    return certify_edge(side, reached=reached, beyond=beyond, models=models, is_moving=is_moving)
 
 
-def _place(model: KnownModel) -> tuple[float, int, int, float, str]:
-    """The place of a model among others, which does not depend on when it was trained."""
+def _order(model: KnownModel) -> tuple[float, int, int, float, str]:
+    """What models are sorted by, so that their order does not depend on when they came."""
     terms = model.terms
     return model.weight, model.seed, model.steps, terms.reconstruction_nats, f"{model.run_id}"
 
@@ -242,25 +229,23 @@ def _leads(better: LossTerms, others: Iterable[LossTerms], weight: float) -> boo
 
 
 def _farthest(
-    places: Iterable[tuple[KnownModel, float]], others: Sequence[LossTerms], end: float
+    begins: Iterable[tuple[KnownModel, float]], others: Sequence[LossTerms], end: float
 ) -> tuple[float, KnownModel] | None:
-    """How far towards `end` a model leads, and which; None if none does at its place.
+    """How far towards `end` a model leads, and which, the first of several; None if none does.
 
     Args:
-        places: Models, each with a weight at which it may lead.
+        begins: Models, each with a weight at which its lead may begin.
         others: The losses over which it has to lead.
         end: The weight up or down to which leads are followed.
     """
     farthest = None
-    for model, place in places:
-        terms = model.terms
-        if not _leads(terms, others, place):
-            continue
-        if farthest is None or (
-            abs(end - place) < abs(end - farthest[0]) or _leads(terms, others, farthest[0])
-        ):
-            reached = _end_of_lead(terms, others, place, end)
-            if farthest is None or abs(end - reached) < abs(end - farthest[0]):
+    for model, begin in begins:
+        start = begin
+        if farthest is not None:  # a lead that ends earlier is of no account
+            start = min(begin, farthest[0], key=lambda at: abs(end - at))
+        if _leads(model.terms, others, begin) and _leads(model.terms, others, start):
+            reached = _end_of_lead(model.terms, others, start, end)
+            if farthest is None or not math.isclose(reached, farthest[0]):
                 farthest = reached, model
     return farthest
 

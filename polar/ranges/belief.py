@@ -46,8 +46,9 @@ BEYOND_THE_END = 0.1
 #: either side of it, as in a gap. Chosen by us, as a guard: without it a single such weight would
 #: make an edge wide.
 LAPSE = 0.001
-#: Distance from an edge in widths from which on all trainings count as past it.
-FAR = 50.0
+#: Distance from an edge in widths from which on it no longer matters. Chosen by us, because the
+#: chance to be on the other side is 1e-13 there, which is far above rounding.
+FAR = 30.0
 #: Rounds in which edges and the sides of forming spaces are estimated from each other. Chosen by
 #: us, because more rounds change chances by less than a millionth.
 ROUNDS = 3

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.special import expit, softmax
 
-from polar.ranges.belief import LAPSE, EdgeBelief, believe, middles
+from polar.ranges.belief import FAR, LAPSE, Belief, EdgeBelief, believe, middles
 from polar.ranges.edges import CONFIDENCE, envelope_of
 from polar.ranges.search import Search
 from polar.ranges.votes import Side, Training, Vote, votes_of
@@ -28,36 +28,45 @@ from polar.records.ranges import Edge, Interval, Movement
 DRAWN_ANEW = 0.1
 #: Places and widths of an edge are left out if their chance is less than this part of the largest,
 #: for speed. Chosen by us.
-LEAST_PART = 0.01
-
-#: Distance from an edge in widths from which on it no longer matters. Chosen by us, because the
-#: chance to be on the other side is 1e-13 there, which is far above rounding.
-FAR = 30.0
+LEAST_CHANCE_PART = 0.01
 
 #: Whether each training has passed an edge, by its weight and seed.
 Passed = Mapping[tuple[float, int], bool]
 
 
 def with_movement(
-    envelope: Interval, budget: int, trainings: Sequence[Training], search: Search
+    envelope: Interval,
+    belief: Belief,
+    budget: int,
+    trainings: Sequence[Training],
+    search: Search,
 ) -> Interval:
-    """The edges with how they have moved since the last evaluations at half the budget or less."""
+    """The edges with how they have moved since the last evaluations at half the budget or less.
+
+    Args:
+        envelope: The edges at the budget.
+        belief: What is believed of them, by the same trainings.
+        budget: The number of steps for which they are the edges.
+        trainings: All trainings, whichever of them have a verdict at the budget.
+        search: How finely the edges are wanted.
+    """
     earlier = {seen.steps for training in trainings for seen in training.course}
     before = max((steps for steps in earlier if 2 * steps <= budget), default=None)
     if before is None:
         return envelope
     doublings = math.log2(budget / before)
-    now, then = (votes_of(trainings, steps, search.of) for steps in (budget, before))
-    belief = believe(now, search)
-    past = envelope_of(then, believe(then, search), search)
-    left = movement_of(envelope.left, past.left if past else None, doublings, search)
-    right = movement_of(envelope.right, past.right if past else None, doublings, search)
+    votes, past_votes = (votes_of(trainings, steps, search.of) for steps in (budget, before))
+    past = envelope_of(past_votes, believe(past_votes, search), search)
     if past and envelope.left.at and past.left.at:
-        passed = passed_left(now, envelope), passed_left(then, past)
+        passed = passed_left(votes, envelope), passed_left(past_votes, past)
         left = movement_over_seeds(belief.left, *passed, doublings, search)
+    else:
+        left = movement_of(envelope.left, past.left if past else None, doublings, search)
     if past and envelope.right.at and past.right.at:
-        passed = passed_right(now, envelope), passed_right(then, past)
+        passed = passed_right(votes, envelope), passed_right(past_votes, past)
         right = movement_over_seeds(belief.right, *passed, doublings, search)
+    else:
+        right = movement_of(envelope.right, past.right if past else None, doublings, search)
     return Interval(
         left=envelope.left.model_copy(update={"movement": left}),
         right=envelope.right.model_copy(update={"movement": right}),
@@ -67,8 +76,8 @@ def with_movement(
 def movement_of(now: Edge, past: Edge | None, doublings: float, search: Search) -> Movement:
     """How an edge moves per doubling of the steps, by its intervals at two budgets.
 
-    An edge moves if the intervals do not overlap. It is settled if both are as fine as wanted and
-    it has moved by no more than that over all the doublings together. Otherwise nothing is said.
+    An edge moves if the intervals do not overlap. It is settled if they do and both are as fine as
+    wanted. Otherwise nothing is said.
 
     Args:
         now: The edge at a budget.
@@ -84,9 +93,7 @@ def movement_of(now: Edge, past: Edge | None, doublings: float, search: Search) 
     if (low is not None and low > 1) or (high is not None and high < 1):
         is_settled = False
     elif _is_fine(now, search) and _is_fine(past, search):
-        total = _ratio(now.middle, past.middle, 1.0)
-        still = total is not None and search.is_fine(min(total, 1.0), max(total, 1.0))
-        is_settled = True if still else None
+        is_settled = True  # intervals that are fine and overlap have middles as close
     return Movement(is_settled=is_settled, factor=factor, low=low, high=high)
 
 
@@ -159,7 +166,7 @@ def _quantiles(
     moved past it and nowhere else; or it is drawn anew.
     """
     mass = edge.mass[1:-1]
-    place, width = np.nonzero(mass >= LEAST_PART * mass.max())
+    place, width = np.nonzero(mass >= LEAST_CHANCE_PART * mass.max())
     places, widths = middles(edge.bounds)[1:-1][place, None], edge.widths[width, None]
     cells, cell = len(edge.bounds) - 1, edge.bounds[1] - edge.bounds[0]
     moves = cell * np.arange(-cells, cells + 1)

@@ -32,7 +32,7 @@ def find_range(history: History, search: Search) -> RangeReport:
     envelope = stage.envelope
     odds = gap_odds(stage.votes, stage.belief, seeds=len(search.seeds))
     if envelope:
-        envelope = with_movement(envelope, stage.budget, trainings, search)
+        envelope = with_movement(envelope, stage.belief, stage.budget, trainings, search)
     report = RangeReport(
         outcome=_outcome(stage),
         of=search.of,

@@ -58,15 +58,15 @@ class Stage:
             return True
         if self.envelope is None:
             return not all(training.settled for training in self.trainings)
-        moved = with_movement(self.envelope, self.budget, self.trainings, self.search)
+        moved = with_movement(self.envelope, self.belief, self.budget, self.trainings, self.search)
         movements = (moved.left.movement, moved.right.movement)
         return not all(movement and movement.is_settled for movement in movements)
 
     def training_at(self, weight: float) -> Action | None:
         """The cheapest training at a weight that gives a verdict for this budget.
 
-        It continues the longest training that can go on, or else begins one with the seed that has
-        been tried least near it. None if no seed is left.
+        It continues the longest training that can go on, or else begins one with the seed whose
+        nearest training is farthest from it. None if no seed is left.
         """
         own = [training for training in self.trainings if training.weight == weight]
         flying = {action.seed for action in self.in_flight if action.weight == weight}
@@ -108,7 +108,7 @@ class Stage:
     def farthest(self, seeds: Sequence[int], weight: float) -> int:
         """The seed whose nearest training is farthest from a weight, the first of several.
 
-        So that each edge is tried with as many seeds as there are.
+        With it each edge is tried with as many seeds as there are.
         """
         nearest = dict.fromkeys(seeds, math.inf)
         tried = [(training.seed, training.weight) for training in self.trainings]

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from polar.ranges.edges import is_known
 from polar.ranges.stage import Stage
 from polar.ranges.votes import Side
-from polar.records.certificates import Certificates, EdgeCertificate, Standing
+from polar.records.certificates import (
+    NO_CERTIFICATES,
+    Certificates,
+    EdgeCertificate,
+    Standing,
+    is_refuted,
+)
 from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, RangeReport
 
@@ -40,7 +46,7 @@ def headline_of(report: RangeReport, certificates: Certificates | None = None) -
         return f"No {report.of} band {at}: {_overruled(report)}."
     if report.envelope is None:
         return f"{of} at none of {_count(report.weights, 'tested weight')} {at}."
-    known = certificates or Certificates(not_optimal=(), left=None, right=None, models=0)
+    known = certificates or NO_CERTIFICATES
     left = _edge_words("left", report.envelope.left, known.left, report)
     right = _edge_words("right", report.envelope.right, known.right, report)
     return f"{of} {_over(report)}: {left}; {right}{_held_words(report, known)}."
@@ -50,7 +56,7 @@ def _edge_words(
     side: str, edge: Edge, certificate: EdgeCertificate | None, report: RangeReport
 ) -> str:
     at = f"at {report.steps:,} steps"
-    if certificate is not None and certificate.standing is Standing.NOT_OPTIMAL:
+    if is_refuted(certificate):
         return f"no {side} edge of the objective {at}: {certificate.words(report.of)}"
     movement = f", {edge.movement.words()}" if edge.movement else ""
     standing = ""
@@ -73,7 +79,7 @@ def _held_words(report: RangeReport, certificates: Certificates) -> str:
         down = f"at least down to {held.left.high:.4g}"
     if held.right.high is None and held.right.low is not None:
         up = f"at least up to {held.right.low:.4g}"
-    left, right = held_in_vain(report, certificates)
+    left, right = better_known_from(report, certificates)
     if left is not None:
         down = f"down to above {left:.4g}, from where on a better solution is known,"
     if right is not None:
@@ -81,14 +87,14 @@ def _held_words(report: RangeReport, certificates: Certificates) -> str:
     return f"; held from inside {down} and {up}"
 
 
-def held_in_vain(
+def better_known_from(
     report: RangeReport, certificates: Certificates
 ) -> tuple[float | None, float | None]:
-    """The weights from which on spaces stay in the band although a better solution is known.
+    """The weights, left and right, from which on a held band has a better solution outside it.
 
-    Beyond such a weight the band is held by training alone. They are the weights nearest to the
-    left and the right edge from scratch at which a training that went on is not optimal, beyond
-    the last weight at which a model inside the band is known to be the best. None without any.
+    Such a weight is that of a training that went on from inside the band and is not optimal, where
+    no model inside is known to be the best. The weight nearest to the edge from scratch is given
+    where there are several; None without any.
     """
     if report.envelope is None or report.held is None:
         return None, None
@@ -147,8 +153,7 @@ def remarks_on(report: RangeReport, stage: Stage) -> Iterator[str]:
 
 def remarks_on_certificates(certificates: Certificates) -> Iterator[str]:
     """What a researcher can do where the known models refute an edge, in sentences."""
-    edges = (certificates.left, certificates.right)
-    if any(edge is not None and edge.standing is Standing.NOT_OPTIMAL for edge in edges):
+    if is_refuted(certificates.left) or is_refuted(certificates.right):
         yield MISSED
 
 

@@ -11,7 +11,7 @@ Notation:
 
 import math
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeGuard
 from uuid import UUID
 
 from pydantic import Field
@@ -155,7 +155,7 @@ class Standing(StrEnum):
     #: than every known model inside, and a model inside that was trained close by, and has settled
     #: too, is the best at its own weight. No better solution is known; there may still be one.
     CERTIFIED = "certified"
-    #: Neither holds, or the edge moves as trainings become longer.
+    #: The known models do not decide, or the edge moves as trainings become longer.
     UNDECIDED = "undecided"
     #: At this weight or farther beyond the edge a model inside the band has a smaller loss than
     #: every model outside, so that trainings there have missed the optimum.
@@ -208,3 +208,12 @@ class Certificates(Record):
     right: EdgeCertificate | None
     #: Number of models compared, besides total collapse.
     models: int
+
+
+#: What is known of a study without any known model.
+NO_CERTIFICATES = Certificates(not_optimal=(), left=None, right=None, models=0)
+
+
+def is_refuted(certificate: EdgeCertificate | None) -> TypeGuard[EdgeCertificate]:
+    """Whether the known models refute an edge; False without a certificate."""
+    return certificate is not None and certificate.standing is Standing.NOT_OPTIMAL

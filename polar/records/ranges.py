@@ -106,8 +106,9 @@ class Movement(Record):
     #: to tell.
     is_settled: bool | None
     #: The edge's weight divided by its weight at half the steps; none if either is open. `low` and
-    #: `high` are the ends of its 90 % interval, by the verdicts that have changed in between; for
-    #: a single seed the least and the largest factor that the intervals of the edge allow.
+    #: `high` are the ends of the factor's 90 % interval, by the trainings whose verdict has
+    #: changed in between; for a single seed they are the least and the largest factor that the
+    #: edge's intervals allow.
     factor: Positive | None
     low: Positive | None
     high: Positive | None

@@ -27,11 +27,11 @@ class Pruner(SpecPart):
 
     All pruners but `none` stop a run whose verdict after the warm-up is `collapsed`, and take that
     as the verdict of the whole run. In a search for the weight they let it train on where a model
-    of an earlier trial shows that total collapse is not the optimum. All but `none` and
-    `collapse` also stop a trial whose objectives are worse at a step
-    than those of other trials; of several objectives, each must be worse. Which trials these stop
-    depends on which trainings come first, so that such a study may differ from one time to the
-    next; all other studies have the same trials each time.
+    of an earlier trial shows that total collapse is not the optimum. All but `none` and `collapse`
+    also stop a trial whose objectives are worse at a step than those of other trials; of several
+    objectives, each must be worse. Which trials these stop depends on which trainings come first,
+    so that such a study may differ from one time to the next; all other studies have the same
+    trials each time.
     """
 
     name: PrunerName = "none"

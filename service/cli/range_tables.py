@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 
-from polar.ranges.words import held_in_vain
-from polar.records.certificates import Certificates, Standing
+from polar.ranges.words import better_known_from
+from polar.records.certificates import NO_CERTIFICATES, Certificates, is_refuted
 from polar.records.ranges import AtBudget, Edge, Interval, Outcome, StudyRange
 from service.cli.rows import Facts, Rows
 
@@ -57,22 +57,20 @@ def _about_certificates(certificates: Certificates | None, of: str) -> dict[str,
 
 def _edges(study_range: StudyRange, envelope: Interval) -> Rows:
     """All edges; one that a better solution refutes has the word `refuted` in place of weights."""
-    known = study_range.certificates or Certificates(
-        not_optimal=(), left=None, right=None, models=0
-    )
+    known = study_range.certificates or NO_CERTIFICATES
     refuted = [
         edge
         for edge, certificate in ((envelope.left, known.left), (envelope.right, known.right))
-        if certificate is not None and certificate.standing is Standing.NOT_OPTIMAL
+        if is_refuted(certificate)
     ]
-    in_vain = dict(zip(("left", "right"), held_in_vain(study_range, known), strict=True))
+    better_from = dict(zip(("left", "right"), better_known_from(study_range, known), strict=True))
     table = Rows("band", "edge", "lies in", "confidence", "moves")
     for name, interval in _bands(study_range, envelope):
         for side, edge in (("left", interval.left), ("right", interval.right)):
-            if edge in refuted:
-                table.add(name, side, "refuted", "", "")
-            elif name == "held" and (weight := in_vain[side]) is not None:
+            if name == "held" and (weight := better_from[side]) is not None:
                 table.add(name, side, f"a better solution is known from {weight:.4g} on", "", "")
+            elif name != "held" and edge in refuted:
+                table.add(name, side, "refuted", "", "")
             else:
                 table.add(name, side, edge.words(), _confidence(edge), _movement(edge))
     return table

@@ -181,6 +181,21 @@ def test_certificates_do_not_depend_on_the_order_of_the_models(models: list[Know
     assert certificates == certificates_of(band, [COLLAPSED], models[::-1])
 
 
+def test_an_edge_is_judged_at_the_end_of_its_interval_that_lies_beyond_the_band() -> None:
+    band = Interval(
+        left=Edge(low=0.2, high=0.3, confidence=0.95),
+        right=Edge(low=18.0, high=22.0, confidence=0.95),
+    )
+
+    certificates = certificates_of(band, [COLLAPSED], [FROM_18])
+
+    edges = [edge for edge in (certificates.left, certificates.right) if edge is not None]
+    assert [(edge.side, edge.reached, edge.beyond) for edge in edges] == [
+        ("left", 0.3, 0.2),
+        ("right", 18.0, 22.0),
+    ]
+
+
 def test_without_a_band_only_trainings_are_judged() -> None:
     certificates = certificates_of(None, [COLLAPSED], [FROM_18])
 

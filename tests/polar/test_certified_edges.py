@@ -201,6 +201,29 @@ def test_a_model_that_leads_farther_beyond_the_edge_alone_refutes_it() -> None:
     assert edge.exists_to == pytest.approx(30 - LEAST_PART * EXPLAINABLE_NATS)
 
 
+@given(
+    gain=st.floats(10, 200),
+    penalty=st.floats(0.1, 10),
+    weights=st.lists(st.floats(0.1, 2), min_size=2, max_size=2),
+    side=st.sampled_from(["left", "right"]),
+)
+def test_the_first_of_models_that_lead_equally_far_is_named(
+    gain: float,
+    penalty: float,
+    weights: list[float],
+    side: Any,  # noqa: ANN401
+) -> None:
+    models = [
+        model(weight, gain, penalty, se=0.1, seed=seed) for seed, weight in enumerate(weights)
+    ]
+    # Where beta is small, it has the lead instead.
+    models.append(model(0.01, gain + 3, 100 * penalty, is_inside=False))
+
+    edge = certify_edge(side, reached=None, beyond=0.5, models=models)
+
+    assert edge.by == models[0].training()
+
+
 @pytest.mark.parametrize(
     ("has_settled", "standing"), [(True, Standing.CERTIFIED), (False, Standing.UNDECIDED)]
 )

@@ -88,19 +88,22 @@ def test_the_edges_at_each_budget_are_a_table_of_their_own() -> None:
     assert any(line.split() == ["2,000", "4", "0.3..0.32", "7..7.5"] for line in lines)
 
 
+#: A certificate that refutes a right edge at 7 to 7.5.
+REFUTED = EdgeCertificate(
+    side="right",
+    standing=Standing.NOT_OPTIMAL,
+    reached=7.0,
+    beyond=7.5,
+    exists_to=21.0,
+    by=Trained(weight=7.0, seed=0, steps=2000),
+)
+
+
 def test_an_edge_that_another_model_refutes_is_said_to_be() -> None:
-    refuted = EdgeCertificate(
-        side="right",
-        standing=Standing.NOT_OPTIMAL,
-        reached=7.0,
-        beyond=7.5,
-        exists_to=21.0,
-        by=Trained(weight=7.0, seed=0, steps=2000),
-    )
-    certificates = Certificates(not_optimal=(), left=None, right=refuted, models=4)
+    certificates = Certificates(not_optimal=(), left=None, right=REFUTED, models=4)
     range = found("0.3 u, 0.32 p, 7 p, 7.5 c").model_copy(update={"certificates": certificates})
 
-    assert refuted.words("clean") in " ".join(shown(range).split())
+    assert REFUTED.words("clean") in " ".join(shown(range).split())
     rows = [line.split() for line in shown(range).splitlines()]
     assert ["envelope", "right", "refuted"] in rows
     assert ["interval", "1", "right", "refuted"] in rows
@@ -129,6 +132,18 @@ def test_held_edges_have_rows_of_their_own() -> None:
     assert ["held", "left", "0.3..0.32", "one", "seed"] in [row[:5] for row in rows]
     assert ["held", "right", "14..15", "one", "seed"] in [row[:5] for row in rows]
     assert not any(line.startswith("held") for line in shown(range).splitlines())
+
+
+def test_a_held_edge_is_not_refuted_with_an_edge_from_scratch_in_the_same_place() -> None:
+    range = found("0.3 u, 0.32 p, 1 p, 7 p, 7.5 c")
+    certificates = Certificates(not_optimal=(), left=None, right=REFUTED, models=4)
+    held = {"held": range.envelope, "certificates": certificates}
+
+    lines = shown(range.model_copy(update=held)).splitlines()
+
+    rows = [line.split() for line in lines]
+    assert ["envelope", "right", "refuted"] in rows
+    assert ["held", "right", "7..7.5", "one", "seed"] in [row[:5] for row in rows]
 
 
 def test_a_band_that_is_held_where_a_better_solution_is_known_is_said_to_be() -> None:
