@@ -153,8 +153,10 @@ def _lead_of_inside(
     others = [TOTAL_COLLAPSE, *(model.terms for model in outside)]
     end = MOST_WEIGHT if out == 1 else min((beyond, *(model.weight for model in outside)))
     begins = [*corners(others, beyond, end), *_weights(outside, at, beyond)]
+    # Models that were trained farther out mostly lead farther, so others are soon passed over.
     candidates = (
-        (model, model.terms, [*begins, *_weights([model], beyond, end)]) for model in inside
+        (model, model.terms, [*begins, *_weights([model], beyond, end)])
+        for model in sorted(inside, key=lambda model: -out * model.weight)
     )
     lead = farthest_lead(candidates, others, end)
     if lead is None or lead.by is None:
