@@ -181,7 +181,8 @@ class EdgeCertificate(Record):
     #: The weights, on the way out of the band, from which on and up to which the model leads that
     #: refutes the edge; where several do, the one that leads farthest beyond the edge, or from
     #: farthest inside. For `not_optimal_inside` the lead is followed up to the edge's trainings
-    #: inside. These fields and the next are none unless the edge is refuted.
+    #: inside. These fields and the next are none unless the edge is refuted; `exists_from` is none
+    #: in a certificate that was stored before it was kept.
     exists_from: float | None = None
     exists_to: float | None
     #: Which model that is; none for total collapse too.
@@ -195,25 +196,23 @@ class EdgeCertificate(Record):
             models: The number of known models.
         """
         way, out = ("up", 1) if self.side == "right" else ("down", -1)
-        if self.exists_from is None or self.exists_to is None:
-            if self.standing is Standing.CERTIFIED:
-                at = f"{self.beyond:.4g}"
-                return (
-                    f"certified: no better solution is known at {at} than one that is not {kind}"
-                )
+        if self.standing is Standing.CERTIFIED:
+            at = f"{self.beyond:.4g}"
+            return f"certified: no better solution is known at {at} than one that is not {kind}"
+        if self.exists_to is None:
             return "not certified: the known models neither confirm nor refute it"
-        begin, end = f"{self.exists_from:.4g}", f"{self.exists_to:.4g}"
+        begin = self.beyond if self.exists_from is None else self.exists_from
         if self.standing is Standing.NOT_OPTIMAL_INSIDE:
             return (
-                f"reached from scratch {way} to {end} by training alone: from {begin} {way} a "
-                f"better solution is known, which is not {kind}"
+                f"reached from scratch {way} to {self.exists_to:.4g} by training alone: from "
+                f"{begin:.4g} {way} a better solution is known, which is not {kind}"
             )
         reached = ""
         if self.reached is not None:
             reached = f"reached from scratch {way} to {self.reached:.4g}; "
-        where = f"{way} to {end}"
-        if out * self.exists_from > out * self.beyond:
-            where = f"from {begin} {where}"
+        where = f"{way} to {self.exists_to:.4g}"
+        if out * begin > out * self.beyond:
+            where = f"from {begin:.4g} {where}"
         return f"{reached}a {kind} solution is the best of {models} known {where}"
 
 
