@@ -112,7 +112,8 @@ def about_edge(scratch: Sequence[KnownModel], models: Sequence[KnownModel]) -> s
     if not beyond:
         return "Trainings from scratch show no right edge."
     edge = certify_edge("right", reached=reached, beyond=min(beyond), models=models)
-    return f"Right edge from scratch: {reached:g}..{min(beyond):g}; {edge.words('clean')}."
+    words = edge.words("clean", len(models))
+    return f"Right edge from scratch: {reached:g}..{min(beyond):g}; {words}."
 
 
 def columns_of(family: str, name: str, trainings: Sequence[Training]) -> Iterator[dict[str, Any]]:

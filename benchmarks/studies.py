@@ -81,7 +81,9 @@ def _row(found: Found) -> list[str]:
     edges = ["", ""]
     if band:
         sides = ((band.left, known.left), (band.right, known.right))
-        edges = [edge_words(edge, certificate, report.of) for edge, certificate in sides]
+        edges = [
+            edge_words(edge, certificate, report.of, known.models) for edge, certificate in sides
+        ]
     return [
         f"[{found.study.name}]({found.study.name}.yaml)",
         report.of,
@@ -95,10 +97,10 @@ def _row(found: Found) -> list[str]:
     ]
 
 
-def edge_words(edge: Edge, certificate: EdgeCertificate | None, of: str) -> str:
+def edge_words(edge: Edge, certificate: EdgeCertificate | None, of: str, models: int) -> str:
     """Where the edge lies, how it moves and whether it is certified; no edge if it is refuted."""
     if is_refuted(certificate):
-        return f"none: {certificate.words(of)}"
+        return f"none: {certificate.words(of, models)}"
     parts = [edge.words()]
     if edge.movement is not None:
         parts.append(edge.movement.words())

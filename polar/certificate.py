@@ -3,66 +3,40 @@
 The loss that training minimises is A + w k B (`polar.records.certificates`). A trained model stays
 a solution at every weight, where it pays its own line in w, so that the least of all lines bounds
 the optimum from above. A training whose line lies above another at its own weight has missed the
-optimum there. A model of any seed, learning rate and number of steps may show this, because the
-optimum does not depend on how a solution was found; total collapse is one of them. Certificates
-only refute: a training that no model beats may still not be the optimum.
-
-All losses are those of training images, because they are what training minimises, and are compared
-relative to that of the mean image, so that models measured on different numbers of images compare.
-
-One model is better than another where the difference exceeds two standard errors, and a hundredth
-of what there is to explain. Models are measured on the same images, and most errors are shared and
-cancel in the difference; they count as independent all the same. On the digits the error of the
-difference between two models that explain something was 0.3 to 1.0 times what this makes of it
-(docs/log.md), which leaves room for the choice of the best among many models, which is partly the
-luckiest. A model never beats itself, nor one with equal losses.
+optimum there (`polar.loss_lines`). A model of any seed, learning rate and number of steps may show
+this, because the optimum does not depend on how a solution was found; total collapse is one of
+them. Certificates only refute: a training that no model beats may still not be the optimum.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from polar.loss_lines import (
+    MOST_WEIGHT,
+    TOTAL_COLLAPSE,
+    Lead,
+    beats,
+    corners,
+    difference_nats,
+    end_of_lead,
+    farthest_lead,
+    leads,
+    se_nats,
+)
 from polar.records.certificates import (
     Certificates,
     EdgeCertificate,
     KnownModel,
-    LossTerms,
     NotOptimal,
     Standing,
 )
 from polar.records.ranges import Edge, Interval
 
-#: A difference must exceed so many standard errors.
-ERRORS = 2.0
-#: It must also exceed this part of the explainable loss. Chosen by us, because a training counts
-#: as settled while R still rises by less, so that trainings with the same solution differ by as
-#: much. Collapsed trainings on the digits lose 0.002 to 0.004 of it to total collapse, which is
-#: ten standard errors.
-LEAST_PART = 0.01
 #: A model inside the band shows what is possible there at weights up to this factor away. Chosen
 #: by us, because in the linear beta-VAE the optimum of another weight, x times as large, loses at
-#: most x - 1 - ln x of the explainable loss, which for this factor is less than `LEAST_PART`: a
+#: most x - 1 - ln x of the explainable loss, which for this factor is less than a hundredth: a
 #: model outside that is better by more is better than all models inside.
 NEAR = 1.14
-#: The largest weight that a spec may have.
-MOST_WEIGHT = 1e6
-#: Steps of the bisection for the end of a stretch of weights. Chosen by us, because they find an
-#: end between 0 and the largest weight to 1e-12.
-BISECTIONS = 60
-
-#: The line of total collapse, which is 0, because all lines are relative to it.
-_TOTAL_COLLAPSE = LossTerms(
-    images=2,
-    reconstruction_nats=0.0,
-    penalty=0.0,
-    floor_nats=0.0,
-    mean_image_nats=0.0,
-    collapsed_penalty=0.0,
-    nats_per_penalty=1.0,
-    gain_variance=0.0,
-    penalty_variance=0.0,
-    covariance=0.0,
-)
 
 
 def not_optimal(model: KnownModel, models: Iterable[KnownModel]) -> NotOptimal | None:
@@ -74,22 +48,22 @@ def not_optimal(model: KnownModel, models: Iterable[KnownModel]) -> NotOptimal |
             good models, the first is named.
     """
     weight = model.weight
-    rivals = [(None, _TOTAL_COLLAPSE), *((rival, rival.terms) for rival in models)]
-    better = [(rival, terms) for rival, terms in rivals if _beats(terms, model.terms, weight)]
+    rivals = [(None, TOTAL_COLLAPSE), *((rival, rival.terms) for rival in models)]
+    better = [(rival, terms) for rival, terms in rivals if beats(terms, model.terms, weight)]
     if not better:
         return None
     best, terms = min(better, key=lambda rival: rival[1].above_collapse_nats(weight))
     return NotOptimal(
         model=model.training(),
         better=None if best is None else best.training(),
-        by_nats=_difference(terms, model.terms, weight),
-        se_nats=_se(terms, model.terms, weight),
+        by_nats=difference_nats(terms, model.terms, weight),
+        se_nats=se_nats(terms, model.terms, weight),
     )
 
 
 def refutes_collapse(weight: float, models: Iterable[KnownModel]) -> bool:
     """Whether a model is better than total collapse at a weight, by more than counts."""
-    return any(_beats(model.terms, _TOTAL_COLLAPSE, weight) for model in models)
+    return any(beats(model.terms, TOTAL_COLLAPSE, weight) for model in models)
 
 
 def better_than_collapse_to(models: Iterable[KnownModel]) -> float | None:
@@ -98,9 +72,9 @@ def better_than_collapse_to(models: Iterable[KnownModel]) -> float | None:
     It is at most the largest weight that a spec may have, and None if no model is better anywhere.
     """
     # Errors may hide a lead at 0, where few trainings are.
-    begins = ((model, weight) for model in models for weight in (0.0, model.weight))
-    farthest = _farthest(begins, [_TOTAL_COLLAPSE], MOST_WEIGHT)
-    return None if farthest is None else farthest[0]
+    candidates = ((model, model.terms, (0.0, model.weight)) for model in models)
+    lead = farthest_lead(candidates, [TOTAL_COLLAPSE], MOST_WEIGHT)
+    return None if lead is None else lead.end
 
 
 def certify_edge(
@@ -109,66 +83,157 @@ def certify_edge(
     reached: float | None,
     beyond: float,
     models: Sequence[KnownModel],
+    at: float | None = None,
+    steps: int = 0,
     is_moving: bool = False,
 ) -> EdgeCertificate:
     """What the known models say about an edge.
 
-    A model keeps its lead over all others on a single stretch of weights: losses are linear in the
-    weight and standard errors convex, so that the lead is concave. A stretch that begins farther
-    beyond the edge is looked for at the weight that the model was trained at.
+    A model leads at a weight where it beats all models of the other side of the edge. Total
+    collapse is one of the models outside. An edge is refuted where the wrong side leads:
 
-    An edge must not count as certified only because nobody has trained well enough there. So the
-    model outside that leads beyond the edge must have settled, and so must a model inside that was
-    trained close by (`NEAR`) and is the best known at its own weight.
+    - a model inside leads at `beyond` or farther out, or, from `at` on, at the weight of a
+      training that has ended outside;
+    - a model outside leads where training reaches the band: at the weights of trainings that have
+      ended inside, from `reached` to `at`, or at the nearest on the band's side if there are none.
+
+    A lead is followed as far as models of the other side were trained, because there may be better
+    ones where nobody has trained. To the right total collapse is a rival at every weight, and
+    leads of models inside are followed up to the largest.
+
+    An edge must not count as certified only because training was bad there. So the model outside
+    that leads at `beyond` must have settled; a settled model inside, which was trained close by
+    (`NEAR`) on the band's side of `beyond`, must be the best known at its own weight; and no
+    training from `reached` to `beyond` may be beaten by a model of the other side.
 
     Args:
         side: On which side of the band the edge lies.
         reached: The last weight on the band's side of the edge, if there is one.
         beyond: The first weight beyond the edge.
         models: All models of the study's problem.
+        at: The weight that half of the seeds have passed. None for a single seed, which is inside
+            the band up to `reached`, and outside from `beyond` on.
+        steps: The budget at which the edge lies there. Shorter trainings that have not settled
+            may be beaten.
         is_moving: Whether the edge is known to move as trainings become longer; it is then not
             certified.
     """
     inside = [model for model in models if model.is_inside]
-    others = [model for model in models if not model.is_inside]
-    out, end = (1, MOST_WEIGHT) if side == "right" else (-1, 0.0)
-    begins = (
-        (model, begin)
-        for model in inside
-        for begin in dict.fromkeys((beyond, model.weight))
-        if out * begin >= out * beyond
-    )
-    farthest = _farthest(begins, [_TOTAL_COLLAPSE, *(model.terms for model in others)], end)
-    settled = [_TOTAL_COLLAPSE, *(model.terms for model in others if model.has_settled)]
-    inner = [model.terms for model in inside]
-    if farthest is not None:
+    outside = [model for model in models if not model.is_inside]
+    out = 1 if side == "right" else -1
+    standing = Standing.UNDECIDED
+    lead = _lead_of_inside(out, beyond if at is None else at, beyond, inside, outside)
+    if lead is not None:
         standing = Standing.NOT_OPTIMAL
-    elif (
-        not is_moving
-        and any(_leads(terms, inner, beyond) for terms in settled)
-        and any(_is_witness(model, beyond, models) for model in inside)
-    ):
-        standing = Standing.CERTIFIED
-    else:
-        standing = Standing.UNDECIDED
+    elif reached is not None and inside:
+        lead = _lead_of_outside(out, reached, reached if at is None else at, inside, outside)
+        if lead is not None:
+            standing = Standing.NOT_OPTIMAL_INSIDE
+        elif not is_moving and _is_confirmed(out, reached, beyond, inside, outside, steps):
+            standing = Standing.CERTIFIED
     return EdgeCertificate(
         side=side,
         standing=standing,
         reached=reached,
         beyond=beyond,
-        exists_to=farthest and farthest[0],
-        by=farthest and farthest[1].training(),
+        exists_from=lead and lead.begin,
+        exists_to=lead and lead.end,
+        by=lead and lead.by and lead.by.training(),
     )
 
 
-def _is_witness(model: KnownModel, beyond: float, models: Sequence[KnownModel]) -> bool:
-    """Whether a model inside the band shows what is possible inside at a weight beyond it."""
-    is_near = beyond / NEAR <= model.weight <= beyond * NEAR
-    return is_near and model.has_settled and not_optimal(model, models) is None
+def _lead_of_inside(
+    out: int,
+    at: float,
+    beyond: float,
+    inside: Sequence[KnownModel],
+    outside: Sequence[KnownModel],
+) -> Lead | None:
+    """The lead of a model inside that ends farthest out, if there is one; it begins after `at`."""
+    others = [TOTAL_COLLAPSE, *(model.terms for model in outside)]
+    end = MOST_WEIGHT if out == 1 else min((beyond, *(model.weight for model in outside)))
+    begins = [*corners(others, beyond, end), *_weights(outside, at, beyond)]
+    # Models that were trained farther out mostly lead farther, so others are soon passed over.
+    candidates = (
+        (model, model.terms, [*begins, *_weights([model], beyond, end)])
+        for model in sorted(inside, key=lambda model: -out * model.weight)
+    )
+    lead = farthest_lead(candidates, others, end)
+    if lead is None or lead.by is None:
+        return None
+    return lead._replace(begin=end_of_lead(lead.by.terms, others, lead.begin, at))
+
+
+def _lead_of_outside(
+    out: int,
+    reached: float,
+    at: float,
+    inside: Sequence[KnownModel],
+    outside: Sequence[KnownModel],
+) -> Lead | None:
+    """The lead of a model outside that begins farthest inside the band, if there is one.
+
+    It ends at the outermost of the weights at which it is looked for.
+    """
+    innermost = min(
+        (reached, *(model.weight for model in inside)), key=lambda weight: out * weight
+    )
+    ends = _weights(inside, at, reached) or _weights(inside, at, innermost)[:1]
+    rivals = ((None, TOTAL_COLLAPSE), *((model, model.terms) for model in outside))
+    candidates = ((rival, terms, ends) for rival, terms in rivals)
+    lead = farthest_lead(candidates, [model.terms for model in inside], innermost)
+    return lead and lead._replace(begin=lead.end, end=lead.begin)
+
+
+def _is_confirmed(
+    out: int,
+    reached: float,
+    beyond: float,
+    inside: Sequence[KnownModel],
+    outside: Sequence[KnownModel],
+    steps: int,
+) -> bool:
+    """Whether good training has found the best known solution on both sides of an edge."""
+    within = [model.terms for model in inside]
+    without = [TOTAL_COLLAPSE, *(model.terms for model in outside)]
+    settled = [TOTAL_COLLAPSE, *(model.terms for model in outside if model.has_settled)]
+    near = _between(inside, beyond / NEAR**out, beyond)
+    drew_it = [
+        (model, others)
+        for models, others in ((inside, without), (outside, within))
+        for model in _between(models, reached, beyond)
+        if model.has_settled or model.steps >= steps
+    ]
+    return (
+        any(leads(terms, within, beyond) for terms in settled)
+        and any(
+            model.has_settled and not_optimal(model, [*inside, *outside]) is None for model in near
+        )
+        and not any(
+            beats(better, model.terms, model.weight)
+            for model, others in drew_it
+            for better in others
+        )
+    )
+
+
+def _between(models: Iterable[KnownModel], one: float, other: float) -> list[KnownModel]:
+    """The models that were trained at these weights or between them."""
+    low, high = min(one, other), max(one, other)
+    return [model for model in models if low <= model.weight <= high]
+
+
+def _weights(models: Iterable[KnownModel], begin: float, end: float) -> list[float]:
+    """The weights from `begin` to `end`, in this order, at which these models were trained."""
+    weights = {model.weight for model in _between(models, begin, end)}
+    return sorted(weights, key=lambda weight: abs(weight - begin))
 
 
 def certificates_of(
-    band: Interval | None, trials: Sequence[KnownModel], models: Sequence[KnownModel]
+    band: Interval | None,
+    trials: Sequence[KnownModel],
+    models: Sequence[KnownModel],
+    steps: int = 0,
 ) -> Certificates:
     """The certificates of a study.
 
@@ -177,90 +242,38 @@ def certificates_of(
         trials: The trained models of the study itself.
         models: All models of the study's problem, whichever study or experiment trained them;
             those of the study may be among them.
+        steps: The budget at which the band has these edges.
     """
     known = sorted({*trials, *models}, key=_order)
     judged = (not_optimal(trial, known) for trial in trials)
     return Certificates(
         not_optimal=tuple(found for found in judged if found is not None),
-        left=band and _certificate("left", band.left, known),
-        right=band and _certificate("right", band.right, known),
+        left=band and _certificate("left", band.left, known, steps),
+        right=band and _certificate("right", band.right, known, steps),
         models=len(known),
     )
 
 
 def _certificate(
-    side: Literal["left", "right"], edge: Edge, models: Sequence[KnownModel]
+    side: Literal["left", "right"], edge: Edge, models: Sequence[KnownModel], steps: int
 ) -> EdgeCertificate | None:
     """The certificate of an edge of a band; None where the band is open."""
     reached, beyond = (edge.high, edge.low) if side == "left" else (edge.low, edge.high)
     if beyond is None:
         return None
     is_moving = edge.movement is not None and edge.movement.is_settled is False
-    return certify_edge(side, reached=reached, beyond=beyond, models=models, is_moving=is_moving)
+    return certify_edge(
+        side,
+        reached=reached,
+        beyond=beyond,
+        models=models,
+        at=edge.at,
+        steps=steps,
+        is_moving=is_moving,
+    )
 
 
 def _order(model: KnownModel) -> tuple[float, int, int, float, str]:
     """What models are sorted by, so that their order does not depend on when they came."""
     terms = model.terms
     return model.weight, model.seed, model.steps, terms.reconstruction_nats, f"{model.run_id}"
-
-
-def _difference(better: LossTerms, other: LossTerms, weight: float) -> float:
-    """By how much the loss of the first is smaller, in nats per image."""
-    return other.above_collapse_nats(weight) - better.above_collapse_nats(weight)
-
-
-def _se(one: LossTerms, other: LossTerms, weight: float) -> float:
-    """Standard error of the difference of both losses, as if they were independent."""
-    return math.hypot(one.se_nats(weight), other.se_nats(weight))
-
-
-def _beats(better: LossTerms, other: LossTerms, weight: float) -> bool:
-    """Whether the loss of the first is smaller by more than counts."""
-    difference = _difference(better, other, weight)
-    explainable = max(better.explainable_nats, other.explainable_nats)
-    if difference <= LEAST_PART * explainable:
-        return False
-    return difference > ERRORS * _se(better, other, weight)
-
-
-def _leads(better: LossTerms, others: Iterable[LossTerms], weight: float) -> bool:
-    return all(_beats(better, other, weight) for other in others)
-
-
-def _farthest(
-    begins: Iterable[tuple[KnownModel, float]], others: Sequence[LossTerms], end: float
-) -> tuple[float, KnownModel] | None:
-    """How far towards `end` a model leads, and which, the first of several; None if none does.
-
-    Args:
-        begins: Models, each with a weight at which its lead may begin.
-        others: The losses over which it has to lead.
-        end: The weight up or down to which leads are followed.
-    """
-    farthest = None
-    for model, begin in begins:
-        start = begin
-        if farthest is not None:  # a lead that ends earlier is of no account
-            start = min(begin, farthest[0], key=lambda at: abs(end - at))
-        if _leads(model.terms, others, begin) and _leads(model.terms, others, start):
-            reached = _end_of_lead(model.terms, others, start, end)
-            if farthest is None or not math.isclose(reached, farthest[0]):
-                farthest = reached, model
-    return farthest
-
-
-def _end_of_lead(
-    better: LossTerms, others: Sequence[LossTerms], begin: float, end: float
-) -> float:
-    """The weight between `begin`, where a model leads, and `end` at which its lead ends."""
-    if _leads(better, others, end):
-        return end
-    leading, behind = begin, end
-    for _ in range(BISECTIONS):
-        middle = (leading + behind) / 2
-        if _leads(better, others, middle):
-            leading = middle
-        else:
-            behind = middle
-    return leading

@@ -47,17 +47,21 @@ def headline_of(report: RangeReport, certificates: Certificates | None = None) -
     if report.envelope is None:
         return f"{of} at none of {_count(report.weights, 'tested weight')} {at}."
     known = certificates or NO_CERTIFICATES
-    left = _edge_words("left", report.envelope.left, known.left, report)
-    right = _edge_words("right", report.envelope.right, known.right, report)
+    left = _edge_words("left", report.envelope.left, known.left, known.models, report)
+    right = _edge_words("right", report.envelope.right, known.right, known.models, report)
     return f"{of} {_over(report)}: {left}; {right}{_held_words(report, known)}."
 
 
 def _edge_words(
-    side: str, edge: Edge, certificate: EdgeCertificate | None, report: RangeReport
+    side: str,
+    edge: Edge,
+    certificate: EdgeCertificate | None,
+    models: int,
+    report: RangeReport,
 ) -> str:
     at = f"at {report.steps:,} steps"
     if is_refuted(certificate):
-        return f"no {side} edge of the objective {at}: {certificate.words(report.of)}"
+        return f"no {side} edge of the objective {at}: {certificate.words(report.of, models)}"
     movement = f", {edge.movement.words()}" if edge.movement else ""
     standing = ""
     if certificate is not None:
@@ -92,21 +96,35 @@ def better_known_from(
 ) -> tuple[float | None, float | None]:
     """The weights, left and right, from which on a held band has a better solution outside it.
 
-    Such a weight is that of a training that went on from inside the band and is not optimal, where
-    no model inside is known to be the best. The weight nearest to the edge from scratch is given
-    where there are several; None without any.
+    Where a better solution outside is known next to the edge from scratch already, it is the
+    weight from which on the edge's certificate says so. Elsewhere it is that of a training that
+    went on from inside the band and is not optimal, where no model inside is known to be the best;
+    the weight nearest to the edge from scratch is given where there are several. None without any.
     """
     if report.envelope is None or report.held is None:
         return None, None
     band, held = report.envelope, report.held
-    down_to = certificates.left.exists_to if certificates.left else None
-    up_to = certificates.right.exists_to if certificates.right else None
+    down_to, left = _known_better(certificates.left)
+    up_to, right = _known_better(certificates.right)
     begin = min((at for at in (down_to, band.left.high) if at is not None), default=math.inf)
     end = max((at for at in (up_to, band.right.low) if at is not None), default=0.0)
     weights = [found.model.weight for found in certificates.not_optimal if found.model.warm_start]
-    left = [weight for weight in weights if (held.left.low or 0.0) < weight < begin]
-    right = [weight for weight in weights if end < weight < (held.right.high or math.inf)]
-    return max(left, default=None), min(right, default=None)
+    if left is None:
+        below = [weight for weight in weights if (held.left.low or 0.0) < weight < begin]
+        left = max(below, default=None)
+    if right is None:
+        above = [weight for weight in weights if end < weight < (held.right.high or math.inf)]
+        right = min(above, default=None)
+    return left, right
+
+
+def _known_better(certificate: EdgeCertificate | None) -> tuple[float | None, float | None]:
+    """Up to which weight the best known solution is inside, and from which on it is outside."""
+    if certificate is None:
+        return None, None
+    if certificate.standing is Standing.NOT_OPTIMAL_INSIDE:
+        return None, certificate.exists_from
+    return certificate.exists_to, None
 
 
 def _over(report: RangeReport) -> str:
@@ -152,8 +170,9 @@ def remarks_on(report: RangeReport, stage: Stage) -> Iterator[str]:
 
 
 def remarks_on_certificates(certificates: Certificates) -> Iterator[str]:
-    """What a researcher can do where the known models refute an edge, in sentences."""
-    if is_refuted(certificates.left) or is_refuted(certificates.right):
+    """What a researcher can do where training has missed a better solution, in sentences."""
+    edges = (certificates.left, certificates.right)
+    if any(edge is not None and edge.standing is Standing.NOT_OPTIMAL for edge in edges):
         yield MISSED
 
 

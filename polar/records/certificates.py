@@ -145,21 +145,25 @@ class ComparedModel(Trained):
 
 
 class Standing(StrEnum):
-    """What the known models say about an edge of the band, at the weight just beyond it.
+    """What the known models say about an edge of the band.
 
     A loss counts as smaller where the difference is more than two standard errors and more than a
-    hundredth of the explainable loss.
+    hundredth of the explainable loss. A model leads at a weight where its loss is smaller than
+    those of all known models of the other side of the edge; total collapse is outside.
     """
 
-    #: A model outside the band whose training has settled, or total collapse, has a smaller loss
-    #: than every known model inside, and a model inside that was trained close by, and has settled
-    #: too, is the best at its own weight. No better solution is known; there may still be one.
+    #: At the weight just beyond the edge a model outside leads whose training has settled, or
+    #: total collapse; a model inside that was trained close by, and has settled too, is the best
+    #: at its own weight; and no training in the edge's interval is beaten by a model of the other
+    #: side. No better solution is known; there may still be one.
     CERTIFIED = "certified"
-    #: The known models do not decide, or the edge moves as trainings become longer.
+    #: The models neither certify nor refute the edge, or it moves as trainings become longer.
     UNDECIDED = "undecided"
-    #: At this weight or farther beyond the edge a model inside the band has a smaller loss than
-    #: every model outside, so that trainings there have missed the optimum.
+    #: A model inside leads beyond the edge: trainings there have missed the optimum.
     NOT_OPTIMAL = "not_optimal"
+    #: A model outside, or total collapse, leads where training reaches the band next to the edge:
+    #: the optimum leaves the band earlier.
+    NOT_OPTIMAL_INSIDE = "not_optimal_inside"
 
 
 class EdgeCertificate(Record):
@@ -172,30 +176,44 @@ class EdgeCertificate(Record):
     #: a chance of 95 %, so that half of all seeds reach the band up to there. None where the
     #: interval has no such end.
     reached: float | None
-    #: The other end of the interval, at which the models are compared: for a single seed the first
-    #: weight beyond the edge.
+    #: The other end of the interval: for a single seed the first weight beyond the edge.
     beyond: float
-    #: The weight farthest beyond the edge up to which a model inside the band still has a smaller
-    #: loss than every model outside. This field and the next are none unless the standing is
-    #: `not_optimal`.
+    #: The weights, on the way out of the band, from which on and up to which the model leads that
+    #: refutes the edge; where several do, the one that leads farthest beyond the edge, or from
+    #: farthest inside. For `not_optimal_inside` the lead is followed up to the edge's trainings
+    #: inside. These fields and the next are none unless the edge is refuted; `exists_from` is none
+    #: in a certificate that was stored before it was kept.
+    exists_from: float | None = None
     exists_to: float | None
-    #: Which model that is.
+    #: Which model that is; none for total collapse too.
     by: Trained | None
 
-    def words(self, kind: str) -> str:
-        """What is said beside an edge of a band of this kind, such as `clean`."""
-        way = "up" if self.side == "right" else "down"
-        if self.exists_to is not None:
-            begin = (
-                ""
-                if self.reached is None
-                else f"reached from scratch {way} to {self.reached:.4g}; "
-            )
-            return f"{begin}a better, {kind} solution exists {way} to {self.exists_to:.4g}"
+    def words(self, kind: str, models: int) -> str:
+        """What is said beside an edge of a band of this kind, such as `clean`.
+
+        Args:
+            kind: What the band consists of.
+            models: The number of known models.
+        """
+        way, out = ("up", 1) if self.side == "right" else ("down", -1)
         if self.standing is Standing.CERTIFIED:
             at = f"{self.beyond:.4g}"
             return f"certified: no better solution is known at {at} than one that is not {kind}"
-        return f"not certified: the known models do not decide at {self.beyond:.4g}"
+        if self.exists_to is None:
+            return "not certified: the known models neither confirm nor refute it"
+        begin = self.beyond if self.exists_from is None else self.exists_from
+        if self.standing is Standing.NOT_OPTIMAL_INSIDE:
+            return (
+                f"reached from scratch {way} to {self.exists_to:.4g} by training alone: from "
+                f"{begin:.4g} {way} a better solution is known, which is not {kind}"
+            )
+        reached = ""
+        if self.reached is not None:
+            reached = f"reached from scratch {way} to {self.reached:.4g}; "
+        where = f"{way} to {self.exists_to:.4g}"
+        if out * begin > out * self.beyond:
+            where = f"from {begin:.4g} {where}"
+        return f"{reached}a {kind} solution is the best of {models} known {where}"
 
 
 class Certificates(Record):
@@ -216,4 +234,5 @@ NO_CERTIFICATES = Certificates(not_optimal=(), left=None, right=None, models=0)
 
 def is_refuted(certificate: EdgeCertificate | None) -> TypeGuard[EdgeCertificate]:
     """Whether the known models refute an edge; False without a certificate."""
-    return certificate is not None and certificate.standing is Standing.NOT_OPTIMAL
+    refuting = (Standing.NOT_OPTIMAL, Standing.NOT_OPTIMAL_INSIDE)
+    return certificate is not None and certificate.standing in refuting

@@ -50,13 +50,17 @@ def _about_certificates(certificates: Certificates | None, of: str) -> dict[str,
     refuted = [f"{found.model.weight:.4g}" for found in certificates.not_optimal]
     return {
         "models compared": f"{certificates.models}",
-        **{f"{side} edge": edge.words(of) for side, edge in sides if edge is not None},
+        **{
+            f"{side} edge": edge.words(of, certificates.models)
+            for side, edge in sides
+            if edge is not None
+        },
         "not optimal": f"trainings at {', '.join(refuted)}" if refuted else None,
     }
 
 
 def _edges(study_range: StudyRange, envelope: Interval) -> Rows:
-    """All edges; one that a better solution refutes has the word `refuted` in place of weights."""
+    """All edges; one that the known models refute has the word `refuted` in place of weights."""
     known = study_range.certificates or NO_CERTIFICATES
     refuted = [
         edge

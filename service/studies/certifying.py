@@ -28,7 +28,9 @@ async def certified(
     known = [solution.known(spec) for solution in solutions.of_problem]
     own = [model for model in known if model.run_id in solutions.own]
     # Other studies need not wait for this: it takes the square of the number of models.
-    certificates = await asyncio.to_thread(certificates_of, found.envelope, own, known)
+    certificates = await asyncio.to_thread(
+        certificates_of, found.envelope, own, known, found.steps
+    )
     headline = headline_of(found, certificates)
     # A study that holds its band says itself how far training from inside gets.
     advice = () if spec.range.held else remarks_on_certificates(certificates)

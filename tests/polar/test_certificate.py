@@ -7,13 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polar.certificate import (
-    LEAST_PART,
-    MOST_WEIGHT,
     better_than_collapse_to,
     certificates_of,
     not_optimal,
     refutes_collapse,
 )
+from polar.loss_lines import LEAST_PART, MOST_WEIGHT
 from polar.records.certificates import KnownModel, Standing
 from polar.records.ranges import Edge, Interval, Movement
 from tests.polar.known_models import (

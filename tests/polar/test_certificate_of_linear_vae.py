@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from polar.certificate import LEAST_PART, certify_edge, not_optimal
+from polar.certificate import certify_edge, not_optimal
+from polar.loss_lines import LEAST_PART
 from polar.records.certificates import KnownModel, LossTerms, Standing
 from polar.regime.codes import codes
 from polar.regime.loss_terms import measure_loss_terms
@@ -183,9 +184,23 @@ def test_no_edge_is_certified_where_the_optimum_is_still_inside(
     outside = [known_at(edge_at / noise * math.exp(out * x), spectrum, noise) for x in beyond_edge]
     models = [exact(model) for model in (missed, *reached, *outside)]
 
-    edge = certify_edge(side, reached=None, beyond=beyond, models=models)
+    # the nearest training inside, or nearer to the edge than it
+    last = max((out * model.weight for model in models if model.is_inside), default=out * beyond)
+    edge = certify_edge(side, reached=out * last, beyond=beyond, models=models)
 
     assert edge.standing is not Standing.CERTIFIED
+
+
+@given(spectrum=eigenvalues, weights=betas, noise=noises)
+def test_no_edge_is_refuted_from_inside_where_training_has_found_the_optimum(
+    spectrum: list[float], weights: list[float], noise: float
+) -> None:
+    models = [known_at(beta, spectrum, noise) for beta in weights]
+
+    for at in (model.weight for model in models if model.is_inside):
+        left = certify_edge("left", reached=at, beyond=at / 1.1, models=models)
+        right = certify_edge("right", reached=at, beyond=at * 1.1, models=models)
+        assert Standing.NOT_OPTIMAL_INSIDE not in (left.standing, right.standing)
 
 
 def test_an_exact_solution_s_lead_ends_a_hundredth_of_the_loss_before_the_lines_cross() -> None:

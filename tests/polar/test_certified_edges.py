@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.certificate import LEAST_PART, MOST_WEIGHT, certify_edge, not_optimal
+from polar.certificate import certify_edge, not_optimal
+from polar.loss_lines import LEAST_PART, MOST_WEIGHT
 from polar.records.certificates import Standing
 from tests.polar.known_models import (
     COLLAPSED,
@@ -29,9 +30,8 @@ def test_the_right_edge_at_18_is_not_the_objective_s_which_has_a_solution_up_to_
     assert edge.by == FROM_18.training()
     # two errors of 0.7 nats are paid for by little more than a unit of beta
     assert edge.exists_to == pytest.approx(28 - 1.4 / (7.4 / 6))
-    assert edge.words("clean") == (
-        "reached from scratch up to 18; "
-        f"a better, clean solution exists up to {edge.exists_to:.4g}"
+    assert edge.words("clean", 2) == (
+        "reached from scratch up to 18; a clean solution is the best of 2 known up to 26.86"
     )
 
 
@@ -56,7 +56,7 @@ def test_an_edge_beyond_which_an_outside_model_is_best_is_certified() -> None:
 
     assert edge.standing is Standing.CERTIFIED
     assert (edge.by, edge.exists_to) == (None, None)
-    assert edge.words("clean") == (
+    assert edge.words("clean", 3) == (
         "certified: no better solution is known at 30 than one that is not clean"
     )
 
@@ -69,19 +69,21 @@ def test_an_edge_is_certified_only_where_a_settled_model_inside_was_trained_clos
     # Its line crosses that of total collapse at 28, so that it is better at 27 and worse at 34.
     inside = FROM_27.model_copy(update={"weight": weight, "has_settled": has_settled})
 
-    edge = certify_edge("right", reached=18.0, beyond=30.0, models=[COLLAPSED, inside])
+    edge = certify_edge("right", reached=18.0, beyond=30.0, models=[inside])
 
     is_certified = has_settled and weight == 27.0
     assert (edge.standing is Standing.CERTIFIED) is is_certified
 
 
-def test_an_edge_next_to_which_only_a_bad_training_is_inside_is_not_certified() -> None:
+def test_an_edge_next_to_which_only_a_bad_training_is_inside_is_refuted() -> None:
     # It draws the mean image wrong, so that total collapse is better at its own weight too.
     bad = model(27.0, gain=20.0, penalty=1.0)
 
     edge = certify_edge("right", reached=27.0, beyond=30.0, models=[COLLAPSED, bad])
 
-    assert edge.standing is Standing.UNDECIDED
+    assert edge.standing is Standing.NOT_OPTIMAL_INSIDE
+    # The lines cross at 20, but nobody has trained inside below 27.
+    assert (edge.exists_from, edge.exists_to, edge.by) == (27.0, 27.0, None)
 
 
 def test_a_clean_model_far_away_certifies_no_edge_for_a_forming_one() -> None:
@@ -97,8 +99,8 @@ def test_an_edge_next_to_the_crossing_is_undecided() -> None:
     edge = certify_edge("right", reached=27.9, beyond=28.1, models=[COLLAPSED, FROM_18])
 
     assert edge.standing is Standing.UNDECIDED
-    words = "not certified: the known models do not decide at 28.1"
-    assert edge.words("clean") == words
+    words = "not certified: the known models neither confirm nor refute it"
+    assert edge.words("clean", 2) == words
 
 
 def test_a_forming_model_as_good_as_the_clean_one_leaves_the_edge_undecided() -> None:
@@ -129,19 +131,34 @@ def test_the_left_edge_reaches_down_to_where_an_outside_model_becomes_as_good() 
     # both lose the same at 0.1: 5 nats of gain for 50 nats of divergence, and 1.3 nats are allowed
     assert wrong.standing is Standing.NOT_OPTIMAL
     assert wrong.exists_to == pytest.approx(0.1 + 1.3 / 50)
-    assert wrong.words("clean") == (
-        "reached from scratch down to 0.2; a better, clean solution exists down to 0.126"
+    assert wrong.words("clean", 2) == (
+        "reached from scratch down to 0.2; a clean solution is the best of 2 known down to 0.126"
     )
     assert right.standing is Standing.CERTIFIED
 
 
-def test_a_lead_that_never_ends_is_followed_to_the_ends_of_all_weights() -> None:
+def test_a_lead_over_total_collapse_that_never_ends_is_followed_to_the_largest_weight() -> None:
     free = model(1.0, gain=10.0, penalty=0.0)
 
-    up = certify_edge("right", reached=1.0, beyond=2.0, models=[free])
-    down = certify_edge("left", reached=1.0, beyond=0.5, models=[free])
+    edge = certify_edge("right", reached=1.0, beyond=2.0, models=[free])
 
-    assert (up.exists_to, down.exists_to) == (MOST_WEIGHT, 0.0)
+    assert edge.exists_to == MOST_WEIGHT
+
+
+def test_a_lead_is_followed_down_only_as_far_as_models_outside_were_trained() -> None:
+    # At weight 0 a net that is trained as long is surely better than a clean one.
+    under_trained = model(0.11, gain=140.0, penalty=110.0, is_inside=False)
+    longer = model(0.13, gain=150.0, penalty=100.0, steps=8000)
+    clean = model(0.12, gain=145.0, penalty=100.0)
+
+    edge = certify_edge("left", reached=0.12, beyond=0.11, models=[under_trained, longer, clean])
+    alone = certify_edge("left", reached=0.12, beyond=0.11, models=[longer, clean])
+
+    assert edge.standing is Standing.NOT_OPTIMAL
+    assert edge.exists_to == alone.exists_to == 0.11
+    assert edge.words("clean", 3) == (
+        "reached from scratch down to 0.12; a clean solution is the best of 3 known down to 0.11"
+    )
 
 
 @given(
@@ -178,13 +195,10 @@ def test_a_lead_holds_at_every_weight_up_to_its_end(
         best = min(models, key=lambda known: known.terms.above_collapse_nats(weight))
         return best.is_inside and best.terms.above_collapse_nats(weight) < 0
 
-    # the lead begins at the edge, or at the weight of the models if that is farther out
-    is_beyond = beyond < 1.0 if side == "right" else beyond > 1.0
-    begins = [beyond, 1.0] if is_beyond else [beyond]
-    assert any(
-        all(leads(begin + part * (edge.exists_to - begin)) for part in (0.0, 0.5, 0.999))
-        for begin in begins
-    )
+    assert edge.exists_from is not None
+    length = edge.exists_to - edge.exists_from
+    assert length >= 0 if side == "right" else length <= 0
+    assert all(leads(edge.exists_from + part * length) for part in (0.001, 0.5, 0.999))
 
 
 def test_a_model_that_leads_farther_beyond_the_edge_alone_refutes_it() -> None:
@@ -198,7 +212,12 @@ def test_a_model_that_leads_farther_beyond_the_edge_alone_refutes_it() -> None:
 
     assert edge.standing is Standing.NOT_OPTIMAL
     assert edge.by == held.training()
+    assert edge.exists_from == pytest.approx(30 / 1.6 + LEAST_PART * EXPLAINABLE_NATS / 1.6)
     assert edge.exists_to == pytest.approx(30 - LEAST_PART * EXPLAINABLE_NATS)
+    assert edge.words("clean", 3) == (
+        "reached from scratch up to 15; a clean solution is the best of 3 known "
+        "from 19.56 up to 28.7"
+    )
 
 
 @given(
@@ -207,7 +226,7 @@ def test_a_model_that_leads_farther_beyond_the_edge_alone_refutes_it() -> None:
     weights=st.lists(st.floats(0.1, 2), min_size=2, max_size=2),
     side=st.sampled_from(["left", "right"]),
 )
-def test_the_first_of_models_that_lead_equally_far_is_named(
+def test_the_model_trained_farthest_out_is_named_among_those_that_lead_equally_far(
     gain: float,
     penalty: float,
     weights: list[float],
@@ -221,7 +240,9 @@ def test_the_first_of_models_that_lead_equally_far_is_named(
 
     edge = certify_edge(side, reached=None, beyond=0.5, models=models)
 
-    assert edge.by == models[0].training()
+    farthest_out = max if side == "right" else min
+    assert edge.by is not None
+    assert edge.by.weight == farthest_out(weights)
 
 
 @pytest.mark.parametrize(

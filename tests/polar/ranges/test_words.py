@@ -2,7 +2,7 @@
 
 import pytest
 
-from polar.ranges.words import headline_of
+from polar.ranges.words import headline_of, remarks_on_certificates
 from polar.records.certificates import (
     Certificates,
     EdgeCertificate,
@@ -32,6 +32,10 @@ REPORT = RangeReport(
 )
 
 
+#: Where the best known solution is on the wrong side of the right edge.
+STRETCHES = {Standing.NOT_OPTIMAL: (5.4, 15.0), Standing.NOT_OPTIMAL_INSIDE: (4.5, 5.0)}
+
+
 @pytest.mark.parametrize(
     ("standing", "said"),
     [
@@ -40,19 +44,24 @@ REPORT = RangeReport(
         (
             Standing.NOT_OPTIMAL,
             "no right edge of the objective at 2,000 steps: reached from scratch up to 5; a "
-            "better, clean solution exists up to 15.",
+            "clean solution is the best of 6 known up to 15.",
+        ),
+        (
+            Standing.NOT_OPTIMAL_INSIDE,
+            "no right edge of the objective at 2,000 steps: reached from scratch up to 5 by "
+            "training alone: from 4.5 up a better solution is known, which is not clean.",
         ),
     ],
 )
 def test_the_headline_says_whether_an_edge_is_certified(standing: Standing, said: str) -> None:
-    refuted = standing is Standing.NOT_OPTIMAL
     right = EdgeCertificate(
         side="right",
         standing=standing,
         reached=5.0,
         beyond=5.4,
-        exists_to=15.0 if refuted else None,
-        by=Trained(weight=5.0, seed=0, steps=2000) if refuted else None,
+        exists_from=STRETCHES.get(standing, (None, None))[0],
+        exists_to=STRETCHES.get(standing, (None, None))[1],
+        by=Trained(weight=5.0, seed=0, steps=2000) if standing in STRETCHES else None,
     )
     known = Certificates(not_optimal=(), left=None, right=right, models=6)
     headline = headline_of(REPORT, known)
@@ -100,6 +109,7 @@ def test_a_band_is_not_held_where_a_better_solution_is_known(
         standing=Standing.UNDECIDED if exists_to is None else Standing.NOT_OPTIMAL,
         reached=5.0,
         beyond=5.4,
+        exists_from=None if exists_to is None else 5.4,
         exists_to=exists_to,
         by=None if exists_to is None else Trained(weight=5.0, seed=0, steps=2000),
     )
@@ -108,3 +118,48 @@ def test_a_band_is_not_held_where_a_better_solution_is_known(
     headline = headline_of(REPORT.model_copy(update={"held": held}), known)
 
     assert headline.endswith(f"; held from inside {said}")
+
+
+def test_a_band_is_held_up_to_where_a_better_solution_is_known_before_its_edge_from_scratch() -> (
+    None
+):
+    held = ENVELOPE.model_copy(update={"right": Edge(low=26.0, high=28.0, confidence=None)})
+    right = EdgeCertificate(
+        side="right",
+        standing=Standing.NOT_OPTIMAL_INSIDE,
+        reached=5.0,
+        beyond=5.4,
+        exists_from=4.5,
+        exists_to=5.0,
+        by=None,
+    )
+    known = Certificates(not_optimal=(refuted(24.0, 5.0),), left=None, right=right, models=9)
+
+    headline = headline_of(REPORT.model_copy(update={"held": held}), known)
+
+    assert headline.endswith("up to below 4.5, from where on a better solution is known.")
+
+
+@pytest.mark.parametrize(
+    ("standing", "has_advice"),
+    [(Standing.NOT_OPTIMAL, True), (Standing.NOT_OPTIMAL_INSIDE, False)],
+)
+def test_only_where_training_missed_a_better_solution_is_there_advice_how_to_reach_it(
+    standing: Standing, has_advice: bool
+) -> None:
+    begin, end = STRETCHES[standing]
+    right = EdgeCertificate(
+        side="right",
+        standing=standing,
+        reached=5.0,
+        beyond=5.4,
+        exists_from=begin,
+        exists_to=end,
+        by=None,
+    )
+
+    remarks = [
+        *remarks_on_certificates(Certificates(not_optimal=(), left=None, right=right, models=9))
+    ]
+
+    assert bool(remarks) is has_advice

@@ -94,6 +94,7 @@ REFUTED = EdgeCertificate(
     standing=Standing.NOT_OPTIMAL,
     reached=7.0,
     beyond=7.5,
+    exists_from=7.5,
     exists_to=21.0,
     by=Trained(weight=7.0, seed=0, steps=2000),
 )
@@ -103,7 +104,7 @@ def test_an_edge_that_another_model_refutes_is_said_to_be() -> None:
     certificates = Certificates(not_optimal=(), left=None, right=REFUTED, models=4)
     range = found("0.3 u, 0.32 p, 7 p, 7.5 c").model_copy(update={"certificates": certificates})
 
-    assert REFUTED.words("clean") in " ".join(shown(range).split())
+    assert REFUTED.words("clean", 4) in " ".join(shown(range).split())
     rows = [line.split() for line in shown(range).splitlines()]
     assert ["envelope", "right", "refuted"] in rows
     assert ["interval", "1", "right", "refuted"] in rows

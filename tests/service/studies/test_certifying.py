@@ -101,7 +101,7 @@ async def test_a_study_claims_no_edge_beyond_which_its_own_model_is_better(
     assert found.certificates.right.standing is Standing.NOT_OPTIMAL
     assert [refuted.model.weight for refuted in found.certificates.not_optimal] == [22.0]
     # their lines cross at 34.5 / 1.233 = 27.98, and two errors of 0.71 nats are allowed
-    assert "a better, clean solution exists up to 26.83" in found.headline
+    assert "a clean solution is the best of 2 known up to 26.83" in found.headline
     assert any("training.weight_warm_up" in remark for remark in found.remarks)
 
 
