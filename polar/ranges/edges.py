@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 from polar.ranges.belief import SPREAD, Belief, EdgeBelief
 from polar.ranges.search import Search
-from polar.ranges.votes import Side, Vote
+from polar.ranges.votes import Side, Training, Vote
 from polar.records.ranges import Edge, Interval
+
+T = TypeVar("T", Vote, Training)
 
 #: Chance that an edge lies in the interval that is stated for it.
 CONFIDENCE = 0.9
@@ -27,9 +30,11 @@ def envelope_of(votes: Sequence[Vote], belief: Belief, search: Search) -> Interv
         left = belief.left.over_all_seeds(of_left)
         right = belief.right.over_all_seeds(belief.right.seeds_of(votes))
         return Interval(left=_edge(left, search), right=_edge(right, search))
-    weights = [vote.weight for vote in votes]
-    below = max((weight for weight in weights if weight < min(inside)), default=None)
-    above = min((weight for weight in weights if weight > max(inside)), default=None)
+    # What is right of the band says nothing of the left edge, wherever it lies; and vice versa.
+    not_right = [vote.weight for vote in votes if vote.side is not Side.RIGHT]
+    not_left = [vote.weight for vote in votes if vote.side is not Side.LEFT]
+    below = max((weight for weight in not_right if weight < min(inside)), default=None)
+    above = min((weight for weight in not_left if weight > max(inside)), default=None)
     return Interval(
         left=Edge(low=below, high=min(inside), confidence=None),
         right=Edge(low=max(inside), high=above, confidence=None),
@@ -73,3 +78,31 @@ def is_done(edge: Edge, search: Search) -> bool:
     beyond = (edge.low, edge.high) in ((None, search.low), (search.high, None))
     is_over_seeds = edge.confidence is not None
     return is_known(edge, search) or (beyond and (is_over_seeds or len(search.seeds) == 1))
+
+
+def next_to(edge: Edge, tried: Sequence[T]) -> list[T]:
+    """What was tried in the interval of an edge, and at the nearest weights on both sides of it.
+
+    Where an edge is open, everything that was tried on its open side.
+    """
+    weights = [each.weight for each in tried]
+    low = edge.low or min(weights, default=0.0)
+    high = edge.high or max(weights, default=0.0)
+    first = max((weight for weight in weights if weight <= low), default=low)
+    last = min((weight for weight in weights if weight >= high), default=high)
+    return [each for each in tried if first <= each.weight <= last]
+
+
+def rests_on(own: Sequence[Vote], edge: Edge, votes: Sequence[Vote]) -> bool:
+    """Whether an edge at a budget rests on trainings that have made so many steps.
+
+    It does where they lie on both sides of it, as all that lie next to it do.
+
+    Args:
+        own: The votes of the trainings that have made the steps.
+        edge: The edge by all votes.
+        votes: All votes, of which some are those of trainings that settled before.
+    """
+    near, made = next_to(edge, votes), set(own)
+    of_own = {vote.side is Side.INSIDE for vote in near if vote in made}
+    return of_own == {vote.side is Side.INSIDE for vote in near}

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator
 
-from polar.ranges.edges import is_known
+from polar.ranges.edges import is_known, next_to
+from polar.ranges.movement import Passed, passed_left, passed_right
 from polar.ranges.stage import Stage
 from polar.ranges.votes import Side
 from polar.records.certificates import (
@@ -20,6 +21,12 @@ from polar.records.ranges import Edge, Interval, RangeReport
 NO_LIMIT = (
     "A left edge that moves down may have no limit: no theory says at which weight nets stop "
     "giving latents up as training goes on."
+)
+
+#: Why an edge may be settled next to which trainings are not.
+STOOD_STILL = (
+    "An edge is called settled where it stood still while the steps doubled, even if trainings "
+    "next to it have not settled."
 )
 
 #: What may reach a solution that training from scratch has missed.
@@ -119,15 +126,22 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def remarks_on(report: RangeReport, stage: Stage) -> Iterator[str]:
-    """What a researcher should know besides the headline, in sentences."""
+def remarks_on(report: RangeReport, stage: Stage, held: Stage | None) -> Iterator[str]:
+    """What a researcher should know besides the headline, in sentences.
+
+    Args:
+        report: The range.
+        stage: The search for its edges.
+        held: The search for its held edges; None without any.
+    """
     untrained = _untrained(stage)
     if report.envelope is None:
         yield from _why_no_band(report, stage)
     else:
         yield from _about_edges(report.envelope, stage)
-        if report.held:
-            yield from _about_edges(report.held, stage, "held ")
+        yield from _settled_before(report.envelope, stage)
+        if report.held and held:
+            yield from _about_edges(report.held, held, "held ")
             yield from _hysteresis(report.envelope, report.held, report.of)
     if untrained:
         yield (
@@ -146,6 +160,8 @@ def remarks_on(report: RangeReport, stage: Stage) -> Iterator[str]:
         )
     if report.settled is False:
         yield "Trainings next to an edge have not settled: more steps may move it."
+        if report.envelope and _stands_still(report.envelope):
+            yield STOOD_STILL
     left = report.envelope and report.envelope.left.movement
     if left and left.is_settled is False and left.factor is not None and left.factor < 1:
         yield NO_LIMIT
@@ -198,16 +214,44 @@ def _hysteresis(envelope: Interval, held: Interval, of: str) -> Iterator[str]:
             )
 
 
+def _stands_still(envelope: Interval) -> bool:
+    movements = (envelope.left.movement, envelope.right.movement)
+    return any(movement is not None and bool(movement.is_settled) for movement in movements)
+
+
+def _settled_before(envelope: Interval, stage: Stage) -> Iterator[str]:
+    """Which edges rest on trainings that have not made the steps of the budget."""
+    for side, edge in (("left", envelope.left), ("right", envelope.right)):
+        if not stage.is_made_at(edge):
+            yield (
+                f"The {side} edge rests on trainings that settled before {stage.budget:,} steps: "
+                "their verdicts are taken to hold."
+            )
+
+
 def _about_edges(envelope: Interval, stage: Stage, kind: str = "") -> Iterator[str]:
-    for side, edge in ((f"{kind}left", envelope.left), (f"{kind}right", envelope.right)):
+    sides = (
+        ("left", envelope.left, passed_left(stage.votes, envelope)),
+        ("right", envelope.right, passed_right(stage.votes, envelope)),
+    )
+    for side, edge, passed in sides:
         if edge.low is None or edge.high is None:
-            yield f"The {side} edge is open: it lies {edge.words()}."
+            yield f"The {kind}{side} edge is open: it lies {edge.words()}."
         elif not stage.search.is_fine(edge.low, edge.high):
-            yield _coarse(side, edge, edge.high / edge.low, stage)
+            known = f"The {kind}{side} edge is known within a factor {edge.high / edge.low:.3g}"
+            yield f"{known} ({edge.words()}){_why_coarse(edge, passed, stage)}."
 
 
-def _coarse(side: str, edge: Edge, factor: float, stage: Stage) -> str:
-    known = f"The {side} edge is known within a factor {factor:.3g} ({edge.words()})"
-    if is_known(edge, stage.search):
-        return f"{known}, no finer because seeds differ around it."
-    return f"{known}; wanted: {stage.search.factor:g}."
+def _why_coarse(edge: Edge, passed: Passed, stage: Stage) -> str:
+    if not is_known(edge, stage.search):
+        return f"; wanted: {stage.search.factor:g}"
+    if _seeds_differ(edge, passed, stage):
+        return ", no finer because seeds differ around it"
+    return ", no finer because few seeds were tried there"
+
+
+def _seeds_differ(edge: Edge, passed: Passed, stage: Stage) -> bool:
+    """Whether a training next to an edge has passed it that another, farther on, has not."""
+    near = {(vote.weight, vote.seed) for vote in next_to(edge, stage.votes)} & passed.keys()
+    last = max((weight for weight, seed in near if not passed[weight, seed]), default=0.0)
+    return any(weight <= last for weight, seed in near if passed[weight, seed])

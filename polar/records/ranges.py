@@ -188,7 +188,8 @@ class AtBudget(Record):
     """The band after a number of steps."""
 
     steps: Steps
-    #: Number of trainings whose verdict after so many steps is known.
+    #: Number of trainings that have made so many steps and whose verdict there is known. The edges
+    #: may rest on others too, which settled before.
     trainings: Count
     #: None if no training was in the band.
     envelope: Interval | None

@@ -1,0 +1,158 @@
+"""For which budget an answer is given, and on whose steps it rests."""
+
+from collections.abc import Callable
+
+import pytest
+
+from polar.ranges import Search, find_range, propose
+from polar.ranges.votes import trainings_of
+from polar.records.latents import Regime
+from polar.records.ranges import Observation, Outcome, Snapshot
+
+Told = Callable[..., list[Observation]]
+
+SEARCH = Search(low=0.01, high=100, steps=2000, max_steps=16000)
+UNTRAINED_FAR = "40 n"
+EDGES = "0.05 u, 0.12 u, 0.13 i, 1.2 i, 5 i, 18 i, 19.5 c"
+
+
+def settled(history: list[Observation], evaluated: int = 1000) -> list[Observation]:
+    """The same trainings, which have settled and had the same verdict at an evaluation before."""
+    return [
+        seen.model_copy(
+            update={
+                "settled": seen.regime is not Regime.UNTRAINED,
+                "trajectory": (Snapshot(steps=evaluated, regime=seen.regime),),
+            }
+        )
+        for seen in history
+    ]
+
+
+@pytest.mark.parametrize("longer", ["4.24 i", "50 c", "40 n"])
+@pytest.mark.parametrize("steps", [4000, 16000])
+def test_a_long_training_far_from_the_edges_moves_no_headline(
+    told: Told, longer: str, steps: int
+) -> None:
+    history = settled(told(f"{EDGES}, {UNTRAINED_FAR}"))
+    before = find_range(history, SEARCH)
+
+    after = find_range(history + told(longer, steps=steps), SEARCH)
+
+    assert (before.steps, after.steps) == (2000, 2000)
+    assert after.headline == before.headline
+    assert "left edge 0.12..0.13 at 2,000 steps, settled" in after.headline
+    assert any(remark.startswith("1 training had not begun") for remark in after.remarks)
+    assert {at.steps: at.trainings for at in after.by_steps}[steps] == 1
+
+
+def test_gaps_are_searched_at_the_budget_of_the_answer(told: Told) -> None:
+    history = settled(told(f"{EDGES}, {UNTRAINED_FAR}"))
+
+    action = propose(history, (), SEARCH)
+
+    assert action.steps == find_range(history, SEARCH).steps == 2000
+
+
+def test_what_settled_before_is_not_compared_with_itself(told: Told) -> None:
+    history = settled(told(EDGES))
+    # The left edge has been trained on, the right edge has not.
+    longer = told("0.12 u, 0.13 i", steps=4000)
+
+    report = find_range(history + longer, SEARCH)
+
+    assert report.steps == 4000
+    assert report.envelope is not None
+    assert report.envelope.left.movement is not None
+    assert report.envelope.left.movement.words() == "settled"
+    assert report.envelope.right.movement is None
+    assert report.headline.endswith("right edge 18..19.5 at 4,000 steps.")
+    assert (
+        "The right edge rests on trainings that settled before 4,000 steps: their verdicts are "
+        "taken to hold." in report.remarks
+    )
+    assert {at.steps: at.trainings for at in report.by_steps} == {1000: 7, 2000: 7, 4000: 2}
+
+
+def test_one_side_of_an_edge_is_not_enough_to_claim_a_budget(told: Told) -> None:
+    history = settled(told(EDGES))
+
+    report = find_range(history + told("0.13 i", steps=16000), SEARCH)
+
+    assert report.steps == 2000
+
+
+def test_trainings_that_settle_before_the_first_budget_answer_for_it(told: Told) -> None:
+    report = find_range(settled(told(EDGES, steps=1600), 800), SEARCH)
+
+    assert (report.outcome, report.steps) == (Outcome.FOUND, 2000)
+    assert {at.steps: at.trainings for at in report.by_steps} == {800: 7, 1600: 7}
+    assert sum("settled before 2,000 steps" in remark for remark in report.remarks) == 2
+
+
+def test_a_coarse_answer_is_for_the_budget_that_all_trainings_next_to_its_edges_made(
+    told: Told,
+) -> None:
+    early = (Snapshot(steps=2000, regime=Regime.UNTRAINED),)
+    coarse = "0.05 u, 0.12 u, 0.13 i, 1.2 i, 5 i, 18 i, 40 c"
+    history = [
+        seen.model_copy(
+            update={
+                "trajectory": early
+                if seen.weight in (0.05, 5, 40)
+                else (Snapshot(steps=2000, regime=seen.regime),)
+            }
+        )
+        for seen in told(coarse, steps=16000)
+    ]
+
+    report = find_range(history, SEARCH)
+
+    assert (report.outcome, report.steps) == (Outcome.COARSE, 16000)
+    assert "right edge 18..40 at 16,000 steps" in report.headline
+    assert not any("had not begun" in remark for remark in report.remarks)
+    assert all(training.steps == 16000 for training in trainings_of(history))
+
+
+def test_a_coarse_answer_stays_where_a_training_next_to_an_edge_has_not_gone_on(
+    told: Told,
+) -> None:
+    history = told("0.12 u, 0.13 i, 18 i, 40 c")
+    longer = told("0.12 u, 0.13 i, 18 i", steps=16000)
+
+    assert find_range(history + longer, SEARCH).steps == 2000
+
+
+def test_an_edge_that_stood_still_beside_trainings_that_have_not_settled_is_explained(
+    told: Told,
+) -> None:
+    history = [seen.model_copy(update={"settled": False}) for seen in settled(told(EDGES))]
+
+    report = find_range(history, SEARCH)
+
+    assert "left edge 0.12..0.13 at 2,000 steps, settled" in report.headline
+    assert report.remarks[-2:] == (
+        "Trainings next to an edge have not settled: more steps may move it.",
+        "An edge is called settled where it stood still while the steps doubled, even if "
+        "trainings next to it have not settled.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("left", "why"),
+    [
+        ("0.2 u, 0.25 u 1, 0.28 u 2, 0.4 i 3, 0.45 i 4, 0.5 i 5", "few seeds were tried there"),
+        ("0.2 u, 0.25 u 1, 0.4 u 2, 0.28 i 3, 0.45 i 4, 0.5 i 5", "seeds differ around it"),
+    ],
+)
+def test_seeds_are_said_to_differ_only_where_their_verdicts_cross(
+    told: Told, left: str, why: str
+) -> None:
+    search = Search(low=0.01, high=100, steps=2000, seeds=tuple(range(12)))
+    right = "6 i 6, 6.5 i 7, 7 c 8, 7.5 c 9, 8 c 10"
+
+    report = find_range(told(f"{left}, {right}"), search)
+
+    assert [remark.split(", ")[-1] for remark in report.remarks[:1]] == [
+        f"no finer because {why}."
+    ]
