@@ -163,6 +163,6 @@ def test_seeds_are_said_to_differ_only_where_their_verdicts_cross(
     report = find_range(told(text), search)
 
     assert report.outcome is Outcome.FOUND
-    assert report.remarks[0].startswith("The left edge is known within a factor 1.")
+    assert report.remarks[0].startswith("The left edge is known within a factor")
     assert report.remarks[0].endswith(f", no finer because {why}.")
     assert report.remarks[1].endswith(", no finer because few seeds were tried there.")
