@@ -60,9 +60,10 @@ def with_movement(
     doublings = math.log2(budget / before)
     all_votes = votes_of(trainings, budget, search.of)
     votes, past_votes = (own_votes_of(trainings, at, search.of) for at in (budget, before))
+    now: Interval | None = envelope
     if len(votes) < len(all_votes):
         belief = believe(votes, search)
-    now = envelope_of(votes, belief, search)
+        now = envelope_of(votes, belief, search)
     past = envelope_of(past_votes, believe(past_votes, search), search)
     if now is None:
         return envelope

@@ -220,12 +220,15 @@ def _stands_still(envelope: Interval) -> bool:
 
 
 def _settled_before(envelope: Interval, stage: Stage) -> Iterator[str]:
-    """Which edges rest on trainings that have not made the steps of the budget."""
+    """How many trainings next to each edge have not made the steps of the budget."""
+    known = [each for each in stage.trainings if each.at(stage.budget) is not None]
     for side, edge in (("left", envelope.left), ("right", envelope.right)):
-        if not stage.is_made_at(edge):
+        near = next_to(edge, known)
+        before = sum(training.steps < stage.budget for training in near)
+        if before:
             yield (
-                f"The {side} edge rests on trainings that settled before {stage.budget:,} steps: "
-                "their verdicts are taken to hold."
+                f"{before} of {_count(len(near), 'training')} next to the {side} edge settled "
+                f"before {stage.budget:,} steps: their verdicts are taken to hold."
             )
 
 

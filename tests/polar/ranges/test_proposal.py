@@ -240,7 +240,7 @@ def test_more_steps_follow_once_the_edges_are_known_and_only_where_they_may_move
     assert report.envelope.left.movement is not None
     assert report.envelope.right.movement is None
     assert (
-        "The right edge rests on trainings that settled before 8,000 steps: their verdicts are "
+        "2 of 2 trainings next to the right edge settled before 8,000 steps: their verdicts are "
         "taken to hold." in report.remarks
     )
 

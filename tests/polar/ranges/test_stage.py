@@ -68,9 +68,10 @@ def test_what_settled_before_is_not_compared_with_itself(told: Told) -> None:
     assert report.envelope.right.movement is None
     assert report.headline.endswith("right edge 18..19.5 at 4,000 steps.")
     assert (
-        "The right edge rests on trainings that settled before 4,000 steps: their verdicts are "
+        "2 of 2 trainings next to the right edge settled before 4,000 steps: their verdicts are "
         "taken to hold." in report.remarks
     )
+    assert not any("next to the left edge settled" in remark for remark in report.remarks)
     assert {at.steps: at.trainings for at in report.by_steps} == {1000: 7, 2000: 7, 4000: 2}
 
 
