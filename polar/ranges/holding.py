@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from polar.ranges.search import InFlight
 from polar.ranges.stage import Stage
 from polar.ranges.votes import Side, Training
+from polar.records.ranges import Interval
 
 
 def holding(stage: Stage, held: Sequence[Training], in_flight: InFlight) -> Stage:
@@ -36,8 +37,8 @@ def holding(stage: Stage, held: Sequence[Training], in_flight: InFlight) -> Stag
     return Stage([*donors, *ended], flying, stage.search, stage.budget, donors)
 
 
-def held_search(stage: Stage, held: Sequence[Training]) -> Stage | None:
-    """The search for the held edges; None without a band, and if nothing shows them.
+def held_edges(stage: Stage, held: Sequence[Training]) -> Interval | None:
+    """The held edges at the budget of a stage; None without a band, and if nothing shows them.
 
     Args:
         stage: The search with trainings from scratch.
@@ -47,4 +48,4 @@ def held_search(stage: Stage, held: Sequence[Training]) -> Stage | None:
         return None
     on = holding(stage, held, ())
     has_any = any(each.warm_start is not None for each in on.trainings)
-    return on if has_any else None
+    return on.envelope if has_any else None

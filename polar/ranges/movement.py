@@ -11,16 +11,23 @@ Notation:
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64
 from scipy.special import expit, softmax
 
 from polar.ranges.belief import FAR, LAPSE, Belief, EdgeBelief, believe, middles
-from polar.ranges.edges import CONFIDENCE, envelope_of, rests_on
+from polar.ranges.edges import (
+    CONFIDENCE,
+    Passed,
+    envelope_of,
+    passed_left,
+    passed_right,
+    rest_on,
+)
 from polar.ranges.search import Search
-from polar.ranges.votes import Side, Training, Vote, own_votes_of, votes_of
+from polar.ranges.votes import Training, own_votes_of, votes_of
 from polar.records.ranges import Edge, Interval, Movement
 
 #: Chance that what makes a training differ from others is drawn anew between two budgets. Chosen
@@ -29,9 +36,6 @@ DRAWN_ANEW = 0.1
 #: Places and widths of an edge are left out if their chance is less than this part of the largest,
 #: for speed. Chosen by us.
 LEAST_CHANCE_PART = 0.01
-
-#: Whether each training has passed an edge, by its weight and seed.
-Passed = Mapping[tuple[float, int], bool]
 
 
 def with_movement(
@@ -67,14 +71,16 @@ def with_movement(
     past = envelope_of(past_votes, believe(past_votes, search), search)
     if now is None:
         return envelope
+    made = {(vote.weight, vote.seed) for vote in votes}
+    of_left, of_right = rest_on(made, envelope, all_votes)
     left = right = None
-    if rests_on(votes, envelope.left, all_votes):
+    if of_left:
         if past and now.left.at and past.left.at:
             passed = passed_left(votes, now), passed_left(past_votes, past)
             left = movement_over_seeds(belief.left, *passed, doublings, search)
         else:
             left = movement_of(now.left, past.left if past else None, doublings, search)
-    if rests_on(votes, envelope.right, all_votes):
+    if of_right:
         if past and now.right.at and past.right.at:
             passed = passed_right(votes, now), passed_right(past_votes, past)
             right = movement_over_seeds(belief.right, *passed, doublings, search)
@@ -138,36 +144,6 @@ def movement_over_seeds(
         low=math.exp(low / doublings),
         high=math.exp(high / doublings),
     )
-
-
-def passed_left(votes: Sequence[Vote], band: Interval) -> dict[tuple[float, int], bool]:
-    """Whether each training has passed the left edge; without those right of the band.
-
-    What is outside on either side is right of the band if it lies right of its middle.
-    """
-    middle = _middle(band)
-    return {
-        (vote.weight, vote.seed): vote.side is Side.INSIDE
-        for vote in votes
-        if vote.side in (Side.INSIDE, Side.LEFT)
-        or (vote.side is Side.OUTSIDE and vote.weight < middle)
-    }
-
-
-def passed_right(votes: Sequence[Vote], band: Interval) -> dict[tuple[float, int], bool]:
-    """Whether each training has passed the right edge, as `passed_left`."""
-    middle = _middle(band)
-    return {
-        (vote.weight, vote.seed): vote.side is Side.RIGHT
-        or (vote.side is Side.OUTSIDE and vote.weight >= middle)
-        for vote in votes
-    }
-
-
-def _middle(band: Interval) -> float:
-    """The weight in the middle of a band; the other edge where an end is open."""
-    left, right = band.left.middle, band.right.middle
-    return math.sqrt(left * right) if left and right else left or right or math.inf
 
 
 def _quantiles(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from polar.ranges.budgets import by_steps
 from polar.ranges.edges import is_known, next_to
 from polar.ranges.gaps import gap_odds, intervals_of
-from polar.ranges.holding import held_search
+from polar.ranges.holding import held_edges
 from polar.ranges.movement import with_movement
 from polar.ranges.search import History, Search, by_start
 from polar.ranges.stage import Stage, answering
@@ -33,7 +33,6 @@ def find_range(history: History, search: Search) -> RangeReport:
     odds = gap_odds(stage.votes, stage.belief, seeds=len(search.seeds))
     if envelope:
         envelope = with_movement(envelope, stage.belief, stage.budget, trainings, search)
-    held_stage = held_search(stage, trainings_of(held))
     report = RangeReport(
         outcome=_outcome(stage),
         of=search.of,
@@ -41,7 +40,7 @@ def find_range(history: History, search: Search) -> RangeReport:
         seeds=tuple(sorted({vote.seed for vote in stage.votes})),
         intervals=intervals_of(envelope, odds) if envelope else (),
         envelope=envelope,
-        held=held_stage.envelope if held_stage else None,
+        held=held_edges(stage, trainings_of(held)),
         by_steps=by_steps(trainings, search),
         settled=_settled(trainings, envelope) if envelope else None,
         overruled=0 if envelope else sum(vote.side is Side.INSIDE for vote in stage.votes),
@@ -51,8 +50,9 @@ def find_range(history: History, search: Search) -> RangeReport:
         headline="",
         remarks=(),
     )
-    remarks = tuple(remarks_on(report, stage, held_stage))
-    return report.model_copy(update={"headline": headline_of(report), "remarks": remarks})
+    return report.model_copy(
+        update={"headline": headline_of(report), "remarks": tuple(remarks_on(report, stage))}
+    )
 
 
 def _outcome(stage: Stage) -> Outcome:

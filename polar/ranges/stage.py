@@ -7,10 +7,10 @@ from functools import cached_property
 from itertools import chain
 
 from polar.ranges.belief import Belief, believe
-from polar.ranges.edges import envelope_of, is_done, next_to, rests_on
+from polar.ranges.edges import envelope_of, is_done, next_to, rest_on
 from polar.ranges.movement import with_movement
 from polar.ranges.search import InFlight, Search
-from polar.ranges.votes import Training, Vote, own_votes_of, votes_of
+from polar.ranges.votes import Training, Vote, votes_of
 from polar.records.latents import Regime
 from polar.records.ranges import Action, Edge, Interval
 
@@ -52,10 +52,14 @@ class Stage:
         """Both outer edges; none without a band."""
         return (self.envelope.left, self.envelope.right) if self.envelope else ()
 
-    def is_made_at(self, edge: Edge) -> bool:
-        """Whether an edge rests on trainings that have made so many steps."""
-        own = own_votes_of(self.trainings, self.budget, self.search.of)
-        return rests_on(own, edge, self.votes)
+    @property
+    def is_made(self) -> bool:
+        """Whether an edge rests on trainings that have made so many steps.
+
+        The other may rest on trainings that settled before.
+        """
+        made = {(each.weight, each.seed) for each in self.trainings if each.steps >= self.budget}
+        return self.envelope is not None and any(rest_on(made, self.envelope, self.votes))
 
     @property
     def is_made_by_all(self) -> bool:
@@ -152,7 +156,7 @@ def answering(trainings: Sequence[Training], search: Search) -> Stage:
     passed = max((training.steps for training in trainings), default=0)
     made = [stage for stage in reversed(stages) if stage.budget <= passed]
     answers = chain(
-        (stage for stage in made if stage.is_done and any(map(stage.is_made_at, stage.edges))),
+        (stage for stage in made if stage.is_done and stage.is_made),
         (stage for stage in stages if stage.is_done),
         (stage for stage in made if stage.is_made_by_all),
         (stage for stage in stages if stage.envelope is not None),

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 
 from polar.ranges.edges import is_known, next_to
-from polar.ranges.movement import Passed, passed_left, passed_right
 from polar.ranges.stage import Stage
 from polar.ranges.votes import Side
 from polar.records.certificates import (
@@ -126,22 +125,16 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def remarks_on(report: RangeReport, stage: Stage, held: Stage | None) -> Iterator[str]:
-    """What a researcher should know besides the headline, in sentences.
-
-    Args:
-        report: The range.
-        stage: The search for its edges.
-        held: The search for its held edges; None without any.
-    """
+def remarks_on(report: RangeReport, stage: Stage) -> Iterator[str]:
+    """What a researcher should know besides the headline, in sentences."""
     untrained = _untrained(stage)
     if report.envelope is None:
         yield from _why_no_band(report, stage)
     else:
         yield from _about_edges(report.envelope, stage)
         yield from _settled_before(report.envelope, stage)
-        if report.held and held:
-            yield from _about_edges(report.held, held, "held ")
+        if report.held:
+            yield from _about_edges(report.held, stage, "held ")
             yield from _hysteresis(report.envelope, report.held, report.of)
     if untrained:
         yield (
@@ -233,28 +226,15 @@ def _settled_before(envelope: Interval, stage: Stage) -> Iterator[str]:
 
 
 def _about_edges(envelope: Interval, stage: Stage, kind: str = "") -> Iterator[str]:
-    sides = (
-        ("left", envelope.left, passed_left(stage.votes, envelope)),
-        ("right", envelope.right, passed_right(stage.votes, envelope)),
-    )
-    for side, edge, passed in sides:
+    for side, edge in ((f"{kind}left", envelope.left), (f"{kind}right", envelope.right)):
         if edge.low is None or edge.high is None:
-            yield f"The {kind}{side} edge is open: it lies {edge.words()}."
+            yield f"The {side} edge is open: it lies {edge.words()}."
         elif not stage.search.is_fine(edge.low, edge.high):
-            known = f"The {kind}{side} edge is known within a factor {edge.high / edge.low:.3g}"
-            yield f"{known} ({edge.words()}){_why_coarse(edge, passed, stage)}."
+            yield _coarse(side, edge, edge.high / edge.low, stage)
 
 
-def _why_coarse(edge: Edge, passed: Passed, stage: Stage) -> str:
-    if not is_known(edge, stage.search):
-        return f"; wanted: {stage.search.factor:g}"
-    if _seeds_differ(edge, passed, stage):
-        return ", no finer because seeds differ around it"
-    return ", no finer because few seeds were tried there"
-
-
-def _seeds_differ(edge: Edge, passed: Passed, stage: Stage) -> bool:
-    """Whether a training next to an edge has passed it that another, farther on, has not."""
-    near = {(vote.weight, vote.seed) for vote in next_to(edge, stage.votes)} & passed.keys()
-    last = max((weight for weight, seed in near if not passed[weight, seed]), default=0.0)
-    return any(weight <= last for weight, seed in near if passed[weight, seed])
+def _coarse(side: str, edge: Edge, factor: float, stage: Stage) -> str:
+    known = f"The {side} edge is known within a factor {factor:.3g} ({edge.words()})"
+    if is_known(edge, stage.search):
+        return f"{known}, no finer because seeds differ around it."
+    return f"{known}; wanted: {stage.search.factor:g}."

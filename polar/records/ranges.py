@@ -145,6 +145,7 @@ class Edge(Record):
     at: Positive | None = None
     #: Scale of the logistic in natural logarithms of the weight, as the median of the belief: the
     #: verdict of one seed in eight still differs from that of most at a distance of twice this.
+    #: None where no verdicts of seeds differ next to the edge, and for a single seed.
     width: Positive | None = None
     #: How the edge moves with the budget, by trainings that have made the steps; none if they do
     #: not lie on both sides of it, if only one budget is known, and for the edges of gaps.

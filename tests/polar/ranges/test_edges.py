@@ -79,7 +79,23 @@ def test_several_seeds_have_an_interval_of_the_weight_that_half_of_them_passed(
         assert edge.at is not None
         assert edge.low < edge.at < edge.high
         assert edge.low < half < edge.high
-        assert edge.width is not None
+
+
+def test_an_edge_has_a_width_where_a_training_has_passed_it_that_another_farther_on_has_not(
+    told: Told,
+) -> None:
+    def widths(text: str) -> list[bool]:
+        found = envelope(told(text), THREE)
+        assert found is not None
+        return [edge.width is not None for edge in (found.left, found.right)]
+
+    left, right = "0.2 u, 0.3 u 1, 0.32 i 2, 0.4 i", "6 i 1, 6.5 i, 7 c 2, 8 c"
+
+    assert widths(f"{left}, 1 i, {right}") == [False, False]
+    assert widths(f"{left}, 0.3 i, 1 i, {right}") == [True, False]
+    assert widths(f"{left}, 1 i, {right}, 7.5 i 1") == [False, True]
+    # A dead decoder left of the band says nothing of the left edge.
+    assert widths(f"{left}, 0.31 c, 1 i, 2 i, 3 i 1, {right}") == [False, False]
 
 
 def test_more_seeds_that_agree_narrow_an_interval(told: Told) -> None:
