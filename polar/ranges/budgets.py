@@ -31,7 +31,9 @@ def by_steps(trainings: Sequence[Training], search: Search) -> tuple[AtBudget, .
 def _at(budget: int, trainings: Sequence[Training], search: Search) -> AtBudget:
     return AtBudget(
         steps=budget,
-        trainings=sum(training.at(budget) is not None for training in trainings),
+        trainings=sum(
+            training.steps >= budget and training.at(budget) is not None for training in trainings
+        ),
         envelope=_envelope(budget, trainings, search),
     )
 

@@ -11,16 +11,23 @@ Notation:
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64
 from scipy.special import expit, softmax
 
 from polar.ranges.belief import FAR, LAPSE, Belief, EdgeBelief, believe, middles
-from polar.ranges.edges import CONFIDENCE, envelope_of
+from polar.ranges.edges import (
+    CONFIDENCE,
+    Passed,
+    envelope_of,
+    passed_left,
+    passed_right,
+    rest_on,
+)
 from polar.ranges.search import Search
-from polar.ranges.votes import Side, Training, Vote, votes_of
+from polar.ranges.votes import Training, own_votes_of, votes_of
 from polar.records.ranges import Edge, Interval, Movement
 
 #: Chance that what makes a training differ from others is drawn anew between two budgets. Chosen
@@ -29,9 +36,6 @@ DRAWN_ANEW = 0.1
 #: Places and widths of an edge are left out if their chance is less than this part of the largest,
 #: for speed. Chosen by us.
 LEAST_CHANCE_PART = 0.01
-
-#: Whether each training has passed an edge, by its weight and seed.
-Passed = Mapping[tuple[float, int], bool]
 
 
 def with_movement(
@@ -42,6 +46,9 @@ def with_movement(
     search: Search,
 ) -> Interval:
     """The edges with how they have moved since the last evaluations at half the budget or less.
+
+    Only trainings that have made the steps count at either budget: what settled before would be
+    compared with itself. An edge that does not rest on them gets no movement.
 
     Args:
         envelope: The edges at the budget.
@@ -55,18 +62,30 @@ def with_movement(
     if before is None:
         return envelope
     doublings = math.log2(budget / before)
-    votes, past_votes = (votes_of(trainings, steps, search.of) for steps in (budget, before))
+    all_votes = votes_of(trainings, budget, search.of)
+    votes, past_votes = (own_votes_of(trainings, at, search.of) for at in (budget, before))
+    now: Interval | None = envelope
+    if len(votes) < len(all_votes):
+        belief = believe(votes, search)
+        now = envelope_of(votes, belief, search)
     past = envelope_of(past_votes, believe(past_votes, search), search)
-    if past and envelope.left.at and past.left.at:
-        passed = passed_left(votes, envelope), passed_left(past_votes, past)
-        left = movement_over_seeds(belief.left, *passed, doublings, search)
-    else:
-        left = movement_of(envelope.left, past.left if past else None, doublings, search)
-    if past and envelope.right.at and past.right.at:
-        passed = passed_right(votes, envelope), passed_right(past_votes, past)
-        right = movement_over_seeds(belief.right, *passed, doublings, search)
-    else:
-        right = movement_of(envelope.right, past.right if past else None, doublings, search)
+    if now is None:
+        return envelope
+    made = {(vote.weight, vote.seed) for vote in votes}
+    of_left, of_right = rest_on(made, envelope, all_votes)
+    left = right = None
+    if of_left:
+        if past and now.left.at and past.left.at:
+            passed = passed_left(votes, now), passed_left(past_votes, past)
+            left = movement_over_seeds(belief.left, *passed, doublings, search)
+        else:
+            left = movement_of(now.left, past.left if past else None, doublings, search)
+    if of_right:
+        if past and now.right.at and past.right.at:
+            passed = passed_right(votes, now), passed_right(past_votes, past)
+            right = movement_over_seeds(belief.right, *passed, doublings, search)
+        else:
+            right = movement_of(now.right, past.right if past else None, doublings, search)
     return Interval(
         left=envelope.left.model_copy(update={"movement": left}),
         right=envelope.right.model_copy(update={"movement": right}),
@@ -76,8 +95,8 @@ def with_movement(
 def movement_of(now: Edge, past: Edge | None, doublings: float, search: Search) -> Movement:
     """How an edge moves per doubling of the steps, by its intervals at two budgets.
 
-    An edge moves if the intervals do not overlap. It is settled if they do and both are as fine as
-    wanted. Otherwise nothing is said.
+    An edge moves if the intervals do not overlap. It is settled if they do and no two weights of
+    them differ by more than the factor that is wanted. Otherwise nothing is said.
 
     Args:
         now: The edge at a budget.
@@ -92,8 +111,8 @@ def movement_of(now: Edge, past: Edge | None, doublings: float, search: Search) 
     is_settled = None
     if (low is not None and low > 1) or (high is not None and high < 1):
         is_settled = False
-    elif _is_fine(now, search) and _is_fine(past, search):
-        is_settled = True  # intervals that are fine and overlap have middles as close
+    elif _is_within(now.high, past.low, search) and _is_within(past.high, now.low, search):
+        is_settled = True
     return Movement(is_settled=is_settled, factor=factor, low=low, high=high)
 
 
@@ -125,36 +144,6 @@ def movement_over_seeds(
         low=math.exp(low / doublings),
         high=math.exp(high / doublings),
     )
-
-
-def passed_left(votes: Sequence[Vote], band: Interval) -> dict[tuple[float, int], bool]:
-    """Whether each training has passed the left edge; without those right of the band.
-
-    What is outside on either side is right of the band if it lies right of its middle.
-    """
-    middle = _middle(band)
-    return {
-        (vote.weight, vote.seed): vote.side is Side.INSIDE
-        for vote in votes
-        if vote.side in (Side.INSIDE, Side.LEFT)
-        or (vote.side is Side.OUTSIDE and vote.weight < middle)
-    }
-
-
-def passed_right(votes: Sequence[Vote], band: Interval) -> dict[tuple[float, int], bool]:
-    """Whether each training has passed the right edge, as `passed_left`."""
-    middle = _middle(band)
-    return {
-        (vote.weight, vote.seed): vote.side is Side.RIGHT
-        or (vote.side is Side.OUTSIDE and vote.weight >= middle)
-        for vote in votes
-    }
-
-
-def _middle(band: Interval) -> float:
-    """The weight in the middle of a band; the other edge where an end is open."""
-    left, right = band.left.middle, band.right.middle
-    return math.sqrt(left * right) if left and right else left or right or math.inf
 
 
 def _quantiles(
@@ -192,8 +181,8 @@ def _chance(distance: Float64[np.ndarray, "edges moves"]) -> Float64[np.ndarray,
     return expit(np.clip(distance, -FAR, FAR))
 
 
-def _is_fine(edge: Edge, search: Search) -> bool:
-    return edge.low is not None and edge.high is not None and search.is_fine(edge.low, edge.high)
+def _is_within(high: float | None, low: float | None, search: Search) -> bool:
+    return low is not None and high is not None and search.is_fine(low, high)
 
 
 def _ratio(now: float | None, past: float | None, doublings: float) -> float | None:

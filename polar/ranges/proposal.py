@@ -74,11 +74,12 @@ def propose(history: History, in_flight: InFlight, search: Search) -> Action:
             return action
         if not stage.may_change():
             break
+    answer = replace(answering(trainings, search), in_flight=flying)
     if search.held:
-        held_stage = holding(answering(trainings, search), trainings_of(held), held_flying)
+        held_stage = holding(answer, trainings_of(held), held_flying)
         if action := _most_telling(held_stage, (None, None)):
             return action
-    return _in_search_of_gaps(stage)
+    return _in_search_of_gaps(answer)
 
 
 def _most_telling(stage: Stage, guesses: tuple[float | None, float | None]) -> Action | None:

@@ -1,10 +1,10 @@
 """What is known about the band: its intervals, their envelope, and how certain their edges are."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from polar.ranges.budgets import by_steps
-from polar.ranges.edges import is_known
+from polar.ranges.edges import is_known, next_to
 from polar.ranges.gaps import gap_odds, intervals_of
 from polar.ranges.holding import held_edges
 from polar.ranges.movement import with_movement
@@ -12,7 +12,7 @@ from polar.ranges.search import History, Search, by_start
 from polar.ranges.stage import Stage, answering
 from polar.ranges.votes import Side, Training, Vote, trainings_of
 from polar.ranges.words import headline_of, remarks_on
-from polar.records.ranges import Edge, Interval, Outcome, RangeReport
+from polar.records.ranges import Interval, Outcome, RangeReport
 
 
 def find_range(history: History, search: Search) -> RangeReport:
@@ -72,17 +72,9 @@ def _settled(trainings: Sequence[Training], envelope: Interval) -> bool | None:
     answers = [
         training.settled
         for edge in (envelope.left, envelope.right)
-        for training in _around(edge, trainings)
+        for training in next_to(edge, trainings)
     ]
     return False if False in answers else None if None in answers else True
-
-
-def _around(edge: Edge, trainings: Sequence[Training]) -> Iterator[Training]:
-    weights = [training.weight for training in trainings]
-    low, high = edge.low or min(weights), edge.high or max(weights)
-    first = max((weight for weight in weights if weight <= low), default=low)
-    last = min((weight for weight in weights if weight >= high), default=high)
-    yield from (training for training in trainings if first <= training.weight <= last)
 
 
 def _disagreeing(votes: Sequence[Vote]) -> tuple[float, ...]:

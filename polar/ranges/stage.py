@@ -4,14 +4,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 from polar.ranges.belief import Belief, believe
-from polar.ranges.edges import envelope_of, is_done
+from polar.ranges.edges import envelope_of, is_done, next_to, rest_on
 from polar.ranges.movement import with_movement
 from polar.ranges.search import InFlight, Search
 from polar.ranges.votes import Training, Vote, votes_of
 from polar.records.latents import Regime
-from polar.records.ranges import Action, Interval
+from polar.records.ranges import Action, Edge, Interval
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,33 @@ class Stage:
     @property
     def is_done(self) -> bool:
         """Whether no more trainings are needed for either edge."""
-        edges = (self.envelope.left, self.envelope.right) if self.envelope else ()
-        return bool(edges) and all(is_done(edge, self.search) for edge in edges)
+        return bool(self.edges) and all(is_done(edge, self.search) for edge in self.edges)
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """Both outer edges; none without a band."""
+        return (self.envelope.left, self.envelope.right) if self.envelope else ()
+
+    @property
+    def is_made(self) -> bool:
+        """Whether an edge rests on trainings that have made so many steps.
+
+        The other may rest on trainings that settled before.
+        """
+        made = {(each.weight, each.seed) for each in self.trainings if each.steps >= self.budget}
+        return self.envelope is not None and any(rest_on(made, self.envelope, self.votes))
+
+    @property
+    def is_made_by_all(self) -> bool:
+        """Whether all trainings next to an edge have made so many steps."""
+        near = [each for edge in self.edges for each in next_to(edge, self.trainings)]
+        return bool(near) and all(training.steps >= self.budget for training in near)
 
     def may_change(self) -> bool:
         """Whether more steps may change the answer.
 
-        They may if training has not begun somewhere, if an edge is not known to stand still, or
-        without a band if a training has not settled.
+        They may if training has not begun somewhere, if an edge is not known to stand still next
+        to which a training has not settled, or without a band if a training has not settled.
         """
         shown = [training.at(self.budget) for training in self.trainings]
         if any(seen is not None and seen.regime is Regime.UNTRAINED for seen in shown):
@@ -59,8 +79,13 @@ class Stage:
         if self.envelope is None:
             return not all(training.settled for training in self.trainings)
         moved = with_movement(self.envelope, self.belief, self.budget, self.trainings, self.search)
-        movements = (moved.left.movement, moved.right.movement)
-        return not all(movement and movement.is_settled for movement in movements)
+        restless = [
+            edge
+            for edge in (moved.left, moved.right)
+            if not (edge.movement and edge.movement.is_settled)
+        ]
+        near = [each for edge in restless for each in next_to(edge, self.trainings)]
+        return not all(training.settled for training in near)
 
     def training_at(self, weight: float) -> Action | None:
         """The cheapest training at a weight that gives a verdict for this budget.
@@ -120,14 +145,20 @@ class Stage:
 
 
 def answering(trainings: Sequence[Training], search: Search) -> Stage:
-    """The stage at the largest budget at which both edges are done.
+    """The stage for whose budget an answer is given.
 
-    Without any it is that of the first budget with a band, because edges are searched there until
-    they are done, and without a band the first.
+    It is that of the largest budget at which both edges are done and that trainings next to an
+    edge have made. If none has, because they settled earlier, it is the first at which both are
+    done. If none is done, it is the largest budget that all trainings next to an edge have made,
+    or else the first with a band, because edges are searched there; without a band the first.
     """
     stages = [Stage(trainings, (), search, budget) for budget in search.budgets]
     passed = max((training.steps for training in trainings), default=0)
-    for stage in reversed(stages):
-        if stage.budget <= passed and stage.is_done:
-            return stage
-    return next((stage for stage in stages if stage.envelope is not None), stages[0])
+    made = [stage for stage in reversed(stages) if stage.budget <= passed]
+    answers = chain(
+        (stage for stage in made if stage.is_done and stage.is_made),
+        (stage for stage in stages if stage.is_done),
+        (stage for stage in made if stage.is_made_by_all),
+        (stage for stage in stages if stage.envelope is not None),
+    )
+    return next(answers, stages[0])

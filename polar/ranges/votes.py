@@ -97,6 +97,14 @@ def votes_of(trainings: Sequence[Training], budget: int, of: Of) -> list[Vote]:
     return [vote for vote in votes if vote is not None]
 
 
+def own_votes_of(trainings: Sequence[Training], budget: int, of: Of) -> list[Vote]:
+    """The votes at a budget of the trainings that have made so many steps.
+
+    The others settled before, and their verdicts are only taken to hold.
+    """
+    return votes_of([each for each in trainings if each.steps >= budget], budget, of)
+
+
 def _course(ends: Sequence[Observation]) -> tuple[Snapshot, ...]:
     seen = [passed for end in ends for passed in (*end.trajectory, end)]
     by_steps = {passed.steps: passed for passed in seen}

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from polar.ranges.edges import is_known
+from polar.ranges.edges import is_known, next_to
 from polar.ranges.stage import Stage
 from polar.ranges.votes import Side
 from polar.records.certificates import (
@@ -20,6 +20,12 @@ from polar.records.ranges import Edge, Interval, RangeReport
 NO_LIMIT = (
     "A left edge that moves down may have no limit: no theory says at which weight nets stop "
     "giving latents up as training goes on."
+)
+
+#: Why an edge may be settled next to which trainings are not.
+STOOD_STILL = (
+    "An edge is called settled where it stood still while the steps doubled, even if trainings "
+    "next to it have not settled."
 )
 
 #: What may reach a solution that training from scratch has missed.
@@ -144,6 +150,7 @@ def remarks_on(report: RangeReport, stage: Stage) -> Iterator[str]:
         yield from _why_no_band(report, stage)
     else:
         yield from _about_edges(report.envelope, stage)
+        yield from _settled_before(report.envelope, stage)
         if report.held:
             yield from _about_edges(report.held, stage, "held ")
             yield from _hysteresis(report.envelope, report.held, report.of)
@@ -164,6 +171,8 @@ def remarks_on(report: RangeReport, stage: Stage) -> Iterator[str]:
         )
     if report.settled is False:
         yield "Trainings next to an edge have not settled: more steps may move it."
+        if report.envelope and _stands_still(report.envelope):
+            yield STOOD_STILL
     left = report.envelope and report.envelope.left.movement
     if left and left.is_settled is False and left.factor is not None and left.factor < 1:
         yield NO_LIMIT
@@ -214,6 +223,24 @@ def _hysteresis(envelope: Interval, held: Interval, of: str) -> Iterator[str]:
                 f"The {side} edge has hysteresis: it lies at {from_scratch.words()} from scratch "
                 f"and at {from_inside.words()} from inside the band, so that between them it "
                 f"depends on the start of a training whether its end is {of}."
+            )
+
+
+def _stands_still(envelope: Interval) -> bool:
+    movements = (envelope.left.movement, envelope.right.movement)
+    return any(movement is not None and bool(movement.is_settled) for movement in movements)
+
+
+def _settled_before(envelope: Interval, stage: Stage) -> Iterator[str]:
+    """How many trainings next to each edge have not made the steps of the budget."""
+    known = [each for each in stage.trainings if each.at(stage.budget) is not None]
+    for side, edge in (("left", envelope.left), ("right", envelope.right)):
+        near = next_to(edge, known)
+        before = sum(training.steps < stage.budget for training in near)
+        if before:
+            yield (
+                f"{before} of {_count(len(near), 'training')} next to the {side} edge settled "
+                f"before {stage.budget:,} steps: their verdicts are taken to hold."
             )
 
 

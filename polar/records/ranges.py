@@ -145,9 +145,10 @@ class Edge(Record):
     at: Positive | None = None
     #: Scale of the logistic in natural logarithms of the weight, as the median of the belief: the
     #: verdict of one seed in eight still differs from that of most at a distance of twice this.
+    #: None where no verdicts of seeds differ next to the edge, and for a single seed.
     width: Positive | None = None
-    #: How the edge moves with the budget; none if only one budget is known, and for the edges of
-    #: gaps.
+    #: How the edge moves with the budget, by trainings that have made the steps; none if they do
+    #: not lie on both sides of it, if only one budget is known, and for the edges of gaps.
     movement: Movement | None = None
 
     def words(self) -> str:
@@ -188,7 +189,8 @@ class AtBudget(Record):
     """The band after a number of steps."""
 
     steps: Steps
-    #: Number of trainings whose verdict after so many steps is known.
+    #: Number of trainings that have made so many steps and whose verdict there is known. The edges
+    #: may rest on others too, which settled before.
     trainings: Count
     #: None if no training was in the band.
     envelope: Interval | None
@@ -199,8 +201,9 @@ class RangeReport(Record):
 
     outcome: Outcome
     of: Of
-    #: Budget: the number of steps for which the edges are given. At that number the edges are
-    #: known as finely as wanted, or it is the least budget with a band, or of the search.
+    #: Budget: the number of steps for which the edges are given. It is the largest at which both
+    #: are known and that trainings on both sides of an edge have made; without any, the largest
+    #: that all trainings next to an edge have made, the least with a band, or that of the search.
     steps: Steps
     #: The seeds whose trainings have a verdict at this budget.
     seeds: tuple[int, ...]

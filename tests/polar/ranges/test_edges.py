@@ -33,6 +33,28 @@ def test_a_single_seed_has_brackets_of_tested_weights_and_no_confidence(told: To
     assert found.right == Edge(low=7.0, high=7.5, confidence=None)
 
 
+def test_what_is_on_the_other_side_of_the_band_bounds_no_edge_of_a_single_seed(
+    told: Told,
+) -> None:
+    # A decoder that died left of clean weights, and a net that kept all latents right of them.
+    found = envelope(told("0.12 u, 1 c, 1.05 i, 4 i, 18 i, 19 u, 30 c"), ONE)
+
+    assert found is not None
+    assert found.left == Edge(low=0.12, high=1.05, confidence=None)
+    assert found.right == Edge(low=18.0, high=30.0, confidence=None)
+
+
+def test_what_is_right_of_the_band_says_nothing_of_the_left_edge_over_seeds(told: Told) -> None:
+    others = "0.12 u, 0.12 u 1, 0.3 u 2, 1.05 i, 1.05 i 1, 4 i 2, 18 i, 18 i 1, 30 c, 30 c 2"
+
+    without, with_it = (envelope(told(text), THREE) for text in (others, f"1 c, {others}"))
+
+    assert without is not None
+    assert with_it is not None
+    assert with_it.left.low == pytest.approx(without.left.low, rel=0.01)
+    assert with_it.left.high == pytest.approx(without.left.high, rel=0.01)
+
+
 def test_one_seed_that_was_trained_gives_no_confidence_however_many_there_are(
     told: Told,
 ) -> None:
@@ -57,7 +79,23 @@ def test_several_seeds_have_an_interval_of_the_weight_that_half_of_them_passed(
         assert edge.at is not None
         assert edge.low < edge.at < edge.high
         assert edge.low < half < edge.high
-        assert edge.width is not None
+
+
+def test_an_edge_has_a_width_where_a_training_has_passed_it_that_another_farther_on_has_not(
+    told: Told,
+) -> None:
+    def widths(text: str) -> list[bool]:
+        found = envelope(told(text), THREE)
+        assert found is not None
+        return [edge.width is not None for edge in (found.left, found.right)]
+
+    left, right = "0.2 u, 0.3 u 1, 0.32 i 2, 0.4 i", "6 i 1, 6.5 i, 7 c 2, 8 c"
+
+    assert widths(f"{left}, 1 i, {right}") == [False, False]
+    assert widths(f"{left}, 0.3 i, 1 i, {right}") == [True, False]
+    assert widths(f"{left}, 1 i, {right}, 7.5 i 1") == [False, True]
+    # A dead decoder left of the band says nothing of the left edge.
+    assert widths(f"{left}, 0.31 c, 1 i, 2 i, 3 i 1, {right}") == [False, False]
 
 
 def test_more_seeds_that_agree_narrow_an_interval(told: Told) -> None:
