@@ -30,7 +30,7 @@ from polar.spec import ExperimentSpec
 from polar.training.allocator import keep_freed_memory
 
 SEEDS = (10, 11, 12)
-CAP = 4000
+CAP = 4096
 TIMES = 5
 #: A larger rise of R makes a stop false.
 RISE = 0.05
