@@ -140,6 +140,15 @@ def beta_18_at_500(train: Trainer) -> Answer:
     return Answer(words, not any(verdict.settled for verdict in verdicts))
 
 
+def l2_ae_that_learns_late(train: Trainer) -> Answer:
+    evaluations = train({"name": "l2_ae", "gamma": 1.0}, steps=1500).evaluations
+    early = [e for e in evaluations if 181 <= e.step <= 362]
+    final = evaluations[-1].verdict
+    words = f"{', '.join(e.verdict.regime for e in early)}; at the end R = {final.explained:.2f}"
+    is_early = {e.verdict.regime for e in early} == {Regime.UNTRAINED}
+    return Answer(words, is_early and not final.explains_nothing)
+
+
 @dataclass(frozen=True)
 class Row:
     seen: str
@@ -159,6 +168,7 @@ ROWS: Mapping[str, Row] = {
     ),
     "l2": Row("an L2-AE at gamma 0.01 called collapsed", l2_ae),
     "plateau": Row("beta 18 at step 500 called converged", beta_18_at_500),
+    "late": Row("an L2-AE at gamma 1 called collapsed before it learns", l2_ae_that_learns_late),
 }
 
 

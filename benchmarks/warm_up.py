@@ -7,7 +7,7 @@ Each family of `benchmarks.league` is trained on the digits with a small network
 with each warm-up of `WARM_UPS` and each seed. A row says how the seeds ended: regimes, active
 latents, R, and by how much the loss of each trained model, by samples of the posteriors, is above
 that of total collapse; a model below 0 that another warm-up did not reach shows that its
-optimisation failed. Finished trainings are kept in DIR and not repeated; there are 126, and
+optimisation failed. Finished trainings are kept in DIR and not repeated; there are 168, and
 `--jobs 2` makes two at a time.
 """
 

@@ -31,13 +31,13 @@ SETTLED_NATS = 0.1
 FADED_TO = 0.2
 #: The signal counts from where R is within this much of its final value. Chosen by us, because R
 #: begins near -2, and until the decoder draws about the mean image the codes are leaps of the
-#: first steps: at beta = 14 the largest is 14 times that of the plateau after it.
+#: first steps: at beta = 14 they are up to 14 times the signal that follows.
 NEAR_FINAL = 0.25
 #: Largest change of R of a training that has settled. Chosen by us.
 SETTLED_CHANGE = 0.01
 #: The same for a model that explains too little to count, as a part of its R. Chosen by us,
-#: because before the digits are learned at lambda = 0.003 R lies between 0.01 and 0.05 for 1,000
-#: steps, while it grows by a fifth or more over a fifth of the steps.
+#: because before the digits are learned at lambda = 0.003 R lies between 0.01 and 0.05 from step
+#: 256 to step 724, and grows by a fifth or more over each fifth of the steps.
 SETTLED_PART = 0.1
 
 
@@ -67,8 +67,8 @@ class Settling:
     #: last fifth of the steps, and the latent that made this move.
     largest_move_nats: float
     most_moved: int
-    #: R at the end minus R at the look, of those over the last fifth, at which it differed most;
-    #: negative where R fell.
+    #: Largest change of R up to its final value over the last fifth of the steps; negative where
+    #: R fell.
     rise_of_explained: float
     #: Number of latents that had another label than their final one over the last 40 % of steps.
     labels_changed: int
@@ -106,7 +106,7 @@ def settling(looks: Sequence[Look]) -> Settling:
     if not looks:
         raise InvalidInput("settling of 0 evaluations; allowed: at least 1")
     final = looks[-1]
-    lately = _lately(looks)
+    lately = looks[_first_of(looks, LABELS_OVER) :]
     moves = _numbers(final) - _numbers_of_last_fifth(looks)
     of_explained, of_entropies = moves[:, 0], np.abs(moves[:, 1:])
     change, largest = float(max(of_explained, key=abs)), float(of_entropies.max())
@@ -144,13 +144,11 @@ def settling(looks: Sequence[Look]) -> Settling:
     )
 
 
-def _lately(looks: Sequence[Look]) -> Sequence[Look]:
-    """The looks over the last 40 % of the steps."""
-    return looks[_first_of(looks, LABELS_OVER) :]
-
-
 def _first_of(looks: Sequence[Look], share: float) -> int:
-    """The position of the latest look at or before the first step of this share, from the end."""
+    """The position of the latest look before the last steps, which are this share of all.
+
+    A look at the first of these steps counts as well; the position is 0 if there is none.
+    """
     first_step = (1 - share) * looks[-1].step
     return max(sum(look.step <= first_step for look in looks[:-1]) - 1, 0)
 
@@ -177,9 +175,12 @@ def _numbers_of_last_fifth(looks: Sequence[Look]) -> Float64[np.ndarray, "looks 
 
 
 def _has_faded(looks: Sequence[Look], n_lately: int) -> bool:
-    """Whether the largest signal of the last looks, this many, is small beside the largest.
+    """Whether the last looks have at most a fifth of the largest signal.
 
-    The largest is that of all looks since R came near its final value.
+    Args:
+        looks: All looks of a run, by ascending step. The largest signal is sought from the first
+            look on at which R is near its final value.
+        n_lately: The number of the last looks.
     """
     signals = _signals(looks)
     first = next(

@@ -22,13 +22,14 @@ class GroupMeans:
     The mean over a group of few that the member is part of says too much about it, and the mean
     over the others too little of what there is to know about the group. So a guess is halfway
     between the mean over the group and the same mean in which the mean over all images stands for
-    the member itself: its squared error is that of the true mean up to 1 / n^2, where n is the
-    number of members. Without u the mean over all images is the guess as it is.
+    the member itself: its squared error is that of the true mean, up to a part that falls with the
+    square of the number of members. Without u the mean over all images is the guess as it is.
     """
 
-    #: Row 0 is the mean over all images.
+    #: The mean over each group, in the unit of the values; row 0 is the mean over all images.
     means: Float64[Tensor, "g ..."]
-    #: Number of members; infinite in row 0, where a guess is the mean as it is.
+    #: Number of members of each group, shape (g, 1, ...); infinite in row 0, where a guess is the
+    #: mean as it is.
     counts: Float64[Tensor, "g ..."]
 
     def for_members(
@@ -81,7 +82,10 @@ class UGroups:
         return not self.of_image.any()
 
     def means(self, values: Num[Tensor, "k ..."]) -> GroupMeans:
-        """The means over the values of the first k images; a group without any has mean 0."""
+        """The means over the values of the first k images, shape (k, ...).
+
+        A group that none of these images belongs to has mean 0 and no members.
+        """
         groups = int(self.of_image.max()) + 1
         of_value = self.of_image[: len(values)]
         sums = torch.zeros(groups, *values.shape[1:], dtype=torch.float64, device=values.device)
@@ -94,5 +98,5 @@ class UGroups:
         return GroupMeans(means, counts)
 
     def guesses(self, values: Num[Tensor, "n ..."]) -> Float64[Tensor, "n ..."]:
-        """For each value a guess by the values of its group."""
+        """For the value of each image, shape (n, ...), a guess by the values of its group."""
         return self.means(values).for_members(values, self.of_image)

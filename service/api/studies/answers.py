@@ -74,10 +74,12 @@ def _figures(
     spec: StudySpec | None, found: StudyRange | None, trials: Sequence[Trial]
 ) -> dict[str, bool]:
     """The figures of a study, and whether there is something to draw in each."""
+    # each trial says itself that an earlier version stored it, so the study need not say it again
+    reader = Reader()
     of_trainings = (
         dict.fromkeys(phases.FIGURES, False)
         if spec is None
-        else phases.are_there(spec, found, phases.completed_of(trials, Reader()))
+        else phases.are_there(spec, found, phases.completed_of(trials, reader))
     )
     compared = found.certificates if found else None
     return {**of_trainings, "loss_envelope": compared is not None and compared.models > 0}

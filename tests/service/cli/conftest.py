@@ -8,11 +8,17 @@ from asyncio.subprocess import PIPE
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from tests.service.cli.specs import SPEC
+
+if TYPE_CHECKING:
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Worker
 
 Polar = Callable[..., Coroutine[None, None, Result]]
 Process = Callable[..., Coroutine[None, None, "Ended"]]
@@ -22,7 +28,7 @@ Write = Callable[[str], Path]
 @pytest.fixture
 def polar(served: str) -> Polar:
     """Runs a command in this process, one at a time: it takes over stdout."""
-    # Here, since what a conftest imports at its top escapes the checks of shapes.
+    # Here, because what a conftest imports at its top escapes the checks of shapes.
     from service.cli import app
 
     async def run(*arguments: object, service: str = served) -> Result:
@@ -54,6 +60,19 @@ def polar_process(served: str) -> Process:
         return Ended(process.returncode, *said)
 
     return run
+
+
+@pytest.fixture
+async def finished_run(
+    worker: "Worker", submit: "Submitter", spec_of: "SpecMaker", reports: "Reports"
+) -> UUID:
+    """The id of a run that has succeeded after 100 steps."""
+    spec = spec_of(training={"steps": 100})
+    run_id = (await submit(spec)).runs[0].id
+    await worker.claim(run_id)
+    await worker.record(run_id, reports.result(spec))
+    await worker.finish(run_id)
+    return run_id
 
 
 @pytest.fixture

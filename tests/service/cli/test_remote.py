@@ -2,13 +2,13 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 
 from tests.service.cli.specs import as_json
 
 if TYPE_CHECKING:
-    from tests.conftest import Reports
     from tests.service.cli.conftest import Polar, Write
     from tests.service.conftest import SpecMaker, Submitter, Worker
 
@@ -154,20 +154,11 @@ async def test_cancelling_what_has_ended_is_refused(
 
 async def test_extending_shows_the_experiment_that_goes_on(
     polar: "Polar",
-    worker: "Worker",
-    submit: "Submitter",
-    spec_of: "SpecMaker",
-    reports: "Reports",
+    finished_run: UUID,
 ) -> None:
-    spec = spec_of(training={"steps": 100})
-    run_id = (await submit(spec)).runs[0].id
-    await worker.claim(run_id)
-    await worker.record(run_id, reports.result(spec))
-    await worker.finish(run_id)
-
-    extended = await polar("extend", run_id, "--steps", 300)
-    again = as_json(await polar("extend", run_id, "--steps", 300, "-o", "json"))
-    refused = await polar("extend", run_id, "--steps", 100)
+    extended = await polar("extend", finished_run, "--steps", 300)
+    again = as_json(await polar("extend", finished_run, "--steps", 300, "-o", "json"))
+    refused = await polar("extend", finished_run, "--steps", 100)
 
     assert extended.exit_code == 0
     assert "polar watch" in extended.stderr

@@ -128,23 +128,14 @@ async def test_ctrl_c_while_waiting_says_that_it_goes_on_and_how_to_watch_it(
 async def test_waiting_for_what_was_extended_does_not_say_that_it_was_submitted(
     polar: "Polar",
     served: str,
-    worker: "Worker",
-    reports: "Reports",
-    submit: "Submitter",
-    spec_of: "SpecMaker",
+    finished_run: UUID,
 ) -> None:
-    spec = spec_of(training={"steps": 100})
-    run_id = (await submit(spec)).runs[0].id
-    await worker.claim(run_id)
-    await worker.record(run_id, reports.result(spec))
-    await worker.finish(run_id)
-
     _, _, stderr = await interrupted_when_it_has_said(
-        "experiment", served, "extend", run_id, "--steps", 300, "--wait"
+        "experiment", served, "extend", finished_run, "--steps", 300, "--wait"
     )
 
     newest, _ = as_json(await polar("list", "-o", "json"))
-    assert stderr.startswith(f"extended {run_id} to 300 steps: experiment {newest['id']}\n")
+    assert stderr.startswith(f"extended {finished_run} to 300 steps: experiment {newest['id']}\n")
 
 
 @pytest.mark.parametrize("command", ["experiment", "study"])
