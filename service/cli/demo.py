@@ -17,6 +17,8 @@ from service.homes import DEFAULT_HOME
 
 #: Betas among which the band is searched: from hardly regularised to totally collapsed.
 BETAS = (0.01, 100.0)
+#: A constant large beta ends in total collapse where better solutions exist (decision 0018).
+RISE = {"weight_warm_up": {"fraction": 0.5, "scale": "linear"}}
 
 
 def demo(
@@ -75,7 +77,7 @@ def _example(dataset: str) -> dict[str, Any]:
 def _study_of(example: Mapping[str, Any], trials: int) -> Mapping[str, object]:
     return {
         "name": f"demo {example['dataset']['name']}",
-        "base": {**example, "seeds": [0]},
+        "base": {**example, "training": {**example["training"], **RISE}, "seeds": [0]},
         "search": {"model.beta": {"log_uniform": BETAS}},
         "sampler": "range",
         "budget": {"trials": trials},
