@@ -101,9 +101,7 @@ def edge_words(edge: Edge, certificate: EdgeCertificate | None, of: str, models:
     """Where the edge lies, how it moves and whether it is certified; no edge if it is refuted."""
     if is_refuted(certificate):
         return f"none: {certificate.words(of, models)}"
-    parts = [edge.words()]
-    if edge.movement is not None:
-        parts.append(edge.movement.words())
+    parts = [edge.words(), edge.movement_words()]
     if certificate is not None:
         parts.append(certificate.standing.replace("_", " "))
     return ", ".join(parts)

@@ -68,12 +68,11 @@ def _edge_words(
     at = f"at {report.steps:,} steps"
     if is_refuted(certificate):
         return f"no {side} edge of the objective {at}: {certificate.words(report.of, models)}"
-    movement = f", {edge.movement.words()}" if edge.movement else ""
     standing = ""
     if certificate is not None:
         is_certified = certificate.standing is Standing.CERTIFIED
         standing = ", certified" if is_certified else ", not certified"
-    return f"{side} edge {edge.words()} {at}{movement}{standing}"
+    return f"{side} edge {edge.words()} {at}, {edge.movement_words()}{standing}"
 
 
 def _held_words(report: RangeReport, certificates: Certificates) -> str:

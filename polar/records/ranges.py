@@ -99,6 +99,10 @@ class Outcome(StrEnum):
     NOT_ONE_FIELD = "not_one_field"
 
 
+#: Said of an edge of which no movement is known.
+NOT_KNOWN_TO_BE_SETTLED = "not known to be settled"
+
+
 class Movement(Record):
     """How an edge moves while the number of steps doubles."""
 
@@ -116,7 +120,7 @@ class Movement(Record):
     def words(self) -> str:
         """Such as `settled`, `moving by 1/2.1 per doubling` or `not known to be settled`."""
         if self.is_settled is None:
-            return "not known to be settled"
+            return NOT_KNOWN_TO_BE_SETTLED
         if self.is_settled:
             return "settled"
         if self.factor is None:
@@ -156,6 +160,10 @@ class Edge(Record):
         if self.low is None:
             return "anywhere" if self.high is None else f"below {self.high:.4g}"
         return f"above {self.low:.4g}" if self.high is None else f"{self.low:.4g}..{self.high:.4g}"
+
+    def movement_words(self) -> str:
+        """How the edge moves, `not known to be settled` where no movement is known."""
+        return NOT_KNOWN_TO_BE_SETTLED if self.movement is None else self.movement.words()
 
     @property
     def middle(self) -> float | None:

@@ -278,8 +278,9 @@ def test_words_say_how_far_the_band_is_held_and_what_hysteresis_means(told: Told
     report = find_range(from_scratch + held, ALONE)
 
     assert report.headline == (
-        "Clean for seed 0 alone: left edge 0.3..0.32 at 2,000 steps; right edge 7..7.5 at 2,000 "
-        "steps; held from inside down to 0.1..0.105 and up to 14..15."
+        "Clean for seed 0 alone: left edge 0.3..0.32 at 2,000 steps, not known to be settled; "
+        "right edge 7..7.5 at 2,000 steps, not known to be settled; held from inside down to "
+        "0.1..0.105 and up to 14..15."
     )
     assert (
         "The right edge has hysteresis: it lies at 7..7.5 from scratch and at 14..15 from inside "

@@ -61,8 +61,8 @@ def test_the_headline_names_budget_and_seeds_and_a_single_seed_has_no_confidence
     assert report.envelope is not None
     assert report.envelope.left.confidence is None
     assert report.headline == (
-        "Clean for seed 0 alone: left edge 0.3..0.32 at 2,000 steps; "
-        "right edge 7..7.5 at 2,000 steps."
+        "Clean for seed 0 alone: left edge 0.3..0.32 at 2,000 steps, not known to be settled; "
+        "right edge 7..7.5 at 2,000 steps, not known to be settled."
     )
     assert report.remarks == (
         "Seed 0 was the only one: its intervals lie between the weights that were tested, and "

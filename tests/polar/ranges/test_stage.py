@@ -115,7 +115,7 @@ def test_what_settled_before_is_not_compared_with_itself(told: Told) -> None:
     assert report.envelope.left.movement is not None
     assert report.envelope.left.movement.words() == "settled"
     assert report.envelope.right.movement is None
-    assert report.headline.endswith("right edge 18..19.5 at 4,000 steps.")
+    assert report.headline.endswith("right edge 18..19.5 at 4,000 steps, not known to be settled.")
     assert (
         "2 of 2 trainings next to the right edge settled before 4,000 steps: their verdicts are "
         "taken to hold." in report.remarks

@@ -39,8 +39,14 @@ STRETCHES = {Standing.NOT_OPTIMAL: (5.4, 15.0), Standing.NOT_OPTIMAL_INSIDE: (4.
 @pytest.mark.parametrize(
     ("standing", "said"),
     [
-        (Standing.CERTIFIED, "right edge 5..5.4 at 2,000 steps, certified."),
-        (Standing.UNDECIDED, "right edge 5..5.4 at 2,000 steps, not certified."),
+        (
+            Standing.CERTIFIED,
+            "right edge 5..5.4 at 2,000 steps, not known to be settled, certified.",
+        ),
+        (
+            Standing.UNDECIDED,
+            "right edge 5..5.4 at 2,000 steps, not known to be settled, not certified.",
+        ),
         (
             Standing.NOT_OPTIMAL,
             "no right edge of the objective at 2,000 steps: reached from scratch up to 5; a "
@@ -65,7 +71,10 @@ def test_the_headline_says_whether_an_edge_is_certified(standing: Standing, said
     )
     known = Certificates(not_optimal=(), left=None, right=right, models=6)
     headline = headline_of(REPORT, known)
-    assert headline == (f"Clean for seed 0 alone: left edge 0.1..0.11 at 2,000 steps; {said}")
+    assert headline == (
+        "Clean for seed 0 alone: left edge 0.1..0.11 at 2,000 steps, not known to be settled; "
+        f"{said}"
+    )
 
 
 def refuted(weight: float, *warm_start: float) -> NotOptimal:
