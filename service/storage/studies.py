@@ -89,11 +89,11 @@ async def page(
 async def unfinished(session: AsyncSession) -> Sequence[UUID]:
     """The studies that the broker still has to work on, the oldest first.
 
-    They include cancelled studies whose last trial has not ended yet.
+    They include studies that have ended while trials are in flight, or while Optuna does not know
+    how all trials ended.
     """
-    in_flight = select(Trial.study_id).where(Trial.state == TrialState.RUNNING)
-    query = select(Study.id).where(Study.state.in_(UNFINISHED) | Study.id.in_(in_flight))
-    return (await session.scalars(query.order_by(Study.created_at))).all()
+    query = select(Study.id).where(~Study.is_told).order_by(Study.created_at)
+    return (await session.scalars(query)).all()
 
 
 async def trials_of(session: AsyncSession, study_id: UUID, *states: TrialState) -> Sequence[Trial]:
@@ -164,7 +164,8 @@ async def end(
 async def give_up(session: AsyncSession, study_id: UUID, message: str) -> Sequence[UUID]:
     """Fail a study that cannot be advanced, and return the experiments of its trials in flight.
 
-    The trials fail with the study, because nobody would ever judge them.
+    The trials fail with the study, because nobody would ever judge them. If the study has ended
+    already, Optuna cannot be told how its trials ended, and the broker will not try again.
 
     Raises:
         NotFound: no study has this id.
@@ -175,13 +176,15 @@ async def give_up(session: AsyncSession, study_id: UUID, message: str) -> Sequen
         await end_trial(session, trial, TrialState.FAILED, reason=BROKER_FAILS, message=message)
     if study.state in UNFINISHED:
         await end(session, study, StudyState.FAILED, BROKER_FAILS, message)
+    else:
+        study.is_told = True
     return [trial.experiment_id for trial in in_flight]
 
 
 async def go_on(session: AsyncSession, study: Study) -> None:
     """Let a study go on that was paused or has ended."""
     study.state, study.status_reason, study.status_message = StudyState.RUNNING, None, None
-    study.finished_at = None
+    study.finished_at, study.is_told = None, False
     await session.flush()
 
 

@@ -3,7 +3,16 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, select, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    false,
+    func,
+    select,
+    type_coerce,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 
@@ -55,6 +64,9 @@ class Study(Base):
     #: its failures in a row are counted from then on.
     went_on_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    #: Whether the study has ended and Optuna knows how all its trials ended, so that the broker
+    #: has no more work with it.
+    is_told: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     __table_args__ = (
         CheckConstraint(
@@ -80,8 +92,9 @@ class Trial(Base):
     study_id: Mapped[UUID] = mapped_column(ForeignKey(Study.id), primary_key=True)
     #: Optuna's number of the trial.
     number: Mapped[int] = mapped_column(primary_key=True)
-    #: The value of every swept field, by its dotted name; for a training of a range study its
-    #: `seed` and its `training.steps` as well.
+    #: The value of every swept field, by its dotted name; for a training of a range study also its
+    #: `seed`, its `training.steps` and, if it goes on from inside the band, the weight of its warm
+    #: start.
     point: Mapped[Point] = mapped_column(JSONB)
     experiment_id: Mapped[UUID] = mapped_column(ForeignKey(Experiment.id), unique=True)
     state: Mapped[TrialState] = mapped_column(default=TrialState.RUNNING)

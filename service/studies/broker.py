@@ -64,7 +64,8 @@ class Broker:
         self._followings: dict[UUID, Following] = {}
         #: How many trials a study had when its sampler had no new point. It is asked again when
         #: all trials have ended, knowing all outcomes: cancelled points may be tried again. This
-        #: saves time alone: whoever asks again is refused by what Optuna's database has counted.
+        #: only saves time: without it the sampler would be asked again and would refuse, because
+        #: Optuna's database has counted its useless proposals.
         self._exhausted: dict[UUID, int] = {}
 
     async def advance_all(self) -> None:
@@ -124,6 +125,7 @@ class Broker:
                 trials = await studies.trials_of(session, study_id)
                 await self._follow(session, study, spec, trials)
                 await self._judge(session, study, spec, trials)
+                await self._tell_all_at_the_end(session, study, spec, trials)
         except BaseException:
             self._followings.pop(study_id, None)  # it may hold what was rolled back
             raise
@@ -208,9 +210,14 @@ class Broker:
             _log.info("study %s: trial %d is %s", study.id, trial.number, outcome.state)
         if not studies.is_answered_by_former_rules(study, trials):
             study.range = await certified(session, study, spec, range_of(spec, trials))
-        is_over = all(trial.state is not TrialState.RUNNING for trial in trials)
-        if is_over and study.state not in studies.UNFINISHED:
+
+    async def _tell_all_at_the_end(
+        self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+    ) -> None:
+        has_ended = study.state not in studies.UNFINISHED
+        if has_ended and all(trial.state is not TrialState.RUNNING for trial in trials):
             await self._tell(session, study, spec, trials)
+            study.is_told = True
 
     async def _tell(
         self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
@@ -239,7 +246,7 @@ class Broker:
             if study.state is not StudyState.RUNNING:
                 return False
             if await end_if_due(session, study, spec, trials):
-                await self._tell(session, study, spec, trials)
+                await self._tell_all_at_the_end(session, study, spec, trials)
                 return False
             if not is_due_a_trial(study, spec, trials):
                 return False

@@ -209,6 +209,28 @@ async def test_optuna_is_told_of_all_trials_when_a_study_is_cancelled(
     assert told == [OptunaState.FAIL, OptunaState.COMPLETE, OptunaState.COMPLETE]
 
 
+async def test_optuna_is_told_of_all_trials_when_a_paused_study_is_cancelled_after_their_ends(
+    lab: "Lab", spec_of: "SpecOf"
+) -> None:
+    spec = spec_of(base=ONE_SEED, concurrency=3, budget={"trials": 9})
+    study_id = await lab.submit(spec)
+    await lab.broker.advance(study_id)
+    async with lab.database.transaction() as session:
+        await studies.pause(session, study_id)
+    for run in await lab.queued():
+        await lab.end_one(run)
+    await lab.broker.advance_all()
+
+    async with lab.database.transaction() as session:
+        await studies.cancel(session, study_id)
+    await lab.broker.advance_all()
+
+    told = [trial.state for trial in lab.optuna_trials(study_id, spec)]
+    assert told == [OptunaState.COMPLETE] * 3
+    async with lab.database.transaction() as session:
+        assert await studies.unfinished(session) == []
+
+
 async def test_seeds_that_are_added_early_are_trained_in_the_same_order(
     races: Races, spec_of: "SpecOf"
 ) -> None:
