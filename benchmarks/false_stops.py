@@ -1,4 +1,4 @@
-"""Counts trainings that count as settled and that more steps change after all.
+"""Counts false stops: trainings that were called settled, and whose verdict more steps changed.
 
     python -m benchmarks.false_stops --out DIR
     python -m benchmarks.false_stops --out DIR --only 'beta_vae-*' --jobs 2

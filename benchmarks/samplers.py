@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -24,30 +24,6 @@ STEPS = 2000
 SLOW = ("grid", "random", "TPE")
 MAJORITY = "our weights by majority, three seeds each"
 THREE_SEEDS = ("our weights, three seeds each", "bisection, three seeds each", MAJORITY)
-SAMPLERS = ("range", *THREE_SEEDS, "bisection", *SLOW)
-
-
-def sampler_of(name: str, search: Search, seed: int) -> Sampler:
-    match name:
-        case "range":
-            return partial(propose, search=search)
-        case "our weights, three seeds each":
-            return ThreeSeeds(search, our_weight)
-        case "bisection, three seeds each":
-            return ThreeSeeds(search, bisected_weight)
-        case "our weights by majority, three seeds each":
-            return ThreeSeeds(search, our_weight_by_majority)
-        case "bisection":
-            return Bisection(search)
-        case "grid":
-            grid = np.geomspace(search.low, search.high, search.cells + 1)
-            return Cycle(grid.tolist(), search)
-        case "random":
-            chances = np.random.default_rng(seed).random(1000)
-            return Cycle((search.low * (search.high / search.low) ** chances).tolist(), search)
-        case "TPE":
-            return Tpe(search, seed)
-    raise LookupError(name)
 
 
 class ThreeSeeds:
@@ -211,3 +187,25 @@ class Tpe:
         )
         seed = self.search.seeds[len(self.trials) % len(self.search.seeds)]
         return Action(weight=weight, seed=seed, steps=STEPS)
+
+
+def _grid(search: Search) -> Sampler:
+    return Cycle(np.geomspace(search.low, search.high, search.cells + 1).tolist(), search)
+
+
+def _random(search: Search, seed: int) -> Sampler:
+    chances = np.random.default_rng(seed).random(1000)
+    return Cycle((search.low * (search.high / search.low) ** chances).tolist(), search)
+
+
+#: What makes each sampler, from a search and a seed.
+SAMPLERS: Mapping[str, Callable[[Search, int], Sampler]] = {
+    "range": lambda search, _: partial(propose, search=search),
+    "our weights, three seeds each": lambda search, _: ThreeSeeds(search, our_weight),
+    "bisection, three seeds each": lambda search, _: ThreeSeeds(search, bisected_weight),
+    MAJORITY: lambda search, _: ThreeSeeds(search, our_weight_by_majority),
+    "bisection": lambda search, _: Bisection(search),
+    "grid": lambda search, _: _grid(search),
+    "random": _random,
+    "TPE": Tpe,
+}

@@ -7,16 +7,17 @@ of README.md above the line MARK is kept.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from polar.errors import InvalidInput
 from polar.records.certificates import NO_CERTIFICATES, EdgeCertificate, is_refuted
-from polar.records.ranges import Edge, Interval, StudyRange
+from polar.records.ranges import Edge, StudyRange
 from service.api.runs.schemas import RunView
-from service.api.studies.schemas import StudyView
+from service.api.studies.schemas import StudySummary, StudyView
 from service.cli.connection import spec_of
+from service.cli.range_tables import BUDGET_HEAD, budget_row
 from service.cli.study_figure import StudyFigure, save_figure
 from service.client import Client
 from service.storage.states import StudyState, TrialState
@@ -32,11 +33,12 @@ BUDGETS_SHOWN = 6
 
 @dataclass(frozen=True)
 class Found:
-    """A completed study with its range and its runs."""
+    """A completed study with its range, its runs, and how many of their models were compared."""
 
     study: StudyView
     range: StudyRange
     runs: Sequence[RunView]
+    compared: int
 
 
 def main() -> None:
@@ -47,31 +49,43 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with Client(arguments.url) as client:
-        found = list(_completed(client, arguments.names))
+        try:
+            found = list(_completed(client, arguments.names))
+        except InvalidInput as error:
+            parser.error(f"{error}")
         sections = [_section(client, each, arguments.out) for each in found]
     page = arguments.out / "README.md"
     above = page.read_text().partition(MARK)[0] if page.exists() else ""
-    table = [HEAD, ["---"] * len(HEAD), *map(_row, found)]
-    lines = [f"| {' | '.join(cells)} |" for cells in table]
-    page.write_text(above + "\n".join([MARK, "", *lines, *sections]) + "\n")
+    table = _table(HEAD, map(_row, found))
+    page.write_text(above + "\n".join([MARK, "", *table, *sections]) + "\n")
     print(page.read_text())
 
 
 def _completed(client: Client, names: Sequence[str]) -> Iterator[Found]:
-    newest: dict[str, StudyView] = {}
+    newest: dict[str, StudySummary] = {}
     for summary in client.studies():  # the newest comes first
-        if summary.state is StudyState.COMPLETED and summary.name in names:
-            newest.setdefault(summary.name, client.study(summary.id))
+        if summary.state is StudyState.COMPLETED:
+            newest.setdefault(summary.name, summary)
     for name in names:
-        study = newest[name]
-        assert study.range is not None  # it is completed
+        if name not in newest:
+            raise InvalidInput(
+                f"no completed study has the name {name!r}; allowed: {', '.join(newest)}"
+            )
+        study = client.study(newest[name].id)
+        if study.range is None:
+            raise InvalidInput(
+                f"study {name} has no range that this version can read; "
+                f"`polar study extend {study.id} 1` finds it anew"
+            )
         runs = {
             run.id: client.run(run.id)
             for trial in client.trials(study.id)
             if trial.state is TrialState.COMPLETED
             for run in client.experiment(trial.experiment_id).runs
         }
-        yield Found(study, study.range, list(runs.values()))
+        models = client.models(study.id).models if study.range.certificates else []
+        compared = sum(model.is_own for model in models)
+        yield Found(study, study.range, list(runs.values()), compared)
 
 
 def _row(found: Found) -> list[str]:
@@ -118,7 +132,7 @@ def _hours(runs: Sequence[RunView]) -> float:
 def _section(client: Client, found: Found, folder: Path) -> str:
     name, report = found.study.name, found.range
     (folder / f"{name}.yaml").write_text(spec_of(found.study).to_yaml())
-    parts = [f"\n## {name}", f"**{report.headline}**", *_lines(report)]
+    parts = [f"\n## {name}", f"**{report.headline}**", *_lines(found)]
     for figure in StudyFigure:
         file = f"{name}.{figure}.png"
         try:
@@ -129,26 +143,26 @@ def _section(client: Client, found: Found, folder: Path) -> str:
     return "\n\n".join(parts)
 
 
-def _lines(report: StudyRange) -> Iterator[str]:
+def _lines(found: Found) -> Iterator[str]:
+    report = found.range
     if report.remarks:
         yield " ".join(report.remarks)
     if report.certificates is not None and report.certificates.not_optimal:
         refuted = report.certificates.not_optimal
         weights = ", ".join(f"{each.model.weight:.4g}" for each in refuted)
         yield (
-            f"{len(refuted)} of {report.trainings} trainings are not optimal, because another "
+            f"{len(refuted)} of {found.compared} trained models are not optimal, because another "
             f"model has a smaller loss at their weight: {weights}."
         )
     budgets = report.by_steps[-BUDGETS_SHOWN:]
     if len(budgets) > 1:
-        heads = ["steps", "trainings", "left edge from scratch", "right edge from scratch"]
-        rows = [heads, ["---"] * 4]
-        rows += [[f"{at.steps:,}", f"{at.trainings}", *_words(at.envelope)] for at in budgets]
-        yield "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+        yield "\n".join(_table(BUDGET_HEAD, map(budget_row, budgets)))
 
 
-def _words(band: Interval | None) -> tuple[str, str]:
-    return (band.left.words(), band.right.words()) if band else ("no band", "")
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table in Markdown."""
+    for cells in (head, ["---"] * len(head), *rows):
+        yield f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -75,19 +75,29 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--weights", nargs="+", metavar="FAMILY=A,B", help="instead of all")
+    parser.add_argument(
+        "--weights", nargs="+", type=_weights, metavar="FAMILY=A,B", help="instead of all"
+    )
     parser.add_argument("--warm-ups", nargs="+", choices=WARM_UPS, default=list(WARM_UPS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
     arguments = parser.parse_args()
-    arguments.weights = WEIGHTS if arguments.weights is None else _weights(arguments.weights)
+    arguments.weights = WEIGHTS if arguments.weights is None else dict(arguments.weights)
     return arguments
 
 
-def _weights(texts: Sequence[str]) -> dict[str, list[float]]:
-    pairs = (text.split("=", 1) for text in texts)
-    return {family: [float(weight) for weight in weights.split(",")] for family, weights in pairs}
+def _weights(text: str) -> tuple[str, list[float]]:
+    family, _, weights = text.partition("=")
+    try:
+        if family not in FAMILIES:
+            raise ValueError(family)
+        return family, [float(weight) for weight in weights.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a family with its weights, such as beta_vae=18,22; "
+            f"allowed families: {', '.join(FAMILIES)}"
+        ) from None
 
 
 def _spec(family: str, weight: float, warm_up: str, seed: int, steps: int) -> ExperimentSpec:

@@ -9,6 +9,8 @@ from polar.records.certificates import NO_CERTIFICATES, Certificates, is_refuted
 from polar.records.ranges import AtBudget, Edge, Interval, Outcome, StudyRange
 from service.cli.rows import Facts, Rows
 
+BUDGET_HEAD = ("steps", "trainings", "left edge from scratch", "right edge from scratch")
+
 _ALSO = {
     Outcome.COARSE: " Edges are not as close as wanted yet.",
     Outcome.OPEN: " The band is open at an end of the search.",
@@ -31,7 +33,7 @@ def of_range(study_range: StudyRange) -> RenderableType:
 
 
 def _facts(study_range: StudyRange) -> Facts:
-    tested = f"{study_range.weights} weights, {study_range.trainings} trainings"
+    tested = f"{study_range.weights} weights, {study_range.trainings} trainings from scratch"
     known = study_range.outcome is not Outcome.NOT_ONE_FIELD
     return Facts(
         {
@@ -89,12 +91,18 @@ def _movement(edge: Edge) -> str:
 
 
 def _budgets(by_steps: Sequence[AtBudget]) -> Rows:
-    table = Rows("steps", "trainings", "left edge from scratch", "right edge from scratch")
+    table = Rows(*BUDGET_HEAD)
     for at in by_steps:
-        edges = (at.envelope.left, at.envelope.right) if at.envelope else ()
-        words = [edge.words() for edge in edges] or ["no band", ""]
-        table.add(f"{at.steps:,}", f"{at.trainings}", *words)
+        table.add(*budget_row(at))
     return table
+
+
+def budget_row(at: AtBudget) -> tuple[str, str, str, str]:
+    """What was found at a number of steps, as cells below `BUDGET_HEAD`."""
+    edges = ("no band", "")
+    if at.envelope is not None:
+        edges = (at.envelope.left.words(), at.envelope.right.words())
+    return f"{at.steps:,}", f"{at.trainings}", *edges
 
 
 def _bands(study_range: StudyRange, envelope: Interval) -> Iterator[tuple[str, Interval]]:

@@ -28,7 +28,9 @@ class Duration:
 async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | None:
     """Median duration of the 20 latest succeeded runs like those of a study; None without any.
 
-    Runs are alike if they have the same dataset, model, widths and batch size.
+    Runs are alike if they have the same dataset, model, widths and batch size, and train from
+    scratch: what a run with a warm start takes depends on whether the states of its stages were
+    there already.
 
     Both parts of the duration are medians over these runs. Every run reports how fast it trained;
     the rest of its time went into the start, the evaluations and the report, which do not take
@@ -49,6 +51,7 @@ async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | N
             Run.spec["model"]["name"].astext == base["model"]["name"],
             Run.spec["model"]["widths"] == base["model"]["widths"],
             Run.spec["training"]["batch_size"].as_integer() == base["training"]["batch_size"],
+            Run.spec["training"]["warm_start"][0].is_(None),
         )
         .order_by(Run.finished_at.desc())
         .limit(20)

@@ -27,7 +27,8 @@ async def certified(
     solutions = await solutions_of_study(session, study, spec)
     known = [solution.known(spec) for solution in solutions.of_problem]
     own = [model for model in known if model.run_id in solutions.own]
-    # Other studies need not wait for this: it takes the square of the number of models.
+    # A thread keeps the event loop free; the study's row stays locked meanwhile, so that pausing
+    # or cancelling it waits.
     certificates = await asyncio.to_thread(
         certificates_of, found.envelope, own, known, found.steps
     )

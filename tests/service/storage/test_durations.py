@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from polar.spec import StudySpec
 from service.storage import durations, runs
@@ -33,9 +33,16 @@ class Past:
         self._worker, self._reports = worker, reports
 
     async def run(
-        self, steps: int, seconds: float, images_per_s: float | None, *, first_step: int = 0
+        self,
+        steps: int,
+        seconds: float,
+        images_per_s: float | None,
+        *,
+        first_step: int = 0,
+        **training: Any,  # noqa: ANN401
     ) -> None:
-        submission = await self._submit(self._spec_of(training={"steps": steps}), force=True)
+        spec = self._spec_of(training={"steps": steps, **training})
+        submission = await self._submit(spec, force=True)
         run_id = submission.runs[0].id
         await self._worker.claim(run_id)
         await self._worker.record(run_id, self._reports.started(first_step, steps))
@@ -216,6 +223,30 @@ async def test_a_speed_above_what_the_whole_run_took_leaves_nothing_besides(
 
     assert found is not None
     assert (found.step_s, found.besides_s) == pytest.approx((0.01, 0.0))
+
+
+async def test_a_run_that_went_on_from_another_training_says_nothing(
+    past: Past, database: Database, study_of: "StudyMaker"
+) -> None:
+    await past.run(steps=1000, seconds=22.0, images_per_s=6400.0)
+    donor = {"weight": 1.0, "steps": 5000}
+    await past.run(steps=1000, seconds=72.0, images_per_s=6400.0, warm_start=[donor])
+
+    found = await usual(database, study_of)
+
+    assert found is not None
+    assert (found.step_s, found.besides_s) == pytest.approx((0.01, 12.0))
+
+
+async def test_a_run_from_before_there_were_warm_starts_counts(
+    past: Past, database: Database, study_of: "StudyMaker"
+) -> None:
+    await past.run(steps=1000, seconds=22.0, images_per_s=6400.0)
+    without = text("UPDATE app.runs SET spec = spec #- '{training,warm_start}'")
+    async with database.transaction() as session:
+        await session.execute(without)
+
+    assert await usual(database, study_of) is not None
 
 
 async def test_without_a_run_like_these_nothing_is_known(
