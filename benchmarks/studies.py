@@ -13,12 +13,13 @@ from pathlib import Path
 
 from polar.errors import InvalidInput
 from polar.records.certificates import NO_CERTIFICATES, EdgeCertificate, is_refuted
+from polar.records.phases import StudyFigure
 from polar.records.ranges import Edge, StudyRange
 from service.api.runs.schemas import RunView
 from service.api.studies.schemas import StudySummary, StudyView
 from service.cli.connection import spec_of
 from service.cli.range_tables import BUDGET_HEAD, budget_row
-from service.cli.study_figure import StudyFigure, save_figure
+from service.cli.study_figure import save_figure
 from service.client import Client
 from service.storage.states import StudyState, TrialState
 

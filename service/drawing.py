@@ -19,7 +19,7 @@ from polar import figures
 from polar.figures.files import write
 from polar.ranges import Search
 from polar.records.certificates import NotOptimal
-from polar.records.phases import LossEnvelope, Phases
+from polar.records.phases import LossEnvelope, Phases, StudyFigure
 
 Content = Phases | LossEnvelope
 #: A picture, and the table of its numbers.
@@ -28,7 +28,7 @@ Drawn = tuple[Figure, pd.DataFrame]
 _CONTENT: TypeAdapter[Content] = TypeAdapter(Content)
 
 
-def save_figure(name: str, content: Content, path: Path) -> list[Path]:
+def save_figure(name: StudyFigure, content: Content, path: Path) -> list[Path]:
     """Write the picture as PNG, SVG or PDF, by the ending of the path, and its numbers next to it.
 
     Raises:
@@ -65,11 +65,11 @@ def _loss_envelope(envelope: LossEnvelope) -> Drawn:
     return figures.loss_envelope(rows, envelope.ends), rows
 
 
-FIGURES: Mapping[str, Callable[[Any], Drawn]] = {
-    "phase_diagram": _phase_diagram,
-    "hysteresis": _hysteresis,
-    "weight_by_steps": _weight_by_steps,
-    "loss_envelope": _loss_envelope,
+FIGURES: Mapping[StudyFigure, Callable[[Any], Drawn]] = {
+    StudyFigure.PHASE_DIAGRAM: _phase_diagram,
+    StudyFigure.HYSTERESIS: _hysteresis,
+    StudyFigure.WEIGHT_BY_STEPS: _weight_by_steps,
+    StudyFigure.LOSS_ENVELOPE: _loss_envelope,
 }
 
 
@@ -121,5 +121,5 @@ def _better(beaten: NotOptimal | None) -> dict[str, str | float | None]:
 
 if __name__ == "__main__":
     name, kind = sys.argv[1:]
-    picture, _ = FIGURES[name](_CONTENT.validate_json(sys.stdin.buffer.read()))
+    picture, _ = FIGURES[StudyFigure(name)](_CONTENT.validate_json(sys.stdin.buffer.read()))
     write(picture, kind, sys.stdout.buffer)

@@ -1,9 +1,24 @@
 """The content of a study's figures, as records that travel to the process that draws them."""
 
+from enum import StrEnum
+
 from polar.records.certificates import ComparedModel
 from polar.records.latents import Flaw, Regime
 from polar.records.ranges import Snapshot, StudyRange
 from polar.records.record import Record
+
+
+class StudyFigure(StrEnum):
+    """The figures of a study, by the names that commands, addresses and files have for them."""
+
+    #: Verdicts, active latents, P and R of trainings from scratch, by weight.
+    PHASE_DIAGRAM = "phase_diagram"
+    #: Active latents and R of trainings from scratch and from inside the band, by weight.
+    HYSTERESIS = "hysteresis"
+    #: Verdicts of trainings at all their evaluations, and the edges at every budget.
+    WEIGHT_BY_STEPS = "weight_by_steps"
+    #: What all known models of the study's problem pay at every weight, and the least of all.
+    LOSS_ENVELOPE = "loss_envelope"
 
 
 class Training(Record):

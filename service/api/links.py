@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
+from polar.records.phases import StudyFigure
 from service.api.schemas import Links
 from service.settings import Settings
 from service.storage.tables import Tracking
@@ -35,7 +36,7 @@ def of_study(
     settings: Settings,
     study_id: UUID,
     tracked: StudyTracking | None,
-    figures: Mapping[str, bool],
+    figures: Mapping[StudyFigure, bool],
 ) -> Links:
     """The links of a study; that to a figure is None while there is nothing to draw in it.
 
@@ -43,7 +44,7 @@ def of_study(
         settings: Addresses of the other servers.
         study_id: Id of the study.
         tracked: Where MLflow has the study; None if it does not have it yet.
-        figures: Names of the study's figures, and whether there is something to draw in each.
+        figures: The study's figures, and whether there is something to draw in each.
     """
     base = to_study(study_id)
     parts = ("trials", "trials.csv", "trials.parquet", "pareto", "range", "models")

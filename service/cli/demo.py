@@ -35,7 +35,7 @@ def demo(
         Path, typer.Option(envvar="POLAR_HOME", help="Folder in which the stack keeps its state.")
     ] = DEFAULT_HOME,
 ) -> None:
-    """Start everything, find the betas at which a beta-VAE polarises, and draw their range."""
+    """Start everything and draw the betas at which the latent space of a beta-VAE is clean."""
     from service.cli import demo_study
     from service.client import Client, ClientError
     from service.embedded.errors import EmbeddedError

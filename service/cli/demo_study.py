@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.live import Live
 
+from polar.records.phases import StudyFigure
 from service.api.experiments.schemas import RunOfExperiment
 from service.api.studies.schemas import StudyView, TrialView
 from service.cli import verdicts
@@ -17,7 +18,7 @@ from service.cli.connection import spec_of
 from service.cli.output import console_on, say, write, write_table
 from service.cli.range_tables import in_words
 from service.cli.rows import Rows
-from service.cli.study_figure import StudyFigure, save_figure
+from service.cli.study_figure import save_figure
 from service.client import Client
 
 POLL_S = 1.0

@@ -59,7 +59,10 @@ def measure(
     ] = None,
     ruler: Annotated[
         Ruler,
-        typer.Option(help="Unit of the entropies: the scale of prior or model, or none."),
+        typer.Option(
+            help="`scaled` divides the codes by the scale of the prior, or without a prior by the "
+            "largest std of a latent; `absolute` takes them as they are."
+        ),
     ] = "scaled",
     sigma: Annotated[
         float, typer.Option(help="Kernel width of the entropy, in units of the ruler.")

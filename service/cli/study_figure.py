@@ -1,6 +1,5 @@
 """`polar study figure`: a figure of a study as a file."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -8,6 +7,7 @@ from uuid import UUID
 import typer
 
 from polar.errors import InvalidInput
+from polar.records.phases import StudyFigure
 from service.cli.connection import Url, service_at, spec_of
 from service.cli.out_files import refuse_special
 from service.cli.output import write
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from polar.records.phases import LossEnvelope, Phases
     from service.api.studies.schemas import StudyView
     from service.client import Client
-
-
-class StudyFigure(StrEnum):
-    PHASE_DIAGRAM = "phase_diagram"
-    HYSTERESIS = "hysteresis"
-    WEIGHT_BY_STEPS = "weight_by_steps"
-    LOSS_ENVELOPE = "loss_envelope"
 
 
 def figure(

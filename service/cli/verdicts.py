@@ -2,7 +2,8 @@
 
 from polar.records.latents import Verdict
 
-#: A training that has settled; None where an earlier version did not ask for as much.
+#: Whether a training has settled. None: the run is of an earlier version, whose rule for settling
+#: was weaker, so that it is not known whether the run would have settled by the present rule.
 SETTLED = {True: "yes", False: "no", None: ""}
 
 

@@ -149,7 +149,7 @@ def _judged_by_decoder(evaluation: Content) -> Content:
 
 
 def _settled(result: Content) -> Content:
-    """Replace `converged`, which asked for less than `settled` does: only its no is still true."""
+    """Replace `converged`, which was a weaker rule than `settled`: only its no still holds."""
     unknown: Content = {"rise_of_explained": None, "held_out": None, "loss_terms": None}
     new = {**unknown, **result, "labels_changed": None}
     has_converged = new.pop("converged")
@@ -191,7 +191,8 @@ def _with_ruler_of_base(spec: Content) -> Content:
 def _of_the_paper(range_: Content) -> Content:
     """Say of an earlier range what it was of; nothing is known of other budgets than its own."""
     rest = {name: value for name, value in range_.items() if name != "converged"}
-    settled = False if range_["converged"] is False else None  # to converge asked for less
+    # `converged` was a weaker rule, so that only its no still holds
+    settled = False if range_["converged"] is False else None
     envelope = range_["envelope"] and Interval.model_validate(range_["envelope"])
     found = "no polarised band found"
     if range_["outcome"] == "not_one_field":

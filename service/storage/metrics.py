@@ -22,7 +22,8 @@ from service.storage.states import RunState
 from service.storage.tables import STEPS_MADE, Metric, Run
 
 _COLUMNS = ["run_id", "key", "step", "value", "attempt"]
-#: How the names of the curves begin that training reports; those of evaluations are reported anew.
+#: The prefix of the curves that training reports. Only these are copied, because a run that goes
+#: on reports the earlier evaluations again by itself.
 TRAINING = "train/"
 
 

@@ -1,4 +1,4 @@
-"""What lets a study go on that has ended: more trials, seeds or steps, and trials tried again."""
+"""Extends studies, even after their end, by trials, seeds or steps; tries failed trials again."""
 
 import math
 from collections.abc import Iterable, Sequence

@@ -63,7 +63,8 @@ class _Ended:
     #: The evaluation that is its verdict.
     verdict: Evaluation
     settled: bool | None
-    #: Whether that is the collapse for which the pruner stops it, whatever came after.
+    #: Whether the verdict is the collapse for which the study's pruner stops the run; later
+    #: evaluations then do not count.
     is_collapse: bool
     #: The evaluations before that one, by step.
     earlier: Sequence[Evaluation]

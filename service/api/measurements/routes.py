@@ -41,7 +41,10 @@ async def measure(
     prior_variance: UploadFile | None = None,
     ruler: Annotated[
         Ruler,
-        Form(description="Unit of the entropies: that of the prior or the model, or none."),
+        Form(
+            description="`scaled` divides the codes by the scale of the prior, or without a prior "
+            "by the largest std of a latent; `absolute` takes them as they are."
+        ),
     ] = "scaled",
     sigma: Annotated[float, Form(description="Kernel width, in units of the ruler.")] = (
         DEFAULT_SIGMA

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.records.phases import StudyFigure
 from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.api import links
@@ -72,7 +73,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
 
 def _figures(
     spec: StudySpec | None, found: StudyRange | None, trials: Sequence[Trial]
-) -> dict[str, bool]:
+) -> dict[StudyFigure, bool]:
     """The figures of a study, and whether there is something to draw in each."""
     # each trial says itself that an earlier version stored it, so the study need not say it again
     reader = Reader()
@@ -82,7 +83,10 @@ def _figures(
         else phases.are_there(spec, found, phases.completed_of(trials, reader))
     )
     compared = found.certificates if found else None
-    return {**of_trainings, "loss_envelope": compared is not None and compared.models > 0}
+    return {
+        **of_trainings,
+        StudyFigure.LOSS_ENVELOPE: compared is not None and compared.models > 0,
+    }
 
 
 def _spec(study: Study, reader: Reader) -> StudySpec | None:

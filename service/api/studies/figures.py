@@ -2,29 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.errors import InvalidInput
-from polar.records.phases import LossEnvelope, Phases
+from polar.records.phases import LossEnvelope, Phases, StudyFigure
 from polar.records.record import Record
-from service.api.dependencies import Service, unless_gone
+from service.api.dependencies import Parts, Service, unless_gone
 from service.api.problems import Refused, refusals
 from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
 from service.api.studies.models import envelope_of, read_solutions
-from service.api.studies.phases import (
-    Gather,
-    budgets_of,
-    completed_of,
-    hysteresis_of,
-    phases_of,
-)
+from service.api.studies.phases import FIGURES, Gather, completed_of
 from service.programs import Program, python
 from service.storage import studies
 from service.storage.study_tables import Study
@@ -40,39 +34,51 @@ KINDS: dict[Kind, str] = {"png": "image/png", "svg": "image/svg+xml", "pdf": "ap
 _log = logging.getLogger(__name__)
 
 
-@router.get("/phase_diagram.{kind}", response_class=Response, responses=refusals(409, 500))
-async def get_phase_diagram(
-    study_id: UUID, kind: Kind, request: Request, service: Service
+def figure_named(
+    name: Annotated[str, Path(json_schema_extra={"enum": list(StudyFigure)})],
+) -> StudyFigure:
+    """The figure of this name; another name is an address at which there is nothing.
+
+    Raises:
+        Refused: no figure has this name.
+    """
+    try:
+        return StudyFigure(name)
+    except ValueError:
+        detail = f"the figure {name} of a study is not known; allowed: {', '.join(StudyFigure)}"
+        raise Refused(404, "not-found", detail) from None
+
+
+@router.get("/{name}.{kind}", response_class=Response, responses=refusals(409, 500))
+async def get_figure(
+    study_id: UUID,
+    figure: Annotated[StudyFigure, Depends(figure_named)],
+    kind: Kind,
+    request: Request,
+    service: Service,
 ) -> Response:
-    """Draw verdict, active latents, P and R of trainings by the swept field, and the range."""
-    gather = partial(_phases, phases_of)
-    return await _figure(study_id, "phase_diagram", kind, gather, request, service)
+    """Draw a figure of a study along its weight.
+
+    - `phase_diagram`: verdict, active latents, P and R of trainings from scratch, and the range.
+    - `hysteresis`: active latents and R of trainings from scratch and from inside the band.
+    - `weight_by_steps`: the verdict of trainings at all their evaluations, and the edges at every
+      budget.
+    - `loss_envelope`: the loss of all known models of the study's problem, and the least of all.
+    """
+    content = await _content(study_id, figure, service)
+    picture = await unless_gone(request, _drawn(service.drawing, content, figure, kind))
+    return Response(picture, media_type=KINDS[kind])
 
 
-@router.get("/hysteresis.{kind}", response_class=Response, responses=refusals(409, 500))
-async def get_hysteresis(
-    study_id: UUID, kind: Kind, request: Request, service: Service
-) -> Response:
-    """Draw active latents and R of trainings from scratch and from inside the band, by weight."""
-    gather = partial(_phases, hysteresis_of)
-    return await _figure(study_id, "hysteresis", kind, gather, request, service)
-
-
-@router.get("/weight_by_steps.{kind}", response_class=Response, responses=refusals(409, 500))
-async def get_weight_by_steps(
-    study_id: UUID, kind: Kind, request: Request, service: Service
-) -> Response:
-    """Draw the verdict of trainings at all their evaluations, and the edges at every budget."""
-    gather = partial(_phases, budgets_of)
-    return await _figure(study_id, "weight_by_steps", kind, gather, request, service)
-
-
-@router.get("/loss_envelope.{kind}", response_class=Response, responses=refusals(409, 500))
-async def get_loss_envelope(
-    study_id: UUID, kind: Kind, request: Request, service: Service
-) -> Response:
-    """Draw the loss of all known models of the study's problem by weight, and the least of all."""
-    return await _figure(study_id, "loss_envelope", kind, _envelope, request, service)
+async def _content(study_id: UUID, figure: StudyFigure, service: Parts) -> Record:
+    gather = partial(_phases, FIGURES[figure]) if figure in FIGURES else _envelope
+    try:
+        async with service.database.transaction() as session:  # it only reads what is to be drawn
+            compute = await gather(session, await studies.get(session, study_id))
+        return await asyncio.to_thread(compute)
+    except InvalidInput as error:
+        detail = f"study {study_id} has no {figure.replace('_', ' ')}: {error}"
+        raise Refused(404, "not-found", detail) from None
 
 
 async def _phases(gather: Gather, session: AsyncSession, study: Study) -> Callable[[], Phases]:
@@ -90,29 +96,12 @@ async def _envelope(session: AsyncSession, study: Study) -> Callable[[], LossEnv
     return lambda: envelope_of(solutions.spec, found, solutions.page())
 
 
-async def _figure(
-    study_id: UUID,
-    name: str,
-    kind: Kind,
-    gather: Callable[[AsyncSession, Study], Awaitable[Callable[[], Record]]],
-    request: Request,
-    service: Service,
-) -> Response:
-    try:
-        async with service.database.transaction() as session:  # it only reads what is to be drawn
-            compute = await gather(session, await studies.get(session, study_id))
-        content = await asyncio.to_thread(compute)
-    except InvalidInput as error:
-        detail = f"study {study_id} has no {name.replace('_', ' ')}: {error}"
-        raise Refused(404, "not-found", detail) from None
-    picture = await unless_gone(request, _drawn(service.drawing, content, name, kind))
-    return Response(picture, media_type=KINDS[kind])
-
-
-async def _drawn(processes: ShortProcesses, content: Record, name: str, kind: Kind) -> bytes:
+async def _drawn(
+    processes: ShortProcesses, content: Record, figure: StudyFigure, kind: Kind
+) -> bytes:
     stdin = content.model_dump_json().encode()
     try:
-        ended = await processes.run(_command(name, kind), stdin=stdin)
+        ended = await processes.run(_command(figure, kind), stdin=stdin)
     except TimeoutError:
         detail = f"drawing took longer than {processes.limit_s:g} s and was stopped"
         raise Refused(500, "drawing-too-long", detail) from None
@@ -126,5 +115,5 @@ async def _drawn(processes: ShortProcesses, content: Record, name: str, kind: Ki
     return ended.output
 
 
-def _command(name: str, kind: Kind) -> list[str]:
-    return python(Program.DRAWING, name, kind)
+def _command(figure: StudyFigure, kind: Kind) -> list[str]:
+    return python(Program.DRAWING, figure, kind)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from polar.errors import InvalidInput
-from polar.records.phases import Phases, Training
+from polar.records.phases import Phases, StudyFigure, Training
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
@@ -90,30 +90,38 @@ def budgets_of(
     return phases
 
 
-#: The figures of a study's trainings by name, and what gathers what each of them shows.
-FIGURES: Mapping[str, Gather] = {
-    "phase_diagram": phases_of,
-    "hysteresis": hysteresis_of,
-    "weight_by_steps": budgets_of,
+#: The figures of a study's trainings, and what gathers what each of them shows.
+FIGURES: Mapping[StudyFigure, Gather] = {
+    StudyFigure.PHASE_DIAGRAM: phases_of,
+    StudyFigure.HYSTERESIS: hysteresis_of,
+    StudyFigure.WEIGHT_BY_STEPS: budgets_of,
 }
 
 
 def are_there(
     spec: StudySpec, study_range: StudyRange | None, completed: Completed
-) -> dict[str, bool]:
-    """Whether there is something to draw in each figure of a study's trainings."""
-    trials = list(completed)
-    return {name: _is_there(gather, spec, study_range, trials) for name, gather in FIGURES.items()}
+) -> dict[StudyFigure, bool]:
+    """Whether there is something to draw in each figure of a study's trainings.
 
-
-def _is_there(
-    gather: Gather, spec: StudySpec, study_range: StudyRange | None, completed: Completed
-) -> bool:
+    This looks for a single training of each trial, because whoever watches a study asks for the
+    answer every second.
+    """
     try:
-        gather(spec, study_range, completed)
+        field = _swept_field(spec)
     except InvalidInput:
-        return False
-    return True
+        return dict.fromkeys(FIGURES, False)
+    # None stands for trainings from scratch
+    warm_starts = {
+        point.get(WARM_START)
+        for point, measured in completed
+        if measured is not None and any(_of_trial(spec, field, point, measured))
+    }
+    has_edges = study_range is not None and spec.swept[field].log_uniform is not None
+    return {
+        StudyFigure.PHASE_DIAGRAM: bool(warm_starts),
+        StudyFigure.HYSTERESIS: bool(warm_starts - {None}),
+        StudyFigure.WEIGHT_BY_STEPS: bool(warm_starts) and has_edges,
+    }
 
 
 def _phases(spec: StudySpec, study_range: StudyRange | None, completed: Completed) -> Phases:

@@ -69,6 +69,12 @@ def test_the_tables_have_every_edge_and_what_the_interval_of_a_single_seed_is() 
     assert ["envelope", "right", "7..7.5", "one", "seed"] in [row[:5] for row in rows]
 
 
+def test_the_numbers_of_what_was_tested_are_those_of_trainings_from_scratch() -> None:
+    range = found("0.3 u, 0.32 p, 1 p, 7 p, 7.5 c")
+
+    assert "5 weights, 5 trainings from scratch" in shown(range)
+
+
 def test_seeds_give_edges_a_confidence() -> None:
     range = found("0.2 uuu, 0.3 uuu, 0.32 ppp, 1 ppp, 7 ppp, 7.5 ccc, 9 ccc")
 

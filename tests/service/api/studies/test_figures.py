@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from polar.records.phases import StudyFigure
 from service.api.app import create_app
 from service.api.studies import figures as study_figures
 from service.settings import Settings
@@ -175,7 +176,6 @@ async def test_a_study_of_another_field_than_the_weight_has_no_loss_envelope(
     assert "has no loss envelope: the study sweeps training.learn" in answer.json()["detail"]
 
 
-FIGURES = ("phase_diagram", "hysteresis", "weight_by_steps", "loss_envelope")
 AXES: dict[str, Any] = {
     "beta": {"log_uniform": [0.1, 10]},
     "latent_dim": {"integer": [2, 16]},
@@ -203,7 +203,7 @@ async def test_exactly_the_figures_that_can_be_drawn_have_links(
 
     for id in ids:
         links = (await http.get(f"{STUDIES}/{id}")).json()["links"]
-        for name in FIGURES:
+        for name in StudyFigure:
             drawn = await http.get(f"{STUDIES}/{id}/figures/{name}.png")
             assert (links[name] is None) == (drawn.status_code == 404), (id, name, drawn.text)
 
@@ -241,6 +241,20 @@ async def test_other_studies_kinds_and_figures_are_not_there(http: httpx.AsyncCl
     figure = await http.get(f"{STUDIES}/{uuid4()}/figures/other.png")
 
     assert (unknown.status_code, kind.status_code, figure.status_code) == (404, 422, 404)
+    assert figure.json()["detail"] == (
+        "the figure other of a study is not known; allowed: phase_diagram, hysteresis, "
+        "weight_by_steps, loss_envelope"
+    )
+
+
+async def test_the_documentation_names_all_figures_and_kinds(http: httpx.AsyncClient) -> None:
+    paths = (await http.get("/openapi.json")).json()["paths"]
+
+    route = paths[f"{STUDIES}/{{study_id}}/figures/{{name}}.{{kind}}"]["get"]
+    allowed = {each["name"]: each["schema"].get("enum") for each in route["parameters"]}
+    assert allowed["name"] == list(StudyFigure)
+    assert allowed["kind"] == ["png", "svg", "pdf"]
+    assert all(f"`{name}`" in route["description"] for name in StudyFigure)
 
 
 async def test_drawing_that_takes_too_long_is_stopped(

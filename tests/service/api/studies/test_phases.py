@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from polar.errors import InvalidInput
 from polar.records.latents import Flaw, Regime
@@ -11,7 +13,7 @@ from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
 from polar.spec.course import with_steps
 from polar.spec.points import Point
-from service.api.studies.phases import budgets_of, hysteresis_of, phases_of
+from service.api.studies.phases import FIGURES, are_there, budgets_of, hysteresis_of, phases_of
 
 FOUND = StudyRange(
     outcome=Outcome.NO_BAND,
@@ -235,3 +237,36 @@ def test_edges_are_known_by_steps_along_a_logarithmic_axis_with_a_range() -> Non
         budgets_of(linear, FOUND, [({"model.latent_dim": 8}, measured(CLEAN))])
     with pytest.raises(InvalidInput, match=r"nothing to draw yet: the study has no range"):
         budgets_of(RANGE, None, [from_scratch(2.0)])
+
+
+LINEAR = study(latent_dim={"integer": [2, 16]})
+NAMES = study("ivae", prior_mean={"choices": ["learned", "fixed"]})
+SEVERAL = study(beta={"log_uniform": [0.1, 10.0]}, latent_dim={"integer": [2, 16]})
+COMPLETED: list[tuple[Point, Measured | None]] = [
+    ({"model.beta": 2.0}, None),
+    ({"model.beta": 2.0}, measured(SILENT)),
+    ({"model.latent_dim": 8}, measured(CLEAN)),
+    from_scratch(2.0),
+    went_on(5.0),
+]
+
+
+@given(
+    spec=st.sampled_from([BETA, RANGE, LINEAR, NAMES, SEVERAL]),
+    found=st.sampled_from([None, FOUND]),
+    completed=st.lists(st.sampled_from(COMPLETED), max_size=3),
+)
+def test_the_figures_that_are_there_are_those_that_can_be_gathered(
+    spec: StudySpec, found: StudyRange | None, completed: list[tuple[Point, Measured | None]]
+) -> None:
+    # without a training from scratch none goes on from its end
+    assume(from_scratch(2.0) in completed or went_on(5.0) not in completed)
+    there = are_there(spec, found, completed)
+
+    assert list(there) == list(FIGURES)
+    for figure, gather in FIGURES.items():
+        if there[figure]:
+            assert gather(spec, found, completed).trainings
+        else:
+            with pytest.raises(InvalidInput):
+                gather(spec, found, completed)
