@@ -301,8 +301,8 @@ def _estimators(codes: Codes, spec: ExperimentSpec) -> pd.DataFrame:
         started = time.process_time()
         nats = estimate(mean)
         milliseconds = 1000 * (time.process_time() - started) / len(nats)
-        measured = {"nats": nats, "var_of_mean": mean.var(axis=0), "milliseconds": milliseconds}
-        parts.append(pd.DataFrame({"latent": range(len(nats)), "estimator": name, **measured}))
+        columns = {"nats": nats, "var_of_mean": mean.var(axis=0), "milliseconds": milliseconds}
+        parts.append(pd.DataFrame({"latent": range(len(nats)), "estimator": name, **columns}))
     return pd.concat(parts, ignore_index=True)
 
 
