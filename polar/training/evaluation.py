@@ -95,16 +95,6 @@ def evaluate(
     )
 
 
-def encode_subset(model: Autoencoder, subset: EvaluationSubset) -> Codes:
-    """The codes of the subset, for the criteria.
-
-    Raises:
-        InvalidInput: a mean or variance is not finite.
-    """
-    with measured(model):
-        return as_codes(encode(model, subset.inputs))
-
-
 @contextmanager
 def measured(model: Autoencoder) -> Iterator[None]:
     """A model inside is not trained: it has no gradients, and computes its norms only once."""

@@ -10,7 +10,7 @@ from polar.models import Encoding, Losses
 from polar.records.latents import Flaw, Label, Regime
 from polar.spec import ExperimentSpec
 from polar.training import subset as subsets
-from polar.training.evaluation import encode_subset, evaluate, measured
+from polar.training.evaluation import as_codes, encode, evaluate, measured
 from polar.training.inputs import Inputs
 from polar.training.schedule import steps_per_epoch
 from polar.training.state import fresh
@@ -218,7 +218,8 @@ def test_the_codes_of_the_subset_are_what_the_encoder_says(model: dict[str, Any]
     state = fresh(spec, "digest", torch.device("cpu"))
     subset = evaluation_subset(inputs_for(spec), spec)
 
-    codes = encode_subset(state.model, subset)
+    with measured(state.model):
+        codes = as_codes(encode(state.model, subset.inputs))
 
     encoding = state.model.encode(*subset.inputs.batch(torch.arange(100)))
     expected = {
