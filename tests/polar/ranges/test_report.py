@@ -152,6 +152,13 @@ def test_without_a_clean_weight_there_is_no_band(told: Told) -> None:
     )
 
 
+def test_a_single_weight_that_is_not_clean_is_no_band(told: Told) -> None:
+    report = find_range(told("3 u"), SEARCH)
+
+    assert report.headline == "The one tested weight is not clean at 2,000 steps."
+    assert report.remarks[0] == "No band found: the one tested weight, 3, is not clean."
+
+
 def test_a_study_that_is_too_short_to_learn_claims_no_band(told: Told) -> None:
     # Seen at 300 steps: by entropies alone weights from 3.6 to 7.7 were polarised, and R was 0.
     short = [
@@ -305,4 +312,5 @@ def test_any_history_has_a_report_that_json_can_tell(
     assert find_range(history[::-1], search) == report
     votes = votes_of(trainings_of(history), report.steps, "clean")
     is_none_clean = not any(vote.side is Side.INSIDE for vote in votes)
-    assert report.headline.startswith("Clean at none of") is is_none_clean
+    said = ("Clean at none of", "The one tested weight is not clean")
+    assert report.headline.startswith(said) is is_none_clean
