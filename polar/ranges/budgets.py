@@ -14,7 +14,8 @@ from polar.ranges.search import Search
 from polar.ranges.votes import Training, votes_of
 from polar.records.ranges import AtBudget, Interval
 
-#: Most budgets at which the edges are computed.
+#: Most budgets at which the edges are computed. Chosen by us for speed: with 30 trainings of 12
+#: seeds the beliefs at 40 budgets take 0.2 s.
 MOST_BUDGETS = 40
 
 

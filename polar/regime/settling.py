@@ -33,7 +33,8 @@ FADED_TO = 0.2
 #: begins near -2, and until the decoder draws about the mean image the codes are leaps of the
 #: first steps: at beta = 14 they are up to 14 times the signal that follows.
 NEAR_FINAL = 0.25
-#: Largest change of R of a training that has settled. Chosen by us.
+#: Largest change of R of a training that has settled. Chosen by us without comparing other values:
+#: it is a fifth of the least R that counts.
 SETTLED_CHANGE = 0.01
 #: The same for a model that explains too little to count, as a part of its R. Chosen by us,
 #: because before the digits are learned at lambda = 0.003 R lies between 0.01 and 0.05 from step
