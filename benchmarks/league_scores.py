@@ -30,7 +30,6 @@ RULES = (
     OURS,
     "fixed, absolute",
     *(f"{rule}, {ruler}" for ruler in ("scaled", "absolute") for rule in GROUP_RULES),
-    "noise floor",
 )
 CRITERIA = tuple(
     criterion.value
@@ -84,7 +83,6 @@ def outcome(folder: Path, *, dataset: str, family: str) -> Outcome:
     latents = tuple(map(LatentDiagnostics.model_validate, result["final"]["latents"]))
     verdict = Verdict.model_validate(result["final"]["verdict"])
     labels = pd.read_parquet(folder / "labels.parquet")
-    thresholds = pd.read_parquet(folder / "thresholds.parquet").set_index("method")["tau_nats"]
     by_criterion = labels.pivot(index="latent", columns="criterion", values="label")
     spec = result["spec"]["diagnostics"]
     kernel = {"sigma": spec["sigma"], "renyi_alpha": spec["renyi_alpha"]}
@@ -95,7 +93,6 @@ def outcome(folder: Path, *, dataset: str, family: str) -> Outcome:
     active: dict[str, np.ndarray | pd.Series[float]] = {
         OURS: scaled > verdict.tau_nats,
         "fixed, absolute": absolute > verdict.tau_nats,
-        "noise floor": scaled > thresholds["noise_floor"],
     }
     for rule in GROUP_RULES:
         for ruler, entropies in (("scaled", scaled), ("absolute", absolute)):
