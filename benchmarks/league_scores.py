@@ -24,6 +24,8 @@ from polar.regime.usage import USED_FROM, area_under_curve
 from polar.regime.verdict import judge, labelled
 
 OURS = "ours"
+#: The same without the latents that the verdict names idle. It knows the usage and is no rival.
+WITHOUT_IDLE = "ours, idle latents left out"
 #: The rules that draw a line through the entropies, and the criteria, without those that are
 #: among the rules.
 RULES = (
@@ -90,8 +92,10 @@ def outcome(folder: Path, *, dataset: str, family: str) -> Outcome:
         np.array([getattr(latent, field) for latent in latents])
         for field in ("judged_entropy_nats", "entropy_nats")
     )
+    is_idle = [bool(latent.is_idle) for latent in latents]
     active: dict[str, np.ndarray | pd.Series[float]] = {
         OURS: scaled > verdict.tau_nats,
+        WITHOUT_IDLE: np.where(is_idle, np.nan, scaled > verdict.tau_nats),
         "fixed, absolute": absolute > verdict.tau_nats,
     }
     for rule in GROUP_RULES:
