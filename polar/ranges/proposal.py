@@ -67,7 +67,8 @@ def propose(history: History, in_flight: InFlight, search: Search) -> Action:
     search.check([*(seen.weight for seen in history), *(action.weight for action in in_flight)])
     scratch, held = by_start(history)
     flying, held_flying = by_start(in_flight)
-    guesses = guess_edges(canonical(scratch))
+    latest = {(seen.weight, seen.seed): seen for seen in canonical(scratch)}  # with most steps
+    guesses = guess_edges(list(latest.values()))
     trainings = trainings_of(scratch)
     for budget in search.budgets:
         stage = Stage(trainings, flying, search, budget)

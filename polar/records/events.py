@@ -127,7 +127,9 @@ class HeldOut(Record):
     #: Judged entropy of each latent on these images, in nats, in the unit of those on the images
     #: of training.
     entropies_nats: tuple[float, ...]
-    #: Largest difference between these entropies and those on the images of training, in nats.
+    #: The same on as many images of training; none in runs that were stored before it was kept.
+    training_entropies_nats: tuple[float, ...] | None = None
+    #: Largest difference between both, in nats.
     largest_difference_nats: float
 
 

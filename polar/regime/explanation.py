@@ -144,7 +144,9 @@ def _about_the_budget(settling: Settling, steps: int) -> str:
     budget = f"Budget: {steps:,} {'step' if steps == 1 else 'steps'}"
     since = settling.since_step
     if since is None:
-        return f"{budget}; not settled as far as is known: too few evaluations before the end."
+        return (
+            f"{budget}; not settled as far as is known: too few evaluations at the final weight."
+        )
     changed = settling.labels_changed
     facts = [
         f"since step {since:,} {count_latents(changed) if changed else 'no latent'} changed label",

@@ -89,8 +89,7 @@ def evaluate(
             tau_std=diagnostics.tau_std,
             tau_nats=tau_nats,
             decoding=decoding,
-            settled=step >= warm_up_steps(spec.training)
-            and settling([*map(Look.of, earlier), look]).settled,
+            settled=settling([*map(Look.of, earlier), look], warm_up_steps(spec.training)).settled,
         ),
     )
 

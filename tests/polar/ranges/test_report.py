@@ -132,6 +132,18 @@ def test_a_band_at_the_end_of_the_search_is_open(told: Told) -> None:
     assert report.remarks[0] == "The left edge is open: it lies below 0.01."
 
 
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_whether_a_band_is_open_does_not_depend_on_the_number_of_a_seed(
+    told: Told, odd: int
+) -> None:
+    lowest = ", ".join(f"0.01 {'u' if seed == odd else 'i'} {seed}" for seed in range(3))
+    history = told(
+        f"{lowest}, 1 i 0, 1 i 1, 1 i 2, 7 i 0, 7 i 1, 7 i 2, 7.5 c 0, 7.5 c 1, 7.5 c 2"
+    )
+
+    assert find_range(history, SEARCH).outcome is Outcome.OPEN
+
+
 def test_an_edge_beyond_which_nothing_was_tested_is_not_yet_open(told: Told) -> None:
     history = told("1 i, 7 i, 7.5 c")
     right = told("0.3 u, 0.32 i")

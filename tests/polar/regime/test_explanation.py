@@ -140,7 +140,7 @@ def test_the_plateau_before_learning_is_explained(evaluation_of: Evaluations) ->
 
 def test_too_few_evaluations_are_explained_without_numbers(evaluation_of: Evaluations) -> None:
     assert explained(evaluation_of(1, [1.75, 0.0]), steps=1).endswith(
-        "Budget: 1 step; not settled as far as is known: too few evaluations before the end."
+        "Budget: 1 step; not settled as far as is known: too few evaluations at the final weight."
     )
 
 
