@@ -28,8 +28,8 @@ from polar.ranges.stage import Stage, answering
 from polar.ranges.votes import Side, trainings_of
 from polar.records.ranges import Action
 
-#: Least information that counts, in nats. Chosen by us without a measurement: it is half a per
-#: cent of ln 2, the most that a verdict may say.
+#: Least information that counts, in nats. Chosen by us without a measurement: it is less than half
+#: a per cent of ln 2, the most that a verdict may say.
 LEAST_GAIN = 0.003
 #: Most outcomes of the trainings in flight that are thought through. Chosen by us: four trainings
 #: have 16, and of those of more only the ones in which an edge lies between neighbours count.

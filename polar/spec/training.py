@@ -13,8 +13,8 @@ DEFAULT_SIGMA = 0.5
 DEFAULT_RENYI_ALPHA = 1.01
 #: Threshold: a latent is active when it has more entropy than a Gaussian of this standard
 #: deviation, in units of the ruler. Chosen by us, because at the default width and order it is
-#: 0.25 nats, the threshold of earlier versions, which lies a little above the entropy of a latent
-#: that is active by its variance, of 0.01.
+#: 0.25 nats, the threshold of earlier versions: a little more than the std of 0.1 from which on
+#: `active_units` calls a latent active.
 DEFAULT_TAU_STD = 0.134
 #: The unit in which entropies are measured.
 Ruler: TypeAlias = Literal["scaled", "absolute"]
