@@ -12,6 +12,7 @@ from benchmarks.league_scores import (
     RULES,
     STD_NOISE,
     USAGE_NOISE,
+    WITHOUT_IDLE,
     Outcome,
     Part,
     agreement,
@@ -104,8 +105,18 @@ def _about_the_target(judged: Sequence[Outcome]) -> Iterator[str]:
         ours = known[OURS].part
         above = [f"{rule} {part.part:.3f}" for rule, part in known.items() if part.part > ours]
         reached = "reached" if ours >= TARGET else "missed"
+        named = agreement(trainings, WITHOUT_IDLE)
+        settled = agreement([training for training in trainings if training.settled], OURS)
         better = f"above it: {', '.join(above)}" if above else "no rule is above it"
-        yield f"- {family}: {ours:.3f}, target of {TARGET:.2f} {reached}; {better}."
+        yield (
+            f"- {family}: {ours:.3f}, target of {TARGET:.2f} {reached}; {better}. Without latents "
+            f"that the verdict names idle: {_part(named)}. Where training has settled: "
+            f"{_part(settled)}."
+        )
+
+
+def _part(part: Part | None) -> str:
+    return "-" if part is None else f"{part.part:.3f} of {part.latents} latents"
 
 
 def _table(

@@ -24,13 +24,14 @@ from polar.regime.usage import USED_FROM, area_under_curve
 from polar.regime.verdict import judge, labelled
 
 OURS = "ours"
+#: The same without the latents that the verdict names idle. It knows the usage and is no rival.
+WITHOUT_IDLE = "ours, idle latents left out"
 #: The rules that draw a line through the entropies, and the criteria, without those that are
 #: among the rules.
 RULES = (
     OURS,
     "fixed, absolute",
     *(f"{rule}, {ruler}" for ruler in ("scaled", "absolute") for rule in GROUP_RULES),
-    "noise floor",
 )
 CRITERIA = tuple(
     criterion.value
@@ -84,7 +85,6 @@ def outcome(folder: Path, *, dataset: str, family: str) -> Outcome:
     latents = tuple(map(LatentDiagnostics.model_validate, result["final"]["latents"]))
     verdict = Verdict.model_validate(result["final"]["verdict"])
     labels = pd.read_parquet(folder / "labels.parquet")
-    thresholds = pd.read_parquet(folder / "thresholds.parquet").set_index("method")["tau_nats"]
     by_criterion = labels.pivot(index="latent", columns="criterion", values="label")
     spec = result["spec"]["diagnostics"]
     kernel = {"sigma": spec["sigma"], "renyi_alpha": spec["renyi_alpha"]}
@@ -92,10 +92,11 @@ def outcome(folder: Path, *, dataset: str, family: str) -> Outcome:
         np.array([getattr(latent, field) for latent in latents])
         for field in ("judged_entropy_nats", "entropy_nats")
     )
+    is_idle = [bool(latent.is_idle) for latent in latents]
     active: dict[str, np.ndarray | pd.Series[float]] = {
         OURS: scaled > verdict.tau_nats,
+        WITHOUT_IDLE: np.where(is_idle, np.nan, scaled > verdict.tau_nats),
         "fixed, absolute": absolute > verdict.tau_nats,
-        "noise floor": scaled > thresholds["noise_floor"],
     }
     for rule in GROUP_RULES:
         for ruler, entropies in (("scaled", scaled), ("absolute", absolute)):

@@ -36,7 +36,7 @@ from polar.records.ranges import Edge, Interval
 #: by us, because in the linear beta-VAE the optimum of another weight, x times as large, loses at
 #: most x - 1 - ln x of the explainable loss, which for this factor is less than a hundredth: a
 #: model outside that is better by more is better than all models inside.
-NEAR = 1.14
+NEAR_FACTOR = 1.14
 
 
 def not_optimal(model: KnownModel, models: Iterable[KnownModel]) -> NotOptimal | None:
@@ -103,8 +103,8 @@ def certify_edge(
 
     An edge must not count as certified only because training was bad there. So the model outside
     that leads at `beyond` must have settled; a settled model inside, which was trained close by
-    (`NEAR`) on the band's side of `beyond`, must be the best known at its own weight; and no
-    training from `reached` to `beyond` may be beaten by a model of the other side.
+    (`NEAR_FACTOR`) on the band's side of `beyond`, must be the best known at its own weight; and
+    no training from `reached` to `beyond` may be beaten by a model of the other side.
 
     Args:
         side: On which side of the band the edge lies.
@@ -173,7 +173,8 @@ def _lead_of_outside(
 ) -> Lead | None:
     """The lead of a model outside that begins farthest inside the band, if there is one.
 
-    It ends at the outermost of the weights at which it is looked for.
+    It is looked for where training reaches the band, and ends at the outermost of those weights at
+    which the model leads.
     """
     innermost = min(
         (reached, *(model.weight for model in inside)), key=lambda weight: out * weight
@@ -197,7 +198,7 @@ def _is_confirmed(
     within = [model.terms for model in inside]
     without = [TOTAL_COLLAPSE, *(model.terms for model in outside)]
     settled = [TOTAL_COLLAPSE, *(model.terms for model in outside if model.has_settled)]
-    near = _between(inside, beyond / NEAR**out, beyond)
+    near = _between(inside, beyond / NEAR_FACTOR**out, beyond)
     drew_it = [
         (model, others)
         for models, others in ((inside, without), (outside, within))

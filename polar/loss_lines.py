@@ -1,4 +1,4 @@
-"""Losses as lines in the weight: which model has the smaller one, and how far it leads.
+"""Losses as lines in the weight: which model has the smaller loss, and how far it leads.
 
 All losses are those of training images, because they are what training minimises, and are compared
 relative to that of the mean image, so that models measured on different numbers of images compare.
@@ -8,7 +8,7 @@ of what there is to explain. Models are measured on the same images, and most er
 cancel in the difference; they count as independent all the same. On the digits the error of the
 difference between two models that explain something was 0.3 to 1.0 times what this makes of it
 (docs/log.md), which leaves room for the choice of the best among many models, which is partly the
-luckiest. A model never beats itself, nor one with equal losses.
+luckiest. A model never beats itself, nor a model with equal losses.
 
 A model keeps its lead over several others on a single stretch of weights: losses are linear in the
 weight and standard errors convex, so that the lead is concave.

@@ -29,7 +29,7 @@ OnBytes = Callable[[Path, int, int | None], None]
 
 #: How many times each mirror is asked.
 TRIES = 4
-#: Seconds before the second try; doubled before each further one.
+#: Seconds before the second try; doubled before each further try.
 FIRST_WAIT_S = 1.0
 TIMEOUT_S = 30.0
 PIECE = 1 << 18

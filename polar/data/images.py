@@ -25,8 +25,8 @@ from polar.spec.datasets import (
 class ImageDataset:
     """The images to train on; the first of them are the evaluation subset.
 
-    They are in an order drawn once from the digest of the dataset, so that a smaller number of
-    images is always contained in a larger one.
+    They are in an order drawn once from the digest of the dataset, so that few images are always
+    contained in more.
     """
 
     name: str

@@ -82,7 +82,7 @@ def render(
 
     Args:
         indices: Places in the grid, 0 to COUNT - 1.
-        side: Of an image, 32 or 64 pixels; the smaller ones are means of 2x2 pixels.
+        side: Of an image, 32 or 64 pixels; an image of 32 has the means of 2x2 pixels.
         absent: Part of all images without a sprite, 0 to 1.
     """
     shape, scale, orientation, x, y = factors_of(indices).T

@@ -274,6 +274,7 @@ def _held_out(
         explained=part.part,
         explained_se=part.se,
         entropies_nats=tuple(nats.tolist()),
+        training_entropies_nats=tuple(nats_there.tolist()),
         largest_difference_nats=float(np.abs(nats - nats_there).max()),
     )
 
@@ -281,8 +282,14 @@ def _held_out(
 def _held_out_table(unseen: HeldOut | None) -> dict[str, pd.DataFrame]:
     if unseen is None:
         return {}
-    nats = list(unseen.entropies_nats)
-    return {"held_out": pd.DataFrame({"latent": range(len(nats)), "held_out_nats": nats})}
+    columns = {
+        "held_out_nats": unseen.entropies_nats,
+        "training_nats": unseen.training_entropies_nats,
+    }
+    table = pd.DataFrame(columns).rename_axis("latent").reset_index()
+    return {
+        "held_out": table.assign(difference_nats=table["held_out_nats"] - table["training_nats"])
+    }
 
 
 def _estimators(codes: Codes, spec: ExperimentSpec) -> pd.DataFrame:
@@ -301,8 +308,8 @@ def _estimators(codes: Codes, spec: ExperimentSpec) -> pd.DataFrame:
         started = time.process_time()
         nats = estimate(mean)
         milliseconds = 1000 * (time.process_time() - started) / len(nats)
-        measured = {"nats": nats, "var_of_mean": mean.var(axis=0), "milliseconds": milliseconds}
-        parts.append(pd.DataFrame({"latent": range(len(nats)), "estimator": name, **measured}))
+        columns = {"nats": nats, "var_of_mean": mean.var(axis=0), "milliseconds": milliseconds}
+        parts.append(pd.DataFrame({"latent": range(len(nats)), "estimator": name, **columns}))
     return pd.concat(parts, ignore_index=True)
 
 

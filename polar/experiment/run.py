@@ -29,6 +29,7 @@ from polar.regime.sensitivity import explain_sensitivity
 from polar.regime.settling import Look, settling
 from polar.regime.table import table_to_parquet
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from polar.spec.course import warm_up_steps
 from polar.training import checkpoint
 from polar.training.inputs import inputs
 from polar.training.loop import train
@@ -167,7 +168,9 @@ def _result(
     findings: Findings,
 ) -> Result:
     final = evaluations[-1]
-    still, measurement = settling([Look.of(look) for look in evaluations]), findings.measurement
+    looks = [Look.of(evaluation) for evaluation in evaluations]
+    still = settling(looks, warm_up_steps(spec.training))
+    measurement = findings.measurement
     sentences = (
         explain(final, still, final.step),
         findings.about_the_scale,

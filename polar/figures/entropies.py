@@ -60,7 +60,8 @@ def sorted_entropies(table: pd.DataFrame, tau_nats: float) -> Figure:
 
     Where the judged entropy is not that of the mean as it is, the latter is also drawn, at the
     rank of its latent, from the column `entropy_nats`. Idle latents have a ring where there is a
-    column `is_idle`, entropies on held-out images a cross where there is one `held_out_nats`.
+    column `is_idle`. Where there is a column `difference_nats`, a cross shows what the entropy is
+    on held-out images: that column has by how much it exceeds that on as many training images.
 
     Raises:
         InvalidInput: the table is empty, incomplete, or covers more than one run.
@@ -83,8 +84,8 @@ def sorted_entropies(table: pd.DataFrame, tau_nats: float) -> Figure:
         (marks,) = axes.plot(ranks, marginal, **MARGINAL)
         highest = max(highest, marginal.max())
         handles.append(marks)
-    if "held_out_nats" in final_rows:
-        held_out = read(final_rows, ["held_out_nats"])["held_out_nats"].to_numpy()
+    if "difference_nats" in final_rows:
+        held_out = final + read(final_rows, ["difference_nats"])["difference_nats"].to_numpy()
         handles += axes.plot(ranks, held_out, **HELD_OUT)
         highest = max(highest, held_out.max())
     idle = are_idle(final_rows)

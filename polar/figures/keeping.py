@@ -34,7 +34,7 @@ def explained_by_the_most_used(table: pd.DataFrame, latents: pd.DataFrame) -> Fi
     latent that comes in.
 
     Args:
-        table: One row for each k from 0 on. Columns: `k`, `latent` (the one that comes in at k;
+        table: One row for each k from 0 on. Columns: `k`, `latent` (which comes in at k;
             missing for k = 0), `explained` R (at most 1).
         latents: The latents of the same model. Columns: `latent`, `label`.
 

@@ -25,7 +25,7 @@ from polar.figures.style import (
     canvases,
     draw_legend,
 )
-from polar.figures.tables import one_of, read, refuse_others
+from polar.figures.tables import lists_of, one_of, read, refuse_others
 from polar.ranges import Search
 from polar.records.latents import Flaw, Regime
 from polar.records.ranges import Interval, RangeReport
@@ -73,7 +73,7 @@ def phase_diagram(
         table: One row for each training. Columns: `model`, `dataset`, `field` (the swept field,
             such as `model.beta`), `steps`, `weight` (the field's value), `seed`, `regime`,
             `n_active`, `polarisation` P (0 to 1), `explained` R (at most 1), `settled` (true or
-            false), and, where it is known, `flaws` (the flaws of a forming space, as a list).
+            false), and, where it is known, `flaws` (those of a forming space, as a list or array).
             Where P and R are known only as means over the seeds, each seed has that mean.
         search: The logarithmic axis on which the band was searched; without it the axis is linear
             and covers the weights.
@@ -199,7 +199,9 @@ _KINDS = dict(_styles())
 
 
 def _kinds(table: pd.DataFrame, regimes: pd.Series) -> list[str]:
-    flaws = table["flaws"].tolist() if "flaws" in table.columns else [()] * len(table)
+    if "flaws" not in table.columns:
+        return [_word(Regime(regime)) for regime in regimes]
+    flaws = lists_of(table["flaws"], [flaw.value for flaw in Flaw])
     return [_kind(Regime(regime), own) for regime, own in zip(regimes, flaws, strict=True)]
 
 

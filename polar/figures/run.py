@@ -20,7 +20,7 @@ from polar.records.latents import Label
 
 ENTROPIES = ["step", "latent", "entropy_nats", "judged_entropy_nats", "label"]
 #: Columns that not every model has.
-MARKED = ["is_idle", "held_out_nats"]
+MARKED = ["is_idle", "difference_nats"]
 INTERVALS = ["latent", "judged_entropy_nats", "low_nats", "high_nats", "label"]
 MEASURED = ["entropy_nats", "judged_entropy_nats", "var_of_mean"]
 INFORMATION = ["information_nats", "information_residual_nats"]
@@ -57,7 +57,7 @@ def save_figures(tables: Mapping[str, pd.DataFrame], tau_nats: float, folder: Pa
             `latents`, with the same columns except `step`; where there is a table `thresholds`,
             also with `low_nats` and `high_nats`. For the columns of the other tables see their
             figures: `dynamics` (trajectories; with `usage`, activation_order), `usage`,
-            `keep_curve`, `held_out` (`latent`, `held_out_nats`), `downstream`,
+            `keep_curve`, `held_out` (`latent`, `difference_nats`), `downstream`,
             `information`, `diagram`, `agreement`, `estimators`, `representations`.
         tau_nats: The threshold.
         folder: Folder for `sorted_entropies.png`, `sorted_entropies.csv` and so on; created if it

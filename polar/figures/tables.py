@@ -109,6 +109,26 @@ def refuse_others(column: pd.Series, known: Collection[str]) -> None:
     _refuse(column, ~column.isin(list(known)).to_numpy(), ", ".join(known))
 
 
+def lists_of(column: pd.Series, known: Collection[str]) -> list[list[str]]:
+    """The lists of words in a column; an array counts as a list, and a missing list is empty.
+
+    Raises:
+        InvalidInput: a value is not a list, or has a word that is not known.
+    """
+    is_missing = column.isna().to_numpy()
+    are_known = [_are_known(value, known) for value in column]
+    _refuse(column, ~(is_missing | np.array(are_known)), f"lists of {', '.join(known)}")
+    return [
+        [] if missing else list(value) for value, missing in zip(column, is_missing, strict=True)
+    ]
+
+
+def _are_known(value: object, known: Collection[str]) -> bool:
+    return isinstance(value, list | tuple | np.ndarray) and all(
+        isinstance(word, str) and word in known for word in value
+    )
+
+
 def distinct(column: pd.Series) -> list[str]:
     """The distinct words of a column, in the order in which they first occur."""
     return list(dict.fromkeys(column))

@@ -24,7 +24,8 @@ MOST_LATENTS = 10_000
 MOST_NUMBERS = 10_000_000
 #: Classes times latents; each pair costs an entropy, of 0.4 ms.
 MOST_ENTROPIES_WITHIN_CLASSES = 50_000
-#: Codes with more latents or numbers get no sensitivity, which costs six times their entropies.
+#: Codes with more latents or numbers get no sensitivity, which costs six times their entropies:
+#: 37 s or more for 10,000 latents, and 0.2 s for the 160,000 numbers of a run.
 MOST_SENSITIVITY_LATENTS = 1000
 MOST_SENSITIVITY_NUMBERS = 2_000_000
 #: Images used to estimate information; the cost grows with their square.

@@ -94,7 +94,7 @@ def save_measurement(
 
     Raises:
         InvalidInput: mean, variance or usage have another shape than those that were measured; or
-            the folder has a measurement already, which this one would mix with.
+            the folder has a measurement already, which the new files would mix with.
     """
     if (folder / MEASUREMENT_FILE).exists():
         raise InvalidInput(f"{folder} has a measurement already; allowed: another folder")

@@ -57,7 +57,7 @@ Announce: TypeAlias = Callable[[str], None]
 
 #: Largest order of the Renyi entropy; eigenvalues to a higher power leave the range of floats.
 HIGHEST_ORDER = 1000
-#: Kernel widths, in units of the latents, for which the squares of such codes are floats.
+#: Kernel widths, in units of the ruler, for which the squares of such codes are floats.
 LEAST_SIGMA, LARGEST_SIGMA = 1e-100, 1e100
 
 

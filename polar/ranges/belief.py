@@ -40,7 +40,8 @@ WIDEST = 0.5
 #: own to that extent. Chosen by us, because a few seeds cannot tell how large it is; without it
 #: intervals would narrow as if each training had a seed of its own.
 SHARE_OF_SEEDS = 0.5
-#: Prior mass of an edge beyond either end of the search, where the axis has mass 1. Chosen by us.
+#: Prior mass of an edge beyond either end of the search, where the axis has mass 1. Chosen by us
+#: without comparing other values, because who chooses a search expects the edges within it.
 BEYOND_THE_END = 0.1
 #: Chance that the verdicts at a weight have nothing to do with an edge and are then as often on
 #: either side of it, as in a gap. Chosen by us, as a guard: without it a single such weight would

@@ -14,17 +14,21 @@ from polar.ranges.search import Search
 from polar.ranges.votes import Training, votes_of
 from polar.records.ranges import AtBudget, Interval
 
-#: Most budgets at which the edges are computed.
+#: Most budgets at which the edges are computed, those of the search excluded. Chosen by us: it is
+#: more than what the default schedule of evaluations has up to 100,000 steps.
 MOST_BUDGETS = 40
 
 
 def by_steps(trainings: Sequence[Training], search: Search) -> tuple[AtBudget, ...]:
-    """The band at every budget at which trainings were evaluated, in ascending order."""
-    passed = {seen.steps for training in trainings for seen in training.course}
-    budgets = sorted(passed | {at for at in search.budgets if at <= max(passed, default=0)})
-    if len(budgets) > MOST_BUDGETS:
-        places = np.linspace(0, len(budgets) - 1, MOST_BUDGETS).round().astype(int)
-        budgets = [budgets[place] for place in places]
+    """The band at the budgets of the search and those of the evaluations, in ascending order.
+
+    Where trainings were evaluated at too many steps, evenly chosen ones are taken, with the first
+    and the last.
+    """
+    passed = sorted({seen.steps for training in trainings for seen in training.course})
+    searched = {budget for budget in search.budgets if budget <= max(passed, default=0)}
+    places = np.linspace(0, len(passed) - 1, min(len(passed), MOST_BUDGETS)).round().astype(int)
+    budgets = sorted(searched.union(passed[place] for place in places))
     return tuple(_at(budget, trainings, search) for budget in budgets)
 
 

@@ -156,12 +156,13 @@ def rest_on(
 ) -> tuple[bool, bool]:
     """Whether each edge of a band at a budget rests on trainings that have made so many steps.
 
-    It does where they lie on both sides of it, as all that lie next to it do.
+    Each training next to an edge has passed it or has not. The edge rests on those that have made
+    the steps if they show the same as all: both kinds where both exist.
 
     Args:
         made: The weights and seeds of the trainings that have made the steps.
         band: The edges by all votes.
-        votes: All votes, of which some are those of trainings that settled before.
+        votes: All votes, among them those of trainings that settled before.
     """
     left = _near(band.left, passed_left(votes, band))
     right = _near(band.right, passed_right(votes, band))

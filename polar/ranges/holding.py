@@ -6,7 +6,8 @@ It may be held beyond the edges from scratch, which is hysteresis.
 
 Notation:
     donor: the training from whose end another goes on. It is from scratch, inside the band at the
-        budget, and has the same seed. The other makes as many steps as the budget.
+        budget, has made the steps, and has the same seed. The other makes as many steps as the
+        budget.
 """
 
 from collections.abc import Sequence
@@ -20,8 +21,9 @@ from polar.records.ranges import Interval
 def holding(stage: Stage, held: Sequence[Training], in_flight: InFlight) -> Stage:
     """The search for the held edges at the budget of a stage.
 
-    Donors count as held at their own weights. Trainings from scratch outside the band say nothing
-    of how far it is held.
+    Trainings from scratch inside the band count as held at their own weights, and are donors if
+    they have made the steps: a training that settled before would have to be trained on first.
+    Trainings from scratch outside the band say nothing of how far it is held.
 
     Args:
         stage: The search with trainings from scratch.
@@ -29,12 +31,13 @@ def holding(stage: Stage, held: Sequence[Training], in_flight: InFlight) -> Stag
         in_flight: Those of them that have no outcome.
     """
     votes = ((each, each.vote(stage.budget, stage.search.of)) for each in stage.trainings)
-    donors = [each for each, vote in votes if vote is not None and vote.side is Side.INSIDE]
+    inside = [each for each, vote in votes if vote is not None and vote.side is Side.INSIDE]
+    donors = [each for each in inside if each.steps >= stage.budget]
     ended = [
         each for each in held if each.steps <= stage.budget and each.at(stage.budget) is not None
     ]
     flying = [action for action in in_flight if action.steps == stage.budget]
-    return Stage([*donors, *ended], flying, stage.search, stage.budget, donors)
+    return Stage([*inside, *ended], flying, stage.search, stage.budget, donors)
 
 
 def held_edges(stage: Stage, held: Sequence[Training]) -> Interval | None:

@@ -61,10 +61,11 @@ def _outcome(stage: Stage) -> Outcome:
     left, right = stage.envelope.left, stage.envelope.right
     if is_known(left, stage.search) and is_known(right, stage.search):
         return Outcome.FOUND
-    sides = [vote.side for vote in sorted(stage.votes, key=lambda vote: vote.weight)]
-    is_open = [left.low is None and sides[0] is Side.INSIDE]
-    is_open += [right.high is None and sides[-1] is Side.INSIDE]
-    return Outcome.OPEN if any(is_open) else Outcome.COARSE
+    weights = [vote.weight for vote in stage.votes]
+    inside = {vote.weight for vote in stage.votes if vote.side is Side.INSIDE}
+    is_open_left = left.low is None and min(weights) in inside
+    is_open_right = right.high is None and max(weights) in inside
+    return Outcome.OPEN if is_open_left or is_open_right else Outcome.COARSE
 
 
 def _settled(trainings: Sequence[Training], envelope: Interval) -> bool | None:

@@ -81,7 +81,7 @@ class Training:
 
 
 def trainings_of(history: History) -> list[Training]:
-    """The trainings in ascending order of weight and seed; one that went on is one training."""
+    """The trainings in ascending order of weight and seed, each with all its observations."""
     ends: dict[tuple[float, int, float | None], list[Observation]] = defaultdict(list)
     for seen in canonical(history):
         ends[seen.weight, seen.seed, seen.warm_start].append(seen)

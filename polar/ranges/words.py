@@ -50,6 +50,8 @@ def headline_of(report: RangeReport, certificates: Certificates | None = None) -
     of, at = report.of.capitalize(), f"at {report.steps:,} steps"
     if report.overruled:
         return f"No {report.of} band {at}: {_overruled(report)}."
+    if report.envelope is None and report.weights == 1:
+        return f"The one tested weight is not {report.of} {at}."
     if report.envelope is None:
         return f"{of} at none of {_count(report.weights, 'tested weight')} {at}."
     known = certificates or NO_CERTIFICATES
@@ -89,11 +91,15 @@ def _held_words(report: RangeReport, certificates: Certificates) -> str:
     if held.right.high is None and held.right.low is not None:
         up = f"at least up to {held.right.low:.4g}"
     left, right = better_known_from(report, certificates)
+    better = []
     if left is not None:
-        down = f"down to above {left:.4g}, from where on a better solution is known,"
+        down = f"down to above {left:.4g}"
+        better.append(f"from {left:.4g} down")
     if right is not None:
-        up = f"up to below {right:.4g}, from where on a better solution is known"
-    return f"; held from inside {down} and {up}"
+        up = f"up to below {right:.4g}"
+        better.append(f"from {right:.4g} up")
+    known = f"; {' and '.join(better)} a better solution is known" if better else ""
+    return f"; held from inside {down} and {up}{known}"
 
 
 def better_known_from(
@@ -194,9 +200,13 @@ def _why_no_band(report: RangeReport, stage: Stage) -> Iterator[str]:
         yield "No band found: nothing has been tested."
         return
     weights = [training.weight for training in stage.trainings]
-    tested = f"{_count(report.weights, 'tested weight')}, {min(weights):.4g} to {max(weights):.4g}"
+    first, last = f"{min(weights):.4g}", f"{max(weights):.4g}"
+    span = first if report.weights == 1 else f"{first} to {last}"
+    tested = f"{_count(report.weights, 'tested weight')}, {span}"
     if report.overruled:
         yield f"No band found in {tested}: {_overruled(report)}."
+    elif report.weights == 1:
+        yield f"No band found: the one tested weight, {first}, is not {report.of}."
     else:
         yield f"No band found: none of {tested}, is {report.of}."
     left = [vote.weight for vote in stage.votes if vote.side is Side.LEFT]

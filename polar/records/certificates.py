@@ -64,10 +64,6 @@ class LossTerms(Record):
         """By how much a unit of weight raises the loss above that of total collapse, in nats."""
         return self.nats_per_penalty * (self.penalty - self.collapsed_penalty)
 
-    def loss_nats(self, weight: float) -> float:
-        """The loss at a weight, in nats per image."""
-        return self.reconstruction_nats + weight * self.nats_per_penalty * self.penalty
-
     def above_collapse_nats(self, weight: float) -> float:
         """The loss at a weight minus that of total collapse; below 0 where the model is better."""
         return weight * self.rise_nats - self.gain_nats
@@ -89,7 +85,7 @@ class Trained(Record):
     weight: float = Field(ge=0)
     seed: int
     steps: int
-    #: The weights of the trainings that it went on from, in order; none for one from scratch.
+    #: The weights of the trainings that it went on from, in order; none if it began from scratch.
     warm_start: tuple[float, ...] = ()
     #: The service's id of the run; none where no service trained it.
     run_id: UUID | None = None
@@ -115,7 +111,11 @@ class KnownModel(Trained):
 
 
 class NotOptimal(Record):
-    """A trained model that is not the optimum at its weight, and the best model known there."""
+    """A trained model that is not the optimum at its weight, and the best model known there.
+
+    The better model's loss is smaller by more than two standard errors, and by more than a
+    hundredth of the explainable loss too, which is no field of this record.
+    """
 
     model: Trained
     #: None for total collapse.
@@ -154,8 +154,10 @@ class Standing(StrEnum):
 
     #: At the weight just beyond the edge a model outside leads whose training has settled, or
     #: total collapse; a model inside that was trained close by, and has settled too, is the best
-    #: at its own weight; and no training in the edge's interval is beaten by a model of the other
-    #: side. No better solution is known; there may still be one.
+    #: at its own weight; no training in the edge's interval is beaten by a model of the other
+    #: side, where trainings that are shorter than the budget and have not settled do not count;
+    #: and the edge is not known to move as trainings become longer. No better solution is known;
+    #: there may still be a better one.
     CERTIFIED = "certified"
     #: The models neither certify nor refute the edge, or it moves as trainings become longer.
     UNDECIDED = "undecided"
@@ -179,10 +181,10 @@ class EdgeCertificate(Record):
     #: The other end of the interval: for a single seed the first weight beyond the edge.
     beyond: float
     #: The weights, on the way out of the band, from which on and up to which the model leads that
-    #: refutes the edge; where several do, the one that leads farthest beyond the edge, or from
-    #: farthest inside. For `not_optimal_inside` the lead is followed up to the edge's trainings
-    #: inside. These fields and the next are none unless the edge is refuted; `exists_from` is none
-    #: in a certificate that was stored before it was kept.
+    #: refutes the edge. Where several do, it is the model that leads farthest beyond the edge, or
+    #: from farthest inside. For `not_optimal_inside` the lead is followed up to the edge's
+    #: trainings inside. These fields and the next are none unless the edge is refuted;
+    #: `exists_from` is none in a certificate that was stored before it was kept.
     exists_from: float | None = None
     exists_to: float | None
     #: Which model that is; none for total collapse too.

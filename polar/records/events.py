@@ -11,8 +11,7 @@ from polar.records.sensitivity import Sensitivity
 
 #: The file of a run's folder that is written last, with the content of `Result`.
 RESULT_FILE = "result.json"
-#: The file of a run's folder from which a run of more steps, or one that starts from it at
-#: another weight, goes on.
+#: The file of a run's folder from which another run goes on, for more steps or at another weight.
 LAST_STATE_FILE = "last_state.pt"
 #: The file of a run's folder with a row for each latent at each evaluation.
 DIAGNOSTICS_FILE = "diagnostics.parquet"
@@ -128,7 +127,9 @@ class HeldOut(Record):
     #: Judged entropy of each latent on these images, in nats, in the unit of those on the images
     #: of training.
     entropies_nats: tuple[float, ...]
-    #: Largest difference between these entropies and those on the images of training, in nats.
+    #: The same on as many images of training; none in runs that were stored before it was kept.
+    training_entropies_nats: tuple[float, ...] | None = None
+    #: Largest difference between both, in nats.
     largest_difference_nats: float
 
 
@@ -198,7 +199,7 @@ class Result(Record):
     #: What the model pays at any weight; none for a model without a weight.
     loss_terms: LossTerms | None
     summary: Summary
-    #: A remark on the dataset, such as that it stands in for another dataset; empty without one.
+    #: A remark on the dataset, such as that it stands in for another dataset, or nothing.
     dataset_note: str
     #: A paragraph on why the verdict is what it is, with the gap between the groups.
     explanation: str

@@ -25,18 +25,20 @@ class Regime(StrEnum):
     COLLAPSED = "collapsed"
     #: No latent is passive.
     UNDER_REGULARISED = "under_regularised"
-    #: Latents of both kinds exist, but the space is not clean; its flaws say why.
+    #: At least one latent is passive, but the space is not clean; its flaws say why. All latents
+    #: may be passive, where entropies see nothing of what the decoder uses.
     FORMING = "forming"
-    #: Latents of both kinds exist and are apart. As the regime of a run this is our rule,
-    #: P >= 0.5; as the regime of bare codes it is the gap, because nothing is known of a decoder.
+    #: Bare codes with latents of both kinds, between which there is a gap; nothing is known of a
+    #: decoder. Runs of science version 2 and earlier had this regime where P >= 0.5, and the
+    #: verdict by P still has it there.
     POLARISED = "polarised"
-    #: Latents of both kinds exist and are apart, the decoder uses every active latent, and the
-    #: active latents alone carry what the model explains.
+    #: Latents of both kinds exist and are apart, no active latent is idle, and the active latents
+    #: alone carry what the model explains.
     CLEAN = "clean"
 
 
 class Flaw(StrEnum):
-    """What keeps a latent space with latents of both kinds from being clean."""
+    """What keeps a latent space with a passive latent from being clean."""
 
     #: The decoder hardly uses a latent that is active by its entropy.
     IDLE = "idle"

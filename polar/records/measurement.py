@@ -86,7 +86,7 @@ class Threshold(Record):
     method: str
     #: The threshold on the entropy; none where the rule sees no regime.
     tau_nats: float | None
-    #: Standard deviation of a Gaussian latent whose entropy is tau, in units of the latents.
+    #: Standard deviation of a Gaussian latent whose entropy is tau, in units of the ruler.
     equivalent_std: float | None
     #: How tau was set, or why there is none, in a sentence.
     reason: str
@@ -99,7 +99,7 @@ class Threshold(Record):
 class Dip(Record):
     """Hartigan's dip of the entropies: evidence that there are two groups of latents."""
 
-    #: Largest distance of their distribution from the nearest unimodal one, 0 to 0.25.
+    #: Largest distance of their distribution from the nearest unimodal distribution, 0 to 0.25.
     dip: float
     #: Probability of so large a dip under a uniform distribution.
     p_value: float
@@ -148,8 +148,8 @@ class UsageScore(Record):
     """How well the score of a criterion predicts what the decoder uses."""
 
     criterion: Criterion
-    #: Probability that a used latent has a larger score than an unused one; none when the decoder
-    #: uses all latents, or none of them.
+    #: Probability that a used latent has a larger score than an unused latent; none when the
+    #: decoder uses all latents, or none of them.
     auc: float | None
     #: Rank correlation of score and usage; none when either is constant.
     spearman: float | None

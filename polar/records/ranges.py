@@ -25,8 +25,8 @@ class Action(Record):
 
     weight: Positive
     seed: int
-    #: Weight of the training from whose end this one goes on; that training has the same seed and
-    #: number of steps. None for a training from scratch.
+    #: Weight of another training of the same seed and number of steps, from whose end the training
+    #: goes on. None for a training from scratch.
     warm_start: Positive | None = None
     #: The number of steps after which the training ends.
     steps: Steps

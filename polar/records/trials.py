@@ -36,7 +36,7 @@ class Measures(Record):
         Args:
             verdict: The verdict on it.
             reconstruction_nats: Its reconstruction loss, nats per image.
-            kl_nats: KL divergence of each latent, nats per image; none of a latent without one.
+            kl_nats: KL divergence of each latent, nats per image; none without a prior.
         """
         kl = [of_latent for of_latent in kl_nats if of_latent is not None]
         return cls(

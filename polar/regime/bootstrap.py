@@ -57,9 +57,9 @@ def resampled_entropies(
     """Entropies of every latent under resampled images, to first order.
 
     Args:
-        mean: Mean representation, shape (n, m), in units of the latents.
+        mean: Mean representation, shape (n, m), in units of the ruler.
         entropies: The entropies of its columns, in nats.
-        sigma: Kernel width of the entropies, in units of the latents.
+        sigma: Kernel width of the entropies, in units of the ruler.
         renyi_alpha: Order of the entropies, finite.
         rng: Draws the images.
 
@@ -102,7 +102,7 @@ def resampled_threshold(
         rule: Finds tau from the entropies of all latents.
         entropies: The entropy of each latent, in nats.
         resampled: What `resampled_entropies` returned.
-        sigma: Kernel width of the entropies, in units of the latents.
+        sigma: Kernel width of the entropies, in units of the ruler.
         renyi_alpha: Order of the entropies.
     """
     cut = rule(entropies)
@@ -127,9 +127,9 @@ def entropy_gradient(
     """G: how the entropy of one latent depends on the weight of each image; its mean is 0.
 
     Args:
-        x: Mean representation of the latent, shape (n,).
+        x: Mean representation of the latent, shape (n,), in units of the ruler.
         nats: Its entropy.
-        sigma: Kernel width of the entropy, in units of the latent.
+        sigma: Kernel width of the entropy, in units of the ruler.
         renyi_alpha: Order of the entropy, positive and finite.
     """
     order = np.argsort(x)

@@ -134,7 +134,7 @@ def codes(
         InvalidInput: an array does not hold real numbers; has another shape than (n, m), with at
             least one image and one latent, or than `mean`; or has a value that is masked, not
             finite or beyond LARGEST_VALUE, or a variance that is not positive or is below
-            LEAST_VARIANCE. Or there is half of a conditional prior, or one without a variance.
+            LEAST_VARIANCE. Or there is half of a conditional prior, or a prior without a variance.
     """
     if (prior_mean is None) != (prior_variance is None):
         raise InvalidInput("half of a conditional prior; allowed: its mean and variance, or none")

@@ -7,6 +7,9 @@ Notation:
         each u, shape (n,).
     floor: loss of a perfect reconstruction, shape (n,).
     R = mean(mean_image - loss) / mean(mean_image - floor).
+
+An iVAE with a fixed prior mean is compared with the mean image of all images, although it knows u
+too: to say u costs its latents KL divergence, as all else that they say does (decision 0016).
 """
 
 import math

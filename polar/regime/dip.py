@@ -1,6 +1,6 @@
 """Hartigan's dip of the entropies: evidence that there are two groups of latents at all.
 
-The dip of two groups cannot exceed half the fraction of the smaller one, so the test is blind to
+The dip of two groups cannot exceed half the fraction of the smaller, so the test is blind to
 small groups: of 16 latents the smaller group needs 4, of 32 latents 6, however far apart the
 groups are. No evidence for two groups is therefore no evidence against them.
 """

@@ -80,6 +80,9 @@ def _about_the_decoder(verdict: Verdict) -> Iterator[str]:
 
 
 def _about_a_dead_encoder(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> Iterator[str]:
+    # `Codes.is_constant` compares the range of the codes with the largest, but measures keep their
+    # mean and variance alone. What is constant by that is so here too: a std is at most half of
+    # the range.
     is_constant = all(
         math.sqrt(latent.var_of_mean) <= ROUNDING * abs(latent.mean_of_mean) for latent in latents
     )
@@ -96,8 +99,8 @@ def _about_the_flaws(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> 
     if verdict.regime is Regime.CLEAN:
         gap = "" if verdict.gap_factor is None else f", {_gap(verdict.gap_factor)}"
         yield (
-            "It is clean: the decoder uses every active latent, and the active latents alone "
-            f"bring {verdict.sufficiency:.1%} of what all latents add to R{gap}."
+            "It is clean: no active latent is idle, and the active latents alone bring "
+            f"{verdict.sufficiency:.1%} of what all latents add to R{gap}."
         )
     if verdict.regime is Regime.POLARISED and verdict.gap_factor is not None:
         yield f"The groups are apart: {_gap(verdict.gap_factor)}."
@@ -141,7 +144,9 @@ def _about_the_budget(settling: Settling, steps: int) -> str:
     budget = f"Budget: {steps:,} {'step' if steps == 1 else 'steps'}"
     since = settling.since_step
     if since is None:
-        return f"{budget}; not settled as far as is known: too few evaluations before the end."
+        return (
+            f"{budget}; not settled as far as is known: too few evaluations at the final weight."
+        )
     changed = settling.labels_changed
     facts = [
         f"since step {since:,} {count_latents(changed) if changed else 'no latent'} changed label",
@@ -149,7 +154,8 @@ def _about_the_budget(settling: Settling, steps: int) -> str:
         f"{beside(SETTLED_NATS, settling.largest_move_nats)} nats (latent "
         f"{settling.most_moved}; settled up to {SETTLED_NATS} nats) and R "
         f"{'fell' if settling.rise_of_explained < 0 else 'rose'} by "
-        f"{beside(SETTLED_CHANGE, abs(settling.rise_of_explained))} (below {SETTLED_CHANGE})",
+        f"{beside(SETTLED_CHANGE, abs(settling.rise_of_explained))} "
+        f"(settled below {SETTLED_CHANGE})",
     ]
     if settling.n_idle:
         was = "was" if settling.n_idle == 1 else "were"

@@ -33,7 +33,8 @@ FADED_TO = 0.2
 #: begins near -2, and until the decoder draws about the mean image the codes are leaps of the
 #: first steps: at beta = 14 they are up to 14 times the signal that follows.
 NEAR_FINAL = 0.25
-#: Largest change of R of a training that has settled. Chosen by us.
+#: Largest change of R of a training that has settled. Chosen by us without comparing other values:
+#: it is a fifth of the least R that counts.
 SETTLED_CHANGE = 0.01
 #: The same for a model that explains too little to count, as a part of its R. Chosen by us,
 #: because before the digits are learned at lambda = 0.003 R lies between 0.01 and 0.05 from step
@@ -75,14 +76,15 @@ class Settling:
     #: Number of latents that were idle at some time over the last 40 % of the steps, while the
     #: model explained something.
     n_idle: int
-    #: First step that was compared; none when the evaluations do not cover the last 40 %.
+    #: First step that was compared; none when the evaluations do not cover the last 40 % of the
+    #: steps, or when the weight still rose in them.
     since_step: int | None
     #: Whether the model explains nothing, but what its latents say has not faded: it may be about
     #: to learn.
     is_before_learning: bool
 
 
-def settling(looks: Sequence[Look]) -> Settling:
+def settling(looks: Sequence[Look], risen_at: int = 0) -> Settling:
     """Whether a training has settled by its last look.
 
     A training that explains something has settled when over the last 40 % of the steps no label
@@ -99,6 +101,8 @@ def settling(looks: Sequence[Look]) -> Settling:
 
     Args:
         looks: All looks of a run, by ascending step; the last is at the end of the steps so far.
+        risen_at: The step from which on the weight of the penalty stands still. A training that
+            was compared with looks before it has not settled.
 
     Raises:
         InvalidInput: there are no looks.
@@ -122,7 +126,8 @@ def settling(looks: Sequence[Look]) -> Settling:
         for now in look.latents
         if now.is_idle and not look.explains_nothing
     }
-    is_covered = len(lately) > 1 and lately[0].step <= (1 - LABELS_OVER) * final.step
+    first_step = (1 - LABELS_OVER) * final.step
+    is_covered = len(lately) > 1 and risen_at <= lately[0].step <= first_step
     r_is_still = abs(change) < SETTLED_CHANGE
     is_still = r_is_still and largest <= SETTLED_NATS and not (changed or idle)
     is_before_learning = False

@@ -10,7 +10,7 @@ less entropy than the others. They come from elsewhere:
 
 Notation:
     n, m: images, latents.
-    r: distance of an image from its k-th nearest neighbour, in all latents except the one whose
+    r: distance of an image from its k-th nearest neighbour, in all latents except that whose
         subsets are sought.
 
 Reference: Clapham, Bonheme, Grzes (2026), section 3, https://arxiv.org/abs/2605.15965
@@ -46,8 +46,8 @@ def subset_entropies(
     None where the images have no two subsets of at least 5 % each.
 
     Args:
-        codes: The codes of any model.
-        sigma: Kernel width of the entropy, in units of the latents.
+        codes: The codes of any model, in units of the ruler.
+        sigma: Kernel width of the entropy, in units of the ruler.
         renyi_alpha: Order of the entropy.
         rng: Draws the images that are compared for a deterministic model (`images_compared`).
     """

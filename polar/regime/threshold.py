@@ -68,8 +68,9 @@ class Cut:
 def tau_in_nats(tau_std: float, *, n: int, sigma: float, renyi_alpha: float) -> float:
     """The entropy, in nats, of n draws of a Gaussian: the threshold for n images.
 
-    Few images, or a narrow kernel, lower every entropy, and this one with them, so that labels
-    depend on neither. It is the mean over 8 fixed sets of draws, each with exactly this std.
+    Few images, or a narrow kernel, lower the entropies of latents and this threshold alike, so
+    that labels depend on neither. The threshold is the mean over 8 fixed sets of draws, each with
+    exactly this std.
 
     Args:
         tau_std: Standard deviation of the Gaussian, 0 to 1e100, in units of the ruler.
@@ -105,7 +106,7 @@ def group_cut(
     Args:
         rule: `gap`, `otsu` or `mixture`.
         entropies: The entropy of each latent, in nats.
-        sigma: Kernel width of the entropies, in units of the latents.
+        sigma: Kernel width of the entropies, in units of the ruler.
         renyi_alpha: Order of the entropies.
 
     Raises:

@@ -73,7 +73,7 @@ def checked_usage(usage: Tensor | Array, m: int) -> Float64[np.ndarray, " m"]:
 def area_under_curve(
     score: Float64[np.ndarray, " m"], truth: Bool[np.ndarray, " m"]
 ) -> float | None:
-    """Probability that the score of a true case exceeds that of a false one; ties count half.
+    """Probability that the score of a true case exceeds that of a false case; ties count half.
 
     None when all cases are true, or none is.
     """

@@ -31,7 +31,9 @@ POLARISED_FROM = 0.5
 #: where used and idle latents lie a factor 10 apart.
 IDLE_BELOW = 0.002
 #: The active latents of a clean space alone bring at least this part of what all latents add to R.
-#: Chosen by us.
+#: Chosen by us on 39 trainings, with the other limits of a clean space: noise of 10 % on the stds
+#: and 20 % on the usages changed 0.1 % of their verdicts, and 4.6 % of those of a stricter rule,
+#: which asked an active latent for 1 % of the usage and judged leaks latent by latent.
 SUFFICIENT_FROM = 0.95
 #: Least factor between the equivalent stds of the weakest active and the strongest passive latent.
 #: Chosen by us, because noise of 10 % on every std then hardly ever closes the gap.
@@ -55,20 +57,16 @@ def labelled(
     if not latents:
         raise InvalidInput("a latent space of 0 latents; allowed: at least 1")
     labels = [label_by_entropy(latent.judged_entropy_nats, tau_nats) for latent in latents]
-    if usage_nats is None:
-        return tuple(
-            LatentDiagnostics(**vars(latent), label=label)
-            for latent, label in zip(latents, labels, strict=True)
-        )
-    idle_below = IDLE_BELOW * np.maximum(usage_nats, 0).sum()
+    rises = [None] * len(latents) if usage_nats is None else usage_nats
+    idle_below = IDLE_BELOW * np.maximum([rise or 0.0 for rise in rises], 0).sum()
     return tuple(
         LatentDiagnostics(
             **vars(latent),
             label=label,
-            usage_nats=usage,
-            is_idle=label is Label.ACTIVE and usage < idle_below,
+            usage_nats=rise,
+            is_idle=None if rise is None else label is Label.ACTIVE and rise < idle_below,
         )
-        for latent, label, usage in zip(latents, labels, usage_nats, strict=True)
+        for latent, label, rise in zip(latents, labels, rises, strict=True)
     )
 
 

@@ -1,12 +1,12 @@
 """Which training goes on from which: stages of a warm start, and trainings of more steps.
 
 The course of a training is everything that decides its numbers at a step, wherever it ends.
-Trainings of the same course are the same training up to the end of the shorter one, so that the
-longer one may go on from the shorter one's last state. The same holds for the stages of a warm
-start, which are trainings of their own.
+Trainings of the same course are the same training as long as both last, so that the longer may go
+on from the last state of the shorter. The same holds for the stages of a warm start, which are
+trainings of their own.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from polar.errors import InvalidInput
 from polar.spec.experiment import ExperimentSpec, hash_of
@@ -53,25 +53,25 @@ def trainings(spec: ExperimentSpec) -> tuple[ExperimentSpec, ...]:
 def with_steps(spec: ExperimentSpec, steps: int) -> ExperimentSpec:
     """The same training with another number of steps, all of which it makes.
 
-    The weight rises over as many steps as before.
-
     Raises:
         InvalidInput: there are fewer steps than those over which the weight rises, or they are no
             number of steps.
     """
-    content = longer(spec, steps).model_dump()
-    content["training"]["until"] = "steps"
-    return ExperimentSpec.from_content(content)
+    return longer(spec, steps, until="steps")
 
 
-def longer(spec: ExperimentSpec, steps: int) -> ExperimentSpec:
-    """The same training with another number of steps, which may still end when it has settled.
+def longer(
+    spec: ExperimentSpec, steps: int, until: Literal["steps", "settled"] | None = None
+) -> ExperimentSpec:
+    """The same training with another number of steps; the weight rises over as many as before.
 
-    The weight rises over as many steps as before.
+    Args:
+        spec: The training.
+        steps: The number of steps.
+        until: When it ends, as in `TrainingSpec`; by default as before.
 
     Raises:
-        InvalidInput: there are fewer steps than those over which the weight rises, or they are no
-            number of steps.
+        InvalidInput: as `with_steps`.
     """
     rising = warm_up_steps(spec.training)
     if steps < rising:
@@ -79,7 +79,7 @@ def longer(spec: ExperimentSpec, steps: int) -> ExperimentSpec:
             f"steps is {steps}; allowed: at least {rising}, because the weight rises so long"
         )
     content = spec.model_dump()
-    content["training"]["steps"] = steps
+    content["training"] |= {"steps": steps, "until": until or spec.training.until}
     if rising:
         content["training"]["weight_warm_up"]["fraction"] = rising / steps
     elif not spec.training.warm_start:
@@ -90,7 +90,9 @@ def longer(spec: ExperimentSpec, steps: int) -> ExperimentSpec:
 def warm_started(
     spec: ExperimentSpec, weight: float, *, steps: int | None = None
 ) -> ExperimentSpec:
-    """A training at another weight that goes on from the end of this one.
+    """A training at another weight that goes on from the end of the given training.
+
+    If that training ended because it had settled, it is first trained to all its steps.
 
     Args:
         spec: The training that comes before; its model has a weight.

@@ -141,7 +141,7 @@ class DSpritesSpec(ImagesSpec):
     """dSprites: 737,280 white sprites, one for each combination of the factors."""
 
     factors: ClassVar[dict[str, int]] = SPRITE_FACTORS
-    # The authors published no checksum; eight public loaders check this one.
+    # The authors published no checksum; eight public loaders check this sum.
     source: ClassVar[Source] = Downloaded(
         (
             SourceFile(

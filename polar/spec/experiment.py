@@ -102,7 +102,7 @@ class ExperimentSpec(SubmittedSpec):
 
     @property
     def predicted_factors(self) -> tuple[str, ...]:
-        """The factors of the downstream task; none without one."""
+        """The factors of the downstream task; none without the task."""
         if self.downstream is None:
             return ()
         given = () if self.downstream.allow_leak else self.u

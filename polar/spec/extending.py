@@ -25,7 +25,7 @@ def with_longer_trainings(study: StudySpec, training_steps: int) -> StudySpec:
     """The same study with trainings of more steps, of the same courses.
 
     Trainings that end when they have settled still do. A range is searched with trainings of these
-    steps at once, not first with shorter ones, which it has had.
+    steps at once, not first with the shorter trainings, which it has had.
 
     Args:
         study: The study.

@@ -8,7 +8,7 @@ from polar.spec.experiment import ExperimentSpec
 
 #: A point of a study: the value of every swept field, by its dotted name. The point of a training
 #: that the sampler `range` has chosen also has its `seed` and its `training.steps`, and, where it
-#: goes on from the end of another training, the weight of that one.
+#: goes on from the end of another training, the weight of that training.
 Point: TypeAlias = Mapping[str, Value]
 
 SEED, STEPS, WARM_START = "seed", "training.steps", "training.warm_start.weight"

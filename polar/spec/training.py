@@ -7,12 +7,14 @@ from pydantic import Field
 from polar.spec.fields import FEWEST_IMAGES, INTEGRAL, MOST_INTEGER, Integer, SpecPart
 
 MOST_STEPS = 10_000_000
-#: Width of the entropy's kernel, in units of the latents.
+#: Width of the entropy's kernel, in units of the ruler.
 DEFAULT_SIGMA = 0.5
 #: Order of the Renyi entropy.
 DEFAULT_RENYI_ALPHA = 1.01
 #: Threshold: a latent is active when it has more entropy than a Gaussian of this standard
-#: deviation, in units of the ruler. At the default width and order that is 0.25 nats.
+#: deviation, in units of the ruler. Chosen by us, because at the default width and order it is
+#: 0.25 nats, the threshold of earlier versions: a little more than the std of 0.1 from which on
+#: `active_units` calls a latent active.
 DEFAULT_TAU_STD = 0.134
 #: The unit in which entropies are measured.
 Ruler: TypeAlias = Literal["scaled", "absolute"]
@@ -53,8 +55,8 @@ class TrainingSpec(SpecPart):
     #: is at its value from the first step on: it rises in the first stage alone.
     weight_warm_up: WeightWarmUp | None = None
     #: Trainings of the same network at other weights that come before, in this order. Each goes on
-    #: from the network, the optimiser and the noise that the one before has left, and counts its
-    #: steps and epochs from 0. A run is evaluated after them only.
+    #: from the network, the optimiser and the noise that the training before it has left, and
+    #: counts its steps and epochs from 0. A run is evaluated after them only.
     warm_start: tuple[Stage, ...] = Field((), max_length=100)
     #: Whether training ends after its steps, or, if that is earlier, at the first evaluation at
     #: which it has settled.

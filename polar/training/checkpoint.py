@@ -55,8 +55,8 @@ def write(state: TrainingState, path: Path) -> None:
 def restore(state: TrainingState, source: Path) -> None:
     """Bring a fresh state to where another of the same course was written.
 
-    That may be a state of the same run, of a run with fewer steps, or of one that is a stage of
-    this run's warm start.
+    That may be a state of the same run, of a run with fewer steps, or of a stage of this run's
+    warm start.
 
     Args:
         state: Fresh, and on the device of the other.

@@ -89,20 +89,9 @@ def evaluate(
             tau_std=diagnostics.tau_std,
             tau_nats=tau_nats,
             decoding=decoding,
-            settled=step >= warm_up_steps(spec.training)
-            and settling([*map(Look.of, earlier), look]).settled,
+            settled=settling([*map(Look.of, earlier), look], warm_up_steps(spec.training)).settled,
         ),
     )
-
-
-def encode_subset(model: Autoencoder, subset: EvaluationSubset) -> Codes:
-    """The codes of the subset, for the criteria.
-
-    Raises:
-        InvalidInput: a mean or variance is not finite.
-    """
-    with measured(model):
-        return as_codes(encode(model, subset.inputs))
 
 
 @contextmanager

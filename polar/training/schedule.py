@@ -43,14 +43,11 @@ def weight(spec: ExperimentSpec, step: int) -> float:
 
 
 def end(spec: ExperimentSpec, evaluations: Sequence[Evaluation]) -> int | None:
-    """The step at which a training ends because it has settled; None if that is not known yet.
-
-    A training whose weight still rises cannot settle.
-    """
+    """The step at which a training ends because it has settled; None if that is not known yet."""
     if spec.training.until == "steps":
         return None
     settled = (evaluation.step for evaluation in evaluations if evaluation.verdict.settled)
-    return next((step for step in settled if step >= warm_up_steps(spec.training)), None)
+    return next(settled, None)
 
 
 def evaluation_steps(spec: ExperimentSpec) -> tuple[int, ...]:

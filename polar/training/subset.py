@@ -18,7 +18,7 @@ from polar.training import seeding
 from polar.training.inputs import Inputs
 from polar.training.u_groups import UGroups
 
-#: Images encoded or decoded at once; larger ones are no faster.
+#: Images encoded or decoded at once; more are no faster.
 BATCH = 256
 #: Samples of each posterior. Chosen by us, because the error of R is then that of the images.
 DRAWS = 4

@@ -160,8 +160,9 @@ def _ended(run: Run, collapse: Evaluation | None, evaluations: Sequence[Evaluati
         verdict, settled = result.final, result.settled
     else:
         verdict, settled = collapse, True
-    # while the weight rises, an evaluation is of another weight
-    begin = warm_up_steps(TrainingSpec.model_validate(run.spec["training"]))
+    # While the weight rises, an evaluation is of another weight. It says what training for so many
+    # steps reaches only once the weight has stood still for as long as it rose.
+    begin = 2 * warm_up_steps(TrainingSpec.model_validate(run.spec["training"]))
     earlier = [seen for seen in evaluations if begin <= seen.step < verdict.step]
     return _Ended(run, verdict, settled, collapse is not None, earlier)
 

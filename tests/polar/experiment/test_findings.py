@@ -74,6 +74,8 @@ def test_the_measurement_of_a_run_has_the_tau_and_the_labels_of_its_last_evaluat
     measurement, held_out = findings.measurement, findings.held_out
     assert held_out is not None
     assert held_out.images == 100  # whose entropies are the same, as they are the same images
+    here, there = held_out.entropies_nats, held_out.training_entropies_nats
+    assert here == pytest.approx(there, abs=1e-4)
     assert held_out.largest_difference_nats == pytest.approx(0, abs=1e-4)  # of 32 bits
     of_entropy = [row.label for row in measurement.labels if row.criterion is Criterion.ENTROPY]
     assert measurement.verdict.tau_nats == final.verdict.tau_nats

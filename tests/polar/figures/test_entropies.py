@@ -78,13 +78,13 @@ def test_sorted_entropies_descend_and_keep_their_labels() -> None:
 
 def test_idle_latents_have_a_ring_and_held_out_entropies_a_cross() -> None:
     table = grown([0.1, 1.5, 1.0], [5, 10]).assign(
-        is_idle=[0.0, 0.0, 0.0, 0.0, 0.0, 1.0], held_out_nats=[0, 0, 0, 0.2, 1.4, 1.1]
+        is_idle=[0.0, 0.0, 0.0, 0.0, 0.0, 1.0], difference_nats=[0, 0, 0, 0.25, -0.125, 0.5]
     )
 
     figure = sorted_entropies(table, 0.25)
 
     crosses, rings = figure.axes[0].lines[2:4]
-    assert (across(crosses), up(crosses)) == ([1, 2, 3], [1.4, 1.1, 0.2])
+    assert (across(crosses), up(crosses)) == ([1, 2, 3], [1.375, 1.5, 0.35])
     assert (across(rings), up(rings)) == ([2], [1.0])
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words[-2:] == ["on held-out images", "idle: active, but hardly used"]

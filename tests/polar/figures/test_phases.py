@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -198,6 +199,29 @@ def test_a_forming_space_has_the_marker_of_its_flaw() -> None:
     assert legend(figure) == [
         *("forming", "forming: idle", "forming: leak", "forming: several flaws"),
     ]
+
+
+def test_flaws_may_be_arrays_as_parquet_returns_them_and_may_be_missing(tmp_path: Path) -> None:
+    table = trainings([1.0, 2.0, 3.0, 4.0], ["forming"] * 4)
+    table["flaws"] = pd.Series([["idle"], ["idle", "blurred"], [], None], dtype=object)
+    table.to_parquet(tmp_path / "trainings.parquet")
+
+    stored = pd.read_parquet(tmp_path / "trainings.parquet")
+
+    assert isinstance(stored["flaws"][0], np.ndarray)
+    assert legend(phase_diagram(stored)) == legend(phase_diagram(table))
+    assert legend(phase_diagram(stored)) == [
+        *("forming", "forming: idle", "forming: several flaws"),
+    ]
+
+
+@pytest.mark.parametrize("flaws", [["torn"], ["idle", "torn"], [1], "idle", 3, np.ones(2)])
+def test_flaws_that_are_no_list_of_flaws_are_refused(flaws: object) -> None:
+    table = trainings([1.0, 2.0], ["clean", "forming"])
+    table["flaws"] = pd.Series([[], flaws], dtype=object)
+
+    with pytest.raises(InvalidInput, match=r"flaws is .* in row 1; allowed: lists of idle, leak"):
+        phase_diagram(table)
 
 
 @pytest.mark.parametrize("regime", ["polarised", "untrained"])

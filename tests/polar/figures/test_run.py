@@ -24,7 +24,7 @@ def tables(made: Made) -> dict[str, pd.DataFrame]:
         "diagram": made("diagram"),
         "usage": made("usage", run),
         "keep_curve": made("keep_curve", run),
-        "held_out": pd.DataFrame({"latent": range(16), "held_out_nats": 0.5}),
+        "held_out": pd.DataFrame({"latent": range(16), "difference_nats": 0.0}),
         "agreement": made("agreement", CRITERIA),
         "latents": made("intervals", run),
         "thresholds": made("rules"),

@@ -114,7 +114,9 @@ def test_there_are_at_most_so_many_budgets() -> None:
     course = tuple(Snapshot(steps=at, regime=Regime.CLEAN) for at in range(1, 500))
     seen = Observation(weight=1.0, seed=0, steps=500, regime=Regime.CLEAN, trajectory=course)
 
-    found = [at.steps for at in by_steps(trainings_of([seen]), SEARCH)]
+    search = Search(low=0.01, high=100, steps=258, max_steps=516)
+    found = [at.steps for at in by_steps(trainings_of([seen]), search)]
 
-    assert len(found) == MOST_BUDGETS
+    assert len(found) == MOST_BUDGETS + 1
     assert (found[0], found[-1]) == (1, 500)
+    assert 258 in found

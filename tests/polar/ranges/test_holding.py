@@ -209,6 +209,17 @@ def test_only_seeds_that_are_inside_themselves_go_on() -> None:
     assert 1 not in {seen.seed for seen in went_on(told)}
 
 
+def test_a_training_that_settled_before_the_budget_is_no_donor() -> None:
+    def train(action: Action) -> Observation:
+        seen = hysteretic(3).train(action)
+        return seen if action.seed else seen.model_copy(update={"steps": min(action.steps, 1000)})
+
+    told = study(train, HELD, 60, in_flight=1)
+
+    assert went_on(told)
+    assert 0 not in {seen.seed for seen in went_on(told)}
+
+
 def test_without_a_band_nothing_goes_on() -> None:
     def train(action: Action) -> Observation:
         is_left = action.weight < 1

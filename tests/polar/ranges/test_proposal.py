@@ -354,3 +354,18 @@ def test_a_training_in_flight_leaves_little_to_learn_at_its_weight_where_seeds_a
 
     assert after[1] < 0.05 * alone[1]
     assert after[0] > 0.3 * alone[0]
+
+
+def test_guesses_rest_on_what_a_training_shows_after_all_its_steps(told: Told) -> None:
+    stds = {"strongest_std": 1.0}
+    last = [
+        seen.model_copy(update={"weakest_std": 0.2, **stds})
+        for seen in told("0.02 u, 0.3 u, 1 i, 30 c", steps=2000)
+    ]
+    proposals = set()
+
+    for std in (0.1, 0.5, 0.9):
+        earlier = told("1 u", steps=1000)[0].model_copy(update={"weakest_std": std, **stds})
+        proposals.add(propose([earlier, *last], [], LONGER).model_dump_json())
+
+    assert len(proposals) == 1

@@ -132,6 +132,18 @@ def test_a_band_at_the_end_of_the_search_is_open(told: Told) -> None:
     assert report.remarks[0] == "The left edge is open: it lies below 0.01."
 
 
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_whether_a_band_is_open_does_not_depend_on_the_number_of_a_seed(
+    told: Told, odd: int
+) -> None:
+    lowest = ", ".join(f"0.01 {'u' if seed == odd else 'i'} {seed}" for seed in range(3))
+    history = told(
+        f"{lowest}, 1 i 0, 1 i 1, 1 i 2, 7 i 0, 7 i 1, 7 i 2, 7.5 c 0, 7.5 c 1, 7.5 c 2"
+    )
+
+    assert find_range(history, SEARCH).outcome is Outcome.OPEN
+
+
 def test_an_edge_beyond_which_nothing_was_tested_is_not_yet_open(told: Told) -> None:
     history = told("1 i, 7 i, 7.5 c")
     right = told("0.3 u, 0.32 i")
@@ -150,6 +162,13 @@ def test_without_a_clean_weight_there_is_no_band(told: Told) -> None:
         "No band found: none of 4 tested weights, 0.01 to 100, is clean.",
         "A band could still lie here: 1..1.05.",
     )
+
+
+def test_a_single_weight_that_is_not_clean_is_no_band(told: Told) -> None:
+    report = find_range(told("3 u"), SEARCH)
+
+    assert report.headline == "The one tested weight is not clean at 2,000 steps."
+    assert report.remarks[0] == "No band found: the one tested weight, 3, is not clean."
 
 
 def test_a_study_that_is_too_short_to_learn_claims_no_band(told: Told) -> None:
@@ -305,4 +324,5 @@ def test_any_history_has_a_report_that_json_can_tell(
     assert find_range(history[::-1], search) == report
     votes = votes_of(trainings_of(history), report.steps, "clean")
     is_none_clean = not any(vote.side is Side.INSIDE for vote in votes)
-    assert report.headline.startswith("Clean at none of") is is_none_clean
+    said = ("Clean at none of", "The one tested weight is not clean")
+    assert report.headline.startswith(said) is is_none_clean

@@ -91,18 +91,24 @@ def refuted(weight: float, *warm_start: float) -> NotOptimal:
         (
             (refuted(24.0, 5.0), refuted(22.0, 5.0)),
             None,
-            "down to 0.03..0.05 and up to below 22, from where on a better solution is known.",
+            "down to 0.03..0.05 and up to below 22; from 22 up a better solution is known.",
         ),
         # at 22 the better model is inside the band, too
         (
             (refuted(24.0, 5.0), refuted(22.0, 5.0)),
             23.0,
-            "down to 0.03..0.05 and up to below 24, from where on a better solution is known.",
+            "down to 0.03..0.05 and up to below 24; from 24 up a better solution is known.",
         ),
         (
             (refuted(0.06, 0.11), refuted(0.07, 0.11)),
             None,
-            "down to above 0.07, from where on a better solution is known, and up to 26..28.",
+            "down to above 0.07 and up to 26..28; from 0.07 down a better solution is known.",
+        ),
+        (
+            (refuted(0.07, 0.11), refuted(22.0, 5.0)),
+            None,
+            "down to above 0.07 and up to below 22; from 0.07 down and from 22 up a better "
+            "solution is known.",
         ),
     ],
 )
@@ -146,7 +152,7 @@ def test_a_band_is_held_up_to_where_a_better_solution_is_known_before_its_edge_f
 
     headline = headline_of(REPORT.model_copy(update={"held": held}), known)
 
-    assert headline.endswith("up to below 4.5, from where on a better solution is known.")
+    assert headline.endswith("up to below 4.5; from 4.5 up a better solution is known.")
 
 
 @pytest.mark.parametrize(

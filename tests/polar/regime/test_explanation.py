@@ -33,13 +33,13 @@ def test_a_clean_space_is_explained_with_its_numbers(evaluation_of: Evaluations)
         "Clean: 2 of 4 latents are active (entropy above tau = 0.25 nats) and 2 passive; "
         "the weakest active has 1.56 nats, the strongest passive has 0.06 nats. "
         "The model explains R = 0.80 +- 0.01 of the explainable reconstruction loss. "
-        "It is clean: the decoder uses every active latent, and the active latents alone bring "
+        "It is clean: no active latent is idle, and the active latents alone bring "
         f"99.0% of what all latents add to R, the weakest active latent has {gap:.2f} times the "
         "equivalent std of the strongest passive. "
         "By P alone, which follows from the entropies, it is polarised (P = 0.93). "
         "Budget: 3,000 steps; settled: since step 1,800 no latent changed label, over the last "
         "fifth the largest move of an entropy was 0.06 nats (latent 1; settled up to 0.1 nats) "
-        "and R rose by 0.005 (below 0.01)."
+        "and R rose by 0.005 (settled below 0.01)."
     )
 
 
@@ -106,7 +106,7 @@ def test_what_still_moved_is_explained(evaluation_of: Evaluations) -> None:
     assert text.endswith(
         "Budget: 3,000 steps; not settled: since step 1,800 1 latent changed label, over the last "
         "fifth the largest move of an entropy was 0.38 nats (latent 1; settled up to 0.1 nats) "
-        "and R rose by 0.00 (below 0.01). More steps may change the verdict."
+        "and R rose by 0.00 (settled below 0.01). More steps may change the verdict."
     )
 
 
@@ -115,7 +115,7 @@ def test_r_that_fell_is_explained(evaluation_of: Evaluations) -> None:
 
     text = explained(*course, evaluation_of(3000, [1.75, 0.0], explained=0.5))
 
-    assert "and R fell by 0.30 (below 0.01)" in text
+    assert "and R fell by 0.30 (settled below 0.01)" in text
 
 
 def test_a_latent_that_was_idle_is_explained(evaluation_of: Evaluations) -> None:
@@ -140,7 +140,7 @@ def test_the_plateau_before_learning_is_explained(evaluation_of: Evaluations) ->
 
 def test_too_few_evaluations_are_explained_without_numbers(evaluation_of: Evaluations) -> None:
     assert explained(evaluation_of(1, [1.75, 0.0]), steps=1).endswith(
-        "Budget: 1 step; not settled as far as is known: too few evaluations before the end."
+        "Budget: 1 step; not settled as far as is known: too few evaluations at the final weight."
     )
 
 

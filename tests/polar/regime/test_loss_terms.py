@@ -139,8 +139,10 @@ def test_the_loss_at_any_weight_is_the_loss_that_training_minimises(
     terms = terms_of(model)
 
     trained = model.total(terms.reconstruction_nats, terms.penalty, weight, PIXELS)
+    collapsed = model.total(terms.mean_image_nats, terms.collapsed_penalty, weight, PIXELS)
 
-    assert terms.loss_nats(weight) == pytest.approx(trained * terms.nats_per_penalty)
+    above_collapse = (trained - collapsed) * terms.nats_per_penalty
+    assert terms.above_collapse_nats(weight) == pytest.approx(above_collapse, abs=1e-9)
 
 
 @given(weight=st.floats(0, 100))

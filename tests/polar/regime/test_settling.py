@@ -171,6 +171,18 @@ def test_evaluations_that_do_not_cover_the_last_two_fifths_are_not_settled(
     assert unknown.largest_move_nats == 0.0
 
 
+@pytest.mark.parametrize(("risen_at", "since"), [(0, 60), (60, 60), (61, None), (100, None)])
+def test_while_the_weight_rose_nothing_had_settled(
+    evaluation_of: Evaluations, risen_at: int, since: int | None
+) -> None:
+    course = [Look.of(evaluation_of(step, [1.0, 0.0])) for step in (40, 60, 80, 100)]
+
+    still = settling(course, risen_at)
+
+    assert still.since_step == since
+    assert still.settled is (since is not None)
+
+
 def silent(
     evaluation_of: Evaluations, step: int, std: float, explained: float = 0.001
 ) -> Evaluation:

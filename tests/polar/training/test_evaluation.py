@@ -1,5 +1,5 @@
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -8,9 +8,10 @@ import torch
 from polar.errors import Diverged
 from polar.models import Encoding, Losses
 from polar.records.latents import Flaw, Label, Regime
+from polar.regime.settling import Look, Settling, settling
 from polar.spec import ExperimentSpec
 from polar.training import subset as subsets
-from polar.training.evaluation import encode_subset, evaluate, measured
+from polar.training.evaluation import as_codes, encode, evaluate, measured
 from polar.training.inputs import Inputs
 from polar.training.schedule import steps_per_epoch
 from polar.training.state import fresh
@@ -218,7 +219,8 @@ def test_the_codes_of_the_subset_are_what_the_encoder_says(model: dict[str, Any]
     state = fresh(spec, "digest", torch.device("cpu"))
     subset = evaluation_subset(inputs_for(spec), spec)
 
-    codes = encode_subset(state.model, subset)
+    with measured(state.model):
+        codes = as_codes(encode(state.model, subset.inputs))
 
     encoding = state.model.encode(*subset.inputs.batch(torch.arange(100)))
     expected = {
@@ -331,3 +333,22 @@ def test_codes_that_are_not_finite_have_diverged(std: float, log_var: float, wha
 
     with pytest.raises(Diverged, match=f"at step 7: {what}"):
         evaluate(model, subset_of(greys()), SPEC, step=7)
+
+
+def test_what_an_evaluation_says_of_settling_leaves_out_the_rise_of_the_weight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = SPEC.model_dump()
+    content["training"] |= {"steps": 100, "weight_warm_up": {"fraction": 0.25}}
+    spec = ExperimentSpec.model_validate(content)
+    asked = []
+
+    def spy(looks: Sequence[Look], risen_at: int) -> Settling:
+        asked.append(([look.step for look in looks], risen_at))
+        return settling(looks, risen_at)
+
+    monkeypatch.setattr("polar.training.evaluation.settling", spy)
+    model, subset = FakeModel((1.0, 1e-3, 1e-3)), subset_of(greys(), spec)
+    evaluate(model, subset, spec, 100, [evaluate(model, subset, spec, 10)])
+
+    assert asked == [([10], 25), ([10, 100], 25)]

@@ -148,15 +148,9 @@ def evaluated(step: int, *, settled: bool) -> Evaluation:
     return evaluation(step=step, verdict=verdict(settled=settled))
 
 
-@pytest.mark.parametrize(
-    ("until", "fraction", "ends_at"),
-    [("steps", None, None), ("settled", None, 16), ("settled", 0.2, 32), ("settled", 1, None)],
-)
-def test_a_training_ends_where_it_first_has_settled_with_its_whole_weight(
-    until: str, fraction: float | None, ends_at: int | None
-) -> None:
-    warm_up = {"fraction": fraction} if fraction else None
-    asked = spec(100, training={"until": until, "weight_warm_up": warm_up})
+@pytest.mark.parametrize(("until", "ends_at"), [("steps", None), ("settled", 16)])
+def test_a_training_ends_where_it_first_has_settled(until: str, ends_at: int | None) -> None:
+    asked = spec(100, training={"until": until})
     evaluations = [evaluated(step, settled=step in (16, 32, 64)) for step in (8, 16, 20, 32, 64)]
 
     assert end(asked, evaluations) == ends_at

@@ -219,6 +219,19 @@ def test_the_outcome_of_a_seed_has_its_way_there_and_what_keeps_the_limits(
     assert [seen.keeps_limits for seen in ended.trajectory] == [False, True]
 
 
+def test_evaluations_count_once_the_weight_has_stood_still_for_as_long_as_it_rose(
+    runs: Judged, spec_of: "SpecOf"
+) -> None:
+    way = [runs.evaluation(step=step) for step in (10, 20, 39, 40, 70)]
+    rising = runs.succeeded(0, runs.evaluation())
+    rising.spec["training"]["weight_warm_up"] = {"fraction": 0.2, "scale": "linear"}
+
+    measured = outcome_of(spec_of(), [rising], {rising.id: way}).measured
+
+    assert measured is not None
+    assert [seen.steps for seen in measured.observations[0].trajectory] == [40, 70]
+
+
 @pytest.mark.parametrize("state", [PRUNED, SUCCEEDED, RunState.FAILED])
 def test_a_run_that_has_collapsed_counts_with_its_collapse_whatever_came_after_it(
     state: RunState, runs: Judged, spec_of: "SpecOf"
