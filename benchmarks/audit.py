@@ -14,22 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import torch
-
 from benchmarks.timing import print_table
+from benchmarks.trainings import kept, known_model, spec_of
 from polar.certificate import not_optimal
 from polar.experiment.run import run
-from polar.files import written_aside
 from polar.ranges import Search, find_range
 from polar.records.certificates import KnownModel
-from polar.records.events import Evaluation, Result, from_line, to_line
+from polar.records.events import Evaluation, Result
 from polar.records.latents import Regime
 from polar.records.ranges import Observation, Outcome, RangeReport, Snapshot
 from polar.spec import ExperimentSpec
-from polar.training.allocator import keep_freed_memory
 
 Model: TypeAlias = Mapping[str, Any]
-WIDTHS = [8, 8, 16, 16, 32]
 
 
 @dataclass(frozen=True)
@@ -56,23 +52,11 @@ class Trainer:
         self._out = out
 
     def __call__(self, model: Model, steps: int = 2000, seed: int = 0) -> Trained:
-        spec = ExperimentSpec.model_validate(
-            {
-                "dataset": {"name": "digits"},
-                "model": {"latent_dim": 16, "widths": WIDTHS, **model},
-                "training": {"steps": steps, "batch_size": 64, "learning_rate": 4e-3},
-                "diagnostics": {"information_images": 0},
-                "seeds": [seed],
-            }
+        spec = spec_of(model, seed=seed, steps=steps)
+        events = kept(
+            self._out / f"{spec.content_hash()}.jsonl",
+            lambda: (event for event in run(spec) if event.event in ("evaluation", "result")),
         )
-        kept = self._out / f"{spec.content_hash()}.jsonl"
-        if not kept.exists():
-            lines = [
-                to_line(event) for event in run(spec) if event.event in ("evaluation", "result")
-            ]
-            with written_aside(kept, is_durable=False) as aside:
-                aside.write_text("\n".join(lines))
-        events = [from_line(line) for line in kept.read_text().splitlines()]
         results = [event for event in events if isinstance(event, Result)]
         return Trained(spec, [e for e in events if isinstance(e, Evaluation)], results[0])
 
@@ -202,17 +186,7 @@ def snapshot(evaluation: Evaluation) -> Snapshot:
 
 
 def known(training: Trained) -> KnownModel:
-    result = training.result
-    assert training.spec.model.weight is not None
-    assert result.loss_terms is not None
-    return KnownModel(
-        weight=training.spec.model.weight,
-        seed=result.seed,
-        steps=result.steps,
-        is_inside=result.final.verdict.regime is Regime.CLEAN,
-        has_settled=bool(result.settled),
-        terms=result.loss_terms,
-    )
+    return known_model(training.spec, training.result)
 
 
 def main() -> None:
@@ -220,9 +194,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    keep_freed_memory()
-    torch.set_num_threads(1)
     train = Trainer(arguments.out)
     answers = {name: ROWS[name].answer(train) for name in arguments.only}
     print_table(

@@ -17,16 +17,13 @@ from typing import Any
 import pandas as pd
 
 import polar
+from benchmarks.trainings import known_model, spec_of
 from polar.certificate import certify_edge, not_optimal
 from polar.figures import loss_envelope, save
 from polar.records.certificates import KnownModel
 from polar.records.events import Result
-from polar.records.latents import Regime
-from polar.spec import ExperimentSpec
 
-NETWORK = {"latent_dim": 16, "widths": [8, 8, 16, 16, 32]}
-TRAINING = {"learning_rate": 4e-3, "batch_size": 64}
-RISING = {"weight_warm_up": {"fraction": 0.5}}
+RISE = {"fraction": 0.5}
 #: For each family its weights from scratch, those that rise, and the end of its figure's axis.
 FAMILIES: Mapping[str, tuple[str, Sequence[float], Sequence[float], float]] = {
     "beta_vae": ("beta", (8.0, 15.0, 18.0, 22.0, 40.0), (18.0, 22.0), 45.0),
@@ -68,26 +65,11 @@ def main() -> None:
 
 
 def train(family: str, name: str, weight: float, steps: int, is_rising: bool) -> Training:
-    spec = ExperimentSpec.model_validate(
-        {
-            "dataset": {"name": "digits"},
-            "model": {"name": family, name: weight, **NETWORK},
-            "training": {"steps": steps, **TRAINING, **(RISING if is_rising else {})},
-            "diagnostics": {"information_images": 0},
-        }
-    )
+    rise = RISE if is_rising else None
+    spec = spec_of({"name": family, name: weight}, steps=steps, weight_warm_up=rise)
     *_, result = polar.run(spec)
     assert isinstance(result, Result)
-    assert result.loss_terms is not None
-    known = KnownModel(
-        weight=weight,
-        seed=result.seed,
-        steps=result.steps,
-        is_inside=result.final.verdict.regime is Regime.CLEAN,
-        has_settled=bool(result.settled),
-        terms=result.loss_terms,
-    )
-    return Training(known, is_rising, result)
+    return Training(known_model(spec, result), is_rising, result)
 
 
 def row(training: Training, models: Sequence[KnownModel]) -> list[str]:

@@ -19,15 +19,12 @@ from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
-import torch
-
 from benchmarks.league import FAMILIES, Training
 from benchmarks.timing import print_table
+from benchmarks.trainings import kept
 from polar.experiment.run import run
-from polar.files import written_aside
-from polar.records.events import Evaluation, from_line, to_line
+from polar.records.events import Evaluation
 from polar.spec import ExperimentSpec
-from polar.training.allocator import keep_freed_memory
 
 SEEDS = (10, 11, 12)
 CAP = 4096
@@ -71,21 +68,13 @@ def pair_of(evaluations: Sequence[Evaluation]) -> Pair | None:
 
 
 def make(training: Training, out: Path) -> Pair:
-    kept = out / f"{training.name}.jsonl"
-    if not kept.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        lines = "\n".join(map(to_line, _evaluations(training)))
-        with written_aside(kept, is_durable=False) as aside:
-            aside.write_text(lines)
-    events = [from_line(line) for line in kept.read_text().splitlines()]
+    events = kept(out / f"{training.name}.jsonl", lambda: _evaluations(training))
     pair = pair_of([event for event in events if isinstance(event, Evaluation)])
     assert pair is not None
     return pair
 
 
 def _evaluations(training: Training) -> list[Evaluation]:
-    keep_freed_memory()
-    torch.set_num_threads(1)  # another thread count has other bits
     content = training.spec().model_dump()
     content["training"]["steps"] = 2 * TIMES * CAP
     seen: list[Evaluation] = []

@@ -13,7 +13,7 @@ the work can be done in slices: `--only 'digits-*'` makes the trainings whose na
 
 import argparse
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -26,6 +26,7 @@ import torch
 
 from benchmarks.league_report import write_report
 from benchmarks.league_scores import outcome
+from benchmarks.trainings import DIGITS, spec_of
 from polar import run
 from polar.records.events import RESULT_FILE
 from polar.spec import ExperimentSpec
@@ -43,8 +44,8 @@ FAMILIES: dict[str, tuple[dict[str, Any], str, tuple[float, ...]]] = {
     "l2_ae": ({"name": "l2_ae"}, "gamma", (1e-3, 1e-2, 1e-1, 1.0)),
 }
 #: Each dataset with the factor that an iVAE is told, and the steps.
-DATASETS: dict[str, tuple[dict[str, Any], str, int]] = {
-    "digits": ({"name": "digits"}, "digit", 6000),
+DATASETS: dict[str, tuple[Mapping[str, Any], str, int]] = {
+    "digits": (DIGITS, "digit", 6000),
     "mnist": ({"name": "mnist", "images": 10_000}, "digit", 4000),
     "sprites": ({"name": "sprites", "side": 32, "images": 5000}, "shape", 4000),
 }
@@ -65,20 +66,16 @@ class Training:
         return f"{self.dataset}-{self.family}-{self.weight:g}-{self.seed}"
 
     def spec(self) -> ExperimentSpec:
-        """The network is the narrow one of the published studies."""
         dataset, factor, steps = DATASETS[self.dataset]
-        model, weight, _ = FAMILIES[self.family]
-        u = {"u": [factor]} if model["name"] == "ivae" else {}
-        network = {"latent_dim": 16, "widths": [8, 8, 16, 16, 32]}
-        return ExperimentSpec.model_validate(
-            {
-                "dataset": dataset,
-                "model": {**model, **u, **network, weight: self.weight},
-                "training": {"steps": steps, "batch_size": 64, "learning_rate": 4e-3},
-                "diagnostics": {"information_images": 0},
-                "seeds": [self.seed],
-            }
-        )
+        model = model_of(self.family, self.weight, factor)
+        return spec_of(model, dataset, seed=self.seed, steps=steps)
+
+
+def model_of(family: str, weight: float, factor: str) -> dict[str, Any]:
+    """The model of a family at a weight; an iVAE is told this factor."""
+    model, weight_name, _ = FAMILIES[family]
+    u = {"u": [factor]} if model["name"] == "ivae" else {}
+    return {**model, **u, weight_name: weight}
 
 
 def trainings() -> Iterator[Training]:

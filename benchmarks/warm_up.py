@@ -20,14 +20,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from benchmarks.league import FAMILIES
+from benchmarks.league import FAMILIES, model_of
+from benchmarks.trainings import kept, spec_of
 from polar.experiment.run import run
-from polar.files import written_aside
 from polar.records.events import Result
 from polar.spec import ExperimentSpec
-from polar.training.allocator import keep_freed_memory
 
 WARM_UPS: Mapping[str, Mapping[str, object] | None] = {
     "none": None,
@@ -101,36 +99,15 @@ def _weights(text: str) -> tuple[str, list[float]]:
 
 
 def _spec(family: str, weight: float, warm_up: str, seed: int, steps: int) -> ExperimentSpec:
-    model, weight_name, _ = FAMILIES[family]
-    u = {"u": ["digit"]} if model["name"] == "ivae" else {}
-    network = {"latent_dim": 16, "widths": [8, 8, 16, 16, 32]}
-    return ExperimentSpec.model_validate(
-        {
-            "dataset": {"name": "digits"},
-            "model": {**model, **u, **network, weight_name: weight},
-            "training": {
-                "steps": steps,
-                "batch_size": 64,
-                "learning_rate": 4e-3,
-                "weight_warm_up": WARM_UPS[warm_up],
-            },
-            "diagnostics": {"information_images": 0},
-            "seeds": [seed],
-        }
-    )
+    model = model_of(family, weight, "digit")
+    return spec_of(model, seed=seed, steps=steps, weight_warm_up=WARM_UPS[warm_up])
 
 
 def _result(spec: ExperimentSpec, folder: Path) -> Result:
     path = folder / f"{spec.content_hash()[:16]}.json"
-    if not path.exists():
-        keep_freed_memory()
-        torch.set_num_threads(1)  # another thread count has other bits
-        *_, result = run(spec, device="cpu")
-        assert isinstance(result, Result)
-        folder.mkdir(parents=True, exist_ok=True)
-        with written_aside(path) as aside:
-            aside.write_text(result.model_dump_json())
-    return Result.model_validate_json(path.read_bytes())
+    *_, result = kept(path, lambda: list(run(spec, device="cpu"))[-1:])
+    assert isinstance(result, Result)
+    return result
 
 
 def _summary(results: Sequence[Result], weight: float) -> list[object]:
