@@ -12,43 +12,43 @@ Notation:
 
 from collections.abc import Sequence
 
+from polar.ranges.level import Level
 from polar.ranges.search import InFlight
-from polar.ranges.stage import Stage
 from polar.ranges.votes import Side, Training
 from polar.records.ranges import Interval
 
 
-def holding(stage: Stage, held: Sequence[Training], in_flight: InFlight) -> Stage:
-    """The search for the held edges at the budget of a stage.
+def holding(level: Level, held: Sequence[Training], in_flight: InFlight) -> Level:
+    """The search for the held edges at the budget of a level.
 
     Trainings from scratch inside the band count as held at their own weights, and are donors if
     they have made the steps: a training that settled before would have to be trained on first.
     Trainings from scratch outside the band say nothing of how far it is held.
 
     Args:
-        stage: The search with trainings from scratch.
+        level: The search with trainings from scratch.
         held: The trainings that go on from others, of any number of steps.
         in_flight: Those of them that have no outcome.
     """
-    votes = ((each, each.vote(stage.budget, stage.search.of)) for each in stage.trainings)
+    votes = ((each, each.vote(level.budget, level.search.of)) for each in level.trainings)
     inside = [each for each, vote in votes if vote is not None and vote.side is Side.INSIDE]
-    donors = [each for each in inside if each.steps >= stage.budget]
+    donors = [each for each in inside if each.steps >= level.budget]
     ended = [
-        each for each in held if each.steps <= stage.budget and each.at(stage.budget) is not None
+        each for each in held if each.steps <= level.budget and each.at(level.budget) is not None
     ]
-    flying = [action for action in in_flight if action.steps == stage.budget]
-    return Stage([*inside, *ended], flying, stage.search, stage.budget, donors)
+    flying = [action for action in in_flight if action.steps == level.budget]
+    return Level([*inside, *ended], flying, level.search, level.budget, donors)
 
 
-def held_edges(stage: Stage, held: Sequence[Training]) -> Interval | None:
-    """The held edges at the budget of a stage; None without a band, and if nothing shows them.
+def held_edges(level: Level, held: Sequence[Training]) -> Interval | None:
+    """The held edges at the budget of a level; None without a band, and if nothing shows them.
 
     Args:
-        stage: The search with trainings from scratch.
+        level: The search with trainings from scratch.
         held: The trainings that go on from others, of any number of steps.
     """
-    if stage.envelope is None:
+    if level.envelope is None:
         return None
-    on = holding(stage, held, ())
+    on = holding(level, held, ())
     has_any = any(each.warm_start is not None for each in on.trainings)
     return on.envelope if has_any else None

@@ -23,8 +23,8 @@ from polar.ranges.edges import is_done
 from polar.ranges.fading import guess_edges, odds_of_places
 from polar.ranges.gaps import doubtful, gap_odds
 from polar.ranges.holding import holding
+from polar.ranges.level import Level, answering
 from polar.ranges.search import History, InFlight, Search, by_start, canonical
-from polar.ranges.stage import Stage, answering
 from polar.ranges.votes import Side, trainings_of
 from polar.records.ranges import Action
 
@@ -71,42 +71,42 @@ def propose(history: History, in_flight: InFlight, search: Search) -> Action:
     guesses = guess_edges(list(latest.values()))
     trainings = trainings_of(scratch)
     for budget in search.budgets:
-        stage = Stage(trainings, flying, search, budget)
-        if action := _most_telling(stage, guesses):
+        level = Level(trainings, flying, search, budget)
+        if action := _most_telling(level, guesses):
             return action
-        if not stage.may_change():
+        if not level.may_change():
             break
     answer = replace(answering(trainings, search), in_flight=flying)
     if search.held:
-        held_stage = holding(answer, trainings_of(held), held_flying)
-        if action := _most_telling(held_stage, (None, None)):
+        held_level = holding(answer, trainings_of(held), held_flying)
+        if action := _most_telling(held_level, (None, None)):
             return action
     return _in_search_of_gaps(answer)
 
 
-def _most_telling(stage: Stage, guesses: tuple[float | None, float | None]) -> Action | None:
+def _most_telling(level: Level, guesses: tuple[float | None, float | None]) -> Action | None:
     """The training that tells most about unknown edges for its steps; None if none tells."""
-    edges = (stage.envelope.left, stage.envelope.right) if stage.envelope else (None, None)
-    unknown = [edge is None or not is_done(edge, stage.search) for edge in edges]
+    edges = (level.envelope.left, level.envelope.right) if level.envelope else (None, None)
+    unknown = [edge is None or not is_done(edge, level.search) for edge in edges]
     if not any(unknown):
         return None
     beliefs = [
-        _guessed(belief, guess, stage.search)
-        for belief, guess in zip((stage.belief.left, stage.belief.right), guesses, strict=True)
+        _guessed(belief, guess, level.search)
+        for belief, guess in zip((level.belief.left, level.belief.right), guesses, strict=True)
     ]
-    possible = (stage.training_at(weight) for weight in _weights(stage, beliefs))
+    possible = (level.training_at(weight) for weight in _weights(level, beliefs))
     actions = [action for action in possible if action]
     weights = np.array([action.weight for action in actions])
-    flying = np.array([action.weight for action in stage.in_flight])
+    flying = np.array([action.weight for action in level.in_flight])
     # First it shows whether it has passed the right edge, and only otherwise the left edge.
     gains = [unknown[0] * (1 - beliefs[1].passed(weights)), np.full(len(weights), unknown[1])]
     gain = sum(
         part * information(belief, weights, flying)
         for part, belief in zip(gains, beliefs, strict=True)
     )
-    chance = _chance_to_say_anything(stage, weights)
+    chance = _chance_to_say_anything(level, weights)
     # Where training does not begin, more steps say more than more weights.
-    is_hopeless = (chance < LEAST_CHANCE) & (stage.budget < stage.search.last_budget)
+    is_hopeless = (chance < LEAST_CHANCE) & (level.budget < level.search.last_budget)
     gain = np.where(is_hopeless, 0, gain * chance)
     if not len(gain) or gain.max() < LEAST_GAIN:
         return None
@@ -114,16 +114,16 @@ def _most_telling(stage: Stage, guesses: tuple[float | None, float | None]) -> A
     return actions[int(per_step.argmax())]
 
 
-def _weights(stage: Stage, beliefs: Sequence[EdgeBelief]) -> list[float]:
+def _weights(level: Level, beliefs: Sequence[EdgeBelief]) -> list[float]:
     """The weights to choose from: those of other trainings, and where the edges may well lie."""
-    search = stage.search
+    search = level.search
     grid = np.geomspace(search.low, search.high, 2 * search.cells + 1)
     chances = np.linspace(0, 1, QUANTILES + 1)
     may_be = [np.searchsorted(np.cumsum(belief.places), chances) for belief in beliefs]
     places = np.unique(np.round((np.concatenate(may_be) - 0.5) / (PARTS // 2)).astype(int))
     likely = grid[np.clip(places, 0, len(grid) - 1)]
-    known = {training.weight for training in stage.trainings}
-    known |= {action.weight for action in stage.in_flight}
+    known = {training.weight for training in level.trainings}
+    known |= {action.weight for action in level.in_flight}
     apart = np.abs(likely[:, None] / sorted(known) - 1).min(1, initial=np.inf)
     return sorted(known | set(likely[apart > SAME].tolist()))
 
@@ -172,38 +172,38 @@ def _passed(belief: EdgeBelief, weights: Row) -> Float64[np.ndarray, "k edges"]:
     return passed(weights, belief.bounds, belief.widths).reshape(len(weights), belief.mass.size)
 
 
-def _chance_to_say_anything(stage: Stage, weights: Row) -> Row:
+def _chance_to_say_anything(level: Level, weights: Row) -> Row:
     """Chance that a training at each weight begins to learn, by what its neighbours did."""
     known = [
-        (training.weight, training.vote(stage.budget, stage.search.of) is not None)
-        for training in stage.trainings
-        if training.at(stage.budget) is not None
+        (training.weight, training.vote(level.budget, level.search.of) is not None)
+        for training in level.trainings
+        if training.at(level.budget) is not None
     ]
     at, has_begun = np.array(known).reshape(-1, 2).T
     near = np.exp(-(((np.log(weights)[:, None] - np.log(at)) / WARNS_WITHIN) ** 2) / 2)
     return (1 + near @ has_begun) / (1 + near.sum(1))
 
 
-def _in_search_of_gaps(stage: Stage) -> Action:
+def _in_search_of_gaps(level: Level) -> Action:
     """A training where a gap is in doubt, or else in the middle of the widest stretch.
 
     Stretches between whose ends the verdict changes come first, as long as they are wider than the
     search wants.
     """
-    odds = gap_odds(stage.votes, stage.belief, seeds=len(stage.search.seeds))
-    for weight in doubtful(odds, stage.votes):
-        if action := stage.training_at(weight):
+    odds = gap_odds(level.votes, level.belief, seeds=len(level.search.seeds))
+    for weight in doubtful(odds, level.votes):
+        if action := level.training_at(weight):
             return action
-    search = stage.search
-    ends = {search.low, search.high, *(action.weight for action in stage.in_flight)}
-    ends |= {training.weight for training in stage.trainings}
+    search = level.search
+    ends = {search.low, search.high, *(action.weight for action in level.in_flight)}
+    ends |= {training.weight for training in level.trainings}
     points = np.array(sorted(ends))
-    inside = {vote.weight for vote in stage.votes if vote.side is Side.INSIDE}
+    inside = {vote.weight for vote in level.votes if vote.side is Side.INSIDE}
     lengths = np.diff(np.log(points))
     changes = np.diff([point in inside for point in points]) & (
         lengths > math.log(search.factor) + SAME
     )
     widest = int((lengths + changes * lengths.sum()).argmax())
     middle = math.sqrt(points[widest] * points[widest + 1])
-    seed = stage.farthest(search.seeds, middle)
-    return Action(weight=middle, seed=seed, steps=stage.budget)
+    seed = level.farthest(search.seeds, middle)
+    return Action(weight=middle, seed=seed, steps=level.budget)

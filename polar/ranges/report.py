@@ -7,9 +7,9 @@ from polar.ranges.budgets import by_steps
 from polar.ranges.edges import is_known, next_to
 from polar.ranges.gaps import gap_odds, intervals_of
 from polar.ranges.holding import held_edges
+from polar.ranges.level import Level, answering
 from polar.ranges.movement import with_movement
 from polar.ranges.search import History, Search, by_start
-from polar.ranges.stage import Stage, answering
 from polar.ranges.votes import Side, Training, Vote, trainings_of
 from polar.ranges.words import headline_of, remarks_on
 from polar.records.ranges import Interval, Outcome, RangeReport
@@ -28,41 +28,41 @@ def find_range(history: History, search: Search) -> RangeReport:
     search.check(seen.weight for seen in history)
     scratch, held = by_start(history)
     trainings = trainings_of(scratch)
-    stage = answering(trainings, search)
-    envelope = stage.envelope
-    odds = gap_odds(stage.votes, stage.belief, seeds=len(search.seeds))
+    level = answering(trainings, search)
+    envelope = level.envelope
+    odds = gap_odds(level.votes, level.belief, seeds=len(search.seeds))
     if envelope:
-        envelope = with_movement(envelope, stage.belief, stage.budget, trainings, search)
+        envelope = with_movement(envelope, level.belief, level.budget, trainings, search)
     report = RangeReport(
-        outcome=_outcome(stage),
+        outcome=_outcome(level),
         of=search.of,
-        steps=stage.budget,
-        seeds=tuple(sorted({vote.seed for vote in stage.votes})),
+        steps=level.budget,
+        seeds=tuple(sorted({vote.seed for vote in level.votes})),
         intervals=intervals_of(envelope, odds) if envelope else (),
         envelope=envelope,
-        held=held_edges(stage, trainings_of(held)),
+        held=held_edges(level, trainings_of(held)),
         by_steps=by_steps(trainings, search),
         settled=_settled(trainings, envelope) if envelope else None,
-        overruled=0 if envelope else sum(vote.side is Side.INSIDE for vote in stage.votes),
-        disagreeing=_disagreeing(stage.votes),
+        overruled=0 if envelope else sum(vote.side is Side.INSIDE for vote in level.votes),
+        disagreeing=_disagreeing(level.votes),
         weights=len({training.weight for training in trainings}),
         trainings=len(trainings),
         headline="",
         remarks=(),
     )
     return report.model_copy(
-        update={"headline": headline_of(report), "remarks": tuple(remarks_on(report, stage))}
+        update={"headline": headline_of(report), "remarks": tuple(remarks_on(report, level))}
     )
 
 
-def _outcome(stage: Stage) -> Outcome:
-    if stage.envelope is None:
+def _outcome(level: Level) -> Outcome:
+    if level.envelope is None:
         return Outcome.NO_BAND
-    left, right = stage.envelope.left, stage.envelope.right
-    if is_known(left, stage.search) and is_known(right, stage.search):
+    left, right = level.envelope.left, level.envelope.right
+    if is_known(left, level.search) and is_known(right, level.search):
         return Outcome.FOUND
-    weights = [vote.weight for vote in stage.votes]
-    inside = {vote.weight for vote in stage.votes if vote.side is Side.INSIDE}
+    weights = [vote.weight for vote in level.votes]
+    inside = {vote.weight for vote in level.votes if vote.side is Side.INSIDE}
     is_open_left = left.low is None and min(weights) in inside
     is_open_right = right.high is None and max(weights) in inside
     return Outcome.OPEN if is_open_left or is_open_right else Outcome.COARSE

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from polar.ranges.edges import is_known, next_to
-from polar.ranges.stage import Stage
+from polar.ranges.level import Level
 from polar.ranges.votes import Side
 from polar.records.certificates import (
     NO_CERTIFICATES,
@@ -148,21 +148,21 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def remarks_on(report: RangeReport, stage: Stage) -> Iterator[str]:
+def remarks_on(report: RangeReport, level: Level) -> Iterator[str]:
     """What a researcher should know besides the headline, in sentences."""
-    untrained = _untrained(stage)
+    untrained = _untrained(level)
     if report.envelope is None:
-        yield from _why_no_band(report, stage)
+        yield from _why_no_band(report, level)
     else:
-        yield from _about_edges(report.envelope, stage)
-        yield from _settled_before(report.envelope, stage)
+        yield from _about_edges(report.envelope, level)
+        yield from _settled_before(report.envelope, level)
         if report.held:
-            yield from _about_edges(report.held, stage, "held ")
+            yield from _about_edges(report.held, level, "held ")
             yield from _hysteresis(report.envelope, report.held, report.of)
     if untrained:
         yield (
             f"{_count(untrained, 'training')} had not begun to learn after "
-            f"{stage.budget:,} steps and said nothing: more steps are needed there."
+            f"{level.budget:,} steps and said nothing: more steps are needed there."
         )
     if len(report.intervals) > 1:
         yield f"The band is {len(report.intervals)} intervals with gaps between them."
@@ -190,16 +190,16 @@ def remarks_on_certificates(certificates: Certificates) -> Iterator[str]:
         yield MISSED
 
 
-def _untrained(stage: Stage) -> int:
-    shown = [training.at(stage.budget) for training in stage.trainings]
+def _untrained(level: Level) -> int:
+    shown = [training.at(level.budget) for training in level.trainings]
     return sum(seen is not None and seen.regime is Regime.UNTRAINED for seen in shown)
 
 
-def _why_no_band(report: RangeReport, stage: Stage) -> Iterator[str]:
+def _why_no_band(report: RangeReport, level: Level) -> Iterator[str]:
     if not report.weights:
         yield "No band found: nothing has been tested."
         return
-    weights = [training.weight for training in stage.trainings]
+    weights = [training.weight for training in level.trainings]
     first, last = f"{min(weights):.4g}", f"{max(weights):.4g}"
     span = first if report.weights == 1 else f"{first} to {last}"
     tested = f"{_count(report.weights, 'tested weight')}, {span}"
@@ -209,8 +209,8 @@ def _why_no_band(report: RangeReport, stage: Stage) -> Iterator[str]:
         yield f"No band found: the one tested weight, {first}, is not {report.of}."
     else:
         yield f"No band found: none of {tested}, is {report.of}."
-    left = [vote.weight for vote in stage.votes if vote.side is Side.LEFT]
-    right = [vote.weight for vote in stage.votes if vote.side is Side.RIGHT]
+    left = [vote.weight for vote in level.votes if vote.side is Side.LEFT]
+    right = [vote.weight for vote in level.votes if vote.side is Side.RIGHT]
     place = Edge(low=max(left, default=None), high=min(right, default=None), confidence=None)
     yield f"A band could still lie here: {place.words()}."
 
@@ -240,29 +240,29 @@ def _stands_still(envelope: Interval) -> bool:
     return any(movement is not None and bool(movement.is_settled) for movement in movements)
 
 
-def _settled_before(envelope: Interval, stage: Stage) -> Iterator[str]:
+def _settled_before(envelope: Interval, level: Level) -> Iterator[str]:
     """How many trainings next to each edge have not made the steps of the budget."""
-    known = [each for each in stage.trainings if each.at(stage.budget) is not None]
+    known = [each for each in level.trainings if each.at(level.budget) is not None]
     for side, edge in (("left", envelope.left), ("right", envelope.right)):
         near = next_to(edge, known)
-        before = sum(training.steps < stage.budget for training in near)
+        before = sum(training.steps < level.budget for training in near)
         if before:
             yield (
                 f"{before} of {_count(len(near), 'training')} next to the {side} edge settled "
-                f"before {stage.budget:,} steps: their verdicts are taken to hold."
+                f"before {level.budget:,} steps: their verdicts are taken to hold."
             )
 
 
-def _about_edges(envelope: Interval, stage: Stage, kind: str = "") -> Iterator[str]:
+def _about_edges(envelope: Interval, level: Level, kind: str = "") -> Iterator[str]:
     for side, edge in ((f"{kind}left", envelope.left), (f"{kind}right", envelope.right)):
         if edge.low is None or edge.high is None:
             yield f"The {side} edge is open: it lies {edge.words()}."
-        elif not stage.search.is_fine(edge.low, edge.high):
-            yield _coarse(side, edge, edge.high / edge.low, stage)
+        elif not level.search.is_fine(edge.low, edge.high):
+            yield _coarse(side, edge, edge.high / edge.low, level)
 
 
-def _coarse(side: str, edge: Edge, factor: float, stage: Stage) -> str:
+def _coarse(side: str, edge: Edge, factor: float, level: Level) -> str:
     known = f"The {side} edge is known within a factor {factor:.3g} ({edge.words()})"
-    if is_known(edge, stage.search):
+    if is_known(edge, level.search):
         return f"{known}, no finer because seeds differ around it."
-    return f"{known}; wanted: {stage.search.factor:g}."
+    return f"{known}; wanted: {level.search.factor:g}."

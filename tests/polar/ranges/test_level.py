@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polar.ranges import Search, find_range, propose
+from polar.ranges.level import Level
 from polar.ranges.movement import with_movement
-from polar.ranges.stage import Stage
 from polar.ranges.votes import trainings_of
 from polar.records.latents import Regime
 from polar.records.ranges import Observation, Outcome, Snapshot
@@ -83,16 +83,16 @@ def test_seeds_that_settled_before_have_no_movement(told: Told) -> None:
     weights = ["0.11 u", "0.12 u", "0.13 i", "0.14 i", "17 i", "18 i", "19.5 c", "21 c"]
     parts = [f"{weight} {seed}" for weight in weights for seed in range(6)]
     trainings = trainings_of(settled(told(", ".join(parts))))
-    stages = [Stage(trainings, (), search, budget) for budget in (2000, 4000)]
+    levels = [Level(trainings, (), search, budget) for budget in (2000, 4000)]
 
-    for stage, has_movement in zip(stages, (True, False), strict=True):
-        assert stage.is_done
-        assert stage.is_made is has_movement
-        assert stage.envelope is not None
-        moved = with_movement(stage.envelope, stage.belief, stage.budget, trainings, search)
+    for level, has_movement in zip(levels, (True, False), strict=True):
+        assert level.is_done
+        assert level.is_made is has_movement
+        assert level.envelope is not None
+        moved = with_movement(level.envelope, level.belief, level.budget, trainings, search)
         movements = (moved.left.movement, moved.right.movement)
         assert [movement is not None for movement in movements] == [has_movement] * 2
-    assert not stages[1].may_change()
+    assert not levels[1].may_change()
 
 
 def test_gaps_are_searched_at_the_budget_of_the_answer(told: Told) -> None:

@@ -16,7 +16,7 @@ from polar.records.ranges import Action, Edge, Interval
 
 
 @dataclass(frozen=True)
-class Stage:
+class Level:
     """The search at one of its budgets."""
 
     trainings: Sequence[Training]
@@ -144,21 +144,21 @@ class Stage:
         return max(seeds, key=lambda seed: nearest[seed])
 
 
-def answering(trainings: Sequence[Training], search: Search) -> Stage:
-    """The stage for whose budget an answer is given.
+def answering(trainings: Sequence[Training], search: Search) -> Level:
+    """The level for whose budget an answer is given.
 
     It is that of the largest budget at which both edges are done and that trainings next to an
     edge have made. If none has, because they settled earlier, it is the first at which both are
     done. If none is done, it is the largest budget that all trainings next to an edge have made,
     or else the first with a band, because edges are searched there; without a band the first.
     """
-    stages = [Stage(trainings, (), search, budget) for budget in search.budgets]
+    levels = [Level(trainings, (), search, budget) for budget in search.budgets]
     passed = max((training.steps for training in trainings), default=0)
-    made = [stage for stage in reversed(stages) if stage.budget <= passed]
+    made = [level for level in reversed(levels) if level.budget <= passed]
     answers = chain(
-        (stage for stage in made if stage.is_done and stage.is_made),
-        (stage for stage in stages if stage.is_done),
-        (stage for stage in made if stage.is_made_by_all),
-        (stage for stage in stages if stage.envelope is not None),
+        (level for level in made if level.is_done and level.is_made),
+        (level for level in levels if level.is_done),
+        (level for level in made if level.is_made_by_all),
+        (level for level in levels if level.envelope is not None),
     )
-    return next(answers, stages[0])
+    return next(answers, levels[0])
