@@ -22,6 +22,7 @@ from polar.regime.decoding import Decoding, Explained
 from polar.regime.threshold import GROUP_RULES, group_cut
 from polar.regime.usage import USED_FROM, area_under_curve
 from polar.regime.verdict import judge, labelled
+from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA
 
 OURS = "ours"
 #: The same without the latents that the verdict names idle. It knows the usage and is no rival.
@@ -42,6 +43,10 @@ RESAMPLES = 2000
 #: Noise under which a verdict should stand: relative, on every std and on every usage.
 STD_NOISE, USAGE_NOISE = 0.1, 0.2
 NOISE_DRAWS = 100
+#: Fewer for the labels, because a mixture is fitted in each draw.
+LABEL_DRAWS = 10
+#: The kernel of the league's trainings.
+KERNEL = {"sigma": DEFAULT_SIGMA, "renyi_alpha": DEFAULT_RENYI_ALPHA}
 
 
 @dataclass(frozen=True)
@@ -204,6 +209,26 @@ def flips(training: Outcome, rng: np.random.Generator) -> tuple[float, float]:
         ours += judged.regime is not verdict.regime
         papers += judged.paper_regime is not verdict.paper_regime
     return ours / NOISE_DRAWS, papers / NOISE_DRAWS
+
+
+def label_flips(training: Outcome, rule: str, rng: np.random.Generator) -> float:
+    """The part of the latents whose label a rule changes under noise, by the scaled ruler.
+
+    Args:
+        training: The training whose latents are labelled.
+        rule: One of `GROUP_RULES`, or `OURS`.
+        rng: Where the noise comes from.
+    """
+    tau_nats = training.verdict.tau_nats
+
+    def is_active(stds: Float64[np.ndarray, " m"]) -> np.ndarray:
+        nats = [gaussian_entropy(std) for std in stds.tolist()]
+        cut = None if rule == OURS else group_cut(rule, nats, **KERNEL).tau_nats
+        return np.array(nats) > (tau_nats if cut is None else cut)
+
+    stds = np.array([latent.equivalent_std for latent in training.latents])
+    noise = np.exp(STD_NOISE * rng.standard_normal((LABEL_DRAWS, len(stds))))
+    return float(np.mean([is_active(stds * draw) != is_active(stds) for draw in noise]))
 
 
 def _with_std(latent: LatentMeasures, std: float) -> LatentMeasures:
