@@ -19,7 +19,7 @@ from polar.records.events import RESULT_FILE
 from polar.records.latents import Label, LatentDiagnostics, LatentMeasures, Verdict
 from polar.records.measurement import Criterion
 from polar.regime.decoding import Decoding, Explained
-from polar.regime.threshold import GROUP_RULES, group_cut
+from polar.regime.threshold import GROUP_RULES, GroupRule, group_cut
 from polar.regime.usage import USED_FROM, area_under_curve
 from polar.regime.verdict import judge, labelled
 from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA
@@ -211,19 +211,19 @@ def flips(training: Outcome, rng: np.random.Generator) -> tuple[float, float]:
     return ours / NOISE_DRAWS, papers / NOISE_DRAWS
 
 
-def label_flips(training: Outcome, rule: str, rng: np.random.Generator) -> float:
+def label_flips(training: Outcome, rule: GroupRule | None, rng: np.random.Generator) -> float:
     """The part of the latents whose label a rule changes under noise, by the scaled ruler.
 
     Args:
         training: The training whose latents are labelled.
-        rule: One of `GROUP_RULES`, or `OURS`.
+        rule: The rule; None for ours.
         rng: Where the noise comes from.
     """
     tau_nats = training.verdict.tau_nats
 
     def is_active(stds: Float64[np.ndarray, " m"]) -> np.ndarray:
         nats = [gaussian_entropy(std) for std in stds.tolist()]
-        cut = None if rule == OURS else group_cut(rule, nats, **KERNEL).tau_nats
+        cut = None if rule is None else group_cut(rule, nats, **KERNEL).tau_nats
         return np.array(nats) > (tau_nats if cut is None else cut)
 
     stds = np.array([latent.equivalent_std for latent in training.latents])
