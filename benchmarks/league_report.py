@@ -23,6 +23,7 @@ from benchmarks.league_scores import (
 )
 from polar.records.latents import Label, LatentDiagnostics, Regime
 from polar.records.measurement import Criterion
+from polar.regime.decoding import EXPLAINS_FROM
 from polar.regime.threshold import GROUP_RULES
 from polar.regime.usage import USED_FROM
 from polar.regime.verdict import IDLE_BELOW
@@ -228,6 +229,9 @@ def _misses(judged: Sequence[Outcome]) -> Iterator[str]:
 
 def _why(training: Outcome, latent: LatentDiagnostics, share: float) -> str:
     state = "training has settled" if training.settled else "training has not settled"
+    explained, by_prior = training.verdict.explained, training.verdict.explained_by_prior
+    if explained is not None and by_prior is not None and explained - by_prior < EXPLAINS_FROM:
+        return f"the model explains no more than its prior alone, which knows u; {state}"
     if latent.label is Label.PASSIVE:
         return f"the decoder uses a latent that is narrower than tau; {state}"
     if share < IDLE_BELOW:

@@ -9,7 +9,9 @@ Notation:
     R = mean(mean_image - loss) / mean(mean_image - floor).
 
 An iVAE with a fixed prior mean is compared with the mean image of all images, although it knows u
-too: to say u costs its latents KL divergence, as all else that they say does (decision 0016).
+too: to say u by their means costs its latents KL divergence, as all else that they say does
+(decision 0016). Their variances may follow u at no cost, as those of the prior do; R of the prior
+alone shows how much of R this is.
 """
 
 import math

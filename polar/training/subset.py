@@ -84,7 +84,7 @@ def evaluation_subset(
 
 
 def _u_at_no_cost(inputs: Inputs, spec: ExperimentSpec) -> UInt8[Tensor, "n k"]:
-    """The u of each image; empty if it costs KL divergence that latents say u.
+    """The u of each image; empty if it costs KL divergence that the means of latents say u.
 
     It costs nothing where the mean of the prior follows u, and as much as anything else where the
     mean of the prior is fixed.
