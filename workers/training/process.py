@@ -16,7 +16,7 @@ from workers.training.template import FORK, READY
 
 #: Longest time without an answer of the template; it takes seconds to import everything.
 ANSWER_S = 60.0
-#: How long a template waits for the next run; an idle one has as much memory as ten agents.
+#: How long a template waits for the next run; it has 560 MiB.
 IDLE_S = 300.0
 #: Longer lines are refused; an evaluation of 1,024 latents has half a megabyte.
 LINE_LIMIT = 2**23
