@@ -14,8 +14,10 @@ from typing import Self
 from service.processes import ONE_THREAD, adopting, die_with_parent
 from workers.training.template import FORK, READY
 
-#: Longest time without an answer of the template; it takes seconds to import everything.
-ANSWER_S = 60.0
+#: How long a template may take to import everything, from a slow file system, too.
+START_S = 600.0
+#: How long it may take to answer once it has.
+ANSWER_S = 30.0
 #: How long a template waits for the next run; it has 560 MiB.
 IDLE_S = 300.0
 #: Longer lines are refused; an evaluation of 1,024 latents has half a megabyte.
@@ -81,7 +83,7 @@ class Template:
     async def _begin(self) -> None:
         self.end()
         self._spawn()
-        if not await self._answer(READY):
+        if not await self._answer(READY, within_s=START_S):
             raise self._failure("before it was ready")
 
     def _spawn(self) -> None:
@@ -97,12 +99,14 @@ class Template:
             )
         _log.info("started template %s", self._process.pid)
 
-    async def _answer(self, question: bytes, descriptors: Sequence[int] = ()) -> bytes:
-        """The answer to a question; empty if there is none because the template has ended."""
+    async def _answer(
+        self, question: bytes, descriptors: Sequence[int] = (), *, within_s: float | None = None
+    ) -> bytes:
+        """The answer to a question; empty where the template has ended or does not answer."""
         assert self._socket
         with suppress(ConnectionError, TimeoutError):
             socket.send_fds(self._socket, [question], descriptors)
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(within_s or ANSWER_S):
                 return await asyncio.get_running_loop().sock_recv(self._socket, 64)
         return b""
 
@@ -132,11 +136,10 @@ class Child:
         self._stdin = stdin
         self._stdout = stdout
         self._output = output
-        self._loop = asyncio.get_running_loop()
-        self._exit_code: asyncio.Future[int] = self._loop.create_future()
+        self._exit_code: asyncio.Future[int] = asyncio.get_running_loop().run_in_executor(
+            None, lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        )
         self._kill_timer: asyncio.TimerHandle | None = None
-        end = os.pidfd_open(pid)  # becomes readable when the process has ended
-        self._loop.add_reader(end, self._note_end, end)
 
     @classmethod
     async def start(cls, template: Template, log: Path) -> Self:
@@ -191,8 +194,9 @@ class Child:
 
     def ask_to_stop(self, grace_s: float) -> None:
         """Send SIGTERM to the child, and SIGKILL if it has not ended after `grace_s` seconds."""
-        if not self.has_exited:
-            os.kill(self.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            if not self.has_exited:
+                os.kill(self.pid, signal.SIGTERM)
         self._kill_within(grace_s)
 
     def kill(self) -> None:
@@ -204,13 +208,7 @@ class Child:
 
     def _kill_within(self, seconds: float) -> None:
         if self._kill_timer is None:
-            self._kill_timer = self._loop.call_later(seconds, self.kill)
-
-    def _note_end(self, end: int) -> None:
-        self._loop.remove_reader(end)
-        os.close(end)
-        _, status = os.waitpid(self.pid, 0)
-        self._exit_code.set_result(os.waitstatus_to_exitcode(status))
+            self._kill_timer = asyncio.get_running_loop().call_later(seconds, self.kill)
 
 
 def _environment() -> dict[str, str]:

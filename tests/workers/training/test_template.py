@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from polar.spec import ExperimentSpec
 from service.storage.states import RunState
 from workers.training import process
 from workers.training.process import Child, Template
-from workers.training.template import NEEDED
 
 if TYPE_CHECKING:
     from tests.processes import Stage
@@ -87,6 +86,24 @@ def started(caplog: pytest.LogCaptureFixture) -> Callable[[], list[int]]:
     return lambda: [int(pid) for pid in re.findall(r"started template (\d+)", caplog.text)]
 
 
+@pytest.fixture
+async def start(
+    begin: Callable[..., Template], tmp_path: Path
+) -> AsyncIterator[Callable[..., Awaitable[Child]]]:
+    """Starts children, and ends them."""
+    children: list[Child] = []
+
+    async def make(template: Template | None = None) -> Child:
+        log = tmp_path / f"{len(children)}.txt"
+        children.append(await Child.start(template or begin(), log))
+        return children[-1]
+
+    yield make
+    for child in children:
+        child.kill()
+        await child.exit_code()
+
+
 async def said_by(child: Child) -> dict[str, Any]:
     said: dict[str, Any] = json.loads(await anext(child.lines()))
     return said
@@ -97,12 +114,12 @@ def exists(pid: int) -> bool:
 
 
 async def test_a_child_is_isolated_as_if_it_had_been_started_alone(
-    begin: Callable[..., Template], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., Awaitable[Child]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POLAR_DATABASE_URL", "postgresql://secret")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
 
-    child = await Child.start(begin(), tmp_path / "log.txt")
+    child = await start()
 
     said = await said_by(child)
     assert said["parent"] == os.getpid()
@@ -113,13 +130,13 @@ async def test_a_child_is_isolated_as_if_it_had_been_started_alone(
     assert said["environment"]["OMP_NUM_THREADS"] == "1"
     child.kill()
     assert await child.exit_code() == -signal.SIGKILL
-    assert (tmp_path / "log.txt").read_text() == "a remark\n"
+    assert (tmp_path / "0.txt").read_text() == "a remark\n"
 
 
 async def test_a_child_that_has_lost_its_agent_s_pipe_ends_with_its_own_code(
-    begin: Callable[..., Template], tmp_path: Path
+    start: Callable[..., Awaitable[Child]],
 ) -> None:
-    child = await Child.start(begin(), tmp_path / "log.txt")
+    child = await start()
     await said_by(child)
 
     child._stdin.close()
@@ -129,45 +146,44 @@ async def test_a_child_that_has_lost_its_agent_s_pipe_ends_with_its_own_code(
 
 
 async def test_children_come_from_one_template_that_may_die_at_any_time(
-    begin: Callable[..., Template], started: Callable[[], list[int]], tmp_path: Path
+    begin: Callable[..., Template],
+    start: Callable[..., Awaitable[Child]],
+    started: Callable[[], list[int]],
 ) -> None:
     template = begin()
-    first, second = [await Child.start(template, tmp_path / name) for name in ("1", "2")]
+    first, second = await start(template), await start(template)
     (pid,) = started()
 
     os.kill(pid, signal.SIGKILL)
-    third = await Child.start(template, tmp_path / "3")
+    third = await start(template)
 
     assert len(started()) == 2
     for child in (first, second, third):
         assert (await said_by(child))["parent"] == os.getpid()
         assert not child.has_exited
-        child.kill()
-        await child.exit_code()
 
 
 async def test_a_template_that_does_not_answer_is_replaced(
     begin: Callable[..., Template],
+    start: Callable[..., Awaitable[Child]],
     started: Callable[[], list[int]],
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     template = begin()
     await template.warm_up()
     os.kill(started()[0], signal.SIGSTOP)
-    monkeypatch.setattr(process, "ANSWER_S", 5)
+    monkeypatch.setattr(process, "ANSWER_S", 2)
 
-    child = await Child.start(template, tmp_path / "log.txt")
+    child = await start(template)
 
     assert (await said_by(child))["parent"] == os.getpid()
     assert len(started()) == 2
     assert not exists(started()[0])
-    child.kill()
-    await child.exit_code()
 
 
 async def test_a_template_is_replaced_when_its_code_has_changed(
     begin: Callable[..., Template],
+    start: Callable[..., Awaitable[Child]],
     started: Callable[[], list[int]],
     tmp_path: Path,
 ) -> None:
@@ -181,9 +197,8 @@ async def test_a_template_is_replaced_when_its_code_has_changed(
         if width != 1:
             (tmp_path / "model.py").write_text(f"WIDTH = {width}")
         await template.warm_up()
-        child = await Child.start(template, tmp_path / "log.txt")
+        child = await start(template)
         widths.append(int(await anext(child.lines())))
-        await child.exit_code()
 
     assert widths == [1, 1, 22]
     assert len(started()) == 2
@@ -191,12 +206,12 @@ async def test_a_template_is_replaced_when_its_code_has_changed(
 
 async def test_a_template_without_work_ends_and_its_children_go_on(
     begin: Callable[..., Template],
+    start: Callable[..., Awaitable[Child]],
     started: Callable[[], list[int]],
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     template = begin()
-    child = await Child.start(template, tmp_path / "log.txt")
+    child = await start(template)
     monkeypatch.setattr(process, "IDLE_S", 0)
 
     template.rest()
@@ -204,8 +219,6 @@ async def test_a_template_without_work_ends_and_its_children_go_on(
 
     assert not exists(started()[0])
     assert (await said_by(child))["parent"] == os.getpid()
-    child.kill()
-    await child.exit_code()
 
 
 async def test_a_template_that_is_needed_again_does_not_end(
@@ -247,18 +260,17 @@ async def test_a_template_that_cannot_fork_is_an_error_of_the_machine(
 
 
 async def test_a_child_imports_nothing_before_its_first_step_and_computes_as_any_process(
-    begin: Callable[..., Template], tmp_path: Path
+    begin: Callable[..., Template], start: Callable[..., Awaitable[Child]]
 ) -> None:
     template = begin(TRAINING)
     (alone,) = [event.loss for event in polar.run(SPEC) if isinstance(event, Progress)][:1]
 
-    for number in range(2):
-        child = await Child.start(template, tmp_path / f"{number}.txt")
+    for _ in range(2):
+        child = await start(template)
         said = await said_by(child)
 
         assert await child.exit_code() == 0
         assert said == {"loss": alone, "new": [], "cuda": False}
-    assert "polar.experiment.run" in NEEDED
 
 
 async def test_nobody_notices_that_a_template_was_killed(
