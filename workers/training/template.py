@@ -18,6 +18,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -63,8 +64,8 @@ def _imported_files() -> dict[str, int]:
     """The files of all imported modules, with the times of their last change."""
     files = {}
     for module in tuple(sys.modules.values()):
-        path = getattr(module, "__file__", None)
-        if path and os.path.exists(path):
+        path = getattr(module, "__file__", None) or ""
+        with suppress(OSError):  # some modules of torch have paths that do not exist
             files[path] = os.stat(path).st_mtime_ns
     return files
 
@@ -85,7 +86,9 @@ def _fork(
         if os.fork() == 0:
             _be_child(work, agent, descriptors, bind_to_agent, parent)
         os._exit(0)
-    os.waitpid(parent, 0)
+    _, status = os.waitpid(parent, 0)
+    if status != 0:
+        raise ChildProcessError(f"the process that forks a child ended with status {status}")
     for descriptor in descriptors:
         os.close(descriptor)
 
