@@ -5,14 +5,18 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from polar_latents import is_installation
 
 #: Variables that keep numerical libraries to one thread, because more threads change sums. MKL and
-#: OpenBLAS have their own variables, which override OpenMP's.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+#: OpenBLAS have their own variables, which override OpenMP's. The allocator of pyarrow would start
+#: a thread, too, which a process that forks must not have.
+ONE_THREAD = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
 
 #: Prefixes of variables that users set for other programs and that would affect ours.
 FAMILIES = (
@@ -79,7 +83,7 @@ KEPT = {
     "PYTHONFAULTHANDLER",
 }
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def private(environment: Mapping[str, str]) -> dict[str, str]:
@@ -105,23 +109,41 @@ def _is_foreign(name: str) -> bool:
     return name not in KEPT and (name in FOREIGN or name.startswith(FAMILIES) or is_proxy)
 
 
-def die_with_parent(signal_number: signal.Signals) -> Callable[[], None]:
-    """A `preexec_fn` that makes the child get a signal when the thread that spawned it ends.
+def die_with_parent(
+    signal_number: signal.Signals, *, parent: int | None = None
+) -> Callable[[], None]:
+    """A function with which a child asks the kernel for a signal when its parent's thread ends.
 
-    A change of user would clear this setting, but `subprocess` changes the user before it calls
-    the function. Elsewhere than on Linux nothing is set, and a killed parent leaves its children.
+    A `preexec_fn`, for instance: a change of user would clear this setting, but `subprocess`
+    changes the user before it calls the function. Elsewhere than on Linux nothing is set, and a
+    killed parent leaves its children.
+
+    Args:
+        signal_number: The signal that the child gets.
+        parent: The process that is the child's parent by then, by default this one.
     """
     if sys.platform != "linux":
         return lambda: None
-    parent = os.getpid()
+    expected = parent or os.getpid()
     libc = ctypes.CDLL(None)  # loaded before the fork, because it is not safe afterwards
 
     def prepare() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal_number)
-        if os.getppid() != parent:  # the parent died before the setting was made
+        if os.getppid() != expected:  # the parent died before the setting was made
             os._exit(1)
 
     return prepare
+
+
+@contextmanager
+def adopting() -> Iterator[None]:
+    """Makes this process the parent of every descendant whose own parent ends meanwhile."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 0)
 
 
 async def until_stopped(work: Coroutine[None, None, None]) -> None:

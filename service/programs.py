@@ -20,7 +20,8 @@ class Program(StrEnum):
     DASHBOARD = "service.dashboard"
     MIGRATION = "service.storage.migrate"
     AGENT = "workers"
-    CHILD = "workers.training.child"
+    #: Forks the children of an agent.
+    TEMPLATE = "workers.training.template"
     TRACKING = "workers.tracking"
     #: Serves MLflow.
     UVICORN = "uvicorn"

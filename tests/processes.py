@@ -74,6 +74,10 @@ class Stage:
         """The process of the newest child of this agent."""
         return int(re.findall(r"started child (\d+)", self.log_of(agent))[-1])
 
+    def template_of(self, agent: subprocess.Popen[bytes]) -> int:
+        """The process that forks the children of this agent."""
+        return int(re.findall(r"started template (\d+)", self.log_of(agent))[-1])
+
     async def submit(self, spec: ExperimentSpec, digest: str = "any") -> uuid.UUID:
         """Queue a new run of this spec."""
         async with self.database.transaction() as session:

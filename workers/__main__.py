@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.settings import Settings, worker_name
-from workers.training.agent import CHILD, Agent
+from workers.training.agent import TEMPLATE, Agent
 
 
-def main(arguments: Sequence[str] | None = None, *, command: Sequence[str] = CHILD) -> int:
+def main(arguments: Sequence[str] | None = None, *, command: Sequence[str] = TEMPLATE) -> int:
     """Run an agent; returns its exit code."""
     options = _parser().parse_args(arguments)
     _set_up_logging()

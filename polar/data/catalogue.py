@@ -10,9 +10,11 @@ import importlib.util
 import os
 import stat
 import tempfile
+import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
@@ -26,10 +28,33 @@ from polar.spec.sources import Downloaded, Drawn, Packaged, Source, SourceFile
 DATA_DIR_VARIABLE = "POLAR_DATA_DIR"
 #: Environment variable with the folder of files that can be made again; read at every call.
 CACHE_DIR_VARIABLE = "POLAR_CACHE_DIR"
-#: Bytes of a dataset from which on its digest is remembered rather than taken at every call.
-LARGE = 100_000_000
+#: Bytes of files from which on their digest is remembered rather than taken at every call, which
+#: takes 6 ms for so many.
+LARGE = 10_000_000
+#: A digest is not remembered of files that changed so shortly before: another change could get the
+#: same time, because the clocks of file systems tick slowly.
+SETTLED_S = 2.0
 #: Bytes read at once.
 CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a file looks from outside; after a change of what is in it, it looks different."""
+
+    path: str
+    size: int
+    inode: int
+    modified_ns: int
+    #: Time of the last change of the content or of what is said above; unlike the time of the
+    #: modification it cannot be set, not even by a copy that keeps times.
+    changed_ns: int
+
+    @classmethod
+    def of(cls, path: Path, stat: os.stat_result) -> "Look":
+        """How a file looks by what `os.stat` has said of it."""
+        place = str(path.absolute())
+        return cls(place, stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def source(name: str) -> Source:
@@ -96,8 +121,7 @@ def files(name: str, data_dir: Path | None = None) -> tuple[Path, ...]:
 def digest(name: str, data_dir: Path | None = None) -> str:
     """SHA-256 (hex) of the contents of a dataset's files, in their fixed order.
 
-    Gzipped files count as what is inside, so that unpacking them changes nothing. The digest of
-    large files is remembered with their sizes and times of change.
+    Gzipped files count as what is inside, so that unpacking them changes nothing.
 
     Raises:
         DatasetMissing: a file is not there; the message says where it was searched for.
@@ -108,14 +132,25 @@ def digest(name: str, data_dir: Path | None = None) -> str:
         return hashlib.sha256(f"polar {name} {drawn.version}".encode()).hexdigest()
     paths = files(name, data_dir)
     looks = [_look_of(name, path, data_dir) for path in paths]
-    if sum(size for _, size, _ in looks) < LARGE:
-        return _hash(name, paths)
+    return remembered(looks, lambda: _hash(name, paths))
+
+
+def remembered(looks: Sequence[Look], take: Callable[[], str]) -> str:
+    """A digest of files, which is remembered for as long as large files look as they do.
+
+    Args:
+        looks: How the files look before the digest is taken.
+        take: Takes the digest.
+    """
+    if sum(look.size for look in looks) < LARGE:
+        return take()
     known = cache_dir() / "digests" / hashlib.sha256(repr(looks).encode()).hexdigest()
-    remembered = _text(known)
-    if remembered is None:
-        remembered = _hash(name, paths)
-        _remember(known, remembered)
-    return remembered
+    digest = _text(known)
+    if digest is None:
+        digest = take()
+        if time.time_ns() - max(look.changed_ns for look in looks) > SETTLED_S * 1e9:
+            _remember(known, digest)
+    return digest
 
 
 def cache_dir() -> Path:
@@ -199,7 +234,7 @@ def _inside_package(name: str, packaged: Packaged) -> Path:
     return Path(spec.submodule_search_locations[0], packaged.path)
 
 
-def _look_of(name: str, path: Path, data_dir: Path | None) -> tuple[str, int, int]:
+def _look_of(name: str, path: Path, data_dir: Path | None) -> Look:
     try:
         look = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -207,7 +242,7 @@ def _look_of(name: str, path: Path, data_dir: Path | None) -> tuple[str, int, in
     except OSError as error:
         raise _unreadable(name, path, error) from error
     refuse_special(name, path, look)
-    return str(path.absolute()), look.st_size, look.st_mtime_ns
+    return Look.of(path, look)
 
 
 def _where_it_is_not(name: str, path: Path, data_dir: Path | None) -> str:

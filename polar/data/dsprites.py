@@ -16,7 +16,7 @@ from torch import Tensor
 
 from polar.data import catalogue
 from polar.data.order import order
-from polar.data.prepared import Block, prepared
+from polar.data.prepared import Block, kept, prepared
 from polar.errors import DatasetCorrupt, DatasetMissing
 
 #: Values of colour, shape, scale, orientation, x, y; the last varies fastest.
@@ -38,10 +38,11 @@ def read(
         DatasetCorrupt: it is not dSprites.
     """
     (path,) = catalogue.files("dsprites", data_dir)
-    chosen = order(digest, COUNT)[:images]
+    name = f"dsprites-{digest[:16]}"
+    rows = kept(f"{name}-order", lambda: torch.from_numpy(order(digest, COUNT)))
+    chosen = rows[:images].numpy()
     places = np.full(COUNT, -1)
     places[chosen] = np.arange(images)
-    name = f"dsprites-{digest[:16]}"
     pictures = prepared(name, images, side, _blocks(path, places, side))
     return pictures, torch.from_numpy(factors_of(chosen))
 

@@ -1,8 +1,10 @@
 """A dataset in memory or mapped into it: images as bytes, always in the same order."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import torch
 from jaxtyping import Float32, Int64, UInt8
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from polar.data import catalogue, digits, dsprites, mnist, smallnorb, sprites
 from polar.data.order import order
+from polar.data.prepared import kept
 from polar.errors import DatasetCorrupt
 from polar.spec.datasets import (
     DatasetSpec,
@@ -19,6 +22,8 @@ from polar.spec.datasets import (
     SmallNorbSpec,
     SpritesSpec,
 )
+
+Labels: TypeAlias = Int64[Tensor, " n"]
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,9 @@ def load(spec: DatasetSpec, data_dir: Path | None = None) -> ImageDataset:
     note = ""
     match spec:
         case DigitsSpec():
-            images, factors = _ordered(digest, *digits.read(data_dir))
+            images, factors = _kept(spec.name, digest, lambda: digits.read(data_dir))
         case MnistSpec():
-            images, factors = _ordered(digest, *mnist.read(data_dir))
+            images, factors = _kept(spec.name, digest, lambda: mnist.read(data_dir))
             note = mnist.note_on(digest)
         case SmallNorbSpec():
             images, factors = smallnorb.read(spec.split, spec.side, digest, data_dir)
@@ -82,10 +87,19 @@ def as_pixels(images: UInt8[Tensor, "n 1 side side"]) -> Float32[Tensor, "n 1 si
     return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
-def _ordered(
-    digest: str, images: UInt8[Tensor, "n 1 side side"], factors: Int64[Tensor, "n ..."]
-) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n f"]]:
-    """Images and factors in the order of the digest; a single factor may have shape (n,)."""
-    rows = torch.from_numpy(order(digest, len(images)))
-    table = factors.unsqueeze(1) if factors.ndim == 1 else factors
-    return images[rows], table[rows]
+def _kept(
+    name: str, digest: str, read: Callable[[], tuple[UInt8[Tensor, "n 1 side side"], Labels]]
+) -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n 1"]]:
+    """Images and labels in the order of the digest; they are read unless they are on disk so."""
+
+    @cache
+    def ordered() -> tuple[UInt8[Tensor, "n 1 side side"], Int64[Tensor, "n 1"]]:
+        images, labels = read()
+        rows = torch.from_numpy(order(digest, len(images)))
+        return images[rows], labels[rows].unsqueeze(1)
+
+    stem = f"{name}-{digest[:16]}"
+    return (
+        kept(f"{stem}-images", lambda: ordered()[0]),
+        kept(f"{stem}-factors", lambda: ordered()[1]),
+    )

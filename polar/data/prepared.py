@@ -1,11 +1,18 @@
-"""Large datasets on disk as they are trained on: one array of bytes, mapped into memory.
+"""Datasets on disk as they are trained on: arrays that are mapped into memory.
 
-The images are stored in the order in which they are used. The array is never in memory as a
-whole, and processes that train on the same images share the pages that are.
+Images and factors are stored in the order in which they are used. A run maps them in milliseconds,
+no array is in memory as a whole, and processes that train on the same images share the pages that
+are.
+
+The last bytes of a file are the SHA-256 of its name, the science version and all bytes before. So
+a file that is damaged, comes from elsewhere or was made by other code is noticed, and made again.
+Large files are read for this only once (see `catalogue.remembered`).
 """
 
+import hashlib
+import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,13 +21,16 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from polar.data.catalogue import CACHE_DIR_VARIABLE, cache_dir
+from polar.data.catalogue import CACHE_DIR_VARIABLE, CHUNK, Look, cache_dir, remembered
 from polar.data.unfinished import locked, put_in_place
 from polar.errors import DatasetError
 from polar.files import unfinished
+from polar.spec import SCIENCE_VERSION
 
 #: Some rows of the dataset, and their images of shape (rows, side, side).
 Block = tuple[Int64[np.ndarray, " rows"], UInt8[np.ndarray, "rows side side"]]
+#: Bytes of the digest at the end of a file.
+DIGEST = 64
 
 
 def prepared(name: str, n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
@@ -37,12 +47,22 @@ def prepared(name: str, n: int, side: int, blocks: Iterable[Block]) -> UInt8[Ten
     """
     path = cache_dir() / f"{name}-{n}x{side}x{side}.npy"
     try:
-        if not path.exists():
-            _make(path, n, side, blocks)
-        # copy-on-write, because torch warns of arrays that cannot be written to
-        return torch.from_numpy(np.load(path, mmap_mode="c"))
-    except (OSError, ValueError, EOFError) as error:
+        return _mapped(path, lambda file: _write(file, n, side, blocks))
+    except OSError as error:
         raise _unusable(path, error) from error
+
+
+def kept(name: str, make: Callable[[], Tensor]) -> Tensor:
+    """The array of this name; it is made first unless it is on disk.
+
+    Args:
+        name: Name of the file without its ending. It says everything that decides the array.
+        make: Makes the array, again where it cannot be stored.
+    """
+    try:
+        return _mapped(cache_dir() / f"{name}.npy", lambda file: np.save(file, make().numpy()))
+    except OSError:
+        return make()
 
 
 def unkept(n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
@@ -66,19 +86,53 @@ def unkept(n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s
         raise _unusable(folder, error) from error
 
 
-def _make(path: Path, n: int, side: int, blocks: Iterable[Block]) -> None:
+def _mapped(path: Path, write: Callable[[BinaryIO], object]) -> Tensor:
+    if not _is_whole(path):
+        _make(path, write)
+    # copy-on-write, because torch warns of arrays that cannot be written to
+    return torch.from_numpy(np.load(path, mmap_mode="c"))
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the file is there and is as `_make` makes it."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return False
+    with file:
+        look = Look.of(path, os.fstat(file.fileno()))
+        digest = remembered([look], lambda: _digest(file, path.name, look.size - DIGEST))
+        file.seek(max(look.size - DIGEST, 0))
+        return file.read() == digest.encode()
+
+
+def _make(path: Path, write: Callable[[BinaryIO], object]) -> None:
     part = unfinished(path)
     with locked(part) as file:
         try:
-            if path.exists():  # another process has made it meanwhile
+            if _is_whole(path):  # another process has made it meanwhile
                 part.unlink()
                 return
             file.truncate(0)  # a killed process may have left it unfinished
-            _write(file, n, side, blocks)
+            write(file)
+            size = file.seek(0, os.SEEK_END)
+            digest = _digest(file, path.name, size)
+            file.seek(size)
+            file.write(digest.encode())
             put_in_place(file, part, path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def _digest(file: BinaryIO, name: str, size: int) -> str:
+    """SHA-256 (hex) of the name of a file and of its first bytes."""
+    digest = hashlib.sha256(f"{name} of science version {SCIENCE_VERSION}\n".encode())
+    file.seek(0)
+    while size > 0 and (piece := file.read(min(CHUNK, size))):
+        digest.update(piece)
+        size -= len(piece)
+    return digest.hexdigest()
 
 
 def _write(file: BinaryIO, n: int, side: int, blocks: Iterable[Block]) -> int:

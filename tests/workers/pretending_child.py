@@ -26,6 +26,7 @@ from polar.records.events import (
 from polar.records.latents import Regime
 from polar.spec import ExperimentSpec
 from workers.training.child import main
+from workers.training.template import serve
 
 #: Each training has a speed of its own where `ANY_SPEED` is set.
 STEP_S = 0.04 * (random.uniform(0.1, 3) if "ANY_SPEED" in os.environ else 1)
@@ -45,6 +46,8 @@ def run(
 ) -> Iterator[Event]:
     step = _restore(resume_from) if resume_from else 0
     steps, every = spec.training.steps, spec.training.checkpoint_every
+    while spec.name == "starts slowly" and not stop():
+        time.sleep(0.01)
     yield _started(step, steps, device, expected_digest)
     sys.stdout.write(f"what a library prints: {os.environ.get('POLAR_DATABASE_URL')}\n")
     sys.stdout.flush()
@@ -164,4 +167,4 @@ def _result(spec: ExperimentSpec, digest: str) -> Result:
 
 if __name__ == "__main__":
     polar.run = run  # type: ignore[assignment]
-    sys.exit(main())
+    serve(main)

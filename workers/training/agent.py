@@ -25,9 +25,10 @@ from service.storage.errors import DatabaseAway, RunLost
 from workers.training.attempt import Attempt
 from workers.training.offer import available_datasets, queues_for
 from workers.training.patience import PatientDatabase
+from workers.training.process import Template
 from workers.training.retry import StopReason
 
-CHILD = python(Program.CHILD)
+TEMPLATE = python(Program.TEMPLATE)
 #: How often an agent announces that it lives, and what it offers.
 ANNOUNCE_S = 15.0
 #: How often an agent asks the queue for work, in case it has missed a notification.
@@ -42,13 +43,13 @@ class Agent:
     """A slot for training on one device, in use from `work` until `stop`."""
 
     def __init__(
-        self, settings: Settings, *, name: str, device: str, command: Sequence[str] = CHILD
+        self, settings: Settings, *, name: str, device: str, command: Sequence[str] = TEMPLATE
     ) -> None:
         self._settings = settings
         self._name = name
         self._device = device
         self._queues = queues_for(device)
-        self._command = command
+        self._template = Template(command)
         self._engine = Database(settings.sqlalchemy_url)
         self._database = PatientDatabase(self._engine)
         self._app = queue.queue_app(settings)
@@ -73,6 +74,7 @@ class Agent:
         for loop in loops:
             loop.cancel()
         ends = await asyncio.gather(asked, *loops, return_exceptions=True)
+        self._template.end()
         await self._engine.close()
         faults = [end for end in ends if isinstance(end, Exception)]
         for fault in faults:
@@ -115,9 +117,11 @@ class Agent:
             except asyncio.CancelledError:
                 if self._attempt:
                     self._attempt.look()
+        self._template.rest()
         attending.result()
 
     async def _attend(self, run_id: UUID) -> None:
+        await self._template.warm_up()  # before the claim, so that the lease begins with the work
         lease_s = self._settings.lease_s
         claimed_at = time.monotonic()
         run = await self._database.until_done(
@@ -133,7 +137,7 @@ class Agent:
             app=self._app,
             database=self._database,
             device=self._device,
-            command=self._command,
+            template=self._template,
         )
         if self._stopping.is_set():
             self._attempt.stop(StopReason.AGENT_STOPPED)

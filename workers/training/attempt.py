@@ -12,7 +12,6 @@ before another worker can take the run, even if this agent is frozen.
 
 import asyncio
 import logging
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ from service.storage.tables import Run
 from service.storage.texts import printable
 from workers.training.messages import BUG, Failure, Request, from_line
 from workers.training.patience import AGAIN_S, PatientDatabase
-from workers.training.process import Child
+from workers.training.process import Child, Template
 from workers.training.retry import Again, Ending, Finish, StopReason, decide
 
 _log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ class Attempt:
         app: App,
         database: PatientDatabase,
         device: str,
-        command: Sequence[str],
+        template: Template,
     ) -> None:
         self._run = run
         self._claimed_at = claimed_at
@@ -64,7 +63,7 @@ class Attempt:
         self._app = app
         self._database = database
         self._device = device
-        self._command = command
+        self._template = template
         self._artifacts = settings.artifacts.resolve()
         self._folder = self._artifacts / "runs" / str(run.id) / f"attempt-{run.attempt}"
         self._log_file = self._folder / "log.txt"
@@ -142,7 +141,7 @@ class Attempt:
             last_states=await self._last_states(),
             may_go_on_until=self._child_may_go_on_until(self._claimed_at),
         )
-        child = await Child.start(self._command, _without_databases(), self._log_file)
+        child = await Child.start(self._template, self._log_file)
         child.say(request.model_dump_json())
         self._log.info("started child %s at step %s", child.pid, run.checkpoint_step or 0)
         return child
@@ -255,9 +254,3 @@ class Attempt:
 
     def _log_tail(self) -> str:
         return printable(self._log_file.read_bytes()[-LOG_TAIL:].decode(errors="replace"))
-
-
-def _without_databases() -> dict[str, str]:
-    """The environment of a child, without the databases' secrets, which it does not need."""
-    secrets = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "PGPASSWORD", "PGPASSFILE"}
-    return {name: value for name, value in os.environ.items() if name not in secrets}

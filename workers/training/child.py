@@ -1,7 +1,8 @@
-"""`python -m workers.training.child`: the training process, which knows a request and two pipes.
+"""The training process, which knows a request and two pipes.
 
-Its stdin delivers the request and then, line by line, the times until which it may continue. Its
-stdout carries the events; everything else that is printed goes to its log, which is its stderr.
+It is forked by `workers.training.template`, which has imported what it needs. Its stdin delivers
+the request and then, line by line, the times until which it may continue. Its stdout carries the
+events; everything else that is printed goes to its log, which is its stderr.
 
 A thread reads these times, and it needs the interpreter. A single call that holds the interpreter
 for as long as a lease therefore ends this process.
@@ -10,7 +11,6 @@ for as long as a lease therefore ends this process.
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -20,13 +20,12 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-import polar  # torch takes seconds to load, so it is loaded by polar.run, after the alarm is set
+import polar
 from polar.errors import CheckpointUnusable
 from polar.records.events import Event, Result
 from polar.records.record import Record
 from polar.training.allocator import keep_freed_memory
 from service.exit_codes import CHILD_FAILED, CHILD_ORPHANED, CHILD_STOPPED
-from service.processes import ONE_THREAD
 from workers.training.messages import Failure, Request
 
 _log = logging.getLogger(__name__)
@@ -63,7 +62,6 @@ def main() -> int:
 
 
 def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
-    os.environ.update(ONE_THREAD)  # an agent is a slot for one thread, and threads change sums
     keep_freed_memory()
     has_result = False
     try:
@@ -118,8 +116,3 @@ def _obey(agent: FileIO) -> None:
 def _tell(events: BinaryIO, record: Record) -> None:
     events.write(f"{record.model_dump_json()}\n".encode())
     events.flush()
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO)
-    sys.exit(main())

@@ -1,59 +1,172 @@
-"""A child process that leads its own group and cannot outlive this process."""
+"""The processes of an agent: a template, and the children that it forks."""
 
 import asyncio
+import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from service.processes import die_with_parent
+from service.processes import ONE_THREAD, adopting, die_with_parent
+from workers.training.template import FORK, READY
 
+#: How long a template may take to import everything, from a slow file system, too.
+START_S = 600.0
+#: How long it may take to answer once it has.
+ANSWER_S = 30.0
+#: How long a template waits for the next run; it has 560 MiB.
+IDLE_S = 300.0
 #: Longer lines are refused; an evaluation of 1,024 latents has half a megabyte.
 LINE_LIMIT = 2**23
 #: Seconds that a child has to end after it has closed its output.
 FAREWELL_S = 5.0
 
+_log = logging.getLogger(__name__)
 
-class Child:
-    """A child process; whoever calls `start` must call `kill` at the end, whatever happens."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin
-        assert process.stdout
-        self._process = process
-        self._stdin = process.stdin
-        self._stdout = process.stdout
-        self._kill_timer: asyncio.TimerHandle | None = None
+class Template:
+    """The process that forks the children of this one (see `workers.training.template`).
 
-    @classmethod
-    async def start(cls, command: Sequence[str], env: Mapping[str, str], log: Path) -> Self:
-        """Start the command with pipes to its stdin and stdout, and a log of its stderr.
+    It begins when the first child is needed, and again whenever it has ended.
+    """
 
-        Call it in the main thread: the kernel kills the child when the starting thread ends.
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+
+    async def warm_up(self) -> None:
+        """Return when a child can be forked at once, or when `fork` would say why it cannot."""
+        if self._idle_timer:
+            self._idle_timer.cancel()
+        with suppress(OSError):
+            if not (self._socket and await self._answer(READY)):
+                await self._begin()
+
+    async def fork(self, descriptors: Sequence[int]) -> int:
+        """Fork a child with these stdin, stdout and stderr; returns the number of its process.
+
+        Call it in the main thread: the kernel kills template and child when that thread ends.
+
+        Raises:
+            OSError: the template cannot be started, or ends without having forked a child.
         """
-        with log.open("ab") as stderr:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=stderr,
-                limit=LINE_LIMIT,
-                env=env,
+        with adopting():
+            answer = self._socket and await self._answer(FORK, descriptors)
+            if not answer:
+                await self._begin()
+                answer = await self._answer(FORK, descriptors)
+        if not answer:
+            raise self._failure("before it had forked a child")
+        return int(answer)
+
+    def rest(self) -> None:
+        """End the template if it is not needed for a while."""
+        self._idle_timer = asyncio.get_running_loop().call_later(IDLE_S, self.end)
+
+    def end(self) -> None:
+        """End the template; the children that it has forked go on."""
+        if self._idle_timer:
+            self._idle_timer.cancel()
+        if self._socket:
+            self._socket.close()
+            self._socket = None
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    async def _begin(self) -> None:
+        self.end()
+        self._spawn()
+        if not await self._answer(READY, within_s=START_S):
+            raise self._failure("before it was ready")
+
+    def _spawn(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        with theirs:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=theirs.fileno(),
+                env=_environment(),
                 start_new_session=True,
                 preexec_fn=die_with_parent(signal.SIGKILL),
             )
-        return cls(process)
+        _log.info("started template %s", self._process.pid)
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+    async def _answer(
+        self, question: bytes, descriptors: Sequence[int] = (), *, within_s: float | None = None
+    ) -> bytes:
+        """The answer to a question; empty where the template has ended or does not answer."""
+        assert self._socket
+        with suppress(ConnectionError, TimeoutError):
+            socket.send_fds(self._socket, [question], descriptors)
+            async with asyncio.timeout(within_s or ANSWER_S):
+                return await asyncio.get_running_loop().sock_recv(self._socket, 64)
+        return b""
+
+    def _failure(self, when: str) -> OSError:
+        """The error for a run; another attempt may not meet it."""
+        self.end()
+        code = self._process and self._process.returncode
+        return ChildProcessError(
+            f"the template of children ended with code {code} {when}; the agent's log says why"
+        )
+
+
+class Child:
+    """A child process; whoever calls `start` must call `kill` at the end, whatever happens.
+
+    It leads its own group and cannot outlive this process.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        stdin: asyncio.WriteTransport,
+        stdout: asyncio.ReadTransport,
+        output: asyncio.StreamReader,
+    ) -> None:
+        self.pid = pid
+        self._stdin = stdin
+        self._stdout = stdout
+        self._output = output
+        self._exit_code: asyncio.Future[int] = asyncio.get_running_loop().run_in_executor(
+            None, lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        )
+        self._kill_timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    async def start(cls, template: Template, log: Path) -> Self:
+        """Fork a child with pipes to its stdin and stdout, and a log of its stderr.
+
+        Raises:
+            OSError: the machine lacks something, or the template forks no child.
+        """
+        (stdin, to_child), (from_child, stdout) = os.pipe(), os.pipe()
+        with os.fdopen(stdin), os.fdopen(stdout, "wb"), log.open("ab") as stderr:
+            try:
+                pid = await template.fork([stdin, stdout, stderr.fileno()])
+            except BaseException:
+                os.close(to_child)
+                os.close(from_child)
+                raise
+        loop, output = asyncio.get_running_loop(), asyncio.StreamReader(LINE_LIMIT)
+        writing, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(to_child, "wb"))
+        reading, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(output), os.fdopen(from_child, "rb")
+        )
+        return cls(pid, writing, reading, output)
 
     @property
     def has_exited(self) -> bool:
         """Whether the child has ended; processes that it started may still run."""
-        return self._process.returncode is not None
+        return self._exit_code.done()
 
     def say(self, line: str) -> None:
         """Write a line to the child's stdin, if it still listens."""
@@ -68,20 +181,22 @@ class Child:
         Raises:
             ValueError: a line is longer than `LINE_LIMIT`.
         """
-        while (line := await self._stdout.readline()).endswith(b"\n"):
+        while (line := await self._output.readline()).endswith(b"\n"):
             yield line
 
     async def exit_code(self) -> int:
         """Wait briefly for the child to end; returns its exit code, negative after a signal."""
         self._kill_within(FAREWELL_S)
-        while await self._stdout.read(LINE_LIMIT):
-            pass  # asyncio says that a process has ended only after its pipes were read to the end
-        return await self._process.wait()
+        code = await asyncio.shield(self._exit_code)
+        self._stdin.close()
+        self._stdout.close()
+        return code
 
     def ask_to_stop(self, grace_s: float) -> None:
         """Send SIGTERM to the child, and SIGKILL if it has not ended after `grace_s` seconds."""
         with suppress(ProcessLookupError):
-            self._process.terminate()
+            if not self.has_exited:
+                os.kill(self.pid, signal.SIGTERM)
         self._kill_within(grace_s)
 
     def kill(self) -> None:
@@ -94,3 +209,9 @@ class Child:
     def _kill_within(self, seconds: float) -> None:
         if self._kill_timer is None:
             self._kill_timer = asyncio.get_running_loop().call_later(seconds, self.kill)
+
+
+def _environment() -> dict[str, str]:
+    """The environment of a template: one thread, and no secrets of databases."""
+    secrets = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "PGPASSWORD", "PGPASSFILE"}
+    return {name: value for name, value in os.environ.items() if name not in secrets} | ONE_THREAD

@@ -164,6 +164,7 @@ def test_the_digest_of_large_files_is_remembered_until_one_changes(
 ) -> None:
     monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(catalogue, "LARGE", 10)
+    monkeypatch.setattr(catalogue, "SETTLED_S", 0)
     hashed: list[str] = []
     original = catalogue._hash
 
@@ -182,6 +183,34 @@ def test_the_digest_of_large_files_is_remembered_until_one_changes(
 
     assert first == again != changed
     assert len(hashed) == 2
+
+
+def test_a_copy_that_keeps_the_times_of_a_file_is_noticed(
+    norb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(catalogue, "LARGE", 10)
+    monkeypatch.setattr(catalogue, "SETTLED_S", 0)
+    first = catalogue.digest("smallnorb", norb)
+    path = catalogue.files("smallnorb", norb)[3]
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    path.with_name("other").write_bytes(path.read_bytes()[::-1])
+    path.with_name("other").rename(path)
+    os.utime(path, ns=times)
+
+    assert catalogue.digest("smallnorb", norb) != first
+
+
+def test_the_digest_of_a_file_that_has_just_changed_is_not_remembered(
+    norb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(catalogue, "LARGE", 10)
+    monkeypatch.setattr(catalogue, "SETTLED_S", 3600)
+
+    catalogue.digest("smallnorb", norb)
+
+    assert not (tmp_path / "cache" / "digests").exists()
 
 
 def test_a_digest_that_cannot_be_remembered_is_taken_again(

@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 import torch
+from torch import Tensor
 
 from polar.data import catalogue, digits, images
 from polar.data.order import order
@@ -51,13 +54,34 @@ def test_a_first_part_of_the_order_is_not_the_first_part_of_the_file() -> None:
 
 
 def test_too_few_images_on_disk_are_an_error_of_the_dataset(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path))
     in_file, labels = digits.read()
     monkeypatch.setattr(digits, "read", lambda _: (in_file[:10], labels[:10]))
 
     with pytest.raises(DatasetCorrupt, match="has 10 images, the spec asks for 11"):
         images.load(DigitsSpec(images=11))
+
+
+def test_a_dataset_is_read_once_and_then_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path))
+    read: list[None] = []
+    original = digits.read
+
+    def counted(folder: Path | None) -> tuple[Tensor, Tensor]:
+        read.append(None)
+        return original(folder)
+
+    monkeypatch.setattr(digits, "read", counted)
+
+    first, second = images.load(DigitsSpec(images=10)), images.load(DigitsSpec())
+
+    assert len(read) == 1
+    assert torch.equal(first.images, second.images[:10])
+    assert torch.equal(first.factors, second.factors[:10])
 
 
 def test_pixels_run_from_0_to_1() -> None:

@@ -4,14 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from polar.data.prepared import Block, prepared, unkept
+from polar.data import catalogue
+from polar.data.prepared import Block, kept, prepared, unkept
 from polar.errors import DatasetError
 
 N, SIDE = 7, 4
@@ -167,13 +168,82 @@ def test_what_a_killed_process_left_is_not_taken_for_images(cache: Path) -> None
     assert files_in(cache) == ["some-7x4x4.npy"]
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x93NUMPY\x01\x00"])
-def test_a_damaged_file_is_an_error_that_names_it(content: bytes, cache: Path) -> None:
-    cache.mkdir()
-    (cache / "some-7x4x4.npy").write_bytes(content)
+def cut(content: bytes) -> bytes:
+    return content[:-1]
 
-    with pytest.raises(DatasetError, match=r"some-7x4x4\.npy cannot be stored or read"):
+
+def flipped(content: bytes) -> bytes:
+    return content[:200] + bytes([content[200] ^ 1]) + content[201:]
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"nonsense", cut, flipped])
+@pytest.mark.parametrize("large", [10, 10_000_000])
+def test_a_damaged_file_is_made_again(
+    large: int, damage: Callable[[bytes], bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "LARGE", large)
+    monkeypatch.setattr(catalogue, "SETTLED_S", 0)
+    path = cache / "some-7x4x4.npy"
+    for _ in range(2):
         prepared("some", N, SIDE, blocks())
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+
+    images = prepared("some", N, SIDE, blocks())
+
+    assert np.array_equal(images.numpy(), IMAGES[:, None])
+    assert path.read_bytes() == whole
+
+
+def test_a_file_of_another_name_is_not_believed(cache: Path) -> None:
+    prepared("other", N, SIDE, [(np.arange(N), 255 - IMAGES)])
+    (cache / "other-7x4x4.npy").rename(cache / "some-7x4x4.npy")
+
+    images = prepared("some", N, SIDE, blocks())
+
+    assert np.array_equal(images.numpy(), IMAGES[:, None])
+
+
+def test_a_file_that_other_code_has_made_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polar.data.prepared.SCIENCE_VERSION", 0)
+    prepared("some", N, SIDE, [(np.arange(N), 255 - IMAGES)])
+    monkeypatch.undo()
+
+    images = prepared("some", N, SIDE, blocks())
+
+    assert np.array_equal(images.numpy(), IMAGES[:, None])
+
+
+def test_a_large_file_is_read_once_and_not_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "LARGE", 10)
+    monkeypatch.setattr(catalogue, "SETTLED_S", 0)
+    for _ in range(2):  # the second one reads it
+        prepared("some", N, SIDE, blocks())
+    monkeypatch.setattr("polar.data.prepared._digest", lambda *_: pytest.fail("it was read"))
+
+    images = prepared("some", N, SIDE, must_not_be_made())
+
+    assert np.array_equal(images.numpy(), IMAGES[:, None])
+
+
+def test_an_array_is_kept_as_it_is_and_made_once() -> None:
+    factors = torch.arange(12).reshape(6, 2)
+
+    first = kept("factors", lambda: factors)
+    second = kept("factors", lambda: pytest.fail("it was made again"))
+
+    assert torch.equal(first, factors)
+    assert torch.equal(second, factors)
+    assert second.dtype == torch.int64
+
+
+def test_an_array_that_cannot_be_kept_is_made_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path / "file" / "cache"))
+
+    assert torch.equal(kept("factors", lambda: torch.arange(3)), torch.arange(3))
 
 
 def test_a_cache_that_cannot_be_written_is_named_with_a_way_out(

@@ -196,4 +196,15 @@ def test_a_dataset_of_sprites_says_that_it_is_not_dsprites(side: int, cache: Pat
     assert 0 < seen.sum() < 50
     indices = np.ravel_multi_index(tuple(dataset.factors.numpy().T), sprites.GRID)
     assert (sprites.render(indices, side, 0.3) == dataset.images[:, 0].numpy()).all()
-    assert list(cache.iterdir()) == []  # drawn anew each time
+    assert len([path for path in cache.iterdir() if "absent-0.3" in path.name]) == 2
+
+
+def test_many_sprites_are_drawn_for_each_run(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sprites, "MOST_KEPT", 49)
+
+    few, many = (load(SpritesSpec(images=images)) for images in (49, 50))
+
+    assert (few.images == many.images[:49]).all()
+    assert [path.name for path in cache.glob("*x64x64.npy")] == [
+        f"sprites-{few.digest[:16]}-absent-0.0-49x64x64.npy"
+    ]

@@ -198,7 +198,7 @@ async def test_a_running_run_is_cancelled_without_waiting_for_a_renewal(
 async def test_a_run_whose_child_is_still_starting_is_cancelled(
     stage: "Stage", spec_of: "SpecFor"
 ) -> None:
-    run_id = await stage.submit(spec_of())
+    run_id = await stage.submit(spec_of("starts slowly"))
     stage.start_agent()
     await stage.run(run_id, lambda run: run.state is RunState.RUNNING)
 
