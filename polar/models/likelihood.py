@@ -80,9 +80,7 @@ def constant_losses(
             assert_never(likelihood)
 
 
-def _gaussian_losses(
-    errors: Float[Tensor, "n 1 side side"], std: float
-) -> Float64[Tensor, " n"]:
+def _gaussian_losses(errors: Float[Tensor, "n 1 side side"], std: float) -> Float64[Tensor, " n"]:
     squares = errors.square().flatten(1).sum(1, dtype=torch.float64)
     return squares / (2 * std**2) + errors[0].numel() * _gaussian_floor(std)
 
