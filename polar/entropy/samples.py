@@ -14,7 +14,7 @@ from polar.errors import InvalidInput
 
 #: Most bytes of columns that are copied together. They share the lines of memory in which the rows
 #: of an array lie, of which copying a single column uses one number.
-_COPIED_BYTES: Final = 24 * 2**20
+_COPIED_BYTES: Final = 16 * 2**20
 _ROWS: Final = 4096  # rows copied at once: they stay in the first-level cache
 
 Array: TypeAlias = NDArray[Any]
@@ -65,16 +65,14 @@ def _copies(columns_: Tensor | Array, first: int) -> Float[Tensor, "d n"]:
     device = columns_.device if isinstance(columns_, Tensor) else None
     copies = torch.empty(d, n, dtype=torch.float64, device=device)
     for begin in range(0, n, _ROWS):
-        copies[:, begin : begin + _ROWS] = _as_float64(columns_[begin : begin + _ROWS]).T
+        rows = slice(begin, begin + _ROWS)
+        if isinstance(columns_, Tensor):
+            copies[:, rows] = columns_[rows].detach().T
+        else:
+            np.copyto(copies.numpy()[:, rows], columns_[rows].T, casting="unsafe")
     for j, samples in enumerate(copies, first):
         # Where a sample is NaN, aminmax returns NaN for both extremes.
         if not all(extreme.isfinite() for extreme in samples.aminmax()):
             row = int(samples.isfinite().int().argmin())
             raise InvalidInput(f"x[{row}, {j}] is {samples[row]}; allowed: finite numbers")
     return copies
-
-
-def _as_float64(rows: Tensor | Array) -> Float[Tensor, "rows d"]:
-    if isinstance(rows, Tensor):
-        return rows.detach().double()
-    return torch.from_numpy(np.array(rows, dtype=np.float64))

@@ -79,7 +79,7 @@ class Transposed(nn.ConvTranspose2d):
         n, c_in, h, w = x.shape
         pixels = x.permute(0, 2, 3, 1).reshape(-1, c_in)
         taps = (self.weight.reshape(c_in, -1).T @ pixels.T).view(2, 2, 2, 2, n, h, w)  # a s b t
-        blocks = self.bias.repeat(2, 2, n, h + 1, w + 1)  # s t
+        blocks = self.bias.expand(2, 2, n, h + 1, w + 1).clone()  # s t
         for a, b in product(range(2), repeat=2):
             blocks[:, :, :, a : a + h, b : b + w] += taps[a, :, b]
         return blocks.permute(2, 3, 0, 4, 1)

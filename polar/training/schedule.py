@@ -12,7 +12,7 @@ from polar.spec.course import warm_up_steps
 FINE_FROM = 32
 #: The first power of four at which the information is measured. It costs more than all else that
 #: is measured of the codes, and says little before anything is learned.
-INFORMATION_FROM = 64
+INFORMATION_FROM = 256
 #: Where a logarithmic warm-up starts, as a part of the weight.
 WARM_UP_FROM = 1e-3
 
@@ -77,8 +77,8 @@ def evaluation_steps(spec: ExperimentSpec) -> tuple[int, ...]:
 def measures_information(spec: ExperimentSpec, step: int, *, has_settled: bool) -> bool:
     """Whether the information is measured at an evaluation.
 
-    It is at the end of training, at the powers of four from 64 on, and at the epochs that the spec
-    names.
+    It is at the end of training, at the powers of four from 256 on, and at the epochs that the
+    spec names.
 
     Args:
         spec: What is trained.

@@ -203,7 +203,7 @@ def test_what_is_measured_depends_on_the_model(model: dict[str, Any]) -> None:
     state = fresh(spec, "digest", torch.device("cpu"))
     subset = evaluation_subset(inputs_for(spec), spec)
 
-    found = evaluate(state.model, subset, spec, step=64)
+    found = evaluate(state.model, subset, spec, step=256)
 
     variational = model["name"].endswith("vae")
     for latent in found.latents:
@@ -260,7 +260,7 @@ def test_information_is_not_measured_on_fewer_than_two_images(information_images
     spec = spec_of({}, information_images=information_images)
     model = FakeModel((1.0, 1.0, 1.0))
 
-    found = evaluate(model, subset_of(greys(), spec), spec, step=64)
+    found = evaluate(model, subset_of(greys(), spec), spec, step=256)
 
     assert found.latents[0].information_nats is None
     assert found.latents[0].information_baseline_nats is None
@@ -270,7 +270,7 @@ def test_images_that_are_all_the_same_tell_nothing() -> None:
     white = torch.full((100, 1, 32, 32), 255, dtype=torch.uint8)
     model = FakeModel((1.0, 1.0, 1.0))
 
-    found = evaluate(model, subset_of(white), SPEC, step=64)
+    found = evaluate(model, subset_of(white), SPEC, step=256)
 
     assert found.latents[0].information_nats is None
 

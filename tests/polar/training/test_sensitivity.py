@@ -37,7 +37,7 @@ def test_only_what_the_active_latents_carry_is_decoded_again(
     decoded, carried = [], []
     losses, carried_by = Decoder._losses, Decoder.carried_by
 
-    def counted(decoder: Decoder, latents: torch.Tensor) -> torch.Tensor:
+    def counted(decoder: Decoder, latents: torch.Tensor) -> np.ndarray:
         decoded.append(latents)
         return losses(decoder, latents)
 
