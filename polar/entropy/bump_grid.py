@@ -110,10 +110,10 @@ def gram_blocks(x: Float[Tensor, " n"], *, sigma: float, budget: float) -> list[
         Blocks on the CPU; their traces sum to 1.
     """
     n, share = len(x), budget / 5
-    low, high = x.aminmax()
-    span = float((high - low) / sigma)
+    low, high = (float(extreme) for extreme in x.aminmax())
+    span = (high - low) / sigma
     if span < _COMPACT and (grid := _grid_over(span, share)).m <= n:
-        return [_grid_block((x - low) / sigma, grid, n)]
+        return [_grid_block(x, grid, n, low, sigma)]
     gap = math.sqrt(2 * math.log(math.sqrt(n) / share))
     return list(_pieces(x.sort().values.cpu().numpy(), sigma, gap, share))
 
@@ -166,11 +166,19 @@ def _gram_block(x: Float[np.ndarray, " s"], b: int, n: int) -> Block:
     return Block(bands, s / n * (_moved(x[-1]) + 100 * _EPSILON * math.sqrt(s)))
 
 
-def _grid_block(x: Float[Tensor, " s"], grid: _Grid, n: int) -> Block:
-    """B of samples x in units of sigma, the first of which is at 0."""
+def _grid_block(
+    x: Float[Tensor, " s"], grid: _Grid, n: int, begin: float = 0.0, sigma: float = 1.0
+) -> Block:
+    """B of samples x, the first of which is at `begin`; by default 0, in units of sigma."""
     s, m, h = len(x), grid.m, grid.h
     f = gauss_transform.gaussian_means(
-        x, lead=grid.lead, step=h / 2, points=2 * m - 1, error=grid.share / m
+        x,
+        lead=grid.lead,
+        step=h / 2,
+        points=2 * m - 1,
+        error=grid.share / m,
+        begin=begin,
+        sigma=sigma,
     )
     k, i = np.arange(grid.b + 1)[:, None], np.arange(m)
     hankel = np.where(i + k < m, f.cpu().numpy()[np.minimum(2 * i + k, 2 * m - 2)], 0)

@@ -19,6 +19,8 @@ Reference: Greengard and Strain (1991), https://doi.org/10.1137/0912004
 """
 
 import math
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -32,16 +34,27 @@ _ROWS: Final = 2**15  # samples in a pass: its arrays stay in the second-level c
 
 
 def gaussian_means(
-    x: Float[Tensor, " n"], *, lead: int, step: float, points: int, error: float
+    x: Float[Tensor, " n"],
+    *,
+    lead: int,
+    step: float,
+    points: int,
+    error: float,
+    begin: float = 0.0,
+    sigma: float = 1.0,
 ) -> Float[Tensor, " points"]:
-    """Mean over x of exp(-2 (x - u)^2) at each grid point u, each within `error`.
+    """Mean over y = (x - begin) / sigma of exp(-2 (y - u)^2) at each grid point u.
+
+    Each mean is within `error`.
 
     Args:
-        x: Samples, shape (n,), float64, from 0 to (points - 1 - lead) step.
+        x: Samples, shape (n,), float64, with y from 0 to (points - 1 - lead) step.
         lead: Number of grid points below 0.
         step: Distance between neighbouring grid points.
         points: Number of grid points.
         error: Largest absolute error apart from rounding, positive.
+        begin: The sample at 0.
+        sigma: The unit of the grid, in the unit of x.
 
     Returns:
         Shape (points,), float64, on the device of x.
@@ -50,8 +63,8 @@ def gaussian_means(
     widest = (error / 2 / _CRAMER * 2 ** (_P - 1) * math.sqrt(math.factorial(_P))) ** (1 / _P)
     q = math.ceil(step / widest)
     steps = points - 1 + 2 * reach
-    moments = _cell_moments(x, step / q, first=(lead + reach) * q, cells=steps * q)
-    weights = torch.from_numpy(_polynomials(reach, step, q)).to(x.device)
+    moments = _Cells(begin, sigma, step / q, first=(lead + reach) * q, count=steps * q).moments(x)
+    weights = _polynomials(reach, step, q).to(x.device)
     sums = torch.einsum("psc,pcj->sj", moments.view(_P, steps, q), weights).contiguous()
     seen = sums.as_strided((points, 2 * reach), (2 * reach, 2 * reach + 1))  # [k, j]: step k + j
     return seen.sum(1) / len(x)
@@ -62,30 +75,37 @@ def rounding(n: int) -> float:
     return float(np.finfo(float).eps) * (min(n, _ROWS) + n / _ROWS + 1000)
 
 
-def _cell_moments(
-    x: Float[Tensor, " n"], width: float, *, first: int, cells: int
-) -> Float[Tensor, "P cells"]:
-    """Moments sum v^p of each cell, where cell `first` begins at 0."""
-    total = x.new_zeros(_P, cells)
-    for rows in torch.split(x, _ROWS):
-        moments = torch.zeros_like(total)  # a separate sum for each pass keeps the rounding small
-        position = rows / width
-        begin = position.floor()
-        cell = begin.long() + first
-        v = 2 * (position - begin) - 1
-        power = torch.ones_like(v)
-        for moment in moments:
-            moment.scatter_add_(0, cell, power)
-            power *= v
-        total += moments
-    return total
+@dataclass(frozen=True)
+class _Cells:
+    begin: float
+    sigma: float
+    width: float  #: in units of sigma
+    first: int  #: the cell that begins at `begin`
+    count: int
+
+    def moments(self, x: Float[Tensor, " n"]) -> Float[Tensor, "P cells"]:
+        """Moments sum v^p of each cell."""
+        total = x.new_zeros(_P, self.count)
+        for rows in torch.split(x, _ROWS):
+            moments = torch.zeros_like(total)  # a sum for each pass keeps the rounding small
+            position = (rows - self.begin).div_(self.sigma).div_(self.width)
+            cell = position.long().add_(self.first)
+            v = position.frac_().mul_(2).sub_(1)
+            power = torch.ones_like(v)
+            moments[0].scatter_add_(0, cell, power)
+            for moment in moments[1:]:
+                power *= v
+                moment.scatter_add_(0, cell, power)
+            total += moments
+        return total
 
 
-def _polynomials(reach: int, step: float, q: int) -> Float[np.ndarray, "P q J"]:
+@lru_cache(maxsize=64)  # the latents of a model mostly share a grid
+def _polynomials(reach: int, step: float, q: int) -> Float[Tensor, "P q J"]:
     """Coefficients of v^p in a grid point's Gaussian, for each cell of each step that counts."""
     v = np.cos(np.pi * (np.arange(_P) + 0.5) / _P)  # (P,)
     begin = np.arange(-reach, reach) + np.arange(q)[:, None] / q  # (q, J), in steps
     distance = step * (begin + (v[:, None, None] + 1) / (2 * q))  # (P, q, J)
     gaussian = np.exp(-2 * distance**2)
     solved = np.linalg.solve(np.vander(v, increasing=True), gaussian.reshape(_P, -1))
-    return solved.reshape(gaussian.shape)
+    return torch.from_numpy(solved.reshape(gaussian.shape))

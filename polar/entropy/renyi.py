@@ -21,6 +21,7 @@ Reference: Sanchez Giraldo et al. (2015), https://arxiv.org/abs/1211.2459
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Generic, overload
 
 import numpy as np
@@ -101,7 +102,8 @@ def renyi_entropy(
     Reference: Sanchez Giraldo et al. (2015), https://arxiv.org/abs/1211.2459
     """
     _check_arguments(alpha, sigma, tol)
-    latents = [_latent_entropy(column, alpha, sigma, tol) for column in columns(x)]
+    entropy = partial(_latent_entropy, alpha=alpha, sigma=sigma, tol=tol)
+    latents = list(map(entropy, columns(x)))  # a comprehension would hold on to each last column
     nats = np.array([latent.nats for latent in latents])
     bounds = np.array([latent.error_bound_nats for latent in latents])
     nodes = np.array([latent.nodes for latent in latents])
@@ -124,8 +126,7 @@ class _Latent:
 
 def _latent_entropy(x: Float[Tensor, " n"], alpha: float, sigma: float, tol: float) -> _Latent:
     n = len(x)
-    low, high = x.aminmax()
-    if low == high:
+    if x[0] == x[-1] and (x == x[0]).all():
         return _Latent(0.0, 0.0, 0)
     budget = nuclear_budget(tol, alpha=alpha, n=n)
     blocks = gram_blocks(x, sigma=sigma, budget=budget)

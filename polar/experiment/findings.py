@@ -34,7 +34,7 @@ from polar.regime.dynamics import LearningOrder, dynamics_table, learning_order
 from polar.regime.outliers import about_the_scale
 from polar.regime.table import diagnostics_table
 from polar.spec import ExperimentSpec
-from polar.training.decoding import MOST_DECODED, Decoder
+from polar.training.decoding import Decoder, images_decoded
 from polar.training.evaluation import as_codes, encode, measured
 from polar.training.loss_terms import loss_terms
 from polar.training.sensitivity import run_sensitivity
@@ -120,7 +120,9 @@ def find(
     final, diagnostics = evaluations[-1], spec.diagnostics
     with measured(model):
         encoding = encode(model, subset.inputs)
-        decoder = Decoder.of(model, encoding, subset, spec.model.likelihood)
+        decoder = Decoder.of(
+            model, encoding, subset, spec.model.likelihood, at_most=images_decoded(final.step)
+        )
         codes = as_codes(encoding)
         sensitivities = run_sensitivity(codes, decoder, spec, final)
     usage = np.array([latent.usage_nats for latent in final.latents])
@@ -146,7 +148,7 @@ def find(
     tables = {
         "diagnostics": history,
         **measurement_tables(measurement),
-        "usage": _usage_table(usage, keep_curve, subset),
+        "usage": _usage_table(usage, keep_curve, decoder.subset),
         "keep_curve": keep_curve,
         "sensitivity": sensitivity_table(sensitivities),
         "dynamics": dynamics,
@@ -234,15 +236,14 @@ def _keep_curve(decoder: Decoder, usage: np.ndarray) -> pd.DataFrame:
 
 
 def _usage_table(
-    usage: np.ndarray, keep_curve: pd.DataFrame, subset: EvaluationSubset
+    usage: np.ndarray, keep_curve: pd.DataFrame, decoded: EvaluationSubset
 ) -> pd.DataFrame:
     """The usage of each latent, and as a part of what all latents explain together.
 
     Reference: Chen, Fuge (2024), https://openreview.net/forum?id=jFJPd9kIiF
     """
     parts = keep_curve["explained"]
-    few = subset.first(MOST_DECODED)
-    all_nats = (parts.iloc[-1] - parts.iloc[0]) * (few.mean_image - few.floor).mean()
+    all_nats = (parts.iloc[-1] - parts.iloc[0]) * (decoded.mean_image - decoded.floor).mean()
     return pd.DataFrame(
         {
             "latent": range(len(usage)),
@@ -314,7 +315,7 @@ def _estimators(codes: Codes, spec: ExperimentSpec) -> pd.DataFrame:
 
 
 def _information(history: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The information at every evaluation; no table where it is not measured."""
+    """The information at the evaluations that measure it; no table where none does."""
     columns = {
         "step": "step",
         "latent": "latent",
@@ -322,8 +323,8 @@ def _information(history: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "information_baseline_nats": "baseline_nats",
         "information_residual_nats": "residual_nats",
     }
-    information = history[list(columns)].rename(columns=columns)
-    return {} if information.isna().to_numpy().any() else {"information": information}
+    information = history[list(columns)].rename(columns=columns).dropna(ignore_index=True)
+    return {} if information.empty else {"information": information}
 
 
 def _diagram(

@@ -33,7 +33,7 @@ from polar.regime.agreement import agreement
 from polar.regime.arrays import as_array
 from polar.regime.bootstrap import interval, resampled_entropies, resampled_threshold
 from polar.regime.codes import Codes, codes, refuse_beyond
-from polar.regime.diagnostics import measure_latents
+from polar.regime.diagnostics import measure_latents, with_information
 from polar.regime.dip import dip_of
 from polar.regime.labels import label_latents
 from polar.regime.mixed import mixed_scores, variance_signals
@@ -140,8 +140,8 @@ def measure(
         progress("information of images and latents")
         information = _information(images, in_its_unit, sigma, seed, picking)
     progress(f"entropies of {m:,} latents and {n:,} images")
-    measures = measure_latents(
-        encoded, information=information, ruler=ruler, sigma=sigma, renyi_alpha=renyi_alpha
+    measures = with_information(
+        measure_latents(encoded, ruler=ruler, sigma=sigma, renyi_alpha=renyi_alpha), information
     )
     entropies = [latent.judged_entropy_nats for latent in measures]
     progress("thresholds, with resampled images")

@@ -9,16 +9,14 @@ Notation:
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-KERNEL = 4
-STRIDE = 2
-PADDING = 1
+from polar.models.transposed import KERNEL, PADDING, STRIDE, Transposed
+
 #: Standard deviation of the heads' weights, with which every latent starts near mean 0 and
 #: variance 1.
 HEAD_STD = 0.01
@@ -60,8 +58,7 @@ def decoder(
     ]
     channels = [*reversed(widths), 1]
     for c_in, c_out in pairwise(channels):
-        kind = LastTransposed if c_out == 1 else nn.ConvTranspose2d
-        transposed = kind(c_in, c_out, KERNEL, STRIDE, PADDING, device="meta")
+        transposed = Transposed(c_in, c_out, device="meta")
         # An output pixel depends on only every second row and column of the kernel, which
         # kaiming_normal_ does not take into account.
         fan_in = c_in * KERNEL**2 // STRIDE**2
@@ -112,38 +109,6 @@ def _he_std(fan_in: int, slope: float) -> float:
     Reference: He, Zhang, Ren, Sun (2015), https://arxiv.org/abs/1502.01852
     """
     return math.sqrt(2 / ((1 + slope**2) * fan_in))
-
-
-class LastTransposed(nn.ConvTranspose2d):
-    """A transposed convolution to a single channel, several times as fast without gradients.
-
-    On a CPU, torch takes most of a decoding's time for this layer. Measuring decodes far more
-    often than training, so that without gradients the layer is one matrix product and a few sums.
-    Its kernel is square, and its width is a multiple of the stride.
-    """
-
-    def forward(
-        self, x: Float[Tensor, "n c h w"], output_size: list[int] | None = None
-    ) -> Float[Tensor, "n 1 rows columns"]:
-        """The same as torch's layer, up to rounding."""
-        if torch.is_grad_enabled() or x.device.type != "cpu":
-            return super().forward(x, output_size)
-        n, channels, h, w = x.shape
-        size, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
-        times = size // stride
-        # output row s i + s a + r, before the padding is cut off, takes row s a + r of the kernel,
-        # where s is the stride
-        kernel = self.weight.reshape(channels, size**2)
-        parts = x.permute(0, 2, 3, 1).reshape(-1, channels) @ kernel
-        # last four: a and r of the rows, of the columns
-        parts = parts.view(n, h, w, times, stride, times, stride)
-        sums = x.new_zeros(n, h + times - 1, stride, w + times - 1, stride)
-        for a, b in product(range(times), repeat=2):
-            sums[:, a : a + h, :, b : b + w] += parts[:, :, :, a, :, b].transpose(2, 3)
-        rows, columns = (h + times - 1) * stride, (w + times - 1) * stride
-        padded = sums.view(n, 1, rows, columns)
-        drawn = padded[:, :, padding : rows - padding, padding : columns - padding]
-        return drawn if self.bias is None else drawn + self.bias
 
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d, nn.Linear)

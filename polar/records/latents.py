@@ -67,7 +67,8 @@ class LatentMeasures(Record):
     entropy_relative: float
     #: Standard deviation of the Gaussian that has the judged entropy, in units of the ruler.
     equivalent_std: float
-    #: Mutual information of order 2 between image and mean representation; none if not measured.
+    #: Mutual information of order 2 between image and mean representation; none if not measured:
+    #: a run measures it at the end, at the powers of four from step 256 on, and at named epochs.
     information_nats: float | None = None
     #: The same for shuffled pairs, which the estimator returns where no information is shared.
     information_baseline_nats: float | None = None

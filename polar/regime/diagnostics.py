@@ -6,6 +6,8 @@ Notation:
 """
 
 import math
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float64, Integer
@@ -20,12 +22,13 @@ from polar.regime.codes import Codes
 from polar.regime.divergence import divergence
 from polar.spec.training import Ruler
 
+LatentT = TypeVar("LatentT", bound=LatentMeasures)
+
 
 def measure_latents(
     codes: Codes,
     *,
     u: Integer[np.ndarray, "n ..."] | None = None,
-    information: MutualInformation[Array] | None = None,
     ruler: Ruler,
     sigma: float,
     renyi_alpha: float,
@@ -39,8 +42,6 @@ def measure_latents(
         codes: The codes of any model.
         u: The factors that an iVAE knows of each image, integers of shape (n,), or (n, f) for f
             factors.
-        information: The information between the mean representation and the images, or some of
-            the images.
         ruler: The unit of the judged entropies.
         sigma: Kernel width of the entropies, in units of the ruler.
         renyi_alpha: Order of the Renyi entropy.
@@ -69,10 +70,6 @@ def measure_latents(
     if u is not None:
         within_u = entropy_given_groups(codes.mean, u, sigma=sigma, alpha=renyi_alpha)
         measures["entropy_given_u_nats"] = within_u.nats
-    if information is not None:
-        measures["information_nats"] = np.asarray(information.nats)
-        measures["information_baseline_nats"] = np.asarray(information.baseline_nats)
-        measures["information_residual_nats"] = np.asarray(information.residual_nats)
     most_nats = math.log(len(codes.mean))
     rows = np.stack(list(measures.values()), axis=1).tolist()  # a row for each latent
     return tuple(
@@ -86,6 +83,26 @@ def measure_latents(
     )
 
 
+def with_information(
+    latents: Sequence[LatentT], information: MutualInformation[Array] | None
+) -> tuple[LatentT, ...]:
+    """The same latents with another information between each and the images, or without it."""
+    if information is None:
+        parts = [(None, None, None)] * len(latents)
+    else:
+        nats, baseline = information.nats.tolist(), information.baseline_nats.tolist()
+        parts = list(zip(nats, baseline, information.residual_nats.tolist(), strict=True))
+    return tuple(
+        latent.model_copy(update=dict(zip(_INFORMATION, part, strict=True)))
+        for latent, part in zip(latents, parts, strict=True)
+    )
+
+
+_INFORMATION = (
+    "information_nats",
+    "information_baseline_nats",
+    "information_residual_nats",
+)
 _ABSENT_IF_DETERMINISTIC = dict.fromkeys(
     (
         "mean_of_variance",

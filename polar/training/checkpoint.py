@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from polar.errors import CheckpointUnusable
 from polar.files import written_aside
 from polar.records.events import Evaluation
+from polar.regime.diagnostics import with_information
 from polar.spec.course import course
 from polar.training import schedule
 from polar.training.state import TrainingState
@@ -143,13 +144,21 @@ def _evaluations_of_this_run(
     missing = [step for step in steps if step not in found]
     if missing:
         raise CheckpointUnusable(f"checkpoint {path} lacks the evaluation at step {missing[0]}")
-    chosen = [found[step] for step in steps]
+    chosen = [_as_measured_here(state, found[step]) for step in steps]
     settled_at = schedule.end(state.spec, chosen)
     if settled_at is not None and settled_at < state.step:
         raise CheckpointUnusable(
             f"checkpoint {path} is at step {state.step}; this run has settled at {settled_at}"
         )
     return chosen
+
+
+def _as_measured_here(state: TrainingState, evaluation: Evaluation) -> Evaluation:
+    """The evaluation without the information if only a shorter run measures it at this step."""
+    has_settled = bool(evaluation.verdict.settled)
+    if schedule.measures_information(state.spec, evaluation.step, has_settled=has_settled):
+        return evaluation
+    return evaluation.model_copy(update={"latents": with_information(evaluation.latents, None)})
 
 
 def _read(path: Path) -> dict[str, Any]:  # what torch unpickles, before anything is checked

@@ -15,15 +15,15 @@ from polar.models import Autoencoder, Encoding
 from polar.records.events import Evaluation
 from polar.records.latents import Label
 from polar.regime.codes import Codes, codes
-from polar.regime.diagnostics import measure_latents
+from polar.regime.diagnostics import measure_latents, with_information
 from polar.regime.settling import Look, settling
 from polar.regime.threshold import tau_in_nats
 from polar.regime.verdict import judge, labelled
 from polar.spec import DiagnosticsSpec, ExperimentSpec
 from polar.spec.course import warm_up_steps
-from polar.training.decoding import Decoder
+from polar.training.decoding import Decoder, images_decoded
 from polar.training.inputs import Inputs
-from polar.training.schedule import steps_per_epoch
+from polar.training.schedule import measures_information, steps_per_epoch
 from polar.training.subset import EvaluationSubset, batches
 
 
@@ -56,7 +56,6 @@ def evaluate(
         measures = measure_latents(
             measured_codes,
             u=subset.inputs.u.cpu().numpy() if spec.u else None,
-            information=_information(measured_codes, subset, diagnostics),
             ruler=diagnostics.ruler,
             sigma=diagnostics.sigma,
             renyi_alpha=diagnostics.renyi_alpha,
@@ -72,13 +71,19 @@ def evaluate(
             for latent in labelled(measures, tau_nats)
             if latent.label is Label.ACTIVE
         ]
-        decoder = Decoder.of(model, encoding, subset, spec.model.likelihood)
+        decoder = Decoder.of(
+            model, encoding, subset, spec.model.likelihood, at_most=images_decoded(step)
+        )
         try:
             decoding = decoder.decoding(actives)
         except Diverged as error:
             raise Diverged(f"the model is not finite any more at step {step}: {error}") from error
     latents = labelled(measures, tau_nats, decoding.usage_nats)
     look = Look(step, latents, decoding.explained, decoding.explains_nothing)
+    looks = [*map(Look.of, earlier), look]
+    has_settled = settling(looks, warm_up_steps(spec.training)).settled
+    if measures_information(spec, step, has_settled=has_settled):
+        latents = with_information(latents, _information(measured_codes, subset, diagnostics))
     return Evaluation(
         step=step,
         epoch=step / steps_per_epoch(spec),
@@ -89,7 +94,7 @@ def evaluate(
             tau_std=diagnostics.tau_std,
             tau_nats=tau_nats,
             decoding=decoding,
-            settled=settling([*map(Look.of, earlier), look], warm_up_steps(spec.training)).settled,
+            settled=has_settled,
         ),
     )
 

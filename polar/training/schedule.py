@@ -10,6 +10,9 @@ from polar.spec.course import warm_up_steps
 #: The step from which on evaluations follow the spec. Chosen by us, because a network has hardly
 #: moved before: the powers of two suffice there.
 FINE_FROM = 32
+#: The first power of four at which the information is measured. It costs more than all else that
+#: is measured of the codes, and says little before anything is learned.
+INFORMATION_FROM = 256
 #: Where a logarithmic warm-up starts, as a part of the weight.
 WARM_UP_FROM = 1e-3
 
@@ -66,6 +69,24 @@ def evaluation_steps(spec: ExperimentSpec) -> tuple[int, ...]:
     else:
         steps |= {epoch * steps_per_epoch(spec) for epoch in spec.diagnostics.epochs}
     return tuple(sorted(step for step in steps if step <= last))
+
+
+def measures_information(spec: ExperimentSpec, step: int, *, has_settled: bool) -> bool:
+    """Whether the information is measured at an evaluation.
+
+    It is at the end of training, at the powers of four from 256 on, and at the epochs that the
+    spec names.
+
+    Args:
+        spec: What is trained.
+        step: The step of the evaluation.
+        has_settled: Whether the training had settled by then.
+    """
+    training = spec.training
+    is_end = step == training.steps or (has_settled and training.until == "settled")
+    is_named = step in {epoch * steps_per_epoch(spec) for epoch in spec.diagnostics.epochs or ()}
+    is_power = step >= INFORMATION_FROM and step.bit_count() == 1 and step.bit_length() % 2 == 1
+    return is_end or is_named or is_power
 
 
 def _powers(per_doubling: int, last: int) -> set[int]:

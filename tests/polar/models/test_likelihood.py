@@ -61,6 +61,19 @@ def test_the_loss_is_the_mean_of_the_losses_of_the_images(likelihood: Likelihood
     assert losses[0].item() == pytest.approx(first, rel=1e-12)
 
 
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_losses_of_float32_outputs_are_as_good_as_their_pixels(likelihood: LikelihoodSpec) -> None:
+    x = pixels(grey_images()).float()
+    outputs = 10 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+
+    losses = image_losses(likelihood, outputs, x)
+
+    assert losses.dtype is torch.float64
+    exact = image_losses(likelihood, outputs.double(), x.double())
+    # A term of a pixel is off by 2^-24 of logits of up to 40, or of its square; signs vary.
+    torch.testing.assert_close(losses, exact, rtol=1e-7, atol=1e-5)
+
+
 def test_black_and_white_images_cost_nothing_at_best_and_ln_2_a_pixel_at_grey() -> None:
     x = (torch.arange(100) % 2).double().view(100, 1, 1, 1).repeat(1, 1, 32, 32)
 

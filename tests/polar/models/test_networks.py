@@ -168,20 +168,3 @@ def test_weights_depend_on_the_generator_alone() -> None:
     for p, q, r in zip(one.parameters(), again.parameters(), other.parameters(), strict=True):
         assert torch.equal(p, q)
         assert p.dim() == 1 or not torch.equal(p, r)
-
-
-@pytest.mark.parametrize(
-    ("size", "stride", "padding"), [(4, 2, 1), (2, 2, 0), (6, 2, 2), (6, 3, 1)]
-)
-@pytest.mark.parametrize("bias", [True, False])
-def test_the_last_layer_draws_the_same_without_gradients(
-    size: int, stride: int, padding: int, bias: bool
-) -> None:
-    layer = networks.LastTransposed(3, 1, size, stride, padding, bias=bias).double()
-    x = torch.randn(2, 3, 5, 4, dtype=torch.float64)
-
-    with torch.no_grad():
-        drawn = layer(x)
-
-    # rounding: sums of a few dozen products of numbers about 1, in whichever order
-    torch.testing.assert_close(drawn, layer(x).detach(), rtol=1e-12, atol=1e-12)

@@ -12,7 +12,7 @@ from torch import Tensor
 from polar.entropy import mutual_information, renyi_entropy
 from polar.records.latents import Label, LatentMeasures
 from polar.regime.codes import codes
-from polar.regime.diagnostics import measure_latents
+from polar.regime.diagnostics import measure_latents, with_information
 from polar.regime.verdict import labelled
 
 
@@ -231,16 +231,16 @@ def test_the_judged_entropy_is_in_units_of_the_prior() -> None:
     assert label_of(latent) is Label.ACTIVE
 
 
-def test_information_is_taken_over() -> None:
+def test_information_is_taken_over_and_away() -> None:
     generator = np.random.default_rng(0)
     mean = generator.standard_normal((40, 2))
     information = mutual_information(generator.standard_normal((40, 5)), mean)
+    without = measure_latents(codes(mean), ruler="scaled", sigma=0.5, renyi_alpha=1.01)
 
-    latents = measure_latents(
-        codes(mean), information=information, ruler="scaled", sigma=0.5, renyi_alpha=1.01
-    )
+    latents = with_information(without, information)
 
     assert [latent.information_nats for latent in latents] == information.nats.tolist()
     assert [
         latent.information_baseline_nats for latent in latents
     ] == information.baseline_nats.tolist()
+    assert with_information(latents, None) == without

@@ -9,7 +9,7 @@ import torch
 from polar.errors import Diverged
 from polar.models import Encoding, Losses
 from polar.spec import ExperimentSpec
-from polar.training.decoding import MOST_USAGE_IMAGES, Decoder
+from polar.training.decoding import Decoder, images_decoded
 from polar.training.inputs import Inputs
 from polar.training.subset import EvaluationSubset, evaluation_subset
 
@@ -162,7 +162,7 @@ def test_the_loss_is_the_mean_over_four_draws_of_the_same_noise() -> None:
     one, other = (decoder(lambda z: z[:, 0], mean, log_var) for _ in range(2))
 
     assert len(one.samples) == 4
-    by_draw = [one.losses([draw]) for draw in one.samples]
+    by_draw = [one.losses(draw[None]) for draw in one.samples]
     assert one.losses(one.samples) == pytest.approx(sum(by_draw) / 4, rel=1e-12)
     assert one.decoding([0]) == other.decoding([0])
     # A variance of 1 costs half a nat a pixel.
@@ -178,18 +178,45 @@ def test_a_deterministic_model_has_no_noise() -> None:
     assert torch.equal(painter.samples[0], columns(WHITE, ZERO, ZERO))
 
 
-def test_usage_is_measured_on_the_first_images() -> None:
-    assert MOST_USAGE_IMAGES < 512
-    few = Decoder.of(
-        Painter(lambda z: z[:, 0]),
+def test_usage_is_measured_on_the_first_half_of_the_images() -> None:
+    # The first image is black, the second white: without the latent black costs a half, and white
+    # nothing.
+    painter = Decoder.of(
+        Painter(lambda z: (2 * z[:, 0]).clamp(max=1)),
         Encoding(columns(WHITE, ZERO, ZERO)),
         subset(),
         SPEC.model.likelihood,
-        at_most=1,
+        at_most=2,
     )
 
-    # One black image: the mean of all images costs it a half.
-    assert few.decoding([0]).usage_nats[0] == pytest.approx(HALF_WRONG, rel=1e-12)
+    assert len(painter.subset.inputs) == 2
+    assert painter.decoding([0]).usage_nats[0] == pytest.approx(4 * HALF_WRONG, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("step", "images"), [(1, 64), (125, 64), (500, 256), (1000, 512), (10**6, 512)]
+)
+def test_early_evaluations_decode_fewer_images(step: int, images: int) -> None:
+    assert images_decoded(step) == images
+
+
+def test_an_evaluation_decodes_each_set_of_latents_once() -> None:
+    passed: list[int] = []
+
+    def grey(z: torch.Tensor) -> torch.Tensor:
+        passed.append(len(z))
+        return z[:, 0]
+
+    mean, log_var = columns(WHITE, ZERO, ZERO), torch.zeros(N, 3)
+
+    decoder(grey, mean, log_var).decoding([0])
+    some = sum(passed)
+    passed.clear()
+    decoder(grey, mean, log_var).decoding([0, 1, 2])
+
+    # Four draws; the actives alone; a single image for none of them; each latent replaced.
+    assert some == 4 * N + N + 1 + 3 * N
+    assert sum(passed) == 4 * N + 1 + 3 * N
 
 
 def test_a_model_that_is_not_finite_has_diverged() -> None:

@@ -7,6 +7,7 @@ import torch
 
 from polar.errors import Diverged
 from polar.models import Encoding, Losses
+from polar.records.events import Evaluation
 from polar.records.latents import Flaw, Label, Regime
 from polar.regime.settling import Look, Settling, settling
 from polar.spec import ExperimentSpec
@@ -203,7 +204,7 @@ def test_what_is_measured_depends_on_the_model(model: dict[str, Any]) -> None:
     state = fresh(spec, "digest", torch.device("cpu"))
     subset = evaluation_subset(inputs_for(spec), spec)
 
-    found = evaluate(state.model, subset, spec, step=1)
+    found = evaluate(state.model, subset, spec, step=256)
 
     variational = model["name"].endswith("vae")
     for latent in found.latents:
@@ -261,7 +262,7 @@ def test_information_is_not_measured_on_fewer_than_two_images(information_images
     spec = spec_of({}, information_images=information_images)
     model = FakeModel((1.0, 1.0, 1.0))
 
-    found = evaluate(model, subset_of(greys(), spec), spec, step=1)
+    found = evaluate(model, subset_of(greys(), spec), spec, step=256)
 
     assert found.latents[0].information_nats is None
     assert found.latents[0].information_baseline_nats is None
@@ -271,9 +272,26 @@ def test_images_that_are_all_the_same_tell_nothing() -> None:
     white = torch.full((100, 1, 32, 32), 255, dtype=torch.uint8)
     model = FakeModel((1.0, 1.0, 1.0))
 
-    found = evaluate(model, subset_of(white), SPEC, step=1)
+    found = evaluate(model, subset_of(white), SPEC, step=256)
 
     assert found.latents[0].information_nats is None
+
+
+@pytest.mark.parametrize("until", ["steps", "settled"])
+def test_the_information_is_measured_where_training_ends(until: str) -> None:
+    content = SPEC.model_dump()
+    content["training"] |= {"steps": 2000, "until": until}
+    spec = ExperimentSpec.model_validate(content)
+    subset, model = subset_of(greys(), spec), FakeModel((1.0, 1e-3, 1e-3), weights=(2.0, 0.0, 0.0))
+
+    evaluations: list[Evaluation] = []
+    for step in (512, 724, 1000, 1448, 2000):
+        evaluations.append(evaluate(model, subset, spec, step, evaluations))
+
+    measured_at = [each.step for each in evaluations if each.latents[0].information_nats]
+    settled_at = [each.step for each in evaluations if each.verdict.settled]
+    assert settled_at == [1000, 1448, 2000]
+    assert measured_at == ([2000] if until == "steps" else settled_at)
 
 
 def test_the_threshold_is_a_std_in_units_of_the_ruler() -> None:

@@ -110,6 +110,18 @@ def test_a_longer_training_goes_on_from_the_end_of_a_shorter_one(
     assert [each.step for each in extended.evaluations] == [1, 2, 4, 8, 16, 21]
 
 
+def test_what_only_the_end_of_the_shorter_one_measured_is_left_out(tmp_path: Path) -> None:
+    content = spec(16).model_dump()
+    content["diagnostics"]["information_images"] = 20
+    short = ExperimentSpec.model_validate(content)
+    long = with_steps(short, 21)
+
+    extended = trained(long, last_state(short, tmp_path))
+
+    assert trained(short).evaluations[-1].latents[0].information_nats is not None
+    assert bits(extended) == bits(trained(long))
+
+
 @settings(max_examples=10)
 @given(st.lists(st.integers(1, 30), min_size=2, max_size=4))
 def test_it_may_be_made_longer_several_times(ends: list[int]) -> None:

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from polar.records.events import Evaluation
 from polar.records.latents import Verdict
 from polar.spec import ExperimentSpec
-from polar.training.schedule import end, evaluation_steps, steps_per_epoch, weight
+from polar.training.schedule import (
+    end,
+    evaluation_steps,
+    measures_information,
+    steps_per_epoch,
+    weight,
+)
 
 
 def spec(
@@ -45,6 +51,18 @@ def test_named_epochs_replace_the_fine_steps() -> None:
 
     # three batches an epoch
     assert steps == (1, 2, 3, 4, 6, 8, 16, 32, 64, 90, 100)
+
+
+def test_the_information_is_measured_at_powers_of_four_named_epochs_and_the_end() -> None:
+    default, named = spec(3000), spec(3000, epochs=(3, 100))
+
+    at, at_named = (
+        [step for step in range(1, 3001) if measures_information(each, step, has_settled=False)]
+        for each in (default, named)
+    )
+
+    assert at == [256, 1024, 3000]
+    assert at_named == [9, 256, 300, 1024, 3000]  # three batches an epoch
 
 
 def test_one_step_is_one_evaluation() -> None:
