@@ -21,6 +21,7 @@ class Program(StrEnum):
     MIGRATION = "service.storage.migrate"
     AGENT = "workers"
     CHILD = "workers.training.child"
+    FINDINGS_CHILD = "workers.training.findings_child"
     TRACKING = "workers.tracking"
     #: Serves MLflow.
     UVICORN = "uvicorn"

@@ -13,14 +13,14 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import ArtifactSaved, Result
-from service.storage import agents, artifacts, metrics
-from service.storage.errors import NotFound, RunLost
+from service.storage import agents, artifacts, metrics, runs
+from service.storage.errors import Conflict, RunLost
 from service.storage.runs import from_now
 from service.storage.states import FindingsState
 from service.storage.tables import FindingsRow, Run, Tracking
 
-#: Seconds between two attempts of which the first was lost, so that a full disk gets emptied.
-AGAIN_S = 60.0
+#: Pause after a lost attempt for each that was lost so far, so that a full disk may be emptied.
+AGAIN_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ async def lose(
         RunLost: there is a later attempt, or none is needed any more.
     """
     row = await _mine(session, run_id, attempt)
-    row.reason, row.message, row.lease_until = reason, message, from_now(AGAIN_S)
+    row.reason, row.message = reason, message
+    row.lease_until = from_now(AGAIN_S * row.losses)
 
 
 async def fail(
@@ -154,12 +155,14 @@ async def ask(session: AsyncSession, run_id: UUID) -> FindingsRow:
     """Let findings be made before those that nobody asked for; failed ones are tried again.
 
     Raises:
-        NotFound: the run has no findings to come: it has not succeeded, or an earlier version
+        NotFound: no run has this id.
+        Conflict: the run has no findings to come: it has not succeeded, or an earlier version
             made all of it.
     """
     row = await session.get(FindingsRow, run_id, with_for_update=True)
     if row is None:
-        raise NotFound("row of findings for run", run_id)
+        run = await runs.get(session, run_id)
+        raise Conflict(f"run {run_id} is {run.state} and has no findings to come")
     if row.state is FindingsState.FAILED:
         row.state, row.losses, row.lease_until = FindingsState.TO_COME, 0, None
         row.reason = row.message = None

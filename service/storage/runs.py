@@ -152,7 +152,7 @@ async def finish(
     """
     run = await _update_mine(session, run_id, attempt, **_ended(state, reason, message))
     await record_transitions(session, [run])
-    if state is RunState.SUCCEEDED and run.result is not None and run.result["summary"] is None:
+    if state is RunState.SUCCEEDED and run.result and run.result.get("summary", {}) is None:
         session.add(FindingsRow(run_id=run.id))
         await session.flush()
 
