@@ -46,9 +46,7 @@ async def fail(database: Database, run_id: UUID) -> None:
         await findings.fail(session, run_id, 1, "dataset_missing", "digits is not here")
 
 
-async def test_a_run_says_that_its_findings_are_to_come(
-    http: httpx.AsyncClient, url: str
-) -> None:
+async def test_a_run_says_that_its_findings_are_to_come(http: httpx.AsyncClient, url: str) -> None:
     run = (await http.get(url)).json()
     figures = (await http.get(f"{url}/figures")).json()
 
