@@ -4,10 +4,12 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import pytest
 import torch
 
 import polar
@@ -46,12 +48,22 @@ def finders_of(stage: "Stage", agent: "subprocess.Popen[bytes]") -> list[int]:
     return [int(pid) for pid in re.findall(r"started finder (\d+)", stage.log_of(agent))]
 
 
+@pytest.fixture
+def _one_thread() -> Iterator[None]:
+    """As agents have it, because threads change sums."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 async def files_of(stage: "Stage", run_id: UUID) -> dict[str, Path]:
     async with stage.database.transaction() as session:
         files = await artifacts_of(session, run_id)
     return {file.name: stage.settings.artifacts / file.path for file in files}
 
 
+@pytest.mark.usefixtures("_one_thread")
 async def test_findings_survive_the_death_of_their_maker_and_of_its_agent(
     stage: "Stage", tmp_path: Path
 ) -> None:
@@ -74,7 +86,6 @@ async def test_findings_survive_the_death_of_their_maker_and_of_its_agent(
 
     row = await stage.findings_of(run_id)
     assert (row.state, row.attempt) == (FindingsState.MADE, 3)
-    torch.set_num_threads(1)  # as agents have it
     *_, whole = polar.run(SPEC, out=tmp_path / "whole")
     run = await stage.end_of(run_id)
     assert Result.model_validate(run.result) == whole
