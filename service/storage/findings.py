@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, exists, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import ArtifactSaved, Result
@@ -55,6 +55,13 @@ async def claim(
         max_attempts: Number of lost attempts at which findings fail.
         only_asked_for: Whether to take only those that somebody asked for.
     """
+    is_free = and_(
+        FindingsRow.state == FindingsState.TO_COME,
+        or_(FindingsRow.lease_until.is_(None), FindingsRow.lease_until < func.now()),
+        FindingsRow.asked_at.is_not(None) if only_asked_for else true(),
+    )
+    if not await session.scalar(select(exists().where(is_free))):
+        return None
     offered = {
         digest for agent in await agents.seen_lately(session) for digest in agent.datasets.values()
     }
@@ -62,12 +69,7 @@ async def claim(
     query = (
         select(FindingsRow, Run.attempt)
         .join(Run, Run.id == FindingsRow.run_id)
-        .where(
-            FindingsRow.state == FindingsState.TO_COME,
-            or_(FindingsRow.lease_until.is_(None), FindingsRow.lease_until < func.now()),
-            is_possible,
-            *([FindingsRow.asked_at.is_not(None)] if only_asked_for else []),
-        )
+        .where(is_free, is_possible)
         .order_by(FindingsRow.asked_at.asc().nulls_last(), Run.finished_at)
         .limit(1)
         .with_for_update(of=FindingsRow, skip_locked=True)

@@ -83,6 +83,7 @@ class Finder:
         self._child: Process | None = None
         self._niceness = PATIENT
         self._used_at = 0.0
+        self._was_free = False
 
     async def work(self) -> None:
         """Make findings, those that were asked for first."""
@@ -100,13 +101,15 @@ class Finder:
             await self._dismiss()
 
     async def _claim(self) -> Claimed | None:
+        # Between two runs a slot is free for a moment, so it has to be free at two looks in a row.
+        was_free, self._was_free = self._was_free, not self._is_training()
         datasets = await asyncio.to_thread(available_datasets)
         claim = partial(
             findings.claim,
             datasets=datasets.values(),
             lease_s=self._settings.lease_s,
             max_attempts=self._settings.max_attempts,
-            only_asked_for=self._is_training(),
+            only_asked_for=not (was_free and self._was_free),
         )
         return await self._database.once(claim)
 

@@ -83,11 +83,10 @@ def test_a_run_without_findings_has_its_verdict_and_what_they_are_made_of(
     pd.testing.assert_frame_equal(table, diagnostics_table(history), check_exact=True)
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_findings_made_later_are_those_of_the_whole_run_to_the_bit(
-    ended: Path, whole: Path, times: int
+def test_findings_made_later_and_twice_are_those_of_the_whole_run_to_the_bit(
+    ended: Path, whole: Path
 ) -> None:
-    for _ in range(times):
+    for _ in range(2):
         *saved, result = polar.complete(ended)
 
     assert result == result_in(whole)
@@ -115,6 +114,7 @@ def test_findings_that_were_given_up_in_the_middle_are_made_again(
     assert result == result_in(whole)
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_completed_run_keeps_the_timing_of_its_training(ended: Path) -> None:
     before = json.loads((ended / "result.json").read_bytes())["timing"]
 
@@ -123,6 +123,7 @@ def test_a_completed_run_keeps_the_timing_of_its_training(ended: Path) -> None:
     assert json.loads((ended / "result.json").read_bytes())["timing"] == before
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_state_that_was_trained_on_a_gpu_is_measured_on_the_cpu(
     ended: Path, whole: Path
 ) -> None:
