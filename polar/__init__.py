@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polar.entropy import renyi_entropy as renyi_entropy
+    from polar.experiment.completion import complete as complete
     from polar.experiment.run import run as run
     from polar.measurement.measure import measure as measure
     from polar.spec import ExperimentSpec as ExperimentSpec
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ExperimentSpec": "polar.spec",
+    "complete": "polar.experiment.completion",
     "measure": "polar.measurement.measure",
     "renyi_entropy": "polar.entropy",
     "run": "polar.experiment.run",
@@ -29,6 +31,7 @@ _HOMES = {
 __all__ = [
     "ExperimentSpec",
     "__version__",
+    "complete",
     "measure",
     "renyi_entropy",
     "run",

@@ -153,3 +153,9 @@ async def until_stopped(work: Coroutine[None, None, None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with suppress(asyncio.CancelledError):
         await task
+
+
+def without_secrets() -> dict[str, str]:
+    """The environment of this process without the secrets of databases, for its children."""
+    secrets = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "PGPASSWORD", "PGPASSFILE"}
+    return {name: value for name, value in os.environ.items() if name not in secrets}

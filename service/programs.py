@@ -22,6 +22,7 @@ class Program(StrEnum):
     AGENT = "workers"
     #: Forks the children of an agent.
     TEMPLATE = "workers.training.template"
+    FINDINGS_CHILD = "workers.training.findings_child"
     TRACKING = "workers.tracking"
     #: Serves MLflow.
     UVICORN = "uvicorn"

@@ -18,9 +18,10 @@ from polar.spec import ExperimentSpec
 from service import queue
 from service.embedded.state import choose_port
 from service.settings import Settings
-from service.storage import agents, experiments, runs, tracking
+from service.storage import agents, experiments, findings, runs, tracking
 from service.storage.database import Database
-from service.storage.tables import Agent, Metric, Run
+from service.storage.states import FindingsState
+from service.storage.tables import Agent, FindingsRow, Metric, Run
 
 #: Far more than anything takes here, also on a busy machine.
 PATIENCE_S = 180.0
@@ -105,6 +106,17 @@ class Stage:
 
     async def end_of(self, run_id: uuid.UUID) -> Run:
         return await self.run(run_id, lambda run: run.state.is_final)
+
+    async def findings_of(self, run_id: uuid.UUID) -> FindingsRow:
+        """How the findings of a run ended, as soon as they have."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            async with self.database.transaction() as session:
+                row = (await findings.of_runs(session, [run_id])).get(run_id)
+            if row is not None and row.state is not FindingsState.TO_COME:
+                return row
+            self._check(deadline, f"the findings are to come: {row and row.message}")
+            await asyncio.sleep(POLL_S)
 
     def checkpoints_of(self, run_id: uuid.UUID) -> list[Path]:
         """Those of all attempts that are still there."""

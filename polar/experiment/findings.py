@@ -1,4 +1,4 @@
-"""What a run measures at its end, beyond the verdict, as records and tables."""
+"""The findings: what is measured of a run beyond its verdict, as records and tables."""
 
 import math
 import time
@@ -24,7 +24,6 @@ from polar.measurement.tables import (
     sensitivity_table,
 )
 from polar.models import Autoencoder
-from polar.records.certificates import LossTerms
 from polar.records.events import Evaluation, HeldOut, Summary
 from polar.records.latents import Label
 from polar.records.measurement import Criterion, Measurement
@@ -36,7 +35,6 @@ from polar.regime.table import diagnostics_table
 from polar.spec import ExperimentSpec
 from polar.training.decoding import Decoder, images_decoded
 from polar.training.evaluation import as_codes, encode, measured
-from polar.training.loss_terms import loss_terms
 from polar.training.sensitivity import run_sensitivity
 from polar.training.subset import EvaluationSubset
 
@@ -55,14 +53,17 @@ class Findings:
     about_the_scale: str
     #: None where no images were held out.
     held_out: HeldOut | None
-    #: None for a model without a weight.
-    loss_terms: LossTerms | None
     #: The verdict under other choices of kernel, images, threshold and ruler.
     sensitivity: tuple[Sensitivity, ...]
     order: LearningOrder
     downstream: Downstream | None
     #: Tidy tables by name; `polar.figures` describes their columns.
     tables: dict[str, pd.DataFrame]
+
+    @property
+    def new_tables(self) -> dict[str, pd.DataFrame]:
+        """The tables without `diagnostics`, which a run writes when training ends."""
+        return {name: table for name, table in self.tables.items() if name != "diagnostics"}
 
     @property
     def summary(self) -> Summary:
@@ -164,7 +165,6 @@ def find(
         measurement=measurement,
         about_the_scale=about_the_scale(codes, diagnostics.ruler),
         held_out=unseen,
-        loss_terms=loss_terms(model, subset, spec),
         sensitivity=sensitivities,
         order=order,
         downstream=downstream,

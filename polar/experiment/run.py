@@ -1,39 +1,27 @@
 """The main job: one run of an experiment, as a stream of events, without any service."""
 
-import json
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from polar import figures
 from polar.data.images import ImageDataset, load
 from polar.errors import DatasetError, InvalidInput
-from polar.experiment.findings import Findings, find
-from polar.files import written_aside
-from polar.measurement.explanation import explain_evidence
-from polar.measurement.files import save_json
-from polar.records.events import (
-    LAST_STATE_FILE,
-    RESULT_FILE,
-    ArtifactSaved,
-    Evaluation,
-    Event,
-    Result,
-    Started,
-)
+from polar.experiment.result_file import Outcome, artifact, save_outcome
+from polar.records.events import DIAGNOSTICS_FILE, LAST_STATE_FILE, Event, Result, Started
+from polar.regime.columns import save_diagnostics
 from polar.regime.explanation import explain
-from polar.regime.sensitivity import explain_sensitivity
-from polar.regime.settling import Look, settling
-from polar.regime.table import table_to_parquet
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
-from polar.spec.course import warm_up_steps
 from polar.training import checkpoint
+from polar.training.checkpoint import End
+from polar.training.evaluation import settling_of
 from polar.training.inputs import inputs
 from polar.training.loop import train
-from polar.training.state import fresh
+from polar.training.loss_terms import loss_terms
+from polar.training.state import TrainingState, fresh
 from polar.training.subset import EvaluationSubset, evaluation_subset
 
 
@@ -48,14 +36,15 @@ def run(
     resume_from: Path | None = None,
     stop: Callable[[], bool] | None = None,
     expected_digest: str | None = None,
+    with_findings: bool = True,
 ) -> Iterator[Event]:
     """Trains one model and measures its latents, and reports on the way.
 
     Yields `Started`, the evaluations of the checkpoint that it goes on from, then `Progress` (at
     least a hundred times), `Evaluation` and `CheckpointSaved` in the order of their steps,
-    `ArtifactSaved` for each file in `out`, and `Result` at the end. On the CPU of one machine the
-    same spec, seed and data give the same numbers to the last bit, also when the run was stopped
-    in between; only `estimators` and its figure hold times as well.
+    `ArtifactSaved` for each file in `out`, `result.json` last, and `Result` at the end. On the CPU
+    of one machine the same spec, seed and data give the same numbers to the last bit, also when
+    the run was stopped in between; only `estimators` and its figure hold times as well.
 
     Nothing happens before the caller asks for the first event, and the caller can give up the run
     at any event.
@@ -77,6 +66,10 @@ def run(
         stop: Called before every step; once it returns true, a last checkpoint is written and the
             stream ends without `Result`.
         expected_digest: The digest that the dataset must have.
+        with_findings: Whether to make the findings too: all tables but `diagnostics`, the figures,
+            and in `Result` the summary, the sensitivity and the held-out images. Without them the
+            run ends with its verdict, and `polar.complete` makes them later from the files in
+            `out`, with the same bytes.
 
     Raises:
         InvalidInput: the spec has several seeds and none was named, the seed is out of range, or
@@ -115,24 +108,38 @@ def run(
     if not state.has_ended:
         return
 
-    held_out = (
-        evaluation_subset(split.held_out, spec, split.training) if len(split.held_out) else None
-    )
-    findings = find(state.model, subset, dataset, spec, state.evaluations, held_out)
-    result = _result(spec, dataset, subset, state.evaluations, findings)
-    if out is not None:
-        yield from _save_findings(out, findings, result.final.verdict.tau_nats)
-        checkpoint.write(state, out / LAST_STATE_FILE)
-        yield _artifact(out, out / LAST_STATE_FILE)
-        timing: dict[str, float | str] = {
+    outcome = Outcome(
+        _verdict(state, subset, dataset),
+        spec,
+        {
             "seconds": time.perf_counter() - started,
             "steps": state.step - first_step,
             "device": str(target),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
-        }
-        yield _save_result(out, result, spec, timing)
-    yield result
+        },
+    )
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        save_diagnostics(state.evaluations, out / DIAGNOSTICS_FILE)
+        yield artifact(out, out / DIAGNOSTICS_FILE)
+        checkpoint.write(state, out / LAST_STATE_FILE)
+        yield artifact(out, out / LAST_STATE_FILE)
+    if with_findings:
+        # Imported here, because pandas, scikit-learn and matplotlib do not belong into a training.
+        from polar.experiment import completion
+
+        end = End(state.model.state_dict(), tuple(state.evaluations))
+        findings = completion.find_at(end, spec, dataset)
+        if out is not None:
+            tau_nats = outcome.result.final.verdict.tau_nats
+            yield from completion.save_findings(findings, tau_nats, out)
+        outcome = replace(
+            outcome, result=completion.with_findings(outcome.result, findings, end, spec)
+        )
+    if out is not None:
+        yield save_outcome(outcome, out)
+    yield outcome.result
 
 
 def _of_one_seed(spec: ExperimentSpec, seed: int | None) -> ExperimentSpec:
@@ -160,29 +167,10 @@ def _find_device(name: str) -> torch.device:
     return device
 
 
-def _result(
-    spec: ExperimentSpec,
-    dataset: ImageDataset,
-    subset: EvaluationSubset,
-    evaluations: Sequence[Evaluation],
-    findings: Findings,
-) -> Result:
-    final = evaluations[-1]
-    looks = [Look.of(evaluation) for evaluation in evaluations]
-    still = settling(looks, warm_up_steps(spec.training))
-    measurement = findings.measurement
-    sentences = (
-        explain(final, still, final.step),
-        findings.about_the_scale,
-        explain_sensitivity(findings.sensitivity),
-        explain_evidence(
-            verdict=final.verdict,
-            thresholds=measurement.thresholds,
-            dip=measurement.dip,
-            labels=measurement.labels,
-            agreement=measurement.agreement,
-        ),
-    )
+def _verdict(state: TrainingState, subset: EvaluationSubset, dataset: ImageDataset) -> Result:
+    """The result of a training that has ended, without its findings."""
+    spec, final = state.spec, state.evaluations[-1]
+    still = settling_of(state.evaluations, spec)
     return Result(
         spec_hash=spec.content_hash(),
         science_version=SCIENCE_VERSION,
@@ -196,37 +184,9 @@ def _result(
         largest_move_nats=still.largest_move_nats,
         rise_of_explained=still.rise_of_explained,
         labels_changed=still.labels_changed,
-        held_out=findings.held_out,
-        loss_terms=findings.loss_terms,
-        summary=findings.summary,
+        held_out=None,
+        loss_terms=loss_terms(state.model, subset, spec),
+        summary=None,
         dataset_note=dataset.note,
-        explanation=" ".join(filter(None, sentences)),
-        sensitivity=findings.sensitivity,
+        explanation=explain(final, still, final.step),
     )
-
-
-def _save_findings(out: Path, findings: Findings, tau_nats: float) -> Iterator[ArtifactSaved]:
-    out.mkdir(parents=True, exist_ok=True)
-    for name, table in findings.tables.items():
-        table_to_parquet(table, out / f"{name}.parquet")
-        yield _artifact(out, out / f"{name}.parquet")
-    yield _artifact(out, save_json(findings.measurement, out))
-    for path in figures.save_figures(findings.tables, tau_nats, out / "figures"):
-        yield _artifact(out, path)
-
-
-def _save_result(
-    out: Path, result: Result, spec: ExperimentSpec, timing: dict[str, float | str]
-) -> ArtifactSaved:
-    content = {
-        **result.model_dump(mode="json", exclude={"event"}),
-        "spec": spec.model_dump(mode="json"),
-        "timing": timing,
-    }
-    with written_aside(out / RESULT_FILE, is_durable=True) as aside:
-        aside.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
-    return _artifact(out, out / RESULT_FILE)
-
-
-def _artifact(out: Path, path: Path) -> ArtifactSaved:
-    return ArtifactSaved(name=path.relative_to(out).as_posix(), path=str(path))

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from polar.errors import InvalidInput
@@ -54,6 +55,11 @@ def save(figure: Figure, table: pd.DataFrame, path: Path) -> list[Path]:
 
 def write(figure: Figure, kind: str, file: BinaryIO) -> None:
     """Write a picture of one of the KINDS; the same figure gives the same bytes."""
+    if kind == "png":  # the same as `savefig`, which draws everything once more, to lay it out
+        figure.set_dpi(DOTS_PER_INCH)
+        canvas = FigureCanvasAgg(figure)
+        canvas.print_png(file, metadata=KINDS[kind])  # type: ignore[no-untyped-call]
+        return
     with mpl.rc_context({"svg.hashsalt": "polar"}):  # otherwise the SVG's ids are random
         figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, metadata=KINDS[kind])
 

@@ -172,6 +172,8 @@ class Summary(Record):
 class Result(Record):
     """The result of a run: its last evaluation, and what it means in words and numbers.
 
+    The verdict is known when training ends. The findings complete it afterwards: until then there
+    is no summary, no sensitivity and nothing about held-out images, and the explanation is short.
     In results of science version 2 and earlier, what was not measured is none.
     """
 
@@ -194,17 +196,19 @@ class Result(Record):
     rise_of_explained: float | None
     #: Number of labels that changed over the last 40 % of the steps.
     labels_changed: int | None
-    #: None where no images were held out.
+    #: None where no images were held out, and until the findings are made.
     held_out: HeldOut | None
     #: What the model pays at any weight; none for a model without a weight.
     loss_terms: LossTerms | None
-    summary: Summary
-    #: A remark on the dataset, such as that it stands in for another dataset, or nothing.
+    #: None until the findings are made.
+    summary: Summary | None
+    #: A remark on the dataset, such as that it stands in for another dataset; empty without one.
     dataset_note: str
-    #: A paragraph on why the verdict is what it is, with the gap between the groups.
+    #: A paragraph on why the verdict is what it is, with the gap between the groups; the findings
+    #: add how far it can be trusted.
     explanation: str
-    #: The verdict under other choices of kernel, images, threshold and ruler. Results of earlier
-    #: versions have none.
+    #: The verdict under other choices of kernel, images, threshold and ruler. None until the
+    #: findings are made, and in results of earlier versions.
     sensitivity: tuple[Sensitivity, ...] | None = None
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from polar.errors import InvalidInput
 from polar.files import written_aside
 from polar.records.events import Evaluation
+from polar.regime.columns import diagnostics_columns
 
 
 def diagnostics_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
@@ -19,16 +19,7 @@ def diagnostics_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     Raises:
         InvalidInput: there are no evaluations.
     """
-    if not evaluations:
-        raise InvalidInput("a table of 0 evaluations; allowed: at least 1")
-    table = pd.DataFrame(
-        {"epoch": evaluation.epoch, "step": evaluation.step, **latent.model_dump(mode="json")}
-        for evaluation in evaluations
-        for latent in evaluation.latents
-    )
-    numbers = table.columns.difference(["step", "latent", "label"])
-    # Else a column without any value would have another type than the same column of other models.
-    return table.astype(dict.fromkeys(numbers, "float64"))
+    return pd.DataFrame(diagnostics_columns(evaluations))
 
 
 def table_to_parquet(table: pd.DataFrame, path: Path) -> None:

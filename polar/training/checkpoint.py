@@ -8,16 +8,19 @@ import contextlib
 import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from polar.errors import CheckpointUnusable
 from polar.files import written_aside
 from polar.records.events import Evaluation
 from polar.regime.diagnostics import with_information
+from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.spec.course import course
 from polar.training import schedule
 from polar.training.state import TrainingState
@@ -78,6 +81,43 @@ def restore(state: TrainingState, source: Path) -> None:
         raise reason
 
 
+@dataclass(frozen=True)
+class End:
+    """What is measured of a training at its end; the rest of a last state serves to go on."""
+
+    #: The parameters of the model by name, on the CPU.
+    weights: Mapping[str, Tensor]
+    #: All evaluations, by ascending step.
+    evaluations: tuple[Evaluation, ...]
+
+
+def read_end(path: Path, spec: ExperimentSpec, dataset_digest: str) -> End:
+    """The end of a run, by its last state, whatever device the run was trained on.
+
+    Args:
+        path: The last state.
+        spec: The spec of the run, with one seed.
+        dataset_digest: Digest of the dataset that the run was trained on.
+
+    Raises:
+        CheckpointUnusable: the state is missing, damaged, or of another run or version.
+    """
+    content = _read(path)
+    identity: dict[str, str | int] = {
+        "format": FORMAT,
+        "science_version": SCIENCE_VERSION,
+        "dataset_digest": dataset_digest,
+        "course": course(spec),
+    }
+    _refuse_others(path, content, identity)
+    try:
+        texts = content["evaluations"]
+        evaluations = tuple(Evaluation.model_validate_json(text) for text in texts)
+        return End(content["model"], evaluations)
+    except (KeyError, TypeError, ValidationError) as error:
+        raise CheckpointUnusable(f"checkpoint {path} is not as it should be: {error}") from error
+
+
 def newest_first(folder: Path) -> list[Path]:
     """The complete checkpoints of a folder."""
     return sorted(folder.glob("step-*.pt"), reverse=True)
@@ -100,11 +140,7 @@ def _content(state: TrainingState) -> dict[str, object]:
 
 def _restore_from(state: TrainingState, path: Path) -> None:
     content = _read(path)
-    for name, expected in {"format": FORMAT, **state.identity}.items():
-        if content.get(name) != expected:
-            raise CheckpointUnusable(
-                f"checkpoint {path} has {name} {content.get(name)}; this run has {expected}"
-            )
+    _refuse_others(path, content, {"format": FORMAT, **state.identity})
     stage = _stage(state, content, path)
     try:
         evaluations = [Evaluation.model_validate_json(text) for text in content["evaluations"]]
@@ -118,6 +154,16 @@ def _restore_from(state: TrainingState, path: Path) -> None:
         raise CheckpointUnusable(f"checkpoint {path} is not as it should be: {error}") from error
     if not state.is_in_warm_start:
         state.evaluations[:] = _evaluations_of_this_run(state, evaluations, path)
+
+
+def _refuse_others(
+    path: Path, content: Mapping[str, Any], expected: Mapping[str, str | int]
+) -> None:
+    for name, value in expected.items():
+        if content.get(name) != value:
+            raise CheckpointUnusable(
+                f"checkpoint {path} has {name} {content.get(name)}; this run has {value}"
+            )
 
 
 def _stage(state: TrainingState, content: Mapping[str, Any], path: Path) -> int:

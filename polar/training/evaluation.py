@@ -16,7 +16,7 @@ from polar.records.events import Evaluation
 from polar.records.latents import Label
 from polar.regime.codes import Codes, codes
 from polar.regime.diagnostics import measure_latents, with_information
-from polar.regime.settling import Look, settling
+from polar.regime.settling import Look, Settling, settling
 from polar.regime.threshold import tau_in_nats
 from polar.regime.verdict import judge, labelled
 from polar.spec import DiagnosticsSpec, ExperimentSpec
@@ -97,6 +97,15 @@ def evaluate(
             settled=has_settled,
         ),
     )
+
+
+def settling_of(evaluations: Sequence[Evaluation], spec: ExperimentSpec) -> Settling:
+    """Whether the training of a spec has settled by the last of its evaluations.
+
+    Raises:
+        InvalidInput: there are no evaluations.
+    """
+    return settling([Look.of(seen) for seen in evaluations], warm_up_steps(spec.training))
 
 
 @contextmanager

@@ -72,6 +72,7 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
         "cancel": f"{base}/cancel",
         "diagnostics": f"{base}/diagnostics",
         "figures": f"{base}/figures",
+        "findings": to_findings(run_id),
         "mlflow": _in_mlflow(settings, tracked, f"/runs/{tracked.mlflow_run_id}")
         if tracked
         else None,
@@ -80,6 +81,10 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
 
 def to_figure(run_id: UUID, name: str) -> str:
     return f"{PREFIX}/runs/{run_id}/figures/{name}"
+
+
+def to_findings(run_id: UUID) -> str:
+    return f"{PREFIX}/runs/{run_id}/findings"
 
 
 def to_measurement(measurement_id: UUID) -> str:

@@ -13,7 +13,7 @@ from service.api.experiments.schemas import (
     Plan,
     RunOfExperiment,
 )
-from service.api.runs.schemas import RunView
+from service.api.runs.schemas import FindingsView, RunView
 from service.cli import verdicts
 from service.cli.rows import Facts, Rows
 from service.storage.states import RunState, TrialState
@@ -87,6 +87,7 @@ def _of_run(run: RunView) -> RenderableType:
             "settled": verdicts.SETTLED[run.result.settled] if run.result else None,
             "held out": _held_out(run.result),
             "explanation": run.result.explanation if run.result else None,
+            "figures": _findings(run.findings),
             "MLflow": run.links["mlflow"],
             "not in MLflow": run.mlflow_error,
             "unreadable": earlier_version(run.of_earlier_version),
@@ -124,6 +125,14 @@ def _held_out(result: Result | None) -> str | None:
         return None
     part = result.held_out
     return f"explained {part.explained:.3f} ± {part.explained_se:.3f} of {part.images:,} images"
+
+
+def _findings(findings: FindingsView | None) -> str | None:
+    """How far the figures and the rest of the findings are."""
+    if findings is None:
+        return None
+    state = findings.state.replace("_", " ")
+    return f"{state}: {findings.message}" if findings.message else state
 
 
 def _step(progress: Progress | None) -> str:

@@ -24,10 +24,10 @@ from polar.records.events import (
     Result,
     Started,
 )
-from service.storage import metrics
+from service.storage import artifacts, metrics
 from service.storage.errors import Conflict, NotFound, RunLost
 from service.storage.states import RunState
-from service.storage.tables import Artifact, EvaluationRow, Run, Transition
+from service.storage.tables import EvaluationRow, FindingsRow, Run, Transition
 
 #: Channel on which Postgres notifies listeners that a run has changed its state.
 CHANGED = "runs_changed"
@@ -124,18 +124,11 @@ async def record(session: AsyncSession, run_id: UUID, attempt: int, event: Event
             )
         case ArtifactSaved():
             await _update_mine(session, run_id, attempt)
-            statement = insert(Artifact).values(
-                run_id=run_id, name=event.name, path=event.path, attempt=attempt
-            )
-            await session.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[Artifact.run_id, Artifact.name],
-                    set_={"path": event.path, "attempt": attempt},
-                )
-            )
+            await artifacts.add(session, run_id, attempt, event)
         case Result():
             await _update_mine(session, run_id, attempt, result=event.model_dump(mode="json"))
-            await metrics.add(session, run_id, attempt, event.steps, event.summary.scalars())
+            if event.summary is not None:
+                await metrics.add(session, run_id, attempt, event.steps, event.summary.scalars())
             by_rank = enumerate(event.final.entropies_by_rank(), start=1)
             ranks = [("entropy/by_rank", rank, nats) for rank, nats in by_rank]
             await metrics.add_points(session, run_id, attempt, ranks)
@@ -152,13 +145,16 @@ async def finish(
     reason: str | None = None,
     message: str | None = None,
 ) -> None:
-    """End a run for good.
+    """End a run for good; the findings of a run that has succeeded are then still to come.
 
     Raises:
         RunLost: this attempt no longer owns the run.
     """
     run = await _update_mine(session, run_id, attempt, **_ended(state, reason, message))
     await record_transitions(session, [run])
+    if state is RunState.SUCCEEDED and run.result and run.result.get("summary", {}) is None:
+        session.add(FindingsRow(run_id=run.id))
+        await session.flush()
 
 
 async def finish_on_request(session: AsyncSession, run_id: UUID, attempt: int) -> None:

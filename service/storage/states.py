@@ -44,6 +44,23 @@ class RunState(StrEnum):
         return not self.next_states
 
 
+class FindingsState(StrEnum):
+    """The state of the findings of a run that has succeeded.
+
+    TO_COME ──┬──► MADE
+       ▲      └──► FAILED ──┐
+       └────────────────────┘   asked for again
+
+    """
+
+    #: Nobody has made them yet, or somebody is making them at present.
+    TO_COME = "to_come"
+    #: All tables, figures and the whole result are there.
+    MADE = "made"
+    #: They cannot be made, for a reason that the row names; the verdict stands.
+    FAILED = "failed"
+
+
 _STOPPED = {RunState.PRUNED, RunState.FAILED, RunState.CANCELLED}
 _AFTER_RUN = dict.fromkeys(RunState, frozenset[RunState]()) | {
     RunState.QUEUED: frozenset({RunState.QUEUED, RunState.RUNNING, *_STOPPED}),

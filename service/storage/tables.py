@@ -37,7 +37,7 @@ from service.storage.forms import (
     Content,
     StoredJson,
 )
-from service.storage.states import RunState, StudyState, TrialState
+from service.storage.states import FindingsState, RunState, StudyState, TrialState
 
 
 class StateText(TypeDecorator[StrEnum]):
@@ -73,6 +73,7 @@ class Base(DeclarativeBase):
         RunState: StateText(RunState),
         StudyState: StateText(StudyState),
         TrialState: StateText(TrialState),
+        FindingsState: StateText(FindingsState),
         list[float]: JSONB,
         list[int]: JSONB,
     }
@@ -240,6 +241,34 @@ class Artifact(Base):
     path: Mapped[str]
     attempt: Mapped[int]
     at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class FindingsRow(Base):
+    """The findings of a run that has succeeded: whether they are made, and by whom.
+
+    Runs that ended under an earlier version have no row, because all of them is there.
+    """
+
+    __tablename__ = "findings"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey(Run.id), primary_key=True)
+    state: Mapped[FindingsState] = mapped_column(default=FindingsState.TO_COME)
+    #: Number of the newest attempt to make them; it fences out what earlier attempts still say.
+    attempt: Mapped[int] = mapped_column(default=0)
+    #: Attempts that have not ended: those whose maker died, and the present attempt.
+    losses: Mapped[int] = mapped_column(default=0)
+    #: Until when nobody else may begin an attempt.
+    lease_until: Mapped[datetime | None]
+    #: When somebody asked for them, who is therefore served before others.
+    asked_at: Mapped[datetime | None]
+    #: Why they failed, or why the last attempt did: a stable word and a sentence.
+    reason: Mapped[str | None]
+    message: Mapped[str | None]
+
+    __table_args__ = (
+        CheckConstraint("state in ('to_come', 'made', 'failed')", name="state"),
+        Index("ix_findings_to_come", "run_id", postgresql_where=text("state = 'to_come'")),
+    )
 
 
 class Agent(Base):

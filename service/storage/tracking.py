@@ -8,13 +8,14 @@ import contextlib
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
-from service.storage.tables import Metric, Run, Tracking
+from service.storage.states import FindingsState, RunState
+from service.storage.tables import FindingsRow, Metric, Run, Tracking
 
 #: Arbitrary number of the Postgres lock that lets only one tracker write to MLflow at a time.
 TRACKER_LOCK = 7_205_303
@@ -59,12 +60,21 @@ class TrackerLock:
 async def runs_to_tell(session: AsyncSession) -> Sequence[UUID]:
     """The runs that have begun and of which MLflow does not have everything, the oldest first.
 
-    A run that was cancelled before it began is not among them: there is nothing to tell.
+    A run that was cancelled before it began is not among them: there is nothing to tell. Nor is a
+    run that MLflow knows to have succeeded while its findings are to come.
     """
+    waits_for_findings = and_(
+        FindingsRow.state == FindingsState.TO_COME, Tracking.state == RunState.SUCCEEDED
+    )
     query = (
         select(Run.id)
         .outerjoin(Tracking, Tracking.run_id == Run.id)
-        .where(Run.attempt > 0, or_(Tracking.run_id.is_(None), ~Tracking.complete))
+        .outerjoin(FindingsRow, FindingsRow.run_id == Run.id)
+        .where(
+            Run.attempt > 0,
+            or_(Tracking.run_id.is_(None), ~Tracking.complete),
+            func.coalesce(~waits_for_findings, True),
+        )
         .order_by(Run.created_at)
     )
     return (await session.scalars(query)).all()

@@ -62,6 +62,8 @@ async def checkpoint_of(stage: "Stage", run_id: UUID) -> int:
 
 
 async def assert_same_numbers(stage: "Stage", run_id: UUID, other_id: UUID) -> None:
+    for each in (run_id, other_id):
+        await stage.findings_of(each)
     metrics, others = await stage.metrics_of(run_id), await stage.metrics_of(other_id)
     assert {at: metric.value for at, metric in metrics.items()} == {
         at: metric.value for at, metric in others.items()

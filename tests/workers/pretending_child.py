@@ -43,7 +43,9 @@ def run(
     resume_from: Path | None,
     stop: Callable[[], bool],
     expected_digest: str,
+    with_findings: bool,
 ) -> Iterator[Event]:
+    assert not with_findings
     step = _restore(resume_from) if resume_from else 0
     steps, every = spec.training.steps, spec.training.checkpoint_every
     while spec.name == "starts slowly" and not stop():

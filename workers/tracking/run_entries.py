@@ -15,7 +15,7 @@ from polar.records.events import Result
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Study, Trial
-from service.storage.tables import Artifact, Metric, Run
+from service.storage.tables import Artifact, FindingsRow, Metric, Run
 
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 
@@ -101,8 +101,8 @@ def marks(run_id: UUID) -> dict[str, str]:
     return {"polar.run_id": str(run_id)}
 
 
-def tags(run: Run, spec: ExperimentSpec) -> dict[str, str]:
-    """The state of a run, and what it is about."""
+def tags(run: Run, spec: ExperimentSpec, later: FindingsRow | None = None) -> dict[str, str]:
+    """The state of a run and of its findings, and what it is about."""
     result = Result.model_validate(run.result) if run.result else None
     texts = {
         "mlflow.note.content": _note(run, result),
@@ -121,6 +121,8 @@ def tags(run: Run, spec: ExperimentSpec) -> dict[str, str]:
         texts["polar.regime"] = result.final.verdict.regime
         texts["polar.flaws"] = ", ".join(result.final.verdict.flaws) or "none"
         texts["polar.settled"] = _SETTLED[result.settled]
+    if later:
+        texts["polar.findings"] = ": ".join(filter(None, (later.state, later.message)))
     return as_tags(texts)
 
 

@@ -3,6 +3,8 @@
 The copy may lag, but the tracker neither loses a value nor stores it twice, wherever it is killed
 and however long MLflow is away: a row records how far it has come, and moves only after MLflow has
 confirmed. Only one tracker works at a time; others wait until it ends.
+
+A run that has succeeded is told at once, with what it has, and again when its findings are made.
 """
 
 import asyncio
@@ -16,11 +18,19 @@ from polar.records.events import LAST_STATE_FILE
 from polar.spec import ExperimentSpec
 from service.repetition import MOST_REPETITIONS, Repetition
 from service.settings import Settings
-from service.storage import forms, runs, study_tracking, tracking, tracking_failures
+from service.storage import (
+    findings,
+    forms,
+    runs,
+    study_tracking,
+    tracking,
+    tracking_failures,
+)
 from service.storage.artifacts import artifacts_of
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway, EarlierVersion
-from service.storage.tables import Artifact, Run, Tracking
+from service.storage.states import FindingsState
+from service.storage.tables import Artifact, FindingsRow, Run, Tracking
 from service.storage.texts import printable
 from workers.tracking import run_entries, saved_view
 from workers.tracking.server import BATCH, MLflowAway, MLflowRefused, MLflowServer
@@ -130,19 +140,24 @@ class Tracker:
         await self._lock.release()
 
     async def _tell(self, run_id: UUID) -> None:
-        # The run is read first: if it has ended, nothing is added to what is read after it.
+        # Run and findings are read first: if they have ended, nothing is added to what is read
+        # after them.
         async with self._database.transaction() as session:
             run = await runs.get(session, run_id)
+            later = (await findings.of_runs(session, [run_id])).get(run_id)
             position = await tracking.position_of(session, run_id)
         spec = forms.experiment_spec(run.spec)
         position = position or await self._begin(run, spec)
         await self._send_metrics(position)
         unsent = await self._send_files(position) if run.state.is_final else []
-        if (position.state, position.attempt) != (run.state, run.attempt):
-            await self._send_state(run, spec, position)
+        is_whole = run.state.is_final and (
+            later is None or later.state is not FindingsState.TO_COME
+        )
+        if is_whole or (position.state, position.attempt) != (run.state, run.attempt):
+            await self._send_state(run, later, spec, position)
         if unsent:
             raise FilesUnsent(f"its files cannot be read: {'; '.join(unsent)}")
-        if run.state.is_final:
+        if is_whole:
             await self._complete(position)
 
     async def _begin(self, run: Run, spec: ExperimentSpec) -> Tracking:
@@ -210,8 +225,10 @@ class Tracker:
         for name in (file.name, *run_entries.image_names(file)):
             await self._mlflow.put_file(root, name, content)
 
-    async def _send_state(self, run: Run, spec: ExperimentSpec, position: Tracking) -> None:
-        await self._mlflow.log(position.mlflow_run_id, tags=run_entries.tags(run, spec))
+    async def _send_state(
+        self, run: Run, later: FindingsRow | None, spec: ExperimentSpec, position: Tracking
+    ) -> None:
+        await self._mlflow.log(position.mlflow_run_id, tags=run_entries.tags(run, spec, later))
         end_ms = run_entries.milliseconds(run.finished_at) if run.finished_at else None
         await self._mlflow.set_status(
             position.mlflow_run_id, run_entries.status(run.state), end_ms

@@ -23,6 +23,7 @@ from service.storage import agents, runs
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway, RunLost
 from workers.training.attempt import Attempt
+from workers.training.finder import Finder
 from workers.training.offer import available_datasets, queues_for
 from workers.training.patience import PatientDatabase
 from workers.training.process import Template
@@ -56,6 +57,9 @@ class Agent:
         self._app.task(name=queue.TRAIN)(self._train)
         self._stopping = asyncio.Event()
         self._attempt: Attempt | None = None
+        self._finder = Finder(
+            settings, self._database, is_training=lambda: self._attempt is not None
+        )
 
     async def work(self) -> int:
         """Take runs until asked to stop; returns the exit code.
@@ -65,7 +69,7 @@ class Agent:
         """
         loops = [
             asyncio.create_task(loop)
-            for loop in (self._take_jobs(), self._announce(), self._rescue())
+            for loop in (self._take_jobs(), self._announce(), self._rescue(), self._finder.work())
         ]
         asked = asyncio.create_task(self._stopping.wait())
         await asyncio.wait([asked, *loops], return_when=asyncio.FIRST_COMPLETED)

@@ -87,6 +87,7 @@ def _train(request: Request, stopping: Stopping) -> Iterator[Event]:
                 resume_from=state,
                 stop=stopping.is_asked,
                 expected_digest=request.dataset_digest,
+                with_findings=False,  # the slot is for training; `Finder` has them made later
             )
             return
         except CheckpointUnusable as error:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from service.processes import ONE_THREAD, adopting, die_with_parent
+from service.processes import ONE_THREAD, adopting, die_with_parent, without_secrets
 from workers.training.template import FORK, READY
 
 #: How long a template may take to import everything, from a slow file system, too.
@@ -93,7 +93,7 @@ class Template:
             self._process = subprocess.Popen(
                 self._command,
                 stdin=theirs.fileno(),
-                env=_environment(),
+                env=without_secrets() | ONE_THREAD,
                 start_new_session=True,
                 preexec_fn=die_with_parent(signal.SIGKILL),
             )
@@ -209,9 +209,3 @@ class Child:
     def _kill_within(self, seconds: float) -> None:
         if self._kill_timer is None:
             self._kill_timer = asyncio.get_running_loop().call_later(seconds, self.kill)
-
-
-def _environment() -> dict[str, str]:
-    """The environment of a template: one thread, and no secrets of databases."""
-    secrets = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "PGPASSWORD", "PGPASSFILE"}
-    return {name: value for name, value in os.environ.items() if name not in secrets} | ONE_THREAD

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,13 +11,14 @@ from service.api import links
 from service.api.runs.schemas import (
     Diagnostics,
     EvaluationSummary,
+    FindingsView,
     LatentRow,
     RunView,
     TransitionView,
 )
 from service.api.stored import Reader
 from service.settings import Settings
-from service.storage import runs, tracking, tracking_failures, watching
+from service.storage import findings, runs, tracking, tracking_failures, watching
 from service.storage.evaluations import latest_evaluations
 from service.storage.tables import Run
 
@@ -44,6 +46,7 @@ async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunVi
         progress=progress,
         verdict=latest and latest.verdict,
         result=result,
+        findings=await findings_view(session, run.id),
         checkpoint_step=run.checkpoint_step,
         created_at=run.created_at,
         started_at=run.started_at,
@@ -58,6 +61,11 @@ async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunVi
             for transition in await runs.transitions_of(session, run.id)
         ],
     )
+
+
+async def findings_view(session: AsyncSession, run_id: UUID) -> FindingsView | None:
+    row = (await findings.of_runs(session, [run_id])).get(run_id)
+    return None if row is None else FindingsView.model_validate(row)
 
 
 def diagnostics(run: Run, evaluations: Sequence[Mapping[str, Any]]) -> Diagnostics:

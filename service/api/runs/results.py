@@ -1,28 +1,33 @@
-"""/runs/{run_id}/diagnostics and /figures: what was measured, as tables and pictures."""
+"""/runs/{run_id}/diagnostics, /findings and /figures: what was measured, and pictures of it."""
 
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import FileResponse
 
 from polar.records.events import DIAGNOSTICS_FILE
 from service.api import links
 from service.api.dependencies import Service, Session
 from service.api.files import file_response
-from service.api.problems import refusals
+from service.api.problems import Refused, refusals, refused
 from service.api.runs import answers
-from service.api.runs.schemas import Diagnostics, Figures
+from service.api.runs.schemas import Diagnostics, Figures, FindingsView
 from service.api.schemas import Figure
-from service.storage import runs
+from service.storage import findings, runs
 from service.storage.artifacts import artifact_of, artifacts_of
+from service.storage.errors import NotFound
 from service.storage.evaluations import evaluations_of
+from service.storage.states import FindingsState
+from service.storage.tables import FindingsRow
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["results"], responses=refusals(404, 422, 503))
 
 FIGURES = "figures/"
 #: Suffix of pictures; the numbers that a picture shows are in a file with another suffix.
 PICTURE = ".png"
+#: Seconds after which a client may ask again for a figure that is still to come.
+RETRY_S = 5
 
 
 @router.get("/diagnostics", response_model=Diagnostics)
@@ -39,23 +44,52 @@ async def get_diagnostics(
 
 @router.get("/figures")
 async def list_figures(run_id: UUID, session: Session) -> Figures:
-    """List the pictures of a run that has ended."""
+    """List the pictures of a run that has ended, and say whether more are to come."""
     run = await runs.get(session, run_id)
     files = [file.name for file in await artifacts_of(session, run.id)]
     pictures = [name for name in files if name.startswith(FIGURES) and name.endswith(PICTURE)]
     names = [name.removeprefix(FIGURES) for name in pictures]
     figures = [Figure(name=name, url=links.to_figure(run.id, name)) for name in names]
-    return Figures(run_id=run.id, figures=figures)
+    later = await answers.findings_view(session, run.id)
+    return Figures(run_id=run.id, figures=figures, findings=later)
 
 
 @router.get("/figures/{name}", response_class=FileResponse)
 async def get_figure(
+    request: Request,
     run_id: UUID,
     # The name is looked up among the files that the run's worker recorded, and never on the disk.
     name: Annotated[str, Path(pattern=r"^[\w.-]+$", max_length=200)],
     session: Session,
     service: Service,
-) -> FileResponse:
-    """Send a picture as PNG."""
-    artifact = await artifact_of(session, run_id, FIGURES + name)
+) -> Response:
+    """Send a picture as PNG; one that is still to come is asked for, and comes before others."""
+    try:
+        artifact = await artifact_of(session, run_id, FIGURES + name)
+    except NotFound:
+        row = (await findings.of_runs(session, [run_id])).get(run_id)
+        if row is None or row.state is FindingsState.MADE:
+            raise
+        if row.state is FindingsState.TO_COME:
+            await findings.ask(session, run_id)
+        return _not_yet(request, row)
     return file_response(service.settings.artifacts, artifact.path)
+
+
+@router.post("/findings", status_code=202, responses=refusals(409))
+async def ask_for_findings(run_id: UUID, session: Session) -> FindingsView:
+    """Have the findings of a run made before others; those that failed are tried again."""
+    return FindingsView.model_validate(await findings.ask(session, run_id))
+
+
+def _not_yet(request: Request, row: FindingsRow) -> Response:
+    """Refusal of a figure of these findings; raised, it would undo that they are asked for."""
+    if row.state is FindingsState.FAILED:
+        again = links.to_findings(row.run_id)
+        why = f"they could not be made: {row.message}; POST {again} tries again"
+        return refused(request, Refused(404, "findings-failed", f"this run has no figures: {why}"))
+    why = f"; the last attempt was lost: {row.message}" if row.message else ""
+    detail = f"the figures of this run are still to come, and have been asked for now{why}"
+    answer = refused(request, Refused(404, "findings-to-come", detail))
+    answer.headers["Retry-After"] = str(RETRY_S)
+    return answer

@@ -6,7 +6,7 @@ from uuid import UUID
 from polar.records.events import Progress, Result
 from polar.records.latents import LatentDiagnostics, Verdict
 from service.api.schemas import Figure, Links, ResponseModel, StoredSpec
-from service.storage.states import RunState
+from service.storage.states import FindingsState, RunState
 
 
 class TransitionView(ResponseModel):
@@ -17,6 +17,18 @@ class TransitionView(ResponseModel):
     state: RunState
     reason: str | None
     message: str | None
+
+
+class FindingsView(ResponseModel):
+    """What is made of a run after it has succeeded: all but the verdict and its table."""
+
+    state: FindingsState
+    #: Why they failed, or why the last attempt at them did; None otherwise.
+    reason: str | None
+    message: str | None
+    #: When somebody asked for them, so that they come before others; None if nobody did, and once
+    #: they are made.
+    asked_at: datetime | None
 
 
 class RunView(ResponseModel):
@@ -40,6 +52,9 @@ class RunView(ResponseModel):
     verdict: Verdict | None
     #: Result, with its explanation in words; None until the run has succeeded.
     result: Result | None
+    #: How far the figures and the rest of the result are; None until the run has succeeded, and
+    #: for runs of an earlier version, of which everything is there.
+    findings: FindingsView | None
     checkpoint_step: int | None
     created_at: datetime
     started_at: datetime | None
@@ -83,3 +98,5 @@ class Diagnostics(ResponseModel):
 class Figures(ResponseModel):
     run_id: UUID
     figures: list[Figure]
+    #: Whether more figures are to come; None for runs of which everything is there.
+    findings: FindingsView | None

@@ -41,7 +41,7 @@ TABLES = [
     "diagram",
     "learning_order",
 ]
-#: Written just before the last state and `result.json`.
+#: Written just before `result.json`.
 LAST_FIGURE = "figures/representations.csv"
 EVALUATED = [1, 2, 4, 8, 16, 20]
 #: With the numbers beside them; others need an active latent, or a task.

@@ -1,8 +1,9 @@
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -53,17 +54,37 @@ def test_the_same_figure_gives_the_same_bytes(kind: str, begin: bytes, tmp_path:
     assert b"Matplotlib v" not in first[0].read_bytes()  # another version may draw the same
 
 
+def test_a_picture_is_drawn_once_and_is_the_one_that_matplotlib_saves(tmp_path: Path) -> None:
+    class Counted(Figure):
+        draws = 0
+
+        def draw(self, renderer: Any) -> None:  # noqa: ANN401
+            self.draws += 1
+            super().draw(renderer)
+
+    figure, other = [Counted(figsize=(2, 1), layout="constrained") for _ in range(2)]
+    for each in (figure, other):
+        each.add_subplot().semilogx([1, 1000], [1, 0], label="a line")
+        each.suptitle("a title")
+
+    (picture, _) = save(figure, numbers(), tmp_path / "a.png")
+
+    other.savefig(tmp_path / "b.png", dpi=150, metadata={"Software": None})
+    assert picture.read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert figure.draws == 1
+
+
 def test_a_figure_that_cannot_be_saved_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (picture, _) = save(drawing(), numbers(), tmp_path / "a.png")
     before = picture.read_bytes()
 
-    def break_off(self: Figure, file: BinaryIO, **options: object) -> None:  # noqa: ARG001
+    def break_off(self: FigureCanvasAgg, file: BinaryIO, **options: object) -> None:  # noqa: ARG001
         file.write(b"half a picture")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(Figure, "savefig", break_off)
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", break_off)
     with pytest.raises(OSError, match="no space left"):
         save(drawing(), numbers(), tmp_path / "a.png")
 

@@ -9,6 +9,7 @@ import pytest
 from polar.errors import InvalidInput
 from polar.records.events import Evaluation
 from polar.records.latents import LatentDiagnostics
+from polar.regime.columns import save_diagnostics
 from polar.regime.table import diagnostics_table, table_to_parquet
 
 Evaluations = Callable[..., Evaluation]
@@ -33,30 +34,37 @@ def test_what_was_not_measured_is_missing_in_a_column_of_numbers(
     evaluation_of: Evaluations, tmp_path: Path
 ) -> None:
     evaluation = evaluation_of(28, [1.0, 2.0])
-    latents = [
-        latent.model_copy(update={"kl_nats": None, "information_nats": None})
-        for latent in evaluation.latents
-    ]
-    table = diagnostics_table([evaluation.model_copy(update={"latents": tuple(latents)})])
+    first, second = evaluation.latents
+    unmeasured = {"kl_nats": None, "information_nats": None}
+    latents = (
+        first.model_copy(update=unmeasured | {"is_idle": True}),
+        second.model_copy(update=unmeasured | {"is_idle": None}),
+    )
 
-    table_to_parquet(table, tmp_path / "diagnostics.parquet")
+    save_diagnostics([evaluation.model_copy(update={"latents": latents})], tmp_path / "it.parquet")
 
-    columns = pq.read_table(tmp_path / "diagnostics.parquet")
-    for name in ("kl_nats", "information_nats"):
+    columns = pq.read_table(tmp_path / "it.parquet")
+    for name in unmeasured:
         assert columns.schema.field(name).type == "double"
         assert columns[name].to_pylist() == [None, None]
+    assert columns["is_idle"].to_pylist() == [1.0, None]
     assert columns["entropy_nats"].to_pylist() == [1.0, 2.0]
+    assert columns["label"].to_pylist() == ["active", "active"]
 
 
-def test_a_table_comes_back_from_parquet_to_the_last_bit(
-    table: pd.DataFrame, tmp_path: Path
+def test_the_diagnostics_come_back_from_parquet_to_the_last_bit(
+    evaluation_of: Evaluations, tmp_path: Path
 ) -> None:
+    # More than eight rows, and texts of different lengths: nothing may be off by a byte.
+    entropies = [math.pi, 0.1 + 0.2, 5e-324, 1.0, 0.0]
+    evaluations = [evaluation_of(step, entropies) for step in (28, 57)]
     path = tmp_path / "diagnostics.parquet"
 
-    table_to_parquet(table, path)
+    save_diagnostics(evaluations, path)
 
-    back = pd.read_parquet(path)
+    table, back = diagnostics_table(evaluations), pd.read_parquet(path)
     pd.testing.assert_frame_equal(back, table, check_exact=True)
+    assert set(back["label"]) == {"active", "passive"}
     assert [value.hex() for value in back["entropy_nats"]] == [
         value.hex() for value in table["entropy_nats"]
     ]

@@ -123,6 +123,7 @@ def test_a_run(
         cancel_requested=False,
         queue_position=1,
         progress=reports.progress(100),
+        findings=None,
         verdict=reports.evaluation(100).verdict,
         result=reports.result(spec_of()),
         checkpoint_step=None,

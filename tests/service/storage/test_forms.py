@@ -113,6 +113,7 @@ def test_a_result_without_a_summary_says_what_it_knows_and_claims_nothing_else()
     result = Result.model_validate(forms.RESULT.newest(stored("result.1")))
 
     actives = sum(latent.label is Label.ACTIVE for latent in result.final.latents)
+    assert result.summary is not None
     assert result.summary.n_active == {"entropy": actives}
     assert result.summary.attempted_actives is None
     assert result.summary.scalars() == {"criteria/n_active_entropy": actives}

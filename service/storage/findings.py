@@ -1,0 +1,198 @@
+"""The findings of runs that have succeeded: which are to come, who makes them, how that ended.
+
+Everything that is stored about them is fenced by the number of the attempt, as for runs. An
+attempt counts as lost from its beginning until it says how it ended, so that nobody has to look
+for makers that died: their lease runs out, and the next attempt begins.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import and_, exists, func, or_, select, true, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.records.events import ArtifactSaved, Result
+from service.storage import agents, artifacts, metrics, runs
+from service.storage.errors import Conflict, RunLost
+from service.storage.runs import from_now
+from service.storage.states import FindingsState
+from service.storage.tables import FindingsRow, Run, Tracking
+
+#: Pause after a lost attempt for each that was lost so far, so that a full disk may be emptied.
+AGAIN_S = 5.0
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """An attempt to make the findings of a run."""
+
+    run_id: UUID
+    attempt: int
+    #: The attempt of the run itself that succeeded, in whose folder the findings belong.
+    run_attempt: int
+    #: Whether somebody asked for them and may be waiting.
+    is_asked_for: bool
+
+
+async def claim(
+    session: AsyncSession,
+    datasets: Collection[str],
+    lease_s: float,
+    *,
+    max_attempts: int,
+    only_asked_for: bool = False,
+) -> Claimed | None:
+    """Begin an attempt at the findings that are to be made next; None if there are none.
+
+    Those that somebody asked for come first, then those of the run that ended first. Findings of
+    a dataset that no agent offers are taken too, so that they fail and say why.
+
+    Args:
+        session: A transaction.
+        datasets: Digests of the datasets of this machine.
+        lease_s: Seconds for which nobody else may begin an attempt.
+        max_attempts: Number of lost attempts at which findings fail.
+        only_asked_for: Whether to take only those that somebody asked for.
+    """
+    is_free = and_(
+        FindingsRow.state == FindingsState.TO_COME,
+        or_(FindingsRow.lease_until.is_(None), FindingsRow.lease_until < func.now()),
+        FindingsRow.asked_at.is_not(None) if only_asked_for else true(),
+    )
+    if not await session.scalar(select(exists().where(is_free))):
+        return None
+    offered = {
+        digest for agent in await agents.seen_lately(session) for digest in agent.datasets.values()
+    }
+    is_possible = or_(Run.dataset_digest.in_(datasets), Run.dataset_digest.not_in(offered))
+    query = (
+        select(FindingsRow, Run.attempt)
+        .join(Run, Run.id == FindingsRow.run_id)
+        .where(is_free, is_possible)
+        .order_by(FindingsRow.asked_at.asc().nulls_last(), Run.finished_at)
+        .limit(1)
+        .with_for_update(of=FindingsRow, skip_locked=True)
+    )
+    found = (await session.execute(query)).first()
+    if found is None:
+        return None
+    row, run_attempt = found
+    if row.losses >= max_attempts:
+        message = f"{row.losses} attempts died without a word; see the agents' logs"
+        _end(row, FindingsState.FAILED, "attempts_exhausted", row.message or message)
+        return None
+    row.attempt, row.losses = row.attempt + 1, row.losses + 1
+    row.lease_until = from_now(lease_s)
+    return Claimed(row.run_id, row.attempt, run_attempt, row.asked_at is not None)
+
+
+async def renew(session: AsyncSession, run_id: UUID, attempt: int, lease_s: float) -> None:
+    """Renew the lease of an attempt.
+
+    Raises:
+        RunLost: there is a later attempt, or none is needed any more.
+    """
+    (await _mine(session, run_id, attempt)).lease_until = from_now(lease_s)
+
+
+async def record(
+    session: AsyncSession,
+    run_id: UUID,
+    attempt: int,
+    files: Iterable[ArtifactSaved],
+    result: Result,
+) -> None:
+    """Store findings that are made; the paths of the files are relative to the artifact folder.
+
+    Raises:
+        RunLost: there is a later attempt, or none is needed any more.
+    """
+    row = await _mine(session, run_id, attempt)
+    run = await session.get_one(Run, run_id)
+    for file in files:
+        await artifacts.add(session, run_id, run.attempt, file)
+    run.result = result.model_dump(mode="json")
+    if result.summary is not None:
+        scalars = result.summary.scalars()
+        await metrics.add(session, run_id, run.attempt, result.steps, scalars)
+    _end(row, FindingsState.MADE)
+
+
+async def give_back(session: AsyncSession, run_id: UUID, attempt: int) -> None:
+    """Give up an attempt for a reason that has nothing to do with it; it does not count as lost.
+
+    Raises:
+        RunLost: there is a later attempt, or none is needed any more.
+    """
+    row = await _mine(session, run_id, attempt)
+    row.losses, row.lease_until = row.losses - 1, None
+
+
+async def lose(
+    session: AsyncSession, run_id: UUID, attempt: int, reason: str, message: str
+) -> None:
+    """Note why an attempt was lost, and let the next begin after a pause.
+
+    Raises:
+        RunLost: there is a later attempt, or none is needed any more.
+    """
+    row = await _mine(session, run_id, attempt)
+    row.reason, row.message = reason, message
+    row.lease_until = from_now(AGAIN_S * row.losses)
+
+
+async def fail(
+    session: AsyncSession, run_id: UUID, attempt: int, reason: str, message: str
+) -> None:
+    """End findings that cannot be made; the run stays as it is.
+
+    Raises:
+        RunLost: there is a later attempt, or none is needed any more.
+    """
+    _end(await _mine(session, run_id, attempt), FindingsState.FAILED, reason, message)
+
+
+async def ask(session: AsyncSession, run_id: UUID) -> FindingsRow:
+    """Let findings be made before those that nobody asked for; failed ones are tried again.
+
+    Raises:
+        NotFound: no run has this id.
+        Conflict: the run has no findings to come: it has not succeeded, or an earlier version
+            made all of it.
+    """
+    row = await session.get(FindingsRow, run_id, with_for_update=True)
+    if row is None:
+        run = await runs.get(session, run_id)
+        raise Conflict(f"run {run_id} is {run.state} and has no findings to come")
+    if row.state is FindingsState.FAILED:
+        row.state, row.losses, row.lease_until = FindingsState.TO_COME, 0, None
+        row.reason = row.message = None
+        # MLflow has been told that they failed, and is to be told how they end now.
+        again = update(Tracking).where(Tracking.run_id == run_id).values(complete=False)
+        await session.execute(again)
+    if row.state is FindingsState.TO_COME:
+        row.asked_at = row.asked_at or await session.scalar(select(func.now()))
+    await session.flush()
+    return row
+
+
+async def of_runs(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, FindingsRow]:
+    """The findings of these runs; missing for runs without findings to come."""
+    rows = await session.scalars(select(FindingsRow).where(FindingsRow.run_id.in_(run_ids)))
+    return {row.run_id: row for row in rows}
+
+
+async def _mine(session: AsyncSession, run_id: UUID, attempt: int) -> FindingsRow:
+    """The row of an attempt that goes on, locked until the commit."""
+    row = await session.get(FindingsRow, run_id, with_for_update=True, populate_existing=True)
+    if row is None or (row.state, row.attempt) != (FindingsState.TO_COME, attempt):
+        raise RunLost(f"the findings of run {run_id} are no longer attempt {attempt}'s")
+    return row
+
+
+def _end(
+    row: FindingsRow, state: FindingsState, reason: str | None = None, message: str | None = None
+) -> None:
+    row.state, row.reason, row.message = state, reason, message
+    row.losses, row.lease_until, row.asked_at = 0, None, None

@@ -1,0 +1,286 @@
+"""Findings: who makes those of which run, and what is stored of it, whoever dies meanwhile."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.records.events import ArtifactSaved, Result
+from service.storage import findings, runs
+from service.storage.artifacts import artifacts_of
+from service.storage.database import Database
+from service.storage.errors import Conflict, NotFound, RunLost
+from service.storage.findings import Claimed
+from service.storage.states import FindingsState, RunState
+from service.storage.tables import FindingsRow, Metric, Tracking
+
+if TYPE_CHECKING:
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Worker
+
+DIGEST = "d" * 64
+FIGURE = ArtifactSaved(name="figures/a.png", path="runs/1/attempt-1/out/figures/a.png")
+OVER_S = -1.0
+
+
+class Ends:
+    """Ends runs with their verdict alone, and does with findings what a finder does."""
+
+    def __init__(
+        self,
+        database: Database,
+        submit: "Submitter",
+        worker: "Worker",
+        spec_of: "SpecMaker",
+        reports: "Reports",
+    ) -> None:
+        self._database = database
+        self._submit = submit
+        self._worker = worker
+        self._spec_of = spec_of
+        self.whole = reports.result(spec_of())
+        self.verdict = self.whole.model_copy(update={"summary": None, "explanation": "One."})
+
+    async def end(
+        self,
+        result: Result | None = None,
+        state: RunState = RunState.SUCCEEDED,
+        digest: str = DIGEST,
+    ) -> UUID:
+        (run,) = (await self._submit(self._spec_of(), digest, force=True)).runs
+        await self._worker.claim(run.id)
+        await self._worker.record(run.id, result or self.verdict)
+        await self._worker.finish(run.id, state)
+        return run.id
+
+    async def claim(
+        self, lease_s: float = 30.0, *, only_asked_for: bool = False, max_attempts: int = 5
+    ) -> Claimed | None:
+        async with self._database.transaction() as session:
+            return await findings.claim(
+                session,
+                [DIGEST],
+                lease_s,
+                max_attempts=max_attempts,
+                only_asked_for=only_asked_for,
+            )
+
+    async def ask(self, run_id: UUID) -> None:
+        async with self._database.transaction() as session:
+            await findings.ask(session, run_id)
+
+    async def row(self, run_id: UUID) -> FindingsRow | None:
+        async with self._database.transaction() as session:
+            return (await findings.of_runs(session, [run_id])).get(run_id)
+
+    async def state(self, run_id: UUID) -> tuple[FindingsState, str | None]:
+        row = await self.row(run_id)
+        assert row is not None
+        return row.state, row.message
+
+
+@pytest.fixture
+async def ends(
+    database: Database,
+    submit: "Submitter",
+    worker: "Worker",
+    spec_of: "SpecMaker",
+    reports: "Reports",
+) -> Ends:
+    await worker.announce()
+    return Ends(database, submit, worker, spec_of, reports)
+
+
+async def test_a_run_that_succeeds_with_its_verdict_has_findings_to_come(ends: Ends) -> None:
+    run_id = await ends.end()
+
+    assert await ends.state(run_id) == (FindingsState.TO_COME, None)
+    assert await ends.claim() == Claimed(run_id, 1, run_attempt=1, is_asked_for=False)
+    assert await ends.claim() is None  # it is held
+
+
+async def test_a_whole_result_leaves_nothing_to_come(ends: Ends) -> None:
+    run_id = await ends.end(ends.whole)
+
+    assert await ends.row(run_id) is None
+
+
+async def test_a_run_that_fails_after_its_result_has_no_findings_to_come(ends: Ends) -> None:
+    run_id = await ends.end(state=RunState.FAILED)
+
+    assert await ends.row(run_id) is None
+    assert await ends.claim() is None
+
+
+async def test_findings_complete_the_run(ends: Ends, database: Database) -> None:
+    run_id = await ends.end()
+    await ends.claim()
+
+    async with database.transaction() as session:
+        before = (await session.scalars(select(Metric.key).where(Metric.run_id == run_id))).all()
+        await findings.record(session, run_id, 1, [FIGURE], ends.whole)
+
+    async with database.transaction() as session:
+        run = await runs.get(session, run_id)
+        files = await artifacts_of(session, run_id)
+        keys = (await session.scalars(select(Metric.key).where(Metric.run_id == run_id))).all()
+    assert Result.model_validate(run.result) == ends.whole
+    assert run.state is RunState.SUCCEEDED
+    assert [(file.name, file.path) for file in files] == [(FIGURE.name, FIGURE.path)]
+    assert ends.whole.summary is not None
+    assert set(keys) - set(before) == set(ends.whole.summary.scalars())
+    assert await ends.state(run_id) == (FindingsState.MADE, None)
+    assert await ends.claim() is None
+
+
+async def test_those_that_were_asked_for_come_first_then_the_run_that_ended_first(
+    ends: Ends,
+) -> None:
+    first, second, third = [await ends.end() for _ in range(3)]
+    await ends.ask(third)
+
+    order = [await ends.claim() for _ in range(3)]
+
+    assert [claimed and claimed.run_id for claimed in order] == [third, first, second]
+    assert [claimed and claimed.is_asked_for for claimed in order] == [True, False, False]
+
+
+async def test_a_slot_in_use_takes_only_what_was_asked_for(ends: Ends) -> None:
+    await ends.end()
+    asked_for = await ends.end()
+
+    assert await ends.claim(only_asked_for=True) is None
+    await ends.ask(asked_for)
+    claimed = await ends.claim(only_asked_for=True)
+
+    assert claimed is not None
+    assert claimed.run_id == asked_for
+
+
+async def test_findings_wait_for_an_agent_with_their_dataset_but_not_for_ever(
+    ends: Ends, worker: "Worker"
+) -> None:
+    await worker.announce({"mnist": "m" * 64}, name="another")
+    of_another = await ends.end(digest="m" * 64)
+
+    assert await ends.claim() is None
+
+    await worker.announce({}, name="another")  # now nobody has it, so they will fail and say so
+    claimed = await ends.claim()
+    assert claimed is not None
+    assert claimed.run_id == of_another
+
+
+async def test_the_findings_of_a_maker_that_died_are_made_by_the_next(
+    ends: Ends, database: Database
+) -> None:
+    run_id = await ends.end()
+    await ends.claim(OVER_S)
+
+    claimed = await ends.claim()
+
+    assert claimed == Claimed(run_id, 2, run_attempt=1, is_asked_for=False)
+    reports: list[Callable[[AsyncSession], Awaitable[None]]] = [
+        lambda session: findings.record(session, run_id, 1, [FIGURE], ends.whole),
+        lambda session: findings.fail(session, run_id, 1, "bug", "it broke"),
+        lambda session: findings.lose(session, run_id, 1, "bug", "it broke"),
+        lambda session: findings.renew(session, run_id, 1, 30.0),
+        lambda session: findings.give_back(session, run_id, 1),
+    ]
+    for late in reports:
+        with pytest.raises(RunLost, match="no longer attempt 1's"):
+            async with database.transaction() as session:
+                await late(session)
+    assert await ends.state(run_id) == (FindingsState.TO_COME, None)
+
+
+async def test_a_renewed_lease_keeps_others_away(ends: Ends, database: Database) -> None:
+    run_id = await ends.end()
+    await ends.claim(OVER_S)
+
+    async with database.transaction() as session:
+        await findings.renew(session, run_id, 1, 30.0)
+
+    assert await ends.claim() is None
+
+
+async def test_findings_whose_makers_always_die_fail_in_the_end(ends: Ends) -> None:
+    run_id = await ends.end()
+
+    claims = [await ends.claim(OVER_S, max_attempts=3) for _ in range(5)]
+
+    assert [claimed and claimed.attempt for claimed in claims] == [1, 2, 3, None, None]
+    state, message = await ends.state(run_id)
+    assert state is FindingsState.FAILED
+    assert message == "3 attempts died without a word; see the agents' logs"
+
+
+async def test_a_lost_attempt_is_repeated_after_a_pause_and_leaves_its_reason(
+    ends: Ends, database: Database
+) -> None:
+    run_id = await ends.end()
+    await ends.claim()
+
+    async with database.transaction() as session:
+        await findings.lose(session, run_id, 1, "machine_fault", "the disk is full")
+
+    assert await ends.state(run_id) == (FindingsState.TO_COME, "the disk is full")
+    assert await ends.claim() is None
+    async with database.transaction() as session:
+        await session.execute(update(FindingsRow).values(lease_until=runs.from_now(OVER_S)))
+    claimed = await ends.claim(OVER_S, max_attempts=2)
+    assert claimed is not None
+    assert await ends.claim(max_attempts=2) is None
+    assert await ends.state(run_id) == (FindingsState.FAILED, "the disk is full")
+
+
+async def test_an_attempt_that_is_given_back_does_not_count(
+    ends: Ends, database: Database
+) -> None:
+    run_id = await ends.end()
+
+    for attempt in (1, 2, 3):
+        claimed = await ends.claim(max_attempts=1)
+        assert claimed is not None
+        assert claimed.attempt == attempt
+        async with database.transaction() as session:
+            await findings.give_back(session, run_id, attempt)
+
+
+async def test_failed_findings_say_why_and_are_tried_again_on_request(
+    ends: Ends, database: Database
+) -> None:
+    run_id = await ends.end()
+    await ends.claim()
+    async with database.transaction() as session:
+        await findings.fail(session, run_id, 1, "dataset_missing", "it is gone")
+        session.add(
+            Tracking(run_id=run_id, mlflow_experiment_id="1", mlflow_run_id="1", complete=True)
+        )
+    assert await ends.state(run_id) == (FindingsState.FAILED, "it is gone")
+    assert await ends.claim() is None
+
+    await ends.ask(run_id)
+
+    assert await ends.state(run_id) == (FindingsState.TO_COME, None)
+    assert await ends.claim() == Claimed(run_id, 2, run_attempt=1, is_asked_for=True)
+    async with database.transaction() as session:
+        position = await session.get_one(Tracking, run_id)
+    assert not position.complete  # so that MLflow gets them, too
+
+
+async def test_findings_that_will_never_come_cannot_be_asked_for(
+    ends: Ends, submit: "Submitter", spec_of: "SpecMaker"
+) -> None:
+    whole = await ends.end(ends.whole)
+    (waiting,) = (await submit(spec_of())).runs
+
+    with pytest.raises(Conflict, match="is succeeded and has no findings to come"):
+        await ends.ask(whole)
+    with pytest.raises(Conflict, match="is queued and has no findings to come"):
+        await ends.ask(waiting.id)
+    with pytest.raises(NotFound):
+        await ends.ask(uuid4())

@@ -1,0 +1,214 @@
+"""Makes the findings of finished runs while the agent of this slot has nothing to train.
+
+The work is done by a child of low priority that stays for a while. If this process or the child is
+killed, the lease of the findings runs out and somebody makes them again, which gives the same.
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.records.events import ArtifactSaved, Result
+from service.processes import ONE_THREAD, die_with_parent, without_secrets
+from service.programs import Program, python
+from service.settings import Settings
+from service.storage import findings
+from service.storage.errors import DatabaseAway, RunLost
+from service.storage.findings import Claimed
+from service.storage.texts import printable
+from workers.training.messages import BUG, MACHINE_FAULT, Failure, from_line
+from workers.training.offer import available_datasets
+from workers.training.patience import PatientDatabase
+from workers.training.process import LINE_LIMIT
+
+FINDINGS_CHILD = python(Program.FINDINGS_CHILD)
+#: How often it looks for findings to make.
+POLL_S = 2.0
+#: How long a child waits for more findings before it has to go.
+KEPT_S = 20.0
+#: Longest time for the findings of a run, far above what any of them takes at low priority.
+LIMIT_S = 3600.0
+#: Priority of the child as a nice value: the lowest, unless somebody waits for the findings.
+PATIENT, URGENT = 19, 0
+
+_log = logging.getLogger(__name__)
+
+
+class _Lost(Exception):
+    """The child has ended without an answer."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the child says of one run; the paths are relative to the artifact folder."""
+
+    files: Sequence[ArtifactSaved]
+    end: Result | Failure
+
+
+class Finder:
+    """`work` makes findings until it is cancelled."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: PatientDatabase,
+        *,
+        is_training: Callable[[], bool],
+        command: Sequence[str] = FINDINGS_CHILD,
+    ) -> None:
+        """Prepare for work.
+
+        Args:
+            settings: Leases, number of attempts and the artifact folder.
+            database: The agent's database.
+            is_training: Whether the slot is in use; then only findings are made that somebody
+                asked for.
+            command: What the child runs; the nice value is added to it.
+        """
+        self._settings = settings
+        self._database = database
+        self._is_training = is_training
+        self._command = command
+        self._artifacts = settings.artifacts.resolve()
+        self._child: Process | None = None
+        self._niceness = PATIENT
+        self._used_at = 0.0
+        self._was_free = False
+
+    async def work(self) -> None:
+        """Make findings, those that were asked for first."""
+        try:
+            while True:
+                with suppress(DatabaseAway):
+                    claimed = await self._claim()
+                    if claimed is not None:
+                        await self._attend(claimed)
+                        continue
+                if self._is_training() or time.monotonic() > self._used_at + KEPT_S:
+                    await self._dismiss()
+                await asyncio.sleep(POLL_S)
+        finally:
+            await self._dismiss()
+
+    async def _claim(self) -> Claimed | None:
+        # Between two runs a slot is free for a moment, so it has to be free at two looks in a row.
+        was_free, self._was_free = self._was_free, not self._is_training()
+        datasets = await asyncio.to_thread(available_datasets)
+        claim = partial(
+            findings.claim,
+            datasets=datasets.values(),
+            lease_s=self._settings.lease_s,
+            max_attempts=self._settings.max_attempts,
+            only_asked_for=not (was_free and self._was_free),
+        )
+        return await self._database.once(claim)
+
+    async def _attend(self, claimed: Claimed) -> None:
+        renewing = asyncio.create_task(self._renew(claimed))
+        try:
+            answer = await self._answer(claimed)
+        except asyncio.CancelledError:
+            with suppress(DatabaseAway, RunLost):
+                await self._database.once(
+                    lambda session: findings.give_back(session, claimed.run_id, claimed.attempt)
+                )
+            raise
+        finally:
+            renewing.cancel()
+        with suppress(RunLost):  # somebody else makes them, too, and they are the same
+            await self._database.until_done(lambda session: _record(session, claimed, answer))
+        said = answer.end.message if isinstance(answer.end, Failure) else "made"
+        _log.info("findings: %s", said, extra={"run": claimed.run_id})
+
+    async def _renew(self, claimed: Claimed) -> None:
+        """Keep the lease while the child works, and end the child if the lease is lost."""
+        mine = (claimed.run_id, claimed.attempt, self._settings.lease_s)
+        try:
+            while True:
+                await asyncio.sleep(self._settings.renew_s)
+                with suppress(DatabaseAway):
+                    await self._database.once(lambda session: findings.renew(session, *mine))
+        except RunLost:
+            await self._dismiss()
+
+    async def _answer(self, claimed: Claimed) -> _Answer:
+        """What the child makes of a run, whatever happens to it."""
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                return await self._ask(claimed)
+        except TimeoutError:
+            why = f"they took longer than {LIMIT_S:.0f} s"
+            failure = Failure(error=MACHINE_FAULT, message=why)
+        except (_Lost, OSError) as error:
+            failure = Failure(error=MACHINE_FAULT, message=str(error))
+        except ValueError as error:  # this includes pydantic's ValidationError
+            why = f"the child wrote a line that is not an event of this run: {error}"
+            failure = Failure(error=BUG, message=printable(why))
+        await self._dismiss()
+        return _Answer([], failure)
+
+    async def _ask(self, claimed: Claimed) -> _Answer:
+        child = await self._child_of(URGENT if claimed.is_asked_for else PATIENT)
+        assert child.stdin
+        assert child.stdout
+        attempt = f"attempt-{claimed.run_attempt}"
+        folder = self._artifacts / "runs" / str(claimed.run_id) / attempt / "out"
+        with suppress(ConnectionError):  # it has died: its output ends, too
+            child.stdin.write(f"{folder}\n".encode())
+            await child.stdin.drain()
+        files = []
+        while (line := await child.stdout.readline()).endswith(b"\n"):
+            match from_line(line):
+                case ArtifactSaved(name=name, path=path):
+                    place = Path(path).relative_to(self._artifacts)
+                    files.append(ArtifactSaved(name=name, path=str(place)))
+                case Result() | Failure() as end:
+                    self._used_at = time.monotonic()
+                    return _Answer(files, end)
+        code = await child.wait()
+        raise _Lost(f"the process that makes findings has ended with code {code}")
+
+    async def _child_of(self, niceness: int) -> Process:
+        if self._child and self._child.returncode is None and self._niceness == niceness:
+            return self._child
+        await self._dismiss()
+        self._niceness = niceness
+        self._child = await asyncio.create_subprocess_exec(
+            *self._command,
+            str(niceness),
+            stdin=PIPE,
+            stdout=PIPE,
+            limit=LINE_LIMIT,
+            env=without_secrets() | ONE_THREAD,
+            preexec_fn=die_with_parent(signal.SIGKILL),
+        )
+        _log.info("started finder %s", self._child.pid)
+        return self._child
+
+    async def _dismiss(self) -> None:
+        child, self._child = self._child, None
+        if child and child.returncode is None:
+            with suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+
+
+async def _record(session: AsyncSession, claimed: Claimed, answer: _Answer) -> None:
+    mine = (session, claimed.run_id, claimed.attempt)
+    match answer.end:
+        case Result() as result:
+            await findings.record(*mine, answer.files, result)
+        case Failure(error="machine_fault", message=message):
+            await findings.lose(*mine, MACHINE_FAULT, message)
+        case Failure(error=error, message=message):
+            await findings.fail(*mine, error, message)
