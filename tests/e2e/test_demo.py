@@ -11,7 +11,7 @@ import pandas as pd
 #: Far more than it takes, also on a busy machine.
 PATIENCE_S = 900
 #: The fewest that see both sides of the band.
-TRIALS = 4
+TRIALS = 6
 #: A row of the table: beta, active and idle latents, P, R with its error, verdict with flaws,
 #: whether it has settled, and the link.
 ROW = re.compile(

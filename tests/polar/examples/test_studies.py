@@ -28,5 +28,6 @@ def test_every_weight_has_an_example() -> None:
     assert {field for spec in specs for field in spec.swept} == {
         "model.alpha",
         "model.beta",
+        "model.gamma",
         "model.lambda",
     }

@@ -305,12 +305,3 @@ def test_a_training_that_ends_when_it_has_settled_does_not_go_on_from_later(
 
     with pytest.raises(CheckpointUnusable, match="is at step 12; this run has settled at 8"):
         state_of(spec(30, until="settled"), path)
-
-
-@pytest.mark.usefixtures("settles_at_8")
-def test_a_training_does_not_settle_while_its_weight_rises() -> None:
-    state = state_of(spec(30, until="settled", weight_warm_up={"fraction": 0.4}))
-
-    go_on(state)
-
-    assert state.step == 16  # the first evaluation after twelve steps
