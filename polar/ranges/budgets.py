@@ -22,8 +22,8 @@ MOST_BUDGETS = 40
 def by_steps(trainings: Sequence[Training], search: Search) -> tuple[AtBudget, ...]:
     """The band at the budgets of the search and those of the evaluations, in ascending order.
 
-    Where trainings were evaluated at too many steps, evenly chosen ones are taken, with the first
-    and the last.
+    Where trainings were evaluated at more steps than `MOST_BUDGETS`, so many of these are taken,
+    evenly spread in their order, with the first and the last.
     """
     passed = sorted({seen.steps for training in trainings for seen in training.course})
     searched = {budget for budget in search.budgets if budget <= max(passed, default=0)}

@@ -67,7 +67,8 @@ def propose(history: History, in_flight: InFlight, search: Search) -> Action:
     search.check([*(seen.weight for seen in history), *(action.weight for action in in_flight)])
     scratch, held = by_start(history)
     flying, held_flying = by_start(in_flight)
-    latest = {(seen.weight, seen.seed): seen for seen in canonical(scratch)}  # with most steps
+    # The longest observation of a training comes last and replaces the others.
+    latest = {(seen.weight, seen.seed): seen for seen in canonical(scratch)}
     guesses = guess_edges(list(latest.values()))
     trainings = trainings_of(scratch)
     for budget in search.budgets:

@@ -127,9 +127,10 @@ class HeldOut(Record):
     #: Judged entropy of each latent on these images, in nats, in the unit of those on the images
     #: of training.
     entropies_nats: tuple[float, ...]
-    #: The same on as many images of training; none in runs that were stored before it was kept.
+    #: Judged entropy of each latent on as many images of training, in nats; none in runs that were
+    #: stored before these were kept.
     training_entropies_nats: tuple[float, ...] | None = None
-    #: Largest difference between both, in nats.
+    #: Largest difference between the two entropies of a latent, in nats.
     largest_difference_nats: float
 
 

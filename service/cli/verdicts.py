@@ -2,8 +2,8 @@
 
 from polar.records.latents import Verdict
 
-#: Whether a training has settled. None: the run is of an earlier version, whose rule for settling
-#: was weaker, so that it is not known whether the run would have settled by the present rule.
+#: The words for whether a training has settled. Nothing is said where an earlier version judged by
+#: a weaker rule, because nobody knows whether the run would have settled by the present rule.
 SETTLED = {True: "yes", False: "no", None: ""}
 
 

@@ -214,6 +214,7 @@ class Broker:
     async def _tell_all_at_the_end(
         self, session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
     ) -> None:
+        """Tell Optuna how all trials of a study ended that has ended, once none is in flight."""
         has_ended = study.state not in studies.UNFINISHED
         if has_ended and all(trial.state is not TrialState.RUNNING for trial in trials):
             await self._tell(session, study, spec, trials)

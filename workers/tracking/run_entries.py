@@ -38,8 +38,8 @@ _STATUS: Mapping[str, Status] = {
     StudyState.PAUSED: "RUNNING",  # a paused study has not ended
 }
 
-#: Whether a run has settled. None: the run is of an earlier version, whose rule for settling was
-#: weaker, so that it is not known whether the run would have settled by the present rule.
+#: The words for whether a run has settled. It is unknown where an earlier version judged by a
+#: weaker rule, because nobody knows whether the run would have settled by the present rule.
 _SETTLED = {True: "yes", False: "no", None: "unknown"}
 
 

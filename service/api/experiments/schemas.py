@@ -36,9 +36,9 @@ class RunOfExperiment(ResponseModel):
     progress: Progress | None
     #: Verdict of the newest evaluation.
     verdict: Verdict | None
-    #: Whether training had settled at its end; None until the run has succeeded. None of a run
-    #: that has succeeded: it is of an earlier version, whose rule for settling was weaker, so that
-    #: it is not known whether the run would have settled by the present rule.
+    #: Whether training had settled at its end; None until the run has succeeded. It stays None
+    #: where an earlier version judged by a weaker rule, so that nobody knows whether the run would
+    #: have settled by the present rule.
     settled: bool | None
     #: Names of the fields that an earlier version stored and this version cannot read.
     of_earlier_version: list[str]

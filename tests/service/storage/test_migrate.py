@@ -71,6 +71,58 @@ def test_a_second_upgrade_changes_nothing(empty_url: str) -> None:
     assert schema_of(empty_url) == before
 
 
+def test_studies_that_had_ended_are_told_and_those_that_go_on_are_not(empty_url: str) -> None:
+    command.upgrade(alembic_config(empty_url), "0010")
+    states = ("running", "paused", "cancelled", "completed", "failed")
+    with psycopg.connect(empty_url) as connection:
+        for state in (*states, "cancelled, a trial in flight"):
+            _insert_study(connection, state)
+
+    upgrade(empty_url)
+
+    with psycopg.connect(empty_url) as connection:
+        told: dict[str, bool] = dict(
+            connection.execute("select name, is_told from app.studies").fetchall()
+        )
+    assert told == {
+        "running": False,
+        "paused": False,
+        "cancelled": True,
+        "completed": True,
+        "failed": True,
+        "cancelled, a trial in flight": False,
+    }
+
+
+def _insert_study(connection: psycopg.Connection, name: str) -> None:
+    """A study in the state that its name begins with; what follows asks for a trial in flight."""
+    state, _, in_flight = name.partition(", ")
+    study = connection.execute(
+        """
+        insert into app.studies
+            (id, name, spec, dataset_digest, state, trials_wanted, seeds_wanted, to_repeat,
+             finished_at)
+        values (gen_random_uuid(), %s, '{}', '', %s, 1, '[0]', '[]',
+            case when %s in ('running', 'paused') then null else now() end)
+        returning id
+        """,
+        (name, state, state),
+    ).fetchone()
+    assert study is not None
+    if in_flight:
+        connection.execute(
+            """
+            with experiment as (
+                insert into app.experiments (id, name, spec, spec_hash)
+                values (gen_random_uuid(), '', '{}', '') returning id
+            )
+            insert into app.trials (study_id, number, point, experiment_id, state)
+            select %s, 0, '{}', id, 'running' from experiment
+            """,
+            study,
+        )
+
+
 async def test_a_database_says_which_schema_it_has(empty_url: str, database: Database) -> None:
     empty = Database(empty_url.replace("postgresql://", "postgresql+psycopg://"))
 

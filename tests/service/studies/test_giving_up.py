@@ -53,6 +53,28 @@ async def test_a_study_that_always_fails_is_failed_with_the_reason_and_spares_th
     assert (await lab.carry_out(healthy)).state is StudyState.COMPLETED
 
 
+async def test_a_study_of_whose_ends_optuna_cannot_be_told_is_left_alone_after_some_tries(
+    lab: "Lab", spec_of: "SpecOf", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = await lab.submit(spec_of())
+    async with lab.database.transaction() as session:
+        await studies.cancel(session, study_id)
+    tries = 0
+
+    async def fail(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        nonlocal tries
+        tries += 1
+        raise LookupError("Optuna's study is gone")
+
+    monkeypatch.setattr(Broker, "_tell", fail)
+    for _ in range(2 * MOST_REPETITIONS):
+        await lab.broker.advance_all()
+
+    study = await lab.study(study_id)
+    assert tries == MOST_REPETITIONS
+    assert (study.state, study.status_reason) == (StudyState.CANCELLED, "user")
+
+
 async def test_studies_that_cannot_even_be_given_up_spare_the_others(
     lab: "Lab", spec_of: "SpecOf", monkeypatch: pytest.MonkeyPatch
 ) -> None:
