@@ -29,6 +29,7 @@ def test_the_package_lists_its_public_names() -> None:
     assert dir(polar) == [
         "ExperimentSpec",
         "__version__",
+        "complete",
         "measure",
         "renyi_entropy",
         "run",

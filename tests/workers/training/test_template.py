@@ -28,11 +28,11 @@ PROGRAM = """
 import json, os, sys
 from workers.training.template import serve
 def work():
+    print("a remark", file=sys.stderr)
     print(json.dumps({
         "parent": os.getppid(), "session": os.getsid(0), "environment": dict(os.environ),
         "descriptors": os.listdir("/proc/self/fd"),
     }), flush=True)
-    print("a remark", file=sys.stderr)
     sys.stdin.read()
     return 7
 """
