@@ -1,25 +1,47 @@
 import pytest
 import torch
+from torch import Tensor, nn
 
 from polar.models import networks
-from polar.models.transposed import Transposed
+from polar.models.transposed import KERNEL, PADDING, STRIDE, Transposed
 
 
 @pytest.mark.parametrize("side", [(1, 1), (2, 2), (1, 3), (5, 4), (8, 8)])
 @pytest.mark.parametrize("c_out", [1, 2, 5])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_a_layer_draws_the_same_without_gradients(
+def test_a_layer_and_its_gradients_are_those_of_torch(
     side: tuple[int, int], c_out: int, memory_format: torch.memory_format
 ) -> None:
-    layer = Transposed(3, c_out).double().to(memory_format=memory_format)
+    ours = Transposed(3, c_out).double().to(memory_format=memory_format)
+    of_torch = nn.ConvTranspose2d(3, c_out, KERNEL, STRIDE, PADDING).double()
+    of_torch.load_state_dict(ours.state_dict())
     x = torch.randn(2, 3, *side, dtype=torch.float64).contiguous(memory_format=memory_format)
+    towards = torch.randn(2, c_out, 2 * side[0], 2 * side[1], dtype=torch.float64)
 
-    with torch.no_grad():
-        drawn = layer(x)
+    def drawn_with_gradients(layer: nn.Module) -> list[Tensor]:
+        leaf = x.clone().requires_grad_()
+        drawn = layer(leaf)
+        return [drawn, *torch.autograd.grad(drawn, [leaf, *layer.parameters()], towards)]
 
-    assert drawn.shape == (2, c_out, 2 * side[0], 2 * side[1])
     # rounding: sums of a few dozen products of numbers about 1, in whichever order
-    torch.testing.assert_close(drawn, layer(x).detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        drawn_with_gradients(ours), drawn_with_gradients(of_torch), rtol=1e-12, atol=1e-12
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), of_torch(x), rtol=1e-12, atol=1e-12)
+
+
+def test_only_gradients_that_are_wanted_are_computed() -> None:
+    layer = Transposed(3, 2)
+    x = torch.randn(2, 3, 4, 4)
+
+    layer.requires_grad_(False)
+    assert not layer(x).requires_grad
+
+    layer.bias.requires_grad_()
+    layer(x).sum().backward()
+    assert layer.weight.grad is None
+    torch.testing.assert_close(layer.bias.grad, torch.full([2], 2.0 * 8 * 8))
 
 
 @pytest.mark.parametrize("side", [32, 64])
