@@ -39,7 +39,7 @@ class GraphOfStep:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._calls = 0
         # PyTorch wants capture, and the steps before it, on a stream other than the default.
-        self._stream = torch.cuda.Stream(state.unreported.device)
+        self._stream = torch.cuda.Stream(state.unreported.device)  # type: ignore[no-untyped-call]
 
     def __call__(self) -> None:
         """Make a step, without waiting for it."""
