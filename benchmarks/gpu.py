@@ -54,11 +54,11 @@ NETS: Mapping[str, Mapping[str, Any]] = {
 }
 BATCHES = (64, 128, 256)
 #: Hundreds of steps of each way; the first, with the capture of a graph, does not count.
-ROUNDS = 6
+ROUNDS = 5
 #: More steps than any training has, so that no graph is made.
 NEVER = 10**9
 #: Steps of the trainings that are evaluated on both devices.
-EVALUATED_AT = 400
+EVALUATED_AT = 150
 DIGITS = Path("polar/examples/digits.yaml")
 #: Forks as an agent's template does, and says when its child had used the GPU, and had trained.
 FORK = f"""
