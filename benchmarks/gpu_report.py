@@ -42,9 +42,11 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
 def _rates(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from ["", "## Steps per second", ""]
     yield (
-        "`narrow` has the widths 8-8-16-16-32 at 32 x 32, `wide` 32-32-64-64-256 at 64 x 64; in "
-        "brackets against the DataLoader with 4 workers, which like the one without computes in "
-        "TF32, as torch does by default."
+        "`narrow` has the widths 8-8-16-16-32 at 32 x 32, `wide` 32-32-64-64-256 at 64 x 64. The "
+        "loops with a DataLoader are what a user would write, in TF32 as is torch's default; "
+        "in brackets the ratio to that with 4 workers. `graph` is a training in float32, and "
+        "`graph, bfloat16` with that precision. The other two show what graph and exactness are "
+        "worth, and cannot be chosen."
     )
     yield ""
     ways = list(dict.fromkeys(row["way"] for row in rows))
