@@ -31,6 +31,7 @@ from torch import Tensor
 _P: Final = 6  # fewer moments need more cells, which outgrow the first-level cache
 _CRAMER: Final = 1.0865
 _ROWS: Final = 2**15  # samples in a pass: its arrays stay in the second-level cache
+_TOGETHER: Final = 64  # passes that a GPU makes at once; more would not make it faster
 
 
 def gaussian_means(
@@ -86,17 +87,21 @@ class _Cells:
     def moments(self, x: Float[Tensor, " n"]) -> Float[Tensor, "P cells"]:
         """Moments sum v^p of each cell."""
         total = x.new_zeros(_P, self.count)
-        for rows in torch.split(x, _ROWS):
-            moments = torch.zeros_like(total)  # a sum for each pass keeps the rounding small
+        for rows in torch.split(x, _ROWS if x.device.type == "cpu" else _ROWS * _TOGETHER):
+            passes = math.ceil(len(rows) / _ROWS)
+            # a sum for each pass keeps the rounding small
+            moments = x.new_zeros(_P, passes * self.count)
             position = (rows - self.begin).div_(self.sigma).div_(self.width)
             cell = position.long().add_(self.first)
             v = position.frac_().mul_(2).sub_(1)
+            if passes > 1:
+                cell += torch.arange(len(rows), device=x.device) // _ROWS * self.count
             power = torch.ones_like(v)
             moments[0].scatter_add_(0, cell, power)
             for moment in moments[1:]:
                 power *= v
                 moment.scatter_add_(0, cell, power)
-            total += moments
+            total += moments.view(_P, passes, self.count).sum(1) if passes > 1 else moments
         return total
 
 

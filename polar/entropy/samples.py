@@ -64,8 +64,9 @@ def _copies(columns_: Tensor | Array, first: int) -> Float[Tensor, "d n"]:
     n, d = columns_.shape
     device = columns_.device if isinstance(columns_, Tensor) else None
     copies = torch.empty(d, n, dtype=torch.float64, device=device)
-    for begin in range(0, n, _ROWS):
-        rows = slice(begin, begin + _ROWS)
+    at_once = n if device and device.type != "cpu" else _ROWS
+    for begin in range(0, n, at_once):
+        rows = slice(begin, begin + at_once)
         if isinstance(columns_, Tensor):
             copies[:, rows] = columns_[rows].detach().T
         else:

@@ -43,8 +43,9 @@ def run(
     Yields `Started`, the evaluations of the checkpoint that it goes on from, then `Progress` (at
     least a hundred times), `Evaluation` and `CheckpointSaved` in the order of their steps,
     `ArtifactSaved` for each file in `out`, `result.json` last, and `Result` at the end. On the CPU
-    of one machine the same spec, seed and data give the same numbers to the last bit, also when
-    the run was stopped in between; only `estimators` and its figure hold times as well.
+    of one machine, or on one kind of GPU, the same spec, seed and data give the same numbers to
+    the last bit, also when the run was stopped in between; only `estimators` and its figure hold
+    times as well.
 
     Nothing happens before the caller asks for the first event, and the caller can give up the run
     at any event.

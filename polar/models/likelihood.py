@@ -24,8 +24,10 @@ def reconstruction_loss(
 ) -> Float[Tensor, ""]:
     """-ln p(pixels | outputs) in nats, summed over pixels and averaged over images.
 
-    A Gaussian's p is a density, so its loss can be negative.
+    A Gaussian's p is a density, so its loss can be negative. The loss has the precision of the
+    pixels, also where that of the outputs is lower.
     """
+    outputs = outputs.to(pixels.dtype)
     match likelihood:
         case BernoulliSpec():
             loss = F.binary_cross_entropy_with_logits(outputs, pixels, reduction="sum")

@@ -55,12 +55,14 @@ class OperatorNorm(nn.Module):
         """The weight that gives the layer norm 1; differentiable, with v taken as a constant."""
         # The next iteration may overwrite v before the gradient is computed.
         v = self.v.clone() if self.training else self._top_singular_vector(weight)
-        return weight / self.layer_map(v, weight).norm().clamp_min(LEAST_NORM)
+        with _in_full_precision(weight):
+            return weight / self.layer_map(v, weight).norm().clamp_min(LEAST_NORM)
 
     @torch.no_grad()
     def iterate(self, weight: Float[Tensor, "*shape"]) -> None:
         """Turn v towards the top singular vector, by one power iteration."""
-        self.v.copy_(_unit(self.transposed(self.layer_map(self.v, weight), weight)))
+        with _in_full_precision(weight):
+            self.v.copy_(_unit(self.transposed(self.layer_map(self.v, weight), weight)))
 
     @torch.no_grad()
     def _top_singular_vector(self, weight: Float[Tensor, "*shape"]) -> Float[Tensor, "1 ..."]:
@@ -111,6 +113,11 @@ def iterate(decoder: nn.Sequential) -> None:
         if parametrizations is not None:
             (norm,) = parametrizations["weight"]
             norm.iterate(parametrizations["weight"].original)
+
+
+def _in_full_precision(weight: Tensor) -> torch.autocast:
+    """Norms are computed in the precision of the weights, also under autocast."""
+    return torch.autocast(weight.device.type, enabled=False)
 
 
 def _unit(v: Tensor) -> Tensor:

@@ -13,13 +13,22 @@ from itertools import pairwise
 from typing import TypeVar
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from polar.models.transposed import KERNEL, PADDING, STRIDE, Transposed
 
 #: Standard deviation of the heads' weights, with which every latent starts near mean 0 and
 #: variance 1.
 HEAD_STD = 0.01
+
+
+class Head(nn.Linear):
+    """A linear layer whose outputs have the precision of its weights, as losses need it."""
+
+    def forward(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n m"]:
+        """The same as torch's layer, which under autocast gives a lower precision."""
+        return super().forward(x).to(self.weight.dtype)
 
 
 def encoder(
@@ -70,8 +79,7 @@ def head(
     width: int, latent_dim: int, generator: torch.Generator, *, bias: bool = True
 ) -> nn.Linear:
     """A linear layer (n, width) -> (n, latent_dim) with small weights."""
-    linear = nn.Linear(width, latent_dim, bias=bias, device="meta")
-    return _initialised(linear, HEAD_STD, generator)
+    return _initialised(Head(width, latent_dim, bias, device="meta"), HEAD_STD, generator)
 
 
 def perceptron(

@@ -43,7 +43,7 @@ class Term(Protocol):
 
     def __add__(self, other: Self, /) -> Self: ...
 
-    def __mul__(self, factor: float, /) -> Self: ...
+    def __mul__(self, factor: float | Self, /) -> Self: ...
 
     def __truediv__(self, divisor: int, /) -> Self: ...
 
@@ -81,7 +81,7 @@ class ConvolutionalSpec(SpecPart):
         assert self.weight_name is not None
         return type(self).model_validate({**self.model_dump(), self.weight_name: weight})
 
-    def total(self, reconstruction: T, penalty: T, weight: float, pixels: int) -> T:
+    def total(self, reconstruction: T, penalty: T, weight: float | T, pixels: int) -> T:
         """The loss that training minimises, as a weighted sum of its terms.
 
         Args:

@@ -19,6 +19,8 @@ DEFAULT_TAU_STD = 0.134
 #: The unit in which entropies are measured.
 Ruler: TypeAlias = Literal["scaled", "absolute"]
 RULERS: tuple[Ruler, ...] = get_args(Ruler)
+#: The precision in which networks compute.
+Precision: TypeAlias = Literal["float32", "bfloat16"]
 Epoch = Annotated[int, Field(strict=True, ge=1, le=MOST_STEPS), INTEGRAL]
 
 
@@ -61,6 +63,9 @@ class TrainingSpec(SpecPart):
     #: Whether training ends after its steps, or, if that is earlier, at the first evaluation at
     #: which it has settled.
     until: Literal["steps", "settled"] = "steps"
+    #: The precision of convolutions and products of matrices in training. With `bfloat16` losses,
+    #: weights and gradients are float32 still, and so is every evaluation.
+    precision: Precision = "float32"
 
 
 class DiagnosticsSpec(SpecPart):

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import torch
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from polar.training.evaluation import evaluate
 from polar.training.inputs import Inputs
 from polar.training.meter import Meter
 from polar.training.state import TrainingState
+from polar.training.steps import Steps
 from polar.training.subset import EvaluationSubset
 
 
@@ -62,21 +62,12 @@ def _train_one(
     """Train the present training of the state to its end."""
     spec, is_reported = state.spec, not state.is_in_warm_start
     evaluate_at = set(schedule.evaluation_steps(spec)) if is_reported else set()
-    batches = _batches(len(inputs), spec, state.step)
+    batches = _batches(inputs, spec, state.step)
     meter = Meter(state)
-    pixels = inputs.images[0].numel()
+    steps = Steps(state, inputs, meter)
 
     while not state.has_ended and not (stop and stop()):
-        rows = next(batches).to(inputs.images.device)
-        losses = state.model.losses(*inputs.batch(rows), state.noise)
-        weight = schedule.weight(spec, state.step)
-        total = spec.model.total(losses.reconstruction, losses.penalty, weight, pixels)
-        state.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(total)
-        state.optimiser.step()
-        state.step += 1
-        meter.add(total, losses)
-
+        steps.make(next(batches), schedule.weight(spec, state.step))
         evaluates = state.step in evaluate_at
         saves = state.step % spec.training.checkpoint_every == 0
         if not (evaluates or saves or meter.is_due() or state.has_ended):
@@ -97,14 +88,17 @@ def _train_one(
         yield _saved(state, checkpoints)
 
 
-def _batches(n: int, spec: ExperimentSpec, first_step: int) -> Iterator[Int64[Tensor, " batch"]]:
-    """Rows of each batch from `first_step` on; every epoch has its own order."""
+def _batches(
+    inputs: Inputs, spec: ExperimentSpec, first_step: int
+) -> Iterator[Int64[Tensor, " batch"]]:
+    """Rows of each batch from `first_step` on, on the device; every epoch has its own order."""
     (seed,) = spec.seeds
     batch_size, epoch_steps = spec.training.batch_size, schedule.steps_per_epoch(spec)
     for step in itertools.count(first_step):
         epoch, position = divmod(step, epoch_steps)
         if position == 0 or step == first_step:
-            order = seeding.order(seed, epoch, n)
+            order = seeding.order(seed, epoch, len(inputs))
+            order = order.to(inputs.images.device, non_blocking=True)
         yield order[position * batch_size : (position + 1) * batch_size]
 
 

@@ -28,8 +28,13 @@ class Meter:
         self.first_step = state.step
         self.every = min(max(1, self.spec.training.steps // REPORTS), MOST_STEPS)
         self.trained_s = 0.0
+        device = state.unreported.device
+        #: Whether all losses since the last report were finite.
+        self.finite = torch.tensor(True, device=device)
+        #: Steps since the last report up to the first whose loss was not; those before a
+        #: checkpoint are known to be finite.
+        self.finite_steps = torch.tensor(state.step - state.reported_step, device=device)
         self.restart_clock()
-        self._expect_finite(steps=state.step - state.reported_step)
 
     def add(self, total: Float[Tensor, ""], losses: Losses) -> None:
         """Add the losses of one step to the sums."""
@@ -70,7 +75,8 @@ class Meter:
         self.trained_s += seconds
         state.reported_step = step
         state.unreported.zero_()
-        self._expect_finite(steps=0)
+        self.finite.fill_(True)
+        self.finite_steps.zero_()
         return Progress(
             step=step,
             steps=training.steps,
@@ -85,8 +91,3 @@ class Meter:
     def restart_clock(self) -> None:
         """Leave out the time spent on a report, and on the evaluation or checkpoint with it."""
         self.clock = time.perf_counter()
-
-    def _expect_finite(self, steps: int) -> None:
-        """Restart the count of finite steps; those before a checkpoint are known to be finite."""
-        self.finite = torch.tensor(True, device=self.state.unreported.device)
-        self.finite_steps = torch.tensor(steps, device=self.state.unreported.device)

@@ -86,16 +86,17 @@ class UGroups:
 
         A group that none of these images belongs to has mean 0 and no members.
         """
+        of_value = self.of_image[: len(values)].cpu()
         groups = int(self.of_image.max()) + 1
-        of_value = self.of_image[: len(values)]
-        sums = torch.zeros(groups, *values.shape[1:], dtype=torch.float64, device=values.device)
-        for rows in torch.split(torch.arange(len(values), device=values.device), AT_ONCE):
-            sums.index_add_(0, of_value[rows], values[rows].double())
+        # On the CPU, because a GPU adds in an order that changes from call to call.
+        sums = torch.zeros(groups, *values.shape[1:], dtype=torch.float64)
+        for rows, part in zip(of_value.split(AT_ONCE), values.split(AT_ONCE), strict=True):
+            sums.index_add_(0, rows, part.cpu().double())
         counts = torch.bincount(of_value, minlength=groups).double()
         counts = counts.reshape(-1, *[1] * (values.ndim - 1))
         means = sums / counts.clamp_min(1)
         means[0], counts[0] = sums.sum(0) / len(values), torch.inf
-        return GroupMeans(means, counts)
+        return GroupMeans(means.to(values.device), counts.to(values.device))
 
     def guesses(self, values: Num[Tensor, "n ..."]) -> Float64[Tensor, "n ..."]:
         """For the value of each image, shape (n, ...), a guess by the values of its group."""

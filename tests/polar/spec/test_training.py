@@ -22,6 +22,7 @@ STAGE = {"weight": 1e6, "steps": 10_000_000}
         (TrainingSpec, "weight_warm_up", [None], [{"fraction": 0}, {"scale": "cosine"}, 0.5]),
         (TrainingSpec, "warm_start", [[], [STAGE] * 100], [[STAGE] * 101, STAGE, [{}]]),
         (TrainingSpec, "until", ["steps", "settled"], ["end", None]),
+        (TrainingSpec, "precision", ["float32", "bfloat16"], ["float16", 32, None]),
         (WeightWarmUp, "fraction", [1e-9, 0.5, 1], [0, 1.001, "0.5"]),
         (WeightWarmUp, "scale", ["linear", "logarithmic"], ["cosine"]),
         (DiagnosticsSpec, "evaluations_per_doubling", [1, 100], [0, 101]),

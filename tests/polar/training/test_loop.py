@@ -249,7 +249,7 @@ def _is_at(state: TrainingState, step: int) -> bool:
 
 
 def test_every_epoch_has_every_image_at_most_once_in_an_order_of_its_own() -> None:
-    batches = list(itertools.islice(loop._batches(64, spec(), 0), 14))
+    batches = list(itertools.islice(loop._batches(INPUTS, spec(), 0), 14))
 
     first, second = (
         [index for batch in epoch for index in batch.tolist()]
@@ -260,10 +260,10 @@ def test_every_epoch_has_every_image_at_most_once_in_an_order_of_its_own() -> No
 
 
 def test_batches_go_on_from_any_step_as_if_never_stopped() -> None:
-    whole = list(itertools.islice(loop._batches(64, spec(), 0), STEPS))
+    whole = list(itertools.islice(loop._batches(INPUTS, spec(), 0), STEPS))
 
     for step in range(STEPS):
-        assert torch.equal(next(loop._batches(64, spec(), step)), whole[step])
+        assert torch.equal(next(loop._batches(INPUTS, spec(), step)), whole[step])
 
 
 def test_u_goes_with_its_images() -> None:
