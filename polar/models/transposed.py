@@ -43,7 +43,8 @@ class Transposed(nn.ConvTranspose2d):
         """The same as torch's layer, up to rounding."""
         if x.device.type != "cpu":
             return super().forward(x, output_size)
-        drawn: Tensor = _Drawn.apply(x, self.weight, self.bias)
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        drawn: Tensor = _Drawn.apply(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
         return drawn
 
 

@@ -31,6 +31,20 @@ def test_a_layer_and_its_gradients_are_those_of_torch(
         torch.testing.assert_close(ours(x), of_torch(x), rtol=1e-12, atol=1e-12)
 
 
+def test_under_autocast_a_layer_has_the_lower_precision_and_its_weights_keep_theirs() -> None:
+    layer, x = Transposed(3, 2), torch.randn(2, 3, 4, 4)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        drawn = layer(x)
+    drawn.float().sum().backward()
+
+    assert drawn.dtype == torch.bfloat16
+    # 8 bits of 48 products of numbers about 1
+    torch.testing.assert_close(drawn.float(), layer(x), rtol=0.02, atol=0.02)
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.dtype == torch.float32
+
+
 def test_only_gradients_that_are_wanted_are_computed() -> None:
     layer = Transposed(3, 2)
     x = torch.randn(2, 3, 4, 4)
