@@ -64,7 +64,7 @@ def _print_steps() -> None:
             )
 
 
-def _step(parts: Mapping[str, Any], batch: int, precision: str) -> Callable[[], None]:
+def _step(parts: Mapping[str, Any], batch: int, precision: str) -> Callable[[], object]:
     training = {"batch_size": batch, "held_out": 0, "precision": precision}
     spec = ExperimentSpec.model_validate({**parts, "training": training})
     images = torch.randint(256, (1000, 1, spec.dataset.side, spec.dataset.side))

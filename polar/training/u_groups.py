@@ -90,7 +90,8 @@ class UGroups:
         groups = int(self.of_image.max()) + 1
         # On the CPU, because a GPU adds in an order that changes from call to call.
         sums = torch.zeros(groups, *values.shape[1:], dtype=torch.float64)
-        for rows, part in zip(of_value.split(AT_ONCE), values.split(AT_ONCE), strict=True):
+        parts = (torch.split(each, AT_ONCE) for each in (of_value, values))
+        for rows, part in zip(*parts, strict=True):
             sums.index_add_(0, rows, part.cpu().double())
         counts = torch.bincount(of_value, minlength=groups).double()
         counts = counts.reshape(-1, *[1] * (values.ndim - 1))
