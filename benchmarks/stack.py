@@ -1,11 +1,12 @@
 """Measures a stack that has nothing to do, how soon it is healthy, and what a command costs.
 
-    python -m benchmarks.stack [--rounds 3] [--idle 30] [--rest 0] [--out FILE]
+    python -m benchmarks.stack [--rounds 3] [--idle 30] [--out FILE]
 
-The stack has a new home. Its first start creates the database; the other starts are warm. The cost
-of all its processes is summed, Postgres included. Memory is PSS, in which a page that several
-processes share counts in parts. Pages of files that programs outside the stack use, too, would
-count in part only, so `alone` counts each page of a file once, as on a machine with nothing else.
+The stack has a new home. Its first start creates the database; the other starts are warm. Memory
+is taken twice: soon after the start, and once the servers that nobody asks have gone to rest. It
+is PSS, in which a page that several processes share counts in parts. Pages of files that programs
+outside the stack use, too, would count in part only, so that the sum for a machine with nothing
+else counts each page of a file once.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from benchmarks.process_tree import cpu_seconds, memory_of, pages_of_files_mib, 
 from benchmarks.timing import print_table
 from service.embedded.running import find_running, wait_until_healthy
 from service.embedded.state import choose_port, write_json
+from service.resting import QUIET_S
 
 COMMANDS = (("--help",), ("list",), ("study", "list"))
 #: Seconds after it is healthy in which a stack finishes its start.
@@ -55,12 +57,11 @@ class Memory:
 
 @dataclass(frozen=True)
 class Idle:
-    """The stack while it has nothing to do."""
+    """The memory of a stack that has nothing to do."""
 
     programs: Sequence[Memory]
     #: Each page of a file counted once, in MiB.
     files_mib: float
-    cpu_percent: float
 
     @property
     def pss_mib(self) -> float:
@@ -84,9 +85,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stack", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="warm starts (default: 3)")
     parser.add_argument("--idle", type=float, default=30.0, help="seconds of idling (default: 30)")
-    parser.add_argument(
-        "--rest", type=float, default=0.0, help="seconds before that, in which servers go to rest"
-    )
     parser.add_argument("--repeats", type=int, default=9, help="of each command (default: 9)")
     parser.add_argument("--out", type=Path, help="file for the JSON")
     options = parser.parse_args()
@@ -98,15 +96,24 @@ def main() -> None:
             with _stack(home) as start:
                 warm.append(start)
                 if not left:
-                    idle = _idle(home, options.rest, options.idle)
+                    time.sleep(SETTLES_S)
+                    awake = _idle(home)
+                    time.sleep(QUIET_S + SETTLES_S)
+                    cpu_percent = _cpu_percent(home, options.idle)
+                    resting = _idle(home)
                     commands = [_command(home, words, options.repeats) for words in COMMANDS]
-    _print(first, warm, idle, commands)
+    _print(first, warm, commands)
+    _print_memory("soon after the start", awake)
+    _print_memory("at rest", resting)
+    print(f"\nat rest: {cpu_percent:.2f} % of a core")
     if options.out:
         result = {
             "machine": _machine(),
             "first": asdict(first),
             "warm": [asdict(start) for start in warm],
-            "idle": asdict(idle) | {"pss_mib": idle.pss_mib, "alone_mib": idle.alone_mib},
+            "awake": _sums(awake) | asdict(awake),
+            "resting": _sums(resting) | asdict(resting),
+            "cpu_percent": cpu_percent,
             "commands": [asdict(command) for command in commands],
         }
         options.out.write_text(json.dumps(result, indent=2))
@@ -143,16 +150,24 @@ def _stack(home: Path) -> Iterator[Start]:
         supervisor.wait()
 
 
-def _idle(home: Path, rest_s: float, idle_s: float) -> Idle:
-    time.sleep(SETTLES_S + rest_s)
+def _idle(home: Path) -> Idle:
     stack = find_running(home)
     assert stack, "the stack has ended"
-    tree = tree_of(stack.pid)
-    before, begin = cpu_seconds(tree), time.monotonic()
-    time.sleep(idle_s)
-    tree = tree_of(stack.pid)
-    cpu_percent = 100 * (cpu_seconds(tree) - before) / (time.monotonic() - begin)
-    return Idle(_memories(stack.pid, stack.processes), pages_of_files_mib(tree), cpu_percent)
+    files_mib = pages_of_files_mib(tree_of(stack.pid))
+    return Idle(_memories(stack.pid, stack.processes), files_mib)
+
+
+def _cpu_percent(home: Path, during_s: float) -> float:
+    stack = find_running(home)
+    assert stack, "the stack has ended"
+    before, begin = cpu_seconds(tree_of(stack.pid)), time.monotonic()
+    time.sleep(during_s)
+    used_s = cpu_seconds(tree_of(stack.pid)) - before
+    return 100 * used_s / (time.monotonic() - begin)
+
+
+def _sums(idle: Idle) -> dict[str, float]:
+    return {"pss_mib": idle.pss_mib, "alone_mib": idle.alone_mib}
 
 
 def _memories(supervisor: int, programs: Mapping[str, int]) -> list[Memory]:
@@ -196,7 +211,7 @@ def _machine() -> str:
     )
 
 
-def _print(first: Start, warm: Sequence[Start], idle: Idle, commands: Sequence[Command]) -> None:
+def _print(first: Start, warm: Sequence[Start], commands: Sequence[Command]) -> None:
     print(f"{_machine()}\n")
     rows = [("first start", f"{first.wall_s:.1f}", f"{first.cpu_s:.1f}")]
     if warm:
@@ -205,18 +220,18 @@ def _print(first: Start, warm: Sequence[Start], idle: Idle, commands: Sequence[C
         rows.append((f"warm start, median of {len(warm)}", f"{wall_s:.1f}", f"{cpu_s:.1f}"))
     rows += [(c.command, f"{c.wall_s:.2f}", f"{c.cpu_s:.2f}") for c in commands]
     print_table(("what", "s", "CPU s"), rows)
-    print()
-    programs = [
+
+
+def _print_memory(when: str, idle: Idle) -> None:
+    rows = [
         (program.name, str(program.processes), f"{program.pss_mib:.0f}", f"{program.own_mib:.0f}")
         for program in idle.programs
     ]
     processes = sum(program.processes for program in idle.programs)
     own_mib = idle.alone_mib - idle.files_mib
-    sums = ("all", str(processes), f"{idle.pss_mib:.0f}", f"{own_mib:.0f}")
-    print_table(("program", "processes", "PSS, MiB", "without files, MiB"), [*programs, sums])
-    print(
-        f"\nalone on a machine: {idle.alone_mib:.0f} MiB; idle: {idle.cpu_percent:.2f} % of a core"
-    )
+    print(f"\n{when}: {idle.alone_mib:.0f} MiB on a machine with nothing else\n")
+    rows.append(("all", str(processes), f"{idle.pss_mib:.0f}", f"{own_mib:.0f}"))
+    print_table(("program", "processes", "PSS, MiB", "without files, MiB"), rows)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ AGENTS = [f"agent-{number}" for number in range(4)]
 PATIENCE_S = 300.0
 POLL_S = 0.05
 #: The empty name is that of an agent which works on the study.
-VICTIMS = ["studies"] * 3 + [""] * 2 + ["postgres"] * 2 + ["mlflow", "tracking"]
+VICTIMS = ["clerk"] * 4 + [""] * 2 + ["postgres"] * 2 + ["mlflow"]
 ENVIRONMENT = {
     "POLAR_LEASE_S": "12",
     "POLAR_RENEW_S": "0.5",
