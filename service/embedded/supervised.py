@@ -35,7 +35,8 @@ class Launch:
 class Supervised:
     """A process that is started again whenever it ends, whatever its exit code.
 
-    A process that is not needed all the time is started as soon as it is.
+    A process that is not needed all the time rests before its first start and once it has ended
+    with code 0: then it is started as soon as it is needed.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Supervised:
         self._start = start
         self._process = process
         self._is_needed = is_needed
+        self._is_resting = is_needed is not None
         self._started_at = self._due_at = time.monotonic() if process else 0.0
         self._delay_s = 0.0
 
@@ -63,9 +65,12 @@ class Supervised:
             code = self._process.poll()
             if code is None:
                 return None
+            self._is_resting = code == 0 and self._is_needed is not None
             news = self._died(now, f"ended with code {code}")
-            return None if self._is_needed and code == 0 else news
-        if now < self._due_at or (self._is_needed and not self._is_needed()):
+            return None if self._is_resting else news
+        if now < self._due_at:
+            return None
+        if self._is_resting and self._is_needed and not self._is_needed():
             return None
         self._started_at = now
         try:
@@ -94,8 +99,7 @@ class Supervised:
         self._process = None
         self._delay_s = next_delay(self._delay_s, lived_s=now - self._started_at)
         self._due_at = now + self._delay_s
-        when = " or later, when it is needed" if self._is_needed else ""
-        return f"{self.name} {how}; it starts again in {self._delay_s:g} s{when}"
+        return f"{self.name} {how}; it starts again in {self._delay_s:g} s"
 
 
 def next_delay(previous_s: float, lived_s: float) -> float:

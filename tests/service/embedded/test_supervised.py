@@ -1,4 +1,5 @@
 import itertools
+import os
 import socket
 import subprocess
 import sys
@@ -73,22 +74,21 @@ def test_a_process_that_is_needed_at_times_is_started_when_it_is() -> None:
     assert process.pid is None
 
 
-def test_a_needed_process_that_dies_at_its_start_is_tried_again_with_pauses() -> None:
-    def false() -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(["false"])
-        process.wait()
-        return process
-
-    process = Supervised("server", false, is_needed=lambda: True)
+def test_a_process_that_dies_is_started_again_even_if_nobody_needs_it_then() -> None:
+    needs = ["a client"]
+    process = Supervised(
+        "server", lambda: subprocess.Popen(["false"]), is_needed=lambda: bool(needs.pop())
+    )
 
     process.watch(now=100.0)
+    assert process.pid is not None
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     news = process.watch(now=100.1)
-    process.watch(now=100.2)
+    process.watch(now=100.7)
 
-    assert news == (
-        "server ended with code 1; it starts again in 0.5 s or later, when it is needed"
-    )
-    assert process.pid is None
+    assert news == "server ended with code 1; it starts again in 0.5 s"
+    assert process.pid is not None
+    stop_all([process], within_s=10)
 
 
 def test_a_socket_has_a_client_until_that_is_accepted() -> None:
