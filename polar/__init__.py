@@ -4,7 +4,6 @@ Each name below is imported when it is first used: `import polar.spec` must not 
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,6 +45,8 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     if name == "__version__":
+        from importlib.metadata import version  # this takes longer than all else here
+
         return version("polar-latents")
     if name not in _HOMES:
         raise AttributeError(f"module 'polar' has no attribute {name!r}")

@@ -17,6 +17,7 @@ from optuna_dashboard import wsgi
 from sqlalchemy import NullPool, create_engine, inspect
 from starlette.types import ASGIApp
 
+from service import resting
 from service.api.hosts import TrustedHosts
 from service.settings import Settings
 
@@ -70,11 +71,13 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     settings = Settings.read_or_exit()
     wait_for_tables(settings)
+    if settings.dashboard_fd is not None:
+        resting.serve(create_app(settings), settings.dashboard_fd)
+        return
     uvicorn.run(
         create_app(settings),
         host=settings.api_host,
         port=settings.dashboard_port,
-        fd=settings.dashboard_fd,
         log_config=None,
         workers=1,  # overrides WEB_CONCURRENCY
         timeout_graceful_shutdown=3,

@@ -16,16 +16,16 @@ class Program(StrEnum):
     COMMANDS = "service.cli"
     API = "service.api"
     DRAWING = "service.drawing"
-    STUDIES = "service.studies"
+    #: The broker and the tracker.
+    CLERK = "service.clerk"
     DASHBOARD = "service.dashboard"
     MIGRATION = "service.storage.migrate"
     AGENT = "workers"
     #: Forks the children of an agent.
     TEMPLATE = "workers.training.template"
     FINDINGS_CHILD = "workers.training.findings_child"
-    TRACKING = "workers.tracking"
     #: Serves MLflow.
-    UVICORN = "uvicorn"
+    RESTING = "service.resting"
 
 
 def python(program: Program, *arguments: str) -> list[str]:

@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     #: How often an agent renews a lease.
     renew_s: Seconds = 5.0
     #: How often an agent looks for runs whose agent has disappeared.
-    rescue_s: Seconds = 5.0
+    rescue_s: Seconds = 10.0
     #: How often procrastinate's workers report that they live.
     heartbeat_s: Seconds = 5.0
     #: How long after its last report such a worker counts as dead.

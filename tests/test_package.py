@@ -40,6 +40,27 @@ def test_a_light_module_imports_nothing_heavy(module: str, tmp_path: Path) -> No
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.parametrize(
+    ("program", "needless"),
+    [
+        ("service.embedded.supervisor", {"sqlalchemy", "alembic", "httpx", "rich", *HEAVY}),
+        ("service.api.__main__", {"alembic", "httpx", "rich", *HEAVY}),
+        ("service.clerk", {"alembic", "fastapi", *HEAVY} - {"optuna", "numpy"}),
+        ("workers.__main__", {"alembic", "fastapi", "httpx", "rich", *HEAVY}),
+    ],
+)
+def test_a_process_that_is_always_there_holds_nothing_needless(
+    program: str, needless: set[str], tmp_path: Path
+) -> None:
+    code = f"import {program}, sys; print(*sorted({needless!r} & {{*sys.modules}}))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == ""
+
+
 def test_every_package_is_installed() -> None:
     root = Path(__file__).parent.parent
     setuptools = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]

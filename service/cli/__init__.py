@@ -5,28 +5,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from service.cli import data, output, remote, study, study_figure
-from service.cli.demo import demo
-from service.cli.measure import measure
-from service.cli.run import run
-from service.cli.up import up
+from service.cli import output
+from service.cli.commands import Commands
 from service.exit_codes import FAILED
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-app.command()(up)
-app.command()(demo)
-app.command()(run)
-app.command()(measure)
-app.command()(remote.submit)
-app.command("list")(remote.list_experiments)
-app.command()(remote.get)
-app.command()(remote.watch)
-app.command()(remote.extend)
-app.command()(remote.cancel)
-app.command()(remote.validate)
-study.app.command()(study_figure.figure)
-app.add_typer(study.app, name="study")
-app.add_typer(data.app, name="data")
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def main() -> NoReturn:

@@ -10,13 +10,12 @@ from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO, TypeVar
 
 import typer
-from pydantic import RootModel
-from rich.console import Console, RenderableType
 
 from service.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+    from rich.console import Console, RenderableType
 
 T = TypeVar("T")
 
@@ -36,15 +35,17 @@ class Format(StrEnum):
 Output = Annotated[Format, typer.Option("--output", "-o", help="Format of the answer on stdout.")]
 
 
-def show(answer: T, table: Callable[[T], RenderableType], output: Format) -> None:
+def show(answer: T, table: Callable[[T], "RenderableType"], output: Format) -> None:
     """Print the answer as JSON or as a table."""
     if output is Format.JSON:
+        from pydantic import RootModel
+
         write_json(RootModel[Any](answer).model_dump_json(indent=2))
     else:
         write_table(table(answer))
 
 
-def write_table(table: RenderableType) -> None:
+def write_table(table: "RenderableType") -> None:
     console = console_on(sys.stdout)
     with console.capture() as printed:
         console.print(table)
@@ -95,8 +96,10 @@ def going_on(command: str) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def console_on(stream: TextIO) -> Console:
+def console_on(stream: TextIO) -> "Console":
     """Console for tables and bars: as wide as the terminal, and blind to markup in texts."""
+    from rich.console import Console
+
     width, height = _size(stream)
     return Console(
         file=stream, width=width, height=height, markup=False, highlight=False, emoji=False

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polar.spec import read_spec_file, read_yaml
 from service.cli.connection import Url, option_of, service_at
 from service.cli.output import Format, Output, going_on, say, show
 from service.exit_codes import FAILED
@@ -42,6 +41,8 @@ def submit(
     url: Url = None,
 ) -> None:
     """Submit an experiment; runs that exist already are shared."""
+    from polar.spec import read_spec_file, read_yaml
+
     with service_at(url) as client:
         experiment = client.submit(
             read_yaml(read_spec_file(spec)), force=force, key=idempotency_key
@@ -73,6 +74,8 @@ def extend(
 
 def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> None:
     """Check a spec without submitting it, and say which of its runs exist already."""
+    from polar.spec import read_spec_file, read_yaml
+
     with service_at(url) as client:
         _show(client.validate(read_yaml(read_spec_file(spec))), output)
 

@@ -15,6 +15,7 @@ import typer
 
 from polar.errors import InvalidInput
 from polar.spec import read_spec_file, read_yaml
+from service.cli import study_figure
 from service.cli.connection import Url, option_of, service_at
 from service.cli.out_files import replacing
 from service.cli.output import Format, Output, fail, going_on, say, show, write
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 
 app = typer.Typer(no_args_is_help=True, help="Find where a latent space is clean.")
+app.command()(study_figure.figure)
 
 SpecFile = Annotated[Path, typer.Argument(help="YAML or JSON file of a study.")]
 Id = Annotated[str, typer.Argument(help="Id of a study.")]

@@ -36,6 +36,11 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
+    # Our tables are small, and the kernel keeps their files in memory besides.
+    "shared_buffers": "32MB",
+    # Processes of the server that would have nothing to do: for reading ahead, for replication.
+    "io_method": "sync",
+    "max_logical_replication_workers": "0",
     "timezone": "UTC",
     "log_timezone": "UTC",
     # Locks of a client that has disappeared are released soon, even if it said nothing.

@@ -3,14 +3,13 @@
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-
-import httpx
+from urllib.parse import urlsplit
 
 from polar.errors import InvalidInput
-from service.addresses import reach
 from service.embedded.errors import EmbeddedError
 from service.embedded.state import write_json
 from service.embedded.supervised import Launch, last_lines, spawn
@@ -153,12 +152,17 @@ def _polar_up(home: Path, agents: int | None, device: str | None) -> Launch:
 
 
 def _unhealthy(stack: RunningStack) -> list[str]:
-    checks = (f"{stack.api_url}/api/v1/readyz", f"{stack.mlflow_url}/health")
+    # MLflow first, because it begins with the first connection and takes longest.
+    checks = (f"{stack.mlflow_url}/health", f"{stack.api_url}/api/v1/readyz")
     return [check for check in checks if not _is_ok(check)]
 
 
 def _is_ok(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=PROBE_S, **reach(url)).is_success
-    except httpx.HTTPError:
-        return False
+    # Not with httpx: the supervisor would hold its libraries for ever, for this alone.
+    address = urlsplit(url)
+    with closing(HTTPConnection(address.netloc, timeout=PROBE_S)) as connection:
+        try:
+            connection.request("GET", address.path)
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False

@@ -102,8 +102,7 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
         (_mlflow(home, postgres.url("mlflow"), addresses.mlflow_socket.fileno()),),
         (_api(ours, addresses.api_socket.fileno()),),
         (
-            Launch("tracking", python(Program.TRACKING), ours),
-            Launch("studies", python(Program.STUDIES), ours),
+            Launch("clerk", python(Program.CLERK), ours),
             _dashboard(ours, addresses.dashboard_socket.fileno()),
             *agents,
         ),
@@ -117,11 +116,17 @@ def _api(ours: Mapping[str, str], listening: int) -> Launch:
 
 def _dashboard(ours: Mapping[str, str], listening: int) -> Launch:
     environment = {**ours, "POLAR_DASHBOARD_FD": str(listening)}
-    return Launch("dashboard", python(Program.DASHBOARD), environment, descriptors=[listening])
+    return Launch(
+        "dashboard",
+        python(Program.DASHBOARD),
+        environment,
+        descriptors=[listening],
+        waits_for_clients=True,
+    )
 
 
 def _mlflow(home: Path, database: str, listening: int) -> Launch:
-    """MLflow as one process of 240 MiB; `mlflow server` starts ten, for jobs that we do not have.
+    """MLflow as one process of 190 MiB; `mlflow server` starts ten, for jobs that we do not have.
 
     The variables with an underscore are those that `mlflow server` itself passes to its workers
     (mlflow/server/constants.py). On a command line, every user could see the password.
@@ -136,9 +141,5 @@ def _mlflow(home: Path, database: str, listening: int) -> Launch:
         "MLFLOW_SERVER_ALLOWED_HOSTS": os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS", any_port),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    server = python(Program.UVICORN, "mlflow.server.fastapi_app:app", "--fd", str(listening))
-    options = ("--log-level", "warning", "--timeout-graceful-shutdown", "5")
-    # uvicorn imports from its "app dir" first, which by default is the user's current folder.
-    nowhere = ("--app-dir", os.devnull)
-    command = (*server, *nowhere, *options)
-    return Launch("mlflow", command, environment, descriptors=[listening])
+    command = python(Program.RESTING, "mlflow.server.fastapi_app:app", str(listening))
+    return Launch("mlflow", command, environment, descriptors=[listening], waits_for_clients=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import time
@@ -26,34 +27,50 @@ class Launch:
     environment: Mapping[str, str] = field(default_factory=dict)
     #: Open files of ours that it inherits, under the same numbers.
     descriptors: Sequence[int] = ()
+    #: It is a server on the first of these, which is started when a client connects, and ends
+    #: with code 0 when it has had none for long.
+    waits_for_clients: bool = False
 
 
 class Supervised:
-    """A process that is started again whenever it ends, whatever its exit code."""
+    """A process that is started again whenever it ends, whatever its exit code.
+
+    A process that is not needed all the time rests before its first start and once it has ended
+    with code 0: then it is started as soon as it is needed.
+    """
 
     def __init__(
         self,
         name: str,
         start: Callable[[], subprocess.Popen[bytes]],
         process: subprocess.Popen[bytes] | None = None,
+        is_needed: Callable[[], bool] | None = None,
     ) -> None:
         self.name = name
         self._start = start
         self._process = process
+        self._is_needed = is_needed
+        self._is_resting = is_needed is not None
         self._started_at = self._due_at = time.monotonic() if process else 0.0
         self._delay_s = 0.0
 
     @property
     def pid(self) -> int | None:
-        """The running process; None between a death and the next start."""
+        """The running process; None between its end and the next start."""
         return self._process.pid if self._process else None
 
     def watch(self, now: float) -> str | None:
         """Starts the process when its time has come; says so when it has just died."""
         if self._process:
             code = self._process.poll()
-            return None if code is None else self._died(now, f"ended with code {code}")
+            if code is None:
+                return None
+            self._is_resting = code == 0 and self._is_needed is not None
+            news = self._died(now, f"ended with code {code}")
+            return None if self._is_resting else news
         if now < self._due_at:
+            return None
+        if self._is_resting and self._is_needed and not self._is_needed():
             return None
         self._started_at = now
         try:
@@ -90,6 +107,13 @@ def next_delay(previous_s: float, lived_s: float) -> float:
     if previous_s == 0.0 or lived_s >= LONG_LIFE_S:
         return FIRST_DELAY_S
     return min(2 * previous_s, LONGEST_DELAY_S)
+
+
+def has_client(listening: int) -> bool:
+    """Whether a client waits to be accepted by the server of this socket."""
+    clients = select.poll()
+    clients.register(listening, select.POLLIN)
+    return bool(clients.poll(0))
 
 
 def spawn(launch: Launch, log: Path) -> subprocess.Popen[bytes]:

@@ -16,13 +16,21 @@ from types import FrameType
 import psycopg
 from psycopg import sql
 
+from migrations.newest import IS_THERE, STORED, newest_revision
 from service.embedded.devices import slots
 from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import Postgres
 from service.embedded.running import RunningStack, publish, wait_until_healthy, withdraw
 from service.embedded.stack import Addresses, Stages, check_settings, stages
 from service.embedded.state import identity
-from service.embedded.supervised import Launch, Supervised, last_lines, spawn, stop_all
+from service.embedded.supervised import (
+    Launch,
+    Supervised,
+    has_client,
+    last_lines,
+    spawn,
+    stop_all,
+)
 from service.programs import Program, python
 
 #: The server's databases. There are three because Polar, MLflow and Optuna each need their own
@@ -63,7 +71,8 @@ def run(home: Path, programs_for: Callable[[Postgres, Addresses], Stages], say: 
         with Postgres(home) as postgres:
             withdraw(postgres.home)  # a supervisor that was killed may have left its `up.json`
             create_databases(postgres)
-            _migrate(postgres)
+            if not _is_migrated(postgres):
+                _migrate(postgres)
             with contextlib.closing(Addresses.of(postgres.home)) as addresses:
                 _supervise(postgres, programs_for(postgres, addresses), addresses, say)
 
@@ -131,7 +140,17 @@ def _say_when_healthy(home: Path, say: Say) -> None:
 
 
 def _supervised(launch: Launch, logs: Path) -> Supervised:
-    return Supervised(launch.name, partial(spawn, launch, logs / f"{launch.name}.log"))
+    start = partial(spawn, launch, logs / f"{launch.name}.log")
+    if not launch.waits_for_clients:
+        return Supervised(launch.name, start)
+    return Supervised(launch.name, start, is_needed=partial(has_client, launch.descriptors[0]))
+
+
+def _is_migrated(postgres: Postgres) -> bool:
+    """Whether the database is at the newest revision, which saves a process that looks at it."""
+    with psycopg.connect(postgres.url("app")) as connection:
+        (is_there,) = connection.execute(IS_THERE).fetchone() or (False,)
+        return is_there and connection.execute(STORED).fetchone() == (newest_revision(),)
 
 
 def _migrate(postgres: Postgres) -> None:

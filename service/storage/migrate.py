@@ -5,14 +5,10 @@ The environment variable POLAR_DATABASE_URL says which database.
 
 import os
 import sys
-from functools import cache
 
 import psycopg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.errors import InvalidInput
 from service.database_urls import libpq_url
@@ -42,19 +38,6 @@ def upgrade(database_url: str) -> None:
     with psycopg.connect(libpq_url(database_url), autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
         command.upgrade(alembic_config(database_url), "head")
-
-
-@cache
-def newest_revision() -> str | None:
-    """The revision of the schema that this code needs."""
-    return ScriptDirectory.from_config(alembic_config("")).get_current_head()
-
-
-async def revision_of(session: AsyncSession) -> str | None:
-    """The revision of the schema that this database has; None before its first migration."""
-    if await session.scalar(text("select to_regclass('app.alembic_version')")) is None:
-        return None
-    return await session.scalar(text("select version_num from app.alembic_version"))
 
 
 if __name__ == "__main__":

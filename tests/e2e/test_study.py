@@ -66,7 +66,7 @@ def test_a_study_ends_with_its_trials_and_can_be_extended(open_folder: Path) -> 
         polar("extend", study["id"], "--training-steps", 40)
         longer = polar.json("watch", study["id"])
 
-    assert "studies" in stack.processes
+    assert "clerk" in stack.processes
     assert (study["state"], study["reason"]) == ("completed", "budget_spent")
     assert study["trials"] == {"completed": 2}
     assert [row["state"] for row in rows] == ["completed"] * 2

@@ -36,8 +36,9 @@ from workers.tracking import run_entries, saved_view
 from workers.tracking.server import BATCH, MLflowAway, MLflowRefused, MLflowServer
 from workers.tracking.study_tracker import StudyTeller
 
-#: Seconds between two passes over the tables, and after a pass that something hindered.
-POLL_S, HINDERED_POLL_S = 1.0, 5.0
+#: Seconds between two passes over the tables, and after a pass that had nothing to tell or that
+#: something hindered.
+POLL_S, IDLE_POLL_S = 1.0, 5.0
 #: Seconds until the next try of a study or run that MLflow could not be told of.
 AGAIN_S = 60.0
 #: The same once it has failed so often that users are shown the reason.
@@ -66,6 +67,8 @@ class Tracker:
         self._not_before: dict[tuple[str, UUID], float] = {}
         self._repetition = Repetition()
         self._is_new = True
+        #: Whether the last pass had something to tell and was complete.
+        self.is_busy = False
         #: Studies and runs that users are shown as missing in MLflow.
         self._failed: set[tuple[str, UUID]] = set()
 
@@ -77,6 +80,7 @@ class Tracker:
             DatabaseAway: the database does not answer.
             MLflowAway: MLflow does not answer.
         """
+        self.is_busy = False
         if not await self._lock.take():
             raise AnotherTracker("another tracker is at work; waiting for its end")
         async with self._database.transaction() as session:
@@ -91,6 +95,7 @@ class Tracker:
         async with self._database.transaction() as session:
             nestings = await study_tracking.runs_to_nest(session)
         await self._each("place of run", nestings, lambda id: self._studies.nest(nestings[id]))
+        self.is_busy = bool(study_ids or run_ids or nestings)
 
     async def _each(
         self, what: str, ids: Iterable[UUID], tell: Callable[[UUID], Awaitable[None]]
@@ -260,7 +265,7 @@ async def track(settings: Settings) -> None:
                 before, hindrance = hindrance, await _hindrance(tracker)
                 if type(before) is not type(hindrance):
                     _log.info("%s", hindrance or "telling MLflow again")
-                await asyncio.sleep(HINDERED_POLL_S if hindrance else POLL_S)
+                await asyncio.sleep(POLL_S if tracker.is_busy else IDLE_POLL_S)
         finally:
             await tracker.close()
             await database.close()

@@ -33,7 +33,7 @@ TEMPLATE = python(Program.TEMPLATE)
 #: How often an agent announces that it lives, and what it offers.
 ANNOUNCE_S = 15.0
 #: How often an agent asks the queue for work, in case it has missed a notification.
-POLL_S = 2.0
+POLL_S = 10.0
 #: How long a stopped agent may take in addition to the grace period of its child.
 LEAVE_S = 5.0
 

@@ -32,7 +32,7 @@ from workers.training.process import LINE_LIMIT
 
 FINDINGS_CHILD = python(Program.FINDINGS_CHILD)
 #: How often it looks for findings to make.
-POLL_S = 2.0
+POLL_S = 5.0
 #: How long a child waits for more findings before it has to go.
 KEPT_S = 20.0
 #: Longest time for the findings of a run, far above what any of them takes at low priority.

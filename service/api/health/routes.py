@@ -2,13 +2,14 @@
 
 from fastapi import APIRouter
 
+from migrations.newest import newest_revision
 from service.api.dependencies import Service
 from service.api.health.schemas import Health
 from service.api.problems import Refused, refusals
 from service.storage import agents
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
-from service.storage.migrate import newest_revision, revision_of
+from service.storage.revisions import revision_of
 
 router = APIRouter(tags=["health"])
 

@@ -47,13 +47,3 @@ def test_the_shell_completes_commands_and_options() -> None:
 
     assert command.stdout.split() == ["study"]
     assert option.stdout.split() == ["--format"]
-
-
-def test_help_loads_nothing_that_takes_long() -> None:
-    program = (
-        "import sys; from service.cli import app; app(['--help'], standalone_mode=False); "
-        "print(*sorted({'torch', 'httpx', 'mlflow', 'optuna', 'sqlalchemy'} & {*sys.modules}), "
-        "file=sys.stderr)"
-    )
-
-    assert python("-c", program).stderr == "\n"

@@ -110,7 +110,7 @@ def test_a_stack_that_is_not_ready_is_not_waited_for_without_end(tmp_path: Path)
     with server_that_answers(HTTPStatus.SERVICE_UNAVAILABLE) as url, lock(tmp_path):
         publish(tmp_path, a_stack(url))
 
-        with pytest.raises(EmbeddedError, match=r"not healthy after 0 s \(.*readyz, .*health\)"):
+        with pytest.raises(EmbeddedError, match=r"not healthy after 0 s \(.*health, .*readyz\)"):
             wait_until_healthy(tmp_path, within_s=0)
 
 

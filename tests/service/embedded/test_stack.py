@@ -84,8 +84,7 @@ def test_only_the_server_of_an_address_inherits_its_socket(
     assert inherited == {
         "mlflow": [addresses.mlflow_socket.fileno()],
         "api": [addresses.api_socket.fileno()],
-        "tracking": [],
-        "studies": [],
+        "clerk": [],
         "dashboard": [addresses.dashboard_socket.fileno()],
         "agent-0": [],
     }
@@ -111,8 +110,17 @@ def test_agents_stop_before_the_api_and_the_api_before_mlflow(
     assert names == [
         ["mlflow"],
         ["api"],
-        ["tracking", "studies", "dashboard", "agent-0", "agent-1"],
+        ["clerk", "dashboard", "agent-0", "agent-1"],
     ]
+
+
+def test_servers_that_nobody_may_need_wait_for_clients(
+    postgres: Postgres, addresses: Addresses
+) -> None:
+    programs = [p for stage in stages(postgres, addresses, ["cpu"]) for p in stage]
+
+    waiting = {program.name for program in programs if program.waits_for_clients}
+    assert waiting == {"mlflow", "dashboard"}
 
 
 def test_an_agent_is_told_its_name_its_device_and_its_one_thread(

@@ -1,4 +1,6 @@
 import itertools
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -6,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded.supervised import Launch, Supervised, last_lines, next_delay, spawn, stop_all
+from service.embedded.supervised import (
+    Launch,
+    Supervised,
+    has_client,
+    last_lines,
+    next_delay,
+    spawn,
+    stop_all,
+)
 
 STUBBORN = """
 import signal, time
@@ -46,6 +56,50 @@ def test_a_process_that_ends_well_is_started_again_all_the_same() -> None:
     assert process.watch(now=100.6) is None
     assert process.pid is not None
     assert process.watch(now=100.7) == "short ended with code 0; it starts again in 1 s"
+
+
+def test_a_process_that_is_needed_at_times_is_started_when_it_is() -> None:
+    needs: list[str] = []
+    process = Supervised("server", true, is_needed=lambda: bool(needs))
+
+    assert process.watch(now=100.0) is None
+    assert process.pid is None
+    needs.append("a client")
+    process.watch(now=100.1)
+    assert process.pid is not None
+    needs.clear()
+    assert process.watch(now=100.2) is None  # it ends well, so there is nothing to say
+    assert process.pid is None
+    process.watch(now=200.0)
+    assert process.pid is None
+
+
+def test_a_process_that_dies_is_started_again_even_if_nobody_needs_it_then() -> None:
+    needs = ["a client"]
+    process = Supervised(
+        "server", lambda: subprocess.Popen(["false"]), is_needed=lambda: bool(needs.pop())
+    )
+
+    process.watch(now=100.0)
+    assert process.pid is not None
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    news = process.watch(now=100.1)
+    process.watch(now=100.7)
+
+    assert news == "server ended with code 1; it starts again in 0.5 s"
+    assert process.pid is not None
+    stop_all([process], within_s=10)
+
+
+def test_a_socket_has_a_client_until_that_is_accepted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        before = has_client(listening.fileno())
+        with socket.create_connection(listening.getsockname()):
+            during = has_client(listening.fileno())
+            listening.accept()[0].close()
+            after = has_client(listening.fileno())
+
+    assert (before, during, after) == (False, True, False)
 
 
 def test_a_program_that_cannot_start_is_tried_again(tmp_path: Path) -> None:

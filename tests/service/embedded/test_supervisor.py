@@ -68,6 +68,11 @@ run(Path(sys.argv[1]), stages, lambda line: print(line, flush=True))
 """
 
 
+#: Answers one connection with its pid, and rests.
+SUPERVISOR_OF_RESTING = SUPERVISOR_OF_ANSWERER.replace(
+    "while True:", "for _ in range(1):"
+).replace("[listening])", "[listening], waits_for_clients=True)")
+
 #: A signal arrives in the midst of the first fork for its programs.
 SUPERVISOR_WITH_A_SIGNAL_IN_ITS_FORK = """
 import os, signal, sys
@@ -214,6 +219,28 @@ def test_a_killed_process_comes_back_on_the_same_socket_which_nobody_else_has(
     assert second not in (first, "")
     assert files["answerer"]
     assert files["answerer"].isdisjoint(files["postgres"] | files["sleeper"])
+
+
+def test_a_server_that_waits_for_clients_runs_only_while_it_has_some(
+    made_home: Path, eventually: Eventually
+) -> None:
+    with supervisor(made_home, [], program=SUPERVISOR_OF_RESTING) as process:
+        eventually(lambda: "sleeper" in pids(made_home))
+        before = pids(made_home)
+        stack = find_running(made_home)
+        assert stack
+
+        first = int(answer_at(stack.api_url))
+        eventually(lambda: not is_alive(first))
+        eventually(lambda: "answerer" not in pids(made_home))
+        second = int(answer_at(stack.api_url))
+
+        process.terminate()
+        output, _ = process.communicate(timeout=60)
+
+    assert set(before) == {"postgres", "sleeper"}
+    assert second != first
+    assert "answerer ended" not in output
 
 
 def test_a_killed_server_comes_back_at_the_same_address(

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DataError, OperationalError, TimeoutError
 from service.settings import Settings
 from service.storage.database import FROZEN_S, Database, is_away
 from service.storage.errors import DatabaseAway
-from service.studies.__main__ import ASKS_S
+from service.studies.advancing import ASKS_S
 
 
 def caused(error: Exception, cause: Exception) -> Exception:

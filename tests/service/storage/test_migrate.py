@@ -6,10 +6,13 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 
+from migrations.newest import newest_revision
 from service.embedded.postgres import Postgres
 from service.storage.database import Database
-from service.storage.migrate import alembic_config, newest_revision, revision_of, upgrade
+from service.storage.migrate import alembic_config, upgrade
+from service.storage.revisions import revision_of
 
 
 @pytest.fixture
@@ -134,3 +137,9 @@ async def test_a_database_says_which_schema_it_has(empty_url: str, database: Dat
 
     assert of_empty is None
     assert of_migrated == newest_revision()
+
+
+def test_the_names_of_the_files_say_which_revision_is_the_newest() -> None:
+    script = ScriptDirectory.from_config(alembic_config(""))
+
+    assert newest_revision() == script.get_current_head()

@@ -1,0 +1,26 @@
+"""`python -m service.clerk`: the broker and the tracker in one process, until SIGTERM or SIGINT.
+
+Both wait most of the time, so they share an interpreter and its libraries. If one of them fails,
+the process ends, and whoever restarts it restarts both.
+"""
+
+import asyncio
+import logging
+
+from service.processes import until_stopped
+from service.settings import Settings
+from service.studies.advancing import advance
+from workers.tracking.tracker import track
+
+
+async def work(settings: Settings) -> None:
+    """Advance studies and tell MLflow, until this coroutine is cancelled or one of both fails."""
+    async with asyncio.TaskGroup() as both:
+        both.create_task(advance(settings))
+        both.create_task(track(settings))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
+    asyncio.run(until_stopped(work(Settings.read_or_exit())))

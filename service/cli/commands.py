@@ -1,0 +1,73 @@
+"""The commands of `polar`, each imported when it is run: the list of all needs none of them."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, cast
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+#: The module of each command and the name that it has there.
+PLACES: Mapping[str, tuple[str, str]] = {
+    "up": ("service.cli.up", "up"),
+    "demo": ("service.cli.demo", "demo"),
+    "run": ("service.cli.run", "run"),
+    "measure": ("service.cli.measure", "measure"),
+    "submit": ("service.cli.remote", "submit"),
+    "list": ("service.cli.remote", "list_experiments"),
+    "get": ("service.cli.remote", "get"),
+    "watch": ("service.cli.remote", "watch"),
+    "extend": ("service.cli.remote", "extend"),
+    "cancel": ("service.cli.remote", "cancel"),
+    "validate": ("service.cli.remote", "validate"),
+    "study": ("service.cli.study", "app"),
+    "data": ("service.cli.data", "app"),
+}
+#: What `polar --help` says about each command, which is how its own help begins.
+HELP: Mapping[str, str] = {
+    "up": "Start database, MLflow, API and agents on this machine; Ctrl-C stops them.",
+    "demo": (
+        "Start everything and draw the betas at which the latent space of a beta-VAE is clean."
+    ),
+    "run": "Train the models of a spec and measure their latents, here and now.",
+    "measure": "Measure the latents of any model from its codes.",
+    "submit": "Submit an experiment; runs that exist already are shared.",
+    "list": "List experiments, newest first.",
+    "get": "Show an experiment or a run.",
+    "watch": (
+        "Show an experiment or a run live until it has ended, and fail if a run did not succeed."
+    ),
+    "extend": (
+        "Go on with a finished run, or with those of an experiment or of a study, to more steps."
+    ),
+    "cancel": (
+        "Cancel a run, or an experiment with those of its runs that no other experiment wants."
+    ),
+    "validate": "Check a spec without submitting it, and say which of its runs exist already.",
+    "study": "Find where a latent space is clean.",
+    "data": "List, fetch and check the datasets of this machine.",
+}
+
+
+class Commands(TyperGroup):
+    """The group of all commands, of which only that which is run is imported."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self.commands = {name: TyperCommand(name, help=HELP[name]) for name in PLACES}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401
+        """As typer's, which finds only the entry of the list."""
+        name, entry, rest = super().resolve_command(ctx, args)
+        return name, entry and load(str(name)), rest
+
+
+def load(name: str) -> TyperCommand | TyperGroup:
+    """Import a command."""
+    module, attribute = PLACES[name]
+    command = getattr(import_module(module), attribute)
+    if isinstance(command, typer.Typer):
+        return typer.main.get_group(command)
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(command)
+    return cast(TyperCommand, typer.main.get_command(alone))
