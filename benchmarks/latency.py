@@ -51,7 +51,7 @@ def measured(options: Options) -> Measured:
 async def _of_bare_service(quick: bool) -> tuple[Table, Table]:
     requests, jobs = (40, 40) if quick else (400, 500)
     async with bare_service() as service:
-        api = [
+        api: list[list[Cell]] = [
             [name, *_latencies(ask, requests), _throughput(ask, requests)]
             for name, ask in _questions(service).items()
         ]

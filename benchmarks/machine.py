@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import conv2d
 
-from benchmarks.results import Measured, Options, Table, run
+from benchmarks.results import Cell, Measured, Options, Table, run
 
 
 def main() -> None:
@@ -23,14 +23,14 @@ def main() -> None:
 def measured(options: Options) -> Measured:
     size, repetitions = (512, 3) if options.quick else (2048, 10)
     threads = sorted({1, len(os.sched_getaffinity(0))})
-    work = {
+    work: dict[str, Callable[[], tuple[Callable[[], object], float]]] = {
         "matmul float32, GFLOP/s": lambda: _matmul(size, torch.float32),
         "matmul float64, GFLOP/s": lambda: _matmul(size, torch.float64),
         "matmul bfloat16, GFLOP/s": lambda: _matmul(size, torch.bfloat16),
         "convolution 3x3, 64 to 64 channels, 128 images of 32x32, GFLOP/s": _convolution,
         "reading float32 once, GB/s": lambda: _reading(size),
     }
-    rows = []
+    rows: list[list[Cell]] = []
     for name, prepare in work.items():
         best = []
         for count in threads:
@@ -43,7 +43,7 @@ def measured(options: Options) -> Measured:
     )
 
 
-def _about() -> list[list[str]]:
+def _about() -> list[list[Cell]]:
     memory = Path("/proc/meminfo").read_text().split()[1]
     return [
         ["processor", _processor()],
@@ -57,11 +57,9 @@ def _about() -> list[list[str]]:
 
 
 def _processor() -> str:
-    fields = dict(
-        (part.strip() for part in line.split(":", 1))
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if ":" in line
-    )
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    parts = (line.partition(":") for line in lines)
+    fields = {name.strip(): value.strip() for name, _, value in parts}
     flags = fields.get("flags", "").split()
     known = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16") if flag in flags]
     name = fields.get("model name", platform.machine())

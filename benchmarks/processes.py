@@ -20,8 +20,8 @@ def seconds_of(processes: Mapping[str, int]) -> dict[str, float]:
 
 
 def used_since(before: Mapping[str, float], processes: Mapping[str, int]) -> dict[str, float]:
-    """Processor seconds of each process since it had used those before."""
-    return {name: used - before[name] for name, used in seconds_of(processes).items()}
+    """Processor seconds of each process since it had used those before, or since its start."""
+    return {name: used - before.get(name, 0.0) for name, used in seconds_of(processes).items()}
 
 
 def idle_share(processes: Mapping[str, int], seconds: float) -> float:

@@ -91,7 +91,7 @@ def save(name: str, measure: Callable[[Options], Measured], options: Options) ->
     measured = measure(options)
     content = {
         "name": name,
-        "command": f"python -m {sys.modules['__main__'].__spec__.name}",
+        "command": _command(options.out),
         "is_quick": options.quick,
         "commit": _commit(),
         "began": began.isoformat(timespec="seconds"),
@@ -135,6 +135,11 @@ def value_of(bar: Bar) -> str:
 def bound_of(bar: Bar) -> str:
     """The bound with its unit."""
     return f"{'at least' if bar.is_least else 'at most'} {shown(bar.bound)} {bar.unit}".strip()
+
+
+def _command(out: Path) -> str:
+    words = ["DIR" if Path(word).resolve() == out else word for word in sys.argv[1:]]
+    return " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *words])
 
 
 def _commit() -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.environments import environment, python_of
-from benchmarks.results import ROOT, Bar, Measured, Options, Table, run
+from benchmarks.results import ROOT, Bar, Cell, Measured, Options, Table, run
 from polar.data.images import load
 from polar.spec.datasets import SpritesSpec
 from polar.spec.training import TrainingSpec
@@ -93,7 +93,7 @@ def _rate(variant: Variant, images: Path, batch: int) -> float:
     for process in processes:
         assert process.stdout
         if process.stdout.readline() != "ready\n":
-            raise SystemExit(f"{process.args} ended with code {process.wait()} before its steps")
+            raise SystemExit(f"{process.args!r} ended with {process.wait()} before its steps")
     for process in processes:  # all are ready, so that all train at the same time
         assert process.stdin
         process.stdin.write("go\n")
@@ -120,7 +120,7 @@ def _started(
 
 
 def _table(batch: int, rates: Rates) -> Table:
-    rows = [
+    rows: list[list[Cell]] = [
         [name, statistics.median(of_one), ratio(rates, name, PYTHAE), ratio(rates, name, PLAIN)]
         for name, of_one in rates.items()
     ]
@@ -158,7 +158,9 @@ def _costs(steps: int) -> dict[str, float]:
 def _of_costs(steps: int, costs: dict[str, float]) -> tuple[Table, list[Bar]]:
     faults, findings = costs.pop("faults of a step"), costs.pop("findings")
     run_s, steps_s = sum(costs.values()), costs["steps"]
-    rows = [[name, seconds, seconds / run_s * 100] for name, seconds in costs.items()]
+    rows: list[list[Cell]] = [
+        [name, seconds, seconds / run_s * 100] for name, seconds in costs.items()
+    ]
     rows.append(["findings, made after the run", findings, findings / run_s * 100])
     title = f"A run of {steps:,} steps of digits in a warm child, one thread, processor time"
     return Table(title, ["part", "s", "% of the run"], rows), [
