@@ -1,10 +1,8 @@
 """A service without agents, MLflow and broker, so that nothing but what is measured is at work."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +15,7 @@ import httpx
 from procrastinate import App
 from pydantic import SecretStr
 
+from benchmarks.homes import temporary_home
 from polar.spec import ExperimentSpec
 from service import queue
 from service.embedded.postgres import Postgres
@@ -97,24 +96,18 @@ async def bare_service() -> AsyncIterator[BareService]:
 
 @contextmanager
 def _servers() -> Iterator[tuple[Settings, httpx.Client]]:
-    """Both in a folder that is removed at the end."""
-    home = Path(tempfile.mkdtemp(prefix="polar-benchmark-"))
-    home.chmod(0o755)  # as root, Postgres runs as another user, who must get in
-    try:
-        with Postgres(home) as postgres:
-            create_databases(postgres)
-            settings = Settings(
-                database_url=SecretStr(postgres.url("app")),
-                artifacts=home,
-                mlflow_url="http://127.0.0.1:9",  # nobody asks it
-                home=home,
-                api_port=choose_port(),
-            )
-            with _api(settings) as client:
-                yield settings, client
-    finally:
-        shutil.rmtree((home / "postgres").resolve(), ignore_errors=True)
-        shutil.rmtree(home, ignore_errors=True)
+    """Both in a home that is removed at the end."""
+    with temporary_home() as home, Postgres(home) as postgres:
+        create_databases(postgres)
+        settings = Settings(
+            database_url=SecretStr(postgres.url("app")),
+            artifacts=home,
+            mlflow_url="http://127.0.0.1:9",  # nobody asks it
+            home=home,
+            api_port=choose_port(),
+        )
+        with _api(settings) as client:
+            yield settings, client
 
 
 @contextmanager

@@ -6,13 +6,12 @@ By the wall clock, so the machine must be idle. It takes 3 minutes.
 """
 
 import asyncio
-import os
-import shutil
+import json
+import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,16 +19,14 @@ import httpx
 import numpy as np
 
 from benchmarks.bare_service import BareService, bare_service, content
-from benchmarks.processes import idle_share, pss_mib
-from benchmarks.results import Bar, Cell, Measured, Options, Table, run
+from benchmarks.homes import temporary_home
+from benchmarks.results import ROOT, Bar, Cell, Measured, Options, Table, run
 from service.client import Client
 from service.embedded.running import running_stack
 
 #: Clients that ask at the same time when throughput is measured.
 CLIENTS = 8
 AGENTS = 2
-#: How long a stack rests after its start before it is called idle.
-REST_S = 20.0
 #: The least work that a run can have.
 TRIVIAL = {
     "model": {"latent_dim": 2, "widths": [1, 1, 1, 1, 1]},
@@ -44,8 +41,8 @@ def main() -> None:
 
 def measured(options: Options) -> Measured:
     api, queue = asyncio.run(_of_bare_service(options.quick))
-    tables, bars = _of_stack(options.quick)
-    return Measured([api, queue, *tables], bars)
+    tables, bars = _of_idle_stack(options)
+    return Measured([api, queue, _of_busy_stack(options.quick), *tables], bars)
 
 
 async def _of_bare_service(quick: bool) -> tuple[Table, Table]:
@@ -105,64 +102,49 @@ def _throughput(ask: Callable[[int], httpx.Response], requests: int) -> float:
     return requests / (time.perf_counter() - begin)
 
 
-def _of_stack(quick: bool) -> tuple[list[Table], list[Bar]]:
-    home = Path(tempfile.mkdtemp(prefix="polar-benchmark-"))
-    home.chmod(0o755)  # as root, Postgres runs as another user, who must get in
-    rest_s, runs, times = (2.0, 4, 1) if quick else (REST_S, 40, 5)
-    try:
-        with running_stack(home, agents=AGENTS, device="cpu"):
-            pass  # makes the databases
-        begin = time.monotonic()
-        with running_stack(home, agents=AGENTS, device="cpu") as stack:
-            up_s = time.monotonic() - begin
-            time.sleep(rest_s)
-            processes = {**stack.processes, "supervisor": stack.pid}
-            mib, share = pss_mib(processes), idle_share(processes, rest_s)
-            commands = {
-                name: _seconds_of_command(home, arguments, times)
-                for name, arguments in {"polar --help": ["--help"], "polar list": ["list"]}.items()
-            }
-            runs_per_s = _runs_per_s(home, runs)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+def _of_idle_stack(options: Options) -> tuple[list[Table], list[Bar]]:
+    """What `benchmarks.stack` measures: its starts, its memory while it is idle, and commands."""
+    file = options.out / "stack.json"
+    small = ("--rounds", "1", "--idle", "2", "--repeats", "1") if options.quick else ()
+    command = [sys.executable, "-m", "benchmarks.stack", "--out", str(file), *small]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    stack = json.loads(file.read_text())
+    idle, warm = stack["idle"], [start["wall_s"] for start in stack["warm"]]
+    up_s = statistics.median(warm)
+    seconds = {each["command"]: each["wall_s"] for each in stack["commands"]}
+    programs = [[each["name"], each["processes"], each["pss_mib"]] for each in idle["programs"]]
+    processes = sum(each["processes"] for each in idle["programs"])
     tables = [
         Table(
-            "An idle stack, after a warm start",
-            ["process", "PSS, MiB"],
-            [*mib.items(), ["all", sum(mib.values())]],
+            f"An idle stack, which uses {idle['cpu_percent']:.2f} % of a core; with each page of "
+            f"a file counted once, as alone on a machine, it has {idle['alone_mib']:.0f} MiB",
+            ["program", "processes", "PSS, MiB"],
+            [*programs, ["all", processes, idle["pss_mib"]]],
         ),
         Table(
             "Commands",
             ["command", "s"],
-            [["polar up, warm, until it is healthy", up_s], *commands.items()],
-        ),
-        Table(
-            f"Runs of a single step by {AGENTS} warm agents, from submission to the last end",
-            ["runs", "runs/s"],
-            [[runs, runs_per_s]],
+            [
+                ["polar up in a new home", stack["first"]["wall_s"]],
+                [f"polar up, warm, median of {len(warm)}", up_s],
+                *seconds.items(),
+            ],
         ),
     ]
     return tables, [
-        Bar("idle stack, PSS", sum(mib.values()), 450, "MiB"),
-        Bar("idle stack, share of a core", share * 100, 2, "%"),
-        Bar("polar up, warm", up_s, 5, "s"),
-        Bar("polar list", commands["polar list"], 0.5, "s"),
+        Bar("idle stack, PSS", idle["pss_mib"], 450, "MiB"),
+        Bar("idle stack, share of a core", idle["cpu_percent"], 2, "%"),
+        Bar("polar up, warm, until it is healthy", up_s, 5, "s"),
+        Bar("polar list", seconds["polar list"], 0.5, "s"),
     ]
 
 
-def _seconds_of_command(home: Path, arguments: Sequence[str], times: int) -> float:
-    command = [sys.executable, "-P", "-m", "polar_latents", *arguments]
-    seconds = []
-    for _ in range(times):
-        begin = time.perf_counter()
-        subprocess.run(
-            command,
-            env=os.environ | {"POLAR_HOME": str(home)},
-            check=True,
-            capture_output=True,
-        )
-        seconds.append(time.perf_counter() - begin)
-    return float(np.median(seconds))
+def _of_busy_stack(quick: bool) -> Table:
+    runs = 4 if quick else 40
+    with temporary_home() as home, running_stack(home, agents=AGENTS, device="cpu"):
+        rate = _runs_per_s(home, runs)
+    title = f"Runs of a single step by {AGENTS} warm agents, from submission to the last end"
+    return Table(title, ["runs", "runs/s"], [[runs, rate]])
 
 
 def _runs_per_s(home: Path, runs: int) -> float:

@@ -12,7 +12,6 @@ take turns, by the wall clock, so the machine must be idle. It takes 10 minutes 
 """
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,8 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from benchmarks.processes import seconds_of, used_since
+from benchmarks.homes import temporary_home
+from benchmarks.process_tree import cpu_seconds, tree_of
 from benchmarks.results import (
     ROOT,
     Bar,
@@ -110,23 +110,18 @@ def measured(options: Options, *, dataset: str, rounds: int, limit_s: float) -> 
     images = training_images(spec)
     ours: list[Sweep] = []
     scripts: dict[str, list[Script]] = {}
-    folder = Path(tempfile.mkdtemp(prefix="polar-benchmark-"))
-    folder.chmod(0o755)  # as root, Postgres runs as another user, who must get in
-    try:
+    with temporary_home() as home, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         np.save(folder / "images.npy", images)
-        with running_stack(folder / "home", agents=2, device="cpu"):
+        with running_stack(home, agents=2, device="cpu"):
             pass  # makes the databases
         _make_database_of_script(folder / "script")
         for _ in range(rounds):
-            ours.append(
-                _ours(folder / "home", spec, betas, REST_S / 10 if options.quick else REST_S)
-            )
+            ours.append(_ours(home, spec, betas, REST_S / 10 if options.quick else REST_S))
             for name, arguments in variants(steps).items():
                 limit = limit_s if "1,000" in name else None
                 script = _script(folder, arguments, betas, steps, limit)
                 scripts.setdefault(name, []).append(script)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return _measured(dataset, ours, scripts, len(betas))
 
 
@@ -173,16 +168,21 @@ def _ours(home: Path, spec: ExperimentSpec, betas: Sequence[float], rest_s: floa
         time.sleep(rest_s)
         (known,) = database.execute(TOLD).fetchone() or (0,)
         (since,) = database.execute("select now()").fetchone() or (None,)
-        before, begin = seconds_of(stack.processes), time.monotonic()
+        before, begin = _cpu_s(stack.processes), time.monotonic()
         for content in contents:
             client.submit(content, force=True)
         while (database.execute(TOLD).fetchone() or (0,))[0] < known + len(betas):
             time.sleep(POLL_S)
         seconds = time.monotonic() - begin
         stack = wait_until_healthy(home)  # some of its processes begin when they are needed
-        cpu_s = used_since(before, stack.processes)
+        after = _cpu_s(stack.processes)
+        cpu_s = {name: used - before.get(name, 0.0) for name, used in after.items()}
         times = database.execute(TIMES, (spec.training.steps, since)).fetchall()
     return Sweep(seconds, [(first, last) for first, last in times], cpu_s)
+
+
+def _cpu_s(processes: Mapping[str, int]) -> dict[str, float]:
+    return {name: cpu_seconds(tree_of(pid)) for name, pid in processes.items()}
 
 
 def _make_database_of_script(place: Path) -> None:
