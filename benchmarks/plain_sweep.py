@@ -10,15 +10,20 @@ import argparse
 from collections.abc import Collection
 
 import mlflow
-import numpy as np
 import optuna
 import torch
 from torch import Tensor
 
-from benchmarks.plain_training import VAE, load, train
-
-BATCH, LEARNING_RATE, LATENTS, WIDTHS = 64, 4e-3, 16, (8, 8, 16, 16, 32)
-ORDER, SIGMA = 1.01, 0.5
+from benchmarks.plain_training import (
+    BATCH,
+    LATENTS,
+    LEARNING_RATE,
+    VAE,
+    WIDTHS,
+    entropies,
+    load,
+    train,
+)
 
 
 def main() -> None:
@@ -60,20 +65,6 @@ def one(
             found = entropies(model, images[:evaluated])
             mlflow.log_metrics({f"entropy/{j}": each for j, each in enumerate(found)}, step)
     return loss.item()
-
-
-@torch.no_grad()
-def entropies(model: VAE, images: Tensor) -> list[float]:
-    """The matrix-based entropy of each latent's means, in nats, by the definition."""
-    mean = model.mean(model.encoder(images)).double().numpy()
-    return [entropy(x) for x in mean.T]
-
-
-def entropy(x: np.ndarray) -> float:
-    """The entropy of samples of one latent, of order 1.01, in nats."""
-    gram = np.exp(-((x[:, None] - x) ** 2) / (2 * SIGMA**2))
-    p = np.linalg.eigvalsh(gram / len(x)).clip(0)
-    return float(np.log((p**ORDER).sum()) / (1 - ORDER))
 
 
 if __name__ == "__main__":
