@@ -2,12 +2,12 @@
 
     python -m benchmarks.report DIR --out docs/benchmarks.md
 
-Each number of the page comes from a file of DIR, which one of these commands wrote, with its time
-on two idle cores:
+Each number of the page comes from a file of DIR, which one of these commands wrote. The times are
+estimates for two idle cores:
 
     python -m benchmarks.machine --out DIR              20 s
     python -m benchmarks.entropy --out DIR              8 min
-    python -m benchmarks.steps --out DIR                8 min, once 2 min more for pythae
+    python -m benchmarks.steps --out DIR                10 min, once 2 min more for pythae
     python -m benchmarks.whole_sweep digits --out DIR   10 min
     python -m benchmarks.whole_sweep mnist --out DIR    10 min
     python -m benchmarks.latency --out DIR              3 min

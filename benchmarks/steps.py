@@ -5,7 +5,7 @@
 All train the same network (widths 32 to 128, 32 latents, 64x64 images) on the same images for one
 epoch, each in a process of its own, and take turns; the second half of the steps is timed by the
 wall clock, so the machine must be idle. Pythae gets an environment of its own in DIR (3 GB, made
-once). It takes 8 minutes, and two more to make the environment.
+once). It takes 10 minutes, and two more to make the environment.
 """
 
 import json
