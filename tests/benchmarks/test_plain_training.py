@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ WIDTHS = (2, 3, 4, 5, 6)
 
 
 @pytest.mark.parametrize("side", [32, 64])
-def test_the_plain_network_is_ours(side: int) -> None:
+def test_the_plain_network_is_ours(side: Literal[32, 64]) -> None:
     spec = BetaVAESpec(latent_dim=3, widths=WIDTHS)
     ours = models.build(spec, side, (), seeding.weights(0), torch.device("cpu"))
     plain = VAE(3, WIDTHS, side)
