@@ -1,25 +1,33 @@
-"""Marginal entropies, compared with the definition and with other estimators.
+"""Marginal and joint entropies, compared with their definitions and with other estimators.
 
-    python -m benchmarks.entropy
+    python -m benchmarks.entropy --out DIR
 
-Times are CPU times; set OMP_NUM_THREADS=1. The definition is timed on one latent, and the time is
-multiplied by the number of latents.
+Times are CPU times of one thread; set OMP_NUM_THREADS=1. They take turns, and medians are shown.
+The definition and vendi-score are timed on one latent, and the time is multiplied by the number of
+latents. The packages that we are compared with are installed in DIR, for this interpreter; scipy's
+estimator is one of our dependencies. It takes 8 minutes.
 """
 
-import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import differential_entropy
 
-from benchmarks.timing import extra_mib, medians, print_table, seconds_of
+from benchmarks import joint
+from benchmarks.environments import environment, modules_of
+from benchmarks.results import Bar, Cell, Measured, Options, Table, run
+from benchmarks.timing import extra_mib, medians, seconds_of
 from polar.entropy import renyi_entropy
 from polar.entropy.bump_grid import gram_blocks
 from polar.entropy.differential import nearest_neighbour_entropy
 from polar.entropy.spectrum import spectral_entropy
 
 LATENTS = 32
+PEERS = ("vendi-score==0.0.3", "npeet-plus==0.2.0")
 
 
 def gram(x: np.ndarray) -> np.ndarray:
@@ -36,50 +44,56 @@ def by_frobenius(x: np.ndarray) -> float:
 
 
 def against_the_definition(
-    n: int, alpha: float, naive: Callable[[np.ndarray], float]
-) -> list[str]:
+    n: int,
+    alpha: float,
+    naive: Callable[[np.ndarray], float],
+    vendi: Any,  # noqa: ANN401
+) -> list[Cell]:
     x = np.random.default_rng(0).standard_normal((n, LATENTS))
-    ours = medians({"ours": lambda: renyi_entropy(x, alpha=alpha)}, 5)["ours"]
+    functions: dict[str, Callable[[], object]] = {"ours": lambda: renyi_entropy(x, alpha=alpha)}
     exact: list[float] = []
-    mib = extra_mib(lambda: exact.append(naive(x[:, 0])))
-    latent = 0 if n <= 2000 else 1
-    theirs = LATENTS * seconds_of(lambda: naive(x[:, latent]))
+    if n <= 2000:
+        functions["vendi"] = lambda: vendi.score_K(gram(x[:, 0]), q=alpha)
+    is_slow = alpha != 2 and n > 2000
+    if not is_slow:
+        functions["naive"] = lambda: exact.append(naive(x[:, 0]))
+    seconds = medians(functions, 5)
+    naive_s: list[float] = []
+    mib = extra_mib(lambda: naive_s.append(seconds_of(lambda: exact.append(naive(x[:, 0])))))
+    theirs = LATENTS * seconds.get("naive", naive_s[0])
+    of_vendi = LATENTS * seconds["vendi"] if "vendi" in seconds else None
     entropy = renyi_entropy(x, alpha=alpha)
     return [
-        f"{alpha}", f"{n:,}", f"{theirs:,.2f} s", f"{ours * 1e3:.1f} ms",
-        f"x{theirs / ours:,.0f}", f"{mib:,.0f} MiB",
-        f"{extra_mib(lambda: renyi_entropy(x, alpha=alpha)):,.0f} MiB",
-        f"{abs(entropy.nats[0] - exact[0]):.0e}", f"{entropy.error_bound_nats.max():.0e}",
+        alpha, n, theirs, of_vendi, seconds["ours"] * 1e3, theirs / seconds["ours"], mib,
+        extra_mib(lambda: renyi_entropy(x, alpha=alpha)),
+        float(abs(entropy.nats[0] - exact[0])), float(entropy.error_bound_nats.max()),
     ]  # fmt: skip
 
 
-def growth(n: int) -> list[str]:
+def growth(n: int) -> list[Cell]:
     x = np.random.default_rng(0).standard_normal((n, LATENTS))
     seconds = medians({"ours": lambda: renyi_entropy(x)}, 3)["ours"]
     mib = extra_mib(lambda: renyi_entropy(x))
-    return [
-        f"{n:,}", f"{seconds * 1e3:.0f} ms", f"{seconds / n / LATENTS * 1e9:.0f} ns",
-        f"{mib:.0f} MiB",
-    ]  # fmt: skip
+    return [n, seconds, seconds / n / LATENTS * 1e9, mib]
 
 
-def against_estimators(n: int) -> list[str]:
+def against_estimators(n: int, npeet: Any) -> list[Cell]:  # noqa: ANN401
     x = np.random.default_rng(0).standard_normal((n, LATENTS))
     seconds = medians(
         {
             "1.01": lambda: renyi_entropy(x),
             "2": lambda: renyi_entropy(x, alpha=2),
             "scipy": lambda: differential_entropy(x, axis=0),
+            "npeet": lambda: [npeet.entropy(x[:, [j]], k=3) for j in range(LATENTS)],
             "kNN": lambda: nearest_neighbour_entropy(x),
         },
         3,
     )
-    times = [f"{value * 1e3:,.0f} ms" for value in seconds.values()]
-    ratios = [f"x{seconds[name] / seconds['1.01']:.1f}" for name in ("scipy", "kNN")]
-    return [f"{n:,}", *times, *ratios]
+    ratios = [seconds[name] / seconds["1.01"] for name in ("scipy", "npeet")]
+    return [n, *(value * 1e3 for value in seconds.values()), *ratios]
 
 
-def against_eigenvalues(n: int, spread: float) -> list[str]:
+def against_eigenvalues(n: int, spread: float) -> list[Cell]:
     """A wide latent by determinants, compared with the eigenvalues of the same band matrices."""
     x = np.random.default_rng(0).normal(0, spread, n)
     entropy = renyi_entropy(x)
@@ -88,39 +102,69 @@ def against_eigenvalues(n: int, spread: float) -> list[str]:
     slow = seconds_of(lambda: p.extend(block.eigenvalues() for block in blocks))
     difference = abs(entropy.nats[0] - spectral_entropy(np.concatenate(p), 1.01))
     return [
-        f"{spread:,.0f}", f"{n:,}", f"{entropy.nodes[0]:,}",
-        f"{seconds_of(lambda: renyi_entropy(x)):.2f} s", f"{slow:.1f} s",
-        f"{difference:.0e}", f"{entropy.error_bound_nats[0]:.0e}",
+        spread, n, int(entropy.nodes[0]), seconds_of(lambda: renyi_entropy(x)), slow,
+        float(difference), float(entropy.error_bound_nats[0]),
     ]  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="leave out the slowest eigenproblems")
-    quick = parser.parse_args().quick
+def measured(options: Options) -> Measured:
+    folder = options.out / "environments" / "peers"
+    sys.path.append(modules_of(environment(folder, *PEERS, with_dependencies=False)))
+    vendi, npeet = import_module("vendi_score.vendi"), import_module("npeet_plus")
+    quick = options.quick
     torch.set_num_threads(1)
     renyi_entropy(np.arange(9.0))
-    print_table(
-        ["order", "n", "32 latents by definition", "32 latents by us", "ratio", "its memory",
-         "our memory", "error, nats", "bound"],
+    definitions = [
+        against_the_definition(n, alpha, naive, vendi)
+        for alpha, naive in ((1.01, by_eigenvalues), (2.0, by_frobenius))
+        for n in ((500, 1_000) if quick else (2_000, 10_000))
+    ]
+    grown = [growth(n) for n in ((1_000, 10_000) if quick else (10_000, 100_000, 1_000_000))]
+    peers = [against_estimators(n, npeet) for n in ((1_000,) if quick else (10_000, 100_000))]
+    wide = [
+        against_eigenvalues(10_000, spread) for spread in ((100,) if quick else (100, 300, 1000))
+    ]
+    return Measured(
         [
-            against_the_definition(n, alpha, naive)
-            for alpha, naive in ((1.01, by_eigenvalues), (2.0, by_frobenius))
-            for n in ((2000,) if quick and alpha != 2 else (2000, 10_000))
+            Table(
+                f"{LATENTS} marginal entropies by their definition and by us",
+                ["order", "n", "definition, s", "vendi-score, s", "ours, ms", "definition / ours",
+                 "its memory, MiB", "our memory, MiB", "error, nats", "bound, nats"],
+                definitions,
+            ),
+            Table(
+                f"{LATENTS} marginal entropies of order 1.01 as n grows",
+                ["n", "s", "ns a sample and latent", "extra memory, MiB"],
+                grown,
+            ),
+            Table(
+                f"Estimators of {LATENTS} marginal entropies",
+                ["n", "order 1.01, ms", "order 2, ms", "scipy, ms", "kNN of npeet-plus, ms",
+                 "our kNN, ms", "scipy / order 1.01", "npeet-plus / order 1.01"],
+                peers,
+            ),
+            Table(
+                "A wide latent of order 1.01",
+                ["spread", "n", "nodes", "ours, s", "eigenvalues, s", "difference, nats", "bound"],
+                wide,
+            ),
+            *joint.tables(options),
         ],
+        [] if quick else bars(definitions, grown),
     )  # fmt: skip
-    print_table(
-        ["n, 32 latents, order 1.01", "time", "per sample and latent", "extra memory"],
-        [growth(n) for n in (10_000, 100_000, 1_000_000)],
-    )
-    print_table(
-        ["n, 32 latents", "order 1.01", "order 2", "scipy", "kNN", "scipy / ours", "kNN / ours"],
-        [against_estimators(n) for n in (10_000, 100_000)],
-    )
-    print_table(
-        ["spread", "n, 1 latent", "nodes", "ours", "eigenvalues", "difference, nats", "bound"],
-        [against_eigenvalues(10_000, spread) for spread in (100, 300, 1000)[: 2 if quick else 3]],
-    )
+
+
+def bars(definitions: Sequence[Sequence[Any]], grown: Sequence[Sequence[Any]]) -> list[Bar]:
+    ratio, (_, seconds, _, mib) = definitions[-1][5], grown[-1]
+    return [
+        Bar(f"order 2, 10,000 x {LATENTS}, to its definition", ratio, 3000, "x", is_least=True),
+        Bar(f"order 1.01, 1,000,000 x {LATENTS}, one core", seconds, 0.5, "s"),
+        Bar("its memory beside the samples", mib, 35, "MiB"),
+    ]
+
+
+def main() -> None:
+    run("entropy", measured, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""Joint entropies of images and latents, compared with naive torch: `python -m benchmarks.joint`.
+"""Joint entropies of images and latents, compared with naive torch.
+
+    python -m benchmarks.joint --out DIR
+
+`python -m benchmarks.entropy` measures them too.
 
 Times are CPU times; set OMP_NUM_THREADS=1. The images are smooth random fields of 32 x 32 pixels.
 The latents are 32 normal variables, 16 of which are linear in the images and 8 nearly constant.
 The two implementations take turns.
 """
 
-import argparse
 import math
 
 import numpy as np
@@ -13,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from benchmarks.timing import extra_mib, print_table, seconds_of
+from benchmarks.results import Cell, Measured, Options, Table, run
+from benchmarks.timing import extra_mib, seconds_of
 from polar.entropy import image_sigma, joint_entropy
 from polar.entropy.joint import JointEntropy
 from polar.entropy.lanczos import stochastic_entropy
@@ -45,7 +49,7 @@ def naive_order_two(images: Tensor, mu: Tensor, sigma_x: float, dtype: torch.dty
     return torch.stack(nats)
 
 
-def order_two(n: int, rounds: int) -> list[str]:
+def order_two(n: int, rounds: int) -> list[Cell]:
     images, mu = images_and_latents(n)
     sigma_x = image_sigma(images)
     ours: list[JointEntropy[Tensor]] = []
@@ -61,14 +65,12 @@ def order_two(n: int, rounds: int) -> list[str]:
     naive_mib = extra_mib(lambda: naive_order_two(images, mu[:, :1], sigma_x, torch.float32))
     our_s, their_s = float(np.median(ours_s)), float(np.median(naive_s))
     return [
-        f"{n:,}", f"{their_s:.1f} s", f"{our_s:.1f} s", f"x{their_s / our_s:.1f}",
-        f"{naive_mib:,.0f} MiB", f"{ours_mib:,.0f} MiB",
-        f"{float((naive[0][:4] - exact).abs().max()):.0e}",
-        f"{float((ours[0].nats[:4] - exact).abs().max()):.0e}",
+        n, their_s, our_s, their_s / our_s, naive_mib, ours_mib,
+        float((naive[0][:4] - exact).abs().max()), float((ours[0].nats[:4] - exact).abs().max()),
     ]  # fmt: skip
 
 
-def stochastic(n: int, latent: int, seeds: int) -> list[str]:
+def stochastic(n: int, latent: int, seeds: int) -> list[Cell]:
     images, mu = images_and_latents(n)
     x, y = images.double() / 255, mu[:, latent]
     squares = torch.cdist(x, x, compute_mode="use_mm_for_euclid_dist").square()
@@ -92,28 +94,32 @@ def stochastic(n: int, latent: int, seeds: int) -> list[str]:
     rms_claimed = float(np.sqrt(np.mean([e.standard_error_nats**2 for e in claimed])))
     ours_s = float(np.median(seconds))
     return [
-        f"{n:,}", f"{latent}", f"{exact[0]:.3f}", f"{exact_s:.1f} s", f"{ours_s:.2f} s",
-        f"x{exact_s / ours_s:.1f}", f"{rms_error:.4f}", f"{rms_claimed:.4f}",
+        n, latent, exact[0], exact_s, ours_s, exact_s / ours_s, rms_error, rms_claimed,
+    ]  # fmt: skip
+
+
+def tables(options: Options) -> list[Table]:
+    torch.set_num_threads(1)
+    joint_entropy(*images_and_latents(100))  # chooses between int8 and float32 before the timing
+    n, seeds = (1_000, 2) if options.quick else (10_000, 8)
+    return [
+        Table(
+            f"Joint entropies of order 2 of images and {LATENTS} latents, naive in float32",
+            ["n", "naive, s", "ours, s", "naive / ours", "its memory, MiB", "our memory, MiB",
+             "its error, nats", "our error, nats"],
+            [order_two(size, 3 if size < n else 1) for size in (n // 5, n)],
+        ),
+        Table(
+            "Joint entropies of order 1.01 of images and one latent",
+            ["n", "latent", "exact, nats", "exact, s", "stochastic, s", "exact / stochastic",
+             "rms error, nats", "rms standard error, nats"],
+            [stochastic(n * 2 // 5, latent, seeds) for latent in (0, 20, 30)],
+        ),
     ]  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    joint_entropy(*images_and_latents(100))  # chooses between int8 and float32 before the timing
-    print_table(
-        ["n, 32 latents, order 2", "naive f32", "ours", "ratio", "its memory", "our memory",
-         "its error, nats", "our error"],
-        [order_two(n, arguments.rounds) for n in (arguments.samples // 5, arguments.samples)],
-    )  # fmt: skip
-    print_table(
-        ["n, order 1.01", "latent", "exact, nats", "exact", "stochastic", "ratio",
-         "rms error, nats", "rms standard error"],
-        [stochastic(arguments.samples * 2 // 5, latent, 8) for latent in (0, 20, 30)],
-    )  # fmt: skip
+    run("joint", lambda options: Measured(tables(options)), __doc__ or "")
 
 
 if __name__ == "__main__":
