@@ -44,7 +44,7 @@ def test_the_demo_ends_with_both_sides_of_the_band_and_its_figure_and_leaves_not
     assert regimes[-1] == "collapsed", done.stdout
     assert all("/runs/" in row["link"] for row in rows)
     assert re.search(
-        r"^beta: Clean for seed 0 alone: left edge [\d.]+\.\.[\d.]+ at 1,000 steps.*; right edge ",
+        r"^beta: Clean for seed 0 alone: left edge [\d.]+\.\.[\d.]+ at 2,000 steps.*; right edge ",
         done.stdout,
         re.MULTILINE,
     )

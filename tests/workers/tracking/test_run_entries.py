@@ -80,6 +80,7 @@ def test_the_parameters_are_the_whole_spec_with_dotted_names() -> None:
         "training.weight_warm_up": "none",
         "training.warm_start": "[]",
         "training.until": "steps",
+        "training.precision": "float32",
         "diagnostics.evaluations_per_doubling": "2",
         "diagnostics.epochs": "none",
         "diagnostics.images": "10000",
