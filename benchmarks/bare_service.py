@@ -29,7 +29,7 @@ from service.storage.database import Database
 from service.storage.states import RunState
 from service.storage.tables import Run
 
-#: Of a dataset that nobody looks at.
+#: The digest of a dataset, at which nothing here looks.
 DIGEST = "d" * 64
 LEASE_S = 300.0
 START_S = 60.0

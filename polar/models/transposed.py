@@ -1,7 +1,8 @@
 """Transposed convolutions that double the side, up to four times as fast as torch's on a CPU.
 
-A narrow decoder spends nearly all of its time in transposed convolutions, and torch is slow at
-drawing with them. Its gradients are fast, and are used here as they are.
+A narrow decoder spends nearly all of its time in transposed convolutions. Torch takes long for
+their outputs, which are computed here in another way, but not for their gradients, which are left
+to torch.
 
 Before the padding is cut off, output row 2 i + k takes row k of the kernel from input row i. So
 the two rows of block i take kernel rows s from input row i and kernel rows s + 2 from input row
