@@ -2,8 +2,8 @@
 
     python -m benchmarks.studies --url http://127.0.0.1:8650 --out docs/studies NAME...
 
-Each name stands for the newest completed study of that name, which must sweep one field. The text
-of README.md above the line MARK is kept.
+Each name stands for the newest completed study of that name, which must sweep one field. What
+README.md says of other studies, and its text above the line MARK, are kept.
 """
 
 import argparse
@@ -54,12 +54,24 @@ def main() -> None:
             found = list(_completed(client, arguments.names))
         except InvalidInput as error:
             parser.error(f"{error}")
-        sections = [_section(client, each, arguments.out) for each in found]
+        written = {each.study.name: _section(client, each, arguments.out) for each in found}
     page = arguments.out / "README.md"
-    above = page.read_text().partition(MARK)[0] if page.exists() else ""
-    table = _table(HEAD, map(_row, found))
-    page.write_text(above + "\n".join([MARK, "", *table, *sections]) + "\n")
+    above, _, below = (page.read_text() if page.exists() else "").partition(MARK)
+    rows, sections = _kept(below)
+    rows |= {each.study.name: _line(_row(each)) for each in found}
+    table = [*_table(HEAD, ()), *rows.values()]
+    page.write_text(above + "\n".join([MARK, "", *table, *(sections | written).values()]) + "\n")
     print(page.read_text())
+
+
+def _kept(page: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The lines of the table and the sections that a page has, by the name of the study."""
+    lines = [line for line in page.splitlines() if line.startswith("| [")]
+    sections = page.split("\n## ")[1:]
+    return (
+        {line.removeprefix("| [").partition("]")[0]: line for line in lines},
+        {text.partition("\n")[0]: f"\n## {text.rstrip()}" for text in sections},
+    )
 
 
 def _completed(client: Client, names: Sequence[str]) -> Iterator[Found]:
@@ -162,8 +174,11 @@ def _lines(found: Found) -> Iterator[str]:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """The lines of a table in Markdown."""
-    for cells in (head, ["---"] * len(head), *rows):
-        yield f"| {' | '.join(cells)} |"
+    yield from map(_line, (head, ["---"] * len(head), *rows))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
