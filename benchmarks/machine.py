@@ -59,11 +59,21 @@ def _about() -> list[list[Cell]]:
     ]
 
 
-def _processor() -> str:
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies numbers in bfloat16, which torch else imitates slowly."""
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(_fields_of_processor()[1])
+
+
+def _fields_of_processor() -> tuple[dict[str, str], list[str]]:
+    """What the system says of the processor, and its flags."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     parts = (line.partition(":") for line in lines)
     fields = {name.strip(): value.strip() for name, _, value in parts}
-    flags = fields.get("flags", "").split()
+    return fields, (fields.get("flags") or fields.get("Features", "")).split()
+
+
+def _processor() -> str:
+    fields, flags = _fields_of_processor()
     known = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16") if flag in flags]
     name = fields.get("model name", platform.machine())
     numbers = f"family {fields.get('cpu family', '?')}, model {fields.get('model', '?')}"

@@ -1,4 +1,4 @@
-"""The loop that a user would write: a DataLoader, Adam, and a look at the loss at every step."""
+"""A loop as simple as users write it: a DataLoader, Adam, and a look at the loss at every step."""
 
 import time
 from collections.abc import Iterator

@@ -116,7 +116,7 @@ def serve(prepare: Callable[[argparse.Namespace], Callable[[OnStep], None]]) -> 
     sys.stdin.readline()
     train(lambda step: times.update({step: time.monotonic()}))
     seconds = times[options.steps] - times[options.steps // 2]
-    print(json.dumps({"seconds": seconds, "torch": torch.__version__}), file=answers, flush=True)
+    print(json.dumps({"seconds": seconds}), file=answers, flush=True)
 
 
 def _prepare(options: argparse.Namespace) -> Callable[[OnStep], None]:

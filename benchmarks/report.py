@@ -8,9 +8,9 @@ estimates for two idle cores:
     python -m benchmarks.machine --out DIR              20 s
     python -m benchmarks.entropy --out DIR              8 min
     python -m benchmarks.steps --out DIR                10 min, once 2 min more for pythae
-    python -m benchmarks.whole_sweep digits --out DIR   10 min
-    python -m benchmarks.whole_sweep mnist --out DIR    10 min
-    python -m benchmarks.latency --out DIR              3 min
+    python -m benchmarks.whole_sweep digits --out DIR   30 min
+    python -m benchmarks.whole_sweep mnist --out DIR    30 min
+    python -m benchmarks.latency --out DIR              6 min
     python -m benchmarks.growth --out DIR               8 min
 """
 

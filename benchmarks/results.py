@@ -6,6 +6,7 @@ Each writes one file of JSON to a folder, from which `benchmarks.report` writes 
 import argparse
 import datetime
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.timing import print_table
+from service.processes import ONE_THREAD
 
 Cell = str | int | float | None
 ROOT = Path(__file__).parents[1]
@@ -61,6 +63,17 @@ class Options:
     out: Path
     #: Whether small numbers are enough, to see that everything works.
     quick: bool
+
+
+def use_one_thread() -> None:
+    """Start this program anew with one thread, unless it has been started so.
+
+    The libraries read the number of their threads when they are imported, and the processor time
+    of a process with several threads is no time that a user would wait.
+    """
+    if not ONE_THREAD.items() <= os.environ.items():
+        words = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, words, os.environ | ONE_THREAD)
 
 
 def run(name: str, measure: Callable[[Options], Measured], description: str) -> None:

@@ -81,6 +81,20 @@ class Command:
     cpu_s: float
 
 
+@dataclass(frozen=True)
+class Stack:
+    """All that is measured of a stack."""
+
+    first: Start
+    warm: Sequence[Start]
+    #: Soon after the start, and once the servers that nobody asks have gone to rest.
+    awake: Idle
+    resting: Idle
+    #: Share of a core at rest.
+    cpu_percent: float
+    commands: Sequence[Command]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stack", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="warm starts (default: 3)")
@@ -88,35 +102,34 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9, help="of each command (default: 9)")
     parser.add_argument("--out", type=Path, help="file for the JSON")
     options = parser.parse_args()
+    stack = measured(options.rounds, options.idle, options.repeats)
+    _print(stack.first, stack.warm, stack.commands)
+    _print_memory("soon after the start", stack.awake)
+    _print_memory("at rest", stack.resting)
+    print(f"\nat rest: {stack.cpu_percent:.2f} % of a core")
+    if options.out:
+        sums = {"awake_mib": _sums(stack.awake), "resting_mib": _sums(stack.resting)}
+        content = {"machine": _machine()} | sums | asdict(stack)
+        options.out.write_text(json.dumps(content, indent=2))
+
+
+def measured(rounds: int, idle_s: float, repeats: int) -> Stack:
+    """Start a stack in a new home and so many times again, and let the last rest and idle."""
     with _home() as home:
         with _stack(home) as first:
             pass
         warm = []
-        for left in reversed(range(options.rounds)):
+        for _ in range(rounds - 1):
             with _stack(home) as start:
                 warm.append(start)
-                if not left:
-                    time.sleep(SETTLES_S)
-                    awake = _idle(home)
-                    time.sleep(QUIET_S + SETTLES_S)
-                    cpu_percent = _cpu_percent(home, options.idle)
-                    resting = _idle(home)
-                    commands = [_command(home, words, options.repeats) for words in COMMANDS]
-    _print(first, warm, commands)
-    _print_memory("soon after the start", awake)
-    _print_memory("at rest", resting)
-    print(f"\nat rest: {cpu_percent:.2f} % of a core")
-    if options.out:
-        result = {
-            "machine": _machine(),
-            "first": asdict(first),
-            "warm": [asdict(start) for start in warm],
-            "awake": _sums(awake) | asdict(awake),
-            "resting": _sums(resting) | asdict(resting),
-            "cpu_percent": cpu_percent,
-            "commands": [asdict(command) for command in commands],
-        }
-        options.out.write_text(json.dumps(result, indent=2))
+        with _stack(home) as start:
+            time.sleep(SETTLES_S)
+            awake = _idle(home)
+            time.sleep(QUIET_S + SETTLES_S)
+            cpu_percent = _cpu_percent(home, idle_s)
+            resting = _idle(home)
+            commands = [_command(home, words, repeats) for words in COMMANDS]
+    return Stack(first, [*warm, start], awake, resting, cpu_percent, commands)
 
 
 @contextmanager
@@ -167,7 +180,7 @@ def _cpu_percent(home: Path, during_s: float) -> float:
 
 
 def _sums(idle: Idle) -> dict[str, float]:
-    return {"pss_mib": idle.pss_mib, "alone_mib": idle.alone_mib}
+    return {"pss": idle.pss_mib, "alone": idle.alone_mib}
 
 
 def _memories(supervisor: int, programs: Mapping[str, int]) -> list[Memory]:
@@ -213,11 +226,12 @@ def _machine() -> str:
 
 def _print(first: Start, warm: Sequence[Start], commands: Sequence[Command]) -> None:
     print(f"{_machine()}\n")
-    rows = [("first start", f"{first.wall_s:.1f}", f"{first.cpu_s:.1f}")]
-    if warm:
-        wall_s = statistics.median(start.wall_s for start in warm)
-        cpu_s = statistics.median(start.cpu_s for start in warm)
-        rows.append((f"warm start, median of {len(warm)}", f"{wall_s:.1f}", f"{cpu_s:.1f}"))
+    wall_s = statistics.median(start.wall_s for start in warm)
+    cpu_s = statistics.median(start.cpu_s for start in warm)
+    rows = [
+        ("first start", f"{first.wall_s:.1f}", f"{first.cpu_s:.1f}"),
+        (f"warm start, median of {len(warm)}", f"{wall_s:.1f}", f"{cpu_s:.1f}"),
+    ]
     rows += [(c.command, f"{c.wall_s:.2f}", f"{c.cpu_s:.2f}") for c in commands]
     print_table(("what", "s", "CPU s"), rows)
 
