@@ -161,7 +161,7 @@ async def ask(session: AsyncSession, run_id: UUID) -> FindingsRow:
         Conflict: the run has no findings to come: it has not succeeded, or an earlier version
             made all of it.
     """
-    row = await session.get(FindingsRow, run_id, with_for_update=True)
+    row = await _locked(session, run_id)
     if row is None:
         run = await runs.get(session, run_id)
         raise Conflict(f"run {run_id} is {run.state} and has no findings to come")
@@ -183,9 +183,20 @@ async def of_runs(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, 
     return {row.run_id: row for row in rows}
 
 
+async def still_are(session: AsyncSession, seen: FindingsRow) -> bool:
+    """Whether findings are as they were seen; if so, they stay so until the commit."""
+    row = await _locked(session, seen.run_id)
+    return row is not None and (row.state, row.attempt) == (seen.state, seen.attempt)
+
+
+async def _locked(session: AsyncSession, run_id: UUID) -> FindingsRow | None:
+    """The row as it is now, whatever the session has read before, locked until the commit."""
+    return await session.get(FindingsRow, run_id, with_for_update=True, populate_existing=True)
+
+
 async def _mine(session: AsyncSession, run_id: UUID, attempt: int) -> FindingsRow:
     """The row of an attempt that goes on, locked until the commit."""
-    row = await session.get(FindingsRow, run_id, with_for_update=True, populate_existing=True)
+    row = await _locked(session, run_id)
     if row is None or (row.state, row.attempt) != (FindingsState.TO_COME, attempt):
         raise RunLost(f"the findings of run {run_id} are no longer attempt {attempt}'s")
     return row
