@@ -284,3 +284,18 @@ async def test_findings_that_will_never_come_cannot_be_asked_for(
         await ends.ask(waiting.id)
     with pytest.raises(NotFound):
         await ends.ask(uuid4())
+
+
+async def test_a_request_comes_too_late_for_findings_that_were_made_since_they_were_read(
+    ends: Ends, database: Database
+) -> None:
+    run_id = await ends.end()
+    await ends.claim()
+
+    async with database.transaction() as reading:
+        await findings.of_runs(reading, [run_id])
+        async with database.transaction() as session:
+            await findings.record(session, run_id, 1, [FIGURE], ends.whole)
+        row = await findings.ask(reading, run_id)
+
+    assert (row.state, row.asked_at) == (FindingsState.MADE, None)
