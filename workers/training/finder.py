@@ -179,7 +179,7 @@ class Finder:
                 await self._dismiss()
 
     async def _renew(self, claimed: Claimed) -> bool:
-        """Renew the lease; returns whether it is known that somebody has asked for the findings."""
+        """Renew the lease; returns whether somebody is known to have asked for the findings."""
         mine = (claimed.run_id, claimed.attempt, self._settings.lease_s)
         with suppress(DatabaseAway):
             return await self._database.once(lambda session: findings.renew(session, *mine))
@@ -234,6 +234,7 @@ class Finder:
             stdout=PIPE,
             limit=LINE_LIMIT,
             env=without_secrets() | ONE_THREAD,
+            start_new_session=True,  # see `findings_child`
             preexec_fn=die_with_parent(signal.SIGKILL),
         )
         _log.info("started findings child %s", self._child.pid)
