@@ -58,9 +58,10 @@ async def _rest(server: uvicorn.Server) -> None:
     for listening in server.servers:
         listening.close()  # whoever connects from now on waits for the next server
     state, leave_at = server.server_state, time.monotonic() + FAREWELL_S
-    await asyncio.sleep(0.1)  # a connection that was just accepted is not counted at once
-    while state.tasks or (state.connections and time.monotonic() < leave_at):
-        await asyncio.sleep(0.1)
+    while True:
+        await asyncio.sleep(0.1)  # a connection that was just accepted is not counted at once
+        if not (state.tasks or (state.connections and time.monotonic() < leave_at)):
+            break
     server.should_exit = True
 
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
@@ -62,6 +62,14 @@ def ask(listening: socket.socket, path: str = "") -> int:
     return int(json.loads(answer.content))
 
 
+async def until(claim: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            if claim():
+                return
+            await asyncio.sleep(0.01)
+
+
 def test_it_answers_and_then_ends_well_when_nobody_asks(listening: socket.socket) -> None:
     with server(listening, quiet_s=0.1) as process:
         answer = ask(listening)
@@ -103,11 +111,9 @@ async def test_a_client_that_was_accepted_in_the_last_moment_is_answered_and_oth
     config = uvicorn.Config(app, fd=listening.fileno(), log_level="warning", lifespan="off")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
+    await until(lambda: server.started)
     reader, writer = await asyncio.open_connection(*listening.getsockname())
-    while not server.server_state.connections:
-        await asyncio.sleep(0.01)
+    await until(lambda: bool(server.server_state.connections))
 
     resting_by_now = asyncio.create_task(resting._rest(server))
     await asyncio.sleep(0.3)  # longer than uvicorn takes to look whether it is to end

@@ -302,7 +302,7 @@ async def test_a_child_that_cannot_be_started_leaves_no_pipe_open(
     monkeypatch.setattr(os, "pipe", few)
     before = set(os.listdir("/proc/self/fd"))
 
-    with pytest.raises(OSError, match="too many open files|No such file"):
+    with pytest.raises(OSError, match=r"too many open files|No such file"):
         await Child.start(begin(), tmp_path / "no such folder" / "log.txt")
 
     assert set(os.listdir("/proc/self/fd")) == before
