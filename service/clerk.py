@@ -14,7 +14,7 @@ from workers.tracking.tracker import track
 
 
 async def work(settings: Settings) -> None:
-    """Advance studies and tell MLflow, until this coroutine is cancelled or one of both fails."""
+    """Advance studies and tell MLflow, until this is cancelled or one of the two fails."""
     async with asyncio.TaskGroup() as both:
         both.create_task(advance(settings))
         both.create_task(track(settings))

@@ -107,16 +107,22 @@ class Stage:
     async def end_of(self, run_id: uuid.UUID) -> Run:
         return await self.run(run_id, lambda run: run.state.is_final)
 
-    async def findings_of(self, run_id: uuid.UUID) -> FindingsRow:
-        """How the findings of a run ended, as soon as they have."""
+    async def findings(
+        self, run_id: uuid.UUID, is_so: Callable[[FindingsRow], bool]
+    ) -> FindingsRow:
+        """The findings of a run, as soon as there are any of which it is so."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             async with self.database.transaction() as session:
                 row = (await findings.of_runs(session, [run_id])).get(run_id)
-            if row is not None and row.state is not FindingsState.TO_COME:
+            if row is not None and is_so(row):
                 return row
-            self._check(deadline, f"the findings are to come: {row and row.message}")
+            self._check(deadline, f"the findings are {row and (row.state, row.message)}")
             await asyncio.sleep(POLL_S)
+
+    async def findings_of(self, run_id: uuid.UUID) -> FindingsRow:
+        """How the findings of a run ended, as soon as they have."""
+        return await self.findings(run_id, lambda row: row.state is not FindingsState.TO_COME)
 
     def checkpoints_of(self, run_id: uuid.UUID) -> list[Path]:
         """Those of all attempts that are still there."""

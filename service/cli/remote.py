@@ -90,10 +90,21 @@ def list_experiments(
         _show(list(islice(client.experiments(), limit)), output)
 
 
-def get(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
+def get(
+    id: Id,
+    findings: Annotated[
+        bool,
+        typer.Option(
+            "--findings",
+            help="Have the figures and tables of a run made before others, and failed ones again.",
+        ),
+    ] = False,
+    output: Output = Format.TABLE,
+    url: Url = None,
+) -> None:
     """Show an experiment or a run."""
     with service_at(url, instead="polar study show") as client:
-        _show(client.find(id), output)
+        _show(client.ask_for_findings(id) if findings else client.find(id), output)
 
 
 def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:

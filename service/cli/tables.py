@@ -13,10 +13,10 @@ from service.api.experiments.schemas import (
     Plan,
     RunOfExperiment,
 )
-from service.api.runs.schemas import FindingsView, RunView
+from service.api.runs.schemas import RunView
 from service.cli import verdicts
 from service.cli.rows import Facts, Rows
-from service.storage.states import RunState, TrialState
+from service.storage.states import FindingsState, RunState, TrialState
 
 _VERDICT = ("regime", "polarisation", "active", "passive", "explained")
 
@@ -87,7 +87,7 @@ def _of_run(run: RunView) -> RenderableType:
             "settled": verdicts.SETTLED[run.result.settled] if run.result else None,
             "held out": _held_out(run.result),
             "explanation": run.result.explanation if run.result else None,
-            "figures": _findings(run.findings),
+            "figures": _findings(run),
             "MLflow": run.links["mlflow"],
             "not in MLflow": run.mlflow_error,
             "unreadable": earlier_version(run.of_earlier_version),
@@ -127,12 +127,16 @@ def _held_out(result: Result | None) -> str | None:
     return f"explained {part.explained:.3f} ± {part.explained_se:.3f} of {part.images:,} images"
 
 
-def _findings(findings: FindingsView | None) -> str | None:
-    """How far the figures and the rest of the findings are."""
+def _findings(run: RunView) -> str | None:
+    """How far the figures and the rest of the findings are, and how to ask for them."""
+    findings = run.findings
     if findings is None:
         return None
     state = findings.state.replace("_", " ")
-    return f"{state}: {findings.message}" if findings.message else state
+    parts = [f"{state}: {findings.message}" if findings.message else state]
+    if findings.state is not FindingsState.MADE and findings.asked_at is None:
+        parts.append(f"`polar get {run.id} --findings` asks for them")
+    return "; ".join(parts)
 
 
 def _step(progress: Progress | None) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from service.api.experiments.schemas import ExperimentPage, ExperimentSummary, ExperimentView, Plan
 from service.api.run_events import RunEvent
-from service.api.runs.schemas import Diagnostics, RunView
+from service.api.runs.schemas import Diagnostics, FindingsView, RunView
 from service.api.studies.schemas import (
     StudyModels,
     StudyPage,
@@ -104,6 +104,11 @@ class Client:
 
     def run(self, run_id: UUID | str) -> RunView:
         return self._connection.ask(RunView, "GET", f"/runs/{_id(run_id)}")
+
+    def ask_for_findings(self, run_id: UUID | str) -> RunView:
+        """Have the findings of a run made before others; those that failed are tried again."""
+        self._connection.ask(FindingsView, "POST", f"/runs/{_id(run_id)}/findings")
+        return self.run(run_id)
 
     def diagnostics(self, run_id: UUID | str) -> Diagnostics:
         """Fetch everything that was measured of a run so far."""

@@ -209,7 +209,9 @@ async def cancel(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
         NotFound: no experiment has this id.
         Conflict: the experiment was not cancelled, and all its runs have ended.
     """
-    experiment = await session.get(Experiment, experiment_id, with_for_update=True)
+    experiment = await session.get(
+        Experiment, experiment_id, with_for_update=True, populate_existing=True
+    )
     if experiment is None:
         raise NotFound("experiment", experiment_id)
     unfinished = await _unfinished_runs(session, experiment_id)
@@ -229,15 +231,18 @@ async def unshared_runs(session: AsyncSession, experiment_id: UUID) -> Sequence[
 async def _unfinished_runs(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
     """The unfinished runs of an experiment, locked so that no other experiment can adopt them.
 
-    They are locked by seed, as `create` locks them, so that the two cannot deadlock.
+    They are locked by seed, as `create` locks them, so that the two cannot deadlock. An agent may
+    have claimed one since the session read it, so all are read anew.
     """
     query = (
         select(Run)
         .join(ExperimentRun, ExperimentRun.run_id == Run.id)
         .where(ExperimentRun.experiment_id == experiment_id, Run.finished_at.is_(None))
         .order_by(Run.seed)
+        .with_for_update(of=Run)
+        .execution_options(populate_existing=True)
     )
-    return (await session.scalars(query.with_for_update(of=Run))).all()
+    return (await session.scalars(query)).all()
 
 
 async def _unwanted(

@@ -1,8 +1,8 @@
 """The findings of runs that have succeeded: which are to come, who makes them, how that ended.
 
 Everything that is stored about them is fenced by the number of the attempt, as for runs. An
-attempt counts as lost from its beginning until it says how it ended, so that nobody has to look
-for makers that died: their lease runs out, and the next attempt begins.
+attempt counts as lost from its beginning until the findings end or it is given back, so that
+nobody has to look for makers that died: their lease runs out, and the next attempt begins.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -45,8 +45,9 @@ async def claim(
 ) -> Claimed | None:
     """Begin an attempt at the findings that are to be made next; None if there are none.
 
-    Those that somebody asked for come first, then those of the run that ended first. Findings of
-    a dataset that no agent offers are taken too, so that they fail and say why.
+    Those that somebody asked for come first, then those of the run that ended first. Where no
+    agent offers their dataset, they wait for one, unless somebody asked for them: then they fail
+    and say why.
 
     Args:
         session: A transaction.
@@ -55,17 +56,19 @@ async def claim(
         max_attempts: Number of lost attempts at which findings fail.
         only_asked_for: Whether to take only those that somebody asked for.
     """
+    is_asked_for = FindingsRow.asked_at.is_not(None)
     is_free = and_(
         FindingsRow.state == FindingsState.TO_COME,
         or_(FindingsRow.lease_until.is_(None), FindingsRow.lease_until < func.now()),
-        FindingsRow.asked_at.is_not(None) if only_asked_for else true(),
+        is_asked_for if only_asked_for else true(),
     )
     if not await session.scalar(select(exists().where(is_free))):
         return None
     offered = {
         digest for agent in await agents.seen_lately(session) for digest in agent.datasets.values()
     }
-    is_possible = or_(Run.dataset_digest.in_(datasets), Run.dataset_digest.not_in(offered))
+    is_unoffered = Run.dataset_digest.not_in(offered)
+    is_possible = or_(Run.dataset_digest.in_(datasets), and_(is_asked_for, is_unoffered))
     query = (
         select(FindingsRow, Run.attempt)
         .join(Run, Run.id == FindingsRow.run_id)
@@ -87,13 +90,15 @@ async def claim(
     return Claimed(row.run_id, row.attempt, run_attempt, row.asked_at is not None)
 
 
-async def renew(session: AsyncSession, run_id: UUID, attempt: int, lease_s: float) -> None:
-    """Renew the lease of an attempt.
+async def renew(session: AsyncSession, run_id: UUID, attempt: int, lease_s: float) -> bool:
+    """Renew the lease of an attempt, and return whether somebody has asked for the findings.
 
     Raises:
         RunLost: there is a later attempt, or none is needed any more.
     """
-    (await _mine(session, run_id, attempt)).lease_until = from_now(lease_s)
+    row = await _mine(session, run_id, attempt)
+    row.lease_until = from_now(lease_s)
+    return row.asked_at is not None
 
 
 async def record(
@@ -161,7 +166,7 @@ async def ask(session: AsyncSession, run_id: UUID) -> FindingsRow:
         Conflict: the run has no findings to come: it has not succeeded, or an earlier version
             made all of it.
     """
-    row = await session.get(FindingsRow, run_id, with_for_update=True)
+    row = await _locked(session, run_id)
     if row is None:
         run = await runs.get(session, run_id)
         raise Conflict(f"run {run_id} is {run.state} and has no findings to come")
@@ -183,9 +188,20 @@ async def of_runs(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, 
     return {row.run_id: row for row in rows}
 
 
+async def still_are(session: AsyncSession, seen: FindingsRow) -> bool:
+    """Whether findings are as they were seen; if so, they stay so until the commit."""
+    row = await _locked(session, seen.run_id)
+    return row is not None and (row.state, row.attempt) == (seen.state, seen.attempt)
+
+
+async def _locked(session: AsyncSession, run_id: UUID) -> FindingsRow | None:
+    """The row as it is now, whatever the session has read before, locked until the commit."""
+    return await session.get(FindingsRow, run_id, with_for_update=True, populate_existing=True)
+
+
 async def _mine(session: AsyncSession, run_id: UUID, attempt: int) -> FindingsRow:
     """The row of an attempt that goes on, locked until the commit."""
-    row = await session.get(FindingsRow, run_id, with_for_update=True, populate_existing=True)
+    row = await _locked(session, run_id)
     if row is None or (row.state, row.attempt) != (FindingsState.TO_COME, attempt):
         raise RunLost(f"the findings of run {run_id} are no longer attempt {attempt}'s")
     return row

@@ -197,7 +197,7 @@ async def request_cancel(session: AsyncSession, run_id: UUID) -> Run:
         Conflict: the run has ended in another way.
     """
     # The row is locked because a worker may be recording the end of this very run.
-    run = await session.get(Run, run_id, with_for_update=True)
+    run = await session.get(Run, run_id, with_for_update=True, populate_existing=True)
     if run is None:
         raise NotFound("run", run_id)
     if run.state is RunState.CANCELLED:

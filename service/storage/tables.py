@@ -255,7 +255,7 @@ class FindingsRow(Base):
     state: Mapped[FindingsState] = mapped_column(default=FindingsState.TO_COME)
     #: Number of the newest attempt to make them; it fences out what earlier attempts still say.
     attempt: Mapped[int] = mapped_column(default=0)
-    #: Attempts that have not ended: those whose maker died, and the present attempt.
+    #: Attempts since the last end that were lost, and the present one.
     losses: Mapped[int] = mapped_column(default=0)
     #: Until when nobody else may begin an attempt.
     lease_until: Mapped[datetime | None]

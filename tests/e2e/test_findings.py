@@ -43,9 +43,9 @@ TIMED = {
 }
 
 
-def finders_of(stage: "Stage", agent: "subprocess.Popen[bytes]") -> list[int]:
-    """The processes with which an agent has made findings."""
-    return [int(pid) for pid in re.findall(r"started finder (\d+)", stage.log_of(agent))]
+def findings_children_of(stage: "Stage", agent: "subprocess.Popen[bytes]") -> list[int]:
+    """The findings children of an agent so far."""
+    return [int(pid) for pid in re.findall(r"started findings child (\d+)", stage.log_of(agent))]
 
 
 @pytest.fixture
@@ -78,10 +78,10 @@ async def test_findings_survive_the_death_of_their_maker_and_of_its_agent(
     assert all(path.is_file() for path in at_once.values())
     figures = at_once["result.json"].parent / "figures"
     await stage.until(lambda: any(figures.glob("*.png")))
-    os.kill(finders_of(stage, agent)[0], signal.SIGKILL)
-    await stage.until(lambda: len(finders_of(stage, agent)) == 2)
+    os.kill(findings_children_of(stage, agent)[0], signal.SIGKILL)
+    await stage.until(lambda: len(findings_children_of(stage, agent)) == 2)
     agent.kill()
-    await stage.until(lambda: stage.is_gone(finders_of(stage, agent)[1]))
+    await stage.until(lambda: stage.is_gone(findings_children_of(stage, agent)[1]))
     stage.start_agent()
 
     row = await stage.findings_of(run_id)

@@ -136,16 +136,38 @@ class Laboratory:
 
     async def kill(self, name: str) -> None:
         """SIGKILL; returns when the supervisor has started another one."""
+        pid = await self._signal(name, signal.SIGKILL)
+        await self.until(partial(self._pid_but, name, pid))
 
-        async def pid_but(other: int) -> int | None:
-            stack = find_running(self._home)
-            pid = stack.processes.get(name) if stack else None
-            return pid if pid != other else None
+    async def kill_clerk_at_the_end_of(self, study_id: UUID, spec: StudySpec) -> None:
+        """SIGKILL when all runs of the study have ended and it does not know that of the last.
 
-        pid = await self.until(partial(pid_but, 0))
+        It is frozen while they end, because the study would otherwise end at once.
+        """
+
+        async def have_begun() -> bool:
+            return len(await self.trials(study_id)) >= spec.trials
+
+        async def have_ended() -> bool:
+            query = select(func.count(Run.id)).where(Run.id.in_(_runs_of(study_id)))
+            async with self._database.transaction() as session:
+                return await session.scalar(query.where(Run.finished_at.is_(None))) == 0
+
+        await self.until(have_begun)
+        await self._signal("clerk", signal.SIGSTOP)
+        await self.until(have_ended)
+        await self.kill("clerk")
+
+    async def _signal(self, name: str, number: signal.Signals) -> int:
+        pid = await self.until(partial(self._pid_but, name, 0))
         with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-            os.kill(pid, signal.SIGKILL)
-        await self.until(partial(pid_but, pid))
+            os.kill(pid, number)
+        return pid
+
+    async def _pid_but(self, name: str, other: int) -> int | None:
+        stack = find_running(self._home)
+        pid = stack.processes.get(name) if stack else None
+        return pid if pid != other else None
 
     async def histories(self, study_id: UUID) -> list[Sequence[Transition]]:
         """All changes of state of each run of the study."""
@@ -291,6 +313,7 @@ async def test_studies_lose_and_double_nothing_whoever_is_killed_at_random_momen
         await laboratory.until(partial(laboratory.has_changed, many_id, moment))
         await asyncio.sleep(chance.uniform(0, 0.2))
         await (laboratory.kill(victim) if victim else laboratory.kill_agent_of(many_id))
+    await laboratory.kill_clerk_at_the_end_of(many_id, many)
     ends = [await laboratory.end_of(study_id) for study_id in (many_id, real_id)]
 
     assert [end.state for end in ends] == [StudyState.COMPLETED] * 2

@@ -1,4 +1,4 @@
-"""The process of the broker and the tracker: they end together, and none goes on alone."""
+"""The process of the broker and the tracker: they end together, and neither goes on alone."""
 
 import asyncio
 from pathlib import Path

@@ -1,16 +1,20 @@
-"""Servers that end when nobody asks them anything, and lose no client by it."""
+"""Servers that end when nobody asks them anything, and lose no request by it."""
 
+import asyncio
 import json
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
+from service import resting
 from service.embedded.supervised import has_client
 
 #: Answers with its pid, after as many seconds as the path says.
@@ -27,6 +31,7 @@ async def app(scope, receive, send):
 
 resting.serve(app, int(sys.argv[1]), quiet_s=float(sys.argv[2]))
 """
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 #: Longer than a server takes to start and an answer to come, on a busy machine, too.
 PATIENCE_S = 60.0
 
@@ -57,6 +62,14 @@ def ask(listening: socket.socket, path: str = "") -> int:
     return int(json.loads(answer.content))
 
 
+async def until(claim: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            if claim():
+                return
+            await asyncio.sleep(0.01)
+
+
 def test_it_answers_and_then_ends_well_when_nobody_asks(listening: socket.socket) -> None:
     with server(listening, quiet_s=0.1) as process:
         answer = ask(listening)
@@ -78,13 +91,40 @@ def test_a_client_that_comes_while_it_rests_is_answered_by_the_next(
     with server(listening, quiet_s=0.0) as first:
         assert first.wait(PATIENCE_S) == 0
     with socket.create_connection(listening.getsockname()) as client:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        client.sendall(REQUEST)
         assert has_client(listening.fileno())
         with server(listening, quiet_s=PATIENCE_S) as second:
             client.settimeout(PATIENCE_S)
             answer = client.makefile("rb").read()
 
     assert str(second.pid).encode() in answer
+
+
+async def test_a_client_that_was_accepted_in_the_last_moment_is_answered_and_others_wait(
+    listening: socket.socket,
+) -> None:
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"here you are"})
+
+    config = uvicorn.Config(app, fd=listening.fileno(), log_level="warning", lifespan="off")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    reader, writer = await asyncio.open_connection(*listening.getsockname())
+    await until(lambda: bool(server.server_state.connections))
+
+    resting_by_now = asyncio.create_task(resting._rest(server))
+    await asyncio.sleep(0.3)  # longer than uvicorn takes to look whether it is to end
+    with socket.create_connection(listening.getsockname()):
+        assert has_client(listening.fileno())
+    writer.write(REQUEST)
+    answer = await reader.read()
+    writer.close()
+
+    assert b"here you are" in answer
+    await asyncio.gather(resting_by_now, serving, writer.wait_closed())
 
 
 def test_it_ends_when_it_is_told_to(listening: socket.socket) -> None:

@@ -101,7 +101,7 @@ def marks(run_id: UUID) -> dict[str, str]:
     return {"polar.run_id": str(run_id)}
 
 
-def tags(run: Run, spec: ExperimentSpec, later: FindingsRow | None = None) -> dict[str, str]:
+def tags(run: Run, spec: ExperimentSpec, of_findings: FindingsRow | None = None) -> dict[str, str]:
     """The state of a run and of its findings, and what it is about."""
     result = Result.model_validate(run.result) if run.result else None
     texts = {
@@ -121,8 +121,8 @@ def tags(run: Run, spec: ExperimentSpec, later: FindingsRow | None = None) -> di
         texts["polar.regime"] = result.final.verdict.regime
         texts["polar.flaws"] = ", ".join(result.final.verdict.flaws) or "none"
         texts["polar.settled"] = _SETTLED[result.settled]
-    if later:
-        texts["polar.findings"] = ": ".join(filter(None, (later.state, later.message)))
+    if of_findings:
+        texts["polar.findings"] = ": ".join(filter(None, (of_findings.state, of_findings.message)))
     return as_tags(texts)
 
 

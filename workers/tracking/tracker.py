@@ -149,21 +149,24 @@ class Tracker:
         # after them.
         async with self._database.transaction() as session:
             run = await runs.get(session, run_id)
-            later = (await findings.of_runs(session, [run_id])).get(run_id)
+            of_findings = (await findings.of_runs(session, [run_id])).get(run_id)
             position = await tracking.position_of(session, run_id)
         spec = forms.experiment_spec(run.spec)
         position = position or await self._begin(run, spec)
         await self._send_metrics(position)
         unsent = await self._send_files(position) if run.state.is_final else []
         is_whole = run.state.is_final and (
-            later is None or later.state is not FindingsState.TO_COME
+            of_findings is None or of_findings.state is not FindingsState.TO_COME
         )
-        if is_whole or (position.state, position.attempt) != (run.state, run.attempt):
-            await self._send_state(run, later, spec, position)
-        if unsent:
+        has_changed = (position.state, position.attempt) != (run.state, run.attempt)
+        if is_whole or has_changed:
+            await self._send_state(run, of_findings, spec, position)
+        if unsent:  # the position stays where it is, because they are to be tried again
             raise FilesUnsent(f"its files cannot be read: {'; '.join(unsent)}")
+        if has_changed:
+            await self._advance(position, state=run.state, attempt=run.attempt)
         if is_whole:
-            await self._complete(position)
+            await self._complete(position, of_findings)
 
     async def _begin(self, run: Run, spec: ExperimentSpec) -> Tracking:
         _log.info("run %s appears in MLflow", run.id)
@@ -231,22 +234,25 @@ class Tracker:
             await self._mlflow.put_file(root, name, content)
 
     async def _send_state(
-        self, run: Run, later: FindingsRow | None, spec: ExperimentSpec, position: Tracking
+        self, run: Run, of_findings: FindingsRow | None, spec: ExperimentSpec, position: Tracking
     ) -> None:
-        await self._mlflow.log(position.mlflow_run_id, tags=run_entries.tags(run, spec, later))
+        tags = run_entries.tags(run, spec, of_findings)
+        await self._mlflow.log(position.mlflow_run_id, tags=tags)
         end_ms = run_entries.milliseconds(run.finished_at) if run.finished_at else None
         await self._mlflow.set_status(
             position.mlflow_run_id, run_entries.status(run.state), end_ms
         )
-        await self._advance(position, state=run.state, attempt=run.attempt)
 
-    async def _complete(self, position: Tracking) -> None:
+    async def _complete(self, position: Tracking, of_findings: FindingsRow | None) -> None:
         await self._mlflow.delete_doubles(
             position.mlflow_experiment_id,
             run_entries.marks(position.run_id),
             position.mlflow_run_id,
         )
-        await self._advance(position, complete=True)
+        async with self._database.transaction() as session:
+            if of_findings and not await findings.still_are(session, of_findings):
+                return  # somebody has asked for them anew, so MLflow will be told again
+            await tracking.advance(session, position.run_id, complete=True)
         _log.info("run %s is complete in MLflow", position.run_id)
 
     async def _advance(self, position: Tracking, **changes: object) -> None:

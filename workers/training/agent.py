@@ -125,7 +125,7 @@ class Agent:
         attending.result()
 
     async def _attend(self, run_id: UUID) -> None:
-        await self._template.warm_up()  # before the claim, so that the lease begins with the work
+        await self._warm_up()  # before the claim, so that the lease begins with the work
         lease_s = self._settings.lease_s
         claimed_at = time.monotonic()
         run = await self._database.until_done(
@@ -153,6 +153,15 @@ class Agent:
             os._exit(AGENT_FENCED)
         finally:
             self._attempt = None
+
+    async def _warm_up(self) -> None:
+        """Wait for the template, which imports for long from some disks, or for the stop."""
+        warming = asyncio.create_task(self._template.warm_up())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([warming, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in (warming, stopping):
+            task.cancel()
+        await asyncio.gather(warming, stopping, return_exceptions=True)
 
     async def _announce(self) -> None:
         while True:

@@ -32,15 +32,13 @@ from service.storage.tables import Run
 from service.storage.texts import printable
 from workers.training.messages import BUG, Failure, Request, from_line
 from workers.training.patience import AGAIN_S, PatientDatabase
-from workers.training.process import Child, Template
+from workers.training.process import LOG_TAIL, Child, Template
 from workers.training.retry import Again, Ending, Finish, StopReason, decide
 
 _log = logging.getLogger(__name__)
 
 #: Most events in a transaction, which must not delay the next renewal.
 BATCH = 50
-#: Bytes of the child's log that are kept if it dies without saying why.
-LOG_TAIL = 4000
 
 
 class Attempt:
@@ -111,6 +109,8 @@ class Attempt:
             self._child.ask_to_stop(self._settings.grace_s)
 
     async def _train(self) -> Ending:
+        if self._stopped_for:  # before there was a child
+            return Ending(stopped_for=self._stopped_for)
         try:
             exit_code = await self._tend(await self._start_child())
         except RunLost:

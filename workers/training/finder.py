@@ -1,4 +1,4 @@
-"""Makes the findings of finished runs while the agent of this slot has nothing to train.
+"""Has the findings of finished runs made while the agent of this slot has nothing to train.
 
 The work is done by a child of low priority that stays for a while. If this process or the child is
 killed, the lease of the findings runs out and somebody makes them again, which gives the same.
@@ -56,7 +56,7 @@ class _Answer:
 
 
 class Finder:
-    """`work` makes findings until it is cancelled."""
+    """`work` has findings made until it is cancelled."""
 
     def __init__(
         self,
@@ -86,19 +86,28 @@ class Finder:
         self._was_free = False
 
     async def work(self) -> None:
-        """Make findings, those that were asked for first."""
+        """Have findings made, those that were asked for first."""
         try:
             while True:
-                with suppress(DatabaseAway):
-                    claimed = await self._claim()
-                    if claimed is not None:
-                        await self._attend(claimed)
-                        continue
+                if await self._make_next():
+                    continue
                 if self._is_training() or time.monotonic() > self._used_at + KEPT_S:
                     await self._dismiss()
                 await asyncio.sleep(POLL_S)
         finally:
             await self._dismiss()
+
+    async def _make_next(self) -> bool:
+        """Have the findings made that are due; returns whether there were any."""
+        try:
+            if claimed := await self._claim():
+                await self._attend(claimed)
+                return True
+        except DatabaseAway:
+            pass
+        except Exception:  # it must not end the agent, which may be training
+            _log.exception("findings: the finder failed")
+        return False
 
     async def _claim(self) -> Claimed | None:
         # Between two runs a slot is free for a moment, so it has to be free at two looks in a row.
@@ -111,35 +120,70 @@ class Finder:
             max_attempts=self._settings.max_attempts,
             only_asked_for=not (was_free and self._was_free),
         )
-        return await self._database.once(claim)
+        claiming = asyncio.create_task(self._database.once(claim))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:  # what it has claimed by now would be held for nothing
+            await asyncio.wait([claiming])
+            if not claiming.exception() and (claimed := claiming.result()):
+                await self._give_back(claimed)
+            raise
 
     async def _attend(self, claimed: Claimed) -> None:
-        renewing = asyncio.create_task(self._renew(claimed))
-        try:
-            answer = await self._answer(claimed)
-        except asyncio.CancelledError:
-            with suppress(DatabaseAway, RunLost):
-                await self._database.once(
-                    lambda session: findings.give_back(session, claimed.run_id, claimed.attempt)
-                )
-            raise
-        finally:
-            renewing.cancel()
+        """Have claimed findings made, and store how that ended."""
         with suppress(RunLost):  # somebody else makes them, too, and they are the same
-            await self._database.until_done(lambda session: _record(session, claimed, answer))
+            try:
+                if answer := await self._answer_while_held(claimed):
+                    await self._store(claimed, answer)
+                else:
+                    await self._give_back(claimed)
+            except RunLost:
+                raise
+            except asyncio.CancelledError:
+                await self._give_back(claimed)
+                raise
+            except Exception as error:
+                _log.exception("findings failed in their agent", extra={"run": claimed.run_id})
+                await self._dismiss()  # it may have more to say of this run
+                await self._store(claimed, _Answer([], Failure.of(error)))
+
+    async def _store(self, claimed: Claimed, answer: _Answer) -> None:
+        await self._database.until_done(lambda session: _record(session, claimed, answer))
         said = answer.end.message if isinstance(answer.end, Failure) else "made"
         _log.info("findings: %s", said, extra={"run": claimed.run_id})
 
-    async def _renew(self, claimed: Claimed) -> None:
-        """Keep the lease while the child works, and end the child if the lease is lost."""
-        mine = (claimed.run_id, claimed.attempt, self._settings.lease_s)
+    async def _give_back(self, claimed: Claimed) -> None:
+        with suppress(DatabaseAway, RunLost):
+            await self._database.once(
+                lambda session: findings.give_back(session, claimed.run_id, claimed.attempt)
+            )
+
+    async def _answer_while_held(self, claimed: Claimed) -> _Answer | None:
+        """What the child makes of a run while the lease is renewed, which ends with the lease.
+
+        None if somebody has asked for what a patient child was making: another is to make it.
+
+        Raises:
+            RunLost: the lease is lost.
+        """
+        answering = asyncio.create_task(self._answer(claimed))
         try:
-            while True:
-                await asyncio.sleep(self._settings.renew_s)
-                with suppress(DatabaseAway):
-                    await self._database.once(lambda session: findings.renew(session, *mine))
-        except RunLost:
-            await self._dismiss()
+            while not (await asyncio.wait([answering], timeout=self._settings.renew_s))[0]:
+                if await self._renew(claimed) and not claimed.is_asked_for:
+                    return None
+            return answering.result()
+        finally:
+            if not answering.done():
+                answering.cancel()
+                await asyncio.wait([answering])
+                await self._dismiss()
+
+    async def _renew(self, claimed: Claimed) -> bool:
+        """Renew the lease; returns whether somebody is known to have asked for the findings."""
+        mine = (claimed.run_id, claimed.attempt, self._settings.lease_s)
+        with suppress(DatabaseAway):
+            return await self._database.once(lambda session: findings.renew(session, *mine))
+        return False
 
     async def _answer(self, claimed: Claimed) -> _Answer:
         """What the child makes of a run, whatever happens to it."""
@@ -190,9 +234,10 @@ class Finder:
             stdout=PIPE,
             limit=LINE_LIMIT,
             env=without_secrets() | ONE_THREAD,
+            start_new_session=True,  # see `findings_child`
             preexec_fn=die_with_parent(signal.SIGKILL),
         )
-        _log.info("started finder %s", self._child.pid)
+        _log.info("started findings child %s", self._child.pid)
         return self._child
 
     async def _dismiss(self) -> None:

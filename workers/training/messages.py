@@ -1,4 +1,7 @@
-"""Messages between agent and child besides events: records of one JSON line each."""
+"""Messages of an agent besides events: to and from its children, and its questions to a template.
+
+Those of children are records of one JSON line each.
+"""
 
 import re
 import traceback
@@ -13,6 +16,8 @@ from polar.records.record import Record
 from polar.spec import ExperimentSpec
 from service.storage.texts import printable
 
+#: Questions to the template (see `workers.training.template`).
+READY, FORK = b"ready", b"fork"
 #: Names of errors that are not a PolarError: mistakes in our code, and faults of memory or disk.
 BUG, MACHINE_FAULT = "bug", "machine_fault"
 

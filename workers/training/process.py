@@ -6,13 +6,15 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from service.processes import ONE_THREAD, adopting, die_with_parent, without_secrets
-from workers.training.template import FORK, READY
+from service.storage.texts import printable
+from workers.training.messages import FORK, READY
 
 #: How long a template may take to import everything, from a slow file system, too.
 START_S = 600.0
@@ -22,6 +24,8 @@ ANSWER_S = 30.0
 IDLE_S = 300.0
 #: Longer lines are refused; an evaluation of 1,024 latents has half a megabyte.
 LINE_LIMIT = 2**23
+#: Bytes of what a process wrote to its stderr that are kept to say why it ended.
+LOG_TAIL = 4000
 #: Seconds that a child has to end after it has closed its output.
 FAREWELL_S = 5.0
 
@@ -37,8 +41,13 @@ class Template:
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
+        self._stderr: IO[bytes] | None = None
         self._socket: socket.socket | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
+        #: Why the last question was not answered although the template had not ended.
+        self._silence = ""
+        #: The end of what the last template wrote to its stderr.
+        self._last_words = ""
 
     async def warm_up(self) -> None:
         """Return when a child can be forked at once, or when `fork` would say why it cannot."""
@@ -79,6 +88,12 @@ class Template:
         if self._process:
             self._process.kill()
             self._process.wait()
+        if self._stderr:
+            with self._stderr:
+                self._last_words = _end_of(self._stderr)
+            self._stderr = None
+            if self._last_words:
+                _log.warning("the template wrote: %s", self._last_words)
 
     async def _begin(self) -> None:
         self.end()
@@ -87,12 +102,14 @@ class Template:
             raise self._failure("before it was ready")
 
     def _spawn(self) -> None:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (`end` closes it)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         with theirs:
             self._process = subprocess.Popen(
                 self._command,
                 stdin=theirs.fileno(),
+                stderr=self._stderr,
                 env=without_secrets() | ONE_THREAD,
                 start_new_session=True,
                 preexec_fn=die_with_parent(signal.SIGKILL),
@@ -104,19 +121,29 @@ class Template:
     ) -> bytes:
         """The answer to a question; empty where the template has ended or does not answer."""
         assert self._socket
-        with suppress(ConnectionError, TimeoutError):
+        self._silence, within_s = "", within_s or ANSWER_S
+        try:
             socket.send_fds(self._socket, [question], descriptors)
-            async with asyncio.timeout(within_s or ANSWER_S):
+            async with asyncio.timeout(within_s):
                 return await asyncio.get_running_loop().sock_recv(self._socket, 64)
+        except ConnectionError:
+            pass
+        except TimeoutError:
+            self._silence = f"did not answer within {within_s:g} s"
         return b""
 
     def _failure(self, when: str) -> OSError:
         """The error for a run; another attempt may not meet it."""
         self.end()
-        code = self._process and self._process.returncode
-        return ChildProcessError(
-            f"the template of children ended with code {code} {when}; the agent's log says why"
-        )
+        how = self._silence or f"ended with code {self._process and self._process.returncode}"
+        words = f"; the end of its log:\n{self._last_words}" if self._last_words else ""
+        return ChildProcessError(f"the template of children {how} {when}{words}")
+
+
+def _end_of(log: IO[bytes]) -> str:
+    """What was written to a file last."""
+    start = max(0, os.fstat(log.fileno()).st_size - LOG_TAIL)
+    return printable(os.pread(log.fileno(), LOG_TAIL, start).decode(errors="replace"))
 
 
 class Child:
@@ -148,18 +175,16 @@ class Child:
         Raises:
             OSError: the machine lacks something, or the template forks no child.
         """
-        (stdin, to_child), (from_child, stdout) = os.pipe(), os.pipe()
-        with os.fdopen(stdin), os.fdopen(stdout, "wb"), log.open("ab") as stderr:
-            try:
-                pid = await template.fork([stdin, stdout, stderr.fileno()])
-            except BaseException:
-                os.close(to_child)
-                os.close(from_child)
-                raise
+        with ExitStack() as theirs, ExitStack() as ours:
+            stdin, to_child = _pipe(theirs, ours)
+            from_child, stdout = _pipe(ours, theirs)
+            stderr = theirs.enter_context(log.open("ab"))
+            pid = await template.fork([file.fileno() for file in (stdin, stdout, stderr)])
+            ours.pop_all()
         loop, output = asyncio.get_running_loop(), asyncio.StreamReader(LINE_LIMIT)
-        writing, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(to_child, "wb"))
+        writing, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, to_child)
         reading, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(output), os.fdopen(from_child, "rb")
+            lambda: asyncio.StreamReaderProtocol(output), from_child
         )
         return cls(pid, writing, reading, output)
 
@@ -209,3 +234,12 @@ class Child:
     def _kill_within(self, seconds: float) -> None:
         if self._kill_timer is None:
             self._kill_timer = asyncio.get_running_loop().call_later(seconds, self.kill)
+
+
+def _pipe(of_reader: ExitStack, of_writer: ExitStack) -> tuple[IO[bytes], IO[bytes]]:
+    """The ends of a pipe, which these stacks close."""
+    reader, writer = os.pipe()
+    return (
+        of_reader.enter_context(os.fdopen(reader, "rb")),
+        of_writer.enter_context(os.fdopen(writer, "wb")),
+    )

@@ -25,8 +25,8 @@ from typing import NoReturn
 
 from service.processes import die_with_parent
 from workers.training import child
+from workers.training.messages import FORK, READY
 
-READY, FORK = b"ready", b"fork"
 #: Modules that a run imports, the last two not before it makes an optimiser or writes a table.
 NEEDED = ("polar.experiment.run", "torch._dynamo", "pyarrow.parquet")
 
@@ -115,9 +115,11 @@ def _be_child(
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:  # whatever keeps them from it, the child must not go on as a second template
+            os._exit(code)
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ async def list_figures(run_id: UUID, session: Session) -> Figures:
     pictures = [name for name in files if name.startswith(FIGURES) and name.endswith(PICTURE)]
     names = [name.removeprefix(FIGURES) for name in pictures]
     figures = [Figure(name=name, url=links.to_figure(run.id, name)) for name in names]
-    later = await answers.findings_view(session, run.id)
-    return Figures(run_id=run.id, figures=figures, findings=later)
+    of_findings = await answers.findings_view(session, run.id)
+    return Figures(run_id=run.id, figures=figures, findings=of_findings)
 
 
 @router.get("/figures/{name}", response_class=FileResponse)
@@ -68,11 +68,11 @@ async def get_figure(
         artifact = await artifact_of(session, run_id, FIGURES + name)
     except NotFound:
         row = (await findings.of_runs(session, [run_id])).get(run_id)
-        if row is None or row.state is FindingsState.MADE:
-            raise
-        if row.state is FindingsState.TO_COME:
-            await findings.ask(session, run_id)
-        return _not_yet(request, row)
+        if row is not None and row.state is FindingsState.TO_COME:
+            row = await findings.ask(session, run_id)
+        if row is not None and row.state is not FindingsState.MADE:
+            return _refusal(request, row)
+        artifact = await artifact_of(session, run_id, FIGURES + name)  # made in the meantime
     return file_response(service.settings.artifacts, artifact.path)
 
 
@@ -82,8 +82,11 @@ async def ask_for_findings(run_id: UUID, session: Session) -> FindingsView:
     return FindingsView.model_validate(await findings.ask(session, run_id))
 
 
-def _not_yet(request: Request, row: FindingsRow) -> Response:
-    """Refusal of a figure of these findings; raised, it would undo that they are asked for."""
+def _refusal(request: Request, row: FindingsRow) -> Response:
+    """The refusal of a figure that failed or is to come.
+
+    It is an answer, because an exception would undo the request for the findings.
+    """
     if row.state is FindingsState.FAILED:
         again = links.to_findings(row.run_id)
         why = f"they could not be made: {row.message}; POST {again} tries again"

@@ -9,6 +9,7 @@ import pytest
 from tests.service.cli.specs import as_json
 
 if TYPE_CHECKING:
+    from tests.conftest import Reports
     from tests.service.cli.conftest import Polar, Write
     from tests.service.conftest import SpecMaker, Submitter, Worker
 
@@ -115,6 +116,29 @@ async def test_get_shows_a_run_with_its_message(
     assert "cancelled user" in shown.stdout
     assert "cancelled on request" in shown.stdout
     assert await worker.claim(run_id) is None
+
+
+async def test_get_says_how_to_ask_for_figures_that_are_to_come_and_asks_for_them(
+    polar: "Polar",
+    worker: "Worker",
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    reports: "Reports",
+) -> None:
+    run_id = (await submit(spec_of())).runs[0].id
+    await worker.claim(run_id)
+    await worker.record(run_id, reports.result(spec_of()).model_copy(update={"summary": None}))
+    await worker.finish(run_id)
+
+    shown = await polar("get", run_id)
+    asked = await polar("get", run_id, "--findings")
+
+    assert f"to come; `polar get {run_id} --findings` asks for them" in " ".join(
+        shown.stdout.split()
+    )
+    assert "--findings" not in asked.stdout
+    run = as_json(await polar("get", run_id, "-o", "json"))
+    assert run["findings"]["asked_at"] is not None
 
 
 async def test_names_with_brackets_are_shown_as_they_are(

@@ -44,34 +44,33 @@ while True:
 """
 
 
-#: Answers every connection with its pid, on a socket that it inherits.
+#: Answers so many connections with its pid, on a socket that it inherits, and ends.
 ANSWERER = """
 import os, socket, sys
 listening = socket.socket(fileno=int(sys.argv[1]))
-while True:
+for _ in range(int(sys.argv[2])):
     connection, _ = listening.accept()
     connection.sendall(str(os.getpid()).encode())
     connection.close()
 """
 
-SUPERVISOR_OF_ANSWERER = f"""
+
+def supervisor_of_answerer(answers: int, *, waits_for_clients: bool = False) -> str:
+    return f"""
 import sys
 from pathlib import Path
 from service.embedded.supervised import Launch
 from service.embedded.supervisor import run
 def stages(postgres, addresses):
     listening = addresses.api_socket.fileno()
-    command = [sys.executable, "-S", "-c", {ANSWERER!r}, str(listening)]
-    answerer = Launch("answerer", command, descriptors=[listening])
+    command = [sys.executable, "-S", "-c", {ANSWERER!r}, str(listening), "{answers}"]
+    answerer = Launch(
+        "answerer", command, descriptors=[listening], waits_for_clients={waits_for_clients}
+    )
     return [[answerer, Launch("sleeper", ["sleep", "600"])]]
 run(Path(sys.argv[1]), stages, lambda line: print(line, flush=True))
 """
 
-
-#: Answers one connection with its pid, and rests.
-SUPERVISOR_OF_RESTING = SUPERVISOR_OF_ANSWERER.replace(
-    "while True:", "for _ in range(1):"
-).replace("[listening])", "[listening], waits_for_clients=True)")
 
 #: A signal arrives in the midst of the first fork for its programs.
 SUPERVISOR_WITH_A_SIGNAL_IN_ITS_FORK = """
@@ -203,7 +202,7 @@ def test_a_killed_process_has_another_pid_afterwards(
 def test_a_killed_process_comes_back_on_the_same_socket_which_nobody_else_has(
     made_home: Path, eventually: Eventually
 ) -> None:
-    with supervisor(made_home, [], program=SUPERVISOR_OF_ANSWERER):
+    with supervisor(made_home, [], program=supervisor_of_answerer(answers=sys.maxsize)):
         eventually(lambda: len(pids(made_home)) == 3)
         before = pids(made_home)
         files = {name: sockets_of(pid) for name, pid in before.items()}
@@ -224,7 +223,8 @@ def test_a_killed_process_comes_back_on_the_same_socket_which_nobody_else_has(
 def test_a_server_that_waits_for_clients_runs_only_while_it_has_some(
     made_home: Path, eventually: Eventually
 ) -> None:
-    with supervisor(made_home, [], program=SUPERVISOR_OF_RESTING) as process:
+    resting = supervisor_of_answerer(answers=1, waits_for_clients=True)
+    with supervisor(made_home, [], program=resting) as process:
         eventually(lambda: "sleeper" in pids(made_home))
         before = pids(made_home)
         stack = find_running(made_home)

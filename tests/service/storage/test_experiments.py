@@ -160,6 +160,21 @@ async def test_cancelling_spares_the_runs_that_another_experiment_wants(
     assert {run.id for run in unwanted_then} == set(ids(second))
 
 
+async def test_a_run_that_was_claimed_since_it_was_read_is_stopped_by_its_worker(
+    submit: "Submitter", spec_of: "SpecMaker", worker: "Worker", database: Database
+) -> None:
+    submission = await submit(spec_of())
+    run_id = submission.runs[0].id
+    async with database.transaction() as session:
+        assert (await runs.get(session, run_id)).state is RunState.QUEUED
+        await worker.claim(run_id)
+
+        (run,) = await experiments.unshared_runs(session, submission.experiment.id)
+        await runs.request_prune(session, run, "median", "worse than the others")
+
+    assert (run.state, run.cancel_requested) == (RunState.RUNNING, True)
+
+
 async def test_cancelling_again_changes_nothing(
     submit: "Submitter", spec_of: "SpecMaker", database: Database
 ) -> None:

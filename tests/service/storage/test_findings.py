@@ -160,18 +160,22 @@ async def test_a_slot_in_use_takes_only_what_was_asked_for(ends: Ends) -> None:
     assert claimed.run_id == asked_for
 
 
-async def test_findings_wait_for_an_agent_with_their_dataset_but_not_for_ever(
+async def test_findings_wait_for_an_agent_with_their_dataset_unless_somebody_asks(
     ends: Ends, worker: "Worker"
 ) -> None:
     await worker.announce({"mnist": "m" * 64}, name="another")
     of_another = await ends.end(digest="m" * 64)
+    asked_for = await ends.end(digest="m" * 64)
+    await ends.ask(asked_for)
 
     assert await ends.claim() is None
 
-    await worker.announce({}, name="another")  # now nobody has it, so they will fail and say so
+    await worker.announce({}, name="another")  # now nobody has it
     claimed = await ends.claim()
     assert claimed is not None
-    assert claimed.run_id == of_another
+    assert claimed.run_id == asked_for  # so that these fail and say so
+    assert await ends.claim() is None
+    assert await ends.state(of_another) == (FindingsState.TO_COME, None)
 
 
 async def test_the_findings_of_a_maker_that_died_are_made_by_the_next(
@@ -183,7 +187,7 @@ async def test_the_findings_of_a_maker_that_died_are_made_by_the_next(
     claimed = await ends.claim()
 
     assert claimed == Claimed(run_id, 2, run_attempt=1, is_asked_for=False)
-    reports: list[Callable[[AsyncSession], Awaitable[None]]] = [
+    reports: list[Callable[[AsyncSession], Awaitable[object]]] = [
         lambda session: findings.record(session, run_id, 1, [FIGURE], ends.whole),
         lambda session: findings.fail(session, run_id, 1, "bug", "it broke"),
         lambda session: findings.lose(session, run_id, 1, "bug", "it broke"),
@@ -197,14 +201,21 @@ async def test_the_findings_of_a_maker_that_died_are_made_by_the_next(
     assert await ends.state(run_id) == (FindingsState.TO_COME, None)
 
 
-async def test_a_renewed_lease_keeps_others_away(ends: Ends, database: Database) -> None:
+async def test_a_renewed_lease_keeps_others_away_and_says_whether_somebody_has_asked(
+    ends: Ends, database: Database
+) -> None:
     run_id = await ends.end()
     await ends.claim(OVER_S)
 
     async with database.transaction() as session:
-        await findings.renew(session, run_id, 1, 30.0)
+        was_asked_for = await findings.renew(session, run_id, 1, 30.0)
+    claimed = await ends.claim()
+    await ends.ask(run_id)
+    async with database.transaction() as session:
+        is_asked_for = await findings.renew(session, run_id, 1, 30.0)
 
-    assert await ends.claim() is None
+    assert claimed is None
+    assert (was_asked_for, is_asked_for) == (False, True)
 
 
 async def test_findings_whose_makers_always_die_fail_in_the_end(ends: Ends) -> None:
@@ -284,3 +295,18 @@ async def test_findings_that_will_never_come_cannot_be_asked_for(
         await ends.ask(waiting.id)
     with pytest.raises(NotFound):
         await ends.ask(uuid4())
+
+
+async def test_a_request_comes_too_late_for_findings_that_were_made_since_they_were_read(
+    ends: Ends, database: Database
+) -> None:
+    run_id = await ends.end()
+    await ends.claim()
+
+    async with database.transaction() as reading:
+        await findings.of_runs(reading, [run_id])
+        async with database.transaction() as session:
+            await findings.record(session, run_id, 1, [FIGURE], ends.whole)
+        row = await findings.ask(reading, run_id)
+
+    assert (row.state, row.asked_at) == (FindingsState.MADE, None)

@@ -273,6 +273,18 @@ async def test_a_running_run_goes_on_until_its_worker_stops_it(
     assert asked_again.state is RunState.CANCELLED
 
 
+async def test_a_run_that_was_claimed_since_it_was_read_goes_on_until_its_worker_stops_it(
+    run_id: UUID, worker: "Worker", database: Database
+) -> None:
+    async with database.transaction() as session:
+        assert (await runs.get(session, run_id)).state is RunState.QUEUED
+        await worker.claim(run_id)
+
+        asked = await runs.request_cancel(session, run_id)
+
+    assert (asked.state, asked.cancel_requested) == (RunState.RUNNING, True)
+
+
 async def test_cancelling_and_finishing_at_once_end_the_run_once(
     run_id: UUID, worker: "Worker", database: Database
 ) -> None:

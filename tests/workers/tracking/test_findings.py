@@ -1,6 +1,7 @@
 """Findings in MLflow: they come after the end of their run, and nobody has to ask for them."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -8,11 +9,12 @@ import pytest
 from polar.records.events import DIAGNOSTICS_FILE, LAST_STATE_FILE, ArtifactSaved, Result
 from service.storage import findings, runs, tracking
 from service.storage.database import Database
+from workers.tracking.server import MLflowServer
 from workers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from tests.conftest import Training
-    from tests.workers.tracking.conftest import Story
+    from tests.workers.tracking.conftest import Story, TrackerMaker
 
 AT_ONCE = (DIAGNOSTICS_FILE, LAST_STATE_FILE)
 
@@ -126,3 +128,49 @@ async def test_failed_findings_are_told_with_their_reason_and_told_anew_once_the
     (told,) = story.in_mlflow(run_id)
     assert told.data.tags["polar.findings"] == "made"
     assert "figures/sorted_entropies.png" in story.files_in_mlflow(told)
+
+
+async def test_findings_that_somebody_asks_for_while_mlflow_is_told_are_told_when_they_are_made(
+    two_parts: TwoParts,
+    story: "Story",
+    tracker: Tracker,
+    server: MLflowServer,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_id = await two_parts.end()
+    await two_parts.fail(run_id)
+    delete_doubles = server.delete_doubles
+
+    async def after_a_request(*arguments: Any) -> None:  # noqa: ANN401
+        async with database.transaction() as session:
+            await findings.ask(session, run_id)
+        await delete_doubles(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "delete_doubles", after_a_request)
+        await tracker.tell_all()
+
+    assert not (await story.position(run_id)).complete
+    await two_parts.make(run_id, attempt=2)
+    await tracker.tell_all()
+    (told,) = story.in_mlflow(run_id)
+    assert told.data.tags["polar.findings"] == "made"
+    assert (await story.position(run_id)).complete
+
+
+async def test_a_file_that_is_not_there_yet_does_not_wait_for_the_findings(
+    two_parts: TwoParts, story: "Story", make_tracker: "TrackerMaker", tmp_path: Path
+) -> None:
+    run_id = await two_parts.end()
+    early = make_tracker(artifacts=tmp_path)
+    await early.tell_all()
+    (told,) = story.in_mlflow(run_id)
+    assert (told.info.status, story.files_in_mlflow(told)) == ("FINISHED", ["spec.yaml"])
+    assert await two_parts.is_to_tell(run_id)
+    await early.close()
+
+    await make_tracker().tell_all()
+
+    assert DIAGNOSTICS_FILE in story.files_in_mlflow(told)
+    assert not await two_parts.is_to_tell(run_id)

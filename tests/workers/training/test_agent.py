@@ -1,5 +1,6 @@
 """What becomes of runs in the hands of an agent, whatever their child does."""
 
+import json
 import signal
 from typing import TYPE_CHECKING
 
@@ -258,3 +259,19 @@ async def test_sigterm_gives_the_run_back_and_ends_the_agent_with_success(
     assert run.state is RunState.SUCCEEDED
     assert run.started is not None
     assert run.started["step"] == saved
+
+
+async def test_an_agent_that_is_stopped_while_its_template_starts_gives_the_run_back(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    stage.environment["CHILD"] = json.dumps(["sleep", "600"])
+    run_id = await stage.submit(spec_of())
+    agent = stage.start_agent()
+    await stage.until(lambda: "started template" in stage.log_of(agent))
+
+    agent.send_signal(signal.SIGTERM)
+
+    assert agent.wait(60) == 0, stage.log_of(agent)
+    run = await stage.run(run_id, lambda run: run.state is RunState.QUEUED)
+    assert (run.status_reason, run.losses) == ("agent_stopped", 0)
+    assert "started child" not in stage.log_of(agent)

@@ -1,8 +1,9 @@
 """The finder of an agent: what becomes of findings, whatever its child does."""
 
 import asyncio
+import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +15,12 @@ from polar.data import catalogue
 from polar.spec import ExperimentSpec
 from service.storage import experiments, findings, runs
 from service.storage.artifacts import artifacts_of
+from service.storage.findings import Claimed
 from service.storage.states import FindingsState, RunState
 from service.storage.tables import FindingsRow
 from workers.training import finder
 from workers.training.finder import PATIENT, URGENT, Finder
-from workers.training.patience import PatientDatabase
+from workers.training.patience import PatientDatabase, T, Work
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -63,7 +65,7 @@ class Bench:
             self._stage.settings,
             PatientDatabase(self._stage.database),
             is_training=lambda: self.is_training,
-            command=[sys.executable, str(HERE / "pretending_finder.py")],
+            command=[sys.executable, str(HERE / "pretending_findings_child.py")],
         )
         self._working = asyncio.create_task(pretending.work())
 
@@ -79,14 +81,8 @@ class Bench:
 
     async def lost(self, run_id: UUID) -> str:
         """Why the first attempt was lost, as soon as it was."""
-        return (await self.once(run_id, lambda row: row.message is not None)).message or ""
-
-    async def once(self, run_id: UUID, is_so: Callable[[FindingsRow], bool]) -> FindingsRow:
-        """The row of these findings, as soon as it is so."""
-        while True:
-            if is_so(row := await self.row(run_id)):
-                return row
-            await asyncio.sleep(0.02)
+        row = await self._stage.findings(run_id, lambda row: row.message is not None)
+        return row.message or ""
 
     async def maker(self, run_id: UUID) -> tuple[int, int]:
         """Nice value and process of the child that works on these findings, once it does."""
@@ -120,7 +116,9 @@ async def test_findings_are_made_one_run_after_the_other_by_one_patient_child(
         (file,) = await artifacts_of(session, first)
     assert (file.name, file.path) == ("a.png", f"runs/{first}/attempt-1/out/a.png")
     assert await bench.maker(first) == await bench.maker(second)
-    assert (await bench.maker(first))[0] == PATIENT
+    niceness, pid = await bench.maker(first)
+    assert niceness == PATIENT
+    assert os.getsid(pid) == pid  # so that nice values of sessions count, too
 
 
 @pytest.mark.parametrize(
@@ -152,16 +150,19 @@ async def test_findings_that_cannot_be_made_fail_and_the_next_are_made(
         ("hangs", "they took longer than 1 s"),
     ],
 )
-async def test_a_lost_attempt_is_repeated_after_others_and_leaves_its_reason(
+async def test_a_lost_attempt_is_repeated_after_a_pause_and_leaves_its_reason(
     bench: Bench, stage: "Stage", fate: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finder, "LIMIT_S", 1.0 if fate == "hangs" else 60.0)
+    limit_s = finder.LIMIT_S
+    monkeypatch.setattr(finder, "LIMIT_S", 1.0 if fate == "hangs" else limit_s)
     monkeypatch.setattr(findings, "AGAIN_S", 0.5)
-    unlucky, healthy = await bench.end(fate), await bench.end("made")
+    unlucky = await bench.end(fate)
     bench.work()
 
     assert await bench.lost(unlucky) == message
+    monkeypatch.setattr(finder, "LIMIT_S", limit_s)
     (bench.folder(unlucky) / "fate").write_text("made")
+    healthy = await bench.end("made")
 
     row = await stage.findings_of(unlucky)
     assert row.state is FindingsState.MADE
@@ -209,10 +210,112 @@ async def test_a_lease_is_renewed_while_the_child_works_and_a_lost_one_ends_it(
     _, pid = await bench.maker(run_id)
     before = (await bench.row(run_id)).lease_until
     assert before is not None
-    await bench.once(run_id, lambda row: row.lease_until is not None and row.lease_until > before)
+    await stage.findings(run_id, lambda row: (row.lease_until or before) > before)
 
     (bench.folder(run_id) / "fate").write_text("made")
     async with stage.database.transaction() as session:  # as if another had taken it
         (await session.get_one(FindingsRow, run_id)).attempt += 1
 
     await stage.until(lambda: stage.is_gone(pid))
+
+
+async def test_findings_that_somebody_asks_for_meanwhile_are_made_anew_without_patience(
+    bench: Bench, stage: "Stage"
+) -> None:
+    run_id = await bench.end("hangs")
+    bench.work()
+    _, patient = await bench.maker(run_id)
+    (bench.folder(run_id) / "fate").write_text("made")
+
+    await bench.ask(run_id)
+
+    row = await stage.findings_of(run_id)
+    assert (row.state, row.attempt) == (FindingsState.MADE, 2)
+    assert stage.is_gone(patient)
+    assert (await bench.maker(run_id))[0] == URGENT
+
+
+@pytest.mark.parametrize(("failing", "fate"), [("record", "made"), ("renew", "hangs")])
+async def test_an_error_of_the_finder_fails_the_findings_and_the_next_are_made(
+    bench: Bench,
+    stage: "Stage",
+    failing: str,
+    fate: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fail_once(monkeypatch, failing)
+    failed, healthy = await bench.end(fate), await bench.end("made")
+    bench.work()
+
+    row = await stage.findings_of(failed)
+
+    assert (row.state, row.reason) == (FindingsState.FAILED, "bug")
+    assert "a bug of ours" in (row.message or "")
+    assert "findings failed in their agent" in caplog.text
+    assert (await stage.findings_of(healthy)).state is FindingsState.MADE
+
+
+async def test_a_finder_that_cannot_look_for_findings_looks_again(
+    bench: Bench, stage: "Stage", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail_once(monkeypatch, "claim")
+    run_id = await bench.end("made")
+    bench.work()
+
+    assert (await stage.findings_of(run_id)).state is FindingsState.MADE
+    assert "a bug of ours" in caplog.text
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let the next call of this function of storage fail."""
+    works = getattr(findings, name)
+
+    def fail(*_: object, **__: object) -> None:
+        monkeypatch.setattr(findings, name, works)
+        raise KeyError("a bug of ours")
+
+    monkeypatch.setattr(findings, name, fail)
+
+
+async def test_a_finder_that_is_stopped_while_it_claims_gives_back_what_it_has_claimed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, has_claimed = PatientDatabase.once, asyncio.Event()
+
+    async def slowly(database: PatientDatabase, work: Work[T]) -> T:
+        result = await once(database, work)
+        if isinstance(result, Claimed):
+            has_claimed.set()
+            await asyncio.sleep(0.1)
+        return result
+
+    monkeypatch.setattr(PatientDatabase, "once", slowly)
+    run_id = await bench.end("hangs")
+    bench.work()
+    await has_claimed.wait()
+
+    await bench.stop()
+
+    row = await bench.row(run_id)
+    assert (row.attempt, row.losses, row.lease_until) == (1, 0, None)
+
+
+async def test_a_finder_that_is_stopped_while_it_records_gives_back_what_it_has(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_recording = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        is_recording.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(findings, "record", hang)
+    run_id = await bench.end("made")
+    bench.work()
+    await is_recording.wait()
+
+    await bench.stop()
+
+    row = await bench.row(run_id)
+    assert (row.state, row.losses, row.lease_until) == (FindingsState.TO_COME, 0, None)

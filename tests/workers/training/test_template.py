@@ -241,22 +241,71 @@ async def test_a_template_that_is_needed_again_does_not_end(
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        ("raise ImportError('half an installation')", "ended with code 1 before it was ready"),
+        (
+            "raise ImportError('half an installation')",
+            "ended with code 1 before it was ready; .*ImportError: half an installation",
+        ),
         (
             f"{PROGRAM}\nimport threading\n"
             "threading.Thread(target=threading.Event().wait, daemon=True).start()\nserve(work)",
-            "ended with code .* before it had forked a child",
+            "ended with code .* before it had forked a child; .*has 2 threads; allowed: 1",
         ),
+        ("import time; time.sleep(600)", "did not answer within 0.5 s before it was ready$"),
     ],
 )
-async def test_a_template_that_cannot_fork_is_an_error_of_the_machine(
-    program: str, message: str, begin: Callable[..., Template], tmp_path: Path
+async def test_a_template_that_cannot_fork_is_an_error_of_the_machine_that_says_why(
+    program: str,
+    message: str,
+    begin: Callable[..., Template],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(process, "START_S", 0.5 if "sleep" in program else process.START_S)
     template = begin(program)
     await template.warm_up()
 
-    with pytest.raises(OSError, match=message):
+    with pytest.raises(OSError, match=f"(?s){message}"):
         await Child.start(template, tmp_path / "log.txt")
+
+
+async def test_what_a_template_wrote_is_in_the_log_of_its_agent(
+    begin: Callable[..., Template], caplog: pytest.LogCaptureFixture
+) -> None:
+    template = begin(f"import sys; print('a warning', file=sys.stderr)\n{PROGRAM}\nserve(work)")
+    await template.warm_up()
+
+    template.end()
+
+    assert "the template wrote: a warning" in caplog.text
+
+
+async def test_a_child_whose_output_cannot_be_written_ends_with_its_own_code(
+    begin: Callable[..., Template], start: Callable[..., Awaitable[Child]]
+) -> None:
+    work = "def work(): sys.stdout.write('lost'); os.close(1); return 7"
+    child = await start(begin(f"{PROGRAM}\n{work}\nserve(work)"))
+
+    assert await child.exit_code() == 7
+
+
+@pytest.mark.parametrize("pipes", [1, 2])
+async def test_a_child_that_cannot_be_started_leaves_no_pipe_open(
+    pipes: int, begin: Callable[..., Template], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, pipe = iter(range(pipes)), os.pipe
+
+    def few() -> tuple[int, int]:
+        if next(made, None) is None:
+            raise OSError("too many open files")
+        return pipe()
+
+    monkeypatch.setattr(os, "pipe", few)
+    before = set(os.listdir("/proc/self/fd"))
+
+    with pytest.raises(OSError, match=r"too many open files|No such file"):
+        await Child.start(begin(), tmp_path / "no such folder" / "log.txt")
+
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 async def test_a_child_imports_nothing_before_its_first_step_and_computes_as_any_process(

@@ -1,15 +1,18 @@
 """What the API says of a run whose figures are still to come."""
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import httpx
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import ArtifactSaved
 from service.settings import Settings
 from service.storage import findings
 from service.storage.database import Database
+from service.storage.tables import FindingsRow
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -114,22 +117,30 @@ async def test_findings_that_failed_leave_the_run_as_it_is_and_say_why(
     assert again.json()["asked_at"] is not None
 
 
-async def test_figures_that_are_made_are_sent(
-    http: httpx.AsyncClient,
-    url: str,
+@pytest.fixture
+def make(
     database: Database,
     run_id: UUID,
     settings: Settings,
     spec_of: "SpecMaker",
     reports: "Reports",
+) -> Callable[[], Awaitable[None]]:
+    """Makes the findings of the run: one picture."""
+
+    async def record() -> None:
+        (settings.artifacts / "a.png").write_bytes(b"a picture")
+        await claim(database)
+        async with database.transaction() as session:
+            files = [ArtifactSaved(name=FIGURE, path="a.png")]
+            await findings.record(session, run_id, 1, files, reports.result(spec_of()))
+
+    return record
+
+
+async def test_figures_that_are_made_are_sent(
+    http: httpx.AsyncClient, url: str, make: Callable[[], Awaitable[None]]
 ) -> None:
-    path = settings.artifacts / "a.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"a picture")
-    await claim(database)
-    async with database.transaction() as session:
-        files = [ArtifactSaved(name=FIGURE, path="a.png")]
-        await findings.record(session, run_id, 1, files, reports.result(spec_of()))
+    await make()
 
     figures = (await http.get(f"{url}/figures")).json()
     (figure,) = figures["figures"]
@@ -140,3 +151,22 @@ async def test_figures_that_are_made_are_sent(
     assert (await http.get(figure["url"])).content == b"a picture"
     assert run["result"]["summary"] is not None
     assert missing.json()["type"] == "urn:polar:problem:not-found"
+
+
+async def test_a_figure_that_is_made_while_it_is_asked_for_is_sent(
+    http: httpx.AsyncClient,
+    url: str,
+    make: Callable[[], Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask = findings.ask
+
+    async def just_too_late(session: AsyncSession, run_id: UUID) -> FindingsRow:
+        await make()
+        return await ask(session, run_id)
+
+    monkeypatch.setattr(findings, "ask", just_too_late)
+
+    answer = await http.get(f"{url}/{FIGURE}")
+
+    assert answer.content == b"a picture"

@@ -1,6 +1,6 @@
 """A process that only pretends to make findings: the file `fate` in the folder says what it does.
 
-It writes its nice value and its process into the folder first.
+Once it knows its fate, it writes its nice value and its process into the folder.
 """
 
 import os
@@ -22,9 +22,10 @@ def say(line: str) -> None:
 
 for line in sys.stdin:
     folder = Path(line.rstrip("\n"))
+    fate = (folder / "fate").read_text()
     (folder / "maker").write_text(f"{sys.argv[1]} {os.getpid()}")
     say(ArtifactSaved(name="a.png", path=str(folder / "a.png")).model_dump_json())
-    match (folder / "fate").read_text():
+    match fate:
         case "made":
             say(RESULT)
         case "refused":

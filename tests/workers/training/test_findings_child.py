@@ -1,0 +1,33 @@
+"""The process that makes findings, beside processes that are not to notice it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from workers.training.messages import Failure, from_line
+
+NICENESS = 19
+
+
+def test_it_leaves_the_processors_to_others_as_a_process_and_as_a_session() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "workers.training.findings_child", str(NICENESS)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    with child:
+        assert child.stdin
+        assert child.stdout
+        child.stdin.write(b"/nonexistent\n")
+        child.stdin.flush()
+        answer = from_line(child.stdout.readline())
+
+        assert isinstance(answer, Failure)
+        assert os.getpriority(os.PRIO_PROCESS, child.pid) == NICENESS
+        autogroup = Path(f"/proc/{child.pid}/autogroup")
+        if autogroup.exists():  # Linux can be built without them
+            assert autogroup.read_text().endswith(f" nice {NICENESS}\n")
+        child.stdin.close()
