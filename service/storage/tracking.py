@@ -5,7 +5,7 @@ that it can be restarted at any time.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import and_, func, or_, select, update
@@ -57,14 +57,23 @@ class TrackerLock:
             self._connection = None
 
 
-async def runs_to_tell(session: AsyncSession) -> Sequence[UUID]:
+async def runs_to_tell(
+    session: AsyncSession, *, told_lately: Collection[UUID] = ()
+) -> Sequence[UUID]:
     """The runs that have begun and of which MLflow does not have everything, the oldest first.
+
+    Those that were told lately are left out while they are running, which MLflow then knows.
 
     A run that was cancelled before it began is not among them: there is nothing to tell. Nor is a
     run that MLflow knows to have succeeded while its findings are to come.
     """
     waits_for_findings = and_(
         FindingsRow.state == FindingsState.TO_COME, Tracking.state == RunState.SUCCEEDED
+    )
+    is_known_to_run = and_(
+        Run.state == RunState.RUNNING,
+        Tracking.state == Run.state,
+        Tracking.attempt == Run.attempt,
     )
     query = (
         select(Run.id)
@@ -74,6 +83,7 @@ async def runs_to_tell(session: AsyncSession) -> Sequence[UUID]:
             Run.attempt > 0,
             or_(Tracking.run_id.is_(None), ~Tracking.complete),
             func.coalesce(~waits_for_findings, True),
+            or_(Run.id.not_in(told_lately), func.coalesce(~is_known_to_run, True)),
         )
         .order_by(Run.created_at)
     )

@@ -39,6 +39,9 @@ from workers.tracking.study_tracker import StudyTeller
 #: Seconds between two passes over the tables, and after a pass that had nothing to tell or that
 #: something hindered.
 POLL_S, IDLE_POLL_S = 1.0, 5.0
+#: Seconds from one telling of a run to the next while it is running: each costs MLflow as
+#: much as a hundred numbers, however few there are.
+GATHER_S = 5.0
 #: Seconds until the next try of a study or run that MLflow could not be told of.
 AGAIN_S = 60.0
 #: The same once it has failed so often that users are shown the reason.
@@ -65,9 +68,11 @@ class Tracker:
         self._studies = StudyTeller(database, mlflow)
         self._lock = tracking.TrackerLock(database)
         self._not_before: dict[tuple[str, UUID], float] = {}
+        #: When each run was told that was told lately.
+        self._told_at: dict[UUID, float] = {}
         self._repetition = Repetition()
         self._is_new = True
-        #: Whether the last pass had something to tell and was complete.
+        #: Whether the last passes had something to tell and were complete.
         self.is_busy = False
         #: Studies and runs that users are shown as missing in MLflow.
         self._failed: set[tuple[str, UUID]] = set()
@@ -89,13 +94,16 @@ class Tracker:
             study_ids = await study_tracking.studies_to_tell(session)
         self._is_new = False
         await self._each("study", study_ids, self._studies.tell)
+        now = time.monotonic()
+        self._told_at = {id: at for id, at in self._told_at.items() if now < at + GATHER_S}
         async with self._database.transaction() as session:
-            run_ids = await tracking.runs_to_tell(session)
+            run_ids = await tracking.runs_to_tell(session, told_lately=self._told_at)
         await self._each("run", run_ids, self._tell)
+        self._told_at |= dict.fromkeys(run_ids, now)
         async with self._database.transaction() as session:
             nestings = await study_tracking.runs_to_nest(session)
         await self._each("place of run", nestings, lambda id: self._studies.nest(nestings[id]))
-        self.is_busy = bool(study_ids or run_ids or nestings)
+        self.is_busy = bool(study_ids or self._told_at or nestings)
 
     async def _each(
         self, what: str, ids: Iterable[UUID], tell: Callable[[UUID], Awaitable[None]]

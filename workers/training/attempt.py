@@ -12,6 +12,7 @@ before another worker can take the run, even if this agent is frozen.
 
 import asyncio
 import logging
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -21,7 +22,14 @@ from pathlib import Path
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.records.events import ArtifactSaved, CheckpointSaved, Event, Result
+from polar.records.events import (
+    ArtifactSaved,
+    CheckpointSaved,
+    Evaluation,
+    Event,
+    Progress,
+    Result,
+)
 from service import queue
 from service.settings import Settings
 from service.storage import forms, runs
@@ -39,6 +47,11 @@ _log = logging.getLogger(__name__)
 
 #: Most events in a transaction, which must not delay the next renewal.
 BATCH = 50
+#: Seconds from one storing of numbers to the next, which costs several processes milliseconds
+#: however few they are.
+GATHER_S = 1.0
+#: Events that can wait for those that follow; all others are stored at once, with those before.
+NUMBERS = (Progress, Evaluation)
 
 
 class Attempt:
@@ -72,6 +85,7 @@ class Attempt:
         self._failure: Failure | None = None
         self._stopped_for: StopReason | None = None
         self._news = asyncio.Event()
+        self._numbers_stored_at = -math.inf
         self._lease_timer: asyncio.TimerHandle | None = None
         self._log = logging.LoggerAdapter(_log, {"run": run.id, "attempt": run.attempt})
 
@@ -164,7 +178,7 @@ class Attempt:
             while self._untold or not listening.done():
                 try:
                     await self._report(child)
-                    if not self._untold and not listening.done():
+                    if not listening.done():
                         await self._next_news()
                 except DatabaseAway:
                     await asyncio.sleep(AGAIN_S)
@@ -182,7 +196,6 @@ class Attempt:
         try:
             async for line in child.lines():
                 self._hear(from_line(line))
-                self._news.set()
         except ValueError as error:  # this includes pydantic's ValidationError
             message = f"the child wrote a line that is not an event of this run: {error}"
             self._failure = Failure(error=BUG, message=printable(message))
@@ -193,6 +206,10 @@ class Attempt:
         if isinstance(message, Failure):
             self._failure = message
             return
+        if isinstance(message, NUMBERS):
+            asyncio.get_running_loop().call_at(self._numbers_stored_at + GATHER_S, self._news.set)
+        else:
+            self._news.set()
         if isinstance(message, CheckpointSaved | ArtifactSaved):
             path = Path(message.path).resolve().relative_to(self._artifacts)
             message = message.model_copy(update={"path": str(path)})
@@ -212,6 +229,10 @@ class Attempt:
         if await self._database.once(lambda session: self._renew_and_record(session, batch)):
             self.stop(StopReason.USER)
         del self._untold[: len(batch)]
+        if any(isinstance(event, NUMBERS) for event in batch):
+            self._numbers_stored_at = asked_at
+        if self._untold:
+            self._news.set()
         child.say(str(self._child_may_go_on_until(asked_at)))
         self._set_lease_timer(asked_at)
 

@@ -266,9 +266,38 @@ async def test_a_file_that_is_not_there_yet_is_sent_when_it_is(
     assert (await story.position(run_id)).complete
 
 
-async def test_a_run_that_cannot_be_told_does_not_silence_the_others(
-    story: "Story", tracker: Tracker, client: MlflowClient, caplog: pytest.LogCaptureFixture
+async def test_a_running_run_is_told_now_and_then_and_its_end_at_once(
+    story: "Story", tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run_id = await story.begin()
+    await tracker.tell_all()
+    await story.train(run_id)
+
+    await tracker.tell_all()
+    assert "train/loss" not in story.numbers_in_mlflow(story.in_mlflow(run_id)[0])
+    assert tracker.is_busy
+
+    monkeypatch.setattr("workers.tracking.tracker.GATHER_S", 0.0)
+    await tracker.tell_all()
+    assert (
+        story.numbers_in_mlflow(story.in_mlflow(run_id)[0]).items()
+        >= (await story.numbers(run_id)).items()
+    )
+
+    monkeypatch.undo()
+    await story.finish(run_id)
+    await tracker.tell_all()
+    assert story.in_mlflow(run_id)[0].info.status == "FINISHED"
+
+
+async def test_a_run_that_cannot_be_told_does_not_silence_the_others(
+    story: "Story",
+    tracker: Tracker,
+    client: MlflowClient,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workers.tracking.tracker.GATHER_S", 0.0)
     deleted = await story.begin()
     await tracker.tell_all()
     client.delete_run(story.in_mlflow(deleted)[0].info.run_id)

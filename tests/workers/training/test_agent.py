@@ -46,6 +46,19 @@ async def test_a_run_that_succeeds_is_stored_whole(stage: "Stage", spec_of: "Spe
     assert f"run={run_id} attempt=1" in stage.log_of(agent)
 
 
+async def test_numbers_that_follow_one_another_are_stored_together(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    run_id = await stage.submit(spec_of(steps=60, checkpoint_every=60))
+    stage.start_agent()
+
+    await stage.end_of(run_id)
+
+    metrics = await stage.metrics_of(run_id)
+    stored_at = {metrics["train/loss", step].at for step in range(1, 61)}
+    assert len(stored_at) < 60 / 4
+
+
 async def test_a_run_that_needs_its_checkpoints_no_more_leaves_none(
     stage: "Stage", spec_of: "SpecFor"
 ) -> None:
