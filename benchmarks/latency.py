@@ -115,8 +115,8 @@ def _of_idle_stack(quick: bool) -> tuple[list[Table], list[Bar]]:
     processes = sum(program.processes for program in idle.programs)
     tables = [
         Table(
-            f"An idle stack, which uses {stack.cpu_percent:.2f} % of a core at rest; with each page "
-            f"of a file counted once, as alone on a machine, it has {idle.alone_mib:.0f} MiB there",
+            f"An idle stack, which uses {stack.cpu_percent:.2f} % of a core at rest; with each "
+            f"page of a file counted once, as alone on a machine, it has {idle.alone_mib:.0f} MiB",
             ["program", "processes at rest", "PSS at rest, MiB", "PSS soon after the start, MiB"],
             [*programs, ["all", processes, idle.pss_mib, stack.awake.pss_mib]],
         ),

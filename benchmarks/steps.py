@@ -5,8 +5,8 @@
 All train the same network (widths 32 to 128, 32 latents, 64x64 images) on the same images for one
 epoch, each in a process of its own, and take turns; the second half of the steps is timed by the
 wall clock, so the machine must be idle. Pythae gets an environment of its own in DIR, with our
-version of torch (3 GB, made once). It takes 10 minutes, and two more to make the environment. Where the processor has no
-bfloat16, nothing is trained in it.
+version of torch (3 GB, made once). It takes 10 minutes, and two more to make the environment.
+Where the processor has no bfloat16, nothing is trained in it.
 
 What a run costs is the processor time of the process that trains, which has its imports from the
 template of its agent. The findings (reports and figures), made after the run, are shown beside it.
