@@ -132,19 +132,21 @@ def digest(name: str, data_dir: Path | None = None) -> str:
         return hashlib.sha256(f"polar {name} {drawn.version}".encode()).hexdigest()
     paths = files(name, data_dir)
     looks = [_look_of(name, path, data_dir) for path in paths]
-    return remembered(looks, lambda: _hash(name, paths))
+    return remembered(name, looks, lambda: _hash(name, paths))
 
 
-def remembered(looks: Sequence[Look], take: Callable[[], str]) -> str:
+def remembered(of: str, looks: Sequence[Look], take: Callable[[], str]) -> str:
     """A digest of files, which is remembered for as long as large files look as they do.
 
     Args:
+        of: What the digest is of besides their content, so that another one of the same files is
+            not taken for it.
         looks: How the files look before the digest is taken.
         take: Takes the digest.
     """
     if sum(look.size for look in looks) < LARGE:
         return take()
-    known = cache_dir() / "digests" / hashlib.sha256(repr(looks).encode()).hexdigest()
+    known = cache_dir() / "digests" / hashlib.sha256(repr((of, looks)).encode()).hexdigest()
     digest = _text(known)
     if digest is None:
         digest = take()

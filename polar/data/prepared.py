@@ -101,8 +101,9 @@ def _is_whole(path: Path) -> bool:
         return False
     with file:
         look = Look.of(path, os.fstat(file.fileno()))
-        digest = remembered([look], lambda: _digest(file, path.name, look.size - DIGEST))
-        file.seek(max(look.size - DIGEST, 0))
+        size = look.size - DIGEST
+        digest = remembered(_identity(path.name), [look], lambda: _digest(file, path.name, size))
+        file.seek(max(size, 0))
         return file.read() == digest.encode()
 
 
@@ -126,13 +127,18 @@ def _make(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def _digest(file: BinaryIO, name: str, size: int) -> str:
-    """SHA-256 (hex) of the name of a file and of its first bytes."""
-    digest = hashlib.sha256(f"{name} of science version {SCIENCE_VERSION}\n".encode())
+    """SHA-256 (hex) of a file: of its name, the science version, and its first bytes."""
+    digest = hashlib.sha256(_identity(name).encode())
     file.seek(0)
     while size > 0 and (piece := file.read(min(CHUNK, size))):
         digest.update(piece)
         size -= len(piece)
     return digest.hexdigest()
+
+
+def _identity(name: str) -> str:
+    """What a file is digested with besides its bytes, so that no other is taken for it."""
+    return f"{name} of science version {SCIENCE_VERSION}\n"
 
 
 def _write(file: BinaryIO, n: int, side: int, blocks: Iterable[Block]) -> int:

@@ -204,10 +204,16 @@ def test_a_file_of_another_name_is_not_believed(cache: Path) -> None:
     assert np.array_equal(images.numpy(), IMAGES[:, None])
 
 
-def test_a_file_that_other_code_has_made_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polar.data.prepared.SCIENCE_VERSION", 0)
-    prepared("some", N, SIDE, [(np.arange(N), 255 - IMAGES)])
-    monkeypatch.undo()
+@pytest.mark.parametrize("large", [10, 10_000_000])
+def test_a_file_that_other_code_has_made_is_not_believed(
+    large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "LARGE", large)
+    monkeypatch.setattr(catalogue, "SETTLED_S", 0)
+    with monkeypatch.context() as other_code:
+        other_code.setattr("polar.data.prepared.SCIENCE_VERSION", 0)
+        for _ in range(2):  # the second one remembers the digest of a large file
+            prepared("some", N, SIDE, [(np.arange(N), 255 - IMAGES)])
 
     images = prepared("some", N, SIDE, blocks())
 
