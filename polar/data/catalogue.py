@@ -146,7 +146,10 @@ def remembered(of: str, looks: Sequence[Look], take: Callable[[], str]) -> str:
     """
     if sum(look.size for look in looks) < LARGE:
         return take()
-    known = cache_dir() / "digests" / hashlib.sha256(repr((of, looks)).encode()).hexdigest()
+    try:
+        known = cache_dir() / "digests" / hashlib.sha256(repr((of, looks)).encode()).hexdigest()
+    except DatasetError:  # there is no folder to remember it in
+        return take()
     digest = _text(known)
     if digest is None:
         digest = take()
@@ -156,7 +159,11 @@ def remembered(of: str, looks: Sequence[Look], take: Callable[[], str]) -> str:
 
 
 def cache_dir() -> Path:
-    """The folder of files that can be made or fetched again: images, digests, downloads."""
+    """The folder of files that can be made or fetched again: images, digests, downloads.
+
+    Raises:
+        DatasetError: the user has no home, and no temporary folder either.
+    """
     if given := os.environ.get(CACHE_DIR_VARIABLE):
         return _expanded(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or _users_cache(), "polar")
@@ -169,8 +176,12 @@ def _users_cache() -> Path:
         if any(os.access(folder, os.W_OK) for folder in (home / ".cache", home)):
             return home / ".cache"
     temporary = Path(tempfile.gettempdir(), f"polar-cache-{os.getuid()}")
-    with suppress(FileExistsError):
-        temporary.mkdir(mode=0o700)
+    try:
+        temporary.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(
+            f"{temporary} cannot be made: {error}; {CACHE_DIR_VARIABLE} names another folder"
+        ) from error
     if temporary.lstat().st_uid != os.getuid():  # the folder's owner could change our images
         raise DatasetError(f"{temporary} is not ours; {CACHE_DIR_VARIABLE} names another folder")
     return temporary

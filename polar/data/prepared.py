@@ -61,7 +61,7 @@ def kept(name: str, make: Callable[[], Tensor]) -> Tensor:
     """
     try:
         return _mapped(cache_dir() / f"{name}.npy", lambda file: np.save(file, make().numpy()))
-    except OSError:
+    except (OSError, DatasetError):  # an error of `make` itself is raised again
         return make()
 
 

@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from polar.data import catalogue
+from polar.data.images import load
 from polar.data.prepared import Block, kept, prepared, unkept
 from polar.errors import DatasetError
+from polar.spec import DigitsSpec
 
 N, SIDE = 7, 4
 IMAGES = np.arange(N * SIDE * SIDE, dtype=np.uint8).reshape(N, SIDE, SIDE)
@@ -250,6 +252,33 @@ def test_an_array_that_cannot_be_kept_is_made_each_time(
     monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path / "file" / "cache"))
 
     assert torch.equal(kept("factors", lambda: torch.arange(3)), torch.arange(3))
+
+
+@pytest.fixture
+def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home, whose temporary folder belongs to somebody else."""
+    for variable in ("POLAR_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("os.getuid", lambda: 12345)
+    (tmp_path / "polar-cache-12345").mkdir()
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_where_no_cache_may_be_used_arrays_are_made_each_time() -> None:
+    assert torch.equal(kept("factors", lambda: torch.arange(3)), torch.arange(3))
+    assert len(load(DigitsSpec()).images) == 1797
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_where_no_cache_may_be_used_digests_are_taken_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = catalogue.digest("digits")
+    monkeypatch.setattr(catalogue, "LARGE", 10)
+
+    assert catalogue.digest("digits") == small
 
 
 def test_a_cache_that_cannot_be_written_is_named_with_a_way_out(
