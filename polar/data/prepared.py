@@ -34,10 +34,13 @@ DIGEST = 64
 
 
 def prepared(name: str, n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
-    """The images of this name; they are made first unless they are on disk.
+    """The first images of this name; they are made first unless they are on disk.
+
+    A file holds as many as any run has asked for, because the first of many are the same as few:
+    runs of different numbers of images do not fill the disk.
 
     Args:
-        name: Name of the file without its ending. It says everything that decides the images.
+        name: With the side it says everything that decides the images but their number.
         n: Number of images.
         side: Side of an image, in pixels.
         blocks: Yields each image once, in any order, with its place from 0 to n - 1.
@@ -45,9 +48,9 @@ def prepared(name: str, n: int, side: int, blocks: Iterable[Block]) -> UInt8[Ten
     Raises:
         DatasetError: the images cannot be stored.
     """
-    path = cache_dir() / f"{name}-{n}x{side}x{side}.npy"
+    path = cache_dir() / f"{name}-{side}x{side}.npy"
     try:
-        return _mapped(path, lambda file: _write(file, n, side, blocks))
+        return _mapped(path, lambda file: _write(file, n, side, blocks), n)[:n]
     except OSError as error:
         raise _unusable(path, error) from error
 
@@ -86,15 +89,15 @@ def unkept(n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s
         raise _unusable(folder, error) from error
 
 
-def _mapped(path: Path, write: Callable[[BinaryIO], object]) -> Tensor:
-    if not _is_whole(path):
-        _make(path, write)
+def _mapped(path: Path, write: Callable[[BinaryIO], object], least: int = 0) -> Tensor:
+    if not _has(path, least):
+        _make(path, write, least)
     # copy-on-write, because torch warns of arrays that cannot be written to
     return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether the file is there and is as `_make` makes it."""
+def _has(path: Path, least: int) -> bool:
+    """Whether the file is there, is as `_make` makes it, and has at least so many rows."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -104,14 +107,15 @@ def _is_whole(path: Path) -> bool:
         size = look.size - DIGEST
         digest = remembered(_identity(path.name), [look], lambda: _digest(file, path.name, size))
         file.seek(max(size, 0))
-        return file.read() == digest.encode()
+        is_whole = file.read() == digest.encode()
+    return is_whole and len(np.load(path, mmap_mode="r")) >= least
 
 
-def _make(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def _make(path: Path, write: Callable[[BinaryIO], object], least: int) -> None:
     part = unfinished(path)
     with locked(part) as file:
         try:
-            if _is_whole(path):  # another process has made it meanwhile
+            if _has(path, least):  # another process has made it meanwhile
                 part.unlink()
                 return
             file.truncate(0)  # a killed process may have left it unfinished

@@ -38,9 +38,6 @@ SQUARE_SIDE, HEART_SIDE = 19.2, 11.25
 ELLIPSE = (13.0, 7.0)
 #: Images drawn at once.
 BLOCK = 2048
-#: More images than these, 200 MB, are drawn for each run rather than kept on disk for each absent
-#: fraction: drawing them takes seconds, and training on them hours.
-MOST_KEPT = 50_000
 
 NOTE = "sprites drawn by Polar on the factor grid of dSprites; not the images of dSprites"
 
@@ -64,11 +61,8 @@ def read(
     rows = kept(f"{stem}-order", lambda: torch.from_numpy(order(digest, COUNT)))
     chosen = rows[:images].numpy()
     blocks = _blocks(chosen, side, absent)
-    pictures = (
-        prepared(f"{stem}-absent-{absent}", images, side, blocks)
-        if images <= MOST_KEPT
-        else unkept(images, side, blocks)
-    )
+    # A search over the absent fraction must not fill the disk, and drawing takes seconds.
+    pictures = unkept(images, side, blocks) if absent else prepared(stem, images, side, blocks)
     return pictures, torch.from_numpy(factors_of(chosen))
 
 

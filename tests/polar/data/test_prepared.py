@@ -52,13 +52,13 @@ def test_images_come_in_the_order_of_their_places(cache: Path) -> None:
 
     assert images.dtype == torch.uint8
     assert np.array_equal(images.numpy(), IMAGES[:, None])
-    assert files_in(cache) == ["some-7x4x4.npy"]
+    assert files_in(cache) == ["some-4x4.npy"]
 
 
 def test_the_file_is_one_that_numpy_reads(cache: Path) -> None:
     prepared("some", N, SIDE, blocks())
 
-    assert np.array_equal(np.load(cache / "some-7x4x4.npy"), IMAGES[:, None])
+    assert np.array_equal(np.load(cache / "some-4x4.npy"), IMAGES[:, None])
 
 
 def test_images_on_disk_are_not_made_again() -> None:
@@ -69,14 +69,23 @@ def test_images_on_disk_are_not_made_again() -> None:
     assert torch.equal(first, second)
 
 
-def test_other_numbers_of_images_are_other_files(cache: Path) -> None:
+def test_fewer_images_are_the_first_of_more(cache: Path) -> None:
     prepared("some", N, SIDE, blocks())
-    fewer = np.array([1, 0]), IMAGES[[1, 0]]
 
-    images = prepared("some", 2, SIDE, [fewer])
+    images = prepared("some", 2, SIDE, must_not_be_made())
 
     assert np.array_equal(images.numpy(), IMAGES[:2, None])
-    assert files_in(cache) == ["some-2x4x4.npy", "some-7x4x4.npy"]
+    assert files_in(cache) == ["some-4x4.npy"]
+
+
+def test_more_images_take_the_place_of_fewer(cache: Path) -> None:
+    few = prepared("some", 2, SIDE, [(np.array([1, 0]), IMAGES[[1, 0]])])
+
+    images = prepared("some", N, SIDE, blocks())
+
+    assert np.array_equal(images.numpy(), IMAGES[:, None])
+    assert np.array_equal(few.numpy(), IMAGES[:2, None])  # whoever has mapped the few keeps them
+    assert files_in(cache) == ["some-4x4.npy"]
 
 
 def test_images_are_mapped_and_not_read() -> None:
@@ -84,7 +93,7 @@ def test_images_are_mapped_and_not_read() -> None:
     black = np.zeros((n, side, side), np.uint8)
     images = prepared("large", n, side, [(np.arange(n), black)])
 
-    mapped = Path("/proc/self/smaps").read_text().partition("large-4096x64x64.npy")[2]
+    mapped = Path("/proc/self/smaps").read_text().partition("large-64x64.npy")[2]
 
     resident_kib = int(mapped.partition("Rss:")[2].split()[0])
     assert resident_kib < 1024  # the header's page, and those that the kernel reads ahead
@@ -93,11 +102,11 @@ def test_images_are_mapped_and_not_read() -> None:
 
 def test_a_change_of_the_images_stays_in_the_process(cache: Path) -> None:
     images = prepared("some", N, SIDE, blocks())
-    before = (cache / "some-7x4x4.npy").read_bytes()
+    before = (cache / "some-4x4.npy").read_bytes()
 
     images[0] += 1
 
-    assert (cache / "some-7x4x4.npy").read_bytes() == before
+    assert (cache / "some-4x4.npy").read_bytes() == before
     assert np.array_equal(prepared("some", N, SIDE, must_not_be_made())[0, 0].numpy(), IMAGES[0])
 
 
@@ -152,7 +161,7 @@ def test_of_two_processes_one_makes_them_and_the_other_waits(cache: Path) -> Non
 
     assert [lines[-1] for lines in made] == [str(255 * N * SIDE * SIDE)] * 2
     assert sorted(lines.count("making") for lines in made) == [0, N]
-    assert files_in(cache) == ["some-7x4x4.npy"]
+    assert files_in(cache) == ["some-4x4.npy"]
 
 
 def test_what_a_killed_process_left_is_not_taken_for_images(cache: Path) -> None:
@@ -165,9 +174,9 @@ def test_what_a_killed_process_left_is_not_taken_for_images(cache: Path) -> None
     left = files_in(cache)
     images = prepared("some", N, SIDE, blocks())
 
-    assert left == ["some-7x4x4.npy.part"]
+    assert left == ["some-4x4.npy.part"]
     assert np.array_equal(images.numpy(), IMAGES[:, None])
-    assert files_in(cache) == ["some-7x4x4.npy"]
+    assert files_in(cache) == ["some-4x4.npy"]
 
 
 def cut(content: bytes) -> bytes:
@@ -185,7 +194,7 @@ def test_a_damaged_file_is_made_again(
 ) -> None:
     monkeypatch.setattr(catalogue, "LARGE", large)
     monkeypatch.setattr(catalogue, "SETTLED_S", 0)
-    path = cache / "some-7x4x4.npy"
+    path = cache / "some-4x4.npy"
     for _ in range(2):
         prepared("some", N, SIDE, blocks())
     whole = path.read_bytes()
@@ -199,7 +208,7 @@ def test_a_damaged_file_is_made_again(
 
 def test_a_file_of_another_name_is_not_believed(cache: Path) -> None:
     prepared("other", N, SIDE, [(np.arange(N), 255 - IMAGES)])
-    (cache / "other-7x4x4.npy").rename(cache / "some-7x4x4.npy")
+    (cache / "other-4x4.npy").rename(cache / "some-4x4.npy")
 
     images = prepared("some", N, SIDE, blocks())
 
