@@ -1,5 +1,6 @@
 """Training in bfloat16 on the CPU: what is rounded, and what is not."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,15 +11,15 @@ from polar.records.events import Progress
 from polar.spec import ExperimentSpec
 from polar.spec.course import course
 from polar.spec.training import Precision
-from polar.training import precision as precisions
 from polar.training.evaluation import encode, measured
 from polar.training.inputs import Inputs
 from polar.training.loop import train
-from polar.training.precision import autocast
+from polar.training.precision import autocast, exact_float32
 from polar.training.state import TrainingState, fresh
 from polar.training.subset import evaluation_subset
 
 CPU = torch.device("cpu")
+BACKENDS: Any = torch.backends  # its types know only a part of it
 MODELS = ["beta_vae", "ivae", "fixed_variance_vae", "lv_ae", "l2_ae", "ae"]
 IMAGES = (torch.arange(64 * 1024) * 7919 % 251).to(torch.uint8).view(64, 1, 32, 32)
 DIGITS = torch.eye(10).byte()[torch.arange(64) % 10]
@@ -108,12 +109,67 @@ def test_precision_decides_the_numbers_so_that_it_is_part_of_the_course() -> Non
     assert float32.content_hash() != bfloat16.content_hash()
 
 
-def test_convolutions_are_exact_inside_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+def settings() -> list[object]:
+    kinds = BACKENDS.cudnn.conv, BACKENDS.cuda.matmul, BACKENDS.mkldnn.conv, BACKENDS.mkldnn.matmul
+    cudnn = BACKENDS.cudnn
+    precisions = [kind.fp32_precision for kind in kinds]
+    return [*precisions, cudnn.enabled, cudnn.deterministic, cudnn.benchmark]
 
-    with precisions.exact_convolutions():
-        inside = torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32
 
-    assert inside == (True, False)
-    assert torch.backends.cudnn.enabled
-    assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32) == (False, True)
+@pytest.fixture
+def rounding() -> Iterator[None]:
+    """A program that lets torch round what it can, by the older settings and by the newer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BACKENDS.mkldnn.conv, "fp32_precision", "bf16")
+        patch.setattr(BACKENDS.cudnn, "benchmark", True)
+        torch.set_float32_matmul_precision("medium")
+        yield
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.usefixtures("rounding")
+def test_float32_is_exact_inside_only() -> None:
+    with pytest.raises(InterruptedError), exact_float32():
+        inside = settings()
+        raise InterruptedError
+
+    assert inside == ["ieee"] * 4 + [True, True, False]
+    assert settings() == ["tf32", "tf32", "bf16", "bf16", True, False, True]
+    assert torch.get_float32_matmul_precision() == "medium"
+
+
+@pytest.mark.usefixtures("rounding")
+def test_what_a_program_has_set_rounds_nothing_of_ours() -> None:
+    x, images = torch.randn(64, 64), torch.randn(8, 16, 16, 16)
+    kernel = torch.randn(16, 16, 3, 3)
+
+    with exact_float32():
+        product, convolution = x @ x, torch.conv2d(images, kernel)
+
+    # 24 bits of sums of 64 and 144 products of numbers about 1; bfloat16 has 8, and is used on
+    # processors that multiply it fast
+    torch.testing.assert_close(product.double(), x.double() @ x.double(), rtol=0, atol=1e-4)
+    expected = torch.conv2d(images.double(), kernel.double())
+    torch.testing.assert_close(convolution.double(), expected, rtol=0, atol=1e-4)
+
+
+def test_the_first_norms_of_a_least_volume_autoencoder_are_exact_too(
+    request: pytest.FixtureRequest,
+) -> None:
+    content = spec("lv_ae").model_dump()
+    content["model"] |= {"latent_dim": 16, "widths": [16, 16, 16, 16, 16]}
+    of = ExperimentSpec.model_validate(content)
+    exact = fresh(of, "digest", CPU).model.state_dict()
+
+    request.getfixturevalue("rounding")
+    again = fresh(of, "digest", CPU).model.state_dict()
+
+    for name, values in exact.items():
+        assert torch.equal(values, again[name]), name
+
+
+def test_a_program_may_use_the_newer_settings_alone() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BACKENDS.cuda.matmul, "fp32_precision", "tf32")
+        patch.setattr(BACKENDS.cudnn.conv, "fp32_precision", "ieee")
+        trained("ae", "float32")
