@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from polar.data.catalogue import CACHE_DIR_VARIABLE, CHUNK, Look, cache_dir, remembered
+from polar.data.catalogue import CACHE_DIR_VARIABLE, CHUNK, FileState, cache_dir, remembered
 from polar.data.unfinished import locked, put_in_place
 from polar.errors import DatasetError
 from polar.files import unfinished
@@ -33,7 +33,7 @@ Block = tuple[Int64[np.ndarray, " rows"], UInt8[np.ndarray, "rows side side"]]
 DIGEST = 64
 
 
-def prepared(name: str, n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
+def stored(name: str, n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
     """The first images of this name; they are made first unless they are on disk.
 
     A file holds as many as any run has asked for, because the first of many are the same as few:
@@ -55,12 +55,12 @@ def prepared(name: str, n: int, side: int, blocks: Iterable[Block]) -> UInt8[Ten
         raise _unusable(path, error) from error
 
 
-def kept(name: str, make: Callable[[], Tensor]) -> Tensor:
+def stored_or_made(name: str, make: Callable[[], Tensor]) -> Tensor:
     """The array of this name; it is made first unless it is on disk.
 
     Args:
         name: Name of the file without its ending. It says everything that decides the array.
-        make: Makes the array, again where it cannot be stored.
+        make: Makes the array, at every call where it cannot be stored.
     """
     try:
         return _mapped(cache_dir() / f"{name}.npy", lambda file: np.save(file, make().numpy()))
@@ -68,13 +68,13 @@ def kept(name: str, make: Callable[[], Tensor]) -> Tensor:
         return make()
 
 
-def unkept(n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
+def stored_for_now(n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
     """Images that are cheap to make again: they are on disk too, but vanish with the process.
 
     Args:
         n: Number of images.
         side: Side of an image, in pixels.
-        blocks: As for `prepared`.
+        blocks: As for `stored`.
 
     Raises:
         DatasetError: the images cannot be stored.
@@ -103,9 +103,9 @@ def _has(path: Path, least: int) -> bool:
     except FileNotFoundError:
         return False
     with file:
-        look = Look.of(path, os.fstat(file.fileno()))
-        size = look.size - DIGEST
-        digest = remembered(_identity(path.name), [look], lambda: _digest(file, path.name, size))
+        state = FileState.of(path, os.fstat(file.fileno()))
+        size = state.size - DIGEST
+        digest = remembered(_identity(path.name), [state], lambda: _digest(file, path.name, size))
         file.seek(max(size, 0))
         is_whole = file.read() == digest.encode()
     return is_whole and len(np.load(path, mmap_mode="r")) >= least

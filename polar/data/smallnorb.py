@@ -15,7 +15,7 @@ from torch import Tensor
 from polar.data import catalogue
 from polar.data.matrix_format import expect, open_matrix, read_matrix
 from polar.data.order import order
-from polar.data.prepared import Block, kept, prepared
+from polar.data.prepared import Block, stored, stored_or_made
 from polar.errors import DatasetCorrupt
 from polar.spec.datasets import SPLIT_IMAGES, SmallNorbSpec
 
@@ -45,9 +45,9 @@ def read(
         factors = np.concatenate([_factors(category, info) for _, category, info in files])
         return torch.from_numpy(factors[order(digest, n)])
 
-    factors = kept(f"{stem}-factors", ordered_factors)
+    factors = stored_or_made(f"{stem}-factors", ordered_factors)
     blocks = _blocks([images for images, _, _ in files], digest, side)
-    return prepared(stem, n, side, blocks), factors
+    return stored(stem, n, side, blocks), factors
 
 
 def _factors(category: Path, info: Path) -> Int64[np.ndarray, "n 4"]:

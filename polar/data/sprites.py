@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from torch import Tensor
 
 from polar.data.order import order
-from polar.data.prepared import Block, kept, prepared, unkept
+from polar.data.prepared import Block, stored, stored_for_now, stored_or_made
 from polar.spec.datasets import SPRITES_VERSION
 
 #: Values of shape, scale, orientation, x, y; the last varies fastest.
@@ -58,11 +58,13 @@ def read(
         digest: SHA-256 (hex) of the dataset, which decides the order.
     """
     stem = f"sprites-{digest[:16]}"
-    rows = kept(f"{stem}-order", lambda: torch.from_numpy(order(digest, COUNT)))
+    rows = stored_or_made(f"{stem}-order", lambda: torch.from_numpy(order(digest, COUNT)))
     chosen = rows[:images].numpy()
     blocks = _blocks(chosen, side, absent)
     # A search over the absent fraction must not fill the disk, and drawing takes seconds.
-    pictures = unkept(images, side, blocks) if absent else prepared(stem, images, side, blocks)
+    pictures = (
+        stored_for_now(images, side, blocks) if absent else stored(stem, images, side, blocks)
+    )
     return pictures, torch.from_numpy(factors_of(chosen))
 
 
