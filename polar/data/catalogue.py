@@ -54,9 +54,7 @@ class FileState:
     def of(cls, path: Path, status: os.stat_result) -> "FileState":
         """The state of a file by what `os.stat` has said of it."""
         place = str(path.absolute())
-        return cls(
-            place, status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
-        )
+        return cls(place, status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def source(name: str) -> Source:

@@ -131,8 +131,8 @@ def _sums(x: Tensor, weight: Tensor, bias: Tensor) -> Float[Tensor, "n h1 2 w1 2
     n, c_in, h, w = x.shape
     pixels = x.permute(0, 2, 3, 1).reshape(-1, c_in)
     taps = (weight.reshape(c_in, -1).T @ pixels.T).view(2, 2, 2, 2, n, h, w)  # a s b t
-    # Under autocast each part and each sum is rounded to bfloat16, where torch's layer rounds once.
-    # Sums in float32 would be more exact, and would move the numbers of trainings in bfloat16.
+    # Under autocast each part and each sum is rounded to bfloat16, and in torch's layer the result
+    # alone. Sums in float32 would move the numbers of trainings in bfloat16.
     blocks = bias.expand(2, 2, n, h + 1, w + 1).clone()  # s t
     for a, b in product(range(2), repeat=2):
         blocks[:, :, :, a : a + h, b : b + w] += taps[a, :, b]

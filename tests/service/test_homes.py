@@ -130,7 +130,7 @@ def test_a_temporary_folder_that_cannot_be_made_is_named(
     monkeypatch.setenv("HOME", "/nonexistent")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
 
-    with pytest.raises(DatasetError, match="cannot be made: .*POLAR_CACHE_DIR names"):
+    with pytest.raises(DatasetError, match=r"cannot be made: .*POLAR_CACHE_DIR names"):
         catalogue.cache_dir()
 
 

@@ -206,4 +206,6 @@ def test_sprites_are_kept_once_for_each_side_however_many_and_absent_they_are(ca
                 load(SpritesSpec(images=images, side=side, absent=absent))
 
     stem = f"sprites-{catalogue.digest('sprites')[:16]}"
-    assert sorted(os.listdir(cache)) == [f"{stem}-{end}.npy" for end in ("32x32", "64x64", "order")]
+    assert sorted(os.listdir(cache)) == [
+        f"{stem}-{end}.npy" for end in ("32x32", "64x64", "order")
+    ]

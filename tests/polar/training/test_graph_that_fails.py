@@ -86,4 +86,6 @@ def test_a_capture_that_fails_in_the_middle_leaves_no_trace_in_the_numbers(
     assert bits(waiting) == bits(plain)
     assert captures == [3]
     (message,) = caplog.messages
-    assert message.endswith("without a CUDA graph: operation not permitted when stream is capturing")
+    assert message.endswith(
+        "without a CUDA graph: operation not permitted when stream is capturing"
+    )

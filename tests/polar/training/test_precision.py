@@ -1,11 +1,13 @@
 """Training in bfloat16 on the CPU: what is rounded, and what is not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
 
+from polar.models import lipschitz
 from polar.models.lv_ae import LVAE
 from polar.records.events import Progress
 from polar.spec import ExperimentSpec
@@ -116,22 +118,39 @@ def settings() -> list[object]:
     return [*precisions, cudnn.enabled, cudnn.deterministic, cudnn.benchmark]
 
 
+@contextmanager
+def changed(owner: Any, name: str, value: object) -> Iterator[None]:  # noqa: ANN401
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
 @pytest.fixture
 def rounding() -> Iterator[None]:
     """A program that lets torch round what it can, by the older settings and by the newer."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BACKENDS.mkldnn.conv, "fp32_precision", "bf16")
-        patch.setattr(BACKENDS.cudnn, "benchmark", True)
-        torch.set_float32_matmul_precision("medium")
+    torch.set_float32_matmul_precision("medium")
+    with (
+        changed(BACKENDS.mkldnn.conv, "fp32_precision", "bf16"),
+        changed(BACKENDS.cudnn, "benchmark", True),
+    ):
         yield
-        torch.set_float32_matmul_precision("highest")
+    torch.set_float32_matmul_precision("highest")
 
 
 @pytest.mark.usefixtures("rounding")
 def test_float32_is_exact_inside_only() -> None:
-    with pytest.raises(InterruptedError), exact_float32():
-        inside = settings()
-        raise InterruptedError
+    inside: list[object] = []
+
+    def fail() -> None:
+        with exact_float32():
+            inside.extend(settings())
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fail()
 
     assert inside == ["ieee"] * 4 + [True, True, False]
     assert settings() == ["tf32", "tf32", "bf16", "bf16", True, False, True]
@@ -153,23 +172,33 @@ def test_what_a_program_has_set_rounds_nothing_of_ours() -> None:
     torch.testing.assert_close(convolution.double(), expected, rtol=0, atol=1e-4)
 
 
-def test_the_first_norms_of_a_least_volume_autoencoder_are_exact_too(
-    request: pytest.FixtureRequest,
+@pytest.mark.usefixtures("rounding")
+def test_models_are_made_trained_and_measured_where_float32_is_exact(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    content = spec("lv_ae").model_dump()
-    content["model"] |= {"latent_dim": 16, "widths": [16, 16, 16, 16, 16]}
-    of = ExperimentSpec.model_validate(content)
-    exact = fresh(of, "digest", CPU).model.state_dict()
+    seen: list[list[object]] = []
 
-    request.getfixturevalue("rounding")
-    again = fresh(of, "digest", CPU).model.state_dict()
+    def recording(function: Callable[..., Any]) -> Callable[..., Any]:
+        def recorded(*arguments: Any) -> Any:  # noqa: ANN401
+            seen.append(settings()[:4])
+            return function(*arguments)
 
-    for name, values in exact.items():
-        assert torch.equal(values, again[name]), name
+        return recorded
+
+    for name in ("constrain", "iterate"):  # when a model is made, and at each step
+        monkeypatch.setattr(lipschitz, name, recording(getattr(lipschitz, name)))
+    for name in ("encode", "decode"):
+        monkeypatch.setattr(LVAE, name, recording(getattr(LVAE, name)))
+
+    trained("lv_ae", "float32")
+
+    assert len(seen) > 6 * 3
+    assert all(precisions == ["ieee"] * 4 for precisions in seen)
 
 
 def test_a_program_may_use_the_newer_settings_alone() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BACKENDS.cuda.matmul, "fp32_precision", "tf32")
-        patch.setattr(BACKENDS.cudnn.conv, "fp32_precision", "ieee")
+    with (
+        changed(BACKENDS.cuda.matmul, "fp32_precision", "tf32"),
+        changed(BACKENDS.cudnn.conv, "fp32_precision", "ieee"),
+    ):
         trained("ae", "float32")

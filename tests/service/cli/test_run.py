@@ -132,7 +132,9 @@ def test_a_folder_with_the_result_of_another_spec_is_refused() -> None:
     assert Path("results/result.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", "3", '"text"', "{", '{"spec_hash": 1}', "\0", None])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", "3", '"text"', "{", '{"spec_hash": 1}', "\0", None]
+)
 def test_a_folder_with_some_other_result_json_is_refused(content: str | None) -> None:
     path = Path("results/result.json")
     path.parent.mkdir()
