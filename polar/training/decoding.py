@@ -180,8 +180,8 @@ def images_decoded(step: int) -> int:
     They are at least 64, and always the first ones. The number depends on the step alone, so that
     a longer training has the same evaluations. So the end of a training of fewer steps decodes
     fewer images too, and its R has a larger standard error; and where two evaluations before step
-    1,000 are compared, a part of the change of R is that of the images: on the digits about 0.004
-    to 0.006 between steps 724 and 1,000.
+    1,000 are compared, a part of the change of R is that of the images: on the digits up to
+    0.005 between steps 724 and 1,000 (`docs/log.md`).
     """
     in_proportion = MOST_DECODED * step // MOST_DECODED_FROM
     return min(max(in_proportion, FEWEST_DECODED), MOST_DECODED)
