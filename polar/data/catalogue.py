@@ -39,8 +39,8 @@ CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a file looks from outside; after a change of what is in it, it looks different."""
+class FileState:
+    """What is seen of a file from outside; a change of what is in it changes this too."""
 
     path: str
     size: int
@@ -51,10 +51,10 @@ class Look:
     changed_ns: int
 
     @classmethod
-    def of(cls, path: Path, stat: os.stat_result) -> "Look":
-        """How a file looks by what `os.stat` has said of it."""
+    def of(cls, path: Path, status: os.stat_result) -> "FileState":
+        """The state of a file by what `os.stat` has said of it."""
         place = str(path.absolute())
-        return cls(place, stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
+        return cls(place, status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def source(name: str) -> Source:
@@ -131,30 +131,39 @@ def digest(name: str, data_dir: Path | None = None) -> str:
     if isinstance(drawn := source(name), Drawn):
         return hashlib.sha256(f"polar {name} {drawn.version}".encode()).hexdigest()
     paths = files(name, data_dir)
-    looks = [_look_of(name, path, data_dir) for path in paths]
-    return remembered(looks, lambda: _hash(name, paths))
+    states = [_state_of(name, path, data_dir) for path in paths]
+    return remembered(name, states, lambda: _hash(name, paths))
 
 
-def remembered(looks: Sequence[Look], take: Callable[[], str]) -> str:
-    """A digest of files, which is remembered for as long as large files look as they do.
+def remembered(of: str, states: Sequence[FileState], take: Callable[[], str]) -> str:
+    """A digest of files, which is remembered until one of them changes if they are large.
 
     Args:
-        looks: How the files look before the digest is taken.
+        of: What the digest is of besides their content, so that another one of the same files is
+            not taken for it.
+        states: The states of the files before the digest is taken.
         take: Takes the digest.
     """
-    if sum(look.size for look in looks) < LARGE:
+    if sum(state.size for state in states) < LARGE:
         return take()
-    known = cache_dir() / "digests" / hashlib.sha256(repr(looks).encode()).hexdigest()
-    digest = _text(known)
-    if digest is None:
-        digest = take()
-        if time.time_ns() - max(look.changed_ns for look in looks) > SETTLED_S * 1e9:
-            _remember(known, digest)
-    return digest
+    try:
+        known = cache_dir() / "digests" / hashlib.sha256(repr((of, states)).encode()).hexdigest()
+    except DatasetError:  # there is no folder to remember it in
+        return take()
+    if (before := _text(known)) is not None:
+        return before
+    taken = take()
+    if time.time_ns() - max(state.changed_ns for state in states) > SETTLED_S * 1e9:
+        _remember(known, taken)
+    return taken
 
 
 def cache_dir() -> Path:
-    """The folder of files that can be made or fetched again: images, digests, downloads."""
+    """The folder of files that can be made or fetched again: images, digests, downloads.
+
+    Raises:
+        DatasetError: the user has no home, and no temporary folder either.
+    """
     if given := os.environ.get(CACHE_DIR_VARIABLE):
         return _expanded(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or _users_cache(), "polar")
@@ -167,8 +176,12 @@ def _users_cache() -> Path:
         if any(os.access(folder, os.W_OK) for folder in (home / ".cache", home)):
             return home / ".cache"
     temporary = Path(tempfile.gettempdir(), f"polar-cache-{os.getuid()}")
-    with suppress(FileExistsError):
-        temporary.mkdir(mode=0o700)
+    try:
+        temporary.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(
+            f"{temporary} cannot be made: {error}; {CACHE_DIR_VARIABLE} names another folder"
+        ) from error
     if temporary.lstat().st_uid != os.getuid():  # the folder's owner could change our images
         raise DatasetError(f"{temporary} is not ours; {CACHE_DIR_VARIABLE} names another folder")
     return temporary
@@ -212,7 +225,7 @@ def counts_as_stored(name: str, path: Path) -> bool:
     return isinstance(source(name), Packaged) or path.suffix != GZIPPED
 
 
-def refuse_special(name: str, path: Path, look: os.stat_result) -> None:
+def refuse_special(name: str, path: Path, status: os.stat_result) -> None:
     """Refuses a path that is no regular file, such as a pipe, on which a reader would wait.
 
     A folder passes, because opening it fails with a clear reason.
@@ -220,7 +233,7 @@ def refuse_special(name: str, path: Path, look: os.stat_result) -> None:
     Raises:
         DatasetError: the path is neither a file nor a folder.
     """
-    if not (stat.S_ISREG(look.st_mode) or stat.S_ISDIR(look.st_mode)):
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise DatasetError(f"dataset {name}: {path} is no regular file; put the file itself there")
 
 
@@ -234,15 +247,15 @@ def _inside_package(name: str, packaged: Packaged) -> Path:
     return Path(spec.submodule_search_locations[0], packaged.path)
 
 
-def _look_of(name: str, path: Path, data_dir: Path | None) -> Look:
+def _state_of(name: str, path: Path, data_dir: Path | None) -> FileState:
     try:
-        look = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DatasetMissing(_where_it_is_not(name, path, data_dir)) from error
     except OSError as error:
         raise _unreadable(name, path, error) from error
-    refuse_special(name, path, look)
-    return Look.of(path, look)
+    refuse_special(name, path, status)
+    return FileState.of(path, status)
 
 
 def _where_it_is_not(name: str, path: Path, data_dir: Path | None) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from polar.data import catalogue
 from polar.data.order import order
-from polar.data.prepared import Block, kept, prepared
+from polar.data.prepared import Block, stored, stored_or_made
 from polar.errors import DatasetCorrupt, DatasetMissing
 
 #: Values of colour, shape, scale, orientation, x, y; the last varies fastest.
@@ -39,11 +39,11 @@ def read(
     """
     (path,) = catalogue.files("dsprites", data_dir)
     name = f"dsprites-{digest[:16]}"
-    rows = kept(f"{name}-order", lambda: torch.from_numpy(order(digest, COUNT)))
+    rows = stored_or_made(f"{name}-order", lambda: torch.from_numpy(order(digest, COUNT)))
     chosen = rows[:images].numpy()
     places = np.full(COUNT, -1)
     places[chosen] = np.arange(images)
-    pictures = prepared(name, images, side, _blocks(path, places, side))
+    pictures = stored(name, images, side, _blocks(path, places, side))
     return pictures, torch.from_numpy(factors_of(chosen))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from polar.data import catalogue, digits, dsprites, mnist, smallnorb, sprites
 from polar.data.order import order
-from polar.data.prepared import kept
+from polar.data.prepared import stored_or_made
 from polar.errors import DatasetCorrupt
 from polar.spec.datasets import (
     DatasetSpec,
@@ -100,6 +100,6 @@ def _kept(
 
     stem = f"{name}-{digest[:16]}"
     return (
-        kept(f"{stem}-images", lambda: ordered()[0]),
-        kept(f"{stem}-factors", lambda: ordered()[1]),
+        stored_or_made(f"{stem}-images", lambda: ordered()[0]),
+        stored_or_made(f"{stem}-factors", lambda: ordered()[1]),
     )

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from polar.data.catalogue import CACHE_DIR_VARIABLE, CHUNK, Look, cache_dir, remembered
+from polar.data.catalogue import CACHE_DIR_VARIABLE, CHUNK, FileState, cache_dir, remembered
 from polar.data.unfinished import locked, put_in_place
 from polar.errors import DatasetError
 from polar.files import unfinished
@@ -33,11 +33,14 @@ Block = tuple[Int64[np.ndarray, " rows"], UInt8[np.ndarray, "rows side side"]]
 DIGEST = 64
 
 
-def prepared(name: str, n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
-    """The images of this name; they are made first unless they are on disk.
+def stored(name: str, n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
+    """The first images of this name; they are made first unless they are on disk.
+
+    A file holds as many as any run has asked for, because the first of many are the same as few:
+    runs of different numbers of images do not fill the disk.
 
     Args:
-        name: Name of the file without its ending. It says everything that decides the images.
+        name: With the side it says everything that decides the images but their number.
         n: Number of images.
         side: Side of an image, in pixels.
         blocks: Yields each image once, in any order, with its place from 0 to n - 1.
@@ -45,33 +48,33 @@ def prepared(name: str, n: int, side: int, blocks: Iterable[Block]) -> UInt8[Ten
     Raises:
         DatasetError: the images cannot be stored.
     """
-    path = cache_dir() / f"{name}-{n}x{side}x{side}.npy"
+    path = cache_dir() / f"{name}-{side}x{side}.npy"
     try:
-        return _mapped(path, lambda file: _write(file, n, side, blocks))
+        return _mapped(path, lambda file: _write(file, n, side, blocks), n)[:n]
     except OSError as error:
         raise _unusable(path, error) from error
 
 
-def kept(name: str, make: Callable[[], Tensor]) -> Tensor:
+def stored_or_made(name: str, make: Callable[[], Tensor]) -> Tensor:
     """The array of this name; it is made first unless it is on disk.
 
     Args:
         name: Name of the file without its ending. It says everything that decides the array.
-        make: Makes the array, again where it cannot be stored.
+        make: Makes the array, at every call where it cannot be stored.
     """
     try:
         return _mapped(cache_dir() / f"{name}.npy", lambda file: np.save(file, make().numpy()))
-    except OSError:
+    except (OSError, DatasetError):  # an error of `make` itself is raised again
         return make()
 
 
-def unkept(n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
+def stored_for_now(n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s"]:
     """Images that are cheap to make again: they are on disk too, but vanish with the process.
 
     Args:
         n: Number of images.
         side: Side of an image, in pixels.
-        blocks: As for `prepared`.
+        blocks: As for `stored`.
 
     Raises:
         DatasetError: the images cannot be stored.
@@ -86,31 +89,33 @@ def unkept(n: int, side: int, blocks: Iterable[Block]) -> UInt8[Tensor, "n 1 s s
         raise _unusable(folder, error) from error
 
 
-def _mapped(path: Path, write: Callable[[BinaryIO], object]) -> Tensor:
-    if not _is_whole(path):
-        _make(path, write)
+def _mapped(path: Path, write: Callable[[BinaryIO], object], least: int = 0) -> Tensor:
+    if not _has(path, least):
+        _make(path, write, least)
     # copy-on-write, because torch warns of arrays that cannot be written to
     return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether the file is there and is as `_make` makes it."""
+def _has(path: Path, least: int) -> bool:
+    """Whether the file is there, is as `_make` makes it, and has at least so many rows."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
         return False
     with file:
-        look = Look.of(path, os.fstat(file.fileno()))
-        digest = remembered([look], lambda: _digest(file, path.name, look.size - DIGEST))
-        file.seek(max(look.size - DIGEST, 0))
-        return file.read() == digest.encode()
+        state = FileState.of(path, os.fstat(file.fileno()))
+        size = state.size - DIGEST
+        digest = remembered(_identity(path.name), [state], lambda: _digest(file, path.name, size))
+        file.seek(max(size, 0))
+        is_whole = file.read() == digest.encode()
+    return is_whole and len(np.load(path, mmap_mode="r")) >= least
 
 
-def _make(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def _make(path: Path, write: Callable[[BinaryIO], object], least: int) -> None:
     part = unfinished(path)
     with locked(part) as file:
         try:
-            if _is_whole(path):  # another process has made it meanwhile
+            if _has(path, least):  # another process has made it meanwhile
                 part.unlink()
                 return
             file.truncate(0)  # a killed process may have left it unfinished
@@ -126,13 +131,18 @@ def _make(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def _digest(file: BinaryIO, name: str, size: int) -> str:
-    """SHA-256 (hex) of the name of a file and of its first bytes."""
-    digest = hashlib.sha256(f"{name} of science version {SCIENCE_VERSION}\n".encode())
+    """SHA-256 (hex) of a file: of its name, the science version, and its first bytes."""
+    digest = hashlib.sha256(_identity(name).encode())
     file.seek(0)
     while size > 0 and (piece := file.read(min(CHUNK, size))):
         digest.update(piece)
         size -= len(piece)
     return digest.hexdigest()
+
+
+def _identity(name: str) -> str:
+    """What a file is digested with besides its bytes, so that no other is taken for it."""
+    return f"{name} of science version {SCIENCE_VERSION}\n"
 
 
 def _write(file: BinaryIO, n: int, side: int, blocks: Iterable[Block]) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 from polar.data import catalogue
 from polar.data.matrix_format import expect, open_matrix, read_matrix
 from polar.data.order import order
-from polar.data.prepared import Block, prepared
+from polar.data.prepared import Block, stored, stored_or_made
 from polar.errors import DatasetCorrupt
 from polar.spec.datasets import SPLIT_IMAGES, SmallNorbSpec
 
@@ -38,17 +38,16 @@ def read(
     paths = catalogue.files("smallnorb", data_dir)
     splits = {"train": paths[:3], "test": paths[3:]}
     files = [splits[name] for name in splits if split in (name, "all")]
-    factors = np.concatenate([_factors(category, info) for _, category, info in files])
-    rows = order(digest, len(factors))
-    places = np.empty_like(rows)
-    places[rows] = np.arange(len(rows))
-    images = prepared(
-        f"smallnorb-{digest[:16]}-{split}",
-        len(factors),
-        side,
-        _blocks([images for images, _, _ in files], places, side),
-    )
-    return images, torch.from_numpy(factors[rows])
+    n = len(files) * SPLIT_IMAGES
+    stem = f"smallnorb-{digest[:16]}-{split}"
+
+    def ordered_factors() -> Int64[Tensor, "n 4"]:
+        factors = np.concatenate([_factors(category, info) for _, category, info in files])
+        return torch.from_numpy(factors[order(digest, n)])
+
+    factors = stored_or_made(f"{stem}-factors", ordered_factors)
+    blocks = _blocks([images for images, _, _ in files], digest, side)
+    return stored(stem, n, side, blocks), factors
 
 
 def _factors(category: Path, info: Path) -> Int64[np.ndarray, "n 4"]:
@@ -65,7 +64,8 @@ def _factors(category: Path, info: Path) -> Int64[np.ndarray, "n 4"]:
     return factors
 
 
-def _blocks(files: Sequence[Path], places: Int64[np.ndarray, " n"], side: int) -> Iterator[Block]:
+def _blocks(files: Sequence[Path], digest: str, side: int) -> Iterator[Block]:
+    places = np.argsort(order(digest, len(files) * SPLIT_IMAGES))
     first = 0
     for path in files:
         with open_matrix(path) as matrix:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from torch import Tensor
 
 from polar.data.order import order
-from polar.data.prepared import Block, kept, prepared, unkept
+from polar.data.prepared import Block, stored, stored_for_now, stored_or_made
 from polar.spec.datasets import SPRITES_VERSION
 
 #: Values of shape, scale, orientation, x, y; the last varies fastest.
@@ -38,9 +38,6 @@ SQUARE_SIDE, HEART_SIDE = 19.2, 11.25
 ELLIPSE = (13.0, 7.0)
 #: Images drawn at once.
 BLOCK = 2048
-#: More images than these, 200 MB, are drawn for each run rather than kept on disk for each absent
-#: fraction: drawing them takes seconds, and training on them hours.
-MOST_KEPT = 50_000
 
 NOTE = "sprites drawn by Polar on the factor grid of dSprites; not the images of dSprites"
 
@@ -61,13 +58,12 @@ def read(
         digest: SHA-256 (hex) of the dataset, which decides the order.
     """
     stem = f"sprites-{digest[:16]}"
-    rows = kept(f"{stem}-order", lambda: torch.from_numpy(order(digest, COUNT)))
+    rows = stored_or_made(f"{stem}-order", lambda: torch.from_numpy(order(digest, COUNT)))
     chosen = rows[:images].numpy()
     blocks = _blocks(chosen, side, absent)
+    # A search over the absent fraction must not fill the disk, and drawing takes seconds.
     pictures = (
-        prepared(f"{stem}-absent-{absent}", images, side, blocks)
-        if images <= MOST_KEPT
-        else unkept(images, side, blocks)
+        stored_for_now(images, side, blocks) if absent else stored(stem, images, side, blocks)
     )
     return pictures, torch.from_numpy(factors_of(chosen))
 

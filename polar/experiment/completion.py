@@ -1,7 +1,9 @@
 """Completes a run that has ended with its findings, at once or later.
 
 The findings are a function of the run's last state, its spec and its dataset. They are always made
-on the CPU, so that it does not matter where and when they are made, and how often.
+on the CPU, so that it does not matter when they are made, how often, and on what the run was
+trained. Only the rounding of sums depends on the kind of processor, the number of threads and the
+versions of torch and NumPy.
 """
 
 from collections.abc import Iterator
@@ -34,7 +36,8 @@ def complete(folder: Path, *, data_dir: Path | None = None) -> Iterator[Artifact
     """Makes the findings of a run that ended without them, from what its folder keeps.
 
     It may be repeated, also while another process does the same: every file is complete whenever
-    it is there, and gets the same bytes, except that `estimators` and its figure hold times.
+    it is there, and gets the same bytes by the same versions with the same number of threads,
+    except that `estimators` and its figure hold times.
 
     Args:
         folder: The folder `out` of the run, with its `last_state.pt` and `result.json`.

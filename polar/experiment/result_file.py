@@ -37,17 +37,22 @@ def read_outcome(folder: Path) -> Outcome:
     """The content of the file.
 
     Raises:
-        InvalidInput: there is no such file, or it is not a result of this version.
+        InvalidInput: there is no such file, it cannot be read, or it is not a result of this
+            version.
     """
     path = folder / RESULT_FILE
     try:
         content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise TypeError(f"it holds {type(content).__name__}; allowed: an object")
         spec, timing = content.pop("spec"), content.pop("timing")
         return Outcome(Result.model_validate(content), ExperimentSpec.model_validate(spec), timing)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InvalidInput(
             f"{folder} has no {RESULT_FILE}; allowed: the folder of a run that has ended"
         ) from None
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{path} is not a result of this version: {error}") from error
 

@@ -43,9 +43,9 @@ def run(
     Yields `Started`, the evaluations of the checkpoint that it goes on from, then `Progress` (at
     least a hundred times), `Evaluation` and `CheckpointSaved` in the order of their steps,
     `ArtifactSaved` for each file in `out`, `result.json` last, and `Result` at the end. On the CPU
-    of one machine, or on one kind of GPU, the same spec, seed and data give the same numbers to
-    the last bit, also when the run was stopped in between; only `estimators` and its figure hold
-    times as well.
+    of one machine with the same number of threads, or on one kind of GPU, the same spec, seed and
+    data give the same numbers to the last bit, also when the run was stopped in between; only
+    `estimators` and its figure hold times as well.
 
     Nothing happens before the caller asks for the first event, and the caller can give up the run
     at any event.
@@ -70,7 +70,7 @@ def run(
         with_findings: Whether to make the findings too: all tables but `diagnostics`, the figures,
             and in `Result` the summary, the sensitivity and the held-out images. Without them the
             run ends with its verdict, and `polar.complete` makes them later from the files in
-            `out`, with the same bytes.
+            `out`, with the same bytes where it has as many threads.
 
     Raises:
         InvalidInput: the spec has several seeds and none was named, the seed is out of range, or

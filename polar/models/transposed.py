@@ -23,6 +23,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from polar.errors import InvalidInput
+
 KERNEL = 4
 STRIDE = 2
 PADDING = 1
@@ -41,9 +43,15 @@ class Transposed(nn.ConvTranspose2d):
     def forward(
         self, x: Float[Tensor, "n c_in h w"], output_size: list[int] | None = None
     ) -> Float[Tensor, "n c rows columns"]:
-        """The same as torch's layer, up to rounding."""
+        """The same as torch's layer, up to rounding.
+
+        Raises:
+            InvalidInput: an output size is asked for; the layer always doubles the side.
+        """
+        if output_size is not None:
+            raise InvalidInput(f"output_size is {output_size}; allowed: None, twice the input's")
         if x.device.type != "cpu":
-            return super().forward(x, output_size)
+            return super().forward(x)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         drawn: Tensor = _Drawn.apply(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
         return drawn
@@ -96,8 +104,8 @@ def _by_matrix(x: Tensor, weight: Tensor, bias: Tensor) -> Float[Tensor, "n rows
     """The output by a matrix that takes all pixels of the input to all of the output."""
     n, c_in, h, w = x.shape
     matrix = x.new_zeros(c_in, h, w, 2 * h + 2, 2 * w + 2, len(bias))
+    taps = weight.permute(0, 2, 3, 1)
     for i, j in product(range(h), range(w)):
-        taps = weight.permute(0, 2, 3, 1)
         matrix[:, i, j, 2 * i : 2 * i + KERNEL, 2 * j : 2 * j + KERNEL] = taps
     drawn = x.flatten(1) @ matrix[:, :, :, 1:-1, 1:-1].reshape(c_in * h * w, -1)
     return drawn.view(n, 2 * h, 2 * w, -1) + bias
@@ -123,6 +131,8 @@ def _sums(x: Tensor, weight: Tensor, bias: Tensor) -> Float[Tensor, "n h1 2 w1 2
     n, c_in, h, w = x.shape
     pixels = x.permute(0, 2, 3, 1).reshape(-1, c_in)
     taps = (weight.reshape(c_in, -1).T @ pixels.T).view(2, 2, 2, 2, n, h, w)  # a s b t
+    # Under autocast each part and each sum is rounded to bfloat16, and in torch's layer the result
+    # alone. Sums in float32 would move the numbers of trainings in bfloat16.
     blocks = bias.expand(2, 2, n, h + 1, w + 1).clone()  # s t
     for a, b in product(range(2), repeat=2):
         blocks[:, :, :, a : a + h, b : b + w] += taps[a, :, b]

@@ -34,7 +34,8 @@ FADED_TO = 0.2
 #: first steps: at beta = 14 they are up to 14 times the signal that follows.
 NEAR_FINAL = 0.25
 #: Largest change of R of a training that has settled. Chosen by us without comparing other values:
-#: it is a fifth of the least R that counts.
+#: it is a fifth of the least R that counts. Before step 1,000 evaluations decode fewer
+#: images (`images_decoded`), so that a part of a change may be that of the images.
 SETTLED_CHANGE = 0.01
 #: The same for a model that explains too little to count, as a part of its R. Chosen by us,
 #: because before the digits are learned at lambda = 0.003 R lies between 0.01 and 0.05 from step

@@ -85,7 +85,7 @@ def restore(state: TrainingState, source: Path) -> None:
 class End:
     """What is measured of a training at its end; the rest of a last state serves to go on."""
 
-    #: The parameters of the model by name, on the CPU.
+    #: The parameters and buffers of the model by name.
     weights: Mapping[str, Tensor]
     #: All evaluations, by ascending step.
     evaluations: tuple[Evaluation, ...]

@@ -64,8 +64,8 @@ class Decoder:
             encoding: The encoding of all images of the subset.
             subset: What the model is evaluated on.
             likelihood: The likelihood of a pixel.
-            at_most: The number of images to decode if the subset has as many; usage is measured
-                on half of them.
+            at_most: The number of images to decode if the subset has as many. Usage is measured on
+                half of this number, which may be all images of a small subset.
         """
         few = subset.first(at_most)
         replacement = subset.groups.guesses(encoding.mean).to(encoding.mean.dtype)
@@ -177,8 +177,11 @@ class Decoder:
 def images_decoded(step: int) -> int:
     """How many images an evaluation decodes: 512 from step 1,000 on, before that in proportion.
 
-    They are at least 64. The number depends on the step alone, so that a longer training has the
-    same evaluations.
+    They are at least 64, and always the first ones. The number depends on the step alone, so that
+    a longer training has the same evaluations. So the end of a training of fewer steps decodes
+    fewer images too, and its R has a larger standard error; and where two evaluations before step
+    1,000 are compared, a part of the change of R is that of the images: on the digits up to
+    0.005 between steps 724 and 1,000 (`docs/log.md`).
     """
     in_proportion = MOST_DECODED * step // MOST_DECODED_FROM
     return min(max(in_proportion, FEWEST_DECODED), MOST_DECODED)

@@ -23,7 +23,7 @@ from polar.spec import DiagnosticsSpec, ExperimentSpec
 from polar.spec.course import warm_up_steps
 from polar.training.decoding import Decoder, images_decoded
 from polar.training.inputs import Inputs
-from polar.training.precision import exact_convolutions
+from polar.training.precision import exact_float32
 from polar.training.schedule import measures_information, steps_per_epoch
 from polar.training.subset import EvaluationSubset, batches
 
@@ -115,7 +115,7 @@ def measured(model: Autoencoder) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), parametrize.cached(), exact_convolutions():
+        with torch.no_grad(), parametrize.cached(), exact_float32():
             yield
     finally:
         model.train(was_training)

@@ -2,10 +2,24 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from polar.spec.training import Precision
+
+_torch: Any = torch.backends  # its types know only a part of it
+#: What must hold for float32 to be exact. Only the newer settings are read and written, because
+#: torch refuses to read the older ones where a program has used both.
+_EXACT: tuple[tuple[Any, str, object], ...] = (
+    (_torch.cudnn, "enabled", True),
+    (_torch.cudnn, "benchmark", False),
+    (_torch.cudnn, "deterministic", True),
+    (_torch.cudnn.conv, "fp32_precision", "ieee"),
+    (_torch.cuda.matmul, "fp32_precision", "ieee"),
+    (_torch.mkldnn.conv, "fp32_precision", "ieee"),
+    (_torch.mkldnn.matmul, "fp32_precision", "ieee"),
+)
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
@@ -18,10 +32,18 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 
 
 @contextmanager
-def exact_convolutions() -> Iterator[None]:
-    """Convolutions of float32 on a GPU are not rounded to TF32, and repeat to the last bit.
+def exact_float32() -> Iterator[None]:
+    """Inside, float32 is not rounded any further, and the same sums repeat to the last bit.
 
-    By default torch allows both TF32 and sums in an order that changes from call to call.
+    By default torch rounds the factors of convolutions on a GPU to TF32, and may sum in an order
+    that changes from call to call. A program can have it round those of products of matrices
+    too, on a CPU to bfloat16.
     """
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+    before = [getattr(owner, name) for owner, name, _ in _EXACT]
+    try:
+        for owner, name, value in _EXACT:
+            setattr(owner, name, value)
         yield
+    finally:
+        for (owner, name, _), value in zip(_EXACT, before, strict=True):
+            setattr(owner, name, value)

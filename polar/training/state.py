@@ -12,6 +12,7 @@ from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.spec.course import trainings
 from polar.training import schedule, seeding
 from polar.training.inputs import u_sizes
+from polar.training.precision import exact_float32
 
 
 @dataclass
@@ -76,9 +77,10 @@ def fresh(spec: ExperimentSpec, dataset_digest: str, device: torch.device) -> Tr
         device: Device that the run trains on.
     """
     (seed,) = spec.seeds
-    model = models.build(
-        spec.model, spec.dataset.side, u_sizes(spec), seeding.weights(seed), device
-    )
+    with exact_float32():  # the first norms of an LV-AE are products of its weights
+        model = models.build(
+            spec.model, spec.dataset.side, u_sizes(spec), seeding.weights(seed), device
+        )
     return TrainingState(
         trainings=trainings(spec),
         identity={

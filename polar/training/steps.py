@@ -7,7 +7,7 @@ from torch import Tensor
 from polar.training.graph import GraphOfStep
 from polar.training.inputs import Inputs
 from polar.training.meter import Meter
-from polar.training.precision import autocast, exact_convolutions
+from polar.training.precision import autocast, exact_float32
 from polar.training.state import TrainingState
 
 
@@ -49,7 +49,7 @@ class Steps:
 
     def _one(self) -> None:
         state, spec = self._state, self._state.spec
-        with exact_convolutions():
+        with exact_float32():
             with autocast(spec.training.precision, self._rows.device):
                 losses = state.model.losses(*self._inputs.batch(self._rows), state.noise)
             terms = losses.reconstruction, losses.penalty

@@ -121,6 +121,19 @@ def test_somebody_elses_temporary_folder_is_not_used(
         catalogue.cache_dir()
 
 
+def test_a_temporary_folder_that_cannot_be_made_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.delenv("POLAR_CACHE_DIR")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+
+    with pytest.raises(DatasetError, match=r"cannot be made: .*POLAR_CACHE_DIR names"):
+        catalogue.cache_dir()
+
+
 @pytest.mark.parametrize("variable", ["POLAR_CACHE_DIR", "POLAR_DATA_DIR"])
 def test_a_tilde_is_the_users_home(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/her")

@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from polar.data import catalogue
-from polar.data.prepared import Block, kept, prepared, unkept
+from polar.data.images import load
+from polar.data.prepared import Block, stored, stored_for_now, stored_or_made
 from polar.errors import DatasetError
+from polar.spec import DigitsSpec
 
 N, SIDE = 7, 4
 IMAGES = np.arange(N * SIDE * SIDE, dtype=np.uint8).reshape(N, SIDE, SIDE)
@@ -46,43 +48,52 @@ def files_in(folder: Path) -> list[str]:
 
 
 def test_images_come_in_the_order_of_their_places(cache: Path) -> None:
-    images = prepared("some", N, SIDE, blocks())
+    images = stored("some", N, SIDE, blocks())
 
     assert images.dtype == torch.uint8
     assert np.array_equal(images.numpy(), IMAGES[:, None])
-    assert files_in(cache) == ["some-7x4x4.npy"]
+    assert files_in(cache) == ["some-4x4.npy"]
 
 
 def test_the_file_is_one_that_numpy_reads(cache: Path) -> None:
-    prepared("some", N, SIDE, blocks())
+    stored("some", N, SIDE, blocks())
 
-    assert np.array_equal(np.load(cache / "some-7x4x4.npy"), IMAGES[:, None])
+    assert np.array_equal(np.load(cache / "some-4x4.npy"), IMAGES[:, None])
 
 
 def test_images_on_disk_are_not_made_again() -> None:
-    first = prepared("some", N, SIDE, blocks())
+    first = stored("some", N, SIDE, blocks())
 
-    second = prepared("some", N, SIDE, must_not_be_made())
+    second = stored("some", N, SIDE, must_not_be_made())
 
     assert torch.equal(first, second)
 
 
-def test_other_numbers_of_images_are_other_files(cache: Path) -> None:
-    prepared("some", N, SIDE, blocks())
-    fewer = np.array([1, 0]), IMAGES[[1, 0]]
+def test_fewer_images_are_the_first_of_more(cache: Path) -> None:
+    stored("some", N, SIDE, blocks())
 
-    images = prepared("some", 2, SIDE, [fewer])
+    images = stored("some", 2, SIDE, must_not_be_made())
 
     assert np.array_equal(images.numpy(), IMAGES[:2, None])
-    assert files_in(cache) == ["some-2x4x4.npy", "some-7x4x4.npy"]
+    assert files_in(cache) == ["some-4x4.npy"]
+
+
+def test_more_images_take_the_place_of_fewer(cache: Path) -> None:
+    few = stored("some", 2, SIDE, [(np.array([1, 0]), IMAGES[[1, 0]])])
+
+    images = stored("some", N, SIDE, blocks())
+
+    assert np.array_equal(images.numpy(), IMAGES[:, None])
+    assert np.array_equal(few.numpy(), IMAGES[:2, None])  # whoever has mapped the few keeps them
+    assert files_in(cache) == ["some-4x4.npy"]
 
 
 def test_images_are_mapped_and_not_read() -> None:
     n, side = 4096, 64  # 16 MiB
     black = np.zeros((n, side, side), np.uint8)
-    images = prepared("large", n, side, [(np.arange(n), black)])
+    images = stored("large", n, side, [(np.arange(n), black)])
 
-    mapped = Path("/proc/self/smaps").read_text().partition("large-4096x64x64.npy")[2]
+    mapped = Path("/proc/self/smaps").read_text().partition("large-64x64.npy")[2]
 
     resident_kib = int(mapped.partition("Rss:")[2].split()[0])
     assert resident_kib < 1024  # the header's page, and those that the kernel reads ahead
@@ -90,13 +101,13 @@ def test_images_are_mapped_and_not_read() -> None:
 
 
 def test_a_change_of_the_images_stays_in_the_process(cache: Path) -> None:
-    images = prepared("some", N, SIDE, blocks())
-    before = (cache / "some-7x4x4.npy").read_bytes()
+    images = stored("some", N, SIDE, blocks())
+    before = (cache / "some-4x4.npy").read_bytes()
 
     images[0] += 1
 
-    assert (cache / "some-7x4x4.npy").read_bytes() == before
-    assert np.array_equal(prepared("some", N, SIDE, must_not_be_made())[0, 0].numpy(), IMAGES[0])
+    assert (cache / "some-4x4.npy").read_bytes() == before
+    assert np.array_equal(stored("some", N, SIDE, must_not_be_made())[0, 0].numpy(), IMAGES[0])
 
 
 @pytest.mark.parametrize("error", [DatasetError("the file is damaged"), KeyboardInterrupt()])
@@ -106,16 +117,16 @@ def test_making_that_fails_leaves_nothing(error: BaseException, cache: Path) -> 
         raise error
 
     with pytest.raises(type(error)):
-        prepared("some", N, SIDE, failing())
+        stored("some", N, SIDE, failing())
 
     assert files_in(cache) == []
 
 
 def test_after_a_failure_they_are_made_anew() -> None:
     with pytest.raises(DatasetError, match="damaged"):
-        prepared("some", N, SIDE, blocks(fail=DatasetError("damaged")))
+        stored("some", N, SIDE, blocks(fail=DatasetError("damaged")))
 
-    images = prepared("some", N, SIDE, blocks())
+    images = stored("some", N, SIDE, blocks())
 
     assert np.array_equal(images.numpy(), IMAGES[:, None])
 
@@ -124,13 +135,13 @@ def test_after_a_failure_they_are_made_anew() -> None:
 MAKER = """
 import os, sys
 import numpy as np
-from polar.data.prepared import prepared
+from polar.data.prepared import stored
 def blocks():
     for place in range(7):
         print("making", flush=True)
         sys.stdin.readline()
         yield np.array([place]), np.full((1, 4, 4), 255, np.uint8)
-print(int(prepared("some", 7, 4, blocks()).sum()), flush=True)
+print(int(stored("some", 7, 4, blocks()).sum()), flush=True)
 """
 
 
@@ -150,7 +161,7 @@ def test_of_two_processes_one_makes_them_and_the_other_waits(cache: Path) -> Non
 
     assert [lines[-1] for lines in made] == [str(255 * N * SIDE * SIDE)] * 2
     assert sorted(lines.count("making") for lines in made) == [0, N]
-    assert files_in(cache) == ["some-7x4x4.npy"]
+    assert files_in(cache) == ["some-4x4.npy"]
 
 
 def test_what_a_killed_process_left_is_not_taken_for_images(cache: Path) -> None:
@@ -161,11 +172,11 @@ def test_what_a_killed_process_left_is_not_taken_for_images(cache: Path) -> None
     maker.send_signal(signal.SIGKILL)
     maker.communicate(timeout=60)
     left = files_in(cache)
-    images = prepared("some", N, SIDE, blocks())
+    images = stored("some", N, SIDE, blocks())
 
-    assert left == ["some-7x4x4.npy.part"]
+    assert left == ["some-4x4.npy.part"]
     assert np.array_equal(images.numpy(), IMAGES[:, None])
-    assert files_in(cache) == ["some-7x4x4.npy"]
+    assert files_in(cache) == ["some-4x4.npy"]
 
 
 def cut(content: bytes) -> bytes:
@@ -183,33 +194,39 @@ def test_a_damaged_file_is_made_again(
 ) -> None:
     monkeypatch.setattr(catalogue, "LARGE", large)
     monkeypatch.setattr(catalogue, "SETTLED_S", 0)
-    path = cache / "some-7x4x4.npy"
+    path = cache / "some-4x4.npy"
     for _ in range(2):
-        prepared("some", N, SIDE, blocks())
+        stored("some", N, SIDE, blocks())
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
 
-    images = prepared("some", N, SIDE, blocks())
+    images = stored("some", N, SIDE, blocks())
 
     assert np.array_equal(images.numpy(), IMAGES[:, None])
     assert path.read_bytes() == whole
 
 
 def test_a_file_of_another_name_is_not_believed(cache: Path) -> None:
-    prepared("other", N, SIDE, [(np.arange(N), 255 - IMAGES)])
-    (cache / "other-7x4x4.npy").rename(cache / "some-7x4x4.npy")
+    stored("other", N, SIDE, [(np.arange(N), 255 - IMAGES)])
+    (cache / "other-4x4.npy").rename(cache / "some-4x4.npy")
 
-    images = prepared("some", N, SIDE, blocks())
+    images = stored("some", N, SIDE, blocks())
 
     assert np.array_equal(images.numpy(), IMAGES[:, None])
 
 
-def test_a_file_that_other_code_has_made_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polar.data.prepared.SCIENCE_VERSION", 0)
-    prepared("some", N, SIDE, [(np.arange(N), 255 - IMAGES)])
-    monkeypatch.undo()
+@pytest.mark.parametrize("large", [10, 10_000_000])
+def test_a_file_that_other_code_has_made_is_not_believed(
+    large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "LARGE", large)
+    monkeypatch.setattr(catalogue, "SETTLED_S", 0)
+    with monkeypatch.context() as other_code:
+        other_code.setattr("polar.data.prepared.SCIENCE_VERSION", 0)
+        for _ in range(2):  # the second one remembers the digest of a large file
+            stored("some", N, SIDE, [(np.arange(N), 255 - IMAGES)])
 
-    images = prepared("some", N, SIDE, blocks())
+    images = stored("some", N, SIDE, blocks())
 
     assert np.array_equal(images.numpy(), IMAGES[:, None])
 
@@ -218,10 +235,10 @@ def test_a_large_file_is_read_once_and_not_again(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(catalogue, "LARGE", 10)
     monkeypatch.setattr(catalogue, "SETTLED_S", 0)
     for _ in range(2):  # the second one reads it
-        prepared("some", N, SIDE, blocks())
+        stored("some", N, SIDE, blocks())
     monkeypatch.setattr("polar.data.prepared._digest", lambda *_: pytest.fail("it was read"))
 
-    images = prepared("some", N, SIDE, must_not_be_made())
+    images = stored("some", N, SIDE, must_not_be_made())
 
     assert np.array_equal(images.numpy(), IMAGES[:, None])
 
@@ -229,8 +246,8 @@ def test_a_large_file_is_read_once_and_not_again(monkeypatch: pytest.MonkeyPatch
 def test_an_array_is_kept_as_it_is_and_made_once() -> None:
     factors = torch.arange(12).reshape(6, 2)
 
-    first = kept("factors", lambda: factors)
-    second = kept("factors", lambda: pytest.fail("it was made again"))
+    first = stored_or_made("factors", lambda: factors)
+    second = stored_or_made("factors", lambda: pytest.fail("it was made again"))
 
     assert torch.equal(first, factors)
     assert torch.equal(second, factors)
@@ -243,7 +260,34 @@ def test_an_array_that_cannot_be_kept_is_made_each_time(
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path / "file" / "cache"))
 
-    assert torch.equal(kept("factors", lambda: torch.arange(3)), torch.arange(3))
+    assert torch.equal(stored_or_made("factors", lambda: torch.arange(3)), torch.arange(3))
+
+
+@pytest.fixture
+def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home, whose temporary folder belongs to somebody else."""
+    for variable in ("POLAR_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("os.getuid", lambda: 12345)
+    (tmp_path / "polar-cache-12345").mkdir()
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_where_no_cache_may_be_used_arrays_are_made_each_time() -> None:
+    assert torch.equal(stored_or_made("factors", lambda: torch.arange(3)), torch.arange(3))
+    assert len(load(DigitsSpec()).images) == 1797
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_where_no_cache_may_be_used_digests_are_taken_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = catalogue.digest("digits")
+    monkeypatch.setattr(catalogue, "LARGE", 10)
+
+    assert catalogue.digest("digits") == small
 
 
 def test_a_cache_that_cannot_be_written_is_named_with_a_way_out(
@@ -255,13 +299,13 @@ def test_a_cache_that_cannot_be_written_is_named_with_a_way_out(
     told = r"file/cache.* cannot be stored.*POLAR_CACHE_DIR"
 
     with pytest.raises(DatasetError, match=told):
-        prepared("some", N, SIDE, blocks())
+        stored("some", N, SIDE, blocks())
     with pytest.raises(DatasetError, match=told):
-        unkept(N, SIDE, blocks())
+        stored_for_now(N, SIDE, blocks())
 
 
 def test_unkept_images_are_the_same_and_leave_no_file(cache: Path) -> None:
-    images = unkept(N, SIDE, blocks())
+    images = stored_for_now(N, SIDE, blocks())
 
     assert np.array_equal(images.numpy(), IMAGES[:, None])
     assert os.listdir(cache) == []

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from polar.data import catalogue, smallnorb
@@ -91,18 +92,20 @@ def test_more_images_than_a_split_has_are_refused(data_dir: Path) -> None:
         load(SmallNorbSpec(split="train", images=SPLIT_IMAGES + 1), data_dir)
 
 
-def test_images_are_prepared_once_and_mapped(data_dir: Path, tmp_path: Path) -> None:
+def test_images_and_factors_are_prepared_once_and_mapped(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for seed, split in enumerate(("train", "test")):
         write_split(data_dir / "smallnorb", split, seed)
     spec = SmallNorbSpec(images=10)
     first = load(spec, data_dir)
-    (file,) = (tmp_path / "cache").iterdir()
-    written = file.stat().st_mtime_ns
+    monkeypatch.setattr(smallnorb, "order", lambda *_: pytest.fail("it was ordered again"))
+    monkeypatch.setattr(smallnorb, "_factors", lambda *_: pytest.fail("they were read again"))
 
     second = load(spec, data_dir)
 
-    assert (first.images == second.images).all()
-    assert file.stat().st_mtime_ns == written
+    assert torch.equal(first.images, second.images)
+    assert torch.equal(first.factors, second.factors)
 
 
 def test_an_odd_azimuth_is_refused(data_dir: Path) -> None:

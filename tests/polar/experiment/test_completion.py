@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -164,13 +165,26 @@ def _remove_result(folder: Path) -> None:
     (folder / "result.json").unlink()
 
 
-def _damage_result(folder: Path) -> None:
-    (folder / "result.json").write_text("[]")
+def _replace_result(folder: Path, content: str) -> None:
+    (folder / "result.json").write_text(content)
+
+
+def _put_a_folder_in_place_of_the_result(folder: Path) -> None:
+    _remove_result(folder)
+    (folder / "result.json").mkdir()
+
+
+def _put_a_file_in_place_of_the_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_bytes(b"")
 
 
 def _change_digest(folder: Path) -> None:
     path = folder / "result.json"
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"dataset_digest": "1234"}))
+
+
+NO_RESULT = "result.json is not a result of this version"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +196,12 @@ def _change_digest(folder: Path) -> None:
         (_swap_weights, CheckpointUnusable, "the weights are not those of this model"),
         (_forget_evaluation, CheckpointUnusable, "last_state.pt is not the end of this run"),
         (_remove_result, InvalidInput, "has no result.json; allowed: the folder of a run"),
-        (_damage_result, InvalidInput, "result.json is not a result of this version"),
+        *(
+            (partial(_replace_result, content=content), InvalidInput, NO_RESULT)
+            for content in ("", "[]", "3", "null", '"text"', "{}", '{"spec": {}, "timing": {}}')
+        ),
+        (_put_a_folder_in_place_of_the_result, InvalidInput, "result.json cannot be read"),
+        (_put_a_file_in_place_of_the_folder, InvalidInput, "has no result.json; allowed"),
         (_change_digest, DatasetError, r"digits has digest [0-9a-f]{64}; expected 1234"),
     ],
 )

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from polar.errors import InvalidInput
 from polar.models import networks
 from polar.models.transposed import KERNEL, PADDING, STRIDE, Transposed
 
@@ -43,6 +44,11 @@ def test_under_autocast_a_layer_has_the_lower_precision_and_its_weights_keep_the
     torch.testing.assert_close(drawn.float(), layer(x), rtol=0.02, atol=0.02)
     assert layer.weight.grad is not None
     assert layer.weight.grad.dtype == torch.float32
+
+
+def test_another_size_of_the_output_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"output_size is \[9, 9\]; allowed: None"):
+        Transposed(3, 2)(torch.randn(2, 3, 4, 4), output_size=[9, 9])
 
 
 def test_only_gradients_that_are_wanted_are_computed() -> None:

@@ -132,10 +132,13 @@ def test_a_folder_with_the_result_of_another_spec_is_refused() -> None:
     assert Path("results/result.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", "{", '{"spec_hash": 1}', "\0"])
-def test_a_folder_with_some_other_result_json_is_refused(content: str) -> None:
-    Path("results").mkdir()
-    Path("results/result.json").write_text(content)
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", "3", '"text"', "{", '{"spec_hash": 1}', "\0", None]
+)
+def test_a_folder_with_some_other_result_json_is_refused(content: str | None) -> None:
+    path = Path("results/result.json")
+    path.parent.mkdir()
+    path.mkdir() if content is None else path.write_text(content)
 
     code, _, errors = polar_run(write_spec(), "--out", "results")
 
