@@ -166,12 +166,13 @@ async def test_a_run_that_was_claimed_since_it_was_read_is_stopped_by_its_worker
     submission = await submit(spec_of())
     run_id = submission.runs[0].id
     async with database.transaction() as session:
-        assert (await runs.get(session, run_id)).state is RunState.QUEUED
+        before = await runs.get(session, run_id)
         await worker.claim(run_id)
 
         (run,) = await experiments.unshared_runs(session, submission.experiment.id)
         await runs.request_prune(session, run, "median", "worse than the others")
 
+    assert run is before  # the session keeps what it has read
     assert (run.state, run.cancel_requested) == (RunState.RUNNING, True)
 
 

@@ -277,11 +277,12 @@ async def test_a_run_that_was_claimed_since_it_was_read_goes_on_until_its_worker
     run_id: UUID, worker: "Worker", database: Database
 ) -> None:
     async with database.transaction() as session:
-        assert (await runs.get(session, run_id)).state is RunState.QUEUED
+        before = await runs.get(session, run_id)
         await worker.claim(run_id)
 
         asked = await runs.request_cancel(session, run_id)
 
+    assert asked is before  # the session keeps what it has read
     assert (asked.state, asked.cancel_requested) == (RunState.RUNNING, True)
 
 

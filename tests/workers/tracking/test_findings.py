@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.conftest import Training
     from tests.workers.tracking.conftest import Story, TrackerMaker
 
+DIGEST = "d" * 64
 AT_ONCE = (DIAGNOSTICS_FILE, LAST_STATE_FILE)
 
 
@@ -41,7 +42,7 @@ class TwoParts:
 
     async def claim(self) -> None:
         async with self._database.transaction() as session:
-            assert await findings.claim(session, [], 30.0, max_attempts=5)
+            assert await findings.claim(session, [DIGEST], 30.0, max_attempts=5)
 
     async def make(self, run_id: UUID, attempt: int = 1) -> None:
         await self.claim()
