@@ -47,7 +47,8 @@ def _rates(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         "loops with a DataLoader convert each image by itself, copy each batch when it is needed "
         "and look at the loss at every step, in TF32 as is torch's default; in brackets the ratio "
         "to that with 4 workers. `graph` is a training in float32, and `graph, bfloat16` with "
-        "that precision. The other two show what graph and exactness are worth, and cannot be chosen."
+        "that precision. The other two show what graph and exactness are worth, and cannot be "
+        "chosen."
     )
     yield ""
     ways = list(dict.fromkeys(row["way"] for row in rows))
