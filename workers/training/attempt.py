@@ -226,12 +226,12 @@ class Attempt:
         asked_at = time.monotonic()
         self._news.clear()
         batch = self._untold[:BATCH]
+        if any(isinstance(event, NUMBERS) for event in batch):
+            self._numbers_stored_at = asked_at
         if await self._database.once(lambda session: self._renew_and_record(session, batch)):
             self.stop(StopReason.USER)
         del self._untold[: len(batch)]
-        if any(isinstance(event, NUMBERS) for event in batch):
-            self._numbers_stored_at = asked_at
-        if self._untold:
+        if len(batch) == BATCH:  # there may be more, whose news is over
             self._news.set()
         child.say(str(self._child_may_go_on_until(asked_at)))
         self._set_lease_timer(asked_at)
