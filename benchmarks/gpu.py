@@ -60,7 +60,7 @@ NEVER = 10**9
 #: Steps of the trainings that are evaluated on both devices.
 EVALUATED_AT = 150
 DIGITS = Path("polar/examples/digits.yaml")
-#: Steps of a whole run.
+#: Steps of a whole run, which the report names.
 RUN_STEPS = 1000
 #: Forks as an agent's template does, and says when its child had used the GPU, and had trained.
 FORK = f"""

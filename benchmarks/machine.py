@@ -61,19 +61,23 @@ def _about() -> list[list[Cell]]:
 
 def has_bfloat16() -> bool:
     """Whether the processor multiplies numbers in bfloat16, which torch else imitates slowly."""
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(_fields_of_processor()[1])
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(_flags(_fields()))
 
 
-def _fields_of_processor() -> tuple[dict[str, str], list[str]]:
-    """What the system says of the processor, and its flags."""
+def _fields() -> dict[str, str]:
+    """What the system says of the processor."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     parts = (line.partition(":") for line in lines)
-    fields = {name.strip(): value.strip() for name, _, value in parts}
-    return fields, (fields.get("flags") or fields.get("Features", "")).split()
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def _flags(fields: dict[str, str]) -> list[str]:
+    return (fields.get("flags") or fields.get("Features", "")).split()
 
 
 def _processor() -> str:
-    fields, flags = _fields_of_processor()
+    fields = _fields()
+    flags = _flags(fields)
     known = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16") if flag in flags]
     name = fields.get("model name", platform.machine())
     numbers = f"family {fields.get('cpu family', '?')}, model {fields.get('model', '?')}"

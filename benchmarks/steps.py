@@ -4,9 +4,9 @@
 
 All train the same network (widths 32 to 128, 32 latents, 64x64 images) on the same images for one
 epoch, each in a process of its own, and take turns; the second half of the steps is timed by the
-wall clock, so the machine must be idle. Pythae gets an environment of its own in DIR, with our
-version of torch (3 GB, made once). It takes 10 minutes, and two more to make the environment.
-Where the processor has no bfloat16, nothing is trained in it.
+wall clock, so the machine must be idle. Pythae gets an environment of its own in DIR (3 GB, made
+once). It takes 10 minutes, and two more to make the environment. Where the processor has no
+bfloat16, nothing is trained in it.
 
 What a run costs is the processor time of the process that trains, which has its imports from the
 template of its agent. The findings (reports and figures), made after the run, are shown beside it.
@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from benchmarks.environments import environment, python_of
 from benchmarks.machine import has_bfloat16
@@ -36,8 +35,8 @@ Rates = dict[str, list[float]]
 PYTHAE, PLAIN, OURS = "pythae", "plain loop", "ours"
 TWO, TWO_BF16 = "two models of ours at once, a thread each", "the same in bfloat16"
 #: How much faster than which variant: names, factor.
-#: What pythae's environment has: the same torch as ours.
-PEER = ("pythae==0.1.2", f"torch=={torch.__version__.partition('+')[0]}")
+#: What pythae's environment has: the torch that pip chooses for it, which the page names.
+PEER = ("pythae==0.1.2", "torch")
 BARS = (
     (OURS, PYTHAE, 1.5),
     (OURS, PLAIN, 1.4),
@@ -57,7 +56,8 @@ def measured(options: Options) -> Measured:
     images = options.out / "sprites.npy"
     spec = SpritesSpec(images=QUICK_IMAGES if options.quick else IMAGES)
     np.save(images, load(spec).images.numpy())
-    tables, bars, single = [], [], {}
+    tables = [_versions({"pythae": python_of(pythae), "ours": sys.executable})]
+    bars, single = [], {}
     for batch in (128,) if options.quick else (128, 256):
         rates = _rates(_variants(python_of(pythae)), images, batch, 1 if options.quick else 3)
         tables.append(_table(batch, rates))
@@ -71,10 +71,26 @@ def measured(options: Options) -> Measured:
     return Measured([*tables, table], bars + more, {"images_per_s": single, "costs": costs})
 
 
+def _versions(pythons: Mapping[str, str]) -> Table:
+    """The version of torch in each environment."""
+    command = ["-c", "import torch; print(torch.__version__)"]
+    rows = [
+        [
+            name,
+            subprocess.run(
+                [python, *command], check=True, capture_output=True, text=True
+            ).stdout.strip(),
+        ]
+        for name, python in pythons.items()
+    ]
+    return Table("Versions of torch", ["environment", "torch"], rows)
+
+
 def _variants(pythae: str) -> dict[str, Variant]:
     here, one = sys.executable, {"threads": "1"}
     variants: dict[str, Variant] = {
         PYTHAE: [(pythae, "pythae_training", {})],
+        "plain loop with pythae's torch": [(pythae, "plain_training", {})],
         PLAIN: [(here, "plain_training", {})],
         "ours, a single thread": [(here, "our_training", one)],
         OURS: [(here, "our_training", {})],

@@ -39,8 +39,8 @@ from workers.tracking.study_tracker import StudyTeller
 #: Seconds between two passes over the tables, and after a pass that had nothing to tell or that
 #: something hindered.
 POLL_S, IDLE_POLL_S = 1.0, 5.0
-#: Seconds from one telling of a run to the next while it is running: each costs MLflow as
-#: much as a hundred numbers, however few there are.
+#: Seconds from one telling of a run to the next while it is running, because each is a request
+#: with a transaction of its own, however few numbers it has.
 GATHER_S = 5.0
 #: Seconds until the next try of a study or run that MLflow could not be told of.
 AGAIN_S = 60.0
@@ -72,7 +72,7 @@ class Tracker:
         self._told_at: dict[UUID, float] = {}
         self._repetition = Repetition()
         self._is_new = True
-        #: Whether the last passes had something to tell and were complete.
+        #: Whether there was something to tell lately, and the last pass was complete.
         self.is_busy = False
         #: Studies and runs that users are shown as missing in MLflow.
         self._failed: set[tuple[str, UUID]] = set()

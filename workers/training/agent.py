@@ -158,9 +158,11 @@ class Agent:
         """Wait for the template, which imports for long from some disks, or for the stop."""
         warming = asyncio.create_task(self._template.warm_up())
         stopping = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait([warming, stopping], return_when=asyncio.FIRST_COMPLETED)
-        for task in (warming, stopping):
-            task.cancel()
+        try:
+            await asyncio.wait([warming, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (warming, stopping):
+                task.cancel()
         await asyncio.gather(warming, stopping, return_exceptions=True)
 
     async def _announce(self) -> None:

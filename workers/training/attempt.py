@@ -85,7 +85,8 @@ class Attempt:
         self._failure: Failure | None = None
         self._stopped_for: StopReason | None = None
         self._news = asyncio.Event()
-        self._numbers_stored_at = -math.inf
+        #: When numbers were last taken to be stored.
+        self._gathered_at = -math.inf
         self._lease_timer: asyncio.TimerHandle | None = None
         self._log = logging.LoggerAdapter(_log, {"run": run.id, "attempt": run.attempt})
 
@@ -207,7 +208,7 @@ class Attempt:
             self._failure = message
             return
         if isinstance(message, NUMBERS):
-            asyncio.get_running_loop().call_at(self._numbers_stored_at + GATHER_S, self._news.set)
+            asyncio.get_running_loop().call_at(self._gathered_at + GATHER_S, self._news.set)
         else:
             self._news.set()
         if isinstance(message, CheckpointSaved | ArtifactSaved):
@@ -227,7 +228,7 @@ class Attempt:
         self._news.clear()
         batch = self._untold[:BATCH]
         if any(isinstance(event, NUMBERS) for event in batch):
-            self._numbers_stored_at = asked_at
+            self._gathered_at = asked_at
         if await self._database.once(lambda session: self._renew_and_record(session, batch)):
             self.stop(StopReason.USER)
         del self._untold[: len(batch)]
