@@ -125,10 +125,11 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 def _initialised(layer: Layer, std: float, generator: torch.Generator) -> Layer:
     """The layer moved from the meta device to the CPU, its weights drawn from the generator.
 
-    A layer made on the CPU would first draw weights from torch's global generator.
+    A layer made on the CPU would first draw weights from torch's global generator, and
+    `to_empty` imports half a second's worth of torch's compiler.
     """
-    layer.to_empty(device="cpu")
-    nn.init.normal_(layer.weight, std=std, generator=generator)
+    weight = torch.empty(layer.weight.shape)
+    layer.weight = nn.Parameter(nn.init.normal_(weight, std=std, generator=generator))
     if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+        layer.bias = nn.Parameter(torch.zeros(layer.bias.shape))
     return layer

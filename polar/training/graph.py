@@ -57,13 +57,9 @@ class GraphOfStep:
         state, graph = self._state, torch.cuda.CUDAGraph()
         noise = state.noise.get_state()
         graph.register_generator_state(state.noise)
-        state.optimiser.zero_grad(set_to_none=True)  # so that the graph has gradients of its own
+        state.optimiser.zero_grad()  # so that the graph has gradients of its own
         try:
-            with (
-                self._on_own_stream(),
-                _capturable(state.optimiser),
-                torch.cuda.graph(graph, stream=self._stream),
-            ):
+            with self._on_own_stream(), torch.cuda.graph(graph, stream=self._stream):
                 self._step()
         except RuntimeError as error:
             _log.warning("training goes on without a CUDA graph: %s", error)
@@ -81,15 +77,3 @@ class GraphOfStep:
         with torch.cuda.stream(self._stream):
             yield
         here.wait_stream(self._stream)
-
-
-@contextmanager
-def _capturable(optimiser: torch.optim.Optimizer) -> Iterator[None]:
-    """Tell torch that the optimiser can be captured; it warns where this is said but not done."""
-    for group in optimiser.param_groups:
-        group["capturable"] = True
-    try:
-        yield
-    finally:
-        for group in optimiser.param_groups:
-            group["capturable"] = False

@@ -11,6 +11,7 @@ from polar.records.events import Evaluation
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.spec.course import trainings
 from polar.training import schedule, seeding
+from polar.training.adam import Adam
 from polar.training.inputs import u_sizes
 from polar.training.precision import exact_float32
 
@@ -25,7 +26,7 @@ class TrainingState:
     #: difference would change the numbers.
     identity: dict[str, str | int]
     model: Autoencoder
-    optimiser: torch.optim.Adam
+    optimiser: Adam
     #: Source of the posteriors' samples.
     noise: torch.Generator
     #: Total loss, reconstruction and penalty, summed since the last report: (3,), float64.
@@ -89,7 +90,7 @@ def fresh(spec: ExperimentSpec, dataset_digest: str, device: torch.device) -> Tr
             "device": device.type,
         },
         model=model,
-        optimiser=torch.optim.Adam(model.parameters(), spec.training.learning_rate, fused=True),
+        optimiser=Adam(model.parameters(), spec.training.learning_rate),
         noise=seeding.noise(seed, device),
         unreported=torch.zeros(3, dtype=torch.float64, device=device),
     )

@@ -54,7 +54,7 @@ class Steps:
                 losses = state.model.losses(*self._inputs.batch(self._rows), state.noise)
             terms = losses.reconstruction, losses.penalty
             total = spec.model.total(*terms, self._weight, self._pixels)
-            state.optimiser.zero_grad(set_to_none=True)
+            state.optimiser.zero_grad()
             torch.autograd.backward(total)
             state.optimiser.step()
         self._meter.add(total, losses)

@@ -27,8 +27,8 @@ from service.processes import die_with_parent
 from workers.training import child
 from workers.training.messages import FORK, READY
 
-#: Modules that a run imports, the last two not before it makes an optimiser or writes a table.
-NEEDED = ("polar.experiment.run", "torch._dynamo", "pyarrow.parquet")
+#: Modules that a run imports, the last two not before its first gradients and its first table.
+NEEDED = ("polar.experiment.run", "torch.nested._internal.nested_tensor", "pyarrow.parquet")
 
 
 def main() -> None:

@@ -233,7 +233,7 @@ import polar
 folder, spec = sys.argv[1:]
 asked = polar.ExperimentSpec.model_validate_json(spec)
 list(polar.run(asked, out=Path(folder), with_findings=False))
-watched = ("matplotlib", "pandas", "pyarrow", "scipy.stats", "sklearn")
+watched = ("matplotlib", "pandas", "pyarrow", "scipy.stats", "sklearn", "sympy", "torch._dynamo")
 print(*(name for name in watched if name in sys.modules))
 """
     done = subprocess.run(
