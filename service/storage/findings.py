@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import ArtifactSaved, Result
@@ -57,11 +57,7 @@ async def claim(
         only_asked_for: Whether to take only those that somebody asked for.
     """
     is_asked_for = FindingsRow.asked_at.is_not(None)
-    is_free = and_(
-        FindingsRow.state == FindingsState.TO_COME,
-        or_(FindingsRow.lease_until.is_(None), FindingsRow.lease_until < func.now()),
-        is_asked_for if only_asked_for else true(),
-    )
+    is_free = and_(_is_free(), is_asked_for if only_asked_for else true())
     if not await session.scalar(select(exists().where(is_free))):
         return None
     offered = {
@@ -90,15 +86,29 @@ async def claim(
     return Claimed(row.run_id, row.attempt, run_attempt, row.asked_at is not None)
 
 
-async def renew(session: AsyncSession, run_id: UUID, attempt: int, lease_s: float) -> bool:
-    """Renew the lease of an attempt, and return whether somebody has asked for the findings.
+async def renew(
+    session: AsyncSession,
+    run_id: UUID,
+    attempt: int,
+    datasets: Collection[str],
+    lease_s: float,
+) -> bool:
+    """Renew the lease of an attempt, and return whether a patient maker keeps somebody waiting.
+
+    That is so if somebody has asked for these findings, or for others of these datasets that
+    nobody makes.
 
     Raises:
         RunLost: there is a later attempt, or none is needed any more.
     """
     row = await _mine(session, run_id, attempt)
     row.lease_until = from_now(lease_s)
-    return row.asked_at is not None
+    others = (
+        select(FindingsRow)
+        .join(Run, Run.id == FindingsRow.run_id)
+        .where(_is_free(), FindingsRow.asked_at.is_not(None), Run.dataset_digest.in_(datasets))
+    )
+    return row.asked_at is not None or bool(await session.scalar(select(others.exists())))
 
 
 async def record(
@@ -192,6 +202,14 @@ async def still_are(session: AsyncSession, seen: FindingsRow) -> bool:
     """Whether findings are as they were seen; if so, they stay so until the commit."""
     row = await _locked(session, seen.run_id)
     return row is not None and (row.state, row.attempt) == (seen.state, seen.attempt)
+
+
+def _is_free() -> ColumnElement[bool]:
+    """Whether findings are to come and nobody makes them."""
+    return and_(
+        FindingsRow.state == FindingsState.TO_COME,
+        or_(FindingsRow.lease_until.is_(None), FindingsRow.lease_until < func.now()),
+    )
 
 
 async def _locked(session: AsyncSession, run_id: UUID) -> FindingsRow | None:

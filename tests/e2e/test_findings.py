@@ -19,7 +19,6 @@ from polar.spec import ExperimentSpec
 from service.storage import findings, runs
 from service.storage.artifacts import artifacts_of
 from service.storage.states import FindingsState, RunState
-from service.storage.tables import FindingsRow
 
 if TYPE_CHECKING:
     from tests.processes import Stage
@@ -63,6 +62,11 @@ async def files_of(stage: "Stage", run_id: UUID) -> dict[str, Path]:
     return {file.name: stage.settings.artifacts / file.path for file in files}
 
 
+async def ask(stage: "Stage", run_id: UUID) -> None:
+    async with stage.database.transaction() as session:
+        await findings.ask(session, run_id)
+
+
 @pytest.mark.usefixtures("_one_thread")
 async def test_findings_survive_the_death_of_their_maker_and_of_its_agent(
     stage: "Stage", tmp_path: Path
@@ -73,6 +77,7 @@ async def test_findings_survive_the_death_of_their_maker_and_of_its_agent(
 
     run = await stage.end_of(run_id)
     assert run.state is RunState.SUCCEEDED
+    await ask(stage, run_id)  # else its makers leave the processors to other tests
     at_once = await files_of(stage, run_id)
     assert set(at_once) >= AT_ONCE
     assert all(path.is_file() for path in at_once.values())
@@ -104,14 +109,10 @@ async def test_findings_without_a_last_state_fail_with_their_reason_and_the_run_
 ) -> None:
     run_id = await stage.submit(SPEC, catalogue.digest("digits"))
     stage.start_agent()
-    assert (await stage.findings_of(run_id)).state is FindingsState.MADE
+    await stage.end_of(run_id)
     files = await files_of(stage, run_id)
     files[LAST_STATE_FILE].unlink()
-    async with stage.database.transaction() as session:
-        row = await session.get_one(FindingsRow, run_id)
-        row.state = FindingsState.FAILED
-        await session.flush()
-        await findings.ask(session, run_id)
+    await ask(stage, run_id)
 
     row = await stage.findings_of(run_id)
 

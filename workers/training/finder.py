@@ -9,7 +9,7 @@ import logging
 import signal
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -80,6 +80,7 @@ class Finder:
         self._is_training = is_training
         self._command = command
         self._artifacts = settings.artifacts.resolve()
+        self._datasets: Collection[str] = ()
         self._child: Process | None = None
         self._niceness = PATIENT
         self._used_at = 0.0
@@ -112,10 +113,10 @@ class Finder:
     async def _claim(self) -> Claimed | None:
         # Between two runs a slot is free for a moment, so it has to be free at two looks in a row.
         was_free, self._was_free = self._was_free, not self._is_training()
-        datasets = await asyncio.to_thread(available_datasets)
+        self._datasets = (await asyncio.to_thread(available_datasets)).values()
         claim = partial(
             findings.claim,
-            datasets=datasets.values(),
+            datasets=self._datasets,
             lease_s=self._settings.lease_s,
             max_attempts=self._settings.max_attempts,
             only_asked_for=not (was_free and self._was_free),
@@ -161,7 +162,8 @@ class Finder:
     async def _answer_while_held(self, claimed: Claimed) -> _Answer | None:
         """What the child makes of a run while the lease is renewed, which ends with the lease.
 
-        None if somebody has asked for what a patient child was making: another is to make it.
+        None if somebody has asked for these or other findings while a patient child was making
+        them: another child is to make first what was asked for.
 
         Raises:
             RunLost: the lease is lost.
@@ -179,8 +181,8 @@ class Finder:
                 await self._dismiss()
 
     async def _renew(self, claimed: Claimed) -> bool:
-        """Renew the lease; returns whether somebody is known to have asked for the findings."""
-        mine = (claimed.run_id, claimed.attempt, self._settings.lease_s)
+        """Renew the lease; returns whether a patient child is known to keep somebody waiting."""
+        mine = (claimed.run_id, claimed.attempt, self._datasets, self._settings.lease_s)
         with suppress(DatabaseAway):
             return await self._database.once(lambda session: findings.renew(session, *mine))
         return False

@@ -191,7 +191,7 @@ async def test_the_findings_of_a_maker_that_died_are_made_by_the_next(
         lambda session: findings.record(session, run_id, 1, [FIGURE], ends.whole),
         lambda session: findings.fail(session, run_id, 1, "bug", "it broke"),
         lambda session: findings.lose(session, run_id, 1, "bug", "it broke"),
-        lambda session: findings.renew(session, run_id, 1, 30.0),
+        lambda session: findings.renew(session, run_id, 1, [DIGEST], 30.0),
         lambda session: findings.give_back(session, run_id, 1),
     ]
     for late in reports:
@@ -201,21 +201,29 @@ async def test_the_findings_of_a_maker_that_died_are_made_by_the_next(
     assert await ends.state(run_id) == (FindingsState.TO_COME, None)
 
 
-async def test_a_renewed_lease_keeps_others_away_and_says_whether_somebody_has_asked(
+async def test_a_renewed_lease_keeps_others_away_and_says_whether_somebody_waits(
     ends: Ends, database: Database
 ) -> None:
-    run_id = await ends.end()
+    run_id, other, elsewhere = await ends.end(), await ends.end(), await ends.end(digest="e" * 64)
     await ends.claim(OVER_S)
+    waits = []
 
-    async with database.transaction() as session:
-        was_asked_for = await findings.renew(session, run_id, 1, 30.0)
-    claimed = await ends.claim()
+    async def renew() -> None:
+        async with database.transaction() as session:
+            waits.append(await findings.renew(session, run_id, 1, [DIGEST], 30.0))
+
+    await ends.ask(elsewhere)
+    await renew()
+    await ends.ask(other)
+    await renew()
+    claimed = [await ends.claim(), await ends.claim()]
+    assert [attempt and attempt.run_id for attempt in claimed] == [elsewhere, other]
+    await renew()
     await ends.ask(run_id)
-    async with database.transaction() as session:
-        is_asked_for = await findings.renew(session, run_id, 1, 30.0)
+    await renew()
 
-    assert claimed is None
-    assert (was_asked_for, is_asked_for) == (False, True)
+    assert await ends.claim() is None
+    assert waits == [False, True, False, True]
 
 
 async def test_findings_whose_makers_always_die_fail_in_the_end(ends: Ends) -> None:

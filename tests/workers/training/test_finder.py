@@ -235,6 +235,21 @@ async def test_findings_that_somebody_asks_for_meanwhile_are_made_anew_without_p
     assert (await bench.maker(run_id))[0] == URGENT
 
 
+async def test_findings_that_somebody_asks_for_do_not_wait_for_others_that_take_long(
+    bench: Bench, stage: "Stage"
+) -> None:
+    slow, asked_for = await bench.end("hangs"), await bench.end("made")
+    bench.work()
+    _, patient = await bench.maker(slow)
+
+    await bench.ask(asked_for)
+
+    assert (await stage.findings_of(asked_for)).state is FindingsState.MADE
+    assert stage.is_gone(patient)
+    row = await stage.findings(slow, lambda row: row.attempt == 2)
+    assert row.losses == 1  # the attempt that goes on; the first was given back
+
+
 @pytest.mark.parametrize(("failing", "fate"), [("record", "made"), ("renew", "hangs")])
 async def test_an_error_of_the_finder_fails_the_findings_and_the_next_are_made(
     bench: Bench,
