@@ -20,7 +20,7 @@ from workers.training.messages import FORK, READY
 START_S = 600.0
 #: How long it may take to answer once it has.
 ANSWER_S = 30.0
-#: How long a template waits for the next run; it has 560 MiB.
+#: How long a template waits for the next run; it has 460 MiB.
 IDLE_S = 300.0
 #: Longer lines are refused; an evaluation of 1,024 latents has half a megabyte.
 LINE_LIMIT = 2**23
