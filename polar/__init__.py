@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from polar.entropy import renyi_entropy as renyi_entropy
     from polar.experiment.completion import complete as complete
+    from polar.experiment.model_file import load as load
     from polar.experiment.run import run as run
     from polar.measurement.measure import measure as measure
     from polar.spec import ExperimentSpec as ExperimentSpec
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ExperimentSpec": "polar.spec",
     "complete": "polar.experiment.completion",
+    "load": "polar.experiment.model_file",
     "measure": "polar.measurement.measure",
     "renyi_entropy": "polar.entropy",
     "run": "polar.experiment.run",
@@ -31,6 +33,7 @@ __all__ = [
     "ExperimentSpec",
     "__version__",
     "complete",
+    "load",
     "measure",
     "renyi_entropy",
     "run",

@@ -10,6 +10,7 @@ import torch
 
 from polar.data.images import ImageDataset, load
 from polar.errors import DatasetError, InvalidInput
+from polar.experiment.model_file import save_model
 from polar.experiment.result_file import Outcome, artifact, save_outcome
 from polar.records.events import DIAGNOSTICS_FILE, LAST_STATE_FILE, Event, Result, Started
 from polar.regime.columns import save_diagnostics
@@ -53,8 +54,8 @@ def run(
     Args:
         spec: What to run.
         seed: The seed to run; may be left out when the spec has a single seed.
-        out: Folder for the tables, the figures, the last state and `result.json`; by default none
-            are written.
+        out: Folder for the tables, the figures, the last state, the model and `result.json`; by
+            default none are written.
         device: `auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes the device of the spec, and where
             the spec says `auto` too, a GPU if there is one.
         data_dir: Folder of downloaded datasets; by default `POLAR_DATA_DIR`, or else
@@ -126,6 +127,7 @@ def run(
         yield artifact(out, out / DIAGNOSTICS_FILE)
         checkpoint.write(state, out / LAST_STATE_FILE)
         yield artifact(out, out / LAST_STATE_FILE)
+        yield save_model(state.model.state_dict(), spec, dataset.digest, out)
     if with_findings:
         # Imported here, because pandas, scikit-learn and matplotlib do not belong into a training.
         from polar.experiment import completion

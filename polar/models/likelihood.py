@@ -82,6 +82,19 @@ def constant_losses(
             assert_never(likelihood)
 
 
+def mean_image(
+    likelihood: LikelihoodSpec, outputs: Float[Tensor, "n 1 side side"]
+) -> Float[Tensor, "n 1 side side"]:
+    """The mean of the likelihood of each pixel; that of a Gaussian may lie outside [0, 1]."""
+    match likelihood:
+        case BernoulliSpec():
+            return outputs.sigmoid()
+        case GaussianSpec():
+            return outputs
+        case _:
+            assert_never(likelihood)
+
+
 def _gaussian_losses(errors: Float[Tensor, "n 1 side side"], std: float) -> Float64[Tensor, " n"]:
     squares = errors.square().flatten(1).sum(1, dtype=torch.float64)
     return squares / (2 * std**2) + errors[0].numel() * _gaussian_floor(std)

@@ -13,6 +13,8 @@ from polar.records.sensitivity import Sensitivity
 RESULT_FILE = "result.json"
 #: The file of a run's folder from which another run goes on, for more steps or at another weight.
 LAST_STATE_FILE = "last_state.pt"
+#: The file of a run's folder with its trained model, for everybody.
+MODEL_FILE = "model.safetensors"
 #: The file of a run's folder with a row for each latent at each evaluation.
 DIAGNOSTICS_FILE = "diagnostics.parquet"
 

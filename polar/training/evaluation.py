@@ -1,10 +1,11 @@
 """Measures the latent space of a model on a fixed subset of the images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 from torch.nn.utils import parametrize
 
@@ -123,7 +124,15 @@ def measured(model: Autoencoder) -> Iterator[None]:
 
 def encode(model: Autoencoder, inputs: Inputs) -> Encoding:
     """The encodings of all inputs, on the device of the model."""
-    parts = [model.encode(*inputs.batch(rows)) for rows in batches(inputs)]
+    return encode_batches(model, (inputs.batch(rows) for rows in batches(inputs)))
+
+
+def encode_batches(
+    model: Autoencoder,
+    pairs: Iterable[tuple[Float32[Tensor, "b 1 side side"], Float32[Tensor, "b k"]]],
+) -> Encoding:
+    """The encodings of batches of pixels and u, one after the other as rows."""
+    parts = [model.encode(pixels, u) for pixels, u in pairs]
     columns = {
         field.name: [getattr(part, field.name) for part in parts] for field in fields(Encoding)
     }

@@ -99,11 +99,17 @@ def get(
             help="Have the figures and tables of a run made before others, and failed ones again.",
         ),
     ] = False,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="File to write the trained model of a run to, which polar.load loads."),
+    ] = None,
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
     """Show an experiment or a run."""
     with service_at(url, instead="polar study show") as client:
+        if model:
+            _write_model(client, id, model)
         _show(client.ask_for_findings(id) if findings else client.find(id), output)
 
 
@@ -117,6 +123,14 @@ def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Cancel a run, or an experiment with those of its runs that no other experiment wants."""
     with service_at(url, instead="polar study cancel") as client:
         _show(client.cancel(id), output)
+
+
+def _write_model(client: "Client", run_id: str, out: Path) -> None:
+    from service.cli.out_files import replacing
+
+    with replacing(out) as aside:
+        aside.write_bytes(client.model(run_id))
+    say(f"wrote {out}, which polar.load reads")
 
 
 def _follow(

@@ -110,6 +110,10 @@ class Client:
         self._connection.ask(FindingsView, "POST", f"/runs/{_id(run_id)}/findings")
         return self.run(run_id)
 
+    def model(self, run_id: UUID | str) -> bytes:
+        """Fetch the trained model of a run as the content of a file that `polar.load` loads."""
+        return self._connection.content(f"/runs/{_id(run_id)}/model")
+
     def diagnostics(self, run_id: UUID | str) -> Diagnostics:
         """Fetch everything that was measured of a run so far."""
         return self._connection.ask(Diagnostics, "GET", f"/runs/{_id(run_id)}/diagnostics")

@@ -31,7 +31,7 @@ SPEC = ExperimentSpec.model_validate(
         "diagnostics": {"images": 50},
     }
 )
-AT_ONCE = {"diagnostics.parquet", "last_state.pt", "result.json"}
+AT_ONCE = {"diagnostics.parquet", "last_state.pt", "model.safetensors", "result.json"}
 #: These tell how long estimators take, and result.json how long the training took.
 TIMED = {
     "estimators.parquet",

@@ -1,4 +1,4 @@
-"""/runs/{run_id}/diagnostics, /findings and /figures: what was measured, and pictures of it."""
+"""/runs/{run_id}/diagnostics, /findings, /figures and /model: what a run has measured and made."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import FileResponse
 
-from polar.records.events import DIAGNOSTICS_FILE
+from polar.records.events import DIAGNOSTICS_FILE, MODEL_FILE
 from service.api import links
 from service.api.dependencies import Service, Session
 from service.api.files import file_response
@@ -73,6 +73,14 @@ async def get_figure(
         if row is not None and row.state is not FindingsState.MADE:
             return _refusal(request, row)
         artifact = await artifact_of(session, run_id, FIGURES + name)  # made in the meantime
+    return file_response(service.settings.artifacts, artifact.path)
+
+
+@router.get("/model", response_class=FileResponse)
+async def get_model(run_id: UUID, session: Session, service: Service) -> FileResponse:
+    """Send the trained model of a run as a file of safetensors, which `polar.load` loads."""
+    run = await runs.get(session, run_id)
+    artifact = await artifact_of(session, run.id, MODEL_FILE)
     return file_response(service.settings.artifacts, artifact.path)
 
 

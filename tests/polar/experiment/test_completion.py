@@ -26,7 +26,7 @@ SPEC = ExperimentSpec.model_validate(
     }
 )
 #: What a run has at its end, before its findings.
-AT_ONCE = {"diagnostics.parquet", "last_state.pt", "result.json"}
+AT_ONCE = {"diagnostics.parquet", "last_state.pt", "model.safetensors", "result.json"}
 #: These tell how long estimators take, and result.json how long the training took.
 TIMED = {
     "estimators.parquet",

@@ -6,6 +6,8 @@ from uuid import UUID
 
 import pytest
 
+from polar.records.events import ArtifactSaved
+from service.exit_codes import REFUSED
 from tests.service.cli.specs import as_json
 
 if TYPE_CHECKING:
@@ -139,6 +141,26 @@ async def test_get_says_how_to_ask_for_figures_that_are_to_come_and_asks_for_the
     assert "--findings" not in asked.stdout
     run = as_json(await polar("get", run_id, "-o", "json"))
     assert run["findings"]["asked_at"] is not None
+
+
+async def test_get_writes_the_model_of_a_run(
+    polar: "Polar", worker: "Worker", submit: "Submitter", spec_of: "SpecMaker", tmp_path: Path
+) -> None:
+    run_id = (await submit(spec_of())).runs[0].id
+    await worker.claim(run_id)
+    mine = tmp_path / "mine.safetensors"
+
+    refused = await polar("get", run_id, "--model", mine)
+    assert refused.exit_code == REFUSED
+    assert "there is no file of this run named model.safetensors" in refused.stderr
+    assert not mine.exists()
+
+    (tmp_path / "kept").write_bytes(b"weights")
+    await worker.record(run_id, ArtifactSaved(name="model.safetensors", path="kept"))
+    written = await polar("get", run_id, "--model", mine, "-o", "json")
+
+    assert as_json(written)["id"] == str(run_id)
+    assert mine.read_bytes() == b"weights"
 
 
 async def test_names_with_brackets_are_shown_as_they_are(

@@ -6,7 +6,13 @@ from uuid import UUID
 
 import pytest
 
-from polar.records.events import DIAGNOSTICS_FILE, LAST_STATE_FILE, ArtifactSaved, Result
+from polar.records.events import (
+    DIAGNOSTICS_FILE,
+    LAST_STATE_FILE,
+    MODEL_FILE,
+    ArtifactSaved,
+    Result,
+)
 from service.storage import findings, runs, tracking
 from service.storage.database import Database
 from workers.tracking.server import MLflowServer
@@ -17,7 +23,7 @@ if TYPE_CHECKING:
     from tests.workers.tracking.conftest import Story, TrackerMaker
 
 DIGEST = "d" * 64
-AT_ONCE = (DIAGNOSTICS_FILE, LAST_STATE_FILE)
+AT_ONCE = (DIAGNOSTICS_FILE, LAST_STATE_FILE, MODEL_FILE)
 
 
 class TwoParts:

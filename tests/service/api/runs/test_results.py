@@ -86,6 +86,20 @@ async def test_the_parquet_table_is_served_once_it_is_there(
     assert after.headers["content-type"] == "application/vnd.apache.parquet"
 
 
+async def test_the_model_is_served_once_it_is_there(
+    http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", tmp_path: Path
+) -> None:
+    before = await http.get(f"{url}/model")
+    await save(worker, run_id, tmp_path, "model.safetensors", b"weights")
+
+    after = await http.get(f"{url}/model")
+
+    assert before.status_code == 404
+    assert before.json()["detail"] == "there is no file of this run named model.safetensors"
+    assert (after.status_code, after.content) == (200, b"weights")
+    assert (await http.get(url)).json()["links"]["model"] == f"{url}/model"
+
+
 async def test_figures_are_listed_and_served(
     http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", tmp_path: Path
 ) -> None:
