@@ -170,13 +170,14 @@ class Broker:
         self, study: Study, spec: StudySpec, trials: Sequence[Trial], reports: Sequence[Report]
     ) -> None:
         running = {trial.number for trial in trials if trial.state is TrialState.RUNNING}
-        shown = [report for report in reports if report.number in running]
+        shown = {
+            (report.number, report.step): report.values[0]
+            for report in reports
+            if report.number in running
+        }
         if shown:
             optimiser = await self._optimiser(study, spec)
-            for report in shown:
-                await asyncio.to_thread(
-                    optimiser.report, report.number, report.step, report.values[0]
-                )
+            await asyncio.to_thread(optimiser.report, shown)
 
     async def _stop(self, session: AsyncSession, stop: Stop) -> None:
         """Stop these trainings of a trial, except those that another experiment wants."""

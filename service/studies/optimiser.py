@@ -14,6 +14,7 @@ from uuid import UUID
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 from pydantic import ValidationError
 
@@ -58,16 +59,10 @@ class Asked:
 class Optimiser:
     """The Optuna study that belongs to a study; made anew for every step that needs it."""
 
-    def __init__(
-        self, storage: optuna.storages.BaseStorage, study_id: UUID, spec: StudySpec
-    ) -> None:
+    def __init__(self, storage: BaseStorage, study_id: UUID, spec: StudySpec) -> None:
         self._spec = spec
-        self._study = optuna.create_study(
-            storage=storage,
-            study_name=study_name(study_id, spec),
-            directions=[objective.direction for objective in spec.objectives],
-            load_if_exists=True,
-        )
+        self._storage = storage
+        self._study = _study(storage, study_name(study_id, spec), spec)
         if not self._study.user_attrs:
             with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
                 self._study.set_metric_names([objective.measure for objective in spec.objectives])
@@ -117,11 +112,14 @@ class Optimiser:
             f"{MOST_DRAWS} proposals in a row were tried before or made no valid experiment"
         )
 
-    def report(self, number: int, step: int, value: float) -> None:
-        """Store the objective of a trial in flight at a step, unless that step has it already."""
-        frozen = self._trials()[number]
-        if not frozen.state.is_finished() and step not in frozen.intermediate_values:
-            Trial(self._study, frozen._trial_id).report(value, step)
+    def report(self, values: Mapping[tuple[int, int], float]) -> None:
+        """Store the objectives of trials in flight, by number and step, where they are missing."""
+        trials = self._trials()
+        for (number, step), value in values.items():
+            frozen = trials[number]
+            if not frozen.state.is_finished() and step not in frozen.intermediate_values:
+                # as `Trial.report` does, which reads the whole trial twice for it
+                self._storage.set_trial_intermediate_value(frozen._trial_id, step, value)
 
     def untold(self) -> set[int]:
         """The numbers of the trials whose ends Optuna does not know."""
@@ -172,6 +170,19 @@ class Optimiser:
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
+
+
+def _study(storage: BaseStorage, name: str, spec: StudySpec) -> optuna.Study:
+    """The study of this name, which is made if there is none."""
+    try:
+        return optuna.load_study(storage=storage, study_name=name)
+    except KeyError:
+        return optuna.create_study(
+            storage=storage,
+            study_name=name,
+            directions=[objective.direction for objective in spec.objectives],
+            load_if_exists=True,
+        )
 
 
 def _untried(spec: StudySpec, points: Collection[Point]) -> Point:
