@@ -161,11 +161,11 @@ def _lines(found: Found) -> Iterator[str]:
     if report.remarks:
         yield " ".join(report.remarks)
     if report.certificates is not None and report.certificates.not_optimal:
-        refuted = report.certificates.not_optimal
-        weights = ", ".join(f"{each.model.weight:.4g}" for each in refuted)
+        refuted = len(report.certificates.not_optimal)
+        are, their = ("is", "its") if refuted == 1 else ("are", "their")
         yield (
-            f"{len(refuted)} of {found.compared} trained models are not optimal, because another "
-            f"model has a smaller loss at their weight: {weights}."
+            f"{refuted} of {found.compared} trained models {are} not optimal, because another "
+            f"model has a smaller loss at {their} weight: {report.certificates.not_optimal_at()}."
         )
     budgets = report.by_steps[-BUDGETS_SHOWN:]
     if len(budgets) > 1:

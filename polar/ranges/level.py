@@ -1,7 +1,7 @@
 """The search at one of its budgets: what is known there, and which trainings may be started."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -10,7 +10,7 @@ from polar.ranges.belief import Belief, believe
 from polar.ranges.edges import envelope_of, is_done, next_to, rest_on
 from polar.ranges.movement import with_movement
 from polar.ranges.search import InFlight, Search
-from polar.ranges.votes import Training, Vote, votes_of
+from polar.ranges.votes import Side, Training, Vote, votes_of
 from polar.records.latents import Regime
 from polar.records.ranges import Action, Edge, Interval
 
@@ -152,7 +152,27 @@ def answering(trainings: Sequence[Training], search: Search) -> Level:
     done. If none is done, it is the largest budget that all trainings next to an edge have made,
     or else the first with a band, because edges are searched there; without a band the first.
     """
-    levels = [Level(trainings, (), search, budget) for budget in search.budgets]
+    return _answering(trainings, search, search.budgets)
+
+
+def reported(trainings: Sequence[Training], search: Search) -> Level:
+    """The level of which people are told.
+
+    A search that is given more steps has made hardly any of them at first. As long as a training
+    inside an earlier band has no verdict at the new budget, the earlier budget may answer, too.
+    """
+    earlier = sorted({each.steps for each in trainings if each.steps < search.steps})
+    silent = {(each.weight, each.seed) for each in trainings if not each.at(search.steps)}
+    unjudged = []
+    for budget in earlier:
+        votes = votes_of(trainings, budget, search.of)
+        if silent & {(vote.weight, vote.seed) for vote in votes if vote.side is Side.INSIDE}:
+            unjudged.append(budget)
+    return _answering(trainings, search, [*unjudged, *search.budgets])
+
+
+def _answering(trainings: Sequence[Training], search: Search, budgets: Iterable[int]) -> Level:
+    levels = [Level(trainings, (), search, budget) for budget in budgets]
     passed = max((training.steps for training in trainings), default=0)
     made = [level for level in reversed(levels) if level.budget <= passed]
     answers = chain(
@@ -161,4 +181,4 @@ def answering(trainings: Sequence[Training], search: Search) -> Level:
         (level for level in made if level.is_made_by_all),
         (level for level in levels if level.envelope is not None),
     )
-    return next(answers, levels[0])
+    return next(answers, Level(trainings, (), search, search.steps))

@@ -7,11 +7,12 @@ from polar.ranges.budgets import by_steps
 from polar.ranges.edges import is_known, next_to
 from polar.ranges.gaps import gap_odds, intervals_of
 from polar.ranges.holding import held_edges
-from polar.ranges.level import Level, answering
+from polar.ranges.level import Level, reported
 from polar.ranges.movement import with_movement
 from polar.ranges.search import History, Search, by_start
 from polar.ranges.votes import Side, Training, Vote, trainings_of
 from polar.ranges.words import headline_of, remarks_on
+from polar.records.latents import Regime
 from polar.records.ranges import Interval, Outcome, RangeReport
 
 
@@ -28,8 +29,9 @@ def find_range(history: History, search: Search) -> RangeReport:
     search.check(seen.weight for seen in history)
     scratch, held = by_start(history)
     trainings = trainings_of(scratch)
-    level = answering(trainings, search)
+    level = reported(trainings, search)
     envelope = level.envelope
+    shown = [training.at(level.budget) for training in trainings]
     odds = gap_odds(level.votes, level.belief, seeds=len(search.seeds))
     if envelope:
         envelope = with_movement(envelope, level.belief, level.budget, trainings, search)
@@ -45,8 +47,10 @@ def find_range(history: History, search: Search) -> RangeReport:
         settled=_settled(trainings, envelope) if envelope else None,
         overruled=0 if envelope else sum(vote.side is Side.INSIDE for vote in level.votes),
         disagreeing=_disagreeing(level.votes),
-        weights=len({training.weight for training in trainings}),
+        weights=len({vote.weight for vote in level.votes}),
         trainings=len(trainings),
+        untrained=sum(seen.regime is Regime.UNTRAINED for seen in shown if seen),
+        unmade=sum(seen is None for seen in shown),
         headline="",
         remarks=(),
     )
@@ -59,7 +63,8 @@ def _outcome(level: Level) -> Outcome:
     if level.envelope is None:
         return Outcome.NO_BAND
     left, right = level.envelope.left, level.envelope.right
-    if is_known(left, level.search) and is_known(right, level.search):
+    is_over_seeds = len(level.search.seeds) == 1 or left.confidence is not None
+    if is_over_seeds and all(is_known(edge, level.search) for edge in (left, right)):
         return Outcome.FOUND
     weights = [vote.weight for vote in level.votes]
     inside = {vote.weight for vote in level.votes if vote.side is Side.INSIDE}

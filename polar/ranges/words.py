@@ -13,7 +13,6 @@ from polar.records.certificates import (
     Standing,
     is_refuted,
 )
-from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, RangeReport
 
 #: Why a left edge may go on moving.
@@ -50,10 +49,13 @@ def headline_of(report: RangeReport, certificates: Certificates | None = None) -
     of, at = report.of.capitalize(), f"at {report.steps:,} steps"
     if report.overruled:
         return f"No {report.of} band {at}: {_overruled(report)}."
+    if report.envelope is None and not report.weights:
+        return f"No training has a verdict {at}{_silent(report)}."
     if report.envelope is None and report.weights == 1:
-        return f"The one tested weight is not {report.of} {at}."
+        return f"The one tested weight is not {report.of} {at}, {_seeds(report)}{_silent(report)}."
     if report.envelope is None:
-        return f"{of} at none of {_count(report.weights, 'tested weight')} {at}."
+        tested = _count(report.weights, "tested weight")
+        return f"{of} at none of {tested} {at}, {_seeds(report)}{_silent(report)}."
     known = certificates or NO_CERTIFICATES
     left = _edge_words("left", report.envelope.left, known.left, known.models, report)
     right = _edge_words("right", report.envelope.right, known.right, known.models, report)
@@ -139,9 +141,24 @@ def _known_better(certificate: EdgeCertificate | None) -> tuple[float | None, fl
 
 
 def _over(report: RangeReport) -> str:
+    return _seeds(report) + (", with 90 % intervals" if len(report.seeds) > 1 else "")
+
+
+def _seeds(report: RangeReport) -> str:
     if len(report.seeds) == 1:
         return f"for seed {report.seeds[0]} alone"
-    return f"over {len(report.seeds)} seeds, with 90 % intervals"
+    return f"over {len(report.seeds)} seeds"
+
+
+def _silent(report: RangeReport) -> str:
+    """How many trainings say nothing at the budget, and why."""
+    parts = []
+    if report.untrained:
+        parts.append(f"{_count(report.untrained, 'training')} had not begun to learn")
+    if report.unmade:
+        has = "has" if report.unmade == 1 else "have"
+        parts.append(f"{_count(report.unmade, 'training')} {has} made fewer steps")
+    return f"; {' and '.join(parts)}" if parts else ""
 
 
 def _count(number: int, what: str) -> str:
@@ -150,7 +167,6 @@ def _count(number: int, what: str) -> str:
 
 def remarks_on(report: RangeReport, level: Level) -> Iterator[str]:
     """What a researcher should know besides the headline, in sentences."""
-    untrained = _untrained(level)
     if report.envelope is None:
         yield from _why_no_band(report, level)
     else:
@@ -159,10 +175,17 @@ def remarks_on(report: RangeReport, level: Level) -> Iterator[str]:
         if report.held:
             yield from _about_edges(report.held, level, "held ")
             yield from _hysteresis(report.envelope, report.held, report.of)
-    if untrained:
+    if report.untrained:
         yield (
-            f"{_count(untrained, 'training')} had not begun to learn after "
+            f"{_count(report.untrained, 'training')} had not begun to learn after "
             f"{level.budget:,} steps and said nothing: more steps are needed there."
+        )
+    going_on = level.search.steps
+    if level.budget < going_on:
+        waiting = sum(training.at(going_on) is None for training in level.trainings)
+        yield (
+            f"The study trains on to {going_on:,} steps: "
+            f"{waiting} of {_count(report.trainings, 'training')} have no verdict there yet."
         )
     if len(report.intervals) > 1:
         yield f"The band is {len(report.intervals)} intervals with gaps between them."
@@ -190,16 +213,11 @@ def remarks_on_certificates(certificates: Certificates) -> Iterator[str]:
         yield MISSED
 
 
-def _untrained(level: Level) -> int:
-    shown = [training.at(level.budget) for training in level.trainings]
-    return sum(seen is not None and seen.regime is Regime.UNTRAINED for seen in shown)
-
-
 def _why_no_band(report: RangeReport, level: Level) -> Iterator[str]:
     if not report.weights:
         yield "No band found: nothing has been tested."
         return
-    weights = [training.weight for training in level.trainings]
+    weights = [vote.weight for vote in level.votes]
     first, last = f"{min(weights):.4g}", f"{max(weights):.4g}"
     span = first if report.weights == 1 else f"{first} to {last}"
     tested = f"{_count(report.weights, 'tested weight')}, {span}"

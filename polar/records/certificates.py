@@ -10,6 +10,7 @@ Notation:
 """
 
 import math
+from collections import Counter
 from enum import StrEnum
 from typing import Annotated, Literal, TypeGuard
 from uuid import UUID
@@ -228,6 +229,11 @@ class Certificates(Record):
     right: EdgeCertificate | None
     #: Number of models compared, besides total collapse.
     models: int
+
+    def not_optimal_at(self) -> str:
+        """The weights of the trainings that are not optimal, such as `0.3, 42.47 (8 times)`."""
+        times = Counter(f"{found.model.weight:.4g}" for found in self.not_optimal)
+        return ", ".join(f"{at} ({n} times)" if n > 1 else at for at, n in times.items())
 
 
 #: What is known of a study without any known model.

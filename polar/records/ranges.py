@@ -125,8 +125,9 @@ class Movement(Record):
             return "settled"
         if self.factor is None:
             return "moving"
-        by = f"1/{1 / self.factor:.2g}" if self.factor < 1 else f"{self.factor:.2g}"
-        return f"moving by {by} per doubling"
+        times = max(self.factor, 1 / self.factor)
+        by = f"{times:.2g}" if times >= 1.05 else f"{times:.4g}"
+        return f"moving by {by if self.factor > 1 else f'1/{by}'} per doubling"
 
 
 class Edge(Record):
@@ -212,6 +213,7 @@ class RangeReport(Record):
     #: Budget: the number of steps for which the edges are given. It is the largest at which both
     #: are known and that trainings on both sides of an edge have made; without any, the largest
     #: that all trainings next to an edge have made, the least with a band, or that of the search.
+    #: While a study trains on for more steps and has no band there yet, it is that of before.
     steps: Steps
     #: The seeds whose trainings have a verdict at this budget.
     seeds: tuple[int, ...]
@@ -234,9 +236,14 @@ class RangeReport(Record):
     overruled: Count = 0
     #: Weights at which seeds gave different verdicts.
     disagreeing: tuple[float, ...]
-    #: Numbers of tested weights and of their trainings; 0 where nothing is searched.
+    #: Number of weights with a verdict at this budget.
     weights: int
+    #: Number of all trainings from scratch.
     trainings: int
+    #: How many of them say nothing at this budget, because they had not begun to learn, or because
+    #: they have made fewer steps without having settled.
+    untrained: Count = 0
+    unmade: Count = 0
     #: The answer in one sentence, with its budget, its seeds, and how its edges move.
     headline: str
     #: What else a researcher should know, in sentences.

@@ -69,10 +69,14 @@ class Adam:
     def load_state_dict(self, content: Mapping[str, Any]) -> None:
         """Go on from moments that this class or `torch.optim.Adam` has written.
 
+        That class writes none before the first step, when all are 0.
+
         Raises:
             KeyError: some are missing.
             ValueError: some are no tensors of the shape that they need.
         """
+        if not content["state"] and "param_groups" in content:
+            return
         for index, state in enumerate(self._state):
             for name, tensor in state.items():
                 saved = content["state"][index][name]

@@ -49,7 +49,7 @@ def _about_certificates(certificates: Certificates | None, of: str) -> dict[str,
     if certificates is None:
         return {}
     sides = (("left", certificates.left), ("right", certificates.right))
-    refuted = [f"{found.model.weight:.4g}" for found in certificates.not_optimal]
+    refuted = certificates.not_optimal_at()
     return {
         "models compared": f"{certificates.models}",
         **{
@@ -57,7 +57,7 @@ def _about_certificates(certificates: Certificates | None, of: str) -> dict[str,
             for side, edge in sides
             if edge is not None
         },
-        "not optimal": f"trainings at {', '.join(refuted)}" if refuted else None,
+        "not optimal": f"trainings at {refuted}" if refuted else None,
     }
 
 

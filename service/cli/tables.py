@@ -136,6 +136,8 @@ def _findings(run: RunView) -> str | None:
     parts = [f"{state}: {findings.message}" if findings.message else state]
     if findings.state is not FindingsState.MADE and findings.asked_at is None:
         parts.append(f"`polar get {run.id} --findings` asks for them")
+    if findings.state is FindingsState.TO_COME and findings.asked_at is not None:
+        parts.append(f"somebody has asked for them; `polar get {run.id}` says when they are made")
     return "; ".join(parts)
 
 

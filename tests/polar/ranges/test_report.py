@@ -157,7 +157,7 @@ def test_without_a_clean_weight_there_is_no_band(told: Told) -> None:
 
     assert report.outcome is Outcome.NO_BAND
     assert (report.envelope, report.intervals, report.settled) == (None, (), None)
-    assert report.headline == "Clean at none of 4 tested weights at 2,000 steps."
+    assert report.headline == "Clean at none of 4 tested weights at 2,000 steps, for seed 0 alone."
     assert report.remarks == (
         "No band found: none of 4 tested weights, 0.01 to 100, is clean.",
         "A band could still lie here: 1..1.05.",
@@ -167,7 +167,9 @@ def test_without_a_clean_weight_there_is_no_band(told: Told) -> None:
 def test_a_single_weight_that_is_not_clean_is_no_band(told: Told) -> None:
     report = find_range(told("3 u"), SEARCH)
 
-    assert report.headline == "The one tested weight is not clean at 2,000 steps."
+    assert (
+        report.headline == "The one tested weight is not clean at 2,000 steps, for seed 0 alone."
+    )
     assert report.remarks[0] == "No band found: the one tested weight, 3, is not clean."
 
 
@@ -183,7 +185,10 @@ def test_a_study_that_is_too_short_to_learn_claims_no_band(told: Told) -> None:
         report = find_range(short, search)
 
         assert report.outcome is Outcome.NO_BAND
-        assert report.headline == f"{of.capitalize()} at none of 5 tested weights at 300 steps."
+        assert report.headline == (
+            f"The one tested weight is not {of} at 300 steps, for seed 0 alone; "
+            "4 trainings had not begun to learn."
+        )
         assert (
             "4 trainings had not begun to learn after 300 steps and said nothing: more steps are "
             "needed there." in report.remarks
@@ -310,6 +315,54 @@ def test_weights_outside_the_search_are_refused(weight: float) -> None:
         find_range(outside, SEARCH)
 
 
+BAND = "0.01 u, 0.1 u, 0.2 i, 1 i, 10 i, 20 c, 100 c"
+LONGER = SEARCH.model_copy(update={"steps": 8000})
+
+
+@pytest.mark.parametrize("more", ["", "20 c", "20 c, 0.1 u, 100 c", "1 i", "1 c, 20 c"])
+def test_a_band_is_not_denied_while_hardly_any_training_has_made_the_new_steps(
+    more: str, told: Told
+) -> None:
+    longer = told(more, steps=8000) if more else []
+
+    report = find_range([*told(BAND), *longer], LONGER)
+
+    assert report.outcome is Outcome.COARSE
+    assert report.envelope is not None
+    assert (report.steps, bracket(report.envelope.left)) == (2000, (0.1, 0.2))
+    assert "left edge 0.1..0.2 at 2,000 steps" in report.headline
+    waiting = f"{7 - len(longer)} of 7 trainings have no verdict there yet"
+    assert f"The study trains on to 8,000 steps: {waiting}." in report.remarks
+
+
+def test_a_band_that_is_gone_after_more_steps_is_denied(told: Told) -> None:
+    gone = told("0.2 u, 1 u, 10 c", steps=8000)
+
+    report = find_range([*told(BAND), *gone], LONGER)
+
+    assert (report.outcome, report.steps) == (Outcome.NO_BAND, 8000)
+    assert report.headline == (
+        "Clean at none of 3 tested weights at 8,000 steps, for seed 0 alone; 4 trainings have "
+        "made fewer steps."
+    )
+    assert report.remarks[0] == "No band found: none of 3 tested weights, 0.2 to 10, is clean."
+
+
+def test_trainings_that_say_nothing_yet_are_not_counted_as_outside(told: Told) -> None:
+    report = find_range(told("0.3 n, 1 n"), SEARCH)
+
+    assert report.headline == (
+        "No training has a verdict at 2,000 steps; 2 trainings had not begun to learn."
+    )
+    assert report.remarks[0] == "No band found: nothing has been tested."
+
+
+def test_a_band_of_one_seed_is_not_what_a_search_over_three_has_to_find(told: Told) -> None:
+    report = find_range(told("0.3 u, 0.32 i, 7 i, 7.5 c"), THREE)
+
+    assert report.outcome is Outcome.COARSE
+
+
 @settings(max_examples=50)
 @given(histories, st.sampled_from([SEARCH, THREE]))
 def test_any_history_has_a_report_that_json_can_tell(
@@ -324,5 +377,5 @@ def test_any_history_has_a_report_that_json_can_tell(
     assert find_range(history[::-1], search) == report
     votes = votes_of(trainings_of(history), report.steps, "clean")
     is_none_clean = not any(vote.side is Side.INSIDE for vote in votes)
-    said = ("Clean at none of", "The one tested weight is not clean")
+    said = ("Clean at none of", "The one tested weight is not clean", "No training has a verdict")
     assert report.headline.startswith(said) is is_none_clean

@@ -69,6 +69,17 @@ def test_it_goes_on_from_what_torch_has_written() -> None:
     assert bits(ours) == bits(theirs)
 
 
+def test_it_goes_on_from_what_torch_writes_before_the_first_step() -> None:
+    ours, theirs = parameters(), parameters()
+    before, after = of_torch(theirs), Adam(ours, LEARNING_RATE)
+
+    after.load_state_dict(before.state_dict())
+    take_steps(after, ours, range(5))
+    take_steps(before, theirs, range(5))
+
+    assert bits(ours) == bits(theirs)
+
+
 @pytest.mark.parametrize("saved", [3, torch.zeros(1), torch.zeros(5, 1)])
 def test_moments_of_another_shape_are_refused(saved: object) -> None:
     optimiser = Adam(parameters(), LEARNING_RATE)

@@ -139,6 +139,9 @@ async def test_get_says_how_to_ask_for_figures_that_are_to_come_and_asks_for_the
         shown.stdout.split()
     )
     assert "--findings" not in asked.stdout
+    assert f"to come; somebody has asked for them; `polar get {run_id}` says when" in " ".join(
+        asked.stdout.split()
+    )
     run = as_json(await polar("get", run_id, "-o", "json"))
     assert run["findings"]["asked_at"] is not None
 
