@@ -165,3 +165,16 @@ def test_a_band_that_is_held_where_a_better_solution_is_known_is_said_to_be() ->
 
     (right,) = (line for line in lines if line.split()[:2] == ["held", "right"])
     assert " ".join(right.split()) == "held right a better solution is known from 12 on"
+
+
+def test_weights_of_several_trainings_that_are_not_optimal_are_named_once() -> None:
+    trainings = [
+        Trained(weight=weight, seed=seed, steps=2000)
+        for weight, seed in ((12.0, 0), (12.0, 1), (3.0, 0))
+    ]
+    refuted = [NotOptimal(model=each, better=None, by_nats=3.0, se_nats=0.5) for each in trainings]
+    known = Certificates(not_optimal=tuple(refuted), left=None, right=None, models=6)
+
+    table = shown(found("0.3 u, 7 p").model_copy(update={"certificates": known}))
+
+    assert "trainings at 12 (2 times), 3" in " ".join(table.split())
