@@ -105,7 +105,7 @@ def read_published(home: Path) -> UpJson | None:
         return None
     except OSError as error:
         raise InvalidInput(unusable(home, error)) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InvalidInput):
             raise
         raise InvalidInput(

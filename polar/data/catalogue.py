@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import importlib.util
 import os
+import re
 import stat
 import tempfile
 import time
@@ -150,7 +151,7 @@ def remembered(of: str, states: Sequence[FileState], take: Callable[[], str]) ->
         known = cache_dir() / "digests" / hashlib.sha256(repr((of, states)).encode()).hexdigest()
     except DatasetError:  # there is no folder to remember it in
         return take()
-    if (before := _text(known)) is not None:
+    if (before := _recalled(known)) is not None:
         return before
     taken = take()
     if time.time_ns() - max(state.changed_ns for state in states) > SETTLED_S * 1e9:
@@ -301,11 +302,14 @@ def _content(name: str, path: Path) -> Iterator[bytes]:
         raise _unreadable(name, path, error) from error
 
 
-def _text(known: Path) -> str | None:
+def _recalled(known: Path) -> str | None:
+    """The digest that was remembered; none if the file is missing, damaged, or not a file."""
     try:
-        return known.read_text("ascii")
+        # A pipe would keep its reader waiting for ever.
+        content = known.read_bytes() if known.is_file() else b""
     except OSError:
         return None
+    return content.decode() if re.fullmatch(rb"[0-9a-f]{64}", content) else None
 
 
 def _remember(known: Path, digest: str) -> None:

@@ -98,6 +98,8 @@ def _mapped(path: Path, write: Callable[[BinaryIO], object], least: int = 0) -> 
 
 def _has(path: Path, least: int) -> bool:
     """Whether the file is there, is as `_make` makes it, and has at least so many rows."""
+    if not (path.is_file() or path.is_dir()):  # opening a pipe would wait for ever
+        return False
     try:
         file = path.open("rb")
     except FileNotFoundError:

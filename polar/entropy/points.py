@@ -59,7 +59,7 @@ def points(x: Tensor | Array) -> Points:
             other real numbers, finite, up to 1e100, in their own unit.
 
     Raises:
-        InvalidInput: x has no sample or no coordinate, or a value that cannot be used.
+        InvalidInput: x has no sample or no coordinate, or a value that is masked or not usable.
     """
     check_real(x)
     if x.ndim < 2 or 0 in x.shape:

@@ -28,7 +28,8 @@ def columns(x: Tensor | Array) -> Iterator[Float[Tensor, " n"]]:
         x: Samples, shape (n, d), or (n,) for one column.
 
     Raises:
-        InvalidInput: x has another shape, no samples, or a value that is not a finite real number.
+        InvalidInput: x has another shape, no samples, a masked value, or a value that is not a
+            finite real number.
     """
     check_real(x)
     if x.ndim not in (1, 2) or 0 in x.shape:
@@ -47,7 +48,9 @@ def in_kind_of(x: Tensor | Array, values: Array | Tensor) -> Any:  # noqa: ANN40
 
 
 def check_real(x: Tensor | Array) -> None:
-    """Refuse complex numbers, text and objects; raises InvalidInput."""
+    """Refuse complex numbers, text, objects and masked values; raises InvalidInput."""
+    if isinstance(x, np.ma.MaskedArray):
+        _refuse_masked(np.ma.getmaskarray(x))
     real = not x.is_complex() if isinstance(x, Tensor) else x.dtype.kind in "biuf"
     if not real:
         raise InvalidInput(f"the samples' type is {x.dtype}; allowed: real numbers")
@@ -57,6 +60,15 @@ def check_positive(name: str, value: float, unit: str = "") -> None:
     """Refuse a value that is not positive and finite; raises InvalidInput."""
     if not 0 < value < math.inf:
         raise InvalidInput(f"{name} is {value}{unit}; allowed: positive and finite")
+
+
+def _refuse_masked(mask: NDArray[np.bool_]) -> None:
+    if mask.any():
+        place = ", ".join(map(str, np.argwhere(mask)[0].tolist()))
+        raise InvalidInput(
+            f"x[{place}] is masked ({mask.sum()} of {mask.size} values are); allowed: arrays "
+            "without masked values, such as those of the samples that have all"
+        )
 
 
 def _copies(columns_: Tensor | Array, first: int) -> Float[Tensor, "d n"]:

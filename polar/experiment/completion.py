@@ -50,7 +50,8 @@ def complete(folder: Path, *, data_dir: Path | None = None) -> Iterator[Artifact
     Raises:
         InvalidInput: the folder has no result of this version.
         DatasetError: the dataset is missing, broken, or another than the run was trained on.
-        CheckpointUnusable: the last state is missing, damaged, or of another run or version.
+        CheckpointUnusable: the last state is missing, damaged, or of another run or version, or
+            does not fit what the result says of the run.
     """
     outcome = read_outcome(folder)
     spec, result = outcome.spec, outcome.result
@@ -61,7 +62,7 @@ def complete(folder: Path, *, data_dir: Path | None = None) -> Iterator[Artifact
         )
     last_state = folder / LAST_STATE_FILE
     end = checkpoint.read_end(last_state, spec, dataset.digest)
-    if end.evaluations[-1:] != (result.final,):
+    if end.evaluations[-1:] != (result.final,) or not _fits(result, end, spec):
         raise CheckpointUnusable(f"checkpoint {last_state} is not the end of this run")
     findings = find_at(end, spec, dataset)
     yield from save_findings(findings, result.final.verdict.tau_nats, folder)
@@ -126,6 +127,13 @@ def save_findings(findings: Findings, tau_nats: float, folder: Path) -> Iterator
     yield artifact(folder, save_json(findings.measurement, folder))
     for path in figures.save_figures(findings.tables, tau_nats, folder / "figures"):
         yield artifact(folder, path)
+
+
+def _fits(result: Result, end: End, spec: ExperimentSpec) -> bool:
+    """Whether a result is of this spec, and says of the training what its evaluations say."""
+    still = settling_of(end.evaluations, spec)
+    said = (result.spec_hash, (result.seed,), result.steps, result.settled)
+    return said == (spec.content_hash(), spec.seeds, result.final.step, still.settled)
 
 
 def _model(end: End, spec: ExperimentSpec) -> Autoencoder:

@@ -3,11 +3,16 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+from pydantic import FiniteFloat, TypeAdapter
 
 from polar.errors import InvalidInput
 from polar.files import written_aside
 from polar.records.events import RESULT_FILE, ArtifactSaved, Result
 from polar.spec import ExperimentSpec
+
+_TIMING: Final = TypeAdapter(dict[str, int | FiniteFloat | str])
 
 
 @dataclass(frozen=True)
@@ -45,15 +50,16 @@ def read_outcome(folder: Path) -> Outcome:
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict):
             raise TypeError(f"it holds {type(content).__name__}; allowed: an object")
-        spec, timing = content.pop("spec"), content.pop("timing")
-        return Outcome(Result.model_validate(content), ExperimentSpec.model_validate(spec), timing)
+        spec = ExperimentSpec.model_validate(content.pop("spec"))
+        timing = _TIMING.validate_python(content.pop("timing"))
+        return Outcome(Result.model_validate(content), spec, timing)
     except (FileNotFoundError, NotADirectoryError):
         raise InvalidInput(
             f"{folder} has no {RESULT_FILE}; allowed: the folder of a run that has ended"
         ) from None
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInput(f"{path} is not a result of this version: {error}") from error
 
 

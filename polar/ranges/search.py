@@ -59,7 +59,7 @@ class Search(Record):
     @property
     def cells(self) -> int:
         """The number of cells of width `factor` that cover the axis."""
-        return math.ceil(math.log(self.high / self.low) / math.log(self.factor) - 1e-9)
+        return math.ceil((math.log(self.high) - math.log(self.low)) / math.log(self.factor) - 1e-9)
 
     @property
     def budgets(self) -> Iterator[int]:

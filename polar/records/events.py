@@ -17,6 +17,8 @@ LAST_STATE_FILE = "last_state.pt"
 MODEL_FILE = "model.safetensors"
 #: The file of a run's folder with a row for each latent at each evaluation.
 DIAGNOSTICS_FILE = "diagnostics.parquet"
+#: What the findings of a run add to its `Result`; the rest is known at the end of the run.
+OF_FINDINGS = frozenset({"held_out", "summary", "explanation", "sensitivity"})
 
 
 class Progress(Record):
@@ -213,6 +215,14 @@ class Result(Record):
     #: The verdict under other choices of kernel, images, threshold and ruler. None until the
     #: findings are made, and in results of earlier versions.
     sensitivity: tuple[Sensitivity, ...] | None = None
+
+    def differences(self, other: "Result") -> list[str]:
+        """The names of what another result says otherwise, besides what findings add."""
+        return [
+            name
+            for name in type(self).model_fields
+            if name not in OF_FINDINGS and getattr(self, name) != getattr(other, name)
+        ]
 
 
 Event = Annotated[

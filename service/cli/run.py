@@ -89,7 +89,7 @@ def _refuse_result_of_another_spec(spec: ExperimentSpec, folder: Path) -> None:
     try:
         result = json.loads(path.read_bytes())
         stored = {"spec_hash": result["spec_hash"], "science_version": result["science_version"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInput(
             f"{path} is not a result of Polar; allowed: another folder, with --out"
         ) from error

@@ -72,7 +72,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise EmbeddedError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EmbeddedError(f"{path} is not JSON: {error}. Restore it or remove it.") from error
     if not isinstance(value, dict):
         raise EmbeddedError(f"{path} holds no JSON object. Restore it or remove it.")

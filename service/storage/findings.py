@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.records.events import ArtifactSaved, Result
+from polar.records.events import RESULT_FILE, ArtifactSaved, Result
 from service.storage import agents, artifacts, metrics, runs
 from service.storage.errors import Conflict, RunLost
 from service.storage.runs import from_now
@@ -122,9 +122,16 @@ async def record(
 
     Raises:
         RunLost: there is a later attempt, or none is needed any more.
+        Conflict: the result differs from the run's own in more than findings add, because the
+            files of the run were changed or replaced by those of another; nothing is stored.
     """
     row = await _mine(session, run_id, attempt)
     run = await session.get_one(Run, run_id)
+    if differing := Result.model_validate(run.result).differences(result):
+        raise Conflict(
+            f"the files of this run are no longer those of its end: {RESULT_FILE} has another "
+            f"{', '.join(differing)}; restore them to have its findings made"
+        )
     for file in files:
         await artifacts.add(session, run_id, run.attempt, file)
     run.result = result.model_dump(mode="json")

@@ -22,7 +22,7 @@ from service.processes import ONE_THREAD, die_with_parent, without_secrets
 from service.programs import Program, python
 from service.settings import Settings
 from service.storage import findings
-from service.storage.errors import DatabaseAway, RunLost
+from service.storage.errors import Conflict, DatabaseAway, RunLost
 from service.storage.findings import Claimed
 from service.storage.texts import printable
 from workers.training.messages import BUG, MACHINE_FAULT, Failure, from_line
@@ -39,6 +39,8 @@ KEPT_S = 20.0
 LIMIT_S = 3600.0
 #: Priority of the child as a nice value: the lowest, unless somebody waits for the findings.
 PATIENT, URGENT = 19, 0
+#: The reason of findings whose run has other files than at its end.
+FILES_CHANGED = "files_changed"
 
 _log = logging.getLogger(__name__)
 
@@ -149,8 +151,7 @@ class Finder:
                 await self._store(claimed, _Answer([], Failure.of(error)))
 
     async def _store(self, claimed: Claimed, answer: _Answer) -> None:
-        await self._database.until_done(lambda session: _record(session, claimed, answer))
-        said = answer.end.message if isinstance(answer.end, Failure) else "made"
+        said = await self._database.until_done(lambda session: _record(session, claimed, answer))
         _log.info("findings: %s", said, extra={"run": claimed.run_id})
 
     async def _give_back(self, claimed: Claimed) -> None:
@@ -250,12 +251,19 @@ class Finder:
             await child.wait()
 
 
-async def _record(session: AsyncSession, claimed: Claimed, answer: _Answer) -> None:
+async def _record(session: AsyncSession, claimed: Claimed, answer: _Answer) -> str:
+    """Store how the making of findings has ended, and return it in words."""
     mine = (session, claimed.run_id, claimed.attempt)
     match answer.end:
         case Result() as result:
-            await findings.record(*mine, answer.files, result)
+            try:
+                await findings.record(*mine, answer.files, result)
+            except Conflict as error:
+                await findings.fail(*mine, FILES_CHANGED, str(error))
+                return str(error)
+            return "made"
         case Failure(error="machine_fault", message=message):
             await findings.lose(*mine, MACHINE_FAULT, message)
         case Failure(error=error, message=message):
             await findings.fail(*mine, error, message)
+    return message

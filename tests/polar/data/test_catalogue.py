@@ -185,6 +185,23 @@ def test_the_digest_of_large_files_is_remembered_until_one_changes(
     assert len(hashed) == 2
 
 
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"\xff" * 64, b"0" * 63, b"0" * 65, None])
+def test_a_remembered_digest_that_is_damaged_is_taken_again(
+    norb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(catalogue, "LARGE", 10)
+    monkeypatch.setattr(catalogue, "SETTLED_S", 0)
+    first = catalogue.digest("smallnorb", norb)
+    (known,) = (tmp_path / "cache" / "digests").iterdir()
+    whole = known.read_bytes()
+    known.unlink()
+    os.mkfifo(known) if content is None else known.write_bytes(content)
+
+    assert catalogue.digest("smallnorb", norb) == first
+    assert known.read_bytes() == whole
+
+
 def test_a_copy_that_keeps_the_times_of_a_file_is_noticed(
     norb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

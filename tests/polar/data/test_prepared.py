@@ -206,6 +206,16 @@ def test_a_damaged_file_is_made_again(
     assert path.read_bytes() == whole
 
 
+def test_a_pipe_in_place_of_a_file_is_replaced(cache: Path) -> None:
+    cache.mkdir()
+    os.mkfifo(cache / "some-4x4.npy")
+
+    images = stored("some", N, SIDE, blocks())
+
+    assert np.array_equal(images.numpy(), IMAGES[:, None])
+    assert (cache / "some-4x4.npy").is_file()
+
+
 def test_a_file_of_another_name_is_not_believed(cache: Path) -> None:
     stored("other", N, SIDE, [(np.arange(N), 255 - IMAGES)])
     (cache / "other-4x4.npy").rename(cache / "some-4x4.npy")

@@ -35,6 +35,16 @@ def test_every_kind_of_real_array_is_taken_as_float64(x: Floats) -> None:
     assert result.nats.tolist() == renyi_entropy(np.arange(12.0)).nats.tolist()
 
 
+def test_masked_samples_are_refused_with_the_place_of_the_first() -> None:
+    x = np.ma.masked_array(np.arange(12.0).reshape(6, 2))
+    whole = renyi_entropy(x)
+    x[4, 1] = np.ma.masked
+
+    assert whole.nats.tolist() == renyi_entropy(x.data).nats.tolist()
+    with pytest.raises(InvalidInput, match=r"x\[4, 1\] is masked \(1 of 12 values are\); allowed"):
+        renyi_entropy(x)
+
+
 def test_numpy_gives_numpy_and_torch_gives_torch() -> None:
     x = np.random.default_rng(0).standard_normal((20, 4))
 

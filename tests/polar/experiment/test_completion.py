@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -184,6 +185,12 @@ def _change_digest(folder: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"dataset_digest": "1234"}))
 
 
+def _say(folder: Path, **said: object) -> None:
+    path = folder / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | said))
+
+
+TIMINGS: tuple[object, ...] = ("fast", {"seconds": []}, {"seconds": math.nan})
 NO_RESULT = "result.json is not a result of this version"
 
 
@@ -199,6 +206,18 @@ NO_RESULT = "result.json is not a result of this version"
         *(
             (partial(_replace_result, content=content), InvalidInput, NO_RESULT)
             for content in ("", "[]", "3", "null", '"text"', "{}", '{"spec": {}, "timing": {}}')
+        ),
+        *(
+            (partial(_replace_result, content=content), InvalidInput, NO_RESULT)
+            for content in ("[" * 200_000, '{"a":' * 200_000)
+        ),
+        *(
+            (partial(_say, timing=timing), InvalidInput, NO_RESULT)
+            for timing in TIMINGS
+        ),
+        *(
+            (partial(_say, **said), CheckpointUnusable, "is not the end of this run")
+            for said in ({"seed": 777}, {"spec_hash": "0" * 64}, {"steps": 99}, {"settled": None})
         ),
         (_put_a_folder_in_place_of_the_result, InvalidInput, "result.json cannot be read"),
         (_put_a_file_in_place_of_the_folder, InvalidInput, "has no result.json; allowed"),

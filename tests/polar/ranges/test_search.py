@@ -26,6 +26,10 @@ def test_a_search_of_too_many_cells_is_refused() -> None:
         Search(low=0.01, high=100, factor=1.001)  # 9.2103 / 0.0009995 = 9214.9
 
 
+def test_an_axis_may_be_longer_than_the_largest_float() -> None:
+    assert Search(low=1e-300, high=1e300, factor=10).cells == 600
+
+
 @pytest.mark.parametrize("low", [0, -1, math.nan, math.inf])
 def test_a_log_axis_begins_above_zero(low: float) -> None:
     with pytest.raises(ValidationError):

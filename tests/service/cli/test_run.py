@@ -133,7 +133,9 @@ def test_a_folder_with_the_result_of_another_spec_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", "[]", "3", '"text"', "{", '{"spec_hash": 1}', "\0", None]
+    "content",
+    ["", "{}", "[]", "3", '"text"', "{", '{"spec_hash": 1}', "\0", "[" * 200_000, None],
+    ids=lambda content: repr(content)[:20],
 )
 def test_a_folder_with_some_other_result_json_is_refused(content: str | None) -> None:
     path = Path("results/result.json")

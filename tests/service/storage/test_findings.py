@@ -136,6 +136,28 @@ async def test_findings_complete_the_run(ends: Ends, database: Database) -> None
     assert await ends.claim() is None
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("settled", False), ("seed", 777), ("steps", 99), ("dataset_note", "<b>")]
+)
+async def test_findings_of_other_files_are_refused_and_the_run_stands(
+    ends: Ends, database: Database, name: str, value: object
+) -> None:
+    # Somebody had changed result.json, and the findings brought it into the database.
+    run_id = await ends.end()
+    await ends.claim()
+    other = ends.whole.model_copy(update={name: value})
+
+    with pytest.raises(Conflict, match=f"result.json has another {name};"):
+        async with database.transaction() as session:
+            await findings.record(session, run_id, 1, [FIGURE], other)
+
+    async with database.transaction() as session:
+        run = await runs.get(session, run_id)
+        assert await artifacts_of(session, run_id) == []
+    assert Result.model_validate(run.result) == ends.verdict
+    assert await ends.state(run_id) == (FindingsState.TO_COME, None)
+
+
 async def test_those_that_were_asked_for_come_first_then_the_run_that_ended_first(
     ends: Ends,
 ) -> None:

@@ -3,6 +3,7 @@
 Once it knows its fate, it writes its nice value and its process into the folder.
 """
 
+import json
 import os
 import signal
 import sys
@@ -28,6 +29,8 @@ for line in sys.stdin:
     match fate:
         case "made":
             say(RESULT)
+        case "of another run":
+            say(json.dumps(json.loads(RESULT) | {"seed": 777}))
         case "refused":
             error = Failure(error="dataset_missing", message="digits is not here")
             say(error.model_dump_json())

@@ -125,6 +125,7 @@ async def test_findings_are_made_one_run_after_the_other_by_one_patient_child(
     ("fate", "reason", "message"),
     [
         ("refused", "dataset_missing", "digits is not here"),
+        ("of another run", "files_changed", "result.json has another seed; restore them"),
         ("nonsense", "bug", "the child wrote a line that is not an event of this run"),
         ("a file elsewhere", "bug", "'/etc/passwd' is not in the subpath"),
     ],

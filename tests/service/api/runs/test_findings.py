@@ -95,6 +95,14 @@ async def test_a_figure_that_is_to_come_is_asked_for(
     assert "the last attempt was lost: the disk is full" in lost["detail"]
 
 
+async def test_what_is_no_picture_asks_for_no_findings(http: httpx.AsyncClient, url: str) -> None:
+    # Browsers ask for such icons by themselves, and findings then came before those of others.
+    answer = await http.get(f"{url}/figures/favicon.ico")
+
+    assert answer.json()["type"] == "urn:polar:problem:not-found"
+    assert (await http.get(url)).json()["findings"]["asked_at"] is None
+
+
 async def test_findings_that_failed_leave_the_run_as_it_is_and_say_why(
     http: httpx.AsyncClient, url: str, database: Database, run_id: UUID
 ) -> None:
