@@ -211,10 +211,7 @@ NO_RESULT = "result.json is not a result of this version"
             (partial(_replace_result, content=content), InvalidInput, NO_RESULT)
             for content in ("[" * 200_000, '{"a":' * 200_000)
         ),
-        *(
-            (partial(_say, timing=timing), InvalidInput, NO_RESULT)
-            for timing in TIMINGS
-        ),
+        *((partial(_say, timing=timing), InvalidInput, NO_RESULT) for timing in TIMINGS),
         *(
             (partial(_say, **said), CheckpointUnusable, "is not the end of this run")
             for said in ({"seed": 777}, {"spec_hash": "0" * 64}, {"steps": 99}, {"settled": None})
