@@ -73,7 +73,6 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
         "diagnostics": f"{base}/diagnostics",
         "figures": f"{base}/figures",
         "findings": to_findings(run_id),
-        "model": f"{base}/model",
         "mlflow": _in_mlflow(settings, tracked, f"/runs/{tracked.mlflow_run_id}")
         if tracked
         else None,

@@ -30,6 +30,7 @@ def test_the_package_lists_its_public_names() -> None:
         "ExperimentSpec",
         "__version__",
         "complete",
+        "load",
         "measure",
         "renyi_entropy",
         "run",

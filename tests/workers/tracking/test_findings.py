@@ -82,7 +82,7 @@ async def test_a_run_is_finished_in_mlflow_before_its_findings_and_whole_after_t
     assert told.info.status == "FINISHED"
     assert told.data.tags["polar.findings"] == "to_come"
     assert told.data.tags["mlflow.note.content"].startswith("Short.")
-    assert story.files_in_mlflow(told) == [DIAGNOSTICS_FILE, "spec.yaml"]
+    assert story.files_in_mlflow(told) == [DIAGNOSTICS_FILE, MODEL_FILE, "spec.yaml"]
     assert not await two_parts.is_to_tell(run_id)  # so waiting costs nothing
     await two_parts.make(run_id)
     assert await two_parts.is_to_tell(run_id)

@@ -158,6 +158,8 @@ async def test_the_range_is_served_as_the_broker_has_stored_it(
     assert "no range yet" in none_yet.json()["detail"]
     assert found.json() == {
         "fields": ["model.beta"],
+        "untrained": 0,
+        "unmade": 0,
         "steps": 30,
         "seeds": [0],
         "outcome": "open",
