@@ -72,7 +72,11 @@ def test_a_stack_of_an_earlier_version_is_to_be_stopped(tmp_path: Path) -> None:
         find_api(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "not JSON", "[]", "3", "{}", '{"api": 1}', "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "not JSON", "[]", "3", "{}", '{"api": 1}', "\xff", "[" * 200_000],
+    ids=lambda text: repr(text)[:20],
+)
 def test_a_file_that_polar_up_did_not_write_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "up.json").write_text(text, "latin-1")
 

@@ -54,7 +54,9 @@ def test_a_missing_file_is_nothing(tmp_path: Path) -> None:
     assert read_json(tmp_path / "none.json") is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "\xff"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[1]", "\xff", "[" * 200_000], ids=lambda content: repr(content)[:20]
+)
 def test_a_broken_file_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "ports.json").write_text(content, encoding="latin-1")
 
