@@ -12,11 +12,12 @@ from pathlib import Path
 
 import torch
 
-from polar import figures, models
+from polar import figures
 from polar.data.images import ImageDataset, load
 from polar.errors import CheckpointUnusable, DatasetError
 from polar.experiment.findings import Findings, find
 from polar.experiment.result_file import artifact, read_outcome, save_outcome
+from polar.experiment.trained_model import network_of
 from polar.measurement.explanation import explain_evidence
 from polar.measurement.files import save_json
 from polar.models import Autoencoder
@@ -25,10 +26,10 @@ from polar.regime.explanation import explain
 from polar.regime.sensitivity import explain_sensitivity
 from polar.regime.table import table_to_parquet
 from polar.spec import ExperimentSpec
-from polar.training import checkpoint, seeding
+from polar.training import checkpoint
 from polar.training.checkpoint import End
 from polar.training.evaluation import settling_of
-from polar.training.inputs import inputs, u_sizes
+from polar.training.inputs import inputs
 from polar.training.subset import evaluation_subset
 
 
@@ -137,10 +138,7 @@ def _fits(result: Result, end: End, spec: ExperimentSpec) -> bool:
 
 
 def _model(end: End, spec: ExperimentSpec) -> Autoencoder:
-    (seed,) = spec.seeds
-    model = models.build(spec.model, spec.dataset.side, u_sizes(spec), seeding.weights(seed))
     try:
-        model.load_state_dict(end.weights)
+        return network_of(spec, end.weights)
     except (RuntimeError, TypeError) as error:
         raise CheckpointUnusable(f"the weights are not those of this model: {error}") from error
-    return model

@@ -13,16 +13,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from polar import models
 from polar.errors import InvalidInput
 from polar.experiment.result_file import artifact
-from polar.experiment.trained_model import TrainedModel
+from polar.experiment.trained_model import TrainedModel, network_of
 from polar.files import written_aside
 from polar.records.events import MODEL_FILE, ArtifactSaved
 from polar.records.record import Record
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
-from polar.training import seeding
-from polar.training.inputs import u_sizes
 
 #: The name of the one entry; a second would be written in an order that changes.
 ENTRY = "polar"
@@ -65,8 +62,8 @@ def load(source: Path | str) -> TrainedModel:
         source: The folder of a run, or its `model.safetensors` wherever it was copied to.
 
     Raises:
-        InvalidInput: there is no such file, it cannot be read, or it is not a model of this
-            version.
+        InvalidInput: there is no such file, it cannot be read, or it is not a model that this
+            version can build.
     """
     path = Path(source)
     path = path / MODEL_FILE if path.is_dir() else path
@@ -75,10 +72,7 @@ def load(source: Path | str) -> TrainedModel:
             entry = (file.metadata() or {})[ENTRY]
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
         provenance = Provenance.model_validate_json(entry)
-        spec = provenance.spec
-        (seed,) = spec.seeds
-        model = models.build(spec.model, spec.dataset.side, u_sizes(spec), seeding.weights(seed))
-        model.load_state_dict(weights)
+        network = network_of(provenance.spec, weights)
     except FileNotFoundError:
         raise InvalidInput(
             f"{path} is not there; allowed: the folder of a run that has succeeded, or its "
@@ -88,5 +82,7 @@ def load(source: Path | str) -> TrainedModel:
         raise InvalidInput(f"{path} cannot be read: {error}") from error
     except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InvalidInput(f"{path} is not a model of this version: {error}") from error
-    model.eval()
-    return TrainedModel(spec, provenance.dataset_digest, model)
+    network.eval()
+    return TrainedModel(
+        provenance.spec, provenance.dataset_digest, provenance.science_version, network
+    )

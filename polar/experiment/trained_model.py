@@ -1,5 +1,6 @@
 """A trained model: an encoder of images and a decoder of latents, as NumPy arrays."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,17 +9,35 @@ import torch.nn.functional as F
 from jaxtyping import Float32
 from torch import Tensor
 
+from polar import models
 from polar.data.images import as_pixels
 from polar.entropy.samples import Array
 from polar.errors import InvalidInput
 from polar.models import Autoencoder
-from polar.models.likelihood import mean_image
+from polar.models.likelihood import pixel_means
 from polar.regime.arrays import as_array, as_float64
 from polar.regime.codes import Codes
 from polar.spec import ExperimentSpec
+from polar.training import seeding
 from polar.training.evaluation import as_codes, encode_batches, measured
 from polar.training.inputs import u_sizes
 from polar.training.subset import BATCH
+
+
+def network_of(spec: ExperimentSpec, weights: Mapping[str, Tensor]) -> Autoencoder:
+    """The network of a run on the CPU, with these weights.
+
+    Args:
+        spec: The spec of the run, with one seed.
+        weights: Its parameters and buffers by name.
+
+    Raises:
+        RuntimeError or TypeError: the weights are not those of the spec's model.
+    """
+    (seed,) = spec.seeds
+    network = models.build(spec.model, spec.dataset.side, u_sizes(spec), seeding.weights(seed))
+    network.load_state_dict(weights)
+    return network
 
 
 @dataclass(frozen=True)
@@ -29,6 +48,9 @@ class TrainedModel:
     spec: ExperimentSpec
     #: SHA-256 (hex) of the dataset that the model was trained on.
     dataset_digest: str
+    #: The science version that trained the model. The codes of an earlier version's model may
+    #: differ from those of its run.
+    science_version: int
     #: The network itself, an `nn.Module` on the CPU that is not being trained.
     network: Autoencoder
 
@@ -74,7 +96,7 @@ class TrainedModel:
             batches = torch.split(torch.from_numpy(rows).float(), BATCH)
             outputs = torch.cat([self.network.decode(batch) for batch in batches])
         drawn: Float32[np.ndarray, "n 1 side side"]
-        drawn = mean_image(self.spec.model.likelihood, outputs).contiguous().numpy()
+        drawn = pixel_means(self.spec.model.likelihood, outputs).contiguous().numpy()
         return drawn
 
     def _pixels(self, images: Tensor | Array) -> Float32[Tensor, "n 1 side side"]:

@@ -82,7 +82,7 @@ def constant_losses(
             assert_never(likelihood)
 
 
-def mean_image(
+def pixel_means(
     likelihood: LikelihoodSpec, outputs: Float[Tensor, "n 1 side side"]
 ) -> Float[Tensor, "n 1 side side"]:
     """The mean of the likelihood of each pixel; that of a Gaussian may lie outside [0, 1]."""

@@ -214,8 +214,11 @@ def remarks_on_certificates(certificates: Certificates) -> Iterator[str]:
 
 
 def _why_no_band(report: RangeReport, level: Level) -> Iterator[str]:
-    if not report.weights:
+    if not report.trainings:
         yield "No band found: nothing has been tested."
+        return
+    if not report.weights:
+        yield f"No band found: no training has a verdict at {level.budget:,} steps."
         return
     weights = [vote.weight for vote in level.votes]
     first, last = f"{min(weights):.4g}", f"{max(weights):.4g}"

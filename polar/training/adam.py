@@ -75,11 +75,10 @@ class Adam:
             KeyError: some are missing.
             ValueError: some are no tensors of the shape that they need.
         """
-        if not content["state"] and "param_groups" in content:
-            return
+        has_begun = content["state"] or "param_groups" not in content
         for index, state in enumerate(self._state):
             for name, tensor in state.items():
-                saved = content["state"][index][name]
+                saved = content["state"][index][name] if has_begun else torch.zeros_like(tensor)
                 if not isinstance(saved, Tensor) or saved.shape != tensor.shape:
                     shape = tuple(tensor.shape)
                     raise ValueError(f"{name} of parameter {index} is no tensor of shape {shape}")

@@ -118,7 +118,7 @@ class Optimiser:
         for (number, step), value in values.items():
             frozen = trials[number]
             if not frozen.state.is_finished() and step not in frozen.intermediate_values:
-                # as `Trial.report` does, which reads the whole trial twice for it
+                # `Trial.report` does the same, but reads the whole trial twice for it.
                 self._storage.set_trial_intermediate_value(frozen._trial_id, step, value)
 
     def untold(self) -> set[int]:

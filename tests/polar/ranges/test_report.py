@@ -354,7 +354,7 @@ def test_trainings_that_say_nothing_yet_are_not_counted_as_outside(told: Told) -
     assert report.headline == (
         "No training has a verdict at 2,000 steps; 2 trainings had not begun to learn."
     )
-    assert report.remarks[0] == "No band found: nothing has been tested."
+    assert report.remarks[0] == "No band found: no training has a verdict at 2,000 steps."
 
 
 def test_a_band_of_one_seed_is_not_what_a_search_over_three_has_to_find(told: Told) -> None:
