@@ -83,6 +83,7 @@ def test_the_codes_are_those_of_the_verdict(name: str, tmp_path: Path) -> None:
     ]
     assert model.spec == spec_of(name)
     assert model.dataset_digest == result.dataset_digest
+    assert model.science_version == result.science_version
     drawn = model.decode(codes.mean)
     assert drawn.shape == (70, 1, 32, 32)
     assert np.isfinite(drawn).all()
