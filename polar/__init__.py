@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from polar.data.own_images import add_images as add_images
     from polar.entropy import renyi_entropy as renyi_entropy
     from polar.experiment.completion import complete as complete
     from polar.experiment.model_file import load as load
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ExperimentSpec": "polar.spec",
+    "add_images": "polar.data.own_images",
     "complete": "polar.experiment.completion",
     "load": "polar.experiment.model_file",
     "measure": "polar.measurement.measure",
@@ -32,6 +34,7 @@ _HOMES = {
 __all__ = [
     "ExperimentSpec",
     "__version__",
+    "add_images",
     "complete",
     "load",
     "measure",

@@ -10,7 +10,6 @@ import importlib.util
 import os
 import re
 import stat
-import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,13 +21,12 @@ from typing import assert_never
 from polar.data.places import GZIPPED, find, other_places, places
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
 from polar.files import written_aside
+from polar.folders import DATA_DIR_VARIABLE, cache_dir
+from polar.folders import data_dir as folder
+from polar.spec import own_images
 from polar.spec.datasets import DATASETS
-from polar.spec.sources import Downloaded, Drawn, Packaged, Source, SourceFile
+from polar.spec.sources import Added, Downloaded, Drawn, Packaged, Source, SourceFile
 
-#: Environment variable with the folder of downloaded datasets; read at every call.
-DATA_DIR_VARIABLE = "POLAR_DATA_DIR"
-#: Environment variable with the folder of files that can be made again; read at every call.
-CACHE_DIR_VARIABLE = "POLAR_CACHE_DIR"
 #: Bytes of files from which on their digest is remembered rather than taken at every call, which
 #: takes 6 ms for so many.
 LARGE = 10_000_000
@@ -58,41 +56,40 @@ class FileState:
         return cls(place, status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def source(name: str) -> Source:
+def source(name: str, data_dir: Path | None = None) -> Source:
     """Where the images of a dataset come from.
 
     Raises:
         InvalidInput: there is no dataset of this name.
     """
-    if name not in DATASETS:
-        raise InvalidInput(f"there is no dataset {name!r}; allowed: {', '.join(DATASETS)}")
-    return DATASETS[name].source
+    if name in DATASETS:
+        return DATASETS[name].source
+    if own_images.is_added(name, data_dir):
+        return Added()
+    raise InvalidInput(
+        f"there is no dataset {name!r}; allowed: {', '.join(names(data_dir))}, or images that "
+        "`polar data add` has added"
+    )
 
 
-def downloads(name: str) -> tuple[SourceFile, ...]:
+def names(data_dir: Path | None = None) -> tuple[str, ...]:
+    """The published datasets, and those that were added to this machine."""
+    return (*DATASETS, *own_images.on_this_machine(data_dir))
+
+
+def downloads(name: str, data_dir: Path | None = None) -> tuple[SourceFile, ...]:
     """The files that a dataset is downloaded as, in the order of `files`; often none.
 
     Raises:
         InvalidInput: there is no dataset of this name.
     """
-    match source(name):
+    match source(name, data_dir):
         case Downloaded(files):
             return files
-        case Packaged() | Drawn():
+        case Packaged() | Drawn() | Added():
             return ()
         case other:
             assert_never(other)
-
-
-def folder(data_dir: Path | None = None) -> Path:
-    """The folder of downloaded datasets.
-
-    Args:
-        data_dir: The folder, if the caller names one. Otherwise the environment variable
-            `POLAR_DATA_DIR` names it; without that it is `data` in the folder of `cache_dir`.
-    """
-    given = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    return _expanded(given) if given else cache_dir() / "data"
 
 
 def files(name: str, data_dir: Path | None = None) -> tuple[Path, ...]:
@@ -108,11 +105,14 @@ def files(name: str, data_dir: Path | None = None) -> tuple[Path, ...]:
         InvalidInput: there is no dataset of this name.
         DatasetMissing: the package with the dataset is not installed.
     """
-    match source(name):
+    match source(name, data_dir):
         case Downloaded(sought):
             return tuple(find(file, folder(data_dir)) for file in sought)
         case Packaged() as packaged:
             return (_inside_package(name, packaged),)
+        case Added():
+            within = own_images.folder_of(name, data_dir)
+            return (within / own_images.IMAGES_FILE, within / own_images.FACTORS_FILE)
         case Drawn():
             return ()
         case other:
@@ -129,7 +129,7 @@ def digest(name: str, data_dir: Path | None = None) -> str:
         DatasetCorrupt: a gzipped file cannot be unpacked.
         DatasetError: a file cannot be read.
     """
-    if isinstance(drawn := source(name), Drawn):
+    if isinstance(drawn := source(name, data_dir), Drawn):
         return hashlib.sha256(f"polar {name} {drawn.version}".encode()).hexdigest()
     paths = files(name, data_dir)
     states = [_state_of(name, path, data_dir) for path in paths]
@@ -159,47 +159,13 @@ def remembered(of: str, states: Sequence[FileState], take: Callable[[], str]) ->
     return taken
 
 
-def cache_dir() -> Path:
-    """The folder of files that can be made or fetched again: images, digests, downloads.
-
-    Raises:
-        DatasetError: the user has no home, and no temporary folder either.
-    """
-    if given := os.environ.get(CACHE_DIR_VARIABLE):
-        return _expanded(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or _users_cache(), "polar")
-
-
-def _users_cache() -> Path:
-    """`~/.cache`, or a temporary folder for users without a home that they may write to."""
-    with suppress(RuntimeError):  # there is no home at all
-        home = Path.home()
-        if any(os.access(folder, os.W_OK) for folder in (home / ".cache", home)):
-            return home / ".cache"
-    temporary = Path(tempfile.gettempdir(), f"polar-cache-{os.getuid()}")
-    try:
-        temporary.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(
-            f"{temporary} cannot be made: {error}; {CACHE_DIR_VARIABLE} names another folder"
-        ) from error
-    if temporary.lstat().st_uid != os.getuid():  # the folder's owner could change our images
-        raise DatasetError(f"{temporary} is not ours; {CACHE_DIR_VARIABLE} names another folder")
-    return temporary
-
-
-def _expanded(folder: Path | str) -> Path:
-    """The folder with `~` replaced by the home of the user, or as it is for users without one."""
-    return Path(os.path.expanduser(folder))
-
-
 def available(data_dir: Path | None = None) -> dict[str, str]:
     """Name and digest of every dataset whose files are on this machine.
 
     A dataset with a broken file still counts, because the run that reads it fails and says why.
     """
     found = {}
-    for name in DATASETS:
+    for name in names(data_dir):
         try:
             found[name] = digest(name, data_dir)
         except DatasetError:
@@ -223,7 +189,7 @@ def counts_as_stored(name: str, path: Path) -> bool:
 
     The file of a package always comes in one form, so that it is never unpacked.
     """
-    return isinstance(source(name), Packaged) or path.suffix != GZIPPED
+    return path.suffix != GZIPPED or isinstance(source(name), Packaged)
 
 
 def refuse_special(name: str, path: Path, status: os.stat_result) -> None:
@@ -264,7 +230,7 @@ def _where_it_is_not(name: str, path: Path, data_dir: Path | None) -> str:
     if path.is_symlink():
         return f"{missing}: the link there leads nowhere"
     root = folder(data_dir)
-    sought = next((file for file in downloads(name) if path in places(file, root)), None)
+    sought = next((file for file in downloads(name, data_dir) if path in places(file, root)), None)
     if sought is None:
         return missing
     option = "" if root == folder() else f" --data-dir {root}"
@@ -276,6 +242,15 @@ def _where_it_is_not(name: str, path: Path, data_dir: Path | None) -> str:
 
 def _unreadable(name: str, path: Path, error: OSError) -> DatasetError:
     return DatasetError(f"dataset {name}: cannot read {path}: {error.strerror or error}")
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """SHA-256 (hex) of the contents of files, in this order, as `digest` takes it.
+
+    Raises:
+        DatasetError: a file cannot be read.
+    """
+    return _hash("of files", paths)
 
 
 def _hash(name: str, paths: Iterable[Path]) -> str:

@@ -17,7 +17,7 @@ from polar.models import Autoencoder
 from polar.models.likelihood import pixel_means
 from polar.regime.arrays import as_array, as_float64
 from polar.regime.codes import Codes
-from polar.spec import ExperimentSpec
+from polar.spec import ExperimentSpec, shape_of
 from polar.training import seeding
 from polar.training.evaluation import as_codes, encode_batches, measured
 from polar.training.inputs import u_sizes
@@ -35,7 +35,9 @@ def network_of(spec: ExperimentSpec, weights: Mapping[str, Tensor]) -> Autoencod
         RuntimeError or TypeError: the weights are not those of the spec's model.
     """
     (seed,) = spec.seeds
-    network = models.build(spec.model, spec.dataset.side, u_sizes(spec), seeding.weights(seed))
+    network = models.build(
+        spec.model, shape_of(spec.dataset), u_sizes(spec), seeding.weights(seed)
+    )
     network.load_state_dict(weights)
     return network
 
@@ -60,8 +62,8 @@ class TrainedModel:
         The run's own images give the codes that its verdict is about.
 
         Args:
-            images: Shape (n, side, side) or (n, 1, side, side), at least one; uint8 from 0 to 255,
-                or floats from 0 to 1.
+            images: Shape (n, c, side, side), and for grey images (n, side, side) too, at least
+                one; uint8 from 0 to 255, or floats from 0 to 1.
             u: The values of the factors that the spec's model is conditioned on, from 0, shape
                 (n, factors) or for one factor (n,); none for other models.
 
@@ -78,7 +80,7 @@ class TrainedModel:
             pairs = zip(torch.split(pixels, BATCH), torch.split(conditions, BATCH), strict=True)
             return as_codes(encode_batches(self.network, pairs))
 
-    def decode(self, latents: Tensor | Array) -> Float32[np.ndarray, "n 1 side side"]:
+    def decode(self, latents: Tensor | Array) -> Float32[np.ndarray, "n c side side"]:
         """The images that the decoder draws: the mean of each pixel, 0 for black and 1 for white.
 
         Args:
@@ -95,18 +97,20 @@ class TrainedModel:
         with measured(self.network):
             batches = torch.split(torch.from_numpy(rows).float(), BATCH)
             outputs = torch.cat([self.network.decode(batch) for batch in batches])
-        drawn: Float32[np.ndarray, "n 1 side side"]
+        drawn: Float32[np.ndarray, "n c side side"]
         drawn = pixel_means(self.spec.model.likelihood, outputs).contiguous().numpy()
         return drawn
 
-    def _pixels(self, images: Tensor | Array) -> Float32[Tensor, "n 1 side side"]:
-        array, side = as_array("images", images), self.spec.dataset.side
-        if array.shape[1:] not in ((side, side), (1, side, side)) or len(array) == 0:
+    def _pixels(self, images: Tensor | Array) -> Float32[Tensor, "n c side side"]:
+        array, (channels, side) = as_array("images", images), shape_of(self.spec.dataset)
+        if channels == 1 and array.ndim == 3:
+            array = array[:, None]
+        if array.shape[1:] != (channels, side, side) or len(array) == 0:
+            grey = f"(n, {side}, {side}) or " if channels == 1 else ""
             raise InvalidInput(
-                f"images of shape {array.shape}; allowed: (n, {side}, {side}) or "
-                f"(n, 1, {side}, {side}), n at least 1"
+                f"images of shape {array.shape}; allowed: {grey}"
+                f"(n, {channels}, {side}, {side}), n at least 1"
             )
-        array = array.reshape(len(array), 1, side, side)
         if array.dtype == np.uint8:
             return as_pixels(torch.from_numpy(np.ascontiguousarray(array)))
         if array.dtype.kind != "f" or not ((array >= 0) & (array <= 1)).all():

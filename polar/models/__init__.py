@@ -18,17 +18,17 @@ from polar.spec import (
     AESpec,
     BetaVAESpec,
     FixedVarianceVAESpec,
+    ImageShape,
     IVAESpec,
     L2AESpec,
     LVAESpec,
     ModelSpec,
-    Side,
 )
 
 
 def build(
     spec: ModelSpec,
-    side: Side,
+    shape: ImageShape,
     u_sizes: Sequence[int],
     generator: torch.Generator,
     device: torch.device | None = None,
@@ -37,30 +37,30 @@ def build(
 
     Args:
         spec: Which model, and its sizes.
-        side: Side of the images, in pixels.
+        shape: Channels and side of the images.
         u_sizes: How many values each factor of u has; empty for a model without u.
         generator: Source of the weights, on the CPU.
         device: Device of the model; the CPU by default.
     """
-    model = _on_cpu(spec, side, u_sizes, generator)
+    model = _on_cpu(spec, shape, u_sizes, generator)
     return model.to(memory_format=torch.channels_last).to(device)
 
 
 def _on_cpu(
-    spec: ModelSpec, side: Side, u_sizes: Sequence[int], generator: torch.Generator
+    spec: ModelSpec, shape: ImageShape, u_sizes: Sequence[int], generator: torch.Generator
 ) -> BetaVAE | IVAE | FixedVarianceVAE | LVAE | L2AE | AE:
     match spec:
         case BetaVAESpec():
-            return BetaVAE(spec, side, generator)
+            return BetaVAE(spec, shape, generator)
         case IVAESpec():
-            return IVAE(spec, side, u_sizes, generator)
+            return IVAE(spec, shape, u_sizes, generator)
         case FixedVarianceVAESpec():
-            return FixedVarianceVAE(spec, side, generator)
+            return FixedVarianceVAE(spec, shape, generator)
         case LVAESpec():
-            return LVAE(spec, side, generator)
+            return LVAE(spec, shape, generator)
         case L2AESpec():
-            return L2AE(spec, side, generator)
+            return L2AE(spec, shape, generator)
         case AESpec():
-            return AE(spec, side, generator)
+            return AE(spec, shape, generator)
         case _:
             assert_never(spec)

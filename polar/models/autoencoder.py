@@ -46,7 +46,7 @@ class Autoencoder(Protocol):
     training: bool
 
     def encode(
-        self, images: Float[Tensor, "n 1 side side"], u: Float[Tensor, "n k"], /
+        self, images: Float[Tensor, "n c side side"], u: Float[Tensor, "n k"], /
     ) -> Encoding:
         """The encoder's output for each image.
 
@@ -56,12 +56,12 @@ class Autoencoder(Protocol):
                 models u has no columns, and they ignore it.
         """
 
-    def decode(self, latents: Float[Tensor, "n m"], /) -> Float[Tensor, "n 1 side side"]:
+    def decode(self, latents: Float[Tensor, "n m"], /) -> Float[Tensor, "n c side side"]:
         """The likelihood's parameter for each pixel: a Bernoulli's logit or a Gaussian's mean."""
 
     def losses(
         self,
-        images: Float[Tensor, "n 1 side side"],
+        images: Float[Tensor, "n c side side"],
         u: Float[Tensor, "n k"],
         noise: torch.Generator,
         /,

@@ -14,33 +14,33 @@ from polar.models import networks
 from polar.models.autoencoder import Encoding, Losses
 from polar.models.likelihood import reconstruction_loss
 from polar.models.posterior import LOG_VAR_RANGE, kl_per_latent, sample
-from polar.spec import BetaVAESpec
+from polar.spec import BetaVAESpec, ImageShape
 
 
 class BetaVAE(nn.Module):
     """Convolutional encoder and decoder with a Gaussian posterior for every latent."""
 
-    def __init__(self, spec: BetaVAESpec, side: int, generator: torch.Generator) -> None:
+    def __init__(self, spec: BetaVAESpec, shape: ImageShape, generator: torch.Generator) -> None:
         super().__init__()
-        features = networks.feature_count(side, spec.widths)
+        features = networks.feature_count(shape.side, spec.widths)
         self.spec = spec
-        self.encoder = networks.encoder(spec.widths, generator)
+        self.encoder = networks.encoder(shape.channels, spec.widths, generator)
         self.mean_head = networks.head(features, spec.latent_dim, generator)
         self.log_var_head = networks.head(features, spec.latent_dim, generator)
-        self.decoder = networks.decoder(spec.latent_dim, side, spec.widths, generator)
+        self.decoder = networks.decoder(spec.latent_dim, shape, spec.widths, generator)
 
-    def encode(self, images: Float[Tensor, "n 1 side side"], _u: Float[Tensor, "n k"]) -> Encoding:
+    def encode(self, images: Float[Tensor, "n c side side"], _u: Float[Tensor, "n k"]) -> Encoding:
         """The posteriors of images with pixels in [0, 1]."""
         mean, log_var = self._posterior(images)
         return Encoding(mean, log_var)
 
-    def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n 1 side side"]:
+    def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n c side side"]:
         """The likelihood's parameter for each pixel."""
         return self.decoder(latents)
 
     def losses(
         self,
-        images: Float[Tensor, "n 1 side side"],
+        images: Float[Tensor, "n c side side"],
         _u: Float[Tensor, "n k"],
         noise: torch.Generator,
     ) -> Losses:
@@ -52,7 +52,7 @@ class BetaVAE(nn.Module):
         return Losses(reconstruction, kl)
 
     def _posterior(
-        self, images: Float[Tensor, "n 1 side side"]
+        self, images: Float[Tensor, "n c side side"]
     ) -> tuple[Float[Tensor, "n m"], Float[Tensor, "n m"]]:
         """Mean and log-variance of the posteriors; the log-variance is clamped to [-20, 10]."""
         features = self.encoder(images)

@@ -21,7 +21,7 @@ from polar.models import networks
 from polar.models.autoencoder import Encoding, Losses
 from polar.models.likelihood import reconstruction_loss
 from polar.models.posterior import LOG_VAR_RANGE, conditional_kl_per_latent, sample
-from polar.spec import IVAESpec
+from polar.spec import ImageShape, IVAESpec
 
 #: Widths of the hidden layers of the prior's networks, where u has several factors.
 HIDDEN = (50, 50, 50)
@@ -33,32 +33,32 @@ class IVAE(nn.Module):
     """Convolutional encoder and decoder, and a prior that depends on u."""
 
     def __init__(
-        self, spec: IVAESpec, side: int, u_sizes: Sequence[int], generator: torch.Generator
+        self, spec: IVAESpec, shape: ImageShape, u_sizes: Sequence[int], generator: torch.Generator
     ) -> None:
         super().__init__()
-        features = networks.feature_count(side, spec.widths) + sum(u_sizes)
+        features = networks.feature_count(shape.side, spec.widths) + sum(u_sizes)
         self.spec = spec
-        self.encoder = networks.encoder(spec.widths, generator)
+        self.encoder = networks.encoder(shape.channels, spec.widths, generator)
         self.mean_head = networks.head(features, spec.latent_dim, generator)
         self.log_var_head = networks.head(features, spec.latent_dim, generator)
-        self.decoder = networks.decoder(spec.latent_dim, side, spec.widths, generator)
+        self.decoder = networks.decoder(spec.latent_dim, shape, spec.widths, generator)
         self.prior_log_var = _function_of_u(u_sizes, spec.latent_dim, generator)
         if spec.prior_mean == "learned":
             self.prior_mean = _function_of_u(u_sizes, spec.latent_dim, generator)
 
-    def encode(self, images: Float[Tensor, "n 1 side side"], u: Float[Tensor, "n k"]) -> Encoding:
+    def encode(self, images: Float[Tensor, "n c side side"], u: Float[Tensor, "n k"]) -> Encoding:
         """Posteriors and priors of images with pixels in [0, 1]."""
         mean, log_var = self._posterior(images, u)
         prior_mean, prior_log_var = self._prior(u)
         return Encoding(mean, log_var, prior_mean, prior_log_var)
 
-    def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n 1 side side"]:
+    def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n c side side"]:
         """The likelihood's parameter for each pixel."""
         return self.decoder(latents)
 
     def losses(
         self,
-        images: Float[Tensor, "n 1 side side"],
+        images: Float[Tensor, "n c side side"],
         u: Float[Tensor, "n k"],
         noise: torch.Generator,
     ) -> Losses:
@@ -70,7 +70,7 @@ class IVAE(nn.Module):
         return Losses(reconstruction, kl)
 
     def _posterior(
-        self, images: Float[Tensor, "n 1 side side"], u: Float[Tensor, "n k"]
+        self, images: Float[Tensor, "n c side side"], u: Float[Tensor, "n k"]
     ) -> tuple[Float[Tensor, "n m"], Float[Tensor, "n m"]]:
         """Mean and log-variance; the log-variance is clamped to [-20, 10]."""
         features = torch.cat([self.encoder(images), u], dim=1)

@@ -14,31 +14,31 @@ from torch import Tensor, nn
 from polar.models import networks
 from polar.models.autoencoder import Encoding, Losses
 from polar.models.likelihood import reconstruction_loss
-from polar.spec import L2AESpec
+from polar.spec import ImageShape, L2AESpec
 
 
 class L2AE(nn.Module):
     """Deterministic convolutional encoder and decoder."""
 
-    def __init__(self, spec: L2AESpec, side: int, generator: torch.Generator) -> None:
+    def __init__(self, spec: L2AESpec, shape: ImageShape, generator: torch.Generator) -> None:
         super().__init__()
-        features = networks.feature_count(side, spec.widths)
+        features = networks.feature_count(shape.side, spec.widths)
         self.spec = spec
-        self.encoder = networks.encoder(spec.widths, generator)
+        self.encoder = networks.encoder(shape.channels, spec.widths, generator)
         self.head = networks.head(features, spec.latent_dim, generator)
-        self.decoder = networks.decoder(spec.latent_dim, side, spec.widths, generator)
+        self.decoder = networks.decoder(spec.latent_dim, shape, spec.widths, generator)
 
-    def encode(self, images: Float[Tensor, "n 1 side side"], _u: Float[Tensor, "n k"]) -> Encoding:
+    def encode(self, images: Float[Tensor, "n c side side"], _u: Float[Tensor, "n k"]) -> Encoding:
         """The codes of images with pixels in [0, 1]."""
         return Encoding(self.head(self.encoder(images)))
 
-    def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n 1 side side"]:
+    def decode(self, latents: Float[Tensor, "n m"]) -> Float[Tensor, "n c side side"]:
         """The likelihood's parameter for each pixel."""
         return self.decoder(latents)
 
     def losses(
         self,
-        images: Float[Tensor, "n 1 side side"],
+        images: Float[Tensor, "n c side side"],
         u: Float[Tensor, "n k"],
         _noise: torch.Generator,
     ) -> Losses:

@@ -19,8 +19,8 @@ from polar.spec import BernoulliSpec, GaussianSpec, LikelihoodSpec
 
 def reconstruction_loss(
     likelihood: LikelihoodSpec,
-    outputs: Float[Tensor, "n 1 side side"],
-    pixels: Float[Tensor, "n 1 side side"],
+    outputs: Float[Tensor, "n c side side"],
+    pixels: Float[Tensor, "n c side side"],
 ) -> Float[Tensor, ""]:
     """-ln p(pixels | outputs) in nats, summed over pixels and averaged over images.
 
@@ -41,8 +41,8 @@ def reconstruction_loss(
 
 def image_losses(
     likelihood: LikelihoodSpec,
-    outputs: Float[Tensor, "n 1 side side"],
-    pixels: Float[Tensor, "n 1 side side"],
+    outputs: Float[Tensor, "n c side side"],
+    pixels: Float[Tensor, "n c side side"],
 ) -> Float64[Tensor, " n"]:
     """-ln p(pixels | outputs) of each image in nats, summed over pixels in float64.
 
@@ -61,8 +61,8 @@ def image_losses(
 
 def constant_losses(
     likelihood: LikelihoodSpec,
-    drawn: Float64[Tensor, "n 1 side side"],
-    pixels: Float64[Tensor, "n 1 side side"],
+    drawn: Float64[Tensor, "n c side side"],
+    pixels: Float64[Tensor, "n c side side"],
 ) -> Float64[Tensor, " n"]:
     """-ln p of each image, in nats, if the likelihood's mean is the image that is drawn.
 
@@ -83,8 +83,8 @@ def constant_losses(
 
 
 def pixel_means(
-    likelihood: LikelihoodSpec, outputs: Float[Tensor, "n 1 side side"]
-) -> Float[Tensor, "n 1 side side"]:
+    likelihood: LikelihoodSpec, outputs: Float[Tensor, "n c side side"]
+) -> Float[Tensor, "n c side side"]:
     """The mean of the likelihood of each pixel; that of a Gaussian may lie outside [0, 1]."""
     match likelihood:
         case BernoulliSpec():
@@ -95,7 +95,7 @@ def pixel_means(
             assert_never(likelihood)
 
 
-def _gaussian_losses(errors: Float[Tensor, "n 1 side side"], std: float) -> Float64[Tensor, " n"]:
+def _gaussian_losses(errors: Float[Tensor, "n c side side"], std: float) -> Float64[Tensor, " n"]:
     squares = errors.square().flatten(1).sum(1, dtype=torch.float64)
     return squares / (2 * std**2) + errors[0].numel() * _gaussian_floor(std)
 

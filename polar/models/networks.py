@@ -1,9 +1,10 @@
-"""Convolutional networks for 32x32 and 64x64 images, with the initialisation of He et al.
+"""Convolutional networks for square images, with the initialisation of He et al.
 
-Every convolution (4x4, stride 2, padding 1) halves the side, so five of them end at 1x1 or 2x2.
+Every convolution (4x4, stride 2, padding 1) halves the side, so five of them end at 1x1 for 32x32
+images, and at 2x2 for 64x64.
 
 Notation:
-    n, m: images of a batch, latents.
+    n, c, m: images of a batch, channels of an image, latents.
     slope: slope of the activation for negative inputs: ReLU if 0, otherwise LeakyReLU.
 """
 
@@ -17,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from polar.models.transposed import KERNEL, PADDING, STRIDE, Transposed
+from polar.spec import ImageShape
 
 #: Standard deviation of the heads' weights, with which every latent starts near mean 0 and
 #: variance 1.
@@ -32,11 +34,11 @@ class Head(nn.Linear):
 
 
 def encoder(
-    widths: Sequence[int], generator: torch.Generator, slope: float = 0.0
+    channels: int, widths: Sequence[int], generator: torch.Generator, slope: float = 0.0
 ) -> nn.Sequential:
-    """Five convolutions with activations: (n, 1, side, side) -> (n, feature_count(side))."""
+    """Five convolutions with activations: (n, c, side, side) -> (n, feature_count(side))."""
     layers: list[nn.Module] = []
-    for c_in, c_out in pairwise([1, *widths]):
+    for c_in, c_out in pairwise([channels, *widths]):
         convolution = nn.Conv2d(c_in, c_out, KERNEL, STRIDE, PADDING, device="meta")
         std = _he_std(c_in * KERNEL**2, slope)
         layers += [_initialised(convolution, std, generator), _activation(slope)]
@@ -45,28 +47,27 @@ def encoder(
 
 def decoder(
     latent_dim: int,
-    side: int,
+    shape: ImageShape,
     widths: Sequence[int],
     generator: torch.Generator,
     slope: float = 0.0,
 ) -> nn.Sequential:
-    """A linear layer and five transposed convolutions: (n, latent_dim) -> (n, 1, side, side).
+    """A linear layer and five transposed convolutions: (n, latent_dim) -> (n, c, side, side).
 
     Args:
         latent_dim: Number of latents.
-        side: Side of the images, 32 or 64 pixels.
+        shape: Channels and side of the images.
         widths: Widths of the encoder, used here in reverse order.
         generator: Source of the weights.
         slope: Slope of the activation for negative inputs.
     """
-    small = smallest_side(side)
-    first = nn.Linear(latent_dim, feature_count(side, widths), device="meta")
+    small = smallest_side(shape.side)
+    first = nn.Linear(latent_dim, feature_count(shape.side, widths), device="meta")
     layers = [
         _initialised(first, _he_std(latent_dim, slope), generator),
         nn.Unflatten(1, (widths[-1], small, small)),
     ]
-    channels = [*reversed(widths), 1]
-    for c_in, c_out in pairwise(channels):
+    for c_in, c_out in pairwise([*reversed(widths), shape.channels]):
         transposed = Transposed(c_in, c_out, device="meta")
         # An output pixel depends on only every second row and column of the kernel, which
         # kaiming_normal_ does not take into account.

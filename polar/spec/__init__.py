@@ -8,10 +8,12 @@ from polar.spec.datasets import DATASETS as DATASETS
 from polar.spec.datasets import DatasetSpec as DatasetSpec
 from polar.spec.datasets import DigitsSpec as DigitsSpec
 from polar.spec.datasets import DSpritesSpec as DSpritesSpec
+from polar.spec.datasets import ImageShape as ImageShape
 from polar.spec.datasets import MnistSpec as MnistSpec
-from polar.spec.datasets import Side as Side
+from polar.spec.datasets import OwnImagesSpec as OwnImagesSpec
 from polar.spec.datasets import SmallNorbSpec as SmallNorbSpec
 from polar.spec.datasets import SpritesSpec as SpritesSpec
+from polar.spec.datasets import shape_of as shape_of
 from polar.spec.experiment import SCIENCE_VERSION as SCIENCE_VERSION
 from polar.spec.experiment import ExperimentSpec as ExperimentSpec
 from polar.spec.fields import SpecPart as SpecPart

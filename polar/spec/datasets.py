@@ -1,15 +1,16 @@
 """Which images to train on: one class says all that is known of a dataset without opening it.
 
-All datasets are grey. A factor is what a dataset knows of an image. `polar.data` has a module for
+A factor is what a dataset knows of an image. `polar.data` has a module for
 each dataset, which reads or draws its images.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from polar.spec.fields import FEWEST_IMAGES, Integer, SpecPart
+from polar.spec.own_images import AddedName, Channels, Digest, Factors, OwnSide
 from polar.spec.sources import Downloaded, Drawn, Packaged, Source, SourceFile
 
 #: Factors of dSprites and of our sprites: names and numbers of values.
@@ -30,6 +31,8 @@ _NORB_SHA256 = {
     ("test", "cat"): "ecaf6d5bb8c3bc5eab9cf0258f6d2198dd474e016e374836fc097f2e5ff509ff",
     ("test", "info"): "16adf314226327ee006d1a44db8cfef52773c06c829951d5653a9f6f310248a2",
 }
+#: Name of the dataset in specs that train on images of the user's own.
+OWN = "images"
 DSPRITES_FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 #: Raised whenever a pixel of the sprites changes.
 SPRITES_VERSION = 1
@@ -37,8 +40,22 @@ SPRITES_VERSION = 1
 Side = Literal[32, 64]
 
 
-class ImagesSpec(SpecPart):
-    """What all datasets share."""
+class ImageShape(NamedTuple):
+    """The shape of an image as arrays have it, without the second side."""
+
+    #: 1 for grey images, 3 for colours.
+    channels: int
+    #: Side in pixels.
+    side: int
+
+    @property
+    def values(self) -> int:
+        """Number of values of an image, as many for each pixel as there are channels."""
+        return self.channels * self.side**2
+
+
+class PublishedSpec(SpecPart):
+    """What all published datasets share, and those that Polar draws; they are grey."""
 
     #: Each factor and the number of its values, in the order of the columns of the factors.
     factors: ClassVar[dict[str, int]]
@@ -48,6 +65,11 @@ class ImagesSpec(SpecPart):
     defaults: ClassVar[Mapping[str, Mapping[str, object]]] = {}
 
     name: str
+
+    @property
+    def label(self) -> str:
+        """The name by which machines offer the dataset and people know it."""
+        return self.name
 
     @property
     def is_fetched(self) -> bool:
@@ -73,7 +95,7 @@ def _norb(split: str, kind: str, sha256: str) -> SourceFile:
     return SourceFile(folders, (name,), (url,), f"sha256:{sha256}")
 
 
-class DigitsSpec(ImagesSpec):
+class DigitsSpec(PublishedSpec):
     """The 1,797 handwritten digits that ship inside scikit-learn, upscaled to 32x32."""
 
     side: ClassVar[Side] = 32
@@ -89,7 +111,7 @@ class DigitsSpec(ImagesSpec):
     images: Integer = Field(1797, ge=FEWEST_IMAGES, le=1797)
 
 
-class MnistSpec(ImagesSpec):
+class MnistSpec(PublishedSpec):
     """The 60,000 training images of MNIST, padded to 32x32."""
 
     side: ClassVar[Side] = 32
@@ -116,7 +138,7 @@ class MnistSpec(ImagesSpec):
     images: Integer = Field(60_000, ge=FEWEST_IMAGES, le=60_000)
 
 
-class SmallNorbSpec(ImagesSpec):
+class SmallNorbSpec(PublishedSpec):
     """smallNORB: toys under 9 elevations, 18 azimuths and 6 lightings; the left camera."""
 
     factors: ClassVar[dict[str, int]] = {
@@ -137,7 +159,7 @@ class SmallNorbSpec(ImagesSpec):
     images: Integer = Field(SPLIT_IMAGES, ge=FEWEST_IMAGES, le=2 * SPLIT_IMAGES)
 
 
-class DSpritesSpec(ImagesSpec):
+class DSpritesSpec(PublishedSpec):
     """dSprites: 737,280 white sprites, one for each combination of the factors."""
 
     factors: ClassVar[dict[str, int]] = SPRITE_FACTORS
@@ -166,7 +188,7 @@ class DSpritesSpec(ImagesSpec):
     images: Integer = Field(100_000, ge=FEWEST_IMAGES, le=737_280)
 
 
-class SpritesSpec(ImagesSpec):
+class SpritesSpec(PublishedSpec):
     """Sprites drawn by Polar on the factor grid of dSprites: needs no download."""
 
     factors: ClassVar[dict[str, int]] = SPRITE_FACTORS
@@ -180,10 +202,48 @@ class SpritesSpec(ImagesSpec):
     images: Integer = Field(100_000, ge=FEWEST_IMAGES, le=737_280)
 
 
-_AnyDataset = DigitsSpec | MnistSpec | SmallNorbSpec | DSpritesSpec | SpritesSpec
-DatasetSpec = Annotated[_AnyDataset, Field(discriminator="name")]
+class OwnImagesSpec(SpecPart):
+    """Images of the user's own, which `polar data add` has added to the machines of the agents.
 
-#: Every kind of dataset by its name.
-DATASETS: dict[str, type[ImagesSpec]] = {
-    kind.model_fields["name"].default: kind for kind in get_args(_AnyDataset)
+    Whoever writes a spec names them; the other fields are filled in with what is known of them.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"required": ["name", "added"]})
+
+    name: Literal["images"] = "images"
+    #: The name under which they were added.
+    added: AddedName
+    #: SHA-256 (hex) of the images and of their factors' values.
+    digest: Digest
+    side: OwnSide
+    #: 1 for grey images, 3 for colours.
+    channels: Channels
+    #: Each factor and the number of its values, in the order of the columns of the factors.
+    factors: Factors
+    #: Number of images to train on; fewer than all are a fixed subset.
+    images: Integer = Field(ge=FEWEST_IMAGES)
+
+    @property
+    def label(self) -> str:
+        """The name by which machines offer the dataset and people know it."""
+        return self.added
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether `polar data fetch` has to get the files first."""
+        return False
+
+
+_Published = DigitsSpec | MnistSpec | SmallNorbSpec | DSpritesSpec | SpritesSpec
+DatasetSpec = Annotated[_Published | OwnImagesSpec, Field(discriminator="name")]
+
+#: Every published dataset by its name.
+DATASETS: dict[str, type[PublishedSpec]] = {
+    kind.model_fields["name"].default: kind for kind in get_args(_Published)
 }
+
+
+def shape_of(dataset: DatasetSpec) -> ImageShape:
+    """The shape of every image of a dataset; published ones are grey."""
+    channels = dataset.channels if isinstance(dataset, OwnImagesSpec) else 1
+    return ImageShape(channels, dataset.side)

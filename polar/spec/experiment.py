@@ -10,15 +10,16 @@ from pydantic_core import PydanticCustomError
 
 from polar.spec.datasets import (
     DATASETS,
+    OWN,
     SPLIT_IMAGES,
     DatasetSpec,
-    ImagesSpec,
     SmallNorbSpec,
 )
 from polar.spec.faults import nearest
 from polar.spec.fields import FEWEST_IMAGES, INTEGRAL, Name
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import IVAESpec, LVAESpec, ModelSpec
+from polar.spec.own_images import with_what_is_known
 from polar.spec.submitted import SubmittedSpec
 from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
 
@@ -64,13 +65,16 @@ class ExperimentSpec(SubmittedSpec):
             message = "this is the spec of a study; submit it with `polar study create`"
             raise PydanticCustomError("other_kind", message)
         parts = {part: _as_mapping(given) for part, given in {"training": {}, **data}.items()}
-        dataset = _kind_of(parts.get("dataset"))
+        dataset = parts.get("dataset")
+        if isinstance(dataset, Mapping) and dataset.get("name") == OWN:
+            parts["dataset"] = dataset = with_what_is_known(dataset)
+        factors, part_defaults = _factors_and_defaults(dataset)
         model = parts.get("model")
         if isinstance(model, Mapping):
             parts["model"] = model = {"name": "beta_vae", **model}
-            if model["name"] == "ivae" and dataset:
-                parts["model"] = {"u": [next(iter(dataset.factors))], **model}
-        for part, defaults in dataset.defaults.items() if dataset else ():
+            if model["name"] == "ivae" and factors:
+                parts["model"] = {"u": [next(iter(factors))], **model}
+        for part, defaults in part_defaults.items():
             if isinstance(parts.get(part), Mapping):
                 parts[part] = {**defaults, **parts[part]}
         return parts
@@ -211,15 +215,23 @@ def _leaks(spec: ExperimentSpec, pointer: str) -> Iterator[PydanticCustomError]:
         message = "the model is told this factor as u, so that predicting it shows nothing"
         allowed = "factors that are not in model.u, or downstream.allow_leak: true"
         yield misfit("leak", message, pointer, leaking, allowed)
+    elif not spec.dataset.factors:
+        message = "the dataset has no factors that could be predicted"
+        yield misfit("no_factors", message, pointer, list(spec.u), "null for downstream")
     elif not spec.predicted_factors:
         message = "every factor of the dataset is in model.u, so that none is left to predict"
         yield misfit("leak", message, pointer, list(spec.u), "downstream.allow_leak: true")
 
 
-def _kind_of(dataset: Any) -> type[ImagesSpec] | None:  # noqa: ANN401
-    """The class of a dataset that is not validated yet; None if its name is not known."""
+def _factors_and_defaults(
+    dataset: Any,  # noqa: ANN401
+) -> tuple[Mapping[str, object], Mapping[str, Mapping[str, object]]]:
+    """The factors, and the defaults of other parts, of a dataset that is not validated yet."""
     name = dataset.get("name") if isinstance(dataset, Mapping) else None
-    return DATASETS.get(name) if isinstance(name, str) else None
+    if isinstance(name, str) and name in DATASETS:
+        return DATASETS[name].factors, DATASETS[name].defaults
+    factors = dataset.get("factors") if name == OWN else None
+    return factors if isinstance(factors, Mapping) else {}, {}
 
 
 def _as_mapping(part: Any) -> Any:  # noqa: ANN401

@@ -55,4 +55,9 @@ class Drawn:
     version: int
 
 
-Source: TypeAlias = Downloaded | Packaged | Drawn
+@dataclass(frozen=True)
+class Added:
+    """The dataset is the user's own and was added to this machine by `polar data add`."""
+
+
+Source: TypeAlias = Downloaded | Packaged | Drawn | Added

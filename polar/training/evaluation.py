@@ -129,7 +129,7 @@ def encode(model: Autoencoder, inputs: Inputs) -> Encoding:
 
 def encode_batches(
     model: Autoencoder,
-    pairs: Iterable[tuple[Float32[Tensor, "b 1 side side"], Float32[Tensor, "b k"]]],
+    pairs: Iterable[tuple[Float32[Tensor, "b c side side"], Float32[Tensor, "b k"]]],
 ) -> Encoding:
     """The encodings of batches of pixels and u, one after the other as rows."""
     parts = [model.encode(pixels, u) for pixels, u in pairs]

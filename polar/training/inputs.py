@@ -15,7 +15,7 @@ from polar.spec import ExperimentSpec
 class Inputs:
     """Images and u, kept as bytes and converted to floats batch by batch."""
 
-    images: UInt8[Tensor, "n 1 side side"]
+    images: UInt8[Tensor, "n c side side"]
     #: The one-hot vectors of u's factors, side by side; no columns for a model without u.
     u: UInt8[Tensor, "n k"]
 
@@ -32,7 +32,7 @@ class Inputs:
 
     def batch(
         self, rows: Int64[Tensor, " b"]
-    ) -> tuple[Float32[Tensor, "b 1 side side"], Float32[Tensor, "b k"]]:
+    ) -> tuple[Float32[Tensor, "b c side side"], Float32[Tensor, "b k"]]:
         """Pixels in [0, 1], and u, of the images in `rows`, as models take them."""
         return as_pixels(self.images.index_select(0, rows)), self.u.index_select(0, rows).float()
 

@@ -7,7 +7,7 @@ from jaxtyping import Float64
 from polar.models import Autoencoder
 from polar.records.certificates import LossTerms
 from polar.regime.loss_terms import measure_loss_terms
-from polar.spec import ExperimentSpec, LikelihoodSpec
+from polar.spec import ExperimentSpec, LikelihoodSpec, shape_of
 from polar.training.decoding import Decoder
 from polar.training.evaluation import as_codes, encode, measured
 from polar.training.subset import EvaluationSubset, mean_image_losses
@@ -42,7 +42,7 @@ def loss_terms(
         losses,
         _mean_image_losses(subset, spec.model.likelihood),
         subset.floor,
-        pixels=spec.dataset.side**2,
+        pixels=shape_of(spec.dataset).values,
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from polar import models
 from polar.models import Autoencoder
 from polar.records.events import Evaluation
-from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from polar.spec import SCIENCE_VERSION, ExperimentSpec, shape_of
 from polar.spec.course import trainings
 from polar.training import schedule, seeding
 from polar.training.adam import Adam
@@ -80,7 +80,7 @@ def fresh(spec: ExperimentSpec, dataset_digest: str, device: torch.device) -> Tr
     (seed,) = spec.seeds
     with exact_float32():  # the first norms of an LV-AE are products of its weights
         model = models.build(
-            spec.model, spec.dataset.side, u_sizes(spec), seeding.weights(seed), device
+            spec.model, shape_of(spec.dataset), u_sizes(spec), seeding.weights(seed), device
         )
     return TrainingState(
         trainings=trainings(spec),

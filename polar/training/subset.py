@@ -22,7 +22,7 @@ from polar.training.u_groups import UGroups
 BATCH = 256
 #: Samples of each posterior. Chosen by us, because the error of R is then that of the images.
 DRAWS = 4
-Pixels: TypeAlias = Float64[Tensor, "rows 1 side side"]
+Pixels: TypeAlias = Float64[Tensor, "rows c side side"]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _pixels(inputs: Inputs, rows: Int64[Tensor, " rows"]) -> Pixels:
     return as_pixels(inputs.images.index_select(0, rows)).double()
 
 
-def _image_sigma(images: UInt8[Tensor, "n 1 side side"]) -> float | None:
+def _image_sigma(images: UInt8[Tensor, "n c side side"]) -> float | None:
     """The kernel width of the images; none where no two images differ."""
     if len(images) < 2 or (images == images[:1]).all():
         return None

@@ -9,10 +9,12 @@ from fastapi import Depends, Header, Request
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.spec.own_images import known_images
 from service.api.measuring import Measuring
 from service.api.problems import Refused
 from service.api.short_processes import ShortProcesses
 from service.settings import Settings
+from service.storage import agents
 from service.storage.database import Database
 
 T = TypeVar("T")
@@ -58,9 +60,19 @@ IdempotencyKey = Annotated[
 ]
 
 
+async def know_own_images(session: Session) -> None:
+    """Let the spec of this request name images that were added to the machines of the agents."""
+    known = await agents.own_images(session)
+    known_images.set(lambda: known)
+
+
 def only_json(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
     """Refuse a body that is not declared as JSON, which pages of other sites cannot send here."""
     _only("application/json", content_type)
+
+
+#: What every route depends on that takes a spec.
+TAKES_SPEC = [Depends(only_json), Depends(know_own_images)]
 
 
 def only_forms(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:

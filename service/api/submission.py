@@ -11,7 +11,7 @@ from uuid import UUID
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.spec import ExperimentSpec, StudySpec
+from polar.spec import ExperimentSpec, OwnImagesSpec, StudySpec
 from polar.spec.course import with_steps
 from polar.spec.faults import Fault
 from polar.spec.training import MOST_STEPS
@@ -128,8 +128,9 @@ async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str
         Refused: no such agent has the dataset, or there is no such agent.
     """
     digests = await agents.datasets(session, spec.device)
-    digest: str | None = digests.get(spec.dataset.name)
-    if digest is None:
+    digest: str | None = digests.get(spec.dataset.label)
+    is_other = isinstance(spec.dataset, OwnImagesSpec) and digest != spec.dataset.digest
+    if digest is None or is_other:
         fault = await _why_unavailable(session, spec, at, digests)
         raise Refused(422, "invalid-spec", str(fault), [fault])
     return digest
@@ -140,12 +141,17 @@ async def _why_unavailable(
 ) -> Fault:
     """Why no agent has a spec's dataset: no agent serves its device, or none has this dataset."""
     if digests:
-        name = spec.dataset.name
+        name, is_own = spec.dataset.label, isinstance(spec.dataset, OwnImagesSpec)
         message = f"no agent for device {spec.device} has this dataset"
         if spec.dataset.is_fetched:
             message += f"; `polar data fetch {name}`, on the machine of the agents, gets it"
+        elif is_own:
+            message += (
+                f" with digest {spec.dataset.digest}; `polar data add`, on the machine of the "
+                "agents, adds it, and they offer it within 15 s"
+            )
         return Fault(
-            pointer=f"{at}/dataset/name",
+            pointer=f"{at}/dataset/{'added' if is_own else 'name'}",
             message=message,
             type="dataset_unavailable",
             value=repr(name),

@@ -1,4 +1,4 @@
-"""`polar data`: list, fetch and check the datasets of this machine.
+"""`polar data`: list, fetch and check the datasets of this machine, and add images to it.
 
 Exit codes: FAILED when a dataset is missing or differs from the published one, REFUSED when there
 is no such dataset or folder.
@@ -28,19 +28,22 @@ from rich.progress import (
 from polar.data import catalogue, download
 from polar.data.places import GZIPPED, download_place
 from polar.errors import DatasetError, DatasetMissing, InvalidInput
-from polar.spec.datasets import DATASETS
+from polar.folders import DATA_DIR_VARIABLE
+from polar.folders import data_dir as folder_of_datasets
 from polar.spec.sources import SourceFile
-from service.cli.output import Format, Output, console_on, fail, show, write, write_json
+from service.cli.output import Format, Output, console_on, fail, say, show, write, write_json
 from service.cli.rows import Rows
 from service.exit_codes import FAILED, REFUSED
 
-app = typer.Typer(no_args_is_help=True, help="List, fetch and check the datasets of this machine.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, fetch and check the datasets of this machine; add your own."
+)
 
-Name = Annotated[str, typer.Argument(help=f"One of {', '.join(DATASETS)}.")]
+Name = Annotated[str, typer.Argument(help="A name that `polar data list` shows.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        envvar=catalogue.DATA_DIR_VARIABLE,
+        envvar=DATA_DIR_VARIABLE,
         help="Folder of the datasets; by default ~/.cache/polar/data.",
     ),
 ]
@@ -71,7 +74,7 @@ class Checked(BaseModel):
 @app.command("list")
 def list_datasets(data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
     """List the datasets: whether each is here, its folder, and its digest."""
-    _show([_look_at(name, data_dir) for name in DATASETS], output)
+    _show([_look_at(name, data_dir) for name in catalogue.names(data_dir)], output)
 
 
 @app.command()
@@ -83,10 +86,51 @@ def fetch(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -
 
 
 @app.command()
+def add(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of PNG or JPEG files, a file .npy, .npz or .parquet, or "
+            "torchvision:CLASS, such as torchvision:FashionMNIST."
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="What specs will call them; by default the file's name.")
+    ] = None,
+    side: Annotated[
+        int | None, typer.Option(help="Scale the images to squares of this side, in pixels.")
+    ] = None,
+    factors: Annotated[
+        Path | None, typer.Option(help="CSV file with what is known of each image.")
+    ] = None,
+    data_dir: DataDir = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Add images of your own; specs name them as dataset: {name: images, added: NAME}."""
+    with _errors_as_messages():
+        from polar.data import own_images
+
+        name, about = own_images.add_images(
+            source, name, side=side, factors=factors, data_dir=data_dir
+        )
+    show({"name": name, **about.model_dump()}, _known, output)
+
+
+@app.command()
+def remove(name: Name, data_dir: DataDir = None) -> None:
+    """Remove images that were added from this machine; results of runs stay."""
+    with _errors_as_messages():
+        from polar.data import own_images
+
+        own_images.remove(name, data_dir)
+    say(f"{name} is removed")
+
+
+@app.command()
 def verify(name: Name, data_dir: DataDir = None, output: Output = Format.TABLE) -> None:
     """Compare the checksums of a dataset's files with the published ones."""
     with _errors_as_messages():
-        files = zip_longest(catalogue.files(name, data_dir), catalogue.downloads(name))
+        files = zip_longest(catalogue.files(name, data_dir), catalogue.downloads(name, data_dir))
         checked = [_check(name, path, file) for path, file in files]
     _show(checked, output)
     if any(file.state in ("missing", "different") for file in checked):
@@ -114,10 +158,10 @@ def fetch_with_bars(name: str, data_dir: Path | None) -> None:
         InvalidInput: there is no such dataset.
         DatasetMissing: it could not be fetched or stored.
     """
-    if not catalogue.downloads(name):
+    if not catalogue.downloads(name, data_dir):
         return
     with _bars() as progress:
-        download.fetch(name, catalogue.folder(data_dir), progress)
+        download.fetch(name, folder_of_datasets(data_dir), progress)
 
 
 def _look_at(name: str, data_dir: Path | None) -> Here:
@@ -128,7 +172,7 @@ def _look_at(name: str, data_dir: Path | None) -> Here:
     except DatasetMissing as error:
         # The row names the dataset already, and `polar run` lists the other places.
         missing = str(error).partition(" (also ")[0].removeprefix(f"dataset {name}: there is ")
-        hint = f"; polar data fetch {name}" if catalogue.downloads(name) else ""
+        hint = f"; polar data fetch {name}" if catalogue.downloads(name, data_dir) else ""
         return Here(name=name, state="missing", where=missing + hint)
     except (DatasetError, OSError) as error:
         return Here(name=name, state="broken", where=str(error))
@@ -158,6 +202,14 @@ def _check(name: str, path: Path, file: SourceFile | None) -> Checked:
 
 def _show(answer: Sequence[Here] | Sequence[Checked], output: Format) -> None:
     show([row.model_dump() for row in answer], _table, output)
+
+
+def _known(added: Mapping[str, object]) -> Rows:
+    """What is known of added images, a line for each fact."""
+    table = Rows("fact", "value", texts=["value"])
+    for fact, value in added.items():
+        table.add(fact, str(value))
+    return table
 
 
 def _table(rows: Sequence[Mapping[str, object]]) -> Rows:

@@ -41,12 +41,10 @@ def submit(
     url: Url = None,
 ) -> None:
     """Submit an experiment; runs that exist already are shared."""
-    from polar.spec import read_spec_file, read_yaml
-
     with service_at(url) as client:
-        experiment = client.submit(
-            read_yaml(read_spec_file(spec)), force=force, key=idempotency_key
-        )
+        from service.cli.own_images import content_of
+
+        experiment = client.submit(content_of(spec, client), force=force, key=idempotency_key)
         _follow(client, experiment, "submitted", wait=wait, output=output, url=url)
 
 
@@ -74,10 +72,10 @@ def extend(
 
 def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> None:
     """Check a spec without submitting it, and say which of its runs exist already."""
-    from polar.spec import read_spec_file, read_yaml
-
     with service_at(url) as client:
-        _show(client.validate(read_yaml(read_spec_file(spec))), output)
+        from service.cli.own_images import content_of
+
+        _show(client.validate(content_of(spec, client)), output)
 
 
 def list_experiments(

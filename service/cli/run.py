@@ -11,13 +11,15 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from polar.data import catalogue
 from polar.errors import CheckpointUnusable, InvalidInput, PolarError
+from polar.folders import DATA_DIR_VARIABLE
 from polar.records import events
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from polar.spec.own_images import known_images, on_this_machine
 from service.cli.bars import Bars, time_left
 from service.cli.data import fetch_with_bars
 from service.cli.output import fail, say, write, write_table
+from service.cli.own_images import content_of
 from service.exit_codes import FAILED, REFUSED, SIGNALLED
 
 
@@ -36,18 +38,18 @@ def run(
     ] = 1,
     data_dir: Annotated[
         Path | None,
-        typer.Option(envvar=catalogue.DATA_DIR_VARIABLE, help="Folder of the datasets."),
+        typer.Option(envvar=DATA_DIR_VARIABLE, help="Folder of the datasets."),
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch a missing dataset.")] = False,
     resume: Annotated[bool, typer.Option(help="Continue from the results in the folder.")] = True,
 ) -> None:
     """Train the models of a spec and measure their latents, here and now."""
     try:
-        runs = _runs(ExperimentSpec.from_file(spec), seed, out)
+        runs = _runs(_experiment(spec, data_dir), seed, out)
         for of_seed, folder in runs:
             _refuse_result_of_another_spec(of_seed, folder)
         if download:
-            fetch_with_bars(runs[0][0].dataset.name, data_dir)
+            fetch_with_bars(runs[0][0].dataset.label, data_dir)
         experiment = _load_experiment(threads)
         with _stop_signals() as signals:
             for of_seed, folder in runs:
@@ -71,6 +73,16 @@ def run(
         fail(f"{error}; --no-resume starts afresh", FAILED)
     except (PolarError, OSError) as error:
         fail(error, FAILED)
+
+
+def _experiment(path: Path, data_dir: Path | None) -> ExperimentSpec:
+    """The experiment of a file, whose images may be a path, and are in this folder then."""
+    content = content_of(path, data_dir=data_dir)
+    known = known_images.set(lambda: on_this_machine(data_dir))
+    try:
+        return ExperimentSpec.from_content(content)
+    finally:
+        known_images.reset(known)
 
 
 def _runs(

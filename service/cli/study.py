@@ -19,6 +19,7 @@ from service.cli import study_figure
 from service.cli.connection import Url, option_of, service_at
 from service.cli.out_files import replacing
 from service.cli.output import Format, Output, fail, going_on, say, show, write
+from service.cli.own_images import content_of
 from service.exit_codes import FAILED, INTERRUPTED, REFUSED, UNREACHABLE
 from service.homes import DEFAULT_HOME
 
@@ -55,7 +56,7 @@ def create(
 ) -> None:
     """Submit a study."""
     with service_at(url) as client:
-        study = client.create_study(read_yaml(read_spec_file(spec)))
+        study = client.create_study(content_of(spec, client))
         follow(client, study, "submitted", wait=wait, output=output, url=url)
 
 
@@ -73,11 +74,13 @@ def run(
     from service.embedded.running import running_stack
 
     try:
-        read = [read_yaml(read_spec_file(spec)) for spec in specs]
+        for path in specs:
+            read_yaml(read_spec_file(path))  # nothing starts for a file that cannot be read
         say("starting everything, unless it runs already ...")
         with running_stack(home) as stack, service_at(stack.api_url) as client:
             say(f"API {stack.api_url}  MLflow {stack.mlflow_url}")
             say(f"optuna-dashboard {stack.dashboard_url}")
+            read = [content_of(path, client) for path in specs]
             for spec in read:  # all specs are checked before the first study begins
                 client.validate_study(spec)
             _run(client, [client.create_study(spec) for spec in read], output)
@@ -110,7 +113,7 @@ def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> 
     with service_at(url) as client:
         from service.cli import study_tables
 
-        show(client.validate_study(read_yaml(read_spec_file(spec))), study_tables.of_plan, output)
+        show(client.validate_study(content_of(spec, client)), study_tables.of_plan, output)
 
 
 @app.command("list")

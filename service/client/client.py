@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 from uuid import UUID, uuid4
 
+from service.api.catalogue.schemas import DatasetView
 from service.api.experiments.schemas import ExperimentPage, ExperimentSummary, ExperimentView, Plan
 from service.api.run_events import RunEvent
 from service.api.runs.schemas import Diagnostics, FindingsView, RunView
@@ -113,6 +114,11 @@ class Client:
     def model(self, run_id: UUID | str) -> bytes:
         """Fetch the trained model of a run as the content of a file that `polar.load` loads."""
         return self._connection.content(f"/runs/{_id(run_id)}/model")
+
+    def datasets(self) -> list[DatasetView]:
+        """Fetch the datasets that a spec can name, and the agents that have them."""
+        offers = json.loads(self._connection.content("/datasets"))
+        return [DatasetView.model_validate(offer) for offer in offers]
 
     def diagnostics(self, run_id: UUID | str) -> Diagnostics:
         """Fetch everything that was measured of a run so far."""

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.spec.own_images import AddedImages
 from service.storage.tables import Agent
 
 #: How long after it was last seen an agent's offer still counts, so that a restart does not make
@@ -26,6 +27,7 @@ async def announce(
     device: str,
     queues: Sequence[str],
     datasets: Mapping[str, str],
+    own_images: Mapping[str, AddedImages] | None = None,
 ) -> None:
     """Record that an agent is alive, and what it offers."""
     values = {
@@ -34,6 +36,7 @@ async def announce(
         "device": device,
         "queues": ",".join(queues),
         "datasets": dict(datasets),
+        "own_images": {name: known.model_dump() for name, known in (own_images or {}).items()},
     }
     await session.execute(
         insert(Agent)
@@ -63,3 +66,16 @@ async def datasets(session: AsyncSession, queue: str = "auto") -> dict[str, str]
         if queue in agent.queues.split(","):
             digests = {**agent.datasets, **digests}
     return digests
+
+
+async def own_images(session: AsyncSession) -> dict[str, AddedImages]:
+    """What is known of each dataset that a user has added to the machine of an agent.
+
+    Where agents differ, the most recently seen agent counts.
+    """
+    known: dict[str, AddedImages] = {}
+    for agent in await seen_lately(session):
+        for name, content in agent.own_images.items():
+            if name not in known:
+                known[name] = AddedImages.model_validate(content)
+    return known

@@ -283,6 +283,8 @@ class Agent(Base):
     queues: Mapped[str]
     #: Digest of each dataset on the agent's machine, by its name.
     datasets: Mapped[dict[str, str]]
+    #: What is known of each of the datasets that a user has added, by its name.
+    own_images: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

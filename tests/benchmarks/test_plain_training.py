@@ -11,7 +11,7 @@ import torch
 from benchmarks import our_training, plain_training, whole_sweep
 from benchmarks.plain_training import VAE
 from polar import models, renyi_entropy
-from polar.spec import BetaVAESpec
+from polar.spec import BetaVAESpec, ImageShape
 from polar.training import schedule, seeding
 
 WIDTHS = (2, 3, 4, 5, 6)
@@ -20,7 +20,7 @@ WIDTHS = (2, 3, 4, 5, 6)
 @pytest.mark.parametrize("side", [32, 64])
 def test_the_plain_network_is_ours(side: Literal[32, 64]) -> None:
     spec = BetaVAESpec(latent_dim=3, widths=WIDTHS)
-    ours = models.build(spec, side, (), seeding.weights(0), torch.device("cpu"))
+    ours = models.build(spec, ImageShape(1, side), (), seeding.weights(0), torch.device("cpu"))
     plain = VAE(3, WIDTHS, side)
     images, latents = torch.rand(4, 1, side, side), torch.randn(4, 3)
 

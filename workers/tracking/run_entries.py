@@ -65,7 +65,7 @@ def milliseconds(at: datetime) -> int:
 
 def experiment_name(spec: ExperimentSpec) -> str:
     """Name of the group in which runs can be compared, such as `beta_vae-digits`."""
-    return f"{spec.model.name}-{spec.dataset.name}"
+    return f"{spec.model.name}-{spec.dataset.label}"
 
 
 def run_name(spec: ExperimentSpec, seed: int) -> str:
@@ -112,7 +112,7 @@ def tags(run: Run, spec: ExperimentSpec, of_findings: FindingsRow | None = None)
         "polar.status_reason": run.status_reason or "none",
         "polar.attempt": str(run.attempt),
         "polar.model": spec.model.name,
-        "polar.dataset": spec.dataset.name,
+        "polar.dataset": spec.dataset.label,
         "polar.dataset_sha256": run.dataset_digest,
         "polar.spec_hash": spec.content_hash(),
         "polar.science_version": str(result.science_version if result else SCIENCE_VERSION),
@@ -144,10 +144,10 @@ def metric_of(key: str, value: float, step: int, at: datetime) -> MLflowMetric:
 def dataset(run: Run, spec: ExperimentSpec) -> dict[str, str]:
     """The dataset of a run, for the column of this name in MLflow."""
     return {
-        "name": spec.dataset.name,
+        "name": spec.dataset.label,
         "digest": run.dataset_digest[:12],  # for people; a tag holds the whole digest
         "source_type": "polar",
-        "source": spec.dataset.name,
+        "source": spec.dataset.label,
         "profile": json.dumps({"num_rows": spec.dataset.images}),
     }
 

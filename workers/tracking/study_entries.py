@@ -70,7 +70,7 @@ def study_tags(study: Study, spec: StudySpec) -> dict[str, str]:
         "polar.state": study.state,
         "polar.status_reason": study.status_reason or "none",
         "polar.model": spec.base.model.name,
-        "polar.dataset": spec.base.dataset.name,
+        "polar.dataset": spec.base.dataset.label,
         "polar.dataset_sha256": study.dataset_digest,
         "polar.range": _span(study_range) or "none",
         "polar.range_of": study_range.of if study_range else "none",

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
+from polar.spec.own_images import on_this_machine
 from service import queue
 from service.exit_codes import AGENT_ENDED, AGENT_FENCED
 from service.programs import Program, python
@@ -175,6 +176,7 @@ class Agent:
                 device=self._device,
                 queues=self._queues,
                 datasets=await asyncio.to_thread(available_datasets),
+                own_images=await asyncio.to_thread(on_this_machine),
             )
             with suppress(DatabaseAway):
                 await self._database.once(announce)

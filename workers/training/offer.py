@@ -6,7 +6,6 @@ from pathlib import Path
 
 from polar.data import catalogue
 from polar.errors import DatasetError
-from polar.spec.datasets import DATASETS
 
 #: Folder in which NVIDIA's driver lists its devices.
 GPUS = Path("/proc/driver/nvidia/gpus")
@@ -35,7 +34,7 @@ def _has_gpu() -> bool:
 
 def _all_files() -> list[Path]:
     files: list[Path] = []
-    for name in DATASETS:
+    for name in catalogue.names():
         try:
             files += catalogue.files(name)
         except DatasetError:

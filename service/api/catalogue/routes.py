@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from polar.spec import DATASETS, MODELS, ExperimentSpec, StudySpec
+from polar.spec.own_images import AddedImages
 from service.api.catalogue.schemas import DatasetView, Holder, ModelView
 from service.api.dependencies import Session
 from service.api.problems import refusals
@@ -49,6 +50,14 @@ async def list_datasets(session: Session) -> list[DatasetView]:
         DatasetView(
             name=name,
             digest=digest,
+            own=next(
+                (
+                    AddedImages.model_validate(agent.own_images[name])
+                    for agent in present
+                    if agent.own_images.get(name, {}).get("digest") == digest
+                ),
+                None,
+            ),
             agents=[
                 Holder.model_validate(agent)
                 for agent in present

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from polar.spec.own_images import AddedImages
 from service.api.schemas import JsonSchema, ResponseModel
 
 
@@ -30,4 +31,6 @@ class DatasetView(ResponseModel):
     name: str
     #: SHA-256 of the dataset as these agents have it; None if no agent has it.
     digest: str | None
+    #: What is known of images that a user has added; None for published datasets.
+    own: AddedImages | None = None
     agents: list[Holder]

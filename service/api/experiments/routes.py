@@ -9,7 +9,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from polar.spec import ExperimentSpec
 from service.api import submission
-from service.api.dependencies import IdempotencyKey, Service, Session, only_json
+from service.api.dependencies import TAKES_SPEC, IdempotencyKey, Service, Session, only_json
 from service.api.event_stream import follow
 from service.api.experiments import answers
 from service.api.experiments.schemas import ExperimentPage, ExperimentView, MoreSteps, Plan
@@ -20,9 +20,7 @@ from service.storage import experiments, forms
 router = APIRouter(prefix="/experiments", tags=["experiments"], responses=refusals(503))
 
 
-@router.post(
-    "", status_code=202, dependencies=[Depends(only_json)], responses=refusals(400, 413, 415, 422)
-)
+@router.post("", status_code=202, dependencies=TAKES_SPEC, responses=refusals(400, 413, 415, 422))
 async def submit(
     spec: ExperimentSpec,
     session: Session,
@@ -36,9 +34,7 @@ async def submit(
     return await answers.accepted(session, service.settings, response, submitted)
 
 
-@router.post(
-    "/validate", dependencies=[Depends(only_json)], responses=refusals(400, 413, 415, 422)
-)
+@router.post("/validate", dependencies=TAKES_SPEC, responses=refusals(400, 413, 415, 422))
 async def validate(spec: ExperimentSpec, session: Session) -> Plan:
     """Preview an experiment: its spec with all defaults, and the runs that exist already."""
     digest = await submission.dataset_digest(session, spec)

@@ -121,7 +121,7 @@ def envelope_of(
     assert name is not None  # the study sweeps it
     return LossEnvelope(
         model=spec.base.model.name,
-        dataset=spec.base.dataset.name,
+        dataset=spec.base.dataset.label,
         weight_name=name,
         models=tuple(compared.models),
         ends=(0.0, _end(spec, study_range, compared.better_than_collapse_to)),

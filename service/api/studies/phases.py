@@ -185,7 +185,7 @@ def _of_trial(spec: StudySpec, field: str, point: Point, measured: Measured) -> 
             continue  # an earlier version did not store them
         yield Training(
             model=spec.base.model.name,
-            dataset=spec.base.dataset.name,
+            dataset=spec.base.dataset.label,
             field=field,
             steps=ended.steps,
             weight=float(point[field]),

@@ -10,7 +10,7 @@ from polar.errors import InvalidInput
 from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.api import links, submission
-from service.api.dependencies import IdempotencyKey, Service, Session, only_json
+from service.api.dependencies import TAKES_SPEC, IdempotencyKey, Service, Session, only_json
 from service.api.paging import ModelPlace, PageSize, Position, next_token
 from service.api.problems import Refused, refusals
 from service.api.studies import answers, export
@@ -29,9 +29,7 @@ from service.storage import studies, study_extensions
 router = APIRouter(prefix="/studies", tags=["studies"], responses=refusals(503))
 
 
-@router.post(
-    "", status_code=202, dependencies=[Depends(only_json)], responses=refusals(400, 413, 415, 422)
-)
+@router.post("", status_code=202, dependencies=TAKES_SPEC, responses=refusals(400, 413, 415, 422))
 async def submit_study(
     spec: StudySpec,
     session: Session,
@@ -47,9 +45,7 @@ async def submit_study(
     return await answers.study_view(session, service.settings, submitted.made)
 
 
-@router.post(
-    "/validate", dependencies=[Depends(only_json)], responses=refusals(400, 413, 415, 422)
-)
+@router.post("/validate", dependencies=TAKES_SPEC, responses=refusals(400, 413, 415, 422))
 async def validate_study(spec: StudySpec, session: Session) -> StudyPlan:
     """Preview a study: its spec with all defaults, its trials and runs, and how long they take."""
     digest = await submission.dataset_digest_of_study(session, spec)

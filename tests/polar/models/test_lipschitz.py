@@ -10,6 +10,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 from torch import Tensor, nn
 
 from polar.models import lipschitz, networks
+from polar.spec import ImageShape
 
 #: A weight is divided by ||A v||, which is at most ||A||: only rounding in float32 can bring a
 #: norm below 1.
@@ -27,7 +28,7 @@ def decoder(
     side: int = 32,
     latent_dim: int = 6,
 ) -> nn.Sequential:
-    network = networks.decoder(latent_dim, side, widths, generator, slope=0.2)
+    network = networks.decoder(latent_dim, ImageShape(1, side), widths, generator, slope=0.2)
     lipschitz.constrain(network, latent_dim, generator)
     return network
 

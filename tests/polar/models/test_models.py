@@ -9,7 +9,7 @@ import torch
 from pydantic import TypeAdapter
 
 from polar.models import Autoencoder, build
-from polar.spec import GaussianSpec, ModelSpec, Side
+from polar.spec import GaussianSpec, ImageShape, ModelSpec
 
 SPECS: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
 SMALL = {"latent_dim": 3, "widths": [4, 4, 4, 4, 4]}
@@ -27,8 +27,7 @@ KINDS: list[dict[str, Any]] = [
 each_kind = pytest.mark.parametrize(
     "kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values()))
 )
-SIDES: list[Side] = [32, 64]
-each_side = pytest.mark.parametrize("side", SIDES)
+each_shape = pytest.mark.parametrize(("channels", "side"), [(1, 32), (1, 64), (3, 32), (3, 96)])
 
 
 def spec_of(kind: dict[str, Any], **fields: object) -> ModelSpec:
@@ -39,18 +38,22 @@ def sizes_of(kind: dict[str, Any]) -> tuple[int, ...]:
     return (4, 3)[: len(kind.get("u", ()))]
 
 
-def new_model(kind: dict[str, Any], side: Side = 32, seed: int = 0, **fields: object) -> Any:  # noqa: ANN401
+def new_model(
+    kind: dict[str, Any], side: int = 32, seed: int = 0, channels: int = 1, **fields: object
+) -> Any:  # noqa: ANN401
     generator = torch.Generator().manual_seed(seed)
-    return build(spec_of(kind, **fields), side, sizes_of(kind), generator)
+    return build(spec_of(kind, **fields), ImageShape(channels, side), sizes_of(kind), generator)
 
 
-def batch(kind: dict[str, Any], n: int = 5, side: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(
+    kind: dict[str, Any], n: int = 5, side: int = 32, channels: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Random images, and the one-hot vectors of u."""
     generator = torch.Generator().manual_seed(1)
     vectors = [
         torch.eye(size)[torch.randint(size, (n,), generator=generator)] for size in sizes_of(kind)
     ]
-    images = torch.rand(n, 1, side, side, generator=generator)
+    images = torch.rand(n, channels, side, side, generator=generator)
     return images, torch.cat([torch.empty(n, 0), *vectors], dim=1)
 
 
@@ -59,10 +62,10 @@ def noise() -> torch.Generator:
 
 
 @each_kind
-@each_side
-def test_images_are_encoded_and_decoded(kind: dict[str, Any], side: Side) -> None:
-    model = new_model(kind, side)
-    images, u = batch(kind, side=side)
+@each_shape
+def test_images_are_encoded_and_decoded(kind: dict[str, Any], channels: int, side: int) -> None:
+    model = new_model(kind, side, channels=channels)
+    images, u = batch(kind, side=side, channels=channels)
 
     encoding = model.encode(images, u)
     outputs = model.decode(encoding.mean)
@@ -87,11 +90,11 @@ def test_what_an_encoding_has_depends_on_the_kind(kind: dict[str, Any]) -> None:
 
 
 @each_kind
-@each_side
-def test_every_parameter_gets_a_gradient(kind: dict[str, Any], side: Side) -> None:
-    model = new_model(kind, side)
+@each_shape
+def test_every_parameter_gets_a_gradient(kind: dict[str, Any], channels: int, side: int) -> None:
+    model = new_model(kind, side, channels=channels)
 
-    losses = model.losses(*batch(kind, side=side), noise())
+    losses = model.losses(*batch(kind, side=side, channels=channels), noise())
     torch.autograd.backward(losses.reconstruction + losses.penalty)
 
     for name, parameter in model.named_parameters():

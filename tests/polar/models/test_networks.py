@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from polar.models import networks
+from polar.spec import ImageShape
 
 WIDTHS = (64, 64, 64, 64, 64)
 
@@ -31,7 +32,7 @@ def layers(network: nn.Sequential, kind: type[nn.Module]) -> list[nn.Module]:
 
 
 def test_an_encoder_halves_the_side_five_times(generator: torch.Generator) -> None:
-    encoder = networks.encoder((2, 3, 4, 5, 6), generator)
+    encoder = networks.encoder(1, (2, 3, 4, 5, 6), generator)
     sizes = []
     activations = torch.rand(7, 1, 32, 32)
     for layer in encoder:
@@ -44,14 +45,14 @@ def test_an_encoder_halves_the_side_five_times(generator: torch.Generator) -> No
 
 
 def test_at_twice_the_side_four_pixels_are_left(generator: torch.Generator) -> None:
-    features = networks.encoder((2, 3, 4, 5, 6), generator)(torch.rand(7, 1, 64, 64))
+    features = networks.encoder(1, (2, 3, 4, 5, 6), generator)(torch.rand(7, 1, 64, 64))
 
     assert networks.smallest_side(64) == 2
     assert features.shape == (7, networks.feature_count(64, (2, 3, 4, 5, 6))) == (7, 6 * 4)
 
 
 def test_a_decoder_mirrors_the_encoder(generator: torch.Generator) -> None:
-    decoder = networks.decoder(9, 32, (2, 3, 4, 5, 6), generator)
+    decoder = networks.decoder(9, ImageShape(1, 32), (2, 3, 4, 5, 6), generator)
     sizes = []
     activations = torch.rand(7, 9)
     for layer in decoder:
@@ -63,14 +64,14 @@ def test_a_decoder_mirrors_the_encoder(generator: torch.Generator) -> None:
 
 
 def test_a_decoder_ends_at_the_side_of_the_images(generator: torch.Generator) -> None:
-    decoder = networks.decoder(9, 64, (2, 3, 4, 5, 6), generator)
+    decoder = networks.decoder(9, ImageShape(1, 64), (2, 3, 4, 5, 6), generator)
 
     assert decoder(torch.rand(7, 9)).shape == (7, 1, 64, 64)
 
 
 def test_relu_stands_between_layers_and_not_after_the_logits(generator: torch.Generator) -> None:
-    encoder = networks.encoder(WIDTHS, generator)
-    decoder = networks.decoder(3, 32, WIDTHS, generator)
+    encoder = networks.encoder(1, WIDTHS, generator)
+    decoder = networks.decoder(3, ImageShape(1, 32), WIDTHS, generator)
 
     assert len(layers(encoder, nn.ReLU)) == 5
     assert len(layers(decoder, nn.ReLU)) == 5
@@ -78,8 +79,8 @@ def test_relu_stands_between_layers_and_not_after_the_logits(generator: torch.Ge
 
 
 def test_the_activation_has_the_slope_asked_for(generator: torch.Generator) -> None:
-    encoder = networks.encoder(WIDTHS, generator, slope=0.2)
-    decoder = networks.decoder(3, 32, WIDTHS, generator, slope=0.2)
+    encoder = networks.encoder(1, WIDTHS, generator, slope=0.2)
+    decoder = networks.decoder(3, ImageShape(1, 32), WIDTHS, generator, slope=0.2)
 
     activations = [*layers(encoder, nn.LeakyReLU), *layers(decoder, nn.LeakyReLU)]
     assert [activation.negative_slope for activation in activations] == [0.2] * 10
@@ -90,7 +91,7 @@ def test_the_activation_has_the_slope_asked_for(generator: torch.Generator) -> N
 def test_a_convolution_and_relu_keep_the_second_moment(
     index: int, side: int, generator: torch.Generator
 ) -> None:
-    layer = layers(networks.encoder(WIDTHS, generator), nn.Conv2d)[index]
+    layer = layers(networks.encoder(1, WIDTHS, generator), nn.Conv2d)[index]
     side //= 2**index
     inputs = torch.randn(512 // side, 1 if index == 0 else 64, side, side, generator=generator)
 
@@ -106,7 +107,7 @@ def test_a_convolution_and_relu_keep_the_second_moment(
 def test_a_leaky_layer_keeps_the_second_moment_too(
     slope: float, generator: torch.Generator
 ) -> None:
-    convolution, activation = networks.encoder(WIDTHS, generator, slope)[2:4]
+    convolution, activation = networks.encoder(1, WIDTHS, generator, slope)[2:4]
     inputs = torch.randn(32, 64, 16, 16, generator=generator)
 
     outputs = activation(convolution(inputs))
@@ -122,7 +123,9 @@ def test_a_leaky_layer_keeps_the_second_moment_too(
 def test_a_transposed_convolution_and_relu_keep_the_second_moment(
     index: int, side: int, generator: torch.Generator
 ) -> None:
-    layer = layers(networks.decoder(3, side, WIDTHS, generator), nn.ConvTranspose2d)[index]
+    layer = layers(
+        networks.decoder(3, ImageShape(1, side), WIDTHS, generator), nn.ConvTranspose2d
+    )[index]
     side = networks.smallest_side(side) * 2**index
     inputs = torch.randn(512 // side, 64, side, side, generator=generator)
 
@@ -135,7 +138,9 @@ def test_a_transposed_convolution_and_relu_keep_the_second_moment(
 
 
 def test_inside_the_image_no_tap_is_lost(generator: torch.Generator) -> None:
-    layer = layers(networks.decoder(3, 32, WIDTHS, generator), nn.ConvTranspose2d)[3]
+    layer = layers(networks.decoder(3, ImageShape(1, 32), WIDTHS, generator), nn.ConvTranspose2d)[
+        3
+    ]
     inputs = torch.randn(64, 64, 8, 8, generator=generator)
 
     inside = layer(inputs)[..., 1:-1, 1:-1]
@@ -147,7 +152,11 @@ def test_inside_the_image_no_tap_is_lost(generator: torch.Generator) -> None:
 def test_heads_start_small_and_biases_at_zero(generator: torch.Generator) -> None:
     head = networks.head(500, 100, generator)
     everything = nn.ModuleList(
-        [head, networks.encoder(WIDTHS, generator), networks.decoder(3, 32, WIDTHS, generator)]
+        [
+            head,
+            networks.encoder(1, WIDTHS, generator),
+            networks.decoder(3, ImageShape(1, 32), WIDTHS, generator),
+        ]
     )
 
     # 50,000 weights: the standard error of their deviation is 0.3 %.
@@ -160,9 +169,9 @@ def test_heads_start_small_and_biases_at_zero(generator: torch.Generator) -> Non
 def test_weights_depend_on_the_generator_alone() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    one = networks.encoder(WIDTHS, torch.Generator().manual_seed(5))
-    again = networks.encoder(WIDTHS, torch.Generator().manual_seed(5))
-    other = networks.encoder(WIDTHS, torch.Generator().manual_seed(6))
+    one = networks.encoder(1, WIDTHS, torch.Generator().manual_seed(5))
+    again = networks.encoder(1, WIDTHS, torch.Generator().manual_seed(5))
+    other = networks.encoder(1, WIDTHS, torch.Generator().manual_seed(6))
 
     assert torch.equal(torch.get_rng_state(), before)
     for p, q, r in zip(one.parameters(), again.parameters(), other.parameters(), strict=True):

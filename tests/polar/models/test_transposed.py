@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from polar.errors import InvalidInput
 from polar.models import networks
 from polar.models.transposed import KERNEL, PADDING, STRIDE, Transposed
+from polar.spec import ImageShape
 
 
 @pytest.mark.parametrize("side", [(1, 1), (2, 2), (1, 3), (5, 4), (8, 8)])
@@ -66,7 +67,9 @@ def test_only_gradients_that_are_wanted_are_computed() -> None:
 
 @pytest.mark.parametrize("side", [32, 64])
 def test_a_decoder_in_its_own_precision_is_as_exact_as_float32_can_be(side: int) -> None:
-    decoder = networks.decoder(7, side, (8, 8, 16, 16, 32), torch.Generator().manual_seed(0))
+    decoder = networks.decoder(
+        7, ImageShape(1, side), (8, 8, 16, 16, 32), torch.Generator().manual_seed(0)
+    )
     latents = torch.randn(20, 7)
 
     with torch.no_grad():

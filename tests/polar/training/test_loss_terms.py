@@ -9,7 +9,7 @@ import torch
 from polar import models
 from polar.models.autoencoder import Autoencoder
 from polar.records.certificates import LossTerms
-from polar.spec import ExperimentSpec
+from polar.spec import ExperimentSpec, shape_of
 from polar.training import seeding
 from polar.training.inputs import Inputs, u_sizes
 from polar.training.loss_terms import loss_terms
@@ -45,7 +45,7 @@ def subset_of(spec: ExperimentSpec) -> EvaluationSubset:
 
 
 def untrained(spec: ExperimentSpec) -> Autoencoder:
-    return models.build(spec.model, spec.dataset.side, u_sizes(spec), seeding.weights(0), CPU)
+    return models.build(spec.model, shape_of(spec.dataset), u_sizes(spec), seeding.weights(0), CPU)
 
 
 def terms_of(model: dict[str, Any]) -> LossTerms:

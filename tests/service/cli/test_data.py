@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -20,6 +21,7 @@ from polar.data import catalogue, download
 from polar.spec.datasets import DATASETS, DSPRITES_FILE, DSpritesSpec, MnistSpec
 from polar.spec.sources import Downloaded, SourceFile
 from service.cli import app
+from service.exit_codes import FAILED, REFUSED
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
@@ -320,3 +322,36 @@ def test_an_unknown_dataset_is_refused_with_the_known_ones(command: str) -> None
 
     assert (code, out) == (2, "")
     assert errors == f"error: there is no dataset 'cifar'; allowed: {', '.join(DATASETS)}\n"
+
+
+@pytest.fixture
+def pictures() -> Path:
+    np.savez("cells.npz", images=np.zeros((6, 32, 32, 3), np.uint8), kind=np.arange(6) % 2)
+    return Path("cells.npz")
+
+
+def test_images_are_added_listed_and_removed(pictures: Path) -> None:
+    added = answer("add", str(pictures), "--data-dir", "data")
+
+    assert (added["name"], added["images"], added["channels"]) == ("cells", 6, 3)
+    listed = {each["name"]: each for each in answer("list", "--data-dir", "data")}
+    assert listed["cells"]["state"] == "here"
+    assert listed["cells"]["digest"] == added["digest"]
+    assert answer("path", "cells", "--data-dir", "data").endswith("data/own/cells")
+    code, _, said = polar_data("remove", "cells", "--data-dir", "data")
+    assert (code, said) == (0, "cells is removed\n")
+    assert "cells" not in {each["name"] for each in answer("list", "--data-dir", "data")}
+
+
+def test_images_that_cannot_be_added_are_refused_in_one_line(pictures: Path) -> None:
+    np.save("large.npy", np.zeros((6, 100, 100), np.uint8))
+
+    code, out, said = polar_data("add", "large.npy")
+    assert (code, out) == (REFUSED, "")
+    assert "--side 96 scales them" in said
+    code, _, said = polar_data("add", str(pictures), "--name", "mnist")
+    assert code == REFUSED
+    assert "that of a published dataset" in said
+    code, _, said = polar_data("remove", "cells")
+    assert code == FAILED
+    assert "no images were added as cells" in said

@@ -1,0 +1,28 @@
+"""What agents know of images that were added to their machines.
+
+Revision: 0013. Created 2026-11-27.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the column; agents fill it within seconds of their start."""
+    op.execute("set local lock_timeout = '5s'")
+    op.add_column(
+        "agents",
+        sa.Column("own_images", postgresql.JSONB(), nullable=False, server_default="{}"),
+        schema="app",
+    )
+
+
+def downgrade() -> None:
+    op.execute("set local lock_timeout = '5s'")
+    op.drop_column("agents", "own_images", schema="app")
