@@ -19,6 +19,7 @@ from polar.records.latents import Verdict
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import ExperimentSpec
+from polar.spec.own_images import AddedImages
 from polar.spec.points import SEED
 from service import queue
 from service.api.app import create_app
@@ -104,7 +105,11 @@ class Worker:
         self._database = database
 
     async def announce(
-        self, datasets: Mapping[str, str] | None = None, device: str = "cpu", name: str = "agent"
+        self,
+        datasets: Mapping[str, str] | None = None,
+        device: str = "cpu",
+        name: str = "agent",
+        own_images: Mapping[str, AddedImages] | None = None,
     ) -> None:
         async with self._database.transaction() as session:
             await agents.announce(
@@ -115,6 +120,7 @@ class Worker:
                 device=device,
                 queues=("auto", device),
                 datasets={"digits": DIGEST} if datasets is None else datasets,
+                own_images=own_images,
             )
 
     async def claim(self, run_id: UUID, owner: str = "agent") -> Run | None:

@@ -95,7 +95,7 @@ def test_faults_name_the_field_and_what_is_allowed(content: object, words: str) 
 
 
 def test_a_study_is_completed_too_and_its_faults_are_below_its_base() -> None:
-    search = {"beta": {"low": 0.1, "high": 10.0}}
+    search = {"model.beta": {"log_uniform": [0.1, 10.0]}}
     spec = StudySpec.from_content({"base": experiment(), "search": search})
 
     assert spec.base.dataset.label == "cells"

@@ -1,0 +1,77 @@
+"""A folder of colour pictures becomes a range, by the commands that a new user types."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import polar
+from service.embedded.running import running_stack
+
+PATIENCE_S = 900
+SPEC = """
+name: my discs
+base:
+  dataset: {name: images, path: discs}
+  model: {latent_dim: 3, widths: [4, 4, 4, 4, 4]}
+  training: {steps: 40, batch_size: 50}
+  diagnostics: {evaluations_per_doubling: 1, images: 100}
+search:
+  model.beta: {log_uniform: [1e-2, 100]}
+budget: {trials: 2}
+"""
+
+
+def write_pictures(folder: Path, n: int) -> None:
+    """Discs of two colours at random places, in a folder for each colour."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:32, :32]
+    for place in range(n):
+        colour = ("red", "blue")[place % 2]
+        (folder / colour).mkdir(parents=True, exist_ok=True)
+        centre = random.uniform(8, 24, 2)
+        disc = np.clip(6 - np.hypot(y - centre[0], x - centre[1]), 0, 1)
+        picture = np.zeros((32, 32, 3))
+        picture[..., 0 if colour == "red" else 2] = disc
+        Image.fromarray((picture * 255).astype(np.uint8)).save(folder / colour / f"{place}.png")
+
+
+def test_a_folder_of_colour_pictures_becomes_a_phase_diagram(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(open_folder / "discs", 200)
+    (open_folder / "study.yaml").write_text(SPEC)
+    monkeypatch.setenv("POLAR_DATA_DIR", str(open_folder / "data"))
+
+    def command(*arguments: object) -> str:
+        done = subprocess.run(
+            [Path(sys.executable).with_name("polar"), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    home = open_folder / "home"
+    with running_stack(home, agents=1, device="cpu") as stack:
+        monkeypatch.setenv("POLAR_URL", stack.api_url)
+        study = json.loads(
+            command("study", "create", open_folder / "study.yaml", "--wait", "-o", "json")
+        )
+        command("study", "figure", study["id"], "--out", open_folder / "phases.svg")
+        best = json.loads(command("get", study["best"]["experiment_id"], "-o", "json"))
+        command("get", best["runs"][0]["id"], "--model", open_folder / "best.safetensors")
+
+    assert study["state"] == "completed"
+    assert study["spec"]["base"]["dataset"]["added"] == "discs"
+    assert "<svg" in (open_folder / "phases.svg").read_text()
+    model = polar.load(open_folder / "best.safetensors")
+    pictures = np.random.default_rng(0).random((5, 3, 32, 32))
+    codes = model.encode(pictures)
+    assert codes.mean.shape == (5, 3)
+    assert model.decode(codes.mean).shape == (5, 3, 32, 32)
