@@ -17,6 +17,7 @@ from polar.entropy.differential import (
     nearest_neighbour_entropy,
     spacing_entropy,
 )
+from polar.experiment.drawings import drawings
 from polar.measurement.measure import measure
 from polar.measurement.tables import (
     measurement_tables,
@@ -144,6 +145,7 @@ def find(
     order = learning_order(dynamics, usage)
     with measured(model):
         keep_curve = _keep_curve(decoder, usage)
+        drawn = drawings(model, encoding, codes, subset, spec.model.likelihood, seed=spec.seeds[0])
     downstream = _downstream(codes, dataset, spec, final)
     unseen = None if held_out is None else _held_out(model, codes, held_out, spec)
     tables = {
@@ -160,6 +162,7 @@ def find(
         "learning_order": _order_table(order),
         **_downstream_tables(downstream),
         **_held_out_table(unseen),
+        **drawn,
     }
     return Findings(
         measurement=measurement,

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from polar.figures.criteria import thresholds as thresholds
     from polar.figures.criteria import usage_against_entropy as usage_against_entropy
     from polar.figures.downstream import accuracy_against_k as accuracy_against_k
+    from polar.figures.drawings import prior_samples as prior_samples
+    from polar.figures.drawings import reconstructions as reconstructions
+    from polar.figures.drawings import traversals as traversals
     from polar.figures.dynamics import activation_order as activation_order
     from polar.figures.dynamics import measures_over_training as measures_over_training
     from polar.figures.dynamics import trajectories as trajectories
@@ -54,6 +57,8 @@ _HOMES = {
     "measures_over_training": "dynamics",
     "phase_diagram": "phases",
     "phase_table": "phases",
+    "prior_samples": "drawings",
+    "reconstructions": "drawings",
     "representations": "codes",
     "save": "files",
     "save_figures": "run",
@@ -62,6 +67,7 @@ _HOMES = {
     "spike_and_slab": "estimators",
     "thresholds": "criteria",
     "trajectories": "dynamics",
+    "traversals": "drawings",
     "usage_against_entropy": "criteria",
     "weight_by_steps": "budgets",
 }

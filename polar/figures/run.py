@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from polar.figures import codes, criteria
+from polar.figures import codes, criteria, drawings
 from polar.figures.downstream import accuracy_against_k
 from polar.figures.dynamics import activation_order, measures_over_training, trajectories
 from polar.figures.entropies import entropy_heatmap, entropy_lines, sorted_entropies
@@ -24,6 +24,8 @@ MARKED = ["is_idle", "difference_nats"]
 INTERVALS = ["latent", "judged_entropy_nats", "low_nats", "high_nats", "label"]
 MEASURED = ["entropy_nats", "judged_entropy_nats", "var_of_mean"]
 INFORMATION = ["information_nats", "information_residual_nats"]
+#: Columns of pictures, which the figure shows instead.
+PIXELS = ["channels", "side", "pixels"]
 MEASURES = ["step", "latent", "judged_entropy_nats", *INFORMATION, "var_of_mean", "label"]
 
 
@@ -34,6 +36,8 @@ DRAWN_ALONE = {
     "agreement": criteria.criteria_agreement,
     "estimators": entropy_against_variance,
     "representations": codes.representations,
+    "reconstructions": drawings.reconstructions,
+    "prior_samples": drawings.prior_samples,
 }
 
 
@@ -58,7 +62,8 @@ def save_figures(tables: Mapping[str, pd.DataFrame], tau_nats: float, folder: Pa
             also with `low_nats` and `high_nats`. For the columns of the other tables see their
             figures: `dynamics` (trajectories; with `usage`, activation_order), `usage`,
             `keep_curve`, `held_out` (`latent`, `difference_nats`), `downstream`,
-            `information`, `diagram`, `agreement`, `estimators`, `representations`.
+            `information`, `diagram`, `agreement`, `estimators`, `representations`,
+            `reconstructions`, `traversals`, `prior_samples`.
         tau_nats: The threshold.
         folder: Folder for `sorted_entropies.png`, `sorted_entropies.csv` and so on; created if it
             is missing.
@@ -91,6 +96,9 @@ def _pictures(tables: Mapping[str, pd.DataFrame], tau_nats: float) -> Iterator[P
     if "keep_curve" in tables:
         figure = explained_by_the_most_used(tables["keep_curve"], final)
         yield Picture("explained_by_the_most_used", figure, tables["keep_curve"])
+    if "traversals" in tables:
+        figure = drawings.traversals(tables["traversals"], final)
+        yield Picture("traversals", figure, tables["traversals"].drop(columns=PIXELS))
     if "thresholds" in tables:
         intervals, rules = tables["latents"][INTERVALS], tables["thresholds"]
         figure = criteria.thresholds(intervals, rules)
@@ -100,7 +108,8 @@ def _pictures(tables: Mapping[str, pd.DataFrame], tau_nats: float) -> Iterator[P
         yield Picture("accuracy_against_k", figure, tables["downstream"])
     for name, draw in DRAWN_ALONE.items():
         if name in tables:
-            yield Picture(draw.__name__, draw(tables[name]), tables[name])
+            numbers = tables[name].drop(columns=PIXELS, errors="ignore")
+            yield Picture(draw.__name__, draw(tables[name]), numbers)
 
 
 def _over_training(tables: Mapping[str, pd.DataFrame], tau_nats: float) -> Iterator[Picture]:

@@ -40,9 +40,12 @@ TABLES = [
     "information",
     "diagram",
     "learning_order",
+    "reconstructions",
+    "traversals",
+    "prior_samples",
 ]
 #: Written just before `result.json`.
-LAST_FIGURE = "figures/representations.csv"
+LAST_FIGURE = "figures/prior_samples.csv"
 EVALUATED = [1, 2, 4, 8, 16, 20]
 #: With the numbers beside them; others need an active latent, or a task.
 FIGURES = [
@@ -57,6 +60,9 @@ FIGURES = [
     "thresholds",
     "entropy_against_variance",
     "representations",
+    "reconstructions",
+    "traversals",
+    "prior_samples",
 ]
 
 

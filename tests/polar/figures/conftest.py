@@ -287,6 +287,25 @@ def assert_readable(figure: Figure) -> None:
         assert overlap is None, f"{text!r} and {other!r} overlap"
 
 
+def pictures_table(
+    numbers: Sequence[str], count: int = 16, channels: int = 1, side: int = 8, **more: list[Any]
+) -> pd.DataFrame:
+    """Plain pictures, one for each number and each value of the other column."""
+    ((name, values),) = more.items() or [("of", [""])]
+    rows = [
+        {
+            numbers[0]: number,
+            name: value,
+            "channels": channels,
+            "side": side,
+            "pixels": bytes([7 * number % 256, place, 200][:channels]) * side**2,
+        }
+        for place, value in enumerate(values)
+        for number in range(count)
+    ]
+    return pd.DataFrame(rows)
+
+
 TABLES: dict[str, Callable[..., pd.DataFrame]] = {
     "run": run_table,
     "sweep": sweep_table,
@@ -302,6 +321,7 @@ TABLES: dict[str, Callable[..., pd.DataFrame]] = {
     "intervals": intervals_table,
     "rules": rules_table,
     "diagram": diagram_table,
+    "pictures": pictures_table,
 }
 
 

@@ -31,6 +31,9 @@ def tables(made: Made) -> dict[str, pd.DataFrame]:
         "estimators": made("estimators", run),
         "downstream": made("downstream"),
         "representations": made("representations"),
+        "reconstructions": made("pictures", ["image"], kind=["original", "reconstruction"]),
+        "traversals": made("pictures", ["latent"], quantile=[0.1, 0.9]).assign(value=0.0),
+        "prior_samples": made("pictures", ["sample"]),
     }
 
 
@@ -48,6 +51,7 @@ def test_a_run_gives_every_figure_that_its_tables_can(
         "activation_order",
         "usage_against_entropy",
         "explained_by_the_most_used",
+        "traversals",
         "thresholds",
         "accuracy_against_k",
         "information_split",
@@ -55,6 +59,8 @@ def test_a_run_gives_every_figure_that_its_tables_can(
         "criteria_agreement",
         "entropy_against_variance",
         "representations",
+        "reconstructions",
+        "prior_samples",
     ]
     assert pictures == [path.stem for path in paths if path.suffix == ".csv"]
 
