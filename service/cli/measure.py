@@ -40,7 +40,8 @@ OptionalFile = Path | None
 
 def measure(
     codes: Annotated[
-        Path, typer.Argument(help="Mean representation, (n, m): .npy, or .npz with one array.")
+        Path,
+        typer.Argument(help="Mean representation, (n, m): .npy, .npz, .pt, .csv or .parquet."),
     ],
     variance: Annotated[
         OptionalFile, typer.Option(help="Variances of the posteriors, (n, m).")

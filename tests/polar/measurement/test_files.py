@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,67 @@ def test_an_array_comes_back_whatever_the_file_is_called(
 
         assert loaded.dtype == array.dtype
         np.testing.assert_array_equal(loaded, array)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: {"codes": x}], ids=["bare", "in a dict"])
+def test_a_tensor_comes_back(
+    legacy: bool, wrap: Callable[[torch.Tensor], object], tmp_path: Path
+) -> None:
+    tensor = torch.from_numpy(MEAN).requires_grad_()
+    torch.save(wrap(tensor), tmp_path / "codes", _use_new_zipfile_serialization=not legacy)
+
+    np.testing.assert_array_equal(load_array(tmp_path / "codes"), MEAN)
+
+
+def test_files_of_torch_run_nothing_and_hold_one_tensor(tmp_path: Path) -> None:
+    torch.save({"codes": Payload()}, tmp_path / "hostile.pt")
+    torch.save({"a": torch.ones(2), "b": torch.ones(2)}, tmp_path / "two.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+
+    with pytest.raises(InvalidInput, match="not an array of numbers or text"):
+        load_array(tmp_path / "hostile.pt")
+    with pytest.raises(InvalidInput, match=r"holds 2 tensors \(a, b\); allowed: one"):
+        load_array(tmp_path / "two.pt")
+    with pytest.raises(InvalidInput, match="holds a list; allowed: a tensor"):
+        load_array(tmp_path / "list.pt")
+
+
+@pytest.mark.parametrize("has_names", [True, False])
+def test_a_table_of_text_comes_back(has_names: bool, tmp_path: Path) -> None:
+    table = pd.DataFrame(MEAN, columns=["a", "b", "c", "d"])
+    table.to_csv(tmp_path / "codes.csv", index=False, header=has_names, float_format="%.17g")
+    words = pd.DataFrame({"kind": ["cat", "dog"]})
+    words.to_csv(tmp_path / "words.csv", index=False)
+
+    np.testing.assert_allclose(load_array(tmp_path / "codes.csv"), MEAN, rtol=1e-14)
+    assert load_array(tmp_path / "words.csv").tolist() == ["cat", "dog"]
+
+
+def test_a_parquet_file_comes_back(tmp_path: Path) -> None:
+    table = pd.DataFrame(MEAN.astype("f4"), columns=["a", "b", "c", "d"])
+    table.to_parquet(tmp_path / "codes")
+    table.assign(kind="cat").to_parquet(tmp_path / "mixed")
+
+    loaded = load_array(tmp_path / "codes")
+
+    assert loaded.dtype == np.float32
+    np.testing.assert_array_equal(loaded, MEAN.astype("f4"))
+    with pytest.raises(InvalidInput, match="columns that are no numbers: kind; allowed"):
+        load_array(tmp_path / "mixed")
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.pt", "x.parquet"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x80\x02", b"PAR1PAR1", b"a,b\n1\n2,3,4\n", b"\xff\xfe"]
+)
+def test_damaged_files_of_other_programs_are_refused(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(InvalidInput, match=name):
+        load_array(tmp_path / name)
 
 
 def test_what_is_not_an_array_is_refused_with_its_reason(tmp_path: Path) -> None:
