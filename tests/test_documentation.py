@@ -14,7 +14,10 @@ WITH_EXAMPLES = [
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.name)
-def test_the_examples_of_a_document_give_what_it_says(path: Path) -> None:
+def test_the_examples_of_a_document_give_what_it_says(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLAR_DATA_DIR", str(tmp_path))  # examples may add datasets
     done = doctest.testfile(
         str(path),
         module_relative=False,
