@@ -156,8 +156,8 @@ def _follow(stream: Iterator[events.Event], spec: ExperimentSpec, signals: list[
                     bar.update(task, completed=step, status=status)
                 case events.CheckpointSaved():
                     saved = event
-                case events.ArtifactSaved(path=path):
-                    bar.update(task, status=f"writing results, {path.name} is there")
+                case events.ArtifactSaved(name=name):
+                    bar.update(task, status=f"writing results, {name} is there")
     if not isinstance(event, events.Result):
         say(
             f"stopped at step {saved.step:,} of {spec.training.steps:,}; "
