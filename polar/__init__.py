@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from polar.experiment.model_file import load as load
     from polar.experiment.run import run as run
     from polar.measurement.measure import measure as measure
+    from polar.measurement.watch import Watch as Watch
     from polar.spec import ExperimentSpec as ExperimentSpec
     from polar.spec.course import warm_started as warm_started
     from polar.spec.course import with_steps as with_steps
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ExperimentSpec": "polar.spec",
+    "Watch": "polar.measurement.watch",
     "add_images": "polar.data.own_images",
     "complete": "polar.experiment.completion",
     "load": "polar.experiment.model_file",
@@ -33,6 +35,7 @@ _HOMES = {
 
 __all__ = [
     "ExperimentSpec",
+    "Watch",
     "__version__",
     "add_images",
     "complete",
