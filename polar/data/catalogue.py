@@ -21,7 +21,8 @@ from typing import assert_never
 from polar.data.places import GZIPPED, find, other_places, places
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
 from polar.files import written_aside
-from polar.folders import DATA_DIR_VARIABLE, cache_dir
+from polar.folders import DATA_DIR_VARIABLE
+from polar.folders import cache_dir as cache_dir
 from polar.folders import data_dir as folder
 from polar.spec import own_images
 from polar.spec.datasets import DATASETS
