@@ -1,7 +1,7 @@
 """The models: each has an encoder, a decoder and a loss."""
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
 import torch
 
@@ -14,6 +14,8 @@ from polar.models.fixed_variance_vae import FixedVarianceVAE
 from polar.models.ivae import IVAE
 from polar.models.l2_ae import L2AE
 from polar.models.lv_ae import LVAE
+from polar.models.own import Sizes as Sizes
+from polar.models.own import own_model
 from polar.spec import (
     AESpec,
     BetaVAESpec,
@@ -23,6 +25,7 @@ from polar.spec import (
     L2AESpec,
     LVAESpec,
     ModelSpec,
+    OwnModelSpec,
 )
 
 
@@ -48,7 +51,7 @@ def build(
 
 def _on_cpu(
     spec: ModelSpec, shape: ImageShape, u_sizes: Sequence[int], generator: torch.Generator
-) -> BetaVAE | IVAE | FixedVarianceVAE | LVAE | L2AE | AE:
+) -> BetaVAE | IVAE | FixedVarianceVAE | LVAE | L2AE | AE | Any:  # noqa: ANN401
     match spec:
         case BetaVAESpec():
             return BetaVAE(spec, shape, generator)
@@ -62,5 +65,7 @@ def _on_cpu(
             return L2AE(spec, shape, generator)
         case AESpec():
             return AE(spec, shape, generator)
+        case OwnModelSpec():
+            return own_model(spec, shape, u_sizes, generator)
         case _:
             assert_never(spec)

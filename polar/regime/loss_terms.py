@@ -24,6 +24,7 @@ from polar.spec import (
     L2AESpec,
     LVAESpec,
     ModelSpec,
+    OwnModelSpec,
 )
 
 
@@ -99,7 +100,7 @@ def _penalty(model: ModelSpec, codes: Codes) -> _Penalty | None:
             return _mean_of(np.square(codes.mean).sum(axis=1), collapsed=0.0)
         case LVAESpec(eta=eta):
             return _volume(codes.mean, eta)
-        case AESpec():
+        case AESpec() | OwnModelSpec():  # nobody knows how an own penalty depends on the codes
             return None
         case _:
             assert_never(model)

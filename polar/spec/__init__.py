@@ -28,6 +28,7 @@ from polar.spec.models import L2AESpec as L2AESpec
 from polar.spec.models import LikelihoodSpec as LikelihoodSpec
 from polar.spec.models import LVAESpec as LVAESpec
 from polar.spec.models import ModelSpec as ModelSpec
+from polar.spec.models import OwnModelSpec as OwnModelSpec
 from polar.spec.study import StudySpec as StudySpec
 from polar.spec.text import read_spec_file as read_spec_file
 from polar.spec.text import read_yaml as read_yaml

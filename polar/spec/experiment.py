@@ -18,7 +18,7 @@ from polar.spec.datasets import (
 from polar.spec.faults import nearest
 from polar.spec.fields import FEWEST_IMAGES, INTEGRAL, Name
 from polar.spec.misfit import misfit, raise_misfits
-from polar.spec.models import IVAESpec, LVAESpec, ModelSpec
+from polar.spec.models import IVAESpec, LVAESpec, ModelSpec, OwnModelSpec
 from polar.spec.own_images import with_what_is_known
 from polar.spec.submitted import SubmittedSpec
 from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
@@ -93,8 +93,8 @@ class ExperimentSpec(SubmittedSpec):
 
     @property
     def u(self) -> tuple[str, ...]:
-        """The factors that an iVAE is told; none for the other models."""
-        if not isinstance(self.model, IVAESpec):
+        """The factors that an iVAE, or a model of the user's own, is told; none for the others."""
+        if not isinstance(self.model, IVAESpec | OwnModelSpec):
             return ()
         return self.model.u
 
@@ -162,8 +162,7 @@ def _misfits(spec: ExperimentSpec) -> Iterator[PydanticCustomError]:
     if isinstance(spec.model, LVAESpec) and training.batch_size == 1:
         message = "one image has no deviation, and so no volume"
         yield misfit("too_small", message, "/training/batch_size", 1, "an integer from 2")
-    if isinstance(spec.model, IVAESpec):
-        yield from _unknown(spec.model.u, "/model/u", factors)
+    yield from _unknown(spec.u, "/model/u", factors)
     if spec.downstream is not None:
         yield from _too_few(min(images, spec.diagnostics.images))
         pointer = "/downstream/factors"

@@ -1,8 +1,8 @@
 """Which model to train, and its weight: the strength of the regularisation, which sweeps vary.
 
-All have five convolutions and five transposed convolutions. The weights beta and alpha stand
-against a reconstruction loss that is summed over pixels, lambda and gamma against a loss that is
-averaged over pixels, as published.
+All of ours have five convolutions and five transposed convolutions. The weights beta and alpha
+stand against a reconstruction loss that is summed over pixels, lambda and gamma against a loss
+that is averaged over pixels, as published.
 """
 
 from typing import (
@@ -16,7 +16,7 @@ from typing import (
     runtime_checkable,
 )
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from polar.spec.fields import INTEGRAL, Integer, SpecPart, Spread, Weight
 
@@ -53,8 +53,8 @@ T = TypeVar("T", bound=Term)
 LikelihoodSpec = Annotated[BernoulliSpec | GaussianSpec, Field(discriminator="name")]
 
 
-class ConvolutionalSpec(SpecPart):
-    """What all models share."""
+class AnyModelSpec(SpecPart):
+    """What all models share, ours and those of users."""
 
     #: Name of the weight as users write it; None for a model without a weight.
     weight_name: ClassVar[str | None] = None
@@ -64,17 +64,8 @@ class ConvolutionalSpec(SpecPart):
     name: str
     #: Latents; 16 for digits and mnist.
     latent_dim: Integer = Field(32, ge=1, le=1024)
-    #: Channels of the five convolutions; the decoder mirrors them.
-    widths: tuple[Width, Width, Width, Width, Width] = (32, 32, 64, 64, 128)
     #: Likelihood of the pixels; the reconstruction loss is its negative logarithm.
     likelihood: LikelihoodSpec = BernoulliSpec()
-
-    @property
-    def weight(self) -> float | None:
-        """Strength of the regularisation; None for a model without a weight."""
-        if self.weight_name is None:
-            return None
-        return float(self.model_dump()[self.weight_name])
 
     def with_weight(self, weight: float) -> Self:
         """The same model with another weight; the model must have a weight."""
@@ -95,6 +86,20 @@ class ConvolutionalSpec(SpecPart):
             reconstruction / pixels + weight * penalty for the others.
         """
         return reconstruction / (1 if self.is_variational else pixels) + penalty * weight
+
+
+class ConvolutionalSpec(AnyModelSpec):
+    """What all of our models share."""
+
+    #: Channels of the five convolutions; the decoder mirrors them.
+    widths: tuple[Width, Width, Width, Width, Width] = (32, 32, 64, 64, 128)
+
+    @property
+    def weight(self) -> float | None:
+        """Strength of the regularisation; None for a model without a weight."""
+        if self.weight_name is None:
+            return None
+        return float(self.model_dump()[self.weight_name])
 
 
 class BetaVAESpec(ConvolutionalSpec):
@@ -174,10 +179,38 @@ class AESpec(ConvolutionalSpec):
     name: Literal["ae"] = "ae"
 
 
-_AnyModel = BetaVAESpec | IVAESpec | FixedVarianceVAESpec | LVAESpec | L2AESpec | AESpec
+class OwnModelSpec(AnyModelSpec):
+    """A model of the user's own: a Python class that agents import where their owner allows it.
+
+    Its loss is its reconstruction loss + weight * its penalty, both in nats per image.
+    """
+
+    weight_name: ClassVar[str | None] = "weight"
+    is_variational: ClassVar[bool] = True
+
+    name: Literal["own"] = "own"
+    #: Where the class is: `package.module:Class`, or its name among the entry points of the group
+    #: `polar.models` of an installed package.
+    kind: str = Field(
+        alias="class",
+        strict=True,
+        max_length=200,
+        pattern=r"^[A-Za-z_][\w.-]*(:[A-Za-z_]\w*)?$",
+    )
+    #: What the penalty is multiplied with.
+    weight: Weight = 1.0
+    #: Names of the factors that the model is told as u; none by default.
+    u: tuple[str, ...] = Field((), max_length=8)
+    #: The fields of the class's own part of the spec, which the class itself checks.
+    fields_of_class: dict[str, JsonValue] = Field({}, alias="fields", max_length=100)
+
+
+_AnyModel = (
+    BetaVAESpec | IVAESpec | FixedVarianceVAESpec | LVAESpec | L2AESpec | AESpec | OwnModelSpec
+)
 ModelSpec = Annotated[_AnyModel, Field(discriminator="name")]
 
 #: Every kind of model by its name.
-MODELS: dict[str, type[ConvolutionalSpec]] = {
+MODELS: dict[str, type[_AnyModel]] = {
     kind.model_fields["name"].default: kind for kind in get_args(_AnyModel)
 }

@@ -11,9 +11,10 @@ from uuid import UUID
 from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.spec import ExperimentSpec, OwnImagesSpec, StudySpec
+from polar.spec import ExperimentSpec, OwnImagesSpec, OwnModelSpec, StudySpec
 from polar.spec.course import with_steps
 from polar.spec.faults import Fault
+from polar.spec.own_models import PACKAGES_VARIABLE, is_of
 from polar.spec.training import MOST_STEPS
 from service import queue
 from service.api.problems import Refused
@@ -127,6 +128,8 @@ async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str
     Raises:
         Refused: no such agent has the dataset, or there is no such agent.
     """
+    if isinstance(spec.model, OwnModelSpec):
+        await _refuse_unless_allowed(session, spec, spec.model.kind, at)
     digests = await agents.datasets(session, spec.device)
     digest: str | None = digests.get(spec.dataset.label)
     is_other = isinstance(spec.dataset, OwnImagesSpec) and digest != spec.dataset.digest
@@ -134,6 +137,24 @@ async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str
         fault = await _why_unavailable(session, spec, at, digests)
         raise Refused(422, "invalid-spec", str(fault), [fault])
     return digest
+
+
+async def _refuse_unless_allowed(
+    session: AsyncSession, spec: ExperimentSpec, kind: str, at: str
+) -> None:
+    allowed = await agents.models(session, spec.device)
+    if kind in allowed or is_of(kind, allowed):
+        return
+    fault = Fault(
+        pointer=f"{at}/model/class",
+        message=f"no agent for device {spec.device} allows this model; the owner of its machine "
+        f"names packages in {PACKAGES_VARIABLE}",
+        type="model_unavailable",
+        value=repr(kind),
+        allowed=", ".join(allowed) or "none",
+        suggestion=None,
+    )
+    raise Refused(422, "invalid-spec", str(fault), [fault])
 
 
 async def _why_unavailable(

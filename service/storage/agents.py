@@ -28,6 +28,7 @@ async def announce(
     queues: Sequence[str],
     datasets: Mapping[str, str],
     own_images: Mapping[str, AddedImages] | None = None,
+    models: Sequence[str] = (),
 ) -> None:
     """Record that an agent is alive, and what it offers."""
     values = {
@@ -37,6 +38,7 @@ async def announce(
         "queues": ",".join(queues),
         "datasets": dict(datasets),
         "own_images": {name: known.model_dump() for name, known in (own_images or {}).items()},
+        "models": list(models),
     }
     await session.execute(
         insert(Agent)
@@ -79,3 +81,14 @@ async def own_images(session: AsyncSession) -> dict[str, AddedImages]:
             if name not in known:
                 known[name] = AddedImages.model_validate(content)
     return known
+
+
+async def models(session: AsyncSession, queue: str = "auto") -> list[str]:
+    """The packages and models of users that agents of this queue allow."""
+    allowed = [
+        name
+        for agent in await seen_lately(session)
+        if queue in agent.queues.split(",")
+        for name in agent.models
+    ]
+    return list(dict.fromkeys(allowed))

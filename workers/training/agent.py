@@ -16,6 +16,7 @@ from functools import partial
 from uuid import UUID
 
 from polar.spec.own_images import on_this_machine
+from polar.spec.own_models import allowed_here
 from service import queue
 from service.exit_codes import AGENT_ENDED, AGENT_FENCED
 from service.programs import Program, python
@@ -177,6 +178,7 @@ class Agent:
                 queues=self._queues,
                 datasets=await asyncio.to_thread(available_datasets),
                 own_images=await asyncio.to_thread(on_this_machine),
+                models=await asyncio.to_thread(allowed_here),
             )
             with suppress(DatabaseAway):
                 await self._database.once(announce)

@@ -1,0 +1,100 @@
+"""Models of users: classes that are imported by their name, where somebody has allowed it.
+
+A class of a model is an `nn.Module` with the methods of `polar.models.Autoencoder`, and
+
+    Fields      a pydantic model of its own part of the spec, `fields`;
+    __init__    takes those fields, the `Sizes`, and the generator of its first weights.
+
+`polar.testing.check_model` says whether a class keeps to this.
+"""
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import BaseModel, ValidationError
+from torch import nn
+
+from polar.errors import InvalidInput
+from polar.spec import ImageShape, LikelihoodSpec, OwnModelSpec
+from polar.spec.own_models import (
+    PACKAGES_VARIABLE,
+    allowed_packages,
+    may_be_imported,
+    offered,
+)
+
+
+class Sizes(NamedTuple):
+    """What a spec says of the sizes of a model."""
+
+    latent_dim: int
+    #: Channels and side of the images.
+    shape: ImageShape
+    #: How many values each factor of u has; empty for a model without u.
+    u_sizes: tuple[int, ...]
+    #: Likelihood of the pixels, whose parameter the decoder gives.
+    likelihood: LikelihoodSpec
+
+
+def own_model(
+    spec: OwnModelSpec, shape: ImageShape, u_sizes: Sequence[int], generator: torch.Generator
+) -> Any:  # noqa: ANN401
+    """A new model of a user's class, with first weights from the generator.
+
+    Raises:
+        InvalidInput: the class may not be imported, is not there, or is no model; or its own part
+            of the spec has faults.
+    """
+    kind = class_of(spec.kind)
+    try:
+        fields = kind.Fields.model_validate(spec.fields_of_class)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"/model/fields/{'/'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in error.errors(include_url=False)
+        )
+        raise InvalidInput(f"{spec.kind} refuses its fields: {faults}") from error
+    sizes = Sizes(spec.latent_dim, shape, tuple(u_sizes), spec.likelihood)
+    return kind(fields, sizes, generator)
+
+
+def class_of(name: str) -> type[Any]:
+    """The class of this name.
+
+    Args:
+        name: `package.module:Class`, or the name of an entry point of the group `polar.models`.
+
+    Raises:
+        InvalidInput: its package is not allowed, it is not there, or it is no model.
+    """
+    place = name if ":" in name else _place_of(name)
+    module, _, attribute = place.partition(":")
+    if not may_be_imported(place):
+        raise InvalidInput(
+            f"the model {name} may not be imported; allowed: packages that {PACKAGES_VARIABLE} "
+            f"names ({', '.join(allowed_packages()) or 'none'}), which the owner of a machine "
+            "sets, and modules that the program has imported"
+        )
+    try:
+        kind = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InvalidInput(f"there is no model {name}: {error}") from error
+    fields = getattr(kind, "Fields", None)
+    is_class = isinstance(kind, type) and issubclass(kind, nn.Module)
+    if not is_class or not (isinstance(fields, type) and issubclass(fields, BaseModel)):
+        raise InvalidInput(
+            f"{name} is no model; allowed: a class of nn.Module with a pydantic model `Fields`"
+        )
+    return kind  # type: ignore[no-any-return]
+
+
+def _place_of(name: str) -> str:
+    places = offered()
+    if name not in places:
+        raise InvalidInput(
+            f"no installed package offers a model {name}; allowed: "
+            f"{', '.join(places) or 'none'}, or package.module:Class"
+        )
+    return places[name]
