@@ -34,13 +34,14 @@ from tests.processes import Mlflow, Stage
 _CACHE = tempfile.TemporaryDirectory(prefix="polar-cache-")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("POLAR_")]:
         if name != "POLAR_DATA_DIR":
             del os.environ[name]
     # how fast a machine is, is not what tests assert
-    hypothesis_settings.register_profile("polar", deadline=None)
-    hypothesis_settings.load_profile("polar")
+    hypothesis_settings.register_profile("polar", deadline=None, max_examples=30)
+    hypothesis_settings.register_profile("thorough", deadline=None, max_examples=300)
+    hypothesis_settings.load_profile(config.getoption("--hypothesis-profile") or "polar")
     # before workers start: threads of two workers on two cores wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # jobs in a shell's background ignore Ctrl-C, and so would all processes that tests start

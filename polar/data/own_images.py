@@ -35,6 +35,7 @@ from polar.spec.own_images import (
     ABOUT_FILE,
     FACTORS_FILE,
     IMAGES_FILE,
+    LONGEST_NAME,
     MOST_VALUES,
     SIDES,
     AddedImages,
@@ -176,7 +177,8 @@ def _write(
 ) -> AddedImages:
     """Write all files of the images, and say what is known of them."""
     channels, own_side, note = _images(folder / IMAGES_FILE, found, side, source)
-    left_out = {name: reason for name, column in values.items() if (reason := _flaw_of(column))}
+    flaws = {name: _flaw_of(name, column) for name, column in values.items()}
+    left_out = {name: flaw for name, flaw in flaws.items() if flaw is not None}
     kept = {name: coded(column) for name, column in values.items() if name not in left_out}
     columns = np.array([codes for codes, _ in kept.values()], np.int64).reshape(-1, found.n)
     np.save(folder / FACTORS_FILE, np.ascontiguousarray(columns.T))
@@ -199,8 +201,10 @@ def _write(
     return about
 
 
-def _flaw_of(column: Sequence[Value | None]) -> str | None:
+def _flaw_of(name: str, column: Sequence[Value | None]) -> str | None:
     """Why a column cannot be a factor; None if it can be."""
+    if not 1 <= len(name) <= LONGEST_NAME:
+        return f"a name of {len(name)} characters"
     if missing := sum(value is None or value != value for value in column):
         return f"no value for {missing:,} images"
     count = len(set(column))

@@ -87,6 +87,8 @@ def factors_of_table(path: Path, found: Pictures) -> dict[str, Sequence[Value]]:
             header, *rows = csv.reader(file)
     except (OSError, ValueError, csv.Error) as error:  # ValueError: no header, or no text
         raise InvalidInput(f"the factors {path} cannot be read: {error}") from error
+    if len(set(header)) < len(header):
+        raise InvalidInput(f"{path} has the columns {', '.join(header)}; allowed: each name once")
     rows = [row for row in rows if row]
     if uneven := next((row for row in rows if len(row) != len(header)), None):
         raise InvalidInput(

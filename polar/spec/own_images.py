@@ -25,7 +25,8 @@ ADDED = "own"
 ABOUT_FILE, IMAGES_FILE, FACTORS_FILE = "about.json", "images.npy", "factors.npy"
 #: Every convolution halves the side, and there are five.
 SIDES = range(32, 257, 32)
-MOST_VALUES = 1000
+#: Most values of a factor, and most characters of its name.
+MOST_VALUES, LONGEST_NAME = 1000, 100
 
 AddedName = Annotated[
     str, Field(strict=True, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$", min_length=1)
@@ -35,7 +36,7 @@ OwnSide = Annotated[int, Field(strict=True, ge=SIDES[0], le=SIDES[-1], multiple_
 Channels = Literal[1, 3]
 #: The name of each factor, and the number of its values.
 Factors = dict[
-    Annotated[str, Field(strict=True, min_length=1, max_length=100)],
+    Annotated[str, Field(strict=True, min_length=1, max_length=LONGEST_NAME)],
     Annotated[int, Field(strict=True, ge=1, le=MOST_VALUES)],
 ]
 

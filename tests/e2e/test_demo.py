@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 #: Far more than it takes, also on a busy machine.
 PATIENCE_S = 900
@@ -20,19 +21,39 @@ ROW = re.compile(
 )
 
 
-def test_the_demo_ends_with_both_sides_of_the_band_and_its_figure_and_leaves_nothing_running(
-    open_folder: Path, tmp_path: Path
-) -> None:
+def demo(trials: int, home: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     polar = Path(sys.executable).with_name("polar")
-    home = open_folder / "home"
-
-    done = subprocess.run(
-        [polar, "demo", "--trials", f"{TRIALS}", "--home", str(home)],
-        cwd=tmp_path,
+    return subprocess.run(
+        [polar, "demo", "--trials", f"{trials}", "--home", str(home)],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
     )
+
+
+def test_the_demo_tries_what_it_is_asked_to_and_leaves_nothing_running(
+    open_folder: Path, tmp_path: Path
+) -> None:
+    home = open_folder / "home"
+
+    done = demo(1, home, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    (row,) = [row for line in done.stdout.splitlines() if (row := ROW.match(line))]
+    assert "/runs/" in row["link"]
+    assert done.stdout.splitlines()[-1] == f"drawn in {home / 'demo' / 'digits.png'}"
+    assert (home / "demo" / "digits.png").read_bytes().startswith(b"\x89PNG")
+    assert not (home / "up.json").exists()
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_both_sides_of_the_band_and_its_figure_and_leaves_nothing_running(
+    open_folder: Path, tmp_path: Path
+) -> None:
+    home = open_folder / "home"
+
+    done = demo(TRIALS, home, tmp_path)
 
     assert done.returncode == 0, done.stderr
     rows = [row for line in done.stdout.splitlines() if (row := ROW.match(line))]

@@ -80,13 +80,18 @@ def test_factors_of_too_many_or_missing_values_are_left_out(
     n = 1001
     score = np.where(np.arange(n) < 2, np.nan, 1.0)
     black = np.zeros((n, 32, 32), np.uint8)
-    np.savez(tmp_path / "x.npz", images=black, id=np.arange(n), score=score)
+    long = {"n" * 101: np.zeros(n)}
+    np.savez(tmp_path / "x.npz", images=black, id=np.arange(n), score=score, **long)
 
     _, about = polar.add_images(tmp_path / "x.npz")
 
     assert about.factors == {}
     origin = json.loads((data_dir / "own" / "x" / "origin.json").read_text())
-    assert origin["left_out"] == {"id": "1,001 values", "score": "no value for 2 images"}
+    assert origin["left_out"] == {
+        "id": "1,001 values",
+        "score": "no value for 2 images",
+        "n" * 101: "a name of 101 characters",
+    }
 
 
 def test_images_of_28_are_padded_and_say_so(tmp_path: Path) -> None:

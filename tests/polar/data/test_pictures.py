@@ -272,6 +272,7 @@ def test_a_table_without_names_belongs_to_the_pictures_in_order(tmp_path: Path) 
         ("size\n1\n", "has 1 rows; allowed: 2, one for each picture"),
         ("file,size\na.png,1\n", "no row for 1 of 2 pictures, such as b.png"),
         ("file,size\na.png\nb.png,2\n", "has 2 columns and a row of 1"),
+        ("size,size\n1,2\n3,4\n", "has the columns size, size; allowed: each name once"),
     ],
 )
 def test_tables_that_do_not_fit_are_refused(tmp_path: Path, text: str, words: str) -> None:

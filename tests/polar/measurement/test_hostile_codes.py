@@ -72,7 +72,7 @@ def numbers_of(value: object) -> list[float]:
     return [value] if isinstance(value, float) else []
 
 
-@settings(max_examples=100)  # each takes most of a second
+@settings(max_examples=40)  # each takes most of a second
 @given(arguments())
 def test_a_report_is_finite_or_refused(arguments: dict[str, object]) -> None:
     try:

@@ -139,6 +139,7 @@ def test_held_edges_are_found_for_several_seeds(number: int) -> None:
     assert sides == ["left", "right"]
 
 
+@pytest.mark.slow
 def test_intervals_over_seeds_that_differ_hold_most_held_edges() -> None:
     problems = [hysteretic(number, width=0.08) for number in range(6)]
     found = [find_range(study(problem.train, HELD, 60), HELD) for problem in problems]

@@ -25,6 +25,8 @@ SEARCH = Search(low=0.01, high=100, steps=2000)
 THREE = SEARCH.model_copy(update={"seeds": (0, 1, 2)})
 LONGER = THREE.model_copy(update={"max_steps": 8000})
 fewer = settings(max_examples=25)
+#: Verdicts of which a long study is much like one of the others.
+SIMILAR = set(Regime) - {Regime.CLEAN, Regime.UNTRAINED}
 
 observations = st.builds(
     Observation,
@@ -137,7 +139,14 @@ def test_the_order_of_what_is_told_changes_nothing(
     assert propose(shuffled, flown, search) == propose(history, in_flight, search)
 
 
-@pytest.mark.parametrize("regime", list(Regime))
+@pytest.mark.parametrize(
+    "regime",
+    [
+        Regime.CLEAN,
+        Regime.UNTRAINED,
+        *(pytest.param(other, marks=pytest.mark.slow) for other in sorted(SIMILAR)),
+    ],
+)
 def test_a_long_study_of_equal_verdicts_goes_on_without_repeating_itself(regime: Regime) -> None:
     told = study(lambda _: regime, SEARCH, 130)
 

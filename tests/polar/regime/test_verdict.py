@@ -362,6 +362,7 @@ def test_a_space_without_latents_is_refused() -> None:
         labelled([], 0.25)
 
 
+@pytest.mark.slow
 def test_noise_on_stds_and_usage_hardly_ever_changes_the_verdict(
     latents_of: Latents, decoding_of: Decodings
 ) -> None:

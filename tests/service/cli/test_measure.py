@@ -149,20 +149,24 @@ def test_a_folder_that_cannot_be_written_fails() -> None:
 
 
 @pytest.mark.usefixtures("unrendered")
-def test_what_takes_long_says_what_it_is_doing() -> None:
-    np.save("many.npy", RNG.normal(size=(20, 201)))
+def test_what_takes_long_says_what_it_is_doing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.cli.measure.MANY_LATENTS", 10)
+    np.save("many.npy", RNG.normal(size=(20, 11)))
 
     code, out, err = polar_measure("many.npy", "-o", "json", "--out", "out")
 
     said = [line for line in err.splitlines() if line.startswith("measuring: ")]
     assert code == 0
-    assert said[0] == "measuring: entropies of 201 latents and 20 images"
+    assert said[0] == "measuring: entropies of 11 latents and 20 images"
     assert said[-1] == "measuring: tables and figures"
     assert Measurement.model_validate_json(out).images == 20  # stdout is the report alone
 
 
-def test_a_refusal_after_progress_is_the_last_that_is_said() -> None:
-    np.save("many.npy", RNG.normal(size=(20, 201)))
+def test_a_refusal_after_progress_is_the_last_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.cli.measure.MANY_LATENTS", 10)
+    np.save("many.npy", RNG.normal(size=(20, 11)))
 
     code, _, err = polar_measure("many.npy", "--renyi-alpha", "0.1")
 

@@ -232,7 +232,7 @@ async def carry_out(lab: "Lab", study_id: UUID, measured: float) -> StudyState:
 
 
 @hypothesis_settings(
-    max_examples=10,
+    max_examples=4,
     phases=set(Phase) - {Phase.shrink},  # each example is a whole study
     deadline=None,  # a database of a loaded machine
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],

@@ -105,7 +105,14 @@ def races(lab: "Lab") -> Races:
         {"sampler": "gp", "budget": {"trials": 13}, "search": TWO_FIELDS},
         {"sampler": "random", "budget": {"trials": 10}},
         {"sampler": "grid", "budget": {"trials": 14}, "search": GRID},
-        {"sampler": "nsga2", "budget": {"trials": 58}, "objectives": ["explained", "n_active"]},
+        pytest.param(
+            {
+                "sampler": "nsga2",
+                "budget": {"trials": 58},
+                "objectives": ["explained", "n_active"],
+            },
+            marks=pytest.mark.slow,  # its second generation begins after 50 trials
+        ),
         {"sampler": "qmc", "budget": {"trials": 10}, "search": TWO_FIELDS},
     ],
     ids=lambda fields: str(fields["sampler"]),
@@ -126,7 +133,7 @@ async def test_a_study_has_the_same_trials_in_whichever_order_its_trainings_end(
         assert await races.came_to(other) == expected
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), concurrency=st.sampled_from([1, 2, 3, 5, 30]))
 async def test_neither_pauses_nor_kills_nor_an_early_extension_change_the_trials(
     races: Races, spec_of: "SpecOf", seed: int, concurrency: int
