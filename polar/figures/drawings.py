@@ -87,7 +87,7 @@ def traversals(table: pd.DataFrame, latents: pd.DataFrame) -> Figure:
     quantiles = sorted(rows["quantile"].unique())
     places = _centres(len(quantiles), lines[0].shape[1])
     axes.set_xticks(places, [f"{100 * quantile:g} %" for quantile in quantiles])
-    axes.set_xlabel("quantile of the latent's own means; entropy H and usage in nats")
+    figure.supxlabel("quantile of the latent's own means (H, usage: nats)", fontsize="medium")
     return figure
 
 
