@@ -21,8 +21,7 @@ from typing import assert_never
 from polar.data.places import GZIPPED, find, other_places, places
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
 from polar.files import written_aside
-from polar.folders import DATA_DIR_VARIABLE
-from polar.folders import cache_dir as cache_dir
+from polar.folders import DATA_DIR_VARIABLE, cache_dir
 from polar.folders import data_dir as folder
 from polar.spec import own_images
 from polar.spec.datasets import DATASETS
@@ -67,10 +66,7 @@ def source(name: str, data_dir: Path | None = None) -> Source:
         return DATASETS[name].source
     if own_images.is_added(name, data_dir):
         return Added()
-    raise InvalidInput(
-        f"there is no dataset {name!r}; allowed: {', '.join(names(data_dir))}, or images that "
-        "`polar data add` has added"
-    )
+    raise InvalidInput(f"there is no dataset {name!r}; allowed: {', '.join(names(data_dir))}")
 
 
 def names(data_dir: Path | None = None) -> tuple[str, ...]:

@@ -18,14 +18,8 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from polar.data import catalogue
-from polar.data.pictures import (
-    TORCHVISION,
-    Picture,
-    Pictures,
-    Value,
-    factors_of_table,
-    pictures,
-)
+from polar.data.picture_sources import TORCHVISION, factors_of_table, pictures
+from polar.data.pictures import Picture, Pictures, Value
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
 from polar.files import put_in_place
 from polar.folders import data_dir as folder_of_datasets
@@ -214,7 +208,7 @@ def _flaw_of(name: str, column: Sequence[Value | None]) -> str | None:
 def coded(column: Sequence[Value]) -> tuple[list[int], list[str]]:
     """The values of a factor as numbers from 0 in their order, and the words for the numbers."""
     try:
-        distinct = sorted(set(column))  # type: ignore[type-var]
+        distinct = sorted(set(column))
     except TypeError:  # numbers among words
         distinct = sorted({str(value) for value in column})
         column = [str(value) for value in column]
@@ -245,7 +239,7 @@ def _images(path: Path, found: Pictures, side: int | None, source: str) -> tuple
     return channels, padded, note
 
 
-def _scaled(picture: Picture, side: int) -> Picture:
+def _scaled(picture: Picture, side: int) -> UInt8[np.ndarray, "side side c"]:
     """The square in the middle of a picture, scaled to this side."""
     from PIL import Image
 

@@ -1,36 +1,20 @@
-"""Reads pictures as people keep them: arrays of NumPy, folders of files, tables, torchvision's.
+"""Pictures before they become a dataset: as arrays of bytes, decoded by Pillow."""
 
-Every reader gives its pictures one at a time, so that more than fit into memory can be read.
-"""
-
-import csv
-import importlib
-import inspect
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import UInt8
-from numpy.typing import NDArray
 
-from polar.errors import DatasetCorrupt, DatasetMissing, InvalidInput
+from polar.errors import DatasetCorrupt
 
-#: One picture: height, width, and one or three channels.
+#: A picture: height, width, and one or three channels.
 Picture: TypeAlias = UInt8[np.ndarray, "height width c"]
 #: The value of a factor as it was found.
 Value: TypeAlias = str | int | float | bool
-
-PICTURE_FILES = (".png", ".jpg", ".jpeg")
-#: Names that the array of images has in files of several arrays, in the order of preference.
-IMAGE_NAMES = ("images", "imgs", "image", "x", "X", "data")
-#: Name of the factor that the folders of pictures are.
-FOLDER = "folder"
-#: How a dataset of torchvision is named in place of a path.
-TORCHVISION = "torchvision:"
 
 
 @dataclass(frozen=True)
@@ -47,200 +31,34 @@ class Pictures:
     names: Sequence[str] = field(default=())
 
 
-def pictures(source: str, data_dir: Path) -> Pictures:
-    """The pictures of a path, or of a dataset of torchvision.
-
-    Args:
-        source: A file of NumPy (`.npy`, `.npz`), a Parquet file, a folder of PNG and JPEG files,
-            or `torchvision:CLASS`.
-        data_dir: Folder of datasets, into which torchvision downloads.
-
-    Raises:
-        InvalidInput: there are no pictures there that could be read.
-        DatasetMissing: torchvision is not installed, or cannot download the dataset.
-        DatasetCorrupt: a file is damaged.
-    """
-    if source.startswith(TORCHVISION):
-        return _of_torchvision(source.removeprefix(TORCHVISION), data_dir / "torchvision")
-    path = Path(source)
-    if path.is_dir():
-        return _of_folder(path)
-    if not path.is_file():
-        raise InvalidInput(f"there is no file or folder {path}; allowed: {_allowed()}")
-    readers = {".npy": _of_npy, ".npz": _of_npz, ".parquet": _of_parquet}
-    if path.suffix.lower() not in readers:
-        raise InvalidInput(f"images of {path} cannot be read; allowed: {_allowed()}")
-    return readers[path.suffix.lower()](path)
-
-
-def factors_of_table(path: Path, found: Pictures) -> dict[str, Sequence[Value]]:
-    """The factors in a CSV file, whose first line names them.
-
-    Where the first column holds the names of the pictures, its rows are joined to them by name;
-    otherwise they belong to the pictures in order.
-
-    Raises:
-        InvalidInput: the file is no table, has another number of rows, or misses a picture.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = csv.reader(file)
-    except (OSError, ValueError, csv.Error) as error:  # ValueError: no header, or no text
-        raise InvalidInput(f"the factors {path} cannot be read: {error}") from error
-    if len(set(header)) < len(header):
-        raise InvalidInput(f"{path} has the columns {', '.join(header)}; allowed: each name once")
-    rows = [row for row in rows if row]
-    if uneven := next((row for row in rows if len(row) != len(header)), None):
-        raise InvalidInput(
-            f"{path} has {len(header)} columns and a row of {len(uneven)}: {uneven}"
-        )
-    by_name = {row[0]: row[1:] for row in rows}
-    if found.names and set(by_name) & set(found.names):
-        if missing := [name for name in found.names if name not in by_name]:
-            raise InvalidInput(
-                f"{path} has no row for {len(missing)} of {found.n} pictures, such as {missing[0]}"
-            )
-        rows, header = [by_name[name] for name in found.names], header[1:]
-    if len(rows) != found.n:
-        raise InvalidInput(
-            f"{path} has {len(rows)} rows; allowed: {found.n}, one for each picture"
-        )
-    return {
-        name: [_parsed(value) for value in column]
-        for name, column in zip(header, zip(*rows, strict=True), strict=True)
-    }
-
-
-def _allowed() -> str:
-    return (
-        "a file .npy, .npz or .parquet, a folder of .png and .jpg files, or torchvision:CLASS, "
-        "such as torchvision:FashionMNIST"
-    )
-
-
-def _parsed(value: str) -> Value:
-    """A number where the text is one, so that values are sorted as numbers."""
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
-
-
-def _of_npy(path: Path) -> Pictures:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DatasetCorrupt(f"{path} is no file of NumPy: {error}") from error
-    return _of_array(path, array, {})
-
-
-def _of_npz(path: Path) -> Pictures:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if _is_plain(file, name)}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise DatasetCorrupt(f"{path} is no file of NumPy: {error}") from error
-    named = [name for name in IMAGE_NAMES if name in arrays and arrays[name].ndim >= 3]
-    large = [name for name, array in arrays.items() if array.ndim >= 3]
-    if not named and len(large) != 1:
-        raise InvalidInput(
-            f"{path} has the arrays {', '.join(arrays) or 'none'}; allowed: the images as "
-            "`images`, or as the only array with at least 3 dimensions"
-        )
-    images = arrays.pop((named or large)[0])
-    return _of_array(path, images, dict(_columns(arrays, len(images))))
-
-
-def _is_plain(file: Any, name: str) -> bool:  # noqa: ANN401
-    """Whether an array can be read without running code that is stored in it."""
-    try:
-        return file[name] is not None
-    except ValueError:
-        return False
-
-
-def _columns(arrays: Mapping[str, NDArray[Any]], n: int) -> Iterator[tuple[str, Sequence[Value]]]:
-    """The arrays that have a value for each image, column by column."""
-    for name, array in arrays.items():
-        if array.ndim in (1, 2) and len(array) == n and array.dtype.kind in "biufUS":
-            columns = array[:, None] if array.ndim == 1 else array
-            for place, column in enumerate(columns.T):
-                label = name if columns.shape[1] == 1 else f"{name}-{place}"
-                yield label, [_plain(value) for value in column.tolist()]
-
-
-def _plain(value: Any) -> Value:  # noqa: ANN401
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
-
-
-def _of_array(path: Path, array: NDArray[Any], factors: Mapping[str, Sequence[Value]]) -> Pictures:
-    """Pictures of an array (n, h, w), (n, h, w, c) or (n, c, h, w)."""
-    if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3):
-        array = array.transpose(0, 2, 3, 1)
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 3) or len(array) == 0:
-        raise InvalidInput(
-            f"the images of {path} have shape {array.shape}; allowed: (n, side, side), or with 1 "
-            "or 3 channels before or after the sides"
-        )
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
-        raise InvalidInput(
-            f"the images of {path} are {array.dtype}; allowed: uint8, or floats from 0 to 1"
-        )
-
-    def each() -> Iterator[Picture]:
-        for place, picture in enumerate(array):
-            yield _as_bytes(f"image {place} of {path}", picture)
-
-    return Pictures(len(array), each, factors)
-
-
-def _as_bytes(what: str, picture: NDArray[Any]) -> Picture:
-    if picture.dtype == np.uint8:
-        return np.ascontiguousarray(picture)
-    low, high = picture.min(), picture.max()
-    if not (low >= 0 and high <= 1):
-        raise InvalidInput(f"{what} has values from {low} to {high}; allowed: floats from 0 to 1")
-    return np.round(picture.astype(np.float64) * 255).astype(np.uint8)
-
-
-def _of_folder(folder: Path) -> Pictures:
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURE_FILES and path.is_file()
-    )
-    if not paths:
-        raise InvalidInput(f"the folder {folder} has no pictures; allowed: .png and .jpg files")
-    names = [path.relative_to(folder).as_posix() for path in paths]
-    folders = [path.parent.relative_to(folder).as_posix() for path in paths]
-    is_grey = all(_is_grey(path) for path in paths)
-
-    def each() -> Iterator[Picture]:
-        return (_decoded(str(path), path, is_grey=is_grey) for path in paths)
-
-    return Pictures(len(paths), each, {FOLDER: folders} if set(folders) - {"."} else {}, names)
-
-
-def _is_grey(path: Path) -> bool:
-    with _opened(str(path), path) as picture:
+def is_grey_file(path: Path) -> bool:
+    """Whether the picture of a file has no colours; raises as `decoded` does."""
+    with opened(str(path), path) as picture:
         return picture.mode in ("1", "L", "LA") or picture.mode.startswith("I")
 
 
-def _decoded(what: str, file: Path | io.BytesIO, *, is_grey: bool) -> Picture:
+def decoded(what: str, file: Path | io.BytesIO, *, is_grey: bool) -> Picture:
+    """The picture of a file, turned as its camera was held, with black where it is transparent.
+
+    Args:
+        what: What messages call the picture.
+        file: Its path, or its bytes.
+        is_grey: Whether it gets one channel rather than three.
+
+    Raises:
+        DatasetCorrupt: Pillow cannot read it.
+    """
     from PIL import ImageOps
 
-    with _opened(what, file) as opened:
+    with opened(what, file) as picture:
         try:
-            return _as_array(ImageOps.exif_transpose(opened), is_grey=is_grey)
+            return as_array(ImageOps.exif_transpose(picture), is_grey=is_grey)
         except (OSError, SyntaxError, ValueError) as error:
             raise DatasetCorrupt(f"{what} is no picture that can be read: {error}") from error
 
 
-def _as_array(picture: Any, *, is_grey: bool) -> Picture:  # noqa: ANN401
+def as_array(picture: Any, *, is_grey: bool) -> Picture:  # noqa: ANN401
+    """A picture of Pillow as an array, with black where it is transparent."""
     from PIL import Image
 
     if picture.mode.startswith("I"):  # 16 bits, of which 8 are kept
@@ -254,111 +72,11 @@ def _as_array(picture: Any, *, is_grey: bool) -> Picture:  # noqa: ANN401
     return flat[..., None] if flat.ndim == 2 else flat
 
 
-def _opened(what: str, file: Path | io.BytesIO) -> Any:  # noqa: ANN401
+def opened(what: str, file: Path | io.BytesIO) -> Any:  # noqa: ANN401
+    """A picture of Pillow that is not decoded yet; raises as `decoded` does."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         return Image.open(file)
     except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DatasetCorrupt(f"{what} is no picture that can be read: {error}") from error
-
-
-def _of_parquet(path: Path) -> Pictures:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(path)
-        fields = {field.name: field.type for field in table.schema_arrow}
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetCorrupt(f"{path} is no Parquet file: {error}") from error
-    images = [name for name, kind in fields.items() if _holds_pictures(kind)]
-    if len(images) != 1:
-        raise InvalidInput(
-            f"{path} has the columns {', '.join(fields)}, of which {len(images)} hold pictures; "
-            "allowed: one column of the bytes of PNG or JPEG files"
-        )
-    (column,) = images
-    others = [name for name, kind in fields.items() if name != column and _is_factor(kind)]
-    factors = table.read(columns=others).to_pydict() if others else {}
-
-    def encoded() -> Iterator[bytes]:
-        for batch in table.iter_batches(256, columns=[column]):
-            for value in batch.column(0).to_pylist():
-                yield value["bytes"] if isinstance(value, dict) else value
-
-    def each(is_grey: bool) -> Iterator[Picture]:
-        for place, content in enumerate(encoded()):
-            what = f"row {place} of {path}"
-            yield _decoded(what, io.BytesIO(content or b""), is_grey=is_grey)
-
-    is_grey = all(
-        _opened(f"row {place} of {path}", io.BytesIO(content or b"")).mode in ("1", "L", "LA")
-        for place, content in enumerate(encoded())
-    )
-    return Pictures(table.metadata.num_rows, lambda: each(is_grey), factors)
-
-
-def _holds_pictures(kind: Any) -> bool:  # noqa: ANN401
-    import pyarrow as pa
-
-    if pa.types.is_struct(kind):
-        return any(field.name == "bytes" for field in kind)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _is_factor(kind: Any) -> bool:  # noqa: ANN401
-    import pyarrow as pa
-
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string)
-    return any(test(kind) for test in tests) or bool(pa.types.is_large_string(kind))
-
-
-def _of_torchvision(name: str, root: Path) -> Pictures:
-    """A dataset of torchvision in its default split, with its targets as factors."""
-    try:
-        datasets = importlib.import_module("torchvision.datasets")
-    except ImportError as error:
-        raise DatasetMissing(
-            "torchvision is not installed; `pip install torchvision` installs it"
-        ) from error
-    kind = getattr(datasets, name, None)
-    if not (inspect.isclass(kind) and issubclass(kind, datasets.VisionDataset)):
-        raise InvalidInput(
-            f"torchvision has no dataset {name!r}; allowed: its classes, such as FashionMNIST"
-        )
-    parameters = inspect.signature(kind).parameters
-    download = {"download": True} if "download" in parameters else {}
-    try:
-        dataset = kind(root / name, **download)
-    except (OSError, RuntimeError) as error:
-        raise DatasetMissing(
-            f"torchvision cannot get {name} into {root / name}: {error}"
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"torchvision's {name} needs more than a folder: {error}") from error
-    first, target = dataset[0]
-    if not hasattr(first, "mode"):
-        raise InvalidInput(f"torchvision's {name} holds no pictures but {type(first).__name__}")
-    is_grey = first.mode in ("1", "L", "LA")
-
-    def each() -> Iterator[Picture]:
-        return (_as_array(dataset[place][0], is_grey=is_grey) for place in range(len(dataset)))
-
-    return Pictures(len(dataset), each, _targets(dataset, target))
-
-
-def _targets(dataset: Any, target: Any) -> dict[str, Sequence[Value]]:  # noqa: ANN401
-    """The targets as factors: one for each number of a target, by its name if it has one."""
-    known = getattr(dataset, "attr", None)  # CelebA keeps its attributes so
-    if known is not None:
-        names = [name for name in dataset.attr_names if name]
-        return {name: known[:, place].tolist() for place, name in enumerate(names)}
-    if not isinstance(target, int):
-        return {}
-    kept = [getattr(dataset, name) for name in ("targets", "labels") if hasattr(dataset, name)]
-    values = kept[0] if kept else [dataset[place][1] for place in range(len(dataset))]
-    numbers = [int(value) for value in values]
-    words = list(getattr(dataset, "classes", ()))
-    is_named = len(words) > max(numbers)
-    return {"class": [words[number] for number in numbers] if is_named else numbers}

@@ -21,10 +21,11 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from polar.data.catalogue import CACHE_DIR_VARIABLE, CHUNK, FileState, cache_dir, remembered
+from polar.data.catalogue import CHUNK, FileState, remembered
 from polar.data.unfinished import locked, put_in_place
 from polar.errors import DatasetError
 from polar.files import unfinished
+from polar.folders import CACHE_DIR_VARIABLE, cache_dir
 from polar.spec import SCIENCE_VERSION
 
 #: Some rows of the dataset, and their images of shape (rows, side, side).

@@ -13,7 +13,7 @@ from torch import Tensor
 from polar.models import Autoencoder, Encoding
 from polar.models.likelihood import pixel_means
 from polar.regime.codes import Codes
-from polar.spec import LikelihoodSpec
+from polar.spec import ExperimentSpec
 from polar.training.subset import BATCH, EvaluationSubset
 
 #: Images beside their reconstructions, and samples of the prior. All are chosen by us.
@@ -27,8 +27,7 @@ def drawings(
     encoding: Encoding,
     codes: Codes,
     subset: EvaluationSubset,
-    likelihood: LikelihoodSpec,
-    seed: int,
+    spec: ExperimentSpec,
 ) -> dict[str, pd.DataFrame]:
     """The tables of what a model draws. Call it where the model is `measured`.
 
@@ -37,8 +36,8 @@ def drawings(
         encoding: The encodings of the subset.
         codes: The same as arrays.
         subset: The images that the model was evaluated on.
-        likelihood: The likelihood of a pixel, whose mean is drawn.
-        seed: The seed of the samples.
+        spec: The spec of the run, whose likelihood's mean is drawn, and whose seed is that of the
+            samples.
 
     Returns:
         `reconstructions` (`image`, `kind`: original or reconstruction of its mean code),
@@ -48,7 +47,7 @@ def drawings(
 
     def drawn(latents: Float[Tensor, "n m"]) -> UInt8[np.ndarray, "n c side side"]:
         batches = [model.decode(batch) for batch in torch.split(latents, BATCH)]
-        means = pixel_means(likelihood, torch.cat(batches)).clamp(0, 1)
+        means = pixel_means(spec.model.likelihood, torch.cat(batches)).clamp(0, 1)
         return (means * 255).round().to(torch.uint8).cpu().contiguous().numpy()
 
     some = encoding.mean[:RECONSTRUCTED]
@@ -69,7 +68,7 @@ def drawings(
     )
     tables = {"reconstructions": pd.concat(pairs, ignore_index=True), "traversals": walked}
     if encoding.log_var is not None:
-        samples = drawn(_prior_samples(encoding, seed))
+        samples = drawn(_prior_samples(encoding, spec.seeds[0]))
         tables["prior_samples"] = _table(samples, sample=np.arange(len(samples)))
     return tables
 

@@ -145,7 +145,7 @@ def find(
     order = learning_order(dynamics, usage)
     with measured(model):
         keep_curve = _keep_curve(decoder, usage)
-        drawn = drawings(model, encoding, codes, subset, spec.model.likelihood, seed=spec.seeds[0])
+        drawn = drawings(model, encoding, codes, subset, spec)
     downstream = _downstream(codes, dataset, spec, final)
     unseen = None if held_out is None else _held_out(model, codes, held_out, spec)
     tables = {
@@ -286,14 +286,9 @@ def _held_out(
 def _held_out_table(unseen: HeldOut | None) -> dict[str, pd.DataFrame]:
     if unseen is None:
         return {}
-    columns = {
-        "held_out_nats": unseen.entropies_nats,
-        "training_nats": unseen.training_entropies_nats,
-    }
-    table = pd.DataFrame(columns).rename_axis("latent").reset_index()
-    return {
-        "held_out": table.assign(difference_nats=table["held_out_nats"] - table["training_nats"])
-    }
+    here, there = np.array(unseen.entropies_nats), np.array(unseen.training_entropies_nats)
+    columns = {"latent": range(len(here)), "held_out_nats": here, "training_nats": there}
+    return {"held_out": pd.DataFrame({**columns, "difference_nats": here - there})}
 
 
 def _estimators(codes: Codes, spec: ExperimentSpec) -> pd.DataFrame:

@@ -16,6 +16,8 @@ from polar.figures.tables import read
 MOST_ROWS = 40
 #: Samples of the prior in a row.
 COLUMNS = 10
+#: Part of the width of the paper that pictures take; the names of rows need the rest.
+PART = 0.6
 #: Pixels between two pictures, and their colour.
 GAP, PAPER = 1, 255
 
@@ -87,7 +89,7 @@ def traversals(table: pd.DataFrame, latents: pd.DataFrame) -> Figure:
     quantiles = sorted(rows["quantile"].unique())
     places = _centres(len(quantiles), lines[0].shape[1])
     axes.set_xticks(places, [f"{100 * quantile:g} %" for quantile in quantiles])
-    axes.set_xlabel("quantile of the latent's own means; entropy H and usage in nats")
+    figure.supxlabel("quantile of the latent's own means (H, usage: nats)", fontsize="medium")
     return figure
 
 
@@ -137,7 +139,7 @@ def _sheet(title: str, lines: Sequence[UInt8[np.ndarray, "n side side c"]]) -> t
         for column, picture in enumerate(line):
             top, left = row * cell, column * cell
             sheet[top : top + side, left : left + side] = picture
-    height = 0.8 + 0.75 * WIDTH_INCHES * sheet.shape[0] / sheet.shape[1]
+    height = 0.8 + PART * WIDTH_INCHES * sheet.shape[0] / sheet.shape[1]
     figure, grid = canvases(title, 1, 1, height)
     axes = grid[0, 0]
     axes.imshow(

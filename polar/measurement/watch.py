@@ -53,8 +53,7 @@ class Watch:
                 with this std, in units of the ruler.
         """
         self._ruler: Ruler = ruler
-        self._kernel = {"sigma": sigma, "renyi_alpha": renyi_alpha}
-        self._tau_std = tau_std
+        self._sigma, self._renyi_alpha, self._tau_std = sigma, renyi_alpha, tau_std
         self._evaluations: list[Evaluation] = []
 
     def record(
@@ -102,8 +101,11 @@ class Watch:
                 f"codes of {m} latents; allowed: {len(self._evaluations[-1].latents)}, as before"
             )
         rises = None if usage is None else checked_usage(usage, m).tolist()
-        tau_nats = tau_in_nats(self._tau_std, n=n, **self._kernel)
-        measures = measure_latents(encoded, ruler=self._ruler, **self._kernel)
+        sigma, renyi_alpha = self._sigma, self._renyi_alpha
+        tau_nats = tau_in_nats(self._tau_std, n=n, sigma=sigma, renyi_alpha=renyi_alpha)
+        measures = measure_latents(
+            encoded, ruler=self._ruler, sigma=sigma, renyi_alpha=renyi_alpha
+        )
         latents = labelled(measures, tau_nats, rises)
         verdict = judge(latents, tau_std=self._tau_std, tau_nats=tau_nats)
         evaluation = Evaluation(
@@ -148,8 +150,9 @@ class Watch:
             mean,
             variance,
             ruler=self._ruler,
+            sigma=self._sigma,
+            renyi_alpha=self._renyi_alpha,
             tau_std=self._tau_std,
-            **self._kernel,
             **options,
         )
         if out is not None:

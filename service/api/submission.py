@@ -162,13 +162,14 @@ async def _why_unavailable(
 ) -> Fault:
     """Why no agent has a spec's dataset: no agent serves its device, or none has this dataset."""
     if digests:
-        name, is_own = spec.dataset.label, isinstance(spec.dataset, OwnImagesSpec)
+        dataset, name = spec.dataset, spec.dataset.label
+        is_own = isinstance(dataset, OwnImagesSpec)
         message = f"no agent for device {spec.device} has this dataset"
-        if spec.dataset.is_fetched:
+        if dataset.is_fetched:
             message += f"; `polar data fetch {name}`, on the machine of the agents, gets it"
-        elif is_own:
+        elif isinstance(dataset, OwnImagesSpec):
             message += (
-                f" with digest {spec.dataset.digest}; `polar data add`, on the machine of the "
+                f" with digest {dataset.digest}; `polar data add`, on the machine of the "
                 "agents, adds it, and they offer it within 15 s"
             )
         return Fault(

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from polar.data import catalogue
 from polar.errors import DatasetError, InvalidInput
+from polar.folders import cache_dir
 from service.homes import DEFAULT_HOME, resolved_home
 
 
@@ -88,9 +89,9 @@ def test_without_a_home_the_cache_is_a_temporary_folder_of_the_user(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    cache = catalogue.cache_dir()
+    cache = cache_dir()
 
-    assert catalogue.cache_dir() == cache
+    assert cache_dir() == cache
     assert cache.parent == tmp_path / f"polar-cache-{os.getuid()}"
     assert cache.parent.stat().st_mode & 0o777 == 0o700
 
@@ -103,7 +104,7 @@ def test_in_a_home_that_cannot_be_written_the_cache_is_temporary(
     monkeypatch.setenv("HOME", "/nonexistent")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    assert catalogue.cache_dir().is_relative_to(tmp_path)
+    assert cache_dir().is_relative_to(tmp_path)
 
 
 @pytest.mark.usefixtures("homeless")
@@ -113,12 +114,12 @@ def test_somebody_elses_temporary_folder_is_not_used(
     monkeypatch.delenv("POLAR_CACHE_DIR")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    catalogue.cache_dir()
+    cache_dir()
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     (tmp_path / "polar-cache-12345").mkdir()
 
     with pytest.raises(DatasetError, match="is not ours; POLAR_CACHE_DIR names"):
-        catalogue.cache_dir()
+        cache_dir()
 
 
 def test_a_temporary_folder_that_cannot_be_made_is_named(
@@ -131,7 +132,7 @@ def test_a_temporary_folder_that_cannot_be_made_is_named(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
 
     with pytest.raises(DatasetError, match=r"cannot be made: .*POLAR_CACHE_DIR names"):
-        catalogue.cache_dir()
+        cache_dir()
 
 
 @pytest.mark.parametrize("variable", ["POLAR_CACHE_DIR", "POLAR_DATA_DIR"])
@@ -140,7 +141,7 @@ def test_a_tilde_is_the_users_home(variable: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(variable, "~/odd #1?")
 
     found = {
-        "POLAR_CACHE_DIR": catalogue.cache_dir(),
+        "POLAR_CACHE_DIR": cache_dir(),
         "POLAR_DATA_DIR": catalogue.files("dsprites")[0].parents[1]
         if variable == "POLAR_DATA_DIR"
         else None,

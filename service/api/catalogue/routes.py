@@ -1,5 +1,7 @@
 """/schema, /schema/study, /models, /datasets: what a spec can ask for."""
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter
 
 from polar.spec import DATASETS, MODELS, ExperimentSpec, StudySpec
@@ -9,6 +11,7 @@ from service.api.dependencies import Session
 from service.api.problems import refusals
 from service.api.schemas import JsonSchema
 from service.storage import agents
+from service.storage.tables import Agent
 
 router = APIRouter(tags=["catalogue"])
 
@@ -50,19 +53,19 @@ async def list_datasets(session: Session) -> list[DatasetView]:
         DatasetView(
             name=name,
             digest=digest,
-            own=next(
-                (
-                    AddedImages.model_validate(agent.own_images[name])
-                    for agent in present
-                    if agent.own_images.get(name, {}).get("digest") == digest
-                ),
-                None,
-            ),
-            agents=[
-                Holder.model_validate(agent)
-                for agent in present
-                if digest and agent.datasets.get(name) == digest
-            ],
+            own=_known_of(name, holders),
+            agents=[Holder.model_validate(agent) for agent in holders],
         )
         for name, digest in sorted(offers) + sorted(absent)
+        for holders in [[agent for agent in present if _has(agent, name, digest)]]
     ]
+
+
+def _has(agent: Agent, name: str, digest: str | None) -> bool:
+    return digest is not None and agent.datasets.get(name) == digest
+
+
+def _known_of(name: str, holders: Sequence[Agent]) -> AddedImages | None:
+    """What is known of images that a user has added; None for published datasets."""
+    known = [agent.own_images[name] for agent in holders if name in agent.own_images]
+    return AddedImages.model_validate(known[0]) if known else None

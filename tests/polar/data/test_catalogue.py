@@ -10,6 +10,7 @@ import pytest
 
 from polar.data import catalogue, places
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
+from polar.folders import cache_dir, data_dir
 from polar.spec.datasets import DATASETS, DSPRITES_FILE, NORB_STEMS
 
 
@@ -247,14 +248,14 @@ def test_the_cache_is_in_the_folder_that_is_named_or_in_that_of_the_user(
     for variable in ("POLAR_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    of_the_user = catalogue.cache_dir()
+    of_the_user = cache_dir()
     monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/ada")
-    of_the_desktop = catalogue.cache_dir()
+    of_the_desktop = cache_dir()
     monkeypatch.setenv("POLAR_CACHE_DIR", "/scratch")
 
     assert of_the_user == tmp_path / ".cache" / "polar"
     assert of_the_desktop == Path("/var/cache/ada/polar")
-    assert catalogue.cache_dir() == Path("/scratch")
+    assert cache_dir() == Path("/scratch")
 
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -329,12 +330,12 @@ def test_an_explicit_folder_wins_over_the_environment_and_that_over_the_default(
 ) -> None:
     monkeypatch.setenv("POLAR_CACHE_DIR", str(tmp_path))
     monkeypatch.delenv("POLAR_DATA_DIR", raising=False)
-    default = catalogue.folder()
+    default = data_dir()
     monkeypatch.setenv("POLAR_DATA_DIR", "named")
 
     assert default == tmp_path / "data"
-    assert catalogue.folder() == Path("named")
-    assert catalogue.folder(Path("given")) == Path("given")
+    assert data_dir() == Path("named")
+    assert data_dir(Path("given")) == Path("given")
 
 
 def a_loop(path: Path) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from polar.data import dsprites
-from polar.data.catalogue import CACHE_DIR_VARIABLE
 from polar.data.images import load
 from polar.data.order import order
 from polar.errors import DatasetCorrupt, DatasetMissing
+from polar.folders import CACHE_DIR_VARIABLE
 from polar.spec.datasets import DSPRITES_FILE, DSpritesSpec
 
 #: One image in so many is not black.

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,11 @@ def colours(tmp_path: Path) -> Path:
 
 def spec_of(name: str, **dataset: object) -> ExperimentSpec:
     return ExperimentSpec.model_validate(
-        {"dataset": {"name": "images", "added": name, **dataset}, "model": {}}
+        {
+            "dataset": {"name": "images", "added": name, **dataset},
+            "model": {},
+            "training": {"batch_size": 5},
+        }
     )
 
 
@@ -80,8 +85,8 @@ def test_factors_of_too_many_or_missing_values_are_left_out(
     n = 1001
     score = np.where(np.arange(n) < 2, np.nan, 1.0)
     black = np.zeros((n, 32, 32), np.uint8)
-    long = {"n" * 101: np.zeros(n)}
-    np.savez(tmp_path / "x.npz", images=black, id=np.arange(n), score=score, **long)
+    arrays: dict[str, Any] = {"id": np.arange(n), "score": score, "n" * 101: np.zeros(n)}
+    np.savez(tmp_path / "x.npz", images=black, **arrays)
 
     _, about = polar.add_images(tmp_path / "x.npz")
 

@@ -17,7 +17,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from polar.data.pictures import Pictures, factors_of_table, pictures
+from polar.data.picture_sources import factors_of_table, pictures
+from polar.data.pictures import Pictures
 from polar.errors import DatasetCorrupt, DatasetMissing, InvalidInput
 
 GREY = np.arange(6 * 4 * 4, dtype=np.uint8).reshape(6, 4, 4)

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from polar.data import catalogue, smallnorb
-from polar.data.catalogue import CACHE_DIR_VARIABLE
 from polar.data.images import load
 from polar.data.matrix_format import expect, open_matrix
 from polar.data.order import order
 from polar.errors import DatasetCorrupt, DatasetMissing
+from polar.folders import CACHE_DIR_VARIABLE
 from polar.spec.datasets import NORB_STEMS, SmallNorbSpec
 
 #: Images of a split here; a published split has 448 MB.

@@ -34,7 +34,7 @@ def drawn_by(model: str) -> tuple[dict[str, pd.DataFrame], Any, np.ndarray]:
     with measured(trained):
         encoding = encode(trained, subset.inputs)
         codes = as_codes(encoding)
-        tables = drawings(trained, encoding, codes, subset, spec.model.likelihood, seed=0)
+        tables = drawings(trained, encoding, codes, subset, spec)
 
     def decoded(latents: np.ndarray) -> np.ndarray:
         with measured(trained):
@@ -57,7 +57,11 @@ def test_reconstructions_stand_beside_their_originals(model: str) -> None:
     made = table[table["kind"] == "reconstruction"]
     shown = images.load(
         ExperimentSpec.model_validate(
-            {"dataset": {"name": "digits", "images": 60}, "model": {}}
+            {
+                "dataset": {"name": "digits", "images": 60},
+                "model": {},
+                "training": {"batch_size": 20},
+            }
         ).dataset
     ).images[:10]
     assert (pixels(originals) == shown.flatten(1).numpy()).all()

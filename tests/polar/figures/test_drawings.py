@@ -78,12 +78,13 @@ def test_no_text_overlaps(latents: int, made: Made, is_readable: Check) -> None:
     run = made("run", latents)
     final = run[run["step"] == run["step"].max()]
     quantiles = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99]
-    walks = made("pictures", ["latent"], latents, quantile=quantiles).assign(value=0.0)
+    walks = made("pictures", ["latent"], latents, side=32, quantile=quantiles).assign(value=0.0)
+    final = final.assign(label="undetermined")  # the longest word
 
     is_readable(traversals(walks, final))
     kinds = ["original", "reconstruction"]
-    is_readable(reconstructions(made("pictures", ["image"], 10, kind=kinds)))
-    is_readable(prior_samples(made("pictures", ["sample"], 40)))
+    is_readable(reconstructions(made("pictures", ["image"], 10, side=32, kind=kinds)))
+    is_readable(prior_samples(made("pictures", ["sample"], 40, side=32)))
 
 
 def test_pictures_that_are_none_are_refused(made: Made) -> None:

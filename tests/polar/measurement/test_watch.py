@@ -105,6 +105,7 @@ def test_codes_that_cannot_be_measured_are_refused_and_not_kept(watched: polar.W
         polar.Watch().table  # noqa: B018
 
 
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # in MLflow itself
 def test_an_active_run_of_mlflow_gets_the_names_of_our_runs(tmp_path: Path) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.create_experiment("own", artifact_location=(tmp_path / "files").as_uri())
@@ -113,15 +114,17 @@ def test_an_active_run_of_mlflow_gets_the_names_of_our_runs(tmp_path: Path) -> N
     try:
         with mlflow.start_run() as run:
             for step in (5, 10):
-                watch.record(step, codes_at(step), metrics={"train/loss": 1.0 / step})
-            watch.finish(codes_at(10), out=tmp_path / "out")
+                watch.record(
+                    step, codes_at(step), variances_at(step), metrics={"train/loss": 1.0 / step}
+                )
+            watch.finish(codes_at(10), variances_at(10), out=tmp_path / "out")
         client = mlflow.MlflowClient()
         metrics = client.get_run(run.info.run_id).data
         history = client.get_metric_history(run.info.run_id, "latent/n_active")
         ranks = client.get_metric_history(run.info.run_id, "entropy/by_rank")
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
     finally:
-        mlflow.set_tracking_uri(None)
+        mlflow.set_tracking_uri("")
 
     assert [(point.step, point.value) for point in history] == [(5, 0.0), (10, 2.0)]
     assert metrics.metrics["train/loss"] == 0.1

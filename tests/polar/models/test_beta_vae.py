@@ -3,7 +3,7 @@ import torch
 
 from polar.models.beta_vae import BetaVAE
 from polar.models.posterior import kl_per_latent, sample
-from polar.spec import BetaVAESpec
+from polar.spec import BetaVAESpec, ImageShape
 
 #: No factors.
 NOTHING = torch.empty(5, 0)
@@ -23,7 +23,7 @@ def images(generator: torch.Generator) -> torch.Tensor:
 def test_losses_are_summed_over_pixels_and_latents_and_averaged_over_images(
     generator: torch.Generator, images: torch.Tensor
 ) -> None:
-    model = BetaVAE(SMALL, 32, generator)
+    model = BetaVAE(SMALL, ImageShape(1, 32), generator)
     noise_state = generator.get_state()
 
     losses = model.losses(images, NOTHING, generator)
@@ -43,7 +43,7 @@ def test_losses_are_summed_over_pixels_and_latents_and_averaged_over_images(
 def test_the_log_variance_is_clamped(
     value: float, generator: torch.Generator, images: torch.Tensor
 ) -> None:
-    model = BetaVAE(SMALL, 32, generator)
+    model = BetaVAE(SMALL, ImageShape(1, 32), generator)
     torch.nn.init.constant_(model.log_var_head.bias, value)
 
     losses = model.losses(images, NOTHING, generator)

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from polar.models.fixed_variance_vae import FixedVarianceVAE
-from polar.spec import FixedVarianceVAESpec
+from polar.spec import FixedVarianceVAESpec, ImageShape
 
 SPEC = FixedVarianceVAESpec(latent_dim=3, widths=(4, 4, 4, 4, 4), variance=0.1, beta=2.0)
 
 
 @pytest.fixture
 def model() -> FixedVarianceVAE:
-    return FixedVarianceVAE(SPEC, 32, torch.Generator().manual_seed(0))
+    return FixedVarianceVAE(SPEC, ImageShape(1, 32), torch.Generator().manual_seed(0))
 
 
 def test_every_posterior_has_the_variance_asked_for(model: FixedVarianceVAE) -> None:

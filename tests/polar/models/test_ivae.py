@@ -6,7 +6,7 @@ from polar.models.posterior import conditional_kl_per_latent
 from polar.records.latents import Label
 from polar.regime.codes import Codes, codes
 from polar.regime.criteria import active_unit_labels, conditional_prior_labels
-from polar.spec import IVAESpec
+from polar.spec import ImageShape, IVAESpec
 
 SMALL = {"latent_dim": 3, "widths": (4, 4, 4, 4, 4)}
 
@@ -29,7 +29,12 @@ def u() -> torch.Tensor:
 
 def ivae(generator: torch.Generator, sizes: tuple[int, ...] = (3,), **fields: object) -> IVAE:
     names = ("digit", "colour")[: len(sizes)]
-    return IVAE(IVAESpec.model_validate({**SMALL, "u": names, **fields}), 32, sizes, generator)
+    return IVAE(
+        IVAESpec.model_validate({**SMALL, "u": names, **fields}),
+        ImageShape(1, 32),
+        sizes,
+        generator,
+    )
 
 
 def test_the_prior_of_one_factor_is_a_table_of_its_values(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from polar.errors import InvalidInput
 from polar.models.lv_ae import LVAE, volume
-from polar.spec import LVAESpec
+from polar.spec import ImageShape, LVAESpec
 
 
 def codes(*stds: float) -> torch.Tensor:
@@ -80,7 +80,9 @@ def test_a_single_code_has_no_volume() -> None:
 
 def test_the_penalty_is_the_volume_of_the_batch() -> None:
     generator = torch.Generator().manual_seed(0)
-    model = LVAE(LVAESpec(latent_dim=3, widths=(4, 4, 4, 4, 4), eta=0.5), 32, generator)
+    model = LVAE(
+        LVAESpec(latent_dim=3, widths=(4, 4, 4, 4, 4), eta=0.5), ImageShape(1, 32), generator
+    )
     images = torch.rand(5, 1, 32, 32, generator=generator)
 
     losses = model.losses(images, torch.empty(5, 0), generator)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from polar.spec import ExperimentSpec
-from polar.spec.datasets import DATASETS
+from polar.spec.datasets import DATASETS, OWN
 from polar.spec.faults import Fault
 
 SMALLEST: dict[str, Any] = {"dataset": {"name": "digits"}, "model": {}}
@@ -34,13 +34,13 @@ def faults_in(spec: object) -> list[Fault]:
             "name is one of: ae, beta_vae",
         ),
         ("model", {"name": "gan"}, "/model/name", "beta_vae"),
-        ("dataset", {"name": "x"}, "/dataset/name", ", ".join(sorted(DATASETS))),
-        ("dataset", {}, "/dataset/name", ", ".join(sorted(DATASETS))),
+        ("dataset", {"name": "x"}, "/dataset/name", ", ".join(sorted([*DATASETS, OWN]))),
+        ("dataset", {}, "/dataset/name", ", ".join(sorted([*DATASETS, OWN]))),
         (
             "dataset",
             3,
             "/dataset",
-            f"name is one of: {', '.join(sorted(DATASETS))}",
+            f"name is one of: {', '.join(sorted([*DATASETS, OWN]))}",
         ),
         ("dataset", {"name": "mnist", "images": 1}, "/dataset/images", "from 5 to 60000"),
         ("training", {"learning_rate": 2}, "/training/learning_rate", "above 0 and at most 1"),

@@ -32,7 +32,12 @@ def _known() -> Iterator[None]:
 
 def experiment(name: str = "cells", model: str = "beta_vae", **parts: Any) -> dict[str, Any]:  # noqa: ANN401
     dataset = {"name": "images", "added": name, **parts.pop("dataset", {})}
-    return {"dataset": dataset, "model": {"name": model, "latent_dim": 4}, **parts}
+    return {
+        "dataset": dataset,
+        "model": {"name": model, "latent_dim": 4},
+        "training": {"batch_size": 20},
+        **parts,
+    }
 
 
 def test_what_is_known_of_the_images_is_filled_in() -> None:
@@ -80,7 +85,7 @@ def test_the_images_decide_the_hash() -> None:
         (experiment("cell"), r"/dataset/added: no images were added .*Did you mean 'cells'"),
         (experiment(dataset={"images": 501}), r"/dataset/images: cells has fewer images .*to 500"),
         (
-            experiment(dataset={"path": "x"}),
+            {"dataset": {"name": "images", "path": "x"}, "model": {}},
             r"/dataset/path: the images of a path are added first",
         ),
         (experiment(dataset={"side": 50, "digest": "ab" * 32}), "/dataset/side"),

@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from polar.data import catalogue, download
+from polar.folders import cache_dir
 from polar.spec.datasets import DATASETS, DSPRITES_FILE, DSpritesSpec, MnistSpec
 from polar.spec.sources import Downloaded, SourceFile
 from service.cli import app
@@ -127,7 +128,7 @@ def test_without_a_folder_the_list_says_where_it_looked_and_what_to_do() -> None
 
     assert found["digits"]["state"] == "here"
     assert found["mnist"]["state"] == "missing"
-    assert str(catalogue.cache_dir() / "data" / "MNIST") in found["mnist"]["where"]
+    assert str(cache_dir() / "data" / "MNIST") in found["mnist"]["where"]
     assert found["mnist"]["where"].endswith("; polar data fetch mnist")
 
 
@@ -348,7 +349,7 @@ def test_images_that_cannot_be_added_are_refused_in_one_line(pictures: Path) -> 
 
     code, out, said = polar_data("add", "large.npy")
     assert (code, out) == (REFUSED, "")
-    assert "--side 96 scales them" in said
+    assert "--side 96` scales them" in said
     code, _, said = polar_data("add", str(pictures), "--name", "mnist")
     assert code == REFUSED
     assert "that of a published dataset" in said
