@@ -59,8 +59,9 @@ def _check(
     model.eval()
     with torch.no_grad():
         encoding = model.encode(images, u)
-        outputs = model.decode(encoding.mean)
     _check_encoding(encoding)
+    with torch.no_grad():
+        outputs = model.decode(encoding.mean)
     wanted = (IMAGES, shape.channels, shape.side, shape.side)
     assert tuple(outputs.shape) == wanted, f"decode gives {tuple(outputs.shape)}, not {wanted}"
     with torch.no_grad():

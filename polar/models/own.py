@@ -87,7 +87,7 @@ def class_of(name: str) -> type[Any]:
         raise InvalidInput(
             f"{name} is no model; allowed: a class of nn.Module with a pydantic model `Fields`"
         )
-    return kind  # type: ignore[no-any-return]
+    return kind
 
 
 def _place_of(name: str) -> str:

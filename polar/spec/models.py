@@ -64,8 +64,6 @@ class AnyModelSpec(SpecPart):
     name: str
     #: Latents; 16 for digits and mnist.
     latent_dim: Integer = Field(32, ge=1, le=1024)
-    #: Likelihood of the pixels; the reconstruction loss is its negative logarithm.
-    likelihood: LikelihoodSpec = BernoulliSpec()
 
     def with_weight(self, weight: float) -> Self:
         """The same model with another weight; the model must have a weight."""
@@ -93,6 +91,8 @@ class ConvolutionalSpec(AnyModelSpec):
 
     #: Channels of the five convolutions; the decoder mirrors them.
     widths: tuple[Width, Width, Width, Width, Width] = (32, 32, 64, 64, 128)
+    #: Likelihood of the pixels; the reconstruction loss is its negative logarithm.
+    likelihood: LikelihoodSpec = BernoulliSpec()
 
     @property
     def weight(self) -> float | None:
@@ -197,6 +197,8 @@ class OwnModelSpec(AnyModelSpec):
         max_length=200,
         pattern=r"^[A-Za-z_][\w.-]*(:[A-Za-z_]\w*)?$",
     )
+    #: Likelihood of the pixels; the reconstruction loss is its negative logarithm.
+    likelihood: LikelihoodSpec = BernoulliSpec()
     #: What the penalty is multiplied with.
     weight: Weight = 1.0
     #: Names of the factors that the model is told as u; none by default.

@@ -99,6 +99,7 @@ def test_the_script_of_a_sweep_trains_as_ours_does(dataset: str) -> None:
         plain_training.BATCH,
         plain_training.LEARNING_RATE,
     )
+    assert isinstance(spec.model, BetaVAESpec)
     assert (spec.model.latent_dim, spec.model.widths) == (
         plain_training.LATENTS,
         plain_training.WIDTHS,

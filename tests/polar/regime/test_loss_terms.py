@@ -110,7 +110,8 @@ def test_constant_latents_are_no_part_of_a_volume_s_error() -> None:
 @pytest.mark.parametrize("model", [BETA, IVAE, FIXED, L2, LV, LVAESpec(eta=0.0)])
 def test_a_collapsed_model_pays_what_total_collapse_pays_at_any_weight(model: ModelSpec) -> None:
     at_prior = np.zeros_like(MEANS)
-    variance = {BETA: np.ones_like(MEANS), IVAE: np.ones_like(MEANS)}.get(model)
+    known: dict[ModelSpec, np.ndarray] = {BETA: np.ones_like(MEANS), IVAE: np.ones_like(MEANS)}
+    variance = known.get(model)
     if model is FIXED:
         variance = np.full_like(MEANS, FIXED.variance)
 

@@ -71,7 +71,8 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(name: str, total: float) -> N
 @pytest.mark.parametrize("name", [name for name, kind in MODELS.items() if kind.weight_name])
 def test_a_weight_lies_between_its_ends(name: str, weight: float) -> None:
     kind = MODELS[name]
-    others = {"u": ["shape"]} if name == "ivae" else {}
+    needed: dict[str, dict[str, object]] = {"ivae": {"u": ["shape"]}, "own": {"class": "lab:Net"}}
+    others = needed.get(name, {})
 
     assert kind.model_validate({kind.weight_name: weight, **others}).weight == weight
     for wrong in (-1e-9, 1.000001e6, "1", True):
