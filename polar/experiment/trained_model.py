@@ -102,13 +102,12 @@ class TrainedModel:
         return drawn
 
     def _pixels(self, images: Tensor | Array) -> Float32[Tensor, "n c side side"]:
-        array, (channels, side) = as_array("images", images), shape_of(self.spec.dataset)
-        if channels == 1 and array.ndim == 3:
-            array = array[:, None]
+        given, (channels, side) = as_array("images", images), shape_of(self.spec.dataset)
+        array = given[:, None] if channels == 1 and given.ndim == 3 else given
         if array.shape[1:] != (channels, side, side) or len(array) == 0:
             grey = f"(n, {side}, {side}) or " if channels == 1 else ""
             raise InvalidInput(
-                f"images of shape {array.shape}; allowed: {grey}"
+                f"images of shape {given.shape}; allowed: {grey}"
                 f"(n, {channels}, {side}, {side}), n at least 1"
             )
         if array.dtype == np.uint8:

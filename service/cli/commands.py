@@ -45,7 +45,7 @@ HELP: Mapping[str, str] = {
     ),
     "validate": "Check a spec without submitting it, and say which of its runs exist already.",
     "study": "Find where a latent space is clean.",
-    "data": "List, fetch and check the datasets of this machine.",
+    "data": "List, fetch and check the datasets of this machine; add your own.",
 }
 
 

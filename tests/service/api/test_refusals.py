@@ -66,7 +66,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
             "dataset.name",
             "imagenet",
             "/dataset/name",
-            "digits, dsprites, mnist",
+            "digits, dsprites, images, mnist",
         ),
         ("dataset.name", "mnist", "/dataset/name", "digits"),
     ],

@@ -28,7 +28,9 @@ def test_the_version_is_that_of_the_package() -> None:
 def test_the_package_lists_its_public_names() -> None:
     assert dir(polar) == [
         "ExperimentSpec",
+        "Watch",
         "__version__",
+        "add_images",
         "complete",
         "load",
         "measure",
