@@ -165,7 +165,7 @@ def available(data_dir: Path | None = None) -> dict[str, str]:
     for name in names(data_dir):
         try:
             found[name] = digest(name, data_dir)
-        except DatasetError:
+        except (DatasetError, InvalidInput):  # InvalidInput if it was removed meanwhile
             continue
     return found
 

@@ -79,7 +79,7 @@ def add_images(
         raise InvalidInput(f"{source} has {found.n} images; allowed: at least {FEWEST_IMAGES}")
     values = {**found.factors, **(factors_of_table(factors, found) if factors else {})}
     folder = folder_of(name, data_dir)
-    aside = folder.with_name(f".{uuid4().hex}.part")
+    aside = _aside(folder)
     try:
         aside.mkdir(parents=True)
         about = _write(aside, found, values, side, str(source))
@@ -101,8 +101,10 @@ def remove(name: str, data_dir: Path | None = None) -> None:
     if not folder.is_dir():
         known = ", ".join(on_this_machine(data_dir)) or "none"
         raise DatasetMissing(f"no images were added as {name}; added are: {known}")
+    aside = _aside(folder)
     try:
-        shutil.rmtree(folder)
+        folder.rename(aside)  # no agent sees half of it
+        shutil.rmtree(aside)
     except OSError as error:
         raise DatasetError(f"{folder} cannot be removed: {error}") from error
 
@@ -123,6 +125,11 @@ def read(
             f"shape {factors.shape}; remove it and add it again"
         )
     return images, factors
+
+
+def _aside(folder: Path) -> Path:
+    """Where a folder is that is not whole, beside its place, under a name that is not listed."""
+    return folder.with_name(f".{uuid4().hex}.part")
 
 
 def note_on(name: str, data_dir: Path | None = None) -> str:

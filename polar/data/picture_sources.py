@@ -6,6 +6,7 @@ Every reader gives its pictures one at a time, so that more than fit into memory
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -13,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from polar.data.pictures import Picture, Pictures, Value, decoded, is_grey_file, opened
+from polar.data.pictures import Picture, Pictures, Value, decoded, has_no_colours, opened
 from polar.data.torchvision_sets import of_torchvision
 from polar.errors import DatasetCorrupt, InvalidInput
 
@@ -123,9 +124,10 @@ def _of_npy(path: Path) -> Pictures:
 def _of_npz(path: Path) -> Pictures:
     try:
         with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if _is_plain(file, name)}
+            read = {name: _plain_array(file, name) for name in file.files}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise DatasetCorrupt(f"{path} is no file of NumPy: {error}") from error
+    arrays = {name: array for name, array in read.items() if array is not None}
     named = [name for name in IMAGE_NAMES if name in arrays and arrays[name].ndim >= 3]
     large = [name for name, array in arrays.items() if array.ndim >= 3]
     if not named and len(large) != 1:
@@ -137,12 +139,13 @@ def _of_npz(path: Path) -> Pictures:
     return _of_array(path, images, dict(_columns(arrays, len(images))))
 
 
-def _is_plain(file: Any, name: str) -> bool:  # noqa: ANN401
-    """Whether an array can be read without running code that is stored in it."""
+def _plain_array(file: Any, name: str) -> NDArray[Any] | None:  # noqa: ANN401
+    """An array, or None for one of objects, which would be read by running code in the file."""
     try:
-        return file[name] is not None
+        array = file[name]
     except ValueError:
-        return False
+        return None
+    return array if isinstance(array, np.ndarray) else None
 
 
 def _columns(arrays: Mapping[str, NDArray[Any]], n: int) -> Iterator[tuple[str, Sequence[Value]]]:
@@ -201,7 +204,7 @@ def _of_folder(folder: Path) -> Pictures:
         raise InvalidInput(f"the folder {folder} has no pictures; allowed: .png and .jpg files")
     names = [path.relative_to(folder).as_posix() for path in paths]
     folders = [path.parent.relative_to(folder).as_posix() for path in paths]
-    is_grey = all(is_grey_file(path) for path in paths)
+    is_grey = all(_is_grey(str(path), path) for path in paths)
 
     def each() -> Iterator[Picture]:
         return (decoded(str(path), path, is_grey=is_grey) for path in paths)
@@ -209,15 +212,17 @@ def _of_folder(folder: Path) -> Pictures:
     return Pictures(len(paths), each, {FOLDER: folders} if set(folders) - {"."} else {}, names)
 
 
+def _is_grey(what: str, file: Path | io.BytesIO) -> bool:
+    with opened(what, file) as picture:
+        return has_no_colours(picture)
+
+
 def _of_parquet(path: Path) -> Pictures:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _whole_parquet(path):
         table = pq.ParquetFile(path)
         fields = {field.name: field.type for field in table.schema_arrow}
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetCorrupt(f"{path} is no Parquet file: {error}") from error
     images = [name for name, kind in fields.items() if _holds_pictures(kind)]
     if len(images) != 1:
         raise InvalidInput(
@@ -226,23 +231,35 @@ def _of_parquet(path: Path) -> Pictures:
         )
     (column,) = images
     others = [name for name, kind in fields.items() if name != column and _is_factor(kind)]
-    factors = table.read(columns=others).to_pydict() if others else {}
 
-    def encoded() -> Iterator[bytes]:
-        for batch in table.iter_batches(256, columns=[column]):
-            for value in batch.column(0).to_pylist():
-                yield value["bytes"] if isinstance(value, dict) else value
+    def encoded() -> Iterator[tuple[str, io.BytesIO]]:
+        place = 0
+        with _whole_parquet(path):
+            for batch in table.iter_batches(256, columns=[column]):
+                for value in batch.column(0).to_pylist():
+                    content = value["bytes"] if isinstance(value, dict) else value
+                    yield f"row {place} of {path}", io.BytesIO(content or b"")
+                    place += 1
 
-    def each(is_grey: bool) -> Iterator[Picture]:
-        for place, content in enumerate(encoded()):
-            what = f"row {place} of {path}"
-            yield decoded(what, io.BytesIO(content or b""), is_grey=is_grey)
+    with _whole_parquet(path):
+        factors = table.read(columns=others).to_pydict() if others else {}
+    is_grey = all(_is_grey(what, file) for what, file in encoded())
 
-    is_grey = all(
-        opened(f"row {place} of {path}", io.BytesIO(content or b"")).mode in ("1", "L", "LA")
-        for place, content in enumerate(encoded())
-    )
-    return Pictures(table.metadata.num_rows, lambda: each(is_grey), factors)
+    def each() -> Iterator[Picture]:
+        return (decoded(what, file, is_grey=is_grey) for what, file in encoded())
+
+    return Pictures(table.metadata.num_rows, each, factors)
+
+
+@contextmanager
+def _whole_parquet(path: Path) -> Iterator[None]:
+    """Raises `DatasetCorrupt` where pyarrow cannot read a file."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetCorrupt(f"{path} is no Parquet file that can be read: {error}") from error
 
 
 def _holds_pictures(kind: Any) -> bool:  # noqa: ANN401

@@ -19,11 +19,11 @@ Value: TypeAlias = str | int | float | bool
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures that can be read once, in order, and what is known of each."""
+    """Pictures that are not read yet, and what is known of each."""
 
     #: Number of pictures.
     n: int
-    #: Yields each of them; it raises `DatasetCorrupt` at one that cannot be read.
+    #: Yields each of them in order; it raises `DatasetCorrupt` at one that cannot be read.
     each: Callable[[], Iterator[Picture]]
     #: The value of each factor for each picture.
     factors: Mapping[str, Sequence[Value]]
@@ -31,10 +31,9 @@ class Pictures:
     names: Sequence[str] = field(default=())
 
 
-def is_grey_file(path: Path) -> bool:
-    """Whether the picture of a file has no colours; raises as `decoded` does."""
-    with opened(str(path), path) as picture:
-        return picture.mode in ("1", "L", "LA") or picture.mode.startswith("I")
+def has_no_colours(picture: Any) -> bool:  # noqa: ANN401
+    """Whether a picture of Pillow is grey; such a picture may have 1, 8, 16 or 32 bits."""
+    return picture.mode in ("1", "L", "LA") or picture.mode.startswith("I")
 
 
 def decoded(what: str, file: Path | io.BytesIO, *, is_grey: bool) -> Picture:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from polar.data.pictures import Picture, Pictures, Value, as_array
+from polar.data.pictures import Picture, Pictures, Value, as_array, has_no_colours
 from polar.errors import DatasetMissing, InvalidInput
 
 
@@ -46,7 +46,7 @@ def of_torchvision(name: str, root: Path) -> Pictures:
     first, target = dataset[0]
     if not hasattr(first, "mode"):
         raise InvalidInput(f"torchvision's {name} holds no pictures but {type(first).__name__}")
-    is_grey = first.mode in ("1", "L", "LA")
+    is_grey = has_no_colours(first)
 
     def each() -> Iterator[Picture]:
         return (as_array(dataset[place][0], is_grey=is_grey) for place in range(len(dataset)))
@@ -55,8 +55,8 @@ def of_torchvision(name: str, root: Path) -> Pictures:
 
 
 def _targets(dataset: Any, target: Any) -> dict[str, Sequence[Value]]:  # noqa: ANN401
-    """The targets as factors: one for each number of a target, by its name if it has one."""
-    known = getattr(dataset, "attr", None)  # CelebA keeps its attributes so
+    """CelebA's attributes by their names, the class of each picture elsewhere, or no factor."""
+    known = getattr(dataset, "attr", None)
     if known is not None:
         names = [name for name in dataset.attr_names if name]
         return {name: known[:, place].tolist() for place, name in enumerate(names)}

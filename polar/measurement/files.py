@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from pyarrow.parquet import ParquetFile
 from torch import Tensor
 
 from polar import figures
@@ -23,6 +24,8 @@ from polar.regime.table import table_to_parquet
 #: Bytes that an archive may inflate to: a few kB of zeros could fill any memory.
 LARGEST_INFLATED = 2**30
 NPY, ZIP, PARQUET, PICKLE = b"\x93NUMPY", b"PK\x03\x04", b"PAR1", b"\x80"
+#: Bytes of a cell of a table when it is read; texts take more.
+BYTES_OF_A_CELL = 8
 ALLOWED = ".npy, .npz with one array, .pt with one tensor, .parquet, or .csv"
 
 
@@ -46,7 +49,7 @@ def load_array(path: Path) -> NDArray[Any]:
         if start == NPY:
             return np.load(path, mmap_mode="r", allow_pickle=False)
         if start.startswith(PARQUET):
-            return _columns(path, pd.read_parquet(path))
+            return _columns(path, _parquet(path))
         if start.startswith(ZIP):
             return _only_tensor(path) if _is_of_torch(path) else _only_array(path)
         if start.startswith(PICKLE):
@@ -66,11 +69,7 @@ def _is_of_torch(path: Path) -> bool:
     """Whether an archive is one of torch's; refuses those that inflate without end."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-    size = sum(member.file_size for member in members)
-    if size > LARGEST_INFLATED:
-        raise InvalidInput(
-            f"{path} inflates to {size:,} bytes; allowed: up to {LARGEST_INFLATED:,}, or .npy"
-        )
+    _refuse_if_large(path, sum(member.file_size for member in members))
     return any(member.filename.endswith("/data.pkl") for member in members)
 
 
@@ -83,7 +82,23 @@ def _only_tensor(path: Path) -> NDArray[Any]:
     (tensor,) = tensors.values()
     if not isinstance(tensor, Tensor):
         raise InvalidInput(f"{path} holds a {type(tensor).__name__}; allowed: a tensor")
+    _refuse_if_large(path, tensor.numel() * tensor.element_size())  # a view can repeat its numbers
     return as_array(str(path), tensor)
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    """The table of a Parquet file; equal values take no room in it, so that few bytes are many."""
+    with ParquetFile(path) as file:
+        cells = file.metadata.num_rows * file.metadata.num_columns
+        _refuse_if_large(path, cells * BYTES_OF_A_CELL)
+        return file.read().to_pandas()
+
+
+def _refuse_if_large(path: Path, size: int) -> None:
+    if size > LARGEST_INFLATED:
+        raise InvalidInput(
+            f"{path} inflates to {size:,} bytes; allowed: up to {LARGEST_INFLATED:,}, or .npy"
+        )
 
 
 def _table(path: Path) -> pd.DataFrame:
@@ -117,6 +132,16 @@ def _only_array(path: Path) -> NDArray[Any]:
     return array
 
 
+def refuse_measured(folder: Path) -> None:
+    """Refuses a folder that has a measurement already, which new files would mix with.
+
+    Raises:
+        InvalidInput: it has one.
+    """
+    if (folder / MEASUREMENT_FILE).exists():
+        raise InvalidInput(f"{folder} has a measurement already; allowed: another folder")
+
+
 def save_measurement(
     measurement: Measurement,
     folder: Path,
@@ -144,8 +169,7 @@ def save_measurement(
         InvalidInput: mean, variance or usage have another shape than those that were measured; or
             the folder has a measurement already, which the new files would mix with.
     """
-    if (folder / MEASUREMENT_FILE).exists():
-        raise InvalidInput(f"{folder} has a measurement already; allowed: another folder")
+    refuse_measured(folder)
     measured = codes(mean, variance)
     if measured.mean.shape != (measurement.images, len(measurement.latents)):
         raise InvalidInput(

@@ -11,7 +11,7 @@ from torch import Tensor
 from polar import figures
 from polar.entropy.samples import Array
 from polar.errors import InvalidInput
-from polar.measurement.files import save_measurement
+from polar.measurement.files import refuse_measured, save_measurement
 from polar.measurement.measure import measure
 from polar.records.events import DIAGNOSTICS_FILE, Evaluation
 from polar.records.latents import Verdict
@@ -155,16 +155,18 @@ class Watch:
             tau_std=self._tau_std,
             **options,
         )
-        if out is not None:
-            folder = Path(out)
-            save_measurement(measured, folder, mean, variance, usage=options.get("usage"))
+        folder = None if out is None else Path(out)
+        if folder is not None:
+            refuse_measured(folder)
             if self._evaluations:
                 self._save_course(folder)
-        _log_result(measured, None if out is None else Path(out))
+            save_measurement(measured, folder, mean, variance, usage=options.get("usage"))
+        _log_result(measured, folder)
         return measured
 
     def _save_course(self, folder: Path) -> None:
         """What the latents went through, and its figures."""
+        folder.mkdir(parents=True, exist_ok=True)
         table, tau_nats = self.table, self._evaluations[-1].verdict.tau_nats
         dynamics = dynamics_table(table, tau_nats)
         table_to_parquet(table, folder / DIAGNOSTICS_FILE)

@@ -57,7 +57,7 @@ def measure_loss_terms(
             or of its code for a deterministic model; nats, summed over pixels.
         mean_image_nats: The same loss if the mean image is drawn for each image.
         floor_nats: The same loss if each image is drawn as it is.
-        pixels: Number of pixels of an image.
+        pixels: Number of values of an image, three for each pixel in colour.
 
     Returns:
         The terms, as means over the images; None for a model without a weight.

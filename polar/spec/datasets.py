@@ -1,7 +1,7 @@
 """Which images to train on: one class says all that is known of a dataset without opening it.
 
-A factor is what a dataset knows of an image. `polar.data` has a module for
-each dataset, which reads or draws its images.
+A factor is what a dataset knows of an image. `polar.data` has a module for each dataset, which
+reads or draws its images.
 """
 
 from collections.abc import Mapping

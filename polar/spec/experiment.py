@@ -126,7 +126,7 @@ class ExperimentSpec(SubmittedSpec):
         """SHA-256 (hex) of the problem: the training images, and the network without its weight.
 
         Losses of one problem can be compared at every weight, whatever seed, learning rate and
-        number of steps led to them. The content of the dataset's files is not part of it.
+        number of steps led to them. The content of a published dataset's files is not part of it.
         """
         model = self.model.model_dump(mode="json").items()
         return hash_of(

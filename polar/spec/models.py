@@ -77,7 +77,7 @@ class AnyModelSpec(SpecPart):
             reconstruction: Reconstruction loss, nats per image, summed over pixels.
             penalty: What the weight multiplies: KL divergence, volume or squared codes.
             weight: The weight to use, which need not be that of the spec; 0 without a weight.
-            pixels: Number of pixels of an image.
+            pixels: Number of values of an image, three for each pixel in colour.
 
         Returns:
             Reconstruction + weight * penalty in nats for a variational model, and

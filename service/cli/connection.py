@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polar.errors import InvalidInput
+from polar.errors import DatasetError, InvalidInput
 from service.cli.output import fail, say
 from service.exit_codes import FAILED, REFUSED, UNREACHABLE
 
@@ -77,5 +77,7 @@ def service_at(
         fail(f"{error}; {hint}", UNREACHABLE)
     except OtherKind as error:
         fail(f"{error}: `{instead} {error.id}{option_of(url)}`", REFUSED)
+    except DatasetError as error:  # of images that the command adds
+        fail(error, FAILED)
     except (ClientError, InvalidInput) as error:
         fail(error, REFUSED)

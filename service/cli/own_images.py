@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: How long to wait until an agent offers what was added: agents look every 15 s.
 WAIT_S, LOOK_S = 30.0, 1.0
 TORCHVISION = "torchvision"
-#: The fields of a dataset that say how its images are added; a spec that names them has none.
+#: The fields of a dataset that say how its images are added; the spec that is sent has their name.
 HOW = ("path", "class", "side", "table", "added")
 
 

@@ -1,8 +1,10 @@
 """Agents: which workers are there to take runs, and which datasets they have."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
+from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -77,9 +79,16 @@ async def own_images(session: AsyncSession) -> dict[str, AddedImages]:
     """
     known: dict[str, AddedImages] = {}
     for agent in await seen_lately(session):
-        for name, content in agent.own_images.items():
-            if name not in known:
-                known[name] = AddedImages.model_validate(content)
+        known = {**images_of(agent), **known}
+    return known
+
+
+def images_of(agent: Agent) -> dict[str, AddedImages]:
+    """What an agent knows of added images, without those that another version describes."""
+    known = {}
+    for name, content in agent.own_images.items():
+        with suppress(ValidationError):
+            known[name] = AddedImages.model_validate(content)
     return known
 
 

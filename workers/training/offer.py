@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from polar.data import catalogue
-from polar.errors import DatasetError
+from polar.errors import DatasetError, InvalidInput
 
 #: Folder in which NVIDIA's driver lists its devices.
 GPUS = Path("/proc/driver/nvidia/gpus")
@@ -37,7 +37,7 @@ def _all_files() -> list[Path]:
     for name in catalogue.names():
         try:
             files += catalogue.files(name)
-        except DatasetError:
+        except (DatasetError, InvalidInput):  # InvalidInput if it was removed meanwhile
             continue
     return files
 

@@ -67,5 +67,5 @@ def _has(agent: Agent, name: str, digest: str | None) -> bool:
 
 def _known_of(name: str, holders: Sequence[Agent]) -> AddedImages | None:
     """What is known of images that a user has added; None for published datasets."""
-    known = [agent.own_images[name] for agent in holders if name in agent.own_images]
-    return AddedImages.model_validate(known[0]) if known else None
+    known = (agents.images_of(agent).get(name) for agent in holders)
+    return next(filter(None, known), None)

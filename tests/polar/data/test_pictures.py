@@ -223,6 +223,34 @@ def test_a_column_of_pictures_is_read_from_parquet(
     assert found.factors == {"label": list(range(6)), "kind": ["a", "b"] * 3}
 
 
+def test_grey_pictures_of_a_column_stay_grey(tmp_path: Path) -> None:
+    deep = io.BytesIO()
+    Image.fromarray(GREY[1].astype(np.uint16) * 257).save(deep, "PNG")
+    table = pa.table({"image": [png(GREY[0]), deep.getvalue()]})
+    pq.write_table(table, tmp_path / "x.parquet")
+
+    assert (stacked(read(tmp_path / "x.parquet"))[..., 0] == GREY[:2]).all()
+
+
+def test_a_row_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [png(COLOUR[0]), b"torn"]}), tmp_path / "x.parquet")
+
+    with pytest.raises(DatasetCorrupt, match=r"row 1 of .*x.parquet is no picture"):
+        stacked(read(tmp_path / "x.parquet"))
+
+
+def test_a_parquet_file_with_damaged_pages_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    pq.write_table(pa.table({"image": [png(noise)] * 6}), path, compression="zstd")
+    content = bytearray(path.read_bytes())
+    content[4:40] = bytes(36)  # the header of the first page
+    path.write_bytes(content)
+
+    with pytest.raises(DatasetCorrupt, match=r"x.parquet is no Parquet file that can be read"):
+        stacked(read(path))
+
+
 def test_a_table_without_pictures_says_what_it_has(tmp_path: Path) -> None:
     pq.write_table(pa.table({"label": [1, 2]}), tmp_path / "x.parquet")
 

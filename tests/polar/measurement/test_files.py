@@ -104,6 +104,19 @@ def test_a_parquet_file_comes_back(tmp_path: Path) -> None:
         load_array(tmp_path / "mixed")
 
 
+def test_few_bytes_that_are_many_numbers_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(torch.zeros(1, 1).expand(1000, 100), tmp_path / "view.pt")
+    pd.DataFrame(np.zeros((1000, 100))).rename(columns=str).to_parquet(tmp_path / "same.parquet")
+    monkeypatch.setattr(measurement_files, "LARGEST_INFLATED", 100_000)
+
+    with pytest.raises(InvalidInput, match=r"inflates to 400,000 bytes; allowed: up to 100,000"):
+        load_array(tmp_path / "view.pt")
+    with pytest.raises(InvalidInput, match=r"inflates to 800,000 bytes; allowed: up to 100,000"):
+        load_array(tmp_path / "same.parquet")
+
+
 @pytest.mark.parametrize("name", ["x.csv", "x.pt", "x.parquet"])
 @pytest.mark.parametrize(
     "content", [b"", b"\x80\x02", b"PAR1PAR1", b"a,b\n1\n2,3,4\n", b"\xff\xfe"]

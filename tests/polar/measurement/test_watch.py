@@ -78,6 +78,18 @@ def test_the_end_has_the_tables_and_figures_of_a_run(watched: polar.Watch, tmp_p
     assert {"sorted_entropies.png", "trajectories.png", "entropy_heatmap.png"} <= pictures
 
 
+def test_a_folder_with_a_measurement_stays_as_it_is(watched: polar.Watch, tmp_path: Path) -> None:
+    watched.finish(codes_at(20), variances_at(20), out=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    watched.record(30, codes_at(1), variances_at(1))
+
+    with pytest.raises(InvalidInput, match="has a measurement already"):
+        watched.finish(codes_at(1), variances_at(1), out=tmp_path)
+
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert max(before, key=lambda path: path.stat().st_mtime_ns).name == "measurement.json"
+
+
 def test_it_needs_neither_steps_nor_a_folder() -> None:
     measured = polar.Watch().finish(codes_at(20))
 

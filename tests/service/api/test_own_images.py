@@ -4,8 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from polar.spec.own_images import AddedImages
+from service.storage.database import Database
+from service.storage.tables import Agent
 
 if TYPE_CHECKING:
     from tests.service.conftest import Worker
@@ -81,6 +84,21 @@ async def test_other_images_of_the_same_name_are_refused(
     (fault,) = refusal.json()["errors"]
     assert fault["pointer"] == "/dataset/added"
     assert CELLS.digest in fault["message"]
+
+
+async def test_images_that_another_version_describes_keep_no_spec_out(
+    http: httpx.AsyncClient, database: Database
+) -> None:
+    async with database.transaction() as session:
+        newer = {**CELLS.model_dump(), "depth": 3}
+        await session.execute(update(Agent).values(own_images={"cells": newer, "torn": None}))
+
+    made = await http.post(EXPERIMENTS, json={"dataset": {"name": "digits"}, "model": {}})
+    listed = await http.get("/api/v1/datasets")
+
+    assert made.status_code == 422  # no agent has the digits, as it says
+    assert made.json()["errors"][0]["pointer"] == "/dataset/name"
+    assert listed.status_code == 200
 
 
 async def test_datasets_tell_what_is_known_of_added_images(http: httpx.AsyncClient) -> None:
