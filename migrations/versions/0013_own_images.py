@@ -1,4 +1,4 @@
-"""What agents know of images that were added to their machines, and which models they allow.
+"""What agents know of images that were added to their machines.
 
 Revision: 0013. Created 2026-11-27.
 """
@@ -14,21 +14,15 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the columns; agents fill them within seconds of their start."""
+    """Add the column; agents fill it within seconds of their start."""
     op.execute("set local lock_timeout = '5s'")
     op.add_column(
         "agents",
         sa.Column("own_images", postgresql.JSONB(), nullable=False, server_default="{}"),
         schema="app",
     )
-    op.add_column(
-        "agents",
-        sa.Column("models", postgresql.JSONB(), nullable=False, server_default="[]"),
-        schema="app",
-    )
 
 
 def downgrade() -> None:
     op.execute("set local lock_timeout = '5s'")
-    op.drop_column("agents", "models", schema="app")
     op.drop_column("agents", "own_images", schema="app")
