@@ -24,6 +24,8 @@ from service.homes import DEFAULT_HOME, in_users_home
 
 #: Longest wait, in seconds; with longer waits the timers of some processes overflow.
 WEEK_S = 7 * 24 * 3600.0
+#: A hundred years: Postgres cannot go back much further than that.
+MOST_DAYS = 36_500.0
 
 
 def _readable_by_libpq(address: SecretStr) -> SecretStr:
@@ -93,6 +95,11 @@ class Settings(BaseSettings):
     grace_s: Seconds = 15.0
     #: Number of lost attempts at which a run fails.
     max_attempts: int = Field(5, ge=1)
+
+    #: Days after the end of a run for which its weights are kept: its model, and its last state,
+    #: from which more steps go on; without a number for ever. Its numbers, tables and figures are
+    #: always kept, and so is what MLflow has.
+    keep_weights_days: float | None = Field(None, gt=0, le=MOST_DAYS)
 
     #: Largest request with codes to be measured, in bytes.
     measure_bytes: int = Field(256 * 1024**2, ge=1)

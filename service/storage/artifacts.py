@@ -1,15 +1,23 @@
 """The files that runs produce as their results."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, exists, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.records.events import ArtifactSaved
+from polar.records.events import LAST_STATE_FILE, MODEL_FILE, ArtifactSaved
 from service.storage.errors import NotFound
-from service.storage.tables import Artifact
+from service.storage.states import FindingsState
+from service.storage.tables import Artifact, FindingsRow, Run, Tracking
+
+#: What is not kept for ever where the owner has set a time: the weights, alone and with all else
+#: that a training goes on from.
+WEIGHTS = (MODEL_FILE, LAST_STATE_FILE)
+#: Most files that are removed in one transaction.
+BATCH = 100
 
 
 async def add(session: AsyncSession, run_id: UUID, attempt: int, saved: ArtifactSaved) -> None:
@@ -44,3 +52,34 @@ async def artifact_of(session: AsyncSession, run_id: UUID, name: str) -> Artifac
     if artifact is None:
         raise NotFound("file of this run named", name)
     return artifact
+
+
+async def outdated(session: AsyncSession, days: float) -> Sequence[Artifact]:
+    """Some of the weights of runs that ended more than so many days ago; locked, the oldest first.
+
+    Weights stay while findings are to be made from them, and until MLflow has its copy.
+    """
+    is_needed = exists().where(
+        FindingsRow.run_id == Run.id, FindingsRow.state == FindingsState.TO_COME
+    )
+    is_to_be_sent = exists().where(Tracking.run_id == Run.id, ~Tracking.complete)
+    query = (
+        select(Artifact)
+        .join(Run, Run.id == Artifact.run_id)
+        .where(
+            Artifact.name.in_(WEIGHTS),
+            Run.finished_at < func.now() - timedelta(days=days),
+            ~is_needed,
+            ~is_to_be_sent,
+        )
+        .order_by(Run.finished_at)
+        .limit(BATCH)
+        .with_for_update(of=Artifact, skip_locked=True)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def forget(session: AsyncSession, files: Sequence[Artifact]) -> None:
+    """Delete what is stored of files that are gone."""
+    keys = [(file.run_id, file.name) for file in files]
+    await session.execute(delete(Artifact).where(tuple_(Artifact.run_id, Artifact.name).in_(keys)))

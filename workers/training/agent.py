@@ -29,6 +29,7 @@ from workers.training.finder import Finder
 from workers.training.offer import available_datasets, queues_for
 from workers.training.patience import PatientDatabase
 from workers.training.process import Template
+from workers.training.retention import remove_outdated
 from workers.training.retry import StopReason
 
 TEMPLATE = python(Program.TEMPLATE)
@@ -71,7 +72,13 @@ class Agent:
         """
         loops = [
             asyncio.create_task(loop)
-            for loop in (self._take_jobs(), self._announce(), self._rescue(), self._finder.work())
+            for loop in (
+                self._take_jobs(),
+                self._announce(),
+                self._rescue(),
+                self._finder.work(),
+                remove_outdated(self._settings, self._database),
+            )
         ]
         asked = asyncio.create_task(self._stopping.wait())
         await asyncio.wait([asked, *loops], return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,118 @@
+"""The client for programs with an event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Concatenate, ParamSpec, Self, TypeVar
+from uuid import UUID
+
+from service.client.client import FIGURE_TIMEOUT_S, Client, K
+from service.client.clock import Clock
+from service.client.picture import Picture
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _in_thread(
+    method: Callable[Concatenate[Client, P], T],
+) -> Callable[Concatenate["AsyncClient", P], Awaitable[T]]:
+    """The method of `Client` in a thread, so that the event loop goes on meanwhile."""
+
+    @wraps(method)
+    async def asked(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.to_thread(method, self.client, *args, **kwargs)
+
+    return asked
+
+
+def _each_in_thread(
+    method: Callable[Concatenate[Client, P], Iterator[T]],
+) -> Callable[Concatenate["AsyncClient", P], AsyncIterator[T]]:
+    """The same for a method that returns an iterator, item by item."""
+
+    @wraps(method)
+    async def each(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        items = method(self.client, *args, **kwargs)
+        end = object()
+        while (item := await asyncio.to_thread(next, items, end)) is not end:
+            yield item  # type: ignore[misc]  # mypy does not know that it is not the end
+
+    return each
+
+
+class AsyncClient:
+    """`Client` for programs with an event loop: the same methods, to be awaited.
+
+    The answers are those of `Client`; their own methods send requests and wait for the answers, so
+    call those through `asyncio.to_thread`, or use the client's method: `await client.latents(id)`.
+    Cancelling a task leaves a request that was sent to end in its thread.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        home: Path | None = None,
+        pauses_s: Sequence[float] | None = None,
+    ) -> None:
+        """Connect as `Client` does."""
+        self.client = Client(url, home=home, pauses_s=pauses_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.client.close)
+
+    async def wait(self, answer: K, timeout_s: float | None = None) -> K:
+        """Fetch an experiment, a run or a study once it has ended, as `Client.wait`."""
+        clock = Clock(timeout_s)
+        while not answer.has_ended:
+            await clock.pause_async(f"{type(answer).__name__.lower()} {answer.id} goes on")
+            answer = await self.refresh(answer)
+        return answer
+
+    async def figure(
+        self, run_id: UUID | str, name: str, timeout_s: float | None = FIGURE_TIMEOUT_S
+    ) -> Picture:
+        """Fetch a figure of a run that has succeeded, as `Client.figure`."""
+        clock = Clock(timeout_s)
+        while (picture := await self.figure_if_made(run_id, name)) is None:
+            await clock.pause_async(f"the figures of run {run_id} are still to come")
+        return picture
+
+    async def refresh(self, answer: K) -> K:
+        """Fetch an experiment, a run or a study anew."""
+        return await asyncio.to_thread(self.client.refresh, answer)
+
+    submit = _in_thread(Client.submit)
+    validate = _in_thread(Client.validate)
+    experiments = _each_in_thread(Client.experiments)
+    experiment = _in_thread(Client.experiment)
+    run = _in_thread(Client.run)
+    ask_for_findings = _in_thread(Client.ask_for_findings)
+    model = _in_thread(Client.model)
+    trained_model = _in_thread(Client.trained_model)
+    datasets = _in_thread(Client.datasets)
+    diagnostics = _in_thread(Client.diagnostics)
+    latents = _in_thread(Client.latents)
+    evaluations = _in_thread(Client.evaluations)
+    figures = _in_thread(Client.figures)
+    figure_if_made = _in_thread(Client.figure_if_made)
+    find = _in_thread(Client.find)
+    cancel = _in_thread(Client.cancel)
+    extend = _in_thread(Client.extend)
+    watch = _each_in_thread(Client.watch)
+    create_study = _in_thread(Client.create_study)
+    validate_study = _in_thread(Client.validate_study)
+    studies = _each_in_thread(Client.studies)
+    study = _in_thread(Client.study)
+    trials = _each_in_thread(Client.trials)
+    trials_frame = _in_thread(Client.trials_frame)
+    export_trials = _in_thread(Client.export_trials)
+    study_figure = _in_thread(Client.study_figure)
+    models = _in_thread(Client.models)
+    order_study = _in_thread(Client.order_study)
+    extend_study = _in_thread(Client.extend_study)

@@ -1,0 +1,88 @@
+"""Answers as HTML, for notebooks, and as rows of tables."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from service.api.experiments.schemas import RunOfExperiment
+from service.api.runs.schemas import RunView
+from service.api.studies.schemas import StudyView
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from polar.records.latents import Verdict
+
+
+#: The columns of the table of runs that are shown, where they have values.
+SHOWN = ("seed", "state", "step", "regime", "n_active", "explained", "settled", "message")
+
+
+def row_of_run(run: RunOfExperiment) -> dict[str, Any]:
+    """The row of a run in the table of its experiment."""
+    return {
+        "seed": run.seed,
+        "run": str(run.id),
+        "state": str(run.state),
+        "step": run.progress.step if run.progress else None,
+        "settled": run.settled,
+        **row_of_verdict(run.verdict),
+        "message": run.message,
+    }
+
+
+def row_of_verdict(verdict: "Verdict | None") -> dict[str, Any]:
+    """The columns of a verdict in a table; none without a verdict."""
+    return verdict.model_dump(mode="json") if verdict else {}
+
+
+def of_experiment(title: str, runs: "pd.DataFrame") -> str:
+    """An experiment and its runs."""
+    title = f"experiment {experiment.name or experiment.id}: {experiment.state}"
+    shown = [name for name in SHOWN if name in runs and runs[name].notna().any()]
+    table = runs[shown].to_html(index=False, float_format="{:.3f}".format, na_rep="")
+    return _titled(title, table)
+
+
+def of_run(title: str, run: RunView) -> str:
+    """A run and what was found."""
+    verdict = run.verdict
+    facts = {
+        "seed": run.seed,
+        "step": f"{run.progress.step:,} of {run.progress.steps:,}" if run.progress else None,
+        "regime": verdict.regime if verdict else None,
+        "active latents": verdict.n_active if verdict else None,
+        "explanation": run.result.explanation if run.result else None,
+        "message": run.message,
+    }
+    return _titled(title, _facts(facts), run.links.get("mlflow"))
+
+
+def of_study(title: str, study: StudyView) -> str:
+    """A study and its range."""
+    best = study.best
+    facts = {
+        "trials": f"{study.completed} of {study.trials_wanted} completed",
+        "range": study.range.headline if study.range else None,
+        "best": ", ".join(f"{name} = {value}" for name, value in best.point.items())
+        if best
+        else None,
+        "message": study.message,
+    }
+    title = f"study {study.name or study.id}: {study.state}"
+    return _titled(title, _facts(facts), study.links.get("mlflow"))
+
+
+def _titled(title: str, body: str, mlflow: str | None = None) -> str:
+    is_address = mlflow is not None and mlflow.startswith(("http://", "https://"))
+    link = f' <a href="{escape(mlflow or "")}">MLflow</a>' if is_address else ""
+    return f"<div><strong>{escape(title)}</strong>{link}{body}</div>"
+
+
+def _facts(facts: Mapping[str, object]) -> str:
+    rows = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
+        for name, value in facts.items()
+        if value is not None
+    )
+    return f"<table>{rows}</table>"
