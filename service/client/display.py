@@ -38,7 +38,6 @@ def row_of_verdict(verdict: "Verdict | None") -> dict[str, Any]:
 
 def of_experiment(title: str, runs: "pd.DataFrame") -> str:
     """An experiment and its runs."""
-    title = f"experiment {experiment.name or experiment.id}: {experiment.state}"
     shown = [name for name in SHOWN if name in runs and runs[name].notna().any()]
     table = runs[shown].to_html(index=False, float_format="{:.3f}".format, na_rep="")
     return _titled(title, table)
@@ -69,7 +68,6 @@ def of_study(title: str, study: StudyView) -> str:
         else None,
         "message": study.message,
     }
-    title = f"study {study.name or study.id}: {study.state}"
     return _titled(title, _facts(facts), study.links.get("mlflow"))
 
 
