@@ -140,19 +140,18 @@ async def test_an_experiment_leads_to_its_runs_and_their_tables(
 ) -> None:
     await worker.announce()
     spec = spec_of(seeds=[3, 5])
-    client = Client(served)
-    submitted = await asyncio.to_thread(client.submit, spec)
-    first, second = (run.id for run in submitted.runs)
-    await worker.claim(second)
-    await worker.record(second, reports.evaluation(10), reports.evaluation(20))
-    await worker.finish(second)
+    with Client(served) as client:
+        submitted = await asyncio.to_thread(client.submit, spec)
+        first, second = (run.id for run in submitted.runs)
+        await worker.claim(second)
+        await worker.record(second, reports.evaluation(10), reports.evaluation(20))
+        await worker.finish(second)
 
-    experiment = await asyncio.to_thread(submitted.refresh)
-    succeeded = await asyncio.to_thread(experiment.run)
-    other = await asyncio.to_thread(experiment.run, 3)
-    latents, evaluations = (
-        await asyncio.to_thread(succeeded.frame), await asyncio.to_thread(succeeded.evaluations)
-    )  # fmt: skip
+        experiment = await asyncio.to_thread(submitted.refresh)
+        succeeded = await asyncio.to_thread(experiment.run)
+        other = await asyncio.to_thread(experiment.run, 3)
+        latents = await asyncio.to_thread(succeeded.frame)
+        evaluations = await asyncio.to_thread(succeeded.evaluations)
 
     assert isinstance(experiment, Experiment)
     assert not experiment.has_ended
@@ -163,12 +162,11 @@ async def test_an_experiment_leads_to_its_runs_and_their_tables(
     regime = reports.evaluation(20).verdict.regime
     assert list(evaluations["regime"]) == [regime, regime]
     assert len(latents) == 2 * len(reports.evaluation(20).latents)
-    assert repr(experiment) == str(experiment) == f"<experiment {experiment.id}: running>"
+    assert repr(experiment) == str(experiment) == f"<experiment {experiment.id}: queued>"
     assert "succeeded" in experiment._repr_html_()
     assert str(second) in succeeded._repr_html_()
     with pytest.raises(LookupError, match="no run of seed 4; allowed: 3, 5"):
         experiment.run(4)
-    client.close()
 
 
 async def test_the_trials_of_a_study_are_a_table(
