@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
-from service.client.client import FIGURE_TIMEOUT_S, Client, K
+from service.client.client import Client
 from service.client.clock import Clock
 from service.client.picture import Picture
+from service.client.requests import K
+from service.client.results import FIGURE_TIMEOUT_S
 
 P = ParamSpec("P")
 T = TypeVar("T")

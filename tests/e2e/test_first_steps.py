@@ -14,11 +14,11 @@ PATIENCE_S = 900
 
 
 def outputs(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, list[str]]]:
-    """The first line of each cell of code, and the kinds of what it shows."""
+    """The first word of each cell of code, and the kinds of what it shows."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
             shown = [kind for output in cell.outputs for kind in output.get("data", {"text": ""})]
-            yield cell.source.splitlines()[0], sorted(shown)
+            yield cell.source.split()[0], sorted(shown)
 
 
 def test_the_notebook_shows_what_it_is_stored_with(
@@ -35,7 +35,6 @@ def test_the_notebook_shows_what_it_is_stored_with(
         monkeypatch.setenv("POLAR_URL", stack.api_url)
         NotebookClient(notebook, timeout=PATIENCE_S).execute()  # it raises what a cell raises
 
-    stored_outputs = dict(outputs(stored))
-    assert dict(outputs(notebook)) == stored_outputs
-    assert any("image/svg+xml" in kinds for kinds in stored_outputs.values())
-    assert any("image/png" in kinds for kinds in stored_outputs.values())
+    shown = list(outputs(stored))
+    assert list(outputs(notebook)) == shown
+    assert {"image/svg+xml", "image/png", "text/html"} < {kind for _, of in shown for kind in of}

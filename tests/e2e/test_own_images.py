@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import polar
+from polar.client import Client
 from service.embedded.running import running_stack
 
 PATIENCE_S = 900
@@ -40,10 +41,11 @@ def write_pictures(folder: Path, n: int) -> None:
         Image.fromarray((picture * 255).astype(np.uint8)).save(folder / colour / f"{place}.png")
 
 
+@pytest.mark.parametrize("n", [200, pytest.param(2000, marks=pytest.mark.slow)])
 def test_a_folder_of_colour_pictures_becomes_a_phase_diagram(
-    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+    n: int, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_pictures(open_folder / "discs", 200)
+    write_pictures(open_folder / "discs", n)
     (open_folder / "study.yaml").write_text(SPEC)
     monkeypatch.setenv("POLAR_DATA_DIR", str(open_folder / "data"))
 
@@ -66,12 +68,15 @@ def test_a_folder_of_colour_pictures_becomes_a_phase_diagram(
         command("study", "figure", study["id"], "--out", open_folder / "phases.svg")
         best = json.loads(command("get", study["best"]["experiment_id"], "-o", "json"))
         command("get", best["runs"][0]["id"], "--model", open_folder / "best.safetensors")
+        with Client() as client:  # as in a notebook
+            model = client.study(study["id"]).best_run().model()
 
     assert study["state"] == "completed"
     assert study["spec"]["base"]["dataset"]["added"] == "discs"
     assert "<svg" in (open_folder / "phases.svg").read_text()
-    model = polar.load(open_folder / "best.safetensors")
+    same = polar.load(open_folder / "best.safetensors")
     pictures = np.random.default_rng(0).random((5, 3, 32, 32))
     codes = model.encode(pictures)
+    assert np.array_equal(codes.mean, same.encode(pictures).mean)
     assert codes.mean.shape == (5, 3)
     assert model.decode(codes.mean).shape == (5, 3, 32, 32)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import polar
+from polar.client import Client
 from service.embedded.running import running_stack
 
 ROOT = Path(__file__).parents[2]
@@ -57,13 +58,16 @@ def test_a_model_of_ones_own_becomes_a_phase_diagram(
         best = json.loads(command("get", study["best"]["experiment_id"], "-o", "json"))
         kept = open_folder / "best.safetensors"
         command("get", best["runs"][0]["id"], "--model", kept)
+        with Client() as client:  # as in a notebook
+            in_notebook = client.study(study["id"]).best_run().model()
         other = open_folder / "other.yaml"
         other.write_text(SPEC.replace("class: mlp_vae", "class: 'elsewhere.models:Net'"))
         refusal = command("study", "create", other, code=2)
 
     assert study["state"] == "completed"
     assert "<svg" in (open_folder / "phases.svg").read_text()
-    assert type(polar.load(kept).network).__name__ == "MlpVAE"
+    for model in (polar.load(kept), in_notebook):
+        assert type(model.network).__name__ == "MlpVAE"
     assert "/base/model/class" in refusal
     assert "lab_models" in refusal
     sys.modules.pop("lab_models")

@@ -247,6 +247,6 @@ async def test_a_task_that_waits_can_be_cancelled(script: Script) -> None:
 
 def test_the_client_of_an_event_loop_has_all_methods() -> None:
     def methods(kind: type) -> set[str]:
-        return {name for name in vars(kind) if not name.startswith("_")}
+        return {name for name in dir(kind) if not name.startswith("_")}
 
     assert methods(AsyncClient) == methods(Client) - {"close"}

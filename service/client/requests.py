@@ -1,0 +1,130 @@
+"""What all requests of the client share: the connection, ids, pages, and waiting."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from uuid import UUID
+
+from polar.spec.submitted import SubmittedSpec
+from service.api.experiments.schemas import ExperimentPage
+from service.api.studies.schemas import StudyModels, StudyPage, TrialPage
+from service.client.answers import Answer
+from service.client.clock import Clock
+from service.client.connection import Connection
+from service.client.errors import ClientError, Refused
+
+if TYPE_CHECKING:
+    from service.client.client import Client
+
+IS_JSON = {"Content-Type": "application/json"}
+
+#: A spec as it is read from YAML or JSON, or as `polar.ExperimentSpec` and `polar.spec.StudySpec`.
+Spec = Mapping[str, Any] | SubmittedSpec
+
+P = TypeVar("P", ExperimentPage, StudyModels, StudyPage, TrialPage)
+K = TypeVar("K", bound=Answer)
+
+
+class Requests:
+    """Base of `Client`: asks one service, and fetches its answers anew."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        home: Path | None = None,
+        pauses_s: Sequence[float] | None = None,
+    ) -> None:
+        """Connect to the service at `url`, or to the stack of `home`.
+
+        If neither is named, the environment decides: POLAR_URL, or else the home POLAR_HOME, or
+        else the home `~/.polar`. For a home, the client makes sure that it is the home's own stack
+        that answers; for a URL, any service will do.
+
+        Args:
+            url: Address of the service.
+            home: Folder of the stack.
+            pauses_s: Seconds before the second, third, ... try of a request that nobody answered;
+                by default `service.client.connection.PAUSES_S`.
+
+        Raises:
+            InvalidInput: the URL is not valid, or the home does not exist or cannot be read.
+            Unreachable: no stack runs in the home.
+        """
+        self._connection = Connection(url, home, pauses_s)
+        self.url = self._connection.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; without this they close when the program ends."""
+        self._connection.close()
+
+    def wait(self, answer: K, timeout_s: float | None = None) -> K:
+        """Fetch an experiment, a run or a study once it has ended, whether well or not.
+
+        Args:
+            answer: What to wait for, as it was fetched.
+            timeout_s: Seconds to wait at most; None for any time.
+
+        Raises:
+            TimeoutError: it goes on when the time is over; it is not cancelled.
+        """
+        clock = Clock(timeout_s)
+        while not answer.has_ended:
+            clock.pause(f"{type(answer).__name__.lower()} {answer.id} goes on")
+            answer = self.refresh(answer)
+        return answer
+
+    def refresh(self, answer: K) -> K:
+        """Fetch an experiment, a run or a study anew."""
+        return self._ask(type(answer), "GET", path_of(answer))
+
+    def _ask(self, kind: type[K], method: str, path: str, **request: Any) -> K:  # noqa: ANN401
+        return self._connection.ask(kind, method, path, **request).of(cast("Client", self))
+
+    def _pages(self, page: type[P], path: str) -> Iterator[P]:
+        token: str | None = None
+        while True:
+            params = {"page_token": token} if token else {}
+            answer = self._connection.ask(page, "GET", path, params=params)
+            yield answer
+            if (token := answer.next_page_token) is None:
+                return
+
+    def _look_up(self, kind: type[K], id: UUID) -> K | None:
+        try:
+            return self._ask(kind, "GET", f"/{kind.RESOURCE}/{id}")
+        except Refused as refused:
+            if refused.problem.status != 404:
+                raise
+            return None
+
+
+def id_of(id: UUID | str) -> UUID:
+    try:
+        return id if isinstance(id, UUID) else UUID(id.strip())
+    except ValueError:
+        raise ClientError(
+            f"{id!r} is not an id; allowed: 36 characters, such as "
+            "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e61; see `polar list` and `polar study list`"
+        ) from None
+
+
+def path_of(view: Answer) -> str:
+    return f"/{view.RESOURCE}/{view.id}"
+
+
+def as_json(spec: Spec) -> str:
+    """The spec as JSON, unchecked: the service refuses the dates and NaN that YAML allows."""
+    if isinstance(spec, SubmittedSpec):
+        spec = spec.model_dump(mode="json")
+    try:
+        return json.dumps(spec, default=str)
+    except (TypeError, ValueError) as error:
+        raise ClientError(f"the spec cannot be written as JSON: {error}") from error

@@ -1,0 +1,142 @@
+"""Requests about studies."""
+
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+from polar.records.phases import StudyFigure
+from service.api.studies.schemas import (
+    StudyModels,
+    StudyPage,
+    StudyPlan,
+    StudySummary,
+    TrialPage,
+    TrialView,
+)
+from service.client.answers import Experiment, Run, Study
+from service.client.errors import OtherKind, Refused
+from service.client.picture import Picture
+from service.client.requests import IS_JSON, Requests, Spec, as_json, id_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What a study can be ordered to do, besides extending it.
+Order = Literal["pause", "resume", "cancel", "retry-failed"]
+
+
+class RequestsOfStudies(Requests):
+    """The part of `Client` about studies."""
+
+    def create_study(self, spec: Spec, *, key: str | None = None) -> Study:
+        """Submit a study, once for each idempotency key; by default the key is a new one."""
+        return self._ask(
+            Study,
+            "POST",
+            "/studies",
+            content=as_json(spec),
+            headers={**IS_JSON, "Idempotency-Key": key or uuid4().hex},
+        )
+
+    def validate_study(self, spec: Spec) -> StudyPlan:
+        """Fetch what the study would be, and how long it would take; nothing is stored."""
+        return self._connection.ask(
+            StudyPlan, "POST", "/studies/validate", content=as_json(spec), headers=IS_JSON
+        )
+
+    def studies(self) -> Iterator[StudySummary]:
+        """Iterate over all studies, newest first, fetched page by page."""
+        for page in self._pages(StudyPage, "/studies"):
+            yield from page.studies
+
+    def study(self, study_id: UUID | str) -> Study:
+        return self._ask_study(study_id, "GET")
+
+    def trials(self, study_id: UUID | str) -> Iterator[TrialView]:
+        """Iterate over all trials of a study, by number, fetched page by page."""
+        for page in self._pages(TrialPage, f"/studies/{id_of(study_id)}/trials"):
+            yield from page.trials
+
+    def export_trials(self, study_id: UUID | str, kind: str) -> bytes:
+        """Fetch all trials of a study as the content of one file, of kind `csv` or `parquet`."""
+        study = self.study(study_id)  # raises OtherKind if the id belongs to something else
+        return self._connection.content(f"/studies/{study.id}/trials.{kind}")
+
+    def trials_frame(self, study_id: UUID | str) -> "pd.DataFrame":
+        """Fetch a table with a row for each trial of a study."""
+        import pandas as pd
+
+        return pd.read_parquet(BytesIO(self.export_trials(study_id, "parquet")))
+
+    def study_figure(
+        self,
+        study_id: UUID | str,
+        name: StudyFigure | str = StudyFigure.PHASE_DIAGRAM,
+        kind: Literal["svg", "png", "pdf"] = "svg",
+    ) -> Picture:
+        """Fetch a figure of what there is of a study so far, drawn for this request."""
+        path = f"/studies/{id_of(study_id)}/figures/{quote(name, safe='')}.{quote(kind, safe='')}"
+        return Picture(kind, self._connection.content(path))
+
+    def models(self, study_id: UUID | str) -> StudyModels:
+        """Fetch all known models of a study's problem, page by page, and what beats each."""
+        study = self.study(study_id)  # raises OtherKind if the id belongs to something else
+        *earlier, last = self._pages(StudyModels, f"/studies/{study.id}/models")
+        models = [model for page in (*earlier, last) for model in page.models]
+        return last.model_copy(update={"models": models})
+
+    def order_study(self, study_id: UUID | str, order: Order) -> Study:
+        """Pause, resume or cancel a study, or have it try its failed trials again."""
+        is_repeatable = order != "retry-failed"
+        return self._ask_study(study_id, "POST", f"/{order}", is_repeatable=is_repeatable)
+
+    def extend_study(
+        self,
+        study_id: UUID | str,
+        trials: int | None = None,
+        seeds: Sequence[int] = (),
+        *,
+        budget_steps: int | None = None,
+        training_steps: int | None = None,
+    ) -> Study:
+        """Ask a study for more trials or steps, more seeds in every trial, or longer trainings.
+
+        Args:
+            study_id: Id of the study.
+            trials: How many more completed trials.
+            seeds: Further seeds.
+            budget_steps: How many more training steps the study may spend, if it has a budget of
+                steps.
+            training_steps: Number of steps at the end of each training, those of before included.
+        """
+        more = {"trials": trials, "budget_steps": budget_steps, "training_steps": training_steps}
+        extension = {name: number for name, number in more.items() if number is not None}
+        return self._ask_study(
+            study_id,
+            "POST",
+            "/extend",
+            is_repeatable=False,
+            content=as_json({**extension, "seeds": list(seeds)}),
+            headers=IS_JSON,
+        )
+
+    def _ask_study(
+        self,
+        study_id: UUID | str,
+        method: str,
+        below: str = "",
+        **request: Any,  # noqa: ANN401
+    ) -> Study:
+        id = id_of(study_id)
+        try:
+            return self._ask(Study, method, f"/studies/{id}{below}", **request)
+        except Refused as refused:
+            if refused.problem.status != 404:
+                raise
+            if self._look_up(Experiment, id):
+                raise OtherKind(id, "an experiment, not a study") from None
+            if self._look_up(Run, id):
+                raise OtherKind(id, "a run, not a study") from None
+            raise
