@@ -78,13 +78,14 @@ def test_a_run_succeeds_and_is_told_to_mlflow_whatever_the_environment_says(
     found = mlflow_run(stack["mlflow"], run["id"])
     assert found["info"]["status"] == "FINISHED"
     assert found["data"]["metrics"]
-    result = httpx.get(
-        f"{stack['mlflow']}/get-artifact",
-        params={"run_uuid": found["info"]["run_id"], "path": "result.json"},
-        trust_env=False,
-    )
-    (stored,) = (stack["home"] / "artifacts" / "runs" / run["id"]).rglob("result.json")
-    assert result.content == stored.read_bytes()
+    for name in ("result.json", "model.safetensors"):
+        told = httpx.get(
+            f"{stack['mlflow']}/get-artifact",
+            params={"run_uuid": found["info"]["run_id"], "path": name},
+            trust_env=False,
+        )
+        (stored,) = (stack["home"] / "artifacts" / "runs" / run["id"]).rglob(name)
+        assert told.content == stored.read_bytes()
     assert list((stack["home"] / "mlflow").rglob("result.json"))
 
 
