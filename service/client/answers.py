@@ -12,7 +12,7 @@ from service.api.runs.schemas import RunView
 from service.api.schemas import ResponseModel
 from service.api.studies.schemas import StudyView
 from service.client import display
-from service.client.picture import Picture
+from service.client.picture import FIGURE_TIMEOUT_S, Picture
 from service.storage.states import RunState
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Experiment(Answer, ExperimentView):
         runs = [run for run in self.runs if seed in (None, run.seed)]
         if not runs:
             seeds = ", ".join(str(run.seed) for run in self.runs)
-            raise KeyError(f"the experiment has no run of seed {seed}; allowed: {seeds}")
+            raise LookupError(f"the experiment has no run of seed {seed}; allowed: {seeds}")
         succeeded = [run for run in runs if run.state is RunState.SUCCEEDED]
         return self._client.run((succeeded or runs)[0].id)
 
@@ -133,12 +133,12 @@ class Run(Answer, RunView):
         """A row for each evaluation: its step, its losses and its verdict."""
         return self._client.evaluations(self.id)
 
-    def figure(self, name: str = "entropy", timeout_s: float | None = 600) -> Picture:
-        """Fetch a figure, as `Client.figure`."""
+    def figure(self, name: str, timeout_s: float | None = FIGURE_TIMEOUT_S) -> Picture:
+        """Fetch a figure, such as `traversals`, as `Client.figure`."""
         return self._client.figure(self.id, name, timeout_s)
 
     def figures(self) -> list[str]:
-        """Names of the figures that are there."""
+        """Names of the figures that are there; most come a while after the end of the run."""
         return self._client.figures(self.id)
 
     def model(self) -> "TrainedModel":

@@ -9,9 +9,8 @@ from uuid import UUID
 
 from service.client.client import Client
 from service.client.clock import Clock
-from service.client.picture import Picture
+from service.client.picture import FIGURE_TIMEOUT_S, Picture
 from service.client.requests import K
-from service.client.results import FIGURE_TIMEOUT_S
 
 P = ParamSpec("P")
 T = TypeVar("T")

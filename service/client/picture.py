@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+#: Seconds to wait for figures that are still to come.
+FIGURE_TIMEOUT_S = 600.0
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -15,16 +15,13 @@ from service.api.runs.schemas import Diagnostics, EvaluationSummary, Figures, La
 from service.client import display
 from service.client.clock import Clock
 from service.client.errors import Refused
-from service.client.picture import Picture
+from service.client.picture import FIGURE_TIMEOUT_S, Picture
 from service.client.requests import Requests, id_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from polar.experiment.trained_model import TrainedModel
-
-#: Seconds to wait for figures that are still to come.
-FIGURE_TIMEOUT_S = 600.0
 
 
 class RequestsOfResults(Requests):
