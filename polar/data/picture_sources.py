@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polar.data.pictures import Picture, Pictures, Value, decoded, has_no_colours, opened
-from polar.data.torchvision_sets import of_torchvision
+from polar.data.torchvision_sets import TORCHVISION, of_torchvision
 from polar.errors import DatasetCorrupt, InvalidInput
 
 #: How an `.npy` file begins.
@@ -25,8 +25,6 @@ PICTURE_FILES = (".png", ".jpg", ".jpeg")
 IMAGE_NAMES = ("images", "imgs", "image", "x", "X", "data")
 #: Name of the factor that the folders of pictures are.
 FOLDER = "folder"
-#: How a dataset of torchvision is named in place of a path.
-TORCHVISION = "torchvision:"
 
 
 def pictures(source: str, data_dir: Path) -> Pictures:
@@ -34,7 +32,7 @@ def pictures(source: str, data_dir: Path) -> Pictures:
 
     Args:
         source: A file of NumPy (`.npy`, `.npz`), a Parquet file, a folder of PNG and JPEG files,
-            or `torchvision:CLASS`.
+            `torchvision:CLASS` or `torchvision:CLASS:SPLIT`.
         data_dir: Folder of datasets, into which torchvision downloads.
 
     Raises:

@@ -91,7 +91,7 @@ def add(
         str,
         typer.Argument(
             help="A folder of PNG or JPEG files, a file .npy, .npz or .parquet, or "
-            "torchvision:CLASS, such as torchvision:FashionMNIST."
+            "torchvision:CLASS, such as torchvision:FashionMNIST or torchvision:EMNIST:letters."
         ),
     ],
     name: Annotated[

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WAIT_S, LOOK_S = 30.0, 1.0
 TORCHVISION = "torchvision"
 #: The fields of a dataset that say how its images are added; the spec that is sent has their name.
-HOW = ("path", "class", "side", "table", "added")
+HOW = ("path", "class", "split", "side", "table", "added")
 
 
 def content_of(path: Path, client: "Client | None" = None, data_dir: Path | None = None) -> Any:  # noqa: ANN401
@@ -74,7 +74,7 @@ def _source_of(dataset: Any, folder: Path) -> str | None:  # noqa: ANN401
     if not isinstance(dataset, Mapping):
         return None
     if dataset.get("name") == TORCHVISION and (kind := _text(dataset, "class")):
-        return f"{TORCHVISION}:{kind}"
+        return ":".join(filter(None, (TORCHVISION, kind, _text(dataset, "split"))))
     if dataset.get("name") == OWN and (path := _text(dataset, "path")):
         return str(folder / Path(path).expanduser())
     return None
