@@ -16,6 +16,7 @@ from torch import Tensor
 from polar.models import Encoding, Losses, build
 from polar.spec import ImageShape, OwnModelSpec
 
+#: A small model and a short training; the rate is small enough for losses of any size.
 LATENTS, IMAGES, STEPS, RATE = 3, 6, 4, 1e-3
 
 
@@ -94,7 +95,9 @@ def _check_training(new: Any, images: Tensor, u: Tensor) -> None:  # noqa: ANN40
         assert value.ndim == 0, f"{term} has shape {tuple(value.shape)}, not ()"
         assert math.isfinite(value.item()), f"{term} is {value.item()}"
     repeated = new().losses(images, u, _noise())
-    is_same = torch.equal(losses.reconstruction, repeated.reconstruction)
+    is_same = torch.equal(losses.reconstruction, repeated.reconstruction) and torch.equal(
+        losses.penalty, repeated.penalty
+    )
     assert is_same, "losses draws samples from elsewhere than the generator that it is given"
     torch.autograd.backward(losses.reconstruction + losses.penalty)
     whole, stopped, resumed = new(), new(), new(1)

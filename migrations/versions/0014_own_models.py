@@ -18,7 +18,7 @@ def upgrade() -> None:
     op.execute("set local lock_timeout = '5s'")
     op.add_column(
         "agents",
-        sa.Column("models", postgresql.JSONB(), nullable=False, server_default="[]"),
+        sa.Column("models", postgresql.JSONB(), nullable=False, server_default="{}"),
         schema="app",
     )
 

@@ -18,8 +18,9 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from polar.data import catalogue
-from polar.data.picture_sources import TORCHVISION, factors_of_table, pictures
+from polar.data.picture_sources import factors_of_table, pictures
 from polar.data.pictures import Picture, Pictures, Value
+from polar.data.torchvision_sets import TORCHVISION
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
 from polar.files import put_in_place
 from polar.folders import data_dir as folder_of_datasets

@@ -1,11 +1,12 @@
 """`model.safetensors`: the trained model of a run, to take home.
 
-The file holds the parameters and buffers of the model by name, as float32, and in its metadata one
+The file holds the parameters and buffers of the model by name, and in its metadata one
 entry, `polar`, with what is needed to build the model again.
 
 Format: https://huggingface.co/docs/safetensors
 """
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from polar.experiment.trained_model import TrainedModel, network_of
 from polar.files import written_aside
 from polar.records.events import MODEL_FILE, ArtifactSaved
 from polar.records.record import Record
-from polar.spec import SCIENCE_VERSION, ExperimentSpec
+from polar.spec import SCIENCE_VERSION, ExperimentSpec, OwnModelSpec
+from polar.spec.own_models import code_here
 
 #: The name of the one entry; a second would be written in an order that changes.
 ENTRY = "polar"
@@ -49,7 +51,10 @@ def save_model(
     provenance = Provenance(
         science_version=SCIENCE_VERSION, dataset_digest=dataset_digest, spec=spec
     )
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    # Clones, because the format refuses tensors that share memory, such as tied weights.
+    tensors = {
+        name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()
+    }
     with written_aside(folder / MODEL_FILE, is_durable=True) as aside:
         save_file(tensors, aside, metadata={ENTRY: provenance.model_dump_json()})
     return artifact(folder, folder / MODEL_FILE)
@@ -62,8 +67,11 @@ def load(source: Path | str) -> TrainedModel:
         source: The folder of a run, or its `model.safetensors` wherever it was copied to.
 
     Raises:
-        InvalidInput: there is no such file, it cannot be read, or it is not a model that this
-            version can build.
+        InvalidInput: there is no such file, it cannot be read, it is not a model that this
+            version can build, or it is of a class of a user's that may not be imported here.
+
+    Warns:
+        UserWarning: the code of the user's class has changed since the model was trained.
     """
     path = Path(source)
     path = path / MODEL_FILE if path.is_dir() else path
@@ -72,7 +80,9 @@ def load(source: Path | str) -> TrainedModel:
             entry = (file.metadata() or {})[ENTRY]
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
         provenance = Provenance.model_validate_json(entry)
-        network = network_of(provenance.spec, weights)
+        network = network_of(_of_any_code(provenance.spec), weights)
+    except InvalidInput:  # of a model of a user's own, which may not be imported
+        raise
     except FileNotFoundError:
         raise InvalidInput(
             f"{path} is not there; allowed: the folder of a run that has succeeded, or its "
@@ -86,3 +96,14 @@ def load(source: Path | str) -> TrainedModel:
     return TrainedModel(
         provenance.spec, provenance.dataset_digest, provenance.science_version, network
     )
+
+
+def _of_any_code(spec: ExperimentSpec) -> ExperimentSpec:
+    """The spec, for code that may have changed since, as long as the weights still fit it."""
+    model = spec.model
+    if not isinstance(model, OwnModelSpec) or model.code is None:
+        return spec
+    if code_here(model.kind) not in (None, model.code):
+        message = f"the code of {model.kind} has changed since this model was trained"
+        warnings.warn(message, stacklevel=3)
+    return spec.model_copy(update={"model": model.model_copy(update={"code": None})})

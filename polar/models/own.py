@@ -21,6 +21,7 @@ from polar.spec import ImageShape, LikelihoodSpec, OwnModelSpec
 from polar.spec.own_models import (
     PACKAGES_VARIABLE,
     allowed_packages,
+    code_here,
     may_be_imported,
     offered,
 )
@@ -44,10 +45,15 @@ def own_model(
     """A new model of a user's class, with first weights from the generator.
 
     Raises:
-        InvalidInput: the class may not be imported, is not there, or is no model; or its own part
-            of the spec has faults.
+        InvalidInput: the class may not be imported, is not there, or is no model; its code is not
+            that of the spec; or its own part of the spec has faults.
     """
     kind = class_of(spec.kind)
+    if spec.code is not None and (here := code_here(spec.kind)) != spec.code:
+        raise InvalidInput(
+            f"the code of {spec.kind} is other code on this machine: the spec is of {spec.code}, "
+            f"and this machine has {here}; install the same version, or submit the spec anew"
+        )
     try:
         fields = kind.Fields.model_validate(spec.fields_of_class)
     except ValidationError as error:

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import ConfigDict, Field
 
-from polar.spec.fields import FEWEST_IMAGES, Integer, SpecPart
-from polar.spec.own_images import AddedName, Channels, Digest, Factors, OwnSide
+from polar.spec.fields import FEWEST_IMAGES, Digest, Integer, SpecPart
+from polar.spec.own_images import AddedName, Channels, Factors, OwnSide
 from polar.spec.sources import Downloaded, Drawn, Packaged, Source, SourceFile
 
 #: Factors of dSprites and of our sprites: names and numbers of values.

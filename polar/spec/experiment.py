@@ -20,6 +20,7 @@ from polar.spec.fields import FEWEST_IMAGES, INTEGRAL, Name
 from polar.spec.misfit import misfit, raise_misfits
 from polar.spec.models import IVAESpec, LVAESpec, ModelSpec, OwnModelSpec
 from polar.spec.own_images import with_what_is_known
+from polar.spec.own_models import known_code
 from polar.spec.submitted import SubmittedSpec
 from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
 
@@ -74,6 +75,8 @@ class ExperimentSpec(SubmittedSpec):
             parts["model"] = model = {"name": "beta_vae", **model}
             if model["name"] == "ivae" and factors:
                 parts["model"] = {"u": [next(iter(factors))], **model}
+            if model["name"] == "own" and isinstance(kind := model.get("class"), str):
+                parts["model"] = {"code": known_code.get()(kind), **model}
         for part, defaults in part_defaults.items():
             if isinstance(parts.get(part), Mapping):
                 parts[part] = {**defaults, **parts[part]}

@@ -26,6 +26,8 @@ def _integer_of(number: Any) -> Any:  # noqa: ANN401
 INTEGRAL = BeforeValidator(_integer_of)
 #: An integer; the field adds its bounds.
 Integer = Annotated[int, Field(strict=True), INTEGRAL]
+#: A SHA-256 as hexadecimal digits.
+Digest = Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$")]
 #: A standard deviation or a variance. The loss is divided by its square, and Adam squares the
 #: gradients once more; outside of these bounds, float32 would overflow.
 Spread = Annotated[float, Field(strict=True, ge=1e-6, le=1e6)]

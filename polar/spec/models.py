@@ -16,9 +16,9 @@ from typing import (
     runtime_checkable,
 )
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import AfterValidator, Field, JsonValue
 
-from polar.spec.fields import INTEGRAL, Integer, SpecPart, Spread, Weight
+from polar.spec.fields import INTEGRAL, Digest, Integer, SpecPart, Spread, Weight
 
 Width = Annotated[int, Field(strict=True, ge=1, le=1024), INTEGRAL]
 
@@ -53,6 +53,15 @@ T = TypeVar("T", bound=Term)
 LikelihoodSpec = Annotated[BernoulliSpec | GaussianSpec, Field(discriminator="name")]
 
 
+def _distinct(factors: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(factors)) < len(factors):
+        raise ValueError("a factor is listed twice in u; list each once")
+    return factors
+
+
+FactorsOfU = Annotated[tuple[str, ...], Field(max_length=8), AfterValidator(_distinct)]
+
+
 class AnyModelSpec(SpecPart):
     """What all models share, ours and those of users."""
 
@@ -64,6 +73,11 @@ class AnyModelSpec(SpecPart):
     name: str
     #: Latents; 16 for digits and mnist.
     latent_dim: Integer = Field(32, ge=1, le=1024)
+
+    @property
+    def label(self) -> str:
+        """What the model is called in MLflow and in figures."""
+        return self.name
 
     def with_weight(self, weight: float) -> Self:
         """The same model with another weight; the model must have a weight."""
@@ -123,16 +137,9 @@ class IVAESpec(ConvolutionalSpec):
     #: Weight of the KL divergence against the conditional prior, summed over latents.
     alpha: Weight = 1.0
     #: Names of the factors that make up u; by default the dataset's first.
-    u: tuple[str, ...] = Field(min_length=1, max_length=8)
+    u: FactorsOfU = Field(min_length=1)
     #: Whether the prior's mean depends on u too, as its variance does, or is 0.
     prior_mean: Literal["learned", "fixed"] = "learned"
-
-    @field_validator("u")
-    @classmethod
-    def _factors_are_distinct(cls, u: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(u)) < len(u):
-            raise ValueError("a factor is listed twice in u; list each once")
-        return u
 
 
 class FixedVarianceVAESpec(ConvolutionalSpec):
@@ -202,9 +209,17 @@ class OwnModelSpec(AnyModelSpec):
     #: What the penalty is multiplied with.
     weight: Weight = 1.0
     #: Names of the factors that the model is told as u; none by default.
-    u: tuple[str, ...] = Field((), max_length=8)
+    u: FactorsOfU = ()
+    #: Digest of the code of the class's package, so that changed code is another model; filled in
+    #: from what the agents, or this machine, have. None where nobody knows.
+    code: Digest | None = None
     #: The fields of the class's own part of the spec, which the class itself checks.
     fields_of_class: dict[str, JsonValue] = Field({}, alias="fields", max_length=100)
+
+    @property
+    def label(self) -> str:
+        """The name of the class, or of its entry point."""
+        return self.kind.rpartition(":")[2]
 
 
 _AnyModel = (

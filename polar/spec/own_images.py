@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from polar.errors import DatasetError
 from polar.folders import data_dir
 from polar.spec.faults import nearest, shortened
-from polar.spec.fields import FEWEST_IMAGES, Integer, SpecPart
+from polar.spec.fields import FEWEST_IMAGES, Digest, Integer, SpecPart
 from polar.spec.misfit import misfit
 
 #: Folder of added images below the folder of datasets; each has a folder of its own there.
@@ -31,7 +31,6 @@ MOST_VALUES, LONGEST_NAME = 1000, 100
 AddedName = Annotated[
     str, Field(strict=True, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$", min_length=1)
 ]
-Digest = Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$")]
 OwnSide = Annotated[int, Field(strict=True, ge=SIDES[0], le=SIDES[-1], multiple_of=SIDES.step)]
 Channels = Literal[1, 3]
 #: The name of each factor, and the number of its values.

@@ -10,6 +10,7 @@ from procrastinate import App
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec.own_images import known_images
+from polar.spec.own_models import known_code
 from service.api.measuring import Measuring
 from service.api.problems import Refused
 from service.api.short_processes import ShortProcesses
@@ -60,10 +61,12 @@ IdempotencyKey = Annotated[
 ]
 
 
-async def know_own_images(session: Session) -> None:
-    """Let the spec of this request name images that were added to the machines of the agents."""
+async def know_what_agents_have(session: Session) -> None:
+    """Let the spec of this request name images and models that are on the agents' machines."""
     known = await agents.own_images(session)
     known_images.set(lambda: known)
+    allowed = await agents.models(session)
+    known_code.set(lambda kind: next(filter(None, (each.code_of(kind) for each in allowed)), None))
 
 
 def only_json(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
@@ -72,7 +75,7 @@ def only_json(content_type: Annotated[str, Header(include_in_schema=False)] = ""
 
 
 #: What every route depends on that takes a spec.
-TAKES_SPEC = [Depends(only_json), Depends(know_own_images)]
+TAKES_SPEC = [Depends(only_json), Depends(know_what_agents_have)]
 
 
 def only_forms(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:

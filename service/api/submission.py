@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.spec import ExperimentSpec, OwnImagesSpec, OwnModelSpec, StudySpec
 from polar.spec.course import with_steps
 from polar.spec.faults import Fault
-from polar.spec.own_models import PACKAGES_VARIABLE, is_of
+from polar.spec.own_models import PACKAGES_VARIABLE
 from polar.spec.training import MOST_STEPS
 from service import queue
 from service.api.problems import Refused
@@ -120,40 +120,53 @@ async def dataset_digest_of_study(session: AsyncSession, spec: StudySpec) -> str
 async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str = "") -> str:
     """Digest of a spec's dataset, as the agents that may take its runs have it.
 
+    A model of a user's own is looked for as well.
+
     Args:
         session: The request's transaction.
         spec: The spec of an experiment.
         at: JSON pointer to the spec in what the client sent.
 
     Raises:
-        Refused: no such agent has the dataset, or there is no such agent.
+        Refused: no such agent has the dataset or allows the model, or there is no such agent.
     """
-    if isinstance(spec.model, OwnModelSpec):
-        await _refuse_unless_allowed(session, spec, spec.model.kind, at)
     digests = await agents.datasets(session, spec.device)
     digest: str | None = digests.get(spec.dataset.label)
     is_other = isinstance(spec.dataset, OwnImagesSpec) and digest != spec.dataset.digest
     if digest is None or is_other:
         fault = await _why_unavailable(session, spec, at, digests)
         raise Refused(422, "invalid-spec", str(fault), [fault])
+    if isinstance(spec.model, OwnModelSpec):
+        await _refuse_unless_allowed(session, spec.model, spec.device, at)
     return digest
 
 
 async def _refuse_unless_allowed(
-    session: AsyncSession, spec: ExperimentSpec, kind: str, at: str
+    session: AsyncSession, model: OwnModelSpec, device: str, at: str
 ) -> None:
-    allowed = await agents.models(session, spec.device)
-    if kind in allowed or is_of(kind, allowed):
+    allowed = await agents.models(session, device)
+    codes = {code for each in allowed if (code := each.code_of(model.kind))}
+    if model.code in codes:
         return
+    names = {name for each in allowed for name in (*each.packages, *each.names)}
     fault = Fault(
         pointer=f"{at}/model/class",
-        message=f"no agent for device {spec.device} allows this model; the owner of its machine "
-        f"names packages in {PACKAGES_VARIABLE}",
+        message=f"no agent for device {device} allows this model; the owner of its machine "
+        f"installs its package and names it in {PACKAGES_VARIABLE}",
         type="model_unavailable",
-        value=repr(kind),
-        allowed=", ".join(allowed) or "none",
+        value=repr(model.kind),
+        allowed=f"models of: {', '.join(sorted(names)) or 'none'}",
         suggestion=None,
     )
+    if codes:
+        fault = fault.model_copy(
+            update={
+                "pointer": f"{at}/model/code",
+                "message": "the agents have other code of this model",
+                "value": repr(model.code),
+                "allowed": ", ".join(sorted(codes)),
+            }
+        )
     raise Refused(422, "invalid-spec", str(fault), [fault])
 
 

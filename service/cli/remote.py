@@ -127,7 +127,7 @@ def _write_model(client: "Client", run_id: str, out: Path) -> None:
     from service.cli.out_files import replacing
 
     with replacing(out) as aside:
-        aside.write_bytes(client.model(run_id))
+        aside.write_bytes(client.model_file(run_id))
     say(f"wrote {out}, which polar.load reads")
 
 

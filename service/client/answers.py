@@ -12,6 +12,7 @@ from service.api.runs.schemas import RunView
 from service.api.schemas import ResponseModel
 from service.api.studies.schemas import StudyView
 from service.client import display
+from service.client.errors import ClientError
 from service.client.picture import FIGURE_TIMEOUT_S, Picture
 from service.storage.states import RunState
 
@@ -87,11 +88,15 @@ class Experiment(Answer, ExperimentView):
         return pd.DataFrame(map(display.row_of_run, self.runs))
 
     def run(self, seed: int | None = None) -> "Run":
-        """Fetch the run of a seed; by default the first that has succeeded, or else the first."""
+        """Fetch the run of a seed; by default the first that has succeeded, or else the first.
+
+        Raises:
+            ClientError: the experiment has no such seed.
+        """
         runs = [run for run in self.runs if seed in (None, run.seed)]
         if not runs:
             seeds = ", ".join(str(run.seed) for run in self.runs)
-            raise LookupError(f"the experiment has no run of seed {seed}; allowed: {seeds}")
+            raise ClientError(f"the experiment has no run of seed {seed}; allowed: {seeds}")
         succeeded = [run for run in runs if run.state is RunState.SUCCEEDED]
         return self._client.run((succeeded or runs)[0].id)
 
@@ -103,8 +108,9 @@ class Experiment(Answer, ExperimentView):
 
     def cancel(self) -> "Experiment":
         """Cancel those of its runs that no other experiment wants."""
-        self._client.cancel(self.id)
-        return self.refresh()
+        cancelled = self._client.cancel(self.id)
+        assert isinstance(cancelled, Experiment)
+        return cancelled
 
     def _repr_html_(self) -> str:
         return display.of_experiment(self.title, self.frame())
@@ -143,7 +149,7 @@ class Run(Answer, RunView):
 
     def model(self) -> "TrainedModel":
         """Fetch the trained model, with `encode` and `decode`."""
-        return self._client.trained_model(self.id)
+        return self._client.model(self.id)
 
     def extend(self, steps: int) -> Experiment:
         """Let its training go on to so many steps, in a new experiment."""
@@ -153,8 +159,9 @@ class Run(Answer, RunView):
 
     def cancel(self) -> "Run":
         """Cancel it even if several experiments want it."""
-        self._client.cancel(self.id)
-        return self.refresh()
+        cancelled = self._client.cancel(self.id)
+        assert isinstance(cancelled, Run)
+        return cancelled
 
     def _repr_html_(self) -> str:
         return display.of_run(self.title, self)
@@ -188,13 +195,13 @@ class Study(Answer, StudyView):
         return self._client.study_figure(self.id, name, kind)
 
     def best_run(self) -> Run:
-        """Fetch the run of the best trial.
+        """Fetch the run of the best trial; of several, the first that has succeeded.
 
         Raises:
-            LookupError: there is no best trial yet, or there are several objectives.
+            ClientError: there is no best trial yet, or there are several objectives.
         """
         if self.best is None:
-            raise LookupError(f"study {self.id} has no best trial; it is {self.state}")
+            raise ClientError(f"study {self.id} has no best trial; it is {self.state}")
         return self._client.experiment(self.best.experiment_id).run()
 
     def extend(

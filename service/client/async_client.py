@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from functools import wraps
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial, wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
@@ -11,6 +13,9 @@ from service.client.client import Client
 from service.client.clock import Clock
 from service.client.picture import FIGURE_TIMEOUT_S, Picture
 from service.client.requests import K
+
+#: Most requests and streams of events at a time; others wait.
+THREADS = 64
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,7 +28,7 @@ def _in_thread(
 
     @wraps(method)
     async def asked(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.to_thread(method, self.client, *args, **kwargs)
+        return await self.in_thread(method, self.client, *args, **kwargs)
 
     return asked
 
@@ -35,10 +40,14 @@ def _each_in_thread(
 
     @wraps(method)
     async def each(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-        items = method(self.client, *args, **kwargs)
+        items = await self.in_thread(method, self.client, *args, **kwargs)
         end = object()
-        while (item := await asyncio.to_thread(next, items, end)) is not end:
-            yield item  # type: ignore[misc]  # mypy does not know that it is not the end
+        try:
+            while (item := await self.in_thread(next, items, end)) is not end:
+                yield item  # type: ignore[misc]  # mypy does not know that it is not the end
+        finally:
+            with suppress(ValueError):  # a thread still waits for the next item
+                getattr(items, "close", lambda: None)()
 
     return each
 
@@ -46,8 +55,8 @@ def _each_in_thread(
 class AsyncClient:
     """`Client` for programs with an event loop: the same methods, to be awaited.
 
-    The answers are those of `Client`; their own methods send requests and wait for the answers, so
-    call those through `asyncio.to_thread`, or use the client's method: `await client.latents(id)`.
+    The answers are those of `Client`. Their own methods wait for the service, so call those as
+    `await client.in_thread(run.frame)`, or use the client's: `await client.latents(id)`.
     Cancelling a task leaves a request that was sent to end in its thread.
     """
 
@@ -60,12 +69,20 @@ class AsyncClient:
     ) -> None:
         """Connect as `Client` does."""
         self.client = Client(url, home=home, pauses_s=pauses_s)
+        # Threads of its own, because each stream of events holds a thread until it ends.
+        self._threads = ThreadPoolExecutor(THREADS, "polar-client")
+
+    async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function, such as a method of an answer, while the event loop goes on."""
+        call = partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self.client.close)
+        await self.in_thread(self.client.close)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def wait(self, answer: K, timeout_s: float | None = None) -> K:
         """Fetch an experiment, a run or a study once it has ended, as `Client.wait`."""
@@ -86,7 +103,7 @@ class AsyncClient:
 
     async def refresh(self, answer: K) -> K:
         """Fetch an experiment, a run or a study anew."""
-        return await asyncio.to_thread(self.client.refresh, answer)
+        return await self.in_thread(self.client.refresh, answer)
 
     submit = _in_thread(Client.submit)
     validate = _in_thread(Client.validate)
@@ -95,7 +112,7 @@ class AsyncClient:
     run = _in_thread(Client.run)
     ask_for_findings = _in_thread(Client.ask_for_findings)
     model = _in_thread(Client.model)
-    trained_model = _in_thread(Client.trained_model)
+    model_file = _in_thread(Client.model_file)
     datasets = _in_thread(Client.datasets)
     diagnostics = _in_thread(Client.diagnostics)
     latents = _in_thread(Client.latents)

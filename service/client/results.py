@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 class RequestsOfResults(Requests):
     """The part of `Client` about the results of runs."""
 
-    def model(self, run_id: UUID | str) -> bytes:
+    def model_file(self, run_id: UUID | str) -> bytes:
         """Fetch the trained model of a run as the content of a file that `polar.load` loads."""
         return self._connection.content(f"/runs/{id_of(run_id)}/model")
 
-    def trained_model(self, run_id: UUID | str) -> "TrainedModel":
+    def model(self, run_id: UUID | str) -> "TrainedModel":
         """Fetch the trained model of a run, with `encode` and `decode`, as `polar.load` does."""
         from polar.experiment.model_file import load
 
         with TemporaryDirectory() as folder:
             path = Path(folder) / MODEL_FILE
-            path.write_bytes(self.model(run_id))
+            path.write_bytes(self.model_file(run_id))
             return load(path)
 
     def diagnostics(self, run_id: UUID | str) -> Diagnostics:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec.own_images import AddedImages
+from polar.spec.own_models import AllowedModels
 from service.storage.tables import Agent
 
 #: How long after it was last seen an agent's offer still counts, so that a restart does not make
@@ -30,7 +31,7 @@ async def announce(
     queues: Sequence[str],
     datasets: Mapping[str, str],
     own_images: Mapping[str, AddedImages] | None = None,
-    models: Sequence[str] = (),
+    models: AllowedModels | None = None,
 ) -> None:
     """Record that an agent is alive, and what it offers."""
     values = {
@@ -40,7 +41,7 @@ async def announce(
         "queues": ",".join(queues),
         "datasets": dict(datasets),
         "own_images": {name: known.model_dump() for name, known in (own_images or {}).items()},
-        "models": list(models),
+        "models": (models or AllowedModels()).model_dump(),
     }
     await session.execute(
         insert(Agent)
@@ -92,12 +93,11 @@ def images_of(agent: Agent) -> dict[str, AddedImages]:
     return known
 
 
-async def models(session: AsyncSession, queue: str = "auto") -> list[str]:
-    """The packages and models of users that agents of this queue allow."""
-    allowed = [
-        name
-        for agent in await seen_lately(session)
-        if queue in agent.queues.split(",")
-        for name in agent.models
-    ]
-    return list(dict.fromkeys(allowed))
+async def models(session: AsyncSession, queue: str = "auto") -> list[AllowedModels]:
+    """The models of users that each agent of this queue allows, the newest agent first."""
+    seen = [agent for agent in await seen_lately(session) if queue in agent.queues.split(",")]
+    allowed = []
+    for agent in sorted(seen, key=lambda agent: agent.seen_at, reverse=True):
+        with suppress(ValidationError):  # an agent of another version
+            allowed.append(AllowedModels.model_validate(agent.models))
+    return allowed

@@ -1,6 +1,6 @@
 """The files that runs produce as their results."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,8 +16,8 @@ from service.storage.tables import Artifact, FindingsRow, Run, Tracking
 #: What is not kept for ever where the owner has set a time: the weights, alone and with all else
 #: that a training goes on from.
 WEIGHTS = (MODEL_FILE, LAST_STATE_FILE)
-#: Most files that are removed in one transaction.
-BATCH = 100
+#: Most files that are removed in one transaction, which must not take long.
+BATCH = 20
 
 
 async def add(session: AsyncSession, run_id: UUID, attempt: int, saved: ArtifactSaved) -> None:
@@ -54,23 +54,31 @@ async def artifact_of(session: AsyncSession, run_id: UUID, name: str) -> Artifac
     return artifact
 
 
-async def outdated(session: AsyncSession, days: float) -> Sequence[Artifact]:
-    """Some of the weights of runs that ended more than so many days ago; locked, the oldest first.
+async def outdated(
+    session: AsyncSession, days: float, without: Collection[str]
+) -> Sequence[Artifact]:
+    """Some of the weights of runs that ended more than so many days ago, the oldest first.
 
     Weights stay while findings are to be made from them, and until MLflow has its copy.
+
+    Args:
+        session: A transaction, in which the rows are locked.
+        days: The time for which weights are kept.
+        without: Paths that are left out.
     """
     is_needed = exists().where(
         FindingsRow.run_id == Run.id, FindingsRow.state == FindingsState.TO_COME
     )
-    is_to_be_sent = exists().where(Tracking.run_id == Run.id, ~Tracking.complete)
+    is_in_mlflow = exists().where(Tracking.run_id == Run.id, Tracking.complete)
     query = (
         select(Artifact)
         .join(Run, Run.id == Artifact.run_id)
         .where(
             Artifact.name.in_(WEIGHTS),
+            Artifact.path.not_in(without),
             Run.finished_at < func.now() - timedelta(days=days),
             ~is_needed,
-            ~is_to_be_sent,
+            is_in_mlflow,
         )
         .order_by(Run.finished_at)
         .limit(BATCH)

@@ -76,7 +76,6 @@ class Base(DeclarativeBase):
         FindingsState: StateText(FindingsState),
         list[float]: JSONB,
         list[int]: JSONB,
-        list[str]: JSONB,
     }
 
 
@@ -286,8 +285,8 @@ class Agent(Base):
     datasets: Mapped[dict[str, str]]
     #: What is known of each of the datasets that a user has added, by its name.
     own_images: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-    #: The packages whose models the agent's owner allows, and the names of those models.
-    models: Mapped[list[str]] = mapped_column(server_default="[]")
+    #: The models of users that the agent's owner allows.
+    models: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -65,7 +65,7 @@ def milliseconds(at: datetime) -> int:
 
 def experiment_name(spec: ExperimentSpec) -> str:
     """Name of the group in which runs can be compared, such as `beta_vae-digits`."""
-    return f"{spec.model.name}-{spec.dataset.label}"
+    return f"{spec.model.label}-{spec.dataset.label}"
 
 
 def run_name(spec: ExperimentSpec, seed: int) -> str:
@@ -111,7 +111,7 @@ def tags(run: Run, spec: ExperimentSpec, of_findings: FindingsRow | None = None)
         "polar.state": run.state,
         "polar.status_reason": run.status_reason or "none",
         "polar.attempt": str(run.attempt),
-        "polar.model": spec.model.name,
+        "polar.model": spec.model.label,
         "polar.dataset": spec.dataset.label,
         "polar.dataset_sha256": run.dataset_digest,
         "polar.spec_hash": spec.content_hash(),

@@ -69,7 +69,7 @@ def study_tags(study: Study, spec: StudySpec) -> dict[str, str]:
         "mlflow.note.content": _note(study),
         "polar.state": study.state,
         "polar.status_reason": study.status_reason or "none",
-        "polar.model": spec.base.model.name,
+        "polar.model": spec.base.model.label,
         "polar.dataset": spec.base.dataset.label,
         "polar.dataset_sha256": study.dataset_digest,
         "polar.range": _span(study_range) or "none",

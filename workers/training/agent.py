@@ -29,7 +29,7 @@ from workers.training.finder import Finder
 from workers.training.offer import available_datasets, queues_for
 from workers.training.patience import PatientDatabase
 from workers.training.process import Template
-from workers.training.retention import remove_outdated
+from workers.training.retention import keep_removing
 from workers.training.retry import StopReason
 
 TEMPLATE = python(Program.TEMPLATE)
@@ -77,7 +77,7 @@ class Agent:
                 self._announce(),
                 self._rescue(),
                 self._finder.work(),
-                remove_outdated(self._settings, self._database),
+                keep_removing(self._settings, self._database),
             )
         ]
         asked = asyncio.create_task(self._stopping.wait())

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,25 +18,40 @@ LOOK_S = 3600.0
 _log = logging.getLogger(__name__)
 
 
-async def remove_outdated(settings: Settings, database: PatientDatabase) -> None:
+async def keep_removing(settings: Settings, database: PatientDatabase) -> None:
     """Remove outdated weights every hour until this is cancelled; all agents may do so at once."""
-
-    async def remove_some(session: AsyncSession) -> int:
-        assert settings.keep_weights_days is not None
-        files = await outdated(session, settings.keep_weights_days)
-        for file in files:
-            # The file goes first: a row without a file is removed the next time, and a file
-            # without a row would stay for ever.
-            await asyncio.to_thread((settings.artifacts / file.path).unlink, missing_ok=True)
-        await forget(session, files)
-        return len(files)
-
     while True:
         if settings.keep_weights_days is not None:
-            try:
-                with suppress(DatabaseAway):
-                    while removed := await database.once(remove_some):
-                        _log.info("removed %d files of weights", removed)
-            except OSError as error:
-                _log.error("outdated weights cannot be removed: %s", error)
+            with suppress(DatabaseAway):
+                await remove_outdated(settings.artifacts, settings.keep_weights_days, database)
         await asyncio.sleep(LOOK_S)
+
+
+async def remove_outdated(artifacts: Path, days: float, database: PatientDatabase) -> None:
+    """Remove the weights of all runs that ended more than so many days ago.
+
+    Raises:
+        DatabaseAway: the database does not answer; the rest stays for the next time.
+    """
+    stuck: set[str] = set()
+    while removed := await database.once(partial(_remove_some, artifacts, days, stuck)):
+        _log.info("removed %d files of weights", removed)
+
+
+async def _remove_some(
+    artifacts: Path, days: float, stuck: set[str], session: AsyncSession
+) -> int:
+    """Remove some files; returns how many were tried, and adds those that stay to the stuck ones.
+
+    A file goes before its row, because a row without a file is removed the next time, and a file
+    without a row would stay for ever.
+    """
+    files = await outdated(session, days, stuck)
+    for file in files:
+        try:
+            await asyncio.to_thread((artifacts / file.path).unlink, missing_ok=True)
+        except OSError as error:
+            stuck.add(file.path)
+            _log.error("outdated weights cannot be removed: %s", error)
+    await forget(session, [file for file in files if file.path not in stuck])
+    return len(files)

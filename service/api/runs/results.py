@@ -18,7 +18,7 @@ from service.storage import findings, runs
 from service.storage.artifacts import artifact_of, artifacts_of
 from service.storage.errors import NotFound
 from service.storage.evaluations import evaluations_of
-from service.storage.states import FindingsState
+from service.storage.states import FindingsState, RunState
 from service.storage.tables import FindingsRow
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["results"], responses=refusals(404, 422, 503))
@@ -82,7 +82,17 @@ async def get_figure(
 async def get_model(run_id: UUID, session: Session, service: Service) -> FileResponse:
     """Send the trained model of a run as a file of safetensors, which `polar.load` loads."""
     run = await runs.get(session, run_id)
-    artifact = await artifact_of(session, run.id, MODEL_FILE)
+    try:
+        artifact = await artifact_of(session, run.id, MODEL_FILE)
+    except NotFound:
+        days = service.settings.keep_weights_days
+        if days is None or run.state is not RunState.SUCCEEDED:
+            raise
+        detail = (
+            f"the weights of run {run.id} were removed: they are kept for {days:g} days after the "
+            "end of a run (POLAR_KEEP_WEIGHTS_DAYS); MLflow has the model still"
+        )
+        raise Refused(404, "weights-removed", detail) from None
     return file_response(service.settings.artifacts, artifact.path)
 
 

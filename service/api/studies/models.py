@@ -120,7 +120,7 @@ def envelope_of(
     name = spec.base.model.weight_name
     assert name is not None  # the study sweeps it
     return LossEnvelope(
-        model=spec.base.model.name,
+        model=spec.base.model.label,
         dataset=spec.base.dataset.label,
         weight_name=name,
         models=tuple(compared.models),

@@ -184,7 +184,7 @@ def _of_trial(spec: StudySpec, field: str, point: Point, measured: Measured) -> 
         if ended.n_active is None or ended.settled is None:
             continue  # an earlier version did not store them
         yield Training(
-            model=spec.base.model.name,
+            model=spec.base.model.label,
             dataset=spec.base.dataset.label,
             field=field,
             steps=ended.steps,

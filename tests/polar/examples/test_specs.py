@@ -24,7 +24,16 @@ def test_every_dataset_has_an_example() -> None:
 def test_every_model_of_the_paper_has_an_example() -> None:
     shown = {spec.model.name for spec in EXAMPLES.values()}
 
-    assert shown == set(MODELS) - {"ae", "fixed_variance_vae"}  # these two are controls
+    # two are controls, and own models have a package for an example
+    assert shown == set(MODELS) - {"ae", "fixed_variance_vae", "own"}
+
+
+def test_the_example_of_an_own_model_is_a_spec() -> None:
+    spec = ExperimentSpec.from_yaml(
+        files("polar.examples").joinpath("own_models", "mlp_vae.yaml").read_text()
+    )
+
+    assert spec.model.label == "MlpVAE"
 
 
 def test_no_two_examples_have_the_same_name() -> None:

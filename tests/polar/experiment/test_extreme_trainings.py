@@ -66,4 +66,4 @@ def test_a_training_at_its_bounds_ends_in_a_result(others: dict[str, dict[str, A
 
 
 def test_every_model_is_tried() -> None:
-    assert OF_MODEL.keys() == MODELS.keys()
+    assert OF_MODEL.keys() == MODELS.keys() - {"own"}  # whose bounds are its author's

@@ -15,6 +15,7 @@ from polar.models import Encoding, Losses, Sizes, build
 from polar.models.own import class_of
 from polar.records.events import Result
 from polar.spec import ExperimentSpec, ImageShape, OwnModelSpec
+from polar.spec.own_models import allowed_here, code_here
 from polar.testing import check_model
 
 EXAMPLE = Path(__file__).parents[3] / "polar" / "examples" / "own_models"
@@ -40,17 +41,18 @@ def test_the_examples_are_models(kind: str) -> None:
     check_model(f"lab_models:{kind}", {"hidden": 16})
 
 
-def test_the_total_correlation_is_that_of_its_definition(
+def test_the_penalty_is_the_kl_and_more_of_the_total_correlation(
     lab_models: Any,  # noqa: ANN401
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = build(spec_of("lab_models:BetaTCVAE"), ImageShape(1, 32), (), torch.Generator())
+    spec = spec_of("lab_models:BetaTCVAE", gamma=5.0)
+    model = build(spec, ImageShape(1, 32), (), torch.Generator().manual_seed(0))
     mean = torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
     log_var = torch.full((7, 3), -1.0)
-    noise = torch.Generator().manual_seed(1)
+    images, noise = torch.rand(7, 1, 32, 32), torch.Generator().manual_seed(1)
 
     monkeypatch.setattr(lab_models.MlpVAE, "encode", lambda *_: Encoding(mean, log_var))
-    penalty = model.losses(torch.rand(7, 1, 32, 32), torch.empty(7, 0), noise).penalty
+    losses = model.losses(images, torch.empty(7, 0), noise)
 
     z = mean + (log_var / 2).exp() * torch.randn(7, 3, generator=torch.Generator().manual_seed(1))
     q = torch.distributions.Normal(mean, (log_var / 2).exp())
@@ -58,7 +60,14 @@ def test_the_total_correlation_is_that_of_its_definition(
     each = torch.stack([log_q(row).exp() for row in z])  # samples, images, latents
     joint = each.prod(2).mean(1).log()
     marginals = each.mean(1).log().sum(1)
-    assert penalty.item() == pytest.approx((joint - marginals).mean().item(), abs=1e-5)
+    prior = torch.distributions.Normal(0.0, 1.0)
+    kl = torch.distributions.kl_divergence(q, prior).sum(1).mean()
+    expected = kl + 4 * (joint - marginals).mean()
+    errors = torch.nn.functional.binary_cross_entropy_with_logits(
+        model.decode(z), images, reduction="sum"
+    )
+    assert losses.penalty.item() == pytest.approx(expected.item(), abs=1e-4)
+    assert losses.reconstruction.item() == pytest.approx(errors.item() / 7, rel=1e-5)
 
 
 @pytest.mark.usefixtures("lab_models")
@@ -90,6 +99,124 @@ def test_a_run_trains_it_and_keeps_it(tmp_path: Path) -> None:
     model = polar.load(tmp_path / "out")
     assert type(model.network).__name__ == "MlpVAE"
     assert model.encode(torch.rand(5, 1, 32, 32)).mean.shape == (5, 3)
+
+
+def copy_of_lab(folder: Path, addition: str = "") -> None:
+    """The example's package, as its author has changed it since."""
+    (folder / "lab_models.py").write_text((EXAMPLE / "lab_models.py").read_text() + addition)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the path with a package that is allowed."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("POLAR_MODEL_PACKAGES", "lab_models")
+    copy_of_lab(tmp_path)
+    importlib.invalidate_caches()
+    yield tmp_path
+    sys.modules.pop("lab_models", None)
+
+
+TINY = {
+    "dataset": {"name": "digits", "images": 60},
+    "model": {
+        **{"name": "own", "class": "lab_models:MlpVAE", "latent_dim": 3},
+        "fields": {"hidden": 16, "widths": [4, 4, 4, 4, 4]},
+    },
+    "training": {"steps": 4, "batch_size": 20},
+}
+
+
+def test_changed_code_is_another_model(lab: Path) -> None:
+    before = ExperimentSpec.model_validate(TINY)
+    copy_of_lab(lab, "# changed")
+    after = ExperimentSpec.model_validate(TINY)
+
+    assert isinstance(before.model, OwnModelSpec)
+    assert isinstance(after.model, OwnModelSpec)
+    assert before.model.code != after.model.code
+    assert before.content_hash() != after.content_hash()
+    assert "lab_models" not in sys.modules  # a digest imports nothing
+    assert build(after.model, ImageShape(1, 32), (), torch.Generator())
+    with pytest.raises(InvalidInput, match="is other code on this machine"):
+        build(before.model, ImageShape(1, 32), (), torch.Generator())
+
+
+def test_a_kept_model_outlives_its_code_with_a_warning(lab: Path, tmp_path: Path) -> None:
+    import polar
+
+    list(polar.run(ExperimentSpec.model_validate(TINY), out=tmp_path / "out"))
+    polar.load(tmp_path / "out")
+    copy_of_lab(lab, "# changed")
+
+    with pytest.warns(UserWarning, match="the code of lab_models:MlpVAE has changed since"):
+        assert polar.load(tmp_path / "out").spec.model.label == "MlpVAE"
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_kept_model_of_a_package_that_is_not_allowed_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import polar
+
+    list(polar.run(ExperimentSpec.model_validate(TINY), out=tmp_path / "out"))
+    sys.modules.pop("lab_models")
+    monkeypatch.delenv("POLAR_MODEL_PACKAGES")
+
+    with pytest.raises(InvalidInput, match=r"^the model lab_models:MlpVAE may not be imported"):
+        polar.load(tmp_path / "out")
+    assert "lab_models" not in sys.modules
+
+
+@pytest.mark.usefixtures("lab")
+def test_packages_that_are_not_installed_are_not_offered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POLAR_MODEL_PACKAGES", "nowhere lab_models")
+
+    allowed = allowed_here()
+
+    assert list(allowed.packages) == ["lab_models"]
+    assert allowed.code_of("lab_models:Anything") == code_here("lab_models:MlpVAE")
+    assert allowed.code_of("lab_models") is None
+    assert allowed.code_of("lab_models_too:Net") is None
+    assert allowed.code_of("nowhere:Net") is None
+
+
+class Tied(torch.nn.Module):
+    """A linear autoencoder whose decoder is its encoder, under two names."""
+
+    class Fields(BaseModel):
+        pass
+
+    def __init__(self, _fields: Fields, sizes: Sizes, generator: torch.Generator) -> None:
+        super().__init__()
+        self.shape = sizes.shape
+        weights = 0.03 * torch.randn(sizes.latent_dim, sizes.shape.values, generator=generator)
+        self.encoder = self.decoder = torch.nn.Parameter(weights)
+
+    def encode(self, images: torch.Tensor, _u: torch.Tensor) -> Encoding:
+        return Encoding(images.flatten(1) @ self.encoder.T)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        side = self.shape.side
+        return (latents @ self.decoder).reshape(-1, self.shape.channels, side, side)
+
+    def losses(self, images: torch.Tensor, u: torch.Tensor, _noise: torch.Generator) -> Losses:
+        codes = self.encode(images, u).mean
+        errors = (self.decode(codes) - images).square().sum() / len(images)
+        return Losses(errors, codes.square().sum(1).mean())
+
+
+def test_tied_weights_are_kept(tmp_path: Path) -> None:
+    import polar
+
+    check_model(f"{__name__}:Tied")
+    model = {"name": "own", "class": f"{__name__}:Tied", "latent_dim": 3}
+    list(polar.run(ExperimentSpec.model_validate({**TINY, "model": model}), out=tmp_path))
+    network = polar.load(tmp_path).network
+
+    assert torch.equal(network.encoder, network.decoder)  # type: ignore[arg-type]
 
 
 def test_a_package_that_nobody_named_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:

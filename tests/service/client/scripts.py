@@ -4,18 +4,19 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 #: Answers a request: status and body, or nothing at all to break the connection.
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Script:
-    """A server that answers each request with the next of its lines."""
+    """A server that answers each request by its path, or else with the next of its lines."""
 
     def __init__(self, server: HTTPServer) -> None:
         self.url = f"http://127.0.0.1:{server.server_port}"
         self.answers: list[Answer] = []
+        self.by_path: dict[str, Answer] = {}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
 
 
@@ -28,13 +29,14 @@ def served_script() -> Iterator[Script]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             script.requests.append((self.command, self.path, headers))
             self.rfile.read(int(headers.get("content-length", 0)))
-            script.answers.pop(0)(self)
+            answer = script.by_path.get(self.path) or script.answers.pop(0)
+            answer(self)
 
         do_GET = do_POST = answer
 
         def log_message(self, *_: object) -> None: ...
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         script = Script(server)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from polar.client import AsyncClient, Client, Experiment, Picture, Refused, Run, Study
+from polar.client import AsyncClient, Client, ClientError, Experiment, Picture, Refused, Run, Study
 from polar.spec import StudySpec
 from service.api.runs.schemas import Diagnostics, RunView
 from service.client import clock
 from service.storage.states import RunState, StudyState
-from tests.service.client.scripts import Script, answering, problem
+from tests.service.client.scripts import Script, answering, problem, streaming
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -165,7 +165,7 @@ async def test_an_experiment_leads_to_its_runs_and_their_tables(
     assert repr(experiment) == str(experiment) == f"<experiment {experiment.id}: queued>"
     assert "succeeded" in experiment._repr_html_()
     assert str(second) in succeeded._repr_html_()
-    with pytest.raises(LookupError, match="no run of seed 4; allowed: 3, 5"):
+    with pytest.raises(ClientError, match="no run of seed 4; allowed: 3, 5"):
         experiment.run(4)
 
 
@@ -175,7 +175,7 @@ async def test_the_trials_of_a_study_are_a_table(
     await worker.announce()
     async with AsyncClient(served) as client:
         study = await client.create_study(StudySpec.model_validate(study_of(name="mine")))
-        with pytest.raises(LookupError, match="has no best trial; it is running"):
+        with pytest.raises(ClientError, match="has no best trial; it is running"):
             study.best_run()
         await trials.end(await trials.begin(study.id, beta=2.0), 0.5)
         table = await client.trials_frame(study.id)
@@ -233,6 +233,31 @@ async def test_the_event_loop_goes_on_while_a_run_is_waited_for(script: Script) 
     assert turns > 10
 
 
+async def test_events_come_one_by_one_and_more_streams_than_processors_go_on(
+    script: Script,
+) -> None:
+    state = {"event": "state", "run_id": str(ID), "reason": None, "message": None, "attempt": 1}
+    events = [json.dumps({**state, "state": each}) for each in ("running", "succeeded")]
+    streams = 3
+    script.by_path = {
+        f"/api/v1/experiments/{ID}": answering(404, problem(404)),
+        f"/api/v1/runs/{ID}": answering(200, RUNNING),
+        f"/api/v1/runs/{ID}/events": streaming(*(f"data: {event}" for event in events)),
+    }
+
+    async with AsyncClient(script.url) as client:
+
+        async def seen() -> list[str]:
+            return [event.event async for event in client.watch(ID)]
+
+        async for event in client.watch(ID):
+            assert event.run_id == ID
+            break
+        found = await asyncio.gather(*(seen() for _ in range(streams)))
+
+    assert found == [["state", "state"]] * streams
+
+
 async def test_a_task_that_waits_can_be_cancelled(script: Script) -> None:
     script.answers = [answering(200, RUNNING)] * 1000
 
@@ -249,4 +274,4 @@ def test_the_client_of_an_event_loop_has_all_methods() -> None:
     def methods(kind: type) -> set[str]:
         return {name for name in dir(kind) if not name.startswith("_")}
 
-    assert methods(AsyncClient) == methods(Client) - {"close"}
+    assert methods(AsyncClient) - {"in_thread"} == methods(Client) - {"close"}

@@ -65,6 +65,8 @@ def spec_of(model: str, dataset: str, likelihood: str) -> dict[str, Any]:
     }
     if MODELS[model].weight_name:
         base["training"]["weight_warm_up"] = {}
+    if model == "own":
+        base["model"]["class"] = "my_lab:Net"
     if model == "ivae":
         base["downstream"] = {"allow_leak": True}
     spec = StudySpec.model_validate(

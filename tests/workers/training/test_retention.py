@@ -1,8 +1,7 @@
 """What is removed of runs that ended long ago, and what never is."""
 
-import asyncio
-from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +16,7 @@ from service.storage.states import FindingsState, RunState
 from service.storage.tables import FindingsRow, Run, Tracking
 from workers.training import retention
 from workers.training.patience import PatientDatabase
-from workers.training.retention import remove_outdated
+from workers.training.retention import keep_removing, remove_outdated
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -42,7 +41,7 @@ class Ended:
         days: float,
         findings: FindingsState = FindingsState.MADE,
         *,
-        is_tracked: bool | None = None,
+        is_tracked: bool | None = True,
     ) -> "UUID":
         async with self.stage.database.transaction() as session:
             digest = catalogue.digest("digits")
@@ -74,39 +73,49 @@ class Ended:
         assert {str(path.relative_to(folder)) for path in folder.rglob("*.*")} == known
         return known
 
-    async def remove(self, days: float | None) -> None:
+    async def remove(self, days: float = 7) -> None:
         """Let an agent look once."""
-        settings = self.stage.settings.model_copy(update={"keep_weights_days": days})
-        looking = asyncio.create_task(
-            remove_outdated(settings, PatientDatabase(self.stage.database))
-        )
-        await asyncio.sleep(0.5)
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        database = PatientDatabase(self.stage.database)
+        await remove_outdated(self.stage.settings.artifacts, days, database)
 
 
 @pytest.fixture
-def ended(stage: "Stage", reports: "Reports", monkeypatch: pytest.MonkeyPatch) -> Ended:
-    monkeypatch.setattr(retention, "LOOK_S", 60.0)
+def ended(stage: "Stage", reports: "Reports") -> Ended:
     return Ended(stage, reports)
 
 
 async def test_only_weights_are_removed_and_only_after_their_time(ended: Ended) -> None:
     old, young = await ended(days=8), await ended(days=6)
 
-    await ended.remove(days=7)
+    await ended.remove()
 
     assert await ended.kept(old) == FILES - WEIGHTS
     assert await ended.kept(young) == FILES
 
 
-async def test_without_a_time_everything_is_kept(ended: Ended) -> None:
-    old = await ended(days=10_000)
+class Looked(Exception):
+    """Ends the loop of an agent after its first look."""
 
-    await ended.remove(days=None)
 
-    assert await ended.kept(old) == FILES
+@pytest.mark.parametrize("days", [None, 7.0])
+async def test_an_agent_removes_weights_only_where_a_time_is_set(
+    days: float | None, stage: "Stage", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[float] = []
+
+    async def remove(_artifacts: Path, days: float, _database: PatientDatabase) -> None:
+        removed.append(days)
+
+    async def pause(_seconds: float) -> None:
+        raise Looked
+
+    monkeypatch.setattr(retention, "remove_outdated", remove)
+    monkeypatch.setattr(retention.asyncio, "sleep", pause)
+    settings = stage.settings.model_copy(update={"keep_weights_days": days})
+    with pytest.raises(Looked):
+        await keep_removing(settings, PatientDatabase(stage.database))
+
+    assert removed == ([] if days is None else [days])
 
 
 async def test_weights_stay_until_the_findings_are_made_and_mlflow_has_its_copy(
@@ -114,12 +123,14 @@ async def test_weights_stay_until_the_findings_are_made_and_mlflow_has_its_copy(
 ) -> None:
     without_findings = await ended(days=8, findings=FindingsState.TO_COME)
     not_in_mlflow = await ended(days=8, is_tracked=False)
-    done = await ended(days=8, is_tracked=True)
+    unknown_to_mlflow = await ended(days=8, is_tracked=None)
+    done = await ended(days=8)
 
-    await ended.remove(days=7)
+    await ended.remove()
 
     assert await ended.kept(without_findings) == FILES
     assert await ended.kept(not_in_mlflow) == FILES
+    assert await ended.kept(unknown_to_mlflow) == FILES
     assert await ended.kept(done) == FILES - WEIGHTS
 
 
@@ -129,7 +140,7 @@ async def test_more_files_than_fit_a_transaction_are_all_removed(
     monkeypatch.setattr("service.storage.artifacts.BATCH", 3)
     old = [await ended(days=8 + place) for place in range(3)]
 
-    await ended.remove(days=7)
+    await ended.remove()
 
     assert [await ended.kept(run_id) for run_id in old] == [FILES - WEIGHTS] * 3
 
@@ -138,23 +149,24 @@ async def test_a_file_that_is_gone_already_leaves_no_row(ended: Ended) -> None:
     old = await ended(days=8)
     (ended.stage.settings.artifacts / "runs" / str(old) / MODEL_FILE).unlink()
 
-    await ended.remove(days=7)
+    await ended.remove()
 
     assert await ended.kept(old) == FILES - WEIGHTS
 
 
-async def test_what_cannot_be_removed_is_said_and_tried_again(
+async def test_what_cannot_be_removed_is_said_and_keeps_nothing_else(
     ended: Ended, caplog: pytest.LogCaptureFixture
 ) -> None:
-    old = await ended(days=8)
-    model = ended.stage.settings.artifacts / "runs" / str(old) / MODEL_FILE
+    stuck, other = await ended(days=9), await ended(days=8)
+    model = ended.stage.settings.artifacts / "runs" / str(stuck) / MODEL_FILE
     model.unlink()
     (model / "in the way.d").mkdir(parents=True)
 
-    await ended.remove(days=7)
-    assert "outdated weights cannot be removed" in caplog.text
+    await ended.remove()
 
+    assert caplog.text.count("outdated weights cannot be removed") == 1
+    assert await ended.kept(other) == FILES - WEIGHTS
     (model / "in the way.d").rmdir()
     model.rmdir()
-    await ended.remove(days=7)
-    assert await ended.kept(old) == FILES - WEIGHTS
+    await ended.remove()
+    assert await ended.kept(stuck) == FILES - WEIGHTS

@@ -32,6 +32,7 @@ async def test_models_tell_their_weight_and_the_range_of_each_field(
         "lv_ae": "lambda",
         "l2_ae": "gamma",
         "ae": None,
+        "own": "weight",
     }
     assert (beta["minimum"], beta["maximum"], beta["default"]) == (0, 1e6, 1.0)
     assert models[3]["fields"]["lambda"]["default"] == 1e-3
