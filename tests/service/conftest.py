@@ -20,6 +20,7 @@ from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import ExperimentSpec
 from polar.spec.own_images import AddedImages
+from polar.spec.own_models import AllowedModels
 from polar.spec.points import SEED
 from service import queue
 from service.api.app import create_app
@@ -110,6 +111,7 @@ class Worker:
         device: str = "cpu",
         name: str = "agent",
         own_images: Mapping[str, AddedImages] | None = None,
+        models: AllowedModels | None = None,
     ) -> None:
         async with self._database.transaction() as session:
             await agents.announce(
@@ -121,6 +123,7 @@ class Worker:
                 queues=("auto", device),
                 datasets={"digits": DIGEST} if datasets is None else datasets,
                 own_images=own_images,
+                models=models,
             )
 
     async def claim(self, run_id: UUID, owner: str = "agent") -> Run | None:

@@ -1,5 +1,6 @@
 """What is removed of runs that ended long ago, and what never is."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,7 +111,7 @@ async def test_an_agent_removes_weights_only_where_a_time_is_set(
         raise Looked
 
     monkeypatch.setattr(retention, "remove_outdated", remove)
-    monkeypatch.setattr(retention.asyncio, "sleep", pause)
+    monkeypatch.setattr(asyncio, "sleep", pause)
     settings = stage.settings.model_copy(update={"keep_weights_days": days})
     with pytest.raises(Looked):
         await keep_removing(settings, PatientDatabase(stage.database))
