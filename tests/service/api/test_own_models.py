@@ -16,8 +16,8 @@ EXPERIMENTS, STUDIES = "/api/v1/experiments", "/api/v1/studies"
 
 
 def experiment(
-    kind: str = "lab.nets.mlp:Mlp", device: str = "auto", **model: Any
-) -> dict[str, Any]:  # noqa: ANN401
+    kind: str = "lab.nets.mlp:Mlp", device: str = "auto", **model: object
+) -> dict[str, Any]:
     own = {"name": "own", "class": kind, "fields": {"hidden": 3}, **model}
     return {"dataset": {"name": "digits"}, "model": own, "device": device}
 
