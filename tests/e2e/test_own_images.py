@@ -3,10 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
 from PIL import Image
 
 import polar
@@ -41,6 +45,24 @@ def write_pictures(folder: Path, n: int) -> None:
         Image.fromarray((picture * 255).astype(np.uint8)).save(folder / colour / f"{place}.png")
 
 
+def downloaded(run_id: UUID, mlflow_url: str, folder: Path) -> str:
+    """The model of a run as MLflow has it, once the tracker has told MLflow of it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with Client() as client:
+            known = client.run(run_id).mlflow_run_id
+        try:
+            return download_artifacts(
+                run_id=known,
+                artifact_path="model.safetensors",
+                tracking_uri=mlflow_url,
+                dst_path=str(folder),
+            )
+        except (MlflowException, OSError):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+
 @pytest.mark.parametrize("n", [200, pytest.param(2000, marks=pytest.mark.slow)])
 def test_a_folder_of_colour_pictures_becomes_a_phase_diagram(
     n: int, open_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -69,7 +91,9 @@ def test_a_folder_of_colour_pictures_becomes_a_phase_diagram(
         best = json.loads(command("get", study["best"]["experiment_id"], "-o", "json"))
         command("get", best["runs"][0]["id"], "--model", open_folder / "best.safetensors")
         with Client() as client:  # as in a notebook
-            model = client.study(study["id"]).best_run().model()
+            run = client.study(study["id"]).best_run()
+            model = run.model()
+        told = polar.load(downloaded(run.id, stack.mlflow_url, open_folder))
 
     assert study["state"] == "completed"
     assert study["spec"]["base"]["dataset"]["added"] == "discs"
@@ -78,5 +102,6 @@ def test_a_folder_of_colour_pictures_becomes_a_phase_diagram(
     pictures = np.random.default_rng(0).random((5, 3, 32, 32))
     codes = model.encode(pictures)
     assert np.array_equal(codes.mean, same.encode(pictures).mean)
+    assert np.array_equal(codes.mean, told.encode(pictures).mean)
     assert codes.mean.shape == (5, 3)
     assert model.decode(codes.mean).shape == (5, 3, 32, 32)
