@@ -16,7 +16,7 @@ from torch import Tensor
 from polar.models import Encoding, Losses, build
 from polar.spec import ImageShape, OwnModelSpec
 
-#: A small model and a short training; the rate is small enough for losses of any size.
+#: A small model and a short training.
 LATENTS, IMAGES, STEPS, RATE = 3, 6, 4, 1e-3
 
 
@@ -63,6 +63,7 @@ def _check(
     _check_encoding(encoding)
     with torch.no_grad():
         outputs = model.decode(encoding.mean)
+    assert outputs.dtype == torch.float32, f"decode gives {outputs.dtype}, not float32"
     wanted = (IMAGES, shape.channels, shape.side, shape.side)
     assert tuple(outputs.shape) == wanted, f"decode gives {tuple(outputs.shape)}, not {wanted}"
     with torch.no_grad():
@@ -85,13 +86,18 @@ def _check_encoding(encoding: Encoding) -> None:
         assert shape == (IMAGES, LATENTS), f"{field} is {shape}, not {(IMAGES, LATENTS)}"
         assert values.dtype == torch.float32, f"{field} is {values.dtype}, not float32"
         assert torch.isfinite(values).all(), f"{field} is not finite"
+    halves = [getattr(encoding, f"prior_{half}") is None for half in ("mean", "log_var")]
+    assert halves[0] == halves[1], "a conditional prior has both prior_mean and prior_log_var"
 
 
 def _check_training(new: Any, images: Tensor, u: Tensor) -> None:  # noqa: ANN401
+    as_given = images.clone()
     losses = new().losses(images, u, _noise())
+    assert torch.equal(images, as_given), "losses changes the images that it is given"
     assert isinstance(losses, Losses), f"losses gives {type(losses).__name__}, not Losses"
     for term in ("reconstruction", "penalty"):
         value = getattr(losses, term)
+        assert isinstance(value, Tensor), f"{term} is {type(value).__name__}, not a tensor"
         assert value.ndim == 0, f"{term} has shape {tuple(value.shape)}, not ()"
         assert math.isfinite(value.item()), f"{term} is {value.item()}"
     repeated = new().losses(images, u, _noise())
@@ -109,6 +115,8 @@ def _check_training(new: Any, images: Tensor, u: Tensor) -> None:  # noqa: ANN40
     resumed.load_state_dict(_copy_of(stopped.state_dict()))
     for step in range(STEPS // 2, STEPS):
         _step(resumed, images, u, _noise(step))
+    is_finite = all(torch.isfinite(value).all() for value in whole.state_dict().values())
+    assert is_finite, f"after {STEPS} steps at a rate of {RATE} the weights are not finite"
     assert _same(whole.state_dict(), resumed.state_dict()), (
         "a training that is stopped and resumed ends with other weights; all that the next step "
         "depends on must be in state_dict"
@@ -116,7 +124,7 @@ def _check_training(new: Any, images: Tensor, u: Tensor) -> None:  # noqa: ANN40
 
 
 def _step(model: Any, images: Tensor, u: Tensor, noise: torch.Generator) -> None:  # noqa: ANN401
-    """A step of plain gradient descent, which has no state of its own."""
+    """A step along the signs of the gradients, which no size of the loss makes too large."""
     model.train()
     losses = model.losses(images, u, noise)
     parameters = [each for each in model.parameters() if each.requires_grad]
@@ -125,7 +133,7 @@ def _step(model: Any, images: Tensor, u: Tensor, noise: torch.Generator) -> None
     with torch.no_grad():
         for parameter, gradient in zip(parameters, gradients, strict=True):
             if gradient is not None:
-                parameter -= RATE * gradient
+                parameter -= RATE * gradient.sign()
 
 
 def _images(shape: ImageShape) -> Tensor:

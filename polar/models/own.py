@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from pydantic import BaseModel, ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from polar.errors import InvalidInput
 from polar.spec import ImageShape, LikelihoodSpec, OwnModelSpec
@@ -63,7 +63,18 @@ def own_model(
         )
         raise InvalidInput(f"{spec.kind} refuses its fields: {faults}") from error
     sizes = Sizes(spec.latent_dim, shape, tuple(u_sizes), spec.likelihood)
-    return kind(fields, sizes, generator)
+    try:
+        model = kind(fields, sizes, generator)
+        state = model.state_dict()
+    except (Exception, SystemExit) as error:  # whatever the user's code does
+        raise InvalidInput(f"{spec.kind} cannot be made: {error!r}") from error
+    others = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if others:
+        raise InvalidInput(
+            f"the state of {spec.kind} has {', '.join(others)}; allowed: tensors only, because "
+            "nothing else can be kept"
+        )
+    return model
 
 
 def class_of(name: str) -> type[Any]:
@@ -87,6 +98,8 @@ def class_of(name: str) -> type[Any]:
         kind = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise InvalidInput(f"there is no model {name}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the user's code does
+        raise InvalidInput(f"the module of the model {name} fails: {error!r}") from error
     fields = getattr(kind, "Fields", None)
     is_class = isinstance(kind, type) and issubclass(kind, nn.Module)
     if not is_class or not (isinstance(fields, type) and issubclass(fields, BaseModel)):

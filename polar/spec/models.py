@@ -7,6 +7,7 @@ that is averaged over pixels, as published.
 
 from typing import (
     Annotated,
+    Any,
     ClassVar,
     Literal,
     Protocol,
@@ -58,6 +59,25 @@ def _distinct(factors: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError("a factor is listed twice in u; list each once")
     return factors
 
+
+def _storable(fields: dict[str, Any]) -> dict[str, Any]:
+    """Refuses what Postgres, or a reader of JSON, cannot take."""
+    level: list[Any] = [fields]
+    for _ in range(DEEPEST + 1):
+        texts = [each for each in level if isinstance(each, str)]
+        if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in "".join(texts)):
+            raise ValueError("a text of the fields has a NUL or half a character")
+        inner = [each.items() for each in level if isinstance(each, dict)]
+        level = [part for items in inner for pair in items for part in pair] + [
+            part for each in level if isinstance(each, list) for part in each
+        ]
+        if not level:
+            return fields
+    raise ValueError(f"the fields are nested more than {DEEPEST} deep")
+
+
+#: Deepest nesting of the fields of a class.
+DEEPEST = 10
 
 FactorsOfU = Annotated[tuple[str, ...], Field(max_length=8), AfterValidator(_distinct)]
 
@@ -214,7 +234,9 @@ class OwnModelSpec(AnyModelSpec):
     #: from what the agents, or this machine, have. None where nobody knows.
     code: Digest | None = None
     #: The fields of the class's own part of the spec, which the class itself checks.
-    fields_of_class: dict[str, JsonValue] = Field({}, alias="fields", max_length=100)
+    fields_of_class: Annotated[dict[str, JsonValue], AfterValidator(_storable)] = Field(
+        {}, alias="fields", max_length=100
+    )
 
     @property
     def label(self) -> str:

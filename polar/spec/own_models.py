@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,6 +18,8 @@ from polar.spec.fields import SpecPart
 
 #: Environment variable with the packages whose models may be imported, separated by blanks.
 PACKAGES_VARIABLE = "POLAR_MODEL_PACKAGES"
+#: What may name a model: `package.module:Class`, or a shorter name.
+KIND = re.compile(r"[A-Za-z_][\w.-]*(:[A-Za-z_]\w*)?")
 #: Group of entry points under which installed packages offer models by shorter names.
 GROUP = "polar.models"
 
@@ -58,7 +61,12 @@ def may_be_imported(place: str) -> bool:
 
 def offered() -> dict[str, str]:
     """The places of the models that installed packages offer, by the shorter names."""
-    return {offer.name: offer.value for offer in entry_points(group=GROUP)}
+    offers = {offer.name: offer.value for offer in entry_points(group=GROUP)}
+    return {
+        name: place
+        for name, place in offers.items()
+        if KIND.fullmatch(name) and ":" not in name and KIND.fullmatch(place) and ":" in place
+    }
 
 
 def allowed_here() -> AllowedModels:

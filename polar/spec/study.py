@@ -214,7 +214,7 @@ def _own_weight(spec: StudySpec, name: str) -> str | None:
 
 def _is_nested(key: str, value: object) -> bool:
     """Whether a field is no axis: a list, an object, or a name, which changes the other fields."""
-    return key == "name" or isinstance(value, list | dict)
+    return key in ("name", "class", "code") or isinstance(value, list | dict)
 
 
 def _ends_that_do_not_fit(spec: StudySpec) -> Iterator[PydanticCustomError]:

@@ -1,7 +1,8 @@
 """Answers about experiments, runs and studies, which know the client that they came from."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import PrivateAttr
@@ -29,7 +30,7 @@ class Answer(ResponseModel):
     #: The part of its address before its id.
     RESOURCE: ClassVar[str]
 
-    _client: "Client" = PrivateAttr()
+    _asked: "Client | None" = PrivateAttr(None)
 
     id: UUID
 
@@ -46,8 +47,28 @@ class Answer(ResponseModel):
 
     def of(self, client: "Client") -> Self:
         """The same answer, which asks this client for more."""
-        self._client = client
+        self._asked = client
         return self
+
+    @property
+    def _client(self) -> "Client":
+        if self._asked is None:
+            raise ClientError(f"{self!r} was not fetched here; client.find(id) fetches it")
+        return self._asked
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same, whoever fetched them."""
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.id))
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """What is pickled: all but the client."""
+        return {**super().__getstate__(), "__pydantic_private__": {"_asked": None}}
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return type(self).model_validate(deepcopy(self.model_dump(), memo))
 
     @property
     def has_ended(self) -> bool:

@@ -4,6 +4,8 @@ import asyncio
 import time
 from math import inf
 
+from service.client.errors import ClientError
+
 POLL_S = 0.5
 
 
@@ -15,7 +17,13 @@ class Clock:
     """
 
     def __init__(self, timeout_s: float | None) -> None:
-        """Begin now; None is any time."""
+        """Begin now; None is any time.
+
+        Raises:
+            ClientError: the time is not a number.
+        """
+        if timeout_s is not None and not (isinstance(timeout_s, int | float) and timeout_s >= 0):
+            raise ClientError(f"the timeout is {timeout_s!r}; allowed: seconds from 0, or None")
         self._timeout_s = timeout_s
         self._end = inf if timeout_s is None else time.monotonic() + timeout_s
 

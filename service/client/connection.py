@@ -13,7 +13,7 @@ from service.addresses import http_url, reach
 from service.api.health.schemas import Health
 from service.api.run_events import RUN_EVENT, RunEvent
 from service.api.schemas import Problem, ResponseModel
-from service.client.errors import Refused, Unreachable
+from service.client.errors import ClientError, Refused, Unreachable
 from service.homes import PublishedApi, find_api, home_of_environment, resolved_home
 
 #: Seconds before the second, third, ... try of a request that nobody answered.
@@ -43,7 +43,7 @@ class Connection:
         self, url: str | None, home: Path | None, pauses_s: Sequence[float] | None
     ) -> None:
         url = url or ("" if home else os.environ.get("POLAR_URL"))
-        self._home = home or home_of_environment()
+        self._home = Path(home) if home else home_of_environment()
         self._expected = None if url else _api_of(self._home)
         if self._expected:
             url = self._expected.url
@@ -95,8 +95,12 @@ class Connection:
             self._recognise()
         pauses = iter(self._pauses_s)
         while True:
+            if self._http.is_closed:
+                raise ClientError("this client is closed")
             try:
                 return self._http.request(method, path, **request)
+            except (httpx.LocalProtocolError, UnicodeEncodeError) as error:
+                raise ClientError(f"this request cannot be sent: {error}") from error
             except httpx.TransportError as error:
                 if not is_repeatable and not isinstance(error, _NOT_SENT):
                     raise Unreachable(

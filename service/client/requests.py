@@ -107,9 +107,16 @@ class Requests:
 
 
 def id_of(id: UUID | str) -> UUID:
+    """The id, or that of an answer.
+
+    Raises:
+        ClientError: it is no id.
+    """
+    if isinstance(id, Answer):
+        return id.id
     try:
         return id if isinstance(id, UUID) else UUID(id.strip())
-    except ValueError:
+    except (ValueError, AttributeError, TypeError):
         raise ClientError(
             f"{id!r} is not an id; allowed: 36 characters, such as "
             "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e61; see `polar list` and `polar study list`"
@@ -125,6 +132,13 @@ def as_json(spec: Spec) -> str:
     if isinstance(spec, SubmittedSpec):
         spec = spec.model_dump(mode="json")
     try:
-        return json.dumps(spec, default=str)
-    except (TypeError, ValueError) as error:
+        return json.dumps(spec, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ClientError(f"the spec cannot be written as JSON: {error}") from error
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """The number that a scalar of NumPy or torch holds; anything else as text."""
+    return (
+        value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else str(value)
+    )

@@ -33,11 +33,12 @@ class RequestsOfResults(Requests):
 
     def model(self, run_id: UUID | str) -> "TrainedModel":
         """Fetch the trained model of a run, with `encode` and `decode`, as `polar.load` does."""
-        from polar.experiment.model_file import load
+        content = self.model_file(run_id)
+        from polar.experiment.model_file import load  # this takes seconds, after any refusal
 
         with TemporaryDirectory() as folder:
             path = Path(folder) / MODEL_FILE
-            path.write_bytes(self.model_file(run_id))
+            path.write_bytes(content)
             return load(path)
 
     def diagnostics(self, run_id: UUID | str) -> Diagnostics:
@@ -82,7 +83,7 @@ class RequestsOfResults(Requests):
 
     def figure_if_made(self, run_id: UUID | str, name: str) -> Picture | None:
         """Fetch a figure of a run; None, after asking for it, while it is still to come."""
-        name = quote(name.removesuffix(".png"), safe="")
+        name = quote(str(name).removesuffix(".png"), safe="")
         try:
             return Picture(
                 "png", self._connection.content(f"/runs/{id_of(run_id)}/figures/{name}.png")

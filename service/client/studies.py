@@ -90,7 +90,9 @@ class RequestsOfStudies(Requests):
     def order_study(self, study_id: UUID | str, order: Order) -> Study:
         """Pause, resume or cancel a study, or have it try its failed trials again."""
         is_repeatable = order != "retry-failed"
-        return self._ask_study(study_id, "POST", f"/{order}", is_repeatable=is_repeatable)
+        return self._ask_study(
+            study_id, "POST", f"/{quote(order, safe='')}", is_repeatable=is_repeatable
+        )
 
     def extend_study(
         self,

@@ -11,6 +11,9 @@ from polar.spec import StudySpec
 from service.storage.states import RunState
 from service.storage.tables import Run, Transition
 
+#: Fields of models that decide how long a step takes, besides the name.
+SIZES = ("widths", "class", "fields")
+
 
 @dataclass(frozen=True)
 class Duration:
@@ -29,8 +32,8 @@ async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | N
     """Median duration of the 20 latest succeeded runs like those of a study; None without any.
 
     Runs are alike if they have the same dataset, model, widths and batch size, and train from
-    scratch: what a run with a warm start takes depends on whether the states of its stages were
-    there already.
+    scratch; models of users' own have the same class and fields. What a run with a warm start
+    takes depends on whether the states of its stages were there already.
 
     Both parts of the duration are medians over these runs. Every run reports how fast it trained;
     the rest of its time went into the start, the evaluations and the report, which do not take
@@ -49,7 +52,11 @@ async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | N
             Run.state == RunState.SUCCEEDED,
             Run.spec["dataset"]["name"].astext == base["dataset"]["name"],
             Run.spec["model"]["name"].astext == base["model"]["name"],
-            Run.spec["model"]["widths"] == base["model"]["widths"],
+            *(
+                Run.spec["model"][field] == base["model"][field]
+                for field in SIZES
+                if field in base["model"]
+            ),
             Run.spec["training"]["batch_size"].as_integer() == base["training"]["batch_size"],
             Run.spec["training"]["warm_start"][0].is_(None),
         )

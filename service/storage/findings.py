@@ -42,12 +42,13 @@ async def claim(
     *,
     max_attempts: int,
     only_asked_for: bool = False,
+    codes: Collection[str] = (),
 ) -> Claimed | None:
     """Begin an attempt at the findings that are to be made next; None if there are none.
 
     Those that somebody asked for come first, then those of the run that ended first. Where no
-    agent offers their dataset, they wait for one, unless somebody asked for them: then they fail
-    and say why.
+    agent offers their dataset, or the code of their model, they wait for one, unless somebody
+    asked for them: then they fail and say why.
 
     Args:
         session: A transaction.
@@ -55,6 +56,7 @@ async def claim(
         lease_s: Seconds for which nobody else may begin an attempt.
         max_attempts: Number of lost attempts at which findings fail.
         only_asked_for: Whether to take only those that somebody asked for.
+        codes: Digests of the code of the models of users that this machine allows.
     """
     is_asked_for = FindingsRow.asked_at.is_not(None)
     is_free = and_(_is_free(), is_asked_for if only_asked_for else true())
@@ -63,8 +65,9 @@ async def claim(
     offered = {
         digest for agent in await agents.seen_lately(session) for digest in agent.datasets.values()
     }
-    is_unoffered = Run.dataset_digest.not_in(offered)
-    is_possible = or_(Run.dataset_digest.in_(datasets), and_(is_asked_for, is_unoffered))
+    allowed = {code for each in await agents.models(session) for code in each.packages.values()}
+    is_unoffered = ~_fits(offered, allowed)
+    is_possible = or_(_fits(datasets, codes), and_(is_asked_for, is_unoffered))
     query = (
         select(FindingsRow, Run.attempt)
         .join(Run, Run.id == FindingsRow.run_id)
@@ -84,6 +87,12 @@ async def claim(
     row.attempt, row.losses = row.attempt + 1, row.losses + 1
     row.lease_until = from_now(lease_s)
     return Claimed(row.run_id, row.attempt, run_attempt, row.asked_at is not None)
+
+
+def _fits(datasets: Collection[str], codes: Collection[str]) -> ColumnElement[bool]:
+    """Whether a run's dataset is one of these, and its model ours or of one of these codes."""
+    code = Run.spec["model"]["code"].astext
+    return and_(Run.dataset_digest.in_(datasets), or_(code.is_(None), code.in_(codes)))
 
 
 async def renew(

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from polar.models import Encoding, Losses, Sizes, build
 from polar.models.own import class_of
 from polar.records.events import Result
 from polar.spec import ExperimentSpec, ImageShape, OwnModelSpec
-from polar.spec.own_models import allowed_here, code_here
+from polar.spec.own_models import GROUP, allowed_here, code_here, offered
 from polar.testing import check_model
 
 EXAMPLE = Path(__file__).parents[3] / "polar" / "examples" / "own_models"
@@ -181,6 +182,56 @@ def test_packages_that_are_not_installed_are_not_offered(
     assert allowed.code_of("lab_models") is None
     assert allowed.code_of("lab_models_too:Net") is None
     assert allowed.code_of("nowhere:Net") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("raise SystemExit(0)", r"the module of the model faulty:Net fails: SystemExit\(0\)"),
+        ("1 +", r"the module of the model faulty:Net fails: SyntaxError"),
+        ("raise ValueError('no')", r"fails: ValueError\('no'\)"),
+        ("import nowhere", "there is no model faulty:Net: No module named 'nowhere'"),
+        (
+            "import torch, pydantic\n"
+            "class Net(torch.nn.Module):\n"
+            "    class Fields(pydantic.BaseModel): pass\n"
+            "    def __init__(self): pass",
+            r"faulty:Net cannot be made: TypeError",
+        ),
+        (
+            "import torch, pydantic\n"
+            "class Net(torch.nn.Module):\n"
+            "    class Fields(pydantic.BaseModel): pass\n"
+            "    def __init__(self, *_): super().__init__()\n"
+            "    def get_extra_state(self): return {}",
+            r"the state of faulty:Net has _extra_state; allowed: tensors only",
+        ),
+    ],
+)
+def test_faults_of_the_users_code_are_said_in_words(
+    code: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "faulty.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("POLAR_MODEL_PACKAGES", "faulty")
+    importlib.invalidate_caches()
+
+    with pytest.raises(InvalidInput, match=words):
+        build(spec_of("faulty:Net"), ImageShape(1, 32), (), torch.Generator())
+    sys.modules.pop("faulty", None)
+
+
+def test_entry_points_that_no_spec_can_name_are_not_offered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offers = {
+        "good": "lab:Net", "with blanks": "lab:Net", "inner": "lab:Outer.Net",
+        "extra": "lab:Net [more]", "module": "lab",
+    }  # fmt: skip
+    points = [EntryPoint(name, value, GROUP) for name, value in offers.items()]
+    monkeypatch.setattr("polar.spec.own_models.entry_points", lambda **_: points)
+
+    assert offered() == {"good": "lab:Net"}
 
 
 class Tied(torch.nn.Module):

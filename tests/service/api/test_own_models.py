@@ -1,5 +1,6 @@
 """A spec sent to the API can name models that an agent's owner has allowed."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -24,6 +25,13 @@ def experiment(
 
 def study(kind: str = "lab.nets.mlp:Mlp") -> dict[str, Any]:
     return {"base": experiment(kind), "search": {"model.weight": {"log_uniform": [0.1, 10.0]}}}
+
+
+def nested(depth: int) -> Any:  # noqa: ANN401
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 @pytest.fixture
@@ -91,6 +99,60 @@ async def test_without_any_agent_that_is_what_is_missing(http: httpx.AsyncClient
 
     (fault,) = refusal.json()["errors"]
     assert fault["type"] == "device_unavailable"
+
+
+@pytest.mark.usefixtures("_an_agent_allows_it")
+async def test_a_study_of_it_can_be_validated(http: httpx.AsyncClient) -> None:
+    checked = await http.post(f"{STUDIES}/validate", json=study())
+
+    assert checked.status_code == 200, checked.text
+
+
+@pytest.mark.usefixtures("_an_agent_allows_it")
+@pytest.mark.parametrize("name", ["model.class", "model.code", "model.fields.hidden"])
+async def test_a_study_searches_neither_its_class_nor_its_fields(
+    name: str, http: httpx.AsyncClient
+) -> None:
+    spec = {**study(), "search": {name: {"choices": ["lab.nets:Net", "os:path"]}}}
+
+    refusal = await http.post(STUDIES, json=spec)
+
+    (fault,) = refusal.json()["errors"]
+    assert fault["allowed"] == "model.latent_dim, model.weight"
+
+
+@pytest.mark.usefixtures("_an_agent_allows_it")
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"a": "x\0"}, "NUL or half a character"),
+        ({"\ud800": 1}, "NUL or half a character"),
+        ({"a": [{"b": "\udfff"}]}, "NUL or half a character"),
+        ({"a": nested(11)}, "nested more than 10 deep"),
+        ({"a": nested(200)}, "nested more than 10 deep"),
+    ],
+)
+async def test_fields_that_cannot_be_kept_are_refused(
+    fields: dict[str, Any], words: str, http: httpx.AsyncClient
+) -> None:
+    body = json.dumps(experiment(fields=fields))
+
+    refusal = await http.post(
+        EXPERIMENTS, content=body, headers={"Content-Type": "application/json"}
+    )
+
+    assert refusal.status_code == 422, refusal.text
+    assert words in refusal.json()["errors"][0]["message"]
+
+
+@pytest.mark.usefixtures("_an_agent_allows_it")
+async def test_fields_may_be_nested_and_say_backslash_u0000(http: httpx.AsyncClient) -> None:
+    fields = {"a": nested(8), "text": "\\u0000", "number": 1.5, "nothing": None}
+
+    made = await http.post(EXPERIMENTS, json=experiment(fields=fields))
+
+    assert made.status_code == 202, made.text
+    assert made.json()["spec"]["model"]["fields"] == fields
 
 
 async def test_changed_code_is_trained_anew(http: httpx.AsyncClient, worker: "Worker") -> None:

@@ -1,13 +1,17 @@
 """What answers offer in programs and notebooks: waiting, tables, pictures, HTML."""
 
 import asyncio
+import copy
 import json
+import pickle
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import numpy as np
 import pytest
+import torch
 
 from polar.client import AsyncClient, Client, ClientError, Experiment, Picture, Refused, Run, Study
 from polar.spec import StudySpec
@@ -196,6 +200,63 @@ async def test_a_spec_may_be_an_object(
 
     assert plans[0] == plans[1]
     assert plans[0].spec["model"]["lambda"] == 1e-3
+
+
+def test_answers_are_equal_by_what_they_say_and_may_be_kept(script: Script) -> None:
+    script.answers = [answering(200, SUCCEEDED)] * 2 + [answering(200, RUNNING)]
+    with Client(script.url) as client, Client(script.url) as other:
+        one, two, three = client.run(ID), other.run(ID), other.run(ID)
+
+    kept = pickle.loads(pickle.dumps(one))
+    assert one == two == kept == copy.deepcopy(one) == Run.model_validate_json(SUCCEEDED)
+    assert one != three
+    assert len({one, two, kept, three}) == 2
+    for answer in (kept, copy.deepcopy(one), Run.model_validate_json(SUCCEEDED)):
+        with pytest.raises(ClientError, match="was not fetched here"):
+            answer.refresh()
+
+
+@pytest.mark.parametrize("timeout_s", [float("nan"), -1, "3"])
+def test_a_timeout_is_a_number_from_0(timeout_s: Any, script: Script) -> None:  # noqa: ANN401
+    script.answers = [answering(200, RUNNING)]
+
+    with Client(script.url) as client, pytest.raises(ClientError, match="seconds from 0"):
+        client.run(ID).wait(timeout_s)
+
+
+def test_a_client_that_is_closed_says_so(script: Script) -> None:
+    client = Client(script.url)
+    client.close()
+
+    with pytest.raises(ClientError, match="this client is closed"):
+        client.run(ID)
+
+
+@pytest.mark.parametrize("key", ["a\nb", "ä"])
+def test_a_key_that_cannot_be_sent_is_refused_at_once(key: str, script: Script) -> None:
+    with Client(script.url) as client, pytest.raises(ClientError, match="cannot be sent"):
+        client.submit({}, key=key)
+
+    assert script.requests == []
+
+
+def test_an_order_stays_an_order(script: Script) -> None:
+    script.answers = [answering(404, problem(404))] * 3
+
+    with Client(script.url) as client, pytest.raises(Refused):
+        client.order_study(ID, "../x")  # type: ignore[arg-type]
+
+    assert script.requests[0][1] == f"/api/v1/studies/{ID}/..%2Fx"
+
+
+@pytest.mark.parametrize("number", [np.int64(20), np.float32(20), torch.tensor(20)])
+async def test_numbers_of_numpy_and_torch_are_numbers(
+    number: object, served: str, spec_of: "SpecMaker", worker: "Worker"
+) -> None:
+    await worker.announce()
+    spec = spec_of.as_json(training={"steps": number})
+    async with AsyncClient(served) as client:
+        assert (await client.validate(spec)).spec["training"]["steps"] == 20
 
 
 def test_names_are_shown_as_they_are_and_never_become_html() -> None:

@@ -129,7 +129,19 @@ def test_a_home_that_is_named_is_meant_although_the_environment_names_a_service(
 
 
 @pytest.mark.parametrize(
-    "id", ["", " ", "x", "5a0f6f0e", "../studies", "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e6", "\n"]
+    "id",
+    [
+        None,
+        5,
+        b"x",
+        "",
+        " ",
+        "x",
+        "5a0f6f0e",
+        "../studies",
+        "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e6",
+        "\n",
+    ],
 )
 def test_what_is_no_id_is_refused_without_a_request(id: str, script: Script) -> None:
     # An empty one asked for `/experiments/`, whose answer was "not this version of the service".

@@ -1,6 +1,6 @@
 """Findings: who makes those of which run, and what is stored of it, whoever dies meanwhile."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import ArtifactSaved, Result
+from polar.spec.own_models import AllowedModels
 from service.storage import findings, runs
 from service.storage.artifacts import artifacts_of
 from service.storage.database import Database
@@ -49,15 +50,21 @@ class Ends:
         result: Result | None = None,
         state: RunState = RunState.SUCCEEDED,
         digest: str = DIGEST,
+        **fields: object,
     ) -> UUID:
-        (run,) = (await self._submit(self._spec_of(), digest, force=True)).runs
+        (run,) = (await self._submit(self._spec_of(**fields), digest, force=True)).runs
         await self._worker.claim(run.id)
         await self._worker.record(run.id, result or self.verdict)
         await self._worker.finish(run.id, state)
         return run.id
 
     async def claim(
-        self, lease_s: float = 30.0, *, only_asked_for: bool = False, max_attempts: int = 5
+        self,
+        lease_s: float = 30.0,
+        *,
+        only_asked_for: bool = False,
+        max_attempts: int = 5,
+        codes: Collection[str] = (),
     ) -> Claimed | None:
         async with self._database.transaction() as session:
             return await findings.claim(
@@ -66,6 +73,7 @@ class Ends:
                 lease_s,
                 max_attempts=max_attempts,
                 only_asked_for=only_asked_for,
+                codes=codes,
             )
 
     async def ask(self, run_id: UUID) -> None:
@@ -168,6 +176,33 @@ async def test_those_that_were_asked_for_come_first_then_the_run_that_ended_firs
 
     assert [claimed and claimed.run_id for claimed in order] == [third, first, second]
     assert [claimed and claimed.is_asked_for for claimed in order] == [True, False, False]
+
+
+async def test_those_of_users_models_wait_for_a_machine_that_allows_their_code(
+    ends: Ends, worker: "Worker"
+) -> None:
+    # A machine that did not allow the model took them, and they failed for good.
+    own = {"name": "own", "class": "lab:Net", "code": "ab" * 32}
+    run_id = await ends.end(model=own)
+    await worker.announce(models=AllowedModels(packages={"lab": "ab" * 32}))
+
+    assert await ends.claim() is None
+    await ends.ask(run_id)
+    assert await ends.claim(codes=["cd" * 32]) is None
+    claimed = await ends.claim(codes=["ab" * 32])
+
+    assert claimed is not None
+    assert claimed.run_id == run_id
+
+
+async def test_those_of_users_models_that_nobody_allows_fail_where_somebody_asks(
+    ends: Ends,
+) -> None:
+    own = {"name": "own", "class": "lab:Net", "code": "ab" * 32}
+    run_id = await ends.end(model=own)
+    await ends.ask(run_id)
+
+    assert await ends.claim() is not None  # and its maker says why it cannot make them
 
 
 async def test_a_slot_in_use_takes_only_what_was_asked_for(ends: Ends) -> None:
