@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 
-from sqlalchemy import select
+from sqlalchemy import literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
@@ -53,7 +54,7 @@ async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | N
             Run.spec["dataset"]["name"].astext == base["dataset"]["name"],
             Run.spec["model"]["name"].astext == base["model"]["name"],
             *(
-                Run.spec["model"][field] == base["model"][field]
+                Run.spec["model"][field] == literal(base["model"][field], JSONB)
                 for field in SIZES
                 if field in base["model"]
             ),

@@ -117,7 +117,8 @@ async def test_a_study_searches_neither_its_class_nor_its_fields(
 
     refusal = await http.post(STUDIES, json=spec)
 
-    (fault,) = refusal.json()["errors"]
+    fault = refusal.json()["errors"][0]
+    assert fault["pointer"] == f"/search/{name}"
     assert fault["allowed"] == "model.latent_dim, model.weight"
 
 
