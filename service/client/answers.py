@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Answer(ResponseModel):
-    """What the three have in common."""
+    """What answers about experiments, runs and studies have in common."""
 
     #: The part of its address before its id.
     RESOURCE: ClassVar[str]

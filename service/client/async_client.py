@@ -81,7 +81,7 @@ class AsyncClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.in_thread(self.client.close)
+        self.client.close()  # here, because streams may hold all threads
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def wait(self, answer: K, timeout_s: float | None = None) -> K:
