@@ -14,12 +14,14 @@ from polar.errors import PolarError
 from polar.records.events import Event
 from polar.records.record import Record
 from polar.spec import ExperimentSpec
+from polar.spec.own_models import allowed_packages, is_of
 from service.storage.texts import printable
 
 #: Questions to the template (see `workers.training.template`).
 READY, FORK = b"ready", b"fork"
-#: Names of errors that are not a PolarError: mistakes in our code, and faults of memory or disk.
-BUG, MACHINE_FAULT = "bug", "machine_fault"
+#: Names of errors that are not a PolarError: mistakes in our code, faults of memory or disk, and
+#: mistakes in the code of a user's model.
+BUG, MACHINE_FAULT, MODEL_FAILED = "bug", "machine_fault", "model_failed"
 
 
 class Request(Record):
@@ -62,7 +64,10 @@ class Failure(Record):
         no_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
         if no_memory or isinstance(error, OSError):
             return cls(error=MACHINE_FAULT, message=text)
-        return cls(error=BUG, message=text)
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        modules = {frame.f_globals.get("__name__", "") for frame in frames}
+        is_users = any(is_of(module, allowed_packages()) for module in modules)
+        return cls(error=MODEL_FAILED if is_users else BUG, message=text)
 
 
 _MESSAGE: TypeAdapter[Event | Failure] = TypeAdapter(

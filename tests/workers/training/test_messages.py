@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -93,3 +94,21 @@ def test_of_a_long_message_the_end_is_kept() -> None:
 
     assert len(failure.message) == MOST_CHARACTERS
     assert failure.message.endswith("the end")
+
+
+def test_a_mistake_in_a_users_model_is_not_called_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    users: dict[str, Any] = {"__name__": "lab_models.nets"}
+    exec("def losses(images): return images.no_such_attribute", users)
+
+    def trained() -> Failure:
+        try:
+            users["losses"](1)
+        except AttributeError as error:
+            return Failure.of(error)
+        raise AssertionError
+
+    assert trained().error == "bug"
+    monkeypatch.setenv("POLAR_MODEL_PACKAGES", "lab_models")
+    failure = trained()
+    assert failure.error == "model_failed"
+    assert "no_such_attribute" in failure.message
