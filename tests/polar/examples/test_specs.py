@@ -29,9 +29,8 @@ def test_every_model_of_the_paper_has_an_example() -> None:
 
 
 def test_the_example_of_an_own_model_is_a_spec() -> None:
-    spec = ExperimentSpec.from_yaml(
-        files("polar.examples").joinpath("own_models", "mlp_vae.yaml").read_text()
-    )
+    example = files("polar.examples") / "own_models" / "mlp_vae.yaml"
+    spec = ExperimentSpec.from_yaml(example.read_text())
 
     assert spec.model.label == "MlpVAE"
 
