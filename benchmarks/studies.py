@@ -9,6 +9,7 @@ README.md says of other studies, and its text above the line MARK, are kept.
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from polar.errors import InvalidInput
@@ -21,7 +22,7 @@ from service.cli.connection import spec_of
 from service.cli.range_tables import BUDGET_HEAD, budget_row
 from service.cli.study_figure import save_figure
 from service.client import Client
-from service.storage.states import StudyState, TrialState
+from service.storage.states import RunState, StudyState, TrialState
 
 MARK = "<!-- From here on written by benchmarks.studies. -->"
 HEAD = (
@@ -135,9 +136,12 @@ def edge_words(edge: Edge, certificate: EdgeCertificate | None, of: str, models:
 
 
 def _hours(runs: Sequence[RunView]) -> float:
-    """Hours from the start to the end of each run, each of which had one thread."""
+    """Hours for which the runs were running, each on one thread; waiting does not count."""
     spans = [
-        run.finished_at - run.started_at for run in runs if run.finished_at and run.started_at
+        after.at - state.at
+        for run in runs
+        for state, after in pairwise(run.history)
+        if state.state is RunState.RUNNING
     ]
     return sum(span.total_seconds() for span in spans) / 3600
 

@@ -42,9 +42,9 @@ def of_torchvision(name: str, root: Path) -> Pictures:
     try:
         dataset: Any = kind(root / name, **_options(name, kind, split))
         n, (first, target) = len(dataset), dataset[0]
+    except NotImplementedError as error:
+        raise InvalidInput(f"torchvision's {name} is no dataset by itself") from error
     except (OSError, RuntimeError) as error:
-        if isinstance(error, NotImplementedError):
-            raise InvalidInput(f"torchvision's {name} is no dataset by itself") from error
         raise DatasetMissing(
             f"torchvision cannot get {name} into {root / name}: {error}"
         ) from error

@@ -9,7 +9,9 @@ A class of a model is an `nn.Module` with the methods of `polar.models.Autoencod
 """
 
 import importlib
+import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -22,9 +24,15 @@ from polar.spec.own_models import (
     PACKAGES_VARIABLE,
     allowed_packages,
     code_here,
+    digest_of,
+    is_of,
     may_be_imported,
     offered,
 )
+
+#: The packages that were imported here and not by the program itself, each with the digest of its
+#: code at that moment.
+_ours: dict[str, tuple[ModuleType, str | None]] = {}
 
 
 class Sizes(NamedTuple):
@@ -95,7 +103,7 @@ def class_of(name: str) -> type[Any]:
             "sets, and modules that the program has imported"
         )
     try:
-        kind = getattr(importlib.import_module(module), attribute)
+        kind = getattr(_imported(module), attribute)
     except (ImportError, AttributeError) as error:
         raise InvalidInput(f"there is no model {name}: {error}") from error
     except (Exception, SystemExit) as error:  # whatever the user's code does
@@ -107,6 +115,25 @@ def class_of(name: str) -> type[Any]:
             f"{name} is no model; allowed: a class of nn.Module with a pydantic model `Fields`"
         )
     return kind
+
+
+def _imported(module: str) -> ModuleType:
+    """A module, imported anew if its package's files have changed since they were imported here.
+
+    A process that stays, such as a findings child, would otherwise use code that is gone. What the
+    program has imported by itself stays as it is.
+    """
+    package = module.partition(".")[0]
+    present, now = sys.modules.get(package), digest_of(package)
+    if package in _ours and _ours[package][0] is present and _ours[package][1] != now:
+        for name in [name for name in sys.modules if is_of(name, [package])]:
+            del sys.modules[name]
+        present = None
+        importlib.invalidate_caches()
+    found = importlib.import_module(module)
+    if present is None:
+        _ours[package] = sys.modules[package], now
+    return found
 
 
 def _place_of(name: str) -> str:

@@ -69,10 +69,15 @@ def offered() -> dict[str, str]:
     }
 
 
+def installed_here() -> dict[str, str]:
+    """The allowed packages that are installed, each with the digest of its code."""
+    packages = {package: digest_of(package) for package in allowed_packages()}
+    return {package: digest for package, digest in packages.items() if digest}
+
+
 def allowed_here() -> AllowedModels:
     """The models of users that this machine lets specs name."""
-    packages = {package: digest_of(package) for package in allowed_packages()}
-    installed = {package: digest for package, digest in packages.items() if digest}
+    installed = installed_here()
     places = offered() if installed else {}
     names = {name: place for name, place in places.items() if is_of(place, installed)}
     return AllowedModels(packages=installed, names=names)

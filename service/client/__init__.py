@@ -1,4 +1,4 @@
-"""A small client of the API: `Client`, `AsyncClient`, their answers and their errors."""
+"""The client of the API: `Client`, `AsyncClient`, their answers and their errors."""
 
 from service.client.answers import Experiment as Experiment
 from service.client.answers import Run as Run

@@ -1,5 +1,6 @@
 """Answers about experiments, runs and studies, which know the client that they came from."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from service.client.client import Client
 
 
-class Answer(ResponseModel):
+class Answer(ResponseModel, ABC):
     """What answers about experiments, runs and studies have in common."""
 
     #: The part of its address before its id.
@@ -41,9 +42,9 @@ class Answer(ResponseModel):
         return repr(self)
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """What it is, its name, and its state."""
-        raise NotImplementedError
 
     def of(self, client: "Client") -> Self:
         """The same answer, which asks this client for more."""
@@ -71,9 +72,9 @@ class Answer(ResponseModel):
         return type(self).model_validate(deepcopy(self.model_dump(), memo))
 
     @property
+    @abstractmethod
     def has_ended(self) -> bool:
         """Whether it has ended, well or not."""
-        raise NotImplementedError
 
     def refresh(self) -> Self:
         """Fetch it anew."""

@@ -25,6 +25,13 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("POLAR_LEASE_S", "soon", "POLAR_LEASE_S is 'soon'; allowed: a number above 0 and at"),
         ("POLAR_LEASE_S", "inf", "POLAR_LEASE_S is 'inf'; allowed: a number above 0 and at"),
         ("POLAR_GRACE_S", "1e300", "POLAR_GRACE_S is '1e300'; allowed: a number above 0 and at"),
+        (
+            "POLAR_KEEP_WEIGHTS_DAYS",
+            "0",
+            "POLAR_KEEP_WEIGHTS_DAYS is '0'; allowed: a number",
+        ),
+        ("POLAR_KEEP_WEIGHTS_DAYS", "nan", "POLAR_KEEP_WEIGHTS_DAYS is 'nan'; allowed: a number"),
+        ("POLAR_KEEP_WEIGHTS_DAYS", "1e9", "POLAR_KEEP_WEIGHTS_DAYS is '1e9'; allowed: a number"),
         ("POLAR_LEASE_S", "10", "POLAR_LEASE_S is 10.0 while POLAR_RENEW_S is 5.0; allowed: a"),
         ("POLAR_API_ALLOW_REMOTE", "maybe", "POLAR_API_ALLOW_REMOTE is 'maybe'; allowed: true"),
         ("POLAR_MLFLOW_URL", "mlflow:5650", "POLAR_MLFLOW_URL: 'mlflow:5650' is not the address"),

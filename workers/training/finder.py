@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import ArtifactSaved, Result
-from polar.spec.own_models import allowed_here
+from polar.spec.own_models import installed_here
 from service.processes import ONE_THREAD, die_with_parent, without_secrets
 from service.programs import Program, python
 from service.settings import Settings
@@ -123,7 +123,7 @@ class Finder:
             lease_s=self._settings.lease_s,
             max_attempts=self._settings.max_attempts,
             only_asked_for=not (was_free and self._was_free),
-            codes=(await asyncio.to_thread(allowed_here)).packages.values(),
+            codes=(await asyncio.to_thread(installed_here)).values(),
         )
         claiming = asyncio.create_task(self._database.once(claim))
         try:

@@ -89,8 +89,8 @@ async def get_model(run_id: UUID, session: Session, service: Service) -> FileRes
         if days is None or run.state is not RunState.SUCCEEDED:
             raise
         detail = (
-            f"the weights of run {run.id} were removed: they are kept for {days:g} days after the "
-            "end of a run (POLAR_KEEP_WEIGHTS_DAYS); MLflow has the model still"
+            f"run {run.id} has no model here: weights are removed {days:g} days after the end of "
+            "a run (POLAR_KEEP_WEIGHTS_DAYS); MLflow keeps its copy"
         )
         raise Refused(404, "weights-removed", detail) from None
     return file_response(service.settings.artifacts, artifact.path)

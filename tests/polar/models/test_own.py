@@ -143,6 +143,25 @@ def test_changed_code_is_another_model(lab: Path) -> None:
         build(before.model, ImageShape(1, 32), (), torch.Generator())
 
 
+def test_a_process_that_stays_takes_the_code_that_is_there(lab: Path) -> None:
+    # A findings child that had imported a package went on with code that was gone.
+    marks = []
+    for addition in ("MlpVAE.mark = 1", "MlpVAE.mark = 2222"):
+        copy_of_lab(lab, addition)
+        spec = ExperimentSpec.model_validate(TINY)
+        marks.append(build(spec.model, ImageShape(1, 32), (), torch.Generator()).mark)  # type: ignore[attr-defined]
+
+    assert marks == [1, 2222]
+
+
+@pytest.mark.usefixtures("lab_models")
+def test_what_the_program_has_imported_is_not_imported_again() -> None:
+    module = sys.modules["lab_models"]
+
+    assert class_of("lab_models:MlpVAE") is module.MlpVAE
+    assert sys.modules["lab_models"] is module
+
+
 def test_a_kept_model_outlives_its_code_with_a_warning(lab: Path, tmp_path: Path) -> None:
     import polar
 
