@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from polar.spec import OwnModelSpec
 from polar.training.graph import GraphOfStep
 from polar.training.inputs import Inputs
 from polar.training.meter import Meter
@@ -33,7 +34,9 @@ class Steps:
         self._pixels = inputs.images[0].numel()
         self._rows = torch.zeros(batch_size, dtype=torch.int64, device=device)
         self._weight = torch.zeros((), device=device)
-        self._step = GraphOfStep(self._one, state) if device.type == "cuda" else self._one
+        # The Python of a user's model may count its steps; a graph would run it once only.
+        is_captured = device.type == "cuda" and not isinstance(state.spec.model, OwnModelSpec)
+        self._step = GraphOfStep(self._one, state) if is_captured else self._one
 
     def make(self, rows: Int64[Tensor, " batch"], weight: float) -> None:
         """Make the next step.

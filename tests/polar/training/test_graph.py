@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import BaseModel
 
 from polar.errors import Diverged
-from polar.models import Autoencoder, Losses
+from polar.models import Autoencoder, Encoding, Losses, Sizes
 from polar.records.events import Evaluation, Progress
 from polar.spec import ExperimentSpec
 from polar.spec.training import Precision
@@ -235,3 +236,41 @@ def test_a_graph_notices_a_loss_that_is_not_finite(monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(Diverged, match="the loss was not finite at step 10"):
         go_on(state)
+
+
+class Counting(torch.nn.Module):
+    """A user's model whose penalty grows with the calls of its Python."""
+
+    class Fields(BaseModel):
+        pass
+
+    def __init__(self, _fields: Fields, sizes: Sizes, generator: torch.Generator) -> None:
+        super().__init__()
+        self.shape = sizes.shape
+        weights = 0.03 * torch.randn(sizes.latent_dim, sizes.shape.values, generator=generator)
+        self.weights = torch.nn.Parameter(weights)
+        self.calls = 0
+
+    def encode(self, images: torch.Tensor, _u: torch.Tensor) -> Encoding:
+        return Encoding(images.flatten(1) @ self.weights.T)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        return (latents @ self.weights).reshape(
+            len(latents), self.shape.channels, self.shape.side, self.shape.side
+        )
+
+    def losses(self, images: torch.Tensor, u: torch.Tensor, _noise: torch.Generator) -> Losses:
+        self.calls += 1  # a graph would do this at its capture only
+        codes = self.encode(images, u).mean
+        errors = (self.decode(codes) - images).square().sum() / len(images)
+        return Losses(errors, self.calls * codes.square().sum(1).mean())
+
+
+def test_the_python_of_a_users_model_runs_at_every_step() -> None:
+    content = spec().model_dump(mode="json")
+    content["model"] = {"name": "own", "class": f"{__name__}:Counting", "latent_dim": 3}
+    state = new_state(ExperimentSpec.model_validate(content))
+
+    go_on(state)
+
+    assert vars(state.model)["calls"] == STEPS
