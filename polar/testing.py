@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polar.data.images import as_pixels
 from polar.models import Encoding, Losses, build
 from polar.spec import ImageShape, OwnModelSpec
 
@@ -63,6 +64,7 @@ def _check(
     _check_encoding(encoding)
     with torch.no_grad():
         outputs = model.decode(encoding.mean)
+    assert isinstance(outputs, Tensor), f"decode gives {type(outputs).__name__}, not a tensor"
     assert outputs.dtype == torch.float32, f"decode gives {outputs.dtype}, not float32"
     wanted = (IMAGES, shape.channels, shape.side, shape.side)
     assert tuple(outputs.shape) == wanted, f"decode gives {tuple(outputs.shape)}, not {wanted}"
@@ -105,7 +107,8 @@ def _check_training(new: Any, images: Tensor, u: Tensor) -> None:  # noqa: ANN40
         losses.penalty, repeated.penalty
     )
     assert is_same, "losses draws samples from elsewhere than the generator that it is given"
-    torch.autograd.backward(losses.reconstruction + losses.penalty)
+    loss = losses.reconstruction + losses.penalty
+    assert loss.requires_grad, "the losses do not depend on any weight"
     whole, stopped, resumed = new(), new(), new(1)
     noises = [_noise(step) for step in range(STEPS)]
     for noise in noises:
@@ -137,8 +140,10 @@ def _step(model: Any, images: Tensor, u: Tensor, noise: torch.Generator) -> None
 
 
 def _images(shape: ImageShape) -> Tensor:
+    """Images as training gives them, whose channels stand last in memory."""
     size = (IMAGES, shape.channels, shape.side, shape.side)
-    return torch.rand(size, generator=torch.Generator().manual_seed(2))
+    generator = torch.Generator().manual_seed(2)
+    return as_pixels(torch.randint(256, size, dtype=torch.uint8, generator=generator))
 
 
 def _u(sizes: Sequence[int]) -> Tensor:

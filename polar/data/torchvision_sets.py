@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def of_torchvision(name: str, root: Path) -> Pictures:
         n, (first, target) = len(dataset), dataset[0]
     except NotImplementedError as error:
         raise InvalidInput(f"torchvision's {name} is no dataset by itself") from error
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ImportError) as error:
         raise DatasetMissing(
             f"torchvision cannot get {name} into {root / name}: {error}"
         ) from error
@@ -85,6 +86,7 @@ def _targets(dataset: Any, target: Any) -> dict[str, Sequence[Value]]:  # noqa: 
     kept = [getattr(dataset, name) for name in ("targets", "labels") if hasattr(dataset, name)]
     values = kept[0] if kept else [dataset[place][1] for place in range(len(dataset))]
     numbers = [int(value) for value in values]
-    words = list(getattr(dataset, "classes", ()))
-    is_named = len(words) > max(numbers)
-    return {"class": [words[number] for number in numbers] if is_named else numbers}
+    words: list[Value] = list(getattr(dataset, "classes", ()))
+    named = words if len(words) > max(numbers) else range(max(numbers) + 1)
+    # STL10 gives pictures without a label the class -1
+    return {"class": [named[number] if number >= 0 else math.nan for number in numbers]}

@@ -10,6 +10,7 @@ A class of a model is an `nn.Module` with the methods of `polar.models.Autoencod
 
 import importlib
 import sys
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -30,6 +31,8 @@ from polar.spec.own_models import (
     offered,
 )
 
+#: What says nothing of the user's code, and may be gone when a run is tried again.
+FAULTS_OF_MACHINE = (MemoryError, OSError)
 #: The packages that were imported here and not by the program itself, each with the digest of its
 #: code at that moment.
 _ours: dict[str, tuple[ModuleType, str | None]] = {}
@@ -62,8 +65,12 @@ def own_model(
             f"the code of {spec.kind} is other code on this machine: the spec is of {spec.code}, "
             f"and this machine has {here}; install the same version, or submit the spec anew"
         )
+    has_own_rule = "extra" in kind.Fields.model_config
     try:
-        fields = kind.Fields.model_validate(spec.fields_of_class)
+        # a misspelt field would otherwise be another run with the default's numbers
+        fields = kind.Fields.model_validate(
+            spec.fields_of_class, extra=None if has_own_rule else "forbid"
+        )
     except ValidationError as error:
         faults = "; ".join(
             f"/model/fields/{'/'.join(map(str, fault['loc']))}: {fault['msg']}"
@@ -74,8 +81,10 @@ def own_model(
     try:
         model = kind(fields, sizes, generator)
         state = model.state_dict()
+    except FAULTS_OF_MACHINE:
+        raise
     except (Exception, SystemExit) as error:  # whatever the user's code does
-        raise InvalidInput(f"{spec.kind} cannot be made: {error!r}") from error
+        raise InvalidInput(f"{spec.kind} cannot be made: {_with_place(error)}") from error
     others = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if others:
         raise InvalidInput(
@@ -106,8 +115,12 @@ def class_of(name: str) -> type[Any]:
         kind = getattr(_imported(module), attribute)
     except (ImportError, AttributeError) as error:
         raise InvalidInput(f"there is no model {name}: {error}") from error
+    except FAULTS_OF_MACHINE:
+        raise
     except (Exception, SystemExit) as error:  # whatever the user's code does
-        raise InvalidInput(f"the module of the model {name} fails: {error!r}") from error
+        raise InvalidInput(
+            f"the module of the model {name} fails: {_with_place(error)}"
+        ) from error
     fields = getattr(kind, "Fields", None)
     is_class = isinstance(kind, type) and issubclass(kind, nn.Module)
     if not is_class or not (isinstance(fields, type) and issubclass(fields, BaseModel)):
@@ -130,10 +143,17 @@ def _imported(module: str) -> ModuleType:
             del sys.modules[name]
         present = None
         importlib.invalidate_caches()
-    found = importlib.import_module(module)
-    if present is None:
-        _ours[package] = sys.modules[package], now
-    return found
+    try:
+        return importlib.import_module(module)
+    finally:  # also where a module of the package fails, because the package itself stays then
+        if present is None and package in sys.modules:
+            _ours[package] = sys.modules[package], now
+
+
+def _with_place(error: BaseException) -> str:
+    """The error with the last line of code that it came from."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{error!r} at {last.filename}, line {last.lineno}"
 
 
 def _place_of(name: str) -> str:

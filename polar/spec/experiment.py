@@ -75,8 +75,10 @@ class ExperimentSpec(SubmittedSpec):
             parts["model"] = model = {"name": "beta_vae", **model}
             if model["name"] == "ivae" and factors:
                 parts["model"] = {"u": [next(iter(factors))], **model}
-            if model["name"] == "own" and isinstance(kind := model.get("class"), str):
-                parts["model"] = {"code": known_code.get()(kind), **model}
+            kind = model.get("class", model.get("kind"))
+            if model["name"] == "own" and model.get("code") is None and isinstance(kind, str):
+                device = str(parts.get("device", "auto"))
+                parts["model"] = {**model, "code": known_code.get()(kind, device)}
         for part, defaults in part_defaults.items():
             if isinstance(parts.get(part), Mapping):
                 parts[part] = {**defaults, **parts[part]}

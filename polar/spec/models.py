@@ -240,8 +240,9 @@ class OwnModelSpec(AnyModelSpec):
 
     @property
     def label(self) -> str:
-        """The name of the class, or of its entry point."""
-        return self.kind.rpartition(":")[2]
+        """Package and class, or `own` and the shorter name, which may be a name of ours too."""
+        place, _, name = self.kind.rpartition(":")
+        return f"{place.partition('.')[0] or 'own'}.{name}"
 
 
 _AnyModel = (

@@ -22,6 +22,8 @@ PACKAGES_VARIABLE = "POLAR_MODEL_PACKAGES"
 KIND = re.compile(r"[A-Za-z_][\w.-]*(:[A-Za-z_]\w*)?")
 #: Group of entry points under which installed packages offer models by shorter names.
 GROUP = "polar.models"
+#: The type of the fault that no agent has the code that a spec names.
+OTHER_CODE = "other_code"
 
 
 class AllowedModels(SpecPart):
@@ -83,7 +85,7 @@ def allowed_here() -> AllowedModels:
     return AllowedModels(packages=installed, names=names)
 
 
-def code_here(kind: str) -> str | None:
+def code_here(kind: str, _device: str = "auto") -> str | None:
     """The digest of the code of a model on this machine; None if it may not be imported here.
 
     It is none as well for what is in no file, such as a class of a notebook.
@@ -91,8 +93,18 @@ def code_here(kind: str) -> str | None:
     Args:
         kind: `package.module:Class`, or the name of an entry point.
     """
-    place = kind if ":" in kind else offered().get(kind, "")
+    place = _place_of(kind)
     return digest_of(place) if place and may_be_imported(place) else None
+
+
+def code_installed(kind: str) -> str | None:
+    """The digest of the code of a model that is installed here, whether it is allowed or not.
+
+    Args:
+        kind: `package.module:Class`, or the name of an entry point.
+    """
+    place = _place_of(kind)
+    return digest_of(place) if place else None
 
 
 def digest_of(place: str) -> str | None:
@@ -114,6 +126,7 @@ def digest_of(place: str) -> str | None:
             str(path.relative_to(folder)): path
             for folder in folders
             for path in sorted(folder.rglob("*.py"))
+            if path.is_file()  # editors leave dangling links
         }
         if not folders and found.origin and found.has_location:
             files = {Path(found.origin).name: Path(found.origin)}
@@ -136,5 +149,12 @@ def _digest(files: tuple[tuple[str, Path, int, int], ...]) -> str | None:
     return sha256.hexdigest()
 
 
-#: Who knows the code of a model while a spec is validated; the service asks its agents instead.
-known_code: ContextVar[Callable[[str], str | None]] = ContextVar("known_code", default=code_here)
+def _place_of(kind: str) -> str:
+    return kind if ":" in kind else offered().get(kind, "")
+
+
+#: Who knows the code of a model, for a device, while a spec is validated; the service asks its
+#: agents instead.
+known_code: ContextVar[Callable[[str, str], str | None]] = ContextVar(
+    "known_code", default=code_here
+)

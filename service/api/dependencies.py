@@ -65,8 +65,14 @@ async def know_what_agents_have(session: Session) -> None:
     """Let the spec of this request name images and models that are on the agents' machines."""
     known = await agents.own_images(session)
     known_images.set(lambda: known)
-    allowed = await agents.models(session)
-    known_code.set(lambda kind: next(filter(None, (each.code_of(kind) for each in allowed)), None))
+    seen = await agents.seen_lately(session)
+
+    def code_of(kind: str, device: str) -> str | None:
+        able = (agent for agent in seen if device in agent.queues.split(","))
+        codes = (agents.models_of(agent).code_of(kind) for agent in able)
+        return next(filter(None, codes), None)
+
+    known_code.set(code_of)
 
 
 def only_json(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.spec import ExperimentSpec, OwnImagesSpec, OwnModelSpec, StudySpec
 from polar.spec.course import with_steps
 from polar.spec.faults import Fault
-from polar.spec.own_models import PACKAGES_VARIABLE
+from polar.spec.own_models import OTHER_CODE, PACKAGES_VARIABLE
 from polar.spec.training import MOST_STEPS
 from service import queue
 from service.api.problems import Refused
@@ -144,7 +144,7 @@ async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str
 async def _refuse_unless_allowed(
     session: AsyncSession, model: OwnModelSpec, device: str, at: str
 ) -> None:
-    allowed = await agents.models(session, device)
+    allowed = [agents.models_of(agent) for agent in await agents.of_queue(session, device)]
     codes = {code for each in allowed if (code := each.code_of(model.kind))}
     if model.code in codes:
         return
@@ -162,7 +162,9 @@ async def _refuse_unless_allowed(
         fault = fault.model_copy(
             update={
                 "pointer": f"{at}/model/code",
-                "message": "the agents have other code of this model",
+                "type": OTHER_CODE,
+                "message": "the agents have other code of this model than the spec names; they "
+                "look every 15 s",
                 "value": repr(model.code),
                 "allowed": ", ".join(sorted(codes)),
             }

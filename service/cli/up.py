@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from polar.errors import InvalidInput
+from polar.spec.own_models import PACKAGES_VARIABLE, allowed_packages, installed_here
 from service.cli.output import fail, say, write
 from service.exit_codes import FAILED, REFUSED
 from service.homes import DEFAULT_HOME
@@ -34,6 +35,8 @@ def up(
 
     if "POLAR_DATABASE_URL" in os.environ:
         say("POLAR_DATABASE_URL is set, but `polar up` runs a database of its own")
+    if missing := set(allowed_packages()) - set(installed_here()):
+        say(f"{PACKAGES_VARIABLE} names {', '.join(sorted(missing))}, which is not installed")
     processes.make_private()  # before any library that reads the environment is loaded
     from service.embedded import supervisor
     from service.embedded.errors import EmbeddedError

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from service.client.client import Client
 from service.client.clock import Clock
+from service.client.errors import ClientError
 from service.client.picture import FIGURE_TIMEOUT_S, Picture
 from service.client.requests import K
 
@@ -71,9 +72,12 @@ class AsyncClient:
         self.client = Client(url, home=home, pauses_s=pauses_s)
         # Threads of its own, because each stream of events holds a thread until it ends.
         self._threads = ThreadPoolExecutor(THREADS, "polar-client")
+        self._is_closed = False
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function, such as a method of an answer, while the event loop goes on."""
+        if self._is_closed:
+            raise ClientError("this client is closed")
         call = partial(function, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
@@ -81,6 +85,11 @@ class AsyncClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, as `Client.close`; requests under way fail."""
+        self._is_closed = True
         self.client.close()  # here, because streams may hold all threads
         self._threads.shutdown(wait=False, cancel_futures=True)
 

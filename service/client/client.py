@@ -28,14 +28,7 @@ class Client(RequestsOfResults, RequestsOfStudies):
 
     def submit(self, spec: Spec, *, force: bool = False, key: str | None = None) -> Experiment:
         """Submit an experiment, once for each idempotency key; by default the key is a new one."""
-        return self._ask(
-            Experiment,
-            "POST",
-            "/experiments",
-            params={"force": force},
-            content=as_json(spec),
-            headers={**IS_JSON, "Idempotency-Key": key or uuid4().hex},
-        )
+        return self._submit(Experiment, "/experiments", spec, key, force=force)
 
     def validate(self, spec: Spec) -> Plan:
         """Fetch what the experiment would be, complete with defaults; nothing is stored."""

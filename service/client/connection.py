@@ -95,8 +95,7 @@ class Connection:
             self._recognise()
         pauses = iter(self._pauses_s)
         while True:
-            if self._http.is_closed:
-                raise ClientError("this client is closed")
+            self._refuse_if_closed()
             try:
                 return self._http.request(method, path, **request)
             except (httpx.LocalProtocolError, UnicodeEncodeError) as error:
@@ -120,6 +119,7 @@ class Connection:
         pauses = iter(self._pauses_s)
         last: dict[str, str] = {}
         while True:
+            self._refuse_if_closed()
             try:
                 with self._http.stream("GET", path, headers=last) as response:
                     if not response.is_success:
@@ -132,6 +132,10 @@ class Connection:
                     return
             except httpx.TransportError as error:
                 self._pause(pauses, error)
+
+    def _refuse_if_closed(self) -> None:
+        if self._http.is_closed:
+            raise ClientError("this client is closed")
 
     def _pause(self, pauses: Iterator[float], error: httpx.TransportError) -> None:
         pause = next(pauses, None)

@@ -39,8 +39,9 @@ def row_of_verdict(verdict: "Verdict | None") -> dict[str, Any]:
 def of_experiment(title: str, runs: "pd.DataFrame") -> str:
     """An experiment and its runs."""
     shown = [name for name in SHOWN if name in runs and runs[name].notna().any()]
-    table = runs[shown].to_html(index=False, float_format="{:.3f}".format, na_rep="")
-    return _titled(title, table)
+    table = runs[shown].convert_dtypes()  # whole numbers stay whole where some runs have none
+    texts = table.astype(object).map(_text).where(table.notna(), "")
+    return _titled(title, texts.to_html(index=False))
 
 
 def of_run(title: str, run: RunView) -> str:
@@ -69,6 +70,10 @@ def of_study(title: str, study: StudyView) -> str:
         "message": study.message,
     }
     return _titled(title, _facts(facts), study.links.get("mlflow"))
+
+
+def _text(value: object) -> object:
+    return f"{value:.3f}" if isinstance(value, float) else value
 
 
 def _titled(title: str, body: str, mlflow: str | None = None) -> str:

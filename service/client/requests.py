@@ -1,11 +1,13 @@
 """What all requests of the client share: the connection, ids, pages, and waiting."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from polar.spec.own_models import OTHER_CODE, code_installed
 from polar.spec.submitted import SubmittedSpec
 from service.api.experiments.schemas import ExperimentPage
 from service.api.studies.schemas import StudyModels, StudyPage, TrialPage
@@ -17,6 +19,8 @@ from service.client.errors import ClientError, Refused
 if TYPE_CHECKING:
     from service.client.client import Client
 
+#: Seconds in which every agent has looked at the code of the models that it allows.
+AGENTS_LOOK_S = 20.0
 IS_JSON = {"Content-Type": "application/json"}
 
 #: A spec as it is read from YAML or JSON, or as `polar.ExperimentSpec` and `polar.spec.StudySpec`.
@@ -88,6 +92,21 @@ class Requests:
     def _ask(self, kind: type[K], method: str, path: str, **request: Any) -> K:  # noqa: ANN401
         return self._connection.ask(kind, method, path, **request).of(cast("Client", self))
 
+    def _submit(self, kind: type[K], path: str, spec: Spec, key: str | None, **params: Any) -> K:  # noqa: ANN401
+        """Send a spec; agents that have yet to look at the code of its model are waited for."""
+        headers = {**IS_JSON, "Idempotency-Key": key or uuid4().hex}
+        content, end = as_json(spec), time.monotonic() + AGENTS_LOOK_S
+        while True:
+            try:
+                return self._ask(
+                    kind, "POST", path, content=content, headers=headers, params=params
+                )
+            except Refused as refused:
+                is_other_code = any(fault.type == OTHER_CODE for fault in refused.problem.errors)
+                if not is_other_code or time.monotonic() > end:
+                    raise
+            time.sleep(1)
+
     def _pages(self, page: type[P], path: str) -> Iterator[P]:
         token: str | None = None
         while True:
@@ -128,13 +147,30 @@ def path_of(view: Answer) -> str:
 
 
 def as_json(spec: Spec) -> str:
-    """The spec as JSON, unchecked: the service refuses the dates and NaN that YAML allows."""
+    """The spec as JSON, unchecked: the service refuses the dates and NaN that YAML allows.
+
+    A model of the user's own is named with the digest of its code on this machine, if it is
+    installed here. Agents announce theirs now and then, so that the service might otherwise take
+    the spec for that of code which has just been changed.
+    """
     if isinstance(spec, SubmittedSpec):
         spec = spec.model_dump(mode="json")
     try:
-        return json.dumps(spec, default=_plain)
+        return json.dumps(_with_code(spec), default=_plain)
     except (TypeError, ValueError, RecursionError) as error:
         raise ClientError(f"the spec cannot be written as JSON: {error}") from error
+
+
+def _with_code(spec: Any) -> Any:  # noqa: ANN401
+    if not isinstance(spec, Mapping):
+        return spec
+    if "base" in spec:
+        return {**spec, "base": _with_code(spec["base"])}
+    model = spec.get("model")
+    if not isinstance(model, Mapping) or model.get("name") != "own" or model.get("code"):
+        return spec
+    code = code_installed(str(model.get("class", model.get("kind"))))
+    return {**spec, "model": {**model, "code": code}}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

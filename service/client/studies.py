@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from polar.records.phases import StudyFigure
 from service.api.studies.schemas import (
@@ -32,13 +32,7 @@ class RequestsOfStudies(Requests):
 
     def create_study(self, spec: Spec, *, key: str | None = None) -> Study:
         """Submit a study, once for each idempotency key; by default the key is a new one."""
-        return self._ask(
-            Study,
-            "POST",
-            "/studies",
-            content=as_json(spec),
-            headers={**IS_JSON, "Idempotency-Key": key or uuid4().hex},
-        )
+        return self._submit(Study, "/studies", spec, key)
 
     def validate_study(self, spec: Spec) -> StudyPlan:
         """Fetch what the study would be, and how long it would take; nothing is stored."""

@@ -61,15 +61,19 @@ async def seen_lately(session: AsyncSession, within: timedelta = OFFER_LASTS) ->
     ).all()
 
 
+async def of_queue(session: AsyncSession, queue: str) -> Sequence[Agent]:
+    """The agents that take runs of a queue and were seen lately, the most recently seen first."""
+    return [agent for agent in await seen_lately(session) if queue in agent.queues.split(",")]
+
+
 async def datasets(session: AsyncSession, queue: str = "auto") -> dict[str, str]:
     """The digest of each dataset that agents of this queue have, by its name.
 
     Where agents differ on a digest, that of the most recently seen agent counts.
     """
     digests: dict[str, str] = {}
-    for agent in await seen_lately(session):
-        if queue in agent.queues.split(","):
-            digests = {**agent.datasets, **digests}
+    for agent in await of_queue(session, queue):
+        digests = {**agent.datasets, **digests}
     return digests
 
 
@@ -93,11 +97,8 @@ def images_of(agent: Agent) -> dict[str, AddedImages]:
     return known
 
 
-async def models(session: AsyncSession, queue: str = "auto") -> list[AllowedModels]:
-    """The models of users that each agent of this queue allows, the newest agent first."""
-    seen = [agent for agent in await seen_lately(session) if queue in agent.queues.split(",")]
-    allowed = []
-    for agent in sorted(seen, key=lambda agent: agent.seen_at, reverse=True):
-        with suppress(ValidationError):  # an agent of another version
-            allowed.append(AllowedModels.model_validate(agent.models))
-    return allowed
+def models_of(agent: Agent) -> AllowedModels:
+    """The models of users that an agent allows; none of an agent of another version."""
+    with suppress(ValidationError):
+        return AllowedModels.model_validate(agent.models)
+    return AllowedModels()

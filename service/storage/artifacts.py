@@ -59,7 +59,8 @@ async def outdated(
 ) -> Sequence[Artifact]:
     """Some of the weights of runs that ended more than so many days ago, the oldest first.
 
-    Weights stay while findings are to be made from them, and until MLflow has its copy.
+    Weights stay until their findings are made, which includes findings that failed, because they
+    may be asked for again, and until MLflow has its copy.
 
     Args:
         session: A transaction, in which the rows are locked.
@@ -67,7 +68,7 @@ async def outdated(
         without: Paths that are left out.
     """
     is_needed = exists().where(
-        FindingsRow.run_id == Run.id, FindingsRow.state == FindingsState.TO_COME
+        FindingsRow.run_id == Run.id, FindingsRow.state != FindingsState.MADE
     )
     is_in_mlflow = exists().where(Tracking.run_id == Run.id, Tracking.complete)
     query = (

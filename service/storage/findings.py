@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import RESULT_FILE, ArtifactSaved, Result
@@ -62,11 +62,11 @@ async def claim(
     is_free = and_(_is_free(), is_asked_for if only_asked_for else true())
     if not await session.scalar(select(exists().where(is_free))):
         return None
-    offered = {
-        digest for agent in await agents.seen_lately(session) for digest in agent.datasets.values()
-    }
-    allowed = {code for each in await agents.models(session) for code in each.packages.values()}
-    is_unoffered = ~_fits(offered, allowed)
+    able = [
+        _fits(agent.datasets.values(), agents.models_of(agent).packages.values())
+        for agent in await agents.seen_lately(session)
+    ]
+    is_unoffered = ~or_(false(), *able)
     is_possible = or_(_fits(datasets, codes), and_(is_asked_for, is_unoffered))
     query = (
         select(FindingsRow, Run.attempt)
@@ -101,11 +101,13 @@ async def renew(
     attempt: int,
     datasets: Collection[str],
     lease_s: float,
+    *,
+    codes: Collection[str] = (),
 ) -> bool:
     """Renew the lease of an attempt, and return whether a patient maker keeps somebody waiting.
 
-    That is so if somebody has asked for these findings, or for others of these datasets that
-    nobody makes.
+    That is so if somebody has asked for these findings, or for others that this machine could make
+    and that nobody makes.
 
     Raises:
         RunLost: there is a later attempt, or none is needed any more.
@@ -115,7 +117,7 @@ async def renew(
     others = (
         select(FindingsRow)
         .join(Run, Run.id == FindingsRow.run_id)
-        .where(_is_free(), FindingsRow.asked_at.is_not(None), Run.dataset_digest.in_(datasets))
+        .where(_is_free(), FindingsRow.asked_at.is_not(None), _fits(datasets, codes))
     )
     return row.asked_at is not None or bool(await session.scalar(select(others.exists())))
 

@@ -24,6 +24,7 @@ import polar
 from polar.errors import CheckpointUnusable
 from polar.records.events import Event, Result
 from polar.records.record import Record
+from polar.spec import OwnModelSpec
 from polar.training.allocator import keep_freed_memory
 from service.exit_codes import CHILD_FAILED, CHILD_ORPHANED, CHILD_STOPPED
 from workers.training.messages import Failure, Request
@@ -70,7 +71,8 @@ def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
             has_result = isinstance(event, Result)
     except Exception as error:
         traceback.print_exc()
-        _tell(events, Failure.of(error))
+        is_own = isinstance(request.spec.model, OwnModelSpec)
+        _tell(events, Failure.of(error, has_own_model=is_own))
         return CHILD_FAILED
     return CHILD_STOPPED if stopping.is_asked() and not has_result else 0
 

@@ -186,8 +186,11 @@ class Finder:
     async def _renew(self, claimed: Claimed) -> bool:
         """Renew the lease; returns whether a patient child is known to keep somebody waiting."""
         mine = (claimed.run_id, claimed.attempt, self._datasets, self._settings.lease_s)
+        codes = (await asyncio.to_thread(installed_here)).values()
         with suppress(DatabaseAway):
-            return await self._database.once(lambda session: findings.renew(session, *mine))
+            return await self._database.once(
+                lambda session: findings.renew(session, *mine, codes=codes)
+            )
         return False
 
     async def _answer(self, claimed: Claimed) -> _Answer:

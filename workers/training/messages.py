@@ -55,8 +55,14 @@ class Failure(Record):
     message: str
 
     @classmethod
-    def of(cls, error: Exception) -> Self:
-        """The failure that an error means for a run."""
+    def of(cls, error: Exception, *, has_own_model: bool = False) -> Self:
+        """The failure that an error means for a run.
+
+        Args:
+            error: The error.
+            has_own_model: Whether the run trains a model of a user's own. Where such a model
+                returns something unusable, the error happens in our code, and is the model's.
+        """
         if isinstance(error, PolarError):
             return cls(error=_snake_case(type(error).__name__), message=printable(str(error)))
         text = printable("".join(traceback.format_exception(error)))
@@ -66,7 +72,7 @@ class Failure(Record):
             return cls(error=MACHINE_FAULT, message=text)
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
         modules = {frame.f_globals.get("__name__", "") for frame in frames}
-        is_users = any(is_of(module, allowed_packages()) for module in modules)
+        is_users = has_own_model or any(is_of(each, allowed_packages()) for each in modules)
         return cls(error=MODEL_FAILED if is_users else BUG, message=text)
 
 

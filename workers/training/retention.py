@@ -34,8 +34,8 @@ async def remove_outdated(artifacts: Path, days: float, database: PatientDatabas
         DatabaseAway: the database does not answer; the rest stays for the next time.
     """
     stuck: set[str] = set()
-    while removed := await database.once(partial(_remove_some, artifacts, days, stuck)):
-        _log.info("removed %d files of weights", removed)
+    while await database.once(partial(_remove_some, artifacts, days, stuck)):
+        pass
 
 
 async def _remove_some(
@@ -53,5 +53,8 @@ async def _remove_some(
         except OSError as error:
             stuck.add(file.path)
             _log.error("outdated weights cannot be removed: %s", error)
-    await forget(session, [file for file in files if file.path not in stuck])
+    removed = [file for file in files if file.path not in stuck]
+    await forget(session, removed)
+    if removed:
+        _log.info("removed %d files of weights", len(removed))
     return len(files)

@@ -11,7 +11,7 @@ from polar.errors import InvalidInput
 from polar.records.certificates import ComparedModel, KnownModel
 from polar.records.phases import LossEnvelope
 from polar.records.ranges import StudyRange
-from polar.spec import StudySpec
+from polar.spec import OwnModelSpec, StudySpec
 from service.api.paging import token_of_place
 from service.api.studies.schemas import StudyModels
 from service.storage import studies
@@ -115,6 +115,11 @@ def envelope_of(
             weight alone.
     """
     refuse_other_fields(spec)
+    if isinstance(spec.base.model, OwnModelSpec):
+        raise InvalidInput(
+            "there is nothing to draw: nobody knows how the penalty of an own model depends on "
+            "its codes, so its loss at other weights is not known"
+        )
     if not compared.models:
         raise InvalidInput("there is nothing to draw yet: no model of its problem is known")
     name = spec.base.model.weight_name

@@ -48,6 +48,27 @@ def test_grey_pictures_and_the_names_of_their_classes(name: str, first: str, fol
     assert len(set(classes)) == 10
 
 
+def test_pictures_without_a_label_have_no_class(folder: Path, tmp_path: Path) -> None:
+    # They got the last class, whose place is -1.
+    batches = folder / "torchvision" / "STL10" / "stl10_binary"
+    batches.mkdir(parents=True)
+    (batches / "class_names.txt").write_text("\n".join(f"class {n}" for n in range(10)))
+    pixels = np.zeros((12, 3, 96, 96), np.uint8)
+    for part in ("train", "unlabeled"):
+        pixels.tofile(batches / f"{part}_X.bin")
+    (TARGETS + 1).astype(np.uint8).tofile(batches / "train_y.bin")
+    with pytest.MonkeyPatch.context() as patch:  # the files are not those of its digests
+        patch.setattr("torchvision.datasets.STL10._check_integrity", lambda _: True)
+        labelled, unlabelled = (
+            add_images(f"torchvision:STL10:{split}", split.replace("+", "-"), data_dir=tmp_path)[1]
+            for split in ("train", "train+unlabeled")
+        )
+
+    assert dict(labelled.factors) == {"class": 10}
+    assert unlabelled.images == 24
+    assert dict(unlabelled.factors) == {}
+
+
 @pytest.mark.parametrize(
     ("name", "n"), [("KMNIST:train", 12), ("KMNIST:test", 11), ("EMNIST:digits", 12)]
 )

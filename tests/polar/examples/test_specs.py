@@ -32,7 +32,7 @@ def test_the_example_of_an_own_model_is_a_spec() -> None:
     example = files("polar.examples") / "own_models" / "mlp_vae.yaml"
     spec = ExperimentSpec.from_yaml(example.read_text())
 
-    assert spec.model.label == "MlpVAE"
+    assert spec.model.label == "lab_models.MlpVAE"
 
 
 def test_no_two_examples_have_the_same_name() -> None:

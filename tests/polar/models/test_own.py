@@ -241,6 +241,13 @@ def test_its_own_part_of_the_spec_is_checked_by_the_class() -> None:
         build(spec, ImageShape(1, 32), (), torch.Generator())
 
 
+def test_a_name_that_the_class_does_not_know_is_refused() -> None:
+    spec = spec_of(f"{__name__}:Broken", fault="none", fualt="seed")
+
+    with pytest.raises(InvalidInput, match=r"/model/fields/fualt: Extra inputs"):
+        build(spec, ImageShape(1, 32), (), torch.Generator())
+
+
 @pytest.mark.parametrize("kind", ["", "a:b:c", "1a:B", "a:", "a b:C", "a:B.c", "../a:B"])
 def test_names_that_name_no_class_are_refused(kind: str) -> None:
     with pytest.raises(ValueError, match="class"):
@@ -266,6 +273,8 @@ class Broken(torch.nn.Module):
     def encode(self, images: torch.Tensor, _u: torch.Tensor) -> Encoding:
         self.calls += 1
         mean = images.flatten(1) @ self.out.T
+        if self.fault == "view":
+            mean = images.view(len(images), -1) @ self.out.T
         if self.fault == "batch":
             mean = mean - mean.mean(0)
         if self.fault == "state":
@@ -277,6 +286,8 @@ class Broken(torch.nn.Module):
         return Encoding(mean)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        if self.fault == "list":
+            return [latents]  # type: ignore[return-value]
         flat = latents @ self.out
         side = self.sizes.shape.side
         shape = (
@@ -290,6 +301,8 @@ class Broken(torch.nn.Module):
         if self.fault == "memory":
             drawn = drawn * self.calls
         loss = (drawn - images).square().sum() / len(images)
+        if self.fault == "constant":
+            loss = loss.detach()
         if self.fault == "tuple":
             return loss, loss  # type: ignore[return-value]
         return Losses(loss, loss.new_zeros(()))
@@ -307,11 +320,19 @@ class Broken(torch.nn.Module):
         ("generator", "draws samples from elsewhere"),
         ("memory", "stopped and resumed ends with other weights"),
         ("tuple", "losses gives tuple, not Losses"),
+        ("list", "decode gives list, not a tensor"),
+        ("constant", "the losses do not depend on any weight"),
     ],
 )
 def test_a_broken_model_is_told_what_is_wrong(fault: str, words: str) -> None:
     with pytest.raises(AssertionError, match=words):
         check_model(f"{__name__}:Broken", {"fault": fault})
+
+
+def test_images_are_in_colour_as_training_gives_them() -> None:
+    # `view` passed here, and failed in every training in colour.
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        check_model(f"{__name__}:Broken", {"fault": "view"})
 
 
 def test_a_plain_model_passes() -> None:

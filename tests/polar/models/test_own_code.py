@@ -4,14 +4,16 @@ import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from polar.errors import InvalidInput
 from polar.models import build
+from polar.models.own import class_of
 from polar.spec import ExperimentSpec, ImageShape, OwnModelSpec
-from polar.spec.own_models import allowed_here, code_here
+from polar.spec.own_models import allowed_here, code_here, digest_of
 
 EXAMPLE = Path(__file__).parents[3] / "polar" / "examples" / "own_models"
 
@@ -32,7 +34,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("lab_models", None)
 
 
-TINY = {
+TINY: dict[str, Any] = {
     "dataset": {"name": "digits", "images": 60},
     "model": {
         **{"name": "own", "class": "lab_models:MlpVAE", "latent_dim": 3},
@@ -68,6 +70,54 @@ def test_a_process_that_stays_takes_the_code_that_is_there(lab: Path) -> None:
     assert marks == [1, 2222]
 
 
+@pytest.mark.parametrize("fault", ["no such class", "code that fails"])
+def test_code_is_taken_anew_after_a_fault_too(fault: str, lab: Path) -> None:
+    # After one failed import the process trained old code under the digest of the new.
+    if fault == "no such class":
+        with pytest.raises(InvalidInput, match="there is no model"):
+            class_of("lab_models.nowhere:MlpVAE")
+    else:
+        class_of("lab_models:MlpVAE")
+        copy_of_lab(lab, "1 / 0")
+        with pytest.raises(InvalidInput, match=r"ZeroDivision.* at .*lab_models.py, line \d+"):
+            class_of("lab_models:MlpVAE")
+    marks = []
+    for addition in ("MlpVAE.mark = 1", "MlpVAE.mark = 2222"):
+        copy_of_lab(lab, addition)
+        marks.append(class_of("lab_models:MlpVAE").mark)
+
+    assert marks == [1, 2222]
+
+
+@pytest.mark.usefixtures("lab")
+def test_the_code_is_filled_in_however_the_class_is_named() -> None:
+    code = ExperimentSpec.model_validate(TINY).model.code  # type: ignore[union-attr]
+    assert code is not None
+    model = {name: value for name, value in TINY["model"].items() if name != "class"}
+    for other in (
+        {**TINY["model"], "code": None},  # as a spec that was written where nobody knew it
+        {**model, "kind": TINY["model"]["class"]},
+    ):
+        spec = ExperimentSpec.model_validate({**TINY, "model": other})
+        assert isinstance(spec.model, OwnModelSpec)
+        assert spec.model.code == code
+
+
+def test_links_that_lead_nowhere_are_not_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An editor's lock file made the whole package one that is not installed.
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lab_nets").mkdir()
+    (tmp_path / "lab_nets" / "__init__.py").write_text("")
+    importlib.invalidate_caches()
+    before = digest_of("lab_nets")
+    (tmp_path / "lab_nets" / ".#nets.py").symlink_to("somebody@here:1")
+
+    assert before is not None
+    assert digest_of("lab_nets") == before
+
+
 def test_a_kept_model_outlives_its_code_with_a_warning(lab: Path, tmp_path: Path) -> None:
     import polar
 
@@ -76,7 +126,7 @@ def test_a_kept_model_outlives_its_code_with_a_warning(lab: Path, tmp_path: Path
     copy_of_lab(lab, "# changed")
 
     with pytest.warns(UserWarning, match="the code of lab_models:MlpVAE has changed since"):
-        assert polar.load(tmp_path / "out").spec.model.label == "MlpVAE"
+        assert polar.load(tmp_path / "out").spec.model.label == "lab_models.MlpVAE"
 
 
 @pytest.mark.usefixtures("lab")

@@ -77,7 +77,7 @@ async def test_other_code_is_refused(http: httpx.AsyncClient) -> None:
     refusal = await http.post(EXPERIMENTS, json=experiment(code=OTHER))
 
     (fault,) = refusal.json()["errors"]
-    assert fault["pointer"] == "/model/code"
+    assert (fault["pointer"], fault["type"]) == ("/model/code", "other_code")
     assert (fault["value"], fault["allowed"]) == (repr(OTHER), CODE)
 
 
@@ -92,6 +92,31 @@ async def test_the_agents_of_the_device_must_allow_it(
 
     assert (allowed.status_code, refused.status_code) == (202, 422)
     assert refused.json()["errors"][0]["pointer"] == "/model/class"
+
+
+async def test_the_code_is_that_of_the_agents_of_the_device(
+    http: httpx.AsyncClient, worker: "Worker"
+) -> None:
+    # A spec for one device was refused because an agent of another had announced last.
+    others = LAB.model_copy(update={"packages": {"lab.nets": OTHER}})
+    await worker.announce(models=LAB, name="cuda", device="cuda")
+    await worker.announce(models=others, name="cpu", device="cpu")
+
+    made = {
+        device: await http.post(EXPERIMENTS, json=experiment(device=device))
+        for device in ("cpu", "cuda")
+    }
+
+    codes = {device: each.json()["spec"]["model"]["code"] for device, each in made.items()}
+    assert codes == {"cpu": OTHER, "cuda": CODE}
+
+
+@pytest.mark.usefixtures("_an_agent_allows_it")
+async def test_a_code_that_nobody_knew_is_filled_in(http: httpx.AsyncClient) -> None:
+    made = await http.post(EXPERIMENTS, json=experiment(code=None))
+
+    assert made.status_code == 202, made.text
+    assert made.json()["spec"]["model"]["code"] == CODE
 
 
 async def test_without_any_agent_that_is_what_is_missing(http: httpx.AsyncClient) -> None:

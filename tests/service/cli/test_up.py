@@ -54,10 +54,14 @@ def test_wrong_settings_are_refused_and_nothing_is_started(
     assert not home.exists()
 
 
-def test_a_database_that_is_named_is_not_left_out_in_silence(tmp_path: Path) -> None:
+def test_what_is_named_and_not_used_is_said(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", STACK_THAT_SPEAKS, "up", "--home", str(tmp_path / "stopped")],
-        env=os.environ | {"POLAR_DATABASE_URL": "postgres://me:secret@db.example/app"},
+        env=os.environ
+        | {
+            "POLAR_DATABASE_URL": "postgres://me:secret@db.example/app",
+            "POLAR_MODEL_PACKAGES": "json nowhere_nets nobody-nets",
+        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -67,6 +71,8 @@ def test_a_database_that_is_named_is_not_left_out_in_silence(tmp_path: Path) -> 
     assert done.returncode == 0
     assert "POLAR_DATABASE_URL is set, but `polar up` runs a database of its own" in done.stderr
     assert "secret" not in done.stderr + done.stdout
+    said = "POLAR_MODEL_PACKAGES names nobody-nets, nowhere_nets, which is not installed"
+    assert said in done.stderr
 
 
 def test_a_closed_terminal_does_not_keep_the_stack_from_stopping(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ import asyncio
 import copy
 import json
 import pickle
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -17,6 +19,7 @@ from polar.client import AsyncClient, Client, ClientError, Experiment, Picture, 
 from polar.spec import StudySpec
 from service.api.runs.schemas import Diagnostics, RunView
 from service.client import clock
+from service.client.display import of_experiment
 from service.storage.states import RunState, StudyState
 from tests.service.client.scripts import Script, answering, problem, streaming
 
@@ -232,6 +235,24 @@ def test_a_client_that_is_closed_says_so(script: Script) -> None:
         client.run(ID)
 
 
+def test_a_client_that_is_closed_while_it_watches_says_so(script: Script) -> None:
+    script.answers = [answering(404, problem(404)), answering(200, RUNNING)]
+    client = Client(script.url)
+    events = client.watch(ID)
+    client.close()
+
+    with pytest.raises(ClientError, match="this client is closed"):
+        next(events)
+
+
+async def test_a_client_of_an_event_loop_that_is_closed_says_so(script: Script) -> None:
+    client = AsyncClient(script.url)
+    client.close()
+
+    with pytest.raises(ClientError, match="this client is closed"):
+        await client.run(ID)
+
+
 @pytest.mark.parametrize("key", ["a\nb", "ä"])
 def test_a_key_that_cannot_be_sent_is_refused_at_once(key: str, script: Script) -> None:
     with Client(script.url) as client, pytest.raises(ClientError, match="cannot be sent"):
@@ -257,6 +278,14 @@ async def test_numbers_of_numpy_and_torch_are_numbers(
     spec = spec_of.as_json(training={"steps": number})
     async with AsyncClient(served) as client:
         assert (await client.validate(spec)).spec["training"]["steps"] == 20
+
+
+def test_whole_numbers_are_shown_whole_where_some_runs_have_none() -> None:
+    rows = [{"seed": 0, "step": 1000, "explained": 0.51}, {"seed": 1, "step": None}]
+
+    shown = of_experiment("mine", pd.DataFrame(rows))
+
+    assert re.findall("<td>(.*?)</td>", shown) == ["0", "1000", "0.510", "1", "", ""]
 
 
 def test_names_are_shown_as_they_are_and_never_become_html() -> None:
@@ -335,4 +364,4 @@ def test_the_client_of_an_event_loop_has_all_methods() -> None:
     def methods(kind: type) -> set[str]:
         return {name for name in dir(kind) if not name.startswith("_")}
 
-    assert methods(AsyncClient) - {"in_thread"} == methods(Client) - {"close"}
+    assert methods(AsyncClient) - {"in_thread"} == methods(Client)

@@ -196,13 +196,36 @@ async def test_those_of_users_models_wait_for_a_machine_that_allows_their_code(
 
 
 async def test_those_of_users_models_that_nobody_allows_fail_where_somebody_asks(
-    ends: Ends,
+    ends: Ends, worker: "Worker"
 ) -> None:
     own = {"name": "own", "class": "lab:Net", "code": "ab" * 32}
     run_id = await ends.end(model=own)
+    # With the code on one machine and the images on another they would wait for ever.
+    lab = AllowedModels(packages={"lab": "ab" * 32})
+    await worker.announce(datasets={}, name="other", models=lab)
     await ends.ask(run_id)
 
     assert await ends.claim() is not None  # and its maker says why it cannot make them
+
+
+async def test_a_patient_maker_waits_for_nobody_whose_model_it_does_not_have(
+    ends: Ends, worker: "Worker", database: Database
+) -> None:
+    # It was killed and began again at each renewal, because of findings that it could not make.
+    await worker.announce(models=AllowedModels(packages={"lab": "ab" * 32}))
+    await ends.end()
+    patient = await ends.claim()
+    assert patient is not None
+    await ends.ask(await ends.end(model={"name": "own", "class": "lab:Net", "code": "ab" * 32}))
+
+    keeps_waiting = []
+    for codes in ([], ["ab" * 32]):
+        async with database.transaction() as session:
+            keeps_waiting.append(
+                await findings.renew(session, patient.run_id, 1, [DIGEST], 30.0, codes=codes)
+            )
+
+    assert keeps_waiting == [False, True]
 
 
 async def test_a_slot_in_use_takes_only_what_was_asked_for(ends: Ends) -> None:

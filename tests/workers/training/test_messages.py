@@ -112,3 +112,6 @@ def test_a_mistake_in_a_users_model_is_not_called_ours(monkeypatch: pytest.Monke
     failure = trained()
     assert failure.error == "model_failed"
     assert "no_such_attribute" in failure.message
+    # where it returns something unusable, the error happens in our code
+    assert Failure.of(AttributeError("x"), has_own_model=True).error == "model_failed"
+    assert Failure.of(OSError("x"), has_own_model=True).error == "machine_fault"

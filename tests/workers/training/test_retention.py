@@ -123,6 +123,7 @@ async def test_weights_stay_until_the_findings_are_made_and_mlflow_has_its_copy(
     ended: Ended,
 ) -> None:
     without_findings = await ended(days=8, findings=FindingsState.TO_COME)
+    to_ask_again = await ended(days=8, findings=FindingsState.FAILED)
     not_in_mlflow = await ended(days=8, is_tracked=False)
     unknown_to_mlflow = await ended(days=8, is_tracked=None)
     done = await ended(days=8)
@@ -130,6 +131,7 @@ async def test_weights_stay_until_the_findings_are_made_and_mlflow_has_its_copy(
     await ended.remove()
 
     assert await ended.kept(without_findings) == FILES
+    assert await ended.kept(to_ask_again) == FILES
     assert await ended.kept(not_in_mlflow) == FILES
     assert await ended.kept(unknown_to_mlflow) == FILES
     assert await ended.kept(done) == FILES - WEIGHTS

@@ -236,6 +236,19 @@ def test_without_a_model_there_is_nothing_to_draw(study_of: "StudyMaker") -> Non
         envelope_of(StudySpec.model_validate(study_of()), None, models())
 
 
+def test_nobody_knows_the_losses_of_a_users_model_at_other_weights(
+    study_of: "StudyMaker",
+) -> None:
+    own = {"name": "own", "class": "lab:Net"}
+    weight = {"model.weight": {"log_uniform": [0.1, 10]}}
+    spec = StudySpec.model_validate(
+        study_of(base={"dataset": {"name": "digits"}, "model": own}, search=weight)
+    )
+
+    with pytest.raises(InvalidInput, match="nobody knows how the penalty of an own model"):
+        envelope_of(spec, None, models())
+
+
 def test_other_fields_than_the_weight_are_refused(study_of: "StudyMaker") -> None:
     weight = {"model.beta": {"log_uniform": [0.1, 10]}}
     spec = StudySpec.model_validate(study_of(search=weight | RATE, sampler="random"))
