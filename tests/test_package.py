@@ -6,7 +6,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
+
+from polar.regime.split import best_split
 
 HEAVY = ("torch", "numpy", "mlflow", "sklearn", "pandas", "matplotlib", "optuna")
 
@@ -221,3 +225,8 @@ def test_no_module_is_too_long_to_be_read_at_once(folders: tuple[str, ...], most
 
     assert modules
     assert {path: count for path, count in lines.items() if count > most} == {}
+
+
+def test_the_shapes_of_arrays_are_checked_in_tests() -> None:
+    with pytest.raises(TypeCheckError, match="Type-check error whilst checking the parameters"):
+        best_split(np.zeros((3, 4)))
