@@ -1,15 +1,14 @@
 """Findings: who makes those of which run, and what is stored of it, whoever dies meanwhile."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import ArtifactSaved, Result
-from polar.spec.own_models import AllowedModels
 from service.storage import findings, runs
 from service.storage.artifacts import artifacts_of
 from service.storage.database import Database
@@ -17,92 +16,13 @@ from service.storage.errors import Conflict, NotFound, RunLost
 from service.storage.findings import Claimed
 from service.storage.states import FindingsState, RunState
 from service.storage.tables import FindingsRow, Metric, Tracking
+from tests.service.storage.conftest import DIGEST, Ends
 
 if TYPE_CHECKING:
-    from tests.conftest import Reports
     from tests.service.conftest import SpecMaker, Submitter, Worker
 
-DIGEST = "d" * 64
 FIGURE = ArtifactSaved(name="figures/a.png", path="runs/1/attempt-1/out/figures/a.png")
 OVER_S = -1.0
-CODE = "ab" * 32
-OWN = {"name": "own", "class": "lab:Net", "code": CODE}
-LAB = AllowedModels(packages={"lab": CODE})
-
-
-class Ends:
-    """Ends runs with their verdict alone, and does with findings what a finder does."""
-
-    def __init__(
-        self,
-        database: Database,
-        submit: "Submitter",
-        worker: "Worker",
-        spec_of: "SpecMaker",
-        reports: "Reports",
-    ) -> None:
-        self._database = database
-        self._submit = submit
-        self._worker = worker
-        self._spec_of = spec_of
-        self.whole = reports.result(spec_of())
-        self.verdict = self.whole.model_copy(update={"summary": None, "explanation": "One."})
-
-    async def end(
-        self,
-        result: Result | None = None,
-        state: RunState = RunState.SUCCEEDED,
-        digest: str = DIGEST,
-        **fields: object,
-    ) -> UUID:
-        (run,) = (await self._submit(self._spec_of(**fields), digest, force=True)).runs
-        await self._worker.claim(run.id)
-        await self._worker.record(run.id, result or self.verdict)
-        await self._worker.finish(run.id, state)
-        return run.id
-
-    async def claim(
-        self,
-        lease_s: float = 30.0,
-        *,
-        only_asked_for: bool = False,
-        max_attempts: int = 5,
-        codes: Collection[str] = (),
-    ) -> Claimed | None:
-        async with self._database.transaction() as session:
-            return await findings.claim(
-                session,
-                [DIGEST],
-                lease_s,
-                max_attempts=max_attempts,
-                only_asked_for=only_asked_for,
-                codes=codes,
-            )
-
-    async def ask(self, run_id: UUID) -> None:
-        async with self._database.transaction() as session:
-            await findings.ask(session, run_id)
-
-    async def row(self, run_id: UUID) -> FindingsRow | None:
-        async with self._database.transaction() as session:
-            return (await findings.of_runs(session, [run_id])).get(run_id)
-
-    async def state(self, run_id: UUID) -> tuple[FindingsState, str | None]:
-        row = await self.row(run_id)
-        assert row is not None
-        return row.state, row.message
-
-
-@pytest.fixture
-async def ends(
-    database: Database,
-    submit: "Submitter",
-    worker: "Worker",
-    spec_of: "SpecMaker",
-    reports: "Reports",
-) -> Ends:
-    await worker.announce()
-    return Ends(database, submit, worker, spec_of, reports)
 
 
 async def test_a_run_that_succeeds_with_its_verdict_has_findings_to_come(ends: Ends) -> None:
@@ -179,53 +99,6 @@ async def test_those_that_were_asked_for_come_first_then_the_run_that_ended_firs
 
     assert [claimed and claimed.run_id for claimed in order] == [third, first, second]
     assert [claimed and claimed.is_asked_for for claimed in order] == [True, False, False]
-
-
-async def test_those_of_users_models_wait_for_a_machine_that_allows_their_code(
-    ends: Ends, worker: "Worker"
-) -> None:
-    # A machine that did not allow the model took them, and they failed for good.
-    run_id = await ends.end(model=OWN)
-    await worker.announce(models=LAB)
-
-    assert await ends.claim() is None
-    await ends.ask(run_id)
-    assert await ends.claim(codes=["cd" * 32]) is None
-    claimed = await ends.claim(codes=[CODE])
-
-    assert claimed is not None
-    assert claimed.run_id == run_id
-
-
-async def test_those_of_users_models_that_nobody_allows_fail_where_somebody_asks(
-    ends: Ends, worker: "Worker"
-) -> None:
-    run_id = await ends.end(model=OWN)
-    # With the code on one machine and the images on another they would wait for ever.
-    await worker.announce(datasets={}, name="other", models=LAB)
-    await ends.ask(run_id)
-
-    assert await ends.claim() is not None  # and its maker says why it cannot make them
-
-
-async def test_a_patient_maker_waits_for_nobody_whose_model_it_does_not_have(
-    ends: Ends, worker: "Worker", database: Database
-) -> None:
-    # It was killed and began again at each renewal, because of findings that it could not make.
-    await worker.announce(models=LAB)
-    await ends.end()
-    patient = await ends.claim()
-    assert patient is not None
-    await ends.ask(await ends.end(model=OWN))
-
-    keeps_waiting = []
-    for codes in ([], [CODE]):
-        async with database.transaction() as session:
-            keeps_waiting.append(
-                await findings.renew(session, patient.run_id, 1, [DIGEST], 30.0, codes=codes)
-            )
-
-    assert keeps_waiting == [False, True]
 
 
 async def test_a_slot_in_use_takes_only_what_was_asked_for(ends: Ends) -> None:
