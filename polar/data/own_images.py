@@ -281,6 +281,6 @@ def _in_place(
     if before == about:
         return before
     raise InvalidInput(
-        f"other images were added as {name}; allowed: another --name, or `polar data remove "
-        f"{name}` first"
+        f"other images were added as {name}; allowed: another --name (in a spec, "
+        f"`added: NAME`), or `polar data remove {name}` first"
     )

@@ -5,9 +5,9 @@ Every reader gives its pictures one at a time, so that more than fit into memory
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import BadZipFile
 
@@ -57,10 +57,12 @@ def factors_of_table(path: Path, found: Pictures) -> dict[str, Sequence[Value]]:
     """The factors in a CSV file, whose first line names them.
 
     Where the first column holds the names of the pictures, its rows are joined to them by name;
-    otherwise they belong to the pictures in order.
+    otherwise they belong to the pictures in order. A name is the path below the folder, or as much
+    of it as names one picture only: its last part, or that without its ending.
 
     Raises:
-        InvalidInput: the file is no table, has another number of rows, or misses a picture.
+        InvalidInput: the file is no table, has another number of rows, misses a picture, or has
+            names in its first column that are not those of the pictures.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -75,12 +77,18 @@ def factors_of_table(path: Path, found: Pictures) -> dict[str, Sequence[Value]]:
             f"{path} has {len(header)} columns and a row of {len(uneven)}: {uneven}"
         )
     by_name = {row[0]: row[1:] for row in rows}
-    if found.names and set(by_name) & set(found.names):
-        if missing := [name for name in found.names if name not in by_name]:
+    known = next((each for each in _namings(found.names) if set(each) & set(by_name)), None)
+    if known is not None:
+        if missing := [name for name in known if name not in by_name]:
             raise InvalidInput(
                 f"{path} has no row for {len(missing)} of {found.n} pictures, such as {missing[0]}"
             )
-        rows, header = [by_name[name] for name in found.names], header[1:]
+        rows, header = [by_name[name] for name in known], header[1:]
+    elif found.names and rows and len(by_name) == len(rows) and _are_names(by_name):
+        raise InvalidInput(
+            f"the first column of {path} has names, such as {rows[0][0]}, and no picture has one "
+            f"of them; allowed: names such as {found.names[0]}, or no such column"
+        )
     if len(rows) != found.n:
         raise InvalidInput(
             f"{path} has {len(rows)} rows; allowed: {found.n}, one for each picture"
@@ -89,6 +97,23 @@ def factors_of_table(path: Path, found: Pictures) -> dict[str, Sequence[Value]]:
         name: [_parsed(value) for value in column]
         for name, column in zip(header, zip(*rows, strict=True), strict=True)
     }
+
+
+def _namings(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The ways to name the pictures in which every picture has a name of its own."""
+    paths = [PurePosixPath(name) for name in names]
+    for named in (
+        names,
+        [str(path.with_suffix("")) for path in paths],
+        [path.name for path in paths],
+        [path.stem for path in paths],
+    ):
+        if len(set(named)) == len(named):
+            yield named
+
+
+def _are_names(values: Iterable[str]) -> bool:
+    return all(isinstance(_parsed(value), str) for value in values)
 
 
 def _allowed() -> str:

@@ -30,7 +30,7 @@ def run(
     spec: ExperimentSpec,
     *,
     seed: int | None = None,
-    out: Path | None = None,
+    out: Path | str | None = None,
     device: str = "auto",
     data_dir: Path | None = None,
     checkpoints: Path | None = None,
@@ -122,6 +122,7 @@ def run(
         },
     )
     if out is not None:
+        out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
         save_diagnostics(state.evaluations, out / DIAGNOSTICS_FILE)
         yield artifact(out, out / DIAGNOSTICS_FILE)

@@ -146,6 +146,9 @@ class Watch:
         Raises:
             InvalidInput: an array cannot be measured, or the folder has a measurement already.
         """
+        folder = None if out is None else Path(out)
+        if folder is not None:
+            refuse_measured(folder)
         measured = measure(
             mean,
             variance,
@@ -155,9 +158,7 @@ class Watch:
             tau_std=self._tau_std,
             **options,
         )
-        folder = None if out is None else Path(out)
         if folder is not None:
-            refuse_measured(folder)
             if self._evaluations:
                 self._save_course(folder)
             save_measurement(measured, folder, mean, variance, usage=options.get("usage"))

@@ -84,7 +84,9 @@ def own_model(
     except FAULTS_OF_MACHINE:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's code does
-        raise InvalidInput(f"{spec.kind} cannot be made: {_with_place(error)}") from error
+        raise InvalidInput(
+            f"{spec.kind} cannot be made: {_with_place(error, kind.__module__)}"
+        ) from error
     others = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if others:
         raise InvalidInput(
@@ -119,7 +121,7 @@ def class_of(name: str) -> type[Any]:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's code does
         raise InvalidInput(
-            f"the module of the model {name} fails: {_with_place(error)}"
+            f"the module of the model {name} fails: {_with_place(error, module)}"
         ) from error
     fields = getattr(kind, "Fields", None)
     is_class = isinstance(kind, type) and issubclass(kind, nn.Module)
@@ -150,10 +152,15 @@ def _imported(module: str) -> ModuleType:
             _ours[package] = sys.modules[package], now
 
 
-def _with_place(error: BaseException) -> str:
-    """The error with the last line of code that it came from."""
-    *_, last = traceback.extract_tb(error.__traceback__)
-    return f"{error!r} at {last.filename}, line {last.lineno}"
+def _with_place(error: BaseException, module: str) -> str:
+    """The error with the last line of the user's package that it passed, if it passed one."""
+    package = module.partition(".")[0]
+    lines = [
+        f" at {frame.f_code.co_filename}, line {line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if is_of(frame.f_globals.get("__name__", ""), [package])
+    ]
+    return f"{error!r}{lines[-1] if lines else ''}"
 
 
 def _place_of(name: str) -> str:

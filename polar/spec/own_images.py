@@ -113,6 +113,14 @@ def with_what_is_known(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
             shortened(dataset["path"]),
             "added: NAME in place of path",
         )
+    if "added" not in dataset:
+        raise misfit(
+            "unnamed_images",
+            "nothing says which images; all else is filled in from them",
+            "/dataset",
+            shortened(dict(dataset)),
+            "path: FOLDER_OR_FILE, or added: NAME",
+        )
     name = dataset.get("added")
     if not isinstance(name, str) or "digest" in dataset:
         return dataset

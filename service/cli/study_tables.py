@@ -36,7 +36,7 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
         "reason": study.message,
         "trials": ", ".join(filter(None, (counted, counts(study.trials)))),
         "steps": _steps(study),
-        "best": f"{_values(study.best)} at {_point(study.best)}" if study.best else None,
+        "best": _best(study.best) if study.best else None,
         "not in MLflow": study.mlflow_error,
         "unreadable": earlier_version(study.of_earlier_version),
     }
@@ -104,7 +104,7 @@ def _wanted(study: StudySummary) -> str:
 
 def status(study: StudyView) -> str:
     """State of a study, its trials and its best trial, on one line."""
-    best = f"best {_values(study.best)} at {_point(study.best)}" if study.best else ""
+    best = f"best {_best(study.best)}" if study.best else ""
     return ", ".join(filter(None, (study.state, counts(study.trials), best)))
 
 
@@ -118,6 +118,12 @@ def _values(trial: TrialView) -> str:
 
 def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _best(trial: TrialView) -> str:
+    """Its values, its point and its regimes, because the best of all may still be no good."""
+    regimes = _regimes(trial)
+    return f"{_values(trial)} at {_point(trial)}" + (f" ({regimes})" if regimes else "")
 
 
 def _regimes(trial: TrialView) -> str:

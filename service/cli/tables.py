@@ -69,7 +69,10 @@ def _of_experiment(experiment: ExperimentView) -> RenderableType:
 
 def _note(run: RunOfExperiment) -> str:
     unread = earlier_version(run.of_earlier_version)
-    return "; ".join(filter(None, (run.message or ("shared" if run.reused else ""), unread)))
+    message = (run.message or "").strip()
+    if message.startswith("Traceback"):  # all of it is in `polar get RUN`
+        message = message.splitlines()[-1]
+    return "; ".join(filter(None, (message or ("shared" if run.reused else ""), unread)))
 
 
 def _of_run(run: RunView) -> RenderableType:

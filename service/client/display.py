@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.api.experiments.schemas import RunOfExperiment
 from service.api.runs.schemas import RunView
-from service.api.studies.schemas import StudyView
+from service.api.studies.schemas import StudyView, TrialView
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,16 +60,20 @@ def of_run(title: str, run: RunView) -> str:
 
 def of_study(title: str, study: StudyView) -> str:
     """A study and its range."""
-    best = study.best
     facts = {
         "trials": f"{study.completed} of {study.trials_wanted} completed",
         "range": study.range.headline if study.range else None,
-        "best": ", ".join(f"{name} = {value}" for name, value in best.point.items())
-        if best
-        else None,
+        "best": _best(study.best) if study.best else None,
         "message": study.message,
     }
     return _titled(title, _facts(facts), study.links.get("mlflow"))
+
+
+def _best(trial: TrialView) -> str:
+    """Its point and its regimes, because the best of all may still be no good."""
+    point = ", ".join(f"{name} = {value}" for name, value in trial.point.items())
+    regimes = ", ".join(dict.fromkeys(trial.measured.regimes)) if trial.measured else ""
+    return f"{point} ({regimes})" if regimes else point
 
 
 def _text(value: object) -> object:

@@ -286,6 +286,30 @@ def test_a_table_is_joined_by_the_names_of_pictures(tmp_path: Path) -> None:
     assert factors_of_table(table, found) == {"size": [10, 2], "kind": ["y", "x"]}
 
 
+@pytest.mark.parametrize(
+    "names", [("up/a.png", "up/b.png"), ("up/a", "up/b"), ("a.png", "b.png"), ("a", "b")]
+)
+def test_a_name_is_as_much_of_the_path_as_names_one_picture(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
+    # Names without the folder were joined by order, which gave factors of other pictures.
+    (tmp_path / "up").mkdir()
+    folder_of(tmp_path / "up")
+    table = write_table(tmp_path, f"file,size\n{names[1]},2\n{names[0]},10\n")
+
+    assert factors_of_table(table, read(tmp_path)) == {"size": [10, 2]}
+
+
+def test_a_name_that_two_pictures_share_names_neither(tmp_path: Path) -> None:
+    for part in ("up", "down"):
+        (tmp_path / part).mkdir()
+        folder_of(tmp_path / part)
+    table = write_table(tmp_path, "file\na.png\nb.png\nc.png\nd.png\n")
+
+    with pytest.raises(InvalidInput, match=r"allowed: names such as down/a\.png, or no such"):
+        factors_of_table(table, read(tmp_path))
+
+
 def test_a_table_without_names_belongs_to_the_pictures_in_order(tmp_path: Path) -> None:
     found = folder_of(tmp_path)
 
@@ -301,6 +325,8 @@ def test_a_table_without_names_belongs_to_the_pictures_in_order(tmp_path: Path) 
         ("size\n1\n", "has 1 rows; allowed: 2, one for each picture"),
         ("file,size\na.png,1\n", "no row for 1 of 2 pictures, such as b.png"),
         ("file,size\na.png\nb.png,2\n", "has 2 columns and a row of 1"),
+        ("file,size\nx.png,1\ny.png,2\n", r"has names, such as x\.png, and no picture has one"),
+        ("file,size\n", "has 0 rows; allowed: 2"),
         ("size,size\n1,2\n3,4\n", "has the columns size, size; allowed: each name once"),
     ],
 )

@@ -128,6 +128,14 @@ def test_what_the_program_has_imported_is_not_imported_again() -> None:
             "import torch, pydantic\n"
             "class Net(torch.nn.Module):\n"
             "    class Fields(pydantic.BaseModel): pass\n"
+            "    def __init__(self, fields, *_):\n"
+            "        fields.nothing  # raises in a line of pydantic's",
+            r"faulty:Net cannot be made: AttributeError.* at .*faulty.py, line 5$",
+        ),
+        (
+            "import torch, pydantic\n"
+            "class Net(torch.nn.Module):\n"
+            "    class Fields(pydantic.BaseModel): pass\n"
             "    def __init__(self, *_): super().__init__()\n"
             "    def get_extra_state(self): return {}",
             r"the state of faulty:Net has _extra_state; allowed: tensors only",

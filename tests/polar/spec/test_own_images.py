@@ -90,7 +90,10 @@ def test_the_images_decide_the_hash() -> None:
         ),
         (experiment(dataset={"side": 50, "digest": "ab" * 32}), "/dataset/side"),
         (experiment("plain", downstream={}), "no factors that could be predicted"),
-        ({"dataset": {"name": "images"}, "model": {}}, "/dataset/added: this is missing"),
+        (
+            {"dataset": {"name": "images"}, "model": {}},
+            r"/dataset: nothing says which images.*allowed: path: FOLDER_OR_FILE, or added",
+        ),
         ({"dataset": {"name": "images", "added": 3}, "model": {}}, "/dataset/added"),
     ],
 )
