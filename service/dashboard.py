@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from service import resting
 from service.api.hosts import TrustedHosts
+from service.serving import serve
 from service.settings import Settings
 
 POLL_S = 0.2
@@ -74,13 +75,14 @@ def main() -> None:
     if settings.dashboard_fd is not None:
         resting.serve(create_app(settings), settings.dashboard_fd)
         return
-    uvicorn.run(
-        create_app(settings),
-        host=settings.api_host,
-        port=settings.dashboard_port,
-        log_config=None,
-        workers=1,  # overrides WEB_CONCURRENCY
-        timeout_graceful_shutdown=3,
+    serve(
+        uvicorn.Config(
+            create_app(settings),
+            host=settings.api_host,
+            port=settings.dashboard_port,
+            log_config=None,
+            timeout_graceful_shutdown=3,
+        )
     )
 
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.listening import ListeningConnection
 from service.settings import Settings
 from service.storage import experiments, runs
 from service.storage.states import RunState
@@ -59,6 +60,7 @@ def queue_app(settings: Settings) -> App:
     return App(
         connector=PsycopgConnector(
             conninfo=settings.database_url.get_secret_value(),
+            connection_class=ListeningConnection,
             min_size=1,
             max_size=4,
             timeout=5.0,  # a worker without a database ends and is restarted

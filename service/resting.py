@@ -11,6 +11,8 @@ import time
 import uvicorn
 from starlette.types import ASGIApp
 
+from service.serving import Server
+
 #: The server ends after so many seconds without any request.
 QUIET_S = 120.0
 #: How often it looks whether there has been one.
@@ -30,7 +32,7 @@ def serve(app: ASGIApp | str, descriptor: int, *, quiet_s: float = QUIET_S) -> N
     config = uvicorn.Config(
         app, fd=descriptor, log_level="warning", timeout_graceful_shutdown=5, workers=1
     )
-    asyncio.run(_serve(uvicorn.Server(config), quiet_s))
+    asyncio.run(_serve(Server(config), quiet_s))
 
 
 async def _serve(server: uvicorn.Server, quiet_s: float) -> None:

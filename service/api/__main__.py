@@ -5,6 +5,7 @@ import logging
 import uvicorn
 
 from service.api.app import create_app
+from service.serving import serve
 from service.settings import Settings
 
 
@@ -12,15 +13,16 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("procrastinate").setLevel(logging.WARNING)
     settings = Settings.read_or_exit()
-    uvicorn.run(
-        create_app(settings),
-        host=settings.api_host,
-        port=settings.api_port,
-        fd=settings.api_fd,
-        log_config=None,
-        workers=1,  # platforms set WEB_CONCURRENCY, which would start more
-        # watchers would hold their connections for as long as their runs go on
-        timeout_graceful_shutdown=3,
+    serve(
+        uvicorn.Config(
+            create_app(settings),
+            host=settings.api_host,
+            port=settings.api_port,
+            fd=settings.api_fd,
+            log_config=None,
+            # watchers would hold their connections for as long as their runs go on
+            timeout_graceful_shutdown=3,
+        )
     )
 
 

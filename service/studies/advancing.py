@@ -9,6 +9,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from service import queue
+from service.listening import ListeningConnection
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
@@ -51,8 +52,8 @@ def optuna_storage(settings: Settings) -> BaseStorage:
     )
 
 
-async def _listening(settings: Settings) -> psycopg.AsyncConnection:
-    connection = await psycopg.AsyncConnection.connect(
+async def _listening(settings: Settings) -> ListeningConnection:
+    connection = await ListeningConnection.connect(
         settings.database_url.get_secret_value(), autocommit=True, connect_timeout=5
     )
     await connection.execute(f"listen {CHANGED}")
