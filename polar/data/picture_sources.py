@@ -77,7 +77,7 @@ def factors_of_table(path: Path, found: Pictures) -> dict[str, Sequence[Value]]:
             f"{path} has {len(header)} columns and a row of {len(uneven)}: {uneven}"
         )
     by_name = {row[0]: row[1:] for row in rows}
-    known = next((each for each in _namings(found.names) if set(each) & set(by_name)), None)
+    known = next((each for each in _namings(found.names) if _are_meant(each, rows)), None)
     if known is not None:
         if missing := [name for name in known if name not in by_name]:
             raise InvalidInput(
@@ -110,6 +110,17 @@ def _namings(names: Sequence[str]) -> Iterator[Sequence[str]]:
     ):
         if len(set(named)) == len(named):
             yield named
+
+
+def _are_meant(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first column names pictures that have these names.
+
+    Numbers are names only where they name every picture, because they may be a factor as well.
+    """
+    column = [row[0] for row in rows]
+    if not _are_names(set(names) & set(column)):
+        return len(set(column)) == len(column) and set(names) <= set(column)
+    return not set(names).isdisjoint(column)
 
 
 def _are_names(values: Iterable[str]) -> bool:

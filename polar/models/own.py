@@ -31,7 +31,7 @@ from polar.spec.own_models import (
     offered,
 )
 
-#: What says nothing of the user's code, and may be gone when a run is tried again.
+#: Errors of the machine, which may be gone when the run is tried again.
 FAULTS_OF_MACHINE = (MemoryError, OSError)
 #: The packages that were imported here and not by the program itself, each with the digest of its
 #: code at that moment.
@@ -153,7 +153,7 @@ def _imported(module: str) -> ModuleType:
 
 
 def _with_place(error: BaseException, module: str) -> str:
-    """The error with the last line of the user's package that it passed, if it passed one."""
+    """The error, and the last line of the user's package in its traceback, if there is one."""
     package = module.partition(".")[0]
     lines = [
         f" at {frame.f_code.co_filename}, line {line}"

@@ -85,7 +85,7 @@ def allowed_here() -> AllowedModels:
     return AllowedModels(packages=installed, names=names)
 
 
-def code_here(kind: str, _device: str = "auto") -> str | None:
+def code_here(kind: str) -> str | None:
     """The digest of the code of a model on this machine; None if it may not be imported here.
 
     It is none as well for what is in no file, such as a class of a notebook.
@@ -156,5 +156,5 @@ def _place_of(kind: str) -> str:
 #: Who knows the code of a model, for a device, while a spec is validated; the service asks its
 #: agents instead.
 known_code: ContextVar[Callable[[str, str], str | None]] = ContextVar(
-    "known_code", default=code_here
+    "known_code", default=lambda kind, _device: code_here(kind)
 )

@@ -47,7 +47,7 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
     for trial in trials:
         values = map(_shown, trial.values) if trial.values else [""] * len(measures)
         table.add(
-            str(trial.number), trial.state, _point(trial), *values, _regimes(trial), trial.message
+            str(trial.number), trial.state, _point(trial), *values, trial.regimes, trial.message
         )
     about_range = [of_range(study.range)] if study.range else []
     return Group(title, Facts(facts), *about_range, table)
@@ -122,10 +122,5 @@ def _shown(value: object) -> str:
 
 def _best(trial: TrialView) -> str:
     """Its values, its point and its regimes, because the best of all may still be no good."""
-    regimes = _regimes(trial)
-    return f"{_values(trial)} at {_point(trial)}" + (f" ({regimes})" if regimes else "")
-
-
-def _regimes(trial: TrialView) -> str:
-    """The verdicts of the seeds, each different verdict once."""
-    return ", ".join(dict.fromkeys(trial.measured.regimes if trial.measured else ()))
+    regimes = f" ({trial.regimes})" if trial.regimes else ""
+    return f"{_values(trial)} at {_point(trial)}{regimes}"

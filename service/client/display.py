@@ -72,8 +72,7 @@ def of_study(title: str, study: StudyView) -> str:
 def _best(trial: TrialView) -> str:
     """Its point and its regimes, because the best of all may still be no good."""
     point = ", ".join(f"{name} = {value}" for name, value in trial.point.items())
-    regimes = ", ".join(dict.fromkeys(trial.measured.regimes)) if trial.measured else ""
-    return f"{point} ({regimes})" if regimes else point
+    return f"{point} ({trial.regimes})" if trial.regimes else point
 
 
 def _text(value: object) -> object:

@@ -150,8 +150,8 @@ def as_json(spec: Spec) -> str:
     """The spec as JSON, unchecked: the service refuses the dates and NaN that YAML allows.
 
     A model of the user's own is named with the digest of its code on this machine, if it is
-    installed here. Agents announce theirs now and then, so that the service might otherwise take
-    the spec for that of code which has just been changed.
+    installed here. The service knows only the code that agents announced last, and would complete
+    the spec with it although the code has been changed since.
     """
     if isinstance(spec, SubmittedSpec):
         spec = spec.model_dump(mode="json")

@@ -79,6 +79,11 @@ class TrialView(ResponseModel):
     of_earlier_version: list[str]
     links: Links
 
+    @property
+    def regimes(self) -> str:
+        """The verdicts of the seeds, each different verdict once; empty without values."""
+        return ", ".join(dict.fromkeys(self.measured.regimes if self.measured else ()))
+
 
 class TrialPage(ResponseModel):
     """Trials of a study, by number."""

@@ -14,6 +14,7 @@ from PIL import Image
 import polar
 from polar.data import catalogue, images, own_images
 from polar.data.order import order
+from polar.data.picture_sources import factors_of_table, pictures
 from polar.errors import DatasetCorrupt, DatasetError, DatasetMissing, InvalidInput
 from polar.spec import ExperimentSpec
 from polar.spec.own_images import on_this_machine
@@ -238,3 +239,18 @@ def test_equal_values_have_the_same_number_and_numbers_begin_at_0(values: list[i
 def test_numbers_are_numbered_by_size_and_words_by_their_letters() -> None:
     assert own_images.coded([10, 9, 9.5]) == ([2, 0, 1], ["9", "9.5", "10"])
     assert own_images.coded(["b", "a"]) == ([1, 0], ["a", "b"])
+
+
+def test_numbers_name_pictures_only_where_they_name_every_picture(tmp_path: Path) -> None:
+    # Labels that are also names of some pictures were taken for names.
+    folder, table = tmp_path / "p", tmp_path / "factors.csv"
+    folder.mkdir()
+    for place in range(12):
+        Image.new("L", (32, 32)).save(folder / f"{place}.png")
+    found = pictures(str(folder), tmp_path)
+
+    table.write_text("\n".join(["label", *(str(place % 3) for place in range(12))]))
+    assert factors_of_table(table, found) == {"label": [0, 1, 2] * 4}
+    table.write_text("\n".join(["id,squared", *(f"{n},{n * n}" for n in range(12))]))
+    in_order_of_paths = [int(Path(name).stem) ** 2 for name in found.names]
+    assert factors_of_table(table, found) == {"squared": in_order_of_paths}
