@@ -75,7 +75,8 @@ def _copies(columns_: Tensor | Array, first: int) -> Float[Tensor, "d n"]:
     """Some columns, of which the first has this number, as rows of float64."""
     n, d = columns_.shape
     device = columns_.device if isinstance(columns_, Tensor) else None
-    copies = torch.empty(d, n, dtype=torch.float64, device=device)
+    # NumPy asks for huge pages, which the operating system hands out far faster than small ones.
+    copies = torch.from_numpy(np.empty((d, n))).to(device)
     at_once = n if device and device.type != "cpu" else _ROWS
     for begin in range(0, n, at_once):
         rows = slice(begin, begin + at_once)
