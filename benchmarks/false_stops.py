@@ -3,7 +3,8 @@
     python -m benchmarks.false_stops --out DIR
     python -m benchmarks.false_stops --out DIR --only 'beta_vae-*' --jobs 2
 
-The trainings are those of `benchmarks.league` on the digits, with other seeds. Each is trained
+The trainings are those of `benchmarks.league` on the digits, with other seeds, and those of a dense
+network on the digits (`benchmarks.dense`), with more seeds, because its steps are cheaper. Each is trained
 until it has settled, which is where `until: settled` stops it, at most for `CAP` steps, and then
 on to at least five times as many. A stop is false where the regime, its flaws or the number of
 active latents differ in the end, or where R rises by more than 0.05. The evaluations of finished
@@ -11,7 +12,7 @@ trainings are kept in DIR.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -19,6 +20,7 @@ from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
+from benchmarks.dense import WEIGHTS, DenseTraining
 from benchmarks.league import FAMILIES, Training
 from benchmarks.timing import print_table
 from benchmarks.trainings import kept
@@ -27,6 +29,7 @@ from polar.records.events import Evaluation
 from polar.spec import ExperimentSpec
 
 SEEDS = (10, 11, 12)
+DENSE_SEEDS = range(10, 16)
 CAP = 4096
 TIMES = 5
 #: A larger rise of R makes a stop false.
@@ -67,15 +70,24 @@ def pair_of(evaluations: Sequence[Evaluation]) -> Pair | None:
     return Pair(None, last) if last.step >= CAP else None
 
 
-def make(training: Training, out: Path) -> Pair:
+def every_training() -> Iterator[Training | DenseTraining]:
+    for seed, family in product(SEEDS, FAMILIES):
+        for weight in FAMILIES[family][2]:
+            yield Training("digits", seed, family, weight)
+    for seed, penalty in product(DENSE_SEEDS, WEIGHTS):
+        for weight in WEIGHTS[penalty]:
+            yield DenseTraining(penalty, weight, seed)
+
+
+def make(training: Training | DenseTraining, out: Path) -> Pair:
     events = kept(out / f"{training.name}.jsonl", lambda: _evaluations(training))
     pair = pair_of([event for event in events if isinstance(event, Evaluation)])
     assert pair is not None
     return pair
 
 
-def _evaluations(training: Training) -> list[Evaluation]:
-    content = training.spec().model_dump()
+def _evaluations(training: Training | DenseTraining) -> list[Evaluation]:
+    content = training.spec().model_dump(by_alias=True)
     content["training"]["steps"] = 2 * TIMES * CAP
     seen: list[Evaluation] = []
     for event in run(ExperimentSpec.from_content(content), device="cpu"):
@@ -92,14 +104,9 @@ def main() -> None:
     parser.add_argument("--only", default="*", metavar="PATTERN", help="names, with * and ?")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
     arguments = parser.parse_args()
-    every = (
-        Training("digits", seed, family, weight)
-        for seed, family in product(SEEDS, FAMILIES)
-        for weight in FAMILIES[family][2]
-    )
     trainings = [
         training
-        for training in every
+        for training in every_training()
         if fnmatch(training.name.removeprefix("digits-"), arguments.only)
     ]
     # A process each: a training takes its memory with it.
@@ -117,7 +124,7 @@ def main() -> None:
     )
 
 
-def _row(training: Training, pair: Pair) -> list[str]:
+def _row(training: Training | DenseTraining, pair: Pair) -> list[str]:
     row = [training.family, f"{training.weight:g}", str(training.seed)]
     end = [_words(pair.end), f"{pair.end.step:,}"]
     if pair.stop is None:
