@@ -3,12 +3,12 @@
     python -m benchmarks.false_stops --out DIR
     python -m benchmarks.false_stops --out DIR --only 'beta_vae-*' --jobs 2
 
-The trainings are those of `benchmarks.league` on the digits, with other seeds, and those of a dense
-network on the digits (`benchmarks.dense`), with more seeds, because its steps are cheaper. Each is trained
-until it has settled, which is where `until: settled` stops it, at most for `CAP` steps, and then
-on to at least five times as many. A stop is false where the regime, its flaws or the number of
-active latents differ in the end, or where R rises by more than 0.05. The evaluations of finished
-trainings are kept in DIR.
+The trainings are those of `benchmarks.league` on the digits, with other seeds, and those of a
+dense network on the digits (`benchmarks.dense`), with more seeds, because its steps are cheaper.
+Each is trained until it has settled, which is where `until: settled` stops it, at most for `CAP`
+steps, and then on to at least five times as many. A stop is false where the regime, its flaws or
+the number of active latents differ in the end, or where R rises by more than 0.05. The evaluations
+of finished trainings are kept in DIR.
 """
 
 import argparse
