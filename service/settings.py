@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     #: even where they can be reached from other machines; every other name is refused.
     api_hosts: str = ""
 
+    #: Number of connections to the database that the API keeps; at peaks it has twice as many.
+    api_connections: int = Field(5, ge=1, le=1000)
+
     #: How long a run stays leased after each renewal.
     lease_s: Seconds = 30.0
     #: How often an agent renews a lease.

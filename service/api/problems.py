@@ -19,6 +19,7 @@ from service.api.schemas import Problem
 from service.storage.errors import (
     Conflict,
     DatabaseAway,
+    DatabaseBusy,
     EarlierVersion,
     NotFound,
     StorageError,
@@ -34,6 +35,7 @@ STATUS_OF: dict[type[StorageError], int] = {
     Conflict: 409,
     EarlierVersion: 409,
     DatabaseAway: 503,
+    DatabaseBusy: 503,
 }
 WORDS = {
     400: "malformed",
@@ -98,7 +100,8 @@ def _storage_error(request: Request, error: StorageError) -> Response:
     if type(error) not in STATUS_OF:
         raise error
     status = STATUS_OF[type(error)]
-    return _problem(request, status, WORDS[status], str(error))
+    word = "busy" if isinstance(error, DatabaseBusy) else WORDS[status]
+    return _problem(request, status, word, str(error))
 
 
 def _invalid(request: Request, error: RequestValidationError) -> Response:

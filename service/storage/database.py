@@ -1,10 +1,15 @@
 """The connections to the database, and the transactions on them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, Self, TypeVar
 
 import psycopg
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from psycopg.abc import PQGen
+from psycopg.waiting import wait_async
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -12,12 +17,17 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from service.storage.errors import DatabaseAway
+from service.storage.errors import DatabaseAway, DatabaseBusy
+
+T = TypeVar("T")
 
 #: Seconds of silence within a transaction after which a process counts as frozen.
 FROZEN_S = 15
 #: How an SQLSTATE begins when a statement exceeds a limit of Postgres; repeating it will not help.
 LIMIT_EXCEEDED = "54"
+#: Seconds in which a database answers a process that others wait for. A database whose processes
+#: are frozen would otherwise let them wait for ever, because its machine keeps the connections up.
+ANSWERS_S = 4.0
 
 
 def is_away(error: BaseException) -> bool:
@@ -27,7 +37,7 @@ def is_away(error: BaseException) -> bool:
     Postgres will never do, such as indexing a text of several megabytes.
     """
     match error:
-        case DatabaseAway() | TimeoutError() | psycopg.InterfaceError():
+        case DatabaseAway() | NoConnectionFree() | psycopg.InterfaceError():
             return True
         case psycopg.OperationalError(sqlstate=state):
             return state is None or not state.startswith(LIMIT_EXCEEDED)
@@ -36,11 +46,43 @@ def is_away(error: BaseException) -> bool:
     return error.__cause__ is not None and is_away(error.__cause__)
 
 
+class _ImpatientConnection(psycopg.AsyncConnection[Any]):
+    """A connection that closes, with an error, where nothing comes for `ANSWERS_S`."""
+
+    @classmethod
+    async def connect(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401
+        try:
+            return await super().connect(*args, **kwargs)
+        except (psycopg.Error, asyncio.CancelledError) as error:
+            # its traceback would keep the socket open until garbage is collected
+            raise error.with_traceback(None) from None
+
+    async def wait(
+        self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None
+    ) -> T:
+        try:
+            return await wait_async(
+                gen, self.pgconn.socket, interval=interval, timeout=timeout or ANSWERS_S
+            )
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer within {ANSWERS_S:g} s") from None
+        except asyncio.CancelledError:
+            # psycopg would ask the server to cancel the statement, and wait for that again
+            self.pgconn.finish()
+            raise
+
+
 class Database:
     """Opens transactions on one Postgres database; call `close` at the end."""
 
     def __init__(
-        self, sqlalchemy_url: str, *, connections: int = 5, idle_s: int = FROZEN_S
+        self,
+        sqlalchemy_url: str,
+        *,
+        connections: int = 5,
+        idle_s: int = FROZEN_S,
+        is_impatient: bool = False,
     ) -> None:
         """Prepare an engine; it connects when the first transaction opens.
 
@@ -48,23 +90,30 @@ class Database:
             sqlalchemy_url: Address of the database.
             connections: Number of connections that are kept; at peaks there may be twice as many.
             idle_s: Seconds for which a transaction may wait for its own process to go on.
+            is_impatient: Whether a connection, and the answer to each statement, count as missing
+                after `ANSWERS_S`. Without this they are waited for.
         """
+        self._is_impatient = is_impatient
+        self._most = 2 * connections
         self.engine: AsyncEngine = create_async_engine(
             sqlalchemy_url,
             pool_size=connections,
             max_overflow=connections,
+            pool_timeout=ANSWERS_S / 2 if is_impatient else 30,
             pool_pre_ping=True,  # Postgres may have been restarted in the meantime
             connect_args={
-                "connect_timeout": 5,
+                "connect_timeout": 3 if is_impatient else 5,
                 # procrastinate's SQL names no schema, so `queue` comes first on the search path
-                "options": "-c search_path=queue,app -c timezone=UTC -c lock_timeout=10s"
+                "options": "-c search_path=queue,app -c timezone=UTC"
+                f" -c lock_timeout={'3s' if is_impatient else '10s'}"
                 # a worker that freezes within a transaction must not keep its run locked
                 f" -c idle_in_transaction_session_timeout={idle_s}s",
                 "keepalives_idle": 5,
                 "keepalives_interval": 3,
                 "keepalives_count": 3,
                 "tcp_user_timeout": 15_000,  # no keepalives are sent while an answer is awaited
-            },
+            }
+            | ({"async_creator_fn": _ImpatientConnection.connect} if is_impatient else {}),
         )
         # Rows are sent in one statement, not in psycopg's pipeline: a process that freezes within
         # a pipeline looks busy to Postgres, not idle, so it would keep its locks for ever.
@@ -77,14 +126,29 @@ class Database:
 
         Raises:
             DatabaseAway: the database does not answer.
+            DatabaseBusy: all connections to it are in use.
         """
         try:
             async with self._sessions.begin() as session:
+                if self._is_impatient:
+                    await self._connect(session)
                 yield session
-        except (InterfaceError, OperationalError, TimeoutError) as error:
+        except NoConnectionFree as error:
+            raise DatabaseBusy(f"all {self._most} connections to the database are in use") from error
+        except (InterfaceError, OperationalError) as error:
             if not is_away(error):
                 raise
             raise DatabaseAway(f"the database does not answer: {error.args[0]}") from error
+
+    async def _connect(self, session: AsyncSession) -> None:
+        """Have the connection ready in time, which may need two answers and a new connection."""
+        try:
+            async with asyncio.timeout(ANSWERS_S):
+                await session.connection()
+        except TimeoutError as error:
+            raise DatabaseAway(
+                f"the database does not answer: no connection within {ANSWERS_S:g} s"
+            ) from error
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -6,6 +6,7 @@ StorageError
     RunLost         another attempt owns the run now, or the run has ended
     EarlierVersion  an earlier version stored something that this version cannot use
     DatabaseAway    the database does not answer
+    DatabaseBusy      because this process has no connection free
 """
 
 
@@ -37,3 +38,7 @@ class DatabaseAway(StorageError):
 
     The caller may repeat only what is safe to do twice.
     """
+
+
+class DatabaseBusy(DatabaseAway):
+    """All connections of this process are in use; nothing was sent to the database."""

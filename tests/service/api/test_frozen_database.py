@@ -1,0 +1,123 @@
+"""A database that is there, but does not answer: its processes stand still, or all are taken."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from service.api.app import create_app
+from service.embedded.postgres import Postgres
+from service.settings import Settings
+from service.storage.database import ANSWERS_S, Database
+from service.storage.errors import DatabaseAway, DatabaseBusy
+
+#: Before, an answer came only when the database went on.
+PATIENCE_S = 60.0
+
+
+@contextmanager
+def frozen(postgres: Postgres) -> Iterator[None]:
+    """Stops the server and all its processes, while the machine keeps their connections up."""
+    server = postgres.process.pid
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    processes = [server, *map(int, children)]
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+async def test_requests_are_answered_while_the_database_is_frozen(
+    http: httpx.AsyncClient, postgres: Postgres
+) -> None:
+    assert (await http.get("/api/v1/experiments")).status_code == 200
+
+    with frozen(postgres):
+        async with asyncio.timeout(PATIENCE_S):
+            up, *answers = await asyncio.gather(
+                http.get("/api/v1/healthz"),
+                http.get("/api/v1/readyz"),
+                *(http.get("/api/v1/experiments") for _ in range(20)),
+            )
+    afterwards = await http.get("/api/v1/experiments")
+
+    assert up.status_code == 200
+    assert {answer.status_code for answer in answers} == {503}
+    assert "the database does not answer" in answers[1].json()["detail"]
+    assert answers[1].json()["type"] == "urn:polar:problem:away"
+    assert afterwards.status_code == 200
+
+
+async def test_a_statement_is_given_up_where_the_database_freezes_under_it(
+    settings: Settings, postgres: Postgres
+) -> None:
+    database = Database(settings.sqlalchemy_url, is_impatient=True)
+    with pytest.raises(DatabaseAway, match=f"no answer within {ANSWERS_S:g} s"):
+        async with asyncio.timeout(PATIENCE_S), database.transaction() as session:
+            await session.execute(text("select 1"))
+            with frozen(postgres):
+                await session.execute(text("select 1"))
+
+    async with database.transaction() as session:
+        assert await session.scalar(text("select 2")) == 2
+    await database.close()
+
+
+async def test_a_first_connection_is_given_up_too(settings: Settings, postgres: Postgres) -> None:
+    database = Database(settings.sqlalchemy_url, is_impatient=True)
+
+    with frozen(postgres), pytest.raises(DatabaseAway, match="the database does not answer"):
+        async with asyncio.timeout(PATIENCE_S), database.transaction():
+            raise AssertionError
+    await database.close()
+
+
+async def test_a_caller_that_gives_up_waits_for_no_frozen_database(
+    settings: Settings, postgres: Postgres
+) -> None:
+    database = Database(settings.sqlalchemy_url, is_impatient=True)
+    async with database.transaction() as session:
+        await session.execute(text("select 1"))
+
+    async def ask() -> None:
+        async with database.transaction() as session:
+            await session.execute(text("select 1"))
+
+    with frozen(postgres):
+        asking = asyncio.create_task(ask())
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(asking, return_exceptions=True)
+
+    assert asking.cancelled()
+    await ask()
+    await database.close()
+
+
+async def test_a_busy_service_does_not_say_that_the_database_is_away(settings: Settings) -> None:
+    api = create_app(settings.model_copy(update={"api_connections": 1}))
+    transport = httpx.ASGITransport(api)
+    address = "http://localhost/api/v1"
+    async with (
+        httpx.AsyncClient(transport=transport, base_url=address) as http,
+        api.router.lifespan_context(api),
+    ):
+        async with AsyncExitStack() as transactions:
+            for _ in range(2):
+                await transactions.enter_async_context(api.state.parts.database.transaction())
+            busy = await http.get("/experiments")
+        afterwards = await http.get("/experiments")
+
+    assert (busy.status_code, busy.json()["type"]) == (503, "urn:polar:problem:busy")
+    assert busy.json()["detail"] == "all 2 connections to the database are in use"
+    assert afterwards.status_code == 200
