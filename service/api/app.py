@@ -38,9 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The queue's own connections stay closed because every job is written in our transactions.
     app.state.parts = Parts(
         settings,
-        Database(
-            settings.sqlalchemy_url, connections=settings.api_connections, is_impatient=True
-        ),
+        Database(settings.sqlalchemy_url, connections=settings.api_connections, is_impatient=True),
         queue_app(settings),
         Measuring(settings),
         ShortProcesses(settings.measure_at_once, settings.measure_s),

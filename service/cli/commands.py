@@ -11,6 +11,8 @@ from typer.core import TyperCommand, TyperGroup
 PLACES: Mapping[str, tuple[str, str]] = {
     "up": ("service.cli.up", "up"),
     "demo": ("service.cli.demo", "demo"),
+    "backup": ("service.cli.backup", "backup"),
+    "restore": ("service.cli.backup", "restore"),
     "run": ("service.cli.run", "run"),
     "measure": ("service.cli.measure", "measure"),
     "submit": ("service.cli.remote", "submit"),
@@ -29,6 +31,8 @@ HELP: Mapping[str, str] = {
     "demo": (
         "Start everything and draw the betas at which the latent space of a beta-VAE is clean."
     ),
+    "backup": "Copy a home, with its databases and files, to a new folder; its stack may run.",
+    "restore": "Make a new home of a backup.",
     "run": "Train the models of a spec and measure their latents, here and now.",
     "measure": "Measure the latents of any model from its codes.",
     "submit": "Submit an experiment; runs that exist already are shared.",

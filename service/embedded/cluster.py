@@ -12,6 +12,7 @@ from typing import TypedDict
 from polar.files import put_in_place
 from service.embedded.binaries import SHARED, is_open, major_version, make_open
 from service.embedded.errors import EmbeddedError
+from service.embedded.state import read_json
 
 #: The role that owns everything; only its password gives access.
 ROLE = "polar"
@@ -76,18 +77,48 @@ def create_data(home: Path, binaries: Path, password: str) -> Path:
     Raises:
         EmbeddedError: initdb failed; the message contains its last lines.
     """
-    room = _room(home)
-    make_open(room)
-    aside = room / "postgres.new"
-    shutil.rmtree(aside, ignore_errors=True)  # an interrupted first start may have left it
+    aside = _aside(home)
     aside.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        account = pwd.getpwnam(UNPRIVILEGED)
-        os.chown(aside, account.pw_uid, account.pw_gid)
+    _give_to_server(aside)
     _initdb(aside, binaries, password)
-    data = room / "postgres"
-    put_in_place(aside, data, is_durable=True)
+    return _in_place(aside)
+
+
+def adopt_data(home: Path, backup: Path) -> Path:
+    """Create the data directory as a copy of a backup, either completely or not at all.
+
+    Raises:
+        EmbeddedError: the home has data already.
+        OSError: the copy fails.
+    """
+    if data := find_data(home):
+        raise EmbeddedError(
+            f"{home} has a database already, in {data}; remove it, or choose another home"
+        )
+    aside = _aside(home)
+    shutil.copytree(backup, aside, symlinks=True)
+    aside.chmod(0o700)
+    for path in (aside, *aside.rglob("*")):
+        _give_to_server(path)
+    data = _in_place(aside)
+    keep_link(home, data)
     return data
+
+
+def refuse_copy(home: Path, data: Path) -> None:
+    """Refuse a home that was copied from another, but whose data are still those of the other.
+
+    Raises:
+        EmbeddedError: the other home is still there and has the same data.
+    """
+    identity = read_json(home / "identity.json") or {}
+    other = Path(str(identity.get("home", home)))
+    if other != home and (other / "postgres").resolve() == data and other.exists():
+        raise EmbeddedError(
+            f"{home} is a copy of {other}, and its database is still that of {other}: "
+            f"{home / 'postgres'} points to {data}. Remove the copy, and make a home with "
+            "`polar backup` and `polar restore`."
+        )
 
 
 def keep_link(home: Path, data: Path) -> None:
@@ -95,6 +126,25 @@ def keep_link(home: Path, data: Path) -> None:
     link = home / "postgres"
     if not link.exists():
         link.symlink_to(data)
+
+
+def _aside(home: Path) -> Path:
+    """Where data are made; what an interruption has left there is removed."""
+    aside = make_open(_room(home)) / "postgres.new"
+    shutil.rmtree(aside, ignore_errors=True)
+    return aside
+
+
+def _give_to_server(path: Path) -> None:
+    if os.geteuid() == 0:
+        account = pwd.getpwnam(UNPRIVILEGED)
+        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+
+def _in_place(aside: Path) -> Path:
+    data = aside.with_name("postgres")
+    put_in_place(aside, data, is_durable=True)
+    return data
 
 
 def _room(home: Path) -> Path:

@@ -19,6 +19,7 @@ from service.embedded.cluster import (
     find_data,
     keep_link,
     owner,
+    refuse_copy,
 )
 from service.embedded.errors import EmbeddedError
 from service.embedded.state import choose_port, lock, read_json, write_json
@@ -150,6 +151,8 @@ class Postgres:
         self._binaries = find_binaries()
         credentials = self.home / "database.json"
         data = find_data(self.home)
+        if data:
+            refuse_copy(self.home, data)
         known = read_json(credentials)
         if data and not known:
             raise EmbeddedError(

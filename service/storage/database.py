@@ -58,7 +58,10 @@ class _ImpatientConnection(psycopg.AsyncConnection[Any]):
             raise error.with_traceback(None) from None
 
     async def wait(
-        self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None
+        self,
+        gen: PQGen[T],
+        interval: float = 0.1,
+        timeout: float | None = None,  # noqa: ASYNC109
     ) -> T:
         try:
             return await wait_async(
@@ -134,7 +137,9 @@ class Database:
                     await self._connect(session)
                 yield session
         except NoConnectionFree as error:
-            raise DatabaseBusy(f"all {self._most} connections to the database are in use") from error
+            raise DatabaseBusy(
+                f"all {self._most} connections to the database are in use"
+            ) from error
         except (InterfaceError, OperationalError) as error:
             if not is_away(error):
                 raise

