@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
+from prometheus_client import CollectorRegistry
 
 from service.api import problems
 from service.api.body import BodyLimit
@@ -15,6 +16,8 @@ from service.api.hosts import TrustedHosts
 from service.api.links import PREFIX
 from service.api.measurements import routes as measurements
 from service.api.measuring import Measuring
+from service.api.metrics import routes as metrics
+from service.api.metrics.requests import TimedRequests
 from service.api.runs import results
 from service.api.runs import routes as runs
 from service.api.short_processes import ShortProcesses
@@ -42,12 +45,15 @@ def create_app(settings: Settings) -> FastAPI:
         queue_app(settings),
         Measuring(settings),
         ShortProcesses(settings.measure_at_once, settings.measure_s),
+        CollectorRegistry(),
     )
     problems.install(app)
     app.add_middleware(BodyLimit, larger={f"{PREFIX}/measurements": settings.measure_bytes})
     app.add_middleware(TrustedHosts, settings=settings)
+    app.add_middleware(TimedRequests, registry=app.state.parts.metrics)
     resources = (
         experiments, runs, results, studies, study_figures, measurements, catalogue, health,
+        metrics,
     )  # fmt: skip
     for resource in resources:
         app.include_router(resource.router, prefix=PREFIX)

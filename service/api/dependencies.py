@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Request
 from procrastinate import App
+from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec.own_images import known_images
@@ -30,6 +31,8 @@ class Parts:
     queue: App
     measuring: Measuring
     drawing: ShortProcesses
+    #: What this process measures of itself, for Prometheus.
+    metrics: CollectorRegistry
 
 
 def parts_of_app(request: Request) -> Parts:

@@ -71,9 +71,9 @@ def test_a_study_goes_on_in_a_home_that_was_restored(open_folder: Path) -> None:
     spec.write_text(SPEC)
 
     with running_stack(home, agents=1, device="cpu") as stack:
-        study_id = json.loads(
-            polar("study", "create", spec, "-o", "json", url=stack.api_url)
-        )["id"]
+        study_id = json.loads(polar("study", "create", spec, "-o", "json", url=stack.api_url))[
+            "id"
+        ]
         deadline = time.monotonic() + PATIENCE_S
         while study_of(stack, study_id)["trials"].get("completed", 0) < 2:
             assert time.monotonic() < deadline

@@ -80,7 +80,7 @@ def test_a_backup_that_fails_leaves_nothing(
     monkeypatch.setattr("service.embedded.backup._copy_databases", _fail)
     backup = made_home / "backup"
 
-    with pytest.raises(EmbeddedError, match="cannot be copied to .*: it is full"):
+    with pytest.raises(EmbeddedError, match=r"cannot be copied to .*: it is full"):
         back_up(made_home, backup)
 
     assert not [path for path in made_home.iterdir() if "backup" in path.name]

@@ -1,0 +1,62 @@
+"""/metrics: the service as Prometheus watches it."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from service.api.dependencies import Service, Session
+from service.api.problems import refusals
+from service.storage import gauges
+from service.storage.gauges import Gauges
+
+router = APIRouter(tags=["health"])
+
+
+class TextOfMetrics(Response):
+    """The text format of Prometheus."""
+
+    media_type = CONTENT_TYPE_PLAIN_0_0_4
+
+
+@router.get("/metrics", response_class=TextOfMetrics, responses=refusals(503))
+async def get_metrics(service: Service, session: Session) -> Response:
+    """Count runs, queues, lost attempts and what MLflow lacks; how long requests took."""
+    rows = CollectorRegistry()
+    rows.register(_Rows(await gauges.read(session)))
+    return TextOfMetrics(generate_latest(rows) + generate_latest(service.metrics))
+
+
+class _Rows(Collector):
+    def __init__(self, read: Gauges) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        read = self._read
+        runs = GaugeMetricFamily("polar_runs", "Runs by state.", labels=["state"])
+        for state, count in read.runs.items():
+            runs.add_metric([state], count)
+        queued = GaugeMetricFamily("polar_queued_runs", "Runs that wait.", labels=["queue"])
+        oldest = GaugeMetricFamily(
+            "polar_queue_oldest_seconds",
+            "Seconds since the oldest run that waits was submitted.",
+            labels=["queue"],
+        )
+        for queue, waiting in read.queues.items():
+            queued.add_metric([queue], waiting.runs)
+            oldest.add_metric([queue], waiting.oldest_s)
+        lost = CounterMetricFamily(
+            "polar_lost_attempts", "Attempts after which a run waited again.", labels=["reason"]
+        )
+        for reason, count in read.lost_attempts.items():
+            lost.add_metric([reason], count)
+        yield from (runs, queued, oldest, lost)
+        yield GaugeMetricFamily("polar_agents", "Agents seen lately.", value=read.agents)
+        yield GaugeMetricFamily(
+            "polar_untold_runs",
+            "Runs of which MLflow has yet to be told something.",
+            value=read.untold_runs,
+        )

@@ -1,0 +1,80 @@
+"""What Prometheus reads."""
+
+from typing import TYPE_CHECKING
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.storage import runs
+from service.storage.database import Database
+
+if TYPE_CHECKING:
+    from tests.service.conftest import SpecMaker, Submitter, Worker
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+async def samples(http: httpx.AsyncClient) -> Samples:
+    answer = await http.get("/api/v1/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+async def test_an_empty_service_has_metrics(http: httpx.AsyncClient) -> None:
+    seen = await samples(http)
+
+    assert seen["polar_agents", ()] == 0
+    assert seen["polar_untold_runs", ()] == 0
+    assert not [name for name, _ in seen if name in ("polar_runs", "polar_queued_runs")]
+
+
+async def test_runs_queues_and_lost_attempts_are_counted(
+    http: httpx.AsyncClient,
+    database: Database,
+    worker: "Worker",
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+) -> None:
+    await worker.announce()
+    stored = await submit(spec_of(seeds=[0, 1, 2]))
+    claimed = await worker.claim(stored.runs[0].id)
+    assert claimed is not None
+    async with database.transaction() as session:
+        await runs.release(session, claimed.id, 1, reason="lease_lost", message="gone")
+    assert await worker.claim(stored.runs[1].id) is not None
+
+    seen = await samples(http)
+
+    assert seen["polar_runs", (("state", "queued"),)] == 2
+    assert seen["polar_runs", (("state", "running"),)] == 1
+    assert seen["polar_queued_runs", (("queue", stored.runs[0].queue),)] == 2
+    assert seen["polar_queue_oldest_seconds", (("queue", stored.runs[0].queue),)] > 0
+    assert seen["polar_lost_attempts_total", (("reason", "lease_lost"),)] == 1
+    assert seen["polar_agents", ()] == 1
+    assert seen["polar_untold_runs", ()] == 2  # those that have begun
+
+
+async def test_requests_are_timed_by_route_and_not_by_path(http: httpx.AsyncClient) -> None:
+    unknown = "00000000-0000-0000-0000-000000000000"
+    await http.get(f"/api/v1/runs/{unknown}")
+    await http.get("/api/v1/runs/another")
+    for name in range(10):
+        await http.get(f"/nowhere/{name}")
+    await http.request("BREW", "/nowhere")
+
+    seen = await samples(http)
+
+    counts = {labels: value for (name, labels), value in seen.items() if name.endswith("_count")}
+    by_route = {
+        (dict(labels)["method"], dict(labels)["route"], dict(labels)["status"]): value
+        for labels, value in counts.items()
+    }
+    assert by_route["GET", "/runs/{run_id}", "404"] == 1
+    assert by_route["GET", "/runs/{run_id}", "422"] == 1
+    assert by_route["GET", "none", "404"] == 10
+    assert by_route["other", "none", "404"] == 1
