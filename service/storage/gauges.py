@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Select, extract, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -58,5 +59,5 @@ async def read(session: AsyncSession) -> Gauges:
     )
 
 
-async def _counts(session: AsyncSession, query: Select[str, int]) -> dict[str, int]:
+async def _counts(session: AsyncSession, query: Select[Any, int]) -> dict[str, int]:
     return {str(name): count for name, count in await session.execute(query)}
