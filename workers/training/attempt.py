@@ -41,7 +41,8 @@ from service.storage.texts import printable
 from workers.training.messages import BUG, Failure, Request, from_line
 from workers.training.patience import AGAIN_S, PatientDatabase
 from workers.training.process import LOG_TAIL, Child, Template
-from workers.training.retry import Again, Ending, Finish, StopReason, decide
+from workers.training.retry import FAULTS, Again, Ending, Finish, StopReason, decide, pause_s
+from workers.training.silence import Silence
 
 _log = logging.getLogger(__name__)
 
@@ -90,8 +91,8 @@ class Attempt:
         self._lease_timer: asyncio.TimerHandle | None = None
         self._log = logging.LoggerAdapter(_log, {"run": run.id, "attempt": run.attempt})
 
-    async def carry_out(self) -> None:
-        """Train, and store how the attempt ended.
+    async def carry_out(self) -> Finish | Again:
+        """Train, and store how the attempt ended; returns what follows.
 
         Raises:
             RunLost: the run has another owner or has ended; the child has been killed.
@@ -106,6 +107,7 @@ class Attempt:
             case Finish(RunState.SUCCEEDED | RunState.CANCELLED):
                 self._remove_checkpoints()
         self._log.info("ended: %s", decision.reason or "succeeded")
+        return decision
 
     def _remove_checkpoints(self) -> None:
         """Remove the checkpoints of all attempts, even partial ones: no attempt will need them."""
@@ -194,14 +196,25 @@ class Attempt:
 
     async def _listen(self, child: Child) -> int:
         """Read the child's output to its end; returns the child's exit code."""
+        settings = self._settings
+        silence = Silence(settings.silence_s, settings.silence_times, self._give_up)
         try:
             async for line in child.lines():
+                silence.end()
                 self._hear(from_line(line))
         except ValueError as error:  # this includes pydantic's ValidationError
             message = f"the child wrote a line that is not an event of this run: {error}"
             self._failure = Failure(error=BUG, message=printable(message))
             child.kill()
+        finally:
+            silence.forget()
         return await child.exit_code()
+
+    def _give_up(self) -> None:
+        """End a child that hangs; it may be unable to stop by itself."""
+        self._stopped_for = self._stopped_for or StopReason.NO_PROGRESS
+        if self._child:
+            self._child.kill()
 
     def _hear(self, message: Event | Failure) -> None:
         if isinstance(message, Failure):
@@ -254,7 +267,13 @@ class Attempt:
             case Again(reason, message, is_loss):
                 if is_loss:
                     await runs.count_loss(*mine)
-                await queue.release(self._app, *mine, reason=reason, message=message)
+                pause = 0.0
+                if decision.follows_a_fault:
+                    faults = await runs.put_back_lately(session, self._run.id, FAULTS)
+                    pause = pause_s(faults, self._settings.fault_pause_s)
+                await queue.release(
+                    self._app, *mine, reason=reason, message=message, pause_s=pause
+                )
 
     async def _next_news(self) -> None:
         with suppress(TimeoutError):
@@ -275,4 +294,6 @@ class Attempt:
         return renewed_at + self._settings.lease_s - self._settings.renew_s
 
     def _log_tail(self) -> str:
-        return printable(self._log_file.read_bytes()[-LOG_TAIL:].decode(errors="replace"))
+        with suppress(OSError):  # the folder may be the fault
+            return printable(self._log_file.read_bytes()[-LOG_TAIL:].decode(errors="replace"))
+        return ""
