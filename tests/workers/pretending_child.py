@@ -81,6 +81,8 @@ def _misbehave(name: str, stop: Callable[[], bool]) -> None:
             raise KeyError("latents")
         case "disk full":
             raise OSError(28, "No space left on device")
+        case "no memory":
+            raise MemoryError
         case "unprintable":
             raise ValueError("a NUL \x00 and half a character \ud800" + "x" * 100_000)
         case "killed":

@@ -34,3 +34,8 @@ class Silence:
         self._since = self._loop.time()
         limit_s = max(self._least_s, self._times * self._longest_s)
         self._timer = self._loop.call_at(self._since + limit_s, self._call_back)
+
+    @property
+    def over_at(self) -> float:
+        """When the present silence is too long, by the clock of the loop."""
+        return self._timer.when()
