@@ -29,6 +29,7 @@ class Machine:
     def __init__(self, artifacts: Path, device: str) -> None:
         self._artifacts = artifacts
         self._device = device
+        self._trying: asyncio.Task[str | None] | None = None
         self.fault: str | None = None
         #: Set while there is a fault.
         self.failed = asyncio.Event()
@@ -40,8 +41,8 @@ class Machine:
 
         A known fault stands; `recovered` sees whether it is gone.
         """
-        if self.fault is None:
-            self._note(await self._find_fault(also_at_device=also_at_device))
+        if self.fault is None and (fault := await self._find_fault(also_at_device=also_at_device)):
+            self._note(fault)
 
     async def recovered(self) -> None:
         """Return when there is no fault; looks that find one become less frequent."""
@@ -52,14 +53,20 @@ class Machine:
             self._note(await self._find_fault(also_at_device=True))
 
     async def _find_fault(self, *, also_at_device: bool) -> str | None:
-        try:
-            async with asyncio.timeout(FOLDER_S):
-                fault = await asyncio.to_thread(fault_of_folder, self._artifacts)
-        except TimeoutError:
-            fault = f"the artifact folder {self._artifacts} has not answered for {FOLDER_S:.0f} s"
+        fault = await self._find_fault_of_folder()
         if fault or not (also_at_device and uses_gpu(self._device)):
             return fault
         return await asyncio.to_thread(fault_of_gpu, self._device)
+
+    async def _find_fault_of_folder(self) -> str | None:
+        # Nothing can end a thread that waits for a file system, so there is never a second one.
+        if self._trying is None or self._trying.done():
+            trying = asyncio.to_thread(fault_of_folder, self._artifacts)
+            self._trying = asyncio.create_task(trying)
+        done, _ = await asyncio.wait([self._trying], timeout=FOLDER_S)
+        for answered in done:
+            return answered.result()
+        return f"the artifact folder {self._artifacts} has not answered for {FOLDER_S:g} s"
 
     def _note(self, fault: str | None) -> None:
         if bool(fault) != bool(self.fault):

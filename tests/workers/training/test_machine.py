@@ -1,8 +1,10 @@
 """A machine that fails for a while: its agent waits, and no run is the worse for it."""
 
+import asyncio
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,6 +166,31 @@ async def test_a_doubted_device_is_tried_until_it_works(
     assert (before, found, kept) == (None, "it is lost", "it is lost")
     assert looked_at.fault is None
     assert not looked_at.failed.is_set()
+
+
+async def test_a_folder_that_does_not_answer_is_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, asked = threading.Event(), []
+
+    def wait(folder: Path) -> None:
+        asked.append(folder)
+        answers.wait()
+
+    monkeypatch.setattr(machine, "fault_of_folder", wait)
+    monkeypatch.setattr(machine, "FOLDER_S", 0.05)
+    monkeypatch.setattr(machine, "PAUSE_S", 0.01)
+    looked_at = Machine(tmp_path, "cpu")
+
+    await looked_at.look()
+    fault = looked_at.fault
+    recovering = asyncio.create_task(looked_at.recovered())
+    await asyncio.sleep(0.3)
+    answers.set()
+    await recovering
+
+    assert fault == f"the artifact folder {tmp_path} has not answered for 0.05 s"
+    assert asked == [tmp_path]
 
 
 async def test_an_agent_without_a_gpu_never_tries_one(
