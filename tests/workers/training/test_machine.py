@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -37,13 +38,15 @@ async def assert_no_run_suffers(
 ) -> None:
     """The machine fails while one run is trained and others wait, until the agent has noticed."""
     stage.settings = stage.settings.model_copy(update={"max_attempts": 1, "fault_pause_s": 0.5})
-    held = await stage.submit(spec_of(steps=200, checkpoint_every=5))
+    held = await stage.submit(spec_of("waits", steps=9, checkpoint_every=5))
     agent = stage.start_agent()
     await stage.run(held, lambda run: run.checkpoint is not None)
     others = [await stage.submit(spec_of(steps=5)) for _ in range(5)]
 
     fail()
+    os.kill(stage.child_of(agent), signal.SIGUSR1)
     await stage.announcement(lambda agent: agent.fault is not None)
+    await stage.run(held, lambda run: run.state is RunState.QUEUED)
     waiting = [await stage.run(run_id, lambda _: True) for run_id in others]
     mend()
 
@@ -52,7 +55,7 @@ async def assert_no_run_suffers(
     assert {(run.state, run.losses) for run in runs} == {(RunState.SUCCEEDED, 0)}
     reasons = [reason for _, _, reason in await stage.history(held)]
     assert reasons == [None, None, "machine_fault", None, None]
-    assert (await stage.announcement()).fault is None
+    await stage.announcement(lambda agent: agent.fault is None)
     assert agent.poll() is None
 
 
