@@ -40,7 +40,7 @@ from service.storage.tables import Run
 from service.storage.texts import printable
 from workers.training.messages import BUG, Failure, Request, from_line
 from workers.training.patience import AGAIN_S, PatientDatabase
-from workers.training.process import LOG_TAIL, Child, Template
+from workers.training.process import Child, Template, end_of
 from workers.training.retry import FAULTS, Again, Ending, Finish, StopReason, decide, pause_s
 from workers.training.silence import Silence
 
@@ -294,6 +294,6 @@ class Attempt:
         return renewed_at + self._settings.lease_s - self._settings.renew_s
 
     def _log_tail(self) -> str:
-        with suppress(OSError):  # the folder may be the fault
-            return printable(self._log_file.read_bytes()[-LOG_TAIL:].decode(errors="replace"))
+        with suppress(OSError), self._log_file.open("rb") as log:  # the folder may be the fault
+            return end_of(log)
         return ""
