@@ -82,6 +82,8 @@ class Attempt:
         self._child: Child | None = None
         #: Events that the child has reported but the database does not have yet, in order.
         self._untold: list[Event] = []
+        #: Most events of the next transaction: fewer while the database is too slow for more.
+        self._most = BATCH
         self._has_result = False
         self._failure: Failure | None = None
         self._stopped_for: StopReason | None = None
@@ -184,6 +186,7 @@ class Attempt:
                     if not listening.done():
                         await self._next_news()
                 except DatabaseAway:
+                    self._most = max(self._most // 4, 1)
                     await asyncio.sleep(AGAIN_S)
                 if child.has_exited:
                     child.kill()  # processes that it has left behind would keep its output open
@@ -239,14 +242,15 @@ class Attempt:
         """
         asked_at = time.monotonic()
         self._news.clear()
-        batch = self._untold[:BATCH]
+        batch = self._untold[: self._most]
         if any(isinstance(event, NUMBERS) for event in batch):
             self._gathered_at = asked_at
         if await self._database.once(lambda session: self._renew_and_record(session, batch)):
             self.stop(StopReason.USER)
         del self._untold[: len(batch)]
-        if len(batch) == BATCH:  # there may be more, whose news is over
+        if len(batch) == self._most:  # there may be more, whose news is over
             self._news.set()
+        self._most = min(2 * self._most, BATCH)
         child.say(str(self._child_may_go_on_until(asked_at)))
         self._set_lease_timer(asked_at)
 
