@@ -60,8 +60,9 @@ async def test_a_run_whose_child_hung_gives_the_numbers_of_one_whose_child_did_n
     stage: "Stage",
 ) -> None:
     stage.settings = stage.settings.model_copy(update={"silence_s": 15})
-    digest = catalogue.digest("digits")
-    whole, hung = [await stage.submit(SPEC, digest) for _ in range(2)]
+    training = SPEC.training.model_copy(update={"steps": 24 * INTERVAL})
+    spec, digest = SPEC.model_copy(update={"training": training}), catalogue.digest("digits")
+    whole, hung = [await stage.submit(spec, digest) for _ in range(2)]
     agent = stage.start_agent()
     await stage.end_of(whole)
     await stage.run(hung, lambda run: bool(run.checkpoint))
