@@ -230,15 +230,16 @@ async def test_a_job_that_its_worker_left_behind_is_closed_when_its_run_has_ende
 @pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled", "aborted"])
 async def test_jobs_that_ended_days_ago_are_removed(status: str, bench: Bench, app: App) -> None:
     long_ago = "update queue.procrastinate_events set at = now() - interval '73 hours'"
-    await bench.sql(long_ago)
-    await queue.remove_finished_jobs(app)
-    waiting = await bench.jobs()
-    await bench.sql("update queue.procrastinate_jobs set status = 'doing' where id = :id")
-    await bench.sql(f"update queue.procrastinate_jobs set status = '{status}' where id = :id")
-    await queue.remove_finished_jobs(app)
-    just_ended = await bench.jobs()
-    await bench.sql(long_ago)
-    await queue.remove_finished_jobs(app)
+    async with app.open_async():
+        await bench.sql(long_ago)
+        await queue.remove_finished_jobs(app)
+        waiting = await bench.jobs()
+        await bench.sql("update queue.procrastinate_jobs set status = 'doing' where id = :id")
+        await bench.sql(f"update queue.procrastinate_jobs set status = '{status}' where id = :id")
+        await queue.remove_finished_jobs(app)
+        just_ended = await bench.jobs()
+        await bench.sql(long_ago)
+        await queue.remove_finished_jobs(app)
 
     assert (waiting, just_ended) == ({bench.first_job: "todo"}, {bench.first_job: status})
     assert await bench.jobs() == {}
