@@ -2,6 +2,7 @@
 
 PolarError
     InvalidInput            an argument or a spec cannot be used; also a ValueError
+        DeviceMissing       the machine does not have the device
     DatasetError            the files of a dataset cannot be used
         DatasetMissing      they are not where they were looked for
         DatasetCorrupt      they are there, but are not what they should be
@@ -17,6 +18,10 @@ class PolarError(Exception):
 
 class InvalidInput(PolarError, ValueError):
     """An argument or a spec cannot be used; the message names the value and what is allowed."""
+
+
+class DeviceMissing(InvalidInput):
+    """The machine does not have the device, or no longer."""
 
 
 class DatasetError(PolarError):

@@ -16,12 +16,14 @@ from procrastinate.types import JSONDict
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Select,
     Text,
     Uuid,
     and_,
     cast,
     column,
+    exists,
     func,
     or_,
     select,
@@ -41,6 +43,8 @@ from service.storage.tables import Run
 TRAIN = "train"
 #: Arbitrary number of the Postgres lock that lets only one process rescue runs at a time.
 RESCUE_LOCK = 7_205_302
+#: Hours for which jobs are kept after their end, for people who look for what happened.
+KEEP_JOBS_H = 72
 
 _jobs = table(
     "procrastinate_jobs",
@@ -53,6 +57,8 @@ _jobs = table(
 _workers = table(
     "procrastinate_workers", column("id", BigInteger), column("last_heartbeat"), schema="queue"
 )
+
+_FAILED = text("'failed'::queue.procrastinate_job_status")
 
 
 def queue_app(settings: Settings) -> App:
@@ -76,15 +82,20 @@ def queue_app(settings: Settings) -> App:
     )
 
 
-async def enqueue(app: App, session: AsyncSession, new_runs: Iterable[Run]) -> None:
+async def enqueue(
+    app: App, session: AsyncSession, new_runs: Iterable[Run], *, pause_s: float = 0.0
+) -> None:
     """Queue runs in the transaction that created them, so that both are stored or neither is.
 
-    Runs begin in the order of `service.storage.turns.QUEUE_ORDER`.
+    Runs begin in the order of `service.storage.turns.QUEUE_ORDER`, none before the pause is over.
     """
     connection = await _driver_connection(session)
+    at = await session.scalar(select(runs.from_now(pause_s))) if pause_s else None
     ids: list[int] = []
     for (queue, priority), group in groupby(new_runs, key=lambda run: (run.queue, run.priority)):
-        deferrer = app.configure_task(TRAIN, queue=queue, priority=priority, connection=connection)
+        deferrer = app.configure_task(
+            TRAIN, queue=queue, priority=priority, schedule_at=at, connection=connection
+        )
         jobs: list[JSONDict] = [{"run_id": str(run.id)} for run in group]
         ids += await deferrer.batch_defer_async(*jobs)
     # Jobs are matched with runs by the jobs' arguments, because procrastinate does not promise to
@@ -121,7 +132,14 @@ async def cancel_experiment(session: AsyncSession, experiment_id: UUID) -> None:
 
 
 async def release(
-    app: App, session: AsyncSession, run_id: UUID, attempt: int, *, reason: str, message: str
+    app: App,
+    session: AsyncSession,
+    run_id: UUID,
+    attempt: int,
+    *,
+    reason: str,
+    message: str,
+    pause_s: float = 0.0,
 ) -> None:
     """Give a run back and queue it anew, so that it goes on from its newest checkpoint.
 
@@ -129,7 +147,14 @@ async def release(
         RunLost: this attempt no longer owns the run.
     """
     run = await runs.release(session, run_id, attempt, reason=reason, message=message)
-    await enqueue(app, session, [run])
+    await enqueue(app, session, [run], pause_s=pause_s)
+
+
+async def leave_to_others(app: App, session: AsyncSession, run_id: UUID) -> None:
+    """Queue a run anew, if it still waits: the agent that has its job cannot do it."""
+    run = await session.get(Run, run_id, with_for_update=True)
+    if run is not None and run.state is RunState.QUEUED:
+        await enqueue(app, session, [run])
 
 
 async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Run]:
@@ -143,6 +168,7 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
     """
     if not await session.scalar(select(func.pg_try_advisory_xact_lock(RESCUE_LOCK))):
         return []
+    await _close_forgotten_jobs(session, settings.heartbeat_over_s)
     rescued = list(await session.scalars(_abandoned_runs(settings.heartbeat_over_s)))
     for run in rescued:
         await _close_job(session, run)
@@ -157,11 +183,33 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
     return rescued
 
 
-def _abandoned_runs(heartbeat_over_s: float) -> Select[Run]:
-    heartbeat_over = or_(
-        _workers.c.id.is_(None),
-        _workers.c.last_heartbeat < runs.from_now(-heartbeat_over_s),
+async def remove_finished_jobs(app: App) -> None:
+    """Remove the jobs that ended `KEEP_JOBS_H` hours ago; runs keep their own histories.
+
+    Raises:
+        ConnectorException: the database does not answer.
+    """
+    await app.job_manager.delete_old_jobs(
+        KEEP_JOBS_H, include_failed=True, include_cancelled=True, include_aborted=True
     )
+
+
+async def _close_forgotten_jobs(session: AsyncSession, heartbeat_over_s: float) -> None:
+    """End jobs whose worker died after the end of the run, or after another job took its place."""
+    is_needed = exists().where(
+        Run.job_id == _jobs.c.id, Run.state.in_((RunState.QUEUED, RunState.RUNNING))
+    )
+    lives = exists().where(_workers.c.id == _jobs.c.worker_id, ~_heartbeat_over(heartbeat_over_s))
+    is_forgotten = and_(cast(_jobs.c.status, Text) == "doing", ~is_needed, ~lives)
+    await session.execute(update(_jobs).where(is_forgotten).values(status=_FAILED))
+
+
+def _heartbeat_over(heartbeat_over_s: float) -> ColumnElement[bool]:
+    return _workers.c.last_heartbeat < runs.from_now(-heartbeat_over_s)
+
+
+def _abandoned_runs(heartbeat_over_s: float) -> Select[Run]:
+    heartbeat_over = or_(_workers.c.id.is_(None), _heartbeat_over(heartbeat_over_s))
     job_came_to_nothing = or_(
         _jobs.c.id.is_(None),
         cast(_jobs.c.status, Text).not_in(("todo", "doing")),
@@ -187,7 +235,7 @@ async def _close_job(session: AsyncSession, run: Run) -> None:
     statement = (
         update(_jobs)
         .where(_jobs.c.id == run.job_id, cast(_jobs.c.status, Text).in_(("todo", "doing")))
-        .values(status=text("'failed'::queue.procrastinate_job_status"))
+        .values(status=_FAILED)
     )
     await session.execute(statement)
 

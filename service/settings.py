@@ -98,6 +98,14 @@ class Settings(BaseSettings):
     grace_s: Seconds = 15.0
     #: Number of lost attempts at which a run fails.
     max_attempts: int = Field(5, ge=1)
+    #: How long a child may say nothing before its attempt counts as lost: the longer of
+    #: `silence_s`, within which it starts and evaluates, and `silence_times` times the longest
+    #: interval between two of its reports so far.
+    silence_s: Seconds = 1800.0
+    silence_times: float = Field(20.0, ge=1, le=1e6)
+    #: Pause before a run is tried again whose machine failed (folder, disk, device, memory); it
+    #: doubles with every fault of the last hour, up to 600 s.
+    fault_pause_s: Seconds = 5.0
 
     #: Days after the end of a run for which its weights are kept: its model, and its last state,
     #: from which more steps go on; without a number for ever. Its numbers, tables and figures are

@@ -140,15 +140,15 @@ class Stage:
             found = await tracking.metrics_after(session, run_id, 0, limit=1_000_000)
         return {(metric.key, metric.step): metric for metric in found}
 
-    async def announcement(self) -> Agent:
-        """What the first agent says that it has, as soon as it has said so."""
+    async def announcement(self, is_so: Callable[[Agent], bool] = lambda _: True) -> Agent:
+        """What the first agent says that it has, as soon as it has said what is so."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             async with self.database.transaction() as session:
                 found = await agents.seen_lately(session)
-            if found:
+            if found and is_so(found[0]):
                 return found[0]
-            self._check(deadline, "no agent has announced itself")
+            self._check(deadline, "no agent has announced itself, or not what was waited for")
             await asyncio.sleep(POLL_S)
 
     async def history(self, run_id: uuid.UUID) -> list[tuple[int, str, str | None]]:

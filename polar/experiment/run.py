@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from polar.data.images import ImageDataset, load
-from polar.errors import DatasetError, InvalidInput
+from polar.errors import DatasetError, DeviceMissing, InvalidInput
 from polar.experiment.model_file import save_model
 from polar.experiment.result_file import Outcome, artifact, save_outcome
 from polar.records.events import DIAGNOSTICS_FILE, LAST_STATE_FILE, Event, Result, Started
@@ -164,7 +164,7 @@ def _find_device(name: str) -> torch.device:
         raise InvalidInput(f"device is {name!r}; allowed: auto, cpu, cuda, cuda:N")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InvalidInput(
+        raise DeviceMissing(
             f"device {name!r} is not here: this machine has {torch.cuda.device_count()} GPUs; "
             "allowed: auto, cpu, or a GPU that it has"
         )

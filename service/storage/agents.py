@@ -32,8 +32,9 @@ async def announce(
     datasets: Mapping[str, str],
     own_images: Mapping[str, AddedImages] | None = None,
     models: AllowedModels | None = None,
+    fault: str | None = None,
 ) -> None:
-    """Record that an agent is alive, and what it offers."""
+    """Record that an agent is alive, what it offers, and what keeps it from taking runs."""
     values = {
         "host": host,
         "pid": pid,
@@ -42,6 +43,7 @@ async def announce(
         "datasets": dict(datasets),
         "own_images": {name: known.model_dump() for name, known in (own_images or {}).items()},
         "models": (models or AllowedModels()).model_dump(),
+        "fault": fault,
     }
     await session.execute(
         insert(Agent)

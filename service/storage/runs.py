@@ -189,6 +189,17 @@ async def count_loss(session: AsyncSession, run_id: UUID, attempt: int) -> int:
     return (await _update_mine(session, run_id, attempt, losses=Run.losses + 1)).losses
 
 
+async def put_back_lately(session: AsyncSession, run_id: UUID, reasons: Sequence[str]) -> int:
+    """How often within an hour a run was made to wait again for one of these reasons."""
+    query = select(func.count()).where(
+        Transition.run_id == run_id,
+        Transition.state == RunState.QUEUED,
+        Transition.reason.in_(reasons),
+        Transition.at > from_now(-3600),
+    )
+    return await session.scalar(query) or 0
+
+
 async def request_cancel(session: AsyncSession, run_id: UUID) -> Run:
     """Cancel a waiting run at once, or ask the owner of a running run to stop it.
 

@@ -287,6 +287,8 @@ class Agent(Base):
     own_images: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     #: The models of users that the agent's owner allows.
     models: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    #: What keeps the agent from taking runs, such as a folder that cannot be written to.
+    fault: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -56,6 +56,27 @@ async def test_a_run_that_was_killed_gives_the_numbers_of_one_that_was_not(
         await assert_less_than_an_interval_was_repeated(stage, run_id, steps[run_id])
 
 
+async def test_a_run_whose_child_hung_gives_the_numbers_of_one_whose_child_did_not(
+    stage: "Stage",
+) -> None:
+    stage.settings = stage.settings.model_copy(update={"silence_s": 15})
+    training = SPEC.training.model_copy(update={"steps": 24 * INTERVAL})
+    spec, digest = SPEC.model_copy(update={"training": training}), catalogue.digest("digits")
+    whole, hung = [await stage.submit(spec, digest) for _ in range(2)]
+    agent = stage.start_agent()
+    await stage.end_of(whole)
+    await stage.run(hung, lambda run: bool(run.checkpoint))
+    child = stage.child_of(agent)
+
+    os.kill(child, signal.SIGSTOP)
+
+    assert (await stage.end_of(hung)).state is RunState.SUCCEEDED
+    assert [reason for _, _, reason in await stage.history(hung)][2] == "no_progress"
+    assert stage.is_gone(child)
+    assert agent.poll() is None
+    await assert_same_numbers(stage, hung, whole)
+
+
 async def checkpoint_of(stage: "Stage", run_id: UUID) -> int:
     """The step of the run's newest checkpoint, as soon as it has one."""
     return (await stage.run(run_id, lambda run: bool(run.checkpoint))).checkpoint_step or 0

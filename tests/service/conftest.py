@@ -112,6 +112,7 @@ class Worker:
         name: str = "agent",
         own_images: Mapping[str, AddedImages] | None = None,
         models: AllowedModels | None = None,
+        fault: str | None = None,
     ) -> None:
         async with self._database.transaction() as session:
             await agents.announce(
@@ -124,6 +125,7 @@ class Worker:
                 datasets={"digits": DIGEST} if datasets is None else datasets,
                 own_images=own_images,
                 models=models,
+                fault=fault,
             )
 
     async def claim(self, run_id: UUID, owner: str = "agent") -> Run | None:

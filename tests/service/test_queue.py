@@ -205,6 +205,84 @@ async def test_a_job_that_a_living_worker_has_fetched_is_left_to_it(bench: Bench
     assert await bench.rescue() == []
 
 
+async def test_a_job_that_its_worker_left_behind_is_closed_when_its_run_has_ended(
+    bench: Bench, worker: "Worker"
+) -> None:
+    await bench.sql("insert into queue.procrastinate_workers default values")
+    await bench.sql(
+        "update queue.procrastinate_jobs set status = 'doing', worker_id ="
+        " (select id from queue.procrastinate_workers) where id = :id"
+    )
+    await worker.claim(bench.run_id)
+    await bench.rescue()
+    running = await bench.jobs()
+    await worker.finish(bench.run_id)
+    await bench.rescue()
+    ended = await bench.jobs()
+    await bench.sql("delete from queue.procrastinate_workers")
+
+    assert await bench.rescue() == []
+
+    assert running == ended == {bench.first_job: "doing"}  # a living worker closes it itself
+    assert await bench.jobs() == {bench.first_job: "failed"}
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled", "aborted"])
+async def test_jobs_that_ended_days_ago_are_removed(status: str, bench: Bench, app: App) -> None:
+    long_ago = "update queue.procrastinate_events set at = now() - interval '73 hours'"
+    async with app.open_async():
+        await bench.sql(long_ago)
+        await queue.remove_finished_jobs(app)
+        waiting = await bench.jobs()
+        await bench.sql("update queue.procrastinate_jobs set status = 'doing' where id = :id")
+        await bench.sql(f"update queue.procrastinate_jobs set status = '{status}' where id = :id")
+        await queue.remove_finished_jobs(app)
+        just_ended = await bench.jobs()
+        await bench.sql(long_ago)
+        await queue.remove_finished_jobs(app)
+
+    assert (waiting, just_ended) == ({bench.first_job: "todo"}, {bench.first_job: status})
+    assert await bench.jobs() == {}
+
+
+async def test_a_run_whose_machine_failed_waits_for_its_pause(
+    bench: Bench, worker: "Worker", app: App, database: Database
+) -> None:
+    for attempt, reason in enumerate(("machine_fault", "agent_stopped", "oom"), start=1):
+        await worker.claim(bench.run_id)
+        async with database.transaction() as session:
+            mine = (app, session, bench.run_id, attempt)
+            await queue.release(*mine, reason=reason, message="m", pause_s=100)
+
+    async with database.transaction() as session:
+        faults = await runs.put_back_lately(session, bench.run_id, ("machine_fault", "oom"))
+        job = (await runs.get(session, bench.run_id)).job_id
+        wait = await session.scalar(
+            text("select scheduled_at - now() from queue.procrastinate_jobs where id = :id"),
+            {"id": job},
+        )
+    assert faults == 2
+    assert 90 < wait.total_seconds() <= 100
+    assert await bench.rescue() == []
+
+
+async def test_a_job_that_an_agent_cannot_do_is_left_to_others_while_its_run_waits(
+    bench: Bench, worker: "Worker", app: App, database: Database
+) -> None:
+    async def leave() -> None:
+        async with database.transaction() as session:
+            await queue.leave_to_others(app, session, bench.run_id)
+
+    await leave()
+    left = (await bench.look()).job_id
+    await worker.claim(bench.run_id)
+    await leave()
+
+    run = await bench.look()
+    assert left != bench.first_job
+    assert (run.job_id, run.attempt) == (left, 1)
+
+
 async def test_giving_a_run_back_queues_it_again(
     bench: Bench, worker: "Worker", app: App, database: Database
 ) -> None:

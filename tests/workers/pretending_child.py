@@ -46,6 +46,7 @@ def run(
     with_findings: bool,
 ) -> Iterator[Event]:
     assert not with_findings
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # it may come before the wait
     step = _restore(resume_from) if resume_from else 0
     steps, every = spec.training.steps, spec.training.checkpoint_every
     while spec.name == "starts slowly" and not stop():
@@ -81,6 +82,10 @@ def _misbehave(name: str, stop: Callable[[], bool]) -> None:
             raise KeyError("latents")
         case "disk full":
             raise OSError(28, "No space left on device")
+        case "waits":
+            signal.sigwait({signal.SIGUSR1})
+        case "no memory":
+            raise MemoryError
         case "unprintable":
             raise ValueError("a NUL \x00 and half a character \ud800" + "x" * 100_000)
         case "killed":

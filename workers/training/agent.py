@@ -26,6 +26,8 @@ from service.storage.database import Database
 from service.storage.errors import DatabaseAway, RunLost
 from workers.training.attempt import Attempt
 from workers.training.finder import Finder
+from workers.training.machine import Machine
+from workers.training.messages import MACHINE_FAULT
 from workers.training.offer import available_datasets, queues_for
 from workers.training.patience import PatientDatabase
 from workers.training.process import Template
@@ -33,7 +35,7 @@ from workers.training.retention import keep_removing
 from workers.training.retry import StopReason
 
 TEMPLATE = python(Program.TEMPLATE)
-#: How often an agent announces that it lives, and what it offers.
+#: How often an agent announces that it lives, what it offers, and whether its machine works.
 ANNOUNCE_S = 15.0
 #: How often an agent asks the queue for work, in case it has missed a notification.
 POLL_S = 10.0
@@ -60,8 +62,12 @@ class Agent:
         self._app.task(name=queue.TRAIN)(self._train)
         self._stopping = asyncio.Event()
         self._attempt: Attempt | None = None
+        self._machine = Machine(settings.artifacts, device)
         self._finder = Finder(
-            settings, self._database, is_training=lambda: self._attempt is not None
+            settings,
+            self._database,
+            is_training=lambda: self._attempt is not None,
+            is_well=lambda: self._machine.fault is None,
         )
 
     async def work(self) -> int:
@@ -77,7 +83,7 @@ class Agent:
                 self._announce(),
                 self._rescue(),
                 self._finder.work(),
-                keep_removing(self._settings, self._database),
+                keep_removing(self._settings, self._database, self._app),
             )
         ]
         asked = asyncio.create_task(self._stopping.wait())
@@ -105,17 +111,34 @@ class Agent:
             self._attempt.stop(StopReason.AGENT_STOPPED)
 
     async def _take_jobs(self) -> None:
-        settings = self._settings
+        """Take jobs while the machine is well, until the queue's worker ends by itself."""
         async with self._app.open_async():
-            await self._app.run_worker_async(
-                queues=self._queues,
-                name=self._name,
-                concurrency=1,
-                install_signal_handlers=False,
-                fetch_job_polling_interval=POLL_S,
-                update_heartbeat_interval=settings.heartbeat_s,
-                stalled_worker_timeout=settings.heartbeat_over_s,
-            )
+            while not self._stopping.is_set():
+                await self._machine.recovered()
+                working = asyncio.create_task(self._work_on_queue())
+                failing = asyncio.create_task(self._machine.failed.wait())
+                try:
+                    await asyncio.wait([working, failing], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    failing.cancel()
+                    working.cancel()  # once, and then it ends when its job has
+                    while not working.done():
+                        with suppress(asyncio.CancelledError):
+                            await asyncio.wait([working])
+                if not working.cancelled():
+                    return working.result()
+
+    async def _work_on_queue(self) -> None:
+        settings = self._settings
+        await self._app.run_worker_async(
+            queues=self._queues,
+            name=self._name,
+            concurrency=1,
+            install_signal_handlers=False,
+            fetch_job_polling_interval=POLL_S,
+            update_heartbeat_interval=settings.heartbeat_s,
+            stalled_worker_timeout=settings.heartbeat_over_s,
+        )
 
     async def _train(self, run_id: str) -> None:
         """The queue's task: attend to a run, even if the job is aborted meanwhile.
@@ -135,6 +158,12 @@ class Agent:
 
     async def _attend(self, run_id: UUID) -> None:
         await self._warm_up()  # before the claim, so that the lease begins with the work
+        await self._machine.look()
+        if self._machine.fault:
+            await self._database.until_done(
+                lambda session: queue.leave_to_others(self._app, session, run_id)
+            )
+            return
         lease_s = self._settings.lease_s
         claimed_at = time.monotonic()
         run = await self._database.until_done(
@@ -155,13 +184,15 @@ class Agent:
         if self._stopping.is_set():
             self._attempt.stop(StopReason.AGENT_STOPPED)
         try:
-            await self._attempt.carry_out()
+            decision = await self._attempt.carry_out()
         except RunLost as lost:
             # This agent was cut off for a while. It must be restarted and may not end the job.
             _log.error("%s", lost, extra={"run": run.id, "attempt": run.attempt})
             os._exit(AGENT_FENCED)
         finally:
             self._attempt = None
+        if decision.reason == MACHINE_FAULT:
+            await self._machine.look(also_at_device=True)
 
     async def _warm_up(self) -> None:
         """Wait for the template, which imports for long from some disks, or for the stop."""
@@ -176,6 +207,8 @@ class Agent:
 
     async def _announce(self) -> None:
         while True:
+            await self._machine.look()
+            self._machine.changed.clear()
             announce = partial(
                 agents.announce,
                 name=self._name,
@@ -186,10 +219,13 @@ class Agent:
                 datasets=await asyncio.to_thread(available_datasets),
                 own_images=await asyncio.to_thread(on_this_machine),
                 models=await asyncio.to_thread(allowed_here),
+                fault=self._machine.fault,
             )
             with suppress(DatabaseAway):
                 await self._database.once(announce)
-            await asyncio.sleep(ANNOUNCE_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANNOUNCE_S):
+                    await self._machine.changed.wait()
 
     async def _rescue(self) -> None:
         """Put runs whose agent has disappeared back into the queue.

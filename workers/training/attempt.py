@@ -40,8 +40,9 @@ from service.storage.tables import Run
 from service.storage.texts import printable
 from workers.training.messages import BUG, Failure, Request, from_line
 from workers.training.patience import AGAIN_S, PatientDatabase
-from workers.training.process import LOG_TAIL, Child, Template
-from workers.training.retry import Again, Ending, Finish, StopReason, decide
+from workers.training.process import Child, Template, end_of
+from workers.training.retry import FAULTS, Again, Ending, Finish, StopReason, decide, pause_s
+from workers.training.silence import Silence
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ class Attempt:
         self._child: Child | None = None
         #: Events that the child has reported but the database does not have yet, in order.
         self._untold: list[Event] = []
+        #: Most events of the next transaction: fewer while the database is too slow for more.
+        self._most = BATCH
         self._has_result = False
         self._failure: Failure | None = None
         self._stopped_for: StopReason | None = None
@@ -90,8 +93,8 @@ class Attempt:
         self._lease_timer: asyncio.TimerHandle | None = None
         self._log = logging.LoggerAdapter(_log, {"run": run.id, "attempt": run.attempt})
 
-    async def carry_out(self) -> None:
-        """Train, and store how the attempt ended.
+    async def carry_out(self) -> Finish | Again:
+        """Train, and store how the attempt ended; returns what follows.
 
         Raises:
             RunLost: the run has another owner or has ended; the child has been killed.
@@ -106,6 +109,7 @@ class Attempt:
             case Finish(RunState.SUCCEEDED | RunState.CANCELLED):
                 self._remove_checkpoints()
         self._log.info("ended: %s", decision.reason or "succeeded")
+        return decision
 
     def _remove_checkpoints(self) -> None:
         """Remove the checkpoints of all attempts, even partial ones: no attempt will need them."""
@@ -182,6 +186,7 @@ class Attempt:
                     if not listening.done():
                         await self._next_news()
                 except DatabaseAway:
+                    self._most = max(self._most // 4, 1)
                     await asyncio.sleep(AGAIN_S)
                 if child.has_exited:
                     child.kill()  # processes that it has left behind would keep its output open
@@ -194,14 +199,25 @@ class Attempt:
 
     async def _listen(self, child: Child) -> int:
         """Read the child's output to its end; returns the child's exit code."""
+        settings = self._settings
+        silence = Silence(settings.silence_s, settings.silence_times, self._give_up)
         try:
             async for line in child.lines():
+                silence.end()
                 self._hear(from_line(line))
         except ValueError as error:  # this includes pydantic's ValidationError
             message = f"the child wrote a line that is not an event of this run: {error}"
             self._failure = Failure(error=BUG, message=printable(message))
             child.kill()
+        finally:
+            silence.forget()
         return await child.exit_code()
+
+    def _give_up(self) -> None:
+        """End a child that hangs; it may be unable to stop by itself."""
+        self._stopped_for = self._stopped_for or StopReason.NO_PROGRESS
+        if self._child:
+            self._child.kill()
 
     def _hear(self, message: Event | Failure) -> None:
         if isinstance(message, Failure):
@@ -226,14 +242,15 @@ class Attempt:
         """
         asked_at = time.monotonic()
         self._news.clear()
-        batch = self._untold[:BATCH]
+        batch = self._untold[: self._most]
         if any(isinstance(event, NUMBERS) for event in batch):
             self._gathered_at = asked_at
         if await self._database.once(lambda session: self._renew_and_record(session, batch)):
             self.stop(StopReason.USER)
         del self._untold[: len(batch)]
-        if len(batch) == BATCH:  # there may be more, whose news is over
+        if len(batch) == self._most:  # there may be more, whose news is over
             self._news.set()
+        self._most = min(2 * self._most, BATCH)
         child.say(str(self._child_may_go_on_until(asked_at)))
         self._set_lease_timer(asked_at)
 
@@ -254,7 +271,13 @@ class Attempt:
             case Again(reason, message, is_loss):
                 if is_loss:
                     await runs.count_loss(*mine)
-                await queue.release(self._app, *mine, reason=reason, message=message)
+                pause = 0.0
+                if decision.follows_a_fault:
+                    faults = await runs.put_back_lately(session, self._run.id, FAULTS)
+                    pause = pause_s(faults, self._settings.fault_pause_s)
+                await queue.release(
+                    self._app, *mine, reason=reason, message=message, pause_s=pause
+                )
 
     async def _next_news(self) -> None:
         with suppress(TimeoutError):
@@ -275,4 +298,6 @@ class Attempt:
         return renewed_at + self._settings.lease_s - self._settings.renew_s
 
     def _log_tail(self) -> str:
-        return printable(self._log_file.read_bytes()[-LOG_TAIL:].decode(errors="replace"))
+        with suppress(OSError), self._log_file.open("rb") as log:  # the folder may be the fault
+            return end_of(log)
+        return ""

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from types import FrameType
@@ -70,9 +71,10 @@ def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
             _tell(events, event)
             has_result = isinstance(event, Result)
     except Exception as error:
-        traceback.print_exc()
         is_own = isinstance(request.spec.model, OwnModelSpec)
         _tell(events, Failure.of(error, has_own_model=is_own))
+        with suppress(OSError):  # the log may be on a full disk
+            traceback.print_exc()
         return CHILD_FAILED
     return CHILD_STOPPED if stopping.is_asked() and not has_result else 0
 

@@ -30,6 +30,7 @@ from workers.training.messages import BUG, MACHINE_FAULT, Failure, from_line
 from workers.training.offer import available_datasets
 from workers.training.patience import PatientDatabase
 from workers.training.process import LINE_LIMIT
+from workers.training.retry import FAULTS
 
 FINDINGS_CHILD = python(Program.FINDINGS_CHILD)
 #: How often it looks for findings to make.
@@ -67,6 +68,7 @@ class Finder:
         database: PatientDatabase,
         *,
         is_training: Callable[[], bool],
+        is_well: Callable[[], bool] = lambda: True,
         command: Sequence[str] = FINDINGS_CHILD,
     ) -> None:
         """Prepare for work.
@@ -76,11 +78,13 @@ class Finder:
             database: The agent's database.
             is_training: Whether the slot is in use; then only findings are made that somebody
                 asked for.
+            is_well: Whether the machine works; if not, no findings are made.
             command: What the child runs; the nice value is added to it.
         """
         self._settings = settings
         self._database = database
         self._is_training = is_training
+        self._is_well = is_well
         self._command = command
         self._artifacts = settings.artifacts.resolve()
         self._datasets: Collection[str] = ()
@@ -104,7 +108,7 @@ class Finder:
     async def _make_next(self) -> bool:
         """Have the findings made that are due; returns whether there were any."""
         try:
-            if claimed := await self._claim():
+            if self._is_well() and (claimed := await self._claim()):
                 await self._attend(claimed)
                 return True
         except DatabaseAway:
@@ -267,8 +271,8 @@ async def _record(session: AsyncSession, claimed: Claimed, answer: _Answer) -> s
                 await findings.fail(*mine, FILES_CHANGED, str(error))
                 return str(error)
             return "made"
-        case Failure(error="machine_fault", message=message):
-            await findings.lose(*mine, MACHINE_FAULT, message)
+        case Failure(error=error, message=message) if error in FAULTS:
+            await findings.lose(*mine, error, message)
         case Failure(error=error, message=message):
             await findings.fail(*mine, error, message)
     return message

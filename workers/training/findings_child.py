@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import polar
@@ -53,8 +54,9 @@ def _completed(folder: Path) -> Iterator[Event | Failure]:
     try:
         yield from polar.complete(folder)
     except Exception as error:
-        traceback.print_exc()
         yield Failure.of(error)
+        with suppress(OSError):  # the log may be on a full disk
+            traceback.print_exc()
 
 
 if __name__ == "__main__":

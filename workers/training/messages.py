@@ -3,6 +3,7 @@
 Those of children are records of one JSON line each.
 """
 
+import errno
 import re
 import traceback
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter
 
-from polar.errors import PolarError
+from polar.errors import DeviceMissing, PolarError
 from polar.records.events import Event
 from polar.records.record import Record
 from polar.spec import ExperimentSpec
@@ -19,9 +20,19 @@ from service.storage.texts import printable
 
 #: Questions to the template (see `workers.training.template`).
 READY, FORK = b"ready", b"fork"
-#: Names of errors that are not a PolarError: mistakes in our code, faults of memory or disk, and
-#: mistakes in the code of a user's model.
-BUG, MACHINE_FAULT, MODEL_FAILED = "bug", "machine_fault", "model_failed"
+#: Names of errors that say nothing against the spec: mistakes in our code, faults of folder, disk
+#: or device, too little memory, and mistakes in the code of a user's model.
+BUG, MACHINE_FAULT, OOM, MODEL_FAILED = "bug", "machine_fault", "oom", "model_failed"
+#: System errors that are faults of the machine in a user's code, too; others are the code's.
+OF_MACHINE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO,
+    errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EAGAIN, None,
+}  # fmt: skip
+#: CUDA's errors that are faults of the machine: devices unavailable, none or not this one, memory
+#: or link damaged, launch timed out or failed, system not ready, unknown. Others are bugs.
+OF_DEVICE = {46, 100, 101, 214, 220, 702, 719, 802, 999}
+#: What torch says, in RuntimeErrors of no class of their own, where there is too little memory.
+NO_MEMORY = ("DefaultCPUAllocator:", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 
 class Request(Record):
@@ -63,17 +74,42 @@ class Failure(Record):
             has_own_model: Whether the run trains a model of a user's own. Where such a model
                 returns something unusable, the error happens in our code, and is the model's.
         """
-        if isinstance(error, PolarError):
+        if isinstance(error, PolarError) and not isinstance(error, DeviceMissing):
             return cls(error=_snake_case(type(error).__name__), message=printable(str(error)))
         text = printable("".join(traceback.format_exception(error)))
-        # torch's error, a RuntimeError, is compared by name because agents must not load torch.
-        no_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-        if no_memory or isinstance(error, OSError):
+        if _is_out_of_memory(error):
+            return cls(error=OOM, message=text)
+        in_users_code = _is_in_users_code(error)
+        if _is_of_machine(error, in_users_code=in_users_code):
             return cls(error=MACHINE_FAULT, message=text)
-        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        modules = {frame.f_globals.get("__name__", "") for frame in frames}
-        is_users = has_own_model or any(is_of(each, allowed_packages()) for each in modules)
+        is_users = in_users_code or (has_own_model and not isinstance(error, OSError))
         return cls(error=MODEL_FAILED if is_users else BUG, message=text)
+
+
+# The classes of torch are compared by name, because agents must not load torch.
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+
+
+def _is_of_machine(error: Exception, *, in_users_code: bool) -> bool:
+    if isinstance(error, OSError):
+        return not in_users_code or error.errno in OF_MACHINE
+    is_of_device = getattr(error, "error_code", None) in OF_DEVICE
+    return isinstance(error, DeviceMissing) or (
+        type(error).__name__ == "AcceleratorError" and is_of_device
+    )
+
+
+def _is_in_users_code(error: Exception) -> bool:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = {frame.f_globals.get("__name__", "") for frame in frames}
+    return any(is_of(each, allowed_packages()) for each in modules)
 
 
 _MESSAGE: TypeAdapter[Event | Failure] = TypeAdapter(

@@ -13,8 +13,12 @@ GPUS = Path("/proc/driver/nvidia/gpus")
 
 def queues_for(device: str) -> list[str]:
     """The queues that an agent on this device serves; `auto` looks for a GPU, without torch."""
-    is_cuda = _has_gpu() if device == "auto" else device.startswith("cuda")
-    return ["auto", "cuda" if is_cuda else "cpu"]
+    return ["auto", "cuda" if uses_gpu(device) else "cpu"]
+
+
+def uses_gpu(device: str) -> bool:
+    """Whether an agent on this device has a GPU, or had one when its driver was last well."""
+    return _has_gpu() if device == "auto" else device.startswith("cuda")
 
 
 def available_datasets() -> dict[str, str]:

@@ -90,7 +90,7 @@ class Template:
             self._process.wait()
         if self._stderr:
             with self._stderr:
-                self._last_words = _end_of(self._stderr)
+                self._last_words = end_of(self._stderr)
             self._stderr = None
             if self._last_words:
                 _log.warning("the template wrote: %s", self._last_words)
@@ -140,7 +140,7 @@ class Template:
         return ChildProcessError(f"the template of children {how} {when}{words}")
 
 
-def _end_of(log: IO[bytes]) -> str:
+def end_of(log: IO[bytes]) -> str:
     """What was written to a file last."""
     start = max(0, os.fstat(log.fileno()).st_size - LOG_TAIL)
     return printable(os.pread(log.fileno(), LOG_TAIL, start).decode(errors="replace"))

@@ -1,4 +1,4 @@
-"""Removes weights that are older than the owner of the service wants to keep."""
+"""Removes what is no longer needed: weights older than the owner wants to keep, and old jobs."""
 
 import asyncio
 import logging
@@ -6,8 +6,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from procrastinate import App
+from procrastinate.exceptions import ConnectorException
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service import queue
 from service.settings import Settings
 from service.storage.artifacts import forget, outdated
 from service.storage.errors import DatabaseAway
@@ -18,13 +21,18 @@ LOOK_S = 3600.0
 _log = logging.getLogger(__name__)
 
 
-async def keep_removing(settings: Settings, database: PatientDatabase) -> None:
-    """Remove outdated weights every hour until this is cancelled; all agents may do so at once."""
+async def keep_removing(settings: Settings, database: PatientDatabase, app: App) -> None:
+    """Remove outdated weights and jobs every hour until this is cancelled; all agents may do so.
+
+    The app is opened by whoever takes jobs, which it has done long before it is needed here.
+    """
     while True:
         if settings.keep_weights_days is not None:
             with suppress(DatabaseAway):
                 await remove_outdated(settings.artifacts, settings.keep_weights_days, database)
         await asyncio.sleep(LOOK_S)
+        with suppress(ConnectorException):
+            await queue.remove_finished_jobs(app)
 
 
 async def remove_outdated(artifacts: Path, days: float, database: PatientDatabase) -> None:

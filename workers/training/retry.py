@@ -2,8 +2,9 @@
 
 - Polar raised one of its errors (`dataset_corrupt`, `diverged`, ...), or there is a bug: the run
   fails, because another attempt would fail as well.
-- The machine failed (memory, disk), or the child died without saying why: there is another
-  attempt, unless too many were lost.
+- The machine failed (folder, disk, device): there is another attempt after a pause, however often.
+- There was too little memory, the child hung, or it died without saying why: there is another
+  attempt, unless too many were lost, because the spec may be what the machine cannot bear.
 - The child was asked to stop: the run is cancelled, or there is another attempt, and this one does
   not count as lost.
 
@@ -16,7 +17,7 @@ from enum import StrEnum
 
 from service.exit_codes import CHILD_ORPHANED, CHILD_STOPPED
 from service.storage.states import RunState
-from workers.training.messages import BUG, MACHINE_FAULT, Failure
+from workers.training.messages import BUG, MACHINE_FAULT, OOM, Failure
 
 
 class StopReason(StrEnum):
@@ -26,11 +27,18 @@ class StopReason(StrEnum):
     AGENT_STOPPED = "agent_stopped"
     #: The lease could not be renewed in time, so another worker may soon take the run.
     LEASE_AT_RISK = "lease_at_risk"
+    #: Nothing has come from the child for too long.
+    NO_PROGRESS = "no_progress"
 
 
+#: Failures that are no fault of the run.
+FAULTS = (MACHINE_FAULT, OOM)
+#: Longest pause before a run is tried again, in seconds.
+LONGEST_PAUSE_S = 600.0
 _WHY_STOPPED = {
     StopReason.AGENT_STOPPED: "the agent was asked to stop",
     StopReason.LEASE_AT_RISK: "the agent could not reach the database in time",
+    StopReason.NO_PROGRESS: "nothing had come from the child for too long",
 }
 
 
@@ -69,6 +77,21 @@ class Again:
     #: Whether the ended attempt counts as lost.
     is_loss: bool = False
 
+    @property
+    def follows_a_fault(self) -> bool:
+        """Whether the machine is given a pause first (see `pause_s`)."""
+        return self.reason in FAULTS
+
+
+def pause_s(faults: int, first_s: float) -> float:
+    """Seconds before a run is tried again after its machine failed: twice as long each time.
+
+    Args:
+        faults: How often the machines of the run have failed lately.
+        first_s: The pause after the first time.
+    """
+    return min(first_s * 2.0 ** min(faults, 30), LONGEST_PAUSE_S)
+
 
 def decide(ending: Ending, *, losses: int, max_attempts: int) -> Finish | Again:
     """Decide what happens to a run whose attempt has ended.
@@ -83,12 +106,18 @@ def decide(ending: Ending, *, losses: int, max_attempts: int) -> Finish | Again:
         return Finish(RunState.SUCCEEDED)
     if ending.stopped_for is StopReason.USER:
         return Finish(RunState.CANCELLED, "requested", "cancelled or pruned: its row says which")
-    if failure and failure.error != MACHINE_FAULT:
+    if failure and failure.error not in FAULTS:
         return Finish(RunState.FAILED, failure.error, failure.message)
+    if ending.stopped_for is StopReason.NO_PROGRESS:
+        return _lost(
+            ending.stopped_for, _WHY_STOPPED[ending.stopped_for], losses + 1, max_attempts
+        )
     if ending.stopped_for:
         return _again(ending.stopped_for, _WHY_STOPPED[ending.stopped_for])
     if code == CHILD_STOPPED:
         return _again("child_stopped", "the child received a SIGTERM that its agent did not send")
+    if failure and failure.error == MACHINE_FAULT:
+        return _again(failure.error, failure.message)
     if failure:
         return _lost(failure.error, failure.message, losses + 1, max_attempts)
     if code == CHILD_ORPHANED:

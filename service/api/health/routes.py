@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from migrations.newest import newest_revision
 from service.api.dependencies import Service
-from service.api.health.schemas import Health
+from service.api.health.schemas import Health, Readiness
 from service.api.problems import Refused, refusals
 from service.storage import agents
 from service.storage.database import Database
@@ -21,23 +21,37 @@ async def healthz(service: Service) -> Health:
 
 
 @router.get("/readyz", responses=refusals(503))
-async def readyz(service: Service) -> Health:
-    """Check that the database answers and is migrated, and that at least one agent is present."""
-    obstacles = await _obstacles(service.database)
-    if obstacles:
-        raise Refused(503, "not-ready", "; ".join(obstacles))
-    return Health(status="ready", home_id=service.settings.home_id)
+async def readyz(service: Service) -> Readiness:
+    """Check that the database answers and is migrated, and that an agent is there and takes runs.
 
-
-async def _obstacles(database: Database) -> list[str]:
-    newest = newest_revision()
+    Agents whose machine fails take none until it works again; `faults` names what fails.
+    """
     try:
-        async with database.transaction() as session:
-            revision = await revision_of(session)
-            if revision != newest:
-                return [f"the database is at migration {revision}, this service needs {newest}"]
-            if not await agents.seen_lately(session, agents.AGENT_LASTS):
-                return [f"no agent was seen within {agents.AGENT_LASTS.seconds} s; start one"]
+        faults = await _faults_of_agents(service.database)
     except DatabaseAway as error:
-        return [str(error)]
-    return []
+        raise Refused(503, "not-ready", str(error)) from error
+    return Readiness(status="ready", home_id=service.settings.home_id, faults=faults)
+
+
+async def _faults_of_agents(database: Database) -> list[str]:
+    """What keeps some agents from taking runs.
+
+    Raises:
+        Refused: no agent takes runs.
+        DatabaseAway: the database does not answer.
+    """
+    newest = newest_revision()
+    async with database.transaction() as session:
+        revision = await revision_of(session)
+        if revision != newest:
+            why = f"the database is at migration {revision}, this service needs {newest}"
+            raise Refused(503, "not-ready", why)
+        present = await agents.seen_lately(session, agents.AGENT_LASTS)
+    if not present:
+        why = f"no agent was seen within {agents.AGENT_LASTS.seconds} s; start one"
+        raise Refused(503, "not-ready", why)
+    faults = [f"{agent.name}: {agent.fault}" for agent in present if agent.fault]
+    if len(faults) == len(present):
+        why = "no agent takes runs until its machine works again: "
+        raise Refused(503, "not-ready", why + "; ".join(faults))
+    return faults

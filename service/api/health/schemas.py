@@ -9,3 +9,8 @@ class Health(ResponseModel):
     status: Literal["ok", "ready"]
     #: Identity of the home whose stack this API belongs to; None unless `polar up` started it.
     home_id: str | None
+
+
+class Readiness(Health):
+    #: What keeps some agents from taking runs, while others take them.
+    faults: list[str]

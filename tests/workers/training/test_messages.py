@@ -1,13 +1,23 @@
 """What agent and child say to each other."""
 
+import errno
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from polar.errors import CheckpointUnusable, DatasetCorrupt, Diverged, InvalidInput, PolarError
+from polar.errors import (
+    CheckpointUnusable,
+    DatasetCorrupt,
+    DeviceMissing,
+    Diverged,
+    InvalidInput,
+    PolarError,
+)
 from polar.records.events import CheckpointSaved
 from polar.spec import ExperimentSpec
 from service.storage.texts import MOST_CHARACTERS
@@ -63,22 +73,47 @@ def test_other_errors_bring_their_traceback() -> None:
     class OutOfMemoryError(RuntimeError):
         """As torch's."""
 
-    words = {}
-    for error in (KeyError("k"), OSError(28, "full"), MemoryError(), OutOfMemoryError("CUDA")):
+    class AcceleratorError(RuntimeError):
+        """As torch's."""
+
+        def __init__(self, code: int) -> None:
+            super().__init__("CUDA error")
+            self.error_code = code
+
+    words = [
+        (KeyError("k"), "bug"),
+        (RuntimeError("shapes differ"), "bug"),
+        (OSError(errno.ENOSPC, "full"), "machine_fault"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "oom"),
+        (MemoryError(), "oom"),
+        (OutOfMemoryError("CUDA"), "oom"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), "oom"),
+        (DeviceMissing("device 'cuda' is not here"), "machine_fault"),
+        (AcceleratorError(214), "machine_fault"),  # an uncorrectable error of its memory
+        (AcceleratorError(710), "bug"),  # an assertion of a kernel
+    ]
+    for error, word in words:
         try:
             raise error
         except Exception as raised:
             failure = Failure.of(raised)
-        words[type(error).__name__] = failure.error
+        assert failure.error == word
         assert failure.message.startswith("Traceback")
         assert re.search(rf"{type(error).__name__}\b.*$", failure.message.strip().splitlines()[-1])
 
-    assert words == {
-        "KeyError": "bug",
-        "OSError": "machine_fault",
-        "MemoryError": "machine_fault",
-        "OutOfMemoryError": "machine_fault",
-    }
+
+def test_torchs_own_error_of_too_little_memory_is_known() -> None:
+    program = """
+import torch
+from workers.training.messages import Failure
+try:
+    torch.empty(2**60, dtype=torch.uint8)
+except Exception as error:
+    print(type(error).__name__, Failure.of(error).error)
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert said.stdout.decode().split()[-1] == "oom"
 
 
 def test_a_message_has_only_what_json_and_postgres_can_hold() -> None:
@@ -115,3 +150,19 @@ def test_a_mistake_in_a_users_model_is_not_called_ours(monkeypatch: pytest.Monke
     # where it returns something unusable, the error happens in our code
     assert Failure.of(AttributeError("x"), has_own_model=True).error == "model_failed"
     assert Failure.of(OSError("x"), has_own_model=True).error == "machine_fault"
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(errno.ENOSPC, "machine_fault"), (errno.ENOENT, "model_failed")]
+)
+def test_a_file_that_a_users_model_lacks_is_no_fault_of_the_machine(
+    number: int, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLAR_MODEL_PACKAGES", "lab_models")
+    users: dict[str, Any] = {"__name__": "lab_models.nets"}
+    exec("def losses(number): raise OSError(number, 'x')", users)
+
+    with pytest.raises(OSError, match="x") as raised:
+        users["losses"](number)
+
+    assert Failure.of(raised.value, has_own_model=True).error == word

@@ -114,7 +114,7 @@ async def test_an_agent_removes_weights_only_where_a_time_is_set(
     monkeypatch.setattr(asyncio, "sleep", pause)
     settings = stage.settings.model_copy(update={"keep_weights_days": days})
     with pytest.raises(Looked):
-        await keep_removing(settings, PatientDatabase(stage.database))
+        await keep_removing(settings, PatientDatabase(stage.database), stage.app)
 
     assert removed == ([] if days is None else [days])
 

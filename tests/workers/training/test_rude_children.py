@@ -47,13 +47,13 @@ async def test_a_child_that_breaks_the_rules_fails_its_run_and_no_other(
 async def test_a_child_that_cannot_be_started_counts_as_a_fault_of_the_machine(
     stage: "Stage", spec_of: "SpecFor"
 ) -> None:
-    stage.settings = stage.settings.model_copy(update={"max_attempts": 2})
+    stage.settings = stage.settings.model_copy(update={"max_attempts": 1})
     stage.environment["CHILD"] = json.dumps(["/nowhere/python"])
     run_id = await stage.submit(spec_of())
     stage.start_agent()
 
-    run = await stage.end_of(run_id)
+    run = await stage.run(run_id, lambda run: run.status_reason is not None)
 
-    assert (run.state, run.status_reason) == (RunState.FAILED, "attempts_exhausted")
-    assert [reason for _, _, reason in await stage.history(run_id)][2] == "machine_fault"
+    assert (run.state, run.losses) == (RunState.QUEUED, 0)
+    assert run.status_reason == "machine_fault"
     assert "No such file or directory: '/nowhere/python'" in (run.status_message or "")

@@ -31,6 +31,21 @@ async def test_the_service_is_ready_when_an_agent_is_there(
     assert (await http.get("/api/v1/healthz")).json() == {"status": "ok", "home_id": None}
 
 
+async def test_the_service_is_ready_while_one_agent_takes_runs(
+    http: httpx.AsyncClient, worker: "Worker"
+) -> None:
+    await worker.announce(name="first", fault="the disk is full")
+    none = await http.get("/api/v1/readyz")
+    await worker.announce(name="second")
+    one = await http.get("/api/v1/readyz")
+    await worker.announce(name="first")
+    both = await http.get("/api/v1/readyz")
+
+    assert [answer.status_code for answer in (none, one, both)] == [503, 200, 200]
+    assert none.json()["detail"].endswith("works again: first: the disk is full")
+    assert (one.json()["faults"], both.json()["faults"]) == (["first: the disk is full"], [])
+
+
 async def test_the_service_is_not_ready_on_another_schema(
     http: httpx.AsyncClient, worker: "Worker", database: Database
 ) -> None:
