@@ -15,6 +15,7 @@ from service.api.hosts import TrustedHosts
 from service.api.links import PREFIX
 from service.api.measurements import routes as measurements
 from service.api.measuring import Measuring
+from service.api.once import AnsweredBefore, answer_again
 from service.api.runs import results
 from service.api.runs import routes as runs
 from service.api.short_processes import ShortProcesses
@@ -44,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         ShortProcesses(settings.measure_at_once, settings.measure_s),
     )
     problems.install(app)
+    app.exception_handler(AnsweredBefore)(answer_again)
     app.add_middleware(BodyLimit, larger={f"{PREFIX}/measurements": settings.measure_bytes})
     app.add_middleware(TrustedHosts, settings=settings)
     resources = (
