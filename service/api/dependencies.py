@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.spec.own_images import known_images
 from polar.spec.own_models import known_code
 from service.api.measuring import Measuring
-from service.api.problems import CLIENT_GONE, Refused
+from service.api.problems import Refused, client_gone
 from service.api.short_processes import ShortProcesses
 from service.settings import Settings
 from service.storage import agents
@@ -95,7 +95,7 @@ async def unless_gone(request: Request, work: Coroutine[None, None, T]) -> T:
     try:
         await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise Refused(CLIENT_GONE, "client-gone", "the client went away before its answer")
+            raise client_gone()
         return working.result()
     finally:
         working.cancel()

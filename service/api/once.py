@@ -35,7 +35,11 @@ class AnsweredBefore(Exception):
 
     def __init__(self, post: AnsweredPost) -> None:
         super().__init__(post.key)
-        self.post = post
+        headers = {"Idempotency-Replayed": "true"}
+        if post.location is not None:
+            headers["Location"] = post.location
+        # made here, because the row cannot be read any more when its transaction has ended
+        self.answer = Response(post.body, post.status, headers, media_type="application/json")
 
 
 async def once(request: Request, session: Session, key: IdempotencyKey = None) -> None:
@@ -93,10 +97,7 @@ class Remembering(APIRoute):
 
 def answer_again(_request: Request, error: AnsweredBefore) -> Response:
     """The answer that the first POST with this key was given."""
-    headers = {"Idempotency-Replayed": "true"}
-    if error.post.location is not None:
-        headers["Location"] = error.post.location
-    return Response(error.post.body, error.post.status, headers, media_type="application/json")
+    return error.answer
 
 
 async def _stop_if_answered(session: AsyncSession, key: str, fingerprint: str) -> None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
 from polar.spec import SpecPart
@@ -92,6 +93,11 @@ def _openapi_with_problems(app: FastAPI, openapi: Callable[[], OpenAPI]) -> Open
     return schema
 
 
+def client_gone() -> Refused:
+    """Refusal of a request whose client has left, so that nobody will see the answer."""
+    return Refused(CLIENT_GONE, "client-gone", "the client went away before its answer")
+
+
 def refused(request: Request, error: Refused) -> Response:
     """Answer to a request that was refused."""
     return _problem(request, error.status, error.word, str(error), errors=error.errors)
@@ -133,6 +139,8 @@ def _spec_of(request: Request) -> type[SpecPart] | None:
 
 
 def _http_error(request: Request, error: HTTPException) -> Response:
+    if isinstance(error.__cause__, ClientDisconnect):
+        return refused(request, client_gone())
     is_form = request.headers.get("content-type", "").startswith("multipart/")
     details = {
         400: f"the form cannot be read: {error.detail}"

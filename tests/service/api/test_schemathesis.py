@@ -1,0 +1,71 @@
+"""The whole OpenAPI document against the service: no 5xx, and no answer that it does not name."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+if TYPE_CHECKING:
+    from tests.service.conftest import Worker
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    allow_header_conformance,
+]
+#: A stream of events lasts as long as its run, which here nobody trains.
+STREAMS = r"/events$"
+#: Each upload that is not refused at once starts an interpreter.
+UPLOADS = "/api/v1/measurements"
+
+#: The same examples every time.
+SETTINGS = hypothesis_settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(autouse=True)
+async def _an_agent_is_there(worker: "Worker") -> None:
+    await worker.announce()
+
+
+def test_every_operation_answers_as_it_says(served: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{served}/openapi.json")
+
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @hypothesis_settings(SETTINGS, max_examples=3 if operation.path == UPLOADS else 12)
+        @given(case=operation.as_strategy())
+        def answers_as_it_says(case: schemathesis.Case) -> None:
+            case.call_and_validate(checks=CHECKS)
+
+        answers_as_it_says()
+
+
+def test_operations_after_one_another_answer_as_they_say(served: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{served}/openapi.json").exclude(path_regex=STREAMS)
+
+    class Machine(schema.as_state_machine()):  # type: ignore[misc]
+        def validate_response(
+            self, response: object, case: schemathesis.Case, **_: object
+        ) -> None:
+            case.validate_response(response, checks=CHECKS)
+
+    Machine.run(settings=hypothesis_settings(SETTINGS, max_examples=15, stateful_step_count=8))
