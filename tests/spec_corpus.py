@@ -1,4 +1,4 @@
-"""Specs as people write them, well and badly, each in YAML and in JSON, with what is said of them."""
+"""Specs as people write them, well and badly, in YAML and in JSON, and what is said of them."""
 
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ class Example(NamedTuple):
 
 
 DIGITS = '"dataset": {"name": "digits"}'
+BASE = "base: {dataset: {name: digits}, model: {}}"
+JSON_BASE = f'"base": {{{DIGITS}, "model": {{}}}}'
 
 CORPUS = [
     Example(
@@ -41,11 +43,11 @@ CORPUS = [
         {},
     ),
     Example(
-        "base: {dataset: {name: digits}, model: {}}\nsearch: {model.beta: {log_uniform: [1e-1, 10]}}",
-        f'{{"base": {{{DIGITS}, "model": {{}}}}, "search": {{"model.beta": {{"log_uniform": [0.1, 10]}}}}}}',
+        f"{BASE}\nsearch: {{model.beta: {{log_uniform: [1e-1, 10]}}}}",
+        f'{{{JSON_BASE}, "search": {{"model.beta": {{"log_uniform": [0.1, 10]}}}}}}',
         {},
     ),
-    Example("[]", "[]", {"": "this is not an object (given: []); allowed: an object with the fields"}),
+    Example("[]", "[]", {"": "this is not an object (given: []); allowed: an object with"}),
     Example("digits", '"digits"', {"": "this is not an object (given: 'digits')"}),
     Example("{}", "{}", {"/dataset": "this is missing", "/model": "this is missing"}),
     Example(
@@ -61,7 +63,7 @@ CORPUS = [
     Example(
         "dataset: {name: digits}\nmodel: {beta: 1_000}",
         f'{{{DIGITS}, "model": {{"beta": "1_000"}}}}',
-        {"/model/beta": "this is not a number (given: '1_000'); allowed: a number from 0 to 1000000"},
+        {"/model/beta": "this is not a number (given: '1_000'); allowed: a number from 0"},
     ),
     Example(
         "dataset: {name: digits}\nmodel: {beta: yes}",
@@ -71,7 +73,7 @@ CORPUS = [
     Example(
         "dataset: {name: digits}\nmodel: {latent_dim: true}",
         f'{{{DIGITS}, "model": {{"latent_dim": true}}}}',
-        {"/model/latent_dim": "this is not a whole number (given: True); allowed: an integer from 1"},
+        {"/model/latent_dim": "this is not a whole number (given: True); allowed: an integer"},
     ),
     Example(
         "dataset: {name: sprites, side: 28}\nmodel: {}",
@@ -101,8 +103,8 @@ CORPUS = [
         },
     ),
     Example(
-        "base: {dataset: {name: digits}, model: {}}\nsearch: {beta: {log_uniform: [1, 10]}}",
-        f'{{"base": {{{DIGITS}, "model": {{}}}}, "search": {{"beta": {{"log_uniform": [1, 10]}}}}}}',
+        f"{BASE}\nsearch: {{beta: {{log_uniform: [1, 10]}}}}",
+        f'{{{JSON_BASE}, "search": {{"beta": {{"log_uniform": [1, 10]}}}}}}',
         {"/search/beta": "Did you mean 'model.beta'?"},
     ),
 ]  # fmt: skip

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.api.links import PREFIX
+from service.settings import Settings
 from service.storage.states import StudyState, TrialState
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ KEY = {"Idempotency-Key": "the-key"}
 Create = Callable[..., Awaitable[UUID]]
 #: A request: the id in its path, and what else httpx takes.
 Post = tuple[UUID | None, dict[str, Any]]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Patient: a busy machine takes a minute for what takes seconds."""
+    return settings.model_copy(update={"measure_s": 500.0})
 
 
 def codes(scale: float) -> bytes:
