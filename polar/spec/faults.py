@@ -21,7 +21,7 @@ Detail = Mapping[str, Any]
 #: Marks the field of a JSON schema that is its model's weight.
 WEIGHT = "x-weight"
 #: Most faults that are listed; further faults are only counted.
-MOST_FAULTS = 100
+MOST_FAULTS = 50
 
 #: Every kind of error that pydantic itself raises.
 _PYDANTIC_KINDS = frozenset(get_args(ErrorType))
@@ -85,7 +85,7 @@ class Fault(BaseModel):
 
 
 def find_faults(details: Sequence[Detail], schema: Schema) -> list[Fault]:
-    """The faults in pydantic's errors, in words; at most 100 are listed and the others counted.
+    """The faults in pydantic's errors, in words; at most 50 are listed and the others counted.
 
     Args:
         details: The errors that pydantic raised.
@@ -105,7 +105,7 @@ def find_faults(details: Sequence[Detail], schema: Schema) -> list[Fault]:
 
 
 def first_faults(faults: Sequence[Fault]) -> list[Fault]:
-    """The first 100 of many faults, and a fault that says how many more there are."""
+    """The first 50 of many faults, and a fault that says how many more there are."""
     return [*faults[:MOST_FAULTS], *_unlisted(len(faults))]
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.spec.own_images import known_images
 from polar.spec.own_models import known_code
 from service.api.measuring import Measuring
-from service.api.problems import Refused
+from service.api.problems import Refused, client_gone
 from service.api.short_processes import ShortProcesses
 from service.settings import Settings
 from service.storage import agents
@@ -52,18 +52,6 @@ async def open_session(service: Service) -> AsyncIterator[AsyncSession]:
 Session = Annotated[AsyncSession, Depends(open_session, scope="function")]
 
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern="^[!-~]+$",
-        description="Makes the request safe to repeat: it is carried out once for each key.",
-    ),
-]
-
-
 async def know_what_agents_have(session: Session) -> None:
     """Let the spec of this request name images and models that are on the agents' machines."""
     known = await agents.own_images(session)
@@ -84,7 +72,7 @@ def only_json(content_type: Annotated[str, Header(include_in_schema=False)] = ""
 
 
 #: What every route depends on that takes a spec.
-TAKES_SPEC = [Depends(only_json), Depends(know_what_agents_have)]
+TAKES_SPEC = (Depends(only_json), Depends(know_what_agents_have))
 
 
 def only_forms(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
@@ -110,7 +98,7 @@ async def unless_gone(request: Request, work: Coroutine[None, None, T]) -> T:
     try:
         await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise Refused(499, "client-gone", "the client went away before its answer")
+            raise client_gone()
         return working.result()
     finally:
         working.cancel()

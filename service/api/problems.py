@@ -11,6 +11,8 @@ from uuid import uuid4
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
 from polar.spec import SpecPart
 from polar.spec.faults import MOST_FAULTS, Fault, find_faults
@@ -27,6 +29,8 @@ from service.storage.errors import (
 
 log = logging.getLogger(__name__)
 
+#: Nobody sees this answer: its number, which is nginx's, stands in the log.
+CLIENT_GONE = 499
 #: Parts of an OpenAPI document, which FastAPI gives and takes as raw JSON.
 OpenAPI = dict[str, Any]
 MEDIA_TYPE = "application/problem+json"
@@ -91,6 +95,11 @@ def _openapi_with_problems(app: FastAPI, openapi: Callable[[], OpenAPI]) -> Open
     return schema
 
 
+def client_gone() -> Refused:
+    """Refusal of a request whose client has left, so that nobody will see the answer."""
+    return Refused(CLIENT_GONE, "client-gone", "the client went away before its answer")
+
+
 def refused(request: Request, error: Refused) -> Response:
     """Answer to a request that was refused."""
     return _problem(request, error.status, error.word, str(error), errors=error.errors)
@@ -133,6 +142,8 @@ def _spec_of(request: Request) -> type[SpecPart] | None:
 
 
 def _http_error(request: Request, error: HTTPException) -> Response:
+    if isinstance(error.__cause__, ClientDisconnect):
+        return refused(request, client_gone())
     is_form = request.headers.get("content-type", "").startswith("multipart/")
     details = {
         400: f"the form cannot be read: {error.detail}"
@@ -144,7 +155,19 @@ def _http_error(request: Request, error: HTTPException) -> Response:
     }
     detail = details.get(error.status_code, error.detail)
     word = WORDS.get(error.status_code, "refused")
-    return _problem(request, error.status_code, word, detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _methods_here(request)):
+        headers["Allow"] = ", ".join(allowed)
+    return _problem(request, error.status_code, word, detail, headers=headers)
+
+
+def _methods_here(request: Request) -> list[str]:
+    """The methods of all routes at the path of a request; FastAPI names those of one route."""
+    paths = request.app.openapi()["paths"].items()
+    here = [
+        operations for path, operations in paths if compile_path(path)[0].match(request.url.path)
+    ]
+    return sorted({method.upper() for operations in here for method in operations})
 
 
 def _unexpected(request: Request, _error: Exception) -> Response:
@@ -162,7 +185,7 @@ def _problem(
 ) -> Response:
     problem = Problem(
         type=f"urn:polar:problem:{word}",
-        title=HTTPStatus(status).phrase,
+        title="Client Closed Request" if status == CLIENT_GONE else HTTPStatus(status).phrase,
         status=status,
         detail=detail,
         instance=request.url.path,

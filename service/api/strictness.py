@@ -20,7 +20,7 @@ async def refuse_what_is_ambiguous(request: Request) -> None:
     """Refuse unknown and repeated parameters, headers, fields of forms and keys of JSON.
 
     Raises:
-        Refused: the request has some; the first 100 are named.
+        Refused: the request has some; the first 50 are named.
     """
     elsewhere, in_body = [*_in_query(request), *_in_headers(request)], await _in_body(request)
     if elsewhere or in_body:

@@ -1,11 +1,7 @@
 """Submitting and cancelling: rows and jobs change in one transaction, or not at all."""
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
 from uuid import UUID
 
 from procrastinate import App
@@ -18,43 +14,25 @@ from polar.spec.own_models import OTHER_CODE, PACKAGES_VARIABLE
 from polar.spec.training import MOST_STEPS
 from service import queue
 from service.api.problems import Refused
-from service.storage import agents, answered_posts, experiments, runs, studies
-from service.storage.answered_posts import AnsweredPost
+from service.storage import agents, experiments, runs, studies
 from service.storage.errors import Conflict
 from service.storage.states import RunState
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
 
-T = TypeVar("T", Experiment, Study)
-
-
-@dataclass(frozen=True)
-class Submitted(Generic[T]):
-    made: T
-    #: Whether the idempotency key was known, so that `made` is what its first request made.
-    replayed: bool
-
 
 async def submit(
-    session: AsyncSession, app: App, spec: ExperimentSpec, *, force: bool, key: str | None
-) -> Submitted[Experiment]:
-    """Store an experiment and queue its new runs, once for each idempotency key.
+    session: AsyncSession, app: App, spec: ExperimentSpec, *, force: bool
+) -> Experiment:
+    """Store an experiment and queue its new runs.
 
     Raises:
-        Refused: no agent has the dataset, or the key belongs to another request.
+        Refused: no agent has the dataset.
     """
-    fingerprint = _fingerprint(spec, force)
-    known = await _known(session, key, fingerprint)
-    if known is not None:
-        assert known.experiment_id is not None  # because its fingerprint is an experiment's
-        return Submitted(await experiments.get(session, known.experiment_id), replayed=True)
     digest = await dataset_digest(session, spec)
     submission = await experiments.create(session, spec, digest, force=force)
     await queue.enqueue(app, session, submission.new)
-    if key:
-        made = submission.experiment.id
-        await answered_posts.remember_key(session, key, fingerprint, experiment_id=made)
-    return Submitted(submission.experiment, replayed=False)
+    return submission.experiment
 
 
 def going_on(spec: ExperimentSpec, finished: Sequence[Run], steps: int) -> ExperimentSpec:
@@ -81,31 +59,13 @@ def going_on(spec: ExperimentSpec, finished: Sequence[Run], steps: int) -> Exper
     return with_steps(spec, steps)
 
 
-async def submit_study(
-    session: AsyncSession, spec: StudySpec, *, key: str | None
-) -> Submitted[Study]:
-    """Store a study, once for each idempotency key; the broker begins it within seconds.
+async def submit_study(session: AsyncSession, spec: StudySpec) -> Study:
+    """Store a study; the broker begins it within seconds.
 
     Raises:
-        Refused: no agent has the dataset, or the key belongs to another request.
+        Refused: no agent has the dataset.
     """
-    fingerprint = _fingerprint(spec, "study")
-    known = await _known(session, key, fingerprint)
-    if known is not None:
-        assert known.study_id is not None  # because its fingerprint is a study's
-        return Submitted(await studies.get(session, known.study_id), replayed=True)
-    study = await studies.create(session, spec, await dataset_digest_of_study(session, spec))
-    if key:
-        await answered_posts.remember_key(session, key, fingerprint, study_id=study.id)
-    return Submitted(study, replayed=False)
-
-
-async def _known(session: AsyncSession, key: str | None, fingerprint: str) -> AnsweredPost | None:
-    known = await answered_posts.with_key(session, key) if key else None
-    if known is not None and known.fingerprint != fingerprint:
-        detail = f"the Idempotency-Key {key} was used for another spec; use a new one"
-        raise Refused(422, "idempotency-key-reused", detail)
-    return known
+    return await studies.create(session, spec, await dataset_digest_of_study(session, spec))
 
 
 async def dataset_digest_of_study(session: AsyncSession, spec: StudySpec) -> str:
@@ -243,8 +203,3 @@ async def cancel_study(session: AsyncSession, study_id: UUID) -> Study:
         with contextlib.suppress(Conflict):  # it has ended, which the broker will soon record
             await queue.cancel_experiment(session, experiment_id)
     return await studies.get(session, study_id)
-
-
-def _fingerprint(spec: ExperimentSpec | StudySpec, how: bool | str) -> str:
-    request = json.dumps([spec.model_dump(mode="json"), how], sort_keys=True)
-    return hashlib.sha256(request.encode()).hexdigest()

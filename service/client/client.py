@@ -18,7 +18,7 @@ from service.client.studies import RequestsOfStudies
 class Client(RequestsOfResults, RequestsOfStudies):
     """Sends requests to one service, and repeats them while nobody answers.
 
-    A request that would not be safe to repeat is repeated only if it did not reach the service.
+    Every POST has an idempotency key, so that it is carried out once however often it is sent.
 
     Raises (all methods):
         Unreachable: nothing answers, or something else than the service, or another home's stack.

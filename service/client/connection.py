@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import httpx
 from pydantic import ValidationError
@@ -23,16 +24,13 @@ TIMEOUT_S = 60.0
 
 _HEALTH = "/healthz"
 
-#: Errors after which it is certain that the request did not reach the service.
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
-
 V = TypeVar("V", bound=ResponseModel)
 
 
 class Connection:
     """Speaks HTTP with one service, and repeats requests while nobody answers.
 
-    A request that would not be safe to repeat is repeated only if it did not reach the service.
+    Every POST has an idempotency key, so that it is carried out once however often it is sent.
 
     Raises (all methods):
         Unreachable: nothing answers, or something else than the service, or another home's stack.
@@ -64,17 +62,8 @@ class Connection:
     def close(self) -> None:
         self._http.close()
 
-    def ask(
-        self,
-        answer: type[V],
-        method: str,
-        path: str,
-        *,
-        is_repeatable: bool = True,
-        **request: Any,  # noqa: ANN401
-    ) -> V:
-        response = self._response(method, path, is_repeatable=is_repeatable, **request)
-        return self._read(answer, response)
+    def ask(self, answer: type[V], method: str, path: str, **request: Any) -> V:  # noqa: ANN401
+        return self._read(answer, self._response(method, path, **request))
 
     def content(self, path: str) -> bytes:
         """Fetch the content at this path as it is."""
@@ -83,16 +72,12 @@ class Connection:
             self._read(ResponseModel, response)
         return response.content
 
-    def _response(
-        self,
-        method: str,
-        path: str,
-        *,
-        is_repeatable: bool = True,
-        **request: Any,  # noqa: ANN401
-    ) -> httpx.Response:
+    def _response(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401
         if path != _HEALTH:
             self._recognise()
+        if method == "POST":
+            key = {"Idempotency-Key": uuid4().hex}
+            request["headers"] = {**key, **request.get("headers", {})}
         pauses = iter(self._pauses_s)
         while True:
             self._refuse_if_closed()
@@ -101,11 +86,6 @@ class Connection:
             except (httpx.LocalProtocolError, UnicodeEncodeError) as error:
                 raise ClientError(f"this request cannot be sent: {error}") from error
             except httpx.TransportError as error:
-                if not is_repeatable and not isinstance(error, _NOT_SENT):
-                    raise Unreachable(
-                        f"{self.url} gave no answer to a request ({error}); check whether it has "
-                        "carried the request out before you repeat it"
-                    ) from error
                 self._pause(pauses, error)
 
     def _recognise(self) -> None:

@@ -83,10 +83,7 @@ class RequestsOfStudies(Requests):
 
     def order_study(self, study_id: UUID | str, order: Order) -> Study:
         """Pause, resume or cancel a study, or have it try its failed trials again."""
-        is_repeatable = order != "retry-failed"
-        return self._ask_study(
-            study_id, "POST", f"/{quote(order, safe='')}", is_repeatable=is_repeatable
-        )
+        return self._ask_study(study_id, "POST", f"/{quote(order, safe='')}")
 
     def extend_study(
         self,
@@ -113,7 +110,6 @@ class RequestsOfStudies(Requests):
             study_id,
             "POST",
             "/extend",
-            is_repeatable=False,
             content=as_json({**extension, "seeds": list(seeds)}),
             headers=IS_JSON,
         )

@@ -1,51 +1,42 @@
-"""POSTs that carry an idempotency key: a repeated POST gets the answer of the first."""
+"""Answers to POSTs with an idempotency key, which a repeated POST gets again."""
 
-from datetime import datetime
-from uuid import UUID
+from datetime import datetime, timedelta
 
-from sqlalchemy import CheckConstraint, ForeignKey, func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.storage.study_tables import Study
-from service.storage.tables import Base, Experiment
+from service.storage.tables import Base
+
+#: How long an answer is kept; nobody repeats a request for longer.
+KEPT = timedelta(days=7)
 
 
 class AnsweredPost(Base):
-    """What a POST with an idempotency key created, in case the POST is repeated."""
+    """A POST with an idempotency key, and the answer to it."""
 
     __tablename__ = "idempotency_keys"
 
     key: Mapped[str] = mapped_column(primary_key=True)
+    #: Digest of everything that was asked.
     fingerprint: Mapped[str]
-    #: The experiment or the study that the POST created; the other id is null.
-    experiment_id: Mapped[UUID | None] = mapped_column(ForeignKey(Experiment.id))
-    study_id: Mapped[UUID | None] = mapped_column(ForeignKey(Study.id))
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    __table_args__ = (
-        CheckConstraint(
-            "(experiment_id is null) <> (study_id is null)", name="an_experiment_or_a_study"
-        ),
-    )
+    status: Mapped[int]
+    #: Address of what the POST has made; null if it has made nothing that has one.
+    location: Mapped[str | None]
+    #: The answer's JSON, byte for byte.
+    body: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
 
 
 async def with_key(session: AsyncSession, key: str) -> AnsweredPost | None:
-    """What an earlier POST with this idempotency key created; None if there was no such POST."""
+    """The answered POST with this idempotency key; None if there was no such POST."""
     # If two POSTs with the same key come at once, the second waits here for the first to commit.
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
     return await session.get(AnsweredPost, key)
 
 
-async def remember_key(
-    session: AsyncSession,
-    key: str,
-    fingerprint: str,
-    *,
-    experiment_id: UUID | None = None,
-    study_id: UUID | None = None,
-) -> None:
-    """Remember which experiment or study a POST with this idempotency key created."""
-    created = {"experiment_id": experiment_id, "study_id": study_id}
-    session.add(AnsweredPost(key=key, fingerprint=fingerprint, **created))
+async def remember(session: AsyncSession, post: AnsweredPost) -> None:
+    """Store the answer to a POST, and delete those that are older than a week."""
+    session.add(post)
+    await session.execute(delete(AnsweredPost).where(AnsweredPost.created_at < func.now() - KEPT))
     await session.flush()

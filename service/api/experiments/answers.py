@@ -19,7 +19,6 @@ from service.api.experiments.schemas import (
     RunOfExperiment,
 )
 from service.api.stored import Reader
-from service.api.submission import Submitted
 from service.settings import Settings
 from service.storage import experiments, tracking
 from service.storage.evaluations import latest_evaluations
@@ -27,13 +26,11 @@ from service.storage.tables import Experiment, Run, Tracking
 
 
 async def accepted(
-    session: AsyncSession, settings: Settings, response: Response, submitted: Submitted[Experiment]
+    session: AsyncSession, settings: Settings, response: Response, made: Experiment
 ) -> ExperimentView:
-    """The experiment that a request has made, with the headers that say so."""
-    response.headers["Location"] = links.to_experiment(submitted.made.id)
-    if submitted.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return await experiment_view(session, settings, submitted.made)
+    """The experiment that a request has made, with the header that says where it is."""
+    response.headers["Location"] = links.to_experiment(made.id)
+    return await experiment_view(session, settings, made)
 
 
 async def experiment_view(

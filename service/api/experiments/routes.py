@@ -9,32 +9,39 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from polar.spec import ExperimentSpec
 from service.api import submission
-from service.api.dependencies import TAKES_SPEC, IdempotencyKey, Service, Session, only_json
+from service.api.dependencies import TAKES_SPEC, Service, Session, only_json
 from service.api.event_stream import follow
 from service.api.experiments import answers
 from service.api.experiments.schemas import ExperimentPage, ExperimentView, MoreSteps, Plan
+from service.api.once import ONCE, Remembering
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
 from service.storage import experiments, forms
 
-router = APIRouter(prefix="/experiments", tags=["experiments"], responses=refusals(503))
+router = APIRouter(
+    prefix="/experiments", tags=["experiments"], responses=refusals(503), route_class=Remembering
+)
 
 
-@router.post("", status_code=202, dependencies=TAKES_SPEC, responses=refusals(400, 413, 415, 422))
+@router.post(
+    "",
+    status_code=202,
+    dependencies=[*TAKES_SPEC, ONCE],
+    responses=refusals(400, 413, 415, 422),
+)
 async def submit(
     spec: ExperimentSpec,
     session: Session,
     service: Service,
     response: Response,
-    key: IdempotencyKey = None,
     force: Annotated[bool, Query(description="Train all runs anew and share none.")] = False,
 ) -> ExperimentView:
     """Accept an experiment; runs that exist already are shared, the others are queued."""
-    submitted = await submission.submit(session, service.queue, spec, force=force, key=key)
+    submitted = await submission.submit(session, service.queue, spec, force=force)
     return await answers.accepted(session, service.settings, response, submitted)
 
 
-@router.post("/validate", dependencies=TAKES_SPEC, responses=refusals(400, 413, 415, 422))
+@router.post("/validate", dependencies=[*TAKES_SPEC, ONCE], responses=refusals(400, 413, 415, 422))
 async def validate(spec: ExperimentSpec, session: Session) -> Plan:
     """Preview an experiment: its spec with all defaults, and the runs that exist already."""
     digest = await submission.dataset_digest(session, spec)
@@ -60,7 +67,7 @@ async def get_experiment(
     return await answers.experiment_view(session, service.settings, experiment)
 
 
-@router.post("/{experiment_id}/cancel", responses=refusals(404, 409, 422))
+@router.post("/{experiment_id}/cancel", dependencies=[ONCE], responses=refusals(404, 409, 422))
 async def cancel_experiment(
     experiment_id: UUID, session: Session, service: Service
 ) -> ExperimentView:
@@ -72,7 +79,7 @@ async def cancel_experiment(
 @router.post(
     "/{experiment_id}/extend",
     status_code=202,
-    dependencies=[Depends(only_json)],
+    dependencies=[Depends(only_json), ONCE],
     responses=refusals(400, 404, 409, 413, 415, 422),
 )
 async def extend_experiment(
@@ -81,13 +88,12 @@ async def extend_experiment(
     session: Session,
     service: Service,
     response: Response,
-    key: IdempotencyKey = None,
 ) -> ExperimentView:
     """Accept an experiment whose runs go on from the finished runs of this one to more steps."""
     experiment = await experiments.get(session, experiment_id)
     finished = await experiments.runs_of(session, experiment.id)
     spec = submission.going_on(forms.experiment_spec(experiment.spec), finished, more.steps)
-    submitted = await submission.submit(session, service.queue, spec, force=False, key=key)
+    submitted = await submission.submit(session, service.queue, spec, force=False)
     return await answers.accepted(session, service.settings, response, submitted)
 
 

@@ -16,18 +16,19 @@ from service.api.dependencies import Service, only_forms, only_own_pages, unless
 from service.api.files import file_response
 from service.api.measurements.schemas import MeasurementView
 from service.api.measuring import FOLDER
+from service.api.once import Remembering, once_computed
 from service.api.problems import refusals
 from service.api.schemas import Figure
 from service.storage.errors import EarlierVersion, NotFound
 
-router = APIRouter(prefix="/measurements", tags=["measurements"])
+router = APIRouter(prefix="/measurements", tags=["measurements"], route_class=Remembering)
 
 
 @router.post(
     "",
     status_code=201,
-    dependencies=[Depends(only_forms), Depends(only_own_pages)],
-    responses=refusals(400, 403, 413, 415, 422, 500),
+    dependencies=[Depends(only_forms), Depends(only_own_pages), Depends(once_computed)],
+    responses=refusals(400, 403, 413, 415, 422, 500, 503),
 )
 async def measure(
     request: Request,

@@ -10,6 +10,7 @@ from polar.records.events import DIAGNOSTICS_FILE, MODEL_FILE
 from service.api import links
 from service.api.dependencies import Service, Session
 from service.api.files import file_response
+from service.api.once import ONCE, Remembering
 from service.api.problems import Refused, refusals, refused
 from service.api.runs import answers
 from service.api.runs.schemas import Diagnostics, Figures, FindingsView
@@ -21,7 +22,12 @@ from service.storage.evaluations import evaluations_of
 from service.storage.states import FindingsState, RunState
 from service.storage.tables import FindingsRow
 
-router = APIRouter(prefix="/runs/{run_id}", tags=["results"], responses=refusals(404, 422, 503))
+router = APIRouter(
+    prefix="/runs/{run_id}",
+    tags=["results"],
+    responses=refusals(404, 422, 503),
+    route_class=Remembering,
+)
 
 FIGURES = "figures/"
 #: Suffix of pictures; the numbers that a picture shows are in a file with another suffix.
@@ -96,7 +102,7 @@ async def get_model(run_id: UUID, session: Session, service: Service) -> FileRes
     return file_response(service.settings.artifacts, artifact.path)
 
 
-@router.post("/findings", status_code=202, responses=refusals(409))
+@router.post("/findings", status_code=202, dependencies=[ONCE], responses=refusals(409))
 async def ask_for_findings(run_id: UUID, session: Session) -> FindingsView:
     """Have the findings of a run made before others; those that failed are tried again."""
     return FindingsView.model_validate(await findings.ask(session, run_id))

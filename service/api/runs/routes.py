@@ -8,16 +8,19 @@ from fastapi import APIRouter, Depends, Header, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api import submission
-from service.api.dependencies import IdempotencyKey, Service, Session, only_json
+from service.api.dependencies import Service, Session, only_json
 from service.api.event_stream import follow
 from service.api.experiments import answers as experiments
 from service.api.experiments.schemas import ExperimentView, MoreSteps
+from service.api.once import ONCE, Remembering
 from service.api.problems import refusals
 from service.api.runs import answers
 from service.api.runs.schemas import RunView
 from service.storage import forms, runs
 
-router = APIRouter(prefix="/runs", tags=["runs"], responses=refusals(404, 422, 503))
+router = APIRouter(
+    prefix="/runs", tags=["runs"], responses=refusals(404, 422, 503), route_class=Remembering
+)
 
 
 @router.get("/{run_id}")
@@ -27,7 +30,7 @@ async def get_run(run_id: UUID, session: Session, service: Service) -> RunView:
     return await answers.run_view(session, service.settings, run)
 
 
-@router.post("/{run_id}/cancel", responses=refusals(409))
+@router.post("/{run_id}/cancel", dependencies=[ONCE], responses=refusals(409))
 async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunView:
     """Cancel a run even if several experiments want it; its agent stops it within seconds."""
     run = await submission.cancel_run(session, run_id)
@@ -37,7 +40,7 @@ async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunVie
 @router.post(
     "/{run_id}/extend",
     status_code=202,
-    dependencies=[Depends(only_json)],
+    dependencies=[Depends(only_json), ONCE],
     responses=refusals(400, 409, 413, 415),
 )
 async def extend_run(
@@ -46,12 +49,11 @@ async def extend_run(
     session: Session,
     service: Service,
     response: Response,
-    key: IdempotencyKey = None,
 ) -> ExperimentView:
     """Accept an experiment whose run goes on from this finished run to more steps."""
     run = await runs.get(session, run_id)
     spec = submission.going_on(forms.experiment_spec(run.spec), [run], more.steps)
-    submitted = await submission.submit(session, service.queue, spec, force=False, key=key)
+    submitted = await submission.submit(session, service.queue, spec, force=False)
     return await experiments.accepted(session, service.settings, response, submitted)
 
 

@@ -10,7 +10,8 @@ from polar.errors import InvalidInput
 from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.api import links, submission
-from service.api.dependencies import TAKES_SPEC, IdempotencyKey, Service, Session, only_json
+from service.api.dependencies import TAKES_SPEC, Service, Session, only_json
+from service.api.once import ONCE, Remembering
 from service.api.paging import ModelPlace, PageSize, Position, next_token
 from service.api.problems import Refused, refusals
 from service.api.studies import answers, export
@@ -26,26 +27,27 @@ from service.api.studies.schemas import (
 )
 from service.storage import studies, study_extensions
 
-router = APIRouter(prefix="/studies", tags=["studies"], responses=refusals(503))
+router = APIRouter(
+    prefix="/studies", tags=["studies"], responses=refusals(503), route_class=Remembering
+)
 
 
-@router.post("", status_code=202, dependencies=TAKES_SPEC, responses=refusals(400, 413, 415, 422))
+@router.post(
+    "",
+    status_code=202,
+    dependencies=[*TAKES_SPEC, ONCE],
+    responses=refusals(400, 413, 415, 422),
+)
 async def submit_study(
-    spec: StudySpec,
-    session: Session,
-    service: Service,
-    response: Response,
-    key: IdempotencyKey = None,
+    spec: StudySpec, session: Session, service: Service, response: Response
 ) -> StudyView:
     """Accept a study; its first trials begin within seconds."""
-    submitted = await submission.submit_study(session, spec, key=key)
-    response.headers["Location"] = links.to_study(submitted.made.id)
-    if submitted.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return await answers.study_view(session, service.settings, submitted.made)
+    study = await submission.submit_study(session, spec)
+    response.headers["Location"] = links.to_study(study.id)
+    return await answers.study_view(session, service.settings, study)
 
 
-@router.post("/validate", dependencies=TAKES_SPEC, responses=refusals(400, 413, 415, 422))
+@router.post("/validate", dependencies=[*TAKES_SPEC, ONCE], responses=refusals(400, 413, 415, 422))
 async def validate_study(spec: StudySpec, session: Session) -> StudyPlan:
     """Preview a study: its spec with all defaults, its trials and runs, and how long they take."""
     digest = await submission.dataset_digest_of_study(session, spec)
@@ -123,21 +125,21 @@ async def list_models(
     return await asyncio.to_thread(solutions.page, page_size, place)
 
 
-@router.post("/{study_id}/pause", responses=refusals(404, 409, 422))
+@router.post("/{study_id}/pause", dependencies=[ONCE], responses=refusals(404, 409, 422))
 async def pause_study(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Pause a study: it begins no new trials, and trials in flight go on."""
     study = await studies.pause(session, study_id)
     return await answers.study_view(session, service.settings, study)
 
 
-@router.post("/{study_id}/resume", responses=refusals(404, 409, 422))
+@router.post("/{study_id}/resume", dependencies=[ONCE], responses=refusals(404, 409, 422))
 async def resume_study(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Resume a paused study."""
     study = await studies.resume(session, study_id)
     return await answers.study_view(session, service.settings, study)
 
 
-@router.post("/{study_id}/cancel", responses=refusals(404, 409, 422))
+@router.post("/{study_id}/cancel", dependencies=[ONCE], responses=refusals(404, 409, 422))
 async def cancel_study(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Cancel a study, and those runs of its trials in flight that nobody else wants."""
     study = await submission.cancel_study(session, study_id)
@@ -146,7 +148,7 @@ async def cancel_study(study_id: UUID, session: Session, service: Service) -> St
 
 @router.post(
     "/{study_id}/extend",
-    dependencies=[Depends(only_json)],
+    dependencies=[Depends(only_json), ONCE],
     responses=refusals(400, 404, 409, 413, 415, 422),
 )
 async def extend_study(
@@ -157,7 +159,7 @@ async def extend_study(
     return await answers.study_view(session, service.settings, study)
 
 
-@router.post("/{study_id}/retry-failed", responses=refusals(404, 409, 422))
+@router.post("/{study_id}/retry-failed", dependencies=[ONCE], responses=refusals(404, 409, 422))
 async def retry_failed_trials(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Try the points of failed trials again; nothing else is repeated."""
     study = await study_extensions.retry_failed(session, study_id)

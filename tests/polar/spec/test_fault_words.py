@@ -5,12 +5,12 @@ from typing import Any, get_args
 
 import pytest
 from hypothesis import example, given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core.core_schema import ErrorType
 
 from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.faults import Fault, find_faults
+from tests.spec_places import specs_with_one_wrong_value
 
 BASE: dict[str, Any] = {"dataset": {"name": "digits"}, "model": {}}
 STUDY: dict[str, Any] = {"base": BASE, "search": {"model.beta": {"log_uniform": [0.1, 1]}}}
@@ -20,6 +20,9 @@ OF_PYDANTIC = re.compile(
     r"Input (should|tag)|Extra inputs|Field required|Unable to|unable to parse|should have|"
     r"valid (integer|number|string|dictionary|list|tuple)|not permitted"
 )
+
+#: Kinds of faults without a value.
+MISSING = ("missing", "union_tag_not_found", "more")
 
 
 def faults_of(content: object, kind: Any = ExperimentSpec) -> list[Fault]:  # noqa: ANN401
@@ -136,57 +139,16 @@ def test_no_kind_of_pydantics_errors_is_told_in_its_words() -> None:
             assert "pear" not in str(fault)
 
 
-def places(schema: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The path of every field of a spec."""
-    found: list[tuple[str, ...]] = []
-    waiting: list[tuple[tuple[str, ...], dict[str, Any]]] = [((), schema)]
-    while waiting:
-        path, place = waiting.pop()
-        for part in [place, *place.get("anyOf", []), *place.get("oneOf", [])]:
-            name = part.get("$ref", "").rpartition("/")[2]
-            for field, inner in schema["$defs"].get(name, part).get("properties", {}).items():
-                found.append((*path, field))
-                waiting.append(((*path, field), inner))
-    return list(dict.fromkeys(found))
+@example({**BASE, "dataset": {"name": "sprites", "side": 28}})
+@given(specs_with_one_wrong_value(of_study=False))
+def test_whatever_is_wrong_in_an_experiment_is_said_in_our_words(spec: dict[str, Any]) -> None:
+    check(spec, ExperimentSpec)
 
 
-WRONG: list[Any] = [None, True, -1, 0, 1.5, 1e300, float("nan"), 10**400,
-         "x", "", "x" * 200, [], [[]], [-1] * 2000, {}, {"x": 1},
-         {1: 2}, {"name": "x"}, b"x", object]  # fmt: skip
-EXPERIMENT_PLACES = places(ExperimentSpec.model_json_schema())
-STUDY_PLACES = places(StudySpec.model_json_schema())
-MODELS = ["beta_vae", "ivae", "fixed_variance_vae", "lv_ae", "l2_ae", "ae"]
-DATASETS = ["digits", "smallnorb", "sprites"]
-
-
-@given(
-    place=st.sampled_from(EXPERIMENT_PLACES),
-    wrong=st.sampled_from(WRONG),
-    model=st.sampled_from(MODELS),
-    dataset=st.sampled_from(DATASETS),
-)
-def test_whatever_is_wrong_in_an_experiment_is_said_in_our_words(
-    place: tuple[str, ...], wrong: object, model: str, dataset: str
-) -> None:
-    spec: dict[str, Any] = {"dataset": {"name": dataset}, "model": {"name": model}}
-
-    check(put(spec, place, wrong), ExperimentSpec)
-
-
-@example(place=("search",), wrong={1: 2})  # Python's keys need not be text
-@given(place=st.sampled_from(STUDY_PLACES), wrong=st.sampled_from(WRONG))
-def test_whatever_is_wrong_in_a_study_is_said_in_our_words(
-    place: tuple[str, ...], wrong: object
-) -> None:
-    check(put({**STUDY, "base": {**BASE, "model": {}}}, place, wrong), StudySpec)
-
-
-def put(spec: dict[str, Any], path: tuple[str, ...], value: object) -> dict[str, Any]:
-    inner: Any = spec
-    for key in path[:-1]:
-        inner = inner.setdefault(key, {})
-    inner[path[-1]] = value
-    return spec
+@example({**STUDY, "search": {1: 2}})  # Python's keys need not be text
+@given(specs_with_one_wrong_value(of_study=True))
+def test_whatever_is_wrong_in_a_study_is_said_in_our_words(spec: dict[str, Any]) -> None:
+    check(spec, StudySpec)
 
 
 def check(content: dict[str, Any], kind: Any) -> None:  # noqa: ANN401
@@ -194,6 +156,7 @@ def check(content: dict[str, Any], kind: Any) -> None:  # noqa: ANN401
         said = str(fault)
         assert not OF_PYDANTIC.search(said), said
         assert fault.allowed or fault.type in ("value_error", "nothing_swept", "more"), said
+        assert fault.value is not None or fault.type in MISSING, said
         assert fault.suggestion != fault.pointer, said
         assert "\n" not in fault.message
 

@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from service.api.body import MAX_BODY
+from tests.spec_places import specs_with_one_wrong_value
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, Worker
@@ -145,6 +146,30 @@ json_values = st.recursive(
     ),
     max_leaves=20,
 )
+
+
+@hypothesis_settings(
+    max_examples=100,
+    deadline=None,  # a request of a loaded machine
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # nothing is stored: no state
+)
+@given(data=st.data(), of_study=st.booleans())
+async def test_a_wrong_value_is_accepted_or_named_with_what_is_allowed(
+    data: st.DataObject, of_study: bool, http: httpx.AsyncClient
+) -> None:
+    spec = data.draw(specs_with_one_wrong_value(of_study))
+    body = json.dumps(spec, default=str)
+    path = "studies" if of_study else "experiments"
+
+    answer = await http.post(f"/api/v1/{path}/validate", content=body, headers=IS_JSON)
+
+    assert answer.status_code in (200, 422), answer.text
+    if answer.status_code == 422:
+        faults = answer.json()["errors"]
+        assert faults
+        assert len(answer.content) < 20_000
+        assert [fault for fault in faults if not fault["message"]] == []
+        assert [fault["pointer"] for fault in faults if not fault["pointer"].startswith("/")] == []
 
 
 @hypothesis_settings(

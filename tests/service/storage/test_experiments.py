@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select, text
 
-from service.storage import answered_posts, experiments, runs
+from service.storage import experiments, runs
 from service.storage.database import Database
 from service.storage.errors import Conflict, NotFound
 from service.storage.experiments import Submission
@@ -285,20 +285,3 @@ def test_a_cancelled_experiment_stays_cancelled_while_others_go_on_with_its_runs
     state = experiments.state_of(experiment, Counter({RunState.RUNNING: 1}))
 
     assert state is RunState.CANCELLED
-
-
-async def test_an_idempotency_key_lets_one_request_through_at_a_time(
-    spec_of: "SpecMaker", database: Database
-) -> None:
-    async def submit_once() -> bool:
-        async with database.transaction() as session:
-            known = await answered_posts.with_key(session, "key")
-            if known is None:
-                submission = await experiments.create(session, spec_of(), "d" * 64)
-                made = submission.experiment.id
-                await answered_posts.remember_key(session, "key", "print", experiment_id=made)
-            return known is None
-
-    made = await asyncio.gather(*(submit_once() for _ in range(5)))
-
-    assert sorted(made) == [False] * 4 + [True]
