@@ -1,1 +1,69 @@
 """The REST service, which `create_app` puts together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+from prometheus_client import CollectorRegistry
+
+from service.api import problems
+from service.api.body import BodyLimit
+from service.api.catalogue import routes as catalogue
+from service.api.dependencies import Parts
+from service.api.experiments import routes as experiments
+from service.api.health import routes as health
+from service.api.hosts import TrustedHosts
+from service.api.links import PREFIX
+from service.api.measurements import routes as measurements
+from service.api.measuring import Measuring
+from service.api.metrics import routes as metrics
+from service.api.metrics.requests import TimedRequests
+from service.api.once import AnsweredBefore, answer_again
+from service.api.runs import results
+from service.api.runs import routes as runs
+from service.api.short_processes import ShortProcesses
+from service.api.strictness import refuse_what_is_ambiguous
+from service.api.studies import figures as study_figures
+from service.api.studies import routes as studies
+from service.queue import queue_app
+from service.settings import Settings
+from service.storage.database import Database
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service with these settings; it starts even while the database is away."""
+    app = FastAPI(
+        title="Polar",
+        summary="Finds where latent spaces polarise.",
+        version="1",
+        lifespan=_tidy,
+        dependencies=[Depends(refuse_what_is_ambiguous)],
+    )
+    # The queue's own connections stay closed because every job is written in our transactions.
+    app.state.parts = Parts(
+        settings,
+        Database(settings.sqlalchemy_url, connections=settings.api_connections, is_impatient=True),
+        queue_app(settings),
+        Measuring(settings),
+        ShortProcesses(settings.measure_at_once, settings.measure_s),
+        CollectorRegistry(),
+    )
+    problems.install(app)
+    app.exception_handler(AnsweredBefore)(answer_again)
+    app.add_middleware(BodyLimit, larger={f"{PREFIX}/measurements": settings.measure_bytes})
+    app.add_middleware(TrustedHosts, settings=settings)
+    app.add_middleware(TimedRequests, registry=app.state.parts.metrics)
+    resources = (
+        experiments, runs, results, studies, study_figures, measurements, catalogue, health,
+        metrics,
+    )  # fmt: skip
+    for resource in resources:
+        app.include_router(resource.router, prefix=PREFIX)
+    return app
+
+
+@asynccontextmanager
+async def _tidy(app: FastAPI) -> AsyncIterator[None]:
+    app.state.parts.measuring.clear()
+    yield
+    await app.state.parts.database.close()
