@@ -21,6 +21,7 @@ from service.api.short_processes import ShortProcesses
 from service.api.strictness import refuse_what_is_ambiguous
 from service.api.studies import figures as study_figures
 from service.api.studies import routes as studies
+from service.api.tokens import routes as tokens
 from service.queue import queue_app
 from service.settings import Settings
 from service.storage.database import Database
@@ -47,10 +48,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, larger={f"{PREFIX}/measurements": settings.measure_bytes})
     app.add_middleware(TrustedHosts, settings=settings)
     resources = (
-        experiments, runs, results, studies, study_figures, measurements, catalogue, health,
+        experiments, runs, results, studies, study_figures, measurements, catalogue, tokens,
+        health,
     )  # fmt: skip
     for resource in resources:
         app.include_router(resource.router, prefix=PREFIX)
+    app.include_router(tokens.open_router, prefix=PREFIX)
     return app
 
 

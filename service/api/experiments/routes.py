@@ -10,17 +10,26 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from polar.spec import ExperimentSpec
 from service.api import submission
 from service.api.dependencies import TAKES_SPEC, IdempotencyKey, Service, Session, only_json
+from service.api.door import Door, needs
 from service.api.event_stream import follow
 from service.api.experiments import answers
 from service.api.experiments.schemas import ExperimentPage, ExperimentView, MoreSteps, Plan
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
 from service.storage import experiments, forms
+from service.tokens import Scope
 
-router = APIRouter(prefix="/experiments", tags=["experiments"], responses=refusals(503))
+router = APIRouter(
+    route_class=Door, prefix="/experiments", tags=["experiments"], responses=refusals(503)
+)
 
 
-@router.post("", status_code=202, dependencies=TAKES_SPEC, responses=refusals(400, 413, 415, 422))
+@router.post(
+    "",
+    status_code=202,
+    dependencies=[*TAKES_SPEC, needs(Scope.SUBMIT)],
+    responses=refusals(400, 413, 415, 422),
+)
 async def submit(
     spec: ExperimentSpec,
     session: Session,
@@ -34,7 +43,11 @@ async def submit(
     return await answers.accepted(session, service.settings, response, submitted)
 
 
-@router.post("/validate", dependencies=TAKES_SPEC, responses=refusals(400, 413, 415, 422))
+@router.post(
+    "/validate",
+    dependencies=[*TAKES_SPEC, needs(Scope.READ)],
+    responses=refusals(400, 413, 415, 422),
+)
 async def validate(spec: ExperimentSpec, session: Session) -> Plan:
     """Preview an experiment: its spec with all defaults, and the runs that exist already."""
     digest = await submission.dataset_digest(session, spec)
@@ -60,7 +73,9 @@ async def get_experiment(
     return await answers.experiment_view(session, service.settings, experiment)
 
 
-@router.post("/{experiment_id}/cancel", responses=refusals(404, 409, 422))
+@router.post(
+    "/{experiment_id}/cancel", dependencies=[needs(Scope.STEER)], responses=refusals(404, 409, 422)
+)
 async def cancel_experiment(
     experiment_id: UUID, session: Session, service: Service
 ) -> ExperimentView:
@@ -72,7 +87,7 @@ async def cancel_experiment(
 @router.post(
     "/{experiment_id}/extend",
     status_code=202,
-    dependencies=[Depends(only_json)],
+    dependencies=[Depends(only_json), needs(Scope.SUBMIT)],
     responses=refusals(400, 404, 409, 413, 415, 422),
 )
 async def extend_experiment(

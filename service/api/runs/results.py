@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 from polar.records.events import DIAGNOSTICS_FILE, MODEL_FILE
 from service.api import links
 from service.api.dependencies import Service, Session
+from service.api.door import Door, needs
 from service.api.files import file_response
 from service.api.problems import Refused, refusals, refused
 from service.api.runs import answers
@@ -20,8 +21,11 @@ from service.storage.errors import NotFound
 from service.storage.evaluations import evaluations_of
 from service.storage.states import FindingsState, RunState
 from service.storage.tables import FindingsRow
+from service.tokens import Scope
 
-router = APIRouter(prefix="/runs/{run_id}", tags=["results"], responses=refusals(404, 422, 503))
+router = APIRouter(
+    route_class=Door, prefix="/runs/{run_id}", tags=["results"], responses=refusals(404, 422, 503)
+)
 
 FIGURES = "figures/"
 #: Suffix of pictures; the numbers that a picture shows are in a file with another suffix.
@@ -96,7 +100,9 @@ async def get_model(run_id: UUID, session: Session, service: Service) -> FileRes
     return file_response(service.settings.artifacts, artifact.path)
 
 
-@router.post("/findings", status_code=202, responses=refusals(409))
+@router.post(
+    "/findings", status_code=202, dependencies=[needs(Scope.SUBMIT)], responses=refusals(409)
+)
 async def ask_for_findings(run_id: UUID, session: Session) -> FindingsView:
     """Have the findings of a run made before others; those that failed are tried again."""
     return FindingsView.model_validate(await findings.ask(session, run_id))

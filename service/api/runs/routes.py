@@ -9,6 +9,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api import submission
 from service.api.dependencies import IdempotencyKey, Service, Session, only_json
+from service.api.door import Door, needs
 from service.api.event_stream import follow
 from service.api.experiments import answers as experiments
 from service.api.experiments.schemas import ExperimentView, MoreSteps
@@ -16,8 +17,11 @@ from service.api.problems import refusals
 from service.api.runs import answers
 from service.api.runs.schemas import RunView
 from service.storage import forms, runs
+from service.tokens import Scope
 
-router = APIRouter(prefix="/runs", tags=["runs"], responses=refusals(404, 422, 503))
+router = APIRouter(
+    route_class=Door, prefix="/runs", tags=["runs"], responses=refusals(404, 422, 503)
+)
 
 
 @router.get("/{run_id}")
@@ -27,7 +31,7 @@ async def get_run(run_id: UUID, session: Session, service: Service) -> RunView:
     return await answers.run_view(session, service.settings, run)
 
 
-@router.post("/{run_id}/cancel", responses=refusals(409))
+@router.post("/{run_id}/cancel", dependencies=[needs(Scope.STEER)], responses=refusals(409))
 async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunView:
     """Cancel a run even if several experiments want it; its agent stops it within seconds."""
     run = await submission.cancel_run(session, run_id)
@@ -37,7 +41,7 @@ async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunVie
 @router.post(
     "/{run_id}/extend",
     status_code=202,
-    dependencies=[Depends(only_json)],
+    dependencies=[Depends(only_json), needs(Scope.SUBMIT)],
     responses=refusals(400, 409, 413, 415),
 )
 async def extend_run(
