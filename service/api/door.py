@@ -181,8 +181,8 @@ def _nobody(why: str, error: str) -> Refused:
 
 def _too_little(request: Request, principal: Principal, scope: Scope) -> Refused:
     detail = (
-        f"{request.method} {request.url.path} needs the scope {scope!r}, and {principal.name!r} "
-        f"has {principal.scope!r}; whoever holds a token with the scope 'admin' makes another "
+        f"{request.method} {request.url.path} needs the scope '{scope}', and {principal.name!r} "
+        f"has '{principal.scope}'; whoever holds a token with the scope 'admin' makes another "
         f"with `polar token create NAME --scope {scope}`"
     )
     headers = _challenge("insufficient_scope", scope)

@@ -21,7 +21,8 @@ NOTHING = '{"experiments": [], "next_page_token": null}'
 def sent_by(client: Client, script: "Script") -> str | None:
     script.by_path["/api/v1/healthz"] = answering(200, HEALTH)
     script.by_path["/api/v1/experiments"] = answering(200, NOTHING)
-    assert list(client.experiments()) == []
+    with client:
+        assert list(client.experiments()) == []
     assert not any(
         "authorization" in sent for _, path, sent in script.requests if "health" in path
     )
