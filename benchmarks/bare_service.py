@@ -28,6 +28,7 @@ from service.storage import agents, experiments, runs
 from service.storage.database import Database
 from service.storage.states import RunState
 from service.storage.tables import Run
+from service.tokens import new_token
 
 #: The digest of a dataset, at which nothing here looks.
 DIGEST = "d" * 64
@@ -105,6 +106,7 @@ def _servers() -> Iterator[tuple[Settings, httpx.Client]]:
             mlflow_url="http://127.0.0.1:9",  # nobody asks it
             home=home,
             api_port=choose_port(),
+            token=SecretStr(new_token()),
         )
         with _api(settings) as client:
             yield settings, client
@@ -112,22 +114,26 @@ def _servers() -> Iterator[tuple[Settings, httpx.Client]]:
 
 @contextmanager
 def _api(settings: Settings) -> Iterator[httpx.Client]:
+    assert settings.token
+    token = settings.token.get_secret_value()
     environment = os.environ | {
         "POLAR_DATABASE_URL": settings.database_url.get_secret_value(),
         "POLAR_ARTIFACTS": str(settings.artifacts),
         "POLAR_MLFLOW_URL": settings.mlflow_url,
         "POLAR_API_PORT": f"{settings.api_port}",
         "POLAR_HOME": str(settings.home),
+        "POLAR_TOKEN": token,
     }
     subprocess.run(
         python(Program.MIGRATION), env=environment, check=True, stderr=subprocess.DEVNULL
     )
+    headers = {"Authorization": f"Bearer {token}"}
     log = settings.home / "api.log"
     with log.open("wb") as errors:
         api = subprocess.Popen(python(Program.API), env=environment, stderr=errors)
     address = f"http://127.0.0.1:{settings.api_port}/api/v1"
     try:
-        with httpx.Client(base_url=address, trust_env=False) as client:
+        with httpx.Client(base_url=address, headers=headers, trust_env=False) as client:
             _wait_for(client, log)
             yield client
     finally:

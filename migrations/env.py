@@ -7,6 +7,7 @@ from service.database_urls import sqlalchemy_url
 from service.storage import (  # noqa: F401 (they declare tables, too)
     answered_posts,
     study_tables,
+    tokens,
     tracking_tables,
 )
 from service.storage.tables import Base

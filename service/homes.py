@@ -11,6 +11,8 @@ from typing import IO, TypedDict
 from polar.errors import InvalidInput
 
 DEFAULT_HOME = Path("~/.polar")
+#: File in the home with the token of its owner, for curl, too; only the owner can read it.
+TOKEN_FILE = "token"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,14 @@ class UpJson(TypedDict):
     home_id: str
     #: The other processes by name.
     processes: dict[str, int]
+
+
+def token_of(home: Path) -> str | None:
+    """The token of the owner of this home; None if there is none, or somebody else owns it."""
+    try:
+        return (resolved_home(home) / TOKEN_FILE).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def find_api(home: Path) -> PublishedApi | None:

@@ -64,6 +64,7 @@ FOREIGN = {
     "POLAR_DASHBOARD_PORT",
     "POLAR_DASHBOARD_FD",
     "POLAR_URL",
+    "POLAR_TOKEN",
 }
 #: Variables that are kept in spite of their prefix.
 KEPT = {
@@ -97,7 +98,11 @@ def private(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def make_private() -> None:
-    """Make the environment of this process private, and with it that of its children."""
+    """Make the environment of this process private, and the files that it makes.
+
+    The same holds for its children.
+    """
+    os.umask(0o077)
     ours = private(os.environ)
     for name in set(os.environ) - set(ours):
         del os.environ[name]  # takes effect at once for libpq, which is loaded in this process
@@ -156,6 +161,6 @@ async def until_stopped(work: Coroutine[None, None, None]) -> None:
 
 
 def without_secrets() -> dict[str, str]:
-    """The environment of this process without the secrets of databases, for its children."""
-    secrets = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "PGPASSWORD", "PGPASSFILE"}
+    """The environment of this process without secrets, for its children."""
+    secrets = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "POLAR_TOKEN", "PGPASSWORD", "PGPASSFILE"}
     return {name: value for name, value in os.environ.items() if name not in secrets}

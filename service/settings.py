@@ -21,6 +21,7 @@ from polar.spec.faults import Fault, find_faults
 from service.addresses import http_url, is_loopback
 from service.database_urls import libpq_url, sqlalchemy_url
 from service.homes import DEFAULT_HOME, in_users_home
+from service.tokens import ALLOWED, is_token
 
 #: Longest wait, in seconds; with longer waits the timers of some processes overflow.
 WEEK_S = 7 * 24 * 3600.0
@@ -38,9 +39,18 @@ def _named(folder: str | Path) -> str | Path:
     return folder
 
 
+def _hard_to_guess(token: SecretStr) -> SecretStr:
+    if not is_token(token.get_secret_value()):
+        raise ValueError(
+            f"this is no token; allowed: {ALLOWED}, such as from `openssl rand -hex 32`"
+        )
+    return token
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_readable_by_libpq)]
 Folder = Annotated[Path, BeforeValidator(_named), AfterValidator(in_users_home)]
 ServerUrl = Annotated[str, AfterValidator(http_url)]
+OwnToken = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
 Seconds = Annotated[float, Field(gt=0, le=WEEK_S)]
 
 
@@ -64,8 +74,11 @@ class Settings(BaseSettings):
     mlflow_url: ServerUrl
     #: Address at which the API's links reach optuna-dashboard.
     dashboard_url: ServerUrl = "http://127.0.0.1:8651"
-    #: Address on which the API and the dashboard listen; loopback only, because there are no
-    #: tokens yet.
+    #: Token of the owner, who may do everything and makes the tokens of others. The API needs it;
+    #: commands and clients send it to a service that POLAR_URL names.
+    token: OwnToken | None = None
+    #: Address on which the API and the dashboard listen; loopback only, because their HTTP is not
+    #: encrypted, and whoever reads along has the tokens.
     api_host: str = "127.0.0.1"
     api_port: int = Field(8650, ge=1, le=65535)
     #: File descriptor of an already listening socket, if the API inherits one from its parent.
@@ -73,8 +86,8 @@ class Settings(BaseSettings):
     dashboard_port: int = Field(8651, ge=1, le=65535)
     #: File descriptor of an already listening socket, if the dashboard inherits one.
     dashboard_fd: int | None = Field(None, ge=3)
-    #: Allow addresses other than loopback, for where something else keeps strangers out, such as
-    #: a container.
+    #: Allow addresses other than loopback, for where something else encrypts, or keeps those out
+    #: who would read along, such as a container. This needs POLAR_TOKEN.
     api_allow_remote: bool = False
     #: Host names by which requests may address the API and the dashboard, separated by blanks. All
     #: IP addresses, this machine's own name, `localhost` and POLAR_API_HOST are always allowed,
@@ -124,8 +137,14 @@ class Settings(BaseSettings):
     def _strangers_cannot_reach_the_api(self) -> Self:
         if not (self.api_allow_remote or is_loopback(self.api_host)):
             raise ValueError(
-                f"POLAR_API_HOST is {self.api_host}, and the API has no tokens yet; allowed: "
-                "127.0.0.1, ::1, localhost, or any address with POLAR_API_ALLOW_REMOTE=true"
+                f"POLAR_API_HOST is {self.api_host}, where tokens cross the network unencrypted; "
+                "allowed: 127.0.0.1, ::1, localhost, or any address with "
+                "POLAR_API_ALLOW_REMOTE=true"
+            )
+        if self.api_allow_remote and self.token is None:
+            raise ValueError(
+                "POLAR_API_ALLOW_REMOTE is true, and POLAR_TOKEN is not set; allowed: with a "
+                f"token, which is {ALLOWED}, such as from `openssl rand -hex 32`"
             )
         return self
 

@@ -43,8 +43,10 @@ def test_every_setting_that_is_given_exists_and_none_is_missing(name: str) -> No
 
 
 def test_the_settings_of_compose_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = {"${POLAR_TOKEN": "t" * 64, "${POLAR_PASSWORD": "secret"}
     for name, value in SERVICES["api"]["environment"].items():
-        monkeypatch.setenv(name, re.sub(r"\$\{[^}]*\}", "secret", str(value)))
+        given = re.sub(r"(\$\{\w+)[^}]*\}", lambda found: chosen.get(found[1], ""), str(value))
+        monkeypatch.setenv(name, given)
 
     settings = Settings()
 
@@ -72,11 +74,13 @@ def test_only_loopback_ports_are_opened() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_a_missing_password_stops_the_start() -> None:
+def test_a_missing_password_or_token_stops_the_start() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
 
     assert len(re.findall(r"\$\{POLAR_PASSWORD:\?", text)) == 3
     assert "${POLAR_PASSWORD}" not in text
+    assert len(re.findall(r"\$\{POLAR_TOKEN:\?", text)) == 2
+    assert "${POLAR_TOKEN}" not in text
 
 
 def test_the_image_copies_files_that_exist_and_all_packages() -> None:

@@ -1,18 +1,25 @@
 """`python -m service.api`: serve the API at the address of the settings."""
 
 import logging
+import sys
 
 import uvicorn
 
 from service.api.app import create_app
 from service.serving import serve
 from service.settings import Settings
+from service.tokens import ALLOWED
 
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("procrastinate").setLevel(logging.WARNING)
     settings = Settings.read_or_exit()
+    if settings.token is None:  # nobody could do anything, nor make a token for it
+        sys.exit(
+            f"error: POLAR_TOKEN is not set; allowed: the owner's token, {ALLOWED}, such as from "
+            "`openssl rand -hex 32`"
+        )
     serve(
         uvicorn.Config(
             create_app(settings),

@@ -25,6 +25,7 @@ from service.api.short_processes import ShortProcesses
 from service.api.strictness import refuse_what_is_ambiguous
 from service.api.studies import figures as study_figures
 from service.api.studies import routes as studies
+from service.api.tokens import routes as tokens
 from service.queue import queue_app
 from service.settings import Settings
 from service.storage.database import Database
@@ -54,11 +55,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(TrustedHosts, settings=settings)
     app.add_middleware(TimedRequests, registry=app.state.parts.metrics)
     resources = (
-        experiments, runs, results, studies, study_figures, measurements, catalogue, health,
-        metrics,
+        experiments, runs, results, studies, study_figures, measurements, catalogue, tokens,
+        health, metrics,
     )  # fmt: skip
     for resource in resources:
         app.include_router(resource.router, prefix=PREFIX)
+    app.include_router(tokens.open_router, prefix=PREFIX)
     return app
 
 

@@ -80,14 +80,6 @@ def only_forms(content_type: Annotated[str, Header(include_in_schema=False)] = "
     _only("multipart/form-data", content_type)
 
 
-def only_own_pages(request: Request) -> None:
-    """Refuse a form that a page of another site sends, which browsers do not prevent."""
-    origin = request.headers.get("origin")  # every browser sends it, and no other client does
-    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-        detail = f"the form comes from a page of {origin!r}; allowed: pages of this service"
-        raise Refused(403, "cross-site", detail)
-
-
 async def unless_gone(request: Request, work: Coroutine[None, None, T]) -> T:
     """Result of the work, which is cancelled as soon as the client goes away.
 

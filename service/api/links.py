@@ -79,6 +79,10 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
     }
 
 
+def to_login(link: str) -> str:
+    return f"{PREFIX}/login?link={link}"
+
+
 def to_figure(run_id: UUID, name: str) -> str:
     return f"{PREFIX}/runs/{run_id}/figures/{name}"
 

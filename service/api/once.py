@@ -8,11 +8,11 @@ from operator import itemgetter
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
-from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import FormData, UploadFile
 
 from service.api.dependencies import Service, Session
+from service.api.door import Door
 from service.api.problems import Refused
 from service.storage import answered_posts
 from service.storage.answered_posts import AnsweredPost
@@ -80,8 +80,8 @@ async def once_computed(request: Request, service: Service, key: IdempotencyKey 
 ONCE = Depends(once)
 
 
-class Remembering(APIRoute):
-    """A route that stores its answer if `once` has asked for it."""
+class Remembering(Door):
+    """A route behind the door that stores its answer if `once` has asked for it."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -122,8 +122,10 @@ async def _remember(session: AsyncSession, key: str, fingerprint: str, answer: R
 
 
 def _fingerprint(request: Request, body: bytes) -> str:
-    """Digest of all that a POST asks: its path, its parameters, and its body."""
-    asked = f"{request.url.path}?{request.url.query}\n".encode() + body
+    """Digest of who asks a POST, and of all that it asks: path, parameters, and body."""
+    principal = request.state.principal
+    who = f"{principal.name} {principal.token_id}"
+    asked = f"{who}\n{request.url.path}?{request.url.query}\n".encode() + body
     return hashlib.sha256(asked).hexdigest()
 
 

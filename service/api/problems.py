@@ -54,11 +54,19 @@ WORDS = {
 class Refused(Exception):
     """The API refuses a request and names everything that is wrong with it."""
 
-    def __init__(self, status: int, word: str, detail: str, errors: Sequence[Fault] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        word: str,
+        detail: str,
+        errors: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.word = word
         self.errors = errors
+        self.headers = headers
 
 
 def install(app: FastAPI) -> None:
@@ -102,7 +110,9 @@ def client_gone() -> Refused:
 
 def refused(request: Request, error: Refused) -> Response:
     """Answer to a request that was refused."""
-    return _problem(request, error.status, error.word, str(error), errors=error.errors)
+    return _problem(
+        request, error.status, error.word, str(error), errors=error.errors, headers=error.headers
+    )
 
 
 def _storage_error(request: Request, error: StorageError) -> Response:

@@ -1,14 +1,13 @@
 """Short processes that work for a request, so that the API loads no numpy, torch or matplotlib."""
 
 import asyncio
-import os
 import signal
 from asyncio.subprocess import PIPE
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.processes import ONE_THREAD, die_with_parent
+from service.processes import ONE_THREAD, die_with_parent, without_secrets
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class ShortProcesses:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 cwd=folder,
-                env=os.environ | ONE_THREAD,
+                env=without_secrets() | ONE_THREAD,
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,

@@ -24,6 +24,8 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "validate": ("service.cli.remote", "validate"),
     "study": ("service.cli.study", "app"),
     "data": ("service.cli.data", "app"),
+    "token": ("service.cli.token", "app"),
+    "login": ("service.cli.token", "login"),
 }
 #: What `polar --help` says about each command, which is how its own help begins.
 HELP: Mapping[str, str] = {
@@ -50,6 +52,8 @@ HELP: Mapping[str, str] = {
     "validate": "Check a spec without submitting it, and say which of its runs exist already.",
     "study": "Find where a latent space is clean.",
     "data": "List, fetch and check the datasets of this machine; add your own.",
+    "token": "Make, list and revoke tokens for the service.",
+    "login": "Print a link that lets one browser in, once, within five minutes.",
 }
 
 

@@ -45,7 +45,7 @@ def demo(
     spec = _study_of(_example(dataset), trials)
     try:
         say("starting Postgres, MLflow, the API and the agents ...")
-        with running_stack(home) as stack, Client(stack.api_url) as client:
+        with running_stack(home) as stack, Client(stack.api_url, home=home) as client:
             say(f"API {stack.api_url}  MLflow {stack.mlflow_url}")
             study = demo_study.search(client, spec)
             picture = resolved_home(home) / "demo" / f"{dataset}.png"

@@ -77,7 +77,7 @@ def run(
         for path in specs:
             read_yaml(read_spec_file(path))  # nothing starts for a file that cannot be read
         say("starting everything, unless it runs already ...")
-        with running_stack(home) as stack, service_at(stack.api_url) as client:
+        with running_stack(home) as stack, service_at(stack.api_url, home) as client:
             say(f"API {stack.api_url}  MLflow {stack.mlflow_url}")
             say(f"optuna-dashboard {stack.dashboard_url}")
             read = [content_of(path, client) for path in specs]

@@ -67,9 +67,10 @@ class AsyncClient:
         *,
         home: Path | None = None,
         pauses_s: Sequence[float] | None = None,
+        token: str | None = None,
     ) -> None:
         """Connect as `Client` does."""
-        self.client = Client(url, home=home, pauses_s=pauses_s)
+        self.client = Client(url, home=home, pauses_s=pauses_s, token=token)
         # Threads of its own, because each stream of events holds a thread until it ends.
         self._threads = ThreadPoolExecutor(THREADS, "polar-client")
         self._is_closed = False
@@ -143,3 +144,7 @@ class AsyncClient:
     models = _in_thread(Client.models)
     order_study = _in_thread(Client.order_study)
     extend_study = _in_thread(Client.extend_study)
+    create_token = _in_thread(Client.create_token)
+    tokens = _in_thread(Client.tokens)
+    revoke_token = _in_thread(Client.revoke_token)
+    login_link = _in_thread(Client.login_link)

@@ -13,9 +13,10 @@ from service.client.errors import ClientError, OtherKind
 from service.client.requests import IS_JSON, Spec, as_json, id_of, path_of
 from service.client.results import RequestsOfResults
 from service.client.studies import RequestsOfStudies
+from service.client.tokens import RequestsOfTokens
 
 
-class Client(RequestsOfResults, RequestsOfStudies):
+class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
     """Sends requests to one service, and repeats them while nobody answers.
 
     Every POST has an idempotency key, so that it is carried out once however often it is sent.

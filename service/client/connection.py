@@ -10,12 +10,19 @@ from uuid import uuid4
 import httpx
 from pydantic import ValidationError
 
+from polar.errors import InvalidInput
 from service.addresses import http_url, reach
 from service.api.health.schemas import Health
 from service.api.run_events import RUN_EVENT, RunEvent
 from service.api.schemas import Problem, ResponseModel
 from service.client.errors import ClientError, Refused, Unreachable
-from service.homes import PublishedApi, find_api, home_of_environment, resolved_home
+from service.homes import (
+    PublishedApi,
+    find_api,
+    home_of_environment,
+    resolved_home,
+    token_of,
+)
 
 #: Seconds before the second, third, ... try of a request that nobody answered.
 PAUSES_S = (0.2, 0.5, 1.0, 2.0)
@@ -38,8 +45,13 @@ class Connection:
     """
 
     def __init__(
-        self, url: str | None, home: Path | None, pauses_s: Sequence[float] | None
+        self,
+        url: str | None,
+        home: Path | None,
+        pauses_s: Sequence[float] | None,
+        token: str | None = None,
     ) -> None:
+        self._token = token or _token_for(url, home)
         url = url or ("" if home else os.environ.get("POLAR_URL"))
         self._home = Path(home) if home else home_of_environment()
         self._expected = None if url else _api_of(self._home)
@@ -49,7 +61,9 @@ class Connection:
         self._pauses_s = PAUSES_S if pauses_s is None else pauses_s
         try:
             self._http = httpx.Client(
-                base_url=f"{self.url}/api/v1", timeout=TIMEOUT_S, **reach(self.url)
+                base_url=f"{self.url}/api/v1",
+                timeout=TIMEOUT_S,
+                **reach(self.url),
             )
         except httpx.InvalidURL as error:
             raise Unreachable(f"{self.url} is not the address of a service: {error}") from error
@@ -89,11 +103,13 @@ class Connection:
                 self._pause(pauses, error)
 
     def _recognise(self) -> None:
-        """Check before the first request that it is the home's own stack that answers."""
+        """Check before the first request that it is the home's own stack that gets the token."""
         expected = self._expected
         if expected and self.ask(Health, "GET", _HEALTH).home_id != expected.home_id:
             raise Unreachable(f"the stack that answers at {self.url} is not that of {self._home}")
         self._expected = None
+        if self._token:
+            self._http.headers["Authorization"] = f"Bearer {self._token}"
 
     def events(self, path: str) -> Iterator[RunEvent]:
         pauses = iter(self._pauses_s)
@@ -137,6 +153,25 @@ class Connection:
                 f"what answers at {self.url} is not this version of the service: {status}"
             ) from error
         raise Refused(problem)
+
+
+def _token_for(url: str | None, home: Path | None) -> str | None:
+    """The token of the environment for a service that is named; else that of the home's owner."""
+    of_environment = os.environ.get("POLAR_TOKEN", "").strip() or None
+    named = None if home else url or os.environ.get("POLAR_URL")
+    home = Path(home) if home else home_of_environment()
+    if named and (of_environment or not _is_of(home, named)):
+        return of_environment
+    return token_of(home) or of_environment
+
+
+def _is_of(home: Path, url: str) -> bool:
+    """Whether this is the address of the stack that runs in the home."""
+    try:
+        api = find_api(home)
+    except InvalidInput:  # this user has no such home
+        return False
+    return api is not None and api.url == url.rstrip("/").replace("localhost", "127.0.0.1")
 
 
 def _api_of(home: Path) -> PublishedApi:

@@ -39,6 +39,7 @@ class Requests:
         *,
         home: Path | None = None,
         pauses_s: Sequence[float] | None = None,
+        token: str | None = None,
     ) -> None:
         """Connect to the service at `url`, or to the stack of `home`.
 
@@ -51,12 +52,14 @@ class Requests:
             home: Folder of the stack.
             pauses_s: Seconds before the second, third, ... try of a request that nobody answered;
                 by default `service.client.connection.PAUSES_S`.
+            token: Token to send; by default that of the home's owner if the service is a home's
+                stack, or POLAR_TOKEN.
 
         Raises:
             InvalidInput: the URL is not valid, or the home does not exist or cannot be read.
             Unreachable: no stack runs in the home.
         """
-        self._connection = Connection(url, home, pauses_s)
+        self._connection = Connection(url, home, pauses_s, token)
         self.url = self._connection.url
 
     def __enter__(self) -> Self:

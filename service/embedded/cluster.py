@@ -1,9 +1,11 @@
 """The data directory of Postgres: where it is, who owns it and how it is created."""
 
+import grp
 import hashlib
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,8 +18,12 @@ from service.embedded.state import read_json
 
 #: The role that owns everything; only its password gives access.
 ROLE = "polar"
-#: The user that Postgres runs as when root starts it, because it refuses to run as root.
-UNPRIVILEGED = "nobody"
+#: Users as which Postgres may run when root starts it, because it refuses to run as root: numbers
+#: that no account has by convention, and that containers with numbers of their own have, too.
+NAMELESS = range(65_520, 65_534)
+#: The account that makes the data, because `initdb` wants one with a name. Others of its processes
+#: cannot reach them, as only the group of Postgres may pass into the folder.
+NAMED = "nobody"
 INITDB_S = 120.0
 
 
@@ -33,8 +39,8 @@ def owner(path: Path) -> Account:
     """The account that owns the path, as arguments of `subprocess`."""
     if os.geteuid() != 0:
         return {}
-    stat = path.stat()
-    return {"user": stat.st_uid, "group": stat.st_gid, "extra_groups": []}
+    status = path.stat()
+    return {"user": status.st_uid, "group": status.st_gid, "extra_groups": []}
 
 
 def find_data(home: Path) -> Path | None:
@@ -79,8 +85,10 @@ def create_data(home: Path, binaries: Path, password: str) -> Path:
     """
     aside = _aside(home)
     aside.mkdir(mode=0o700)
-    _give_to_server(aside)
+    if os.geteuid() == 0:
+        os.chown(aside, pwd.getpwnam(NAMED).pw_uid, nameless())
     _initdb(aside, binaries, password)
+    _hand_over(aside)
     return _in_place(aside)
 
 
@@ -98,8 +106,9 @@ def adopt_data(home: Path, backup: Path) -> Path:
     aside = _aside(home)
     shutil.copytree(backup, aside, symlinks=True)
     aside.chmod(0o700)
-    for path in (aside, *aside.rglob("*")):
-        _give_to_server(path)
+    if os.geteuid() == 0:
+        for path in (aside, *aside.rglob("*")):
+            os.lchown(path, nameless(), nameless())
     data = _in_place(aside)
     keep_link(home, data)
     return data
@@ -121,6 +130,57 @@ def refuse_copy(home: Path, data: Path) -> None:
         )
 
 
+def keep_strangers_out(home: Path, data: Path) -> None:
+    """See that nobody else's processes reach the home and its data, as in earlier versions.
+
+    Raises:
+        EmbeddedError: as in `close_to_others`.
+    """
+    _hand_over(data)
+    group = data.stat().st_gid
+    close_to_others(home, group if data.parent == home else None)
+    if data.parent.parent == SHARED:
+        close_to_others(data.parent, group)
+
+
+def close_to_others(folder: Path, group: int | None = None) -> None:
+    """Let only this user into a folder; if that is root, the group may pass through it.
+
+    Raises:
+        EmbeddedError: the folder is one that all users share.
+    """
+    if folder.stat().st_mode & stat.S_ISVTX:
+        raise EmbeddedError(
+            f"{folder} is a folder of all users, which Polar would close to them; set POLAR_HOME "
+            "to a folder of its own, such as one in it"
+        )
+    if os.geteuid() == 0 and group is not None:
+        os.chown(folder, -1, group)
+        folder.chmod(0o710)
+    else:
+        folder.chmod(0o700)
+
+
+def nameless() -> int:
+    """The number of the user and of the group of Postgres where root starts it."""
+    users = {account.pw_uid for account in pwd.getpwall()}
+    groups = {group.gr_gid for group in grp.getgrall()}
+    return next((id for id in NAMELESS if id not in users | groups), NAMELESS[0])
+
+
+def _hand_over(data: Path) -> None:
+    """Give data of the account `nobody` to Postgres alone; earlier versions ran it as `nobody`.
+
+    The folder itself comes last, so that an interrupted change is made again.
+    """
+    if os.geteuid() == 0 and data.stat().st_uid == pwd.getpwnam(NAMED).pw_uid:
+        number = nameless()
+        for folder, folders, files in os.walk(data):
+            for name in (*folders, *files):
+                os.lchown(Path(folder, name), number, number)
+        os.chown(data, number, number)
+
+
 def keep_link(home: Path, data: Path) -> None:
     """Leave a link in the home if the data are elsewhere."""
     link = home / "postgres"
@@ -130,15 +190,11 @@ def keep_link(home: Path, data: Path) -> None:
 
 def _aside(home: Path) -> Path:
     """Where data are made; what an interruption has left there is removed."""
-    aside = make_open(_room(home)) / "postgres.new"
+    room = make_open(_room(home))
+    close_to_others(room, nameless())
+    aside = room / "postgres.new"
     shutil.rmtree(aside, ignore_errors=True)
     return aside
-
-
-def _give_to_server(path: Path) -> None:
-    if os.geteuid() == 0:
-        account = pwd.getpwnam(UNPRIVILEGED)
-        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
 
 
 def _in_place(aside: Path) -> Path:
@@ -148,7 +204,7 @@ def _in_place(aside: Path) -> Path:
 
 
 def _room(home: Path) -> Path:
-    if os.geteuid() != 0 or is_open(home):
+    if os.geteuid() != 0 or is_open(home.parent):
         return home
     return SHARED / hashlib.sha256(bytes(home)).hexdigest()[:16]
 

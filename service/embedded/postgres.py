@@ -18,6 +18,7 @@ from service.embedded.cluster import (
     create_data,
     find_data,
     keep_link,
+    keep_strangers_out,
     owner,
     refuse_copy,
 )
@@ -99,10 +100,11 @@ class Postgres:
             EmbeddedError: the server cannot start.
         """
         try:
-            (self.home / "log").mkdir(parents=True, exist_ok=True)
+            (self.home / "log").mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = lock(self.home)
             self._prepare()
             self._wait_for_predecessor()
+            keep_strangers_out(self.home, self._data)
             self.launch()
             self._wait_until_ready()
         except OSError as error:
@@ -164,7 +166,7 @@ class Postgres:
         self.port = choose_port(known["port"])
         # The keys are libpq's names.
         known |= {"host": "127.0.0.1", "port": self.port, "user": ROLE}
-        write_json(credentials, known, mode=0o600)
+        write_json(credentials, known)
         self._data = data or create_data(self.home, self._binaries, self._password)
         keep_link(self.home, self._data)
         check_version(self._data, self._binaries)

@@ -25,7 +25,7 @@ PROBE_S = 2.0
 
 @dataclass(frozen=True)
 class RunningStack:
-    """The content of `up.json`; it has no secrets, so everybody may read it."""
+    """The content of `up.json`; it has no secrets."""
 
     api_url: str
     mlflow_url: str
@@ -127,7 +127,8 @@ def running_stack(
         yield wait_until_healthy(home)
         return
     try:
-        (home / "log").mkdir(parents=True, exist_ok=True)
+        (home / "log").mkdir(mode=0o700, parents=True, exist_ok=True)
+        (home / "log" / "up.log").touch(mode=0o600)
         supervisor = spawn(_polar_up(home, agents, device), home / "log" / "up.log")
     except OSError as error:
         raise EmbeddedError(unusable(home, error)) from error

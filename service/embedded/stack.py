@@ -9,7 +9,14 @@ from typing import Self
 
 from service.database_urls import sqlalchemy_url
 from service.embedded.postgres import Postgres
-from service.embedded.state import identity, listen, port_of, read_json, write_json
+from service.embedded.state import (
+    identity,
+    listen,
+    owners_token,
+    port_of,
+    read_json,
+    write_json,
+)
 from service.embedded.supervised import Launch
 from service.homes import resolved_home
 from service.processes import ONE_THREAD
@@ -100,7 +107,7 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
     ]
     return (
         (_mlflow(home, postgres.url("mlflow"), addresses.mlflow_socket.fileno()),),
-        (_api(ours, addresses.api_socket.fileno()),),
+        (_api(ours, owners_token(home), addresses.api_socket.fileno()),),
         (
             Launch("clerk", python(Program.CLERK), ours),
             _dashboard(ours, addresses.dashboard_socket.fileno()),
@@ -109,8 +116,8 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
     )
 
 
-def _api(ours: Mapping[str, str], listening: int) -> Launch:
-    environment = {**ours, "POLAR_API_FD": str(listening)}
+def _api(ours: Mapping[str, str], token: str, listening: int) -> Launch:
+    environment = {**ours, "POLAR_TOKEN": token, "POLAR_API_FD": str(listening)}
     return Launch("api", python(Program.API), environment, descriptors=[listening])
 
 

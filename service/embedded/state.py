@@ -14,7 +14,8 @@ from uuid import uuid4
 
 from polar.files import written_aside
 from service.embedded.errors import EmbeddedError, HomeInUse
-from service.homes import holder, try_lock
+from service.homes import TOKEN_FILE, holder, token_of, try_lock
+from service.tokens import ALLOWED, is_token, new_token
 
 #: Whoever asks for the holder locks the file as well, for microseconds.
 LOCK_S = 1.0
@@ -58,6 +59,24 @@ def identity(home: Path) -> str:
     return str(content["id"])
 
 
+def owners_token(home: Path) -> str:
+    """The token of the owner of this home, made at its first start.
+
+    Raises:
+        EmbeddedError: the file holds something else, or cannot be read.
+    """
+    path = home / TOKEN_FILE
+    if not path.exists():
+        _write(path, new_token() + "\n")
+    token = token_of(home) or ""
+    if not is_token(token):
+        raise EmbeddedError(
+            f"{path} holds no token; allowed: {ALLOWED}. Restore it or remove it; then `polar "
+            "up` makes another."
+        )
+    return token
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in the file; None where there is no file.
 
@@ -79,13 +98,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value
 
 
-def write_json(path: Path, value: Mapping[str, object], mode: int = 0o644) -> None:
+def write_json(path: Path, value: Mapping[str, object]) -> None:
     """Replaces the file as a whole, so that no reader and no power cut sees half of it."""
+    _write(path, json.dumps(value, indent=2))
+
+
+def _write(path: Path, text: str) -> None:
     with written_aside(path, is_durable=True) as aside:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            os.fchmod(descriptor, mode)
-            json.dump(value, file, indent=2)
+            file.write(text)
 
 
 def listen(wanted: int | None = None) -> socket.socket:

@@ -136,7 +136,7 @@ def _say_when_healthy(home: Path, say: Say) -> None:
         "optuna-dashboard": stack.dashboard_url,
     }
     lines = [f"{name:<18}{url}" for name, url in servers.items()]
-    say("\n".join([*lines, "Ctrl-C stops everything"]))
+    say("\n".join([*lines, "`polar login` lets a browser in; Ctrl-C stops everything"]))
 
 
 def _supervised(launch: Launch, logs: Path) -> Supervised:

@@ -8,6 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 from service.embedded.running import running_stack
+from service.homes import token_of
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "first-steps.ipynb"
 PATIENCE_S = 900
@@ -33,6 +34,7 @@ def test_the_notebook_shows_what_it_is_stored_with(
 
     with running_stack(open_folder / "home", agents=1, device="cpu") as stack:
         monkeypatch.setenv("POLAR_URL", stack.api_url)
+        monkeypatch.setenv("POLAR_TOKEN", token_of(open_folder / "home") or "")
         NotebookClient(notebook, timeout=PATIENCE_S).execute()  # it raises what a cell raises
 
     shown = list(outputs(stored))

@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from service.homes import token_of
+
 TINY = {
     "dataset": {"name": "digits", "images": 200},
     "model": {"name": "beta_vae", "beta": 1.0, "latent_dim": 4, "widths": [4, 4, 8, 8, 8]},
@@ -69,7 +71,7 @@ def test_a_run_succeeds_and_is_told_to_mlflow_whatever_the_environment_says(
         capture_output=True,
         timeout=PATIENCE_S,
         check=False,
-        **user,
+        **(user | {"env": user["env"] | {"POLAR_TOKEN": token_of(stack["home"])}}),
     )
 
     assert done.returncode == 0, done.stderr.decode(errors="replace")

@@ -16,6 +16,7 @@ from PIL import Image
 import polar
 from polar.client import Client
 from service.embedded.running import running_stack
+from service.homes import token_of
 
 PATIENCE_S = 900
 SPEC = """
@@ -84,6 +85,7 @@ def test_a_folder_of_colour_pictures_becomes_a_phase_diagram(
     home = open_folder / "home"
     with running_stack(home, agents=1, device="cpu") as stack:
         monkeypatch.setenv("POLAR_URL", stack.api_url)
+        monkeypatch.setenv("POLAR_TOKEN", token_of(home) or "")
         study = json.loads(
             command("study", "create", open_folder / "study.yaml", "--wait", "-o", "json")
         )

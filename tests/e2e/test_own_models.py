@@ -10,6 +10,7 @@ import pytest
 import polar
 from polar.client import Client
 from service.embedded.running import running_stack
+from service.homes import token_of
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 900
@@ -52,6 +53,7 @@ def test_a_model_of_ones_own_becomes_a_phase_diagram(
     monkeypatch.setenv("POLAR_MODEL_PACKAGES", "lab_models")
     with running_stack(open_folder / "home", agents=1, device="cpu") as stack:
         monkeypatch.setenv("POLAR_URL", stack.api_url)
+        monkeypatch.setenv("POLAR_TOKEN", token_of(open_folder / "home") or "")
         created = command("study", "create", open_folder / "study.yaml", "--wait", "-o", "json")
         study = json.loads(created)
         command("study", "figure", study["id"], "--out", open_folder / "phases.svg")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from service.embedded.running import RunningStack, running_stack
+from service.homes import token_of
 
 #: Far more than it takes, also on a busy machine.
 PATIENCE_S = 900
@@ -33,8 +34,9 @@ concurrency: 2
 class Polar:
     """The `polar` command, spoken to one stack."""
 
-    def __init__(self, stack: RunningStack) -> None:
-        self._environment = os.environ | {"POLAR_URL": stack.api_url}
+    def __init__(self, stack: RunningStack, home: Path) -> None:
+        token = token_of(home) or ""
+        self._environment = os.environ | {"POLAR_URL": stack.api_url, "POLAR_TOKEN": token}
 
     def __call__(self, *arguments: object) -> str:
         """What `polar study ...` prints."""
@@ -58,7 +60,7 @@ def test_a_study_ends_with_its_trials_and_can_be_extended(open_folder: Path) -> 
     spec.write_text(SPEC)
 
     with running_stack(home, agents=1, device="cpu") as stack:
-        polar = Polar(stack)
+        polar = Polar(stack, home)
         study = polar.json("create", spec, "--wait")
         rows = list(csv.DictReader(io.StringIO(polar("export", study["id"]))))
         polar("extend", study["id"], 1)

@@ -33,6 +33,7 @@ from sqlalchemy import func, select
 
 from polar.spec import StudySpec
 from service.embedded.running import find_running, wait_until_healthy
+from service.homes import token_of
 from service.settings import Settings
 from service.storage import runs, studies
 from service.storage.database import Database
@@ -75,7 +76,11 @@ class Laboratory:
         self._settings = Settings(database_url=SecretStr(url), artifacts=home, mlflow_url="")
         self._database = Database(self._settings.sqlalchemy_url)
         stack = wait_until_healthy(home)
-        self._api = httpx.Client(base_url=f"{stack.api_url}/api/v1", timeout=PATIENCE_S)
+        self._api = httpx.Client(
+            base_url=f"{stack.api_url}/api/v1",
+            headers={"Authorization": f"Bearer {token_of(home)}"},
+            timeout=PATIENCE_S,
+        )
         self._mlflow = MlflowClient(stack.mlflow_url)
 
     async def submit(self, spec: StudySpec) -> UUID:

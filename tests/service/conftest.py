@@ -34,6 +34,9 @@ from service.storage.tables import Run
 
 DIGEST = "d" * 64
 LEASE_S = 30.0
+#: The token of the owner of the service.
+TOKEN = "polar_" + "t" * 43
+OWNER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 NO_BAND: Mapping[str, Any] = {
@@ -271,6 +274,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
         artifacts=tmp_path,
         mlflow_url="http://mlflow.test:5650",
         home=tmp_path,
+        token=SecretStr(TOKEN),
     )
 
 
@@ -288,8 +292,12 @@ def app(settings: Settings) -> App:
 
 
 @pytest.fixture
-def served(settings: Settings) -> Iterator[str]:
-    """The address of the API, served over real sockets by a thread of this process."""
+def served(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of the API, served over real sockets by a thread of this process.
+
+    Clients and commands of the test send the owner's token.
+    """
+    monkeypatch.setenv("POLAR_TOKEN", TOKEN)
     config = uvicorn.Config(
         create_app(settings), log_config=None, timeout_graceful_shutdown=1, access_log=False
     )

@@ -64,8 +64,10 @@ def test_of_the_places_of_modules_those_stay_where_packages_were_installed(
 def test_libpq_and_children_see_the_private_environment_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = dict(os.environ)
-    program = "import os; print(os.environ.get('PGSSLMODE'), os.environ.get('PYTHONUTF8'))"
+    before, umask = dict(os.environ), os.umask(0o022)
+    program = (
+        "import os; print(os.environ.get('PGSSLMODE'), os.environ.get('PYTHONUTF8'), os.umask(0))"
+    )
     monkeypatch.setenv("PGSSLMODE", "require")
     try:
         make_private()
@@ -73,8 +75,9 @@ def test_libpq_and_children_see_the_private_environment_at_once(
     finally:
         os.environ.clear()
         os.environ.update(before)
+        os.umask(umask)
 
-    assert child.stdout == "None 1\n"
+    assert child.stdout == f"None 1 {0o077}\n"
 
 
 def test_a_module_where_the_user_stands_is_not_started_in_the_place_of_ours(

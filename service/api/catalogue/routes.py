@@ -8,12 +8,13 @@ from polar.spec import DATASETS, MODELS, ExperimentSpec, StudySpec
 from polar.spec.own_images import AddedImages
 from service.api.catalogue.schemas import DatasetView, Holder, ModelView
 from service.api.dependencies import Session
+from service.api.door import Door
 from service.api.problems import refusals
 from service.api.schemas import JsonSchema
 from service.storage import agents
 from service.storage.tables import Agent
 
-router = APIRouter(tags=["catalogue"])
+router = APIRouter(route_class=Door, tags=["catalogue"])
 
 
 @router.get("/schema")

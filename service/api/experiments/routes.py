@@ -10,6 +10,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from polar.spec import ExperimentSpec
 from service.api import submission
 from service.api.dependencies import TAKES_SPEC, Service, Session, only_json
+from service.api.door import needs
 from service.api.event_stream import follow
 from service.api.experiments import answers
 from service.api.experiments.schemas import ExperimentPage, ExperimentView, MoreSteps, Plan
@@ -17,6 +18,7 @@ from service.api.once import ONCE, Remembering
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
 from service.storage import experiments, forms
+from service.tokens import Scope
 
 router = APIRouter(
     prefix="/experiments", tags=["experiments"], responses=refusals(503), route_class=Remembering
@@ -26,7 +28,7 @@ router = APIRouter(
 @router.post(
     "",
     status_code=202,
-    dependencies=[*TAKES_SPEC, ONCE],
+    dependencies=[*TAKES_SPEC, ONCE, needs(Scope.SUBMIT)],
     responses=refusals(400, 413, 415, 422),
 )
 async def submit(
@@ -41,7 +43,11 @@ async def submit(
     return await answers.accepted(session, service.settings, response, submitted)
 
 
-@router.post("/validate", dependencies=[*TAKES_SPEC, ONCE], responses=refusals(400, 413, 415, 422))
+@router.post(
+    "/validate",
+    dependencies=[*TAKES_SPEC, ONCE, needs(Scope.READ)],
+    responses=refusals(400, 413, 415, 422),
+)
 async def validate(spec: ExperimentSpec, session: Session) -> Plan:
     """Preview an experiment: its spec with all defaults, and the runs that exist already."""
     digest = await submission.dataset_digest(session, spec)
@@ -67,7 +73,11 @@ async def get_experiment(
     return await answers.experiment_view(session, service.settings, experiment)
 
 
-@router.post("/{experiment_id}/cancel", dependencies=[ONCE], responses=refusals(404, 409, 422))
+@router.post(
+    "/{experiment_id}/cancel",
+    dependencies=[ONCE, needs(Scope.STEER)],
+    responses=refusals(404, 409, 422),
+)
 async def cancel_experiment(
     experiment_id: UUID, session: Session, service: Service
 ) -> ExperimentView:
@@ -79,7 +89,7 @@ async def cancel_experiment(
 @router.post(
     "/{experiment_id}/extend",
     status_code=202,
-    dependencies=[Depends(only_json), ONCE],
+    dependencies=[Depends(only_json), ONCE, needs(Scope.SUBMIT)],
     responses=refusals(400, 404, 409, 413, 415, 422),
 )
 async def extend_experiment(

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from polar.records.measurement import MEASUREMENT_FILE, Measurement
 from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU_STD, Ruler
 from service.api import links
-from service.api.dependencies import Service, only_forms, only_own_pages, unless_gone
+from service.api.dependencies import Service, only_forms, unless_gone
+from service.api.door import needs
 from service.api.files import file_response
 from service.api.measurements.schemas import MeasurementView
 from service.api.measuring import FOLDER
@@ -20,6 +21,7 @@ from service.api.once import Remembering, once_computed
 from service.api.problems import refusals
 from service.api.schemas import Figure
 from service.storage.errors import EarlierVersion, NotFound
+from service.tokens import Scope
 
 router = APIRouter(prefix="/measurements", tags=["measurements"], route_class=Remembering)
 
@@ -27,8 +29,8 @@ router = APIRouter(prefix="/measurements", tags=["measurements"], route_class=Re
 @router.post(
     "",
     status_code=201,
-    dependencies=[Depends(only_forms), Depends(only_own_pages), Depends(once_computed)],
-    responses=refusals(400, 403, 413, 415, 422, 500, 503),
+    dependencies=[Depends(only_forms), needs(Scope.SUBMIT), Depends(once_computed)],
+    responses=refusals(400, 413, 415, 422, 500, 503),
 )
 async def measure(
     request: Request,

@@ -9,11 +9,12 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from service.api.dependencies import Service, Session
+from service.api.door import Door
 from service.api.problems import refusals
 from service.storage import gauges
 from service.storage.gauges import Gauges
 
-router = APIRouter(tags=["health"])
+router = APIRouter(route_class=Door, tags=["health"])
 
 
 class TextOfMetrics(Response):

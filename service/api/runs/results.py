@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 from polar.records.events import DIAGNOSTICS_FILE, MODEL_FILE
 from service.api import links
 from service.api.dependencies import Service, Session
+from service.api.door import needs
 from service.api.files import file_response
 from service.api.once import ONCE, Remembering
 from service.api.problems import Refused, refusals, refused
@@ -21,6 +22,7 @@ from service.storage.errors import NotFound
 from service.storage.evaluations import evaluations_of
 from service.storage.states import FindingsState, RunState
 from service.storage.tables import FindingsRow
+from service.tokens import Scope
 
 router = APIRouter(
     prefix="/runs/{run_id}",
@@ -102,7 +104,9 @@ async def get_model(run_id: UUID, session: Session, service: Service) -> FileRes
     return file_response(service.settings.artifacts, artifact.path)
 
 
-@router.post("/findings", status_code=202, dependencies=[ONCE], responses=refusals(409))
+@router.post(
+    "/findings", status_code=202, dependencies=[ONCE, needs(Scope.SUBMIT)], responses=refusals(409)
+)
 async def ask_for_findings(run_id: UUID, session: Session) -> FindingsView:
     """Have the findings of a run made before others; those that failed are tried again."""
     return FindingsView.model_validate(await findings.ask(session, run_id))

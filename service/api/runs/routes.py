@@ -9,6 +9,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api import submission
 from service.api.dependencies import Service, Session, only_json
+from service.api.door import needs
 from service.api.event_stream import follow
 from service.api.experiments import answers as experiments
 from service.api.experiments.schemas import ExperimentView, MoreSteps
@@ -17,6 +18,7 @@ from service.api.problems import refusals
 from service.api.runs import answers
 from service.api.runs.schemas import RunView
 from service.storage import forms, runs
+from service.tokens import Scope
 
 router = APIRouter(
     prefix="/runs", tags=["runs"], responses=refusals(404, 422, 503), route_class=Remembering
@@ -30,7 +32,7 @@ async def get_run(run_id: UUID, session: Session, service: Service) -> RunView:
     return await answers.run_view(session, service.settings, run)
 
 
-@router.post("/{run_id}/cancel", dependencies=[ONCE], responses=refusals(409))
+@router.post("/{run_id}/cancel", dependencies=[ONCE, needs(Scope.STEER)], responses=refusals(409))
 async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunView:
     """Cancel a run even if several experiments want it; its agent stops it within seconds."""
     run = await submission.cancel_run(session, run_id)
@@ -40,7 +42,7 @@ async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunVie
 @router.post(
     "/{run_id}/extend",
     status_code=202,
-    dependencies=[Depends(only_json), ONCE],
+    dependencies=[Depends(only_json), ONCE, needs(Scope.SUBMIT)],
     responses=refusals(400, 409, 413, 415),
 )
 async def extend_run(

@@ -14,6 +14,7 @@ from polar.errors import InvalidInput
 from polar.records.phases import LossEnvelope, Phases, StudyFigure
 from polar.records.record import Record
 from service.api.dependencies import Parts, Service, unless_gone
+from service.api.door import Door
 from service.api.problems import Refused, refusals
 from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
@@ -24,7 +25,10 @@ from service.storage import studies
 from service.storage.study_tables import Study
 
 router = APIRouter(
-    prefix="/studies/{study_id}/figures", tags=["studies"], responses=refusals(404, 422, 503)
+    route_class=Door,
+    prefix="/studies/{study_id}/figures",
+    tags=["studies"],
+    responses=refusals(404, 422, 503),
 )
 
 Kind = Literal["png", "svg", "pdf"]

@@ -11,6 +11,7 @@ from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.api import links, submission
 from service.api.dependencies import TAKES_SPEC, Service, Session, only_json
+from service.api.door import needs
 from service.api.once import ONCE, Remembering
 from service.api.paging import ModelPlace, PageSize, Position, next_token
 from service.api.problems import Refused, refusals
@@ -26,6 +27,7 @@ from service.api.studies.schemas import (
     TrialPage,
 )
 from service.storage import studies, study_extensions
+from service.tokens import Scope
 
 router = APIRouter(
     prefix="/studies", tags=["studies"], responses=refusals(503), route_class=Remembering
@@ -35,7 +37,7 @@ router = APIRouter(
 @router.post(
     "",
     status_code=202,
-    dependencies=[*TAKES_SPEC, ONCE],
+    dependencies=[*TAKES_SPEC, ONCE, needs(Scope.SUBMIT)],
     responses=refusals(400, 413, 415, 422),
 )
 async def submit_study(
@@ -47,7 +49,11 @@ async def submit_study(
     return await answers.study_view(session, service.settings, study)
 
 
-@router.post("/validate", dependencies=[*TAKES_SPEC, ONCE], responses=refusals(400, 413, 415, 422))
+@router.post(
+    "/validate",
+    dependencies=[*TAKES_SPEC, ONCE, needs(Scope.READ)],
+    responses=refusals(400, 413, 415, 422),
+)
 async def validate_study(spec: StudySpec, session: Session) -> StudyPlan:
     """Preview a study: its spec with all defaults, its trials and runs, and how long they take."""
     digest = await submission.dataset_digest_of_study(session, spec)
@@ -125,21 +131,31 @@ async def list_models(
     return await asyncio.to_thread(solutions.page, page_size, place)
 
 
-@router.post("/{study_id}/pause", dependencies=[ONCE], responses=refusals(404, 409, 422))
+@router.post(
+    "/{study_id}/pause", dependencies=[ONCE, needs(Scope.STEER)], responses=refusals(404, 409, 422)
+)
 async def pause_study(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Pause a study: it begins no new trials, and trials in flight go on."""
     study = await studies.pause(session, study_id)
     return await answers.study_view(session, service.settings, study)
 
 
-@router.post("/{study_id}/resume", dependencies=[ONCE], responses=refusals(404, 409, 422))
+@router.post(
+    "/{study_id}/resume",
+    dependencies=[ONCE, needs(Scope.STEER)],
+    responses=refusals(404, 409, 422),
+)
 async def resume_study(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Resume a paused study."""
     study = await studies.resume(session, study_id)
     return await answers.study_view(session, service.settings, study)
 
 
-@router.post("/{study_id}/cancel", dependencies=[ONCE], responses=refusals(404, 409, 422))
+@router.post(
+    "/{study_id}/cancel",
+    dependencies=[ONCE, needs(Scope.STEER)],
+    responses=refusals(404, 409, 422),
+)
 async def cancel_study(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Cancel a study, and those runs of its trials in flight that nobody else wants."""
     study = await submission.cancel_study(session, study_id)
@@ -148,7 +164,7 @@ async def cancel_study(study_id: UUID, session: Session, service: Service) -> St
 
 @router.post(
     "/{study_id}/extend",
-    dependencies=[Depends(only_json), ONCE],
+    dependencies=[Depends(only_json), ONCE, needs(Scope.STEER)],
     responses=refusals(400, 404, 409, 413, 415, 422),
 )
 async def extend_study(
@@ -159,7 +175,11 @@ async def extend_study(
     return await answers.study_view(session, service.settings, study)
 
 
-@router.post("/{study_id}/retry-failed", dependencies=[ONCE], responses=refusals(404, 409, 422))
+@router.post(
+    "/{study_id}/retry-failed",
+    dependencies=[ONCE, needs(Scope.STEER)],
+    responses=refusals(404, 409, 422),
+)
 async def retry_failed_trials(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Try the points of failed trials again; nothing else is repeated."""
     study = await study_extensions.retry_failed(session, study_id)

@@ -15,6 +15,7 @@ from service.storage.answered_posts import AnsweredPost
 from service.storage.database import Database
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
+from tests.service.conftest import OWNER
 
 if TYPE_CHECKING:
     from tests.service.conftest import StudyMaker
@@ -29,9 +30,11 @@ async def api(settings: Settings) -> AsyncIterator[FastAPI]:
 
 @pytest.fixture
 async def http(api: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """Its errors come as answers, as they do over the wire."""
+    """Sends the owner's token. Its errors come as answers, as they do over the wire."""
     transport = httpx.ASGITransport(api, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost", headers=OWNER
+    ) as client:
         yield client
 
 

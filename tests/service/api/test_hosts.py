@@ -7,6 +7,7 @@ import pytest
 
 from service.api.app import create_app
 from service.settings import Settings
+from tests.service.conftest import OWNER
 
 DATASETS = "/api/v1/datasets"
 
@@ -16,7 +17,9 @@ async def asked_as(host: str, settings: Settings, path: str = DATASETS) -> httpx
     transport = httpx.ASGITransport(api, raise_app_exceptions=False)
     async with (
         api.router.lifespan_context(api),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        httpx.AsyncClient(
+            transport=transport, base_url="http://localhost", headers=OWNER
+        ) as client,
     ):
         return await client.get(path, headers={b"host": host.encode("latin-1")})
 

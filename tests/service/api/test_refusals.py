@@ -17,6 +17,7 @@ from sqlalchemy import text
 from service.api.app import create_app
 from service.settings import Settings
 from service.storage.database import Database
+from tests.service.conftest import OWNER
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, Worker
@@ -281,7 +282,9 @@ async def test_a_database_that_is_away_is_said_so(settings: Settings) -> None:
     api = create_app(settings.model_copy(update={"database_url": nobody}))
     transport = httpx.ASGITransport(api)
 
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost", headers=OWNER
+    ) as http:
         answer = await http.get(EXPERIMENTS)
 
     assert answer.status_code == 503

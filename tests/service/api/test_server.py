@@ -18,6 +18,7 @@ import pytest
 
 from service.api.body import MAX_BODY
 from service.settings import Settings
+from tests.service.conftest import OWNER, TOKEN
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def wire(served: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"{served}/api/v1", timeout=30) as client:
+    async with httpx.AsyncClient(base_url=f"{served}/api/v1", headers=OWNER, timeout=30) as client:
         yield client
 
 
@@ -77,7 +78,9 @@ async def test_many_watchers_leave_room_for_others(
     # More than the service has connections to its database.
     limits = httpx.Limits(max_connections=50)
     async with (
-        httpx.AsyncClient(base_url=f"{served}/api/v1", timeout=20, limits=limits) as wire,
+        httpx.AsyncClient(
+            base_url=f"{served}/api/v1", headers=OWNER, timeout=20, limits=limits
+        ) as wire,
         AsyncExitStack() as streams,
     ):
         watching = [
@@ -113,7 +116,8 @@ async def test_a_large_body_is_refused_whatever_its_length_is_said_to_be(
     reader, writer = await asyncio.open_connection(*served.removeprefix("http://").split(":"))
     writer.write(
         b"POST /api/v1/experiments HTTP/1.1\r\nHost: localhost\r\n"
-        b"Content-Type: application/json\r\n" + f"{head}\r\n\r\n".encode()
+        b"Content-Type: application/json\r\n"
+        + f"Authorization: Bearer {TOKEN}\r\n{head}\r\n\r\n".encode()
     )
     chunk = b"%x\r\n%s\r\n" % (65_536, b" " * 65_536) if length is None else b" " * 65_536
     for _ in range(MAX_BODY // 65_536 + 1):
@@ -146,6 +150,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "POLAR_ARTIFACTS": str(settings.artifacts),
         "POLAR_MLFLOW_URL": settings.mlflow_url,
         "POLAR_API_PORT": str(port),
+        "POLAR_TOKEN": TOKEN,
         "WEB_CONCURRENCY": "4",  # as some platforms set it; the API then did not start
     }
 
@@ -166,7 +171,7 @@ def test_the_process_serves_and_ends_though_somebody_watches(
     while not is_up(url) and time.monotonic() < deadline:
         time.sleep(0.05)
 
-    with httpx.stream("GET", f"{url}/runs/{run_id}/events", timeout=30) as answer:
+    with httpx.stream("GET", f"{url}/runs/{run_id}/events", headers=OWNER, timeout=30) as answer:
         lines = answer.iter_lines()
         first = next(lines)
         process.send_signal(signal.SIGTERM)
@@ -207,9 +212,11 @@ def is_up(url: str) -> bool:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"POLAR_API_HOST": "0.0.0.0"}, "no tokens yet; allowed: 127.0.0.1"),
+        ({"POLAR_API_HOST": "0.0.0.0"}, "cross the network unencrypted; allowed: 127.0.0.1"),
         ({"POLAR_API_HOST": "example.org"}, "POLAR_API_ALLOW_REMOTE=true"),
         ({"POLAR_API_PORT": "0"}, "POLAR_API_PORT is '0'; allowed: an integer from 1 to 65535"),
+        ({"POLAR_TOKEN": ""}, "POLAR_TOKEN: this is no token; allowed: 32 to 512 characters"),
+        ({"POLAR_TOKEN": "secret"}, "POLAR_TOKEN: this is no token; allowed: 32 to 512"),
     ],
 )
 def test_the_process_refuses_settings_that_cannot_be(
@@ -232,6 +239,24 @@ def test_the_process_refuses_settings_that_cannot_be(
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_the_api_may_listen_on_loopback(host: str, settings: Settings) -> None:
     assert Settings.model_validate(settings.model_dump() | {"api_host": host}).api_host == host
+
+
+@pytest.mark.parametrize("allow_remote", ["true", "false"])
+def test_the_process_refuses_to_start_without_a_token(
+    allow_remote: str, environment: dict[str, str]
+) -> None:
+    del environment["POLAR_TOKEN"]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "service.api"],
+        env=environment | {"POLAR_API_ALLOW_REMOTE": allow_remote},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert "POLAR_TOKEN is not set; allowed:" in done.stderr
 
 
 def test_the_api_may_listen_elsewhere_when_it_is_told_so(settings: Settings) -> None:

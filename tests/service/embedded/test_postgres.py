@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from service.embedded.binaries import is_open
-from service.embedded.cluster import owner
+from service.embedded.cluster import NAMELESS, owner
 from service.embedded.errors import EmbeddedError, HomeInUse
 from service.embedded.postgres import Postgres
 
@@ -273,10 +273,47 @@ def test_an_interrupted_first_start_is_begun_anew(home: Path) -> None:
 
 
 @root_only
-def test_root_does_not_run_the_server(postgres: Postgres) -> None:
-    process = Path(f"/proc/{postgres.process.pid}")
+def test_root_does_not_run_the_server_and_nobody_else_is_its_user(postgres: Postgres) -> None:
+    status = Path(f"/proc/{postgres.process.pid}").stat()
+    data = (postgres.home / "postgres").resolve()
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in (data, *data.rglob("*"))}
 
-    assert process.stat().st_uid == pwd.getpwnam("nobody").pw_uid
+    assert owners == {(status.st_uid, status.st_gid)}
+    assert status.st_uid in NAMELESS
+    assert status.st_uid not in {account.pw_uid for account in pwd.getpwall()}
+
+
+def test_the_home_is_closed_to_others(postgres: Postgres) -> None:
+    status = postgres.home.stat()
+    others_and_group = stat.S_IMODE(status.st_mode) & 0o077
+
+    # root's Postgres, which is alone in its group, passes through the home, but sees no names
+    assert others_and_group == (0o010 if os.geteuid() == 0 else 0)
+    assert os.geteuid() != 0 or status.st_gid in NAMELESS
+
+
+@root_only
+def test_data_that_nobody_owned_go_on_and_belong_to_nobody_else(made_home: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    data = made_home / "postgres"
+    for path in (data, *data.rglob("*")):  # as earlier versions left them
+        os.lchown(path, nobody.pw_uid, nobody.pw_gid)
+    made_home.chmod(0o755)
+
+    with Postgres(made_home) as server:
+        assert the_row(server) == 42
+
+    assert {path.stat().st_uid for path in (data, *data.rglob("*"))} == {NAMELESS[0]}
+    assert stat.S_IMODE(made_home.stat().st_mode) == 0o710
+
+
+def test_a_folder_of_all_users_is_no_home(home: Path) -> None:
+    home.chmod(0o1777)
+
+    with pytest.raises(EmbeddedError, match="is a folder of all users"):
+        Postgres(home).start()
+
+    assert stat.S_IMODE(home.stat().st_mode) == 0o1777
 
 
 @root_only

@@ -90,10 +90,10 @@ def test_a_stack_that_was_withdrawn_is_not_found(tmp_path: Path) -> None:
         assert find_running(tmp_path) is None
 
 
-def test_everybody_may_read_where_the_stack_is(tmp_path: Path) -> None:
+def test_only_the_owner_may_read_where_the_stack_is(tmp_path: Path) -> None:
     publish(tmp_path, a_stack())
 
-    assert (tmp_path / "up.json").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "up.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_stack_that_runs_is_used_and_left_running(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ from service.embedded.state import (
     choose_port,
     listen,
     lock,
+    owners_token,
     port_of,
     read_json,
     write_json,
 )
-from service.homes import holder
+from service.homes import holder, token_of
+from service.tokens import is_token
 
 
 def test_the_holder_of_a_locked_home_is_its_process(tmp_path: Path) -> None:
@@ -33,21 +35,26 @@ def test_a_locked_home_cannot_be_locked_again(tmp_path: Path) -> None:
 def test_a_secret_file_is_secret_from_its_first_byte(tmp_path: Path) -> None:
     path = tmp_path / "secret.json"
 
-    write_json(path, {"password": "x"}, mode=0o600)
+    write_json(path, {"password": "x"})
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert read_json(path) == {"password": "x"}
     assert [found.name for found in tmp_path.iterdir()] == ["secret.json"]
 
 
-def test_a_public_file_is_public_under_any_umask(tmp_path: Path) -> None:
-    before = os.umask(0o077)
-    try:
-        write_json(tmp_path / "up.json", {})
-    finally:
-        os.umask(before)
+def test_the_owners_token_stays_and_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    made = owners_token(tmp_path)
 
-    assert stat.S_IMODE((tmp_path / "up.json").stat().st_mode) == 0o644
+    assert owners_token(tmp_path) == token_of(tmp_path) == made
+    assert is_token(made)
+    assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
+
+
+def test_a_damaged_token_is_told_and_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("short\n")
+
+    with pytest.raises(EmbeddedError, match="holds no token; allowed: 32 to 512 characters"):
+        owners_token(tmp_path)
 
 
 def test_a_missing_file_is_nothing(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from service.settings import Settings
 from service.storage.database import Database
 from service.storage.states import StudyState
 from service.studies.broker import Broker
+from tests.service.conftest import OWNER
 
 if TYPE_CHECKING:
     from tests.service.conftest import Worker
@@ -213,7 +214,9 @@ async def http(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(api)
     async with (
         api.router.lifespan_context(api),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        httpx.AsyncClient(
+            transport=transport, base_url="http://localhost", headers=OWNER
+        ) as client,
     ):
         yield client
 

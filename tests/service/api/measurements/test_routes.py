@@ -18,6 +18,7 @@ from polar.measurement.measure import measure
 from service.api import measuring
 from service.api.app import create_app
 from service.settings import Settings
+from tests.service.conftest import OWNER
 
 URL = "/api/v1/measurements"
 RNG = np.random.default_rng(0)
@@ -91,7 +92,9 @@ async def test_a_measurement_is_that_of_the_library_and_stays(
     assert names_in(folder) == [found["id"]]  # no upload, nothing else
 
     another = httpx.ASGITransport(create_app(settings))  # as after a restart
-    async with httpx.AsyncClient(transport=another, base_url="http://localhost") as later:
+    async with httpx.AsyncClient(
+        transport=another, base_url="http://localhost", headers=OWNER
+    ) as later:
         again = await later.get(found["links"]["self"])
         pictures = [await later.get(figure["url"]) for figure in found["figures"]]
 
@@ -202,7 +205,7 @@ async def test_what_takes_too_long_is_stopped(
     hurried = create_app(settings.model_copy(update={"measure_s": 5.0}))
 
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(hurried), base_url="http://localhost"
+        transport=httpx.ASGITransport(hurried), base_url="http://localhost", headers=OWNER
     ) as http:
         answer = await http.post(URL, files=parts(mean=MEAN), timeout=60)
 
@@ -262,7 +265,7 @@ async def test_a_request_that_is_given_up_leaves_nothing(
     served: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, "import time; time.sleep(1000)")
-    async with httpx.AsyncClient(base_url=served) as client:
+    async with httpx.AsyncClient(base_url=served, headers=OWNER) as client:
         asked = asyncio.create_task(client.post(URL, files=parts(mean=MEAN)))
         while not names_in(folder):  # noqa: ASYNC110  # files tell nobody that they are there
             await asyncio.sleep(0.02)

@@ -12,6 +12,7 @@ from polar.records.phases import StudyFigure
 from service.api.app import create_app
 from service.api.studies import figures as study_figures
 from service.settings import Settings
+from tests.service.conftest import OWNER
 
 if TYPE_CHECKING:
     from tests.service.conftest import Trials, Worker
@@ -266,7 +267,7 @@ async def test_drawing_that_takes_too_long_is_stopped(
 
     async with (
         hurried.router.lifespan_context(hurried),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost") as http,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=OWNER) as http,
     ):
         answer = await http.get(f"{STUDIES}/{study_id}/figures/phase_diagram.png", timeout=60)
 

@@ -1,0 +1,196 @@
+"""The door of the API: who asks, whether they may, and from which page.
+
+All this is decided before anything of a request's body is read, so that a stranger can make the
+service neither store nor parse anything.
+"""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request, Response, Security
+from fastapi.params import Depends
+from fastapi.params import Security as Needed
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+
+from service.api.problems import Refused, refusals
+from service.settings import Settings
+from service.storage import tokens
+from service.storage.database import Database
+from service.tokens import Kind, Scope, digest_of
+
+#: Name of the cookie by which a browser that was logged in shows who it is.
+COOKIE = "polar"
+#: The holder of the token in POLAR_TOKEN, or in the home: who started the service.
+OWNER = "owner"
+SAFE = {"GET", "HEAD"}
+SCHEME = "Bearer"
+
+#: Says in the documentation what each route needs; `Door` sees to it.
+_BEARER = HTTPBearer(
+    auto_error=False,
+    scheme_name=SCHEME,
+    description="A token of `polar token create`, or the file `token` in the home of `polar up`.",
+)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks."""
+
+    name: str
+    scope: Scope
+    #: The token with which they, or whoever logged their browser in, asked first; None for the
+    #: owner.
+    token_id: UUID | None
+    expires_at: datetime | None
+
+
+def needs(scope: Scope) -> Depends:
+    """What a route depends on that does more than to show something."""
+    return Security(_BEARER, scopes=[scope])
+
+
+class Door(APIRoute):
+    """A route that answers only those who may ask: to read, unless it says what else it needs.
+
+    Routes without this class are open to everybody.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Any,  # noqa: ANN401
+        *,
+        dependencies: Sequence[Depends] | None = None,
+        responses: Mapping[int | str, Any] | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        wanted = list(dependencies or ())
+        scopes = [
+            scope for each in wanted if isinstance(each, Needed) for scope in each.scopes or ()
+        ]
+        if not scopes and not SAFE.issuperset(options["methods"]):
+            raise TypeError(f"the route {path} changes something; say with `needs` who may")
+        (self.scope,) = [Scope(scope) for scope in scopes] or [Scope.READ]
+        super().__init__(
+            path,
+            endpoint,
+            dependencies=wanted if scopes else [*wanted, needs(self.scope)],
+            responses={**refusals(401, 403), **(responses or {})},
+            **options,
+        )
+
+    def get_route_handler(self) -> Any:  # noqa: ANN401
+        handle = super().get_route_handler()
+
+        async def let_in_and_handle(request: Request) -> Response:
+            await let_in(request, self.scope)
+            answer: Response = await handle(request)
+            return answer
+
+        return let_in_and_handle
+
+
+async def let_in(request: Request, scope: Scope) -> Principal:
+    """Who sends this request, if they may do what needs this scope.
+
+    Raises:
+        Refused: they may not; it says why, and what helps.
+        DatabaseAway: only the database knows this token, and it does not answer.
+    """
+    if request.method not in SAFE:
+        _only_own_pages(request)
+    request.state.principal = await _principal_of(request)
+    return who_may(request, scope)
+
+
+def who_may(request: Request, scope: Scope) -> Principal:
+    """Who sends this request, which was let in, if they may do what needs this scope.
+
+    Raises:
+        Refused: they may not.
+    """
+    principal: Principal = request.state.principal
+    if not principal.scope.includes(scope):
+        raise _too_little(request, principal, scope)
+    return principal
+
+
+def _only_own_pages(request: Request) -> None:
+    """Refuse what a page of another site sends, which browsers do not prevent."""
+    origin = request.headers.get("origin")  # every browser sends it, and no other client does
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+        detail = f"the request comes from a page of {origin!r}; allowed: pages of this service"
+        raise Refused(403, "cross-site", detail)
+
+
+async def _principal_of(request: Request) -> Principal:
+    authorization, cookie = request.headers.get("authorization"), request.cookies.get(COOKIE)
+    if authorization is not None:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != SCHEME.lower():
+            raise _nobody(f"the header Authorization is of the kind {scheme[:40]!r}", "")
+        return await _holder_of(request, token.strip(), Kind.BEARER)
+    if cookie is not None:
+        return await _holder_of(request, cookie, Kind.COOKIE)
+    raise _nobody("no token came with this request", "")
+
+
+async def _holder_of(request: Request, token: str, kind: Kind) -> Principal:
+    parts = request.app.state.parts
+    if kind is Kind.BEARER and _is_owners(token, parts.settings):
+        return Principal(OWNER, Scope.ADMIN, None, None)
+    return await _holder_in(parts.database, token, kind)
+
+
+def _is_owners(token: str, settings: Settings) -> bool:
+    """Whether this is the owner's token; the time that this takes says nothing of the token."""
+    if settings.token is None:
+        return False
+    return hmac.compare_digest(digest_of(token), digest_of(settings.token.get_secret_value()))
+
+
+async def _holder_in(database: Database, token: str, kind: Kind) -> Principal:
+    async with database.transaction() as session:
+        found = await tokens.find(session, token, kind)
+    what = "token" if kind is Kind.BEARER else "cookie"
+    if found is None:
+        raise _nobody(f"this service knows no such {what}", "invalid_token")
+    row, is_over = found
+    if row.revoked_at is not None:
+        raise _nobody(f"the {what} {row.name!r} was revoked", "invalid_token")
+    if is_over:
+        when = f"{row.expires_at:%Y-%m-%d %H:%M} UTC"
+        raise _nobody(f"the {what} {row.name!r} expired at {when}", "invalid_token")
+    return Principal(row.name, Scope(row.scope), row.made_by or row.id, row.expires_at)
+
+
+def _nobody(why: str, error: str) -> Refused:
+    detail = (
+        f"{why}; allowed: the header `Authorization: Bearer TOKEN`, which `polar` and "
+        "polar.client send if POLAR_TOKEN is set, or by themselves to the stack of their own "
+        "home. Make a token with `polar token create NAME`; let a browser in with `polar login`."
+    )
+    return Refused(401, "unauthorized", detail, headers=_challenge(error))
+
+
+def _too_little(request: Request, principal: Principal, scope: Scope) -> Refused:
+    detail = (
+        f"{request.method} {request.url.path} needs the scope '{scope}', and {principal.name!r} "
+        f"has '{principal.scope}'; whoever holds a token with the scope 'admin' makes another "
+        f"with `polar token create NAME --scope {scope}`"
+    )
+    headers = _challenge("insufficient_scope", scope)
+    return Refused(403, "scope-missing", detail, headers=headers)
+
+
+def _challenge(error: str, scope: Scope | None = None) -> dict[str, str]:
+    """The header that RFC 6750 wants; a request without any token gets no code of an error."""
+    parts = {"realm": "polar", "error": error, "scope": scope}
+    words = ", ".join(f'{name}="{value}"' for name, value in parts.items() if value)
+    return {"WWW-Authenticate": f"{SCHEME} {words}"}

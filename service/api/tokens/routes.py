@@ -1,0 +1,86 @@
+"""/tokens, /login-links, /login: make and revoke tokens, and let browsers in."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from service.api import links
+from service.api.dependencies import Session, only_json
+from service.api.door import COOKIE, Door, needs, who_may
+from service.api.problems import Refused, refusals
+from service.api.tokens.schemas import LoginLink, NewToken, NewTokenView, Tokens, TokenView
+from service.storage import tokens
+from service.tokens import Scope
+
+router = APIRouter(route_class=Door, tags=["tokens"], responses=refusals(422, 503))
+
+#: Where a browser goes that has just been let in: not to `/docs`, whose scripts come from
+#: elsewhere.
+HOME = f"{links.PREFIX}/experiments"
+#: Whoever opens a login link has no token yet, and the link is the proof.
+open_router = APIRouter(tags=["tokens"], responses=refusals(422, 503))
+
+
+@router.post(
+    "/tokens",
+    status_code=201,
+    dependencies=[Depends(only_json), needs(Scope.ADMIN)],
+    responses=refusals(400, 409, 413, 415),
+)
+async def create_token(wanted: NewToken, session: Session, response: Response) -> NewTokenView:
+    """Make a token. This answer alone has it: it is stored as a digest only."""
+    lasts = timedelta(days=wanted.days)
+    row, token = await tokens.create(session, wanted.name, wanted.scope, lasts)
+    response.headers["Cache-Control"] = "no-store"
+    return NewTokenView(**TokenView.model_validate(row).model_dump(), token=token)
+
+
+@router.get("/tokens", dependencies=[needs(Scope.ADMIN)])
+async def list_tokens(session: Session) -> Tokens:
+    """List the tokens and the browsers that have not been revoked."""
+    rows = await tokens.all_of_them(session)
+    return Tokens(tokens=[TokenView.model_validate(row) for row in rows])
+
+
+@router.post("/tokens/{name}/revoke", dependencies=[needs(Scope.ADMIN)], responses=refusals(404))
+async def revoke_token(name: str, session: Session) -> TokenView:
+    """Revoke a token, or log a browser out; browsers that the token let in are logged out too."""
+    return TokenView.model_validate(await tokens.revoke(session, name))
+
+
+@router.post("/login-links", status_code=201, dependencies=[needs(Scope.READ)])
+async def create_login_link(
+    request: Request,
+    session: Session,
+    response: Response,
+    scope: Annotated[Scope, Query(description="What the browser may do.")] = Scope.READ,
+) -> LoginLink:
+    """Make a link that logs one browser in, once, with no more than the caller's own scope."""
+    principal = who_may(request, scope)
+    row, link = await tokens.make_link(session, scope, principal.token_id)
+    response.headers["Cache-Control"] = "no-store"
+    return LoginLink(url=links.to_login(link), expires_at=row.expires_at)
+
+
+@open_router.get("/login", status_code=303, responses=refusals(401))
+async def log_in(
+    request: Request, session: Session, link: Annotated[str, Query(max_length=512)]
+) -> Response:
+    """Log this browser in, and lead it to the experiments."""
+    opened = await tokens.open_link(session, link)
+    if opened is None:
+        detail = "this link was opened before, or is too old; make another with `polar login`"
+        raise Refused(401, "unauthorized", detail)
+    row, cookie = opened
+    answer = RedirectResponse(HOME, status_code=303, headers={"Cache-Control": "no-store"})
+    answer.set_cookie(
+        COOKIE,
+        cookie,
+        expires=row.expires_at,
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+    return answer

@@ -1,0 +1,161 @@
+"""Tokens, and the sessions of browsers: who may ask the API for what, and until when.
+
+Nothing here tells a token: only its digest is stored. The token of the owner is in no table,
+because the API gets it from its environment.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, delete, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, aliased, mapped_column
+
+from service.storage.errors import Conflict, NotFound
+from service.storage.tables import Base
+from service.tokens import Kind, Scope, digest_of, new_token
+
+#: How long a login link can be opened, and how long a browser then stays logged in.
+LINK_LASTS = timedelta(minutes=5)
+SESSION_LASTS = timedelta(days=30)
+
+
+class Token(Base):
+    """A token that somebody holds, or held."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    #: By which people tell it from others that have not been revoked.
+    name: Mapped[str]
+    digest: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    scope: Mapped[str]
+    #: The token whose holder logged a browser in; null for the owner's browsers.
+    made_by: Mapped[UUID | None] = mapped_column(ForeignKey("app.tokens.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("kind in ('bearer', 'link', 'cookie')", name="kind"),
+        CheckConstraint("scope in ('read', 'submit', 'steer', 'admin')", name="scope"),
+        Index("ix_tokens_name", "name", unique=True, postgresql_where=text("revoked_at is null")),
+    )
+
+
+async def create(
+    session: AsyncSession, name: str, scope: Scope, lasts: timedelta
+) -> tuple[Token, str]:
+    """Make a token, and return its row and the token itself, which cannot be read again.
+
+    Raises:
+        Conflict: another token has this name and has not been revoked.
+    """
+    token = new_token()
+    query = (
+        insert(Token)
+        .values(
+            name=name,
+            digest=digest_of(token),
+            kind=Kind.BEARER,
+            scope=scope,
+            expires_at=func.now() + lasts,
+        )
+        .on_conflict_do_nothing(
+            index_elements=[Token.name], index_where=text("revoked_at is null")
+        )
+        .returning(Token)
+    )
+    row = (await session.scalars(query)).one_or_none()
+    if row is None:
+        raise Conflict(
+            f"there is a token named {name} already; choose another name, or revoke that one first"
+        )
+    return row, token
+
+
+async def find(session: AsyncSession, token: str, kind: Kind) -> tuple[Token, bool] | None:
+    """The row of a token, and whether its time is over; None if there is no such token."""
+    query = select(Token, Token.expires_at <= func.now()).where(
+        Token.digest == digest_of(token), Token.kind == kind
+    )
+    row = (await session.execute(query)).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+async def all_of_them(session: AsyncSession) -> Sequence[Token]:
+    """All tokens and sessions that can be used or still be revoked, the newest first."""
+    query = select(Token).where(Token.revoked_at.is_(None)).order_by(Token.created_at.desc())
+    return (await session.scalars(query)).all()
+
+
+async def revoke(session: AsyncSession, name: str) -> Token:
+    """End a token, and with it the browsers that its holder has logged in.
+
+    Raises:
+        NotFound: there is no such token, or it has been revoked before.
+    """
+    query = select(Token).where(Token.name == name, Token.revoked_at.is_(None))
+    token = await session.scalar(query.with_for_update())
+    if token is None:
+        raise NotFound("token named", name)
+    await session.execute(
+        update(Token)
+        .where(or_(Token.id == token.id, Token.made_by == token.id), Token.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
+    await session.refresh(token)
+    return token
+
+
+async def make_link(
+    session: AsyncSession, scope: Scope, made_by: UUID | None
+) -> tuple[Token, str]:
+    """Make what a login link carries, and return its row and the text itself."""
+    await session.execute(
+        delete(Token).where(Token.kind == Kind.LINK, Token.expires_at < func.now())
+    )
+    token = new_token()
+    query = (
+        insert(Token)
+        .values(
+            name=f"browser-{uuid4().hex[:8]}",
+            digest=digest_of(token),
+            kind=Kind.LINK,
+            scope=scope,
+            made_by=made_by,
+            expires_at=func.now() + LINK_LASTS,
+        )
+        .returning(Token)
+    )
+    return (await session.scalars(query)).one(), token
+
+
+async def open_link(session: AsyncSession, link: str) -> tuple[Token, str] | None:
+    """Turn a link into the session of a browser, once; None if it cannot be opened (any more).
+
+    A session ends with the token whose holder asked for the link, at the latest.
+    """
+    cookie, maker = new_token(), aliased(Token)
+    end_of_maker = select(maker.expires_at).where(maker.id == Token.made_by).scalar_subquery()
+    query = (
+        update(Token)
+        .where(
+            Token.digest == digest_of(link),
+            Token.kind == Kind.LINK,
+            Token.expires_at > func.now(),
+            Token.revoked_at.is_(None),
+        )
+        .values(
+            digest=digest_of(cookie),
+            kind=Kind.COOKIE,
+            expires_at=func.least(func.now() + SESSION_LASTS, end_of_maker),  # skips a null
+        )
+        .returning(Token)
+    )
+    row = (await session.scalars(query)).one_or_none()
+    return (row, cookie) if row else None
