@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from service.embedded.running import RunningStack, running_stack
+from service.embedded.running import running_stack
 
 #: Far more than it takes, also on a busy machine.
 PATIENCE_S = 900
@@ -31,11 +31,11 @@ concurrency: 2
 """
 
 
-def polar(*arguments: object, url: str | None = None) -> str:
-    """What the command prints."""
+def polar(*arguments: object, home: Path) -> str:
+    """What the command prints that speaks to the stack of this home."""
     done = subprocess.run(
         [Path(sys.executable).with_name("polar"), *map(str, arguments)],
-        env=os.environ | ({"POLAR_URL": url} if url else {}),
+        env=os.environ | {"POLAR_HOME": str(home)},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -44,13 +44,13 @@ def polar(*arguments: object, url: str | None = None) -> str:
     return done.stdout
 
 
-def study_of(stack: RunningStack, study_id: str, command: str = "show") -> Any:  # noqa: ANN401
-    return json.loads(polar("study", command, study_id, "-o", "json", url=stack.api_url))
+def study_of(home: Path, study_id: str, command: str = "show") -> Any:  # noqa: ANN401
+    return json.loads(polar("study", command, study_id, "-o", "json", home=home))
 
 
-def numbers_of(stack: RunningStack, study_id: str) -> list[dict[str, str]]:
+def numbers_of(home: Path, study_id: str) -> list[dict[str, str]]:
     """The rows of all trials, without what differs between two trainings of the same spec."""
-    text = polar("study", "export", study_id, url=stack.api_url)
+    text = polar("study", "export", study_id, home=home)
     rows = csv.DictReader(io.StringIO(text))
     return [
         {name: value for name, value in row.items() if "objective" in name or "model" in name}
@@ -71,21 +71,19 @@ def test_a_study_goes_on_in_a_home_that_was_restored(open_folder: Path) -> None:
     spec.write_text(SPEC)
 
     with running_stack(home, agents=1, device="cpu") as stack:
-        study_id = json.loads(polar("study", "create", spec, "-o", "json", url=stack.api_url))[
-            "id"
-        ]
+        study_id = json.loads(polar("study", "create", spec, "-o", "json", home=home))["id"]
         deadline = time.monotonic() + PATIENCE_S
-        while study_of(stack, study_id)["trials"].get("completed", 0) < 2:
+        while study_of(home, study_id)["trials"].get("completed", 0) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        polar("backup", backup, "--home", home)
-        whole = study_of(stack, study_id, "watch")
-        numbers = numbers_of(stack, study_id)
+        polar("backup", backup, home=home)
+        whole = study_of(home, study_id, "watch")
+        numbers = numbers_of(home, study_id)
         os.kill(stack.pid, signal.SIGKILL)
-    polar("restore", backup, "--home", other)
-    with running_stack(other, agents=1, device="cpu") as stack:
-        restored = study_of(stack, study_id, "watch")
-        restored_numbers = numbers_of(stack, study_id)
+    polar("restore", backup, home=other)
+    with running_stack(other, agents=1, device="cpu"):
+        restored = study_of(other, study_id, "watch")
+        restored_numbers = numbers_of(other, study_id)
 
     # what had not ended by then was trained again
     assert "started child" in (other / "log" / "agent-0.log").read_text()

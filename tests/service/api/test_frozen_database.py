@@ -16,6 +16,7 @@ from service.embedded.postgres import Postgres
 from service.settings import Settings
 from service.storage.database import ANSWERS_S, Database
 from service.storage.errors import DatabaseAway
+from tests.service.conftest import OWNER
 
 #: Before, an answer came only when the database went on.
 PATIENCE_S = 60.0
@@ -112,7 +113,7 @@ async def test_a_busy_service_does_not_say_that_the_database_is_away(settings: S
     transport = httpx.ASGITransport(api)
     address = "http://localhost/api/v1"
     async with (
-        httpx.AsyncClient(transport=transport, base_url=address) as http,
+        httpx.AsyncClient(transport=transport, base_url=address, headers=OWNER) as http,
         api.router.lifespan_context(api),
     ):
         async with AsyncExitStack() as transactions:

@@ -12,6 +12,7 @@ import pytest
 
 from service.api import measuring
 from service.api.links import PREFIX
+from tests.service.conftest import OWNER, TOKEN
 
 PATIENCE_S = 60.0
 
@@ -50,7 +51,7 @@ def test_a_client_that_leaves_during_an_upload_is_no_error(
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(
             f"POST {PREFIX}/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
-            "Content-Length: 100000\r\n\r\n".encode()
+            f"Authorization: Bearer {TOKEN}\r\nContent-Length: 100000\r\n\r\n".encode()
             + sent
         )
         time.sleep(0.2)  # the service begins to read
@@ -72,6 +73,7 @@ def test_a_client_that_leaves_while_its_codes_are_measured_is_no_error(
         httpx.post(
             f"{served}{PREFIX}/measurements",
             files={"mean": ("codes.npy", codes.getvalue())},
+            headers=OWNER,
             timeout=httpx.Timeout(PATIENCE_S, read=1.0),
         )
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, StudyMaker, Submitter, Trials, Worker
 
 KEY = {"Idempotency-Key": "the-key"}
+#: Their answers hold tokens, which must not be stored; and whoever revokes twice revokes once.
+SECRETS = {f"{PREFIX}/{path}" for path in ("tokens", "tokens/{name}/revoke", "login-links")}
 
 Create = Callable[..., Awaitable[UUID]]
 #: A request: the id in its path, and what else httpx takes.
@@ -94,7 +96,7 @@ async def test_every_post_is_carried_out_once_for_each_key(
 ) -> None:
     # Adding trials to a study, say, could not be repeated after a lost answer.
     documented = [path for path, methods in api.openapi()["paths"].items() if "post" in methods]
-    assert set(documented) == {PREFIX + path for path in posts}
+    assert set(documented) - SECRETS == {PREFIX + path for path in posts}
 
     for path, (id, request) in posts.items():
         address = PREFIX + path.format(experiment_id=id, run_id=id, study_id=id)

@@ -15,6 +15,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.service.conftest import OWNER
+
 if TYPE_CHECKING:
     from tests.service.conftest import Worker
 
@@ -58,6 +60,6 @@ def test_every_operation_answers_as_it_says(served: str) -> None:
         @hypothesis_settings(SETTINGS, max_examples=1 if operation.path == UPLOADS else 4)
         @given(case=operation.as_strategy())
         def answers_as_it_says(case: schemathesis.Case[Any]) -> None:
-            case.call_and_validate(checks=CHECKS, timeout=PATIENCE_S)
+            case.call_and_validate(checks=CHECKS, headers=OWNER, timeout=PATIENCE_S)
 
         answers_as_it_says()
