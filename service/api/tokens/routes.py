@@ -64,7 +64,9 @@ async def create_login_link(
     return LoginLink(url=links.to_login(link), expires_at=row.expires_at)
 
 
-@open_router.get("/login", status_code=303, responses=refusals(401))
+@open_router.get(
+    "/login", status_code=303, response_class=RedirectResponse, responses=refusals(401)
+)
 async def log_in(
     request: Request, session: Session, link: Annotated[str, Query(max_length=512)]
 ) -> Response:
