@@ -13,10 +13,14 @@ class RequestsOfTokens(Requests):
     def create_token(
         self, name: str, scope: Scope | str = Scope.READ, *, days: int = 90
     ) -> NewTokenView:
-        """Make a token; its `token` cannot be read again."""
+        """Make a token; its `token` cannot be read again.
+
+        Where this answer is lost on its way, the token is there, and the repeated request is
+        refused because of its name.
+        """
         wanted = as_json({"name": name, "scope": str(scope), "days": days})
         return self._connection.ask(
-            NewTokenView, "POST", "/tokens", content=wanted, headers=IS_JSON, is_repeatable=False
+            NewTokenView, "POST", "/tokens", content=wanted, headers=IS_JSON
         )
 
     def tokens(self) -> list[TokenView]:
@@ -26,7 +30,7 @@ class RequestsOfTokens(Requests):
     def revoke_token(self, name: str) -> TokenView:
         """Revoke a token, or log a browser out."""
         path = f"/tokens/{quote(name, safe='')}/revoke"
-        return self._connection.ask(TokenView, "POST", path, is_repeatable=False)
+        return self._connection.ask(TokenView, "POST", path)
 
     def login_link(self, scope: Scope | str = Scope.READ) -> str:
         """Make an address that logs one browser in, once, within the next minutes."""
