@@ -127,7 +127,7 @@ def test_what_keeps_a_folder_from_being_used_is_said(
     (tmp_path / "file").touch()
 
     assert fault_of_folder(tmp_path / "new") is None
-    assert "file: Not a directory" in str(fault_of_folder(tmp_path / "file" / "below"))
+    assert "file/below: Not a directory" in str(fault_of_folder(tmp_path / "file" / "below"))
     monkeypatch.setattr(machine, "ROOM", 2**70)
     assert "MiB left; needed: " in str(fault_of_folder(tmp_path))
 
