@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.staticfiles import StaticFiles
 
 from service.api import problems
 from service.api.body import BodyLimit
@@ -19,6 +20,8 @@ from service.api.measuring import Measuring
 from service.api.metrics import routes as metrics
 from service.api.metrics.requests import TimedRequests
 from service.api.once import AnsweredBefore, answer_again
+from service.api.pages import live
+from service.api.pages import routes as pages
 from service.api.runs import results
 from service.api.runs import routes as runs
 from service.api.short_processes import ShortProcesses
@@ -61,6 +64,9 @@ def create_app(settings: Settings) -> FastAPI:
     for resource in resources:
         app.include_router(resource.router, prefix=PREFIX)
     app.include_router(tokens.open_router, prefix=PREFIX)
+    app.include_router(pages.router)
+    app.include_router(live.router)
+    app.mount("/static", StaticFiles(packages=[("service.api.pages", "static")]), "static")
     return app
 
 

@@ -170,6 +170,17 @@ async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
     return (await session.scalars(query)).all()
 
 
+async def of_run(session: AsyncSession, run_id: UUID) -> Sequence[Experiment]:
+    """The experiments that asked for a run, the oldest first."""
+    query = (
+        select(Experiment)
+        .join(ExperimentRun, ExperimentRun.experiment_id == Experiment.id)
+        .where(ExperimentRun.run_id == run_id)
+        .order_by(Experiment.created_at)
+    )
+    return (await session.scalars(query)).all()
+
+
 async def states_of_runs(
     session: AsyncSession, experiment_ids: Sequence[UUID]
 ) -> dict[UUID, Counter[RunState]]:

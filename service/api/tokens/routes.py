@@ -16,9 +16,8 @@ from service.tokens import Scope
 
 router = APIRouter(route_class=Door, tags=["tokens"], responses=refusals(422, 503))
 
-#: Where a browser goes that has just been let in: not to `/docs`, whose scripts come from
-#: elsewhere.
-HOME = f"{links.PREFIX}/experiments"
+#: Where a browser goes that has just been let in.
+HOME = "/"
 #: Whoever opens a login link has no token yet, and the link is the proof.
 open_router = APIRouter(tags=["tokens"], responses=refusals(422, 503))
 
@@ -70,7 +69,7 @@ async def create_login_link(
 async def log_in(
     request: Request, session: Session, link: Annotated[str, Query(max_length=512)]
 ) -> Response:
-    """Log this browser in, and lead it to the experiments."""
+    """Log this browser in, and lead it to the page of studies."""
     opened = await tokens.open_link(session, link)
     if opened is None:
         detail = "this link was opened before, or is too old; make another with `polar login`"
