@@ -10,7 +10,7 @@ from service.api.pages.charts import Axis
 
 T = TypeVar("T")
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960.0, 64.0, 16.0, 10.0, 40.0
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960.0, 64.0, 28.0, 10.0, 40.0
 #: Points that a curve is drawn with at most; more would not be seen.
 MOST_POINTS = 300
 

@@ -10,7 +10,7 @@ from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, StudyRange
 from service.api.pages.charts import Axis
 
-WIDTH, LEFT, RIGHT = 960.0, 132.0, 16.0
+WIDTH, LEFT, RIGHT = 960.0, 132.0, 28.0
 ROW, PANEL, GAP, TOP, BOTTOM = 26.0, 74.0, 14.0, 12.0, 44.0
 #: Stretches of the axis between neighbouring weights that are longer than this part of it are
 #: shown as not tested.

@@ -1,6 +1,6 @@
 """What the pages show of studies."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from polar.records.latents import Verdict
 from polar.records.ranges import SeedOutcome
 from polar.records.trials import Measures
 from polar.spec import StudySpec
+from polar.spec.axis import Value
 from polar.spec.points import WARM_START
 from service.api.pages.phase_chart import Dot, PhaseChart, Row, phase_chart
 from service.api.stored import Reader
@@ -25,6 +26,8 @@ from service.storage.states import RunState, TrialState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Run
 
+SETTLED = {True: "settled", False: "not settled", None: "not known to be settled"}
+
 
 @dataclass(frozen=True)
 class TrialRow:
@@ -32,7 +35,10 @@ class TrialRow:
 
     trial: Trial
     run: Run
-    point: Mapping[str, Any]
+    #: The value of each swept field.
+    point: Mapping[str, Value]
+    #: Weight of the training from whose end it goes on; None from scratch.
+    warm_start: Value | None
     #: None until the trial has values.
     measures: Measures | None
     outcome: SeedOutcome | None
@@ -61,16 +67,17 @@ class StudyPage:
     def health(self) -> list[str]:
         """What a researcher should know before they trust the range, in short sentences."""
         known = self.study.range
+        seeds = len({row.run.seed for row in self.rows})
         inside = [row for row in self.rows if row.outcome and row.outcome.regime == "clean"]
         settled = sum(bool(row.outcome and row.outcome.settled) for row in self.rows)
         ended = sum(row.outcome is not None for row in self.rows)
         explained = [row.measures.explained for row in inside if row.measures]
         parts = [
-            f"R in the clean band {min(explained):.2f} to {max(explained):.2f}"
+            f"R of clean trainings {min(explained):.2f} to {max(explained):.2f}"
             if explained
             else "no training is clean yet",
             f"{settled} of {ended} trainings settled",
-            f"{len({row.run.seed for row in self.rows})} seeds",
+            f"{seeds} seed{'s' * (seeds != 1)}",
         ]
         if known and known.disagreeing:
             where = ", ".join(f"{weight:.4g}" for weight in known.disagreeing)
@@ -83,7 +90,10 @@ async def study_page(session: AsyncSession, settings: Settings, study: Study) ->
     runs = await studies.runs_of(session, [trial.experiment_id for trial in trials])
     in_work = [run.id for of_trial in runs.values() for run in of_trial if not run.state.is_final]
     newest = await latest_evaluations(session, in_work)
-    rows = [row for trial in trials for row in _rows(trial, runs[trial.experiment_id], newest)]
+    fields = study.spec.get("search", {})
+    rows = [
+        row for trial in trials for row in _rows(trial, runs[trial.experiment_id], newest, fields)
+    ]
     left = [row.progress.eta_s for row in rows if row.progress and not row.run.state.is_final]
     return StudyPage(
         study=await answers.study_view(session, settings, study),
@@ -94,7 +104,10 @@ async def study_page(session: AsyncSession, settings: Settings, study: Study) ->
 
 
 def _rows(
-    trial: Trial, runs: Sequence[Run], newest: Mapping[UUID, Mapping[str, Any]]
+    trial: Trial,
+    runs: Sequence[Run],
+    newest: Mapping[UUID, Mapping[str, Any]],
+    fields: Collection[str],
 ) -> Iterator[TrialRow]:
     reader = Reader()
     point = reader.point(trial.point)
@@ -105,7 +118,8 @@ def _rows(
         yield TrialRow(
             trial=trial,
             run=run,
-            point=point,
+            point={field: value for field, value in point.items() if field in fields},
+            warm_start=point.get(WARM_START),
             measures=measured.of_seeds[place] if measured and has_own else None,
             outcome=measured.observations[place] if measured and has_own else None,
             verdict=evaluation and evaluation.verdict,
@@ -139,7 +153,7 @@ def _numeric_ends(spec: StudySpec) -> tuple[str, float, float] | None:
 
 def _dot(field: str, row: TrialRow) -> Dot | None:
     """The mark of a training from scratch; None for all others, and for those that failed."""
-    if row.point.get(WARM_START) is not None or field not in row.point:
+    if row.warm_start is not None or field not in row.point:
         return None
     kind: Row
     if row.outcome is not None:
@@ -170,7 +184,7 @@ def _words(weight: float, row: TrialRow) -> str:
     if row.measures is not None:
         parts.append(f"P {row.measures.polarisation:.2f}, R {row.measures.explained:.2f}")
     if row.outcome is not None:
-        parts.append("settled" if row.outcome.settled else "not settled")
+        parts.append(SETTLED[row.outcome.settled])
     elif row.progress is not None:
         parts.append(f"step {row.progress.step:,} of {row.progress.steps:,}")
     return "; ".join(parts)

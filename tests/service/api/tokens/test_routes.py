@@ -91,7 +91,7 @@ async def test_a_link_lets_one_browser_in_once_to_read(http: httpx.AsyncClient) 
     as_bearer = {"Authorization": f"Bearer {opened.cookies['polar']}"}
     elsewhere = await http.get(EXPERIMENTS, headers=as_bearer)
 
-    assert (opened.status_code, opened.headers["location"]) == (303, EXPERIMENTS)
+    assert (opened.status_code, opened.headers["location"]) == (303, "/")
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
     assert opened_again.status_code == 401
