@@ -21,6 +21,7 @@ from service.api.metrics.requests import TimedRequests
 from service.api.once import AnsweredBefore, answer_again
 from service.api.runs import results
 from service.api.runs import routes as runs
+from service.api.shared_looks import SharedLooks
 from service.api.short_processes import ShortProcesses
 from service.api.strictness import refuse_what_is_ambiguous
 from service.api.studies import figures as study_figures
@@ -41,12 +42,16 @@ def create_app(settings: Settings) -> FastAPI:
         dependencies=[Depends(refuse_what_is_ambiguous)],
     )
     # The queue's own connections stay closed because every job is written in our transactions.
+    database = Database(
+        settings.sqlalchemy_url, connections=settings.api_connections, is_impatient=True
+    )
     app.state.parts = Parts(
         settings,
-        Database(settings.sqlalchemy_url, connections=settings.api_connections, is_impatient=True),
+        database,
         queue_app(settings),
         Measuring(settings),
         ShortProcesses(settings.measure_at_once, settings.measure_s),
+        SharedLooks(database),
         CollectorRegistry(),
     )
     problems.install(app)
@@ -68,4 +73,5 @@ def create_app(settings: Settings) -> FastAPI:
 async def _tidy(app: FastAPI) -> AsyncIterator[None]:
     app.state.parts.measuring.clear()
     yield
+    await app.state.parts.looks.close()
     await app.state.parts.database.close()

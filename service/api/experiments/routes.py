@@ -124,5 +124,5 @@ async def experiment_events(
 
     A watcher that reconnects is first sent the current state of each run again.
     """
-    async for event in follow(service.database, run_ids):
+    async for event in follow(service.looks, run_ids):
         yield event
