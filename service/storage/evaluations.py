@@ -34,23 +34,6 @@ async def evaluations_at(
     return (await session.scalars(query.where(is_wanted))).all()
 
 
-async def latest_evaluations(
-    session: AsyncSession, run_ids: Sequence[UUID]
-) -> dict[UUID, Mapping[str, Any]]:
-    """The evaluation with the greatest step of each run; runs without evaluations are missing."""
-    newest = (
-        select(EvaluationRow.run_id, func.max(EvaluationRow.step))
-        .where(EvaluationRow.run_id.in_(run_ids))
-        .group_by(EvaluationRow.run_id)
-    )
-    rows = await session.execute(
-        select(EvaluationRow.run_id, EvaluationRow.evaluation).where(
-            tuple_(EvaluationRow.run_id, EvaluationRow.step).in_(newest)
-        )
-    )
-    return {row.run_id: row.evaluation for row in rows}
-
-
 async def newest_steps(session: AsyncSession, run_ids: Iterable[UUID]) -> dict[UUID, int]:
     """The greatest step at which each run was evaluated; runs without evaluations are missing."""
     query = (

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.spec.course import course
@@ -174,8 +175,9 @@ async def get(session: AsyncSession, experiment_id: UUID) -> Experiment:
 async def page(
     session: AsyncSession, *, size: int, after: tuple[datetime, UUID] | None
 ) -> Sequence[Experiment]:
-    """Up to `size` experiments, newest first, that follow this creation time and id."""
-    query = select(Experiment).order_by(Experiment.created_at.desc(), Experiment.id.desc())
+    """Up to `size` experiments, without their specs, newest first, after this time and id."""
+    newest_first = select(Experiment).options(defer(Experiment.spec, raiseload=True))
+    query = newest_first.order_by(Experiment.created_at.desc(), Experiment.id.desc())
     if after is not None:
         query = query.where(tuple_(Experiment.created_at, Experiment.id) < after)
     return (await session.scalars(query.limit(size))).all()
