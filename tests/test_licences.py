@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[1]
 #: The licences in the words of SPDX, or of the older classifiers and fields.
 PERMISSIVE = {
     "0BSD", "Apache 2.0", "Apache Software License", "Apache-2.0",
-    "Apache-2.0 WITH LLVM-exception", "BSD", "BSD 2-Clause License", "BSD 3-Clause License", "BSD License",
-    "BSD-2-Clause", "BSD-3-Clause", "3-Clause BSD License", "BSL-1.0", "CC0-1.0", "ISC", "ISC License (ISCL)",
-    "MIT", "MIT License", "MIT-0", "MIT-CMU", "PSF-2.0", "Python Software Foundation License",
-    "Zlib",
+    "Apache-2.0 WITH LLVM-exception", "BSD", "BSD 2-Clause License", "BSD 3-Clause License",
+    "BSD License", "BSD-2-Clause", "BSD-3-Clause", "3-Clause BSD License", "BSL-1.0", "CC0-1.0",
+    "ISC", "ISC License (ISCL)", "MIT", "MIT License", "MIT-0", "MIT-CMU", "PSF-2.0",
+    "Python Software Foundation License", "Zlib",
 }  # fmt: skip
 _LGPL = "LGPL-3.0, of which a program may make use that imports it unchanged"
 _MPL = "MPL-2.0, which asks something only of who changes its files"
