@@ -34,6 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.connections import connect_args
 from service.listening import ListeningConnection
 from service.settings import Settings
 from service.storage import experiments, runs
@@ -70,15 +71,9 @@ def queue_app(settings: Settings) -> App:
             connection_class=ListeningConnection,
             min_size=1,
             max_size=4,
-            timeout=5.0,  # a worker without a database ends and is restarted
-            kwargs={
-                "connect_timeout": 5,
-                "options": "-c search_path=queue,app -c timezone=UTC",
-                "keepalives_idle": 5,
-                "keepalives_interval": 3,
-                "keepalives_count": 3,
-                "tcp_user_timeout": 15_000,
-            },
+            timeout=5.0,  # a worker without a database ends, and begins anew
+            reconnect_timeout=5.0,  # else the pauses between tries grow to minutes
+            kwargs=connect_args("search_path=queue,app", "timezone=UTC"),
         )
     )
 
