@@ -47,6 +47,7 @@ async def follow(
             log.warning("the events continue when the database is back: %s", error)
             await asyncio.sleep(POLL_S)
             continue
+        watched = [run_id for run_id in watched if run_id in now]  # others were deleted
         for run_id in watched:
             for event in changes(seen.get(run_id), now[run_id], evaluations.get(run_id, [])):
                 yield _encoded(event)

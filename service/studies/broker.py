@@ -26,9 +26,9 @@ from polar.spec import StudySpec
 from polar.spec.points import Point
 from service import queue
 from service.repetition import MOST_REPETITIONS, Repetition
-from service.storage import experiments, runs, studies, study_tracking, turns
+from service.storage import deletions, experiments, runs, studies, study_tracking, turns
 from service.storage.database import Database, is_away
-from service.storage.errors import Conflict
+from service.storage.errors import Conflict, NotFound
 from service.storage.evaluations import evaluation_steps, evaluations_at
 from service.storage.states import StudyState, TrialState
 from service.storage.studies import COLLAPSED
@@ -38,7 +38,7 @@ from service.studies.certifying import certified, spared
 from service.studies.due import deciding, end_if_due, is_due_a_trial
 from service.studies.following import Following, Report, Stop
 from service.studies.judging import stored_outcome
-from service.studies.optimiser import Exhausted, Optimiser
+from service.studies.optimiser import Exhausted, Optimiser, forget_study
 from service.studies.outcomes import outcomes_of
 from service.studies.ranges import next_point, range_of
 
@@ -76,6 +76,9 @@ class Broker:
         """
         async with self._database.transaction() as session:
             unfinished = await studies.unfinished(session)
+            for deleted in await deletions.in_optuna(session):
+                await asyncio.to_thread(forget_study, self._storage, deleted)
+                await deletions.removed(session, deleted, in_optuna=False)
         for ended in self._followings.keys() - set(unfinished):
             del self._followings[ended]
         for study_id in unfinished:
@@ -84,6 +87,8 @@ class Broker:
             try:
                 await self.advance(study_id)
                 self._repetition.forget(study_id)
+            except NotFound:  # it has been deleted meanwhile
+                continue
             except Exception as error:  # a fault of one study must not stop the others
                 if is_away(error):
                     raise
