@@ -25,6 +25,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("in_files", sa.Boolean(), nullable=False),
+        sa.Column("in_rows", sa.Boolean(), nullable=False),
         sa.Column("in_mlflow", sa.Boolean(), nullable=False),
         sa.Column("in_optuna", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deletions")),
@@ -38,7 +39,7 @@ def upgrade() -> None:
         "deletions",
         ["id"],
         schema="app",
-        postgresql_where=sa.text("in_files or in_mlflow or in_optuna"),
+        postgresql_where=sa.text("in_files or in_rows or in_mlflow or in_optuna"),
     )
 
 

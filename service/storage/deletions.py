@@ -2,9 +2,9 @@
 
 In the transaction of a request, an experiment or a study loses its rows, and each of its runs that
 nothing else refers to gets a row here, which hides it and keeps others from using it. Whoever may
-write somewhere removes what is there, and may be killed and repeat it: the agents the files and
-the rows of runs that nobody works on any more, the tracker what MLflow has, the broker what
-Optuna has. The rows here stay, so that a repeated request gets the first answer.
+write somewhere removes what is there, and may be killed and repeat it: the agents the files of
+runs that nobody works on any more, the broker their rows after that and what Optuna has, the
+tracker what MLflow has. The rows here stay, so that a repeated request gets the first answer.
 """
 
 from collections.abc import Collection, Sequence
@@ -57,8 +57,9 @@ class Deletion(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str]
     deleted_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    #: Whether there may be files of it, and for a run its rows.
+    #: Whether there may be files of a run, and after them rows.
     in_files: Mapped[bool] = mapped_column(default=False)
+    in_rows: Mapped[bool] = mapped_column(default=False)
     in_mlflow: Mapped[bool] = mapped_column(default=False)
     in_optuna: Mapped[bool] = mapped_column(default=False)
 
@@ -67,7 +68,7 @@ class Deletion(Base):
         Index(
             "ix_deletions_unfinished",
             "id",
-            postgresql_where=text("in_files or in_mlflow or in_optuna"),
+            postgresql_where=text("in_files or in_rows or in_mlflow or in_optuna"),
         ),
     )
 
@@ -215,7 +216,8 @@ async def _hide_runs(session: AsyncSession, run_ids: Collection[UUID]) -> None:
         update(Run).where(Run.id.in_(run_ids)).values(nowhere).returning(Run.id, Run.attempt)
     )
     deletions = [
-        Deletion(id=id, kind=RUN, in_files=True, in_mlflow=attempt > 0) for id, attempt in hidden
+        Deletion(id=id, kind=RUN, in_files=True, in_rows=True, in_mlflow=attempt > 0)
+        for id, attempt in hidden
     ]
     await _end_findings(session, run_ids)
     await _note(session, deletions)
@@ -257,8 +259,8 @@ def _named(ids: Sequence[UUID]) -> str:
     return ", ".join(map(str, ids[:5])) + more
 
 
-async def runs_to_remove(session: AsyncSession, without: Collection[UUID] = ()) -> Sequence[UUID]:
-    """Deleted runs whose files and rows may be removed: nobody trains them or makes findings."""
+async def in_files(session: AsyncSession, without: Collection[UUID] = ()) -> Sequence[UUID]:
+    """Deleted runs whose files may be removed: nobody trains them or makes their findings."""
     is_trained = exists().where(Run.id == Deletion.id, Run.finished_at.is_(None))
     is_looked_at = exists().where(
         FindingsRow.run_id == Deletion.id, FindingsRow.lease_until > func.now()
@@ -271,12 +273,18 @@ async def runs_to_remove(session: AsyncSession, without: Collection[UUID] = ()) 
     return (await session.scalars(query)).all()
 
 
-async def remove_run(session: AsyncSession, run_id: UUID) -> None:
-    """Delete all rows of a deleted run whose files are gone."""
+async def in_rows(session: AsyncSession) -> Sequence[UUID]:
+    """Deleted runs whose files are gone, so that their rows may follow."""
+    query = select(Deletion.id).where(Deletion.in_rows, ~Deletion.in_files).limit(BATCH)
+    return (await session.scalars(query)).all()
+
+
+async def remove_rows(session: AsyncSession, run_id: UUID) -> None:
+    """Delete all rows of a deleted run."""
     for table in (FindingsRow, Metric, EvaluationRow, Artifact, Transition, Tracking):
         await session.execute(delete(table).where(table.run_id == run_id))
     await session.execute(delete(Run).where(Run.id == run_id))
-    await removed(session, run_id, in_files=False)
+    await removed(session, run_id, in_rows=False)
 
 
 async def in_mlflow(session: AsyncSession) -> Sequence[Deletion]:

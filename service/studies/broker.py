@@ -26,7 +26,7 @@ from polar.spec import StudySpec
 from polar.spec.points import Point
 from service import queue
 from service.repetition import MOST_REPETITIONS, Repetition
-from service.storage import deletions, experiments, runs, studies, study_tracking, turns
+from service.storage import experiments, runs, studies, study_tracking, turns
 from service.storage.database import Database, is_away
 from service.storage.errors import Conflict, NotFound
 from service.storage.evaluations import evaluation_steps, evaluations_at
@@ -35,10 +35,11 @@ from service.storage.studies import COLLAPSED
 from service.storage.study_tables import Study, Trial
 from service.storage.texts import printable
 from service.studies.certifying import certified, spared
+from service.studies.deleting import remove_deleted
 from service.studies.due import deciding, end_if_due, is_due_a_trial
 from service.studies.following import Following, Report, Stop
 from service.studies.judging import stored_outcome
-from service.studies.optimiser import Exhausted, Optimiser, forget_study
+from service.studies.optimiser import Exhausted, Optimiser
 from service.studies.outcomes import outcomes_of
 from service.studies.ranges import next_point, range_of
 
@@ -74,11 +75,9 @@ class Broker:
         Raises:
             DatabaseAway: the database does not answer.
         """
+        await remove_deleted(self._database, self._storage)
         async with self._database.transaction() as session:
             unfinished = await studies.unfinished(session)
-            for deleted in await deletions.in_optuna(session):
-                await asyncio.to_thread(forget_study, self._storage, deleted)
-                await deletions.removed(session, deleted, in_optuna=False)
         for ended in self._followings.keys() - set(unfinished):
             del self._followings[ended]
         for study_id in unfinished:

@@ -1,4 +1,4 @@
-"""Removes the files and the rows of runs that were deleted, once nobody works on them."""
+"""Removes the files of runs that were deleted, once nobody works on them."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 async def keep_deleting(artifacts: Path, database: PatientDatabase) -> None:
-    """Remove what is left of deleted runs until this is cancelled; all agents may do so."""
+    """Remove the files of deleted runs until this is cancelled; all agents may do so."""
     while True:
         with suppress(DatabaseAway):
             await remove_deleted(artifacts, database)
@@ -26,13 +26,13 @@ async def keep_deleting(artifacts: Path, database: PatientDatabase) -> None:
 
 
 async def remove_deleted(artifacts: Path, database: PatientDatabase) -> None:
-    """Remove what is left of all deleted runs, the files before the rows.
+    """Remove the files of all deleted runs.
 
     Raises:
         DatabaseAway: the database does not answer; the rest stays for the next time.
     """
     stuck: set[UUID] = set()
-    while run_ids := await database.once(partial(deletions.runs_to_remove, without=stuck)):
+    while run_ids := await database.once(partial(deletions.in_files, without=stuck)):
         for run_id in run_ids:
             try:
                 await asyncio.to_thread(_remove_folder, artifacts / "runs" / str(run_id))
@@ -40,8 +40,8 @@ async def remove_deleted(artifacts: Path, database: PatientDatabase) -> None:
                 stuck.add(run_id)
                 _log.error("the files of the deleted run %s stay: %s", run_id, error)
             else:
-                await database.once(partial(deletions.remove_run, run_id=run_id))
-                _log.info("removed the deleted run %s", run_id)
+                await database.once(partial(deletions.removed, id=run_id, in_files=False))
+                _log.info("removed the files of the deleted run %s", run_id)
 
 
 def _remove_folder(folder: Path) -> None:

@@ -62,7 +62,7 @@ async def test_an_experiment_and_its_runs_are_gone_at_once(
             assert (await http.post(f"{RUNS}/{run_id}/{order}")).status_code == 404
         assert (await http.delete(f"{RUNS}/{run_id}")).json()["kind"] == "run"
     async with database.transaction() as session:
-        assert set(await deletions.runs_to_remove(session)) == set(run_ids)
+        assert set(await deletions.in_files(session)) == set(run_ids)
 
 
 async def test_the_same_spec_trains_anew_even_with_the_same_key(
@@ -159,7 +159,7 @@ async def test_what_goes_on_is_refused_until_it_was_cancelled(
     assert accepted.status_code == 200
     assert await status(http, f"{RUNS}/{run_id}") == 404
     async with database.transaction() as session:
-        removable = await deletions.runs_to_remove(session)
+        removable = await deletions.in_files(session)
         run = await session.get_one(Run, run_id)
     assert run.cancel_requested
     assert list(removable) == ([] if is_claimed else [run_id])  # its agent has yet to stop it
@@ -239,7 +239,7 @@ async def test_a_cancelled_study_may_be_deleted_while_its_last_training_stops(
 
     assert answer.status_code == 200
     async with database.transaction() as session:
-        assert list(await deletions.runs_to_remove(session)) == []
+        assert list(await deletions.in_files(session)) == []
 
 
 async def test_a_study_that_has_ended_waits_for_its_last_training(

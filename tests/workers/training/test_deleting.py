@@ -1,4 +1,4 @@
-"""The files and rows of deleted runs, which agents remove once nobody works on them."""
+"""The files of deleted runs, which agents remove once nobody works on them, and their rows."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from optuna.storages import InMemoryStorage
 from sqlalchemy import func, select, update
 
 from polar.data import catalogue
@@ -16,6 +17,7 @@ from service.storage import deletions, experiments, findings, runs
 from service.storage.errors import RunLost
 from service.storage.states import RunState
 from service.storage.tables import Base, FindingsRow, Run, Tracking
+from service.studies.deleting import remove_deleted as remove_rows
 from workers.training import deleting
 from workers.training.deleting import remove_deleted
 from workers.training.patience import PatientDatabase
@@ -72,7 +74,9 @@ class Lab:
             await deletions.delete_experiment(session, experiment_id)
 
     async def look(self) -> None:
+        """Let an agent and then a broker look once."""
         await remove_deleted(self.artifacts, PatientDatabase(self.database))
+        await remove_rows(self.database, InMemoryStorage())
 
     async def rows(self, run_id: "UUID") -> set[str]:
         """The tables that know a run."""
