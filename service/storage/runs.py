@@ -26,6 +26,7 @@ from polar.records.events import (
 )
 from service.storage import artifacts, metrics
 from service.storage.batches import batches
+from service.storage.deletions import is_deleted
 from service.storage.errors import Conflict, NotFound, RunLost
 from service.storage.states import RunState
 from service.storage.tables import EvaluationRow, FindingsRow, Run, Transition
@@ -38,9 +39,9 @@ async def get(session: AsyncSession, run_id: UUID) -> Run:
     """The run with this id.
 
     Raises:
-        NotFound: no run has this id.
+        NotFound: no run has this id, or it was deleted.
     """
-    run = await session.get(Run, run_id)
+    run = await session.scalar(select(Run).where(Run.id == run_id, ~is_deleted(Run.id)))
     if run is None:
         raise NotFound("run", run_id)
     return run
@@ -208,6 +209,7 @@ async def request_cancel(session: AsyncSession, run_id: UUID) -> Run:
         NotFound: no run has this id.
         Conflict: the run has ended in another way.
     """
+    await get(session, run_id)
     # The row is locked because a worker may be recording the end of this very run.
     run = await session.get(Run, run_id, with_for_update=True, populate_existing=True)
     if run is None:

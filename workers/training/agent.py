@@ -28,6 +28,7 @@ from service.storage import agents, runs
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway, RunLost
 from workers.training.attempt import Attempt
+from workers.training.deleting import keep_deleting
 from workers.training.finder import Finder
 from workers.training.machine import Machine
 from workers.training.messages import MACHINE_FAULT
@@ -83,6 +84,7 @@ class Agent:
                 self._rescue(),
                 self._finder.work(),
                 keep_removing(self._settings, self._database, self._app),
+                keep_deleting(self._settings.artifacts, self._database),
             )
         ]
         asked = asyncio.create_task(self._stopping.wait())
