@@ -282,7 +282,7 @@ class Tracker:
 async def track(settings: Settings) -> None:
     """Keep MLflow up to date for ever, and log what hinders that."""
     database = Database(settings.sqlalchemy_url, connections=2)
-    async with MLflowServer(settings.mlflow_url) as mlflow:
+    async with MLflowServer(settings.mlflow_url, settings.mlflow_token) as mlflow:
         tracker = Tracker(database, mlflow, settings.artifacts)
         hindrance: Exception | None = None
         try:
