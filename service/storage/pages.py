@@ -1,11 +1,14 @@
 """What pages need to know of rows besides what the API answers."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Text, cast, func, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import Select, Text, cast, func, select, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.storage.evaluations import evaluations_at, newest_steps
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Run
 
@@ -31,3 +34,21 @@ async def standing(
         words.append(await session.scalar(of_trials.where(Trial.study_id == study_id)))
         words.append(await session.scalar(select(Study.state).where(Study.id == study_id)))
     return tuple(words)
+
+
+async def headlines(session: AsyncSession, study_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """What each study has found in one sentence; studies without a range are missing."""
+    headline = type_coerce(Study.range, JSONB)["headline"].as_string()
+    rows = await session.execute(
+        select(Study.id, headline).where(Study.id.in_(study_ids), headline.is_not(None))
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def newest_evaluations(
+    session: AsyncSession, run_ids: Sequence[UUID]
+) -> dict[UUID, Mapping[str, Any]]:
+    """The newest evaluation of each run; runs without evaluations are missing."""
+    steps = await newest_steps(session, run_ids)
+    rows = await evaluations_at(session, steps.items())
+    return {row.run_id: row.evaluation for row in rows}

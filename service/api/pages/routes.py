@@ -11,9 +11,9 @@ from service.api.pages.rendering import page
 from service.api.pages.runs import run_page
 from service.api.pages.studies import study_page
 from service.api.paging import Position, next_token
-from service.api.stored import Reader
 from service.api.studies import answers as study_answers
 from service.storage import agents, experiments, gauges, runs, studies
+from service.storage.pages import headlines
 
 router = APIRouter(route_class=PageDoor, include_in_schema=False)
 PAGE_SIZE = 50
@@ -24,7 +24,7 @@ async def studies_page(session: Session, position: Position) -> Response:
     rows = await studies.page(session, size=PAGE_SIZE + 1, after=position)
     token = next_token(rows, PAGE_SIZE)
     listed = await study_answers.study_page(session, rows[:PAGE_SIZE], token)
-    found = {study.id: Reader().readable("range", study.range) for study in rows}
+    found = await headlines(session, [study.id for study in rows])
     return page("studies.html", tab="studies", page=listed, found=found)
 
 

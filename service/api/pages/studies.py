@@ -21,7 +21,7 @@ from service.api.studies.schemas import StudyView
 from service.settings import Settings
 from service.storage import studies
 from service.storage.errors import EarlierVersion
-from service.storage.evaluations import latest_evaluations
+from service.storage.pages import newest_evaluations
 from service.storage.states import RunState, TrialState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Run
@@ -89,7 +89,7 @@ async def study_page(session: AsyncSession, settings: Settings, study: Study) ->
     trials = await studies.trials_of(session, study.id)
     runs = await studies.runs_of(session, [trial.experiment_id for trial in trials])
     in_work = [run.id for of_trial in runs.values() for run in of_trial if not run.state.is_final]
-    newest = await latest_evaluations(session, in_work)
+    newest = await newest_evaluations(session, in_work)
     fields = study.spec.get("search", {})
     rows = [
         row for trial in trials for row in _rows(trial, runs[trial.experiment_id], newest, fields)

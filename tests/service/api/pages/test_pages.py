@@ -105,6 +105,16 @@ async def test_a_study_shows_its_trainings_and_leads_to_their_runs(
     assert "1 completed, 1 running of 3 wanted" in " ".join(listed.split())
 
 
+async def test_the_list_of_studies_says_what_each_has_found(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    await trials.end_study(study_id, headline="Clean from 1 to 2.")
+
+    assert "Clean from 1 to 2." in (await http.get("/")).text
+    assert "Clean from 1 to 2." in (await http.get(f"/studies/{study_id}")).text
+
+
 async def test_a_study_of_several_fields_has_a_page_without_diagram(
     http: httpx.AsyncClient, create: Create
 ) -> None:
