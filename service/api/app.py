@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 
 from service.api import problems
@@ -33,7 +34,8 @@ from service.storage.database import Database
 
 def create_app(settings: Settings) -> FastAPI:
     """The service with these settings; it starts even while the database is away."""
-    app = FastAPI(
+    app = FastAPIOffline(  # FastAPI's own pages load their scripts from elsewhere
+        redoc_url=None,  # whose page loads a picture from elsewhere
         title="Polar",
         summary="Finds where latent spaces polarise.",
         version="1",

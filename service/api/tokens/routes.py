@@ -16,8 +16,7 @@ from service.tokens import Scope
 
 router = APIRouter(route_class=Door, tags=["tokens"], responses=refusals(422, 503))
 
-#: Where a browser goes that has just been let in: not to `/docs`, whose scripts come from
-#: elsewhere.
+#: Where a browser goes that has just been let in.
 HOME = f"{links.PREFIX}/experiments"
 #: Whoever opens a login link has no token yet, and the link is the proof.
 open_router = APIRouter(tags=["tokens"], responses=refusals(422, 503))
