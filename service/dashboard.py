@@ -17,7 +17,7 @@ from optuna_dashboard import wsgi
 from sqlalchemy import NullPool, create_engine, inspect
 from starlette.types import ASGIApp
 
-from service import resting
+from service import logs, resting
 from service.api.hosts import TrustedHosts
 from service.serving import serve
 from service.settings import Settings
@@ -69,7 +69,7 @@ def wait_for_tables(settings: Settings) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    logs.set_up(logging.WARNING)
     settings = Settings.read_or_exit()
     wait_for_tables(settings)
     if settings.dashboard_fd is not None:

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -93,6 +93,10 @@ class Settings(BaseSettings):
     #: IP addresses, this machine's own name, `localhost` and POLAR_API_HOST are always allowed,
     #: even where they can be reached from other machines; every other name is refused.
     api_hosts: str = ""
+
+    #: Form of what processes log: lines for people, or an object of JSON a line, with the ids of
+    #: run, study and request where they are known.
+    log_format: Literal["text", "json"] = "text"
 
     #: Number of connections to the database that the API keeps; at peaks it has twice as many.
     api_connections: int = Field(5, ge=1, le=1000)

@@ -20,6 +20,7 @@ from service.api.measuring import Measuring
 from service.api.metrics import routes as metrics
 from service.api.metrics.requests import TimedRequests
 from service.api.once import AnsweredBefore, answer_again
+from service.api.request_ids import RequestIds
 from service.api.runs import results
 from service.api.runs import routes as runs
 from service.api.short_processes import ShortProcesses
@@ -56,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, larger={f"{PREFIX}/measurements": settings.measure_bytes})
     app.add_middleware(TrustedHosts, settings=settings)
     app.add_middleware(TimedRequests, registry=app.state.parts.metrics)
+    app.add_middleware(RequestIds)  # the last is the first to see a request
     resources = (
         experiments, runs, results, studies, study_figures, measurements, catalogue, tokens,
         health, metrics,
