@@ -47,17 +47,61 @@ def _hard_to_guess(token: SecretStr) -> SecretStr:
     return token
 
 
+def _fit_for_a_header(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if not (text.strip() and text.isascii() and text.isprintable()):
+        raise ValueError("this is no bearer token; allowed: printable ASCII characters")
+    return token
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_readable_by_libpq)]
 Folder = Annotated[Path, BeforeValidator(_named), AfterValidator(in_users_home)]
 ServerUrl = Annotated[str, AfterValidator(http_url)]
 OwnToken = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
+SentToken = Annotated[SecretStr, AfterValidator(_fit_for_a_header)]
 Seconds = Annotated[float, Field(gt=0, le=WEEK_S)]
 
 
-class Settings(BaseSettings):
-    """Settings of a process, read from environment variables: `home` from `POLAR_HOME`, etc."""
+class DoorSettings(BaseSettings):
+    """What a server needs to know of those who ask it."""
 
     model_config = SettingsConfigDict(env_prefix="POLAR_", frozen=True)
+
+    #: Token of the owner, who may do everything and makes the tokens of others. The servers of a
+    #: stack know it; commands and clients send it to a service that POLAR_URL names.
+    token: OwnToken | None = None
+    #: Address at which MLflow and the dashboard ask the API who holds a token.
+    api_url: ServerUrl = "http://127.0.0.1:8650"
+
+    @classmethod
+    def read(cls, **known: Any) -> Self:  # noqa: ANN401
+        """Read the settings from this process's environment.
+
+        Args:
+            known: Values of fields that are not to be read from the environment.
+
+        Raises:
+            InvalidInput: settings are missing or wrong; the message names all of them in one line.
+        """
+        try:
+            return cls(**known)
+        except ValidationError as error:
+            faults = find_faults(error.errors(), cls.model_json_schema())
+        # Raised outside the handler, because pydantic's error contains the password.
+        reasons = "; ".join(_in_words(fault) for fault in faults)
+        raise InvalidInput(f"the environment has wrong settings: {reasons}")
+
+    @classmethod
+    def read_or_exit(cls) -> Self:
+        """Read the settings from this process's environment, or exit if they are wrong."""
+        try:
+            return cls.read()
+        except InvalidInput as error:
+            sys.exit(f"error: {error}")
+
+
+class Settings(DoorSettings):
+    """Settings of a process, read from environment variables: `home` from `POLAR_HOME`, etc."""
 
     #: Folder for the state of `polar up`: database, logs, `up.json`.
     home: Path = DEFAULT_HOME
@@ -72,11 +116,10 @@ class Settings(BaseSettings):
     artifacts: Folder
     #: Address at which the tracker and the API's links reach MLflow.
     mlflow_url: ServerUrl
+    #: What the tracker shows MLflow as a bearer token: with Polar's own, one of the scope `steer`.
+    mlflow_token: SentToken | None = None
     #: Address at which the API's links reach optuna-dashboard.
     dashboard_url: ServerUrl = "http://127.0.0.1:8651"
-    #: Token of the owner, who may do everything and makes the tokens of others. The API needs it;
-    #: commands and clients send it to a service that POLAR_URL names.
-    token: OwnToken | None = None
     #: Address on which the API and the dashboard listen; loopback only, because their HTTP is not
     #: encrypted, and whoever reads along has the tokens.
     api_host: str = "127.0.0.1"
@@ -173,32 +216,6 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """Address of our database for SQLAlchemy, with the psycopg driver."""
         return sqlalchemy_url(self.database_url.get_secret_value())
-
-    @classmethod
-    def read(cls, **known: Any) -> Self:  # noqa: ANN401
-        """Read the settings from this process's environment.
-
-        Args:
-            known: Values of fields that are not to be read from the environment.
-
-        Raises:
-            InvalidInput: settings are missing or wrong; the message names all of them in one line.
-        """
-        try:
-            return cls(**known)
-        except ValidationError as error:
-            faults = find_faults(error.errors(), cls.model_json_schema())
-        # Raised outside the handler, because pydantic's error contains the password.
-        reasons = "; ".join(_in_words(fault) for fault in faults)
-        raise InvalidInput(f"the environment has wrong settings: {reasons}")
-
-    @classmethod
-    def read_or_exit(cls) -> Self:
-        """Read the settings from this process's environment, or exit if they are wrong."""
-        try:
-            return cls.read()
-        except InvalidInput as error:
-            sys.exit(f"error: {error}")
 
 
 def _in_words(fault: Fault) -> str:

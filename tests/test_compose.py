@@ -12,6 +12,7 @@ import yaml
 
 from service.embedded.postgres import Postgres
 from service.embedded.stack import Addresses, stages
+from service.programs import TRACKING_SERVER
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +60,8 @@ def test_mlflow_is_set_up_as_by_polar_up(postgres: Postgres, tmp_path: Path) -> 
         ((mlflow,), *_) = stages(postgres, addresses, [])
 
     assert SERVICES["mlflow"]["environment"].keys() == mlflow.environment.keys()
-    assert SERVICES["mlflow"]["command"][:2] == ["uvicorn", "mlflow.server.fastapi_app:app"]
+    assert SERVICES["mlflow"]["command"][:2] == ["uvicorn", TRACKING_SERVER]
+    assert TRACKING_SERVER in mlflow.command
 
 
 def test_what_others_wait_for_exists() -> None:
@@ -79,7 +81,7 @@ def test_a_missing_password_or_token_stops_the_start() -> None:
 
     assert len(re.findall(r"\$\{POLAR_PASSWORD:\?", text)) == 3
     assert "${POLAR_PASSWORD}" not in text
-    assert len(re.findall(r"\$\{POLAR_TOKEN:\?", text)) == 2
+    assert len(re.findall(r"\$\{POLAR_TOKEN:\?", text)) == 4
     assert "${POLAR_TOKEN}" not in text
 
 

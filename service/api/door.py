@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from service.api.problems import Refused, refusals
-from service.settings import Settings
+from service.settings import DoorSettings
 from service.storage import tokens
 from service.storage.database import Database
 from service.tokens import Kind, Scope, digest_of
@@ -48,6 +48,9 @@ class Principal:
     #: owner.
     token_id: UUID | None
     expires_at: datetime | None
+
+
+THE_OWNER = Principal(OWNER, Scope.ADMIN, None, None)
 
 
 def needs(scope: Scope) -> Depends:
@@ -103,8 +106,7 @@ async def let_in(request: Request, scope: Scope) -> Principal:
         Refused: they may not; it says why, and what helps.
         DatabaseAway: only the database knows this token, and it does not answer.
     """
-    if request.method not in SAFE:
-        _only_own_pages(request)
+    only_own_pages(request)
     request.state.principal = await _principal_of(request)
     return who_may(request, scope)
 
@@ -121,34 +123,46 @@ def who_may(request: Request, scope: Scope) -> Principal:
     return principal
 
 
-def _only_own_pages(request: Request) -> None:
-    """Refuse what a page of another site sends, which browsers do not prevent."""
+def only_own_pages(request: Request) -> None:
+    """Refuse changes that a page of another site sends, which browsers do not prevent.
+
+    Raises:
+        Refused: such a page sends this.
+    """
     origin = request.headers.get("origin")  # every browser sends it, and no other client does
-    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+    if request.method in SAFE or origin is None:
+        return
+    if origin.partition("://")[2] != request.headers.get("host"):
         detail = f"the request comes from a page of {origin!r}; allowed: pages of this service"
         raise Refused(403, "cross-site", detail)
 
 
 async def _principal_of(request: Request) -> Principal:
+    token, kind = shown(request)
+    parts = request.app.state.parts
+    if kind is Kind.BEARER and is_owners(token, parts.settings):
+        return THE_OWNER
+    return await _holder_in(parts.database, token, kind)
+
+
+def shown(request: Request) -> tuple[str, Kind]:
+    """The token with which a request shows who sends it, and how it does so.
+
+    Raises:
+        Refused: it shows none.
+    """
     authorization, cookie = request.headers.get("authorization"), request.cookies.get(COOKIE)
     if authorization is not None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != SCHEME.lower():
             raise _nobody(f"the header Authorization is of the kind {scheme[:40]!r}", "")
-        return await _holder_of(request, token.strip(), Kind.BEARER)
+        return token.strip(), Kind.BEARER
     if cookie is not None:
-        return await _holder_of(request, cookie, Kind.COOKIE)
+        return cookie, Kind.COOKIE
     raise _nobody("no token came with this request", "")
 
 
-async def _holder_of(request: Request, token: str, kind: Kind) -> Principal:
-    parts = request.app.state.parts
-    if kind is Kind.BEARER and _is_owners(token, parts.settings):
-        return Principal(OWNER, Scope.ADMIN, None, None)
-    return await _holder_in(parts.database, token, kind)
-
-
-def _is_owners(token: str, settings: Settings) -> bool:
+def is_owners(token: str, settings: DoorSettings) -> bool:
     """Whether this is the owner's token; the time that this takes says nothing of the token."""
     if settings.token is None:
         return False
@@ -174,7 +188,8 @@ def _nobody(why: str, error: str) -> Refused:
     detail = (
         f"{why}; allowed: the header `Authorization: Bearer TOKEN`, which `polar` and "
         "polar.client send if POLAR_TOKEN is set, or by themselves to the stack of their own "
-        "home. Make a token with `polar token create NAME`; let a browser in with `polar login`."
+        "home, and MLflow's client if MLFLOW_TRACKING_TOKEN is set. Make a token with `polar "
+        "token create NAME`; let a browser in with `polar login`."
     )
     return Refused(401, "unauthorized", detail, headers=_challenge(error))
 

@@ -10,7 +10,7 @@ from service.api import links
 from service.api.dependencies import Session, only_json
 from service.api.door import COOKIE, Door, needs, who_may
 from service.api.problems import Refused, refusals
-from service.api.tokens.schemas import LoginLink, NewToken, NewTokenView, Tokens, TokenView
+from service.api.tokens.schemas import LoginLink, NewToken, NewTokenView, Tokens, TokenView, WhoAmI
 from service.storage import tokens
 from service.tokens import Scope
 
@@ -47,6 +47,12 @@ async def list_tokens(session: Session) -> Tokens:
 async def revoke_token(name: str, session: Session) -> TokenView:
     """Revoke a token, or log a browser out; browsers that the token let in are logged out too."""
     return TokenView.model_validate(await tokens.revoke(session, name))
+
+
+@router.get("/whoami")
+async def who_am_i(request: Request) -> WhoAmI:
+    """Say whose token came with this request, and what it lets them do."""
+    return WhoAmI.model_validate(who_may(request, Scope.READ))
 
 
 @router.post("/login-links", status_code=201, dependencies=[needs(Scope.READ)])

@@ -9,7 +9,7 @@ import pytest
 
 from service.embedded.postgres import Postgres
 from service.embedded.stack import Addresses, stages
-from service.embedded.state import choose_port, port_of
+from service.embedded.state import choose_port, owners_token, port_of
 
 
 @pytest.fixture
@@ -97,6 +97,19 @@ def test_the_password_is_in_no_command(postgres: Postgres, addresses: Addresses)
 
     assert password not in str([program.command for program in programs])
     assert all(password in str(program.environment) for program in programs)
+
+
+def test_the_owners_token_is_in_no_command_and_only_where_it_opens_a_door(
+    postgres: Postgres, addresses: Addresses
+) -> None:
+    programs = [p for stage in stages(postgres, addresses, ["cpu"]) for p in stage]
+    token = owners_token(postgres.home)
+
+    holders = {program.name for program in programs if token in program.environment.values()}
+    assert holders == {"mlflow", "api", "clerk", "dashboard"}
+    assert token not in str([program.command for program in programs])
+    servers = [p for p in programs if p.name in ("mlflow", "dashboard")]
+    assert {p.environment["POLAR_API_URL"] for p in servers} == {addresses.api}
 
 
 def test_agents_stop_before_the_api_and_the_api_before_mlflow(
