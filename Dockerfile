@@ -1,7 +1,7 @@
 # One image for all processes; docker-compose.yml sets the process that each container runs.
 FROM python:3.11-slim
 WORKDIR /opt/polar
-COPY pyproject.toml README.md constraints.txt ./
+COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY polar_latents.py ./
 COPY polar polar
 COPY service service

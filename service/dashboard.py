@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from service import resting
 from service.api.hosts import TrustedHosts
+from service.connections import connect_args
 from service.guard import Guard
 from service.serving import serve
 from service.settings import Settings
@@ -27,7 +28,7 @@ from service.tokens import Scope
 POLL_S = 0.2
 THREADS = 4
 #: Options with which Postgres lets optuna-dashboard write nothing, whatever it tries.
-READ_ONLY = {"options": "-c default_transaction_read_only=on", "connect_timeout": 5}
+READ_ONLY = connect_args("default_transaction_read_only=on")
 
 
 def create_app(settings: Settings) -> ASGIApp:

@@ -21,6 +21,7 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "watch": ("service.cli.remote", "watch"),
     "extend": ("service.cli.remote", "extend"),
     "cancel": ("service.cli.remote", "cancel"),
+    "delete": ("service.cli.delete", "delete"),
     "validate": ("service.cli.remote", "validate"),
     "study": ("service.cli.study", "app"),
     "data": ("service.cli.data", "app"),
@@ -48,6 +49,9 @@ HELP: Mapping[str, str] = {
     ),
     "cancel": (
         "Cancel a run, or an experiment with those of its runs that no other experiment wants."
+    ),
+    "delete": (
+        "Delete experiments, runs or studies for good, with the runs that nobody else has."
     ),
     "validate": "Check a spec without submitting it, and say which of its runs exist already.",
     "study": "Find where a latent space is clean.",

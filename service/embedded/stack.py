@@ -22,6 +22,7 @@ from service.homes import resolved_home
 from service.processes import ONE_THREAD
 from service.programs import TRACKING_SERVER, Program, python
 from service.settings import Settings
+from service.storage.roles import Role
 
 API_PORT = 8650
 MLFLOW_PORT = 5650
@@ -92,27 +93,39 @@ def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> St
     ours = {
         "POLAR_HOME": str(home),
         "POLAR_HOME_ID": identity(home),
-        "POLAR_DATABASE_URL": postgres.url("app"),
+        "POLAR_DATABASE_URL": postgres.url("app", Role.APP),
         "POLAR_ARTIFACTS": str(home / "artifacts"),
         "POLAR_MLFLOW_URL": addresses.mlflow,
         "POLAR_DASHBOARD_URL": addresses.dashboard,
         "POLAR_API_HOST": "127.0.0.1",
         "POLAR_API_PORT": str(port_of(addresses.api_socket)),
     }
+    of_agent = {"POLAR_DATABASE_URL": postgres.url("app", Role.AGENT)}
     agents = [
         Launch(
             f"agent-{number}",
             python(Program.AGENT, "--device", device, "--name", f"agent-{number}"),
-            ours | ONE_THREAD,
+            ours | ONE_THREAD | of_agent,
         )
         for number, device in enumerate(slots)
     ]
     return (
-        (_mlflow(home, postgres.url("mlflow"), at_door, addresses.mlflow_socket.fileno()),),
+        (
+            _mlflow(
+                home,
+                postgres.url("mlflow", Role.MLFLOW),
+                at_door,
+                addresses.mlflow_socket.fileno(),
+            ),
+        ),
         (_api(ours, token, addresses.api_socket.fileno()),),
         (
-            Launch("clerk", python(Program.CLERK), {**ours, "POLAR_MLFLOW_TOKEN": token}),
-            _dashboard({**ours, **at_door}, addresses.dashboard_socket.fileno()),
+            _clerk({**ours, "POLAR_MLFLOW_TOKEN": token}, postgres.url("optuna", Role.OPTUNA)),
+            _dashboard(
+                {**ours, **at_door},
+                postgres.url("optuna", Role.VIEWER),
+                addresses.dashboard_socket.fileno(),
+            ),
             *agents,
         ),
     )
@@ -123,8 +136,17 @@ def _api(ours: Mapping[str, str], token: str, listening: int) -> Launch:
     return Launch("api", python(Program.API), environment, descriptors=[listening])
 
 
-def _dashboard(ours: Mapping[str, str], listening: int) -> Launch:
-    environment = {**ours, "POLAR_DASHBOARD_FD": str(listening)}
+def _clerk(ours: Mapping[str, str], optuna: str) -> Launch:
+    return Launch("clerk", python(Program.CLERK), {**ours, "POLAR_OPTUNA_URL": optuna})
+
+
+def _dashboard(ours: Mapping[str, str], optuna: str, listening: int) -> Launch:
+    environment = {
+        **ours,
+        "POLAR_DATABASE_URL": optuna,  # it needs no other
+        "POLAR_OPTUNA_URL": optuna,
+        "POLAR_DASHBOARD_FD": str(listening),
+    }
     return Launch(
         "dashboard",
         python(Program.DASHBOARD),

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import FrameType
 
 import psycopg
-from psycopg import sql
 
 from migrations.newest import IS_THERE, STORED, newest_revision
 from service.embedded.devices import slots
@@ -32,10 +31,9 @@ from service.embedded.supervised import (
     stop_all,
 )
 from service.programs import Program, python
+from service.storage import grants, roles
+from service.storage.roles import Role
 
-#: The server's databases. There are three because Polar, MLflow and Optuna each need their own
-#: table `alembic_version`.
-DATABASES = ("app", "mlflow", "optuna")
 MIGRATE_S = 600.0
 POLL_S = 0.2
 #: How long each stage may take to stop; an agent first lets its child write a checkpoint.
@@ -70,20 +68,22 @@ def run(home: Path, programs_for: Callable[[Postgres, Addresses], Stages], say: 
         say(f"starting Postgres in {home}")
         with Postgres(home) as postgres:
             withdraw(postgres.home)  # a supervisor that was killed may have left its `up.json`
-            create_databases(postgres)
-            if not _is_migrated(postgres):
-                _migrate(postgres)
+            prepare(postgres)
             with contextlib.closing(Addresses.of(postgres.home)) as addresses:
                 _supervise(postgres, programs_for(postgres, addresses), addresses, say)
 
 
-def create_databases(postgres: Postgres) -> None:
-    """Create the databases that are missing."""
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
-        present = {name for (name,) in admin.execute("SELECT datname FROM pg_database")}
-        for name in DATABASES:
-            if name not in present:
-                admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+def prepare(postgres: Postgres) -> None:
+    """Make the roles and databases that are missing, migrate, and give the roles their rights."""
+    superuser = postgres.url("postgres")
+    roles.prepare(superuser, postgres.passwords)
+    with psycopg.connect(superuser, autocommit=True) as server:
+        # All of the server is ours, so nobody has any business in what it came with, either.
+        server.execute("revoke all on database postgres, template1 from public")
+    if not _is_migrated(postgres):
+        _migrate(postgres)
+    with psycopg.connect(postgres.url("app", Role.OWNER)) as connection:
+        grants.give(connection)
 
 
 def _supervise(postgres: Postgres, launches: Stages, addresses: Addresses, say: Say) -> None:
@@ -148,14 +148,14 @@ def _supervised(launch: Launch, logs: Path) -> Supervised:
 
 def _is_migrated(postgres: Postgres) -> bool:
     """Whether the database is at the newest revision, which saves a process that looks at it."""
-    with psycopg.connect(postgres.url("app")) as connection:
+    with psycopg.connect(postgres.url("app", Role.OWNER)) as connection:
         (is_there,) = connection.execute(IS_THERE).fetchone() or (False,)
         return is_there and connection.execute(STORED).fetchone() == (newest_revision(),)
 
 
 def _migrate(postgres: Postgres) -> None:
     log = postgres.home / "log" / "migrate.log"
-    environment = {"POLAR_DATABASE_URL": postgres.url("app")}
+    environment = {"POLAR_DATABASE_URL": postgres.url("app", Role.OWNER)}
     migration = spawn(Launch("migrate", python(Program.MIGRATION), environment), log)
     try:
         code = migration.wait(MIGRATE_S)

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from service.connections import connect_args
 from service.storage.errors import DatabaseAway, DatabaseBusy
 
 T = TypeVar("T")
@@ -104,18 +105,15 @@ class Database:
             max_overflow=connections,
             pool_timeout=ANSWERS_S / 2 if is_impatient else 30,
             pool_pre_ping=True,  # Postgres may have been restarted in the meantime
-            connect_args={
-                "connect_timeout": 3 if is_impatient else 5,
+            connect_args=connect_args(
                 # procrastinate's SQL names no schema, so `queue` comes first on the search path
-                "options": "-c search_path=queue,app -c timezone=UTC"
-                f" -c lock_timeout={'3s' if is_impatient else '10s'}"
+                "search_path=queue,app",
+                "timezone=UTC",
+                f"lock_timeout={'3s' if is_impatient else '10s'}",
                 # a worker that freezes within a transaction must not keep its run locked
-                f" -c idle_in_transaction_session_timeout={idle_s}s",
-                "keepalives_idle": 5,
-                "keepalives_interval": 3,
-                "keepalives_count": 3,
-                "tcp_user_timeout": 15_000,  # no keepalives are sent while an answer is awaited
-            }
+                f"idle_in_transaction_session_timeout={idle_s}s",
+                timeout_s=3 if is_impatient else 5,
+            )
             | ({"async_creator_fn": _ImpatientConnection.connect} if is_impatient else {}),
         )
         # Rows are sent in one statement, not in psycopg's pipeline: a process that freezes within

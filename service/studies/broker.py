@@ -28,13 +28,14 @@ from service import queue
 from service.repetition import MOST_REPETITIONS, Repetition
 from service.storage import experiments, runs, studies, study_tracking, turns
 from service.storage.database import Database, is_away
-from service.storage.errors import Conflict
+from service.storage.errors import Conflict, NotFound
 from service.storage.evaluations import evaluation_steps, evaluations_at
 from service.storage.states import StudyState, TrialState
 from service.storage.studies import COLLAPSED
 from service.storage.study_tables import Study, Trial
 from service.storage.texts import printable
 from service.studies.certifying import certified, spared
+from service.studies.deleting import remove_deleted
 from service.studies.due import deciding, end_if_due, is_due_a_trial
 from service.studies.following import Following, Report, Stop
 from service.studies.judging import stored_outcome
@@ -74,6 +75,7 @@ class Broker:
         Raises:
             DatabaseAway: the database does not answer.
         """
+        await remove_deleted(self._database, self._storage)
         async with self._database.transaction() as session:
             unfinished = await studies.unfinished(session)
         for ended in self._followings.keys() - set(unfinished):
@@ -84,6 +86,8 @@ class Broker:
             try:
                 await self.advance(study_id)
                 self._repetition.forget(study_id)
+            except NotFound:  # it has been deleted meanwhile
+                continue
             except Exception as error:  # a fault of one study must not stop the others
                 if is_away(error):
                     raise

@@ -119,8 +119,8 @@ class Book:
     async def is_told(self, *run_ids: UUID) -> bool:
         """Whether MLflow has been told of these runs to their ends."""
         async with self._database.transaction() as session:
-            positions = await tracking.positions_of(session, run_ids)
-        return len(positions) == len(run_ids) and all(p.complete for p in positions.values())
+            positions = [await tracking.position_of(session, run_id) for run_id in run_ids]
+        return all(position is not None and position.complete for position in positions)
 
     async def has_moved(self, before: int, run_ids: Sequence[UUID]) -> bool:
         """Whether MLflow has been told of anything new, or there is nothing left to tell."""

@@ -110,6 +110,37 @@ class MLflowServer:
         for double in set(await self._runs_tagged(experiment_id, marks)) - {run_id}:
             await self._post("runs/delete", run_id=double)
 
+    async def remove_runs(self, marks: Mapping[str, str]) -> None:
+        """Remove the files of all runs with these marks, and move the runs to the trash."""
+        while run_ids := await self._runs_everywhere(marks):
+            for run_id in run_ids:
+                root = quote(await self.file_root(run_id))
+                await self._call("DELETE", f"mlflow-artifacts/artifacts/{root}")
+                await self._post("runs/delete", run_id=run_id)
+
+    async def _runs_everywhere(self, marks: Mapping[str, str]) -> list[str]:
+        experiments = await self._experiments()
+        found = [await self._runs_tagged(each["experiment_id"], marks) for each in experiments]
+        return [run_id for run_ids in found for run_id in run_ids]
+
+    async def remove_empty_experiments(self, tag: str) -> None:
+        """Move the experiments that have this tag and no runs to the trash."""
+        for experiment in await self._experiments():
+            is_ours = any(each["key"] == tag for each in experiment.get("tags", []))
+            id = experiment["experiment_id"]
+            if is_ours and not await self._runs_tagged(id, {}):
+                await self._post("experiments/delete", experiment_id=id)
+
+    async def _experiments(self) -> list[Answer]:
+        """All experiments but those in the trash."""
+        experiments: list[Answer] = []
+        token: str | None = ""
+        while token is not None:
+            answer = await self._post("experiments/search", max_results=1000, page_token=token)
+            experiments += answer.get("experiments", [])
+            token = answer.get("next_page_token")
+        return experiments
+
     async def _runs_tagged(self, experiment_id: str, tags: Mapping[str, str]) -> list[str]:
         """Ids of the runs with these tags, oldest first."""
         answer = await self._post(

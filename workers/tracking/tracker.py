@@ -19,6 +19,7 @@ from polar.spec import ExperimentSpec
 from service.repetition import MOST_REPETITIONS, Repetition
 from service.settings import Settings
 from service.storage import (
+    deletions,
     findings,
     forms,
     runs,
@@ -33,6 +34,7 @@ from service.storage.states import FindingsState
 from service.storage.tables import Artifact, FindingsRow, Run, Tracking
 from service.storage.texts import printable
 from workers.tracking import run_entries, saved_view
+from workers.tracking.deleting import remove_deleted
 from workers.tracking.server import BATCH, MLflowAway, MLflowRefused, MLflowServer
 from workers.tracking.study_tracker import StudyTeller
 
@@ -93,6 +95,10 @@ class Tracker:
                 await tracking_failures.forget_all(session)
             study_ids = await study_tracking.studies_to_tell(session)
         self._is_new = False
+        try:
+            await remove_deleted(self._database, self._mlflow)
+        except MLflowRefused as error:
+            _log.error("MLflow keeps what was deleted: %s", error)
         await self._each("study", study_ids, self._studies.tell)
         now = time.monotonic()
         self._told_at = {id: at for id, at in self._told_at.items() if now < at + GATHER_S}
@@ -117,9 +123,14 @@ class Tracker:
             except (DatabaseAway, MLflowAway):
                 raise
             except Exception as error:
-                await self._try_again(what, id, error)
+                if not await self._is_deleted(id):
+                    await self._try_again(what, id, error)
             else:
                 await self._note_success(what, id)
+
+    async def _is_deleted(self, id: UUID) -> bool:
+        async with self._database.transaction() as session:
+            return await deletions.of(session, id) is not None
 
     async def _try_again(self, what: str, id: UUID, error: Exception) -> None:
         is_known = isinstance(error, MLflowRefused | FilesUnsent | EarlierVersion)

@@ -15,6 +15,9 @@ from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
+from procrastinate.exceptions import ConnectorException
+from sqlalchemy import select
+
 from polar.spec.own_images import on_this_machine
 from polar.spec.own_models import allowed_here
 from service import queue
@@ -25,11 +28,12 @@ from service.storage import agents, runs
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway, RunLost
 from workers.training.attempt import Attempt
+from workers.training.deleting import keep_deleting
 from workers.training.finder import Finder
 from workers.training.machine import Machine
 from workers.training.messages import MACHINE_FAULT
 from workers.training.offer import available_datasets, queues_for
-from workers.training.patience import PatientDatabase
+from workers.training.patience import AGAIN_S, PatientDatabase
 from workers.training.process import Template
 from workers.training.retention import keep_removing
 from workers.training.retry import StopReason
@@ -71,11 +75,7 @@ class Agent:
         )
 
     async def work(self) -> int:
-        """Take runs until asked to stop; returns the exit code.
-
-        Procrastinate's worker ends on its own when it loses the database, as soon as its job is
-        done. The agent then ends too, and must be restarted.
-        """
+        """Take runs until asked to stop; returns the exit code."""
         loops = [
             asyncio.create_task(loop)
             for loop in (
@@ -84,6 +84,7 @@ class Agent:
                 self._rescue(),
                 self._finder.work(),
                 keep_removing(self._settings, self._database, self._app),
+                keep_deleting(self._settings.artifacts, self._database),
             )
         ]
         asked = asyncio.create_task(self._stopping.wait())
@@ -111,10 +112,15 @@ class Agent:
             self._attempt.stop(StopReason.AGENT_STOPPED)
 
     async def _take_jobs(self) -> None:
-        """Take jobs while the machine is well, until the queue's worker ends by itself."""
+        """Take jobs while the machine is well and the database answers.
+
+        Procrastinate's worker ends by itself when it loses the database, or when others have
+        struck it off because it was silent; another takes its place.
+        """
         async with self._app.open_async():
             while not self._stopping.is_set():
                 await self._machine.recovered()
+                await self._database.until_done(lambda session: session.execute(select(1)))
                 working = asyncio.create_task(self._work_on_queue())
                 failing = asyncio.create_task(self._machine.failed.wait())
                 try:
@@ -126,7 +132,18 @@ class Agent:
                         with suppress(asyncio.CancelledError):
                             await asyncio.wait([working])
                 if not working.cancelled():
-                    return working.result()
+                    await self._begin_anew(working.exception())
+
+    async def _begin_anew(self, end: BaseException | None) -> None:
+        """Pause before another worker of the queue takes the place of one that has ended.
+
+        Raises:
+            BaseException: the end had to do with neither the database nor the queue.
+        """
+        if not isinstance(end, ConnectorException | None):
+            raise end
+        _log.warning("the queue's worker has ended, and begins anew: %s", end or "see above")
+        await asyncio.sleep(AGAIN_S)
 
     async def _work_on_queue(self) -> None:
         settings = self._settings

@@ -11,8 +11,7 @@ import psycopg
 import pytest
 
 from service.embedded.postgres import Postgres
-from service.embedded.supervisor import create_databases
-from service.storage.migrate import upgrade
+from service.embedded.supervisor import prepare
 
 Eventually = Callable[[Callable[[], object]], None]
 
@@ -42,8 +41,7 @@ def used_home() -> Iterator[Path]:
     """A home that was used and is stopped: all databases, migrated, and one row."""
     folder = make_home()
     with Postgres(folder) as server:
-        create_databases(server)
-        upgrade(server.url("app"))
+        prepare(server)
         with psycopg.connect(server.url("postgres")) as connection:
             connection.execute("CREATE TABLE kept (value int)")
             connection.execute("INSERT INTO kept VALUES (42)")
