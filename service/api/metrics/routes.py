@@ -38,7 +38,7 @@ def _of_requests(service: Parts) -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return service.metrics
     of_all = CollectorRegistry()
-    MultiProcessCollector(of_all)
+    MultiProcessCollector(of_all)  # type: ignore[no-untyped-call]
     return of_all
 
 
