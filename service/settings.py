@@ -143,6 +143,9 @@ class Settings(DoorSettings):
 
     #: Number of connections to the database that the API keeps; at peaks it has twice as many.
     api_connections: int = Field(5, ge=1, le=1000)
+    #: Number of processes of the API that `polar up` starts, which share one port. Each has its
+    #: own connections, and measures as many requests at once as POLAR_MEASURE_AT_ONCE says.
+    api_workers: int = Field(1, ge=1, le=16)
 
     #: How long a run stays leased after each renewal.
     lease_s: Seconds = 30.0

@@ -146,3 +146,20 @@ def test_an_agent_is_told_its_name_its_device_and_its_one_thread(
     assert agent.environment["POLAR_DATABASE_URL"] == postgres.url("app")
     assert agent.environment["POLAR_MLFLOW_URL"] == addresses.mlflow
     assert agent.environment["POLAR_ARTIFACTS"] == str(postgres.home / "artifacts")
+
+
+def test_the_processes_of_the_api_share_its_socket_and_count_together(
+    postgres: Postgres, addresses: Addresses
+) -> None:
+    counted = postgres.home / "metrics"
+    counted.mkdir(exist_ok=True)
+    (counted / "of_the_last_start.db").touch()
+
+    _, apis, _ = stages(postgres, addresses, ["cpu"], workers=3)
+
+    assert [api.name for api in apis] == ["api", "api-2", "api-3"]
+    assert {tuple(api.descriptors) for api in apis} == {(addresses.api_socket.fileno(),)}
+    assert {api.environment["PROMETHEUS_MULTIPROC_DIR"] for api in apis} == {str(counted)}
+    assert list(counted.iterdir()) == []
+    _, (alone,), _ = stages(postgres, addresses, ["cpu"])
+    assert "PROMETHEUS_MULTIPROC_DIR" not in alone.environment
