@@ -72,6 +72,8 @@ class DoorSettings(BaseSettings):
     token: OwnToken | None = None
     #: Address at which MLflow and the dashboard ask the API who holds a token.
     api_url: ServerUrl = "http://127.0.0.1:8650"
+    #: Identity of the home, which the API's health answer repeats; `polar up` sets it.
+    home_id: str | None = None
 
     @classmethod
     def read(cls, **known: Any) -> Self:  # noqa: ANN401
@@ -105,8 +107,6 @@ class Settings(DoorSettings):
 
     #: Folder for the state of `polar up`: database, logs, `up.json`.
     home: Path = DEFAULT_HOME
-    #: Identity of the home, which the API's health answer repeats; `polar up` sets it.
-    home_id: str | None = None
     #: Address of our database, `postgresql://user:password@host:port/app`; it has no default
     #: because it is secret.
     database_url: DatabaseUrl

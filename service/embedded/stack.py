@@ -100,7 +100,11 @@ def stages(
     """
     home = postgres.home
     token = owners_token(home)
-    at_door = {"POLAR_TOKEN": token, "POLAR_API_URL": addresses.api}
+    at_door = {
+        "POLAR_TOKEN": token,
+        "POLAR_API_URL": addresses.api,
+        "POLAR_HOME_ID": identity(home),
+    }
     ours = {
         "POLAR_HOME": str(home),
         "POLAR_HOME_ID": identity(home),
