@@ -79,7 +79,7 @@ def upgrade(database_url: str) -> None:
                 holders = "; ".join(name for (name,) in connection.execute(_HOLDERS)) or "gone now"
                 if not tries_left:
                     raise DatabaseLocked(
-                        f"a table is in use, {TRIES} times in a row: {holders}. What was migrated "
+                        f"a table is in use, also at try {TRIES}: {holders}. What was migrated "
                         "before is kept. Stop that program, or end the session with "
                         "pg_terminate_backend, and migrate again."
                     ) from error
