@@ -125,7 +125,9 @@ class Connection:
             httpx.ConnectError: the stack does not run, or listens elsewhere by now.
         """
         if self._own and find_api(self._home) != self._own:
-            raise httpx.ConnectError(f"the stack of {resolved_home(self._home)} does not run there")
+            raise httpx.ConnectError(
+                f"the stack of {resolved_home(self._home)} does not run there"
+            )
 
     def events(self, path: str) -> Iterator[RunEvent]:
         pauses = iter(self._pauses_s)
