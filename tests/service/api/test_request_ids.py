@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/api/v1/experiments", "/api/v1/nothing"])
+@pytest.mark.parametrize("path", ["/api/v1/healthz", "/api/v1/experiments", "/api/v1/nothing"])
 async def test_an_answer_has_an_id_of_its_own(http: httpx.AsyncClient, path: str) -> None:
     first, second = [(await http.get(path)).headers["X-Request-ID"] for _ in range(2)]
 
@@ -26,7 +26,7 @@ async def test_a_clients_id_is_kept_and_stands_in_the_refusal(http: httpx.AsyncC
 async def test_an_id_that_might_disturb_a_log_is_replaced(
     http: httpx.AsyncClient, bad: str
 ) -> None:
-    answer = await http.get("/healthz", headers={b"X-Request-ID": bad.encode("latin-1")})
+    answer = await http.get("/api/v1/healthz", headers={b"X-Request-ID": bad.encode("latin-1")})
 
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-ID"])
 
