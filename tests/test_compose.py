@@ -63,7 +63,9 @@ def test_mlflow_is_set_up_as_by_polar_up(postgres: Postgres, tmp_path: Path) -> 
     with closing(Addresses.of(tmp_path)) as addresses:
         ((mlflow,), *_) = stages(postgres, addresses, [])
 
-    assert SERVICES["mlflow"]["environment"].keys() == mlflow.environment.keys() - {"POLAR_HOME_ID"}
+    assert SERVICES["mlflow"]["environment"].keys() == mlflow.environment.keys() - {
+        "POLAR_HOME_ID"
+    }
     assert SERVICES["mlflow"]["command"][:2] == ["uvicorn", TRACKING_SERVER]
     assert TRACKING_SERVER in mlflow.command
 
