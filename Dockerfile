@@ -8,6 +8,6 @@ COPY service service
 COPY workers workers
 COPY migrations migrations
 RUN pip install --no-cache-dir -c constraints.txt .
-RUN useradd --create-home polar && mkdir /artifacts /data && chown polar /artifacts /data
-USER polar
+RUN useradd --create-home --uid 10001 polar && install -d -o polar /artifacts /data /home/polar/.cache
+USER 10001
 WORKDIR /home/polar

@@ -17,7 +17,7 @@ from optuna_dashboard import wsgi
 from sqlalchemy import NullPool, create_engine, inspect
 from starlette.types import ASGIApp
 
-from service import resting
+from service import logs, resting
 from service.api.hosts import TrustedHosts
 from service.connections import connect_args
 from service.guard import Guard
@@ -74,7 +74,7 @@ def wait_for_tables(settings: Settings) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    logs.set_up(logging.WARNING)
     settings = Settings.read_or_exit()
     wait_for_tables(settings)
     if settings.dashboard_fd is not None:

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -72,6 +72,8 @@ class DoorSettings(BaseSettings):
     token: OwnToken | None = None
     #: Address at which MLflow and the dashboard ask the API who holds a token.
     api_url: ServerUrl = "http://127.0.0.1:8650"
+    #: Identity of the home, which the API's health answer repeats; `polar up` sets it.
+    home_id: str | None = None
 
     @classmethod
     def read(cls, **known: Any) -> Self:  # noqa: ANN401
@@ -105,8 +107,6 @@ class Settings(DoorSettings):
 
     #: Folder for the state of `polar up`: database, logs, `up.json`.
     home: Path = DEFAULT_HOME
-    #: Identity of the home, which the API's health answer repeats; `polar up` sets it.
-    home_id: str | None = None
     #: Address of our database, `postgresql://user:password@host:port/app`; it has no default
     #: because it is secret.
     database_url: DatabaseUrl
@@ -137,8 +137,15 @@ class Settings(DoorSettings):
     #: even where they can be reached from other machines; every other name is refused.
     api_hosts: str = ""
 
+    #: Form of what processes log: lines for people, or an object of JSON a line, with the ids of
+    #: run, study and request where they are known.
+    log_format: Literal["text", "json"] = "text"
+
     #: Number of connections to the database that the API keeps; at peaks it has twice as many.
     api_connections: int = Field(5, ge=1, le=1000)
+    #: Number of processes of the API that `polar up` starts, which share one port. Each has its
+    #: own connections, and measures as many requests at once as POLAR_MEASURE_AT_ONCE says.
+    api_workers: int = Field(1, ge=1, le=16)
 
     #: How long a run stays leased after each renewal.
     lease_s: Seconds = 30.0

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.staticfiles import StaticFiles
@@ -23,6 +24,7 @@ from service.api.metrics.requests import TimedRequests
 from service.api.once import AnsweredBefore, answer_again
 from service.api.pages import live
 from service.api.pages import routes as pages
+from service.api.request_ids import RequestIds
 from service.api.runs import results
 from service.api.runs import routes as runs
 from service.api.shared_looks import SharedLooks
@@ -46,7 +48,8 @@ ALREADY_SMALL = (
 
 def create_app(settings: Settings) -> FastAPI:
     """The service with these settings; it starts even while the database is away."""
-    app = FastAPI(
+    app = FastAPIOffline(  # FastAPI's own pages load their scripts from elsewhere
+        redoc_url=None,  # whose page loads a picture from elsewhere
         title="Polar",
         summary="Finds where latent spaces polarise.",
         version="1",
@@ -77,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, larger={f"{PREFIX}/measurements": settings.measure_bytes})
     app.add_middleware(TrustedHosts, settings=settings)
     app.add_middleware(TimedRequests, registry=app.state.parts.metrics)
+    app.add_middleware(RequestIds)  # the last is the first to see a request
     resources = (
         experiments, runs, results, studies, study_figures, measurements, catalogue, tokens,
         health, metrics,

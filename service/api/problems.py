@@ -17,7 +17,9 @@ from starlette.routing import compile_path
 from polar.spec import SpecPart
 from polar.spec.faults import MOST_FAULTS, Fault, find_faults
 from service.api.parameters import schema_of_request
+from service.api.request_ids import HEADER
 from service.api.schemas import Problem
+from service.logs import request_id
 from service.storage.errors import (
     Conflict,
     DatabaseAway,
@@ -199,7 +201,7 @@ def _problem(
         status=status,
         detail=detail,
         instance=request.url.path,
-        request_id=uuid4().hex,
+        request_id=request_id.get() or uuid4().hex,
         errors=list(errors),
     )
     log.log(
@@ -209,4 +211,5 @@ def _problem(
     )  # fmt: skip
     # "replace": a key of the request may hold half a surrogate pair, which UTF-8 cannot encode
     body = json.dumps(problem.model_dump(), ensure_ascii=False).encode("utf-8", "replace")
-    return Response(body, status, headers, media_type=MEDIA_TYPE)
+    named = {**(headers or {}), HEADER: problem.request_id}
+    return Response(body, status, named, media_type=MEDIA_TYPE)

@@ -7,6 +7,7 @@ StorageError
     EarlierVersion  an earlier version stored something that this version cannot use
     DatabaseAway    the database does not answer
     DatabaseBusy      because this process has no connection free
+    DatabaseLocked  others keep a migration from its tables
 """
 
 
@@ -42,3 +43,7 @@ class DatabaseAway(StorageError):
 
 class DatabaseBusy(DatabaseAway):
     """All connections of this process are in use; nothing was sent to the database."""
+
+
+class DatabaseLocked(StorageError):
+    """Others keep a migration from a table, or from beginning; it may be tried again."""

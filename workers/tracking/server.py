@@ -131,6 +131,19 @@ class MLflowServer:
             if is_ours and not await self._runs_tagged(id, {}):
                 await self._post("experiments/delete", experiment_id=id)
 
+    async def run_ids(self) -> set[str]:
+        """Ids of all runs but those in the trash."""
+        experiment_ids = [each["experiment_id"] for each in await self._experiments()]
+        ids: set[str] = set()
+        token: str | None = ""
+        while token is not None and experiment_ids:
+            answer = await self._post(
+                "runs/search", experiment_ids=experiment_ids, max_results=1000, page_token=token
+            )
+            ids |= {run["info"]["run_id"] for run in answer.get("runs", [])}
+            token = answer.get("next_page_token")
+        return ids
+
     async def _experiments(self) -> list[Answer]:
         """All experiments but those in the trash."""
         experiments: list[Answer] = []

@@ -110,6 +110,7 @@ def test_a_route_that_changes_something_must_say_who_may() -> None:
     [
         (None, "no token came with this request"),
         ("Basic cG9sYXI6cG9sYXI=", "the header Authorization is of the kind 'Basic'"),
+        ("x" * 43, "the header Authorization names no kind"),
         ("Bearer", "this service knows no such token"),
         (f"Bearer {'x' * 43}", "this service knows no such token"),
         (f"Bearer {OWNER['Authorization'][7:-1]}", "this service knows no such token"),

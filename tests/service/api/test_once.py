@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 KEY = {"Idempotency-Key": "the-key"}
 #: Their answers hold tokens, which must not be stored; and whoever revokes twice revokes once.
 SECRETS = {f"{PREFIX}/{path}" for path in ("tokens", "tokens/{name}/revoke", "login-links")}
+#: They store nothing at all, so that whoever may only read cannot fill a table with answers.
+READING = {f"{PREFIX}/experiments/validate", f"{PREFIX}/studies/validate"}
 
 Create = Callable[..., Awaitable[UUID]]
 #: A request: the id in its path, and what else httpx takes.
@@ -74,14 +76,12 @@ async def posts(
     more = {"json": {"steps": 100_000}}
     return {
         "/experiments": (None, {"json": spec_of.as_json(seeds=[3])}),
-        "/experiments/validate": (None, {"json": spec_of.as_json()}),
         "/experiments/{experiment_id}/cancel": (queued.experiment.id, {}),
         "/experiments/{experiment_id}/extend": (UUID(of_run), more),
         "/runs/{run_id}/cancel": (alone.runs[0].id, {}),
         "/runs/{run_id}/extend": (run_id, more),
         "/runs/{run_id}/findings": (run_id, {}),
         "/studies": (None, {"json": study_of()}),
-        "/studies/validate": (None, {"json": study_of()}),
         "/studies/{study_id}/pause": (study_ids[0], {}),
         "/studies/{study_id}/resume": (study_ids[1], {}),
         "/studies/{study_id}/cancel": (study_ids[2], {}),
@@ -96,7 +96,7 @@ async def test_every_post_is_carried_out_once_for_each_key(
 ) -> None:
     # Adding trials to a study, say, could not be repeated after a lost answer.
     documented = [path for path, methods in api.openapi()["paths"].items() if "post" in methods]
-    assert set(documented) - SECRETS == {PREFIX + path for path in posts}
+    assert set(documented) - SECRETS - READING == {PREFIX + path for path in posts}
 
     for path, (id, request) in posts.items():
         address = PREFIX + path.format(experiment_id=id, run_id=id, study_id=id)
@@ -104,7 +104,7 @@ async def test_every_post_is_carried_out_once_for_each_key(
         first = await http.post(address, headers=headers, **request)
         again = await http.post(address, headers=headers, **request)
         other = await http.post(
-            f"{PREFIX}/experiments/validate", headers=headers, json=spec_of.as_json(name="other")
+            f"{PREFIX}/experiments", headers=headers, json=spec_of.as_json(name="other")
         )
 
         assert first.is_success, (path, first.text)
@@ -118,6 +118,38 @@ async def test_every_post_is_carried_out_once_for_each_key(
             422,
             "urn:polar:problem:idempotency-key-reused",
         )
+
+
+async def test_what_is_only_validated_stores_nothing(
+    http: httpx.AsyncClient,
+    worker: "Worker",
+    spec_of: "SpecMaker",
+    study_of: "StudyMaker",
+    rows: Callable[[], Awaitable[int]],
+) -> None:
+    await worker.announce()
+    before = await rows()
+
+    for path, body in (("experiments", spec_of.as_json()), ("studies", study_of())):
+        answer = await http.post(f"{PREFIX}/{path}/validate", json=body, headers=KEY)
+        assert answer.status_code == 200, answer.text
+
+    assert await rows() == before
+
+
+async def test_others_may_use_the_same_key(http: httpx.AsyncClient, worker: "Worker") -> None:
+    await worker.announce()
+    made = await http.post(f"{PREFIX}/tokens", json={"name": "anna", "scope": "submit"})
+    spec = {"dataset": {"name": "digits"}, "model": {}}
+    mine = await http.post(f"{PREFIX}/experiments", json=spec, headers=KEY)
+    hers = await http.post(
+        f"{PREFIX}/experiments",
+        json={**spec, "name": "hers"},
+        headers={**KEY, "Authorization": f"Bearer {made.json()['token']}"},
+    )
+
+    assert (mine.status_code, hers.status_code) == (202, 202)
+    assert mine.json()["id"] != hers.json()["id"]
 
 
 async def test_a_repeated_request_for_more_trials_adds_them_once(
