@@ -163,7 +163,8 @@ class Settings(DoorSettings):
     max_attempts: int = Field(5, ge=1)
     #: How long a child may say nothing before its attempt counts as lost: the longer of
     #: `silence_s`, within which it starts and evaluates, and `silence_times` times the longest
-    #: interval between two of its reports so far.
+    #: interval between two of its reports so far, or two hours more than this interval if that is
+    #: shorter.
     silence_s: Seconds = 1800.0
     silence_times: float = Field(20.0, ge=1, le=1e6)
     #: Pause before a run is tried again whose machine failed (folder, disk, device, memory); it
