@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import FormData, UploadFile
 
 from service.api.dependencies import Service, Session
-from service.api.door import Door
+from service.api.door import OWNER, Door
 from service.api.problems import Refused
 from service.storage import answered_posts
 from service.storage.answered_posts import AnsweredPost
@@ -50,9 +50,9 @@ async def once(request: Request, session: Session, key: IdempotencyKey = None) -
         Refused: the key belongs to another POST.
     """
     if key is not None:
-        fingerprint = _fingerprint(request, await request.body())
-        await _stop_if_answered(session, key, fingerprint)
-        request.state.remember = partial(_remember, session, key, fingerprint)
+        own, fingerprint = _own(request, key), _fingerprint(request, await request.body())
+        await _stop_if_answered(session, own, fingerprint)
+        request.state.remember = partial(_remember, session, own, fingerprint)
 
 
 async def once_computed(request: Request, service: Service, key: IdempotencyKey = None) -> None:
@@ -64,14 +64,14 @@ async def once_computed(request: Request, service: Service, key: IdempotencyKey 
     if key is None:
         return
     form = await asyncio.to_thread(_digest_of_form, await request.form())
-    fingerprint = _fingerprint(request, form)
+    own, fingerprint = _own(request, key), _fingerprint(request, form)
     async with service.database.transaction() as session:
-        await _stop_if_answered(session, key, fingerprint)
+        await _stop_if_answered(session, own, fingerprint)
 
     async def remember(answer: Response) -> None:
         async with service.database.transaction() as session:
-            await _stop_if_answered(session, key, fingerprint)
-            await _remember(session, key, fingerprint, answer)
+            await _stop_if_answered(session, own, fingerprint)
+            await _remember(session, own, fingerprint, answer)
 
     request.state.remember = remember
 
@@ -100,12 +100,19 @@ def answer_again(_request: Request, error: AnsweredBefore) -> Response:
     return error.answer
 
 
+def _own(request: Request, key: str) -> str:
+    """A key as it is stored, so that nobody meets the keys of others."""
+    return f"{request.state.principal.token_id or OWNER} {key}"
+
+
 async def _stop_if_answered(session: AsyncSession, key: str, fingerprint: str) -> None:
     known = await answered_posts.with_key(session, key)
     if known is None:
         return
     if known.fingerprint != fingerprint:
-        detail = f"the Idempotency-Key {key} was used for another request; use a new one"
+        detail = (
+            f"the Idempotency-Key {key.split()[-1]} was used for another request; use a new one"
+        )
         raise Refused(422, "idempotency-key-reused", detail)
     raise AnsweredBefore(known)
 
@@ -122,10 +129,8 @@ async def _remember(session: AsyncSession, key: str, fingerprint: str, answer: R
 
 
 def _fingerprint(request: Request, body: bytes) -> str:
-    """Digest of who asks a POST, and of all that it asks: path, parameters, and body."""
-    principal = request.state.principal
-    who = f"{principal.name} {principal.token_id}"
-    asked = f"{who}\n{request.url.path}?{request.url.query}\n".encode() + body
+    """Digest of all that a POST asks: path, parameters, and body."""
+    asked = f"{request.url.path}?{request.url.query}\n".encode() + body
     return hashlib.sha256(asked).hexdigest()
 
 

@@ -17,6 +17,7 @@ class AnsweredPost(Base):
 
     __tablename__ = "idempotency_keys"
 
+    #: Whose key it is, and the key; the API puts them together.
     key: Mapped[str] = mapped_column(primary_key=True)
     #: Digest of everything that was asked.
     fingerprint: Mapped[str]
