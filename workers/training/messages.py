@@ -26,7 +26,7 @@ READY, FORK = b"ready", b"fork"
 BUG, MACHINE_FAULT, OOM, MODEL_FAILED = "bug", "machine_fault", "oom", "model_failed"
 #: System errors that are faults of the machine in a user's code, too; others are the code's.
 OF_MACHINE = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO,
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO,
     errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EAGAIN,
 }  # fmt: skip
 #: CUDA's errors that are faults of the machine: devices unavailable, none or not this one, memory
@@ -107,9 +107,13 @@ def _is_out_of_memory(error: Exception) -> bool:
     return _says(error, NO_MEMORY)
 
 
-def _is_of_machine(error: Exception, *, in_users_code: bool) -> bool:
+def _is_of_machine(error: BaseException, *, in_users_code: bool) -> bool:
     if isinstance(error, OSError):
         return not in_users_code or error.errno in OF_MACHINE
+    # where the disk is full, torch ends its file nevertheless, and raises what comes of that
+    before = error.__context__
+    if isinstance(before, OSError) and before.errno in OF_MACHINE:
+        return True
     is_of_device = getattr(error, "error_code", None) in OF_DEVICE
     return (
         isinstance(error, DeviceMissing)

@@ -67,6 +67,17 @@ class _Rows(Collector):
             lost.add_metric([reason], count)
         yield from (runs, queued, oldest, lost)
         yield GaugeMetricFamily("polar_agents", "Agents seen lately.", value=read.agents)
+        if read.least_lease_s is not None:
+            yield GaugeMetricFamily(
+                "polar_lease_left_seconds",
+                "Seconds until the first lease of a running run is over; renewals keep it up.",
+                value=read.least_lease_s,
+            )
+        yield GaugeMetricFamily(
+            "polar_overdue_leases",
+            "Running runs whose lease is over.",
+            value=read.overdue_leases,
+        )
         yield GaugeMetricFamily(
             "polar_untold_runs",
             "Runs of which MLflow has yet to be told something.",

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,10 +11,16 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
+from starlette.types import Message, Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from service.api.links import PREFIX
 from service.settings import Settings
+from service.storage import tokens
+from service.storage.database import Database
 from service.storage.states import StudyState, TrialState
+from service.tokens import Scope
+from tests.service.conftest import OWNER
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -181,6 +188,52 @@ async def test_the_answer_is_that_of_the_first_request_whatever_has_happened_sin
 
     assert again.json() == first.json()
     assert (await http.get(address)).json()["state"] == "running"
+
+
+async def test_an_answer_that_was_lost_after_the_commit_comes_with_the_next_try(
+    api: FastAPI, http: httpx.AsyncClient, worker: "Worker", create: Create
+) -> None:
+    async def lose(_message: Message) -> None:
+        raise ConnectionResetError
+
+    async def losing(scope: AsgiScope, receive: Receive, _send: Send) -> None:
+        await api(scope, receive, lose)
+
+    await worker.announce()
+    address, one = f"{PREFIX}/studies/{await create()}", {"trials": 1}
+    before = (await http.get(address)).json()["trials_wanted"]
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(losing), base_url="http://localhost", headers=OWNER
+    ) as unlucky:
+        with pytest.raises(ConnectionResetError):
+            await unlucky.post(f"{address}/extend", json=one, headers=KEY)
+
+    again = await http.post(f"{address}/extend", json=one, headers=KEY)
+
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json()["trials_wanted"] == before + 1
+    assert (await http.get(address)).json()["trials_wanted"] == before + 1
+
+
+async def test_everybody_has_keys_of_their_own(
+    http: httpx.AsyncClient, database: Database, worker: "Worker", study_of: "StudyMaker"
+) -> None:
+    await worker.announce()
+    async with database.transaction() as session:
+        made = [
+            await tokens.create(session, name, Scope.SUBMIT, timedelta(days=1))
+            for name in ("ada", "grace")
+        ]
+    headers = [{"Authorization": f"Bearer {token}", **KEY} for _, token in made]
+
+    ada, grace, again = [
+        await http.post(f"{PREFIX}/studies", json=study_of(name=name), headers=headers[place])
+        for name, place in (("hers", 0), ("another", 1), ("hers", 0))
+    ]
+
+    assert [answer.status_code for answer in (ada, grace)] == [202, 202]
+    assert ada.json()["id"] != grace.json()["id"]
+    assert again.content == ada.content
 
 
 async def test_a_refused_request_may_be_sent_again_with_its_key(

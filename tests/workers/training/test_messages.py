@@ -1,6 +1,7 @@
 """What agent and child say to each other."""
 
 import errno
+import io
 import os
 import re
 import subprocess
@@ -175,6 +176,36 @@ def test_a_mistake_in_a_users_model_is_not_called_ours(monkeypatch: pytest.Monke
     # where it returns something unusable, the error happens in our code
     assert Failure.of(AttributeError("x"), has_own_model=True).error == "model_failed"
     assert Failure.of(OSError("x"), has_own_model=True).error == "machine_fault"
+
+
+class SmallDisk(io.BytesIO):
+    def write(self, data: Any) -> int:  # noqa: ANN401
+        if self.tell() + len(data) > 4096:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_a_checkpoint_on_a_full_disk_is_a_fault_of_the_machine() -> None:
+    # torch raises a RuntimeError about the length of the file, which counted as a bug
+    with pytest.raises(RuntimeError) as raised:
+        torch.save({"weights": torch.zeros(100_000)}, SmallDisk())
+
+    failure = Failure.of(raised.value)
+    assert failure.error == "machine_fault"
+    assert "No space left on device" in failure.message
+
+
+def test_an_error_after_one_that_was_dealt_with_is_still_a_bug() -> None:
+    def fail() -> None:
+        try:
+            raise FileNotFoundError(errno.ENOENT, "no such file")
+        except FileNotFoundError as error:
+            raise KeyError("latents") from error
+
+    with pytest.raises(KeyError) as raised:
+        fail()
+
+    assert Failure.of(raised.value).error == "bug"
 
 
 @pytest.mark.parametrize(

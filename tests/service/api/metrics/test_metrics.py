@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.storage import runs
 from service.storage.database import Database
+from tests.service.conftest import LEASE_S
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, Submitter, Worker
@@ -57,6 +58,30 @@ async def test_runs_queues_and_lost_attempts_are_counted(
     assert seen["polar_lost_attempts_total", (("reason", "lease_lost"),)] == 1
     assert seen["polar_agents", ()] == 1
     assert seen["polar_untold_runs", ()] == 2  # those that have begun
+
+
+async def test_leases_that_nobody_renews_are_seen(
+    http: httpx.AsyncClient,
+    database: Database,
+    worker: "Worker",
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+) -> None:
+    await worker.announce()
+    run = (await submit(spec_of(seeds=[0]))).runs[0]
+    idle = await samples(http)
+    await worker.claim(run.id)
+
+    renewed = await samples(http)
+    async with database.transaction() as session:
+        await runs.renew(session, run.id, 1, lease_s=-5)
+    overdue = await samples(http)
+
+    assert ("polar_lease_left_seconds", ()) not in idle
+    assert idle["polar_overdue_leases", ()] == renewed["polar_overdue_leases", ()] == 0
+    assert 0 < renewed["polar_lease_left_seconds", ()] <= LEASE_S
+    assert overdue["polar_lease_left_seconds", ()] <= -5
+    assert overdue["polar_overdue_leases", ()] == 1
 
 
 async def test_requests_are_timed_by_route_and_not_by_path(http: httpx.AsyncClient) -> None:
