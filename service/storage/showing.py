@@ -77,7 +77,7 @@ async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[ShownR
         .where(ExperimentRun.experiment_id == experiment_id)
         .order_by(ExperimentRun.position)
     )
-    return [ShownRun(*row) for row in rows]
+    return [ShownRun(*columns) for columns in map(tuple, rows)]
 
 
 async def about(session: AsyncSession, run_id: UUID) -> About:
