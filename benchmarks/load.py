@@ -2,8 +2,9 @@
 
     python -m benchmarks.load --out DIR
 
-It starts a stack of its own, and takes 4 minutes. Readers ask again as soon as they are answered.
-POLAR_API_WORKERS says how many processes the API has.
+It starts a stack of its own, and takes 4 minutes. Readers ask once a second, as people and
+programs do that watch something, or again as soon as they are answered, which is as much as they
+can do to the service. POLAR_API_WORKERS says how many processes the API has.
 """
 
 import http.client
@@ -55,8 +56,8 @@ class Service:
 class Reader:
     """Asks for one path after the other, and notes how long each answer takes."""
 
-    def __init__(self, service: Service, paths: Sequence[str]) -> None:
-        self._service, self._paths = service, paths
+    def __init__(self, service: Service, paths: Sequence[str], pause_s: float = 0.0) -> None:
+        self._service, self._paths, self._pause_s = service, paths, pause_s
         self.seconds: dict[str, list[float]] = {path: [] for path in paths}
         self.errors = 0
 
@@ -70,6 +71,7 @@ class Reader:
                     answer.read()
                     self.seconds[path].append(time.perf_counter() - begin)
                     self.errors += answer.status != 200
+                    time.sleep(self._pause_s)
 
 
 def main() -> None:
@@ -91,25 +93,29 @@ def measured(options: Options) -> Measured:
         idle = _read(service, paths, readers=1, during_s=during_s)
         many = _many_seeds(service, paths["experiments"])
         with _two_trainings(client) as trained:
+            paced = _read(service, paths, READERS, during_s, pause_s=1.0)
             busy = _read(service, paths, READERS, during_s)
             watched = _watch(service, trained, during_s)
-    ratio = _percentile(busy, 99) / _percentile(idle, 99)
+    kinds = {"idle": idle, "once a second": paced, "at once": busy}
     rows: list[list[Cell]] = [
-        [name, *(_percentile_of(each, path, q) for each in (idle, busy) for q in (50, 99))]
+        [name, *(_percentile_of(each, path, q) for each in kinds.values() for q in (50, 99))]
         for name, path in paths.items()
     ]
     title = (
-        f"GETs of one client of an idle service, and of {READERS} clients beside two trainings, "
-        f"which got {sum(map(len, _all_of(busy))) / during_s:.0f} answers/s; "
+        f"GETs of one client of an idle service; of {READERS} clients beside two trainings, which "
+        "ask once a second, or at once, when together they got "
+        f"{sum(map(len, _all_of(busy))) / during_s:.0f} answers/s; "
         f"{len(service.pids())} processes of the API"
     )
-    head = ["GET", "idle p50, ms", "idle p99, ms", "busy p50, ms", "busy p99, ms"]
+    head = ["GET", *(f"{kind}: p{q}, ms" for kind in kinds for q in (50, 99))]
     tables = [Table(title, head, rows), *many.tables, watched]
-    errors = sum(reader.errors for reader in (*idle, *busy))
+    errors = sum(reader.errors for readers in kinds.values() for reader in readers)
+    at_idle = _percentile(idle, 99)
     cpu_percent = watched.rows[-1][1]
     assert isinstance(cpu_percent, float)
     bars = [
-        Bar("p99 of readers beside trainings, of that of an idle service", ratio, 10, "times"),
+        Bar("p99 of readers once a second", _percentile(paced, 99) / at_idle, 10, "x idle p99"),
+        Bar("p99 of readers at once", _percentile(busy, 99) / at_idle, 10, "x idle p99"),
         Bar("answers other than 200", errors, 0, ""),
         Bar(f"{WATCHERS} watchers", cpu_percent, 10, "% of a core"),
         *many.bars,
@@ -142,9 +148,13 @@ def _something_to_read(client: Client) -> dict[str, str]:
 
 
 def _read(
-    service: Service, paths: Mapping[str, str], readers: int, during_s: float
+    service: Service,
+    paths: Mapping[str, str],
+    readers: int,
+    during_s: float,
+    pause_s: float = 0.0,
 ) -> Sequence[Reader]:
-    all_of_them = [Reader(service, list(paths.values())) for _ in range(readers)]
+    all_of_them = [Reader(service, list(paths.values()), pause_s) for _ in range(readers)]
     end = time.monotonic() + during_s
     with ThreadPoolExecutor(readers) as pool:
         list(pool.map(lambda reader: reader.read(lambda: time.monotonic() > end), all_of_them))

@@ -267,7 +267,8 @@ async def _unfinished_runs(session: AsyncSession, experiment_id: UUID) -> Sequen
     """The unfinished runs of an experiment, locked so that no other experiment can adopt them.
 
     They are locked by seed, as `create` locks them, so that the two cannot deadlock. An agent may
-    have claimed one since the session read it, so all are read anew.
+    have claimed one since the session read it, so all are read anew, but for their specs, which
+    are most of what there is to read.
     """
     query = (
         select(Run)
@@ -275,6 +276,7 @@ async def _unfinished_runs(session: AsyncSession, experiment_id: UUID) -> Sequen
         .where(ExperimentRun.experiment_id == experiment_id, Run.finished_at.is_(None))
         .order_by(Run.seed)
         .with_for_update(of=Run)
+        .options(defer(Run.spec))
         .execution_options(populate_existing=True)
     )
     return (await session.scalars(query)).all()
