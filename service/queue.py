@@ -59,6 +59,7 @@ _jobs = table(
 _workers = table(
     "procrastinate_workers", column("id", BigInteger), column("last_heartbeat"), schema="queue"
 )
+_events = table("procrastinate_events", column("job_id", BigInteger), column("at"), schema="queue")
 
 _FAILED = text("'failed'::queue.procrastinate_job_status")
 
@@ -199,6 +200,15 @@ async def count_jobs_without_run(session: AsyncSession) -> int:
     is_waiting = cast(_jobs.c.status, Text).in_(("todo", "doing"))
     query = select(func.count()).where(is_waiting, ~exists().where(Run.id == run_id))
     return await session.scalar(query) or 0
+
+
+async def count_finished_jobs(session: AsyncSession) -> int:
+    """How many jobs ended so long ago that `remove_finished_jobs` removes them."""
+    ended = cast(_jobs.c.status, Text).not_in(("todo", "doing"))
+    last = select(func.max(_events.c.at)).where(_events.c.job_id == _jobs.c.id).scalar_subquery()
+    query = select(func.count()).select_from(_jobs)
+    is_old = last < runs.from_now(-KEEP_JOBS_H * 3600)
+    return await session.scalar(query.where(ended, is_old)) or 0
 
 
 async def remove_finished_jobs(app: App) -> None:

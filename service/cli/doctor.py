@@ -16,6 +16,7 @@ import typer
 from polar.errors import InvalidInput
 from service.cli.checks import Check, Level, fault, table
 from service.cli.output import Format, Output, show
+from service.cli.own_settings import is_of_environment, settings_of
 from service.exit_codes import FAILED
 from service.homes import DEFAULT_HOME
 from service.settings import Settings
@@ -51,11 +52,15 @@ async def examine(home: Path, *, repair: bool) -> list[Check]:
         return [*checks, fault("home", str(error), "set POLAR_HOME")]
     api_url, mlflow_url, wrong = machine.stack_of(home)
     checks += [wrong] if wrong else []
-    settings, unknown = _settings(home, mlflow_url)
-    checks += machine.disks(home, settings and settings.artifacts)
+    settings, why = None, ""
+    try:
+        settings = settings_of(home, mlflow_url or "")
+    except InvalidInput as error:
+        why = str(error)
+    checks += machine.disks(home, settings.artifacts if settings else None)
     checks += machine.api(os.environ.get("POLAR_URL") or api_url or _api_of(settings))
     if settings is None:
-        return [*checks, *unknown]
+        return [*checks, fault("settings", why, "correct the environment, or see above")]
     database = Database(settings.sqlalchemy_url, connections=1, is_impatient=True)
     try:
         checks += [check async for check in Stores(settings, database, repair=repair).checks()]
@@ -66,23 +71,5 @@ async def examine(home: Path, *, repair: bool) -> list[Check]:
 
 def _api_of(settings: Settings | None) -> str | None:
     """Where the API of this environment listens, if it does so on this machine."""
-    named = settings if "POLAR_DATABASE_URL" in os.environ else None
+    named = settings if is_of_environment() else None
     return f"http://127.0.0.1:{named.api_port}" if named else None
-
-
-def _settings(home: Path, mlflow_url: str | None) -> tuple[Settings | None, list[Check]]:
-    """The settings of the service: those of the environment, or else those of the home's stack."""
-    from service.embedded.errors import EmbeddedError
-    from service.embedded.postgres import url_of
-
-    try:
-        if "POLAR_DATABASE_URL" in os.environ:
-            return Settings.read(), []
-        database = url_of(home, "app")
-        known = {"database_url": database, "artifacts": home / "artifacts"}
-        return Settings.read(home=home, mlflow_url=mlflow_url or "", **known), []
-    except EmbeddedError as error:
-        do = "start it with `polar up`, or name another with --home or POLAR_DATABASE_URL"
-        return None, [fault("database", str(error), do)]
-    except InvalidInput as error:
-        return None, [fault("settings", str(error), "correct the environment")]

@@ -114,8 +114,8 @@ class MLflowServer:
         """Remove the files of all runs with these marks, and move the runs to the trash."""
         while run_ids := await self._runs_everywhere(marks):
             for run_id in run_ids:
-                root = quote(await self.file_root(run_id))
-                await self._call("DELETE", f"mlflow-artifacts/artifacts/{root}")
+                folder = (await self.file_root(run_id)).removesuffix("/artifacts")
+                await self._call("DELETE", f"mlflow-artifacts/artifacts/{quote(folder)}")
                 await self._post("runs/delete", run_id=run_id)
 
     async def _runs_everywhere(self, marks: Mapping[str, str]) -> list[str]:

@@ -261,9 +261,9 @@ def test_an_empty_home_is_to_be_started(tmp_path: Path, monkeypatch: pytest.Monk
     seen = look()
 
     assert seen.exit_code == 1
-    assert seen.faults() == {"api", "database"}
+    assert seen.faults() == {"api", "settings"}
     assert "polar up" in seen.checks["api"]["do"]
-    assert "database.json" in seen.says("database")
+    assert "database.json" in seen.says("settings")
     assert not (tmp_path / "new").exists()
 
 
