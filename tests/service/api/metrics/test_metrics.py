@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import httpx
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.storage import runs
@@ -103,3 +104,15 @@ async def test_requests_are_timed_by_route_and_not_by_path(http: httpx.AsyncClie
     assert by_route["GET", "/runs/{run_id}", "422"] == 1
     assert by_route["GET", "none", "404"] == 10
     assert by_route["other", "none", "404"] == 1
+
+
+async def test_requests_that_fail_are_seen(api: FastAPI, http: httpx.AsyncClient) -> None:
+    @api.get("/fails")
+    def fail() -> None:
+        raise RuntimeError("a mistake of ours")
+
+    answer = await http.get("/fails")
+
+    labels = (("method", "GET"), ("route", "/fails"), ("status", "500"))
+    assert answer.status_code == 500
+    assert (await samples(http))["polar_request_seconds_count", labels] == 1

@@ -63,14 +63,16 @@ async def test_a_revoked_token_is_gone_and_its_name_is_free(http: httpx.AsyncCli
     before = await http.get(EXPERIMENTS, headers=bearer(first))
     revoked = await http.post(f"{TOKENS}/ci/revoke")
     after = await http.get(EXPERIMENTS, headers=bearer(first))
-    again = await http.post(f"{TOKENS}/ci/revoke")
+    again = await http.post(f"{TOKENS}/ci/revoke")  # where the answer was lost
+    unknown = await http.post(f"{TOKENS}/nobody/revoke")
     second = await make(http, name="ci")
 
     assert (before.status_code, after.status_code) == (200, 401)
     assert twice.status_code == 409
     assert "there is a token named ci already" in twice.json()["detail"]
     assert revoked.json()["revoked_at"] is not None
-    assert again.status_code == 404
+    assert again.json() == revoked.json()
+    assert unknown.status_code == 404
     assert second["token"] != first["token"]
 
 
