@@ -6,8 +6,10 @@ a person who reads its licence, and a line among the reviewed ones.
 
 import re
 from collections.abc import Iterator
+from email.message import Message
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import cast
 
 import pytest
 from packaging.requirements import Requirement
@@ -60,7 +62,7 @@ PACKAGES = sorted(set(installed_with("polar-latents", frozenset({"test"}), set()
 
 def licences(name: str) -> list[str]:
     """What a package says of its licence, in the newest of the forms that it uses."""
-    about = distribution(name).metadata
+    about = cast(Message, distribution(name).metadata)
     if expression := about.get("License-Expression"):
         return re.split(r" (?:AND|OR) ", expression.replace("(", "").replace(")", ""))
     classifiers = [

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Text, cast, func, select, type_coerce
+from sqlalchemy import Select, Text, cast, func, literal, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,7 +14,7 @@ from service.storage.tables import Run
 
 
 async def standing(
-    session: AsyncSession, runs: Select[tuple[UUID]], study_id: UUID | None
+    session: AsyncSession, runs: Select[UUID], study_id: UUID | None
 ) -> tuple[str | None, ...]:
     """A few words that change whenever a state or a progress changes.
 
@@ -24,12 +24,12 @@ async def standing(
         study_id: A study that counts, with its trials; None for none.
     """
     of_run = func.concat_ws(" ", Run.id, Run.state, Run.attempt, cast(Run.progress, Text))
-    of_runs = select(func.md5(func.string_agg(of_run, aggregate_order_by("\n", Run.id))))
+    of_runs = select(func.md5(func.string_agg(of_run, aggregate_order_by(literal("\n"), Run.id))))
     words = [await session.scalar(of_runs.where(Run.id.in_(runs)))]
     if study_id is not None:
         of_trial = func.concat_ws(" ", Trial.number, Trial.state)
         of_trials = select(
-            func.md5(func.string_agg(of_trial, aggregate_order_by("\n", Trial.number)))
+            func.md5(func.string_agg(of_trial, aggregate_order_by(literal("\n"), Trial.number)))
         )
         words.append(await session.scalar(of_trials.where(Trial.study_id == study_id)))
         words.append(await session.scalar(select(Study.state).where(Study.id == study_id)))

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from polar.data import catalogue
 from service.embedded.postgres import url_of
 from service.embedded.running import wait_until_healthy
+from service.storage.roles import Role
 from service.storage.states import RunState
 from tests.e2e.twins import INTERVAL, assert_same_training, checkpoint_of, longer
 from tests.network import Network
@@ -139,7 +140,7 @@ async def test_a_run_gives_the_same_numbers_after_its_machine_was_shut_down(
     """SIGTERM reaches all processes at once, in any order."""
     home = open_folder / "home"
     up = start(home)
-    stage = Stage(url_of(home, "app"), open_folder)
+    stage = Stage(url_of(home, "app"), url_of(home, "app", Role.AGENT), open_folder)
     try:
         spec, digest = longer(24), catalogue.digest("digits")
         whole, shut_down = [await stage.submit(spec, digest) for _ in range(2)]

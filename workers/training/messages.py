@@ -122,7 +122,7 @@ def _is_of_machine(error: BaseException, *, in_users_code: bool) -> bool:
     )
 
 
-def _says(error: Exception, words: Sequence[str]) -> bool:
+def _says(error: BaseException, words: Sequence[str]) -> bool:
     return isinstance(error, RuntimeError) and any(each in str(error) for each in words)
 
 

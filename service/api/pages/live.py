@@ -47,10 +47,10 @@ async def run_changes(run_id: UUID, service: Service) -> AsyncIterator[ServerSen
 
 
 async def _changes(
-    service: Parts, runs: Select[tuple[UUID]], study_id: UUID | None = None
+    service: Parts, runs: Select[UUID], study_id: UUID | None = None
 ) -> AsyncIterator[ServerSentEvent]:
     """An event at the beginning and whenever runs, or the study, have changed since the last."""
-    seen: object = None
+    seen: tuple[str | None, ...] = ()
     while True:
         try:
             async with service.database.transaction() as session:

@@ -122,7 +122,7 @@ def _rows(
             warm_start=point.get(WARM_START),
             measures=measured.of_seeds[place] if measured and has_own else None,
             outcome=measured.observations[place] if measured and has_own else None,
-            verdict=evaluation and evaluation.verdict,
+            verdict=None if evaluation is None else evaluation.verdict,
             progress=reader.read("progress", Progress, run.progress),
         )
 
