@@ -98,7 +98,7 @@ def test_p_values_are_those_of_another_simulation(n: int, rarer: int, p_value: f
 
 def test_the_smallest_groups_are_those_of_another_simulation() -> None:
     """The first sizes at which one more latent is needed, by diptest 0.12."""
-    smallest = {}
+    smallest: dict[int, int] = {}
     for m in range(4, 65):
         found = dip_of([0.0] * m)
         assert found is not None
