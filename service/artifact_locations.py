@@ -36,7 +36,7 @@ OWN_SCHEMES = {"mlflow-artifacts", "runs", "models"}
 #: Characters; MLflow stores no longer location.
 LONGEST = 1000
 
-_COLUMNS = (
+_COLUMNS: tuple[Any, ...] = (
     SqlExperiment.artifact_location,
     SqlRun.artifact_uri,
     SqlLoggedModel.artifact_location,
@@ -77,7 +77,7 @@ def _check_column(_row: object, location: str | None, *_: object) -> None:
         raise _foreign(location)
 
 
-def _check_tag(_mapper: object, _connection: object, tag: SqlTraceTag) -> None:
+def _check_tag(_mapper: object, _connection: object, tag: Any) -> None:  # noqa: ANN401
     if tag.key in _TAGS:
         _check_column(tag, tag.value)
 
@@ -94,10 +94,17 @@ def _only_inside(make: Callable[..., ArtifactRepository]) -> Callable[..., Artif
 
 
 def _is_inside(location: str, root: str) -> bool:
-    if is_local_uri(location) and is_local_uri(root):
-        place, own = (Path(local_file_uri_to_path(each)).resolve() for each in (location, root))
-        return place.is_relative_to(own)
+    if _is_local(location) and _is_local(root):
+        return _path_of(location).is_relative_to(_path_of(root))
     return f"{location}/".startswith(f"{root.rstrip('/')}/") and ".." not in location.split("/")
+
+
+def _is_local(location: str) -> bool:
+    return bool(is_local_uri(location))  # type: ignore[no-untyped-call]
+
+
+def _path_of(location: str) -> Path:
+    return Path(local_file_uri_to_path(location)).resolve()  # type: ignore[no-untyped-call]
 
 
 def _foreign(location: str) -> MlflowException:

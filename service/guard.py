@@ -14,9 +14,9 @@ from starlette.types import Scope as Connection
 
 from service.addresses import reach
 from service.api.door import (
-    COOKIE,
     THE_OWNER,
     Principal,
+    cookie_name,
     is_owners,
     only_own_pages,
     shown,
@@ -74,12 +74,12 @@ class Guard:
         return None
 
     async def _principal_of(self, request: Request) -> Principal:
-        token, kind = shown(request)
+        token, kind = shown(request, self._settings)
         if kind is Kind.BEARER:
             if is_owners(token, self._settings):
                 return THE_OWNER
             return await self._holder({"Authorization": request.headers["authorization"]})
-        return await self._holder({"Cookie": f"{COOKIE}={token}"})
+        return await self._holder({"Cookie": f"{cookie_name(self._settings.home_id)}={token}"})
 
     async def _holder(self, headers: dict[str, str]) -> Principal:
         """Who holds this token or cookie, as the API says now: it may have been revoked."""

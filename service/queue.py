@@ -59,6 +59,7 @@ _jobs = table(
 _workers = table(
     "procrastinate_workers", column("id", BigInteger), column("last_heartbeat"), schema="queue"
 )
+_events = table("procrastinate_events", column("job_id", BigInteger), column("at"), schema="queue")
 
 _FAILED = text("'failed'::queue.procrastinate_job_status")
 
@@ -171,7 +172,9 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
     if not await session.scalar(select(func.pg_try_advisory_xact_lock(RESCUE_LOCK))):
         return []
     await _close_forgotten_jobs(session, settings.heartbeat_over_s)
-    rescued = list(await session.scalars(_abandoned_runs(settings.heartbeat_over_s)))
+    abandoned = _abandoned_runs(settings.heartbeat_over_s)
+    locked = abandoned.with_for_update(of=Run, skip_locked=True)
+    rescued = list(await session.scalars(locked))
     for run in rescued:
         await _close_job(session, run)
         if run.cancel_requested:
@@ -183,6 +186,29 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
             await runs.queue_lost(session, run)
             await enqueue(app, session, [run])
     return rescued
+
+
+async def count_abandoned(session: AsyncSession, settings: Settings) -> int:
+    """How many runs wait or run that no job or no living agent stands for; `rescue` helps them."""
+    abandoned = _abandoned_runs(settings.heartbeat_over_s).with_only_columns(Run.id)
+    return len((await session.scalars(abandoned)).all())
+
+
+async def count_jobs_without_run(session: AsyncSession) -> int:
+    """How many jobs wait for a run that is not there any more; agents end them when they come."""
+    run_id = cast(_jobs.c.args["run_id"].astext, Uuid)
+    is_waiting = cast(_jobs.c.status, Text).in_(("todo", "doing"))
+    query = select(func.count()).where(is_waiting, ~exists().where(Run.id == run_id))
+    return await session.scalar(query) or 0
+
+
+async def count_finished_jobs(session: AsyncSession) -> int:
+    """How many jobs ended so long ago that `remove_finished_jobs` removes them."""
+    ended = cast(_jobs.c.status, Text).not_in(("todo", "doing"))
+    last = select(func.max(_events.c.at)).where(_events.c.job_id == _jobs.c.id).scalar_subquery()
+    query = select(func.count()).select_from(_jobs)
+    is_old = last < runs.from_now(-KEEP_JOBS_H * 3600)
+    return await session.scalar(query.where(ended, is_old)) or 0
 
 
 async def remove_finished_jobs(app: App) -> None:
@@ -228,7 +254,6 @@ def _abandoned_runs(heartbeat_over_s: float) -> Select[Run]:
                 and_(Run.state == RunState.QUEUED, job_came_to_nothing),
             )
         )
-        .with_for_update(of=Run, skip_locked=True)
     )
 
 

@@ -76,6 +76,8 @@ class DoorSettings(BaseSettings):
     token: OwnToken | None = None
     #: Address at which MLflow and the dashboard ask the API who holds a token.
     api_url: ServerUrl = "http://127.0.0.1:8650"
+    #: Identity of the home, which the API's health answer repeats; `polar up` sets it.
+    home_id: str | None = None
 
     @classmethod
     def read(cls, **known: Any) -> Self:  # noqa: ANN401
@@ -109,8 +111,6 @@ class Settings(DoorSettings):
 
     #: Folder for the state of `polar up`: database, logs, `up.json`.
     home: Path = DEFAULT_HOME
-    #: Identity of the home, which the API's health answer repeats; `polar up` sets it.
-    home_id: str | None = None
     #: Address of our database, `postgresql://user:password@host:port/app`; it has no default
     #: because it is secret.
     database_url: DatabaseUrl
@@ -147,6 +147,9 @@ class Settings(DoorSettings):
 
     #: Number of connections to the database that the API keeps; at peaks it has twice as many.
     api_connections: int = Field(5, ge=1, le=1000)
+    #: Number of processes of the API that `polar up` starts, which share one port. Each has its
+    #: own connections, and measures as many requests at once as POLAR_MEASURE_AT_ONCE says.
+    api_workers: int = Field(1, ge=1, le=16)
 
     #: How long a run stays leased after each renewal.
     lease_s: Seconds = 30.0
@@ -164,7 +167,8 @@ class Settings(DoorSettings):
     max_attempts: int = Field(5, ge=1)
     #: How long a child may say nothing before its attempt counts as lost: the longer of
     #: `silence_s`, within which it starts and evaluates, and `silence_times` times the longest
-    #: interval between two of its reports so far.
+    #: interval between two of its reports so far, or two hours more than this interval if that is
+    #: shorter.
     silence_s: Seconds = 1800.0
     silence_times: float = Field(20.0, ge=1, le=1e6)
     #: Pause before a run is tried again whose machine failed (folder, disk, device, memory); it

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -28,6 +29,7 @@ from polar.records.events import (
 from polar.records.latents import Label, LatentDiagnostics, Regime, Verdict
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service.embedded.postgres import Postgres
+from service.storage.roles import Role, make_roles
 from tests.processes import Mlflow, Stage
 
 #: Removed with the process.
@@ -107,6 +109,7 @@ def admin(postgres: Postgres) -> Iterator[psycopg.Connection]:
         for name, value in FORGETFUL.items():
             admin.execute(f"ALTER SYSTEM SET {name} = {value}")
         admin.execute("SELECT pg_reload_conf()")
+        make_roles(admin, postgres.passwords)
         yield admin
 
 
@@ -282,9 +285,15 @@ def reports() -> Reports:
 
 
 @pytest.fixture
-async def stage(database_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+def agents_url(database_url: str, postgres: Postgres) -> str:
+    """The database as agents open it."""
+    return postgres.url(urlsplit(database_url).path.removeprefix("/"), Role.AGENT)
+
+
+@pytest.fixture
+async def stage(database_url: str, agents_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
     """Agents on a database of this test's own."""
-    stage = Stage(database_url, tmp_path)
+    stage = Stage(database_url, agents_url, tmp_path)
     try:
         yield stage
     finally:

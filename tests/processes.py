@@ -32,8 +32,9 @@ POLL_S = 0.02
 class Stage:
     """A database, a folder, and agents on them: real processes, which are always ended."""
 
-    def __init__(self, database_url: str, folder: Path) -> None:
+    def __init__(self, database_url: str, agents_url: str, folder: Path) -> None:
         self.folder = folder
+        self._agents_url = agents_url
         self.settings = Settings(
             database_url=SecretStr(database_url),
             artifacts=folder / "artifacts",
@@ -57,7 +58,7 @@ class Stage:
             mode="json", exclude={"database_url"}, exclude_none=True
         )
         environment = {f"POLAR_{name}".upper(): str(value) for name, value in settings.items()}
-        environment["POLAR_DATABASE_URL"] = self.settings.database_url.get_secret_value()
+        environment["POLAR_DATABASE_URL"] = self._agents_url
         with self._log(len(self.agents)).open("wb") as log:
             agent = subprocess.Popen(
                 [sys.executable, *self.program, "--device", "cpu"],

@@ -7,6 +7,7 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
+from starlette.staticfiles import StaticFiles
 
 from service.api import problems
 from service.api.body import BodyLimit
@@ -21,6 +22,8 @@ from service.api.measuring import Measuring
 from service.api.metrics import routes as metrics
 from service.api.metrics.requests import TimedRequests
 from service.api.once import AnsweredBefore, answer_again
+from service.api.pages import live
+from service.api.pages import routes as pages
 from service.api.request_ids import RequestIds
 from service.api.runs import results
 from service.api.runs import routes as runs
@@ -86,6 +89,9 @@ def create_app(settings: Settings) -> FastAPI:
     for resource in resources:
         app.include_router(resource.router, prefix=PREFIX)
     app.include_router(tokens.open_router, prefix=PREFIX)
+    app.include_router(pages.router)
+    app.include_router(live.router)
+    app.mount("/static", StaticFiles(packages=[("service.api.pages", "static")]), "static")
     return app
 
 

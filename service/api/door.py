@@ -5,6 +5,7 @@ service neither store nor parse anything.
 """
 
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,12 +24,13 @@ from service.storage import tokens
 from service.storage.database import Database
 from service.tokens import Kind, Scope, digest_of
 
-#: Name of the cookie by which a browser that was logged in shows who it is.
+#: How the name begins of the cookie by which a browser that was let in shows who it is.
 COOKIE = "polar"
 #: The holder of the token in POLAR_TOKEN, or in the home: who started the service.
 OWNER = "owner"
 SAFE = {"GET", "HEAD"}
 SCHEME = "Bearer"
+_SCHEME = re.compile(r"[A-Za-z]{1,12}")
 
 #: Says in the documentation what each route needs; `Door` sees to it.
 _BEARER = HTTPBearer(
@@ -44,13 +46,17 @@ class Principal:
 
     name: str
     scope: Scope
-    #: The token with which they, or whoever logged their browser in, asked first; None for the
-    #: owner.
+    #: The token that they show; None for the owner.
     token_id: UUID | None
     expires_at: datetime | None
 
 
 THE_OWNER = Principal(OWNER, Scope.ADMIN, None, None)
+
+
+def cookie_name(home_id: str | None) -> str:
+    """Name of the cookie of one stack: browsers send cookies to all ports of a machine."""
+    return f"{COOKIE}-{home_id}" if home_id else COOKIE
 
 
 def needs(scope: Scope) -> Depends:
@@ -138,24 +144,28 @@ def only_own_pages(request: Request) -> None:
 
 
 async def _principal_of(request: Request) -> Principal:
-    token, kind = shown(request)
+    token, kind = shown(request, request.app.state.parts.settings)
     parts = request.app.state.parts
     if kind is Kind.BEARER and is_owners(token, parts.settings):
         return THE_OWNER
-    return await _holder_in(parts.database, token, kind)
+    return await _holder_in(parts.database, token, kind, owners_digest(parts.settings))
 
 
-def shown(request: Request) -> tuple[str, Kind]:
+def shown(request: Request, settings: DoorSettings) -> tuple[str, Kind]:
     """The token with which a request shows who sends it, and how it does so.
 
     Raises:
         Refused: it shows none.
     """
-    authorization, cookie = request.headers.get("authorization"), request.cookies.get(COOKIE)
+    authorization = request.headers.get("authorization")
+    cookie = request.cookies.get(cookie_name(settings.home_id))
     if authorization is not None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != SCHEME.lower():
-            raise _nobody(f"the header Authorization is of the kind {scheme[:40]!r}", "")
+            # anything but a short word may be the token itself, which nobody may read in a log
+            is_word = _SCHEME.fullmatch(scheme)
+            what = f"is of the kind {scheme!r}" if is_word else "names no kind"
+            raise _nobody(f"the header Authorization {what}", "")
         return token.strip(), Kind.BEARER
     if cookie is not None:
         return cookie, Kind.COOKIE
@@ -164,24 +174,33 @@ def shown(request: Request) -> tuple[str, Kind]:
 
 def is_owners(token: str, settings: DoorSettings) -> bool:
     """Whether this is the owner's token; the time that this takes says nothing of the token."""
-    if settings.token is None:
-        return False
-    return hmac.compare_digest(digest_of(token), digest_of(settings.token.get_secret_value()))
+    known = owners_digest(settings)
+    return known is not None and hmac.compare_digest(digest_of(token), known)
 
 
-async def _holder_in(database: Database, token: str, kind: Kind) -> Principal:
+def owners_digest(settings: DoorSettings) -> str | None:
+    """The digest of the owner's token; None if the service knows none."""
+    return digest_of(settings.token.get_secret_value()) if settings.token else None
+
+
+async def _holder_in(
+    database: Database, token: str, kind: Kind, owners_digest: str | None
+) -> Principal:
     async with database.transaction() as session:
-        found = await tokens.find(session, token, kind)
+        found = await tokens.find(session, token, kind, owners_digest)
     what = "token" if kind is Kind.BEARER else "cookie"
     if found is None:
         raise _nobody(f"this service knows no such {what}", "invalid_token")
-    row, is_over = found
+    row = found.row
     if row.revoked_at is not None:
         raise _nobody(f"the {what} {row.name!r} was revoked", "invalid_token")
-    if is_over:
+    if found.is_orphaned:
+        why = f"the {what} {row.name!r} ended with the token that let it in"
+        raise _nobody(why, "invalid_token")
+    if found.is_over:
         when = f"{row.expires_at:%Y-%m-%d %H:%M} UTC"
         raise _nobody(f"the {what} {row.name!r} expired at {when}", "invalid_token")
-    return Principal(row.name, Scope(row.scope), row.made_by or row.id, row.expires_at)
+    return Principal(row.name, Scope(row.scope), row.id, row.expires_at)
 
 
 def _nobody(why: str, error: str) -> Refused:

@@ -77,6 +77,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(StorageError)(_storage_error)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(ClientDisconnect)(_client_left)
     app.exception_handler(Exception)(_unexpected)
     app.openapi = partial(_openapi_with_problems, app, app.openapi)  # type: ignore[method-assign]
 
@@ -171,6 +172,10 @@ def _http_error(request: Request, error: HTTPException) -> Response:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _methods_here(request)):
         headers["Allow"] = ", ".join(allowed)
     return _problem(request, error.status_code, word, detail, headers=headers)
+
+
+def _client_left(request: Request, _error: ClientDisconnect) -> Response:
+    return refused(request, client_gone())
 
 
 def _methods_here(request: Request) -> list[str]:

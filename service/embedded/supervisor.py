@@ -61,8 +61,8 @@ def up(home: Path, agents: int | None, device: str | None, say: Say) -> None:
         HomeInUse: another supervisor holds this home.
         EmbeddedError: the database cannot start or cannot be migrated, or there is no such device.
     """
-    check_settings(home)
-    run(home, partial(stages, slots=slots(agents, device)), say)
+    settings = check_settings(home)
+    run(home, partial(stages, slots=slots(agents, device), workers=settings.api_workers), say)
 
 
 def run(home: Path, programs_for: Callable[[Postgres, Addresses], Stages], say: Say) -> None:

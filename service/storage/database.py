@@ -26,9 +26,18 @@ T = TypeVar("T")
 FROZEN_S = 15
 #: How an SQLSTATE begins when a statement exceeds a limit of Postgres; repeating it will not help.
 LIMIT_EXCEEDED = "54"
+#: What a database that answers says (SQLSTATE) when it cannot do something at the moment.
+BUSY = {
+    "40P01": "two changes waited for each other, and this one was given up",
+    "53300": "all connections to the database are in use",
+    "55P03": "something else that goes on has locked what this needs",
+    "57014": "the database needs longer for this than a request may take",
+}
 #: Seconds in which a database answers a process that others wait for. A database whose processes
 #: are frozen would otherwise let them wait for ever, because its machine keeps the connections up.
 ANSWERS_S = 4.0
+#: After how long the database itself gives up a statement that such a process waits for.
+STATEMENT_MS = 3_500
 
 
 def is_away(error: BaseException) -> bool:
@@ -110,6 +119,7 @@ class Database:
                 "search_path=queue,app",
                 "timezone=UTC",
                 f"lock_timeout={'3s' if is_impatient else '10s'}",
+                f"statement_timeout={STATEMENT_MS if is_impatient else 0}",
                 # a worker that freezes within a transaction must not keep its run locked
                 f"idle_in_transaction_session_timeout={idle_s}s",
                 timeout_s=3 if is_impatient else 5,
@@ -127,7 +137,7 @@ class Database:
 
         Raises:
             DatabaseAway: the database does not answer.
-            DatabaseBusy: all connections to it are in use.
+            DatabaseBusy: all connections to it are in use, or others hinder this transaction.
         """
         try:
             async with self._sessions.begin() as session:
@@ -141,6 +151,9 @@ class Database:
         except (InterfaceError, OperationalError) as error:
             if not is_away(error):
                 raise
+            state = getattr(error.orig, "sqlstate", None)
+            if state in BUSY:
+                raise DatabaseBusy(BUSY[state]) from error
             raise DatabaseAway(f"the database does not answer: {error.args[0]}") from error
 
     async def _connect(self, session: AsyncSession) -> None:

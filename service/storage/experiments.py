@@ -194,6 +194,17 @@ async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
     return (await session.scalars(query)).all()
 
 
+async def of_run(session: AsyncSession, run_id: UUID) -> Sequence[Experiment]:
+    """The experiments that asked for a run, the oldest first."""
+    query = (
+        select(Experiment)
+        .join(ExperimentRun, ExperimentRun.experiment_id == Experiment.id)
+        .where(ExperimentRun.run_id == run_id)
+        .order_by(Experiment.created_at)
+    )
+    return (await session.scalars(query)).all()
+
+
 async def states_of_runs(
     session: AsyncSession, experiment_ids: Sequence[UUID]
 ) -> dict[UUID, Counter[RunState]]:
@@ -256,7 +267,8 @@ async def _unfinished_runs(session: AsyncSession, experiment_id: UUID) -> Sequen
     """The unfinished runs of an experiment, locked so that no other experiment can adopt them.
 
     They are locked by seed, as `create` locks them, so that the two cannot deadlock. An agent may
-    have claimed one since the session read it, so all are read anew.
+    have claimed one since the session read it, so all are read anew, but for their specs, which
+    are most of what there is to read.
     """
     query = (
         select(Run)
@@ -264,6 +276,7 @@ async def _unfinished_runs(session: AsyncSession, experiment_id: UUID) -> Sequen
         .where(ExperimentRun.experiment_id == experiment_id, Run.finished_at.is_(None))
         .order_by(Run.seed)
         .with_for_update(of=Run)
+        .options(defer(Run.spec))
         .execution_options(populate_existing=True)
     )
     return (await session.scalars(query)).all()

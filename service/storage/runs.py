@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from polar.records.events import (
     ArtifactSaved,
@@ -243,7 +244,8 @@ async def request_ends(session: AsyncSession, unfinished: Sequence[Run]) -> None
 
 async def _update(session: AsyncSession, run_ids: Sequence[UUID], **values: object) -> list[Run]:
     statement = update(Run).where(Run.id.in_(run_ids)).values(values).returning(Run)
-    return list(await session.scalars(statement, execution_options={"populate_existing": True}))
+    light = statement.options(defer(Run.spec))
+    return list(await session.scalars(light, execution_options={"populate_existing": True}))
 
 
 async def end_on_request(session: AsyncSession, run: Run) -> None:

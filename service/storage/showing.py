@@ -2,23 +2,34 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ScalarSelect, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import defer
 
 from service.storage.forms import Content
+from service.storage.states import RunState
 from service.storage.tables import EvaluationRow, ExperimentRun, FindingsRow, Run, Tracking
 from service.storage.tracking_tables import TrackingFailure
 
 
 @dataclass(frozen=True)
-class RunOfAnswer:
-    """A run of an experiment, without its spec, and what other tables say of it."""
+class ShownRun:
+    """What is shown of a run of an experiment.
 
-    run: Run
+    It is no `Run`, because a thousand of those keep a process busy for a tenth of a second.
+    """
+
+    id: UUID
+    seed: int
+    state: RunState
+    reason: str | None
+    message: str | None
+    created_at: datetime
+    progress: Mapping[str, Any] | None
+    result: Mapping[str, Any] | None
     #: Where MLflow has it; None if it does not have it yet.
     tracked: Tracking | None
     #: The evaluation with the greatest step.
@@ -46,17 +57,27 @@ def _newest_evaluation() -> ScalarSelect[Content]:
     )
 
 
-async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[RunOfAnswer]:
+async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[ShownRun]:
     """The runs of an experiment, in the order of its seeds."""
     rows = await session.execute(
-        select(Run, Tracking, _newest_evaluation())
+        select(
+            Run.id,
+            Run.seed,
+            Run.state,
+            Run.status_reason,
+            Run.status_message,
+            Run.created_at,
+            Run.progress,
+            Run.result,
+            Tracking,
+            _newest_evaluation(),
+        )
         .join(ExperimentRun, ExperimentRun.run_id == Run.id)
         .outerjoin(Tracking, Tracking.run_id == Run.id)
         .where(ExperimentRun.experiment_id == experiment_id)
         .order_by(ExperimentRun.position)
-        .options(defer(Run.spec, raiseload=True), defer(Run.started, raiseload=True))
     )
-    return [RunOfAnswer(*row) for row in rows]
+    return [ShownRun(*columns) for columns in map(tuple, rows)]
 
 
 async def about(session: AsyncSession, run_id: UUID) -> About:

@@ -5,7 +5,7 @@ import logging
 
 import psycopg
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from service import queue
@@ -45,7 +45,7 @@ async def advance(settings: Settings) -> None:
             await asyncio.sleep(LOOKS_EVERY_S)
 
 
-def optuna_storage(settings: Settings) -> BaseStorage:
+def optuna_storage(settings: Settings) -> RDBStorage:
     """The part of the database in which Optuna keeps its studies, in a schema of its own."""
     return RDBStorage(
         settings.optuna_sqlalchemy_url,

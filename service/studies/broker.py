@@ -20,6 +20,7 @@ from uuid import UUID
 
 from optuna.storages import BaseStorage
 from procrastinate import App
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
@@ -255,10 +256,11 @@ class Broker:
             trials = await studies.trials_of(session, study.id)
             if study.state is not StudyState.RUNNING:
                 return False
-            if await end_if_due(session, study, spec, trials):
+            now = (await session.execute(select(func.now()))).scalar_one()
+            if await end_if_due(session, study, spec, trials, now):
                 await self._tell_all_at_the_end(session, study, spec, trials)
                 return False
-            if not is_due_a_trial(study, spec, trials):
+            if not is_due_a_trial(study, spec, trials, now):
                 return False
             is_exhausted = self._exhausted.get(study_id) == len(trials)
             if is_exhausted and any(trial.state is TrialState.RUNNING for trial in trials):

@@ -134,38 +134,54 @@ def test_experiments_here_are_made(http: httpx.Client) -> None:
         assert http.get("/get-artifact", params=known).text == "mine"
 
 
-def test_models_and_traces_elsewhere_are_refused(http: httpx.Client, outside: Path) -> None:
+def test_no_version_of_a_model_is_elsewhere(http: httpx.Client) -> None:
     post(http, "registered-models/create", name=(model := name()))
     experiment = post(http, "experiments/create", name=name())["experiment_id"]
+    run = post(http, "runs/create", experiment_id=experiment)["run"]["info"]
+
+    def made(source: str) -> int:
+        version = {"name": model, "source": source, "run_id": run["run_id"]}
+        return http.post("/api/2.0/mlflow/model-versions/create", json=version).status_code
+
+    here = [made(f"runs:/{run['run_id']}/model"), made(f"{run['artifact_uri']}/model")]
+    elsewhere = [made("s3://bucket/model"), made("hdfs://h/x"), made("/etc")]
+
+    assert here == [200, 200]
+    assert elsewhere == [403, 400, 400]  # 400: MLflow itself refuses it
+
+
+def test_traces_elsewhere_are_neither_named_nor_opened(
+    http: httpx.Client, postgres: Postgres, outside: Path
+) -> None:
+    experiment = post(http, "experiments/create", name=name())["experiment_id"]
+    place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}
     trace = {
-        "trace_id": f"tr-{uuid.uuid4().hex}",
-        "trace_location": {
-            "type": "MLFLOW_EXPERIMENT",
-            "mlflow_experiment": {"experiment_id": experiment},
-        },
+        "trace_id": (trace_id := f"tr-{uuid.uuid4().hex}"),
+        "trace_location": place,
         "request_time": "2026-01-01T00:00:00Z",
         "state": "OK",
     }
-    known = http.post("/api/3.0/mlflow/traces", json={"trace": {"trace_info": trace}})
-    tags = f"/api/3.0/mlflow/traces/{trace['trace_id']}/tags"
+    (outside / "traces.json").write_text('{"spans": "the secret"}')
+    made = http.post("/api/3.0/mlflow/traces", json={"trace": {"trace_info": trace}})
 
-    version = http.post(
-        "/api/2.0/mlflow/model-versions/create",
-        json={"name": model, "source": "s3://bucket/model"},
-    )
-    tag = http.patch(tags, json={"key": "mlflow.artifactLocation", "value": outside.as_uri()})
-    named = trace | {
-        "trace_id": f"tr-{uuid.uuid4().hex}",
-        "tags": {"mlflow.artifactLocation": outside.as_uri()},
-    }
-    begun = http.post("/api/3.0/mlflow/traces", json={"trace": {"trace_info": named}})
-    harmless = http.patch(tags, json={"key": "mine", "value": "file:///etc"})
+    def tagged(key: str) -> int:
+        tags = f"/api/3.0/mlflow/traces/{trace_id}/tags"
+        return http.patch(tags, json={"key": key, "value": outside.as_uri()}).status_code
 
-    assert known.is_success, known.text
-    assert harmless.is_success, harmless.text
-    assert [answer.status_code for answer in (version, tag)] == [403, 403]
-    # MLflow chooses the location itself, or ours is refused
-    assert begun.status_code == 403 or str(outside) not in begun.text
+    answers = [tagged("mine"), tagged("mlflow.artifactLocation")]
+    with psycopg.connect(postgres.url("mlflow")) as database:
+        stored = database.execute(
+            "UPDATE trace_tags SET value = %s WHERE request_id = %s "
+            "AND key = 'mlflow.artifactLocation'",
+            [f"mlflow-artifacts:/{'../' * 20}{str(outside)[1:]}", trace_id],
+        ).rowcount
+    known = {"request_id": trace_id}
+    read = http.get("/ajax-api/2.0/mlflow/get-trace-artifact", params=known)
+
+    assert made.is_success, made.text
+    assert answers == [200, 403]
+    assert (stored, read.status_code) == (1, 403)
+    assert "this server does not keep artifacts at" in read.text
 
 
 def test_what_was_stored_elsewhere_before_is_neither_read_nor_written(

@@ -114,8 +114,8 @@ class MLflowServer:
         """Remove the files of all runs with these marks, and move the runs to the trash."""
         while run_ids := await self._runs_everywhere(marks):
             for run_id in run_ids:
-                root = quote(await self.file_root(run_id))
-                await self._call("DELETE", f"mlflow-artifacts/artifacts/{root}")
+                folder = (await self.file_root(run_id)).removesuffix("/artifacts")
+                await self._call("DELETE", f"mlflow-artifacts/artifacts/{quote(folder)}")
                 await self._post("runs/delete", run_id=run_id)
 
     async def _runs_everywhere(self, marks: Mapping[str, str]) -> list[str]:
@@ -130,6 +130,19 @@ class MLflowServer:
             id = experiment["experiment_id"]
             if is_ours and not await self._runs_tagged(id, {}):
                 await self._post("experiments/delete", experiment_id=id)
+
+    async def run_ids(self) -> set[str]:
+        """Ids of all runs but those in the trash."""
+        experiment_ids = [each["experiment_id"] for each in await self._experiments()]
+        ids: set[str] = set()
+        token: str | None = ""
+        while token is not None and experiment_ids:
+            answer = await self._post(
+                "runs/search", experiment_ids=experiment_ids, max_results=1000, page_token=token
+            )
+            ids |= {run["info"]["run_id"] for run in answer.get("runs", [])}
+            token = answer.get("next_page_token")
+        return ids
 
     async def _experiments(self) -> list[Answer]:
         """All experiments but those in the trash."""

@@ -65,6 +65,9 @@ class Agent:
         self._app = queue.queue_app(settings)
         self._app.task(name=queue.TRAIN)(self._train)
         self._stopping = asyncio.Event()
+        #: Set while no job of the queue is in work.
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._attempt: Attempt | None = None
         self._machine = Machine(settings.artifacts, device)
         self._finder = Finder(
@@ -80,6 +83,7 @@ class Agent:
             asyncio.create_task(loop)
             for loop in (
                 self._take_jobs(),
+                self._machine.watch(),
                 self._announce(),
                 self._rescue(),
                 self._finder.work(),
@@ -119,10 +123,10 @@ class Agent:
         """
         async with self._app.open_async():
             while not self._stopping.is_set():
-                await self._machine.recovered()
+                await self._machine.well.wait()
                 await self._database.until_done(lambda session: session.execute(select(1)))
                 working = asyncio.create_task(self._work_on_queue())
-                failing = asyncio.create_task(self._machine.failed.wait())
+                failing = asyncio.create_task(self._failed_while_idle())
                 try:
                     await asyncio.wait([working, failing], return_when=asyncio.FIRST_COMPLETED)
                 finally:
@@ -133,6 +137,15 @@ class Agent:
                             await asyncio.wait([working])
                 if not working.cancelled():
                     await self._begin_anew(working.exception())
+
+    async def _failed_while_idle(self) -> None:
+        """Return when the machine fails and no job is in work.
+
+        A job is not waited for by ending the queue's worker, whose heartbeat would end first.
+        """
+        while not (self._machine.failed.is_set() and self._idle.is_set()):
+            await self._machine.failed.wait()
+            await self._idle.wait()
 
     async def _begin_anew(self, end: BaseException | None) -> None:
         """Pause before another worker of the queue takes the place of one that has ended.
@@ -163,6 +176,7 @@ class Agent:
         An abort cancels this coroutine at an arbitrary point. We treat it only as a hint to look
         at the run's row, which says what to do, so no transaction is ever cut in two.
         """
+        self._idle.clear()
         attending = asyncio.create_task(self._attend(UUID(run_id)))
         while not attending.done():
             try:
@@ -170,6 +184,7 @@ class Agent:
             except asyncio.CancelledError:
                 if self._attempt:
                     self._attempt.look()
+        self._idle.set()
         self._template.rest()
         attending.result()
 

@@ -20,7 +20,7 @@ from service.api.experiments.schemas import (
 from service.api.stored import Reader
 from service.settings import Settings
 from service.storage import experiments, showing
-from service.storage.showing import RunOfAnswer
+from service.storage.showing import ShownRun
 from service.storage.tables import Experiment
 
 
@@ -41,7 +41,7 @@ async def experiment_view(
         id=experiment.id,
         name=experiment.name,
         spec_hash=experiment.spec_hash,
-        state=experiments.state_of(experiment, Counter(each.run.state for each in shown)),
+        state=experiments.state_of(experiment, Counter(each.state for each in shown)),
         created_at=experiment.created_at,
         cancelled_at=experiment.cancelled_at,
         spec=experiment.spec,
@@ -52,18 +52,18 @@ async def experiment_view(
 
 
 def _run_of_experiment(
-    settings: Settings, experiment: Experiment, shown: RunOfAnswer
+    settings: Settings, experiment: Experiment, run: ShownRun
 ) -> RunOfExperiment:
-    run, reader = shown.run, Reader()
+    reader = Reader()
     progress = reader.read("progress", Progress, run.progress)
-    latest = reader.read("verdict", Evaluation, shown.evaluation)
+    latest = reader.read("verdict", Evaluation, run.evaluation)
     result = reader.read("settled", Result, run.result)
     return RunOfExperiment(
         id=run.id,
         seed=run.seed,
         state=run.state,
-        reason=run.status_reason,
-        message=run.status_message,
+        reason=run.reason,
+        message=run.message,
         # Both times are the start of a transaction, so they are equal if the run was created
         # together with this experiment.
         reused=run.created_at != experiment.created_at,
@@ -71,7 +71,7 @@ def _run_of_experiment(
         verdict=latest and latest.verdict,
         settled=result and result.settled,
         of_earlier_version=reader.of_earlier_version,
-        links=links.of_run(settings, run.id, shown.tracked),
+        links=links.of_run(settings, run.id, run.tracked),
     )
 
 

@@ -46,7 +46,7 @@ async def submit(
 
 @router.post(
     "/validate",
-    dependencies=[*TAKES_SPEC, ONCE, needs(Scope.READ)],
+    dependencies=[*TAKES_SPEC, needs(Scope.READ)],
     responses=refusals(400, 413, 415, 422),
 )
 async def validate(spec: ExperimentSpec, session: Session) -> Plan:

@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from polar.spec import ExperimentSpec
+from service import queue
+from service.api.event_stream import follow
 from service.api.links import PREFIX
 from service.storage import deletions, experiments
 from service.storage.database import Database
@@ -180,6 +182,25 @@ async def test_a_run_that_others_still_train_survives_a_cancelled_experiment(
     assert run["state"] == "running"
     other = (await http.get(f"{EXPERIMENTS}/{theirs.experiment.id}")).json()
     assert [each["id"] for each in other["runs"]] == [str(run_id)]
+
+
+async def test_who_watches_runs_is_not_disturbed_by_those_that_disappear(
+    submit: "Submitter", spec_of: "SpecMaker", database: Database
+) -> None:
+    submission = await submit(spec_of(seeds=[0, 1]))
+    kept, gone = [run.id for run in submission.runs]
+    watching = follow(database, [kept, gone])
+    first = [await anext(watching) for _ in range(4)]  # the state and the place of each
+    async with database.transaction() as session:
+        await queue.cancel_experiment(session, submission.experiment.id)
+        await deletions.delete_experiment(session, submission.experiment.id)
+        await deletions.remove_rows(session, gone)
+
+    rest = [event async for event in watching]
+
+    assert len(first) == 4
+    assert [event.event for event in rest] == ["state"]
+    assert str(kept) in str(rest[0].raw_data)
 
 
 async def test_a_study_goes_with_its_trials_and_without_what_others_have(

@@ -57,6 +57,17 @@ def made_home(home: Path, used_home: Path) -> Path:
     return home
 
 
+@pytest.fixture(scope="module")
+def server(used_home: Path) -> Iterator[Postgres]:
+    """A server as programs find it, with roles and rights."""
+    folder = make_home()
+    subprocess.run(["cp", "-a", f"{used_home}/.", folder], check=True)
+    with Postgres(folder) as server:
+        prepare(server)
+        yield server
+    remove_home(folder)
+
+
 @pytest.fixture
 def eventually() -> Eventually:
     """Waits until the claim holds; 30 s are far more than anything here takes."""

@@ -14,6 +14,7 @@ import pytest
 
 from service.embedded.postgres import Postgres
 from service.storage.migrate import upgrade
+from service.storage.roles import Role, make_roles
 from service.storage.states import RunState
 from service.storage.tables import Run
 
@@ -36,9 +37,15 @@ def server() -> Iterator[Postgres]:
 @pytest.fixture
 def database_url(server: Postgres) -> str:
     with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+        make_roles(admin, server.passwords)
         admin.execute("CREATE DATABASE app")
     upgrade(server.url("app"))
     return server.url("app")
+
+
+@pytest.fixture
+def agents_url(server: Postgres) -> str:
+    return server.url("app", Role.AGENT)
 
 
 LEFT_IN_TIME = [
