@@ -10,6 +10,7 @@ from service.storage import (  # noqa: F401 (they declare tables, too)
     study_tables,
     tokens,
     tracking_tables,
+    webhooks,
 )
 from service.storage.tables import Base
 

@@ -10,14 +10,16 @@ from service import logs
 from service.processes import until_stopped
 from service.settings import Settings
 from service.studies.advancing import advance
+from service.studies.webhooks import tell
 from workers.tracking.tracker import track
 
 
 async def work(settings: Settings) -> None:
-    """Advance studies and tell MLflow, until this is cancelled or one of the two fails."""
+    """Advance studies, tell MLflow and webhooks, until this is cancelled or one of them fails."""
     async with asyncio.TaskGroup() as both:
         both.create_task(advance(settings))
         both.create_task(track(settings))
+        both.create_task(tell(settings))
 
 
 if __name__ == "__main__":

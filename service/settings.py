@@ -54,6 +54,10 @@ def _fit_for_a_header(token: SecretStr) -> SecretStr:
     return token
 
 
+def _http_urls(addresses: str) -> str:
+    return " ".join(http_url(address) for address in addresses.split())
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_readable_by_libpq)]
 Folder = Annotated[Path, BeforeValidator(_named), AfterValidator(in_users_home)]
 ServerUrl = Annotated[str, AfterValidator(http_url)]
@@ -196,6 +200,22 @@ class Settings(DoorSettings):
             raise ValueError(
                 "POLAR_API_ALLOW_REMOTE is true, and POLAR_TOKEN is not set; allowed: with a "
                 f"token, which is {ALLOWED}, such as from `openssl rand -hex 32`"
+            )
+        return self
+
+    #: Addresses that are told of every end of a run or a study, separated by blanks, and the
+    #: secret with which the messages are signed (`docs/webhooks.md`).
+    webhooks: Annotated[str, AfterValidator(_http_urls)] = ""
+    webhook_secret: Annotated[SecretStr, AfterValidator(_hard_to_guess)] | None = None
+    #: Allow addresses of this machine and of private networks.
+    webhooks_allow_private: bool = False
+
+    @model_validator(mode="after")
+    def _messages_to_webhooks_are_signed(self) -> Self:
+        if self.webhooks and self.webhook_secret is None:
+            raise ValueError(
+                "POLAR_WEBHOOKS is set, and POLAR_WEBHOOK_SECRET is not; allowed: with a secret, "
+                f"which is {ALLOWED}, such as from `openssl rand -hex 32`"
             )
         return self
 

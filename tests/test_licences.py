@@ -6,10 +6,8 @@ a person who reads its licence, and a line among the reviewed ones.
 
 import re
 from collections.abc import Iterator
-from email.message import Message
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import cast
 
 import pytest
 from packaging.requirements import Requirement
@@ -62,15 +60,15 @@ PACKAGES = sorted(set(installed_with("polar-latents", frozenset({"test"}), set()
 
 def licences(name: str) -> list[str]:
     """What a package says of its licence, in the newest of the forms that it uses."""
-    about = cast(Message, distribution(name).metadata)
-    if expression := about.get("License-Expression"):
+    about = distribution(name).metadata
+    for expression in about.get_all("License-Expression", []):
         return re.split(r" (?:AND|OR) ", expression.replace("(", "").replace(")", ""))
     classifiers = [
         each.rpartition(" :: ")[2]
         for each in about.get_all("Classifier", [])
         if each.startswith("License ::")
     ]
-    lines = (about.get("License") or "").strip().splitlines()
+    lines = "".join(about.get_all("License", [])).strip().splitlines()
     return classifiers or re.split(r" (?:AND|OR) ", lines[0] if lines else "nothing is said")
 
 

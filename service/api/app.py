@@ -33,6 +33,7 @@ from service.api.strictness import refuse_what_is_ambiguous
 from service.api.studies import figures as study_figures
 from service.api.studies import routes as studies
 from service.api.tokens import routes as tokens
+from service.api.webhooks import routes as webhooks
 from service.queue import queue_app
 from service.settings import Settings
 from service.storage.database import Database
@@ -83,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestIds)  # the last is the first to see a request
     resources = (
         experiments, runs, results, studies, study_figures, measurements, catalogue, tokens,
-        health, metrics,
+        health, metrics, webhooks,
     )  # fmt: skip
     for resource in resources:
         app.include_router(resource.router, prefix=PREFIX)

@@ -170,6 +170,7 @@ class Run(Base):
         Index(None, "job_id"),
         Index(None, "problem"),
         Index(None, "course"),
+        Index(None, "finished_at"),
         Index("ix_runs_unfinished", "created_at", postgresql_where=text("finished_at is null")),
     )
 

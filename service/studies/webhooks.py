@@ -1,0 +1,147 @@
+"""Tells the addresses in POLAR_WEBHOOKS how runs and studies ended, signed, at least once.
+
+The name of an address is resolved for each try, and the connection goes to what was looked at: a
+name whose answer changes meanwhile leads nowhere else. Redirects are not followed.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import json
+import logging
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import httpx
+
+from service.settings import Settings
+from service.storage import webhooks
+from service.storage.database import Database
+from service.storage.errors import DatabaseAway
+from service.storage.webhooks import Delivery
+
+_log = logging.getLogger(__name__)
+
+LOOKS_EVERY_S = 5.0
+ANSWERS_S = 10.0
+AT_ONCE = 20
+#: The header with the time and the signature of a delivery.
+SIGNATURE = "X-Polar-Signature"
+
+
+class Refused(Exception):
+    """An address leads where nothing is sent."""
+
+
+async def tell(settings: Settings) -> None:
+    """Tell all addresses of the settings what they are to be told, until this is cancelled."""
+    urls = settings.webhooks.split()
+    if not urls:
+        return
+    database = Database(settings.sqlalchemy_url, connections=2)
+    try:
+        while True:
+            with suppress(DatabaseAway):  # the broker says so
+                while await tell_once(settings, database, urls):
+                    pass
+            await asyncio.sleep(LOOKS_EVERY_S)
+    finally:
+        await database.close()
+
+
+async def tell_once(settings: Settings, database: Database, urls: Sequence[str]) -> int:
+    """Try all that is due, some at a time; returns how many were tried."""
+    async with database.transaction() as session:
+        for url in urls:
+            await webhooks.notice(session, url)
+        wanted = await webhooks.due(session, urls, at_most=AT_ONCE)
+    await asyncio.gather(*(_deliver(settings, database, delivery) for delivery in wanted))
+    return len(wanted)
+
+
+async def _deliver(settings: Settings, database: Database, delivery: Delivery) -> None:
+    error = None
+    try:
+        async with asyncio.timeout(ANSWERS_S):
+            await _post(settings, delivery)
+    except (Refused, httpx.HTTPError, httpx.InvalidURL, OSError) as failure:
+        error = f"{type(failure).__name__}: {failure}"[:500]
+        ids = {delivery.kind: delivery.subject}
+        _log.warning("a webhook was not told: %s", error, extra=ids)
+    async with database.transaction() as session:
+        await webhooks.note(session, delivery.id, error)
+
+
+async def _post(settings: Settings, delivery: Delivery) -> None:
+    url = httpx.URL(delivery.url)
+    port = url.port or {"http": 80, "https": 443}[url.scheme]
+    address = await _address_of(url.host, port, is_private_allowed=settings.webhooks_allow_private)
+    body = body_of(delivery)
+    assert settings.webhook_secret  # which the settings see to
+    headers = {
+        "Host": url.netloc.decode(),
+        "Content-Type": "application/json",
+        SIGNATURE: signature(settings.webhook_secret.get_secret_value(), int(time.time()), body),
+    }
+    extensions = {"sni_hostname": url.host}  # whose certificate is asked for
+    # without the environment's proxies, which would resolve the name once more
+    async with (
+        httpx.AsyncClient(trust_env=False, timeout=ANSWERS_S) as client,
+        client.stream(
+            "POST", url.copy_with(host=address), content=body, headers=headers,
+            extensions=extensions,
+        ) as answer,
+    ):  # fmt: skip
+        if not answer.is_success:
+            raise Refused(f"it answered {answer.status_code}; allowed: 200 to 299")
+
+
+async def _address_of(host: str, port: int, *, is_private_allowed: bool) -> str:
+    """An address of a host, if all of them may be sent to."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    for address in addresses:
+        if not (is_private_allowed or is_public(address)):
+            raise Refused(
+                f"{host} is {address}, which is no public address; allowed: public addresses, or "
+                "all with POLAR_WEBHOOKS_ALLOW_PRIVATE=true"
+            )
+    return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Whether an address belongs to the internet, and neither to this machine nor its network."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (None, None))[1] or _behind_nat(ip)
+        ip = inner or ip
+    return ip.is_global and not ip.is_multicast
+
+
+def _behind_nat(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The address to which a network without IPv4 translates this one."""
+    if ip in ipaddress.ip_network("64:ff9b::/96"):
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return None
+
+
+def body_of(delivery: Delivery) -> bytes:
+    """What an address is told, the same at every try."""
+    said = {
+        "id": str(delivery.id),
+        "event": f"{delivery.kind}.ended",
+        f"{delivery.kind}_id": str(delivery.subject),
+        "state": delivery.state,
+        "reason": delivery.reason,
+        "ended_at": delivery.ended_at.isoformat(),
+    }
+    return json.dumps(said).encode()
+
+
+def signature(secret: str, at: int, body: bytes) -> str:
+    """The signature of a body at a time, in seconds since 1970."""
+    code = hmac.new(secret.encode(), b"%d." % at + body, hashlib.sha256).hexdigest()
+    return f"t={at},v1={code}"
