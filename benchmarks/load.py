@@ -9,6 +9,7 @@ can do to the service. POLAR_API_WORKERS says how many processes the API has.
 
 import http.client
 import json
+import random
 import socket
 import threading
 import time
@@ -62,6 +63,7 @@ class Reader:
         self.errors = 0
 
     def read(self, is_over: Callable[[], bool]) -> None:
+        time.sleep(random.uniform(0, self._pause_s))  # people do not ask all at the same moment
         with closing(self._service.connection()) as connection:
             while not is_over():
                 for path in self._paths:
