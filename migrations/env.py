@@ -6,6 +6,7 @@ from sqlalchemy import create_engine, pool, text
 from service.database_urls import sqlalchemy_url
 from service.storage import (  # noqa: F401 (they declare tables, too)
     answered_posts,
+    deletions,
     study_tables,
     tokens,
     tracking_tables,

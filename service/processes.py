@@ -57,7 +57,9 @@ FOREIGN = {
     "POLAR_OPTUNA_URL",
     "POLAR_ARTIFACTS",
     "POLAR_MLFLOW_URL",
+    "POLAR_MLFLOW_TOKEN",
     "POLAR_DASHBOARD_URL",
+    "POLAR_API_URL",
     "POLAR_API_HOST",
     "POLAR_API_PORT",
     "POLAR_API_FD",
@@ -169,10 +171,9 @@ async def until_stopped(work: Coroutine[None, None, None]) -> None:
 
 def without_secrets() -> dict[str, str]:
     """The environment of this process without secrets, for its children."""
-    secrets = {
-        *("POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "POLAR_SUPERUSER_URL", "POLAR_TOKEN"),
-        *("PGPASSWORD", "PGPASSFILE"),
-    }
+    tokens = {"POLAR_TOKEN", "POLAR_MLFLOW_TOKEN"}
+    addresses = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "POLAR_SUPERUSER_URL"}
+    secrets = tokens | addresses | {"PGPASSWORD", "PGPASSFILE"}
     return {
         name: value
         for name, value in os.environ.items()

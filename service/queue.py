@@ -5,7 +5,7 @@ new job, in the transaction that records the need. A worker that comes too late 
 only a job that nobody waits for any more.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -34,9 +34,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.connections import connect_args
 from service.listening import ListeningConnection
 from service.settings import Settings
 from service.storage import experiments, runs
+from service.storage.batches import batches
 from service.storage.states import RunState
 from service.storage.tables import Run
 
@@ -57,6 +59,7 @@ _jobs = table(
 _workers = table(
     "procrastinate_workers", column("id", BigInteger), column("last_heartbeat"), schema="queue"
 )
+_events = table("procrastinate_events", column("job_id", BigInteger), column("at"), schema="queue")
 
 _FAILED = text("'failed'::queue.procrastinate_job_status")
 
@@ -69,15 +72,9 @@ def queue_app(settings: Settings) -> App:
             connection_class=ListeningConnection,
             min_size=1,
             max_size=4,
-            timeout=5.0,  # a worker without a database ends and is restarted
-            kwargs={
-                "connect_timeout": 5,
-                "options": "-c search_path=queue,app -c timezone=UTC",
-                "keepalives_idle": 5,
-                "keepalives_interval": 3,
-                "keepalives_count": 3,
-                "tcp_user_timeout": 15_000,
-            },
+            timeout=5.0,  # a worker without a database ends, and begins anew
+            reconnect_timeout=5.0,  # else the pauses between tries grow to minutes
+            kwargs=connect_args("search_path=queue,app", "timezone=UTC"),
         )
     )
 
@@ -91,17 +88,23 @@ async def enqueue(
     """
     connection = await _driver_connection(session)
     at = await session.scalar(select(runs.from_now(pause_s))) if pause_s else None
-    ids: list[int] = []
     for (queue, priority), group in groupby(new_runs, key=lambda run: (run.queue, run.priority)):
         deferrer = app.configure_task(
             TRAIN, queue=queue, priority=priority, schedule_at=at, connection=connection
         )
-        jobs: list[JSONDict] = [{"run_id": str(run.id)} for run in group]
-        ids += await deferrer.batch_defer_async(*jobs)
-    # Jobs are matched with runs by the jobs' arguments, because procrastinate does not promise to
-    # return ids in the order of the runs.
+        for batch in batches([str(run.id) for run in group]):
+            jobs: list[JSONDict] = [{"run_id": run_id} for run_id in batch]
+            await _note_jobs(session, await deferrer.batch_defer_async(*jobs))
+
+
+async def _note_jobs(session: AsyncSession, job_ids: Sequence[int]) -> None:
+    """Store which job each run has.
+
+    Jobs are matched with runs by the jobs' arguments, because procrastinate does not promise to
+    return ids in the order of the runs.
+    """
     run_id = cast(_jobs.c.args["run_id"].astext, Uuid)
-    statement = update(Run).where(_jobs.c.id.in_(ids), run_id == Run.id)
+    statement = update(Run).where(_jobs.c.id.in_(job_ids), run_id == Run.id)
     await session.execute(
         statement.values(job_id=_jobs.c.id).returning(Run),
         execution_options={"populate_existing": True},
@@ -169,7 +172,9 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
     if not await session.scalar(select(func.pg_try_advisory_xact_lock(RESCUE_LOCK))):
         return []
     await _close_forgotten_jobs(session, settings.heartbeat_over_s)
-    rescued = list(await session.scalars(_abandoned_runs(settings.heartbeat_over_s)))
+    abandoned = _abandoned_runs(settings.heartbeat_over_s)
+    locked = abandoned.with_for_update(of=Run, skip_locked=True)
+    rescued = list(await session.scalars(locked))
     for run in rescued:
         await _close_job(session, run)
         if run.cancel_requested:
@@ -181,6 +186,29 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
             await runs.queue_lost(session, run)
             await enqueue(app, session, [run])
     return rescued
+
+
+async def count_abandoned(session: AsyncSession, settings: Settings) -> int:
+    """How many runs wait or run that no job or no living agent stands for; `rescue` helps them."""
+    abandoned = _abandoned_runs(settings.heartbeat_over_s).with_only_columns(Run.id)
+    return len((await session.scalars(abandoned)).all())
+
+
+async def count_jobs_without_run(session: AsyncSession) -> int:
+    """How many jobs wait for a run that is not there any more; agents end them when they come."""
+    run_id = cast(_jobs.c.args["run_id"].astext, Uuid)
+    is_waiting = cast(_jobs.c.status, Text).in_(("todo", "doing"))
+    query = select(func.count()).where(is_waiting, ~exists().where(Run.id == run_id))
+    return await session.scalar(query) or 0
+
+
+async def count_finished_jobs(session: AsyncSession) -> int:
+    """How many jobs ended so long ago that `remove_finished_jobs` removes them."""
+    ended = cast(_jobs.c.status, Text).not_in(("todo", "doing"))
+    last = select(func.max(_events.c.at)).where(_events.c.job_id == _jobs.c.id).scalar_subquery()
+    query = select(func.count()).select_from(_jobs)
+    is_old = last < runs.from_now(-KEEP_JOBS_H * 3600)
+    return await session.scalar(query.where(ended, is_old)) or 0
 
 
 async def remove_finished_jobs(app: App) -> None:
@@ -226,7 +254,6 @@ def _abandoned_runs(heartbeat_over_s: float) -> Select[Run]:
                 and_(Run.state == RunState.QUEUED, job_came_to_nothing),
             )
         )
-        .with_for_update(of=Run, skip_locked=True)
     )
 
 

@@ -180,6 +180,8 @@ HOSTILE = {
     "POLAR_OPTUNA_URL": "postgresql://127.0.0.1:9/elsewhere",
     "POLAR_MLFLOW_URL": "http://127.0.0.1:9",
     "POLAR_ARTIFACTS": "/nonexistent",
+    "POLAR_MLFLOW_TOKEN": "theirs",
+    "POLAR_API_URL": "http://127.0.0.1:9",
     "POLAR_API_HOST": "example.org",
     "POLAR_API_FD": "99",
     "POLAR_DASHBOARD_FD": "99",
@@ -310,10 +312,15 @@ def _mlflow_of_the_session(
 
 
 @pytest.fixture
-def mlflow(_mlflow_of_the_session: Mlflow) -> Mlflow:
-    """An MLflow on Postgres that is there when the test begins; all tests share it."""
+def mlflow(_mlflow_of_the_session: Mlflow) -> Iterator[Mlflow]:
+    """An MLflow on Postgres that is there when the test begins; all tests share it.
+
+    MLflow's own client gets in.
+    """
     _mlflow_of_the_session.start()
-    return _mlflow_of_the_session
+    with pytest.MonkeyPatch.context() as patch:  # not the test's own, which it may undo
+        patch.setenv("MLFLOW_TRACKING_TOKEN", Mlflow.token)
+        yield _mlflow_of_the_session
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 import importlib.util
 import re
 import shlex
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,14 @@ import yaml
 
 from service.embedded.postgres import Postgres
 from service.embedded.stack import Addresses, stages
+from service.programs import TRACKING_SERVER
 from service.settings import Settings
 from service.storage.roles import DATABASES, GUESTS, Role
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-PROCESSES = ("api", "tracking", "studies", "dashboard", "agent")
+PROCESSES = ("api", "tracking", "studies", "dashboard", "agent", "agent-gpu")
 OURS = ("roles", "migrate", *PROCESSES)
 
 
@@ -60,8 +63,11 @@ def test_mlflow_is_set_up_as_by_polar_up(postgres: Postgres, tmp_path: Path) -> 
     with closing(Addresses.of(tmp_path)) as addresses:
         ((mlflow,), *_) = stages(postgres, addresses, [])
 
-    assert SERVICES["mlflow"]["environment"].keys() == mlflow.environment.keys()
-    assert SERVICES["mlflow"]["command"][:2] == ["uvicorn", "mlflow.server.fastapi_app:app"]
+    assert SERVICES["mlflow"]["environment"].keys() == mlflow.environment.keys() - {
+        "POLAR_HOME_ID"
+    }
+    assert SERVICES["mlflow"]["command"][:2] == ["uvicorn", TRACKING_SERVER]
+    assert TRACKING_SERVER in mlflow.command
 
 
 def test_what_others_wait_for_exists() -> None:
@@ -101,6 +107,7 @@ def test_the_script_of_roles_gets_all_passwords_and_every_process_its_own() -> N
         "studies": {"APP", "OPTUNA"},
         "dashboard": {"VIEWER"},
         "agent": {"AGENT"},
+        "agent-gpu": {"AGENT"},
     }
 
 
@@ -125,3 +132,61 @@ def test_the_image_copies_files_that_exist_and_all_packages() -> None:
 
     assert all((ROOT / source).exists() for source in copied)
     assert {"polar", "service", "workers", "migrations", "pyproject.toml"} <= set(copied)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_is_closed_and_bounded(name: str) -> None:
+    service = SERVICES[name]
+    limits = service["deploy"]["resources"]["limits"]
+
+    assert service["read_only"] is True
+    assert "/tmp" in {mount.split(":")[0] for mount in service["tmpfs"]}
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert limits.keys() == {"cpus", "memory", "pids"}
+    # the image of Postgres begins as root, and becomes another user by itself
+    assert service.get("cap_drop") == (None if name == "postgres" else ["ALL"])
+
+
+@pytest.mark.parametrize("name", SERVICES.keys() - {"roles", "migrate"})  # which end
+def test_the_health_of_every_container_is_looked_at(name: str) -> None:
+    kind, program, *rest = SERVICES[name]["healthcheck"]["test"]
+
+    assert kind == "CMD"
+    if program == "python":
+        compile(rest[1], name, "exec")
+
+
+def test_the_health_of_the_workers_is_that_they_reach_their_database(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = SERVICES["agent"]["healthcheck"]["test"][1:]
+    results = []
+    for port in (postgres.port, 1):
+        url = postgres.url("postgres").replace(f":{postgres.port}/", f":{port}/")
+        monkeypatch.setenv("POLAR_DATABASE_URL", url)
+        done = subprocess.run([sys.executable, *check[1:]], capture_output=True, check=False)
+        results.append(done.returncode)
+
+    assert results == [0, 1]
+
+
+def test_one_agent_starts_with_each_profile() -> None:
+    of_profile = {
+        name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service
+    }
+    reserved = SERVICES["agent-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+
+    assert of_profile == {"agent": ["cpu"], "agent-gpu": ["gpu"]}
+    assert reserved == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+    assert SERVICES["agent"]["deploy"]["resources"].keys() == {"limits"}
+
+
+def test_the_image_runs_as_a_user_that_may_write_to_what_is_mounted() -> None:
+    image = (ROOT / "Dockerfile").read_text()
+    mounts = [mount.removesuffix(":ro") for mount in SERVICES["agent"]["volumes"]]
+    mounted = {mount.rpartition(":")[2] for mount in mounts}
+
+    assert re.search(r"^USER [1-9]\d*$", image, re.MULTILINE)
+    (own,) = re.findall(r"install -d -o polar (.*)", image)
+    assert mounted == set(own.split())

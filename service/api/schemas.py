@@ -1,6 +1,8 @@
 """Schemas that all answers of the API share; clients read answers with the same schemas."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,6 +24,14 @@ class ResponseModel(BaseModel):
     """Base of all answers: frozen, and readable from the rows of tables."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class DeletionView(ResponseModel):
+    """What was deleted; its files, and what MLflow and Optuna have of it, go within minutes."""
+
+    id: UUID
+    kind: Literal["experiment", "run", "study"]
+    deleted_at: datetime
 
 
 class Problem(ResponseModel):

@@ -13,6 +13,8 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "demo": ("service.cli.demo", "demo"),
     "backup": ("service.cli.backup", "backup"),
     "restore": ("service.cli.backup", "restore"),
+    "doctor": ("service.cli.doctor", "doctor"),
+    "clean": ("service.cli.clean", "clean"),
     "run": ("service.cli.run", "run"),
     "measure": ("service.cli.measure", "measure"),
     "submit": ("service.cli.remote", "submit"),
@@ -21,6 +23,7 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "watch": ("service.cli.remote", "watch"),
     "extend": ("service.cli.remote", "extend"),
     "cancel": ("service.cli.remote", "cancel"),
+    "delete": ("service.cli.delete", "delete"),
     "validate": ("service.cli.remote", "validate"),
     "study": ("service.cli.study", "app"),
     "data": ("service.cli.data", "app"),
@@ -35,6 +38,8 @@ HELP: Mapping[str, str] = {
     ),
     "backup": "Copy a home, with its databases and files, to a new folder; its stack may run.",
     "restore": "Make a new home of a backup.",
+    "clean": "Say which files and rows nobody needs any more, and remove them with --yes.",
+    "doctor": "Check versions, disks, devices, clocks and stores, and say what to do.",
     "run": "Train the models of a spec and measure their latents, here and now.",
     "measure": "Measure the latents of any model from its codes.",
     "submit": "Submit an experiment; runs that exist already are shared.",
@@ -48,6 +53,9 @@ HELP: Mapping[str, str] = {
     ),
     "cancel": (
         "Cancel a run, or an experiment with those of its runs that no other experiment wants."
+    ),
+    "delete": (
+        "Delete experiments, runs or studies for good, with the runs that nobody else has."
     ),
     "validate": "Check a spec without submitting it, and say which of its runs exist already.",
     "study": "Find where a latent space is clean.",

@@ -17,6 +17,7 @@ from polar.errors import InvalidInput
 from polar.spec import read_spec_file, read_yaml
 from service.cli import study_figure
 from service.cli.connection import Url, option_of, service_at
+from service.cli.delete import Yes
 from service.cli.out_files import replacing
 from service.cli.output import Format, Output, fail, going_on, say, show, write
 from service.cli.own_images import content_of
@@ -159,6 +160,15 @@ def resume(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
 def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Cancel a study, and those runs of its trials in flight that nobody else wants."""
     _order(id, "cancel", output, url, instead="polar cancel")
+
+
+@app.command("delete")
+def delete_study(id: Id, yes: Yes = False, output: Output = Format.TABLE, url: Url = None) -> None:
+    """Delete a study for good, its trials, and those of their runs that nobody else has."""
+    with service_at(url, instead="polar delete") as client:
+        from service.cli.delete import delete_all
+
+        delete_all(client, [client.study(id)], yes, output)
 
 
 @app.command()

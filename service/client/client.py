@@ -8,7 +8,8 @@ from service.api.catalogue.schemas import DatasetView
 from service.api.experiments.schemas import ExperimentPage, ExperimentSummary, Plan
 from service.api.run_events import RunEvent
 from service.api.runs.schemas import FindingsView
-from service.client.answers import Experiment, Run, Study
+from service.api.schemas import DeletionView
+from service.client.answers import Answer, Experiment, Run, Study
 from service.client.errors import ClientError, OtherKind
 from service.client.requests import IS_JSON, Spec, as_json, id_of, path_of
 from service.client.results import RequestsOfResults
@@ -67,10 +68,25 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
             raise OtherKind(id, "a study, neither an experiment nor a run")
         raise ClientError(f"there is neither an experiment nor a run {id} at {self.url}")
 
+    def find_any(self, id: UUID | str) -> Experiment | Run | Study:
+        """Fetch the experiment, the run or the study with this id."""
+        try:
+            return self.find(id)
+        except OtherKind:
+            return self.study(id)
+
     def cancel(self, id: UUID | str) -> Experiment | Run:
         """Cancel a run, or an experiment and those of its runs that no other experiment wants."""
         view = self.find(id)
         return self._ask(type(view), "POST", f"{path_of(view)}/cancel")
+
+    def delete(self, id: UUID | str | Answer) -> DeletionView:
+        """Delete an experiment, a run or a study for good, with the runs that nobody else has.
+
+        What is deleted must have ended, or have been cancelled before.
+        """
+        found = id if isinstance(id, Answer) else self.find_any(id)
+        return self._connection.ask(DeletionView, "DELETE", path_of(found))
 
     def extend(self, id: UUID | str, steps: int, *, key: str | None = None) -> Experiment | Study:
         """Let finished trainings go on to more steps: in a new experiment, or those of a study.

@@ -18,6 +18,7 @@ import psycopg
 from migrations.newest import IS_THERE, STORED, newest_revision
 from service.embedded.devices import slots
 from service.embedded.errors import EmbeddedError
+from service.embedded.logs import rotate
 from service.embedded.postgres import Postgres
 from service.embedded.running import RunningStack, publish, wait_until_healthy, withdraw
 from service.embedded.stack import Addresses, Stages, check_settings, stages
@@ -36,6 +37,8 @@ from service.storage.roles import Role
 
 MIGRATE_S = 600.0
 POLL_S = 0.2
+#: How often it looks whether logs have grown.
+LOGS_S = 10.0
 #: How long each stage may take to stop; an agent first lets its child write a checkpoint.
 STOP_S = 30.0
 
@@ -58,8 +61,8 @@ def up(home: Path, agents: int | None, device: str | None, say: Say) -> None:
         HomeInUse: another supervisor holds this home.
         EmbeddedError: the database cannot start or cannot be migrated, or there is no such device.
     """
-    check_settings(home)
-    run(home, partial(stages, slots=slots(agents, device)), say)
+    settings = check_settings(home)
+    run(home, partial(stages, slots=slots(agents, device), workers=settings.api_workers), say)
 
 
 def run(home: Path, programs_for: Callable[[Postgres, Addresses], Stages], say: Say) -> None:
@@ -108,7 +111,11 @@ def _keep_alive(
     processes: Sequence[Supervised], home: Path, addresses: Addresses, say: Say
 ) -> None:
     published, home_id = None, identity(home)
+    rotated_at = -math.inf
     while not _is_asked_to_stop():
+        if time.monotonic() > rotated_at + LOGS_S:
+            rotate(home / "log")
+            rotated_at = time.monotonic()
         for process in processes:
             if news := process.watch(time.monotonic()):
                 say(news)

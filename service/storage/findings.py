@@ -194,9 +194,9 @@ async def ask(session: AsyncSession, run_id: UUID) -> FindingsRow:
         Conflict: the run has no findings to come: it has not succeeded, or an earlier version
             made all of it.
     """
+    run = await runs.get(session, run_id)
     row = await _locked(session, run_id)
     if row is None:
-        run = await runs.get(session, run_id)
         raise Conflict(f"run {run_id} is {run.state} and has no findings to come")
     if row.state is FindingsState.FAILED:
         row.state, row.losses, row.lease_until = FindingsState.TO_COME, 0, None

@@ -32,6 +32,7 @@ OF_AGENTS: Final = {
     "nested_runs": "",
     "tracking_failures": "",
     "idempotency_keys": "",
+    "deletions": "select, update",
     "tokens": "",
 }
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from service.storage.database import Database
+from service.storage.deletions import is_deleted
 from service.storage.errors import DatabaseAway
 from service.storage.states import FindingsState, RunState
 from service.storage.tables import FindingsRow, Metric, Run, Tracking
@@ -81,6 +82,7 @@ async def runs_to_tell(
         .outerjoin(FindingsRow, FindingsRow.run_id == Run.id)
         .where(
             Run.attempt > 0,
+            ~is_deleted(Run.id),
             or_(Tracking.run_id.is_(None), ~Tracking.complete),
             func.coalesce(~waits_for_findings, True),
             or_(Run.id.not_in(told_lately), func.coalesce(~is_known_to_run, True)),
@@ -93,12 +95,6 @@ async def runs_to_tell(
 async def position_of(session: AsyncSession, run_id: UUID) -> Tracking | None:
     """How far MLflow has been told of this run; None if it does not know the run."""
     return await session.get(Tracking, run_id)
-
-
-async def positions_of(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, Tracking]:
-    """How far MLflow has been told of each of these runs; unknown runs are missing."""
-    positions = await session.scalars(select(Tracking).where(Tracking.run_id.in_(run_ids)))
-    return {position.run_id: position for position in positions}
 
 
 async def begin(

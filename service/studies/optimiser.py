@@ -3,6 +3,7 @@
 All memory is in Optuna's database.
 """
 
+import contextlib
 import itertools
 import logging
 import math
@@ -211,6 +212,14 @@ def _count_distinct(points: Collection[Point]) -> int:
 def study_name(study_id: UUID, spec: StudySpec) -> str:
     """The name of a study in Optuna and its dashboard."""
     return f"{spec.name} {study_id}".strip()
+
+
+def forget_study(storage: BaseStorage, study_id: UUID) -> None:
+    """Delete the Optuna study of a deleted study, which had any name, or none yet."""
+    for name in optuna.get_all_study_names(storage):
+        if name.endswith(str(study_id)):
+            with contextlib.suppress(KeyError):  # it has just been deleted
+                optuna.delete_study(study_name=name, storage=storage)
 
 
 def suggest(trial: BaseTrial, name: str, axis: Axis) -> Any:  # noqa: ANN401

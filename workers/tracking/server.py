@@ -11,6 +11,7 @@ from typing import Any, Self, TypeAlias
 from urllib.parse import quote, urlsplit
 
 import httpx
+from pydantic import SecretStr
 
 from service.addresses import reach
 
@@ -44,10 +45,14 @@ class MLflowServer:
     Every method raises `MLflowAway` or `MLflowRefused`.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: SecretStr | None = None) -> None:
         timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         self._http = httpx.AsyncClient(
-            base_url=f"{url.rstrip('/')}/api/2.0/", timeout=timeout, **reach(url)
+            base_url=f"{url.rstrip('/')}/api/2.0/",
+            headers=headers,
+            timeout=timeout,
+            **reach(url),
         )
 
     async def __aenter__(self) -> Self:
@@ -104,6 +109,50 @@ class MLflowServer:
         """
         for double in set(await self._runs_tagged(experiment_id, marks)) - {run_id}:
             await self._post("runs/delete", run_id=double)
+
+    async def remove_runs(self, marks: Mapping[str, str]) -> None:
+        """Remove the files of all runs with these marks, and move the runs to the trash."""
+        while run_ids := await self._runs_everywhere(marks):
+            for run_id in run_ids:
+                folder = (await self.file_root(run_id)).removesuffix("/artifacts")
+                await self._call("DELETE", f"mlflow-artifacts/artifacts/{quote(folder)}")
+                await self._post("runs/delete", run_id=run_id)
+
+    async def _runs_everywhere(self, marks: Mapping[str, str]) -> list[str]:
+        experiments = await self._experiments()
+        found = [await self._runs_tagged(each["experiment_id"], marks) for each in experiments]
+        return [run_id for run_ids in found for run_id in run_ids]
+
+    async def remove_empty_experiments(self, tag: str) -> None:
+        """Move the experiments that have this tag and no runs to the trash."""
+        for experiment in await self._experiments():
+            is_ours = any(each["key"] == tag for each in experiment.get("tags", []))
+            id = experiment["experiment_id"]
+            if is_ours and not await self._runs_tagged(id, {}):
+                await self._post("experiments/delete", experiment_id=id)
+
+    async def run_ids(self) -> set[str]:
+        """Ids of all runs but those in the trash."""
+        experiment_ids = [each["experiment_id"] for each in await self._experiments()]
+        ids: set[str] = set()
+        token: str | None = ""
+        while token is not None and experiment_ids:
+            answer = await self._post(
+                "runs/search", experiment_ids=experiment_ids, max_results=1000, page_token=token
+            )
+            ids |= {run["info"]["run_id"] for run in answer.get("runs", [])}
+            token = answer.get("next_page_token")
+        return ids
+
+    async def _experiments(self) -> list[Answer]:
+        """All experiments but those in the trash."""
+        experiments: list[Answer] = []
+        token: str | None = ""
+        while token is not None:
+            answer = await self._post("experiments/search", max_results=1000, page_token=token)
+            experiments += answer.get("experiments", [])
+            token = answer.get("next_page_token")
+        return experiments
 
     async def _runs_tagged(self, experiment_id: str, tags: Mapping[str, str]) -> list[str]:
         """Ids of the runs with these tags, oldest first."""

@@ -7,6 +7,7 @@ names of their own (`trial/...`, `range/...`), so that no number of a run counts
 import math
 from collections.abc import Iterator
 from typing import get_args
+from uuid import UUID
 
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
@@ -24,6 +25,11 @@ _FROM = {"mlflow.source.name": "polar"}
 def marks_of_study(study: Study) -> dict[str, str]:
     """Tags that identify the MLflow run of a study."""
     return {"polar.kind": "study", "polar.study_id": str(study.id)}
+
+
+def marks_of_all(study_id: UUID) -> list[dict[str, str]]:
+    """Tags that identify the MLflow runs of a study and of all its trials."""
+    return [{"polar.kind": kind, "polar.study_id": str(study_id)} for kind in ("study", "trial")]
 
 
 def marks_of_trial(trial: Trial) -> dict[str, str]:

@@ -19,6 +19,7 @@ from polar.spec import ExperimentSpec
 from service.repetition import MOST_REPETITIONS, Repetition
 from service.settings import Settings
 from service.storage import (
+    deletions,
     findings,
     forms,
     runs,
@@ -33,6 +34,7 @@ from service.storage.states import FindingsState
 from service.storage.tables import Artifact, FindingsRow, Run, Tracking
 from service.storage.texts import printable
 from workers.tracking import run_entries, saved_view
+from workers.tracking.deleting import remove_deleted
 from workers.tracking.server import BATCH, MLflowAway, MLflowRefused, MLflowServer
 from workers.tracking.study_tracker import StudyTeller
 
@@ -93,6 +95,10 @@ class Tracker:
                 await tracking_failures.forget_all(session)
             study_ids = await study_tracking.studies_to_tell(session)
         self._is_new = False
+        try:
+            await remove_deleted(self._database, self._mlflow)
+        except MLflowRefused as error:
+            _log.error("MLflow keeps what was deleted: %s", error)
         await self._each("study", study_ids, self._studies.tell)
         now = time.monotonic()
         self._told_at = {id: at for id, at in self._told_at.items() if now < at + GATHER_S}
@@ -117,9 +123,14 @@ class Tracker:
             except (DatabaseAway, MLflowAway):
                 raise
             except Exception as error:
-                await self._try_again(what, id, error)
+                if not await self._is_deleted(id):
+                    await self._try_again(what, id, error)
             else:
                 await self._note_success(what, id)
+
+    async def _is_deleted(self, id: UUID) -> bool:
+        async with self._database.transaction() as session:
+            return await deletions.of(session, id) is not None
 
     async def _try_again(self, what: str, id: UUID, error: Exception) -> None:
         is_known = isinstance(error, MLflowRefused | FilesUnsent | EarlierVersion)
@@ -132,6 +143,7 @@ class Tracker:
             wait_s,
             error,
             exc_info=not is_known,
+            extra={what: id},
         )
         self._not_before[what, id] = time.monotonic() + wait_s
         if is_vain:
@@ -177,7 +189,7 @@ class Tracker:
             await self._complete(position, of_findings)
 
     async def _begin(self, run: Run, spec: ExperimentSpec) -> Tracking:
-        _log.info("run %s appears in MLflow", run.id)
+        _log.info("run %s appears in MLflow", run.id, extra={"run": run.id})
         experiment_id = await self._mlflow.experiment(
             run_entries.experiment_name(spec), saved_view.experiment_tags()
         )
@@ -261,7 +273,8 @@ class Tracker:
             if of_findings and not await findings.still_are(session, of_findings):
                 return  # somebody has asked for them anew, so MLflow will be told again
             await tracking.advance(session, position.run_id, complete=True)
-        _log.info("run %s is complete in MLflow", position.run_id)
+        ids = {"run": position.run_id}
+        _log.info("run %s is complete in MLflow", position.run_id, extra=ids)
 
     async def _advance(self, position: Tracking, **changes: object) -> None:
         async with self._database.transaction() as session:
@@ -271,7 +284,7 @@ class Tracker:
 async def track(settings: Settings) -> None:
     """Keep MLflow up to date for ever, and log what hinders that."""
     database = Database(settings.sqlalchemy_url, connections=2)
-    async with MLflowServer(settings.mlflow_url) as mlflow:
+    async with MLflowServer(settings.mlflow_url, settings.mlflow_token) as mlflow:
         tracker = Tracker(database, mlflow, settings.artifacts)
         hindrance: Exception | None = None
         try:

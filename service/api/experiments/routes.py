@@ -1,4 +1,4 @@
-"""/experiments: submit, list, look at, follow, extend, cancel."""
+"""/experiments: submit, list, look at, follow, extend, cancel, delete."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -17,7 +17,8 @@ from service.api.experiments.schemas import ExperimentPage, ExperimentView, More
 from service.api.once import ONCE, Remembering
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
-from service.storage import experiments, forms
+from service.api.schemas import DeletionView
+from service.storage import deletions, experiments, forms
 from service.tokens import Scope
 
 router = APIRouter(
@@ -45,7 +46,7 @@ async def submit(
 
 @router.post(
     "/validate",
-    dependencies=[*TAKES_SPEC, ONCE, needs(Scope.READ)],
+    dependencies=[*TAKES_SPEC, needs(Scope.READ)],
     responses=refusals(400, 413, 415, 422),
 )
 async def validate(spec: ExperimentSpec, session: Session) -> Plan:
@@ -86,6 +87,14 @@ async def cancel_experiment(
     return await answers.experiment_view(session, service.settings, experiment)
 
 
+@router.delete(
+    "/{experiment_id}", dependencies=[needs(Scope.ADMIN)], responses=refusals(404, 409, 422)
+)
+async def delete_experiment(experiment_id: UUID, session: Session) -> DeletionView:
+    """Delete an experiment, and those of its runs that no other experiment has, for good."""
+    return DeletionView.model_validate(await deletions.delete_experiment(session, experiment_id))
+
+
 @router.post(
     "/{experiment_id}/extend",
     status_code=202,
@@ -124,5 +133,5 @@ async def experiment_events(
 
     A watcher that reconnects is first sent the current state of each run again.
     """
-    async for event in follow(service.database, run_ids):
+    async for event in follow(service.looks, run_ids):
         yield event

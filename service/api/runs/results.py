@@ -72,8 +72,9 @@ async def get_figure(
     service: Service,
 ) -> Response:
     """Send a picture as PNG; one that is still to come is asked for, and comes before others."""
+    run = await runs.get(session, run_id)
     try:
-        artifact = await artifact_of(session, run_id, FIGURES + name)
+        artifact = await artifact_of(session, run.id, FIGURES + name)
     except NotFound:
         if not name.endswith(PICTURE):  # such as what browsers ask for by themselves
             raise

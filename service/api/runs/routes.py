@@ -1,4 +1,4 @@
-"""/runs: look at, follow, extend, cancel."""
+"""/runs: look at, follow, extend, cancel, delete."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -17,7 +17,8 @@ from service.api.once import ONCE, Remembering
 from service.api.problems import refusals
 from service.api.runs import answers
 from service.api.runs.schemas import RunView
-from service.storage import forms, runs
+from service.api.schemas import DeletionView
+from service.storage import deletions, forms, runs
 from service.tokens import Scope
 
 router = APIRouter(
@@ -37,6 +38,12 @@ async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunVie
     """Cancel a run even if several experiments want it; its agent stops it within seconds."""
     run = await submission.cancel_run(session, run_id)
     return await answers.run_view(session, service.settings, run)
+
+
+@router.delete("/{run_id}", dependencies=[needs(Scope.ADMIN)], responses=refusals(409))
+async def delete_run(run_id: UUID, session: Session) -> DeletionView:
+    """Delete a run that only one experiment has, and an experiment without other runs, too."""
+    return DeletionView.model_validate(await deletions.delete_run(session, run_id))
 
 
 @router.post(
@@ -74,5 +81,5 @@ async def run_events(
     The `id` of an evaluation event is its step: a watcher that reconnects with it as
     `Last-Event-ID` misses no evaluation. The last event is the final state.
     """
-    async for event in follow(service.database, [run_id], last_event_id):
+    async for event in follow(service.looks, [run_id], last_event_id):
         yield event

@@ -1,4 +1,4 @@
-"""/studies: submit, list, look at, steer, export."""
+"""/studies: submit, list, look at, steer, export, delete."""
 
 import asyncio
 from typing import Annotated
@@ -15,6 +15,7 @@ from service.api.door import needs
 from service.api.once import ONCE, Remembering
 from service.api.paging import ModelPlace, PageSize, Position, next_token
 from service.api.problems import Refused, refusals
+from service.api.schemas import DeletionView
 from service.api.studies import answers, export
 from service.api.studies.models import read_solutions
 from service.api.studies.schemas import (
@@ -26,7 +27,7 @@ from service.api.studies.schemas import (
     StudyView,
     TrialPage,
 )
-from service.storage import studies, study_extensions
+from service.storage import deletions, studies, study_extensions
 from service.tokens import Scope
 
 router = APIRouter(
@@ -51,7 +52,7 @@ async def submit_study(
 
 @router.post(
     "/validate",
-    dependencies=[*TAKES_SPEC, ONCE, needs(Scope.READ)],
+    dependencies=[*TAKES_SPEC, needs(Scope.READ)],
     responses=refusals(400, 413, 415, 422),
 )
 async def validate_study(spec: StudySpec, session: Session) -> StudyPlan:
@@ -160,6 +161,12 @@ async def cancel_study(study_id: UUID, session: Session, service: Service) -> St
     """Cancel a study, and those runs of its trials in flight that nobody else wants."""
     study = await submission.cancel_study(session, study_id)
     return await answers.study_view(session, service.settings, study)
+
+
+@router.delete("/{study_id}", dependencies=[needs(Scope.ADMIN)], responses=refusals(404, 409, 422))
+async def delete_study(study_id: UUID, session: Session) -> DeletionView:
+    """Delete a study, its trials, and those of their runs that nobody else has, for good."""
+    return DeletionView.model_validate(await deletions.delete_study(session, study_id))
 
 
 @router.post(

@@ -1,0 +1,168 @@
+"""`polar clean`: files of runs, and rows of the queue, that nobody needs any more.
+
+It asks the database itself, as `polar doctor` does, and looks at the artifact folder of this
+machine, which all machines share.
+
+Exit codes: FAILED when files cannot be removed or the database does not answer, REFUSED when it is
+not known where they are, or the files seem to be another database's.
+"""
+
+import asyncio
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from polar.errors import InvalidInput
+from service.cli.output import Format, Output, fail, say, show
+from service.cli.own_settings import settings_of
+from service.exit_codes import FAILED, REFUSED
+from service.homes import DEFAULT_HOME
+from service.settings import Settings
+from service.storage import cleaning
+from service.storage.cleaning import RUNS, RunFiles
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from service.storage.database import Database
+
+Home = Annotated[Path, typer.Option(envvar="POLAR_HOME", help="Home of a stack.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Remove; without this nothing is removed.")]
+#: Runs that one question to the database is about.
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Removable:
+    """Files, or rows of the queue, that nobody needs for the same reason."""
+
+    what: str
+    count: int
+    bytes: int
+
+
+def clean(home: Home = DEFAULT_HOME, yes: Yes = False, output: Output = Format.TABLE) -> None:
+    """Say which files and rows nobody needs any more, and remove them with --yes."""
+    from service.storage.errors import DatabaseAway
+
+    try:
+        settings = settings_of(home)
+        removable, stuck = asyncio.run(_clean(settings, is_sure=yes))
+    except InvalidInput as error:
+        fail(error, REFUSED)
+    except DatabaseAway as error:
+        fail(error, FAILED)
+    show(removable, _table, output)
+    if not yes:
+        say("nothing was removed; say --yes to remove this")
+    if stuck:
+        fail(f"{len(stuck)} files stay: {stuck[0]}", FAILED)
+
+
+async def _clean(settings: Settings, *, is_sure: bool) -> tuple[list[Removable], list[OSError]]:
+    from service.storage.database import Database
+
+    artifacts = settings.artifacts
+    files = await asyncio.to_thread(_list, artifacts)
+    database = Database(settings.sqlalchemy_url, connections=1, is_impatient=True)
+    try:
+        runs = await _runs_of(database, files)
+        jobs = await _old_jobs(database, settings, is_sure=is_sure)
+    finally:
+        await database.close()
+    _refuse_anothers(files, runs, artifacts)
+    by_reason: dict[str, list[PurePosixPath]] = defaultdict(list)
+    for path, why in cleaning.needless(files, runs).items():
+        by_reason[why].append(path)
+    removable = [
+        Removable(why, len(paths), sum(files[path] for path in paths))
+        for why, paths in sorted(by_reason.items())
+    ]
+    removable += [Removable("jobs that ended long ago", jobs, 0)] if jobs else []
+    stuck = []
+    if is_sure:
+        paths = [path for paths in by_reason.values() for path in paths]
+        stuck = await asyncio.to_thread(_remove, artifacts, paths)
+    return removable, stuck
+
+
+def _list(artifacts: Path) -> dict[PurePosixPath, int]:
+    """The size of each file of runs, by its path below the artifact folder."""
+    files = {}
+    for folder, _, names in os.walk(artifacts / RUNS):
+        for name in names:
+            path = Path(folder, name)
+            try:
+                size = path.lstat().st_size
+            except FileNotFoundError:  # it was removed meanwhile, as checkpoints are
+                continue
+            files[PurePosixPath(path.relative_to(artifacts))] = size
+    return files
+
+
+async def _runs_of(
+    database: "Database", files: Mapping[PurePosixPath, int]
+) -> dict[UUID, RunFiles]:
+    ids = sorted({id for path in files if (id := cleaning.run_of(path))})
+    runs: dict[UUID, RunFiles] = {}
+    for place in range(0, len(ids), BATCH):
+        async with database.transaction() as session:
+            runs |= await cleaning.files_of(session, ids[place : place + BATCH])
+    return runs
+
+
+async def _old_jobs(database: "Database", settings: Settings, *, is_sure: bool) -> int:
+    from service import queue
+
+    async with database.transaction() as session:
+        jobs = await queue.count_finished_jobs(session)
+    if jobs and is_sure:
+        async with queue.queue_app(settings).open_async() as app:
+            await queue.remove_finished_jobs(app)
+    return jobs
+
+
+def _refuse_anothers(
+    files: Mapping[PurePosixPath, int], runs: Mapping[UUID, RunFiles], artifacts: Path
+) -> None:
+    """Refuse a folder of which the database knows nothing: it may belong to another database.
+
+    Raises:
+        InvalidInput: the database knows no run of it.
+    """
+    if files and not runs:
+        raise InvalidInput(
+            f"the database knows none of the runs in {artifacts / RUNS}, which may be another's; "
+            "remove it yourself if it is not"
+        )
+
+
+def _remove(artifacts: Path, paths: Sequence[PurePosixPath]) -> list[OSError]:
+    """Remove files, and the folders that this leaves empty; returns why others stay."""
+    stuck = []
+    for path in paths:
+        try:
+            (artifacts / path).unlink(missing_ok=True)
+            for folder in list(path.parents)[:-2]:  # up to the folder of the run
+                (artifacts / folder).rmdir()
+        except OSError as error:
+            if (artifacts / path).is_symlink() or (artifacts / path).exists():
+                stuck.append(error)
+    return stuck
+
+
+def _table(removable: Sequence[Removable]) -> "RenderableType":
+    from service.cli.rows import Rows
+
+    table = Rows("what", "number", "size")
+    for each in removable:
+        table.add(each.what, f"{each.count:,}", f"{each.bytes / 1024**2:.1f} MiB")
+    total = sum(each.bytes for each in removable)
+    table.add("all", f"{sum(each.count for each in removable):,}", f"{total / 1024**2:.1f} MiB")
+    return table

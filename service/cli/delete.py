@@ -1,0 +1,47 @@
+"""`polar delete`: experiments, runs and studies, wherever something is stored of them.
+
+Exit codes: REFUSED when the service refuses, an id is unknown, or nobody said --yes; UNREACHABLE
+when nobody answers.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.connection import Url, service_at
+from service.cli.output import Format, Output, fail, say, show
+from service.exit_codes import REFUSED
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from service.api.schemas import DeletionView
+    from service.client import Client
+    from service.client.answers import Answer
+
+Ids = Annotated[list[str], typer.Argument(help="Ids of experiments, runs or studies.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Delete; without this nothing is deleted.")]
+
+
+def delete(ids: Ids, yes: Yes = False, output: Output = Format.TABLE, url: Url = None) -> None:
+    """Delete experiments, runs or studies for good, with the runs that nobody else has."""
+    with service_at(url) as client:
+        delete_all(client, [client.find_any(id) for id in ids], yes, output)
+
+
+def delete_all(client: "Client", found: "Sequence[Answer]", is_sure: bool, output: Format) -> None:
+    """Delete what was fetched, or say what would be deleted, and that --yes is missing."""
+    if not is_sure:
+        say("this would be deleted for good:", *(f"{each.title}, {each.id}" for each in found))
+        fail("nothing was deleted; say --yes to delete this", REFUSED)
+    show([client.delete(each) for each in found], _table, output)
+
+
+def _table(deleted: "Sequence[DeletionView]") -> "RenderableType":
+    from service.cli.rows import Rows
+
+    table = Rows("deleted", "id")
+    for each in deleted:
+        table.add(each.kind, str(each.id))
+    return table

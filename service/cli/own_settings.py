@@ -1,0 +1,42 @@
+"""The settings of a service, for commands of its owner that speak with its database themselves."""
+
+import os
+from pathlib import Path
+
+from polar.errors import InvalidInput
+from service.settings import Settings
+
+
+def settings_of(home: Path, mlflow_url: str = "") -> Settings:
+    """The settings of the environment if it names a database, or else those of the home's stack.
+
+    Raises:
+        InvalidInput: there is no such stack, or a setting is wrong.
+    """
+    from service.embedded.errors import EmbeddedError
+    from service.embedded.postgres import url_of
+    from service.homes import resolved_home
+    from service.storage.roles import Role
+
+    if is_of_environment():
+        return Settings.read()
+    home = resolved_home(home)
+    try:
+        database = url_of(home, "app", Role.APP)
+        optuna = url_of(home, "optuna", Role.OPTUNA)
+    except EmbeddedError as error:
+        raise InvalidInput(
+            f"{error}, or name another with --home or POLAR_DATABASE_URL"
+        ) from error
+    return Settings.read(
+        home=home,
+        database_url=database,
+        optuna_url=optuna,
+        artifacts=home / "artifacts",
+        mlflow_url=mlflow_url,
+    )
+
+
+def is_of_environment() -> bool:
+    """Whether the environment describes the service, instead of a home."""
+    return "POLAR_DATABASE_URL" in os.environ
