@@ -52,6 +52,7 @@ FOREIGN = {
     "MATPLOTLIBRC",
     "prometheus_multiproc_dir",
     # `polar up` sets these itself, for the parts of its own stack.
+    "POLAR_SUPERUSER_URL",
     "POLAR_DATABASE_URL",
     "POLAR_OPTUNA_URL",
     "POLAR_ARTIFACTS",
@@ -113,7 +114,13 @@ def make_private() -> None:
 
 def _is_foreign(name: str) -> bool:
     is_proxy = name.lower().endswith("_proxy")
-    return name not in KEPT and (name in FOREIGN or name.startswith(FAMILIES) or is_proxy)
+    is_foreign = name in FOREIGN or name.startswith(FAMILIES) or is_proxy or _is_password(name)
+    return name not in KEPT and is_foreign
+
+
+def _is_password(name: str) -> bool:
+    """Whether a role of the database has its password there (`service.storage.roles`)."""
+    return name.startswith("POLAR_") and name.endswith("_PASSWORD")
 
 
 def die_with_parent(
@@ -165,5 +172,10 @@ async def until_stopped(work: Coroutine[None, None, None]) -> None:
 def without_secrets() -> dict[str, str]:
     """The environment of this process without secrets, for its children."""
     tokens = {"POLAR_TOKEN", "POLAR_MLFLOW_TOKEN"}
-    secrets = tokens | {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "PGPASSWORD", "PGPASSFILE"}
-    return {name: value for name, value in os.environ.items() if name not in secrets}
+    addresses = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "POLAR_SUPERUSER_URL"}
+    secrets = tokens | addresses | {"PGPASSWORD", "PGPASSFILE"}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in secrets and not _is_password(name)
+    }

@@ -16,18 +16,24 @@ def settings_of(home: Path, mlflow_url: str = "") -> Settings:
     from service.embedded.errors import EmbeddedError
     from service.embedded.postgres import url_of
     from service.homes import resolved_home
+    from service.storage.roles import Role
 
     if is_of_environment():
         return Settings.read()
     home = resolved_home(home)
     try:
-        database = url_of(home, "app")
+        database = url_of(home, "app", Role.APP)
+        optuna = url_of(home, "optuna", Role.OPTUNA)
     except EmbeddedError as error:
         raise InvalidInput(
             f"{error}, or name another with --home or POLAR_DATABASE_URL"
         ) from error
     return Settings.read(
-        home=home, database_url=database, artifacts=home / "artifacts", mlflow_url=mlflow_url
+        home=home,
+        database_url=database,
+        optuna_url=optuna,
+        artifacts=home / "artifacts",
+        mlflow_url=mlflow_url,
     )
 
 

@@ -31,8 +31,8 @@ from service.embedded.postgres import Postgres, url_of
 from service.embedded.state import read_json, write_json
 from service.homes import holder, resolved_home
 
-#: What a new home needs besides: the password of its database. The owner's token is made anew, and
-#: all other files of a home say where its own stack is.
+#: What a new home needs besides: the passwords of its database. The owner's token is made anew,
+#: and all other files of a home say where its own stack is.
 SECRETS: Final = ("database.json",)
 #: Folders of files that rows name: those of runs and measurements, and MLflow's.
 FOLDERS: Final = ("artifacts", "mlflow")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.processes import ONE_THREAD, make_private, private, until_stopped
+from service.processes import ONE_THREAD, make_private, private, until_stopped, without_secrets
 from service.programs import Program, python
 
 MEANT = {
@@ -148,3 +148,12 @@ async def test_work_goes_on_until_a_signal_and_is_then_cut_off(number: signal.Si
     await until_stopped(work())
 
     assert ends == ["cut off"]
+
+
+def test_passwords_of_roles_reach_no_stack_and_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"POLAR_SUPERUSER_URL", "POLAR_OWNER_PASSWORD", "POLAR_AGENT_PASSWORD"}
+    for name in secrets:
+        monkeypatch.setenv(name, "secret")
+
+    assert secrets.isdisjoint(private(os.environ))
+    assert secrets.isdisjoint(without_secrets())

@@ -18,7 +18,7 @@ from polar.records.events import Evaluation, Progress, Result, Started
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from service.embedded.postgres import Postgres
-from service.storage import answered_posts, forms, study_tables, tokens, tracking_tables
+from service.storage import answered_posts, deletions, forms, study_tables, tokens, tracking_tables
 from service.storage.database import Database
 from service.storage.migrate import alembic_config, upgrade
 from service.storage.tables import Base, EvaluationRow, Experiment, Run
@@ -28,7 +28,7 @@ SCRIPT = ScriptDirectory.from_config(alembic_config(""))
 #: The oldest first.
 REVISIONS = [each.revision for each in SCRIPT.walk_revisions()][::-1]
 #: Modules whose tables the code reads, besides `service.storage.tables`.
-DECLARING = (answered_posts, study_tables, tokens, tracking_tables)
+DECLARING = (answered_posts, deletions, study_tables, tokens, tracking_tables)
 
 #: What rows have in columns for which any value of their type would not do. Files of `stored` are
 #: of the form that the first version wrote.
@@ -57,12 +57,13 @@ VALUES: dict[str, object] = {
     "trial_tracking.state": "completed",
     "findings.state": "made",
     "idempotency_keys.study_id": None,
+    "deletions.kind": "run",
     "tokens.kind": "bearer",
     "tokens.scope": "read",
     "tokens.made_by": None,
 }
 #: Tables whose rows a revision forgets on purpose.
-FORGOTTEN = {"idempotency_keys": "0016"}
+FORGOTTEN = {"idempotency_keys": "0020"}
 
 _COLUMNS = """
 select column_name, data_type from information_schema.columns
