@@ -11,9 +11,18 @@ from service.settings import Settings
 from service.tokens import ALLOWED
 
 
+def without_query(record: logging.LogRecord) -> bool:
+    """Keep the query out of a line about a request: that of a login link lets its readers in."""
+    match record.args:
+        case (client, method, str(path), *others):
+            record.args = (client, method, path.partition("?")[0], *others)
+    return True
+
+
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("procrastinate").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").addFilter(without_query)
     settings = Settings.read_or_exit()
     if settings.token is None:  # nobody could do anything, nor make a token for it
         sys.exit(
