@@ -11,8 +11,17 @@ from service.settings import Settings
 from service.tokens import ALLOWED
 
 
+def without_query(record: logging.LogRecord) -> bool:
+    """Keep the query out of a line about a request: that of a login link lets its readers in."""
+    match record.args:
+        case (client, method, str(path), *others):
+            record.args = (client, method, path.partition("?")[0], *others)
+    return True
+
+
 def main() -> None:
     logs.set_up()
+    logging.getLogger("uvicorn.access").addFilter(without_query)
     settings = Settings.read_or_exit()
     if settings.token is None:  # nobody could do anything, nor make a token for it
         sys.exit(

@@ -20,7 +20,8 @@ from service.client.tokens import RequestsOfTokens
 class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
     """Sends requests to one service, and repeats them while nobody answers.
 
-    Every POST has an idempotency key, so that it is carried out once however often it is sent.
+    Every POST has an idempotency key, so that it is carried out once however often it is sent, but
+    for those that make tokens or links, whose answers are not stored.
 
     Raises (all methods):
         Unreachable: nothing answers, or something else than the service, or another home's stack.

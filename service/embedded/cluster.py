@@ -25,6 +25,8 @@ NAMELESS = range(65_520, 65_534)
 #: cannot reach them, as only the group of Postgres may pass into the folder.
 NAMED = "nobody"
 INITDB_S = 120.0
+#: What every folder has, some of it at least, in which Polar has kept its state.
+OF_HOMES = frozenset({"lock", "identity.json", "database.json", "postgres"})
 
 
 class Account(TypedDict, total=False):
@@ -127,6 +129,23 @@ def refuse_copy(home: Path, data: Path) -> None:
             f"{home} is a copy of {other}, and its database is still that of {other}: "
             f"{home / 'postgres'} points to {data}. Remove the copy, and make a home with "
             "`polar backup` and `polar restore`."
+        )
+
+
+def refuse_folder_of_others(home: Path) -> None:
+    """Refuse a folder that others use for something else, before it is closed to them.
+
+    Raises:
+        EmbeddedError: others may look into the folder, and what is in it is not of a home.
+    """
+    if not home.is_dir() or not home.stat().st_mode & 0o077 or home.stat().st_mode & stat.S_ISVTX:
+        return
+    names = {path.name for path in home.iterdir()}
+    if names - {"log"} and OF_HOMES.isdisjoint(names):
+        raise EmbeddedError(
+            f"{home} is no home of Polar and holds {min(names - {'log'})}; others may look into "
+            "it, and Polar would close it to them; set POLAR_HOME to a folder of its own, such as "
+            "one in it"
         )
 
 

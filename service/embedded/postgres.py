@@ -21,6 +21,7 @@ from service.embedded.cluster import (
     keep_strangers_out,
     owner,
     refuse_copy,
+    refuse_folder_of_others,
 )
 from service.embedded.errors import EmbeddedError
 from service.embedded.state import choose_port, lock, read_json, write_json
@@ -107,6 +108,7 @@ class Postgres:
             EmbeddedError: the server cannot start.
         """
         try:
+            refuse_folder_of_others(self.home)
             (self.home / "log").mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = lock(self.home)
             self._prepare()

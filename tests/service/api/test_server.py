@@ -164,19 +164,26 @@ def process(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_process_serves_and_ends_though_somebody_watches(
-    process: subprocess.Popen[bytes], environment: dict[str, str], run_id: UUID
+    capfd: pytest.CaptureFixture[str],  # before the process, which inherits what it captures
+    process: subprocess.Popen[bytes],
+    environment: dict[str, str],
+    run_id: UUID,
 ) -> None:
     url = f"http://127.0.0.1:{environment['POLAR_API_PORT']}/api/v1"
     deadline = time.monotonic() + 60
     while not is_up(url) and time.monotonic() < deadline:
         time.sleep(0.05)
 
+    httpx.get(f"{url}/login", params={"link": "polar_secret"}, timeout=30)
     with httpx.stream("GET", f"{url}/runs/{run_id}/events", headers=OWNER, timeout=30) as answer:
         lines = answer.iter_lines()
         first = next(lines)
         process.send_signal(signal.SIGTERM)
         process.wait(30)
 
+    log = capfd.readouterr().err
+    assert '"GET /api/v1/login HTTP/1.1" 401' in log
+    assert "polar_secret" not in log
     assert first == "event: state"
     assert process.returncode in (0, -signal.SIGTERM)
 

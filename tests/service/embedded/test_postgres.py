@@ -307,6 +307,18 @@ def test_data_that_nobody_owned_go_on_and_belong_to_nobody_else(made_home: Path)
     assert stat.S_IMODE(made_home.stat().st_mode) == 0o710
 
 
+def test_a_folder_that_others_use_is_not_closed_to_them(home: Path) -> None:
+    # POLAR_HOME=/data/lab shut the lab out of its own data.
+    home.chmod(0o775)
+    (home / "results.csv").touch()
+
+    with pytest.raises(EmbeddedError, match=r"is no home of Polar and holds results\.csv"):
+        Postgres(home).start()
+
+    assert stat.S_IMODE(home.stat().st_mode) == 0o775
+    assert [path.name for path in home.iterdir()] == ["results.csv"]
+
+
 def test_a_folder_of_all_users_is_no_home(home: Path) -> None:
     home.chmod(0o1777)
 
