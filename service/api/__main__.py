@@ -1,5 +1,6 @@
 """`python -m service.api`: serve the API at the address of the settings."""
 
+import logging
 import sys
 
 import uvicorn
