@@ -21,11 +21,12 @@ from service import queue
 from service.embedded.postgres import Postgres
 from service.embedded.state import choose_port
 from service.embedded.supervised import last_lines
-from service.embedded.supervisor import create_databases
+from service.embedded.supervisor import prepare
 from service.programs import Program, python
 from service.settings import Settings
 from service.storage import agents, experiments, runs
 from service.storage.database import Database
+from service.storage.roles import Role
 from service.storage.states import RunState
 from service.storage.tables import Run
 from service.tokens import new_token
@@ -99,9 +100,9 @@ async def bare_service() -> AsyncIterator[BareService]:
 def _servers() -> Iterator[tuple[Settings, httpx.Client]]:
     """Both in a home that is removed at the end."""
     with temporary_home() as home, Postgres(home) as postgres:
-        create_databases(postgres)
+        prepare(postgres)
         settings = Settings(
-            database_url=SecretStr(postgres.url("app")),
+            database_url=SecretStr(postgres.url("app", Role.APP)),
             artifacts=home,
             mlflow_url="http://127.0.0.1:9",  # nobody asks it
             home=home,
@@ -124,9 +125,6 @@ def _api(settings: Settings) -> Iterator[httpx.Client]:
         "POLAR_HOME": str(settings.home),
         "POLAR_TOKEN": token,
     }
-    subprocess.run(
-        python(Program.MIGRATION), env=environment, check=True, stderr=subprocess.DEVNULL
-    )
     headers = {"Authorization": f"Bearer {token}"}
     log = settings.home / "api.log"
     with log.open("wb") as errors:

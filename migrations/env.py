@@ -24,7 +24,8 @@ def run() -> None:
         sqlalchemy_url(context.config.attributes["database_url"]),
         poolclass=pool.NullPool,
         # For a role named `app`, our schema would become the default one, which Alembic ignores.
-        connect_args={"options": "-c search_path=public"},
+        # Nobody waits for long behind a migration that waits for a table.
+        connect_args={"options": "-c search_path=public -c lock_timeout=5s"},
     )
     with engine.begin() as connection:
         connection.execute(text("create schema if not exists app"))

@@ -5,8 +5,8 @@ the process ends, and whoever restarts it restarts both.
 """
 
 import asyncio
-import logging
 
+from service import logs
 from service.processes import until_stopped
 from service.settings import Settings
 from service.studies.advancing import advance
@@ -21,6 +21,5 @@ async def work(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
+    logs.set_up()
     asyncio.run(until_stopped(work(Settings.read_or_exit())))

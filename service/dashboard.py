@@ -1,4 +1,4 @@
-"""`python -m service.dashboard`: optuna-dashboard on our studies, read-only.
+"""`python -m service.dashboard`: optuna-dashboard on our studies, read-only, behind our door.
 
 optuna-dashboard has no user accounts and would let everybody delete a study while the broker works
 on it. Only the broker may change Optuna's tables (docs/decisions/0008).
@@ -17,21 +17,25 @@ from optuna_dashboard import wsgi
 from sqlalchemy import NullPool, create_engine, inspect
 from starlette.types import ASGIApp
 
-from service import resting
+from service import logs, resting
 from service.api.hosts import TrustedHosts
+from service.connections import connect_args
+from service.guard import Guard
 from service.serving import serve
 from service.settings import Settings
+from service.tokens import Scope
 
 POLL_S = 0.2
 THREADS = 4
 #: Options with which Postgres lets optuna-dashboard write nothing, whatever it tries.
-READ_ONLY = {"options": "-c default_transaction_read_only=on", "connect_timeout": 5}
+READ_ONLY = connect_args("default_transaction_read_only=on")
 
 
 def create_app(settings: Settings) -> ASGIApp:
     """The dashboard, and `/polar/{id}`, which redirects to the page of one of our studies.
 
-    Like the API, it answers only requests that address it by a name of this machine.
+    Like the API, it answers only requests that address it by a name of this machine and show a
+    token.
     """
     storage = RDBStorage(
         settings.optuna_sqlalchemy_url,
@@ -50,7 +54,8 @@ def create_app(settings: Settings) -> ASGIApp:
     dashboard.add_hook("before_request", _only_show)
     dashboard.route("/polar/<study_id>", callback=open_study)
     # Each library has its own types for the same protocol.
-    return TrustedHosts(cast(ASGIApp, WSGIMiddleware(dashboard, workers=THREADS)), settings)
+    app = cast(ASGIApp, WSGIMiddleware(dashboard, workers=THREADS))
+    return TrustedHosts(Guard(app, settings, lambda _: Scope.READ), settings)
 
 
 def _only_show() -> None:
@@ -69,7 +74,7 @@ def wait_for_tables(settings: Settings) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    logs.set_up(logging.WARNING)
     settings = Settings.read_or_exit()
     wait_for_tables(settings)
     if settings.dashboard_fd is not None:

@@ -2,7 +2,7 @@
 
 `polar` and its commands end with 0 if all went well, and otherwise with a code of the first group.
 A command that was stopped by a signal ends with SIGNALLED + the number of the signal. Agents and
-children end with 0 or with a code of the second group.
+children end with 0 or with a code of the second group, migrations with 0, FAILED or LOCKED.
 """
 
 import signal
@@ -27,3 +27,6 @@ CHILD_FAILED = 65
 CHILD_ORPHANED = 70
 #: The child's agent, or somebody else, told it to stop.
 CHILD_STOPPED = 75
+
+#: Others use the tables that a migration changes; it may be tried again.
+LOCKED = 75

@@ -56,7 +56,9 @@ FOREIGN = {
     "POLAR_OPTUNA_URL",
     "POLAR_ARTIFACTS",
     "POLAR_MLFLOW_URL",
+    "POLAR_MLFLOW_TOKEN",
     "POLAR_DASHBOARD_URL",
+    "POLAR_API_URL",
     "POLAR_API_HOST",
     "POLAR_API_PORT",
     "POLAR_API_FD",
@@ -162,5 +164,6 @@ async def until_stopped(work: Coroutine[None, None, None]) -> None:
 
 def without_secrets() -> dict[str, str]:
     """The environment of this process without secrets, for its children."""
-    secrets = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "POLAR_TOKEN", "PGPASSWORD", "PGPASSFILE"}
+    tokens = {"POLAR_TOKEN", "POLAR_MLFLOW_TOKEN"}
+    secrets = tokens | {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "PGPASSWORD", "PGPASSFILE"}
     return {name: value for name, value in os.environ.items() if name not in secrets}

@@ -24,8 +24,12 @@ class Program(StrEnum):
     #: Forks the children of an agent.
     TEMPLATE = "workers.training.template"
     FINDINGS_CHILD = "workers.training.findings_child"
-    #: Serves MLflow.
+    #: Serves `TRACKING_SERVER`.
     RESTING = "service.resting"
+
+
+#: The application that is MLflow behind our door.
+TRACKING_SERVER = "service.tracking_server:app"
 
 
 def python(program: Program, *arguments: str) -> list[str]:

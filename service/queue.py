@@ -5,7 +5,7 @@ new job, in the transaction that records the need. A worker that comes too late 
 only a job that nobody waits for any more.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -34,9 +34,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.connections import connect_args
 from service.listening import ListeningConnection
 from service.settings import Settings
 from service.storage import experiments, runs
+from service.storage.batches import batches
 from service.storage.states import RunState
 from service.storage.tables import Run
 
@@ -70,15 +72,9 @@ def queue_app(settings: Settings) -> App:
             connection_class=ListeningConnection,
             min_size=1,
             max_size=4,
-            timeout=5.0,  # a worker without a database ends and is restarted
-            kwargs={
-                "connect_timeout": 5,
-                "options": "-c search_path=queue,app -c timezone=UTC",
-                "keepalives_idle": 5,
-                "keepalives_interval": 3,
-                "keepalives_count": 3,
-                "tcp_user_timeout": 15_000,
-            },
+            timeout=5.0,  # a worker without a database ends, and begins anew
+            reconnect_timeout=5.0,  # else the pauses between tries grow to minutes
+            kwargs=connect_args("search_path=queue,app", "timezone=UTC"),
         )
     )
 
@@ -92,17 +88,23 @@ async def enqueue(
     """
     connection = await _driver_connection(session)
     at = await session.scalar(select(runs.from_now(pause_s))) if pause_s else None
-    ids: list[int] = []
     for (queue, priority), group in groupby(new_runs, key=lambda run: (run.queue, run.priority)):
         deferrer = app.configure_task(
             TRAIN, queue=queue, priority=priority, schedule_at=at, connection=connection
         )
-        jobs: list[JSONDict] = [{"run_id": str(run.id)} for run in group]
-        ids += await deferrer.batch_defer_async(*jobs)
-    # Jobs are matched with runs by the jobs' arguments, because procrastinate does not promise to
-    # return ids in the order of the runs.
+        for batch in batches([str(run.id) for run in group]):
+            jobs: list[JSONDict] = [{"run_id": run_id} for run_id in batch]
+            await _note_jobs(session, await deferrer.batch_defer_async(*jobs))
+
+
+async def _note_jobs(session: AsyncSession, job_ids: Sequence[int]) -> None:
+    """Store which job each run has.
+
+    Jobs are matched with runs by the jobs' arguments, because procrastinate does not promise to
+    return ids in the order of the runs.
+    """
     run_id = cast(_jobs.c.args["run_id"].astext, Uuid)
-    statement = update(Run).where(_jobs.c.id.in_(ids), run_id == Run.id)
+    statement = update(Run).where(_jobs.c.id.in_(job_ids), run_id == Run.id)
     await session.execute(
         statement.values(job_id=_jobs.c.id).returning(Run),
         execution_options={"populate_existing": True},

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -47,22 +47,66 @@ def _hard_to_guess(token: SecretStr) -> SecretStr:
     return token
 
 
+def _fit_for_a_header(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if not (text.strip() and text.isascii() and text.isprintable()):
+        raise ValueError("this is no bearer token; allowed: printable ASCII characters")
+    return token
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_readable_by_libpq)]
 Folder = Annotated[Path, BeforeValidator(_named), AfterValidator(in_users_home)]
 ServerUrl = Annotated[str, AfterValidator(http_url)]
 OwnToken = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
+SentToken = Annotated[SecretStr, AfterValidator(_fit_for_a_header)]
 Seconds = Annotated[float, Field(gt=0, le=WEEK_S)]
 
 
-class Settings(BaseSettings):
-    """Settings of a process, read from environment variables: `home` from `POLAR_HOME`, etc."""
+class DoorSettings(BaseSettings):
+    """What a server needs to know of those who ask it."""
 
     model_config = SettingsConfigDict(env_prefix="POLAR_", frozen=True)
 
-    #: Folder for the state of `polar up`: database, logs, `up.json`.
-    home: Path = DEFAULT_HOME
+    #: Token of the owner, who may do everything and makes the tokens of others. The servers of a
+    #: stack know it; commands and clients send it to a service that POLAR_URL names.
+    token: OwnToken | None = None
+    #: Address at which MLflow and the dashboard ask the API who holds a token.
+    api_url: ServerUrl = "http://127.0.0.1:8650"
     #: Identity of the home, which the API's health answer repeats; `polar up` sets it.
     home_id: str | None = None
+
+    @classmethod
+    def read(cls, **known: Any) -> Self:  # noqa: ANN401
+        """Read the settings from this process's environment.
+
+        Args:
+            known: Values of fields that are not to be read from the environment.
+
+        Raises:
+            InvalidInput: settings are missing or wrong; the message names all of them in one line.
+        """
+        try:
+            return cls(**known)
+        except ValidationError as error:
+            faults = find_faults(error.errors(), cls.model_json_schema())
+        # Raised outside the handler, because pydantic's error contains the password.
+        reasons = "; ".join(_in_words(fault) for fault in faults)
+        raise InvalidInput(f"the environment has wrong settings: {reasons}")
+
+    @classmethod
+    def read_or_exit(cls) -> Self:
+        """Read the settings from this process's environment, or exit if they are wrong."""
+        try:
+            return cls.read()
+        except InvalidInput as error:
+            sys.exit(f"error: {error}")
+
+
+class Settings(DoorSettings):
+    """Settings of a process, read from environment variables: `home` from `POLAR_HOME`, etc."""
+
+    #: Folder for the state of `polar up`: database, logs, `up.json`.
+    home: Path = DEFAULT_HOME
     #: Address of our database, `postgresql://user:password@host:port/app`; it has no default
     #: because it is secret.
     database_url: DatabaseUrl
@@ -72,11 +116,10 @@ class Settings(BaseSettings):
     artifacts: Folder
     #: Address at which the tracker and the API's links reach MLflow.
     mlflow_url: ServerUrl
+    #: What the tracker shows MLflow as a bearer token: with Polar's own, one of the scope `steer`.
+    mlflow_token: SentToken | None = None
     #: Address at which the API's links reach optuna-dashboard.
     dashboard_url: ServerUrl = "http://127.0.0.1:8651"
-    #: Token of the owner, who may do everything and makes the tokens of others. The API needs it;
-    #: commands and clients send it to a service that POLAR_URL names.
-    token: OwnToken | None = None
     #: Address on which the API and the dashboard listen; loopback only, because their HTTP is not
     #: encrypted, and whoever reads along has the tokens.
     api_host: str = "127.0.0.1"
@@ -94,8 +137,15 @@ class Settings(BaseSettings):
     #: even where they can be reached from other machines; every other name is refused.
     api_hosts: str = ""
 
+    #: Form of what processes log: lines for people, or an object of JSON a line, with the ids of
+    #: run, study and request where they are known.
+    log_format: Literal["text", "json"] = "text"
+
     #: Number of connections to the database that the API keeps; at peaks it has twice as many.
     api_connections: int = Field(5, ge=1, le=1000)
+    #: Number of processes of the API that `polar up` starts, which share one port. Each has its
+    #: own connections, and measures as many requests at once as POLAR_MEASURE_AT_ONCE says.
+    api_workers: int = Field(1, ge=1, le=16)
 
     #: How long a run stays leased after each renewal.
     lease_s: Seconds = 30.0
@@ -113,7 +163,8 @@ class Settings(BaseSettings):
     max_attempts: int = Field(5, ge=1)
     #: How long a child may say nothing before its attempt counts as lost: the longer of
     #: `silence_s`, within which it starts and evaluates, and `silence_times` times the longest
-    #: interval between two of its reports so far.
+    #: interval between two of its reports so far, or two hours more than this interval if that is
+    #: shorter.
     silence_s: Seconds = 1800.0
     silence_times: float = Field(20.0, ge=1, le=1e6)
     #: Pause before a run is tried again whose machine failed (folder, disk, device, memory); it
@@ -169,32 +220,6 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """Address of our database for SQLAlchemy, with the psycopg driver."""
         return sqlalchemy_url(self.database_url.get_secret_value())
-
-    @classmethod
-    def read(cls, **known: Any) -> Self:  # noqa: ANN401
-        """Read the settings from this process's environment.
-
-        Args:
-            known: Values of fields that are not to be read from the environment.
-
-        Raises:
-            InvalidInput: settings are missing or wrong; the message names all of them in one line.
-        """
-        try:
-            return cls(**known)
-        except ValidationError as error:
-            faults = find_faults(error.errors(), cls.model_json_schema())
-        # Raised outside the handler, because pydantic's error contains the password.
-        reasons = "; ".join(_in_words(fault) for fault in faults)
-        raise InvalidInput(f"the environment has wrong settings: {reasons}")
-
-    @classmethod
-    def read_or_exit(cls) -> Self:
-        """Read the settings from this process's environment, or exit if they are wrong."""
-        try:
-            return cls.read()
-        except InvalidInput as error:
-            sys.exit(f"error: {error}")
 
 
 def _in_words(fault: Fault) -> str:

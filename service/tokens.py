@@ -6,10 +6,10 @@ import secrets
 from enum import StrEnum
 
 #: What begins every token, so that people and programs that look for leaked secrets recognise it.
-PREFIX = "polar_"
-#: Long enough that nobody finds the token of a digest by trying, and fit for a header.
+TOKEN_PREFIX = "polar_"
+#: So long that nobody who has a digest can guess its token, and fit for a header.
 _TOKEN = re.compile(r"[!-~]{32,512}")
-#: What is no such token lacks, in words.
+#: The form of a token, in words.
 ALLOWED = "32 to 512 characters without blanks, drawn at random"
 
 
@@ -42,7 +42,7 @@ class Kind(StrEnum):
 
 def new_token() -> str:
     """A token of 256 random bits."""
-    return PREFIX + secrets.token_urlsafe(32)
+    return TOKEN_PREFIX + secrets.token_urlsafe(32)
 
 
 def is_token(text: str) -> bool:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -28,6 +29,7 @@ from polar.records.events import (
 from polar.records.latents import Label, LatentDiagnostics, Regime, Verdict
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service.embedded.postgres import Postgres
+from service.storage.roles import Role, make_roles
 from tests.processes import Mlflow, Stage
 
 #: Removed with the process.
@@ -107,6 +109,7 @@ def admin(postgres: Postgres) -> Iterator[psycopg.Connection]:
         for name, value in FORGETFUL.items():
             admin.execute(f"ALTER SYSTEM SET {name} = {value}")
         admin.execute("SELECT pg_reload_conf()")
+        make_roles(admin, postgres.passwords)
         yield admin
 
 
@@ -177,6 +180,8 @@ HOSTILE = {
     "POLAR_OPTUNA_URL": "postgresql://127.0.0.1:9/elsewhere",
     "POLAR_MLFLOW_URL": "http://127.0.0.1:9",
     "POLAR_ARTIFACTS": "/nonexistent",
+    "POLAR_MLFLOW_TOKEN": "theirs",
+    "POLAR_API_URL": "http://127.0.0.1:9",
     "POLAR_API_HOST": "example.org",
     "POLAR_API_FD": "99",
     "POLAR_DASHBOARD_FD": "99",
@@ -280,9 +285,15 @@ def reports() -> Reports:
 
 
 @pytest.fixture
-async def stage(database_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+def agents_url(database_url: str, postgres: Postgres) -> str:
+    """The database as agents open it."""
+    return postgres.url(urlsplit(database_url).path.removeprefix("/"), Role.AGENT)
+
+
+@pytest.fixture
+async def stage(database_url: str, agents_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
     """Agents on a database of this test's own."""
-    stage = Stage(database_url, tmp_path)
+    stage = Stage(database_url, agents_url, tmp_path)
     try:
         yield stage
     finally:
@@ -301,10 +312,15 @@ def _mlflow_of_the_session(
 
 
 @pytest.fixture
-def mlflow(_mlflow_of_the_session: Mlflow) -> Mlflow:
-    """An MLflow on Postgres that is there when the test begins; all tests share it."""
+def mlflow(_mlflow_of_the_session: Mlflow) -> Iterator[Mlflow]:
+    """An MLflow on Postgres that is there when the test begins; all tests share it.
+
+    MLflow's own client gets in.
+    """
     _mlflow_of_the_session.start()
-    return _mlflow_of_the_session
+    with pytest.MonkeyPatch.context() as patch:  # not the test's own, which it may undo
+        patch.setenv("MLFLOW_TRACKING_TOKEN", Mlflow.token)
+        yield _mlflow_of_the_session
 
 
 @pytest.fixture

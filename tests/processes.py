@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from polar.spec import ExperimentSpec
 from service import queue
 from service.embedded.state import choose_port
+from service.programs import TRACKING_SERVER
 from service.settings import Settings
 from service.storage import agents, experiments, findings, runs, tracking
 from service.storage.database import Database
@@ -31,8 +32,9 @@ POLL_S = 0.02
 class Stage:
     """A database, a folder, and agents on them: real processes, which are always ended."""
 
-    def __init__(self, database_url: str, folder: Path) -> None:
+    def __init__(self, database_url: str, agents_url: str, folder: Path) -> None:
         self.folder = folder
+        self._agents_url = agents_url
         self.settings = Settings(
             database_url=SecretStr(database_url),
             artifacts=folder / "artifacts",
@@ -56,7 +58,7 @@ class Stage:
             mode="json", exclude={"database_url"}, exclude_none=True
         )
         environment = {f"POLAR_{name}".upper(): str(value) for name, value in settings.items()}
-        environment["POLAR_DATABASE_URL"] = self.settings.database_url.get_secret_value()
+        environment["POLAR_DATABASE_URL"] = self._agents_url
         with self._log(len(self.agents)).open("wb") as log:
             agent = subprocess.Popen(
                 [sys.executable, *self.program, "--device", "cpu"],
@@ -181,13 +183,17 @@ class Stage:
 
 
 class Mlflow:
-    """A real MLflow server in a process of its own, always at the same address."""
+    """A real MLflow behind our door, in a process of its own, always at the same address."""
+
+    #: What opens the door: the owner's token.
+    token = "polar_" + "m" * 43
 
     def __init__(self, store: str, folder: Path) -> None:
         self._folder = folder
         self._port = choose_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._environment = {
+            "POLAR_TOKEN": self.token,
             "_MLFLOW_SERVER_FILE_STORE": store,
             "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
             "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder),
@@ -201,7 +207,7 @@ class Mlflow:
         """Return when it answers; nothing happens when it already does."""
         if self._process:
             return
-        server = ("-m", "uvicorn", "mlflow.server.fastapi_app:app", "--port", str(self._port))
+        server = ("-m", "uvicorn", TRACKING_SERVER, "--port", str(self._port))
         with (self._folder / "mlflow.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, *server, "--log-level", "warning"],

@@ -3,6 +3,8 @@
 import importlib.util
 import re
 import shlex
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,15 @@ import yaml
 
 from service.embedded.postgres import Postgres
 from service.embedded.stack import Addresses, stages
+from service.programs import TRACKING_SERVER
 from service.settings import Settings
+from service.storage.roles import DATABASES, GUESTS, Role
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("migrate", "api", "tracking", "studies", "dashboard", "agent")
+PROCESSES = ("api", "tracking", "studies", "dashboard", "agent", "agent-gpu")
+OURS = ("roles", "migrate", *PROCESSES)
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -28,7 +33,7 @@ def test_every_process_of_ours_is_a_module_of_the_package(name: str) -> None:
     assert importlib.util.find_spec(command[2]) is not None
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_every_setting_that_is_given_exists_and_none_is_missing(name: str) -> None:
     given = {key for key in SERVICES[name]["environment"] if key != "POLAR_DATA_DIR"}
     known = {f"POLAR_{field.upper()}" for field in Settings.model_fields}
@@ -43,14 +48,14 @@ def test_every_setting_that_is_given_exists_and_none_is_missing(name: str) -> No
 
 
 def test_the_settings_of_compose_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = {"${POLAR_TOKEN": "t" * 64, "${POLAR_PASSWORD": "secret"}
+    chosen = {"${POLAR_TOKEN": "t" * 64, "${POLAR_APP_PASSWORD": "secret"}
     for name, value in SERVICES["api"]["environment"].items():
         given = re.sub(r"(\$\{\w+)[^}]*\}", lambda found: chosen.get(found[1], ""), str(value))
         monkeypatch.setenv(name, given)
 
     settings = Settings()
 
-    assert settings.sqlalchemy_url == "postgresql+psycopg://polar:secret@postgres:5432/app"
+    assert settings.sqlalchemy_url == "postgresql+psycopg://polar_app:secret@postgres:5432/app"
     assert settings.api_host == "0.0.0.0"
 
 
@@ -58,8 +63,11 @@ def test_mlflow_is_set_up_as_by_polar_up(postgres: Postgres, tmp_path: Path) -> 
     with closing(Addresses.of(tmp_path)) as addresses:
         ((mlflow,), *_) = stages(postgres, addresses, [])
 
-    assert SERVICES["mlflow"]["environment"].keys() == mlflow.environment.keys()
-    assert SERVICES["mlflow"]["command"][:2] == ["uvicorn", "mlflow.server.fastapi_app:app"]
+    assert SERVICES["mlflow"]["environment"].keys() == mlflow.environment.keys() - {
+        "POLAR_HOME_ID"
+    }
+    assert SERVICES["mlflow"]["command"][:2] == ["uvicorn", TRACKING_SERVER]
+    assert TRACKING_SERVER in mlflow.command
 
 
 def test_what_others_wait_for_exists() -> None:
@@ -75,12 +83,45 @@ def test_only_loopback_ports_are_opened() -> None:
 
 
 def test_a_missing_password_or_token_stops_the_start() -> None:
-    text = (ROOT / "docker-compose.yml").read_text()
+    secrets = re.findall(r"\$\{POLAR_\w*(?:PASSWORD|TOKEN)(..)", str(SERVICES))
 
-    assert len(re.findall(r"\$\{POLAR_PASSWORD:\?", text)) == 3
-    assert "${POLAR_PASSWORD}" not in text
-    assert len(re.findall(r"\$\{POLAR_TOKEN:\?", text)) == 2
-    assert "${POLAR_TOKEN}" not in text
+    assert len(secrets) > 10
+    assert set(secrets) == {":?"}
+
+
+def test_the_script_of_roles_gets_all_passwords_and_every_process_its_own() -> None:
+    def given(name: str) -> set[str]:
+        return set(re.findall(r"\$\{POLAR_(\w+)_PASSWORD", str(SERVICES[name]["environment"])))
+
+    assert given("roles") == {"SUPERUSER", *Role.__members__}
+    assert set(SERVICES["roles"]["environment"]) == {
+        "POLAR_SUPERUSER_URL",
+        *(role.password_variable for role in Role),
+    }
+    assert {name: given(name) for name in SERVICES if name != "roles"} == {
+        "postgres": {"SUPERUSER"},
+        "migrate": {"OWNER"},
+        "mlflow": {"MLFLOW"},
+        "api": {"APP"},
+        "tracking": {"APP"},
+        "studies": {"APP", "OPTUNA"},
+        "dashboard": {"VIEWER"},
+        "agent": {"AGENT"},
+        "agent-gpu": {"AGENT"},
+    }
+
+
+def test_the_roles_in_addresses_are_those_of_their_passwords() -> None:
+    logins = re.findall(
+        r"postgresql(?:\+psycopg)?://polar_(\w+):\$\{POLAR_(\w+)_PASSWORD[^}]*\}@postgres:5432/(\w+)",
+        (ROOT / "docker-compose.yml").read_text(),
+    )
+
+    assert len(logins) == 6
+    for user, password, database in logins:
+        role = Role[password]
+        assert role == f"polar_{user}"
+        assert role in (DATABASES[database], *GUESTS[database])
 
 
 def test_the_image_copies_files_that_exist_and_all_packages() -> None:
@@ -93,9 +134,59 @@ def test_the_image_copies_files_that_exist_and_all_packages() -> None:
     assert {"polar", "service", "workers", "migrations", "pyproject.toml"} <= set(copied)
 
 
-def test_files_that_compose_mounts_exist() -> None:
-    mounts = [volume for service in SERVICES.values() for volume in service.get("volumes", [])]
-    local = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_is_closed_and_bounded(name: str) -> None:
+    service = SERVICES[name]
+    limits = service["deploy"]["resources"]["limits"]
 
-    assert local == ["./scripts/create-databases.sql"]
-    assert (ROOT / local[0]).is_file()
+    assert service["read_only"] is True
+    assert "/tmp" in {mount.split(":")[0] for mount in service["tmpfs"]}
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert limits.keys() == {"cpus", "memory", "pids"}
+    # the image of Postgres begins as root, and becomes another user by itself
+    assert service.get("cap_drop") == (None if name == "postgres" else ["ALL"])
+
+
+@pytest.mark.parametrize("name", SERVICES.keys() - {"roles", "migrate"})  # which end
+def test_the_health_of_every_container_is_looked_at(name: str) -> None:
+    kind, program, *rest = SERVICES[name]["healthcheck"]["test"]
+
+    assert kind == "CMD"
+    if program == "python":
+        compile(rest[1], name, "exec")
+
+
+def test_the_health_of_the_workers_is_that_they_reach_their_database(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = SERVICES["agent"]["healthcheck"]["test"][1:]
+    results = []
+    for port in (postgres.port, 1):
+        url = postgres.url("postgres").replace(f":{postgres.port}/", f":{port}/")
+        monkeypatch.setenv("POLAR_DATABASE_URL", url)
+        done = subprocess.run([sys.executable, *check[1:]], capture_output=True, check=False)
+        results.append(done.returncode)
+
+    assert results == [0, 1]
+
+
+def test_one_agent_starts_with_each_profile() -> None:
+    of_profile = {
+        name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service
+    }
+    reserved = SERVICES["agent-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+
+    assert of_profile == {"agent": ["cpu"], "agent-gpu": ["gpu"]}
+    assert reserved == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+    assert SERVICES["agent"]["deploy"]["resources"].keys() == {"limits"}
+
+
+def test_the_image_runs_as_a_user_that_may_write_to_what_is_mounted() -> None:
+    image = (ROOT / "Dockerfile").read_text()
+    mounts = [mount.removesuffix(":ro") for mount in SERVICES["agent"]["volumes"]]
+    mounted = {mount.rpartition(":")[2] for mount in mounts}
+
+    assert re.search(r"^USER [1-9]\d*$", image, re.MULTILINE)
+    (own,) = re.findall(r"install -d -o polar (.*)", image)
+    assert mounted == set(own.split())

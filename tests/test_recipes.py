@@ -22,7 +22,7 @@ ELSEWHERE = {"MLflowCallback", "Origin", "mypy", "optimize"}
 
 _CODE_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _QUOTED = re.compile(r"`([^`]+)`")
-_FILE = re.compile(r"[\w<>*./-]+\.(py|md|toml|mako)")
+_FILE = re.compile(r"[\w<>*./-]+\.(py|md|toml|mako|lock|csv)")
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import re
 import signal
 import sys
@@ -10,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from service import logs
 from service.settings import Settings, worker_name
 from workers.training.agent import TEMPLATE, Agent
 
@@ -17,7 +17,7 @@ from workers.training.agent import TEMPLATE, Agent
 def main(arguments: Sequence[str] | None = None, *, command: Sequence[str] = TEMPLATE) -> int:
     """Run an agent; returns its exit code."""
     options = _parser().parse_args(arguments)
-    _set_up_logging()
+    logs.set_up()
     settings = Settings.read_or_exit()
     _check_is_writable(settings.artifacts)
     return asyncio.run(_run(settings, options.name, options.device, command))
@@ -54,22 +54,6 @@ def _check_is_writable(artifacts: Path) -> None:
             f"cannot write to the artifact folder {artifacts}: {error.strerror}. POLAR_ARTIFACTS "
             "must name a folder that this user may write to, the same on all machines."
         )
-
-
-class _Formatter(logging.Formatter):
-    """Adds the ids that a record carries, as fields."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = {name: getattr(record, name, None) for name in ("run", "attempt")}
-        ids = [f" {name}={value}" for name, value in fields.items() if value is not None]
-        return super().format(record) + "".join(ids)
-
-
-def _set_up_logging() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ def factors_of_table(path: Path, found: Pictures) -> dict[str, Sequence[Value]]:
         if missing := [name for name in known if name not in by_name]:
             raise InvalidInput(
                 f"{path} has no row for {len(missing)} of {found.n} pictures, such as {missing[0]}"
+                "; allowed: a first column that names every picture, or that names none"
             )
         rows, header = [by_name[name] for name in known], header[1:]
     elif found.names and rows and len(by_name) == len(rows) and _are_names(by_name):
@@ -115,12 +116,11 @@ def _namings(names: Sequence[str]) -> Iterator[Sequence[str]]:
 def _are_meant(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first column names pictures that have these names.
 
-    Numbers are names only where they name every picture, because they may be a factor as well.
+    Numbers are names only where they differ, because those that repeat are a factor.
     """
     column = [row[0] for row in rows]
-    if not _are_names(set(names) & set(column)):
-        return len(set(column)) == len(column) and set(names) <= set(column)
-    return not set(names).isdisjoint(column)
+    shared = set(names) & set(column)
+    return bool(shared) and (_are_names(shared) or len(set(column)) == len(column))
 
 
 def _are_names(values: Iterable[str]) -> bool:

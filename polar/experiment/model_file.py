@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from polar.errors import InvalidInput
@@ -56,7 +56,8 @@ def save_model(
         name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()
     }
     with written_aside(folder / MODEL_FILE, is_durable=True) as aside:
-        save_file(tensors, aside, metadata={ENTRY: provenance.model_dump_json()})
+        # written here, because the errors of `save_file` do not say that the disk is the reason
+        aside.write_bytes(save(tensors, metadata={ENTRY: provenance.model_dump_json()}))
     return artifact(folder, folder / MODEL_FILE)
 
 

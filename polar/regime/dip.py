@@ -3,23 +3,31 @@
 The dip of two groups cannot exceed half the fraction of the smaller, so the test is blind to
 small groups: of 16 latents the smaller group needs 4, of 32 latents 6, however far apart the
 groups are. No evidence for two groups is therefore no evidence against them.
+
+The p-value is that of uniform samples of the same size. Their quantiles were simulated by
+`python -m benchmarks.dip_table`; between its sizes and its probabilities it is interpolated.
 """
 
+import math
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
-import diptest
 import numpy as np
 from jaxtyping import Float64
 
 from polar.errors import InvalidInput
 from polar.records.measurement import Dip
+from polar.regime.dip_statistic import dip_statistic
 
 #: Largest p-value that is evidence for two groups.
 SIGNIFICANT = 0.05
 #: The dip of fewer values says nothing.
 FEWEST = 4
-#: Number of values at which the table of p-values ends.
+#: Of more values than these, evenly spaced quantiles are tested.
 MOST = 72_000
+#: For each size n, quantiles of the dip times the root of n; the header has their probabilities.
+TABLE = Path(__file__).with_name("dip_quantiles.csv")
 
 
 def dip_of(entropies: Sequence[float]) -> Dip | None:
@@ -36,20 +44,38 @@ def dip_of(entropies: Sequence[float]) -> Dip | None:
     if m < FEWEST:
         return None
     dip, p_value = dip_test(np.array(entropies))
-    visible = (k for k in range(1, m // 2 + 1) if dip_test(_two_groups(m, k))[1] < SIGNIFICANT)
+    # the dip of two values is half the fraction of the rarer one
+    visible = (k for k in range(1, m // 2 + 1) if dip_p_value(k / (2 * m), m) < SIGNIFICANT)
     return Dip(dip=dip, p_value=p_value, smallest_group=next(visible, None))
 
 
 def dip_test(values: Float64[np.ndarray, " n"]) -> tuple[float, float]:
-    """Dip and p-value of at least 4 values; 0 and 1 where all are alike.
-
-    Where there are more values than the table covers, evenly spaced quantiles are tested instead.
-    """
+    """Dip and p-value of at least 4 values; 0 and 1 where all are alike."""
     if len(values) > MOST:
         values = np.sort(values)[np.linspace(0, len(values) - 1, MOST).astype(int)]
-    dip, p_value = diptest.diptest(values)
-    return float(dip), float(p_value)
+    dip = dip_statistic(values)
+    return dip, dip_p_value(dip, len(values))
 
 
-def _two_groups(m: int, smaller: int) -> Float64[np.ndarray, " m"]:
-    return np.repeat([0.0, 1.0], [m - smaller, smaller])
+def dip_p_value(dip: float, n: int) -> float:
+    """The fraction of uniform samples of n values, at least 4, whose dip is at least this.
+
+    It is 0 beyond the largest dip that was simulated, in 100,000 samples or more.
+    """
+    if 2 * n * dip <= 1:  # no sample has less, and many small ones have as little
+        return 1.0
+    probabilities, roots, quantiles = _table()
+    # the quantiles approach their limits as the inverse root of the size does
+    row = [np.interp(-1 / math.sqrt(n), roots, column) for column in quantiles.T]
+    return float(1 - np.interp(math.sqrt(n) * dip, row, probabilities))
+
+
+@cache
+def _table() -> tuple[
+    Float64[np.ndarray, " probabilities"],
+    Float64[np.ndarray, " sizes"],
+    Float64[np.ndarray, "sizes probabilities"],
+]:
+    probabilities = np.genfromtxt(TABLE, delimiter=",", max_rows=1)[1:]
+    table = np.loadtxt(TABLE, delimiter=",", skiprows=1)
+    return probabilities, -1 / np.sqrt(table[:, 0]), table[:, 1:]

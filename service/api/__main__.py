@@ -1,10 +1,10 @@
 """`python -m service.api`: serve the API at the address of the settings."""
 
-import logging
 import sys
 
 import uvicorn
 
+from service import logs
 from service.api.app import create_app
 from service.serving import serve
 from service.settings import Settings
@@ -12,8 +12,7 @@ from service.tokens import ALLOWED
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)
+    logs.set_up()
     settings = Settings.read_or_exit()
     if settings.token is None:  # nobody could do anything, nor make a token for it
         sys.exit(

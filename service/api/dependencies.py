@@ -14,6 +14,7 @@ from polar.spec.own_images import known_images
 from polar.spec.own_models import known_code
 from service.api.measuring import Measuring
 from service.api.problems import Refused, client_gone
+from service.api.shared_looks import SharedLooks
 from service.api.short_processes import ShortProcesses
 from service.settings import Settings
 from service.storage import agents
@@ -31,6 +32,7 @@ class Parts:
     queue: App
     measuring: Measuring
     drawing: ShortProcesses
+    looks: SharedLooks
     #: What this process measures of itself, for Prometheus.
     metrics: CollectorRegistry
 

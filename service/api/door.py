@@ -5,6 +5,7 @@ service neither store nor parse anything.
 """
 
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,17 +19,18 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from service.api.problems import Refused, refusals
-from service.settings import Settings
+from service.settings import DoorSettings
 from service.storage import tokens
 from service.storage.database import Database
 from service.tokens import Kind, Scope, digest_of
 
-#: Name of the cookie by which a browser that was logged in shows who it is.
+#: How the name begins of the cookie by which a browser that was let in shows who it is.
 COOKIE = "polar"
 #: The holder of the token in POLAR_TOKEN, or in the home: who started the service.
 OWNER = "owner"
 SAFE = {"GET", "HEAD"}
 SCHEME = "Bearer"
+_SCHEME = re.compile(r"[A-Za-z]{1,12}")
 
 #: Says in the documentation what each route needs; `Door` sees to it.
 _BEARER = HTTPBearer(
@@ -44,10 +46,17 @@ class Principal:
 
     name: str
     scope: Scope
-    #: The token with which they, or whoever logged their browser in, asked first; None for the
-    #: owner.
+    #: The token that they show; None for the owner.
     token_id: UUID | None
     expires_at: datetime | None
+
+
+THE_OWNER = Principal(OWNER, Scope.ADMIN, None, None)
+
+
+def cookie_name(home_id: str | None) -> str:
+    """Name of the cookie of one stack: browsers send cookies to all ports of a machine."""
+    return f"{COOKIE}-{home_id}" if home_id else COOKIE
 
 
 def needs(scope: Scope) -> Depends:
@@ -103,8 +112,7 @@ async def let_in(request: Request, scope: Scope) -> Principal:
         Refused: they may not; it says why, and what helps.
         DatabaseAway: only the database knows this token, and it does not answer.
     """
-    if request.method not in SAFE:
-        _only_own_pages(request)
+    only_own_pages(request)
     request.state.principal = await _principal_of(request)
     return who_may(request, scope)
 
@@ -121,60 +129,86 @@ def who_may(request: Request, scope: Scope) -> Principal:
     return principal
 
 
-def _only_own_pages(request: Request) -> None:
-    """Refuse what a page of another site sends, which browsers do not prevent."""
+def only_own_pages(request: Request) -> None:
+    """Refuse changes that a page of another site sends, which browsers do not prevent.
+
+    Raises:
+        Refused: such a page sends this.
+    """
     origin = request.headers.get("origin")  # every browser sends it, and no other client does
-    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+    if request.method in SAFE or origin is None:
+        return
+    if origin.partition("://")[2] != request.headers.get("host"):
         detail = f"the request comes from a page of {origin!r}; allowed: pages of this service"
         raise Refused(403, "cross-site", detail)
 
 
 async def _principal_of(request: Request) -> Principal:
-    authorization, cookie = request.headers.get("authorization"), request.cookies.get(COOKIE)
+    token, kind = shown(request, request.app.state.parts.settings)
+    parts = request.app.state.parts
+    if kind is Kind.BEARER and is_owners(token, parts.settings):
+        return THE_OWNER
+    return await _holder_in(parts.database, token, kind, owners_digest(parts.settings))
+
+
+def shown(request: Request, settings: DoorSettings) -> tuple[str, Kind]:
+    """The token with which a request shows who sends it, and how it does so.
+
+    Raises:
+        Refused: it shows none.
+    """
+    authorization = request.headers.get("authorization")
+    cookie = request.cookies.get(cookie_name(settings.home_id))
     if authorization is not None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != SCHEME.lower():
-            raise _nobody(f"the header Authorization is of the kind {scheme[:40]!r}", "")
-        return await _holder_of(request, token.strip(), Kind.BEARER)
+            # anything but a short word may be the token itself, which nobody may read in a log
+            is_word = _SCHEME.fullmatch(scheme)
+            what = f"is of the kind {scheme!r}" if is_word else "names no kind"
+            raise _nobody(f"the header Authorization {what}", "")
+        return token.strip(), Kind.BEARER
     if cookie is not None:
-        return await _holder_of(request, cookie, Kind.COOKIE)
+        return cookie, Kind.COOKIE
     raise _nobody("no token came with this request", "")
 
 
-async def _holder_of(request: Request, token: str, kind: Kind) -> Principal:
-    parts = request.app.state.parts
-    if kind is Kind.BEARER and _is_owners(token, parts.settings):
-        return Principal(OWNER, Scope.ADMIN, None, None)
-    return await _holder_in(parts.database, token, kind)
-
-
-def _is_owners(token: str, settings: Settings) -> bool:
+def is_owners(token: str, settings: DoorSettings) -> bool:
     """Whether this is the owner's token; the time that this takes says nothing of the token."""
-    if settings.token is None:
-        return False
-    return hmac.compare_digest(digest_of(token), digest_of(settings.token.get_secret_value()))
+    known = owners_digest(settings)
+    return known is not None and hmac.compare_digest(digest_of(token), known)
 
 
-async def _holder_in(database: Database, token: str, kind: Kind) -> Principal:
+def owners_digest(settings: DoorSettings) -> str | None:
+    """The digest of the owner's token; None if the service knows none."""
+    return digest_of(settings.token.get_secret_value()) if settings.token else None
+
+
+async def _holder_in(
+    database: Database, token: str, kind: Kind, owners_digest: str | None
+) -> Principal:
     async with database.transaction() as session:
-        found = await tokens.find(session, token, kind)
+        found = await tokens.find(session, token, kind, owners_digest)
     what = "token" if kind is Kind.BEARER else "cookie"
     if found is None:
         raise _nobody(f"this service knows no such {what}", "invalid_token")
-    row, is_over = found
+    row = found.row
     if row.revoked_at is not None:
         raise _nobody(f"the {what} {row.name!r} was revoked", "invalid_token")
-    if is_over:
+    if found.is_orphaned:
+        why = f"the {what} {row.name!r} ended with the token that let it in"
+        raise _nobody(why, "invalid_token")
+    if found.is_over:
         when = f"{row.expires_at:%Y-%m-%d %H:%M} UTC"
         raise _nobody(f"the {what} {row.name!r} expired at {when}", "invalid_token")
-    return Principal(row.name, Scope(row.scope), row.made_by or row.id, row.expires_at)
+    return Principal(row.name, Scope(row.scope), row.id, row.expires_at)
 
 
 def _nobody(why: str, error: str) -> Refused:
     detail = (
         f"{why}; allowed: the header `Authorization: Bearer TOKEN`, which `polar` and "
         "polar.client send if POLAR_TOKEN is set, or by themselves to the stack of their own "
-        "home. Make a token with `polar token create NAME`; let a browser in with `polar login`."
+        "home, and MLflow's client if MLFLOW_TRACKING_TOKEN is set. Make a token with `polar "
+        "token create NAME`; let a browser in with `polar login`."
     )
     return Refused(401, "unauthorized", detail, headers=_challenge(error))
 

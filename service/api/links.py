@@ -79,8 +79,8 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
     }
 
 
-def to_login(link: str) -> str:
-    return f"{PREFIX}/login?link={link}"
+def to_login(token: str) -> str:
+    return f"{PREFIX}/login?link={token}"
 
 
 def to_figure(run_id: UUID, name: str) -> str:

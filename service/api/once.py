@@ -5,14 +5,14 @@ import hashlib
 from collections.abc import Callable, Coroutine
 from functools import partial
 from operator import itemgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Header, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import FormData, UploadFile
 
 from service.api.dependencies import Service, Session
-from service.api.door import Door
+from service.api.door import OWNER, Door
 from service.api.problems import Refused
 from service.storage import answered_posts
 from service.storage.answered_posts import AnsweredPost
@@ -50,9 +50,9 @@ async def once(request: Request, session: Session, key: IdempotencyKey = None) -
         Refused: the key belongs to another POST.
     """
     if key is not None:
-        fingerprint = _fingerprint(request, await request.body())
-        await _stop_if_answered(session, key, fingerprint)
-        request.state.remember = partial(_remember, session, key, fingerprint)
+        asked = _Asked(_who(request), key, _fingerprint(request, await request.body()))
+        await _stop_if_answered(session, asked)
+        request.state.remember = partial(_remember, session, asked)
 
 
 async def once_computed(request: Request, service: Service, key: IdempotencyKey = None) -> None:
@@ -64,19 +64,19 @@ async def once_computed(request: Request, service: Service, key: IdempotencyKey 
     if key is None:
         return
     form = await asyncio.to_thread(_digest_of_form, await request.form())
-    fingerprint = _fingerprint(request, form)
+    asked = _Asked(_who(request), key, _fingerprint(request, form))
     async with service.database.transaction() as session:
-        await _stop_if_answered(session, key, fingerprint)
+        await _stop_if_answered(session, asked)
 
     async def remember(answer: Response) -> None:
         async with service.database.transaction() as session:
-            await _stop_if_answered(session, key, fingerprint)
-            await _remember(session, key, fingerprint, answer)
+            await _stop_if_answered(session, asked)
+            await _remember(session, asked, answer)
 
     request.state.remember = remember
 
 
-#: What every POST depends on, but those that only compute.
+#: What every POST depends on that changes something; to store an answer is more than to read.
 ONCE = Depends(once)
 
 
@@ -100,20 +100,27 @@ def answer_again(_request: Request, error: AnsweredBefore) -> Response:
     return error.answer
 
 
-async def _stop_if_answered(session: AsyncSession, key: str, fingerprint: str) -> None:
-    known = await answered_posts.with_key(session, key)
+class _Asked(NamedTuple):
+    """What is known of a POST with a key before it is carried out."""
+
+    principal: str
+    key: str
+    fingerprint: str
+
+
+async def _stop_if_answered(session: AsyncSession, asked: _Asked) -> None:
+    known = await answered_posts.with_key(session, asked.principal, asked.key)
     if known is None:
         return
-    if known.fingerprint != fingerprint:
-        detail = f"the Idempotency-Key {key} was used for another request; use a new one"
+    if known.fingerprint != asked.fingerprint:
+        detail = f"the Idempotency-Key {asked.key} was used for another request; use a new one"
         raise Refused(422, "idempotency-key-reused", detail)
     raise AnsweredBefore(known)
 
 
-async def _remember(session: AsyncSession, key: str, fingerprint: str, answer: Response) -> None:
+async def _remember(session: AsyncSession, asked: _Asked, answer: Response) -> None:
     post = AnsweredPost(
-        key=key,
-        fingerprint=fingerprint,
+        **asked._asdict(),
         status=answer.status_code,
         location=answer.headers.get("location"),
         body=bytes(answer.body),
@@ -121,11 +128,13 @@ async def _remember(session: AsyncSession, key: str, fingerprint: str, answer: R
     await answered_posts.remember(session, post)
 
 
+def _who(request: Request) -> str:
+    return str(request.state.principal.token_id or OWNER)
+
+
 def _fingerprint(request: Request, body: bytes) -> str:
-    """Digest of who asks a POST, and of all that it asks: path, parameters, and body."""
-    principal = request.state.principal
-    who = f"{principal.name} {principal.token_id}"
-    asked = f"{who}\n{request.url.path}?{request.url.query}\n".encode() + body
+    """Digest of all that a POST asks: path, parameters, and body."""
+    asked = f"{request.url.path}?{request.url.query}\n".encode() + body
     return hashlib.sha256(asked).hexdigest()
 
 

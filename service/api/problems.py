@@ -17,7 +17,9 @@ from starlette.routing import compile_path
 from polar.spec import SpecPart
 from polar.spec.faults import MOST_FAULTS, Fault, find_faults
 from service.api.parameters import schema_of_request
+from service.api.request_ids import HEADER
 from service.api.schemas import Problem
+from service.logs import request_id
 from service.storage.errors import (
     Conflict,
     DatabaseAway,
@@ -75,6 +77,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(StorageError)(_storage_error)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(ClientDisconnect)(_client_left)
     app.exception_handler(Exception)(_unexpected)
     app.openapi = partial(_openapi_with_problems, app, app.openapi)  # type: ignore[method-assign]
 
@@ -171,6 +174,10 @@ def _http_error(request: Request, error: HTTPException) -> Response:
     return _problem(request, error.status_code, word, detail, headers=headers)
 
 
+def _client_left(request: Request, _error: ClientDisconnect) -> Response:
+    return refused(request, client_gone())
+
+
 def _methods_here(request: Request) -> list[str]:
     """The methods of all routes at the path of a request; FastAPI names those of one route."""
     paths = request.app.openapi()["paths"].items()
@@ -199,7 +206,7 @@ def _problem(
         status=status,
         detail=detail,
         instance=request.url.path,
-        request_id=uuid4().hex,
+        request_id=request_id.get() or uuid4().hex,
         errors=list(errors),
     )
     log.log(
@@ -209,4 +216,5 @@ def _problem(
     )  # fmt: skip
     # "replace": a key of the request may hold half a surrogate pair, which UTF-8 cannot encode
     body = json.dumps(problem.model_dump(), ensure_ascii=False).encode("utf-8", "replace")
-    return Response(body, status, headers, media_type=MEDIA_TYPE)
+    named = {**(headers or {}), HEADER: problem.request_id}
+    return Response(body, status, named, media_type=MEDIA_TYPE)

@@ -35,7 +35,7 @@ def restore(
     backup: Annotated[Path, typer.Argument(help="A folder that `polar backup` made.")],
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Make a new home of a backup."""
+    """Make a new home of a backup; its tokens are revoked."""
     from service.embedded.backup import restore
     from service.embedded.errors import EmbeddedError
 
@@ -44,4 +44,5 @@ def restore(
     except EmbeddedError as error:
         fail(error, FAILED)
     write(f"{home} is as {made['home']} was at {made['made_at']}; `polar up --home {home}`")
-    write("starts it. Where the other home still runs, both now train what was queued.")
+    write("starts it. All tokens are revoked there, and browsers logged out. Where the other home")
+    write("still runs, both now train what was queued.")

@@ -87,6 +87,7 @@ def _study_of(example: Mapping[str, Any], trials: int) -> Mapping[str, object]:
 
 def _keep_open(mlflow_url: str) -> None:
     say("", f"Compare the runs in MLflow: {mlflow_url}  (Ctrl-C stops everything)")
+    say("`polar login --open`, in another terminal, lets your browser in first")
     try:
         while True:
             time.sleep(3600)

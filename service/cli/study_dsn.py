@@ -11,6 +11,7 @@ from service.embedded.postgres import url_of
 from service.embedded.running import find_running
 from service.homes import resolved_home
 from service.settings import Settings
+from service.storage.roles import Role
 from service.studies.optimiser import study_name
 
 
@@ -30,12 +31,12 @@ def find_storage(service_url: str, home: Path) -> str:
         InvalidInput: there is no address, one is wrong, or the service is not that of the home.
     """
     named = os.environ.get("POLAR_DATABASE_URL") or os.environ.get("POLAR_OPTUNA_URL")
-    database = named or _app_of_home(service_url, resolved_home(home))
+    database = named or _optuna_of_home(service_url, resolved_home(home))
     settings = Settings.read(database_url=database, artifacts=Path(), mlflow_url="")
     return settings.optuna_sqlalchemy_url
 
 
-def _app_of_home(service_url: str, home: Path) -> str:
+def _optuna_of_home(service_url: str, home: Path) -> str:
     try:
         stack = find_running(home)
         if stack is None or stack.api_url != service_url.replace("localhost", "127.0.0.1"):
@@ -43,6 +44,6 @@ def _app_of_home(service_url: str, home: Path) -> str:
                 f"the database of {service_url} is not in {home}: name it with --home, or its "
                 "address with POLAR_OPTUNA_URL or POLAR_DATABASE_URL"
             )
-        return url_of(home, "app")
+        return url_of(home, "optuna", Role.VIEWER)
     except EmbeddedError as error:
         raise InvalidInput(str(error)) from error

@@ -5,12 +5,16 @@ Exit codes: REFUSED when the service refuses, UNREACHABLE when nobody answers.
 
 import webbrowser
 from datetime import datetime
+from html import escape
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from polar.files import written_aside
 from service.cli.connection import Url, service_at
 from service.cli.output import Format, Output, say, show, write
+from service.homes import home_of_environment, resolved_home
 from service.tokens import Scope
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke tokens for the service.")
@@ -65,7 +69,18 @@ def login(
         link = client.login_link(scope)
     write(link)
     if open_it:
-        webbrowser.open(link)
+        webbrowser.open(_page_that_leads_to(link).as_uri())
+
+
+def _page_that_leads_to(link: str) -> Path:
+    """A page in the home that only this user can read: command lines are seen by everybody."""
+    home = resolved_home(home_of_environment())
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    page = home / "login.html"
+    with written_aside(page) as aside:
+        aside.touch(mode=0o600)
+        aside.write_text(f'<meta http-equiv="refresh" content="0; url={escape(link)}">')
+    return page
 
 
 def _day(at: datetime) -> str:

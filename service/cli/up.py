@@ -29,6 +29,10 @@ def up(
         str | None,
         typer.Option(help="cpu, cuda or cuda:N; by default all GPUs, or else the CPU."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=16, help="Processes of the API (POLAR_API_WORKERS; 1)."),
+    ] = None,
 ) -> None:
     """Start database, MLflow, API and agents on this machine; Ctrl-C stops them."""
     from service import processes
@@ -37,6 +41,8 @@ def up(
         say("POLAR_DATABASE_URL is set, but `polar up` runs a database of its own")
     if missing := set(allowed_packages()) - set(installed_here()):
         say(f"{PACKAGES_VARIABLE} names {', '.join(sorted(missing))}, which is not installed")
+    if workers is not None:
+        os.environ["POLAR_API_WORKERS"] = str(workers)
     processes.make_private()  # before any library that reads the environment is loaded
     from service.embedded import supervisor
     from service.embedded.errors import EmbeddedError

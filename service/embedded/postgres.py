@@ -27,6 +27,7 @@ from service.embedded.state import choose_port, lock, read_json, write_json
 from service.embedded.supervised import last_lines
 from service.homes import resolved_home, unusable
 from service.processes import die_with_parent
+from service.storage.roles import Role
 
 #: Recovery from a crash replays the log since the last checkpoint: seconds, not minutes.
 START_S = 120.0
@@ -64,6 +65,8 @@ class Postgres:
     def __init__(self, home: Path) -> None:
         self.home = resolved_home(home)
         self.port = 0
+        #: The password of each of our roles.
+        self.passwords: dict[Role, str] = {}
         self._password = ""
         self._lock: IO[str] | None = None
         self._binaries = Path()
@@ -88,9 +91,13 @@ class Postgres:
         assert self._process, "not started"
         return self._process
 
-    def url(self, database: str) -> str:
-        """The address of a database, with the password: keep it out of command lines and logs."""
-        return _url(self._password, self.port, database)
+    def url(self, database: str, role: Role | None = None) -> str:
+        """The address of a database, with the password: keep it out of command lines and logs.
+
+        Without a role it is that of the superuser, which no program of a stack gets.
+        """
+        login = (role, self.passwords[role]) if role else (ROLE, self._password)
+        return _url(*login, self.port, database)
 
     def start(self) -> None:
         """Create the data if there are none, and return when the server accepts connections.
@@ -166,6 +173,9 @@ class Postgres:
         self.port = choose_port(known["port"])
         # The keys are libpq's names.
         known |= {"host": "127.0.0.1", "port": self.port, "user": ROLE}
+        made = known.get("roles", {})
+        self.passwords = {role: made.get(role) or secrets.token_urlsafe(24) for role in Role}
+        known["roles"] = made | self.passwords
         write_json(credentials, known)
         self._data = data or create_data(self.home, self._binaries, self._password)
         keep_link(self.home, self._data)
@@ -223,8 +233,10 @@ class Postgres:
         )
 
 
-def url_of(home: Path, database: str) -> str:
+def url_of(home: Path, database: str, role: Role | None = None) -> str:
     """The address of a database of this home, with the password, if we may read its files.
+
+    Without a role it is that of the superuser.
 
     Raises:
         EmbeddedError: there is no server in this home, or we may not read its password.
@@ -233,12 +245,16 @@ def url_of(home: Path, database: str) -> str:
     known = read_json(credentials)
     if known is None:
         raise EmbeddedError(f"there is no {credentials}; `polar up` creates it")
-    return _url(known["password"], known["port"], database)
+    if role is None:
+        return _url(ROLE, known["password"], known["port"], database)
+    if role not in known.get("roles", {}):
+        raise EmbeddedError(f"{credentials} has no password of {role}; `polar up` creates it")
+    return _url(role, known["roles"][role], known["port"], database)
 
 
-def _url(password: str, port: int, database: str) -> str:
+def _url(user: str, password: str, port: int, database: str) -> str:
     # The server offers neither TLS nor Kerberos, but some environments make clients ask for them.
-    return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{database}?{WITHOUT_ENCRYPTION}"
+    return f"postgresql://{user}:{password}@127.0.0.1:{port}/{database}?{WITHOUT_ENCRYPTION}"
 
 
 def _pid_file(data: Path) -> list[str]:

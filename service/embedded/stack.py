@@ -1,6 +1,7 @@
 """The processes of `polar up`, as data."""
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,16 @@ from service.embedded.state import (
 from service.embedded.supervised import Launch
 from service.homes import resolved_home
 from service.processes import ONE_THREAD
-from service.programs import Program, python
+from service.programs import TRACKING_SERVER, Program, python
 from service.settings import Settings
+from service.storage.roles import Role
 
 API_PORT = 8650
 MLFLOW_PORT = 5650
 DASHBOARD_PORT = 8651
+
+#: The variable by which processes count their requests together, in the files of a folder.
+TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
 
 #: Groups of programs. All are started together, but stopped group by group, the last group first.
 Stages = Sequence[Sequence[Launch]]
@@ -73,7 +78,7 @@ class Addresses:
         self.dashboard_socket.close()
 
 
-def check_settings(home: Path) -> None:
+def check_settings(home: Path) -> Settings:
     """Read the settings as the processes will: from the environment, except those we set.
 
     Raises:
@@ -81,48 +86,94 @@ def check_settings(home: Path) -> None:
     """
     home = resolved_home(home)
     nowhere = "postgresql://127.0.0.1/app"
-    Settings.read(home=home, database_url=nowhere, artifacts=home / "artifacts", mlflow_url="")
+    return Settings.read(
+        home=home, database_url=nowhere, artifacts=home / "artifacts", mlflow_url=""
+    )
 
 
-def stages(postgres: Postgres, addresses: Addresses, slots: Sequence[str]) -> Stages:
-    """All programs besides Postgres, with one agent for each slot, which is a device."""
+def stages(
+    postgres: Postgres, addresses: Addresses, slots: Sequence[str], workers: int = 1
+) -> Stages:
+    """All programs besides Postgres, with one agent for each slot, which is a device.
+
+    The processes of the API accept clients at the same socket.
+    """
     home = postgres.home
+    token = owners_token(home)
+    at_door = {
+        "POLAR_TOKEN": token,
+        "POLAR_API_URL": addresses.api,
+        "POLAR_HOME_ID": identity(home),
+    }
     ours = {
         "POLAR_HOME": str(home),
         "POLAR_HOME_ID": identity(home),
-        "POLAR_DATABASE_URL": postgres.url("app"),
+        "POLAR_DATABASE_URL": postgres.url("app", Role.APP),
         "POLAR_ARTIFACTS": str(home / "artifacts"),
         "POLAR_MLFLOW_URL": addresses.mlflow,
         "POLAR_DASHBOARD_URL": addresses.dashboard,
         "POLAR_API_HOST": "127.0.0.1",
         "POLAR_API_PORT": str(port_of(addresses.api_socket)),
     }
+    of_agent = {"POLAR_DATABASE_URL": postgres.url("app", Role.AGENT)}
     agents = [
         Launch(
             f"agent-{number}",
             python(Program.AGENT, "--device", device, "--name", f"agent-{number}"),
-            ours | ONE_THREAD,
+            ours | ONE_THREAD | of_agent,
         )
         for number, device in enumerate(slots)
     ]
     return (
-        (_mlflow(home, postgres.url("mlflow"), addresses.mlflow_socket.fileno()),),
-        (_api(ours, owners_token(home), addresses.api_socket.fileno()),),
         (
-            Launch("clerk", python(Program.CLERK), ours),
-            _dashboard(ours, addresses.dashboard_socket.fileno()),
+            _mlflow(
+                home,
+                postgres.url("mlflow", Role.MLFLOW),
+                at_door,
+                addresses.mlflow_socket.fileno(),
+            ),
+        ),
+        _apis(ours, token, addresses.api_socket.fileno(), workers),
+        (
+            _clerk({**ours, "POLAR_MLFLOW_TOKEN": token}, postgres.url("optuna", Role.OPTUNA)),
+            _dashboard(
+                {**ours, **at_door},
+                postgres.url("optuna", Role.VIEWER),
+                addresses.dashboard_socket.fileno(),
+            ),
             *agents,
         ),
     )
 
 
-def _api(ours: Mapping[str, str], token: str, listening: int) -> Launch:
+def _apis(ours: Mapping[str, str], token: str, listening: int, workers: int) -> Sequence[Launch]:
     environment = {**ours, "POLAR_TOKEN": token, "POLAR_API_FD": str(listening)}
-    return Launch("api", python(Program.API), environment, descriptors=[listening])
+    if workers > 1:
+        environment[TOGETHER] = str(_empty(Path(ours["POLAR_HOME"]) / "metrics"))
+    names = ["api", *(f"api-{number}" for number in range(2, workers + 1))]
+    return [
+        Launch(name, python(Program.API), environment, descriptors=[listening]) for name in names
+    ]
 
 
-def _dashboard(ours: Mapping[str, str], listening: int) -> Launch:
-    environment = {**ours, "POLAR_DASHBOARD_FD": str(listening)}
+def _empty(folder: Path) -> Path:
+    """The folder, without what the processes of the last start have counted."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def _clerk(ours: Mapping[str, str], optuna: str) -> Launch:
+    return Launch("clerk", python(Program.CLERK), {**ours, "POLAR_OPTUNA_URL": optuna})
+
+
+def _dashboard(ours: Mapping[str, str], optuna: str, listening: int) -> Launch:
+    environment = {
+        **ours,
+        "POLAR_DATABASE_URL": optuna,  # it needs no other
+        "POLAR_OPTUNA_URL": optuna,
+        "POLAR_DASHBOARD_FD": str(listening),
+    }
     return Launch(
         "dashboard",
         python(Program.DASHBOARD),
@@ -132,7 +183,7 @@ def _dashboard(ours: Mapping[str, str], listening: int) -> Launch:
     )
 
 
-def _mlflow(home: Path, database: str, listening: int) -> Launch:
+def _mlflow(home: Path, database: str, at_door: Mapping[str, str], listening: int) -> Launch:
     """MLflow as one process of 190 MiB; `mlflow server` starts ten, for jobs that we do not have.
 
     The variables with an underscore are those that `mlflow server` itself passes to its workers
@@ -140,6 +191,7 @@ def _mlflow(home: Path, database: str, listening: int) -> Launch:
     """
     any_port = "localhost,localhost:*,127.0.0.1,127.0.0.1:*"
     environment = {
+        **at_door,
         "_MLFLOW_SERVER_FILE_STORE": sqlalchemy_url(database),
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": (home / "mlflow").as_uri(),
@@ -148,5 +200,5 @@ def _mlflow(home: Path, database: str, listening: int) -> Launch:
         "MLFLOW_SERVER_ALLOWED_HOSTS": os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS", any_port),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    command = python(Program.RESTING, "mlflow.server.fastapi_app:app", str(listening))
+    command = python(Program.RESTING, TRACKING_SERVER, str(listening))
     return Launch("mlflow", command, environment, descriptors=[listening], waits_for_clients=True)

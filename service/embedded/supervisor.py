@@ -14,11 +14,11 @@ from pathlib import Path
 from types import FrameType
 
 import psycopg
-from psycopg import sql
 
 from migrations.newest import IS_THERE, STORED, newest_revision
 from service.embedded.devices import slots
 from service.embedded.errors import EmbeddedError
+from service.embedded.logs import rotate
 from service.embedded.postgres import Postgres
 from service.embedded.running import RunningStack, publish, wait_until_healthy, withdraw
 from service.embedded.stack import Addresses, Stages, check_settings, stages
@@ -32,12 +32,13 @@ from service.embedded.supervised import (
     stop_all,
 )
 from service.programs import Program, python
+from service.storage import grants, roles
+from service.storage.roles import Role
 
-#: The server's databases. There are three because Polar, MLflow and Optuna each need their own
-#: table `alembic_version`.
-DATABASES = ("app", "mlflow", "optuna")
 MIGRATE_S = 600.0
 POLL_S = 0.2
+#: How often it looks whether logs have grown.
+LOGS_S = 10.0
 #: How long each stage may take to stop; an agent first lets its child write a checkpoint.
 STOP_S = 30.0
 
@@ -60,8 +61,8 @@ def up(home: Path, agents: int | None, device: str | None, say: Say) -> None:
         HomeInUse: another supervisor holds this home.
         EmbeddedError: the database cannot start or cannot be migrated, or there is no such device.
     """
-    check_settings(home)
-    run(home, partial(stages, slots=slots(agents, device)), say)
+    settings = check_settings(home)
+    run(home, partial(stages, slots=slots(agents, device), workers=settings.api_workers), say)
 
 
 def run(home: Path, programs_for: Callable[[Postgres, Addresses], Stages], say: Say) -> None:
@@ -70,20 +71,22 @@ def run(home: Path, programs_for: Callable[[Postgres, Addresses], Stages], say: 
         say(f"starting Postgres in {home}")
         with Postgres(home) as postgres:
             withdraw(postgres.home)  # a supervisor that was killed may have left its `up.json`
-            create_databases(postgres)
-            if not _is_migrated(postgres):
-                _migrate(postgres)
+            prepare(postgres)
             with contextlib.closing(Addresses.of(postgres.home)) as addresses:
                 _supervise(postgres, programs_for(postgres, addresses), addresses, say)
 
 
-def create_databases(postgres: Postgres) -> None:
-    """Create the databases that are missing."""
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
-        present = {name for (name,) in admin.execute("SELECT datname FROM pg_database")}
-        for name in DATABASES:
-            if name not in present:
-                admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+def prepare(postgres: Postgres) -> None:
+    """Make the roles and databases that are missing, migrate, and give the roles their rights."""
+    superuser = postgres.url("postgres")
+    roles.prepare(superuser, postgres.passwords)
+    with psycopg.connect(superuser, autocommit=True) as server:
+        # All of the server is ours, so nobody has any business in what it came with, either.
+        server.execute("revoke all on database postgres, template1 from public")
+    if not _is_migrated(postgres):
+        _migrate(postgres)
+    with psycopg.connect(postgres.url("app", Role.OWNER)) as connection:
+        grants.give(connection)
 
 
 def _supervise(postgres: Postgres, launches: Stages, addresses: Addresses, say: Say) -> None:
@@ -108,7 +111,11 @@ def _keep_alive(
     processes: Sequence[Supervised], home: Path, addresses: Addresses, say: Say
 ) -> None:
     published, home_id = None, identity(home)
+    rotated_at = -math.inf
     while not _is_asked_to_stop():
+        if time.monotonic() > rotated_at + LOGS_S:
+            rotate(home / "log")
+            rotated_at = time.monotonic()
         for process in processes:
             if news := process.watch(time.monotonic()):
                 say(news)
@@ -148,14 +155,14 @@ def _supervised(launch: Launch, logs: Path) -> Supervised:
 
 def _is_migrated(postgres: Postgres) -> bool:
     """Whether the database is at the newest revision, which saves a process that looks at it."""
-    with psycopg.connect(postgres.url("app")) as connection:
+    with psycopg.connect(postgres.url("app", Role.OWNER)) as connection:
         (is_there,) = connection.execute(IS_THERE).fetchone() or (False,)
         return is_there and connection.execute(STORED).fetchone() == (newest_revision(),)
 
 
 def _migrate(postgres: Postgres) -> None:
     log = postgres.home / "log" / "migrate.log"
-    environment = {"POLAR_DATABASE_URL": postgres.url("app")}
+    environment = {"POLAR_DATABASE_URL": postgres.url("app", Role.OWNER)}
     migration = spawn(Launch("migrate", python(Program.MIGRATION), environment), log)
     try:
         code = migration.wait(MIGRATE_S)

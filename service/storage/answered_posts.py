@@ -17,6 +17,8 @@ class AnsweredPost(Base):
 
     __tablename__ = "idempotency_keys"
 
+    #: Who has sent it: the id of their token, or `owner`. The keys of others are none of theirs.
+    principal: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     #: Digest of everything that was asked.
     fingerprint: Mapped[str]
@@ -28,11 +30,12 @@ class AnsweredPost(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
 
 
-async def with_key(session: AsyncSession, key: str) -> AnsweredPost | None:
-    """The answered POST with this idempotency key; None if there was no such POST."""
+async def with_key(session: AsyncSession, principal: str, key: str) -> AnsweredPost | None:
+    """The POST of this principal with this idempotency key that was answered; None without."""
     # If two POSTs with the same key come at once, the second waits here for the first to commit.
-    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
-    return await session.get(AnsweredPost, key)
+    lock = func.hashtextextended(f"{principal} {key}", 0)
+    await session.execute(select(func.pg_advisory_xact_lock(lock)))
+    return await session.get(AnsweredPost, (principal, key))
 
 
 async def remember(session: AsyncSession, post: AnsweredPost) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from service.connections import connect_args
 from service.storage.errors import DatabaseAway, DatabaseBusy
 
 T = TypeVar("T")
@@ -25,9 +26,18 @@ T = TypeVar("T")
 FROZEN_S = 15
 #: How an SQLSTATE begins when a statement exceeds a limit of Postgres; repeating it will not help.
 LIMIT_EXCEEDED = "54"
+#: What a database that answers says (SQLSTATE) when it cannot do something at the moment.
+BUSY = {
+    "40P01": "two changes waited for each other, and this one was given up",
+    "53300": "all connections to the database are in use",
+    "55P03": "something else that goes on has locked what this needs",
+    "57014": "the database needs longer for this than a request may take",
+}
 #: Seconds in which a database answers a process that others wait for. A database whose processes
 #: are frozen would otherwise let them wait for ever, because its machine keeps the connections up.
 ANSWERS_S = 4.0
+#: After how long the database itself gives up a statement that such a process waits for.
+STATEMENT_MS = 3_500
 
 
 def is_away(error: BaseException) -> bool:
@@ -104,18 +114,16 @@ class Database:
             max_overflow=connections,
             pool_timeout=ANSWERS_S / 2 if is_impatient else 30,
             pool_pre_ping=True,  # Postgres may have been restarted in the meantime
-            connect_args={
-                "connect_timeout": 3 if is_impatient else 5,
+            connect_args=connect_args(
                 # procrastinate's SQL names no schema, so `queue` comes first on the search path
-                "options": "-c search_path=queue,app -c timezone=UTC"
-                f" -c lock_timeout={'3s' if is_impatient else '10s'}"
+                "search_path=queue,app",
+                "timezone=UTC",
+                f"lock_timeout={'3s' if is_impatient else '10s'}",
+                f"statement_timeout={STATEMENT_MS if is_impatient else 0}",
                 # a worker that freezes within a transaction must not keep its run locked
-                f" -c idle_in_transaction_session_timeout={idle_s}s",
-                "keepalives_idle": 5,
-                "keepalives_interval": 3,
-                "keepalives_count": 3,
-                "tcp_user_timeout": 15_000,  # no keepalives are sent while an answer is awaited
-            }
+                f"idle_in_transaction_session_timeout={idle_s}s",
+                timeout_s=3 if is_impatient else 5,
+            )
             | ({"async_creator_fn": _ImpatientConnection.connect} if is_impatient else {}),
         )
         # Rows are sent in one statement, not in psycopg's pipeline: a process that freezes within
@@ -129,7 +137,7 @@ class Database:
 
         Raises:
             DatabaseAway: the database does not answer.
-            DatabaseBusy: all connections to it are in use.
+            DatabaseBusy: all connections to it are in use, or others hinder this transaction.
         """
         try:
             async with self._sessions.begin() as session:
@@ -143,6 +151,9 @@ class Database:
         except (InterfaceError, OperationalError) as error:
             if not is_away(error):
                 raise
+            state = getattr(error.orig, "sqlstate", None)
+            if state in BUSY:
+                raise DatabaseBusy(BUSY[state]) from error
             raise DatabaseAway(f"the database does not answer: {error.args[0]}") from error
 
     async def _connect(self, session: AsyncSession) -> None:

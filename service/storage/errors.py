@@ -6,7 +6,8 @@ StorageError
     RunLost         another attempt owns the run now, or the run has ended
     EarlierVersion  an earlier version stored something that this version cannot use
     DatabaseAway    the database does not answer
-    DatabaseBusy      because this process has no connection free
+    DatabaseBusy      because all connections are in use, or others hinder this transaction
+    DatabaseLocked  others keep a migration from its tables
 """
 
 
@@ -41,4 +42,8 @@ class DatabaseAway(StorageError):
 
 
 class DatabaseBusy(DatabaseAway):
-    """All connections of this process are in use; nothing was sent to the database."""
+    """The database works, but others are in the way; nothing of this was stored."""
+
+
+class DatabaseLocked(StorageError):
+    """Others keep a migration from a table, or from beginning; it may be tried again."""

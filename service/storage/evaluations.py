@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select, tuple_
+from sqlalchemy import ARRAY, BigInteger, Uuid, and_, cast, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage.tables import EvaluationRow
@@ -34,40 +34,36 @@ async def evaluations_at(
     return (await session.scalars(query.where(is_wanted))).all()
 
 
-async def latest_evaluations(
-    session: AsyncSession, run_ids: Sequence[UUID]
-) -> dict[UUID, Mapping[str, Any]]:
-    """The evaluation with the greatest step of each run; runs without evaluations are missing."""
-    newest = (
+async def newest_steps(session: AsyncSession, run_ids: Iterable[UUID]) -> dict[UUID, int]:
+    """The greatest step at which each run was evaluated; runs without evaluations are missing."""
+    query = (
         select(EvaluationRow.run_id, func.max(EvaluationRow.step))
         .where(EvaluationRow.run_id.in_(run_ids))
         .group_by(EvaluationRow.run_id)
     )
-    rows = await session.execute(
-        select(EvaluationRow.run_id, EvaluationRow.evaluation).where(
-            tuple_(EvaluationRow.run_id, EvaluationRow.step).in_(newest)
-        )
-    )
-    return {row.run_id: row.evaluation for row in rows}
+    rows = await session.execute(query)
+    return {row[0]: row[1] for row in rows}
 
 
 async def evaluations_after(
     session: AsyncSession, steps: Mapping[UUID, int]
-) -> dict[UUID, list[Mapping[str, Any]]]:
-    """The evaluations of each run after the step named for it, in the order of their steps.
+) -> dict[UUID, dict[int, Mapping[str, Any]]]:
+    """The evaluations of each run after the step named for it, by their steps, which ascend.
 
     Runs without such evaluations are missing.
     """
-    later = [
-        and_(EvaluationRow.run_id == run_id, EvaluationRow.step > step)
-        for run_id, step in steps.items()
-    ]
+    known = (
+        func.unnest(cast(list(steps), ARRAY(Uuid)), cast(list(steps.values()), ARRAY(BigInteger)))
+        .table_valued("run_id", "step")
+        .render_derived()
+    )
+    is_later = and_(EvaluationRow.run_id == known.c.run_id, EvaluationRow.step > known.c.step)
     rows = await session.execute(
-        select(EvaluationRow.run_id, EvaluationRow.evaluation)
-        .where(or_(False, *later))
+        select(EvaluationRow.run_id, EvaluationRow.step, EvaluationRow.evaluation)
+        .join(known, is_later)
         .order_by(EvaluationRow.step)
     )
-    evaluations: dict[UUID, list[Mapping[str, Any]]] = {}
-    for run_id, evaluation in rows:
-        evaluations.setdefault(run_id, []).append(evaluation)
+    evaluations: dict[UUID, dict[int, Mapping[str, Any]]] = {}
+    for run_id, step, evaluation in rows:
+        evaluations.setdefault(run_id, {})[step] = evaluation
     return evaluations

@@ -9,9 +9,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.spec.course import course
+from service.storage.batches import batches
 from service.storage.errors import Conflict, NotFound
 from service.storage.runs import record_transitions
 from service.storage.states import RunState
@@ -54,11 +56,12 @@ async def create(
     runs, new_seeds = await _runs_for(
         session, spec, dataset_digest, force=force, priority=priority
     )
-    session.add_all(
-        ExperimentRun(experiment_id=experiment.id, position=position, run_id=runs[seed].id)
+    rows = [
+        {"experiment_id": experiment.id, "position": position, "run_id": runs[seed].id}
         for position, seed in enumerate(spec.seeds)
-    )
-    await session.flush()
+    ]
+    for batch in batches(rows):
+        await session.execute(insert(ExperimentRun), batch)
     new = [runs[seed] for seed in spec.seeds if seed in new_seeds]
     return Submission(experiment, [runs[seed] for seed in spec.seeds], new)
 
@@ -76,37 +79,57 @@ async def _runs_for(
     new_seeds: set[int] = set()
     # Sorted, because two submissions that share seeds would deadlock if they inserted them in
     # different orders.
-    while missing := [spec.for_seed(seed) for seed in sorted(spec.seeds) if seed not in runs]:
-        rows = [
-            {
-                "key": None if force else _content_address(seed_spec, dataset_digest),
-                "problem": problem_address(seed_spec, dataset_digest),
-                "course": course_address(seed_spec, dataset_digest),
-                "spec": seed_spec.model_dump(mode="json"),
-                "seed": seed_spec.seeds[0],
-                "dataset_digest": dataset_digest,
-                "queue": seed_spec.device,
-                "priority": priority,
-            }
-            for seed_spec in missing
-        ]
-        # If the same content is submitted twice at once, one submission inserts the runs, and the
-        # other waits and shares them.
-        insertion = insert(Run).values(rows).on_conflict_do_nothing().returning(Run)
-        inserted = (await session.scalars(insertion)).all()
-        await record_transitions(session, inserted)
-        new_seeds |= {run.seed for run in inserted}
-        # The lock makes `cancel` wait until it can see that this experiment wants the runs too. A
-        # run that fails or is cancelled between the two statements stays missing, and the loop
-        # inserts it anew.
-        shared = await session.scalars(
-            select(Run)
-            .where(Run.key.in_([row["key"] for row in rows]), *_is_reusable())
-            .order_by(Run.seed)
-            .with_for_update(read=True, key_share=True)
-        )
-        runs |= {run.seed: run for run in [*shared, *inserted]}
+    while missing := [seed for seed in sorted(spec.seeds) if seed not in runs]:
+        for seeds in batches(missing):
+            inserted, shared = await _insert_or_share(
+                session,
+                [spec.for_seed(seed) for seed in seeds],
+                dataset_digest,
+                force=force,
+                priority=priority,
+            )
+            new_seeds |= {run.seed for run in inserted}
+            runs |= {run.seed: run for run in [*shared, *inserted]}
     return runs, new_seeds
+
+
+async def _insert_or_share(
+    session: AsyncSession,
+    specs: Sequence[ExperimentSpec],
+    dataset_digest: str,
+    *,
+    force: bool,
+    priority: int,
+) -> tuple[Sequence[Run], Sequence[Run]]:
+    """The new runs of specs of one seed, in ascending order, and those that exist already."""
+    rows = [
+        {
+            "key": None if force else _content_address(spec, dataset_digest),
+            "problem": problem_address(spec, dataset_digest),
+            "course": course_address(spec, dataset_digest),
+            "spec": spec.model_dump(mode="json"),
+            "seed": spec.seeds[0],
+            "dataset_digest": dataset_digest,
+            "queue": spec.device,
+            "priority": priority,
+        }
+        for spec in specs
+    ]
+    # If the same content is submitted twice at once, one submission inserts the runs, and the
+    # other waits and shares them.
+    insertion = insert(Run).on_conflict_do_nothing().returning(Run)
+    inserted = (await session.scalars(insertion, rows)).all()
+    await record_transitions(session, inserted)
+    # The lock makes `cancel` wait until it can see that this experiment wants the runs too. A run
+    # that fails or is cancelled between the two statements is in neither answer, and the caller
+    # inserts it anew.
+    shared = await session.scalars(
+        select(Run)
+        .where(Run.key.in_([row["key"] for row in rows]), *_is_reusable())
+        .order_by(Run.seed)
+        .with_for_update(read=True, key_share=True)
+    )
+    return inserted, shared.all()
 
 
 def _content_address(spec: ExperimentSpec, dataset_digest: str) -> str:
@@ -152,8 +175,9 @@ async def get(session: AsyncSession, experiment_id: UUID) -> Experiment:
 async def page(
     session: AsyncSession, *, size: int, after: tuple[datetime, UUID] | None
 ) -> Sequence[Experiment]:
-    """Up to `size` experiments, newest first, that follow this creation time and id."""
-    query = select(Experiment).order_by(Experiment.created_at.desc(), Experiment.id.desc())
+    """Up to `size` experiments, without their specs, newest first, after this time and id."""
+    newest_first = select(Experiment).options(defer(Experiment.spec, raiseload=True))
+    query = newest_first.order_by(Experiment.created_at.desc(), Experiment.id.desc())
     if after is not None:
         query = query.where(tuple_(Experiment.created_at, Experiment.id) < after)
     return (await session.scalars(query.limit(size))).all()
@@ -166,6 +190,17 @@ async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:
         .join(ExperimentRun, ExperimentRun.run_id == Run.id)
         .where(ExperimentRun.experiment_id == experiment_id)
         .order_by(ExperimentRun.position)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def of_run(session: AsyncSession, run_id: UUID) -> Sequence[Experiment]:
+    """The experiments that asked for a run, the oldest first."""
+    query = (
+        select(Experiment)
+        .join(ExperimentRun, ExperimentRun.experiment_id == Experiment.id)
+        .where(ExperimentRun.run_id == run_id)
+        .order_by(Experiment.created_at)
     )
     return (await session.scalars(query)).all()
 
@@ -232,7 +267,8 @@ async def _unfinished_runs(session: AsyncSession, experiment_id: UUID) -> Sequen
     """The unfinished runs of an experiment, locked so that no other experiment can adopt them.
 
     They are locked by seed, as `create` locks them, so that the two cannot deadlock. An agent may
-    have claimed one since the session read it, so all are read anew.
+    have claimed one since the session read it, so all are read anew, but for their specs, which
+    are most of what there is to read.
     """
     query = (
         select(Run)
@@ -240,6 +276,7 @@ async def _unfinished_runs(session: AsyncSession, experiment_id: UUID) -> Sequen
         .where(ExperimentRun.experiment_id == experiment_id, Run.finished_at.is_(None))
         .order_by(Run.seed)
         .with_for_update(of=Run)
+        .options(defer(Run.spec))
         .execution_options(populate_existing=True)
     )
     return (await session.scalars(query)).all()

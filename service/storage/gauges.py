@@ -31,6 +31,11 @@ class Gauges:
     ]  #: by the name of the queue; queues in which no run waits are missing
     lost_attempts: Mapping[str, int]  #: since the first run, by reason
     agents: int
+    #: Seconds until the first lease of a running run is over, which renewals keep from falling to
+    #: 0; None while nothing runs.
+    least_lease_s: float | None
+    #: Running runs whose lease is over, and which nobody has put back yet.
+    overdue_leases: int
     #: Runs of which MLflow has yet to be told something.
     untold_runs: int
 
@@ -46,6 +51,9 @@ async def read(session: AsyncSession) -> Gauges:
         .where(Run.state == RunState.QUEUED)
         .group_by(Run.queue)
     )
+    left_s = extract("epoch", Run.lease_until - func.now())
+    leases = select(func.min(left_s), func.count().filter(left_s < 0))
+    least_s, overdue = (await session.execute(leases.where(Run.state == RunState.RUNNING))).one()
     put_back = (Transition.state == RunState.QUEUED, Transition.reason.is_not(None))
     return Gauges(
         runs=await _counts(session, select(Run.state, func.count()).group_by(Run.state)),
@@ -55,6 +63,8 @@ async def read(session: AsyncSession) -> Gauges:
             select(Transition.reason, func.count()).where(*put_back).group_by(Transition.reason),
         ),
         agents=len(await agents.seen_lately(session, agents.AGENT_LASTS)),
+        least_lease_s=None if least_s is None else float(least_s),
+        overdue_leases=overdue,
         untold_runs=len(await tracking.runs_to_tell(session)),
     )
 

@@ -80,5 +80,12 @@ async def inherit(session: AsyncSession, run: Run, attempt: int, step: int) -> N
     await _insert(session, curves)
 
 
+async def course_of(session: AsyncSession, run_id: UUID, key: str) -> Sequence[tuple[int, float]]:
+    """The steps and values of one metric of a run, by step."""
+    query = select(Metric.step, Metric.value).where(Metric.run_id == run_id, Metric.key == key)
+    rows = await session.execute(query.order_by(Metric.step))
+    return [(step, value) for step, value in rows]
+
+
 async def _insert(session: AsyncSession, rows: Select[Any]) -> None:
     await session.execute(insert(Metric).from_select(_COLUMNS, rows).on_conflict_do_nothing())

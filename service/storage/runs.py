@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from polar.records.events import (
     ArtifactSaved,
@@ -25,6 +26,7 @@ from polar.records.events import (
     Started,
 )
 from service.storage import artifacts, metrics
+from service.storage.batches import batches
 from service.storage.deletions import is_deleted
 from service.storage.errors import Conflict, NotFound, RunLost
 from service.storage.states import RunState
@@ -231,17 +233,19 @@ async def request_prune(session: AsyncSession, run: Run, reason: str, message: s
 async def request_ends(session: AsyncSession, unfinished: Sequence[Run]) -> None:
     """End these runs as `request_cancel` does, in few statements; the caller locked their rows."""
     held = [run.id for run in unfinished if run.state is RunState.RUNNING]
-    await _update(session, held, cancel_requested=True)
+    for ids in batches(held):
+        await _update(session, ids, cancel_requested=True)
     waiting = [run for run in unfinished if run.state is RunState.QUEUED]
     for end_requested, group in groupby(sorted(waiting, key=_requested_end), key=_requested_end):
-        ids = [run.id for run in group]
-        ended = await _update(session, ids, cancel_requested=True, **_ended(*end_requested))
-        await record_transitions(session, ended)
+        for ids in batches([run.id for run in group]):
+            ended = await _update(session, ids, cancel_requested=True, **_ended(*end_requested))
+            await record_transitions(session, ended)
 
 
 async def _update(session: AsyncSession, run_ids: Sequence[UUID], **values: object) -> list[Run]:
     statement = update(Run).where(Run.id.in_(run_ids)).values(values).returning(Run)
-    return list(await session.scalars(statement, execution_options={"populate_existing": True}))
+    light = statement.options(defer(Run.spec))
+    return list(await session.scalars(light, execution_options={"populate_existing": True}))
 
 
 async def end_on_request(session: AsyncSession, run: Run) -> None:
@@ -276,17 +280,18 @@ async def _change(session: AsyncSession, run: Run, values: Mapping[str, object])
 
 async def record_transitions(session: AsyncSession, changed: Iterable[Run]) -> None:
     """Add the present state of these runs to their histories, and notify those who listen."""
-    session.add_all(
-        Transition(
-            run_id=run.id,
-            attempt=run.attempt,
-            state=run.state,
-            reason=run.status_reason,
-            message=run.status_message,
-        )
+    rows = [
+        {
+            "run_id": run.id,
+            "attempt": run.attempt,
+            "state": run.state,
+            "reason": run.status_reason,
+            "message": run.status_message,
+        }
         for run in changed
-    )
-    await session.flush()
+    ]
+    if rows:
+        await session.execute(insert(Transition), rows)
     await session.execute(select(func.pg_notify(CHANGED, "")))
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
@@ -79,8 +80,11 @@ def spec_of(study: Study) -> StudySpec:
 async def page(
     session: AsyncSession, *, size: int, after: tuple[datetime, UUID] | None
 ) -> Sequence[Study]:
-    """Up to `size` studies, newest first, that follow this creation time and id."""
-    query = select(Study).order_by(Study.created_at.desc(), Study.id.desc())
+    """Up to `size` studies, without specs and ranges, newest first, after this time and id."""
+    light = select(Study).options(
+        defer(Study.spec, raiseload=True), defer(Study.range, raiseload=True)
+    )
+    query = light.order_by(Study.created_at.desc(), Study.id.desc())
     if after is not None:
         query = query.where(tuple_(Study.created_at, Study.id) < after)
     return (await session.scalars(query.limit(size))).all()

@@ -1,14 +1,29 @@
 """Tokens, and the sessions of browsers: who may ask the API for what, and until when.
 
-Nothing here tells a token: only its digest is stored. The token of the owner is in no table,
+Nothing that is stored shows a token: it is kept as a digest. The token of the owner has no row,
 because the API gets it from its environment.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, delete, func, or_, select, text, update
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    and_,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, aliased, mapped_column
@@ -33,8 +48,10 @@ class Token(Base):
     digest: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str]
     scope: Mapped[str]
-    #: The token whose holder logged a browser in; null for the owner's browsers.
+    #: The token whose holder logged a browser in, or the digest of the owner's token with which
+    #: they did it.
     made_by: Mapped[UUID | None] = mapped_column(ForeignKey("app.tokens.id"))
+    owners_digest: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
@@ -77,13 +94,46 @@ async def create(
     return row, token
 
 
-async def find(session: AsyncSession, token: str, kind: Kind) -> tuple[Token, bool] | None:
-    """The row of a token, and whether its time is over; None if there is no such token."""
-    query = select(Token, Token.expires_at <= func.now()).where(
+class Maker(NamedTuple):
+    """Who lets a browser in: the holder of a token, or else the owner."""
+
+    token_id: UUID | None
+    owners_digest: str | None
+
+
+class Found(NamedTuple):
+    """A token that somebody shows."""
+
+    row: Token
+    is_over: bool
+    #: Whether the token with which it was made cannot be used any more.
+    is_orphaned: bool
+
+
+async def find(
+    session: AsyncSession, token: str, kind: Kind, owners_digest: str | None
+) -> Found | None:
+    """The row of a token, and what speaks against it; None if there is no such token.
+
+    Args:
+        session: The transaction.
+        token: What somebody shows.
+        kind: How it is shown.
+        owners_digest: Digest of the token of the owner, as it is now.
+    """
+    query = select(Token, Token.expires_at <= func.now(), _is_orphaned(owners_digest)).where(
         Token.digest == digest_of(token), Token.kind == kind
     )
     row = (await session.execute(query)).one_or_none()
-    return (row[0], row[1]) if row else None
+    return Found(*row) if row else None
+
+
+def _is_orphaned(owners_digest: str | None) -> ColumnElement[bool]:
+    """Whether what let a browser in was revoked, also while the link was being made."""
+    maker = aliased(Token)
+    revoked = exists().where(maker.id == Token.made_by, maker.revoked_at.is_not(None))
+    of_owner = and_(Token.kind != Kind.BEARER, Token.made_by.is_(None))
+    return or_(revoked, and_(of_owner, Token.owners_digest.is_distinct_from(owners_digest)))
 
 
 async def all_of_them(session: AsyncSession) -> Sequence[Token]:
@@ -95,11 +145,14 @@ async def all_of_them(session: AsyncSession) -> Sequence[Token]:
 async def revoke(session: AsyncSession, name: str) -> Token:
     """End a token, and with it the browsers that its holder has logged in.
 
+    A token that was revoked before stays as it is, because that answer may have been lost.
+
     Raises:
-        NotFound: there is no such token, or it has been revoked before.
+        NotFound: there is no such token.
     """
-    query = select(Token).where(Token.name == name, Token.revoked_at.is_(None))
-    token = await session.scalar(query.with_for_update())
+    query = select(Token).where(Token.name == name)
+    newest_first = query.order_by(Token.revoked_at.desc().nulls_first()).limit(1)
+    token = await session.scalar(newest_first.with_for_update())
     if token is None:
         raise NotFound("token named", name)
     await session.execute(
@@ -112,10 +165,8 @@ async def revoke(session: AsyncSession, name: str) -> Token:
     return token
 
 
-async def make_link(
-    session: AsyncSession, scope: Scope, made_by: UUID | None
-) -> tuple[Token, str]:
-    """Make what a login link carries, and return its row and the text itself."""
+async def make_link(session: AsyncSession, scope: Scope, maker: Maker) -> tuple[Token, str]:
+    """Make the token that a login link carries, and return its row and the token itself."""
     await session.execute(
         delete(Token).where(Token.kind == Kind.LINK, Token.expires_at < func.now())
     )
@@ -127,7 +178,8 @@ async def make_link(
             digest=digest_of(token),
             kind=Kind.LINK,
             scope=scope,
-            made_by=made_by,
+            made_by=maker.token_id,
+            owners_digest=maker.owners_digest,
             expires_at=func.now() + LINK_LASTS,
         )
         .returning(Token)
@@ -135,7 +187,9 @@ async def make_link(
     return (await session.scalars(query)).one(), token
 
 
-async def open_link(session: AsyncSession, link: str) -> tuple[Token, str] | None:
+async def open_link(
+    session: AsyncSession, token: str, owners_digest: str | None
+) -> tuple[Token, str] | None:
     """Turn a link into the session of a browser, once; None if it cannot be opened (any more).
 
     A session ends with the token whose holder asked for the link, at the latest.
@@ -145,10 +199,11 @@ async def open_link(session: AsyncSession, link: str) -> tuple[Token, str] | Non
     query = (
         update(Token)
         .where(
-            Token.digest == digest_of(link),
+            Token.digest == digest_of(token),
             Token.kind == Kind.LINK,
             Token.expires_at > func.now(),
             Token.revoked_at.is_(None),
+            not_(_is_orphaned(owners_digest)),
         )
         .values(
             digest=digest_of(cookie),

@@ -97,12 +97,6 @@ async def position_of(session: AsyncSession, run_id: UUID) -> Tracking | None:
     return await session.get(Tracking, run_id)
 
 
-async def positions_of(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, Tracking]:
-    """How far MLflow has been told of each of these runs; unknown runs are missing."""
-    positions = await session.scalars(select(Tracking).where(Tracking.run_id.in_(run_ids)))
-    return {position.run_id: position for position in positions}
-
-
 async def begin(
     session: AsyncSession, run_id: UUID, *, mlflow_experiment_id: str, mlflow_run_id: str
 ) -> Tracking:

@@ -9,6 +9,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from service import queue
+from service.connections import connect_args
 from service.listening import ListeningConnection
 from service.settings import Settings
 from service.storage.database import Database
@@ -48,13 +49,13 @@ def optuna_storage(settings: Settings) -> RDBStorage:
     """The part of the database in which Optuna keeps its studies, in a schema of its own."""
     return RDBStorage(
         settings.optuna_sqlalchemy_url,
-        engine_kwargs={"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}},
+        engine_kwargs={"pool_pre_ping": True, "connect_args": connect_args()},
     )
 
 
 async def _listening(settings: Settings) -> ListeningConnection:
     connection = await ListeningConnection.connect(
-        settings.database_url.get_secret_value(), autocommit=True, connect_timeout=5
+        settings.database_url.get_secret_value(), autocommit=True, **connect_args()
     )
     await connection.execute(f"listen {CHANGED}")
     return connection

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from optuna.storages import BaseStorage
 from procrastinate import App
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import StudySpec
@@ -83,6 +84,7 @@ class Broker:
         for study_id in unfinished:
             if time.monotonic() < self._not_before.get(study_id, 0.0):
                 continue
+            ids = {"study": study_id}
             try:
                 await self.advance(study_id)
                 self._repetition.forget(study_id)
@@ -96,15 +98,17 @@ class Broker:
                 except Exception as failure:
                     if is_away(failure):
                         raise
-                    _log.exception("study %s cannot even be given up", study_id)
+                    _log.exception("study %s cannot even be given up", study_id, extra=ids)
 
     async def _try_again_or_give_up(self, study_id: UUID, error: Exception) -> None:
         self._not_before[study_id] = time.monotonic() + AGAIN_S
         times = self._repetition.count(study_id, error)
+        ids = {"study": study_id}
         if times < MOST_REPETITIONS:
-            _log.exception("study %s cannot advance, next try in %.0f s", study_id, AGAIN_S)
+            pause = "study %s cannot advance, next try in %.0f s"
+            _log.exception(pause, study_id, AGAIN_S, extra=ids)
             return
-        _log.exception("study %s has failed", study_id)
+        _log.exception("study %s has failed", study_id, extra=ids)
         reason = printable(f"{type(error).__name__}: {error}"[:MOST_OF_A_REASON])
         message = (
             f"the broker failed {times} times in a row at this study, the last time with "
@@ -187,7 +191,7 @@ class Broker:
         """Stop these trainings of a trial, except those that another experiment wants."""
         for run in await experiments.unshared_runs(session, stop.trial.experiment_id):
             if run.id in stop.run_ids and not run.cancel_requested:
-                _log.info("run %s is pruned: %s", run.id, stop.message)
+                _log.info("run %s is pruned: %s", run.id, stop.message, extra={"run": run.id})
                 await runs.request_prune(session, run, stop.reason, stop.message)
                 await queue.cancel(session, [run])
 
@@ -212,7 +216,8 @@ class Broker:
                 self._followings[study.id].end(trial)
             if outcome.state is TrialState.COMPLETED:
                 await _keep_one(session, trial, trials)
-            _log.info("study %s: trial %d is %s", study.id, trial.number, outcome.state)
+            ended = "study %s: trial %d is %s"
+            _log.info(ended, study.id, trial.number, outcome.state, extra={"study": study.id})
         if not studies.is_answered_by_former_rules(study, trials):
             study.range = await certified(session, study, spec, range_of(spec, trials))
 
@@ -251,10 +256,11 @@ class Broker:
             trials = await studies.trials_of(session, study.id)
             if study.state is not StudyState.RUNNING:
                 return False
-            if await end_if_due(session, study, spec, trials):
+            now = (await session.execute(select(func.now()))).scalar_one()
+            if await end_if_due(session, study, spec, trials, now):
                 await self._tell_all_at_the_end(session, study, spec, trials)
                 return False
-            if not is_due_a_trial(study, spec, trials):
+            if not is_due_a_trial(study, spec, trials, now):
                 return False
             is_exhausted = self._exhausted.get(study_id) == len(trials)
             if is_exhausted and any(trial.state is TrialState.RUNNING for trial in trials):
@@ -317,7 +323,8 @@ class Broker:
             experiment_id=submission.experiment.id,
             turn=turn,
         )
-        _log.info("study %s: trial %d tries %s", study.id, asked.number, asked.point)
+        tries = "study %s: trial %d tries %s"
+        _log.info(tries, study.id, asked.number, asked.point, extra={"study": study.id})
 
 
 async def _keep_one(session: AsyncSession, trial: Trial, trials: Sequence[Trial]) -> None:

@@ -1,7 +1,7 @@
 """Decides what a study is due: another trial, or its end."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import takewhile
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,29 +25,38 @@ def deciding(spec: StudySpec, trials: Sequence[Trial]) -> Sequence[Trial]:
     return trials[: max(len(trials) + 1 - spec.concurrency, 0)]
 
 
-def is_due_a_trial(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
-    """Whether a study needs another trial, and all that decides about it is known."""
+def is_due_a_trial(study: Study, spec: StudySpec, trials: Sequence[Trial], now: datetime) -> bool:
+    """Whether a study needs another trial, and all that decides about it is known.
+
+    Args:
+        study: The study.
+        spec: Its spec.
+        trials: All its trials.
+        now: The time by the database's clock, which has set all times of trials.
+    """
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
     is_spent = _is_spent(study, trials, running + points.count_completed(trials))
     return (
         all(trial.state is not TrialState.RUNNING for trial in deciding(spec, trials))
         and (not is_spent or bool(study.to_repeat))
-        and not _is_time_over(study, spec, trials)
+        and not _is_time_over(study, spec, trials, now)
         and len(_failed_in_a_row(study, spec, trials)) < MOST_FAILURES
     )
 
 
 async def end_if_due(
-    session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial]
+    session: AsyncSession, study: Study, spec: StudySpec, trials: Sequence[Trial], now: datetime
 ) -> bool:
     """End a study that has all its trials, whose time is over, or whose trials only fail.
+
+    Its arguments are those of `is_due_a_trial`, besides the session.
 
     Returns:
         Whether the study has ended.
     """
     if any(trial.state is TrialState.RUNNING for trial in trials):
         return False
-    if _is_time_over(study, spec, trials):
+    if _is_time_over(study, spec, trials, now):
         message = f"its {spec.budget.hours:g} hours are over"
         await studies.end(session, study, StudyState.COMPLETED, "time_over", message)
         return True
@@ -75,11 +84,11 @@ def _is_spent(study: Study, trials: Sequence[Trial], counted: int) -> bool:
     )
 
 
-def _is_time_over(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> bool:
+def _is_time_over(study: Study, spec: StudySpec, trials: Sequence[Trial], now: datetime) -> bool:
     if spec.budget.hours is None or not trials:
         return False
     began = study.went_on_at or min(trial.created_at for trial in trials)
-    return datetime.now(UTC) - began > timedelta(hours=spec.budget.hours)
+    return now - began > timedelta(hours=spec.budget.hours)
 
 
 def _failed_in_a_row(study: Study, spec: StudySpec, trials: Sequence[Trial]) -> list[Trial]:

@@ -85,6 +85,9 @@ def test_a_study_goes_on_in_a_home_that_was_restored(open_folder: Path) -> None:
         restored = study_of(other, study_id, "watch")
         restored_numbers = numbers_of(other, study_id)
 
+    # no program wanted more of the database than its role may
+    for log in (home / "log" / "postgres.log", other / "log" / "postgres.log"):
+        assert "permission denied" not in log.read_text()
     # what had not ended by then was trained again
     assert "started child" in (other / "log" / "agent-0.log").read_text()
     assert (whole["state"], restored["state"]) == ("completed", "completed")

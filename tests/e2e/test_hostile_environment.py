@@ -77,13 +77,15 @@ def test_a_run_succeeds_and_is_told_to_mlflow_whatever_the_environment_says(
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     (run,) = json.loads(done.stdout)["runs"]
     assert run["state"] == "succeeded"
-    found = mlflow_run(stack["mlflow"], run["id"])
+    as_owner = {"Authorization": f"Bearer {token_of(stack['home'])}"}
+    found = mlflow_run(stack["mlflow"], run["id"], as_owner)
     assert found["info"]["status"] == "FINISHED"
     assert found["data"]["metrics"]
     for name in ("result.json", "model.safetensors"):
         told = httpx.get(
             f"{stack['mlflow']}/get-artifact",
             params={"run_uuid": found["info"]["run_id"], "path": name},
+            headers=as_owner,
             trust_env=False,
         )
         (stored,) = (stack["home"] / "artifacts" / "runs" / run["id"]).rglob(name)
@@ -91,12 +93,14 @@ def test_a_run_succeeds_and_is_told_to_mlflow_whatever_the_environment_says(
     assert list((stack["home"] / "mlflow").rglob("result.json"))
 
 
-def mlflow_run(url: str, run_id: str) -> dict[str, Any]:
+def mlflow_run(url: str, run_id: str, headers: dict[str, str]) -> dict[str, Any]:
     """The run in MLflow, once it has ended there."""
     query = {"experiment_ids": ["1"], "filter": f"tags.`polar.run_id` = '{run_id}'"}
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        answer = httpx.post(f"{url}/api/2.0/mlflow/runs/search", json=query, trust_env=False)
+        answer = httpx.post(
+            f"{url}/api/2.0/mlflow/runs/search", json=query, headers=headers, trust_env=False
+        )
         for run in answer.json().get("runs", []):
             if run["info"]["status"] != "RUNNING":
                 return dict(run)

@@ -8,24 +8,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from polar.data import catalogue
-from polar.spec import ExperimentSpec, MnistSpec
-from polar.training.schedule import evaluation_steps
-from service.storage import runs
-from service.storage.evaluations import evaluations_of
+from polar.spec import MnistSpec
 from service.storage.states import RunState
+from tests.e2e.twins import INTERVAL, SPEC, assert_same_numbers, checkpoint_of, longer
 
 if TYPE_CHECKING:
     from tests.processes import Stage
 
-INTERVAL = 25
-SPEC = ExperimentSpec.model_validate(
-    {
-        "dataset": {"name": "digits", "images": 256},
-        "model": {"latent_dim": 4, "widths": [4, 4, 4, 4, 4]},
-        "training": {"steps": 10 * INTERVAL, "batch_size": 16, "checkpoint_every": INTERVAL},
-        "diagnostics": {"evaluations_per_doubling": 1, "images": 64},
-    }
-)
 MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 
 
@@ -60,8 +49,7 @@ async def test_a_run_whose_child_hung_gives_the_numbers_of_one_whose_child_did_n
     stage: "Stage",
 ) -> None:
     stage.settings = stage.settings.model_copy(update={"silence_s": 15})
-    training = SPEC.training.model_copy(update={"steps": 24 * INTERVAL})
-    spec, digest = SPEC.model_copy(update={"training": training}), catalogue.digest("digits")
+    spec, digest = longer(24), catalogue.digest("digits")
     whole, hung = [await stage.submit(spec, digest) for _ in range(2)]
     agent = stage.start_agent()
     await stage.end_of(whole)
@@ -75,28 +63,6 @@ async def test_a_run_whose_child_hung_gives_the_numbers_of_one_whose_child_did_n
     assert stage.is_gone(child)
     assert agent.poll() is None
     await assert_same_numbers(stage, hung, whole)
-
-
-async def checkpoint_of(stage: "Stage", run_id: UUID) -> int:
-    """The step of the run's newest checkpoint, as soon as it has one."""
-    return (await stage.run(run_id, lambda run: bool(run.checkpoint))).checkpoint_step or 0
-
-
-async def assert_same_numbers(stage: "Stage", run_id: UUID, other_id: UUID) -> None:
-    for each in (run_id, other_id):
-        await stage.findings_of(each)
-    metrics, others = await stage.metrics_of(run_id), await stage.metrics_of(other_id)
-    assert {at: metric.value for at, metric in metrics.items()} == {
-        at: metric.value for at, metric in others.items()
-    }
-    async with stage.database.transaction() as session:
-        evaluations = await evaluations_of(session, run_id)
-        assert evaluations == await evaluations_of(session, other_id)
-        run, other = await runs.get(session, run_id), await runs.get(session, other_id)
-    planned = evaluation_steps(ExperimentSpec.model_validate(run.spec))
-    assert [evaluation["step"] for evaluation in evaluations] == list(planned)
-    assert run.result is not None
-    assert run.result == other.result
 
 
 async def assert_less_than_an_interval_was_repeated(

@@ -85,7 +85,8 @@ def test_a_folder_of_colour_pictures_becomes_a_phase_diagram(
     home = open_folder / "home"
     with running_stack(home, agents=1, device="cpu") as stack:
         monkeypatch.setenv("POLAR_URL", stack.api_url)
-        monkeypatch.setenv("POLAR_TOKEN", token_of(home) or "")
+        for name in ("POLAR_TOKEN", "MLFLOW_TRACKING_TOKEN"):
+            monkeypatch.setenv(name, token_of(home) or "")
         study = json.loads(
             command("study", "create", open_folder / "study.yaml", "--wait", "-o", "json")
         )

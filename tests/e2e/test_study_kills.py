@@ -257,7 +257,8 @@ def home(reports: "Reports", open_folder: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-async def laboratory(home: Path) -> AsyncIterator[Laboratory]:
+async def laboratory(home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Laboratory]:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token_of(home) or "")
     laboratory = Laboratory(home)
     yield laboratory
     await laboratory.close()

@@ -43,10 +43,11 @@ WEIGHTS = {"weight", "weight_log10"}
 class TrackerProcess:
     """`python -m workers.tracking`, again and again."""
 
-    def __init__(self, database_url: str, mlflow_url: str, artifacts: Path, log: Path) -> None:
+    def __init__(self, database_url: str, mlflow: "Mlflow", artifacts: Path, log: Path) -> None:
         self._environment = {
             "POLAR_DATABASE_URL": database_url,
-            "POLAR_MLFLOW_URL": mlflow_url,
+            "POLAR_MLFLOW_URL": mlflow.url,
+            "POLAR_MLFLOW_TOKEN": mlflow.token,
             "POLAR_ARTIFACTS": str(artifacts),
         }
         self._log = log
@@ -118,8 +119,8 @@ class Book:
     async def is_told(self, *run_ids: UUID) -> bool:
         """Whether MLflow has been told of these runs to their ends."""
         async with self._database.transaction() as session:
-            positions = await tracking.positions_of(session, run_ids)
-        return len(positions) == len(run_ids) and all(p.complete for p in positions.values())
+            positions = [await tracking.position_of(session, run_id) for run_id in run_ids]
+        return all(position is not None and position.complete for position in positions)
 
     async def has_moved(self, before: int, run_ids: Sequence[UUID]) -> bool:
         """Whether MLflow has been told of anything new, or there is nothing left to tell."""
@@ -194,7 +195,7 @@ def trackers(
 ) -> Iterator[list[TrackerProcess]]:
     """Two of them, not started."""
     trackers = [
-        TrackerProcess(database_url, mlflow.url, training.folder, tmp_path / f"{number}.log")
+        TrackerProcess(database_url, mlflow, training.folder, tmp_path / f"{number}.log")
         for number in range(2)
     ]
     yield trackers
@@ -294,11 +295,15 @@ async def test_the_saved_view_opens_in_mlflows_page(
         browser = await playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
         )
-        table = await browser.new_page(viewport={"width": 1600, "height": 1000})
+        context = await browser.new_context(
+            viewport={"width": 1600, "height": 1000},
+            extra_http_headers={"Authorization": f"Bearer {mlflow.token}"},
+        )
+        table = await context.new_page()
         await table.goto(link)
         for column in ("weight", "polar.regime", "regime/polarisation", "polar.state"):
             await expect(table.get_by_text(column, exact=True).first).to_be_visible(timeout=60_000)
-        charts = await browser.new_page(viewport={"width": 1600, "height": 1000})
+        charts = await context.new_page()
         await charts.goto(f"{link}&compareRunsMode=CHART")
         for chart in ("entropy/by_rank", "weight_log10 vs. regime/explained"):
             await expect(charts.get_by_text(chart).first).to_be_visible(timeout=60_000)

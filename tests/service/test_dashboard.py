@@ -24,6 +24,7 @@ from sqlalchemy import NullPool
 from service.dashboard import READ_ONLY, create_app
 from service.embedded.postgres import Postgres
 from service.settings import Settings
+from tests.service.conftest import OWNER, TOKEN
 
 STUDY_ID = "7d9a4b1e-0000-4000-8000-000000000000"
 #: A pool would leave its connections to the garbage collector.
@@ -37,7 +38,10 @@ def optuna_database(postgres: Postgres) -> Iterator[Settings]:
     url = SecretStr(postgres.url(name))
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
         admin.execute(f'CREATE DATABASE "{name}"')
-        yield Settings(database_url=url, optuna_url=url, artifacts=Path(), mlflow_url="")
+        token = SecretStr(TOKEN)
+        yield Settings(
+            database_url=url, optuna_url=url, artifacts=Path(), mlflow_url="", token=token
+        )
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
@@ -71,7 +75,9 @@ def stored(postgres: Postgres) -> Iterator[Stored]:
 @pytest.fixture
 async def http(stored: Stored) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_app(stored.settings))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost", headers=OWNER
+    ) as client:
         yield client
 
 
@@ -143,6 +149,17 @@ def test_its_connections_cannot_write(stored: Stored) -> None:
     assert len(stored.study._storage.get_all_studies()) == 1
 
 
+@pytest.mark.parametrize("path", ["/", "/dashboard", "/api/studies", f"/polar/{STUDY_ID}"])
+async def test_who_shows_no_token_sees_nothing(path: str, http: httpx.AsyncClient) -> None:
+    del http.headers["Authorization"]
+
+    answer = await http.get(path)
+
+    assert answer.status_code == 401
+    assert "`polar login`" in answer.json()["detail"]
+    assert "mine" not in answer.text
+
+
 async def test_strangers_names_are_refused(http: httpx.AsyncClient) -> None:
     answer = await http.get("/api/studies", headers={"host": "evil.example"})
 
@@ -167,12 +184,14 @@ def test_the_process_waits_for_optunas_tables_and_serves_the_socket_that_it_inhe
                 "POLAR_ARTIFACTS": tempfile.gettempdir(),
                 "POLAR_MLFLOW_URL": "",
                 "POLAR_DASHBOARD_FD": str(descriptor),
+                "POLAR_TOKEN": TOKEN,
             },
             pass_fds=[descriptor],
         )
         try:
             make_study(settings)
-            answer = httpx.get(f"http://127.0.0.1:{port}/api/studies", timeout=120)
+            url = f"http://127.0.0.1:{port}/api/studies"
+            answer = httpx.get(url, headers=OWNER, timeout=120)
         finally:
             process.terminate()
             code = process.wait(60)

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeAlias
 from urllib.parse import quote, urlsplit
 
 import httpx
+from pydantic import SecretStr
 
 from service.addresses import reach
 
@@ -44,10 +45,14 @@ class MLflowServer:
     Every method raises `MLflowAway` or `MLflowRefused`.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: SecretStr | None = None) -> None:
         timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         self._http = httpx.AsyncClient(
-            base_url=f"{url.rstrip('/')}/api/2.0/", timeout=timeout, **reach(url)
+            base_url=f"{url.rstrip('/')}/api/2.0/",
+            headers=headers,
+            timeout=timeout,
+            **reach(url),
         )
 
     async def __aenter__(self) -> Self:

@@ -51,7 +51,7 @@ class StudyTeller:
             await study_tracking.nest(session, nesting)
 
     async def _begin(self, study: Study, spec: StudySpec) -> StudyTracking:
-        _log.info("study %s appears in MLflow", study.id)
+        _log.info("study %s appears in MLflow", study.id, extra={"study": study.id})
         experiment_id = await self._mlflow.experiment(
             run_entries.experiment_name(spec.base), saved_view.experiment_tags()
         )

@@ -149,6 +149,7 @@ class Tracker:
             wait_s,
             error,
             exc_info=not is_known,
+            extra={what: id},
         )
         self._not_before[what, id] = time.monotonic() + wait_s
         if is_vain:
@@ -194,7 +195,7 @@ class Tracker:
             await self._complete(position, of_findings)
 
     async def _begin(self, run: Run, spec: ExperimentSpec) -> Tracking:
-        _log.info("run %s appears in MLflow", run.id)
+        _log.info("run %s appears in MLflow", run.id, extra={"run": run.id})
         experiment_id = await self._mlflow.experiment(
             run_entries.experiment_name(spec), saved_view.experiment_tags()
         )
@@ -278,7 +279,8 @@ class Tracker:
             if of_findings and not await findings.still_are(session, of_findings):
                 return  # somebody has asked for them anew, so MLflow will be told again
             await tracking.advance(session, position.run_id, complete=True)
-        _log.info("run %s is complete in MLflow", position.run_id)
+        ids = {"run": position.run_id}
+        _log.info("run %s is complete in MLflow", position.run_id, extra=ids)
 
     async def _advance(self, position: Tracking, **changes: object) -> None:
         async with self._database.transaction() as session:
@@ -288,7 +290,7 @@ class Tracker:
 async def track(settings: Settings) -> None:
     """Keep MLflow up to date for ever, and log what hinders that."""
     database = Database(settings.sqlalchemy_url, connections=2)
-    async with MLflowServer(settings.mlflow_url) as mlflow:
+    async with MLflowServer(settings.mlflow_url, settings.mlflow_token) as mlflow:
         tracker = Tracker(database, mlflow, settings.artifacts)
         hindrance: Exception | None = None
         try:

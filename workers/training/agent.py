@@ -15,6 +15,9 @@ from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
+from procrastinate.exceptions import ConnectorException
+from sqlalchemy import select
+
 from polar.spec.own_images import on_this_machine
 from polar.spec.own_models import allowed_here
 from service import queue
@@ -30,7 +33,7 @@ from workers.training.finder import Finder
 from workers.training.machine import Machine
 from workers.training.messages import MACHINE_FAULT
 from workers.training.offer import available_datasets, queues_for
-from workers.training.patience import PatientDatabase
+from workers.training.patience import AGAIN_S, PatientDatabase
 from workers.training.process import Template
 from workers.training.retention import keep_removing
 from workers.training.retry import StopReason
@@ -62,6 +65,9 @@ class Agent:
         self._app = queue.queue_app(settings)
         self._app.task(name=queue.TRAIN)(self._train)
         self._stopping = asyncio.Event()
+        #: Set while no job of the queue is in work.
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._attempt: Attempt | None = None
         self._machine = Machine(settings.artifacts, device)
         self._finder = Finder(
@@ -72,15 +78,12 @@ class Agent:
         )
 
     async def work(self) -> int:
-        """Take runs until asked to stop; returns the exit code.
-
-        Procrastinate's worker ends on its own when it loses the database, as soon as its job is
-        done. The agent then ends too, and must be restarted.
-        """
+        """Take runs until asked to stop; returns the exit code."""
         loops = [
             asyncio.create_task(loop)
             for loop in (
                 self._take_jobs(),
+                self._machine.watch(),
                 self._announce(),
                 self._rescue(),
                 self._finder.work(),
@@ -113,12 +116,17 @@ class Agent:
             self._attempt.stop(StopReason.AGENT_STOPPED)
 
     async def _take_jobs(self) -> None:
-        """Take jobs while the machine is well, until the queue's worker ends by itself."""
+        """Take jobs while the machine is well and the database answers.
+
+        Procrastinate's worker ends by itself when it loses the database, or when others have
+        struck it off because it was silent; another takes its place.
+        """
         async with self._app.open_async():
             while not self._stopping.is_set():
-                await self._machine.recovered()
+                await self._machine.well.wait()
+                await self._database.until_done(lambda session: session.execute(select(1)))
                 working = asyncio.create_task(self._work_on_queue())
-                failing = asyncio.create_task(self._machine.failed.wait())
+                failing = asyncio.create_task(self._failed_while_idle())
                 try:
                     await asyncio.wait([working, failing], return_when=asyncio.FIRST_COMPLETED)
                 finally:
@@ -128,7 +136,27 @@ class Agent:
                         with suppress(asyncio.CancelledError):
                             await asyncio.wait([working])
                 if not working.cancelled():
-                    return working.result()
+                    await self._begin_anew(working.exception())
+
+    async def _failed_while_idle(self) -> None:
+        """Return when the machine fails and no job is in work.
+
+        A job is not waited for by ending the queue's worker, whose heartbeat would end first.
+        """
+        while not (self._machine.failed.is_set() and self._idle.is_set()):
+            await self._machine.failed.wait()
+            await self._idle.wait()
+
+    async def _begin_anew(self, end: BaseException | None) -> None:
+        """Pause before another worker of the queue takes the place of one that has ended.
+
+        Raises:
+            BaseException: the end had to do with neither the database nor the queue.
+        """
+        if not isinstance(end, ConnectorException | None):
+            raise end
+        _log.warning("the queue's worker has ended, and begins anew: %s", end or "see above")
+        await asyncio.sleep(AGAIN_S)
 
     async def _work_on_queue(self) -> None:
         settings = self._settings
@@ -148,6 +176,7 @@ class Agent:
         An abort cancels this coroutine at an arbitrary point. We treat it only as a hint to look
         at the run's row, which says what to do, so no transaction is ever cut in two.
         """
+        self._idle.clear()
         attending = asyncio.create_task(self._attend(UUID(run_id)))
         while not attending.done():
             try:
@@ -155,6 +184,7 @@ class Agent:
             except asyncio.CancelledError:
                 if self._attempt:
                     self._attempt.look()
+        self._idle.set()
         self._template.rest()
         attending.result()
 

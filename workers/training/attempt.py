@@ -41,7 +41,7 @@ from service.storage.texts import printable
 from workers.training.messages import BUG, Failure, Request, from_line
 from workers.training.patience import AGAIN_S, PatientDatabase
 from workers.training.process import Child, Template, end_of
-from workers.training.retry import FAULTS, Again, Ending, Finish, StopReason, decide, pause_s
+from workers.training.retry import PAUSED, Again, Ending, Finish, StopReason, decide, pause_s
 from workers.training.silence import Silence
 
 _log = logging.getLogger(__name__)
@@ -273,7 +273,7 @@ class Attempt:
                     await runs.count_loss(*mine)
                 pause = 0.0
                 if decision.follows_a_fault:
-                    faults = await runs.put_back_lately(session, self._run.id, FAULTS)
+                    faults = await runs.put_back_lately(session, self._run.id, PAUSED)
                     pause = pause_s(faults, self._settings.fault_pause_s)
                 await queue.release(
                     self._app, *mine, reason=reason, message=message, pause_s=pause

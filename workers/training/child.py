@@ -29,6 +29,7 @@ from polar.spec import OwnModelSpec
 from polar.training.allocator import keep_freed_memory
 from service.exit_codes import CHILD_FAILED, CHILD_ORPHANED, CHILD_STOPPED
 from workers.training.messages import Failure, Request
+from workers.training.offer import uses_gpu
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def _train(request: Request, stopping: Stopping) -> Iterator[Event]:
             yield from polar.run(
                 request.spec,
                 out=request.folder / "out",
-                device=request.device,
+                device=_device(request),
                 checkpoints=request.folder / "checkpoints",
                 resume_from=state,
                 stop=stopping.is_asked,
@@ -96,6 +97,15 @@ def _train(request: Request, stopping: Stopping) -> Iterator[Event]:
             return
         except CheckpointUnusable as error:
             _log.warning("%s", error)
+
+
+def _device(request: Request) -> str:
+    """The device to train on, which is not the CPU where only the GPU of this machine is lost."""
+    if {request.device, request.spec.device} != {"auto"} or not uses_gpu("auto"):
+        return request.device
+    import torch
+
+    return "cuda" if torch.version.cuda else "auto"  # torch for CPUs cannot use the GPU
 
 
 def _checkpoints(newest: Path | None) -> list[Path]:

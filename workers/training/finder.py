@@ -30,7 +30,7 @@ from workers.training.messages import BUG, MACHINE_FAULT, Failure, from_line
 from workers.training.offer import available_datasets
 from workers.training.patience import PatientDatabase
 from workers.training.process import LINE_LIMIT
-from workers.training.retry import FAULTS
+from workers.training.retry import PAUSED
 
 FINDINGS_CHILD = python(Program.FINDINGS_CHILD)
 #: How often it looks for findings to make.
@@ -68,7 +68,7 @@ class Finder:
         database: PatientDatabase,
         *,
         is_training: Callable[[], bool],
-        is_well: Callable[[], bool] = lambda: True,
+        is_well: Callable[[], bool],
         command: Sequence[str] = FINDINGS_CHILD,
     ) -> None:
         """Prepare for work.
@@ -271,7 +271,7 @@ async def _record(session: AsyncSession, claimed: Claimed, answer: _Answer) -> s
                 await findings.fail(*mine, FILES_CHANGED, str(error))
                 return str(error)
             return "made"
-        case Failure(error=error, message=message) if error in FAULTS:
+        case Failure(error=error, message=message) if error in PAUSED:
             await findings.lose(*mine, error, message)
         case Failure(error=error, message=message):
             await findings.fail(*mine, error, message)

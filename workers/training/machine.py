@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
-from service.processes import without_secrets
+from service.processes import die_with_parent, without_secrets
 from workers.training.offer import uses_gpu
 
 #: Bytes that a run needs at least, and that are written to try the folder.
@@ -29,12 +31,19 @@ class Machine:
     def __init__(self, artifacts: Path, device: str) -> None:
         self._artifacts = artifacts
         self._device = device
-        self._trying: asyncio.Task[str | None] | None = None
+        self._asked: dict[str, asyncio.Task[str | None]] = {}
         self.fault: str | None = None
-        #: Set while there is a fault.
-        self.failed = asyncio.Event()
+        #: Set while there is a fault, and while there is none.
+        self.failed, self.well = asyncio.Event(), asyncio.Event()
+        self.well.set()
         #: Set when a fault comes or goes; whoever waits for it clears it.
         self.changed = asyncio.Event()
+
+    async def watch(self) -> None:
+        """Look at a machine that fails until it works, and so on until this is cancelled."""
+        while True:
+            await self.failed.wait()
+            await self.recovered()
 
     async def look(self, *, also_at_device: bool = False) -> None:
         """See whether the folder works, and the device if there is a reason to doubt it.
@@ -53,27 +62,37 @@ class Machine:
             self._note(await self._find_fault(also_at_device=True))
 
     async def _find_fault(self, *, also_at_device: bool) -> str | None:
-        fault = await self._find_fault_of_folder()
-        if fault or not (also_at_device and uses_gpu(self._device)):
+        folder, device = self._artifacts, self._device
+        fault = await self._answer(
+            f"the artifact folder {folder}",
+            lambda: asyncio.to_thread(fault_of_folder, folder),
+            FOLDER_S,
+        )
+        if fault or not (also_at_device and uses_gpu(device)):
             return fault
-        return await asyncio.to_thread(fault_of_gpu, self._device)
+        return await self._answer(f"device {device}", lambda: fault_of_gpu(device), DEVICE_S)
 
-    async def _find_fault_of_folder(self) -> str | None:
-        # Nothing can end a thread that waits for a file system, so there is never a second one.
-        if self._trying is None or self._trying.done():
-            trying = asyncio.to_thread(fault_of_folder, self._artifacts)
-            self._trying = asyncio.create_task(trying)
-        done, _ = await asyncio.wait([self._trying], timeout=FOLDER_S)
-        for answered in done:
-            return answered.result()
-        return f"the artifact folder {self._artifacts} has not answered for {FOLDER_S:g} s"
+    async def _answer(
+        self, who: str, ask: Callable[[], Coroutine[None, None, str | None]], within_s: float
+    ) -> str | None:
+        """What somebody answers; that they have not answered is a fault, too.
+
+        Nothing can end a thread or a process that waits for a file system or a driver, so nobody
+        is asked again who still owes an answer.
+        """
+        answer = self._asked.get(who)
+        if answer is None or answer.done():
+            answer = self._asked[who] = asyncio.create_task(ask())
+        done, _ = await asyncio.wait([answer], timeout=within_s)
+        return answer.result() if done else f"{who} has not answered for {within_s:g} s"
 
     def _note(self, fault: str | None) -> None:
         if bool(fault) != bool(self.fault):
             self.changed.set()
             _log.warning("no more runs are taken: %s", fault) if fault else _log.info("well again")
         self.fault = fault
-        self.failed.set() if fault else self.failed.clear()
+        for event, is_so in ((self.failed, bool(fault)), (self.well, not fault)):
+            event.set() if is_so else event.clear()
 
 
 def fault_of_folder(artifacts: Path) -> str | None:
@@ -93,22 +112,31 @@ def fault_of_folder(artifacts: Path) -> str | None:
     return None
 
 
-def fault_of_gpu(device: str) -> str | None:
-    """Why nothing can be done on this GPU; None if nothing is known against it."""
+async def fault_of_gpu(device: str) -> str | None:
+    """Why nothing can be done on this GPU; None if nothing is known against it.
+
+    Returns when the process that tries it has ended, which one that hangs in a driver may not do
+    even when it is killed.
+    """
+    name = "cuda" if device == "auto" else device
     try:
-        subprocess.run(
-            [sys.executable, "-c", TRIAL, "cuda" if device == "auto" else device],
+        trial = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", TRIAL, name),
             env=without_secrets(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=DEVICE_S,
-            check=True,
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=PIPE,
+            preexec_fn=die_with_parent(signal.SIGKILL),
         )
-    except subprocess.TimeoutExpired:
-        return f"device {device} has not answered for {DEVICE_S:.0f} s"
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()
-        return f"device {device} does not work: {said[-1] if said else error}"
     except OSError as error:
         return f"device {device} cannot be tried: {error}"
-    return None
+    killing = asyncio.get_running_loop().call_later(DEVICE_S, trial.kill)
+    _, stderr = await trial.communicate()
+    killing.cancel()
+    if trial.returncode == 0:
+        return None
+    if trial.returncode == -signal.SIGKILL:
+        return f"device {device} has not answered for {DEVICE_S:g} s"
+    said = stderr.decode(errors="replace").strip().splitlines()
+    why = said[-1] if said else f"its trial ended with code {trial.returncode}"
+    return f"device {device} does not work: {why}"

@@ -6,6 +6,7 @@ Those of children are records of one JSON line each.
 import errno
 import re
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -20,19 +21,28 @@ from service.storage.texts import printable
 
 #: Questions to the template (see `workers.training.template`).
 READY, FORK = b"ready", b"fork"
-#: Names of errors that say nothing against the spec: mistakes in our code, faults of folder, disk
-#: or device, too little memory, and mistakes in the code of a user's model.
+#: Names of failures that are none of Polar's own errors: a mistake in our code, a fault of folder,
+#: disk or device, too little memory, and a mistake in the code of a user's model.
 BUG, MACHINE_FAULT, OOM, MODEL_FAILED = "bug", "machine_fault", "oom", "model_failed"
 #: System errors that are faults of the machine in a user's code, too; others are the code's.
 OF_MACHINE = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO,
-    errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EAGAIN, None,
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO,
+    errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EAGAIN,
 }  # fmt: skip
 #: CUDA's errors that are faults of the machine: devices unavailable, none or not this one, memory
 #: or link damaged, launch timed out or failed, system not ready, unknown. Others are bugs.
 OF_DEVICE = {46, 100, 101, 214, 220, 702, 719, 802, 999}
 #: What torch says, in RuntimeErrors of no class of their own, where there is too little memory.
 NO_MEMORY = ("DefaultCPUAllocator:", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+#: What torch says, in such errors, where CUDA cannot begin.
+NO_DEVICE = (
+    "Found no NVIDIA driver",
+    "NVIDIA driver on your system is too old",
+    "CUDA driver initialization failed",
+    "CUDA unknown error",
+    "Unexpected error from cudaGetDeviceCount",
+    "No CUDA GPUs are available",
+)
 
 
 class Request(Record):
@@ -94,16 +104,26 @@ def _is_out_of_memory(error: Exception) -> bool:
         return error.errno == errno.ENOMEM
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    return _says(error, NO_MEMORY)
 
 
-def _is_of_machine(error: Exception, *, in_users_code: bool) -> bool:
+def _is_of_machine(error: BaseException, *, in_users_code: bool) -> bool:
     if isinstance(error, OSError):
         return not in_users_code or error.errno in OF_MACHINE
+    # where the disk is full, torch ends its file nevertheless, and raises what comes of that
+    before = error.__context__
+    if isinstance(before, OSError) and before.errno in OF_MACHINE:
+        return True
     is_of_device = getattr(error, "error_code", None) in OF_DEVICE
-    return isinstance(error, DeviceMissing) or (
-        type(error).__name__ == "AcceleratorError" and is_of_device
+    return (
+        isinstance(error, DeviceMissing)
+        or (type(error).__name__ == "AcceleratorError" and is_of_device)
+        or _says(error, NO_DEVICE)
     )
+
+
+def _says(error: BaseException, words: Sequence[str]) -> bool:
+    return isinstance(error, RuntimeError) and any(each in str(error) for each in words)
 
 
 def _is_in_users_code(error: Exception) -> bool:

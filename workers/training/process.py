@@ -45,7 +45,7 @@ class Template:
         self._socket: socket.socket | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         #: Why the last question was not answered although the template had not ended.
-        self._silence = ""
+        self._no_answer = ""
         #: The end of what the last template wrote to its stderr.
         self._last_words = ""
 
@@ -121,7 +121,7 @@ class Template:
     ) -> bytes:
         """The answer to a question; empty where the template has ended or does not answer."""
         assert self._socket
-        self._silence, within_s = "", within_s or ANSWER_S
+        self._no_answer, within_s = "", within_s or ANSWER_S
         try:
             socket.send_fds(self._socket, [question], descriptors)
             async with asyncio.timeout(within_s):
@@ -129,13 +129,13 @@ class Template:
         except ConnectionError:
             pass
         except TimeoutError:
-            self._silence = f"did not answer within {within_s:g} s"
+            self._no_answer = f"did not answer within {within_s:g} s"
         return b""
 
     def _failure(self, when: str) -> OSError:
         """The error for a run; another attempt may not meet it."""
         self.end()
-        how = self._silence or f"ended with code {self._process and self._process.returncode}"
+        how = self._no_answer or f"ended with code {self._process and self._process.returncode}"
         words = f"; the end of its log:\n{self._last_words}" if self._last_words else ""
         return ChildProcessError(f"the template of children {how} {when}{words}")
 

@@ -31,8 +31,8 @@ class StopReason(StrEnum):
     NO_PROGRESS = "no_progress"
 
 
-#: Failures that are no fault of the run.
-FAULTS = (MACHINE_FAULT, OOM)
+#: Failures after which there is another attempt, but for lost ones, and a pause before it.
+PAUSED = (MACHINE_FAULT, OOM)
 #: Longest pause before a run is tried again, in seconds.
 LONGEST_PAUSE_S = 600.0
 _WHY_STOPPED = {
@@ -80,7 +80,7 @@ class Again:
     @property
     def follows_a_fault(self) -> bool:
         """Whether the machine is given a pause first (see `pause_s`)."""
-        return self.reason in FAULTS
+        return self.reason in PAUSED
 
 
 def pause_s(faults: int, first_s: float) -> float:
@@ -106,7 +106,7 @@ def decide(ending: Ending, *, losses: int, max_attempts: int) -> Finish | Again:
         return Finish(RunState.SUCCEEDED)
     if ending.stopped_for is StopReason.USER:
         return Finish(RunState.CANCELLED, "requested", "cancelled or pruned: its row says which")
-    if failure and failure.error not in FAULTS:
+    if failure and failure.error not in PAUSED:
         return Finish(RunState.FAILED, failure.error, failure.message)
     if ending.stopped_for is StopReason.NO_PROGRESS:
         return _lost(

@@ -1,8 +1,7 @@
 """Turns rows of experiments into answers."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fastapi import Response
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,9 +19,9 @@ from service.api.experiments.schemas import (
 )
 from service.api.stored import Reader
 from service.settings import Settings
-from service.storage import experiments, tracking
-from service.storage.evaluations import latest_evaluations
-from service.storage.tables import Experiment, Run, Tracking
+from service.storage import experiments, showing
+from service.storage.showing import ShownRun
+from service.storage.tables import Experiment
 
 
 async def accepted(
@@ -36,46 +35,35 @@ async def accepted(
 async def experiment_view(
     session: AsyncSession, settings: Settings, experiment: Experiment
 ) -> ExperimentView:
-    its_runs = await experiments.runs_of(session, experiment.id)
-    ids = [run.id for run in its_runs]
-    tracked = await tracking.positions_of(session, ids)
-    evaluations = await latest_evaluations(session, ids)
+    shown = await showing.runs_of(session, experiment.id)
+    tracked = next((each.tracked for each in shown if each.tracked), None)
     return ExperimentView(
         id=experiment.id,
         name=experiment.name,
         spec_hash=experiment.spec_hash,
-        state=experiments.state_of(experiment, Counter(run.state for run in its_runs)),
+        state=experiments.state_of(experiment, Counter(each.state for each in shown)),
         created_at=experiment.created_at,
         cancelled_at=experiment.cancelled_at,
         spec=experiment.spec,
-        runs=[
-            _run_of_experiment(
-                settings, experiment, run, evaluations.get(run.id), tracked.get(run.id)
-            )
-            for run in its_runs
-        ],
-        links=links.of_experiment(settings, experiment.id, next(iter(tracked.values()), None)),
+        runs=[_run_of_experiment(settings, experiment, each) for each in shown],
+        links=links.of_experiment(settings, experiment.id, tracked),
         watch=f"polar watch {experiment.id}",
     )
 
 
 def _run_of_experiment(
-    settings: Settings,
-    experiment: Experiment,
-    run: Run,
-    evaluation: Mapping[str, Any] | None,
-    tracked: Tracking | None,
+    settings: Settings, experiment: Experiment, run: ShownRun
 ) -> RunOfExperiment:
     reader = Reader()
     progress = reader.read("progress", Progress, run.progress)
-    latest = reader.read("verdict", Evaluation, evaluation)
+    latest = reader.read("verdict", Evaluation, run.evaluation)
     result = reader.read("settled", Result, run.result)
     return RunOfExperiment(
         id=run.id,
         seed=run.seed,
         state=run.state,
-        reason=run.status_reason,
-        message=run.status_message,
+        reason=run.reason,
+        message=run.message,
         # Both times are the start of a transaction, so they are equal if the run was created
         # together with this experiment.
         reused=run.created_at != experiment.created_at,
@@ -83,7 +71,7 @@ def _run_of_experiment(
         verdict=latest and latest.verdict,
         settled=result and result.settled,
         of_earlier_version=reader.of_earlier_version,
-        links=links.of_run(settings, run.id, tracked),
+        links=links.of_run(settings, run.id, run.tracked),
     )
 
 

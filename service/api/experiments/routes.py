@@ -46,7 +46,7 @@ async def submit(
 
 @router.post(
     "/validate",
-    dependencies=[*TAKES_SPEC, ONCE, needs(Scope.READ)],
+    dependencies=[*TAKES_SPEC, needs(Scope.READ)],
     responses=refusals(400, 413, 415, 422),
 )
 async def validate(spec: ExperimentSpec, session: Session) -> Plan:
@@ -133,5 +133,5 @@ async def experiment_events(
 
     A watcher that reconnects is first sent the current state of each run again.
     """
-    async for event in follow(service.database, run_ids):
+    async for event in follow(service.looks, run_ids):
         yield event

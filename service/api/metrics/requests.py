@@ -26,17 +26,27 @@ class TimedRequests:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began = time.perf_counter()
+        began, is_answered = time.perf_counter(), False
+
+        def observe(status: int) -> None:
+            # a path without a route could have any name, and each would be kept for ever
+            route = getattr(scope.get("route"), "path", "none")
+            labels = self._seconds.labels(_method(scope), route, status)
+            labels.observe(time.perf_counter() - began)
 
         async def timed(message: Message) -> None:
+            nonlocal is_answered
             if message["type"] == "http.response.start":
-                # a path without a route could have any name, and each would be kept for ever
-                route = getattr(scope.get("route"), "path", "none")
-                labels = self._seconds.labels(_method(scope), route, message["status"])
-                labels.observe(time.perf_counter() - began)
+                is_answered = True
+                observe(message["status"])
             await send(message)
 
-        await self.app(scope, receive, timed)
+        try:
+            await self.app(scope, receive, timed)
+        except Exception:
+            if not is_answered:
+                observe(500)  # its answer is made outside of this
+            raise
 
 
 def _method(scope: Scope) -> str:

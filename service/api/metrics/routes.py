@@ -1,14 +1,16 @@
 """/metrics: the service as Prometheus watches it."""
 
+import os
 from collections.abc import Iterator
 
 from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from service.api.dependencies import Service, Session
+from service.api.dependencies import Parts, Service, Session
 from service.api.door import Door
 from service.api.problems import refusals
 from service.storage import gauges
@@ -28,7 +30,16 @@ async def get_metrics(service: Service, session: Session) -> Response:
     """Count runs, queues, lost attempts and what MLflow lacks; how long requests took."""
     rows = CollectorRegistry()
     rows.register(_Rows(await gauges.read(session)))
-    return TextOfMetrics(generate_latest(rows) + generate_latest(service.metrics))
+    return TextOfMetrics(generate_latest(rows) + generate_latest(_of_requests(service)))
+
+
+def _of_requests(service: Parts) -> CollectorRegistry:
+    """What this process has counted, or all processes of the API that count together."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return service.metrics
+    of_all = CollectorRegistry()
+    MultiProcessCollector(of_all)  # type: ignore[no-untyped-call]
+    return of_all
 
 
 class _Rows(Collector):
@@ -56,6 +67,17 @@ class _Rows(Collector):
             lost.add_metric([reason], count)
         yield from (runs, queued, oldest, lost)
         yield GaugeMetricFamily("polar_agents", "Agents seen lately.", value=read.agents)
+        if read.least_lease_s is not None:
+            yield GaugeMetricFamily(
+                "polar_lease_left_seconds",
+                "Seconds until the first lease of a running run is over; renewals keep it up.",
+                value=read.least_lease_s,
+            )
+        yield GaugeMetricFamily(
+            "polar_overdue_leases",
+            "Running runs whose lease is over.",
+            value=read.overdue_leases,
+        )
         yield GaugeMetricFamily(
             "polar_untold_runs",
             "Runs of which MLflow has yet to be told something.",

@@ -18,18 +18,16 @@ from service.api.runs.schemas import (
 )
 from service.api.stored import Reader
 from service.settings import Settings
-from service.storage import findings, runs, tracking, tracking_failures, watching
-from service.storage.evaluations import latest_evaluations
+from service.storage import findings, runs, showing, watching
+from service.storage.states import RunState
 from service.storage.tables import Run
 
 
 async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunView:
-    standing = (await watching.standings(session, [run.id]))[run.id]
-    evaluations = await latest_evaluations(session, [run.id])
-    tracked = await tracking.position_of(session, run.id)
+    about = await showing.about(session, run.id)
     reader = Reader()
     progress = reader.read("progress", Progress, run.progress)
-    latest = reader.read("verdict", Evaluation, evaluations.get(run.id))
+    latest = reader.read("verdict", Evaluation, about.evaluation)
     result = reader.read("result", Result, run.result)
     return RunView(
         id=run.id,
@@ -42,25 +40,31 @@ async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunVi
         message=run.status_message,
         attempt=run.attempt,
         cancel_requested=run.cancel_requested,
-        queue_position=standing.queue_position,
+        queue_position=await _queue_position(session, run),
         progress=progress,
         verdict=latest and latest.verdict,
         result=result,
-        findings=await findings_view(session, run.id),
+        findings=about.findings and FindingsView.model_validate(about.findings),
         checkpoint_step=run.checkpoint_step,
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at,
-        mlflow_experiment_id=tracked.mlflow_experiment_id if tracked else None,
-        mlflow_run_id=tracked.mlflow_run_id if tracked else None,
-        mlflow_error=await tracking_failures.why(session, run.id),
+        mlflow_experiment_id=about.tracked.mlflow_experiment_id if about.tracked else None,
+        mlflow_run_id=about.tracked.mlflow_run_id if about.tracked else None,
+        mlflow_error=about.mlflow_error,
         of_earlier_version=reader.of_earlier_version,
-        links=links.of_run(settings, run.id, tracked),
+        links=links.of_run(settings, run.id, about.tracked),
         history=[
             TransitionView.model_validate(transition)
             for transition in await runs.transitions_of(session, run.id)
         ],
     )
+
+
+async def _queue_position(session: AsyncSession, run: Run) -> int | None:
+    if run.state is not RunState.QUEUED:  # looking at the queue would cost more than all the rest
+        return None
+    return (await watching.standings(session, [run.id]))[run.id].queue_position
 
 
 async def findings_view(session: AsyncSession, run_id: UUID) -> FindingsView | None:

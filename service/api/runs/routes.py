@@ -81,5 +81,5 @@ async def run_events(
     The `id` of an evaluation event is its step: a watcher that reconnects with it as
     `Last-Event-ID` misses no evaluation. The last event is the final state.
     """
-    async for event in follow(service.database, [run_id], last_event_id):
+    async for event in follow(service.looks, [run_id], last_event_id):
         yield event

@@ -52,7 +52,7 @@ async def submit_study(
 
 @router.post(
     "/validate",
-    dependencies=[*TAKES_SPEC, ONCE, needs(Scope.READ)],
+    dependencies=[*TAKES_SPEC, needs(Scope.READ)],
     responses=refusals(400, 413, 415, 422),
 )
 async def validate_study(spec: StudySpec, session: Session) -> StudyPlan:

@@ -7,18 +7,19 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from service.api import links
-from service.api.dependencies import Session, only_json
-from service.api.door import COOKIE, Door, needs, who_may
+from service.api.dependencies import Service, Session, only_json
+from service.api.door import Door, cookie_name, needs, owners_digest, who_may
 from service.api.problems import Refused, refusals
-from service.api.tokens.schemas import LoginLink, NewToken, NewTokenView, Tokens, TokenView
+from service.api.tokens.schemas import LoginLink, NewToken, NewTokenView, Tokens, TokenView, WhoAmI
+from service.settings import Settings
 from service.storage import tokens
+from service.storage.tokens import Maker
 from service.tokens import Scope
 
 router = APIRouter(route_class=Door, tags=["tokens"], responses=refusals(422, 503))
 
-#: Where a browser goes that has just been let in: not to `/docs`, whose scripts come from
-#: elsewhere.
-HOME = f"{links.PREFIX}/experiments"
+#: Where a browser goes that has just been let in.
+LANDING_PAGE = "/"
 #: Whoever opens a login link has no token yet, and the link is the proof.
 open_router = APIRouter(tags=["tokens"], responses=refusals(422, 503))
 
@@ -50,35 +51,53 @@ async def revoke_token(name: str, session: Session) -> TokenView:
     return TokenView.model_validate(await tokens.revoke(session, name))
 
 
+@router.get("/whoami")
+async def who_am_i(request: Request) -> WhoAmI:
+    """Say whose token came with this request, and what it lets them do."""
+    return WhoAmI.model_validate(who_may(request, Scope.READ))
+
+
 @router.post("/login-links", status_code=201, dependencies=[needs(Scope.READ)])
 async def create_login_link(
     request: Request,
+    service: Service,
     session: Session,
     response: Response,
     scope: Annotated[Scope, Query(description="What the browser may do.")] = Scope.READ,
 ) -> LoginLink:
     """Make a link that logs one browser in, once, with no more than the caller's own scope."""
-    principal = who_may(request, scope)
-    row, link = await tokens.make_link(session, scope, principal.token_id)
+    maker = _maker(request, scope, service.settings)
+    row, token = await tokens.make_link(session, scope, maker)
     response.headers["Cache-Control"] = "no-store"
-    return LoginLink(url=links.to_login(link), expires_at=row.expires_at)
+    return LoginLink(url=links.to_login(token), expires_at=row.expires_at)
+
+
+def _maker(request: Request, scope: Scope, settings: Settings) -> Maker:
+    """Whose token lets a browser in, which ends with that token."""
+    token_id = who_may(request, scope).token_id
+    if "authorization" not in request.headers:
+        raise Refused(403, "bearer-needed", "a browser lets no other in; use `polar login`")
+    return Maker(token_id, None if token_id else owners_digest(settings))
 
 
 @open_router.get(
     "/login", status_code=303, response_class=RedirectResponse, responses=refusals(401)
 )
 async def log_in(
-    request: Request, session: Session, link: Annotated[str, Query(max_length=512)]
+    request: Request,
+    service: Service,
+    session: Session,
+    token: Annotated[str, Query(alias="link", max_length=512)],
 ) -> Response:
-    """Log this browser in, and lead it to the experiments."""
-    opened = await tokens.open_link(session, link)
+    """Log this browser in, and lead it to the page of studies."""
+    opened = await tokens.open_link(session, token, owners_digest(service.settings))
     if opened is None:
         detail = "this link was opened before, or is too old; make another with `polar login`"
         raise Refused(401, "unauthorized", detail)
     row, cookie = opened
-    answer = RedirectResponse(HOME, status_code=303, headers={"Cache-Control": "no-store"})
+    answer = RedirectResponse(LANDING_PAGE, status_code=303, headers={"Cache-Control": "no-store"})
     answer.set_cookie(
-        COOKIE,
+        cookie_name(service.settings.home_id),
         cookie,
         expires=row.expires_at,
         httponly=True,

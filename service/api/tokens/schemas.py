@@ -46,6 +46,16 @@ class Tokens(ResponseModel):
     tokens: list[TokenView]
 
 
+class WhoAmI(ResponseModel):
+    """Who sends this request."""
+
+    #: The name of the token, or `owner`.
+    name: str
+    scope: Scope
+    #: None for the owner, whose token does not expire.
+    expires_at: datetime | None
+
+
 class LoginLink(ResponseModel):
     """A link that logs one browser in, once."""
 

@@ -241,7 +241,7 @@ def test_numbers_are_numbered_by_size_and_words_by_their_letters() -> None:
     assert own_images.coded(["b", "a"]) == ([1, 0], ["a", "b"])
 
 
-def test_numbers_name_pictures_only_where_they_name_every_picture(tmp_path: Path) -> None:
+def test_numbers_name_pictures_only_where_they_differ(tmp_path: Path) -> None:
     # Labels that are also names of some pictures were taken for names.
     folder, table = tmp_path / "p", tmp_path / "factors.csv"
     folder.mkdir()
@@ -254,3 +254,10 @@ def test_numbers_name_pictures_only_where_they_name_every_picture(tmp_path: Path
     table.write_text("\n".join(["id,squared", *(f"{n},{n * n}" for n in range(12))]))
     in_order_of_paths = [int(Path(name).stem) ** 2 for name in found.names]
     assert factors_of_table(table, found) == {"squared": in_order_of_paths}
+    # With a typing mistake in one number, all rows were joined by order, nearly all to others.
+    ids = [*range(11), 12]
+    table.write_text("\n".join(["id,squared", *(f"{n},{n * n}" for n in ids)]))
+    with pytest.raises(InvalidInput, match="no row for 1 of 12 pictures, such as 11; allowed"):
+        factors_of_table(table, found)
+    table.write_text("\n".join(["size", *(str(n) for n in range(100, 112))]))
+    assert factors_of_table(table, found) == {"size": list(range(100, 112))}

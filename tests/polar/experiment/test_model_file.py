@@ -1,8 +1,10 @@
 """A trained model that somebody takes home: it encodes and decodes as it did in its run."""
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from safetensors.torch import save_file
 import polar
 from polar.data.images import load as load_images
 from polar.errors import InvalidInput
+from polar.experiment import model_file
 from polar.experiment.trained_model import TrainedModel
 from polar.records.events import MODEL_FILE, Result
 from polar.spec import ExperimentSpec
@@ -28,6 +31,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "ae": {"name": "ae"},
 }
 IMAGES = 120
+#: A file on a disk that is full.
+FULL = Path("/dev/full")
 
 
 def spec_of(model: str) -> ExperimentSpec:
@@ -102,6 +107,18 @@ def test_the_same_run_gives_the_same_file(kept: Path, tmp_path: Path) -> None:
     train("beta_vae", tmp_path)
 
     assert (tmp_path / MODEL_FILE).read_bytes() == (kept / MODEL_FILE).read_bytes()
+
+
+def test_a_model_that_finds_no_room_on_the_disk_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # safetensors' own error has no number, by which faults of the machine are known
+    monkeypatch.setattr(model_file, "written_aside", lambda *_, **__: nullcontext(FULL))
+
+    with pytest.raises(OSError, match="No space left") as raised:
+        model_file.save_model({"a": torch.zeros(10_000)}, spec_of("ae"), "d" * 64, tmp_path)
+
+    assert raised.value.errno == errno.ENOSPC
 
 
 def test_images_may_come_in_every_usual_form(model: TrainedModel) -> None:

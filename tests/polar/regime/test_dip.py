@@ -1,10 +1,12 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from benchmarks.dip_table import PROBABILITIES, SIZES, quantiles
 from polar.errors import InvalidInput
-from polar.regime.dip import dip_of, dip_test
+from polar.regime.dip import TABLE, dip_of, dip_p_value, dip_test
 
 
 @pytest.mark.parametrize("smaller", [1, 3, 8])
@@ -74,3 +76,51 @@ def test_scale_and_shift_do_not_matter() -> None:
 def test_entropies_that_are_not_finite_are_refused(bad: float) -> None:
     with pytest.raises(InvalidInput, match="allowed: finite"):
         dip_of([0.0, 1.0, bad, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("n", "rarer", "p_value"),
+    [
+        (8, 2, 0.2112),
+        (16, 3, 0.2502),
+        (16, 4, 0.0212),
+        (32, 5, 0.1135),
+        (32, 6, 0.0191),
+        (128, 13, 0.0159),
+        (1000, 35, 0.0393),
+        (10_000, 110, 0.0454),
+    ],
+)
+def test_p_values_are_those_of_another_simulation(n: int, rarer: int, p_value: float) -> None:
+    """Those of the library diptest 0.12, which interpolates between other sizes and quantiles."""
+    assert dip_p_value(rarer / (2 * n), n) == pytest.approx(p_value, abs=0.005)
+
+
+def test_the_smallest_groups_are_those_of_another_simulation() -> None:
+    """The first sizes at which one more latent is needed, by diptest 0.12."""
+    smallest: dict[int, int] = {}
+    for m in range(4, 65):
+        found = dip_of([0.0] * m)
+        assert found is not None
+        assert found.smallest_group is not None
+        smallest.setdefault(found.smallest_group, m)
+
+    assert smallest == {2: 4, 3: 7, 4: 12, 5: 19, 6: 28, 7: 38, 8: 50, 9: 64}
+
+
+def test_p_values_fall_from_one_to_zero() -> None:
+    falling = [dip_p_value(dip, 50) for dip in np.linspace(0.005, 0.25, 200)]
+
+    assert falling[0] == 1
+    assert falling[-1] == 0
+    assert all(more >= less for more, less in pairwise(falling))
+
+
+def test_the_table_is_what_its_program_simulates() -> None:
+    """One quantile, from fewer samples; 2,000 of them miss the middle by 0.005 or so."""
+    lines = [line.split(",") for line in TABLE.read_text().splitlines()]
+    row, median = 1 + SIZES.index(16), PROBABILITIES.index(0.5)
+
+    assert [int(line[0]) for line in lines[1:]] == list(SIZES)
+    assert [float(each) for each in lines[0][1:]] == list(PROBABILITIES)
+    assert quantiles(16, 2000)[median] == pytest.approx(float(lines[row][1 + median]), abs=0.01)

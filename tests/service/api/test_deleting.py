@@ -11,6 +11,7 @@ from polar.spec import ExperimentSpec
 from service import queue
 from service.api.event_stream import follow
 from service.api.links import PREFIX
+from service.api.shared_looks import SharedLooks
 from service.storage import deletions, experiments
 from service.storage.database import Database
 from service.storage.states import StudyState
@@ -189,7 +190,8 @@ async def test_who_watches_runs_is_not_disturbed_by_those_that_disappear(
 ) -> None:
     submission = await submit(spec_of(seeds=[0, 1]))
     kept, gone = [run.id for run in submission.runs]
-    watching = follow(database, [kept, gone])
+    looks = SharedLooks(database)
+    watching = follow(looks, [kept, gone])
     first = [await anext(watching) for _ in range(4)]  # the state and the place of each
     async with database.transaction() as session:
         await queue.cancel_experiment(session, submission.experiment.id)
@@ -197,6 +199,7 @@ async def test_who_watches_runs_is_not_disturbed_by_those_that_disappear(
         await deletions.remove_rows(session, gone)
 
     rest = [event async for event in watching]
+    await looks.close()
 
     assert len(first) == 4
     assert [event.event for event in rest] == ["state"]

@@ -1,5 +1,6 @@
 """The door of the API: every route, asked without a token, with too little and with enough."""
 
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -7,9 +8,11 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from pydantic import SecretStr
+from starlette.routing import BaseRoute
 
 from service.api.app import create_app
 from service.api.door import Door
+from service.api.links import PREFIX
 from service.settings import Settings
 from service.storage import tokens
 from service.storage.database import Database
@@ -53,6 +56,22 @@ async def ask(
         filled = filled.replace(f"{{{id}}}", "00000000-0000-0000-0000-000000000000")
     headers = bearer(token) if token else {}
     return await http.request(method, filled, headers=headers)
+
+
+def without_door(routes: Iterable[BaseRoute]) -> Iterator[str]:
+    for route in routes:
+        if included := getattr(route, "original_router", None):
+            yield from without_door(included.routes)
+        elif not isinstance(route, Door):
+            yield getattr(route, "path", str(route))
+
+
+def test_what_is_not_documented_has_a_door_too(api: FastAPI) -> None:
+    documents = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+
+    assert set(without_door(api.routes)) == documents | {
+        path.removeprefix(PREFIX) for path in OPEN
+    }
 
 
 async def test_every_route_wants_a_token_and_a_scope(
@@ -110,6 +129,7 @@ def test_a_route_that_changes_something_must_say_who_may() -> None:
     [
         (None, "no token came with this request"),
         ("Basic cG9sYXI6cG9sYXI=", "the header Authorization is of the kind 'Basic'"),
+        ("x" * 43, "the header Authorization names no kind"),
         ("Bearer", "this service knows no such token"),
         (f"Bearer {'x' * 43}", "this service knows no such token"),
         (f"Bearer {OWNER['Authorization'][7:-1]}", "this service knows no such token"),

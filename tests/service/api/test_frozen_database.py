@@ -9,16 +9,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import QueuePool, text
 
 from service.api.app import create_app
 from service.embedded.postgres import Postgres
 from service.settings import Settings
 from service.storage.database import ANSWERS_S, Database
-from service.storage.errors import DatabaseAway
+from service.storage.errors import DatabaseAway, DatabaseBusy
 from tests.service.conftest import OWNER
 
-#: Before, an answer came only when the database went on.
+#: A busy machine is slow; how long a request may take is said by the test of the limits.
 PATIENCE_S = 60.0
 
 
@@ -125,3 +125,40 @@ async def test_a_busy_service_does_not_say_that_the_database_is_away(settings: S
     assert (busy.status_code, busy.json()["type"]) == (503, "urn:polar:problem:busy")
     assert busy.json()["detail"] == "all 2 connections to the database are in use"
     assert afterwards.status_code == 200
+
+
+async def test_the_limits_of_a_request_add_up_to_ten_seconds(settings: Settings) -> None:
+    database = Database(settings.sqlalchemy_url, is_impatient=True)
+    limits = text(
+        "select setting::int from pg_settings where name in ('statement_timeout', 'lock_timeout') "
+        "order by name"
+    )
+    async with database.transaction() as session:
+        lock_ms, statement_ms = (await session.scalars(limits)).all()
+    pool = database.engine.pool
+    await database.close()
+
+    assert isinstance(pool, QueuePool)
+    assert lock_ms < statement_ms < 1000 * ANSWERS_S
+    # until a connection is free, until it or a new one answers, and until the statement ends
+    assert pool.timeout() + ANSWERS_S + ANSWERS_S == 10
+
+
+async def test_what_is_locked_or_takes_too_long_is_busy_and_not_away(settings: Settings) -> None:
+    patient = Database(settings.sqlalchemy_url)
+    database = Database(settings.sqlalchemy_url, is_impatient=True)
+
+    async def ask(statement: str) -> None:
+        async with database.transaction() as session:
+            await session.execute(text("set local lock_timeout = '50ms'"))
+            await session.execute(text("set local statement_timeout = '200ms'"))
+            await session.execute(text(statement))
+
+    async with patient.transaction() as session:
+        await session.execute(text("lock table app.runs in access exclusive mode"))
+        with pytest.raises(DatabaseBusy, match="something else that goes on has locked"):
+            await ask("select 1 from app.runs")
+    with pytest.raises(DatabaseBusy, match="longer for this than a request may take"):
+        await ask("select pg_sleep(60)")
+    await patient.close()
+    await database.close()

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,10 +11,16 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
+from starlette.types import Message, Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from service.api.links import PREFIX
 from service.settings import Settings
+from service.storage import tokens
+from service.storage.database import Database
 from service.storage.states import StudyState, TrialState
+from service.tokens import Scope
+from tests.service.conftest import OWNER
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
 KEY = {"Idempotency-Key": "the-key"}
 #: Their answers hold tokens, which must not be stored; and whoever revokes twice revokes once.
 SECRETS = {f"{PREFIX}/{path}" for path in ("tokens", "tokens/{name}/revoke", "login-links")}
+#: They store nothing at all, so that whoever may only read cannot fill a table with answers.
+READING = {f"{PREFIX}/experiments/validate", f"{PREFIX}/studies/validate"}
 
 Create = Callable[..., Awaitable[UUID]]
 #: A request: the id in its path, and what else httpx takes.
@@ -74,14 +83,12 @@ async def posts(
     more = {"json": {"steps": 100_000}}
     return {
         "/experiments": (None, {"json": spec_of.as_json(seeds=[3])}),
-        "/experiments/validate": (None, {"json": spec_of.as_json()}),
         "/experiments/{experiment_id}/cancel": (queued.experiment.id, {}),
         "/experiments/{experiment_id}/extend": (UUID(of_run), more),
         "/runs/{run_id}/cancel": (alone.runs[0].id, {}),
         "/runs/{run_id}/extend": (run_id, more),
         "/runs/{run_id}/findings": (run_id, {}),
         "/studies": (None, {"json": study_of()}),
-        "/studies/validate": (None, {"json": study_of()}),
         "/studies/{study_id}/pause": (study_ids[0], {}),
         "/studies/{study_id}/resume": (study_ids[1], {}),
         "/studies/{study_id}/cancel": (study_ids[2], {}),
@@ -96,7 +103,7 @@ async def test_every_post_is_carried_out_once_for_each_key(
 ) -> None:
     # Adding trials to a study, say, could not be repeated after a lost answer.
     documented = [path for path, methods in api.openapi()["paths"].items() if "post" in methods]
-    assert set(documented) - SECRETS == {PREFIX + path for path in posts}
+    assert set(documented) - SECRETS - READING == {PREFIX + path for path in posts}
 
     for path, (id, request) in posts.items():
         address = PREFIX + path.format(experiment_id=id, run_id=id, study_id=id)
@@ -104,7 +111,7 @@ async def test_every_post_is_carried_out_once_for_each_key(
         first = await http.post(address, headers=headers, **request)
         again = await http.post(address, headers=headers, **request)
         other = await http.post(
-            f"{PREFIX}/experiments/validate", headers=headers, json=spec_of.as_json(name="other")
+            f"{PREFIX}/experiments", headers=headers, json=spec_of.as_json(name="other")
         )
 
         assert first.is_success, (path, first.text)
@@ -118,6 +125,38 @@ async def test_every_post_is_carried_out_once_for_each_key(
             422,
             "urn:polar:problem:idempotency-key-reused",
         )
+
+
+async def test_what_is_only_validated_stores_nothing(
+    http: httpx.AsyncClient,
+    worker: "Worker",
+    spec_of: "SpecMaker",
+    study_of: "StudyMaker",
+    rows: Callable[[], Awaitable[int]],
+) -> None:
+    await worker.announce()
+    before = await rows()
+
+    for path, body in (("experiments", spec_of.as_json()), ("studies", study_of())):
+        answer = await http.post(f"{PREFIX}/{path}/validate", json=body, headers=KEY)
+        assert answer.status_code == 200, answer.text
+
+    assert await rows() == before
+
+
+async def test_others_may_use_the_same_key(http: httpx.AsyncClient, worker: "Worker") -> None:
+    await worker.announce()
+    made = await http.post(f"{PREFIX}/tokens", json={"name": "anna", "scope": "submit"})
+    spec = {"dataset": {"name": "digits"}, "model": {}}
+    mine = await http.post(f"{PREFIX}/experiments", json=spec, headers=KEY)
+    hers = await http.post(
+        f"{PREFIX}/experiments",
+        json={**spec, "name": "hers"},
+        headers={**KEY, "Authorization": f"Bearer {made.json()['token']}"},
+    )
+
+    assert (mine.status_code, hers.status_code) == (202, 202)
+    assert mine.json()["id"] != hers.json()["id"]
 
 
 async def test_a_repeated_request_for_more_trials_adds_them_once(
@@ -149,6 +188,52 @@ async def test_the_answer_is_that_of_the_first_request_whatever_has_happened_sin
 
     assert again.json() == first.json()
     assert (await http.get(address)).json()["state"] == "running"
+
+
+async def test_an_answer_that_was_lost_after_the_commit_comes_with_the_next_try(
+    api: FastAPI, http: httpx.AsyncClient, worker: "Worker", create: Create
+) -> None:
+    async def lose(_message: Message) -> None:
+        raise ConnectionResetError
+
+    async def losing(scope: AsgiScope, receive: Receive, _send: Send) -> None:
+        await api(scope, receive, lose)
+
+    await worker.announce()
+    address, one = f"{PREFIX}/studies/{await create()}", {"trials": 1}
+    before = (await http.get(address)).json()["trials_wanted"]
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(losing), base_url="http://localhost", headers=OWNER
+    ) as unlucky:
+        with pytest.raises(ConnectionResetError):
+            await unlucky.post(f"{address}/extend", json=one, headers=KEY)
+
+    again = await http.post(f"{address}/extend", json=one, headers=KEY)
+
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json()["trials_wanted"] == before + 1
+    assert (await http.get(address)).json()["trials_wanted"] == before + 1
+
+
+async def test_everybody_has_keys_of_their_own(
+    http: httpx.AsyncClient, database: Database, worker: "Worker", study_of: "StudyMaker"
+) -> None:
+    await worker.announce()
+    async with database.transaction() as session:
+        made = [
+            await tokens.create(session, name, Scope.SUBMIT, timedelta(days=1))
+            for name in ("ada", "grace")
+        ]
+    headers = [{"Authorization": f"Bearer {token}", **KEY} for _, token in made]
+
+    ada, grace, again = [
+        await http.post(f"{PREFIX}/studies", json=study_of(name=name), headers=headers[place])
+        for name, place in (("hers", 0), ("another", 1), ("hers", 0))
+    ]
+
+    assert [answer.status_code for answer in (ada, grace)] == [202, 202]
+    assert ada.json()["id"] != grace.json()["id"]
+    assert again.content == ada.content
 
 
 async def test_a_refused_request_may_be_sent_again_with_its_key(

@@ -1,5 +1,6 @@
 """What the API refuses: in which words, and that nothing of it is stored."""
 
+import re
 import string
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -235,6 +236,19 @@ async def test_what_is_not_allowed_says_all_that_is(
 
     assert answer.status_code == 405
     assert answer.headers["allow"] == allowed
+
+
+async def test_every_path_says_all_methods_that_it_has(
+    api: FastAPI, http: httpx.AsyncClient
+) -> None:
+    for path in api.openapi()["paths"]:
+        methods = ("GET", "POST", "PUT", "PATCH", "DELETE")
+        filled = re.sub(r"{\w+}", "x", path)
+        answers = {method: await http.request(method, filled) for method in methods}
+        refused = {name for name, answer in answers.items() if answer.status_code == 405}
+        said = {answers[method].headers["allow"] for method in refused}
+
+        assert said == {", ".join(sorted(set(methods) - refused))}, path
 
 
 async def test_an_error_of_the_service_tells_its_number_and_nothing_else(

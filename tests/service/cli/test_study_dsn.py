@@ -18,6 +18,7 @@ from polar.spec import StudySpec
 from service.embedded.postgres import Postgres
 from service.embedded.running import RunningStack, publish
 from service.embedded.state import lock
+from service.storage.roles import Role, make_database
 from service.studies.optimiser import Optimiser
 
 if TYPE_CHECKING:
@@ -40,10 +41,11 @@ async def study_id(polar: "Polar", write: "Write", worker: "Worker") -> UUID:
 
 @pytest.fixture
 def optuna_url(postgres: Postgres) -> Iterator[str]:
-    """Optuna's database, by the name that it has beside ours."""
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE optuna")
-        yield postgres.url("optuna")
+    """Optuna's database, by the name that it has beside ours, as the broker opens it."""
+    url = postgres.url("postgres")
+    with psycopg.connect(url, autocommit=True) as admin:
+        make_database(admin, url, "optuna")
+        yield postgres.url("optuna", Role.OPTUNA)
         admin.execute("DROP DATABASE optuna WITH (FORCE)")
 
 
@@ -80,7 +82,8 @@ async def test_the_printed_lines_open_the_study_of_the_home(
         result = await polar("study", "dsn", study_id, "--home", tmp_path)
 
     storage, study, _, *lines = result.stdout.splitlines()
-    assert storage.split() == ["storage", optuna_url.replace("sql:", "sql+psycopg:")]
+    to_read = postgres.url("optuna", Role.VIEWER)
+    assert storage.split() == ["storage", to_read.replace("sql:", "sql+psycopg:")]
     assert study == f'study    it\'s "mine" {study_id}'
     assert trials_by(lines) == f'it\'s "mine" {study_id} 1'
 
@@ -159,8 +162,7 @@ async def test_a_password_that_is_gone_is_said_to_be(
 async def test_the_api_never_tells_the_password(
     study_id: UUID, polar: "Polar", postgres: Postgres
 ) -> None:
-    password = json.loads((postgres.home / "database.json").read_text())["password"]
-
     shown = await polar("study", "show", study_id, "-o", "json")
 
-    assert password not in shown.stdout
+    assert study_id.hex[:8] in shown.stdout
+    assert not [role for role, secret in postgres.passwords.items() if secret in shown.stdout]

@@ -1,5 +1,6 @@
 """`polar token` and `polar login`, against a real service."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -56,3 +57,19 @@ async def test_a_link_is_printed_that_lets_a_browser_in(polar: "Polar", served: 
     assert link.startswith(f"{served}/api/v1/login?link=")
     assert opened.status_code == 303
     assert opened.cookies["polar"]
+
+
+async def test_the_link_is_on_no_command_line(
+    polar: "Polar", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Whoever opens it first is in, and everybody sees with what `xdg-open` was started.
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setenv("POLAR_HOME", str(tmp_path / "home"))
+
+    answer = await polar("login", "--open")
+
+    page = tmp_path / "home" / "login.html"
+    assert opened == [page.as_uri()]
+    assert f"url={answer.stdout.strip()}" in page.read_text()
+    assert page.stat().st_mode & 0o777 == 0o600

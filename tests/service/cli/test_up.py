@@ -30,6 +30,7 @@ cli.main()
         # in its log.
         ({"POLAR_LEASE_S": "10"}, "POLAR_LEASE_S is 10.0 while POLAR_RENEW_S is 5.0; allowed"),
         ({"POLAR_HEARTBEAT_S": "soon"}, "POLAR_HEARTBEAT_S is 'soon'; allowed: a number"),
+        ({"POLAR_API_WORKERS": "0"}, "POLAR_API_WORKERS is '0'; allowed: an integer from 1 to 16"),
         ({"POLAR_MEASURE_AT_ONCE": "0"}, "POLAR_MEASURE_AT_ONCE is '0'; allowed: an integer"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.client import Client
+from service.client import Client, Unreachable
 from service.embedded.running import RunningStack, publish
 from service.embedded.state import lock, owners_token
 from tests.service.client.scripts import answering
@@ -47,13 +47,40 @@ def test_the_stack_of_a_home_gets_the_token_of_that_home(
         assert sent_by(Client(home=tmp_path), script) == f"Bearer {own_token}"
 
 
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
 def test_the_stack_of_the_home_is_known_by_its_address_too(
-    own_token: str, script: "Script", tmp_path: Path
+    name: str, own_token: str, script: "Script", tmp_path: Path
 ) -> None:
+    # Somebody else may listen at the other address that `localhost` has.
     with lock(tmp_path):
         publish(tmp_path, RunningStack(script.url, "", "", os.getpid(), {}, "the home"))
+        client = Client(script.url.replace("127.0.0.1", name) + "/")
 
-        assert sent_by(Client(f"{script.url}/"), script) == f"Bearer {own_token}"
+        assert client.url == script.url
+        assert sent_by(client, script) == f"Bearer {own_token}"
+
+
+def test_who_listens_where_the_stack_has_stopped_gets_no_token(
+    own_token: str, script: "Script", tmp_path: Path
+) -> None:
+    assert own_token
+    stack = RunningStack(script.url, "", "", os.getpid(), {}, "the home")
+    script.by_path["/api/v1/healthz"] = answering(200, HEALTH)
+    script.by_path["/api/v1/experiments"] = answering(200, NOTHING)
+    with lock(tmp_path):
+        publish(tmp_path, stack)
+        client = Client(pauses_s=(0.01,))
+        assert list(client.experiments()) == []
+    before = len(script.requests)
+
+    with client:
+        with pytest.raises(Unreachable, match=r"2 tries, the last: .* does not run there"):
+            list(client.experiments())
+        with pytest.raises(Unreachable, match="does not run there"):
+            list(client._connection.events("/runs/x/events"))
+        assert len(script.requests) == before
+        with lock(tmp_path):  # it runs again
+            assert list(client.experiments()) == []
 
 
 def test_another_service_never_gets_the_token_of_the_home(

@@ -11,8 +11,7 @@ import psycopg
 import pytest
 
 from service.embedded.postgres import Postgres
-from service.embedded.supervisor import create_databases
-from service.storage.migrate import upgrade
+from service.embedded.supervisor import prepare
 
 Eventually = Callable[[Callable[[], object]], None]
 
@@ -42,8 +41,7 @@ def used_home() -> Iterator[Path]:
     """A home that was used and is stopped: all databases, migrated, and one row."""
     folder = make_home()
     with Postgres(folder) as server:
-        create_databases(server)
-        upgrade(server.url("app"))
+        prepare(server)
         with psycopg.connect(server.url("postgres")) as connection:
             connection.execute("CREATE TABLE kept (value int)")
             connection.execute("INSERT INTO kept VALUES (42)")
@@ -57,6 +55,17 @@ def made_home(home: Path, used_home: Path) -> Path:
     subprocess.run(["cp", "-a", f"{used_home}/.", home], check=True)
     (home / "log" / "postgres.log").unlink()
     return home
+
+
+@pytest.fixture(scope="module")
+def server(used_home: Path) -> Iterator[Postgres]:
+    """A server as programs find it, with roles and rights."""
+    folder = make_home()
+    subprocess.run(["cp", "-a", f"{used_home}/.", folder], check=True)
+    with Postgres(folder) as server:
+        prepare(server)
+        yield server
+    remove_home(folder)
 
 
 @pytest.fixture

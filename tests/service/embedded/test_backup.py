@@ -1,9 +1,11 @@
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from service.embedded.backup import _fail as _fail_to_read
 from service.embedded.backup import back_up, restore
 from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import Postgres
@@ -78,12 +80,12 @@ def test_a_backup_that_fails_leaves_nothing(
     made_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.embedded.backup._copy_databases", _fail)
-    backup = made_home / "backup"
+    before = set(made_home.iterdir())
 
     with pytest.raises(EmbeddedError, match=r"cannot be copied to .*: it is full"):
-        back_up(made_home, backup)
+        back_up(made_home, made_home / "backup")
 
-    assert not [path for path in made_home.iterdir() if "backup" in path.name]
+    assert set(made_home.iterdir()) - before <= {made_home / "lock"}
 
 
 def _fail(_url: str, _into: Path) -> None:
@@ -102,7 +104,87 @@ def test_a_damaged_backup_is_refused(made_home: Path, new_home: Path) -> None:
     assert not new_home.exists()
 
 
-def test_another_folder_is_no_backup(tmp_path: Path) -> None:
+@pytest.fixture
+def without_databases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the copies of databases, which take seconds, where only files are looked at."""
+    monkeypatch.setattr("service.embedded.backup._copy_databases", lambda _url, _into: None)
+    monkeypatch.setattr("service.embedded.backup._server", lambda _home: nullcontext(""))
+
+
+@pytest.mark.usefixtures("without_databases")
+def test_nothing_of_the_files_is_left_out_without_a_word(made_home: Path, tmp_path: Path) -> None:
+    # A folder on another disk was left out, as was one that could not be read.
+    elsewhere, runs = tmp_path / "disk", made_home / "artifacts" / "runs"
+    (elsewhere / "a").mkdir(parents=True)
+    (elsewhere / "a" / "result.json").write_text("{}")
+    runs.parent.mkdir(exist_ok=True)
+    runs.symlink_to(elsewhere)
+    (made_home / "artifacts" / "measurements" / "7.part").mkdir(parents=True)
+    (made_home / "artifacts" / "measurements" / "7.part" / "half.csv").write_text("")
+
+    back_up(made_home, tmp_path / "first")
+    (elsewhere / "a" / "gone.pt").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(EmbeddedError, match=r"gone.pt leads to .*nowhere, which does not exist"):
+        back_up(made_home, tmp_path / "second")
+    (elsewhere / "a" / "gone.pt").unlink()
+    (elsewhere / "a" / "loop").symlink_to(elsewhere)
+    with pytest.raises(EmbeddedError, match="loop leads back to a folder in which it is"):
+        back_up(made_home, tmp_path / "second")
+
+    kept = [path for path in (tmp_path / "first" / "artifacts").rglob("*") if path.is_file()]
+    assert kept == [tmp_path / "first" / "artifacts" / "runs" / "a" / "result.json"]
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_folder_that_cannot_be_read_ends_a_backup() -> None:
+    with pytest.raises(PermissionError):
+        _fail_to_read(PermissionError(13, "Permission denied", "artifacts"))
+    _fail_to_read(FileNotFoundError(2, "No such file or directory", "artifacts"))
+
+
+@pytest.mark.usefixtures("without_databases")
+@pytest.mark.parametrize("name", ["artifacts/x", "mlflow/a/b", "postgres/x"])
+def test_no_backup_is_made_within_what_is_copied(made_home: Path, name: str) -> None:
+    # It was copied into itself until the disk was full.
+    with pytest.raises(EmbeddedError, match="which is copied; choose another folder"):
+        back_up(made_home, made_home / name)
+
+
+def test_files_that_a_backup_has_lost_are_noticed(made_home: Path, new_home: Path) -> None:
+    table = made_home / "artifacts" / "table.csv"
+    table.parent.mkdir(exist_ok=True)
+    table.write_text("a,b")
+    backup = new_home.with_name("backup")
+    back_up(made_home, backup)
+    (backup / "artifacts" / "table.csv").write_text("a")
+
+    with pytest.raises(EmbeddedError, match=r"it has .*1 files of 1 bytes.* had .*of 3 bytes"):
+        restore(backup, new_home)
+
+    assert not new_home.exists()
+
+
+def test_no_token_of_a_backup_can_be_used(made_home: Path, new_home: Path) -> None:
+    # A token that was revoked after the backup would be valid again.
+    with Postgres(made_home) as server, psycopg.connect(server.url("app")) as connection:
+        connection.execute(
+            "INSERT INTO app.tokens (id, name, digest, kind, scope, expires_at) "
+            "VALUES (gen_random_uuid(), 'ci', 'x', 'bearer', 'admin', now() + interval '1 day')"
+        )
+    backup = new_home.with_name("backup")
+    back_up(made_home, backup)
+
+    restore(backup, new_home)
+
+    with Postgres(new_home) as server, psycopg.connect(server.url("app")) as connection:
+        rows = connection.execute("SELECT name, revoked_at <= now() FROM app.tokens").fetchall()
+    assert rows == [("ci", True)]
+
+
+@pytest.mark.parametrize("manifest", [None, "{}", '{"version": 3}'])
+def test_another_folder_is_no_backup(tmp_path: Path, manifest: str | None) -> None:
+    if manifest:
+        (tmp_path / "backup.json").write_text(manifest)
     with pytest.raises(EmbeddedError, match="is no backup"):
         restore(tmp_path, tmp_path / "home")
 

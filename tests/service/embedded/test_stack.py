@@ -9,7 +9,8 @@ import pytest
 
 from service.embedded.postgres import Postgres
 from service.embedded.stack import Addresses, stages
-from service.embedded.state import choose_port, port_of
+from service.embedded.state import choose_port, owners_token, port_of
+from service.storage.roles import Role
 
 
 @pytest.fixture
@@ -90,13 +91,37 @@ def test_only_the_server_of_an_address_inherits_its_socket(
     }
 
 
-def test_the_password_is_in_no_command(postgres: Postgres, addresses: Addresses) -> None:
-    password = json.loads((postgres.home / "database.json").read_text())["password"]
-
+def test_every_program_has_the_passwords_of_its_own_roles_and_no_command_has_any(
+    postgres: Postgres, addresses: Addresses
+) -> None:
+    superuser = json.loads((postgres.home / "database.json").read_text())["password"]
     programs = [p for stage in stages(postgres, addresses, ["cpu"]) for p in stage]
 
-    assert password not in str([program.command for program in programs])
-    assert all(password in str(program.environment) for program in programs)
+    def known_to(text: object) -> set[Role]:
+        return {role for role, password in postgres.passwords.items() if password in str(text)}
+
+    assert {program.name: known_to(program.environment) for program in programs} == {
+        "mlflow": {Role.MLFLOW},
+        "api": {Role.APP},
+        "clerk": {Role.APP, Role.OPTUNA},
+        "dashboard": {Role.VIEWER},
+        "agent-0": {Role.AGENT},
+    }
+    assert known_to([program.command for program in programs]) == set()
+    assert superuser not in str(programs)
+
+
+def test_the_owners_token_is_in_no_command_and_only_where_it_opens_a_door(
+    postgres: Postgres, addresses: Addresses
+) -> None:
+    programs = [p for stage in stages(postgres, addresses, ["cpu"]) for p in stage]
+    token = owners_token(postgres.home)
+
+    holders = {program.name for program in programs if token in program.environment.values()}
+    assert holders == {"mlflow", "api", "clerk", "dashboard"}
+    assert token not in str([program.command for program in programs])
+    servers = [p for p in programs if p.name in ("mlflow", "dashboard")]
+    assert {p.environment["POLAR_API_URL"] for p in servers} == {addresses.api}
 
 
 def test_agents_stop_before_the_api_and_the_api_before_mlflow(
@@ -130,6 +155,23 @@ def test_an_agent_is_told_its_name_its_device_and_its_one_thread(
 
     assert list(agent.command[3:]) == ["workers", "--device", "cuda:1", "--name", "agent-0"]
     assert agent.environment["OMP_NUM_THREADS"] == agent.environment["MKL_NUM_THREADS"] == "1"
-    assert agent.environment["POLAR_DATABASE_URL"] == postgres.url("app")
+    assert agent.environment["POLAR_DATABASE_URL"] == postgres.url("app", Role.AGENT)
     assert agent.environment["POLAR_MLFLOW_URL"] == addresses.mlflow
     assert agent.environment["POLAR_ARTIFACTS"] == str(postgres.home / "artifacts")
+
+
+def test_the_processes_of_the_api_share_its_socket_and_count_together(
+    postgres: Postgres, addresses: Addresses
+) -> None:
+    counted = postgres.home / "metrics"
+    counted.mkdir(exist_ok=True)
+    (counted / "of_the_last_start.db").touch()
+
+    _, apis, _ = stages(postgres, addresses, ["cpu"], workers=3)
+
+    assert [api.name for api in apis] == ["api", "api-2", "api-3"]
+    assert {tuple(api.descriptors) for api in apis} == {(addresses.api_socket.fileno(),)}
+    assert {api.environment["PROMETHEUS_MULTIPROC_DIR"] for api in apis} == {str(counted)}
+    assert list(counted.iterdir()) == []
+    _, (alone,), _ = stages(postgres, addresses, ["cpu"])
+    assert "PROMETHEUS_MULTIPROC_DIR" not in alone.environment

@@ -13,9 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from service.embedded.postgres import Postgres
+from service.embedded.postgres import Postgres, url_of
 from service.embedded.running import find_running
-from service.embedded.supervisor import DATABASES, create_databases
+from service.storage.roles import Role
 
 Eventually = Callable[[Callable[[], object]], None]
 Stages = Sequence[Sequence[tuple[str, Sequence[str]]]]
@@ -248,7 +248,7 @@ def test_a_killed_server_comes_back_at_the_same_address(
 ) -> None:
     def answers() -> bool:
         try:
-            psycopg.connect(**json.loads(credentials.read_text()), dbname="app").close()
+            psycopg.connect(url_of(made_home, "app", Role.APP)).close()
         except psycopg.OperationalError:
             return False
         return True
@@ -296,16 +296,6 @@ def test_a_second_supervisor_is_refused(made_home: Path, eventually: Eventually)
         assert second.returncode != 0
         assert f"in use by another supervisor, pid {first.pid}" in output
         assert find_running(made_home)
-
-
-def test_the_databases_are_created_once(home: Path) -> None:
-    with Postgres(home) as postgres:
-        create_databases(postgres)
-        create_databases(postgres)
-
-        for name in DATABASES:
-            with psycopg.connect(postgres.url(name)) as connection:
-                assert connection.info.dbname == name
 
 
 def test_a_failed_migration_shows_its_last_lines(made_home: Path) -> None:

@@ -9,13 +9,14 @@ from service.storage.database import Database
 
 
 def post(key: str, **fields: object) -> AnsweredPost:
-    return AnsweredPost(key=key, fingerprint="print", status=202, body=b"{}", **fields)
+    known = {"principal": "owner", "fingerprint": "print", "status": 202, "body": b"{}"}
+    return AnsweredPost(key=key, **{**known, **fields})
 
 
 async def test_a_key_lets_one_request_through_at_a_time(database: Database) -> None:
     async def answer_once() -> bool:
         async with database.transaction() as session:
-            known = await answered_posts.with_key(session, "key")
+            known = await answered_posts.with_key(session, "owner", "key")
             if known is None:
                 await answered_posts.remember(session, post("key"))
             return known is None
@@ -23,6 +24,15 @@ async def test_a_key_lets_one_request_through_at_a_time(database: Database) -> N
     answered = await asyncio.gather(*(answer_once() for _ in range(5)))
 
     assert sorted(answered) == [False] * 4 + [True]
+
+
+async def test_everybody_has_keys_of_their_own(database: Database) -> None:
+    async with database.transaction() as session:
+        await answered_posts.remember(session, post("key"))
+
+    async with database.transaction() as session:
+        assert await answered_posts.with_key(session, "somebody else", "key") is None
+        await answered_posts.remember(session, post("key", principal="somebody else"))
 
 
 async def test_an_answer_is_kept_for_a_week(database: Database) -> None:
@@ -34,6 +44,9 @@ async def test_an_answer_is_kept_for_a_week(database: Database) -> None:
         await answered_posts.remember(session, post("now"))
 
     async with database.transaction() as session:
-        kept = [await answered_posts.with_key(session, key) for key in ("8 days", "6 days", "now")]
+        kept = [
+            await answered_posts.with_key(session, "owner", key)
+            for key in ("8 days", "6 days", "now")
+        ]
 
     assert [each and each.key for each in kept] == [None, "6 days", "now"]

@@ -1,7 +1,12 @@
 """Migrations: they make the tables that the code declares, and can be taken back."""
 
+import os
+import subprocess
+import sys
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -10,8 +15,10 @@ from alembic.script import ScriptDirectory
 
 from migrations.newest import newest_revision
 from service.embedded.postgres import Postgres
+from service.exit_codes import LOCKED
+from service.storage import migrate
 from service.storage.database import Database
-from service.storage.migrate import alembic_config, upgrade
+from service.storage.migrate import MIGRATION_LOCK, alembic_config, upgrade
 from service.storage.revisions import revision_of
 
 
@@ -72,6 +79,96 @@ def test_a_second_upgrade_changes_nothing(empty_url: str) -> None:
     upgrade(empty_url)
 
     assert schema_of(empty_url) == before
+
+
+def test_two_processes_at_once_migrate_once(empty_url: str, database_url: str) -> None:
+    command_line = [sys.executable, "-m", "service.storage.migrate"]
+    environment = os.environ | {"POLAR_DATABASE_URL": empty_url}
+    processes = [
+        subprocess.Popen(command_line, env=environment, stderr=subprocess.PIPE) for _ in range(2)
+    ]
+    said = [process.communicate(timeout=120)[1] for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert schema_of(empty_url) == schema_of(database_url)
+
+
+def test_a_migration_that_cannot_have_a_table_lets_others_pass_and_tries_again(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(migrate, "PAUSE_S", 1.0)
+    command.upgrade(alembic_config(empty_url), "0006")
+    with (
+        psycopg.connect(empty_url) as reader,
+        psycopg.connect(empty_url, autocommit=True) as other,
+        ThreadPoolExecutor() as threads,
+    ):
+        reader.execute("select from app.runs")  # and no end of its transaction
+        migrating = threads.submit(upgrade, empty_url)
+        _wait_for_waiting(other)
+
+        other.execute("set statement_timeout = '30s'")
+        other.execute("select from app.runs")  # would wait as long as the migration does
+        reader.rollback()
+        migrating.result()
+
+    assert "a table is in use, next try in 1 s" in caplog.text
+
+
+def _wait_for_waiting(connection: psycopg.Connection) -> None:
+    """Return as soon as somebody waits for a table."""
+    deadline = time.monotonic() + 60
+    query = """
+        select from pg_locks l join pg_database d on d.oid = l.database
+        where d.datname = current_database() and l.relation is not null and not l.granted
+    """
+    while connection.execute(query).fetchone() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_migration_that_never_gets_a_table_names_who_has_it(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(migrate, "TRIES", 1)
+    monkeypatch.setenv("POLAR_DATABASE_URL", empty_url)
+    command.upgrade(alembic_config(empty_url), "0014")
+    with psycopg.connect(empty_url) as reader:
+        reader.execute("select from app.agents")
+        holder = f"session {reader.info.backend_pid} of polar holds app.agents"
+
+        with pytest.raises(SystemExit) as exit_:
+            migrate.main()
+
+    assert exit_.value.code == LOCKED
+    assert f"error: a table is in use, also at try 1: {holder}" in capsys.readouterr().err
+    upgrade(empty_url)
+
+
+def test_a_migration_that_never_ends_does_not_keep_the_next_one_for_ever(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(migrate, "OTHERS_S", 1)
+    monkeypatch.setenv("POLAR_DATABASE_URL", empty_url)
+    with psycopg.connect(empty_url) as other:
+        other.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])
+
+        with pytest.raises(SystemExit) as exit_:
+            migrate.main()
+
+    assert exit_.value.code == LOCKED
+    assert "another process has been migrating this database for 1 s" in capsys.readouterr().err
+
+
+def test_a_database_that_is_away_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POLAR_DATABASE_URL", "postgresql://polar:secret@127.0.0.1:9/app")
+
+    with pytest.raises(SystemExit, match="error: the database does not answer: connection failed"):
+        migrate.main()
+
+    assert "secret" not in capsys.readouterr().err
 
 
 def test_studies_that_had_ended_are_told_and_those_that_go_on_are_not(empty_url: str) -> None:

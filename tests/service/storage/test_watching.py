@@ -6,7 +6,7 @@ from uuid import UUID
 from service import queue
 from service.storage import experiments, runs, watching
 from service.storage.database import Database
-from service.storage.evaluations import evaluations_after, latest_evaluations
+from service.storage.evaluations import evaluations_after, newest_steps
 from service.storage.states import RunState
 
 if TYPE_CHECKING:
@@ -109,10 +109,13 @@ async def test_evaluations_are_told_from_the_step_on_that_a_watcher_has(
 
     async with database.transaction() as session:
         after = await evaluations_after(session, {first: 0, second: 20, third: -1})
-        latest = await latest_evaluations(session, [first, third])
+        newest = await newest_steps(session, [first, third])
         none = await evaluations_after(session, {})
 
-    steps = {run_id: [each["step"] for each in found] for run_id, found in after.items()}
-    assert steps == {first: [10, 20]}
-    assert {run_id: each["step"] for run_id, each in latest.items()} == {first: 20}
+    steps = {
+        run_id: [(step, each["step"]) for step, each in found.items()]
+        for run_id, found in after.items()
+    }
+    assert steps == {first: [(10, 10), (20, 20)]}
+    assert newest == {first: 20}
     assert none == {}

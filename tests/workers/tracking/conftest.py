@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
+from pydantic import SecretStr
 from sqlalchemy import delete
 
 from polar.records.latents import Regime
@@ -61,7 +62,7 @@ FOUND = StudyRange(
 
 @pytest.fixture
 async def server(mlflow: "Mlflow") -> AsyncIterator[MLflowServer]:
-    async with MLflowServer(mlflow.url) as server:
+    async with MLflowServer(mlflow.url, SecretStr(mlflow.token)) as server:
         yield server
 
 

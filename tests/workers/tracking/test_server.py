@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from mlflow import MlflowClient
+from pydantic import SecretStr
 
 from service.storage import tracking
 from workers.tracking import saved_view
@@ -41,7 +42,8 @@ async def test_mlflow_keeps_numbers_that_are_sent_twice_once(mlflow_on_each: "Ml
         for step, value in enumerate(values)
     ]
 
-    async with MLflowServer(mlflow_on_each.url) as server:
+    token = SecretStr(mlflow_on_each.token)
+    async with MLflowServer(mlflow_on_each.url, token) as server:
         experiment_id = await server.experiment("numbers", {})
         run_id = await server.create_run(experiment_id, name="one", start_ms=0, tags={})
         await server.log(run_id, metrics=numbers[:4])

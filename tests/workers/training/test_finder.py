@@ -65,6 +65,7 @@ class Bench:
             self._stage.settings,
             PatientDatabase(self._stage.database),
             is_training=lambda: self.is_training,
+            is_well=lambda: True,
             command=[sys.executable, str(HERE / "pretending_findings_child.py")],
         )
         self._working = asyncio.create_task(pretending.work())

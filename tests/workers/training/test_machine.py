@@ -76,6 +76,30 @@ async def test_an_artifact_folder_that_cannot_be_written_to_costs_no_run(
     await assert_no_run_suffers(stage, spec_of, fail, mend)
 
 
+async def test_a_fault_that_goes_while_a_run_is_trained_is_over_at_once(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    # It stayed until the run had ended, and so did the answer 503 of /readyz.
+    held = await stage.submit(spec_of("waits", steps=9, checkpoint_every=5))
+    agent = stage.start_agent()
+    await stage.run(held, lambda run: run.checkpoint is not None)
+    folder = stage.settings.artifacts
+    aside = folder.with_name("aside")
+
+    folder.rename(aside)
+    folder.touch()
+    await stage.announcement(lambda agent: agent.fault is not None)
+    folder.unlink()
+    aside.rename(folder)
+    await stage.announcement(lambda agent: agent.fault is None)
+    os.kill(stage.child_of(agent), signal.SIGUSR1)
+
+    run = await stage.end_of(held)
+    assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
+    assert (await stage.end_of(await stage.submit(spec_of()))).state is RunState.SUCCEEDED
+    assert agent.poll() is None, stage.log_of(agent)
+
+
 async def test_a_full_disk_costs_no_run(
     stage: "Stage", spec_of: "SpecFor", small_disk: Path
 ) -> None:
@@ -132,7 +156,9 @@ def test_what_keeps_a_folder_from_being_used_is_said(
     assert "MiB left; needed: " in str(fault_of_folder(tmp_path))
 
 
-def test_what_keeps_a_gpu_from_being_used_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_keeps_a_gpu_from_being_used_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     said = {}
     for name, trial in {
         "well": "import sys; assert sys.argv[1] == 'cuda'",
@@ -141,7 +167,7 @@ def test_what_keeps_a_gpu_from_being_used_is_said(monkeypatch: pytest.MonkeyPatc
     }.items():
         monkeypatch.setattr(machine, "TRIAL", trial)
         monkeypatch.setattr(machine, "DEVICE_S", 1 if name == "hangs" else 60)
-        said[name] = fault_of_gpu("auto")
+        said[name] = await fault_of_gpu("auto")
 
     assert said["well"] is None
     assert said["lost"] == (
@@ -154,7 +180,11 @@ async def test_a_doubted_device_is_tried_until_it_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter(["it is lost", "it is lost", None])
-    monkeypatch.setattr(machine, "fault_of_gpu", lambda _device: next(answers))
+
+    async def answer(_device: str) -> str | None:
+        return next(answers)
+
+    monkeypatch.setattr(machine, "fault_of_gpu", answer)
     monkeypatch.setattr(machine, "PAUSE_S", 0.01)
     looked_at = Machine(tmp_path, "cuda:1")
 
@@ -169,6 +199,7 @@ async def test_a_doubted_device_is_tried_until_it_works(
     assert (before, found, kept) == (None, "it is lost", "it is lost")
     assert looked_at.fault is None
     assert not looked_at.failed.is_set()
+    assert looked_at.well.is_set()
 
 
 async def test_a_folder_that_does_not_answer_is_asked_once(
@@ -195,6 +226,33 @@ async def test_a_folder_that_does_not_answer_is_asked_once(
 
     assert fault == f"the artifact folder {tmp_path} has not answered for 0.05 s"
     assert asked_meanwhile == [tmp_path]
+
+
+async def test_a_device_that_does_not_answer_is_asked_once_and_may_answer_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A process that hangs in a driver does not end when it is killed.
+    answers, asked = asyncio.Event(), []
+
+    async def wait(device: str) -> None:
+        asked.append(device)
+        await answers.wait()
+
+    monkeypatch.setattr(machine, "fault_of_gpu", wait)
+    monkeypatch.setattr(machine, "DEVICE_S", 0.05)
+    monkeypatch.setattr(machine, "PAUSE_S", 0.01)
+    looked_at = Machine(tmp_path, "cuda:1")
+
+    await looked_at.look(also_at_device=True)
+    fault = looked_at.fault
+    recovering = asyncio.create_task(looked_at.recovered())
+    await asyncio.sleep(0.3)
+    asked_meanwhile = list(asked)
+    answers.set()
+    await recovering
+
+    assert fault == "device cuda:1 has not answered for 0.05 s"
+    assert asked_meanwhile == ["cuda:1"]
 
 
 async def test_an_agent_without_a_gpu_never_tries_one(

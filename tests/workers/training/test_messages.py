@@ -1,6 +1,8 @@
 """What agent and child say to each other."""
 
 import errno
+import io
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from polar.errors import (
@@ -89,6 +92,9 @@ def test_other_errors_bring_their_traceback() -> None:
         (OutOfMemoryError("CUDA"), "oom"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), "oom"),
         (DeviceMissing("device 'cuda' is not here"), "machine_fault"),
+        (RuntimeError("Found no NVIDIA driver on your system. Please check"), "machine_fault"),
+        (RuntimeError("CUDA unknown error - this may be due to"), "machine_fault"),
+        (RuntimeError("No CUDA GPUs are available"), "machine_fault"),
         (AcceleratorError(214), "machine_fault"),  # an uncorrectable error of its memory
         (AcceleratorError(710), "bug"),  # an assertion of a kernel
     ]
@@ -114,6 +120,26 @@ except Exception as error:
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
 
     assert said.stdout.decode().split()[-1] == "oom"
+
+
+def test_torchs_own_error_of_a_lost_gpu_is_known() -> None:
+    program = """
+import torch
+from workers.training.messages import Failure
+try:
+    torch.ones(2, device="cuda")
+except Exception as error:
+    print(type(error).__name__, Failure.of(error).error)
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        check=True,
+    )
+
+    expected = "machine_fault" if torch.version.cuda else "bug"  # torch for CPUs knows no CUDA
+    assert said.stdout.decode().split()[-1] == expected
 
 
 def test_a_message_has_only_what_json_and_postgres_can_hold() -> None:
@@ -152,17 +178,53 @@ def test_a_mistake_in_a_users_model_is_not_called_ours(monkeypatch: pytest.Monke
     assert Failure.of(OSError("x"), has_own_model=True).error == "machine_fault"
 
 
+class SmallDisk(io.BytesIO):
+    def write(self, data: Any) -> int:  # noqa: ANN401
+        if self.tell() + len(data) > 4096:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_a_checkpoint_on_a_full_disk_is_a_fault_of_the_machine() -> None:
+    # torch raises a RuntimeError about the length of the file, which counted as a bug
+    with pytest.raises(RuntimeError) as raised:
+        torch.save({"weights": torch.zeros(100_000)}, SmallDisk())
+
+    failure = Failure.of(raised.value)
+    assert failure.error == "machine_fault"
+    assert "No space left on device" in failure.message
+
+
+def test_an_error_after_one_that_was_dealt_with_is_still_a_bug() -> None:
+    def fail() -> None:
+        try:
+            raise FileNotFoundError(errno.ENOENT, "no such file")
+        except FileNotFoundError as error:
+            raise KeyError("latents") from error
+
+    with pytest.raises(KeyError) as raised:
+        fail()
+
+    assert Failure.of(raised.value).error == "bug"
+
+
 @pytest.mark.parametrize(
-    ("number", "word"), [(errno.ENOSPC, "machine_fault"), (errno.ENOENT, "model_failed")]
+    ("error", "word"),
+    [
+        (OSError(errno.ENOSPC, "x"), "machine_fault"),
+        (OSError(errno.ENOENT, "x"), "model_failed"),
+        (OSError("x"), "model_failed"),  # as PIL raises where a file is no picture
+        (RuntimeError("x: No CUDA GPUs are available"), "machine_fault"),
+    ],
 )
 def test_a_file_that_a_users_model_lacks_is_no_fault_of_the_machine(
-    number: int, word: str, monkeypatch: pytest.MonkeyPatch
+    error: Exception, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POLAR_MODEL_PACKAGES", "lab_models")
     users: dict[str, Any] = {"__name__": "lab_models.nets"}
-    exec("def losses(number): raise OSError(number, 'x')", users)
+    exec("def losses(error): raise error", users)
 
-    with pytest.raises(OSError, match="x") as raised:
-        users["losses"](number)
+    with pytest.raises(type(error), match="x") as raised:
+        users["losses"](error)
 
     assert Failure.of(raised.value, has_own_model=True).error == word

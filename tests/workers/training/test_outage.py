@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from service.embedded.postgres import Postgres
-from service.exit_codes import AGENT_ENDED
 from service.storage.migrate import upgrade
+from service.storage.roles import Role, make_roles
 from service.storage.states import RunState
 from service.storage.tables import Run
 
@@ -37,9 +37,15 @@ def server() -> Iterator[Postgres]:
 @pytest.fixture
 def database_url(server: Postgres) -> str:
     with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+        make_roles(admin, server.passwords)
         admin.execute("CREATE DATABASE app")
     upgrade(server.url("app"))
     return server.url("app")
+
+
+@pytest.fixture
+def agents_url(server: Postgres) -> str:
+    return server.url("app", Role.AGENT)
 
 
 LEFT_IN_TIME = [
@@ -83,7 +89,6 @@ async def test_in_a_long_outage_the_child_saves_and_leaves_and_the_run_goes_on_l
     await stage.until(lambda: stage.is_gone(stage.child_of(first)))
     server.start()
 
-    stage.start_agent()  # the first may have ended, too: procrastinate's worker may have
     run = await stage.end_of(run_id)
     assert await stage.history(run_id) == LEFT_IN_TIME
     assert run.losses == 0
@@ -129,15 +134,18 @@ async def test_an_agent_leaves_when_told_though_the_database_is_away(
     assert stage.is_gone(stage.child_of(agent))
 
 
-async def test_an_idle_agent_that_loses_the_database_wants_to_be_started_anew(
-    server: Postgres, stage: "Stage"
+async def test_an_idle_agent_that_lost_the_database_takes_runs_again_without_a_restart(
+    server: Postgres, stage: "Stage", spec_of: "SpecFor"
 ) -> None:
     agent = stage.start_agent()
     await stage.announcement()
 
     server.stop()
+    await stage.until(lambda: "the queue's worker has ended" in stage.log_of(agent))
+    server.start()
 
-    assert agent.wait(30) == AGENT_ENDED, stage.log_of(agent)
+    assert (await stage.end_of(await stage.submit(spec_of()))).state is RunState.SUCCEEDED
+    assert agent.poll() is None, stage.log_of(agent)
 
 
 def processes_of(server: Postgres) -> list[int]:

@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING
 
 import httpx
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.storage import runs
 from service.storage.database import Database
+from tests.service.conftest import LEASE_S
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, Submitter, Worker
@@ -59,6 +61,30 @@ async def test_runs_queues_and_lost_attempts_are_counted(
     assert seen["polar_untold_runs", ()] == 2  # those that have begun
 
 
+async def test_leases_that_nobody_renews_are_seen(
+    http: httpx.AsyncClient,
+    database: Database,
+    worker: "Worker",
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+) -> None:
+    await worker.announce()
+    run = (await submit(spec_of(seeds=[0]))).runs[0]
+    idle = await samples(http)
+    await worker.claim(run.id)
+
+    renewed = await samples(http)
+    async with database.transaction() as session:
+        await runs.renew(session, run.id, 1, lease_s=-5)
+    overdue = await samples(http)
+
+    assert ("polar_lease_left_seconds", ()) not in idle
+    assert idle["polar_overdue_leases", ()] == renewed["polar_overdue_leases", ()] == 0
+    assert 0 < renewed["polar_lease_left_seconds", ()] <= LEASE_S
+    assert overdue["polar_lease_left_seconds", ()] <= -5
+    assert overdue["polar_overdue_leases", ()] == 1
+
+
 async def test_requests_are_timed_by_route_and_not_by_path(http: httpx.AsyncClient) -> None:
     unknown = "00000000-0000-0000-0000-000000000000"
     await http.get(f"/api/v1/runs/{unknown}")
@@ -78,3 +104,15 @@ async def test_requests_are_timed_by_route_and_not_by_path(http: httpx.AsyncClie
     assert by_route["GET", "/runs/{run_id}", "422"] == 1
     assert by_route["GET", "none", "404"] == 10
     assert by_route["other", "none", "404"] == 1
+
+
+async def test_requests_that_fail_are_seen(api: FastAPI, http: httpx.AsyncClient) -> None:
+    @api.get("/fails")
+    def fail() -> None:
+        raise RuntimeError("a mistake of ours")
+
+    answer = await http.get("/fails")
+
+    labels = (("method", "GET"), ("route", "/fails"), ("status", "500"))
+    assert answer.status_code == 500
+    assert (await samples(http))["polar_request_seconds_count", labels] == 1

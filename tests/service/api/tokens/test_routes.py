@@ -1,12 +1,17 @@
 """Tokens that are made, listed and revoked, and browsers that are let in, through HTTP."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select, update
 
+from service.api.app import create_app
+from service.settings import Settings
 from service.storage.database import Database
 from service.storage.tokens import Token
 
@@ -22,6 +27,17 @@ async def make(http: httpx.AsyncClient, **wanted: Any) -> dict[str, Any]:  # noq
 
 def bearer(made: dict[str, Any]) -> dict[str, str]:
     return {"Authorization": f"Bearer {made['token']}"}
+
+
+@asynccontextmanager
+async def served_to_a_browser(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    api = create_app(settings)
+    transport = httpx.ASGITransport(api)
+    async with (
+        api.router.lifespan_context(api),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as browser,
+    ):
+        yield browser
 
 
 async def test_a_token_is_told_once_and_stored_as_a_digest(
@@ -47,14 +63,16 @@ async def test_a_revoked_token_is_gone_and_its_name_is_free(http: httpx.AsyncCli
     before = await http.get(EXPERIMENTS, headers=bearer(first))
     revoked = await http.post(f"{TOKENS}/ci/revoke")
     after = await http.get(EXPERIMENTS, headers=bearer(first))
-    again = await http.post(f"{TOKENS}/ci/revoke")
+    again = await http.post(f"{TOKENS}/ci/revoke")  # where the answer was lost
+    unknown = await http.post(f"{TOKENS}/nobody/revoke")
     second = await make(http, name="ci")
 
     assert (before.status_code, after.status_code) == (200, 401)
     assert twice.status_code == 409
     assert "there is a token named ci already" in twice.json()["detail"]
     assert revoked.json()["revoked_at"] is not None
-    assert again.status_code == 404
+    assert again.json() == revoked.json()
+    assert unknown.status_code == 404
     assert second["token"] != first["token"]
 
 
@@ -91,7 +109,7 @@ async def test_a_link_lets_one_browser_in_once_to_read(http: httpx.AsyncClient) 
     as_bearer = {"Authorization": f"Bearer {opened.cookies['polar']}"}
     elsewhere = await http.get(EXPERIMENTS, headers=as_bearer)
 
-    assert (opened.status_code, opened.headers["location"]) == (303, EXPERIMENTS)
+    assert (opened.status_code, opened.headers["location"]) == (303, "/")
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
     assert opened_again.status_code == 401
@@ -141,3 +159,64 @@ async def test_a_browser_may_no_more_and_no_longer_than_who_let_it_in(
     assert too_much.status_code == 403
     assert browser["expires_at"] == made["expires_at"]
     assert logged_out.status_code == 401
+
+
+async def test_no_browser_stays_or_comes_in_after_the_token_that_let_it_in(
+    http: httpx.AsyncClient, database: Database
+) -> None:
+    # A request that was let in before the revocation may make its link after it.
+    made = await make(http, name="guest")
+    links = [
+        (await http.post("/api/v1/login-links", headers=bearer(made))).json()["url"]
+        for _ in range(2)
+    ]
+    await http.get(links[0])
+    await http.post(f"{TOKENS}/guest/revoke")
+    async with database.transaction() as session:
+        await session.execute(update(Token).where(Token.kind != "bearer").values(revoked_at=None))
+    http.headers.pop("Authorization")
+    inside = await http.get(EXPERIMENTS)
+    comes_late = await http.get(links[1])
+
+    assert inside.status_code == 401
+    assert "ended with the token that let it in" in inside.json()["detail"]
+    assert comes_late.status_code == 401
+
+
+async def test_browsers_of_the_owner_end_with_the_owners_token(
+    http: httpx.AsyncClient, settings: Settings
+) -> None:
+    links = [(await http.post("/api/v1/login-links")).json()["url"] for _ in range(2)]
+    changed = settings.model_copy(update={"token": SecretStr("polar_" + "n" * 43)})
+    await http.get(links[0])
+    http.headers.pop("Authorization")
+    before = await http.get(EXPERIMENTS)
+    async with served_to_a_browser(changed) as browser:
+        browser.cookies = http.cookies
+        after, comes_late = await browser.get(EXPERIMENTS), await browser.get(links[1])
+
+    assert (before.status_code, after.status_code, comes_late.status_code) == (200, 401, 401)
+
+
+async def test_a_browser_lets_no_other_browser_in(http: httpx.AsyncClient) -> None:
+    # It would have outlived the browser that let it in.
+    await http.get((await http.post("/api/v1/login-links")).json()["url"])
+    http.headers.pop("Authorization")
+
+    answer = await http.post("/api/v1/login-links")
+
+    assert answer.status_code == 403
+    assert answer.json()["type"] == "urn:polar:problem:bearer-needed"
+
+
+async def test_stacks_of_one_machine_have_cookies_of_their_own(
+    http: httpx.AsyncClient, settings: Settings
+) -> None:
+    link = (await http.post("/api/v1/login-links")).json()["url"]
+    of_home = settings.model_copy(update={"home_id": "7"})
+    async with served_to_a_browser(of_home) as browser:
+        opened = await browser.get(link)
+        inside = await browser.get(EXPERIMENTS)
+
+    assert opened.headers["set-cookie"].startswith("polar-7=")
+    assert inside.status_code == 200

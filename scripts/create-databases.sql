@@ -1,2 +1,0 @@
-create database mlflow;
-create database optuna;

@@ -1,0 +1,121 @@
+"""The course of a run as charts: the entropy of every latent against tau, and the loss."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from polar.records.events import Evaluation
+from polar.records.latents import Label
+from service.api.pages.charts import Axis
+
+T = TypeVar("T")
+
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960.0, 64.0, 28.0, 10.0, 40.0
+#: Points that a curve is drawn with at most; more would not be seen.
+MOST_POINTS = 300
+
+
+@dataclass(frozen=True)
+class Curve:
+    name: str
+    #: Of a latent by its last evaluation; None for other curves.
+    label: Label | None
+    #: For `points` of an SVG polyline.
+    points: str
+
+
+@dataclass(frozen=True)
+class CourseChart:
+    """Curves along the steps of a run."""
+
+    title: str
+    unit: str
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    ticks: Sequence[tuple[float, str]]
+    heights: Sequence[tuple[float, str]]
+    curves: Sequence[Curve]
+    #: Height of the threshold between active and passive latents; None where there is none.
+    tau: float | None = None
+
+
+def entropy_chart(evaluations: Sequence[Evaluation], steps: int) -> CourseChart:
+    """The judged entropy of every latent at every evaluation, in nats, and tau.
+
+    Args:
+        evaluations: At least one, by step.
+        steps: The number of steps of the whole training.
+    """
+    seen = _thinned(evaluations)
+    last = seen[-1]
+    entropies = [latent.judged_entropy_nats for each in seen for latent in each.latents]
+    high = max(*entropies, last.verdict.tau_nats)
+    along, up = _axes(steps, min(0.0, *entropies), high, 340.0)
+    curves = [
+        Curve(
+            f"latent {latent.latent}: {latent.label}, {latent.judged_entropy_nats:.3g} nats",
+            latent.label,
+            _points(
+                (along.at(each.step), up.at(each.latents[place].judged_entropy_nats))
+                for each in seen
+            ),
+        )
+        for place, latent in enumerate(last.latents)
+    ]
+    tau = up.at(last.verdict.tau_nats)
+    return _chart("Entropy of every latent", "nats", along, up, curves, 340.0, tau)
+
+
+def loss_chart(losses: Sequence[tuple[int, float]], steps: int) -> CourseChart:
+    """The training loss, at least one point of it, in the model's own unit."""
+    seen = _thinned(losses)
+    values = sorted(loss for _, loss in losses)
+    # The first losses are so large that nothing else would be seen beside them.
+    high = values[int(0.98 * (len(values) - 1))]
+    along, up = _axes(steps, values[0], high, 200.0)
+    curve = Curve("loss", None, _points((along.at(step), up.at(loss)) for step, loss in seen))
+    return _chart("Training loss", "", along, up, [curve], 200.0, None)
+
+
+def _axes(steps: int, low: float, high: float, height: float) -> tuple[Axis, Axis]:
+    along = Axis(0, max(1, steps), LEFT, WIDTH - RIGHT)
+    return along, Axis(low, high, height - BOTTOM, TOP + 6)
+
+
+def _chart(
+    title: str,
+    unit: str,
+    along: Axis,
+    up: Axis,
+    curves: Sequence[Curve],
+    height: float,
+    tau: float | None,
+) -> CourseChart:
+    return CourseChart(
+        title=title,
+        unit=unit,
+        width=WIDTH,
+        height=height,
+        left=LEFT,
+        right=WIDTH - RIGHT,
+        top=TOP,
+        bottom=height - BOTTOM,
+        ticks=along.ticks(),
+        heights=up.ticks(most=5),
+        curves=curves,
+        tau=tau,
+    )
+
+
+def _points(places: Iterable[tuple[float, float]]) -> str:
+    return " ".join(f"{x:g},{y:g}" for x, y in places)
+
+
+def _thinned(points: Sequence[T]) -> Sequence[T]:
+    """At most `MOST_POINTS` of the points, evenly, the last included."""
+    stride = -(-len(points) // MOST_POINTS)
+    return points[::-1][::stride][::-1]

@@ -1,0 +1,63 @@
+"""Streams that tell a page when what it shows has changed, so that it fetches itself anew."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from fastapi import APIRouter
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlalchemy import Select, select
+
+from service.api.dependencies import Parts, Service
+from service.api.door import Door
+from service.storage.errors import DatabaseAway
+from service.storage.pages import standing
+from service.storage.study_tables import Trial
+from service.storage.tables import ExperimentRun, Run
+
+router = APIRouter(prefix="/live", route_class=Door, include_in_schema=False)
+
+POLL_S = 1.0
+
+
+@router.get("/studies/{study_id}", response_class=EventSourceResponse)
+async def study_changes(study_id: UUID, service: Service) -> AsyncIterator[ServerSentEvent]:
+    its_runs = (
+        select(ExperimentRun.run_id)
+        .join(Trial, Trial.experiment_id == ExperimentRun.experiment_id)
+        .where(Trial.study_id == study_id)
+    )
+    async for event in _changes(service, its_runs, study_id):
+        yield event
+
+
+@router.get("/experiments/{experiment_id}", response_class=EventSourceResponse)
+async def experiment_changes(
+    experiment_id: UUID, service: Service
+) -> AsyncIterator[ServerSentEvent]:
+    its_runs = select(ExperimentRun.run_id).where(ExperimentRun.experiment_id == experiment_id)
+    async for event in _changes(service, its_runs):
+        yield event
+
+
+@router.get("/runs/{run_id}", response_class=EventSourceResponse)
+async def run_changes(run_id: UUID, service: Service) -> AsyncIterator[ServerSentEvent]:
+    async for event in _changes(service, select(Run.id).where(Run.id == run_id)):
+        yield event
+
+
+async def _changes(
+    service: Parts, runs: Select[UUID], study_id: UUID | None = None
+) -> AsyncIterator[ServerSentEvent]:
+    """An event at the beginning and whenever runs, or the study, have changed since the last."""
+    seen: tuple[str | None, ...] = ()
+    while True:
+        try:
+            async with service.database.transaction() as session:
+                now = await standing(session, runs, study_id)
+        except DatabaseAway:
+            now = seen
+        if now != seen:
+            seen = now
+            yield ServerSentEvent(event="changed", raw_data="")
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,78 @@
+"""Renders the pages from their templates."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from polar.records.latents import Verdict
+
+#: Nothing of a page comes from elsewhere, and no page of another site shows it in a frame.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def page(template: str, status: int = 200, **content: Any) -> HTMLResponse:  # noqa: ANN401
+    """The page that a template makes of this content."""
+    return HTMLResponse(_environment().get_template(template).render(content), status, HEADERS)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("service.api.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "short": short,
+        "number": number,
+        "duration": duration,
+        "moment": moment,
+        "verdict": verdict,
+        "pretty": pretty,
+    }
+    return environment
+
+
+def short(id: object) -> str:
+    return str(id)[:8]
+
+
+def number(value: object) -> str:
+    """Such as `1,234` or `0.3142`; empty for none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float | None) -> str:
+    return "" if seconds is None else f"{timedelta(seconds=round(seconds))}"
+
+
+def moment(at: datetime | None) -> str:
+    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def verdict(of: Verdict | None) -> str:
+    """The regime with its flaws, such as `forming (idle, leak)`; empty without a verdict."""
+    if of is None:
+        return ""
+    return f"{of.regime} ({', '.join(of.flaws)})" if of.flaws else f"{of.regime}"
+
+
+def pretty(content: object) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False)

@@ -1,0 +1,63 @@
+"""The pages: what a researcher looks at in a browser."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from service.api.dependencies import Service, Session
+from service.api.experiments import answers as experiment_answers
+from service.api.pages.door import PageDoor
+from service.api.pages.rendering import page
+from service.api.pages.runs import run_page
+from service.api.pages.studies import study_page
+from service.api.paging import Position, next_token
+from service.api.studies import answers as study_answers
+from service.storage import agents, experiments, gauges, runs, studies
+from service.storage.pages import headlines
+
+router = APIRouter(route_class=PageDoor, include_in_schema=False)
+PAGE_SIZE = 50
+
+
+@router.get("/")
+async def studies_page(session: Session, position: Position) -> Response:
+    rows = await studies.page(session, size=PAGE_SIZE + 1, after=position)
+    token = next_token(rows, PAGE_SIZE)
+    listed = await study_answers.study_page(session, rows[:PAGE_SIZE], token)
+    found = await headlines(session, [study.id for study in rows])
+    return page("studies.html", tab="studies", page=listed, found=found)
+
+
+@router.get("/studies/{study_id}")
+async def one_study(study_id: UUID, session: Session, service: Service) -> Response:
+    study = await studies.get(session, study_id)
+    shown = await study_page(session, service.settings, study)
+    return page("study.html", tab="studies", page=shown, study=shown.study)
+
+
+@router.get("/runs/{run_id}")
+async def one_run(run_id: UUID, session: Session, service: Service) -> Response:
+    run = await runs.get(session, run_id)
+    shown = await run_page(session, service.settings, run)
+    return page("run.html", tab="experiments", page=shown, run=shown.run)
+
+
+@router.get("/experiments")
+async def experiments_page(session: Session, position: Position) -> Response:
+    rows = await experiments.page(session, size=PAGE_SIZE + 1, after=position)
+    token = next_token(rows, PAGE_SIZE)
+    listed = await experiment_answers.experiment_page(session, rows[:PAGE_SIZE], token)
+    return page("experiments.html", tab="experiments", page=listed)
+
+
+@router.get("/experiments/{experiment_id}")
+async def one_experiment(experiment_id: UUID, session: Session, service: Service) -> Response:
+    experiment = await experiments.get(session, experiment_id)
+    shown = await experiment_answers.experiment_view(session, service.settings, experiment)
+    return page("experiment.html", tab="experiments", experiment=shown)
+
+
+@router.get("/agents")
+async def agents_page(session: Session) -> Response:
+    seen = await agents.seen_lately(session)
+    return page("agents.html", tab="agents", agents=seen, counts=await gauges.read(session))

@@ -1,0 +1,69 @@
+"use strict";
+// What pages do by themselves: show news, copy, and ask the API to do something.
+
+const said = document.getElementById("said");
+
+function say(words) {
+  said.textContent = words;
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => { said.textContent = ""; }, 6000);
+}
+
+async function refresh() {
+  const answer = await fetch(location.href);
+  if (!answer.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of document.querySelectorAll("[data-part]")) {
+    const next = fresh.getElementById(part.id);
+    const isOpen = [...part.querySelectorAll("details")].map((each) => each.open);
+    const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    if (!next || next.innerHTML === part.innerHTML) continue;
+    part.innerHTML = next.innerHTML;
+    part.querySelectorAll("details").forEach((each, place) => { each.open = isOpen[place] ?? false; });
+    if (focused) part.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+  }
+  const main = document.querySelector("main");
+  if (main.dataset.live && !fresh.querySelector("main").dataset.live) location.reload();
+}
+
+const live = document.querySelector("main").dataset.live;
+if (live) {
+  const news = new EventSource(live);
+  let isBusy = false;
+  let isLate = false;
+  news.addEventListener("changed", async () => {
+    if (isBusy) { isLate = true; return; }
+    do {
+      isBusy = true;
+      isLate = false;
+      try { await refresh(); } catch { /* the next change tries again */ }
+    } while (isLate);
+    isBusy = false;
+  });
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.copy !== undefined) {
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      say("copied");
+    } catch {
+      say(button.dataset.copy);
+    }
+  }
+  if (button.dataset.post === undefined) return;
+  if (button.dataset.ask && !confirm(button.dataset.ask)) return;
+  button.disabled = true;
+  const headers = { "Idempotency-Key": crypto.randomUUID() };
+  if (button.dataset.body) headers["Content-Type"] = "application/json";
+  try {
+    const answer = await fetch(button.dataset.post, { method: "POST", headers, body: button.dataset.body });
+    if (answer.ok) location.reload();
+    else say((await answer.json()).detail);
+  } catch (error) {
+    say(`the service did not answer: ${error.message}`);
+  }
+  button.disabled = false;
+});

@@ -1,0 +1,190 @@
+"""What the pages show of studies."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.records.events import Evaluation, Progress
+from polar.records.latents import Verdict
+from polar.records.ranges import SeedOutcome
+from polar.records.trials import Measures
+from polar.spec import StudySpec
+from polar.spec.axis import Value
+from polar.spec.points import WARM_START
+from service.api.pages.phase_chart import Dot, PhaseChart, Row, phase_chart
+from service.api.stored import Reader
+from service.api.studies import answers
+from service.api.studies.schemas import StudyView
+from service.settings import Settings
+from service.storage import studies
+from service.storage.errors import EarlierVersion
+from service.storage.pages import newest_evaluations
+from service.storage.states import RunState, TrialState
+from service.storage.study_tables import Study, Trial
+from service.storage.tables import Run
+
+SETTLED = {True: "settled", False: "not settled", None: "not known to be settled"}
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A training of a trial, as a row of the table below the diagram."""
+
+    trial: Trial
+    run: Run
+    #: The value of each swept field.
+    point: Mapping[str, Value]
+    #: Weight of the training from whose end it goes on; None from scratch.
+    warm_start: Value | None
+    #: None until the trial has values.
+    measures: Measures | None
+    outcome: SeedOutcome | None
+    #: Verdict of the newest evaluation, while the run is in work.
+    verdict: Verdict | None
+    progress: Progress | None
+
+    @property
+    def regime(self) -> str:
+        now = self.outcome or self.verdict
+        if now is None:
+            return ""
+        return f"{now.regime} ({', '.join(now.flaws)})" if now.flaws else f"{now.regime}"
+
+
+@dataclass(frozen=True)
+class StudyPage:
+    study: StudyView
+    rows: Sequence[TrialRow]
+    #: None for studies that do not sweep a single field of numbers.
+    chart: PhaseChart | None
+    #: Seconds that the trainings in work still take; None if none is in work.
+    busy_s: float | None
+
+    @property
+    def health(self) -> list[str]:
+        """What a researcher should know before they trust the range, in short sentences."""
+        known = self.study.range
+        seeds = len({row.run.seed for row in self.rows})
+        inside = [row for row in self.rows if row.outcome and row.outcome.regime == "clean"]
+        settled = sum(bool(row.outcome and row.outcome.settled) for row in self.rows)
+        ended = sum(row.outcome is not None for row in self.rows)
+        explained = [row.measures.explained for row in inside if row.measures]
+        parts = [
+            f"R of clean trainings {min(explained):.2f} to {max(explained):.2f}"
+            if explained
+            else "no training is clean yet",
+            f"{settled} of {ended} trainings settled",
+            f"{seeds} seed{'s' * (seeds != 1)}",
+        ]
+        if known and known.disagreeing:
+            where = ", ".join(f"{weight:.4g}" for weight in known.disagreeing)
+            parts.append(f"seeds disagree at {where}")
+        return parts
+
+
+async def study_page(session: AsyncSession, settings: Settings, study: Study) -> StudyPage:
+    trials = await studies.trials_of(session, study.id)
+    runs = await studies.runs_of(session, [trial.experiment_id for trial in trials])
+    in_work = [run.id for of_trial in runs.values() for run in of_trial if not run.state.is_final]
+    newest = await newest_evaluations(session, in_work)
+    fields = study.spec.get("search", {})
+    rows = [
+        row for trial in trials for row in _rows(trial, runs[trial.experiment_id], newest, fields)
+    ]
+    left = [row.progress.eta_s for row in rows if row.progress and not row.run.state.is_final]
+    return StudyPage(
+        study=await answers.study_view(session, settings, study),
+        rows=rows,
+        chart=_chart(study, rows),
+        busy_s=max(left, default=None),
+    )
+
+
+def _rows(
+    trial: Trial,
+    runs: Sequence[Run],
+    newest: Mapping[UUID, Mapping[str, Any]],
+    fields: Collection[str],
+) -> Iterator[TrialRow]:
+    reader = Reader()
+    point = reader.point(trial.point)
+    measured = reader.readable("measured", trial.measured)
+    for place, run in enumerate(runs):
+        evaluation = reader.read("evaluation", Evaluation, newest.get(run.id))
+        has_own = measured is not None and place < len(measured.observations)
+        yield TrialRow(
+            trial=trial,
+            run=run,
+            point={field: value for field, value in point.items() if field in fields},
+            warm_start=point.get(WARM_START),
+            measures=measured.of_seeds[place] if measured and has_own else None,
+            outcome=measured.observations[place] if measured and has_own else None,
+            verdict=None if evaluation is None else evaluation.verdict,
+            progress=reader.read("progress", Progress, run.progress),
+        )
+
+
+def _chart(study: Study, rows: Sequence[TrialRow]) -> PhaseChart | None:
+    try:
+        spec = studies.spec_of(study)
+    except EarlierVersion:
+        return None
+    ends = _numeric_ends(spec)
+    if ends is None:
+        return None
+    field, low, high = ends
+    dots = [dot for row in rows if (dot := _dot(field, row)) is not None]
+    found = Reader().readable("range", study.range)
+    is_log = spec.swept[field].log_uniform is not None
+    return phase_chart(field, (low, high), is_log, dots, found)
+
+
+def _numeric_ends(spec: StudySpec) -> tuple[str, float, float] | None:
+    """The swept field and its ends; None if there are several, or it is not of numbers."""
+    if len(spec.swept) != 1:
+        return None
+    ((field, axis),) = spec.swept.items()
+    numbers = [float(end) for end in axis.ends if not isinstance(end, bool | str)]
+    return (field, min(numbers), max(numbers)) if len(numbers) == len(axis.ends) else None
+
+
+def _dot(field: str, row: TrialRow) -> Dot | None:
+    """The mark of a training from scratch; None for all others, and for those that failed."""
+    if row.warm_start is not None or field not in row.point:
+        return None
+    kind: Row
+    if row.outcome is not None:
+        kind = row.outcome.regime
+    elif row.trial.state is TrialState.RUNNING and row.run.state is RunState.RUNNING:
+        kind = "running"
+    elif row.trial.state is TrialState.RUNNING and row.run.state is RunState.QUEUED:
+        kind = "waiting"
+    else:
+        return None
+    weight = float(row.point[field])
+    measures = row.measures
+    return Dot(
+        run_id=row.run.id,
+        weight=weight,
+        seed=row.run.seed,
+        row=kind,
+        words=_words(weight, row),
+        n_active=None if measures is None else measures.n_active,
+        polarisation=None if measures is None else measures.polarisation,
+        explained=None if measures is None else measures.explained,
+        is_settled=bool(row.outcome and row.outcome.settled),
+    )
+
+
+def _words(weight: float, row: TrialRow) -> str:
+    parts = [f"{weight:.4g}, seed {row.run.seed}: {row.regime or row.run.state}"]
+    if row.measures is not None:
+        parts.append(f"P {row.measures.polarisation:.2f}, R {row.measures.explained:.2f}")
+    if row.outcome is not None:
+        parts.append(SETTLED[row.outcome.settled])
+    elif row.progress is not None:
+        parts.append(f"step {row.progress.step:,} of {row.progress.steps:,}")
+    return "; ".join(parts)

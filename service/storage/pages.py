@@ -1,0 +1,54 @@
+"""What pages need to know of rows besides what the API answers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, Text, cast, func, literal, select, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from service.storage.evaluations import evaluations_at, newest_steps
+from service.storage.study_tables import Study, Trial
+from service.storage.tables import Run
+
+
+async def standing(
+    session: AsyncSession, runs: Select[UUID], study_id: UUID | None
+) -> tuple[str | None, ...]:
+    """A few words that change whenever a state or a progress changes.
+
+    Args:
+        session: Reads rows alone.
+        runs: The ids of the runs that count.
+        study_id: A study that counts, with its trials; None for none.
+    """
+    of_run = func.concat_ws(" ", Run.id, Run.state, Run.attempt, cast(Run.progress, Text))
+    of_runs = select(func.md5(func.string_agg(of_run, aggregate_order_by(literal("\n"), Run.id))))
+    words = [await session.scalar(of_runs.where(Run.id.in_(runs)))]
+    if study_id is not None:
+        of_trial = func.concat_ws(" ", Trial.number, Trial.state)
+        of_trials = select(
+            func.md5(func.string_agg(of_trial, aggregate_order_by(literal("\n"), Trial.number)))
+        )
+        words.append(await session.scalar(of_trials.where(Trial.study_id == study_id)))
+        words.append(await session.scalar(select(Study.state).where(Study.id == study_id)))
+    return tuple(words)
+
+
+async def headlines(session: AsyncSession, study_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """What each study has found in one sentence; studies without a range are missing."""
+    headline = type_coerce(Study.range, JSONB)["headline"].as_string()
+    rows = await session.execute(
+        select(Study.id, headline).where(Study.id.in_(study_ids), headline.is_not(None))
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def newest_evaluations(
+    session: AsyncSession, run_ids: Sequence[UUID]
+) -> dict[UUID, Mapping[str, Any]]:
+    """The newest evaluation of each run; runs without evaluations are missing."""
+    steps = await newest_steps(session, run_ids)
+    rows = await evaluations_at(session, steps.items())
+    return {row.run_id: row.evaluation for row in rows}

@@ -1,0 +1,171 @@
+"""`python -m service.storage.roles`: who may open which database of a server of Postgres.
+
+    database   owned by        others who may connect
+    app        polar_owner     polar_app, polar_agent    rights on tables: service.storage.grants
+    mlflow     polar_mlflow
+    optuna     polar_optuna    polar_viewer, who reads
+
+None of them is a superuser or makes roles and databases. The program makes all that is missing,
+and gives databases of earlier versions, which belonged to one role, to their owners; it may be
+repeated at any time. It reads the address of a superuser from POLAR_SUPERUSER_URL, and the
+passwords from POLAR_OWNER_PASSWORD, POLAR_APP_PASSWORD and so on.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import psycopg
+from psycopg import Connection, sql
+
+from polar.errors import InvalidInput
+from service.database_urls import libpq_url
+
+
+class Role(StrEnum):
+    """A role of Postgres, which programs of ours log in as."""
+
+    #: Owns our tables and changes them in migrations.
+    OWNER = "polar_owner"
+    #: API, broker and tracker.
+    APP = "polar_app"
+    #: Agents.
+    AGENT = "polar_agent"
+    #: MLflow, in a database of its own.
+    MLFLOW = "polar_mlflow"
+    #: The broker, where it speaks with Optuna.
+    OPTUNA = "polar_optuna"
+    #: Who looks at studies in Optuna's database: the dashboard, notebooks.
+    VIEWER = "polar_viewer"
+
+    @property
+    def password_variable(self) -> str:
+        return f"POLAR_{self.name}_PASSWORD"
+
+
+#: The owner of each database.
+DATABASES = {"app": Role.OWNER, "mlflow": Role.MLFLOW, "optuna": Role.OPTUNA}
+#: Who else may connect to it.
+GUESTS = {"app": (Role.APP, Role.AGENT), "mlflow": (), "optuna": (Role.VIEWER,)}
+
+#: Arbitrary number of the Postgres lock that lets only one process do this at a time.
+ROLES_LOCK = 7_205_303
+#: A program that is in the way of a change is not waited for, because others would wait behind us.
+_OPTIONS: dict[str, Any] = {"autocommit": True, "options": "-c lock_timeout=5s"}
+
+#: Statements that give everything in a database to the role, apart from what belongs to the server
+#: or to extensions, and from what follows its table.
+_HAND_OVER = """
+with foreign_to as (select oid from pg_roles where rolname = %(role)s),
+ours as (
+    select oid, nspname, nspowner from pg_namespace
+    where nspname !~ '^pg_' and nspname <> 'information_schema'
+),
+objects (rank, kind, name, owner, class, id) as (
+    select 0, 'schema', quote_ident(nspname), nspowner, 'pg_namespace'::regclass, oid
+    from ours where nspname <> 'public'
+    union all
+    select 1, case c.relkind when 'c' then 'type' else 'table' end, c.oid::regclass::text,
+        c.relowner, 'pg_class'::regclass, c.oid
+    from pg_class c join ours on ours.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+    union all
+    select 2, 'routine', p.oid::regprocedure::text, p.proowner, 'pg_proc'::regclass, p.oid
+    from pg_proc p join ours on ours.oid = p.pronamespace
+    union all
+    select 3, 'type', t.oid::regtype::text, t.typowner, 'pg_type'::regclass, t.oid
+    from pg_type t join ours on ours.oid = t.typnamespace
+    where t.typtype in ('e', 'd')
+)
+select format('alter %%s %%s owner to %%I', kind, name, %(role)s::text)
+from objects where owner not in (select oid from foreign_to) and not exists (
+    select from pg_depend d
+    where d.classid = class and d.objid = id and d.objsubid = 0 and d.deptype in ('a', 'i', 'e')
+        and (d.deptype = 'e' or d.refobjsubid > 0)
+)
+order by rank, name
+"""
+
+
+def prepare(superuser_url: str, passwords: Mapping[Role, str]) -> None:
+    """Make roles and databases on a server, or bring those of an earlier version up to date.
+
+    Raises:
+        InvalidInput: the URL is not `postgresql://user:password@host:port/name`.
+        psycopg.Error: the server is away, or somebody is in the way.
+    """
+    with psycopg.connect(libpq_url(superuser_url), **_OPTIONS) as server:
+        server.execute("select pg_advisory_lock(%s)", [ROLES_LOCK])
+        make_roles(server, passwords)
+        for name in DATABASES:
+            make_database(server, superuser_url, name)
+
+
+def make_roles(server: Connection[Any], passwords: Mapping[Role, str]) -> None:
+    """Make the roles that are missing, and give all of them these passwords."""
+    present = {name for (name,) in server.execute("select rolname from pg_roles")}
+    for role in Role:
+        # The server gets no password, which it might log, but what it stores of one.
+        verifier = server.pgconn.encrypt_password(
+            passwords[role].encode(), role.encode(), b"scram-sha-256"
+        )
+        statement = sql.SQL(
+            "{} role {} login nosuperuser nocreatedb nocreaterole noreplication nobypassrls"
+            " password {}"
+        ).format(
+            sql.SQL("alter" if role in present else "create"),
+            sql.Identifier(role),
+            verifier.decode(),
+        )
+        server.execute(statement)
+
+
+def make_database(server: Connection[Any], superuser_url: str, name: str) -> None:
+    """Make a database if it is missing, and let in its owner and its guests alone."""
+    owner, database = sql.Identifier(DATABASES[name]), sql.Identifier(name)
+    is_there = server.execute("select 1 from pg_database where datname = %s", [name]).fetchone()
+    if not is_there:
+        server.execute(sql.SQL("create database {} owner {}").format(database, owner))
+    server.execute(sql.SQL("alter database {} owner to {}").format(database, owner))
+    server.execute(sql.SQL("revoke all on database {} from public").format(database))
+    for guest in GUESTS[name]:
+        let_in = sql.SQL("grant connect on database {} to {}")
+        server.execute(let_in.format(database, sql.Identifier(guest)))
+    with psycopg.connect(libpq_url(superuser_url), dbname=name, **_OPTIONS) as inside:
+        hand_over = inside.execute(_HAND_OVER, {"role": DATABASES[name]}).fetchall()
+        for (statement,) in hand_over:
+            inside.execute(statement)
+        if name == "optuna":
+            _let_see(inside)
+
+
+def _let_see(optuna: Connection[Any]) -> None:
+    """Let the viewer read all tables that Optuna has made, and those that it will make."""
+    optuna.execute(f"grant select on all tables in schema public to {Role.VIEWER}")
+    optuna.execute(
+        f"alter default privileges for role {Role.OPTUNA} in schema public"
+        f" grant select on tables to {Role.VIEWER}"
+    )
+
+
+def main() -> None:
+    names = ["POLAR_SUPERUSER_URL", *(role.password_variable for role in Role)]
+    if missing := [name for name in names if not os.environ.get(name)]:
+        sys.exit(f"error: not set: {', '.join(missing)}")
+    passwords = {role: os.environ[role.password_variable] for role in Role}
+    try:
+        prepare(os.environ["POLAR_SUPERUSER_URL"], passwords)
+    except InvalidInput as error:
+        sys.exit(f"error: POLAR_SUPERUSER_URL: {error}")
+    except psycopg.errors.LockNotAvailable:
+        sys.exit(
+            "error: a program uses a table that is to change its owner; stop it, or try again"
+        )
+    except psycopg.Error as error:
+        sys.exit(f"error: the roles cannot be made: {error}")
+
+
+if __name__ == "__main__":
+    main()

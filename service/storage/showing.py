@@ -1,0 +1,93 @@
+"""What answers show of runs, in as few statements as possible."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ScalarSelect, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from service.storage.forms import Content
+from service.storage.states import RunState
+from service.storage.tables import EvaluationRow, ExperimentRun, FindingsRow, Run, Tracking
+from service.storage.tracking_tables import TrackingFailure
+
+
+@dataclass(frozen=True)
+class ShownRun:
+    """What is shown of a run of an experiment.
+
+    It is no `Run`, because a thousand of those keep a process busy for a tenth of a second.
+    """
+
+    id: UUID
+    seed: int
+    state: RunState
+    reason: str | None
+    message: str | None
+    created_at: datetime
+    progress: Mapping[str, Any] | None
+    result: Mapping[str, Any] | None
+    #: Where MLflow has it; None if it does not have it yet.
+    tracked: Tracking | None
+    #: The evaluation with the greatest step.
+    evaluation: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class About:
+    """What other tables say of a run."""
+
+    tracked: Tracking | None
+    findings: FindingsRow | None
+    #: Why MLflow still lacks something of it.
+    mlflow_error: str | None
+    evaluation: Mapping[str, Any] | None
+
+
+def _newest_evaluation() -> ScalarSelect[Content]:
+    return (
+        select(EvaluationRow.evaluation)
+        .where(EvaluationRow.run_id == Run.id)
+        .order_by(EvaluationRow.step.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[ShownRun]:
+    """The runs of an experiment, in the order of its seeds."""
+    rows = await session.execute(
+        select(
+            Run.id,
+            Run.seed,
+            Run.state,
+            Run.status_reason,
+            Run.status_message,
+            Run.created_at,
+            Run.progress,
+            Run.result,
+            Tracking,
+            _newest_evaluation(),
+        )
+        .join(ExperimentRun, ExperimentRun.run_id == Run.id)
+        .outerjoin(Tracking, Tracking.run_id == Run.id)
+        .where(ExperimentRun.experiment_id == experiment_id)
+        .order_by(ExperimentRun.position)
+    )
+    return [ShownRun(*columns) for columns in map(tuple, rows)]
+
+
+async def about(session: AsyncSession, run_id: UUID) -> About:
+    """What other tables say of a run that exists."""
+    rows = await session.execute(
+        select(Tracking, FindingsRow, TrackingFailure.why, _newest_evaluation())
+        .select_from(Run)
+        .outerjoin(Tracking, Tracking.run_id == Run.id)
+        .outerjoin(FindingsRow, FindingsRow.run_id == Run.id)
+        .outerjoin(TrackingFailure, TrackingFailure.id == Run.id)
+        .where(Run.id == run_id)
+    )
+    return About(*rows.one())

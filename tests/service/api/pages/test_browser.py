@@ -1,0 +1,136 @@
+"""The pages in a real browser: on every width, by keyboard, and while things change."""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID
+
+import httpx
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+if TYPE_CHECKING:
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium"),
+]
+
+Create = Callable[..., Awaitable[UUID]]
+Scheme = Literal["light", "dark"]
+Pages = AsyncIterator[Page]
+
+NAME = "a" * 60
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+Look = Callable[..., AbstractAsyncContextManager[Page]]
+
+
+@pytest.fixture
+def look(served: str, http: httpx.AsyncClient) -> Look:
+    """Opens a browser that was let in; at its end it must have reported no error."""
+
+    @asynccontextmanager
+    async def look(
+        path: str = "/", width: int = 1280, scheme: Scheme = "light", scope: str = "steer"
+    ) -> Pages:
+        link = (await http.post("/api/v1/login-links", params={"scope": scope})).json()["url"]
+        async with async_playwright() as playwright:
+            chromium = await playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=ARGUMENTS
+            )
+            page = await chromium.new_page(
+                base_url=served, viewport={"width": width, "height": 900}, color_scheme=scheme
+            )
+            errors: list[str] = []
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            await page.goto(link)
+            await page.goto(path)
+            yield page
+            assert errors == []
+            await chromium.close()
+
+    return look
+
+
+@pytest.fixture
+async def study_id(worker: "Worker", create: Create, trials: "Trials") -> UUID:
+    """A study with a finished training, one that waits, and a name that has no blanks."""
+    await worker.announce()
+    study_id = await create(name=NAME)
+    await trials.end(await trials.begin(study_id, beta=2.0), 0.5)
+    await trials.begin(study_id, beta=20.0)
+    return study_id
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1600, "light")])
+async def test_nothing_is_wider_than_the_window(
+    look: Look, study_id: UUID, width: int, scheme: Scheme
+) -> None:
+    async with look(width=width, scheme=scheme) as page:
+        for path in ("/", f"/studies/{study_id}", "/experiments", "/agents"):
+            await page.goto(path)
+            assert await page.evaluate("document.documentElement.scrollWidth") == width, path
+
+
+@pytest.mark.usefixtures("study_id")
+async def test_a_mark_of_the_diagram_leads_to_its_run_by_keyboard(look: Look) -> None:
+    async with look() as page:
+        await page.get_by_role("link", name=NAME).focus()
+        await page.keyboard.press("Enter")
+        mark = page.get_by_role("link", name="20, seed 0: queued")
+        while not await mark.evaluate("mark => mark === document.activeElement"):
+            await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("queued")
+
+
+async def test_a_study_is_watched_without_reloading(
+    look: Look, study_id: UUID, trials: "Trials"
+) -> None:
+    async with look(f"/studies/{study_id}") as page:
+        await page.evaluate("window.isTheSame = true")
+        await expect(page.locator("#trials tbody tr")).to_have_count(2)
+
+        await trials.end(await trials.begin(study_id, beta=7.0), 0.25, regimes=["collapsed"])
+
+        await expect(page.locator("#trials tbody tr")).to_have_count(3)
+        await expect(page.get_by_role("link", name="7, seed 0: collapsed").first).to_be_visible()
+        assert await page.evaluate("window.isTheSame")
+
+
+async def test_a_study_is_paused_and_resumed(look: Look, study_id: UUID) -> None:
+    async with look(f"/studies/{study_id}") as page:
+        await page.get_by_role("button", name="Pause").click()
+        await page.get_by_role("button", name="Resume").click()
+        await expect(page.get_by_role("button", name="Pause")).to_be_visible()
+
+
+async def test_a_run_is_watched_to_its_end(
+    look: Look,
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    reports: "Reports",
+) -> None:
+    run_id = (await submit(spec_of())).runs[0].id
+    await worker.claim(run_id)
+    await worker.record(run_id, reports.progress(10), reports.evaluation(50))
+    async with look(f"/runs/{run_id}") as page:
+        await expect(page.locator("#latents h2")).to_have_text("Latents at step 50")
+
+        await worker.record(run_id, reports.evaluation(100), reports.result(spec_of()))
+        await worker.finish(run_id)
+
+        await expect(page.locator("#latents h2")).to_have_text("Latents at step 100")
+        await expect(page.locator("h1 .state")).to_have_text("succeeded")
+
+
+async def test_who_may_only_read_is_told_so(look: Look, study_id: UUID) -> None:
+    async with look(f"/studies/{study_id}", scope="read") as page:
+        await page.get_by_role("button", name="Pause").click()
+        await expect(page.get_by_role("status")).to_contain_text("needs the scope 'steer'")

@@ -1,0 +1,144 @@
+"""Axes and charts of the pages: where values lie, and what is drawn of a study and a run."""
+
+import math
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from polar.records.latents import Regime
+from polar.records.ranges import StudyRange
+from service.api.pages.charts import Axis
+from service.api.pages.course_chart import MOST_POINTS, entropy_chart, loss_chart
+from service.api.pages.phase_chart import Dot, PhaseChart, phase_chart
+from tests.conftest import Reports
+
+ENDS = (0.01, 100.0)
+EDGE = {"confidence": 0.9, "at": None, "width": None, "movement": None}
+
+
+def dot(weight: float, row: Any = Regime.CLEAN, **fields: Any) -> Dot:  # noqa: ANN401
+    return Dot(UUID(int=1), weight, fields.pop("seed", 0), row, "words", **fields)
+
+
+def chart_of(*dots: Dot, found: StudyRange | None = None) -> PhaseChart:
+    return phase_chart("model.beta", ENDS, is_log=True, dots=dots, study_range=found)
+
+
+@pytest.mark.parametrize(
+    ("axis", "labels"),
+    [
+        (Axis(0.01, 100, 0, 1, is_log=True), ["0.01", "0.1", "1", "10", "100"]),
+        (Axis(1, 30, 0, 1, is_log=True), ["1", "2", "5", "10", "20"]),
+        (Axis(0, 1, 0, 1), ["0", "0.2", "0.4", "0.6", "0.8", "1"]),
+        (Axis(0, 1000, 0, 1), ["0", "200", "400", "600", "800", "1,000"]),
+        (Axis(-0.01, 1, 0, 1), ["0", "0.2", "0.4", "0.6", "0.8", "1"]),
+        (Axis(3, 3, 0, 1), ["3"]),
+    ],
+)
+def test_ticks_are_round(axis: Axis, labels: list[str]) -> None:
+    assert [label for _, label in axis.ticks()] == labels
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6), st.floats(1e-6, 1e6), st.booleans())
+def test_values_lie_in_their_order_between_the_ends(
+    low: float, value: float, high: float, is_log: bool
+) -> None:
+    low, value, high = sorted((low, value, high))
+    assume(low < high)
+    axis = Axis(low, high, 100.0, 900.0, is_log)
+
+    assert (axis.at(low), axis.at(high)) == (100.0, 900.0)
+    assert 100.0 <= axis.at(value) <= 900.0
+    assert axis.at(low / 2) == 100.0
+    assert all(100.0 <= place <= 900.0 for place, _ in axis.ticks())
+
+
+def test_the_middle_of_a_logarithmic_axis_is_the_geometric_mean() -> None:
+    assert Axis(0.01, 100, 0, 800, is_log=True).at(1.0) == 400.0
+
+
+def test_a_training_is_in_the_row_of_its_verdict_and_in_every_measure() -> None:
+    finished = dot(1.0, n_active=4, polarisation=0.5, explained=1.0, is_settled=True)
+    running = dot(10.0, "running")
+    chart = chart_of(finished, running)
+
+    verdicts, active, polarisation, explained = chart.panels
+    assert [word for _, word in verdicts.ticks] == [
+        "under-regularised", "clean", "forming", "collapsed", "running",
+    ]  # fmt: skip
+    assert [mark.y for mark in verdicts.marks] == [verdicts.ticks[1][0], verdicts.ticks[4][0]]
+    assert [panel.marks[0].dot for panel in (active, polarisation, explained)] == [finished] * 3
+    assert {len(panel.marks) for panel in (active, polarisation, explained)} == {1}
+    middle = (polarisation.top + polarisation.bottom) / 2
+    assert polarisation.marks[0].y == pytest.approx(middle)
+    assert chart.shown == [Regime.CLEAN, "running"]
+
+
+def test_seeds_of_a_weight_lie_apart() -> None:
+    marks = chart_of(*(dot(1.0, seed=seed) for seed in range(5))).panels[0].marks
+
+    assert len({mark.y for mark in marks}) == 5
+    assert {mark.x for mark in marks} == {marks[0].x}
+
+
+def test_stretches_without_a_training_are_named_untested() -> None:
+    chart = chart_of(dot(0.01), dot(0.02), dot(1.0))
+
+    axis = Axis(*ENDS, chart.untested[0].x, chart.untested[-1].x + chart.untested[-1].width)
+    assert len(chart.untested) == 2  # from 0.02 to 1, and from 1 to the end
+    assert chart.untested[0].x + chart.untested[0].width == chart.untested[1].x
+    assert axis.begin > chart.left
+
+
+def test_the_band_lies_between_its_edges() -> None:
+    left, right = {"low": 0.1, "high": 1.0, **EDGE}, {"low": 10.0, "high": None, **EDGE}
+    found = StudyRange.model_validate(
+        {
+            "outcome": "open", "of": "clean", "steps": 30, "seeds": [0], "envelope": None,
+            "intervals": [{"left": left, "right": right}], "by_steps": [], "settled": None,
+            "disagreeing": [], "weights": 1, "trainings": 1, "headline": "", "remarks": [],
+            "fields": ["model.beta"],
+        }
+    )  # fmt: skip
+    chart = chart_of(dot(2.0), found=found)
+
+    (band,) = chart.bands
+    first, second = chart.edges
+    ticks = {word: x for x, word in chart.ticks}
+    assert (band.x, band.x + band.width) == (ticks["1"], ticks["10"])
+    assert (first.x, first.x + first.width) == (ticks["0.1"], ticks["1"])
+    assert (second.x, second.x + second.width) == (ticks["10"], ticks["100"])
+    assert first.words == "left edge: 0.1..1, 90% over seeds"
+
+
+def test_a_study_without_trials_has_an_empty_diagram() -> None:
+    chart = chart_of()
+
+    assert [panel.marks for panel in chart.panels] == [[]] * 4
+    assert len(chart.untested) == 1
+
+
+def test_each_latent_has_a_curve_on_its_side_of_tau(reports: Reports) -> None:
+    chart = entropy_chart([reports.evaluation(step) for step in (0, 50, 100)], 100)
+
+    active, passive = chart.curves
+    assert (active.label, passive.label) == ("active", "passive")
+    assert chart.tau is not None
+    for curve, is_above in ((active, True), (passive, False)):
+        places = [tuple(map(float, place.split(","))) for place in curve.points.split()]
+        assert [x for x, _ in places] == [chart.left, (chart.left + chart.right) / 2, chart.right]
+        assert all((y < chart.tau) == is_above for _, y in places)
+
+
+@given(st.lists(st.floats(-1e3, 1e9), min_size=1, max_size=1000))
+def test_a_loss_is_drawn_with_few_points_inside_of_its_frame(losses: list[float]) -> None:
+    chart = loss_chart(list(enumerate(losses)), len(losses))
+
+    (curve,) = chart.curves
+    places = [tuple(map(float, place.split(","))) for place in curve.points.split()]
+    assert 1 <= len(places) <= min(MOST_POINTS, len(losses))
+    assert all(math.isfinite(x) and chart.top <= y <= chart.bottom for x, y in places)
+    assert places[-1][0] == max(x for x, _ in places)

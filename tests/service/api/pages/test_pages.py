@@ -1,0 +1,167 @@
+"""The pages: who may see them, what they say, and what nobody can slip into them."""
+
+from collections.abc import Awaitable, Callable
+from html import escape
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from service.api.door import Door
+from service.api.pages import live
+from service.api.pages.rendering import HEADERS
+from service.api.pages.routes import router
+from service.tokens import Scope
+
+if TYPE_CHECKING:
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
+
+Create = Callable[..., Awaitable[UUID]]
+HOSTILE = "</title><script>alert('x')</script>\"'&"
+
+
+def paths() -> list[str]:
+    return [route.path for route in router.routes]  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
+async def _agent(worker: "Worker") -> None:
+    await worker.announce()
+
+
+@pytest.mark.parametrize("path", paths())
+async def test_a_page_is_for_those_who_are_let_in(http: httpx.AsyncClient, path: str) -> None:
+    path = path.format(study_id=uuid4(), run_id=uuid4(), experiment_id=uuid4())
+    answer = await http.get(path, headers={"Authorization": ""})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        401,
+        "text/html; charset=utf-8",
+    )
+    assert "polar login" in answer.text
+
+
+def test_every_page_and_stream_has_a_door() -> None:
+    routes = [*router.routes, *live.router.routes]
+    assert len(routes) >= 9
+    assert all(isinstance(route, Door) and route.scope is Scope.READ for route in routes)
+
+
+@pytest.mark.parametrize("path", ["/", "/experiments", "/agents"])
+async def test_an_empty_service_has_its_pages(http: httpx.AsyncClient, path: str) -> None:
+    answer = await http.get(path)
+
+    assert answer.status_code == 200
+    assert (
+        HEADERS.items() <= {name.title(): value for name, value in answer.headers.items()}.items()
+    )
+
+
+@pytest.mark.parametrize("kind", ["studies", "runs", "experiments"])
+@pytest.mark.parametrize("id", [str(uuid4()), "nothing", "%3Cscript%3E"])
+async def test_what_is_not_there_is_answered_by_a_page(
+    http: httpx.AsyncClient, kind: str, id: str
+) -> None:
+    answer = await http.get(f"/{kind}/{id}")
+
+    assert answer.status_code == 404
+    assert "This page cannot be shown" in answer.text
+    assert "<script>" not in answer.text
+
+
+async def test_what_users_write_stays_text(
+    http: httpx.AsyncClient, create: Create, worker: "Worker"
+) -> None:
+    await worker.announce(name=HOSTILE)
+    study_id = await create(name=HOSTILE)
+
+    for path in ("/", f"/studies/{study_id}", "/agents"):
+        text = (await http.get(path)).text
+        assert "<script>alert" not in text
+        assert escape(HOSTILE, quote=False).replace('"', "&#34;").replace("'", "&#39;") in text
+
+
+async def test_a_study_shows_its_trainings_and_leads_to_their_runs(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    seen = [{"regime": "clean", "steps": 30, "settled": True}]
+    trial = await trials.begin(study_id, beta=2.0)
+    await trials.end(trial, 0.5, explained=0.75, observations=seen)
+    waiting = await trials.begin(study_id, beta=20.0)
+    trial_page = (await http.get(f"/api/v1/experiments/{waiting.experiment_id}")).json()
+    run_id = trial_page["runs"][0]["id"]
+
+    text = (await http.get(f"/studies/{study_id}")).text
+    assert f'<a href="/runs/{run_id}" aria-label="20, seed 0: queued">' in text
+    assert "2, seed 0: clean; P 0.50, R 0.75; settled" in text
+    assert "1 of 1 trainings settled" in text
+    assert f'data-live="/live/studies/{study_id}"' in text
+
+    listed = (await http.get("/")).text
+    assert f'<a href="/studies/{study_id}">' in listed
+    assert "1 completed, 1 running of 3 wanted" in " ".join(listed.split())
+
+
+async def test_the_list_of_studies_says_what_each_has_found(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    await trials.end_study(study_id, headline="Clean from 1 to 2.")
+
+    assert "Clean from 1 to 2." in (await http.get("/")).text
+    assert "Clean from 1 to 2." in (await http.get(f"/studies/{study_id}")).text
+
+
+async def test_a_study_of_several_fields_has_a_page_without_diagram(
+    http: httpx.AsyncClient, create: Create
+) -> None:
+    search: dict[str, Any] = {
+        "model.beta": {"log_uniform": [0.01, 100]}, "training.batch_size": {"choices": [32, 64]},
+    }  # fmt: skip
+    study_id = await create(search=search, sampler="random")
+
+    text = (await http.get(f"/studies/{study_id}")).text
+    assert "so there is no diagram" in text
+
+
+async def test_a_run_in_work_shows_its_course(
+    http: httpx.AsyncClient,
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    reports: "Reports",
+) -> None:
+    submission = await submit(spec_of(name="mine"))
+    run_id = submission.runs[0].id
+    await worker.claim(run_id)
+    await worker.record(run_id, reports.progress(10), reports.evaluation(50))
+
+    text = (await http.get(f"/runs/{run_id}")).text
+    assert "Entropy of every latent" in text
+    assert text.count('<polyline class="curve') == 3  # two latents and the loss
+    assert "1 active, 1 passive, P 0.99, R 0.90" in text
+    assert f'<a href="/experiments/{submission.experiment.id}">mine</a>' in text
+    assert f'data-live="/live/runs/{run_id}"' in text
+    assert (
+        f'<a href="/runs/{run_id}">'
+        in (await http.get(f"/experiments/{submission.experiment.id}")).text
+    )
+
+
+async def test_style_and_script_are_sent_to_everybody(http: httpx.AsyncClient) -> None:
+    for name, kind in (("polar.css", "text/css"), ("polar.js", "text/javascript")):
+        answer = await http.get(f"/static/{name}", headers={"Authorization": ""})
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(kind)
+    assert (await http.get("/static/..%2Froutes.py")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/experiments", "/agents"])
+async def test_pages_take_nothing_from_elsewhere(http: httpx.AsyncClient, path: str) -> None:
+    text = (await http.get(path)).text
+    assert "://" not in text
+    assert "<style" not in text
+    assert " style=" not in text
