@@ -15,7 +15,7 @@ def settings_of(home: Path, mlflow_url: str = "") -> Settings:
     """
     from service.embedded.errors import EmbeddedError
     from service.embedded.postgres import url_of
-    from service.homes import resolved_home
+    from service.homes import resolved_home, token_of
 
     if is_of_environment():
         return Settings.read()
@@ -27,7 +27,11 @@ def settings_of(home: Path, mlflow_url: str = "") -> Settings:
             f"{error}, or name another with --home or POLAR_DATABASE_URL"
         ) from error
     return Settings.read(
-        home=home, database_url=database, artifacts=home / "artifacts", mlflow_url=mlflow_url
+        home=home,
+        database_url=database,
+        artifacts=home / "artifacts",
+        mlflow_url=mlflow_url,
+        mlflow_token=token_of(home),
     )
 
 
