@@ -109,8 +109,9 @@ class Stores:
         name = "MLflow"
         if not self.settings.mlflow_url:
             return fault(name, "its address is not known", "`polar up`, or set POLAR_MLFLOW_URL")
+        token = self.settings.mlflow_token
         try:
-            async with MLflowServer(self.settings.mlflow_url) as server:
+            async with MLflowServer(self.settings.mlflow_url, token) as server:
                 # what is told in between is in MLflow only after it is in the table
                 async with self.database.transaction() as session:
                     told = await agreement.mlflow_runs(session)

@@ -15,7 +15,7 @@ def settings_of(home: Path, mlflow_url: str = "") -> Settings:
     """
     from service.embedded.errors import EmbeddedError
     from service.embedded.postgres import url_of
-    from service.homes import resolved_home
+    from service.homes import resolved_home, token_of
     from service.storage.roles import Role
 
     if is_of_environment():
@@ -34,6 +34,7 @@ def settings_of(home: Path, mlflow_url: str = "") -> Settings:
         optuna_url=optuna,
         artifacts=home / "artifacts",
         mlflow_url=mlflow_url,
+        mlflow_token=token_of(home),
     )
 
 

@@ -124,11 +124,17 @@ class MLflowServer:
         return [run_id for run_ids in found for run_id in run_ids]
 
     async def remove_empty_experiments(self, tag: str) -> None:
-        """Move the experiments that have this tag and no runs to the trash."""
+        """Move the experiments that have this tag and no runs to the trash, under another name.
+
+        Under its own name an experiment would be restored for the next run, and MLflow restores
+        with it all runs that were ever moved to the trash.
+        """
         for experiment in await self._experiments():
             is_ours = any(each["key"] == tag for each in experiment.get("tags", []))
             id = experiment["experiment_id"]
             if is_ours and not await self._runs_tagged(id, {}):
+                name = f"{experiment['name'].removesuffix(f' (deleted, {id})')} (deleted, {id})"
+                await self._post("experiments/update", experiment_id=id, new_name=name)
                 await self._post("experiments/delete", experiment_id=id)
 
     async def run_ids(self) -> set[str]:

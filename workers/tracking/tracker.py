@@ -72,6 +72,7 @@ class Tracker:
         self._not_before: dict[tuple[str, UUID], float] = {}
         #: When each run was told that was told lately.
         self._told_at: dict[UUID, float] = {}
+        self._delete_not_before = 0.0
         self._repetition = Repetition()
         self._is_new = True
         #: Whether there was something to tell lately, and the last pass was complete.
@@ -95,10 +96,8 @@ class Tracker:
                 await tracking_failures.forget_all(session)
             study_ids = await study_tracking.studies_to_tell(session)
         self._is_new = False
-        try:
-            await remove_deleted(self._database, self._mlflow)
-        except MLflowRefused as error:
-            _log.error("MLflow keeps what was deleted: %s", error)
+        if time.monotonic() >= self._delete_not_before:
+            await self._delete()
         await self._each("study", study_ids, self._studies.tell)
         now = time.monotonic()
         self._told_at = {id: at for id, at in self._told_at.items() if now < at + GATHER_S}
@@ -127,6 +126,13 @@ class Tracker:
                     await self._try_again(what, id, error)
             else:
                 await self._note_success(what, id)
+
+    async def _delete(self) -> None:
+        try:
+            await remove_deleted(self._database, self._mlflow)
+        except MLflowRefused as error:
+            _log.error("MLflow keeps what was deleted; next try in %.0f s: %s", AGAIN_S, error)
+            self._delete_not_before = time.monotonic() + AGAIN_S
 
     async def _is_deleted(self, id: UUID) -> bool:
         async with self._database.transaction() as session:

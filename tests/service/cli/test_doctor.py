@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from mlflow import MlflowClient
 from optuna.study import StudyDirection
+from pydantic import SecretStr
 from sqlalchemy import text, update
 from typer.testing import CliRunner, Result
 
@@ -83,6 +84,8 @@ async def told(
     """A run that has succeeded and that a real MLflow has; returns its id."""
     environment.setenv("POLAR_URL", served)
     environment.setenv("POLAR_MLFLOW_URL", mlflow.url)
+    environment.setenv("POLAR_MLFLOW_TOKEN", mlflow.token)
+    environment.setenv("MLFLOW_TRACKING_TOKEN", mlflow.token)
     await worker.announce()
     run_id = (await submit(spec_of())).runs[0].id
     await worker.claim(run_id)
@@ -92,7 +95,7 @@ async def told(
 
 
 async def tell(database: Database, mlflow: "Mlflow", folder: Path) -> None:
-    async with MLflowServer(mlflow.url) as server:
+    async with MLflowServer(mlflow.url, SecretStr(mlflow.token)) as server:
         tracker = Tracker(database, server, folder)
         await tracker.tell_all()
         await tracker.close()

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from mlflow import MlflowClient
@@ -14,7 +14,7 @@ from service.storage import deletions, experiments
 from service.storage.database import Database
 from service.storage.deletions import Deletion
 from service.storage.tables import ExperimentRun
-from workers.tracking.server import MLflowAway, MLflowServer
+from workers.tracking.server import MLflowAway, MLflowRefused, MLflowServer
 from workers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 DIGEST = "d" * 64
 
 Delete = Callable[[UUID], Awaitable[Deletion]]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_in_mlflow(client: MlflowClient) -> None:
+    """All tests share a server, on which others may have left runs."""
+    for found in client.search_experiments():
+        if found.name != "Default":
+            client.rename_experiment(found.experiment_id, f"left by others {uuid4()}")
+            client.delete_experiment(found.experiment_id)
 
 
 @pytest.fixture
@@ -45,7 +54,8 @@ def files(mlflow: "Mlflow") -> Callable[[], set[Path]]:
     def files() -> set[Path]:
         return {path for path in mlflow._folder.rglob("*.*") if path.name != "mlflow.log"}
 
-    return files
+    before = files()
+    return lambda: files() - before
 
 
 async def awaited(database: Database) -> list[UUID]:
@@ -85,7 +95,51 @@ async def test_a_deleted_run_and_its_files_and_then_its_experiment_disappear(
     again = await story.succeed()
     await tracker.tell_all()
     assert len(story.in_mlflow(again)) == 1
+    assert story.in_mlflow(first) == story.in_mlflow(second) == []
     assert experiments_of(client) == {"beta_vae-digits"}
+
+
+async def test_a_tracker_that_was_killed_before_it_could_trash_an_experiment_does_it_later(
+    tracker: Tracker, story: "Story", delete: Delete, client: MlflowClient
+) -> None:
+    run_id = await story.succeed()
+    await tracker.tell_all()
+    (found,) = [each for each in client.search_experiments() if each.name != "Default"]
+    renamed = f"{found.name} (deleted, {found.experiment_id})"
+    client.rename_experiment(found.experiment_id, renamed)
+    await delete(run_id)
+
+    await tracker.tell_all()
+
+    assert experiments_of(client) == set()
+    trashed = client.get_experiment(found.experiment_id)
+    assert trashed.name == renamed
+
+
+async def test_what_mlflow_refuses_is_tried_again_later_and_hinders_nothing(
+    tracker: Tracker,
+    story: "Story",
+    delete: Delete,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first, second = await story.succeed(), await story.succeed()
+    await tracker.tell_all()
+    await delete(first)
+
+    async def refuse(*_: object) -> None:
+        raise MLflowRefused("PERMISSION_DENIED", "not with this token")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(MLflowServer, "remove_runs", refuse)
+        third = await story.succeed()
+        for _ in range(2):
+            await tracker.tell_all()
+
+    assert caplog.text.count("MLflow keeps what was deleted") == 1
+    assert await awaited(database) == [first]
+    assert all(len(story.in_mlflow(run_id)) == 1 for run_id in (first, second, third))
 
 
 async def test_what_mlflow_was_never_told_of_is_not_looked_for(
