@@ -148,7 +148,7 @@ def test_every_container_is_closed_and_bounded(name: str) -> None:
     assert service.get("cap_drop") == (None if name == "postgres" else ["ALL"])
 
 
-@pytest.mark.parametrize("name", SERVICES.keys() - {"roles", "migrate"})  # which end
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"roles", "migrate"}))  # which end
 def test_the_health_of_every_container_is_looked_at(name: str) -> None:
     kind, program, *rest = SERVICES[name]["healthcheck"]["test"]
 

@@ -25,7 +25,7 @@ from polar.spec.submitted import SubmittedSpec
 from polar.spec.training import DiagnosticsSpec, DownstreamSpec, TrainingSpec
 
 #: Raised whenever the same spec, seed and data would give other numbers than before.
-SCIENCE_VERSION = 4
+SCIENCE_VERSION = 5
 MOST_SEEDS = 1000
 
 #: Fewest images of the downstream task: with fewer, a split may hold one value of a factor only.

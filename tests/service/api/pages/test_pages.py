@@ -60,7 +60,7 @@ async def test_an_empty_service_has_its_pages(http: httpx.AsyncClient, path: str
 
 
 @pytest.mark.parametrize("kind", ["studies", "runs", "experiments"])
-@pytest.mark.parametrize("id", [str(uuid4()), "nothing", "%3Cscript%3E"])
+@pytest.mark.parametrize("id", [str(UUID(int=1)), "nothing", "%3Cscript%3E"])
 async def test_what_is_not_there_is_answered_by_a_page(
     http: httpx.AsyncClient, kind: str, id: str
 ) -> None:
