@@ -4,6 +4,7 @@ Exit codes: FAILED when it cannot start, REFUSED when a setting of the environme
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,8 @@ def up(
     from service.embedded.errors import EmbeddedError
 
     try:
-        supervisor.up(home, agents, device, write)  # `write` bears a closed terminal
+        # `write` bears a closed terminal
+        supervisor.up(home, agents, device, write, lets_in=sys.stdout.isatty())
     except InvalidInput as error:
         fail(error, REFUSED)
     except EmbeddedError as error:

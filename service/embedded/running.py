@@ -1,10 +1,12 @@
 """Running stacks: how to publish, find and check a stack, and how to start one temporarily."""
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +15,7 @@ from polar.errors import InvalidInput
 from service.embedded.errors import EmbeddedError
 from service.embedded.state import write_json
 from service.embedded.supervised import Launch, last_lines, spawn
-from service.homes import UpJson, holder, read_published, resolved_home, unusable
+from service.homes import UpJson, holder, read_published, resolved_home, token_of, unusable
 from service.programs import Program, python
 
 HEALTHY_S = 180.0
@@ -106,6 +108,19 @@ def wait_until_healthy(
                 f"see the logs in {home / 'log'}"
             )
         time.sleep(POLL_S)
+
+
+def login_link(home: Path, stack: RunningStack) -> str | None:
+    """An address that lets one browser in, to read, submit and steer; None if the API refuses."""
+    headers = {"Authorization": f"Bearer {token_of(home)}"}
+    with closing(HTTPConnection(urlsplit(stack.api_url).netloc, timeout=PROBE_S)) as connection:
+        try:
+            connection.request("POST", "/api/v1/login-links?scope=steer", headers=headers)
+            answer = connection.getresponse()
+            link = json.loads(answer.read())
+        except (OSError, HTTPException, ValueError):
+            return None
+    return f"{stack.api_url}{link['url']}" if answer.status == HTTPStatus.CREATED else None
 
 
 @contextmanager

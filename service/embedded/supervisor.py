@@ -20,7 +20,13 @@ from service.embedded.devices import slots
 from service.embedded.errors import EmbeddedError
 from service.embedded.logs import rotate
 from service.embedded.postgres import Postgres
-from service.embedded.running import RunningStack, publish, wait_until_healthy, withdraw
+from service.embedded.running import (
+    RunningStack,
+    login_link,
+    publish,
+    wait_until_healthy,
+    withdraw,
+)
 from service.embedded.stack import Addresses, Stages, check_settings, stages
 from service.embedded.state import identity
 from service.embedded.supervised import (
@@ -53,8 +59,13 @@ class _Stopped(BaseException):
     """
 
 
-def up(home: Path, agents: int | None, device: str | None, say: Say) -> None:
+def up(
+    home: Path, agents: int | None, device: str | None, say: Say, *, lets_in: bool = False
+) -> None:
     """Run the stack until SIGINT, SIGTERM or SIGHUP, and return when all of it has stopped.
+
+    With `lets_in` it says a link that lets the browser of whoever reads it in, which is for a
+    terminal, and for no file.
 
     Raises:
         InvalidInput: the environment has settings that the processes would refuse.
@@ -62,10 +73,17 @@ def up(home: Path, agents: int | None, device: str | None, say: Say) -> None:
         EmbeddedError: the database cannot start or cannot be migrated, or there is no such device.
     """
     settings = check_settings(home)
-    run(home, partial(stages, slots=slots(agents, device), workers=settings.api_workers), say)
+    programs_for = partial(stages, slots=slots(agents, device), workers=settings.api_workers)
+    run(home, programs_for, say, lets_in=lets_in)
 
 
-def run(home: Path, programs_for: Callable[[Postgres, Addresses], Stages], say: Say) -> None:
+def run(
+    home: Path,
+    programs_for: Callable[[Postgres, Addresses], Stages],
+    say: Say,
+    *,
+    lets_in: bool = False,
+) -> None:
     """Run Postgres and these programs until a signal, as `up` does."""
     with _stopped_by_signals(), contextlib.suppress(_Stopped):
         say(f"starting Postgres in {home}")
@@ -73,7 +91,7 @@ def run(home: Path, programs_for: Callable[[Postgres, Addresses], Stages], say: 
             withdraw(postgres.home)  # a supervisor that was killed may have left its `up.json`
             prepare(postgres)
             with contextlib.closing(Addresses.of(postgres.home)) as addresses:
-                _supervise(postgres, programs_for(postgres, addresses), addresses, say)
+                _supervise(postgres, programs_for(postgres, addresses), addresses, say, lets_in)
 
 
 def prepare(postgres: Postgres) -> None:
@@ -89,14 +107,17 @@ def prepare(postgres: Postgres) -> None:
         grants.give(connection)
 
 
-def _supervise(postgres: Postgres, launches: Stages, addresses: Addresses, say: Say) -> None:
+def _supervise(
+    postgres: Postgres, launches: Stages, addresses: Addresses, say: Say, lets_in: bool
+) -> None:
     """Keeps the server and the programs alive until interrupted; then stops the programs."""
     logs = postgres.home / "log"
     running = [[_supervised(launch, logs) for launch in stage] for stage in launches]
     processes = [Supervised("postgres", postgres.launch, postgres.process), *chain(*running)]
     say(f"starting {', '.join(process.name for process in processes[1:])}; logs in {logs}")
     # A thread of its own, because a slow answer must not keep us from watching the processes.
-    threading.Thread(target=_say_when_healthy, args=(postgres.home, say), daemon=True).start()
+    tell = partial(_say_when_healthy, postgres.home, say, lets_in)
+    threading.Thread(target=tell, daemon=True).start()
     try:
         _keep_alive(processes, postgres.home, addresses, say)
     finally:
@@ -135,7 +156,7 @@ def _keep_alive(
         time.sleep(POLL_S)
 
 
-def _say_when_healthy(home: Path, say: Say) -> None:
+def _say_when_healthy(home: Path, say: Say, lets_in: bool) -> None:
     stack = wait_until_healthy(home, within_s=math.inf)
     servers = {
         "API": stack.api_url,
@@ -143,6 +164,8 @@ def _say_when_healthy(home: Path, say: Say) -> None:
         "optuna-dashboard": stack.dashboard_url,
     }
     lines = [f"{name:<18}{url}" for name, url in servers.items()]
+    if lets_in and (link := login_link(home, stack)):
+        lines.append(f"open once, within five minutes: {link}")
     say("\n".join([*lines, "`polar login` lets a browser in; Ctrl-C stops everything"]))
 
 

@@ -12,7 +12,8 @@ import sys
 from service import cli
 from service.embedded import supervisor
 
-def up(home, agents, device, say):
+def up(home, agents, device, say, lets_in):
+    assert not lets_in  # a pipe is no terminal
     for part in ("starting", "stopping"):
         say(part)
     home.touch()

@@ -6,19 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
+from uuid import uuid4
 
+import httpx
 import pytest
 
 from service.embedded.errors import EmbeddedError
 from service.embedded.running import (
     RunningStack,
     find_running,
+    login_link,
     publish,
     running_stack,
     wait_until_healthy,
     withdraw,
 )
 from service.embedded.state import lock
+from service.homes import TOKEN_FILE
+from tests.service.conftest import TOKEN
 
 HOME_ID = "0" * 32
 
@@ -148,3 +153,22 @@ def test_a_stack_that_cannot_start_tells_why(tmp_path: Path) -> None:
         pass
 
     assert find_running(tmp_path) is None
+
+
+def test_the_link_of_a_stack_lets_a_browser_in_to_steer(served: str, tmp_path: Path) -> None:
+    (tmp_path / TOKEN_FILE).write_text(TOKEN)
+
+    link = login_link(tmp_path, a_stack(served))
+
+    assert link is not None
+    with httpx.Client() as browser:
+        assert browser.get(link).status_code == 303
+        refused = browser.post(f"{served}/api/v1/studies/{uuid4()}/pause")
+        assert refused.status_code == 404  # it may pause studies, and there is none
+
+
+@pytest.mark.parametrize("token", [TOKEN[::-1], None])
+def test_a_stack_that_refuses_has_no_link(served: str, tmp_path: Path, token: str | None) -> None:
+    (tmp_path / TOKEN_FILE).write_text(token or TOKEN)
+
+    assert login_link(tmp_path, a_stack(served if token else "http://127.0.0.1:1")) is None
