@@ -19,9 +19,13 @@ Value = TypeVar("Value")
 async def refuse_what_is_ambiguous(request: Request) -> None:
     """Refuse unknown and repeated parameters, headers, fields of forms and keys of JSON.
 
+    Pages, which the documentation does not describe, take whatever stands in their address.
+
     Raises:
         Refused: the request has some; the first 50 are named.
     """
+    if not request.scope["route"].include_in_schema:
+        return
     elsewhere, in_body = [*_in_query(request), *_in_headers(request)], await _in_body(request)
     if elsewhere or in_body:
         faults = first_faults([*elsewhere, *in_body])

@@ -1,6 +1,6 @@
 """The course of a run as charts: the entropy of every latent against tau, and the loss."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -68,6 +68,28 @@ def entropy_chart(evaluations: Sequence[Evaluation], steps: int) -> CourseChart:
     ]
     tau = up.at(last.verdict.tau_nats)
     return _chart("Entropy of every latent", "nats", along, up, curves, 340.0, tau)
+
+
+def sorted_chart(evaluations: Mapping[str, Evaluation]) -> CourseChart:
+    """The entropies of each evaluation in descending order, as in the paper's plots.
+
+    Args:
+        evaluations: At least one, by the name of its curve.
+    """
+    entropies = {name: each.entropies_by_rank() for name, each in evaluations.items()}
+    everything = [entropy for ranked in entropies.values() for entropy in ranked]
+    most = max(map(len, entropies.values()))
+    along = Axis(1, most, LEFT, WIDTH - RIGHT)
+    up = Axis(min(0.0, *everything), max(everything), 300.0 - BOTTOM, TOP + 6)
+    curves = [
+        Curve(
+            name,
+            None,
+            _points((along.at(rank), up.at(h)) for rank, h in enumerate(ranked, start=1)),
+        )
+        for name, ranked in entropies.items()
+    ]
+    return _chart("Sorted entropies", "nats", along, up, curves, 300.0, None)
 
 
 def loss_chart(losses: Sequence[tuple[int, float]], steps: int) -> CourseChart:

@@ -20,8 +20,8 @@ class PageDoor(Door):
         async def show(request: Request) -> Response:
             try:
                 answer: Response = await handle(request)
-            except RequestValidationError:
-                return page("problem.html", 404, detail=f"there is nothing at {request.url.path}")
+            except RequestValidationError as error:
+                return _refused_address(request, error)
             except Refused as refusal:
                 return page("problem.html", refusal.status, detail=str(refusal))
             except StorageError as error:
@@ -29,3 +29,11 @@ class PageDoor(Door):
             return answer
 
         return show
+
+
+def _refused_address(request: Request, error: RequestValidationError) -> Response:
+    place, *names = error.errors()[0]["loc"]
+    if place == "path":
+        return page("problem.html", 404, detail=f"there is nothing at {request.url.path}")
+    detail = f"{' '.join(map(str, names))} in this address: {error.errors()[0]['msg']}"
+    return page("problem.html", 422, detail=detail)

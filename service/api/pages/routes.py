@@ -1,11 +1,13 @@
 """The pages: what a researcher looks at in a browser."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from service.api.dependencies import Service, Session
 from service.api.experiments import answers as experiment_answers
+from service.api.pages.comparing import MOST_RUNS, compare
 from service.api.pages.door import PageDoor
 from service.api.pages.rendering import page
 from service.api.pages.runs import run_page
@@ -17,6 +19,7 @@ from service.storage.pages import headlines
 
 router = APIRouter(route_class=PageDoor, include_in_schema=False)
 PAGE_SIZE = 50
+NOTHING_TICKED: list[UUID] = []
 
 
 @router.get("/")
@@ -55,6 +58,14 @@ async def one_experiment(experiment_id: UUID, session: Session, service: Service
     experiment = await experiments.get(session, experiment_id)
     shown = await experiment_answers.experiment_view(session, service.settings, experiment)
     return page("experiment.html", tab="experiments", experiment=shown)
+
+
+@router.get("/compare")
+async def comparison(
+    session: Session,
+    run: Annotated[list[UUID], Query(max_length=MOST_RUNS)] = NOTHING_TICKED,
+) -> Response:
+    return page("compare.html", tab="experiments", page=await compare(session, run))
 
 
 @router.get("/agents")

@@ -17,8 +17,10 @@ async function refresh() {
     const next = fresh.getElementById(part.id);
     const isOpen = [...part.querySelectorAll("details")].map((each) => each.open);
     const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const ticked = [...part.querySelectorAll(":checked")].map((each) => each.value);
     if (!next || next.innerHTML === part.innerHTML) continue;
     part.innerHTML = next.innerHTML;
+    for (const box of part.querySelectorAll("[type=checkbox]")) box.checked = ticked.includes(box.value);
     part.querySelectorAll("details").forEach((each, place) => { each.open = isOpen[place] ?? false; });
     if (focused) part.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
   }

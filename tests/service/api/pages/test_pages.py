@@ -1,5 +1,6 @@
 """The pages: who may see them, what they say, and what nobody can slip into them."""
 
+import re
 from collections.abc import Awaitable, Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from service.api.door import Door
-from service.api.pages import live
+from service.api.pages import live, routes
 from service.api.pages.rendering import HEADERS
 from service.api.pages.routes import router
 from service.tokens import Scope
@@ -44,9 +45,9 @@ async def test_a_page_is_for_those_who_are_let_in(http: httpx.AsyncClient, path:
 
 
 def test_every_page_and_stream_has_a_door() -> None:
-    routes = [*router.routes, *live.router.routes]
-    assert len(routes) >= 9
-    assert all(isinstance(route, Door) and route.scope is Scope.READ for route in routes)
+    shown = [*router.routes, *live.router.routes]
+    assert len(shown) >= 10
+    assert all(isinstance(route, Door) and route.scope is Scope.READ for route in shown)
 
 
 @pytest.mark.parametrize("path", ["/", "/experiments", "/agents"])
@@ -149,6 +150,51 @@ async def test_a_run_in_work_shows_its_course(
         f'<a href="/runs/{run_id}">'
         in (await http.get(f"/experiments/{submission.experiment.id}")).text
     )
+
+
+async def test_runs_are_compared_by_their_entropies_and_specs(
+    http: httpx.AsyncClient,
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    reports: "Reports",
+) -> None:
+    first, second, third = (await submit(spec_of(seeds=[3, 4, 5]))).runs
+    for run in (first, second):
+        await worker.claim(run.id)
+        await worker.record(run.id, reports.evaluation(50))
+
+    text = (await http.get("/compare", params={"run": [first.id, second.id, third.id]})).text
+    shown = " ".join(text.split())
+    assert "3 runs compared" in shown
+    assert shown.count('<polyline class="curve series-') == 2
+    assert "<tr><th>seed</th><td>3</td><td>4</td><td>5</td></tr>" in shown
+    assert "<th>model.name</th>" not in shown  # the same in all
+
+    assert "0 runs compared" in (await http.get("/compare")).text
+    assert "1 runs" not in (await http.get("/compare", params={"run": str(first.id)})).text
+    unknown = await http.get("/compare", params={"run": [str(uuid4()), str(first.id)]})
+    assert unknown.status_code == 404
+    many = await http.get("/compare", params={"run": [str(uuid4())] * 9})
+    assert (many.status_code, "at most 8" in many.text) == (422, True)
+    assert (await http.get("/compare?run=nothing")).status_code == 422
+
+
+async def test_lists_have_pages(
+    http: httpx.AsyncClient, create: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "PAGE_SIZE", 1)
+    older, newer = await create(), await create()
+
+    first = (await http.get("/")).text
+    (address,) = re.findall(r'<a href="(/\?page_token=[^"]+)">Older', first)
+    second = await http.get(address)
+
+    assert (str(newer) in first, str(older) in first) == (True, False)
+    assert (str(newer) in second.text, str(older) in second.text) == (False, True)
+    assert "Older" not in second.text
+    assert (await http.get("/?page_token=nothing")).status_code == 422
+    assert (await http.get("/?utm_source=mail")).status_code == 200
 
 
 async def test_style_and_script_are_sent_to_everybody(http: httpx.AsyncClient) -> None:

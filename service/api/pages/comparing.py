@@ -1,0 +1,82 @@
+"""What the page that compares runs shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from polar.records.events import Evaluation, Result
+from service.api.pages.course_chart import CourseChart, sorted_chart
+from service.api.stored import Reader
+from service.storage import runs
+from service.storage.pages import newest_evaluations
+from service.storage.tables import Run
+
+#: Latents of more runs could not be told apart.
+MOST_RUNS = 8
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    run: Run
+    #: The newest evaluation; None before the first.
+    evaluation: Evaluation | None
+    settled: bool | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    runs: Sequence[ComparedRun]
+    #: The fields in which their specs differ, each with the value of every run.
+    differences: Mapping[str, Sequence[object]]
+    #: None if none of them has been evaluated.
+    chart: CourseChart | None
+
+
+async def compare(session: AsyncSession, run_ids: Sequence[UUID]) -> Comparison:
+    """Compare runs, in the order of their ids.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    rows = [await runs.get(session, run_id) for run_id in dict.fromkeys(run_ids)]
+    newest = await newest_evaluations(session, [run.id for run in rows])
+    reader = Reader()
+    compared = []
+    for run in rows:
+        result = reader.read("result", Result, run.result)
+        evaluation = reader.read("evaluation", Evaluation, newest.get(run.id))
+        compared.append(ComparedRun(run, evaluation, result and result.settled))
+    sorted_entropies = {
+        f"{str(each.run.id)[:8]}: {each.evaluation.verdict.regime}": each.evaluation
+        for each in compared
+        if each.evaluation is not None
+    }
+    return Comparison(
+        runs=compared,
+        differences=_differences([{**_flat(run.spec), "seed": run.seed} for run in rows]),
+        chart=sorted_chart(sorted_entropies) if sorted_entropies else None,
+    )
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """The fields of a spec by their dotted names."""
+    fields: dict[str, object] = {}
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            fields |= _flat(value, f"{prefix}{name}.")
+        else:
+            fields[f"{prefix}{name}"] = value
+    return fields
+
+
+def _differences(specs: Sequence[Mapping[str, object]]) -> dict[str, Sequence[object]]:
+    names = dict.fromkeys(name for spec in specs for name in spec if name != "seeds")
+    columns = {name: [spec.get(name) for spec in specs] for name in names}
+    return {
+        name: values
+        for name, values in columns.items()
+        if any(value != values[0] for value in values)
+    }
