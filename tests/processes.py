@@ -34,7 +34,7 @@ class Stage:
 
     def __init__(self, database_url: str, agents_url: str, folder: Path) -> None:
         self.folder = folder
-        self._agents_url = agents_url
+        self.agents_url = agents_url
         self.settings = Settings(
             database_url=SecretStr(database_url),
             artifacts=folder / "artifacts",
@@ -58,7 +58,7 @@ class Stage:
             mode="json", exclude={"database_url"}, exclude_none=True
         )
         environment = {f"POLAR_{name}".upper(): str(value) for name, value in settings.items()}
-        environment["POLAR_DATABASE_URL"] = self._agents_url
+        environment["POLAR_DATABASE_URL"] = self.agents_url
         with self._log(len(self.agents)).open("wb") as log:
             agent = subprocess.Popen(
                 [sys.executable, *self.program, "--device", "cpu"],

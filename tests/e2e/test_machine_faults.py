@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import text
 
 from polar.data import catalogue
@@ -38,16 +37,16 @@ time.time = time_now
 
 
 @pytest.fixture
-def network(database_url: str) -> Iterator[Network]:
-    with Network(database_url) as network:
+def network(agents_url: str) -> Iterator[Network]:
+    with Network(agents_url) as network:
         yield network
 
 
 async def test_a_run_gives_the_same_numbers_after_its_agent_was_cut_off_from_the_database(
     stage: Stage, network: Network
 ) -> None:
-    update = {"database_url": SecretStr(network.url), "lease_s": 4}
-    stage.settings = stage.settings.model_copy(update=update)
+    stage.agents_url = network.url
+    stage.settings = stage.settings.model_copy(update={"lease_s": 4})
     spec, digest = longer(100), catalogue.digest("digits")  # it outlasts the lease
     whole, cut_off = [await stage.submit(spec, digest) for _ in range(2)]
     agent = stage.start_agent()

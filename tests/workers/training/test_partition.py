@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import SecretStr
 
 from service.storage.states import RunState
 from tests.network import Network
@@ -17,16 +16,16 @@ Fault = Callable[[Network], None]
 
 
 @pytest.fixture
-def network(database_url: str) -> Iterator[Network]:
-    with Network(database_url) as network:
+def network(agents_url: str) -> Iterator[Network]:
+    with Network(agents_url) as network:
         yield network
 
 
 @pytest.fixture
 def stage(stage: "Stage", network: Network) -> "Stage":
     """Agents that reach their database by the network; the test itself has it at hand."""
-    address = SecretStr(network.url)
-    stage.settings = stage.settings.model_copy(update={"database_url": address, "lease_s": 4})
+    stage.agents_url = network.url
+    stage.settings = stage.settings.model_copy(update={"lease_s": 4})
     return stage
 
 
@@ -87,14 +86,14 @@ async def test_a_short_partition_interrupts_no_training(
 
 @pytest.mark.parametrize("end", [mend, mend_with_a_reset])
 async def test_an_idle_agent_goes_on_after_a_partition_that_others_took_for_its_end(
-    end: Fault, stage: "Stage", spec_of: "SpecFor", network: Network, database_url: str
+    end: Fault, stage: "Stage", spec_of: "SpecFor", network: Network, agents_url: str
 ) -> None:
     """Procrastinate strikes off a worker that was silent; it can fetch no job any more."""
     agent = stage.start_agent()
     await stage.announcement()
     network.cut()
     await stage.until(lambda: "the database is away" in stage.log_of(agent))
-    stage.settings = stage.settings.model_copy(update={"database_url": SecretStr(database_url)})
+    stage.agents_url = agents_url
     other = stage.start_agent()
     assert (await stage.end_of(await stage.submit(spec_of()))).state is RunState.SUCCEEDED
     other.terminate()
