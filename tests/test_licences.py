@@ -26,6 +26,7 @@ _LGPL = "LGPL-3.0, of which a program may make use that imports it unchanged"
 _MPL = "MPL-2.0, which asks something only of who changes its files"
 #: Packages of other licences, or without a word about it, by the beginning of their names.
 REVIEWED = {
+    "axe-playwright": "MIT, by the file LICENSE in its package; axe-core in it: " + _MPL,
     "psycopg": _LGPL,
     "certifi": _MPL,
     "hypothesis": _MPL,

@@ -48,7 +48,7 @@ async def compare(session: AsyncSession, run_ids: Sequence[UUID]) -> Comparison:
     for run in rows:
         result = reader.read("result", Result, run.result)
         evaluation = reader.read("evaluation", Evaluation, newest.get(run.id))
-        compared.append(ComparedRun(run, evaluation, result and result.settled))
+        compared.append(ComparedRun(run, evaluation, result.settled if result else None))
     sorted_entropies = {
         f"{str(each.run.id)[:8]}: {each.evaluation.verdict.regime}": each.evaluation
         for each in compared

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, async_playwright, expect
 
 if TYPE_CHECKING:
@@ -75,6 +76,18 @@ async def test_nothing_is_wider_than_the_window(
         for path in ("/", f"/studies/{study_id}", "/experiments", "/agents"):
             await page.goto(path)
             assert await page.evaluate("document.documentElement.scrollWidth") == width, path
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+async def test_axe_finds_no_serious_fault(look: Look, study_id: UUID, scheme: Scheme) -> None:
+    async with look(scheme=scheme) as page:
+        await page.goto(f"/studies/{study_id}")
+        run = await page.locator("#trials a").first.get_attribute("href")
+        for path in ("/", f"/studies/{study_id}", "/experiments", "/agents", "/compare", f"{run}"):
+            await page.goto(path)
+            found = (await Axe().run(page)).response["violations"]
+            serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+            assert [(fault["id"], fault["nodes"][0]["html"]) for fault in serious] == [], path
 
 
 @pytest.mark.usefixtures("study_id")
