@@ -164,9 +164,8 @@ async def test_runs_are_compared_by_their_entropies_and_specs(
         await worker.claim(run.id)
         await worker.record(run.id, reports.evaluation(50))
 
-    text = (
-        await http.get("/compare", params={"run": [str(run.id) for run in (first, second, third)]})
-    ).text
+    ids = [str(run.id) for run in (first, second, third)]
+    text = (await http.get("/compare", params={"run": ids})).text
     shown = " ".join(text.split())
     assert "3 runs compared" in shown
     assert shown.count('<polyline class="curve series-') == 2
