@@ -7,17 +7,17 @@ from uuid import UUID
 from fastapi import APIRouter
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.api.dependencies import Parts, Service
 from service.api.door import Door
+from service.api.shared_standings import POLL_S, Standing
 from service.storage.errors import DatabaseAway
 from service.storage.pages import standing
 from service.storage.study_tables import Trial
 from service.storage.tables import ExperimentRun, Run
 
 router = APIRouter(prefix="/live", route_class=Door, include_in_schema=False)
-
-POLL_S = 1.0
 
 
 @router.get("/studies/{study_id}", response_class=EventSourceResponse)
@@ -27,7 +27,7 @@ async def study_changes(study_id: UUID, service: Service) -> AsyncIterator[Serve
         .join(Trial, Trial.experiment_id == ExperimentRun.experiment_id)
         .where(Trial.study_id == study_id)
     )
-    async for event in _changes(service, its_runs, study_id):
+    async for event in _changes(service, study_id, its_runs, is_study=True):
         yield event
 
 
@@ -36,25 +36,28 @@ async def experiment_changes(
     experiment_id: UUID, service: Service
 ) -> AsyncIterator[ServerSentEvent]:
     its_runs = select(ExperimentRun.run_id).where(ExperimentRun.experiment_id == experiment_id)
-    async for event in _changes(service, its_runs):
+    async for event in _changes(service, experiment_id, its_runs):
         yield event
 
 
 @router.get("/runs/{run_id}", response_class=EventSourceResponse)
 async def run_changes(run_id: UUID, service: Service) -> AsyncIterator[ServerSentEvent]:
-    async for event in _changes(service, select(Run.id).where(Run.id == run_id)):
+    async for event in _changes(service, run_id, select(Run.id).where(Run.id == run_id)):
         yield event
 
 
 async def _changes(
-    service: Parts, runs: Select[UUID], study_id: UUID | None = None
+    service: Parts, id: UUID, runs: Select[UUID], *, is_study: bool = False
 ) -> AsyncIterator[ServerSentEvent]:
     """An event at the beginning and whenever runs, or the study, have changed since the last."""
-    seen: tuple[str | None, ...] = ()
+
+    async def look(session: AsyncSession) -> Standing:
+        return await standing(session, runs, study_id=id if is_study else None)
+
+    seen: Standing = ()
     while True:
         try:
-            async with service.database.transaction() as session:
-                now = await standing(session, runs, study_id)
+            now = await service.standings.of(id, look)
         except DatabaseAway:
             now = seen
         if now != seen:
