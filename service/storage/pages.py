@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage.evaluations import evaluations_at, newest_steps
+from service.storage.states import RunState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Run
 
@@ -52,3 +53,9 @@ async def newest_evaluations(
     steps = await newest_steps(session, run_ids)
     rows = await evaluations_at(session, steps.items())
     return {row.run_id: row.evaluation for row in rows}
+
+
+async def in_work(session: AsyncSession) -> Sequence[Run]:
+    """The runs that are trained now, the oldest attempt first."""
+    query = select(Run).where(Run.state == RunState.RUNNING).order_by(Run.started_at, Run.id)
+    return (await session.scalars(query)).all()

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
+from polar.records.events import Progress
 from service.api.dependencies import Service, Session
 from service.api.experiments import answers as experiment_answers
 from service.api.pages.comparing import MOST_RUNS, compare
@@ -13,9 +14,10 @@ from service.api.pages.rendering import page
 from service.api.pages.runs import run_page
 from service.api.pages.studies import study_page
 from service.api.paging import Position, next_token
+from service.api.stored import Reader
 from service.api.studies import answers as study_answers
 from service.storage import agents, experiments, gauges, runs, studies
-from service.storage.pages import headlines
+from service.storage.pages import headlines, in_work
 
 router = APIRouter(route_class=PageDoor, include_in_schema=False)
 PAGE_SIZE = 50
@@ -71,4 +73,14 @@ async def comparison(
 @router.get("/agents")
 async def agents_page(session: Session) -> Response:
     seen = await agents.seen_lately(session)
-    return page("agents.html", tab="agents", agents=seen, counts=await gauges.read(session))
+    reader = Reader()
+    working = [
+        (run, reader.read("progress", Progress, run.progress)) for run in await in_work(session)
+    ]
+    return page(
+        "agents.html",
+        tab="agents",
+        agents=seen,
+        counts=await gauges.read(session),
+        working=working,
+    )

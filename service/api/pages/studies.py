@@ -82,6 +82,8 @@ class StudyPage:
         if known and known.disagreeing:
             where = ", ".join(f"{weight:.4g}" for weight in known.disagreeing)
             parts.append(f"seeds disagree at {where}")
+        elif known and seeds > 1:
+            parts.append("seeds agree")
         return parts
 
 

@@ -106,6 +106,46 @@ async def test_a_study_shows_its_trainings_and_leads_to_their_runs(
     assert "1 completed, 1 running of 3 wanted" in " ".join(listed.split())
 
 
+async def test_a_study_says_where_its_edges_lie_and_how_they_move(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    still = {"is_settled": True, "factor": 1.0, "low": 1.0, "high": 1.0}
+    left = {"low": 0.1, "high": 0.2, "confidence": 0.9, "movement": still}
+    right = {"low": 10.0, "high": None, "confidence": None}
+    band = {"left": left, "right": right}
+    budgets = [
+        {"steps": 15, "trainings": 2, "envelope": None},
+        {"steps": 30, "trainings": 3, "envelope": band},
+    ]
+    study_id = await create()
+    await trials.end_study(
+        study_id, outcome="open", intervals=[band], envelope=band, by_steps=budgets
+    )
+
+    shown = " ".join((await http.get(f"/studies/{study_id}")).text.split())
+    assert "<td>left</td><td>0.1..0.2</td><td>90 % over seeds</td><td>settled</td>" in shown
+    assert "<td>right</td><td>above 10</td><td>one seed</td>" in shown
+    assert '<td class="n">15</td><td class="n">2</td><td colspan="2">no band</td>' in shown
+
+
+async def test_what_runs_now_is_shown_with_the_time_that_it_takes(
+    http: httpx.AsyncClient,
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    reports: "Reports",
+) -> None:
+    run_id = (await submit(spec_of())).runs[0].id
+    assert "No run is trained now" in (await http.get("/agents")).text
+
+    await worker.claim(run_id)
+    await worker.record(run_id, reports.progress(40))
+
+    shown = (await http.get("/agents")).text
+    assert f'<a href="/runs/{run_id}">' in shown
+    assert "<td>0:01:00</td>" in shown  # 60 steps are left, of a second each
+
+
 async def test_the_list_of_studies_says_what_each_has_found(
     http: httpx.AsyncClient, create: Create, trials: "Trials"
 ) -> None:
