@@ -217,7 +217,8 @@ def _too_little(request: Request, principal: Principal, scope: Scope) -> Refused
     detail = (
         f"{request.method} {request.url.path} needs the scope '{scope}', and {principal.name!r} "
         f"has '{principal.scope}'; whoever holds a token with the scope 'admin' makes another "
-        f"with `polar token create NAME --scope {scope}`"
+        f"with `polar token create NAME --scope {scope}`, or lets a browser in with `polar login "
+        f"--scope {scope}`"
     )
     headers = _challenge("insufficient_scope", scope)
     return Refused(403, "scope-missing", detail, headers=headers)

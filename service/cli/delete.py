@@ -35,7 +35,13 @@ def delete_all(client: "Client", found: "Sequence[Answer]", is_sure: bool, outpu
     if not is_sure:
         say("this would be deleted for good:", *(f"{each.title}, {each.id}" for each in found))
         fail("nothing was deleted; say --yes to delete this", REFUSED)
-    show([client.delete(each) for each in found], _table, output)
+    deleted: list[DeletionView] = []
+    try:
+        for each in found:
+            deleted.append(client.delete(each))
+    finally:  # also where the service refuses the next of them
+        if deleted:
+            show(deleted, _table, output)
 
 
 def _table(deleted: "Sequence[DeletionView]") -> "RenderableType":

@@ -37,7 +37,8 @@ V = TypeVar("V", bound=ResponseModel)
 class Connection:
     """Speaks HTTP with one service, and repeats requests while nobody answers.
 
-    Every POST has an idempotency key, so that it is carried out once however often it is sent.
+    Every POST has an idempotency key, so that it is carried out once however often it is sent; but
+    answers that hold tokens are not kept, so those POSTs may be done and then be refused.
 
     Raises (all methods):
         Unreachable: nothing answers, or something else than the service, or another home's stack.

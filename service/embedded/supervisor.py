@@ -165,7 +165,7 @@ def _say_when_healthy(home: Path, say: Say, lets_in: bool) -> None:
     }
     lines = [f"{name:<18}{url}" for name, url in servers.items()]
     if lets_in and (link := login_link(home, stack)):
-        lines.append(f"open once, within five minutes: {link}")
+        lines.append(f"open this once, within five minutes, to look, submit and steer: {link}")
     say("\n".join([*lines, "`polar login` lets a browser in; Ctrl-C stops everything"]))
 
 

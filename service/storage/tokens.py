@@ -89,7 +89,8 @@ async def create(
     row = (await session.scalars(query)).one_or_none()
     if row is None:
         raise Conflict(
-            f"there is a token named {name} already; choose another name, or revoke that one first"
+            f"there is a token named {name} already; choose another name, or revoke that one, "
+            "also if you have just made it and its answer was lost"
         )
     return row, token
 

@@ -46,7 +46,7 @@ async def advance(settings: Settings) -> None:
 
 
 def optuna_storage(settings: Settings) -> RDBStorage:
-    """The part of the database in which Optuna keeps its studies, in a schema of its own."""
+    """The database in which Optuna keeps its studies."""
     return RDBStorage(
         settings.optuna_sqlalchemy_url,
         engine_kwargs={"pool_pre_ping": True, "connect_args": connect_args()},

@@ -182,7 +182,7 @@ async def test_a_wrong_page_is_refused(query: str, pointer: str, http: httpx.Asy
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/api/v1/nowhere", 404),
         ("DELETE", "/api/v1/experiments", 405),
         ("GET", "/api/v1/experiments/validate", 422),
@@ -224,7 +224,7 @@ async def test_the_documentation_calls_every_refusal_a_problem(http: httpx.Async
         ("experiments", "GET, POST"),
         ("studies", "GET, POST"),
         ("measurements", "POST"),
-        ("runs/0b5e3c6e-7d0f-4f0e-9a57-3f1c2d4b5a69", "GET"),
+        ("runs/0b5e3c6e-7d0f-4f0e-9a57-3f1c2d4b5a69/events", "GET"),
         ("runs/0b5e3c6e-7d0f-4f0e-9a57-3f1c2d4b5a69/cancel", "POST"),
     ],
 )

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -156,16 +157,23 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 @pytest.fixture
-def process(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-m", "service.api"], env=environment)
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "api.log"
+
+
+@pytest.fixture
+def process(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "service.api"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, env=environment, stderr=file)
     yield process
     process.kill()
     process.wait()
 
 
 def test_the_process_serves_and_ends_though_somebody_watches(
-    capfd: pytest.CaptureFixture[str],  # before the process, which inherits what it captures
     process: subprocess.Popen[bytes],
+    log: Path,
     environment: dict[str, str],
     run_id: UUID,
 ) -> None:
@@ -181,9 +189,9 @@ def test_the_process_serves_and_ends_though_somebody_watches(
         process.send_signal(signal.SIGTERM)
         process.wait(30)
 
-    log = capfd.readouterr().err
-    assert '"GET /api/v1/login HTTP/1.1" 401' in log
-    assert "polar_secret" not in log
+    said = log.read_text()
+    assert '"GET /api/v1/login HTTP/1.1" 401' in said
+    assert "polar_secret" not in said
     assert first == "event: state"
     assert process.returncode in (0, -signal.SIGTERM)
 

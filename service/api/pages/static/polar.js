@@ -58,7 +58,9 @@ document.addEventListener("click", async (event) => {
   if (button.dataset.post === undefined) return;
   if (button.dataset.ask && !confirm(button.dataset.ask)) return;
   button.disabled = true;
-  const headers = { "Idempotency-Key": crypto.randomUUID() };
+  // not crypto.randomUUID, which browsers have for HTTPS and this machine alone
+  const key = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  const headers = { "Idempotency-Key": key };
   if (button.dataset.body) headers["Content-Type"] = "application/json";
   try {
     const answer = await fetch(button.dataset.post, { method: "POST", headers, body: button.dataset.body });

@@ -1,0 +1,180 @@
+"""What a researcher asks: each answer is at most two clicks away (docs/pages.md)."""
+
+import re
+from collections.abc import Awaitable, Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import httpx
+import pytest
+
+from polar.records.events import MODEL_FILE, ArtifactSaved
+from service.storage import experiments, runs
+from service.storage.database import Database
+from service.storage.states import RunState
+from service.storage.tables import Run
+
+if TYPE_CHECKING:
+    from tests.conftest import Reports
+    from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
+
+Create = Callable[..., Awaitable[UUID]]
+Ask = Callable[..., Awaitable[str]]
+PAGE = Path(__file__).parents[4] / "docs" / "pages.md"
+NAME = "my study"
+EDGE = {"low": 1.0, "high": 2.0, "confidence": 0.9}
+MOVING = {"is_settled": False, "factor": 2.0, "low": 1.5, "high": 3.0}
+
+
+class Links(HTMLParser):
+    """The addresses of a page by their words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: dict[str, str] = {}
+        self._address: str | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "a":
+            self._address = given.get("href")
+            self._keep(given.get("aria-label"))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "a":
+            self._address = None
+
+    def handle_data(self, data: str) -> None:
+        self._keep(data)
+
+    def _keep(self, words: str | None) -> None:
+        if self._address and words:
+            self.found.setdefault(words.strip(), self._address)
+
+
+@pytest.fixture
+def ask(http: httpx.AsyncClient) -> Ask:
+    """The words of the page that these clicks lead to, each on a link that begins so."""
+
+    async def ask(*clicks: str) -> str:
+        assert len(clicks) <= 2
+        text = (await http.get("/")).text
+        for click in clicks:
+            links = Links(text).found
+            address = next(address for words, address in links.items() if words.startswith(click))
+            text = (await http.get(address)).text
+        return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+    return ask
+
+
+@pytest.fixture
+async def seeds(
+    create: Create,
+    trials: "Trials",
+    worker: "Worker",
+    reports: "Reports",
+    spec_of: "SpecMaker",
+    database: Database,
+) -> list[Run]:
+    """A study of which a trial with two seeds has succeeded and failed, with its band."""
+    await worker.announce()
+    study_id = await create(name=NAME, base=spec_of.as_json(seeds=[0, 1]), sampler="random")
+    trial = await trials.begin(study_id, beta=2.0)
+    async with database.transaction() as session:
+        succeeded, failed = await experiments.runs_of(session, trial.experiment_id)
+    for run in (succeeded, failed):
+        await worker.claim(run.id)
+        await worker.record(run.id, reports.progress(40), reports.evaluation(50))
+    saved = ArtifactSaved(name=MODEL_FILE, path=f"runs/{succeeded.id}/{MODEL_FILE}")
+    await worker.record(succeeded.id, saved, reports.result(spec_of()))
+    await worker.finish(succeeded.id)
+    async with database.transaction() as session:
+        why = {"reason": "diverged", "message": "the loss is no number at step 60"}
+        await runs.finish(session, failed.id, 1, RunState.FAILED, **why)
+    seen = [
+        {"regime": "clean", "steps": 30, "settled": True},
+        {"regime": "forming", "flaws": ["idle"], "steps": 30, "settled": False},
+    ]
+    await trials.end(trial, 0.5, regimes=["clean", "forming"], observations=seen)
+    band = {"left": EDGE | {"movement": MOVING}, "right": EDGE}
+    await trials.end_study(
+        study_id,
+        headline="Clean from 1..2 to 1..2.",
+        outcome="found",
+        intervals=[band],
+        envelope=band,
+        disagreeing=[2.0],
+    )
+    return [succeeded, failed]
+
+
+@pytest.mark.usefixtures("seeds")
+async def test_which_beta_is_clean(ask: Ask) -> None:
+    assert "Clean from 1..2 to 1..2." in await ask()
+
+
+@pytest.mark.usefixtures("seeds")
+async def test_is_it_converged(ask: Ask) -> None:
+    assert "1 of 2 trainings settled" in await ask(NAME)
+
+
+async def test_what_does_latent_1_do(ask: Ask, seeds: list[Run]) -> None:
+    shown = await ask(NAME, str(seeds[0].id)[:8])
+
+    assert "1 passive 0.01" in shown
+    assert "Latents at step 50" in shown
+
+
+async def test_why_did_a_run_fail(ask: Ask, seeds: list[Run]) -> None:
+    assert "the loss is no number at step 60" in await ask(NAME, str(seeds[1].id)[:8])
+
+
+async def test_what_runs_now_and_when_is_it_done(
+    ask: Ask, submit: "Submitter", spec_of: "SpecMaker", worker: "Worker", reports: "Reports"
+) -> None:
+    run_id = (await submit(spec_of())).runs[0].id
+    await worker.claim(run_id)
+    await worker.record(run_id, reports.progress(40))
+
+    shown = await ask("Agents")
+    assert str(run_id)[:8] in shown
+    assert "0:01:00" in shown
+
+
+@pytest.mark.usefixtures("seeds")
+async def test_do_seeds_agree(ask: Ask) -> None:
+    assert "seeds disagree at 2" in await ask(NAME)
+
+
+@pytest.mark.usefixtures("seeds")
+async def test_does_the_band_move_with_steps(ask: Ask) -> None:
+    assert "moving by 2 per doubling" in await ask(NAME)
+
+
+async def test_how_do_two_runs_differ(ask: Ask, http: httpx.AsyncClient, seeds: list[Run]) -> None:
+    assert "Compare the ticked runs" in await ask(NAME)
+
+    compared = await http.get("/compare", params={"run": [str(run.id) for run in seeds]})
+    assert "2 runs compared" in compared.text
+
+
+async def test_where_are_the_weights(ask: Ask, seeds: list[Run]) -> None:
+    assert "weights (safetensors)" in await ask(NAME, str(seeds[0].id)[:8])
+
+
+async def test_how_is_it_repeated(ask: Ask, seeds: list[Run]) -> None:
+    for clicks in ((NAME,), (NAME, str(seeds[0].id)[:8])):
+        shown = await ask(*clicks)
+        assert "how to repeat this" in shown
+        assert "&#34;name&#34;: &#34;digits&#34;" in shown
+
+
+def test_the_document_lists_every_question() -> None:
+    tests = re.findall(r"`(test_\w+)`", PAGE.read_text())
+
+    assert len(tests) == 10
+    assert set(tests) <= set(globals())
