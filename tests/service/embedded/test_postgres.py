@@ -263,6 +263,7 @@ def test_a_home_that_is_a_file_is_told(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_first_start_is_begun_anew(home: Path) -> None:
+    (home / "lock").touch()
     (home / "postgres.new").mkdir()
     (home / "postgres.new" / "PG_VERSION").write_text("18\n")
 
