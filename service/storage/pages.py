@@ -1,6 +1,7 @@
 """What pages need to know of rows besides what the API answers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from service.storage.evaluations import evaluations_at, newest_steps
 from service.storage.states import RunState
 from service.storage.study_tables import Study, Trial
-from service.storage.tables import Run
+from service.storage.tables import ExperimentRun, Run
 
 
 async def standing(
@@ -59,3 +60,29 @@ async def in_work(session: AsyncSession) -> Sequence[Run]:
     """The runs that are trained now, the oldest attempt first."""
     query = select(Run).where(Run.state == RunState.RUNNING).order_by(Run.started_at, Run.id)
     return (await session.scalars(query)).all()
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """What is shown of a run of a trial; a `Run` of each of thousands would take much longer."""
+
+    id: UUID
+    seed: int
+    state: RunState
+    status_message: str | None
+    progress: Mapping[str, Any] | None
+
+
+async def runs_of_study(session: AsyncSession, study_id: UUID) -> dict[UUID, list[TrialRun]]:
+    """The runs of each experiment of a study, in the order of their seeds."""
+    rows = await session.execute(
+        select(Trial.experiment_id, Run.id, Run.seed, Run.state, Run.status_message, Run.progress)
+        .join(ExperimentRun, ExperimentRun.experiment_id == Trial.experiment_id)
+        .join(Run, Run.id == ExperimentRun.run_id)
+        .where(Trial.study_id == study_id)
+        .order_by(Trial.number, ExperimentRun.position)
+    )
+    runs: dict[UUID, list[TrialRun]] = {}
+    for experiment_id, *shown in rows:
+        runs.setdefault(experiment_id, []).append(TrialRun(*shown))
+    return runs

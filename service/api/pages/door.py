@@ -21,19 +21,21 @@ class PageDoor(Door):
             try:
                 answer: Response = await handle(request)
             except RequestValidationError as error:
-                return _refused_address(request, error)
+                return await _refused_address(request, error)
             except Refused as refusal:
-                return page("problem.html", refusal.status, detail=str(refusal))
+                return await page("problem.html", refusal.status, detail=str(refusal))
             except StorageError as error:
-                return page("problem.html", STATUS_OF.get(type(error), 500), detail=str(error))
+                return await page(
+                    "problem.html", STATUS_OF.get(type(error), 500), detail=str(error)
+                )
             return answer
 
         return show
 
 
-def _refused_address(request: Request, error: RequestValidationError) -> Response:
+async def _refused_address(request: Request, error: RequestValidationError) -> Response:
     place, *names = error.errors()[0]["loc"]
     if place == "path":
-        return page("problem.html", 404, detail=f"there is nothing at {request.url.path}")
+        return await page("problem.html", 404, detail=f"there is nothing at {request.url.path}")
     detail = f"{' '.join(map(str, names))} in this address: {error.errors()[0]['msg']}"
-    return page("problem.html", 422, detail=detail)
+    return await page("problem.html", 422, detail=detail)

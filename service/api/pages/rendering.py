@@ -1,5 +1,6 @@
 """Renders the pages from their templates."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -19,9 +20,10 @@ HEADERS = {
 }
 
 
-def page(template: str, status: int = 200, **content: Any) -> HTMLResponse:  # noqa: ANN401
-    """The page that a template makes of this content."""
-    return HTMLResponse(_environment().get_template(template).render(content), status, HEADERS)
+async def page(template: str, status: int = 200, **content: Any) -> HTMLResponse:  # noqa: ANN401
+    """The page that a template makes of this content, in a thread: others need not wait."""
+    text = await asyncio.to_thread(_environment().get_template(template).render, content)
+    return HTMLResponse(text, status, HEADERS)
 
 
 @cache

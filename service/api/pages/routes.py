@@ -30,21 +30,21 @@ async def studies_page(session: Session, position: Position) -> Response:
     token = next_token(rows, PAGE_SIZE)
     listed = await study_answers.study_page(session, rows[:PAGE_SIZE], token)
     found = await headlines(session, [study.id for study in rows])
-    return page("studies.html", tab="studies", page=listed, found=found)
+    return await page("studies.html", tab="studies", page=listed, found=found)
 
 
 @router.get("/studies/{study_id}")
 async def one_study(study_id: UUID, session: Session, service: Service) -> Response:
     study = await studies.get(session, study_id)
     shown = await study_page(session, service.settings, study)
-    return page("study.html", tab="studies", page=shown, study=shown.study)
+    return await page("study.html", tab="studies", page=shown, study=shown.study)
 
 
 @router.get("/runs/{run_id}")
 async def one_run(run_id: UUID, session: Session, service: Service) -> Response:
     run = await runs.get(session, run_id)
     shown = await run_page(session, service.settings, run)
-    return page("run.html", tab="experiments", page=shown, run=shown.run)
+    return await page("run.html", tab="experiments", page=shown, run=shown.run)
 
 
 @router.get("/experiments")
@@ -52,14 +52,14 @@ async def experiments_page(session: Session, position: Position) -> Response:
     rows = await experiments.page(session, size=PAGE_SIZE + 1, after=position)
     token = next_token(rows, PAGE_SIZE)
     listed = await experiment_answers.experiment_page(session, rows[:PAGE_SIZE], token)
-    return page("experiments.html", tab="experiments", page=listed)
+    return await page("experiments.html", tab="experiments", page=listed)
 
 
 @router.get("/experiments/{experiment_id}")
 async def one_experiment(experiment_id: UUID, session: Session, service: Service) -> Response:
     experiment = await experiments.get(session, experiment_id)
     shown = await experiment_answers.experiment_view(session, service.settings, experiment)
-    return page("experiment.html", tab="experiments", experiment=shown)
+    return await page("experiment.html", tab="experiments", experiment=shown)
 
 
 @router.get("/compare")
@@ -67,7 +67,7 @@ async def comparison(
     session: Session,
     run: Annotated[list[UUID], Query(max_length=MOST_RUNS)] = NOTHING_TICKED,
 ) -> Response:
-    return page("compare.html", tab="experiments", page=await compare(session, run))
+    return await page("compare.html", tab="experiments", page=await compare(session, run))
 
 
 @router.get("/agents")
@@ -77,7 +77,7 @@ async def agents_page(session: Session) -> Response:
     working = [
         (run, reader.read("progress", Progress, run.progress)) for run in await in_work(session)
     ]
-    return page(
+    return await page(
         "agents.html",
         tab="agents",
         agents=seen,

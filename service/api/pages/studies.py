@@ -21,11 +21,12 @@ from service.api.studies.schemas import StudyView
 from service.settings import Settings
 from service.storage import studies
 from service.storage.errors import EarlierVersion
-from service.storage.pages import newest_evaluations
+from service.storage.pages import TrialRun, newest_evaluations, runs_of_study
 from service.storage.states import RunState, TrialState
 from service.storage.study_tables import Study, Trial
-from service.storage.tables import Run
 
+#: Rows of the table of trials.
+MOST_ROWS = 500
 SETTLED = {True: "settled", False: "not settled", None: "not known to be settled"}
 
 
@@ -34,7 +35,7 @@ class TrialRow:
     """A training of a trial, as a row of the table below the diagram."""
 
     trial: Trial
-    run: Run
+    run: TrialRun
     #: The value of each swept field.
     point: Mapping[str, Value]
     #: Weight of the training from whose end it goes on; None from scratch.
@@ -64,6 +65,11 @@ class StudyPage:
     busy_s: float | None
 
     @property
+    def last_rows(self) -> Sequence[TrialRow]:
+        """As many of the last rows as anybody reads; the exports of the study have all."""
+        return self.rows[-MOST_ROWS:]
+
+    @property
     def health(self) -> list[str]:
         """What a researcher should know before they trust the range, in short sentences."""
         known = self.study.range
@@ -89,12 +95,14 @@ class StudyPage:
 
 async def study_page(session: AsyncSession, settings: Settings, study: Study) -> StudyPage:
     trials = await studies.trials_of(session, study.id)
-    runs = await studies.runs_of(session, [trial.experiment_id for trial in trials])
+    runs = await runs_of_study(session, study.id)
     in_work = [run.id for of_trial in runs.values() for run in of_trial if not run.state.is_final]
     newest = await newest_evaluations(session, in_work)
     fields = study.spec.get("search", {})
     rows = [
-        row for trial in trials for row in _rows(trial, runs[trial.experiment_id], newest, fields)
+        row
+        for trial in trials
+        for row in _rows(trial, runs.get(trial.experiment_id, []), newest, fields)
     ]
     left = [row.progress.eta_s for row in rows if row.progress and not row.run.state.is_final]
     return StudyPage(
@@ -107,7 +115,7 @@ async def study_page(session: AsyncSession, settings: Settings, study: Study) ->
 
 def _rows(
     trial: Trial,
-    runs: Sequence[Run],
+    runs: Sequence[TrialRun],
     newest: Mapping[UUID, Mapping[str, Any]],
     fields: Collection[str],
 ) -> Iterator[TrialRow]:

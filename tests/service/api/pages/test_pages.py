@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from service.api.door import Door
-from service.api.pages import live, routes
+from service.api.pages import live, routes, studies
 from service.api.pages.rendering import HEADERS
 from service.api.pages.routes import router
 from service.tokens import Scope
@@ -252,3 +252,17 @@ async def test_pages_take_nothing_from_elsewhere(http: httpx.AsyncClient, path: 
     assert "://" not in text
     assert "<style" not in text
     assert " style=" not in text
+
+
+async def test_a_large_study_shows_its_last_trainings(
+    http: httpx.AsyncClient, create: Create, trials: "Trials", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "MOST_ROWS", 2)
+    study_id = await create()
+    for beta in (1.0, 2.0, 3.0):
+        await trials.end(await trials.begin(study_id, beta=beta), 0.5)
+
+    shown = " ".join((await http.get(f"/studies/{study_id}")).text.split())
+    assert "These are the last 2 of 3 trainings" in shown
+    assert [f"model.beta {beta}" in shown for beta in (1, 2, 3)] == [False, True, True]
+    assert shown.count("<title>1, seed 0") == 4  # the diagram has all of them
