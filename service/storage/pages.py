@@ -83,6 +83,7 @@ async def runs_of_study(session: AsyncSession, study_id: UUID) -> dict[UUID, lis
         .order_by(Trial.number, ExperimentRun.position)
     )
     runs: dict[UUID, list[TrialRun]] = {}
-    for experiment_id, *shown in rows:
-        runs.setdefault(experiment_id, []).append(TrialRun(*shown))
+    for row in rows:
+        shown = TrialRun(row.id, row.seed, row.state, row.status_message, row.progress)
+        runs.setdefault(row.experiment_id, []).append(shown)
     return runs
