@@ -34,6 +34,8 @@ OF_AGENTS: Final = {
     "idempotency_keys": "",
     "deletions": "select, update",
     "tokens": "",
+    "webhooks": "",
+    "webhook_deliveries": "",
 }
 
 _STATEMENTS: Final = (
