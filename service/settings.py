@@ -120,7 +120,8 @@ class Settings(DoorSettings):
     artifacts: Folder
     #: Address at which the tracker and the API's links reach MLflow.
     mlflow_url: ServerUrl
-    #: What the tracker shows MLflow as a bearer token: with Polar's own, one of the scope `steer`.
+    #: What the tracker shows MLflow as a bearer token: with Polar's own, one of the scope `admin`,
+    #: because what was deleted loses its files there for good.
     mlflow_token: SentToken | None = None
     #: Address at which the API's links reach optuna-dashboard.
     dashboard_url: ServerUrl = "http://127.0.0.1:8651"

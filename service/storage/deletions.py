@@ -291,8 +291,11 @@ async def remove_rows(session: AsyncSession, run_id: UUID) -> None:
 
 
 async def in_mlflow(session: AsyncSession) -> Sequence[Deletion]:
-    """Some of the deleted things that MLflow may still have."""
-    query = select(Deletion).where(Deletion.in_mlflow).order_by(Deletion.deleted_at)
+    """Some of the deleted things that MLflow may still have.
+
+    They are drawn, so that many that MLflow refuses to remove are not in the way of others.
+    """
+    query = select(Deletion).where(Deletion.in_mlflow).order_by(func.random())
     return (await session.scalars(query.limit(BATCH))).all()
 
 

@@ -13,6 +13,7 @@ import pytest
 from alembic import command
 from psycopg.errors import InsufficientPrivilege
 
+from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import Postgres
 from service.embedded.supervisor import prepare
 from service.storage import roles
@@ -262,6 +263,16 @@ def test_roles_wait_for_each_other_alone(
         holder.execute("select pg_advisory_lock(%s)", [number])
         with refused:
             roles.prepare(server.url("app"), server.passwords)
+
+
+def test_a_stack_whose_roles_cannot_be_made_says_why(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(roles._OPTIONS, "options", "-c lock_timeout=100ms")
+    with psycopg.connect(server.url("postgres")) as holder:
+        holder.execute("select pg_advisory_lock(%s)", [roles.ROLES_LOCK])
+        with pytest.raises(EmbeddedError, match="roles cannot be made: another process"):
+            prepare(server)
 
 
 def test_the_server_is_sent_no_passwords(server: Postgres) -> None:
