@@ -54,6 +54,10 @@ def _fit_for_a_header(token: SecretStr) -> SecretStr:
     return token
 
 
+def _given(secret: SecretStr | str | None) -> SecretStr | str | None:
+    return secret or None  # compose files pass on what is not set as an empty text
+
+
 def _http_urls(addresses: str) -> str:
     return " ".join(http_url(address) for address in addresses.split())
 
@@ -114,7 +118,8 @@ class Settings(DoorSettings):
     #: Address of our database, `postgresql://user:password@host:port/app`; it has no default
     #: because it is secret.
     database_url: DatabaseUrl
-    #: Address of Optuna's database; by default the database `optuna` on the same server.
+    #: Address of Optuna's database; by default the database `optuna` on the same server, with the
+    #: same role, which works where all programs share one.
     optuna_url: DatabaseUrl | None = None
     #: Folder for checkpoints and results, the same for all machines.
     artifacts: Folder
@@ -207,7 +212,7 @@ class Settings(DoorSettings):
     #: Addresses that are told of every end of a run or a study, separated by blanks, and the
     #: secret with which the messages are signed (`docs/webhooks.md`).
     webhooks: Annotated[str, AfterValidator(_http_urls)] = ""
-    webhook_secret: Annotated[SecretStr, AfterValidator(_hard_to_guess)] | None = None
+    webhook_secret: Annotated[OwnToken | None, BeforeValidator(_given)] = None
     #: Allow addresses of this machine and of private networks.
     webhooks_allow_private: bool = False
 
