@@ -96,13 +96,13 @@ async def test_the_owner_gets_in_without_the_api_and_others_hear_that_it_is_away
 @pytest.mark.parametrize(
     ("header", "what"),
     [
-        ({"Authorization": b"Bearer \xe9"}, "token"),
-        ({"Authorization": b"Bearer short"}, "token"),
-        ({"Cookie": b'polar="\\351"'}, "cookie"),
+        ({b"Authorization": b"Bearer \xe9"}, "token"),
+        ({b"Authorization": b"Bearer short"}, "token"),
+        ({b"Cookie": b'polar="\\351"'}, "cookie"),
     ],
 )
 async def test_what_cannot_be_a_token_is_asked_of_nobody(
-    header: dict[str, bytes], what: str
+    header: dict[bytes, bytes], what: str
 ) -> None:
     # The client of the API cannot even send such a header.
     async with guarded("http://127.0.0.1:9") as http:

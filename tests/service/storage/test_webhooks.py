@@ -6,15 +6,15 @@ from uuid import UUID
 
 from sqlalchemy import func, select, update
 
-from polar.spec import ExperimentSpec
-from service.storage import deletions, webhooks
+from polar.spec import ExperimentSpec, StudySpec
+from service.storage import deletions, studies, webhooks
 from service.storage.database import Database
 from service.storage.states import RunState
 from service.storage.tables import Run
 from service.storage.webhooks import Delivery, Webhook
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Submitter, Worker
+    from tests.service.conftest import StudyMaker, Submitter, Trials, Worker
 
 URL, OTHER = "https://a.example", "https://b.example"
 
@@ -87,6 +87,22 @@ async def test_the_end_of_a_run_that_is_deleted_at_once_is_told(
     async with database.transaction() as session:
         told = list(await session.execute(select(Delivery.url, Delivery.subject)))
     assert sorted(map(tuple, told)) == [(URL, run_id), (OTHER, run_id)]
+
+
+async def test_the_end_of_a_study_that_is_deleted_at_once_is_told(
+    database: Database, study_of: "StudyMaker", trials: "Trials"
+) -> None:
+    await notice(database, URL)
+    async with database.transaction() as session:
+        study = await studies.create(session, StudySpec.model_validate(study_of()), "d" * 64)
+    await trials.end_study(study.id)
+    async with database.transaction() as session:
+        await deletions.delete_study(session, study.id)
+    await notice(database, URL)
+
+    async with database.transaction() as session:
+        (told,) = await session.scalars(select(Delivery))
+    assert (told.kind, told.subject, told.state) == ("study", study.id, "completed")
 
 
 async def test_an_address_that_comes_back_is_not_told_of_what_it_missed(
