@@ -4,15 +4,7 @@ from alembic import context
 from sqlalchemy import create_engine, pool, text
 
 from service.database_urls import sqlalchemy_url
-from service.storage import (  # noqa: F401 (they declare tables, too)
-    answered_posts,
-    deletions,
-    study_tables,
-    tokens,
-    tracking_tables,
-    webhooks,
-)
-from service.storage.tables import Base
+from service.storage.all_tables import Base
 
 
 def include_name(name: str | None, type_: str, _parents: object) -> bool:

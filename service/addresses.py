@@ -64,6 +64,8 @@ def _is_http(url: str) -> bool:
         return False
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port, or the brackets around an address, are wrong
+        # a name with empty, long or forged labels cannot be looked up
+        host = (parts.hostname or "").encode("idna").decode("idna")
+        return parts.scheme in ("http", "https") and bool(host) and parts.port != 0
+    except ValueError:  # the port, the name, or the brackets around an address, are wrong
         return False

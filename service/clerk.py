@@ -9,7 +9,7 @@ import asyncio
 from service import logs
 from service.processes import until_stopped
 from service.settings import Settings
-from service.studies.advancing import advance
+from service.studies.advancing import advance, read_settings_or_exit
 from service.studies.webhooks import tell
 from workers.tracking.tracker import track
 
@@ -24,4 +24,4 @@ async def work(settings: Settings) -> None:
 
 if __name__ == "__main__":
     logs.set_up()
-    asyncio.run(until_stopped(work(Settings.read_or_exit())))
+    asyncio.run(until_stopped(work(read_settings_or_exit())))

@@ -69,6 +69,8 @@ FOREIGN = {
     "POLAR_URL",
     "POLAR_TOKEN",
 }
+#: Variables that are for the broker alone: the addresses that it tells, and its secret.
+WEBHOOKS = ("POLAR_WEBHOOKS", "POLAR_WEBHOOK_SECRET")
 #: Variables that are kept in spite of their prefix.
 KEPT = {
     # These say how others may address our MLflow, for instance behind a protecting proxy.
@@ -169,9 +171,14 @@ async def until_stopped(work: Coroutine[None, None, None]) -> None:
         await task
 
 
+def taken(*names: str) -> dict[str, str]:
+    """These variables, which this process and its children no longer have afterwards."""
+    return {name: os.environ.pop(name) for name in names if name in os.environ}
+
+
 def without_secrets() -> dict[str, str]:
     """The environment of this process without secrets, for its children."""
-    tokens = {"POLAR_TOKEN", "POLAR_MLFLOW_TOKEN"}
+    tokens = {"POLAR_TOKEN", "POLAR_MLFLOW_TOKEN", *WEBHOOKS}
     addresses = {"POLAR_DATABASE_URL", "POLAR_OPTUNA_URL", "POLAR_SUPERUSER_URL"}
     secrets = tokens | addresses | {"PGPASSWORD", "PGPASSFILE"}
     return {

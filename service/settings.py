@@ -54,6 +54,10 @@ def _fit_for_a_header(token: SecretStr) -> SecretStr:
     return token
 
 
+def _given(secret: SecretStr | str | None) -> SecretStr | str | None:
+    return secret or None  # compose files pass on what is not set as an empty text
+
+
 def _http_urls(addresses: str) -> str:
     return " ".join(http_url(address) for address in addresses.split())
 
@@ -114,13 +118,15 @@ class Settings(DoorSettings):
     #: Address of our database, `postgresql://user:password@host:port/app`; it has no default
     #: because it is secret.
     database_url: DatabaseUrl
-    #: Address of Optuna's database; by default the database `optuna` on the same server.
+    #: Address of Optuna's database; by default the database `optuna` on the same server, with the
+    #: same role, which works where all programs share one.
     optuna_url: DatabaseUrl | None = None
     #: Folder for checkpoints and results, the same for all machines.
     artifacts: Folder
     #: Address at which the tracker and the API's links reach MLflow.
     mlflow_url: ServerUrl
-    #: What the tracker shows MLflow as a bearer token: with Polar's own, one of the scope `steer`.
+    #: What the tracker shows MLflow as a bearer token: with Polar's own, one of the scope `admin`,
+    #: because what was deleted loses its files there for good.
     mlflow_token: SentToken | None = None
     #: Address at which the API's links reach optuna-dashboard.
     dashboard_url: ServerUrl = "http://127.0.0.1:8651"
@@ -206,7 +212,7 @@ class Settings(DoorSettings):
     #: Addresses that are told of every end of a run or a study, separated by blanks, and the
     #: secret with which the messages are signed (`docs/webhooks.md`).
     webhooks: Annotated[str, AfterValidator(_http_urls)] = ""
-    webhook_secret: Annotated[SecretStr, AfterValidator(_hard_to_guess)] | None = None
+    webhook_secret: Annotated[OwnToken | None, BeforeValidator(_given)] = None
     #: Allow addresses of this machine and of private networks.
     webhooks_allow_private: bool = False
 

@@ -17,8 +17,9 @@ OPEN = {"/health", "/version"}
 
 _API = r"/(?:ajax-)?api/\d\.\d/mlflow"
 _CLOSED = re.compile(
-    rf"(?:{_API})?/(?:assistant|gateway|gateway-proxy|jobs|prompt-optimization|scorers|webhooks)"
-    r"(?:/.*)?",
+    r"(?:/(?:ajax-)?api/\d\.\d(?:/mlflow)?)?"
+    r"/(?:(?:assistant|demo|gateway|gateway-proxy|jobs|prompt-optimization|scorers?|webhooks)"
+    r"(?:/.*)?|.*/invoke)",
     re.DOTALL,
 )
 #: POSTs that only read; paths that are not known here need more.

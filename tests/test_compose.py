@@ -59,6 +59,36 @@ def test_the_settings_of_compose_are_valid(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.api_host == "0.0.0.0"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {
+            "POLAR_WEBHOOKS": "https://a.example",
+            "POLAR_WEBHOOK_SECRET": "s" * 64,
+            "POLAR_WEBHOOKS_ALLOW_PRIVATE": "true",
+        },
+    ],
+)
+def test_the_broker_alone_gets_webhooks_which_may_be_left_out(
+    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SERVICES["studies"]["environment"].items():
+        filled = re.sub(
+            r"\$\{(\w+)(?::-)?([^}]*)\}", lambda found: given.get(found[1], found[2]), str(value)
+        )
+        monkeypatch.setenv(name, "postgresql://h/app" if "postgresql:" in filled else filled)
+
+    settings = Settings.read()
+
+    secret = settings.webhook_secret and settings.webhook_secret.get_secret_value()
+    assert settings.webhooks == given.get("POLAR_WEBHOOKS", "")
+    assert secret == given.get("POLAR_WEBHOOK_SECRET")
+    assert settings.webhooks_allow_private == bool(given)
+    holders = {name for name in SERVICES if "WEBHOOK" in str(SERVICES[name])}
+    assert holders == {"studies"}
+
+
 def test_mlflow_is_set_up_as_by_polar_up(postgres: Postgres, tmp_path: Path) -> None:
     with closing(Addresses.of(tmp_path)) as addresses:
         ((mlflow,), *_) = stages(postgres, addresses, [])

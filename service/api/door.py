@@ -22,7 +22,7 @@ from service.api.problems import Refused, refusals
 from service.settings import DoorSettings
 from service.storage import tokens
 from service.storage.database import Database
-from service.tokens import Kind, Scope, digest_of
+from service.tokens import Kind, Scope, digest_of, is_token
 
 #: How the name begins of the cookie by which a browser that was let in shows who it is.
 COOKIE = "polar"
@@ -155,7 +155,7 @@ def shown(request: Request, settings: DoorSettings) -> tuple[str, Kind]:
     """The token with which a request shows who sends it, and how it does so.
 
     Raises:
-        Refused: it shows none.
+        Refused: it shows none, or what cannot be one and might not even fit into a header.
     """
     authorization = request.headers.get("authorization")
     cookie = request.cookies.get(cookie_name(settings.home_id))
@@ -166,10 +166,19 @@ def shown(request: Request, settings: DoorSettings) -> tuple[str, Kind]:
             is_word = _SCHEME.fullmatch(scheme)
             what = f"is of the kind {scheme!r}" if is_word else "names no kind"
             raise _nobody(f"the header Authorization {what}", "")
-        return token.strip(), Kind.BEARER
-    if cookie is not None:
-        return cookie, Kind.COOKIE
-    raise _nobody("no token came with this request", "")
+        shown, kind = token.strip(), Kind.BEARER
+    elif cookie is not None:
+        shown, kind = cookie, Kind.COOKIE
+    else:
+        raise _nobody("no token came with this request", "")
+    if not is_token(shown):
+        raise _unknown(kind)
+    return shown, kind
+
+
+def _unknown(kind: Kind) -> Refused:
+    what = "token" if kind is Kind.BEARER else "cookie"
+    return _nobody(f"this service knows no such {what}", "invalid_token")
 
 
 def is_owners(token: str, settings: DoorSettings) -> bool:
@@ -190,7 +199,7 @@ async def _holder_in(
         found = await tokens.find(session, token, kind, owners_digest)
     what = "token" if kind is Kind.BEARER else "cookie"
     if found is None:
-        raise _nobody(f"this service knows no such {what}", "invalid_token")
+        raise _unknown(kind)
     row = found.row
     if row.revoked_at is not None:
         raise _nobody(f"the {what} {row.name!r} was revoked", "invalid_token")

@@ -1,11 +1,12 @@
 """What `polar doctor` finds in the stores: the database, its queue, MLflow and Optuna."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from migrations.newest import newest_revision
 from service import queue
@@ -16,6 +17,7 @@ from service.storage import agents, agreement, tracking
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
 from service.storage.revisions import revision_of
+from service.storage.roles import Role
 
 #: The part of the possible connections from which the next program may get none.
 MOST_CONNECTIONS = 0.8
@@ -38,10 +40,12 @@ class Stores:
                 yield check
             if check.level is Level.FAULT:  # no table can be relied on
                 return
-            yield await self._agents()
-            yield await self._queue()
-            yield await self._mlflow()
-            yield await self._optuna()
+            yield await _seen("agents", self._agents)
+            yield await _seen("queue", self._queue)
+            yield await _seen("MLflow", self._mlflow)
+            yield await _seen("Optuna", self._optuna)
+        except DBAPIError as error:
+            yield _unseen("schema", error)
         except DatabaseAway as error:
             do = "start it (`polar up` does), or correct POLAR_DATABASE_URL"
             yield fault("database", f"{error}; what it holds was not checked", do)
@@ -150,6 +154,22 @@ class Stores:
             says = f"it lacks trials of {len(missing)} studies: {_named(missing)}"
             return fault(name, says, "restore a backup of both, or delete these studies")
         return ok(name, f"it has the trials of all {len(begun)} studies")
+
+
+async def _seen(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
+    try:
+        return await look()
+    except DBAPIError as error:
+        return _unseen(name, error)
+
+
+def _unseen(name: str, error: DBAPIError) -> Check:
+    """What is said of a check that the database does not let us make."""
+    first_line = str(error.orig).partition("\n")[0]
+    if isinstance(error.orig, InsufficientPrivilege):
+        do = f"repeat it where POLAR_DATABASE_URL is that of the role {Role.APP}"
+        return warning(name, f"not looked at: {first_line}", do)
+    return fault(name, f"cannot be looked at: {first_line}", "see the log of the database")
 
 
 def _trials_in_optuna(settings: Settings) -> dict[str, int]:

@@ -41,8 +41,9 @@ def _optuna_of_home(service_url: str, home: Path) -> str:
         stack = find_running(home)
         if stack is None or stack.api_url != service_url.replace("localhost", "127.0.0.1"):
             raise InvalidInput(
-                f"the database of {service_url} is not in {home}: name it with --home, or its "
-                "address with POLAR_OPTUNA_URL or POLAR_DATABASE_URL"
+                f"the database of {service_url} is not in {home}: name it with --home, or the "
+                f"address of the database `optuna`, such as for the role {Role.VIEWER}, with "
+                "POLAR_OPTUNA_URL"
             )
         return url_of(home, "optuna", Role.VIEWER)
     except EmbeddedError as error:

@@ -110,9 +110,11 @@ def restore(backup: Path, home: Path) -> Mapping[str, Any]:
             shutil.copy2(backup / name, home / name)
         _revoke_tokens(home)
         os.sync()
-    except (OSError, psycopg.Error) as error:
+    except BaseException as error:  # also Ctrl-C: tokens may not be revoked yet
         for name in SECRETS:
             (home / name).unlink(missing_ok=True)
+        if not isinstance(error, (OSError, psycopg.Error)):
+            raise
         raise EmbeddedError(f"{backup} cannot be copied to {home}: {error}") from error
     return manifest
 

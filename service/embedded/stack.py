@@ -92,11 +92,16 @@ def check_settings(home: Path) -> Settings:
 
 
 def stages(
-    postgres: Postgres, addresses: Addresses, slots: Sequence[str], workers: int = 1
+    postgres: Postgres,
+    addresses: Addresses,
+    slots: Sequence[str],
+    workers: int = 1,
+    webhooks: Mapping[str, str] | None = None,
 ) -> Stages:
     """All programs besides Postgres, with one agent for each slot, which is a device.
 
-    The processes of the API accept clients at the same socket.
+    The processes of the API accept clients at the same socket. The variables of webhooks, with
+    their secret, are for the clerk alone.
     """
     home = postgres.home
     token = owners_token(home)
@@ -135,7 +140,10 @@ def stages(
         ),
         _apis(ours, token, addresses.api_socket.fileno(), workers),
         (
-            _clerk({**ours, "POLAR_MLFLOW_TOKEN": token}, postgres.url("optuna", Role.OPTUNA)),
+            _clerk(
+                {**ours, "POLAR_MLFLOW_TOKEN": token, **(webhooks or {})},
+                postgres.url("optuna", Role.OPTUNA),
+            ),
             _dashboard(
                 {**ours, **at_door},
                 postgres.url("optuna", Role.VIEWER),

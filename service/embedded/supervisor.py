@@ -37,8 +37,10 @@ from service.embedded.supervised import (
     spawn,
     stop_all,
 )
+from service.processes import WEBHOOKS, taken
 from service.programs import Program, python
 from service.storage import grants, roles
+from service.storage.errors import DatabaseLocked
 from service.storage.roles import Role
 
 MIGRATE_S = 600.0
@@ -73,7 +75,12 @@ def up(
         EmbeddedError: the database cannot start or cannot be migrated, or there is no such device.
     """
     settings = check_settings(home)
-    programs_for = partial(stages, slots=slots(agents, device), workers=settings.api_workers)
+    programs_for = partial(
+        stages,
+        slots=slots(agents, device),
+        workers=settings.api_workers,
+        webhooks=taken(*WEBHOOKS),
+    )
     run(home, programs_for, say, lets_in=lets_in)
 
 
@@ -95,12 +102,19 @@ def run(
 
 
 def prepare(postgres: Postgres) -> None:
-    """Make the roles and databases that are missing, migrate, and give the roles their rights."""
+    """Make the roles and databases that are missing, migrate, and give the roles their rights.
+
+    Raises:
+        EmbeddedError: the roles cannot be made, or the database cannot be migrated.
+    """
     superuser = postgres.url("postgres")
-    roles.prepare(superuser, postgres.passwords)
-    with psycopg.connect(superuser, autocommit=True) as server:
-        # All of the server is ours, so nobody has any business in what it came with, either.
-        server.execute("revoke all on database postgres, template1 from public")
+    try:
+        roles.prepare(superuser, postgres.passwords)
+        with psycopg.connect(superuser, autocommit=True) as server:
+            # All of the server is ours, so nobody has any business in what it came with, either.
+            server.execute("revoke all on database postgres, template1 from public")
+    except (DatabaseLocked, psycopg.Error) as error:
+        raise EmbeddedError(f"the roles cannot be made: {error}") from error
     if not _is_migrated(postgres):
         _migrate(postgres)
     with psycopg.connect(postgres.url("app", Role.OWNER)) as connection:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
+from service.storage import webhooks
 from service.storage.answered_posts import AnsweredPost
 from service.storage.errors import Conflict, NotFound
 from service.storage.states import FindingsState, StudyState
@@ -147,6 +148,7 @@ async def delete_study(session: AsyncSession, study_id: UUID) -> Deletion:
         raise Conflict(
             f"{what} is {study.state}; cancel it first: `polar study cancel {study_id}`"
         )
+    await webhooks.notice_for_all(session)
     tried = select(Trial.experiment_id).where(Trial.study_id == study_id)
     experiment_ids = list(await session.scalars(tried))
     await session.execute(delete(StudyTracking).where(StudyTracking.study_id == study_id))
@@ -281,6 +283,7 @@ async def in_rows(session: AsyncSession) -> Sequence[UUID]:
 
 async def remove_rows(session: AsyncSession, run_id: UUID) -> None:
     """Delete all rows of a deleted run."""
+    await webhooks.notice_for_all(session)
     for table in (FindingsRow, Metric, EvaluationRow, Artifact, Transition, Tracking):
         await session.execute(delete(table).where(table.run_id == run_id))
     await session.execute(delete(Run).where(Run.id == run_id))
@@ -288,8 +291,11 @@ async def remove_rows(session: AsyncSession, run_id: UUID) -> None:
 
 
 async def in_mlflow(session: AsyncSession) -> Sequence[Deletion]:
-    """Some of the deleted things that MLflow may still have."""
-    query = select(Deletion).where(Deletion.in_mlflow).order_by(Deletion.deleted_at)
+    """Some of the deleted things that MLflow may still have.
+
+    They are drawn, so that many that MLflow refuses to remove are not in the way of others.
+    """
+    query = select(Deletion).where(Deletion.in_mlflow).order_by(func.random())
     return (await session.scalars(query.limit(BATCH))).all()
 
 

@@ -34,6 +34,8 @@ OF_AGENTS: Final = {
     "idempotency_keys": "",
     "deletions": "select, update",
     "tokens": "",
+    "webhooks": "",
+    "webhook_deliveries": "",
 }
 
 _STATEMENTS: Final = (
@@ -41,6 +43,7 @@ _STATEMENTS: Final = (
     f"grant usage on schema app, queue to {_BOTH}",
     f"grant {_ALL} on all tables in schema app to {Role.APP}",
     f"revoke insert, update, delete on app.alembic_version from {Role.APP}",
+    f"grant select on app.alembic_version to {Role.AGENT}",
     *(
         f"grant {rights} on app.{table} to {Role.AGENT}"
         for table, rights in OF_AGENTS.items()

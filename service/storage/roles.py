@@ -19,9 +19,11 @@ from typing import Any
 
 import psycopg
 from psycopg import Connection, sql
+from psycopg.errors import LockNotAvailable
 
 from polar.errors import InvalidInput
 from service.database_urls import libpq_url
+from service.storage.errors import DatabaseLocked
 
 
 class Role(StrEnum):
@@ -51,7 +53,7 @@ DATABASES = {"app": Role.OWNER, "mlflow": Role.MLFLOW, "optuna": Role.OPTUNA}
 GUESTS = {"app": (Role.APP, Role.AGENT), "mlflow": (), "optuna": (Role.VIEWER,)}
 
 #: Arbitrary number of the Postgres lock that lets only one process do this at a time.
-ROLES_LOCK = 7_205_303
+ROLES_LOCK = 7_205_304
 #: A program that is in the way of a change is not waited for, because others would wait behind us.
 _OPTIONS: dict[str, Any] = {"autocommit": True, "options": "-c lock_timeout=5s"}
 
@@ -94,13 +96,28 @@ def prepare(superuser_url: str, passwords: Mapping[Role, str]) -> None:
 
     Raises:
         InvalidInput: the URL is not `postgresql://user:password@host:port/name`.
-        psycopg.Error: the server is away, or somebody is in the way.
+        DatabaseLocked: another process makes the roles, or a program holds a table.
+        psycopg.Error: the server is away, or refuses.
     """
     with psycopg.connect(libpq_url(superuser_url), **_OPTIONS) as server:
-        server.execute("select pg_advisory_lock(%s)", [ROLES_LOCK])
+        _wait_for_others(server)
         make_roles(server, passwords)
-        for name in DATABASES:
-            make_database(server, superuser_url, name)
+        try:
+            for name in DATABASES:
+                make_database(server, superuser_url, name)
+        except LockNotAvailable:
+            raise DatabaseLocked(
+                "a program uses a table that is to change its owner; stop it, or try again"
+            ) from None
+
+
+def _wait_for_others(server: Connection[Any]) -> None:
+    try:
+        server.execute("select pg_advisory_lock(%s)", [ROLES_LOCK])
+    except LockNotAvailable:
+        raise DatabaseLocked(
+            "another process is making the roles of this server; try again when it has ended"
+        ) from None
 
 
 def make_roles(server: Connection[Any], passwords: Mapping[Role, str]) -> None:
@@ -159,10 +176,8 @@ def main() -> None:
         prepare(os.environ["POLAR_SUPERUSER_URL"], passwords)
     except InvalidInput as error:
         sys.exit(f"error: POLAR_SUPERUSER_URL: {error}")
-    except psycopg.errors.LockNotAvailable:
-        sys.exit(
-            "error: a program uses a table that is to change its owner; stop it, or try again"
-        )
+    except DatabaseLocked as error:
+        sys.exit(f"error: {error}")
     except psycopg.Error as error:
         sys.exit(f"error: the roles cannot be made: {error}")
 

@@ -2,6 +2,7 @@
 
 A row is made once, whatever is killed meanwhile: who looks for ends goes back by an hour from the
 newest that is known, so that transactions that began earlier and ended later are seen, too.
+Nothing of this hour is removed, however old it is, because it would be taken for new.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from sqlalchemy import (
     CheckConstraint,
     Index,
     UniqueConstraint,
+    and_,
     delete,
     func,
     literal,
@@ -78,6 +80,9 @@ class Delivery(Base):
     )
 
 
+_IS_OPEN = and_(Delivery.delivered_at.is_(None), Delivery.given_up_at.is_(None))
+
+
 async def notice(session: AsyncSession, url: str) -> None:
     """Make a row for each end that this address has not been told of."""
     await session.execute(insert(Webhook).values(url=url).on_conflict_do_nothing())
@@ -89,24 +94,31 @@ async def notice(session: AsyncSession, url: str) -> None:
         ends = select(func.gen_random_uuid(), literal(url), literal(kind), *columns).where(
             table.finished_at >= begin
         )
+        ends = ends.order_by(table.finished_at, table.id)  # so that nobody waits in a circle
         names = ["id", "url", "kind", "subject", "state", "reason", "ended_at"]
         await session.execute(insert(Delivery).from_select(names, ends).on_conflict_do_nothing())
-    is_over = or_(Delivery.delivered_at.is_not(None), Delivery.given_up_at.is_not(None))
-    await session.execute(
-        delete(Delivery).where(is_over, Delivery.ended_at < func.now() - KEPT_FOR)
-    )
+    is_old = and_(Delivery.ended_at < begin, Delivery.ended_at < func.now() - KEPT_FOR)
+    await session.execute(delete(Delivery).where(Delivery.url == url, ~_IS_OPEN, is_old))
 
 
-async def due(session: AsyncSession, urls: Sequence[str], *, at_most: int) -> Sequence[Delivery]:
-    """What these addresses are to be told now, the longest overdue first."""
+async def notice_for_all(session: AsyncSession) -> None:
+    """Make these rows for all addresses, before a run or a study is deleted."""
+    for url in (await session.scalars(select(Webhook.url).order_by(Webhook.url))).all():
+        await notice(session, url)
+
+
+async def forget_others(session: AsyncSession, urls: Sequence[str]) -> None:
+    """Forget addresses besides these, which are told only of later ends if they come back."""
+    await session.execute(delete(Webhook).where(Webhook.url.not_in(urls)))
+    is_old = Delivery.ended_at < func.now() - KEPT_FOR
+    await session.execute(delete(Delivery).where(Delivery.url.not_in(urls), or_(_IS_OPEN, is_old)))
+
+
+async def due(session: AsyncSession, url: str, *, at_most: int) -> Sequence[Delivery]:
+    """What this address is to be told now, the longest overdue first."""
     query = (
         select(Delivery)
-        .where(
-            Delivery.url.in_(urls),
-            Delivery.delivered_at.is_(None),
-            Delivery.given_up_at.is_(None),
-            Delivery.due_at <= func.now(),
-        )
+        .where(Delivery.url == url, _IS_OPEN, Delivery.due_at <= func.now())
         .order_by(Delivery.due_at)
         .limit(at_most)
     )

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import sys
 
 import psycopg
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from service import queue
@@ -14,6 +16,7 @@ from service.listening import ListeningConnection
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
+from service.storage.roles import Role
 from service.storage.runs import CHANGED
 from service.studies.broker import Broker
 
@@ -25,6 +28,18 @@ LOOKS_EVERY_S = 2.0
 ASKS_S = 600
 #: Errors of a database that does not answer: ours, the listening connection's, and Optuna's two.
 AWAY = (DatabaseAway, psycopg.OperationalError, SQLAlchemyError, StorageInternalError)
+
+
+def read_settings_or_exit() -> Settings:
+    """The settings of a broker, which needs an address of Optuna's database that it may open."""
+    settings = Settings.read_or_exit()
+    role = make_url(settings.sqlalchemy_url).username
+    if settings.optuna_url is None and role == Role.APP:
+        sys.exit(
+            f"error: POLAR_OPTUNA_URL is not set, and {role}, as which POLAR_DATABASE_URL logs in,"
+            f" may not open the database `optuna`; allowed: its address for {Role.OPTUNA}"
+        )
+    return settings
 
 
 async def advance(settings: Settings) -> None:

@@ -12,8 +12,8 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import httpx
 
@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 LOOKS_EVERY_S = 5.0
 ANSWERS_S = 10.0
+#: How many messages one address gets at a time.
 AT_ONCE = 20
 #: The header with the time and the signature of a delivery.
 SIGNATURE = "X-Polar-Signature"
@@ -38,26 +39,50 @@ class Refused(Exception):
 
 async def tell(settings: Settings) -> None:
     """Tell all addresses of the settings what they are to be told, until this is cancelled."""
-    urls = settings.webhooks.split()
-    if not urls:
-        return
+    urls = sorted(set(settings.webhooks.split()))
     database = Database(settings.sqlalchemy_url, connections=2)
     try:
-        while True:
-            with suppress(DatabaseAway):  # the broker says so
-                while await tell_once(settings, database, urls):
-                    pass
-            await asyncio.sleep(LOOKS_EVERY_S)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_forget_others(database, urls))
+            for url in urls:  # apart, so that none waits for another that is silent
+                group.create_task(_tell_one(settings, database, url))
     finally:
         await database.close()
 
 
-async def tell_once(settings: Settings, database: Database, urls: Sequence[str]) -> int:
-    """Try all that is due, some at a time; returns how many were tried."""
+async def _forget_others(database: Database, urls: Sequence[str]) -> None:
+    while True:
+        with _faults_kept():
+            async with database.transaction() as session:
+                await webhooks.forget_others(session, urls)
+            return
+        await asyncio.sleep(LOOKS_EVERY_S)
+
+
+async def _tell_one(settings: Settings, database: Database, url: str) -> None:
+    while True:
+        with _faults_kept():
+            while await tell_once(settings, database, url):
+                pass
+        await asyncio.sleep(LOOKS_EVERY_S)
+
+
+@contextmanager
+def _faults_kept() -> Iterator[None]:
+    """Keep faults from the broker and the tracker, which share the process."""
+    try:
+        yield
+    except DatabaseAway:  # the broker says so
+        pass
+    except Exception:
+        _log.exception("webhooks were not told, next try in %.0f s", LOOKS_EVERY_S)
+
+
+async def tell_once(settings: Settings, database: Database, url: str) -> int:
+    """Try some of what this address is to be told now; returns how many were tried."""
     async with database.transaction() as session:
-        for url in urls:
-            await webhooks.notice(session, url)
-        wanted = await webhooks.due(session, urls, at_most=AT_ONCE)
+        await webhooks.notice(session, url)
+        wanted = await webhooks.due(session, url, at_most=AT_ONCE)
     await asyncio.gather(*(_deliver(settings, database, delivery) for delivery in wanted))
     return len(wanted)
 
@@ -67,7 +92,7 @@ async def _deliver(settings: Settings, database: Database, delivery: Delivery) -
     try:
         async with asyncio.timeout(ANSWERS_S):
             await _post(settings, delivery)
-    except (Refused, httpx.HTTPError, httpx.InvalidURL, OSError) as failure:
+    except Exception as failure:  # whatever it is, the others are told
         error = f"{type(failure).__name__}: {failure}"[:500]
         ids = {delivery.kind: delivery.subject}
         _log.warning("a webhook was not told: %s", error, extra=ids)
@@ -112,9 +137,19 @@ async def _address_of(host: str, port: int, *, is_private_allowed: bool) -> str:
     return addresses[0]
 
 
+#: Networks that Python counts as global, although they may lead to this machine or its network:
+#: old addresses of sites, translation within a network, and IPv4 within IPv6 in two old forms.
+_LOCAL = [
+    ipaddress.ip_network(network)
+    for network in ("fec0::/10", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")
+]
+
+
 def is_public(address: str) -> bool:
     """Whether an address belongs to the internet, and neither to this machine nor its network."""
     ip = ipaddress.ip_address(address.partition("%")[0])
+    if any(ip in network for network in _LOCAL):
+        return False
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (None, None))[1] or _behind_nat(ip)
         ip = inner or ip

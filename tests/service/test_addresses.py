@@ -129,6 +129,9 @@ def test_other_hosts_are_not_the_loopback(host: str) -> None:
         "http:///path",
         "ftp://a",
         "a:80",
+        "http://a..b/",
+        f"http://{64 * 'a'}.example/",
+        "https://xn--a/",
     ],
 )
 def test_what_is_no_address_of_a_server_is_refused(url: str) -> None:

@@ -93,6 +93,25 @@ async def test_the_owner_gets_in_without_the_api_and_others_hear_that_it_is_away
     assert f"the API at {away} does not say who holds this token" in other.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("header", "what"),
+    [
+        ({b"Authorization": b"Bearer \xe9"}, "token"),
+        ({b"Authorization": b"Bearer short"}, "token"),
+        ({b"Cookie": b'polar="\\351"'}, "cookie"),
+    ],
+)
+async def test_what_cannot_be_a_token_is_asked_of_nobody(
+    header: dict[bytes, bytes], what: str
+) -> None:
+    # The client of the API cannot even send such a header.
+    async with guarded("http://127.0.0.1:9") as http:
+        answer = await http.get("/read", headers=header)
+
+    assert answer.status_code == 401
+    assert f"this service knows no such {what}" in answer.json()["detail"]
+
+
 async def test_what_answers_in_place_of_the_api_lets_nobody_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from service.processes import ONE_THREAD, make_private, private, until_stopped, without_secrets
+from service.processes import (
+    ONE_THREAD,
+    WEBHOOKS,
+    make_private,
+    private,
+    until_stopped,
+    without_secrets,
+)
 from service.programs import Program, python
 
 MEANT = {
@@ -157,3 +164,10 @@ def test_passwords_of_roles_reach_no_stack_and_no_child(monkeypatch: pytest.Monk
 
     assert secrets.isdisjoint(private(os.environ))
     assert secrets.isdisjoint(without_secrets())
+
+
+def test_the_secret_of_webhooks_reaches_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in WEBHOOKS:
+        monkeypatch.setenv(name, "secret")
+
+    assert set(WEBHOOKS).isdisjoint(without_secrets())

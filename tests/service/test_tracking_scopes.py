@@ -123,17 +123,29 @@ def test_what_a_training_writes_needs_steer_and_what_is_gone_for_good_needs_admi
 
 def test_what_acts_as_the_user_of_the_server_is_served_to_nobody(routes: Routes) -> None:
     closed = {of_tracking(path) for method, path in routes if needed(method, path) == "nobody"}
-    kinds = {path.strip("/").split("/")[0] for path in closed}
+    kinds = {re.sub(r"^/ajax-api/3.0/", "", path).strip("/").split("/")[0] for path in closed}
 
     assert kinds == {
         "assistant",
+        "demo",
         "gateway",
         "gateway-proxy",
+        "genai",
+        "issues",
         "jobs",
         "prompt-optimization",
+        "scorer",
         "scorers",
         "webhooks",
     }
+
+
+def test_no_route_that_runs_jobs_or_scorers_is_served(routes: Routes) -> None:
+    runs = re.compile(r"/(jobs|scorers?|invoke|assistant|generate)(/|$)")
+    running = [route for route in routes if runs.search(route[1])]
+
+    assert {"POST", "GET", "PATCH", "DELETE"} <= {method for method, _ in running}
+    assert {needed(*route) for route in running} == {"nobody"}
 
 
 @pytest.mark.parametrize(

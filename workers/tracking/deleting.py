@@ -6,7 +6,7 @@ from service.storage import deletions
 from service.storage.database import Database
 from service.storage.deletions import Deletion
 from workers.tracking import run_entries, saved_view, study_entries
-from workers.tracking.server import MLflowServer
+from workers.tracking.server import MLflowRefused, MLflowServer
 
 
 async def remove_deleted(database: Database, mlflow: MLflowServer) -> None:
@@ -17,20 +17,28 @@ async def remove_deleted(database: Database, mlflow: MLflowServer) -> None:
     Raises:
         DatabaseAway: the database does not answer.
         MLflowAway: MLflow does not answer.
-        MLflowRefused: MLflow does not do this.
+        MLflowRefused: MLflow does not remove some of it; all else is removed.
     """
     async with database.transaction() as session:
         deleted = await deletions.in_mlflow(session)
     if not deleted:
         return
+    gone, refusal = [], None
     for deletion in deleted:
-        for marks in _marks(deletion):
-            await mlflow.remove_runs(marks)
+        try:
+            for marks in _marks(deletion):
+                await mlflow.remove_runs(marks)
+        except MLflowRefused as error:
+            refusal = error
+        else:
+            gone.append(deletion.id)
     (of_ours,) = saved_view.experiment_tags()
     await mlflow.remove_empty_experiments(tag=of_ours)
     async with database.transaction() as session:
-        for deletion in deleted:
-            await deletions.removed(session, deletion.id, in_mlflow=False)
+        for id in gone:
+            await deletions.removed(session, id, in_mlflow=False)
+    if refusal is not None:
+        raise refusal
 
 
 def _marks(deletion: Deletion) -> Iterator[Mapping[str, str]]:

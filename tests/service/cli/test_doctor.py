@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -15,9 +16,11 @@ from sqlalchemy import text, update
 from typer.testing import CliRunner, Result
 
 from polar.spec import StudySpec
+from service.embedded.postgres import Postgres
 from service.settings import Settings
 from service.storage import studies, tracking
 from service.storage.database import Database
+from service.storage.roles import Role
 from service.storage.tables import Run
 from service.studies.advancing import optuna_storage
 from service.studies.optimiser import forget_study
@@ -138,6 +141,24 @@ async def test_a_run_that_mlflow_lacks_is_named_and_copied_again(
         [position.mlflow_experiment_id], f"tags.`polar.run_id` = '{told}'"
     )
     assert again.info.run_id != position.mlflow_run_id
+
+
+async def test_with_the_role_of_an_agent_it_says_what_it_may_not_look_at(
+    environment: pytest.MonkeyPatch, postgres: Postgres, mlflow: "Mlflow", database_url: str
+) -> None:
+    name = urlsplit(database_url).path.removeprefix("/")
+    environment.setenv("POLAR_DATABASE_URL", postgres.url(name, Role.AGENT))
+    environment.setenv("POLAR_MLFLOW_URL", mlflow.url)
+    environment.setenv("POLAR_MLFLOW_TOKEN", mlflow.token)
+
+    seen = await asyncio.to_thread(look)
+
+    assert {"versions", "disk of home", "schema", "agents", "queue"} <= seen.checks.keys()
+    assert seen.checks["schema"]["level"] == "ok"
+    for check in ("MLflow", "Optuna"):
+        assert seen.checks[check]["level"] == "warning"
+        assert "permission denied for table" in seen.says(check)
+        assert "role polar_app" in seen.checks[check]["do"]
 
 
 @pytest.mark.usefixtures("environment")

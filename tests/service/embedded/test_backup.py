@@ -164,6 +164,24 @@ def test_files_that_a_backup_has_lost_are_noticed(made_home: Path, new_home: Pat
     assert not new_home.exists()
 
 
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), EmbeddedError("it does not start")])
+def test_a_home_whose_tokens_were_not_revoked_does_not_start(
+    made_home: Path, new_home: Path, fault: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = new_home.with_name("backup")
+    back_up(made_home, backup)
+
+    def fail(home: Path) -> None:
+        assert (home / "database.json").exists()
+        raise fault
+
+    monkeypatch.setattr("service.embedded.backup._revoke_tokens", fail)
+    with pytest.raises(type(fault)):
+        restore(backup, new_home)
+
+    assert not (new_home / "database.json").exists()
+
+
 def test_no_token_of_a_backup_can_be_used(made_home: Path, new_home: Path) -> None:
     # A token that was revoked after the backup would be valid again.
     with Postgres(made_home) as server, psycopg.connect(server.url("app")) as connection:

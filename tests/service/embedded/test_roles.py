@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,18 +13,16 @@ import pytest
 from alembic import command
 from psycopg.errors import InsufficientPrivilege
 
+from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import Postgres
 from service.embedded.supervisor import prepare
-from service.storage import (  # noqa: F401 (they declare tables, too)
-    answered_posts,
-    study_tables,
-    tokens,
-    tracking_tables,
-)
+from service.storage import roles
+from service.storage.all_tables import Base
+from service.storage.errors import DatabaseLocked
 from service.storage.grants import OF_AGENTS
 from service.storage.migrate import alembic_config
 from service.storage.roles import DATABASES, GUESTS, Role
-from service.storage.tables import Base
+from service.storage.tracking import TRACKER_LOCK
 
 #: What only a superuser may do, or who owns what it is done to.
 FORBIDDEN = (
@@ -246,6 +245,34 @@ def roles_program(environment: dict[str, str]) -> subprocess.CompletedProcess[st
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (roles.ROLES_LOCK, "another process is making the roles"),
+        (TRACKER_LOCK, None),  # which the tracker keeps as long as it lives
+    ],
+)
+def test_roles_wait_for_each_other_alone(
+    server: Postgres, number: int, words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(roles._OPTIONS, "options", "-c lock_timeout=100ms")
+    refused = nullcontext() if words is None else pytest.raises(DatabaseLocked, match=words)
+    with psycopg.connect(server.url("app")) as holder:
+        holder.execute("select pg_advisory_lock(%s)", [number])
+        with refused:
+            roles.prepare(server.url("app"), server.passwords)
+
+
+def test_a_stack_whose_roles_cannot_be_made_says_why(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(roles._OPTIONS, "options", "-c lock_timeout=100ms")
+    with psycopg.connect(server.url("postgres")) as holder:
+        holder.execute("select pg_advisory_lock(%s)", [roles.ROLES_LOCK])
+        with pytest.raises(EmbeddedError, match="roles cannot be made: another process"):
+            prepare(server)
 
 
 def test_the_server_is_sent_no_passwords(server: Postgres) -> None:

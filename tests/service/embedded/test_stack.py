@@ -1,14 +1,16 @@
 import json
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from service.embedded import supervisor
 from service.embedded.postgres import Postgres
-from service.embedded.stack import Addresses, stages
+from service.embedded.stack import Addresses, Stages, stages
 from service.embedded.state import choose_port, owners_token, port_of
 from service.storage.roles import Role
 
@@ -109,6 +111,24 @@ def test_every_program_has_the_passwords_of_its_own_roles_and_no_command_has_any
     }
     assert known_to([program.command for program in programs]) == set()
     assert superuser not in str(programs)
+
+
+def test_the_secret_of_webhooks_is_for_the_clerk_alone(
+    tmp_path: Path, postgres: Postgres, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Callable[[Postgres, Addresses], Stages]] = []
+    monkeypatch.setattr(
+        supervisor, "run", lambda _, programs_for, *__, **___: made.append(programs_for)
+    )
+    given = {"POLAR_WEBHOOKS": "https://a.example", "POLAR_WEBHOOK_SECRET": "s" * 64}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    supervisor.up(tmp_path, 1, "cpu", print)
+    programs = [p for stage in made[0](postgres, addresses) for p in stage]
+
+    holders = {p.name for p in programs if given.items() <= p.environment.items()}
+    assert holders == {"clerk"}
+    assert given.keys().isdisjoint(os.environ)  # which all programs inherit
 
 
 def test_the_owners_token_is_in_no_command_and_only_where_it_opens_a_door(

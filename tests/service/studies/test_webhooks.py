@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.errors import InvalidInput
 from polar.spec import ExperimentSpec
@@ -23,7 +24,7 @@ from service.storage.database import Database
 from service.storage.states import RunState, StudyState
 from service.storage.study_tables import Study
 from service.storage.webhooks import Delivery, Webhook
-from service.studies.webhooks import SIGNATURE, is_public, tell, tell_once
+from service.studies.webhooks import ANSWERS_S, SIGNATURE, is_public, tell, tell_once
 
 if TYPE_CHECKING:
     from tests.service.conftest import Submitter, Trials, Worker
@@ -95,10 +96,10 @@ async def test_every_end_is_told_once_and_signed(
     await end_one(submit, worker, 9)  # before anybody wanted to know
     async with receiving() as receiver:
         settings = with_hook(settings, receiver.url)
-        await tell_once(settings, database, [receiver.url])
+        await tell_once(settings, database, receiver.url)
         run_id = await end_one(submit, worker)
         for _ in range(3):
-            await tell_once(settings, database, [receiver.url])
+            await tell_once(settings, database, receiver.url)
         ((headers, body),) = receiver.requests
 
     (delivery,) = await rows(database)
@@ -121,12 +122,12 @@ async def test_a_study_that_is_extended_ends_twice(
 ) -> None:
     async with receiving() as receiver:
         settings = with_hook(settings, receiver.url)
-        await tell_once(settings, database, [receiver.url])
+        await tell_once(settings, database, receiver.url)
         async with database.transaction() as session:
             study = await studies.create(session, spec_of(), "d" * 64)
         for _ in range(2):
             await trials.end_study(study.id)
-            await tell_once(settings, database, [receiver.url])
+            await tell_once(settings, database, receiver.url)
             async with database.transaction() as session:
                 await session.execute(
                     update(Study).values(state=StudyState.RUNNING, finished_at=None)
@@ -170,17 +171,17 @@ async def test_what_is_not_taken_is_tried_again_with_the_same_id(
 ) -> None:
     async with receiving() as receiver:
         settings = with_hook(settings, receiver.url)
-        await tell_once(settings, database, [receiver.url])
+        await tell_once(settings, database, receiver.url)
         await end_one(submit, worker)
         receiver.status = status
         for _ in range(2):
             await make_due(database)
-            await tell_once(settings, database, [receiver.url])
+            await tell_once(settings, database, receiver.url)
         (failed,) = await rows(database)
-        await tell_once(settings, database, [receiver.url])  # it is not due yet
+        await tell_once(settings, database, receiver.url)  # it is not due yet
         receiver.status = "200 OK"
         await make_due(database)
-        await tell_once(settings, database, [receiver.url])
+        await tell_once(settings, database, receiver.url)
         (delivery,) = await rows(database)
         bodies = {body for _, body in receiver.requests}
 
@@ -202,11 +203,11 @@ async def test_it_is_given_up_after_a_day(
 ) -> None:
     url = "http://127.0.0.1:1/"  # where nobody listens
     settings = with_hook(settings, url)
-    await tell_once(settings, database, [url])
+    await tell_once(settings, database, url)
     await end_one(submit, worker)
-    await tell_once(settings, database, [url])
+    await tell_once(settings, database, url)
     await make_due(database, created_at=func.now() - timedelta(hours=24))
-    tried = [await tell_once(settings, database, [url]) for _ in range(2)]
+    tried = [await tell_once(settings, database, url) for _ in range(2)]
 
     (delivery,) = await rows(database)
     assert tried == [1, 0]
@@ -222,9 +223,9 @@ async def test_an_address_of_this_machine_is_refused_at_every_try(
 ) -> None:
     async with receiving() as receiver:
         settings = with_hook(settings, receiver.url, private=False)
-        await tell_once(settings, database, [receiver.url])
+        await tell_once(settings, database, receiver.url)
         await end_one(submit, worker)
-        await tell_once(settings, database, [receiver.url])
+        await tell_once(settings, database, receiver.url)
 
     (delivery,) = await rows(database)
     assert receiver.requests == []
@@ -252,9 +253,9 @@ async def test_a_name_whose_answer_changes_leads_nowhere_else(
     async with receiving() as receiver:
         url = receiver.url.replace("localhost", "changes.example")
         settings = with_hook(settings, url)
-        await tell_once(settings, database, [url])
+        await tell_once(settings, database, url)
         await end_one(submit, worker)
-        await tell_once(settings, database, [url])
+        await tell_once(settings, database, url)
 
     assert lookups == ["changes.example"]
     assert receiver.requests[0][0]["host"] == url.split("/")[2]
@@ -266,6 +267,7 @@ async def test_a_name_whose_answer_changes_leads_nowhere_else(
         "127.0.0.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
         "100.64.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0",
         "fc00::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
+        "fec0::1", "64:ff9b:1::7f00:1", "::127.0.0.1", "::ffff:0:7f00:1",
     ],
 )  # fmt: skip
 def test_addresses_of_machine_and_network_are_not_public(address: str) -> None:
@@ -277,13 +279,62 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
     assert is_public(address)
 
 
-async def test_without_addresses_nothing_is_looked_at(
+async def test_without_addresses_the_earlier_ones_are_forgotten_and_nothing_is_told(
     settings: Settings, database: Database
 ) -> None:
+    async with database.transaction() as session:
+        await webhooks.notice(session, "https://a.example")
     await tell(settings)
 
     async with database.transaction() as session:
         assert await session.scalar(select(func.count()).select_from(Webhook)) == 0
+
+
+async def test_a_name_that_cannot_be_looked_up_fails_like_any_other(
+    settings: Settings, database: Database, submit: "Submitter", worker: "Worker"
+) -> None:
+    url = "http://a..b/"  # which the settings refuse
+    settings = with_hook(settings, url)
+    await tell_once(settings, database, url)
+    await end_one(submit, worker)
+    await tell_once(settings, database, url)
+
+    (delivery,) = await rows(database)
+    assert "UnicodeError" in (delivery.error or "")
+
+
+async def test_a_silent_address_and_a_fault_keep_nobody_waiting(
+    settings: Settings,
+    database: Database,
+    submit: "Submitter",
+    worker: "Worker",
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(session: AsyncSession, url: str) -> None:
+        if "broken" in url:
+            raise RuntimeError("a fault of ours")
+        await real(session, url)
+
+    real = webhooks.notice
+    monkeypatch.setattr(webhooks, "notice", fail)
+    async with receiving() as receiver:
+        silent = socket.create_server(("127.0.0.1", 0))  # which connects, and says nothing
+        urls = [f"http://127.0.0.1:{silent.getsockname()[1]}/", "http://broken.example/"]
+        urls.append(receiver.url)
+        for url in (urls[0], receiver.url):
+            await tell_once(settings, database, url)
+        for seed in range(2):
+            await end_one(submit, worker, seed)
+        telling = asyncio.create_task(tell(with_hook(settings, " ".join(urls))))
+        async with asyncio.timeout(ANSWERS_S / 2):
+            while len(receiver.requests) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        is_alive = not telling.done()
+        telling.cancel()
+        await asyncio.wait([telling])
+        silent.close()
+
+    assert is_alive
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What was deleted disappears from a real MLflow, and nothing else does."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -14,6 +14,7 @@ from service.storage import deletions, experiments
 from service.storage.database import Database
 from service.storage.deletions import Deletion
 from service.storage.tables import ExperimentRun
+from workers.tracking import run_entries
 from workers.tracking.server import MLflowAway, MLflowRefused, MLflowServer
 from workers.tracking.tracker import Tracker
 
@@ -124,12 +125,16 @@ async def test_what_mlflow_refuses_is_tried_again_later_and_hinders_nothing(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    first, second = await story.succeed(), await story.succeed()
+    first, second, other = [await story.succeed() for _ in range(3)]
     await tracker.tell_all()
     await delete(first)
+    await delete(other)
+    remove = MLflowServer.remove_runs
 
-    async def refuse(*_: object) -> None:
-        raise MLflowRefused("PERMISSION_DENIED", "not with this token")
+    async def refuse(server: MLflowServer, marks: Mapping[str, str]) -> None:
+        if marks == run_entries.marks(first):
+            raise MLflowRefused("PERMISSION_DENIED", "not with this token")
+        await remove(server, marks)
 
     with monkeypatch.context() as refusing:
         refusing.setattr(MLflowServer, "remove_runs", refuse)
@@ -140,6 +145,7 @@ async def test_what_mlflow_refuses_is_tried_again_later_and_hinders_nothing(
     assert caplog.text.count("MLflow keeps what was deleted") == 1
     assert await awaited(database) == [first]
     assert all(len(story.in_mlflow(run_id)) == 1 for run_id in (first, second, third))
+    assert story.in_mlflow(other) == []
 
 
 async def test_what_mlflow_was_never_told_of_is_not_looked_for(

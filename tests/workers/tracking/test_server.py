@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import httpx
 import pytest
 from mlflow import MlflowClient
 from pydantic import SecretStr
+from starlette.requests import Request
 
 from service.storage import tracking
+from service.tokens import Scope
+from service.tracking_scopes import scope_of
 from workers.tracking import saved_view
 from workers.tracking.server import MLflowAway, MLflowRefused, MLflowServer
 
@@ -119,6 +123,29 @@ async def test_what_mlflow_refuses_is_said_in_its_words(server: MLflowServer) ->
 
     with pytest.raises(MLflowRefused, match=r"INVALID_PARAMETER_VALUE.*beta"):
         await server.log(run_id, parameters={"beta": "0.7"})
+
+
+async def test_recording_needs_steer_and_removing_what_was_deleted_needs_admin(
+    server: MLflowServer,
+) -> None:
+    # As the settings say of POLAR_MLFLOW_TOKEN: with less, deletions are refused for ever.
+    needed: list[Scope | None] = []
+
+    async def note(request: httpx.Request) -> None:
+        connection = {"type": "http", "method": request.method, "path": request.url.path}
+        needed.append(scope_of(Request(connection)))
+
+    server._http.event_hooks["request"].append(note)
+    marks = {"polar.run_id": str(uuid4())}
+    experiment_id = await server.experiment("to be removed", {})
+    run_id = await server.create_run(experiment_id, name="one", start_ms=0, tags=marks)
+    await server.put_file(await server.file_root(run_id), "a.txt", b"a")
+    to_record = set(needed)
+    needed.clear()
+    await server.remove_runs(marks)
+
+    assert to_record == {Scope.READ, Scope.STEER}
+    assert Scope.ADMIN in needed
 
 
 @contextmanager
