@@ -16,6 +16,7 @@ import random
 import secrets
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from benchmarks.homes import temporary_home
 from benchmarks.process_tree import tree_of
 from service.client import Client
 from service.embedded.running import find_running, running_stack
+from service.homes import token_of
 
 AGENTS = 4
 #: One stroke in so many freezes a process instead of killing it.
@@ -63,24 +65,23 @@ class Storm:
     chance: random.Random
     every_s: float
     strokes: Counter[str] = field(default_factory=Counter)
-    _frozen: dict[int, float] = field(default_factory=dict)
+    _frozen: dict[int, threading.Timer] = field(default_factory=dict)
     _due_at: float = 0.0
 
     def blow(self) -> None:
-        """Strike if it is time, and wake what has been frozen for long enough."""
+        """Strike if it is time."""
         now = time.monotonic()
-        for pid in [pid for pid, until in self._frozen.items() if until < now]:
-            self._wake(pid)
         if now >= self._due_at:
             self._due_at = now + self.every_s
-            self._strike(now)
+            self._strike()
 
     def end(self) -> None:
         """Wake all that is still frozen."""
-        for pid in list(self._frozen):
+        for pid, timer in list(self._frozen.items()):
+            timer.cancel()
             self._wake(pid)
 
-    def _strike(self, now: float) -> None:
+    def _strike(self) -> None:
         stack = find_running(self.home)
         if stack is None:  # the supervisor writes its file anew
             return
@@ -90,12 +91,21 @@ class Storm:
         with contextlib.suppress(ProcessLookupError):  # it has just ended
             os.kill(pid, signal.SIGSTOP if freezes else signal.SIGKILL)
             if freezes:
-                self._frozen[pid] = now + for_s
+                self._freeze(pid, for_s)
             kind = name.partition("-")[0]
             self.strokes[f"{kind} {'frozen' if freezes else 'killed'}"] += 1
 
+    def _freeze(self, pid: int, for_s: float) -> None:
+        """Have a thread wake it: whoever strikes may wait for an answer of this very process."""
+        timer = threading.Timer(for_s, self._wake, [pid])
+        timer.daemon = True
+        if earlier := self._frozen.get(pid):
+            earlier.cancel()
+        self._frozen[pid] = timer
+        timer.start()
+
     def _wake(self, pid: int) -> None:
-        del self._frozen[pid]
+        self._frozen.pop(pid, None)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
 
@@ -103,7 +113,9 @@ class Storm:
 class Records:
     """What the stack of a home has stored of all its runs."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, until: float) -> None:
+        """Records of a stack whose database answers again before this time of `monotonic`."""
+        self._until = until
         known = json.loads((home / "database.json").read_text())
         self._url = "postgresql://{user}:{password}@{host}:{port}/app".format_map(known)
 
@@ -114,6 +126,8 @@ class Records:
                 with psycopg.connect(self._url, connect_timeout=5) as connection:
                     return list(connection.execute(query))
             except psycopg.OperationalError:
+                if time.monotonic() > self._until:
+                    raise
                 time.sleep(1)
 
     def states(self) -> Counter[str]:
@@ -192,8 +206,10 @@ def weathered(runs: int, every_s: float, seed: int, within_s: float) -> Sequence
         with Client(home=home) as client:
             for first in range(0, runs, 50):
                 client.submit(content(range(first, min(first + 50, runs)), **TINY))
-        records, storm = Records(home), Storm(home, random.Random(seed), every_s)
+        os.environ["MLFLOW_TRACKING_TOKEN"] = token_of(home) or ""
         begin, said_at = time.monotonic(), 0.0
+        records = Records(home, begin + within_s + SETTLES_S)
+        storm = Storm(home, random.Random(seed), every_s)
         while (states := records.states())["succeeded"] + states["failed"] < runs:
             passed_s = time.monotonic() - begin
             if passed_s > within_s:

@@ -31,7 +31,7 @@ TABLE = Path(__file__).with_name("dip_quantiles.csv")
 
 
 def dip_of(entropies: Sequence[float]) -> Dip | None:
-    """The dip of the entropies, with its p-value from Hartigan's table; none for fewer than 4.
+    """The dip of the entropies, with its p-value; none for fewer than 4.
 
     Raises:
         InvalidInput: an entropy is not finite.
@@ -62,7 +62,7 @@ def dip_p_value(dip: float, n: int) -> float:
 
     It is 0 beyond the largest dip that was simulated, in 100,000 samples or more.
     """
-    if 2 * n * dip <= 1:  # no sample has less, and many small ones have as little
+    if 2 * n * dip <= 1 + 1e-9:  # no sample has less, and many small ones have as little
         return 1.0
     probabilities, roots, quantiles = _table()
     # the quantiles approach their limits as the inverse root of the size does

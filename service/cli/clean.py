@@ -3,12 +3,16 @@
 It asks the database itself, as `polar doctor` does, and looks at the artifact folder of this
 machine, which all machines share.
 
-Exit codes: FAILED when files cannot be removed or the database does not answer, REFUSED when it is
-not known where they are, or the files seem to be another database's.
+Files that no row knows may be another service's, or younger than the backup from which the
+database was restored: they stay unless --unknown is said, and those of the last day even then.
+
+Exit codes: FAILED when files cannot be read or removed or the database does not answer, REFUSED
+when it is not known where they are, or the files seem to be another database's.
 """
 
 import asyncio
 import os
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,22 +24,39 @@ import typer
 
 from polar.errors import InvalidInput
 from service.cli.output import Format, Output, fail, say, show
-from service.cli.own_settings import settings_of
+from service.cli.own_settings import Home, address_of, settings_of
 from service.exit_codes import FAILED, REFUSED
 from service.homes import DEFAULT_HOME
 from service.settings import Settings
 from service.storage import cleaning
-from service.storage.cleaning import RUNS, RunFiles
+from service.storage.cleaning import RUNS, Needless, RunFiles
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from service.storage.database import Database
 
-Home = Annotated[Path, typer.Option(envvar="POLAR_HOME", help="Home of a stack.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Remove; without this nothing is removed.")]
+Unknown = Annotated[
+    bool,
+    typer.Option(
+        "--unknown",
+        help="Also files of runs that no row knows: only if no other service uses the folder.",
+    ),
+]
 #: Runs that one question to the database is about.
 BATCH = 1000
+#: Seconds for which the files of a run that no row knows stay in any case, after the last change.
+RECENT_S = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class File:
+    """A file in the artifact folder."""
+
+    bytes: int
+    #: When it was last changed, in seconds since 1970.
+    changed_at: float
 
 
 @dataclass(frozen=True)
@@ -47,16 +68,24 @@ class Removable:
     bytes: int
 
 
-def clean(home: Home = DEFAULT_HOME, yes: Yes = False, output: Output = Format.TABLE) -> None:
-    """Say which files and rows nobody needs any more, and remove them with --yes."""
+def clean(
+    home: Home = DEFAULT_HOME,
+    yes: Yes = False,
+    unknown: Unknown = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Say how many files and rows nobody needs any more, and remove them with --yes."""
+    from procrastinate.exceptions import ConnectorException
+
     from service.storage.errors import DatabaseAway
 
     try:
         settings = settings_of(home)
-        removable, stuck = asyncio.run(_clean(settings, is_sure=yes))
+        say(f"database {address_of(settings)}, and files below {settings.artifacts / RUNS}")
+        removable, stuck = asyncio.run(_clean(settings, is_sure=yes, also_unknown=unknown))
     except InvalidInput as error:
         fail(error, REFUSED)
-    except DatabaseAway as error:
+    except (DatabaseAway, ConnectorException, OSError) as error:
         fail(error, FAILED)
     show(removable, _table, output)
     if not yes:
@@ -65,7 +94,9 @@ def clean(home: Home = DEFAULT_HOME, yes: Yes = False, output: Output = Format.T
         fail(f"{len(stuck)} files stay: {stuck[0]}", FAILED)
 
 
-async def _clean(settings: Settings, *, is_sure: bool) -> tuple[list[Removable], list[OSError]]:
+async def _clean(
+    settings: Settings, *, is_sure: bool, also_unknown: bool
+) -> tuple[list[Removable], list[OSError]]:
     from service.storage.database import Database
 
     artifacts = settings.artifacts
@@ -73,17 +104,19 @@ async def _clean(settings: Settings, *, is_sure: bool) -> tuple[list[Removable],
     database = Database(settings.sqlalchemy_url, connections=1, is_impatient=True)
     try:
         runs = await _runs_of(database, files)
+        _refuse_anothers(files, runs, artifacts)
         jobs = await _old_jobs(database, settings, is_sure=is_sure)
     finally:
         await database.close()
-    _refuse_anothers(files, runs, artifacts)
     by_reason: dict[str, list[PurePosixPath]] = defaultdict(list)
     for path, why in cleaning.needless(files, runs).items():
         by_reason[why].append(path)
-    removable = [
-        Removable(why, len(paths), sum(files[path] for path in paths))
-        for why, paths in sorted(by_reason.items())
-    ]
+    unknown = _without_recent(by_reason.pop(Needless.NO_RUN, []), files)
+    if unknown and also_unknown:
+        by_reason[Needless.NO_RUN] = unknown
+    elif unknown:
+        _say_what_stays(_removable(Needless.NO_RUN, unknown, files))
+    removable = [_removable(why, paths, files) for why, paths in sorted(by_reason.items())]
     removable += [Removable("jobs that ended long ago", jobs, 0)] if jobs else []
     stuck = []
     if is_sure:
@@ -92,22 +125,65 @@ async def _clean(settings: Settings, *, is_sure: bool) -> tuple[list[Removable],
     return removable, stuck
 
 
-def _list(artifacts: Path) -> dict[PurePosixPath, int]:
-    """The size of each file of runs, by its path below the artifact folder."""
+def _removable(
+    why: str, paths: Sequence[PurePosixPath], files: Mapping[PurePosixPath, File]
+) -> Removable:
+    return Removable(why, len(paths), sum(files[path].bytes for path in paths))
+
+
+def _without_recent(
+    unknown: Sequence[PurePosixPath], files: Mapping[PurePosixPath, File]
+) -> list[PurePosixPath]:
+    """Those of the files that no row knows whose run has changed no file lately."""
+    now = time.time()
+    recent = {cleaning.run_of(path) for path in unknown if now - files[path].changed_at < RECENT_S}
+    stay = [path for path in unknown if cleaning.run_of(path) in recent]
+    if stay:
+        says = "files of runs that no row knows stay: these runs changed files within a day"
+        say(f"{len(stay):,} {says}")
+    return [path for path in unknown if cleaning.run_of(path) not in recent]
+
+
+def _say_what_stays(unknown: Removable) -> None:
+    say(
+        f"{unknown.count:,} {unknown.what} stay ({unknown.bytes / 1024**2:.1f} MiB)",
+        "they may be another service's, or newer than a backup of the database; if they are not, "
+        "say --unknown",
+    )
+
+
+def _list(artifacts: Path) -> dict[PurePosixPath, File]:
+    """The files of runs, by their paths below the artifact folder.
+
+    Raises:
+        InvalidInput: there is no such folder.
+        OSError: a folder cannot be read.
+    """
+    if not artifacts.is_dir():
+        raise InvalidInput(
+            f"the artifact folder {artifacts} is no folder of this machine; mount it, or correct "
+            "POLAR_ARTIFACTS"
+        )
     files = {}
-    for folder, _, names in os.walk(artifacts / RUNS):
+    for folder, _, names in os.walk(artifacts / RUNS, onerror=_raise_unless_gone):
         for name in names:
             path = Path(folder, name)
             try:
-                size = path.lstat().st_size
+                seen = path.lstat()
             except FileNotFoundError:  # it was removed meanwhile, as checkpoints are
                 continue
-            files[PurePosixPath(path.relative_to(artifacts))] = size
+            place = PurePosixPath(path.relative_to(artifacts))
+            files[place] = File(seen.st_size, seen.st_mtime)
     return files
 
 
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
 async def _runs_of(
-    database: "Database", files: Mapping[PurePosixPath, int]
+    database: "Database", files: Mapping[PurePosixPath, File]
 ) -> dict[UUID, RunFiles]:
     ids = sorted({id for path in files if (id := cleaning.run_of(path))})
     runs: dict[UUID, RunFiles] = {}
@@ -129,7 +205,7 @@ async def _old_jobs(database: "Database", settings: Settings, *, is_sure: bool) 
 
 
 def _refuse_anothers(
-    files: Mapping[PurePosixPath, int], runs: Mapping[UUID, RunFiles], artifacts: Path
+    files: Mapping[PurePosixPath, File], runs: Mapping[UUID, RunFiles], artifacts: Path
 ) -> None:
     """Refuse a folder of which the database knows nothing: it may belong to another database.
 

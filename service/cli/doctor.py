@@ -16,12 +16,11 @@ import typer
 from polar.errors import InvalidInput
 from service.cli.checks import Check, Level, fault, table
 from service.cli.output import Format, Output, show
-from service.cli.own_settings import is_of_environment, settings_of
+from service.cli.own_settings import Home, is_of_environment, settings_of
 from service.exit_codes import FAILED
 from service.homes import DEFAULT_HOME
 from service.settings import Settings
 
-Home = Annotated[Path, typer.Option(envvar="POLAR_HOME", help="Home of a stack.")]
 Repair = Annotated[
     bool,
     typer.Option("--repair", help="Queue lost runs again, and have MLflow told what it lacks."),
@@ -58,7 +57,7 @@ async def examine(home: Path, *, repair: bool) -> list[Check]:
     except InvalidInput as error:
         why = str(error)
     checks += machine.disks(home, settings.artifacts if settings else None)
-    checks += machine.api(os.environ.get("POLAR_URL") or api_url or _api_of(settings))
+    checks += machine.api(os.environ.get("POLAR_URL") or _api_of(settings) or api_url)
     if settings is None:
         return [*checks, fault("settings", why, "correct the environment, or see above")]
     database = Database(settings.sqlalchemy_url, connections=1, is_impatient=True)

@@ -1,6 +1,7 @@
 """What `polar doctor` finds in the stores: the database, its queue, MLflow and Optuna."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -93,11 +94,14 @@ class Stores:
             jobs = await queue.count_jobs_without_run(session)
         if abandoned and self.repair:
             app = queue.queue_app(self.settings)
+            # how often a run may be lost is in the agents' environment, which need not be ours
+            patient = self.settings.model_copy(update={"max_attempts": sys.maxsize})
             async with self.database.transaction() as session:
-                rescued = len(await queue.rescue(app, session, self.settings))
+                rescued = len(await queue.rescue(app, session, patient))
                 left = await queue.count_abandoned(session, self.settings)
             if not left:
-                return ok(name, f"{rescued} runs had no job or no agent, and were queued again")
+                says = f"{rescued} runs had no job or no agent; they were queued again, or ended"
+                return ok(name, f"{says} where that was requested")
             abandoned = left
         if abandoned:
             says = f"{abandoned} runs wait without a job, or belong to an agent that is gone"
@@ -134,7 +138,7 @@ class Stores:
             behind = len(await tracking.runs_to_tell(session))
         if failures:
             says = f"{failures} runs or studies cannot be copied"
-            return warning(name, says, "`polar get ID -o json` says why, in tracking_failure")
+            return warning(name, says, "`polar get ID -o json` says why, in mlflow_error")
         return ok(name, f"it has all {len(told)} runs that were copied; {behind} are to follow")
 
     async def _optuna(self) -> Check:

@@ -2,9 +2,33 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
+
+import typer
+from psycopg.conninfo import conninfo_to_dict
 
 from polar.errors import InvalidInput
 from service.settings import Settings
+
+
+def _the_only_service(context: typer.Context, home: Path) -> Path:
+    source = context.get_parameter_source("home")
+    if is_of_environment() and source is not None and source.name == "COMMANDLINE":
+        raise typer.BadParameter(
+            f"{home} is one service, and POLAR_DATABASE_URL names another; unset "
+            "POLAR_DATABASE_URL, or leave --home out"
+        )
+    return home
+
+
+Home = Annotated[
+    Path,
+    typer.Option(
+        envvar="POLAR_HOME",
+        help="Home of a stack; not with POLAR_DATABASE_URL.",
+        callback=_the_only_service,
+    ),
+]
 
 
 def settings_of(home: Path, mlflow_url: str = "") -> Settings:
@@ -36,6 +60,12 @@ def settings_of(home: Path, mlflow_url: str = "") -> Settings:
         mlflow_url=mlflow_url,
         mlflow_token=token_of(home),
     )
+
+
+def address_of(settings: Settings) -> str:
+    """The name and the place of the database, without user and password."""
+    known = conninfo_to_dict(settings.database_url.get_secret_value())
+    return f"{known.get('dbname')} at {known.get('host')}:{known.get('port', 5432)}"
 
 
 def is_of_environment() -> bool:

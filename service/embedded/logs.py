@@ -30,10 +30,10 @@ def _put_aside(log: Path) -> None:
     except OSError:
         copy.unlink(missing_ok=True)
         raise
-    with log.open("r+b") as grown:
-        grown.truncate()
     parts = [log.with_suffix(f".log.{number}") for number in range(1, KEPT + 1)]
     for newer, older in reversed(list(pairwise(parts))):
         if newer.exists():
             newer.replace(older)
     copy.replace(parts[0])
+    with log.open("r+b") as grown:  # last: whoever is killed before has lost nothing
+        grown.truncate()

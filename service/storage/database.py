@@ -29,10 +29,11 @@ LIMIT_EXCEEDED = "54"
 #: What a database that answers says (SQLSTATE) when it cannot do something at the moment.
 BUSY = {
     "40P01": "two changes waited for each other, and this one was given up",
-    "53300": "all connections to the database are in use",
     "55P03": "something else that goes on has locked what this needs",
     "57014": "the database needs longer for this than a request may take",
 }
+#: What a server says, without SQLSTATE, when it has no connection left for a new client.
+FULL = ("too many clients", "remaining connection slots", "too many connections")
 #: Seconds in which a database answers a process that others wait for. A database whose processes
 #: are frozen would otherwise let them wait for ever, because its machine keeps the connections up.
 ANSWERS_S = 4.0
@@ -154,6 +155,8 @@ class Database:
             state = getattr(error.orig, "sqlstate", None)
             if state in BUSY:
                 raise DatabaseBusy(BUSY[state]) from error
+            if state is None and any(words in str(error.orig) for words in FULL):
+                raise DatabaseBusy("all connections to the database are in use") from error
             raise DatabaseAway(f"the database does not answer: {error.args[0]}") from error
 
     async def _connect(self, session: AsyncSession) -> None:

@@ -18,6 +18,7 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy.exc import DBAPIError
 
 from polar.errors import InvalidInput
+from service import logs
 from service.database_urls import libpq_url
 from service.exit_codes import LOCKED
 from service.storage import grants
@@ -103,7 +104,7 @@ def _is_locked(error: BaseException) -> bool:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    logs.set_up(logging.WARNING)
     url = os.environ.get("POLAR_DATABASE_URL")
     if not url:
         sys.exit("error: POLAR_DATABASE_URL is not set: say which database to migrate")

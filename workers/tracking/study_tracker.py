@@ -80,10 +80,7 @@ class StudyTeller:
             study_entries.marks_of_trial(trial),
             name=study_entries.trial_name(trial),
             start_ms=run_entries.milliseconds(trial.created_at),
-            tags={
-                **study_entries.trial_tags(trial),
-                study_entries.PARENT: of_study.mlflow_run_id,
-            },
+            tags=study_entries.trial_tags(trial),
         )
         await self._mlflow.log(run_id, parameters=run_entries.dotted(trial.point))
         return run_id
@@ -96,7 +93,10 @@ class StudyTeller:
             return
         run_id, trial = position.mlflow_run_id, to_tell.trial
         metrics = study_entries.trial_metrics(trial, spec)
-        await self._mlflow.log(run_id, metrics=metrics, tags=study_entries.trial_tags(trial))
+        # the trial may be in MLflow from before, below a run of the study that is gone
+        parent = {study_entries.PARENT: of_study.mlflow_run_id}
+        tags = study_entries.trial_tags(trial) | parent
+        await self._mlflow.log(run_id, metrics=metrics, tags=tags)
         await self._tell_end(trial, of_study, run_id, study_entries.marks_of_trial(trial))
 
     async def _tell_study(

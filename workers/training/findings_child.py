@@ -13,17 +13,18 @@ import logging
 import os
 import sys
 import time
-import traceback
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import polar
 from polar.records.events import Event
+from service import logs
 from workers.training.messages import Failure
 
 #: The nice value of this process's session.
 AUTOGROUP = Path("/proc/self/autogroup")
+
+_log = logging.getLogger(__name__)
 
 
 def main(niceness: int) -> None:
@@ -55,10 +56,9 @@ def _completed(folder: Path) -> Iterator[Event | Failure]:
         yield from polar.complete(folder)
     except Exception as error:
         yield Failure.of(error)
-        with suppress(OSError):  # the log may be on a full disk
-            traceback.print_exc()
+        _log.exception("the findings in %s were not made", folder)
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO)
+    logs.set_up()
     main(int(sys.argv[1]))

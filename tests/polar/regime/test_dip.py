@@ -24,6 +24,14 @@ def test_even_numbers_have_the_least_dip() -> None:
     assert p_value > 0.99
 
 
+@pytest.mark.parametrize("values", [[4.0, 5.0, 6.0, 7.0], [1.1, 1.2, 1.3, 1.4]])
+def test_rounding_is_no_evidence(values: list[float]) -> None:
+    found = dip_of(values)
+
+    assert found is not None
+    assert found.p_value == 1.0
+
+
 @pytest.mark.parametrize(("m", "smallest"), [(4, 2), (8, 3), (16, 4), (32, 6)])
 def test_the_smallest_group_that_can_be_seen_is_said(m: int, smallest: int) -> None:
     just = dip_of([0.0] * (m - smallest) + [1.5] * smallest)

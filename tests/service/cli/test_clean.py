@@ -1,11 +1,14 @@
 """`polar clean` on a real database and a real folder: what it says, and what it removes."""
 
 import asyncio
+import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from procrastinate.exceptions import ConnectorException
 from sqlalchemy import select, text
 from typer.testing import CliRunner, Result
 
@@ -40,6 +43,7 @@ def artifacts(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("POLAR_DATABASE_URL", settings.database_url.get_secret_value())
     monkeypatch.setenv("POLAR_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setenv("POLAR_MLFLOW_URL", "")
+    (tmp_path / "artifacts").mkdir()
     return tmp_path / "artifacts"
 
 
@@ -88,6 +92,10 @@ class Runs:
         (self._artifacts / path).parent.mkdir(parents=True, exist_ok=True)
         (self._artifacts / path).write_bytes(b"x" * 1024)
         return path
+
+    def write_old(self, run_id: "UUID", name: str) -> None:
+        path = self._artifacts / self.write(run_id, name)
+        os.utime(path, (time.time() - 25 * 3600,) * 2)
 
     def files(self, run_id: "UUID") -> set[str]:
         folder = self._artifacts / "runs" / str(run_id)
@@ -168,30 +176,99 @@ async def test_longer_runs_still_go_on_from_what_is_left(
     assert not (artifacts / "runs" / str(run.id) / "attempt-1" / "checkpoints").exists()
 
 
-async def test_files_that_no_row_knows_are_removed_and_all_that_rows_name_stays(
+async def test_files_that_no_row_knows_are_removed_only_on_demand_and_what_rows_name_stays(
     made: Runs, database: Database, artifacts: Path
 ) -> None:
-    kept, gone = await made.end(RunState.SUCCEEDED), uuid4()
-    made.write(gone, "attempt-1/out/model.safetensors")
+    kept, gone, recent = await made.end(RunState.SUCCEEDED), uuid4(), uuid4()
+    for run_id in (gone, recent):
+        made.write_old(run_id, "attempt-1/out/model.safetensors")
+    made.write(recent, "attempt-1/log.txt")
 
-    said = await asyncio.to_thread(look, "--yes")
+    without = await asyncio.to_thread(look, "--yes")
+    assert made.files(gone) == {"attempt-1/out/model.safetensors"}
+    said = await asyncio.to_thread(look, "--yes", "--unknown")
 
-    assert "files of runs that were deleted, or that no row knows  1" in said.stdout
+    what = "files of runs that were deleted, or that no row knows"
+    assert what not in without.stdout
+    assert f"1 {what} stay (0.0 MiB)" in without.stderr
+    assert "say --unknown" in without.stderr
+    assert f"{what}  1" in said.stdout
+    assert "2 files of runs that no row knows stay" in said.stderr
     assert not (artifacts / "runs" / str(gone)).exists()
+    assert made.files(recent) == {"attempt-1/log.txt", "attempt-1/out/model.safetensors"}
     async with database.transaction() as session:
         paths = await session.scalars(select(Artifact.path).where(Artifact.run_id == kept))
         assert all((artifacts / path).exists() for path in paths)
 
 
-async def test_the_folder_of_another_database_is_refused(made: Runs) -> None:
+async def test_the_folder_of_another_database_is_refused(
+    made: Runs, database: Database, submit: "Submitter", spec_of: "SpecMaker"
+) -> None:
     gone = uuid4()
-    made.write(gone, "attempt-1/log.txt")
+    made.write_old(gone, "attempt-1/log.txt")
+    await submit(spec_of())
+    await end_all_jobs_long_ago(database)
 
-    said = await asyncio.to_thread(look, "--yes")
+    said = await asyncio.to_thread(look, "--yes", "--unknown")
 
     assert said.exit_code == 2
     assert "which may be another's" in said.stderr
     assert made.files(gone) == {"attempt-1/log.txt"}
+    async with database.transaction() as session:
+        assert await session.scalar(text("select count(*) from queue.procrastinate_jobs")) == 1
+
+
+async def end_all_jobs_long_ago(database: Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(text("update queue.procrastinate_jobs set status = 'failed'"))
+        old = "update queue.procrastinate_events set at = now() - interval '80 hours'"
+        await session.execute(text(old))
+
+
+def test_a_folder_that_is_missing_or_unreadable_is_not_taken_for_empty(artifacts: Path) -> None:
+    (artifacts / "runs").write_text("this is no folder")
+    unreadable = look("--yes")
+    (artifacts / "runs").unlink()
+    artifacts.rmdir()
+    missing = look("--yes")
+
+    assert (unreadable.exit_code, missing.exit_code) == (1, 2)
+    assert f"'{artifacts / 'runs'}'" in unreadable.stderr
+    assert f"{artifacts} is no folder of this machine; mount it" in missing.stderr
+
+
+async def test_a_queue_that_does_not_answer_is_said(
+    database: Database,
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await submit(spec_of())
+    await end_all_jobs_long_ago(database)
+
+    async def away(_app: object) -> None:
+        raise ConnectorException("the database has just gone")
+
+    monkeypatch.setattr("service.queue.remove_finished_jobs", away)
+    said = await asyncio.to_thread(look, "--yes")
+
+    assert said.exit_code == 1
+    assert "error: the database has just gone" in said.stderr
+
+
+def test_it_names_database_and_folder_first_and_refuses_a_home_beside_them(
+    artifacts: Path, settings: Settings, tmp_path: Path
+) -> None:
+    said = look()
+    refused = look("--yes", "--home", str(tmp_path))
+
+    password = settings.database_url.get_secret_value().split(":")[2].partition("@")[0]
+    first = said.stderr.splitlines()[0]
+    assert first.startswith("database ")
+    assert first.endswith(f"and files below {artifacts / 'runs'}")
+    assert password not in first
+    assert refused.exit_code == 2
+    assert "unset POLAR_DATABASE_URL" in " ".join(refused.stderr.split())
 
 
 async def test_findings_that_are_being_made_keep_their_unfinished_files(

@@ -21,6 +21,7 @@ from service.settings import Settings
 from service.storage import studies, tracking
 from service.storage.database import Database
 from service.storage.roles import Role
+from service.storage.states import RunState
 from service.storage.tables import Run
 from service.studies.advancing import optuna_storage
 from service.studies.optimiser import forget_study
@@ -198,12 +199,15 @@ async def test_a_run_whose_agent_is_gone_is_a_fault_and_is_mended(
     await worker.claim(run_id)
     async with database.transaction() as session:
         over = text("now() - interval '1 second'")
-        await session.execute(update(Run).values(lease_until=over))
+        lost_often = Settings.read().max_attempts - 1  # the agents may allow more than this shell
+        await session.execute(update(Run).values(lease_until=over, losses=lost_often))
 
     seen = await asyncio.to_thread(look, "--repair")
 
     assert "queue" not in seen.faults()
     assert "1 runs had no job or no agent" in seen.says("queue")
+    async with database.transaction() as session:
+        assert (await session.get_one(Run, run_id)).state is RunState.QUEUED
     assert "agents" in seen.faults()  # none has announced itself
 
 
@@ -277,6 +281,29 @@ async def test_it_says_what_is_wrong_when_everything_is_down(
     assert "does not answer" in seen.says("api")
     assert "does not answer" in seen.says("database")
     assert {"versions", "disk of artifacts"} <= seen.checks.keys()
+
+
+def test_the_api_of_the_environment_goes_before_that_of_the_home(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setattr(
+        "service.cli.doctor_machine.stack_of", lambda _home: ("http://127.0.0.1:1", None, None)
+    )
+    environment.setenv("POLAR_API_PORT", "9")
+
+    seen = look()
+
+    assert "http://127.0.0.1:9" in seen.says("api")
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_home_beside_the_database_of_another_service_is_refused(tmp_path: Path) -> None:
+    from service.cli import app
+
+    said = CliRunner().invoke(app, ["doctor", "--home", str(tmp_path)])
+
+    assert said.exit_code == 2
+    assert "POLAR_DATABASE_URL names another" in " ".join(said.stderr.split())
 
 
 def test_an_empty_home_is_to_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,22 @@ def test_a_small_log_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["api.log"]
 
 
+def test_nothing_is_emptied_whose_copy_has_no_place_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "api.log"
+    log.write_text("x" * (MOST + 1))
+
+    def killed(_copy: Path, _place: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rotate(tmp_path, MOST)
+
+    assert log.stat().st_size == MOST + 1
+
+
 def test_nothing_is_emptied_that_could_not_be_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

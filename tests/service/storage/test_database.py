@@ -1,5 +1,8 @@
 """When the database is away, and when it is there and refuses."""
 
+from contextlib import ExitStack, suppress
+from urllib.parse import urlsplit
+
 import psycopg
 import pytest
 from optuna.exceptions import StorageInternalError
@@ -7,9 +10,12 @@ from procrastinate.exceptions import ConnectorException
 from sqlalchemy import text
 from sqlalchemy.exc import DataError, OperationalError, TimeoutError
 
+from service.database_urls import sqlalchemy_url
+from service.embedded.postgres import Postgres
 from service.settings import Settings
 from service.storage.database import FROZEN_S, Database, is_away
-from service.storage.errors import DatabaseAway
+from service.storage.errors import DatabaseAway, DatabaseBusy
+from service.storage.roles import Role
 from service.studies.advancing import ASKS_S
 
 
@@ -63,6 +69,29 @@ async def test_a_connection_that_is_cut_is_away(database: Database) -> None:
     with pytest.raises(DatabaseAway):
         async with database.transaction() as session:
             await session.execute(text("select pg_terminate_backend(pg_backend_pid())"))
+
+
+async def assert_is_busy(url: str) -> None:
+    database = Database(sqlalchemy_url(url))
+    with pytest.raises(DatabaseBusy, match="all connections to the database are in use"):
+        async with database.transaction() as session:
+            await session.execute(text("select 1"))
+    await database.close()
+
+
+async def test_a_server_without_a_free_connection_is_busy(
+    admin: psycopg.Connection, postgres: Postgres, database_url: str
+) -> None:
+    name = urlsplit(database_url).path[1:]
+    app, owner = postgres.url(name, Role.APP), postgres.url(name)
+    with ExitStack() as stack:
+        for url in (app, owner):  # the last connections are for superusers only
+            with suppress(psycopg.OperationalError):
+                while True:
+                    stack.enter_context(psycopg.connect(url))
+            await assert_is_busy(url)
+    admin.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')
+    await assert_is_busy(app)
 
 
 async def test_who_asks_a_sampler_may_think_longer_than_a_frozen_process(

@@ -1,5 +1,6 @@
 """Migrations: they make the tables that the code declares, and can be taken back."""
 
+import json
 import os
 import subprocess
 import sys
@@ -143,6 +144,23 @@ def test_a_migration_that_never_gets_a_table_names_who_has_it(
     assert exit_.value.code == LOCKED
     assert f"error: a table is in use, also at try 1: {holder}" in capsys.readouterr().err
     upgrade(empty_url)
+
+
+def test_what_it_logs_has_the_form_of_the_environment(empty_url: str) -> None:
+    command.upgrade(alembic_config(empty_url), "0014")
+    short = "from service.storage import migrate; migrate.TRIES, migrate.PAUSE_S = 2, 0"
+    environment = {"POLAR_DATABASE_URL": empty_url, "POLAR_LOG_FORMAT": "json"}
+    with psycopg.connect(empty_url) as reader:
+        reader.execute("select from app.agents")
+        done = subprocess.run(
+            [sys.executable, "-c", f"{short}; migrate.main()"],
+            env=os.environ | environment,
+            capture_output=True,
+            check=False,
+        )
+
+    assert done.returncode == LOCKED
+    assert json.loads(done.stderr.splitlines()[0])["level"] == "warning"
 
 
 def test_a_migration_that_never_ends_does_not_keep_the_next_one_for_ever(

@@ -8,7 +8,8 @@ import pytest
 from mlflow import MlflowClient
 
 from polar.spec import StudySpec
-from service.storage import studies
+from service.storage import agreement, studies
+from service.storage.database import Database
 from service.storage.states import RunState, StudyState, TrialState
 from workers.tracking import study_entries
 from workers.tracking.tracker import Tracker
@@ -240,6 +241,29 @@ async def test_with_more_seeds_a_new_trial_lies_beside_the_one_that_it_supersede
         0: first.info.run_id,
         1: trial.info.run_id,
     }
+
+
+async def test_trials_come_to_lie_below_the_new_run_of_a_study_that_mlflow_lacked(
+    study_story: "StudyStory",
+    tracker: Tracker,
+    client: MlflowClient,
+    study_spec_of_two_seeds: StudySpec,
+    database: Database,
+) -> None:
+    study_id = await study_story.complete(study_spec_of_two_seeds, [0.5])
+    await tracker.tell_all()
+    lost = study_story.in_mlflow(study_id).info.run_id
+    client.delete_run(lost)
+
+    async with database.transaction() as session:
+        await agreement.tell_again(session, [lost])  # as `polar doctor --repair` does
+    await tracker.tell_all()
+
+    study = study_story.in_mlflow(study_id)
+    (trial,) = study_story.trials_in_mlflow(study_id)
+    assert study.info.run_id != lost
+    assert [run.info.run_id for run in study_story.below(study)] == [trial.info.run_id]
+    assert len(study_story.below(trial)) == 2
 
 
 async def test_a_cancelled_study_leaves_nothing_running(

@@ -1,5 +1,6 @@
 """The process that makes findings, beside processes that are not to notice it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -31,3 +32,17 @@ def test_it_leaves_the_processors_to_others_as_a_process_and_as_a_session() -> N
         if autogroup.exists():  # Linux can be built without them
             assert autogroup.read_text().endswith(f" nice {NICENESS}\n")
         child.stdin.close()
+
+
+def test_what_it_logs_has_the_form_of_the_environment() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "workers.training.findings_child", "0"],
+        env=os.environ | {"POLAR_LOG_FORMAT": "json"},
+        input=b"/nonexistent\n",
+        capture_output=True,
+        check=True,
+    )
+
+    (said,) = map(json.loads, done.stderr.splitlines())
+    assert said["message"] == "the findings in /nonexistent were not made"
+    assert "Traceback" in said["traceback"]
