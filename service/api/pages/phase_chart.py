@@ -15,6 +15,8 @@ ROW, PANEL, GAP, TOP, BOTTOM = 26.0, 74.0, 14.0, 12.0, 44.0
 #: Stretches of the axis between neighbouring weights that are longer than this part of it are
 #: shown as not tested.
 UNTESTED = 1 / 12
+#: Room that they leave beside the weights that were tested.
+BESIDE = 5.0
 REGIMES = (
     Regime.UNDER_REGULARISED,
     Regime.POLARISED,
@@ -192,7 +194,7 @@ def _untested(axis: Axis, dots: Iterable[Dot]) -> list[Span]:
     gaps = pairwise([axis.begin, *tested, axis.end])
     longest = UNTESTED * (axis.end - axis.begin)
     return [
-        Span(begin, round(end - begin, 1), "no training here")
+        Span(begin + BESIDE, round(end - begin - 2 * BESIDE, 1), "no training here")
         for begin, end in gaps
         if end - begin > longest
     ]

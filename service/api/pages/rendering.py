@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from polar.records.latents import Verdict
+from polar.records.latents import Regime, Verdict
 
 #: Nothing of a page comes from elsewhere, and no page of another site shows it in a frame.
 HEADERS = {
@@ -73,7 +74,13 @@ def verdict(of: Verdict | None) -> str:
     """The regime with its flaws, such as `forming (idle, leak)`; empty without a verdict."""
     if of is None:
         return ""
-    return f"{of.regime} ({', '.join(of.flaws)})" if of.flaws else f"{of.regime}"
+    return in_words(of.regime, of.flaws)
+
+
+def in_words(regime: Regime, flaws: Sequence[str]) -> str:
+    """Such as `under-regularised`, or `forming (idle, leak)`."""
+    word = regime.replace("_", "-")
+    return f"{word} ({', '.join(flaws)})" if flaws else word
 
 
 def pretty(content: object) -> str:

@@ -15,6 +15,7 @@ from polar.spec import StudySpec
 from polar.spec.axis import Value
 from polar.spec.points import WARM_START
 from service.api.pages.phase_chart import Dot, PhaseChart, Row, phase_chart
+from service.api.pages.rendering import in_words
 from service.api.stored import Reader
 from service.api.studies import answers
 from service.api.studies.schemas import StudyView
@@ -52,7 +53,7 @@ class TrialRow:
         now = self.outcome or self.verdict
         if now is None:
             return ""
-        return f"{now.regime} ({', '.join(now.flaws)})" if now.flaws else f"{now.regime}"
+        return in_words(now.regime, now.flaws)
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,8 @@ async def log_in(
 ) -> Response:
     """Log this browser in, and lead it to the page of studies."""
     opened = await tokens.open_link(session, token, owners_digest(service.settings))
+    if opened is None and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(LANDING_PAGE, status_code=303)  # which says how to get in
     if opened is None:
         detail = "this link was opened before, or is too old; make another with `polar login`"
         raise Refused(401, "unauthorized", detail)

@@ -50,7 +50,9 @@ document.addEventListener("click", async (event) => {
   if (button.dataset.copy !== undefined) {
     try {
       await navigator.clipboard.writeText(button.dataset.copy);
-      say("copied");
+      const words = button.textContent;
+      button.textContent = "copied";
+      setTimeout(() => { button.textContent = words; }, 1500);
     } catch {
       say(button.dataset.copy);
     }

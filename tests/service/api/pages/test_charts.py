@@ -12,7 +12,7 @@ from polar.records.latents import Regime
 from polar.records.ranges import StudyRange
 from service.api.pages.charts import Axis
 from service.api.pages.course_chart import MOST_POINTS, entropy_chart, loss_chart
-from service.api.pages.phase_chart import Dot, PhaseChart, phase_chart
+from service.api.pages.phase_chart import BESIDE, Dot, PhaseChart, phase_chart
 from tests.conftest import Reports
 
 ENDS = (0.01, 100.0)
@@ -87,10 +87,11 @@ def test_seeds_of_a_weight_lie_apart() -> None:
 def test_stretches_without_a_training_are_named_untested() -> None:
     chart = chart_of(dot(0.01), dot(0.02), dot(1.0))
 
-    axis = Axis(*ENDS, chart.untested[0].x, chart.untested[-1].x + chart.untested[-1].width)
-    assert len(chart.untested) == 2  # from 0.02 to 1, and from 1 to the end
-    assert chart.untested[0].x + chart.untested[0].width == chart.untested[1].x
-    assert axis.begin > chart.left
+    before, after = chart.untested  # from 0.02 to 1, and from 1 to the end
+    (one,) = (x for x, word in chart.ticks if word == "1")
+    assert before.x > chart.left
+    assert before.x + before.width == one - BESIDE
+    assert (after.x, after.x + after.width) == (one + BESIDE, chart.ticks[-1][0] - BESIDE)
 
 
 def test_the_band_lies_between_its_edges() -> None:

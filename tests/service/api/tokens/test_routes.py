@@ -104,6 +104,7 @@ async def test_a_link_lets_one_browser_in_once_to_read(http: httpx.AsyncClient) 
     opened = await http.get(link)
     cookie = opened.headers["set-cookie"]
     opened_again = await http.get(link)
+    shown = await http.get(link, headers={"Accept": "text/html,*/*"})
     read = await http.get(EXPERIMENTS)  # with the cookie, as a browser sends it
     submitted = await http.post(EXPERIMENTS, json={})
     as_bearer = {"Authorization": f"Bearer {opened.cookies['polar']}"}
@@ -113,6 +114,7 @@ async def test_a_link_lets_one_browser_in_once_to_read(http: httpx.AsyncClient) 
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
     assert opened_again.status_code == 401
+    assert shown.headers["location"] == "/"
     assert read.status_code == 200
     assert submitted.status_code == 403
     assert elsewhere.status_code == 401
