@@ -4,7 +4,8 @@
 
 It starts a stack of its own, and takes 4 minutes. Readers ask once a second, as people and
 programs do that watch something, or again as soon as they are answered, which is as much as they
-can do to the service. POLAR_API_WORKERS says how many processes the API has.
+can do to the service. They show the owner's token; any other is looked up, which costs each
+request a statement more. POLAR_API_WORKERS says how many processes the API has.
 """
 
 import http.client
@@ -267,6 +268,9 @@ def _watcher(service: Service, path: str) -> Iterator[socket.socket]:
         lines = [f"GET {PREFIX}{path} HTTP/1.1", f"Host: {address.netloc}"]
         lines += [f"{name}: {value}" for name, value in service.headers.items()]
         watcher.sendall("\r\n".join([*lines, "", ""]).encode())
+        watcher.settimeout(60)
+        answer = watcher.recv(1 << 16)
+        assert answer.startswith(b"HTTP/1.1 200 "), answer
         yield watcher
 
 

@@ -189,7 +189,7 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
 
 
 async def count_abandoned(session: AsyncSession, settings: Settings) -> int:
-    """How many runs wait or run that no job or no living agent stands for; `rescue` helps them."""
+    """How many runs wait without a job, or belong to an agent that is gone; `rescue` helps."""
     abandoned = _abandoned_runs(settings.heartbeat_over_s).with_only_columns(Run.id)
     return len((await session.scalars(abandoned)).all())
 

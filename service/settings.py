@@ -148,7 +148,8 @@ class Settings(DoorSettings):
     api_hosts: str = ""
 
     #: Form of what processes log: lines for people, or an object of JSON a line, with the ids of
-    #: run, study and request where they are known.
+    #: run, study and request where they are known. `service.logs` reads the variable itself,
+    #: because processes log before they have settings; here its value is only checked.
     log_format: Literal["text", "json"] = "text"
 
     #: Number of connections to the database that the API keeps; at peaks it has twice as many.

@@ -120,7 +120,7 @@ class Stores:
         token = self.settings.mlflow_token
         try:
             async with MLflowServer(self.settings.mlflow_url, token) as server:
-                # what is told in between is in MLflow only after it is in the table
+                # the table first: the tracker makes a run in MLflow before it notes it there
                 async with self.database.transaction() as session:
                     told = await agreement.mlflow_runs(session)
                 missing = told - await server.run_ids()

@@ -21,7 +21,8 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
     """Sends requests to one service, and repeats them while nobody answers.
 
     Every POST has an idempotency key, so that it is carried out once however often it is sent, but
-    for those that make tokens or links, whose answers are not stored.
+    for those about tokens and login links, whose answers are secrets and are not stored, and for
+    `validate`, which stores nothing.
 
     Raises (all methods):
         Unreachable: nothing answers, or something else than the service, or another home's stack.

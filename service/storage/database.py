@@ -30,7 +30,7 @@ LIMIT_EXCEEDED = "54"
 BUSY = {
     "40P01": "two changes waited for each other, and this one was given up",
     "55P03": "something else that goes on has locked what this needs",
-    "57014": "the database needs longer for this than a request may take",
+    "57014": "the database needs longer for this than it may take",
 }
 #: What a server says, without SQLSTATE, when it has no connection left for a new client.
 FULL = ("too many clients", "remaining connection slots", "too many connections")

@@ -33,6 +33,21 @@ def most_parameters(database: Database) -> Iterator[Callable[[], int]]:
     event.remove(engine, "before_cursor_execute", count)
 
 
+@pytest.fixture
+def most_updated(database: Database) -> Iterator[Callable[[], int]]:
+    """The most rows that a statement has changed."""
+    engine, counts = database.engine.sync_engine, [0]
+
+    def count(*arguments: Any) -> None:  # noqa: ANN401
+        _, cursor, statement, *_ = arguments
+        if statement.startswith("UPDATE"):
+            counts.append(cursor.rowcount)
+
+    event.listen(engine, "after_cursor_execute", count)
+    yield lambda: max(counts)
+    event.remove(engine, "after_cursor_execute", count)
+
+
 def test_batches_are_all_rows_in_their_order() -> None:
     rows = list(range(MANY))
 
@@ -78,6 +93,7 @@ async def test_many_runs_are_cancelled_a_few_at_a_time(
     spec_of: "SpecMaker",
     worker: "Worker",
     database: Database,
+    most_updated: Callable[[], int],
 ) -> None:
     submission = await submit(spec_of(seeds=list(range(MANY))))
     begun = [run.id for run in submission.runs[:3]]
@@ -90,6 +106,7 @@ async def test_many_runs_are_cancelled_a_few_at_a_time(
     async with database.transaction() as session:
         found = [await runs.get(session, run.id) for run in submission.runs]
         histories = [await runs.transitions_of(session, run.id) for run in submission.runs]
+    assert most_updated() == ROWS
     assert [run.id for run in found if run.state is RunState.RUNNING] == begun
     assert all(run.cancel_requested for run in found)
     assert [history[-1].state for history in histories] == [run.state for run in found]

@@ -89,30 +89,33 @@ async def test_idle_servers_go_on_after_a_partition(
     both = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "service.clerk", env=os.environ | environment
     )
-    async with (
-        asyncio.timeout(PATIENCE_S),
-        api.router.lifespan_context(api),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(api),
-            base_url="http://localhost/api/v1",
-            headers=OWNER,
-        ) as http,
-    ):
-        before = await waiting(database, set())
-        assert (await http.get("/studies")).status_code == 200
+    try:
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            api.router.lifespan_context(api),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(api),
+                base_url="http://localhost/api/v1",
+                headers=OWNER,
+            ) as http,
+        ):
+            before = await waiting(database, set())
+            assert (await http.get("/studies")).status_code == 200
 
-        network.cut()
-        cut_off = await http.get("/studies")
-        network.reset()
-        network.mend()
+            network.cut()
+            cut_off = await http.get("/studies")
+            network.reset()
+            network.mend()
 
-        assert (cut_off.status_code, cut_off.json()["type"]) == (503, "urn:polar:problem:away")
-        assert (await http.get("/studies")).status_code == 200
-        await waiting(database, before)
-        await worker.announce()
-        study = (await http.post("/studies", json=study_of())).json()
-        await first_trial(http, study["id"])
-    assert both.returncode is None
-    both.terminate()
-    await both.wait()
-    await database.close()
+            assert (cut_off.status_code, cut_off.json()["type"]) == (503, "urn:polar:problem:away")
+            assert (await http.get("/studies")).status_code == 200
+            await waiting(database, before)
+            await worker.announce()
+            study = (await http.post("/studies", json=study_of())).json()
+            await first_trial(http, study["id"])
+        assert both.returncode is None
+    finally:
+        if both.returncode is None:
+            both.terminate()
+        await both.wait()
+        await database.close()

@@ -158,7 +158,7 @@ async def test_what_is_locked_or_takes_too_long_is_busy_and_not_away(settings: S
         await session.execute(text("lock table app.runs in access exclusive mode"))
         with pytest.raises(DatabaseBusy, match="something else that goes on has locked"):
             await ask("select 1 from app.runs")
-    with pytest.raises(DatabaseBusy, match="longer for this than a request may take"):
+    with pytest.raises(DatabaseBusy, match="longer for this than it may take"):
         await ask("select pg_sleep(60)")
     await patient.close()
     await database.close()

@@ -35,9 +35,10 @@ async def statements(
     note = lambda *about: seen.append(about[2])  # noqa: E731
     event.listen(engine, "before_cursor_execute", note)
 
-    async def count(path: str) -> int:
+    async def count(path: str, token: str | None = None) -> int:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         seen.clear()
-        (await http.get(f"{API}{path}")).raise_for_status()
+        (await http.get(f"{API}{path}", headers=headers)).raise_for_status()
         return len(seen)
 
     yield count
@@ -60,6 +61,16 @@ def finished(
         return submission.experiment.id, submission.runs[0].id
 
     return make
+
+
+async def test_another_token_than_the_owners_costs_a_statement_more(
+    http: httpx.AsyncClient, statements: Callable[..., Awaitable[int]]
+) -> None:
+    made = await http.post(f"{API}/tokens", json={"name": "reader", "scope": "read"})
+    token = made.json()["token"]
+    await statements("/experiments", token)  # the first use is noted
+
+    assert await statements("/experiments", token) == 1 + await statements("/experiments")
 
 
 async def test_reading_takes_as_many_statements_for_many_rows_as_for_few(

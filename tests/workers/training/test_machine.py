@@ -202,6 +202,19 @@ async def test_a_doubted_device_is_tried_until_it_works(
     assert looked_at.well.is_set()
 
 
+def looks_at(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[str | None]:
+    """What each look at the machine has found from now on."""
+    found: asyncio.Queue[str | None] = asyncio.Queue()
+    note = machine._note
+
+    def noting(fault: str | None) -> None:
+        found.put_nowait(fault)
+        note(fault)
+
+    monkeypatch.setattr(machine, "_note", noting)
+    return found
+
+
 async def test_a_folder_that_does_not_answer_is_asked_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,8 +231,10 @@ async def test_a_folder_that_does_not_answer_is_asked_once(
 
     await looked_at.look()
     fault = looked_at.fault
+    looks = looks_at(looked_at, monkeypatch)
     recovering = asyncio.create_task(looked_at.recovered())
-    await asyncio.sleep(0.3)
+    for _ in range(2):
+        await looks.get()
     asked_meanwhile = list(asked)
     answers.set()
     await recovering
@@ -245,8 +260,10 @@ async def test_a_device_that_does_not_answer_is_asked_once_and_may_answer_later(
 
     await looked_at.look(also_at_device=True)
     fault = looked_at.fault
+    looks = looks_at(looked_at, monkeypatch)
     recovering = asyncio.create_task(looked_at.recovered())
-    await asyncio.sleep(0.3)
+    for _ in range(2):
+        await looks.get()
     asked_meanwhile = list(asked)
     answers.set()
     await recovering
