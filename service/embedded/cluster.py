@@ -136,8 +136,14 @@ def refuse_folder_of_others(home: Path) -> None:
     """Refuse a folder that others use for something else, before it is closed to them.
 
     Raises:
-        EmbeddedError: others may look into the folder, and what is in it is not of a home.
+        EmbeddedError: the folder belongs to another user, or others may look into it, and what is
+            in it is not of a home.
     """
+    if home.is_dir() and (owner_id := home.stat().st_uid) != os.geteuid():
+        raise EmbeddedError(
+            f"{home} belongs to the user with the number {owner_id}, who could change what is in "
+            f"it; allowed: a folder of the user {os.geteuid()}, who starts Polar"
+        )
     if not home.is_dir() or not home.stat().st_mode & 0o077 or home.stat().st_mode & stat.S_ISVTX:
         return
     names = {path.name for path in home.iterdir()}

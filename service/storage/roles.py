@@ -137,6 +137,21 @@ def make_roles(server: Connection[Any], passwords: Mapping[Role, str]) -> None:
             verifier.decode(),
         )
         server.execute(statement)
+        _forget_settings(server, role)
+
+
+def _forget_settings(server: Connection[Any], role: Role) -> None:
+    """Take back the settings that a role has given itself, which would outlast its password."""
+    name = sql.Identifier(role)
+    server.execute(sql.SQL("alter role {} reset all").format(name))
+    query = """
+        select datname from pg_db_role_setting
+        join pg_database on pg_database.oid = setdatabase
+        where setrole = %s::regrole
+    """
+    for (database,) in server.execute(query, [role]).fetchall():
+        reset = sql.SQL("alter role {} in database {} reset all")
+        server.execute(reset.format(name, sql.Identifier(database)))
 
 
 def make_database(server: Connection[Any], superuser_url: str, name: str) -> None:

@@ -393,3 +393,13 @@ def test_a_stop_signal_is_not_needed_for_a_server_that_is_dead(made_home: Path) 
     server.stop()
 
     assert server.process.returncode == -signal.SIGKILL
+
+
+@root_only
+def test_a_folder_of_another_user_becomes_no_home(home: Path) -> None:
+    os.chown(home, 65534, -1)
+
+    with pytest.raises(EmbeddedError, match="belongs to the user with the number 65534"):
+        Postgres(home).start()
+
+    assert [path.name for path in home.iterdir() if path.name != "log"] == []

@@ -287,3 +287,16 @@ def test_the_server_is_sent_no_passwords(server: Postgres) -> None:
 
     assert 'alter role "polar_app"' in log
     assert not [role for role, password in server.passwords.items() if password in log]
+
+
+def test_what_a_role_does_to_itself_does_not_outlast_the_next_start(server: Postgres) -> None:
+    with connect(server, "app", Role.AGENT) as thief:
+        thief.execute("alter role polar_agent password 'mine'")
+        thief.execute("alter role polar_agent set default_transaction_read_only = on")
+        thief.execute("alter role polar_agent in database app set search_path = pg_temp")
+
+    prepare(server)
+
+    with connect(server, "app", Role.AGENT) as agent:
+        assert agent.execute("show default_transaction_read_only").fetchone() == ("off",)
+        assert agent.execute("show search_path").fetchone() == ('"$user", public',)
