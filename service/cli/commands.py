@@ -38,7 +38,7 @@ HELP: Mapping[str, str] = {
     ),
     "backup": "Copy a home, with its databases and files, to a new folder; its stack may run.",
     "restore": "Make a new home of a backup; its tokens are revoked.",
-    "clean": "Say which files and rows nobody needs any more, and remove them with --yes.",
+    "clean": "Say how many files and rows nobody needs any more, and remove them with --yes.",
     "doctor": "Check versions, disks, devices, clocks and stores, and say what to do.",
     "run": "Train the models of a spec and measure their latents, here and now.",
     "measure": "Measure the latents of any model from its codes.",
