@@ -18,7 +18,7 @@ from polar.regime.dip_statistic import dip_statistic
 SEED = 1985
 #: Exact where latents are few, and coarser where the quantiles hardly depend on the number.
 SIZES = (*range(4, 17), 20, 24, 32, 48, 64, 96, 128, 200, 500, 1000, 2000, 5000, 20_000)
-#: Of which the dip is less than the quantile. The last is the largest dip that was drawn.
+#: The fraction of samples whose dip is less than the quantile. The last is the largest dip drawn.
 PROBABILITIES = (
     0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95,
     0.96, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999, 1,

@@ -24,7 +24,7 @@ from polar.regime.dip_statistic import dip_statistic
 SIGNIFICANT = 0.05
 #: The dip of fewer values says nothing.
 FEWEST = 4
-#: Of more values than these, evenly spaced quantiles are tested.
+#: Where there are more values than these, evenly spaced quantiles are tested.
 MOST = 72_000
 #: For each size n, quantiles of the dip times the root of n; the header has their probabilities.
 TABLE = Path(__file__).with_name("dip_quantiles.csv")

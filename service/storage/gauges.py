@@ -25,11 +25,12 @@ class Waiting:
 class Gauges:
     """The rows of a service at one moment, counted."""
 
-    runs: Mapping[str, int]  #: by state
-    queues: Mapping[
-        str, Waiting
-    ]  #: by the name of the queue; queues in which no run waits are missing
-    lost_attempts: Mapping[str, int]  #: since the first run, by reason
+    #: Runs by their state.
+    runs: Mapping[str, int]
+    #: What waits, by the name of the queue; queues in which no run waits are missing.
+    queues: Mapping[str, Waiting]
+    #: Attempts that were put back since the first run, by reason.
+    lost_attempts: Mapping[str, int]
     agents: int
     #: Seconds until the first lease of a running run is over, which renewals keep from falling to
     #: 0; None while nothing runs.

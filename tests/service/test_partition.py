@@ -44,7 +44,7 @@ def network(database_url: str) -> Iterator[Network]:
 def settings(
     settings: Settings, network: Network, admin: psycopg.Connection
 ) -> Iterator[Settings]:
-    """Of processes that reach their databases by the network."""
+    """The settings with which processes reach their databases by the network."""
     optuna = f"optuna_{uuid.uuid4().hex}"
     admin.execute(f'CREATE DATABASE "{optuna}"')
     ours = network.url

@@ -18,7 +18,7 @@ MOST_POINTS = 300
 @dataclass(frozen=True)
 class Curve:
     name: str
-    #: Of a latent by its last evaluation; None for other curves.
+    #: The label of a latent at its last evaluation; None for other curves.
     label: Label | None
     #: For `points` of an SVG polyline.
     points: str

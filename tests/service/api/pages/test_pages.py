@@ -181,7 +181,7 @@ async def test_a_run_in_work_shows_its_course(
     await worker.record(run_id, reports.progress(10), reports.evaluation(50))
 
     text = (await http.get(f"/runs/{run_id}")).text
-    assert "Entropy of every latent" in text
+    assert "Entropy of every latent (nats)" in text
     assert text.count('<polyline class="curve') == 3  # two latents and the loss
     assert "1 active, 1 passive, P 0.99, R 0.90" in text
     assert f'<a href="/experiments/{submission.experiment.id}">mine</a>' in text
