@@ -1,6 +1,5 @@
 """The ids in the addresses of routes: whole, or as many of their first digits as no other has."""
 
-import re
 from typing import Annotated
 from uuid import UUID
 
@@ -9,22 +8,17 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from service.api.dependencies import Service, Session
+from service.ids import ALLOWED, FORM, digits_of
 from service.storage.ids import id_of
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
 
-#: 4 to 32 hexadecimal digits, with a hyphen wherever somebody may have cut an id.
-_FORM = "^[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]){0,28}-?$"
-
 
 def _digits(written: str) -> str:
-    if not re.fullmatch(_FORM, written):
-        allowed = (
-            "an id, such as 0b5e3c6e-7d0f-4f0e-9a57-3f1c2d4b5a69, or at least 4 of the digits "
-            "with which it begins"
-        )
-        raise PydanticCustomError("uuid_parsing", "this is not an id", {"allowed": allowed})
-    return written.replace("-", "").lower()
+    digits = digits_of(written)
+    if digits is None:
+        raise PydanticCustomError("uuid_parsing", "this is not an id", {"allowed": ALLOWED})
+    return digits
 
 
 #: The digits of an id in an address; `service.storage.ids` knows whose they are.
@@ -33,7 +27,7 @@ Digits = Annotated[
     AfterValidator(_digits),
     Path(
         description="An id, or at least 4 of the digits with which no other id begins.",
-        json_schema_extra={"pattern": _FORM},
+        json_schema_extra={"pattern": FORM},
     ),
 ]
 

@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from service.client import Client
 
 SpecFile = Annotated[Path, typer.Argument(help="YAML or JSON file of an experiment.")]
-Id = Annotated[str, typer.Argument(help="Id of an experiment or of a run.")]
-Extensible = Annotated[str, typer.Argument(help="Id of an experiment, of a run or of a study.")]
+Id = Annotated[
+    str, typer.Argument(help="Id of an experiment or of a run, how it begins, or a name.")
+]
+Extensible = Annotated[
+    str,
+    typer.Argument(help="Id of an experiment, of a run or of a study, how it begins, or a name."),
+]
 
 
 def submit(
@@ -62,7 +67,7 @@ def extend(
         from service.api.experiments.schemas import ExperimentView
         from service.cli import study
 
-        extended = client.extend(id, steps)
+        extended = client.extend(client.meant(id), steps)
         if isinstance(extended, ExperimentView):
             done = f"extended {id} to {steps:,} steps:"
             _follow(client, extended, done, wait=wait, output=output, url=url)
@@ -106,6 +111,7 @@ def get(
 ) -> None:
     """Show an experiment or a run."""
     with service_at(url, instead="polar study show") as client:
+        id = meant(client, id)
         if model:
             _write_model(client, id, model)
         _show(client.ask_for_findings(id) if findings else client.find(id), output)
@@ -114,13 +120,20 @@ def get(
 def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Show an experiment or a run live until it has ended, and fail if a run did not succeed."""
     with service_at(url, instead="polar study watch") as client:
-        _watch(client, client.find(id), output, url)
+        _watch(client, client.find(meant(client, id)), output, url)
 
 
 def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Cancel a run, or an experiment with those of its runs that no other experiment wants."""
     with service_at(url, instead="polar study cancel") as client:
-        _show(client.cancel(id), output)
+        _show(client.cancel(meant(client, id)), output)
+
+
+def meant(client: "Client", written: str) -> str:
+    """The id of the experiment or of the run that somebody means."""
+    from service.client import Experiment, Run
+
+    return client.meant(written, Experiment, Run)
 
 
 def _write_model(client: "Client", run_id: str, out: Path) -> None:

@@ -21,6 +21,7 @@ from service.cli.delete import Yes
 from service.cli.out_files import replacing
 from service.cli.output import Format, Output, fail, going_on, say, show, write
 from service.cli.own_images import content_of
+from service.cli.study_figure import meant
 from service.exit_codes import FAILED, INTERRUPTED, REFUSED, UNREACHABLE
 from service.homes import DEFAULT_HOME
 
@@ -34,7 +35,7 @@ app = typer.Typer(no_args_is_help=True, help="Find where a latent space is clean
 app.command()(study_figure.figure)
 
 SpecFile = Annotated[Path, typer.Argument(help="YAML or JSON file of a study.")]
-Id = Annotated[str, typer.Argument(help="Id of a study.")]
+Id = study_figure.Id
 Home = Annotated[
     Path, typer.Option(envvar="POLAR_HOME", help="Folder in which the stack keeps its state.")
 ]
@@ -134,14 +135,14 @@ def list_studies(
 def show_study(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Show a study and its trials."""
     with service_at(url) as client:
-        _show(client, client.study(id), output)
+        _show(client, client.study(meant(client, id)), output)
 
 
 @app.command()
 def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Show a study live until it has ended, and fail if it did not complete."""
     with service_at(url, instead="polar watch") as client:
-        _watch(client, client.study(id), output, url)
+        _watch(client, client.study(meant(client, id)), output, url)
 
 
 @app.command()
@@ -166,9 +167,11 @@ def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
 def delete_study(id: Id, yes: Yes = False, output: Output = Format.TABLE, url: Url = None) -> None:
     """Delete a study for good, its trials, and those of their runs that nobody else has."""
     with service_at(url, instead="polar delete") as client:
-        from service.cli.delete import delete_all
+        from service.cli import delete
+        from service.client import Study
 
-        delete_all(client, [client.study(id)], yes, output)
+        found = client.study(delete.meant(client, id, Study))
+        delete.delete_all(client, [found], yes, output)
 
 
 @app.command()
@@ -202,7 +205,11 @@ def extend(
                 f"many --training-steps: polar study extend {id} 8"
             )
         extended = client.extend_study(
-            id, trials, seeds or (), budget_steps=budget_steps, training_steps=training_steps
+            meant(client, id),
+            trials,
+            seeds or (),
+            budget_steps=budget_steps,
+            training_steps=training_steps,
         )
         _show(client, extended, output)
 
@@ -232,9 +239,9 @@ def export(
     """Write a study into one file."""
     with service_at(url) as client:
         if format is Kind.SQLITE:
-            _export_study(client, id, out)
+            _export_study(client, meant(client, id), out)
             return
-        content = client.export_trials(id, format)
+        content = client.export_trials(meant(client, id), format)
         if out is None:
             write(content)
             return
@@ -247,7 +254,7 @@ def _export_study(client: "Client", id: str, out: Path | None) -> None:
         raise InvalidInput("stdout is no place for a database; allowed: a file, with --out FILE")
     from service.cli.portable import export_study
 
-    export_study(client, id, out)
+    export_study(client, meant(client, id), out)
 
 
 @app.command()
@@ -259,7 +266,7 @@ def dsn(id: Id, home: Home = DEFAULT_HOME, url: Url = None) -> None:
     with service_at(url, home=None if url else home) as client:
         from service.cli import study_dsn
 
-        study = client.study(id)
+        study = client.study(meant(client, id))
         write(study_dsn.how_to_open(study, study_dsn.find_storage(client.url, home)))
 
 
@@ -267,7 +274,7 @@ def _order(
     id: str, order: "Order", output: Format, url: str | None, instead: str = "polar get"
 ) -> None:
     with service_at(url, instead=instead) as client:
-        _show(client, client.order_study(id, order), output)
+        _show(client, client.order_study(meant(client, id), order), output)
 
 
 def follow(

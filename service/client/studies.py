@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 from urllib.parse import quote
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from service.api.studies.schemas import (
 from service.client.answers import Experiment, Run, Study
 from service.client.errors import OtherKind, Refused
 from service.client.picture import Picture
-from service.client.requests import IS_JSON, Requests, Spec, as_json, id_of
+from service.client.requests import IS_JSON, Filters, Requests, Spec, as_json, id_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,9 +40,9 @@ class RequestsOfStudies(Requests):
             StudyPlan, "POST", "/studies/validate", content=as_json(spec), headers=IS_JSON
         )
 
-    def studies(self) -> Iterator[StudySummary]:
-        """Iterate over all studies, newest first, fetched page by page."""
-        for page in self._pages(StudyPage, "/studies"):
+    def studies(self, **filters: Unpack[Filters]) -> Iterator[StudySummary]:
+        """Iterate over all studies for which these filters hold, newest first, page by page."""
+        for page in self._pages(StudyPage, "/studies", **filters):
             yield from page.studies
 
     def study(self, study_id: UUID | str) -> Study:

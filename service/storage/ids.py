@@ -5,13 +5,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.ids import DIGITS
 from service.storage.deletions import is_deleted
 from service.storage.errors import AmbiguousId, NotFound
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
 
-#: Hexadecimal digits of a whole id.
-DIGITS = 32
 #: Most ids that are named to whoever wrote how several begin.
 MOST_NAMED = 10
 
