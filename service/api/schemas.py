@@ -1,7 +1,7 @@
 """Schemas that all answers of the API share; clients read answers with the same schemas."""
 
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,7 +28,8 @@ JsonSchema = dict[str, Any]
 def spec_alone(kind: type[S], submitted: SubmittedSpec) -> S:
     """The spec of what was submitted, and validated, with other fields besides."""
     fields = {name: getattr(submitted, name) for name in kind.model_fields}
-    return kind.model_construct(submitted.model_fields_set & fields.keys(), **fields)
+    set_fields = submitted.model_fields_set & fields.keys()
+    return cast("S", kind.model_construct(set_fields, **fields))  # typed by pydantic's plugin
 
 
 class ResponseModel(BaseModel):
