@@ -1,16 +1,17 @@
-"""The commands that talk to the service: submit, list, get, watch, extend, cancel, validate.
+"""The commands that talk to the service: submit, get, watch, extend, cancel, validate.
 
 Exit codes: FAILED when a run did not succeed, REFUSED when the service refused or the spec cannot
 be read, UNREACHABLE when nobody answers, INTERRUPTED on Ctrl-C.
 """
 
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli.connection import Url, option_of, service_at
+from service.cli.lists import FullIds
 from service.cli.output import Format, Output, going_on, say, show
 from service.exit_codes import FAILED
 
@@ -83,16 +84,6 @@ def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> 
         _show(client.validate(content_of(spec, client)), output)
 
 
-def list_experiments(
-    limit: Annotated[int, typer.Option(min=1, help="How many to list at most.")] = 20,
-    output: Output = Format.TABLE,
-    url: Url = None,
-) -> None:
-    """List experiments, newest first."""
-    with service_at(url) as client:
-        _show(list(islice(client.experiments(), limit)), output)
-
-
 def get(
     id: Id,
     findings: Annotated[
@@ -106,6 +97,7 @@ def get(
         Path | None,
         typer.Option(help="File to write the trained model of a run to, which polar.load loads."),
     ] = None,
+    full_ids: FullIds = False,
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
@@ -114,7 +106,7 @@ def get(
         id = meant(client, id)
         if model:
             _write_model(client, id, model)
-        _show(client.ask_for_findings(id) if findings else client.find(id), output)
+        _show(client.ask_for_findings(id) if findings else client.find(id), output, full_ids)
 
 
 def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
@@ -180,7 +172,7 @@ def _watch(
         raise typer.Exit(FAILED)
 
 
-def _show(answer: "Answer", output: Format) -> None:
+def _show(answer: "Answer", output: Format, full_ids: bool = False) -> None:
     from service.cli import tables
 
-    show(answer, tables.of, output)
+    show(answer, partial(tables.of, full_ids=full_ids), output)

@@ -7,6 +7,7 @@ cannot be read, UNREACHABLE when nobody answers or the stack does not start, INT
 import time
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,12 +19,14 @@ from polar.spec import read_spec_file, read_yaml
 from service.cli import study_figure
 from service.cli.connection import Url, option_of, service_at
 from service.cli.delete import Yes
+from service.cli.lists import FullIds, Limit, Named, OfDataset, OfModel, Tagged
 from service.cli.out_files import replacing
 from service.cli.output import Format, Output, fail, going_on, say, show, write
 from service.cli.own_images import content_of
 from service.cli.study_figure import meant
 from service.exit_codes import FAILED, INTERRUPTED, REFUSED, UNREACHABLE
 from service.homes import DEFAULT_HOME
+from service.storage.states import StudyState
 
 if TYPE_CHECKING:
     from service.api.studies.schemas import StudyView
@@ -120,7 +123,13 @@ def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> 
 
 @app.command("list")
 def list_studies(
-    limit: Annotated[int, typer.Option(min=1, help="How many to list at most.")] = 20,
+    limit: Limit = 20,
+    state: Annotated[StudyState | None, typer.Option(help="Only those in this state.")] = None,
+    name: Named = None,
+    dataset: OfDataset = None,
+    model: OfModel = None,
+    tag: Tagged = None,
+    full_ids: FullIds = False,
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
@@ -128,7 +137,11 @@ def list_studies(
     with service_at(url) as client:
         from service.cli import study_tables
 
-        show(list(islice(client.studies(), limit)), study_tables.of_studies, output)
+        listed = client.studies(
+            state=state, name=name, dataset=dataset, model=model, tag=tag or ()
+        )
+        shown = partial(study_tables.of_studies, full_ids=full_ids)
+        show(list(islice(listed, limit)), shown, output)
 
 
 @app.command("show")

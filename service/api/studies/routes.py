@@ -101,7 +101,6 @@ async def describe_study(
     return await answers.study_view(session, service.settings, study)
 
 
-@router.get("/{study_id}/trials", responses=refusals(404, 422))
 @router.get("/{study_id}/trials", responses=refusals(404, 409, 422))
 async def list_trials(
     study_id: StudyId,
