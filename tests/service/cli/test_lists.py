@@ -59,7 +59,7 @@ async def test_experiments_and_runs_are_filtered(
 async def test_studies_are_filtered(polar: "Polar", write: "Write") -> None:
     made = [
         as_json(await polar("study", "create", write(STUDY.format(*names)), "-o", "json"))["id"]
-        for names in (("one", "beta_vae", "beta"), ("two", "l2_ae", "strength"))
+        for names in (("one", "beta_vae", "beta"), ("two", "l2_ae", "gamma"))
     ]
     await polar("study", "pause", made[0])
 
