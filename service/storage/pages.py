@@ -38,7 +38,7 @@ class StudyStanding:
 
 
 async def standing_of_study(session: AsyncSession, study_id: UUID) -> StudyStanding:
-    row = cast(Study.__table__.table_valued(), Text)
+    row = cast(func.row(*Study.__table__.columns), Text)
     itself = await session.scalar(select(func.md5(row)).where(Study.id == study_id))
     of_trial = func.concat_ws(" ", Trial.number, Trial.state)
     of_trials = select(

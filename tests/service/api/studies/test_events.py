@@ -17,6 +17,7 @@ from service.api.studies import events
 from service.storage import experiments
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
+from service.storage.pages import StudyStanding
 from service.storage.states import StudyState
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ async def test_watching_outlasts_a_database_that_is_away(
     await next_of(stream)
     standing_of, tries = events.standing_of, iter(range(3))
 
-    async def away_at_first(parts: Parts, study_id: UUID) -> events.StudyStanding:
+    async def away_at_first(parts: Parts, study_id: UUID) -> StudyStanding:
         if next(tries, None) is not None:
             raise DatabaseAway("it is away")
         return await standing_of(parts, study_id)
