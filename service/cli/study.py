@@ -4,7 +4,6 @@ Exit codes: FAILED when a study did not complete, REFUSED when the service refus
 cannot be read, UNREACHABLE when nobody answers or the stack does not start, INTERRUPTED on Ctrl-C.
 """
 
-import time
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
@@ -31,8 +30,6 @@ from service.storage.states import StudyState
 if TYPE_CHECKING:
     from service.api.studies.schemas import StudyView
     from service.client import Client, Order
-
-POLL_S = 1.0
 
 app = typer.Typer(no_args_is_help=True, help="Find where a latent space is clean.")
 app.command()(study_figure.figure)
@@ -328,7 +325,8 @@ def _until_they_end(
     bars = Bars()
     lines = [bars.add(study_tables.name_of_bar(study)) for study in studies]
     with bars:
-        while True:
+        for now in client.watch_studies(*(study.id for study in studies)):
+            studies = now
             for line, study in zip(lines, studies, strict=True):
                 is_by_steps = study_tables.is_by_steps(study)
                 bars.update(
@@ -338,7 +336,4 @@ def _until_they_end(
                     status=study_tables.status(study),
                     is_moving=study.finished_at is None,
                 )
-            if all(study.finished_at is not None for study in studies):
-                return list(studies)
-            time.sleep(POLL_S)
-            studies = [client.study(study.id) for study in studies]
+    return list(studies)

@@ -141,6 +141,7 @@ class AsyncClient:
     validate_study = _in_thread(Client.validate_study)
     studies = _each_in_thread(Client.studies)
     study = _in_thread(Client.study)
+    watch_studies = _each_in_thread(Client.watch_studies)
     trials = _each_in_thread(Client.trials)
     trials_frame = _in_thread(Client.trials_frame)
     export_trials = _in_thread(Client.export_trials)

@@ -1,10 +1,13 @@
-"""/studies: submit, list, look at, describe, steer, export, delete."""
+"""/studies: submit, list, look at, describe, follow, steer, export, delete."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from polar.errors import InvalidInput
 from polar.records.ranges import StudyRange
@@ -17,7 +20,7 @@ from service.api.once import ONCE, Remembering
 from service.api.paging import ModelPlace, PageSize, Position, next_token
 from service.api.problems import Refused, refusals
 from service.api.schemas import DeletionView, NewDescription
-from service.api.studies import answers, export
+from service.api.studies import answers, events, export
 from service.api.studies.models import read_solutions
 from service.api.studies.schemas import (
     Extension,
@@ -99,6 +102,24 @@ async def describe_study(
     """Name, tag or annotate a study; what is left out stays as it is."""
     study = await describe(session, Study, study_id, **new.changes())
     return await answers.study_view(session, service.settings, study)
+
+
+async def existing(study_id: StudyId, session: Session) -> UUID:
+    return (await studies.get(session, study_id)).id
+
+
+@router.get(
+    "/{study_id}/events", response_class=EventSourceResponse, responses=refusals(404, 409, 422)
+)
+async def study_events(
+    study_id: Annotated[UUID, Depends(existing)], service: Service
+) -> AsyncIterator[ServerSentEvent]:
+    """Stream the study as `GET /studies/{study_id}` shows it, now and after every change.
+
+    Each event is named `study`. The last event shows how the study has ended.
+    """
+    async for event in events.follow(service, study_id):
+        yield event
 
 
 @router.get("/{study_id}/trials", responses=refusals(404, 409, 422))
