@@ -28,7 +28,7 @@ from service.api.request_ids import RequestIds
 from service.api.runs import results
 from service.api.runs import routes as runs
 from service.api.shared_looks import SharedLooks
-from service.api.shared_standings import SharedStandings
+from service.api.shared_reads import SharedReads
 from service.api.short_processes import ShortProcesses
 from service.api.strictness import refuse_what_is_ambiguous
 from service.api.studies import figures as study_figures
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
         Measuring(settings),
         ShortProcesses(settings.measure_at_once, settings.measure_s),
         SharedLooks(database),
-        SharedStandings(database),
+        SharedReads(database),
         CollectorRegistry(),
     )
     problems.install(app)

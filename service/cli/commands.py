@@ -18,7 +18,8 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "run": ("service.cli.run", "run"),
     "measure": ("service.cli.measure", "measure"),
     "submit": ("service.cli.remote", "submit"),
-    "list": ("service.cli.remote", "list_experiments"),
+    "list": ("service.cli.lists", "list_experiments"),
+    "runs": ("service.cli.lists", "list_runs"),
     "get": ("service.cli.remote", "get"),
     "watch": ("service.cli.remote", "watch"),
     "extend": ("service.cli.remote", "extend"),
@@ -47,6 +48,7 @@ HELP: Mapping[str, str] = {
     "measure": "Measure the latents of any model from its codes.",
     "submit": "Submit an experiment; runs that exist already are shared.",
     "list": "List experiments, newest first.",
+    "runs": "List runs, newest first.",
     "get": "Show an experiment or a run.",
     "watch": (
         "Show an experiment or a run live until it has ended, and fail if a run did not succeed."

@@ -17,9 +17,18 @@ if TYPE_CHECKING:
     from service.api.studies.schemas import StudyView
     from service.client import Client
 
+Id = Annotated[str, typer.Argument(help="Id of a study, how it begins, or its name.")]
+
+
+def meant(client: "Client", written: str) -> str:
+    """The id of the study that somebody means."""
+    from service.client import Study
+
+    return client.meant(written, Study)
+
 
 def figure(
-    id: Annotated[str, typer.Argument(help="Id of a study.")],
+    id: Id,
     name: Annotated[
         StudyFigure,
         typer.Option(
@@ -41,7 +50,7 @@ def figure(
 ) -> None:
     """Draw a study along its weight, with the range, and save the numbers."""
     with service_at(url) as client:
-        for path in save_figure(client, id, name, out or Path(f"{name}.png")):
+        for path in save_figure(client, meant(client, id), name, out or Path(f"{name}.png")):
             write(str(path))
 
 

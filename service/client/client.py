@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Unpack
 from uuid import UUID, uuid4
 
@@ -10,20 +11,19 @@ from service.api.experiments.schemas import ExperimentPage, ExperimentSummary, P
 from service.api.run_events import RunEvent
 from service.api.runs.schemas import FindingsView, RunPage, RunSummary
 from service.api.schemas import DeletionView
+from service.api.studies.schemas import StudySummary
 from service.client.answers import Answer, Experiment, Run, Study
 from service.client.errors import ClientError, OtherKind
-from service.client.requests import (
-    IS_JSON,
-    Filters,
-    Spec,
-    as_json,
-    id_of,
-    parameters_of,
-    path_of,
-)
+from service.client.requests import IS_JSON, Filters, Spec, as_json, id_of, path_of
 from service.client.results import RequestsOfResults
 from service.client.studies import RequestsOfStudies
 from service.client.tokens import RequestsOfTokens
+from service.ids import ALLOWED, digits_of, is_whole
+
+#: What ids and names can belong to.
+_KINDS: tuple[type[Answer], ...] = (Experiment, Run, Study)
+#: Most ids that are named to whoever wrote a name that several have.
+MOST_NAMED = 10
 
 
 class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
@@ -67,13 +67,13 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
         )
 
     def experiments(self, **filters: Unpack[Filters]) -> Iterator[ExperimentSummary]:
-        """Iterate over all experiments with these filters, newest first, fetched page by page."""
-        for page in self._pages(ExperimentPage, "/experiments", **parameters_of(filters)):
+        """Iterate over all experiments for which these filters hold, newest first, by pages."""
+        for page in self._pages(ExperimentPage, "/experiments", **filters):
             yield from page.experiments
 
     def runs(self, **filters: Unpack[Filters]) -> Iterator[RunSummary]:
-        """Iterate over all runs with these filters, newest first, fetched page by page."""
-        for page in self._pages(RunPage, "/runs", **parameters_of(filters)):
+        """Iterate over all runs for which these filters hold, newest first, page by page."""
+        for page in self._pages(RunPage, "/runs", **filters):
             yield from page.runs
 
     def experiment(self, experiment_id: UUID | str) -> Experiment:
@@ -92,10 +92,51 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
         offers = json.loads(self._connection.content("/datasets"))
         return [DatasetView.model_validate(offer) for offer in offers]
 
+    def meant(self, written: UUID | str, *kinds: type[Answer]) -> str:
+        """The id of what somebody means by an id, by how one begins, or by a name.
+
+        Args:
+            written: What they wrote; a whole id is not looked up.
+            kinds: What they may mean; other kinds are looked at only if none of these is meant.
+
+        Raises:
+            ClientError: nothing of any kind is meant, or several are.
+        """
+        with suppress(ClientError):
+            if is_whole(id_of(written)):
+                return id_of(written)
+        others = [kind for kind in _KINDS if kind not in kinds]
+        for among in (kinds, others):
+            if found := digits_of(str(written)) and self._first(id_of(written), *among):
+                return str(found.id)
+        for among in (kinds, others):
+            named = [each for kind in among for each in self._named(kind, str(written))]
+            if len(named) > 1:
+                ids = ", ".join(named[:MOST_NAMED]) + ", ..." * (len(named) > MOST_NAMED)
+                raise ClientError(f"{written!r} is the name of several; say the id: {ids}")
+            if named:
+                return named[0]
+        raise ClientError(
+            f"nothing is named {written!r}, and it is not an id; allowed: a name, or {ALLOWED}; "
+            "see `polar list` and `polar study list`"
+        )
+
+    def _named(self, kind: type[Answer], name: str) -> list[str]:
+        """The ids of those of this kind that have this name, newest first."""
+        words = name.strip()
+        if not words:
+            return []
+        listed: Iterator[ExperimentSummary | RunSummary | StudySummary]
+        if kind is Experiment:
+            listed = self.experiments(name=words)
+        else:
+            listed = self.runs(name=words) if kind is Run else self.studies(name=words)
+        return [str(each.id) for each in listed if each.name == words]
+
     def find(self, id: UUID | str) -> Experiment | Run:
-        """Fetch the experiment or the run with this id."""
+        """Fetch the experiment or the run with this id, or whose id alone begins so."""
         id = id_of(id)
-        if view := self._look_up(Experiment, id) or self._look_up(Run, id):
+        if isinstance(view := self._first(id, Experiment, Run), Experiment | Run):
             return view
         if self._look_up(Study, id):
             raise OtherKind(id, "a study, neither an experiment nor a run")

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, cast
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from service.client.answers import Answer
 from service.client.clock import Clock
 from service.client.connection import Connection
 from service.client.errors import ClientError, Refused
+from service.ids import ALLOWED, digits_of, is_whole
 
 if TYPE_CHECKING:
     from service.client.client import Client
@@ -29,6 +31,20 @@ Spec = Mapping[str, Any] | SubmittedSpec
 
 P = TypeVar("P", ExperimentPage, RunPage, StudyModels, StudyPage, TrialPage)
 K = TypeVar("K", bound=Answer)
+
+
+class Filters(TypedDict, total=False):
+    """What everything in a list has; what is left out, None or empty does not matter."""
+
+    state: str | None
+    #: Words that the name contains.
+    name: str | None
+    #: Words that the name or the note contains.
+    q: str | None
+    dataset: str | None
+    model: str | None
+    #: Tags, each `key` or `key=value`.
+    tag: Sequence[str]
 
 
 class Requests:
@@ -119,16 +135,32 @@ class Requests:
                     raise
             time.sleep(1)
 
-    def _pages(self, page: type[P], path: str, **params: Any) -> Iterator[P]:  # noqa: ANN401
-        token: str | None = None
+    def _pages(self, page: type[P], path: str, **filters: object) -> Iterator[P]:
+        """Fetch pages one after another; filters that are None or empty are left out."""
+        params = {name: value for name, value in filters.items() if value}
         while True:
-            params = params | ({"page_token": token} if token else {})
             answer = self._connection.ask(page, "GET", path, params=params)
             yield answer
-            if (token := answer.next_page_token) is None:
+            if answer.next_page_token is None:
                 return
+            params["page_token"] = answer.next_page_token
 
-    def _look_up(self, kind: type[K], id: UUID) -> K | None:
+    def _first(self, id: str, *kinds: type[K]) -> K | None:
+        """Fetch what has this id, or the only one of these kinds whose id begins so.
+
+        Raises:
+            ClientError: several begin so.
+        """
+        looked_up = (self._look_up(kind, id) for kind in kinds)
+        if is_whole(id):  # nobody else has a whole id
+            return next(filter(None, looked_up), None)
+        found = list(filter(None, looked_up))
+        if len(found) > 1:
+            named = "; ".join(f"{each.title}, {each.id}" for each in found)
+            raise ClientError(f"{id} is how more than one id begins: {named}")
+        return found[0] if found else None
+
+    def _look_up(self, kind: type[K], id: str) -> K | None:
         try:
             return self._ask(kind, "GET", f"/{kind.RESOURCE}/{id}")
         except Refused as refused:
@@ -137,46 +169,24 @@ class Requests:
             return None
 
 
-def id_of(id: UUID | str | Answer) -> UUID:
-    """The id, or that of an answer.
+def id_of(id: UUID | str | Answer) -> str:
+    """The id, or that of an answer, or the digits with which one begins.
 
     Raises:
-        ClientError: it is no id.
+        ClientError: no id begins so.
     """
     if isinstance(id, Answer):
-        return id.id
-    try:
-        return id if isinstance(id, UUID) else UUID(id.strip())
-    except (ValueError, AttributeError, TypeError):
+        return str(id.id)
+    if isinstance(id, UUID):
+        return str(id)
+    with suppress(ValueError, AttributeError, TypeError):
+        return str(UUID(id.strip()))
+    digits = digits_of(id.strip()) if isinstance(id, str) else None
+    if digits is None:
         raise ClientError(
-            f"{id!r} is not an id; allowed: 36 characters, such as "
-            "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e61; see `polar list` and `polar study list`"
-        ) from None
-
-
-class Filters(TypedDict, total=False):
-    """What the items of a list have in common; all of it holds for each."""
-
-    #: Such as `succeeded`; of a study, such as `completed`.
-    state: str
-    #: Words that the name contains, in any order and case.
-    name: str
-    #: Words that the name or the note contains.
-    q: str
-    dataset: str
-    #: The kind of model, or the class of an own model.
-    model: str
-    #: The value of each tag; None where it does not matter.
-    tags: Mapping[str, str | None]
-
-
-def parameters_of(filters: Filters) -> dict[str, Any]:
-    """The parameters of a request for a list."""
-    params: dict[str, Any] = {**filters}
-    tags = params.pop("tags", {})
-    if tags:
-        params["tag"] = [key if value is None else f"{key}={value}" for key, value in tags.items()]
-    return params
+            f"{id!r} is not an id; allowed: {ALLOWED}; see `polar list` and `polar study list`"
+        )
+    return digits
 
 
 def path_of(view: Answer) -> str:

@@ -15,27 +15,42 @@ from service.storage.study_tables import Study, Trial
 from service.storage.tables import ExperimentRun, Run
 
 
-async def standing(
-    session: AsyncSession, runs: Select[UUID], study_id: UUID | None
-) -> tuple[str | None, ...]:
-    """A few words that change whenever a state or a progress changes.
+async def standing_of_runs(session: AsyncSession, runs: Select[UUID]) -> str | None:
+    """A word that changes whenever the state or the progress of one of these runs changes.
 
     Args:
         session: Reads rows alone.
         runs: The ids of the runs that count.
-        study_id: A study that counts, with its trials; None for none.
     """
     of_run = func.concat_ws(" ", Run.id, Run.state, Run.attempt, cast(Run.progress, Text))
     of_runs = select(func.md5(func.string_agg(of_run, aggregate_order_by(literal("\n"), Run.id))))
-    words = [await session.scalar(of_runs.where(Run.id.in_(runs)))]
-    if study_id is not None:
-        of_trial = func.concat_ws(" ", Trial.number, Trial.state)
-        of_trials = select(
-            func.md5(func.string_agg(of_trial, aggregate_order_by(literal("\n"), Trial.number)))
-        )
-        words.append(await session.scalar(of_trials.where(Trial.study_id == study_id)))
-        words.append(await session.scalar(select(Study.state).where(Study.id == study_id)))
-    return tuple(words)
+    return await session.scalar(of_runs.where(Run.id.in_(runs)))
+
+
+@dataclass(frozen=True)
+class StudyStanding:
+    """Words, each of which changes whenever what it stands for changes; None for what is not."""
+
+    itself: str | None
+    trials: str | None
+    #: The runs of its trials, with their progress.
+    runs: str | None
+
+
+async def standing_of_study(session: AsyncSession, study_id: UUID) -> StudyStanding:
+    row = cast(func.row(*Study.__table__.columns), Text)
+    itself = await session.scalar(select(func.md5(row)).where(Study.id == study_id))
+    of_trial = func.concat_ws(" ", Trial.number, Trial.state)
+    of_trials = select(
+        func.md5(func.string_agg(of_trial, aggregate_order_by(literal("\n"), Trial.number)))
+    )
+    trials = await session.scalar(of_trials.where(Trial.study_id == study_id))
+    its_runs = (
+        select(ExperimentRun.run_id)
+        .join(Trial, Trial.experiment_id == ExperimentRun.experiment_id)
+        .where(Trial.study_id == study_id)
+    )
+    return StudyStanding(itself, trials, await standing_of_runs(session, its_runs))
 
 
 async def headlines(session: AsyncSession, study_ids: Sequence[UUID]) -> dict[UUID, str]:

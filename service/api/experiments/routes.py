@@ -21,6 +21,7 @@ from service.api.experiments.schemas import (
     Plan,
 )
 from service.api.filtering import Filters
+from service.api.ids import ExperimentId
 from service.api.once import ONCE, Remembering
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
@@ -82,9 +83,9 @@ async def list_experiments(
     return await answers.experiment_page(session, rows[:page_size], token)
 
 
-@router.get("/{experiment_id}", responses=refusals(404, 422))
+@router.get("/{experiment_id}", responses=refusals(404, 409, 422))
 async def get_experiment(
-    experiment_id: UUID, session: Session, service: Service
+    experiment_id: ExperimentId, session: Session, service: Service
 ) -> ExperimentView:
     """Show an experiment with the progress and the verdict of each run."""
     experiment = await experiments.get(session, experiment_id)
@@ -97,7 +98,7 @@ async def get_experiment(
     responses=refusals(400, 404, 409, 413, 415, 422),
 )
 async def describe_experiment(
-    experiment_id: UUID, new: NewDescription, session: Session, service: Service
+    experiment_id: ExperimentId, new: NewDescription, session: Session, service: Service
 ) -> ExperimentView:
     """Name, tag or annotate an experiment; what is left out stays as it is."""
     experiment = await describe(session, Experiment, experiment_id, **new.changes())
@@ -110,7 +111,7 @@ async def describe_experiment(
     responses=refusals(404, 409, 422),
 )
 async def cancel_experiment(
-    experiment_id: UUID, session: Session, service: Service
+    experiment_id: ExperimentId, session: Session, service: Service
 ) -> ExperimentView:
     """Cancel an experiment, and those of its runs that no other experiment wants."""
     experiment = await submission.cancel(session, experiment_id)
@@ -120,7 +121,7 @@ async def cancel_experiment(
 @router.delete(
     "/{experiment_id}", dependencies=[needs(Scope.ADMIN)], responses=refusals(404, 409, 422)
 )
-async def delete_experiment(experiment_id: UUID, session: Session) -> DeletionView:
+async def delete_experiment(experiment_id: ExperimentId, session: Session) -> DeletionView:
     """Delete an experiment, and those of its runs that no other experiment has, for good."""
     return DeletionView.model_validate(await deletions.delete_experiment(session, experiment_id))
 
@@ -132,7 +133,7 @@ async def delete_experiment(experiment_id: UUID, session: Session) -> DeletionVi
     responses=refusals(400, 404, 409, 413, 415, 422),
 )
 async def extend_experiment(
-    experiment_id: UUID,
+    experiment_id: ExperimentId,
     more: MoreSteps,
     session: Session,
     service: Service,
@@ -146,7 +147,7 @@ async def extend_experiment(
     return await answers.accepted(session, service.settings, response, submitted)
 
 
-async def ids_of_runs(experiment_id: UUID, session: Session) -> list[UUID]:
+async def ids_of_runs(experiment_id: ExperimentId, session: Session) -> list[UUID]:
     experiment = await experiments.get(session, experiment_id)
     return [run.id for run in await experiments.runs_of(session, experiment.id)]
 
@@ -154,7 +155,7 @@ async def ids_of_runs(experiment_id: UUID, session: Session) -> list[UUID]:
 @router.get(
     "/{experiment_id}/events",
     response_class=EventSourceResponse,
-    responses=refusals(404, 422),
+    responses=refusals(404, 409, 422),
 )
 async def experiment_events(
     run_ids: Annotated[list[UUID], Depends(ids_of_runs)], service: Service

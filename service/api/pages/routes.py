@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from polar.records.events import Progress
 from service.api.dependencies import Service, Session
 from service.api.experiments import answers as experiment_answers
+from service.api.ids import ExperimentId, RunId, StudyId
 from service.api.pages.comparing import MOST_RUNS, compare
 from service.api.pages.door import PageDoor
 from service.api.pages.rendering import page
@@ -34,14 +35,14 @@ async def studies_page(session: Session, position: Position) -> Response:
 
 
 @router.get("/studies/{study_id}")
-async def one_study(study_id: UUID, session: Session, service: Service) -> Response:
+async def one_study(study_id: StudyId, session: Session, service: Service) -> Response:
     study = await studies.get(session, study_id)
     shown = await study_page(session, service.settings, study)
     return await page("study.html", tab="studies", page=shown, study=shown.study)
 
 
 @router.get("/runs/{run_id}")
-async def one_run(run_id: UUID, session: Session, service: Service) -> Response:
+async def one_run(run_id: RunId, session: Session, service: Service) -> Response:
     run = await runs.get(session, run_id)
     shown = await run_page(session, service.settings, run)
     return await page("run.html", tab="experiments", page=shown, run=shown.run)
@@ -56,7 +57,9 @@ async def experiments_page(session: Session, position: Position) -> Response:
 
 
 @router.get("/experiments/{experiment_id}")
-async def one_experiment(experiment_id: UUID, session: Session, service: Service) -> Response:
+async def one_experiment(
+    experiment_id: ExperimentId, session: Session, service: Service
+) -> Response:
     experiment = await experiments.get(session, experiment_id)
     shown = await experiment_answers.experiment_view(session, service.settings, experiment)
     return await page("experiment.html", tab="experiments", experiment=shown)

@@ -15,6 +15,7 @@ from polar.records.phases import LossEnvelope, Phases, StudyFigure
 from polar.records.record import Record
 from service.api.dependencies import Parts, Service, unless_gone
 from service.api.door import Door
+from service.api.ids import StudyIdAlone
 from service.api.problems import Refused, refusals
 from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
@@ -28,7 +29,7 @@ router = APIRouter(
     route_class=Door,
     prefix="/studies/{study_id}/figures",
     tags=["studies"],
-    responses=refusals(404, 422, 503),
+    responses=refusals(404, 409, 422, 503),
 )
 
 Kind = Literal["png", "svg", "pdf"]
@@ -53,9 +54,9 @@ def figure_named(
         raise Refused(404, "not-found", detail) from None
 
 
-@router.get("/{name}.{kind}", response_class=Response, responses=refusals(409, 500))
+@router.get("/{name}.{kind}", response_class=Response, responses=refusals(500))
 async def get_figure(
-    study_id: UUID,
+    study_id: StudyIdAlone,
     figure: Annotated[StudyFigure, Depends(figure_named)],
     kind: Kind,
     request: Request,

@@ -1,11 +1,13 @@
-"""/studies: submit, list, look at, describe, steer, export, delete."""
+"""/studies: submit, list, look at, describe, follow, steer, export, delete."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from polar.errors import InvalidInput
 from polar.records.ranges import StudyRange
@@ -13,11 +15,12 @@ from service.api import links, submission
 from service.api.dependencies import TAKES_SPEC, Service, Session, only_json
 from service.api.door import needs
 from service.api.filtering import Filters
+from service.api.ids import StudyId, StudyIdAlone
 from service.api.once import ONCE, Remembering
 from service.api.paging import ModelPlace, PageSize, Position, next_token
 from service.api.problems import Refused, refusals
 from service.api.schemas import DeletionView, NewDescription
-from service.api.studies import answers, export
+from service.api.studies import answers, events, export
 from service.api.studies.models import read_solutions
 from service.api.studies.schemas import (
     Extension,
@@ -81,8 +84,8 @@ async def list_studies(
     return await answers.study_page(session, rows[:page_size], token)
 
 
-@router.get("/{study_id}", responses=refusals(404, 422))
-async def get_study(study_id: UUID, session: Session, service: Service) -> StudyView:
+@router.get("/{study_id}", responses=refusals(404, 409, 422))
+async def get_study(study_id: StudyId, session: Session, service: Service) -> StudyView:
     """Show a study: its state and its best trial."""
     study = await studies.get(session, study_id)
     return await answers.study_view(session, service.settings, study)
@@ -94,16 +97,34 @@ async def get_study(study_id: UUID, session: Session, service: Service) -> Study
     responses=refusals(400, 404, 409, 413, 415, 422),
 )
 async def describe_study(
-    study_id: UUID, new: NewDescription, session: Session, service: Service
+    study_id: StudyId, new: NewDescription, session: Session, service: Service
 ) -> StudyView:
     """Name, tag or annotate a study; what is left out stays as it is."""
     study = await describe(session, Study, study_id, **new.changes())
     return await answers.study_view(session, service.settings, study)
 
 
-@router.get("/{study_id}/trials", responses=refusals(404, 422))
+async def existing(study_id: StudyId, session: Session) -> UUID:
+    return (await studies.get(session, study_id)).id
+
+
+@router.get(
+    "/{study_id}/events", response_class=EventSourceResponse, responses=refusals(404, 409, 422)
+)
+async def study_events(
+    study_id: Annotated[UUID, Depends(existing)], service: Service
+) -> AsyncIterator[ServerSentEvent]:
+    """Stream the study as `GET /studies/{study_id}` shows it, now and after every change.
+
+    Each event is named `study`. The last event shows how the study has ended.
+    """
+    async for event in events.follow(service, study_id):
+        yield event
+
+
+@router.get("/{study_id}/trials", responses=refusals(404, 409, 422))
 async def list_trials(
-    study_id: UUID,
+    study_id: StudyId,
     session: Session,
     page_token: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
     page_size: PageSize = 50,
@@ -117,7 +138,7 @@ async def list_trials(
 @router.get(
     "/{study_id}/trials.{kind}", response_class=Response, responses=refusals(404, 409, 422)
 )
-async def export_trials(study_id: UUID, kind: export.Kind, session: Session) -> Response:
+async def export_trials(study_id: StudyId, kind: export.Kind, session: Session) -> Response:
     """Send all trials in one file, for a spreadsheet (csv) or a program (parquet)."""
     study = await studies.get(session, study_id)
     spec = studies.spec_of(study)
@@ -127,20 +148,20 @@ async def export_trials(study_id: UUID, kind: export.Kind, session: Session) -> 
 
 
 @router.get("/{study_id}/pareto", responses=refusals(404, 409, 422))
-async def get_front(study_id: UUID, session: Session) -> Front:
+async def get_front(study_id: StudyId, session: Session) -> Front:
     """List the trials that no other trial dominates; with one objective, the best trial."""
     return await answers.front(session, await studies.get(session, study_id))
 
 
 @router.get("/{study_id}/range", responses=refusals(404, 409, 422))
-async def get_range(study_id: UUID, session: Session) -> StudyRange:
+async def get_range(study_id: StudyId, session: Session) -> StudyRange:
     """Show where the latent space is clean or polarised, as far as the study has found out."""
     return answers.study_range(await studies.get(session, study_id))
 
 
 @router.get("/{study_id}/models", responses=refusals(404, 409, 422))
 async def list_models(
-    study_id: UUID, service: Service, place: ModelPlace, page_size: PageSize = 50
+    study_id: StudyIdAlone, service: Service, place: ModelPlace, page_size: PageSize = 50
 ) -> StudyModels:
     """List all known models of the study's problem by weight: what each pays, and what beats it.
 
@@ -158,7 +179,7 @@ async def list_models(
 @router.post(
     "/{study_id}/pause", dependencies=[ONCE, needs(Scope.STEER)], responses=refusals(404, 409, 422)
 )
-async def pause_study(study_id: UUID, session: Session, service: Service) -> StudyView:
+async def pause_study(study_id: StudyId, session: Session, service: Service) -> StudyView:
     """Pause a study: it begins no new trials, and trials in flight go on."""
     study = await studies.pause(session, study_id)
     return await answers.study_view(session, service.settings, study)
@@ -169,7 +190,7 @@ async def pause_study(study_id: UUID, session: Session, service: Service) -> Stu
     dependencies=[ONCE, needs(Scope.STEER)],
     responses=refusals(404, 409, 422),
 )
-async def resume_study(study_id: UUID, session: Session, service: Service) -> StudyView:
+async def resume_study(study_id: StudyId, session: Session, service: Service) -> StudyView:
     """Resume a paused study."""
     study = await studies.resume(session, study_id)
     return await answers.study_view(session, service.settings, study)
@@ -180,14 +201,14 @@ async def resume_study(study_id: UUID, session: Session, service: Service) -> St
     dependencies=[ONCE, needs(Scope.STEER)],
     responses=refusals(404, 409, 422),
 )
-async def cancel_study(study_id: UUID, session: Session, service: Service) -> StudyView:
+async def cancel_study(study_id: StudyId, session: Session, service: Service) -> StudyView:
     """Cancel a study, and those runs of its trials in flight that nobody else wants."""
     study = await submission.cancel_study(session, study_id)
     return await answers.study_view(session, service.settings, study)
 
 
 @router.delete("/{study_id}", dependencies=[needs(Scope.ADMIN)], responses=refusals(404, 409, 422))
-async def delete_study(study_id: UUID, session: Session) -> DeletionView:
+async def delete_study(study_id: StudyId, session: Session) -> DeletionView:
     """Delete a study, its trials, and those of their runs that nobody else has, for good."""
     return DeletionView.model_validate(await deletions.delete_study(session, study_id))
 
@@ -198,7 +219,7 @@ async def delete_study(study_id: UUID, session: Session) -> DeletionView:
     responses=refusals(400, 404, 409, 413, 415, 422),
 )
 async def extend_study(
-    study_id: UUID, extension: Extension, session: Session, service: Service
+    study_id: StudyId, extension: Extension, session: Session, service: Service
 ) -> StudyView:
     """Add trials, steps, seeds or longer trainings, even after the end; no run is repeated."""
     study = await study_extensions.extend(session, study_id, **extension.model_dump())
@@ -210,7 +231,7 @@ async def extend_study(
     dependencies=[ONCE, needs(Scope.STEER)],
     responses=refusals(404, 409, 422),
 )
-async def retry_failed_trials(study_id: UUID, session: Session, service: Service) -> StudyView:
+async def retry_failed_trials(study_id: StudyId, session: Session, service: Service) -> StudyView:
     """Try the points of failed trials again; nothing else is repeated."""
     study = await study_extensions.retry_failed(session, study_id)
     return await answers.study_view(session, service.settings, study)
