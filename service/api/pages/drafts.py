@@ -9,8 +9,10 @@ from importlib.resources import files
 from pydantic import ValidationError
 
 from polar.errors import InvalidInput
-from polar.spec import ExperimentSpec, StudySpec, read_yaml
+from polar.spec import read_yaml
 from polar.spec.faults import Fault
+from service.api.experiments.schemas import NewExperiment
+from service.api.studies.schemas import NewStudy
 
 #: Most characters of a draft, because it is read again whenever it changes; the largest useful
 #: spec has about 30,000.
@@ -25,7 +27,7 @@ class Draft:
 
     text: str
     #: What the text says; None if it has faults.
-    spec: ExperimentSpec | StudySpec | None = None
+    new: NewExperiment | NewStudy | None = None
     faults: Sequence[Fault] = ()
     #: Why the text cannot be read at all.
     unreadable: str | None = None
@@ -51,9 +53,9 @@ def _read(text: str) -> Draft:
     except InvalidInput as error:
         return Draft(text, unreadable=str(error))
     is_study = isinstance(content, Mapping) and any(field in content for field in OF_STUDIES)
-    kind = StudySpec if is_study else ExperimentSpec
+    kind = NewStudy if is_study else NewExperiment
     try:
-        return Draft(text, spec=kind.model_validate(content))
+        return Draft(text, new=kind.model_validate(content))
     except ValidationError as error:
         return Draft(text, faults=kind.faults_of(error))
 

@@ -9,17 +9,18 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.yaml12 import dump
 from service.api import submission
 from service.api.dependencies import Parts, Service, Session, know_what_agents_have
 from service.api.door import needs
+from service.api.experiments.schemas import NewExperiment
 from service.api.once import once
 from service.api.pages.bills import Bill, bill_of
 from service.api.pages.door import PageDoor
 from service.api.pages.drafts import Draft, examples, read
 from service.api.pages.rendering import page
 from service.api.problems import Refused
+from service.api.studies.schemas import NewStudy
 from service.storage import experiments, runs, studies
 from service.storage.errors import NotFound
 from service.tokens import Scope
@@ -74,9 +75,9 @@ async def submit(request: Request, service: Service, form: Written) -> Response:
     """Submit the draft, and lead to what it has become; or the page again with its faults."""
     text, key = form
     draft = await read(text)
-    if draft.spec is not None:
+    if draft.new is not None:
         try:
-            return await _submitted(request, service, draft.spec, _key_of(key, text))
+            return await _submitted(request, service, draft.new, _key_of(key, text))
         except Refused as refusal:
             if not refusal.errors:
                 raise
@@ -86,19 +87,22 @@ async def submit(request: Request, service: Service, form: Written) -> Response:
 
 
 async def _submitted(
-    request: Request, service: Parts, spec: ExperimentSpec | StudySpec, key: str
+    request: Request, service: Parts, new: NewExperiment | NewStudy, key: str
 ) -> Response:
-    """Submit a spec once for each key.
+    """Submit a draft once for each key.
 
     The transaction is not that of the request, whose refusals become pages, so that it would be
     committed.
     """
     async with service.database.transaction() as session:
         await once(request, session, key)
-        if isinstance(spec, StudySpec):
-            place = f"/studies/{(await submission.submit_study(session, spec)).id}"
+        if isinstance(new, NewStudy):
+            study = await submission.submit_study(session, new.spec, new.said)
+            place = f"/studies/{study.id}"
         else:
-            made = await submission.submit(session, service.queue, spec, force=False)
+            made = await submission.submit(
+                session, service.queue, new.spec, force=False, said=new.said
+            )
             place = f"/experiments/{made.id}"
         answer = RedirectResponse(place, status_code=303)
         await request.state.remember(answer)
@@ -115,9 +119,9 @@ async def _shown(
     session: AsyncSession, draft: Draft, *, key: str = "", status: int = 200
 ) -> Response:
     bill: Bill | None = None
-    if draft.spec is not None:
+    if draft.new is not None:
         try:
-            bill = await bill_of(session, draft.spec)
+            bill = await bill_of(session, draft.new.spec)
         except Refused as refusal:
             draft = Draft(draft.text, faults=refusal.errors)
     return await page(
@@ -126,7 +130,7 @@ async def _shown(
         tab="submit",
         draft=draft,
         bill=bill,
-        is_study=isinstance(draft.spec, StudySpec),
+        is_study=isinstance(draft.new, NewStudy),
         examples=examples(),
         key=key or secrets.token_urlsafe(16),
     )

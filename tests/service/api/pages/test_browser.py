@@ -26,8 +26,10 @@ async def test_nothing_is_wider_than_the_window(
     look: "Look", study_id: UUID, width: int, scheme: "Scheme"
 ) -> None:
     async with look(width=width, scheme=scheme) as page:
-        for path in ("/", f"/studies/{study_id}", "/experiments", "/submit", "/agents"):
-            await page.goto(path)
+        for path in ("/", f"/studies/{study_id}", "/experiments", "/runs", "/submit", "/agents"):
+            answer = await page.goto(path)
+            assert answer is not None
+            assert answer.ok, path
             assert await page.evaluate("document.documentElement.scrollWidth") == width, path
 
 
@@ -36,9 +38,11 @@ async def test_axe_finds_no_serious_fault(look: "Look", study_id: UUID, scheme: 
     async with look(scheme=scheme) as page:
         await page.goto(f"/studies/{study_id}")
         run = await page.locator("#trials a").first.get_attribute("href")
-        shown = ("/", "/experiments", "/submit?example=beta", "/agents", "/compare", f"{run}")
-        for path in (*shown, f"/studies/{study_id}"):
-            await page.goto(path)
+        lists = ("/", "/experiments", "/runs", "/agents")
+        for path in (*lists, "/submit?example=beta", "/compare", f"{run}", f"/studies/{study_id}"):
+            answer = await page.goto(path)
+            assert answer is not None
+            assert answer.ok, path
             found = (await Axe().run(page)).response["violations"]
             serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
             assert [(fault["id"], fault["nodes"][0]["html"]) for fault in serious] == [], path
