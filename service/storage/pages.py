@@ -1,5 +1,6 @@
 """What pages need to know of rows besides what the API answers."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,10 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage.evaluations import evaluations_at, newest_steps
+from service.storage.filters import dataset_of, model_of
 from service.storage.states import RunState
 from service.storage.study_tables import Study, Trial
-from service.storage.tables import ExperimentRun, Run
+from service.storage.tables import Experiment, ExperimentRun, Run
 
 
 async def standing_of_runs(session: AsyncSession, runs: Select[UUID]) -> str | None:
@@ -102,3 +104,46 @@ async def runs_of_study(session: AsyncSession, study_id: UUID) -> dict[UUID, lis
         shown = TrialRun(row.id, row.seed, row.state, row.status_message, row.progress)
         runs.setdefault(row.experiment_id, []).append(shown)
     return runs
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What an experiment or a study trains."""
+
+    dataset: str
+    model: str
+    #: The part of the spec that says what the model is.
+    network: Mapping[str, Any]
+    #: The searched fields of a study; None for an experiment.
+    search: Mapping[str, Any] | None
+
+
+async def trained(
+    session: AsyncSession, kind: type[Experiment] | type[Study], ids: Sequence[UUID]
+) -> dict[UUID, Trained]:
+    """What each of these experiments or studies trains, without the rest of its spec."""
+    spec = type_coerce(kind.spec, JSONB)
+    network = spec["base"]["model"] if kind is Study else spec["model"]
+    rows = await session.execute(
+        select(kind.id, dataset_of(kind), model_of(kind), network, spec["search"]).where(
+            kind.id.in_(ids)
+        )
+    )
+    return {row[0]: Trained(*row[1:]) for row in map(tuple, rows)}
+
+
+async def runs_by_state(
+    session: AsyncSession, study_ids: Sequence[UUID]
+) -> dict[UUID, Counter[RunState]]:
+    """How many runs of each study are in each state."""
+    rows = await session.execute(
+        select(Trial.study_id, Run.state, func.count(Run.id.distinct()))
+        .join(ExperimentRun, ExperimentRun.experiment_id == Trial.experiment_id)
+        .join(Run, Run.id == ExperimentRun.run_id)
+        .where(Trial.study_id.in_(study_ids))
+        .group_by(Trial.study_id, Run.state)
+    )
+    counts: dict[UUID, Counter[RunState]] = {id: Counter() for id in study_ids}
+    for study_id, state, count in rows:
+        counts[study_id][state] = count
+    return counts

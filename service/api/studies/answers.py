@@ -180,8 +180,9 @@ def study_range(study: Study) -> StudyRange:
 
 
 async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> StudyPlan:
-    usual = await durations.usual_duration(session, spec)
-    at_once = await _runs_at_once(session, spec)
+    usual = await durations.usual_duration(session, spec.experiment({}))
+    most_at_once = spec.concurrency * spec.runs_of_a_trial
+    at_once = await runs_at_once(session, spec.base.device, most_at_once)
     seconds = None if usual is None else _span_of_time(spec, usual, at_once)
     steps = " to ".join(f"{end:,}" for end in dict.fromkeys((spec.steps, spec.most_steps)))
     return StudyPlan(
@@ -210,10 +211,11 @@ def _when_it_ends(spec: StudySpec) -> str:
     return f"after {' or '.join(limits)}{first}"
 
 
-async def _runs_at_once(session: AsyncSession, spec: StudySpec) -> int:
+async def runs_at_once(session: AsyncSession, device: str, most: int) -> int:
+    """How many runs the agents of a device train at once, of at most so many; at least 1."""
     present = await agents.seen_lately(session, agents.AGENT_LASTS)
-    able = sum(spec.base.device in agent.queues.split(",") for agent in present)
-    return max(1, min(able, spec.concurrency * spec.runs_of_a_trial))
+    able = sum(device in agent.queues.split(",") for agent in present)
+    return max(1, min(able, most))
 
 
 def _span_of_time(spec: StudySpec, usual: Duration, at_once: int) -> tuple[float, float]:
