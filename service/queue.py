@@ -43,7 +43,8 @@ from service.storage.states import RunState
 from service.storage.tables import Run
 
 TRAIN = "train"
-#: Arbitrary number of the Postgres lock that lets only one process rescue runs at a time.
+#: Arbitrary number of the Postgres lock that lets only one process rescue runs at a time. It is
+#: taken with a second number, because agents may take no locks of one (`service.storage.roles`).
 RESCUE_LOCK = 7_205_302
 #: Hours for which jobs are kept after their end, for people who look for what happened.
 KEEP_JOBS_H = 72
@@ -169,7 +170,7 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
     Returns:
         The runs that were queued again or have ended.
     """
-    if not await session.scalar(select(func.pg_try_advisory_xact_lock(RESCUE_LOCK))):
+    if not await session.scalar(select(func.pg_try_advisory_xact_lock(RESCUE_LOCK, 0))):
         return []
     await _close_forgotten_jobs(session, settings.heartbeat_over_s)
     abandoned = _abandoned_runs(settings.heartbeat_over_s)
