@@ -5,7 +5,8 @@ new job, in the transaction that records the need. A worker that comes too late 
 only a job that nobody waits for any more.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -65,12 +66,32 @@ _events = table("procrastinate_events", column("job_id", BigInteger), column("at
 _FAILED = text("'failed'::queue.procrastinate_job_status")
 
 
+class _Notified(ListeningConnection):
+    """Passes over what is no notification of procrastinate's, whose worker would go deaf.
+
+    Postgres lets everybody who may connect notify everybody else.
+    """
+
+    async def notifies(self, **options: Any) -> AsyncGenerator[psycopg.Notify, None]:  # noqa: ANN401
+        async for notice in super().notifies(**options):
+            if _is_of_a_job(notice.payload):
+                yield notice
+
+
+def _is_of_a_job(payload: str) -> bool:
+    try:
+        said = json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and "type" in said and isinstance(said.get("job_id"), int)
+
+
 def queue_app(settings: Settings) -> App:
     """A procrastinate app on our database; open it with `async with app.open_async()`."""
     return App(
         connector=PsycopgConnector(
             conninfo=settings.database_url.get_secret_value(),
-            connection_class=ListeningConnection,
+            connection_class=_Notified,
             min_size=1,
             max_size=4,
             timeout=5.0,  # a worker without a database ends, and begins anew
