@@ -81,26 +81,31 @@ class Watch:
 
     def _work(self) -> None:
         try:
-            self._sample(_sources(self._pid, self._device))
+            self._sample(sources(self._pid, self._device))
         except psutil.NoSuchProcess:
             pass  # the training has ended
         except Exception as error:
             _log.warning("the system metrics of process %d end: %r", self._pid, error)
 
-    def _sample(self, sources: list[Callable[[], Sample]]) -> None:
+    def _sample(self, from_each: list[Callable[[], Sample]]) -> None:
         while not self._over.wait(SAMPLE_S):
-            sample = {name: value for each in sources for name, value in each().items()}
+            sample = {name: value for each in from_each for name, value in each().items()}
             self.means.add(time.monotonic() - self._began_at, sample)
 
 
-def _sources(pid: int, device: str) -> list[Callable[[], Sample]]:
-    sources = [Processes(pid).sample, of_machine]
+def sources(pid: int, device: str) -> list[Callable[[], Sample]]:
+    """What there is to sample of a process that trains on this device.
+
+    Raises:
+        psutil.NoSuchProcess: the process has ended.
+    """
+    found = [Processes(pid).sample, of_machine]
     if device.startswith("cuda"):
         try:
-            sources.append(Gpu(device).sample)
+            found.append(Gpu(device).sample)
         except Exception as error:  # NVML is missing, or does not know the device
             _log.info("the use of the GPU is not measured: %r", error)
-    return sources
+    return found
 
 
 class Processes:
