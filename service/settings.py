@@ -182,6 +182,9 @@ class Settings(DoorSettings):
     #: doubles with every fault of the last hour, up to 600 s.
     fault_pause_s: Seconds = 5.0
 
+    #: Whether agents watch what each run takes of its machine: processor, memory and GPU.
+    system_metrics: bool = True
+
     #: Days after the end of a run for which its weights are kept: its model, and its last state,
     #: from which more steps go on; without a number for ever. Its numbers, tables and figures are
     #: always kept, and so is what MLflow has.

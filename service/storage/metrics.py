@@ -25,6 +25,9 @@ _COLUMNS = ["run_id", "key", "step", "value", "attempt"]
 #: The prefix of the curves that training reports. Only these are copied, because a run that goes
 #: on reports the earlier evaluations again by itself.
 TRAINING = "train/"
+#: The prefix of what a run takes of its machine, which MLflow shows on a page of its own. Its
+#: steps are seconds since the run began.
+SYSTEM = "system/"
 
 
 async def add(
@@ -55,6 +58,32 @@ async def add_points(
     )
     rows = select(literal(run_id, Uuid), new.c.key, new.c.step, new.c.value, literal(attempt))
     await _insert(session, rows)
+
+
+async def add_of_system(
+    session: AsyncSession,
+    run_id: UUID,
+    attempt: int,
+    samples: Sequence[tuple[int, Mapping[str, float]]],
+) -> None:
+    """Store what a run took of its machine, each time with the seconds since the run began."""
+    points = [
+        (SYSTEM + name, second, value)
+        for second, values in samples
+        for name, value in values.items()
+    ]
+    await add_points(session, run_id, attempt, points)
+
+
+async def of_system(session: AsyncSession, run_id: UUID) -> dict[str, list[tuple[int, float]]]:
+    """What a run took of its machine: by the name, each second with its value."""
+    query = select(Metric.key, Metric.step, Metric.value).where(
+        Metric.run_id == run_id, Metric.key.startswith(SYSTEM)
+    )
+    found: dict[str, list[tuple[int, float]]] = {}
+    for key, second, value in await session.execute(query.order_by(Metric.key, Metric.step)):
+        found.setdefault(key.removeprefix(SYSTEM), []).append((second, value))
+    return found
 
 
 async def inherit(session: AsyncSession, run: Run, attempt: int, step: int) -> None:

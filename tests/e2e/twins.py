@@ -7,7 +7,7 @@ from polar.spec import ExperimentSpec
 from polar.training.schedule import evaluation_steps
 from service.storage import runs
 from service.storage.evaluations import evaluations_of
-from service.storage.metrics import TRAINING
+from service.storage.metrics import SYSTEM, TRAINING
 
 if TYPE_CHECKING:
     from tests.processes import Stage
@@ -43,10 +43,15 @@ async def assert_same_numbers(stage: "Stage", run_id: UUID, other_id: UUID) -> N
     async with stage.database.transaction() as session:
         run, other = await runs.get(session, run_id), await runs.get(session, other_id)
     assert run.result == other.result
-    metrics, others = await stage.metrics_of(run_id), await stage.metrics_of(other_id)
-    assert {at: metric.value for at, metric in metrics.items()} == {
-        at: metric.value for at, metric in others.items()
-    }
+    metrics, others = [
+        {
+            at: metric.value
+            for at, metric in (await stage.metrics_of(each)).items()
+            if not metric.key.startswith(SYSTEM)
+        }
+        for each in (run_id, other_id)
+    ]
+    assert metrics == others
 
 
 async def assert_same_training(stage: "Stage", run_id: UUID, other_id: UUID) -> None:

@@ -29,10 +29,11 @@ from polar.records.events import (
     Event,
     Progress,
     Result,
+    Started,
 )
 from service import queue
 from service.settings import Settings
-from service.storage import forms, runs
+from service.storage import forms, metrics, runs
 from service.storage.errors import DatabaseAway, EarlierVersion, RunLost
 from service.storage.last_states import last_states_for
 from service.storage.states import RunState
@@ -43,6 +44,7 @@ from workers.training.patience import AGAIN_S, PatientDatabase
 from workers.training.process import Child, Template, end_of
 from workers.training.retry import PAUSED, Again, Ending, Finish, StopReason, decide, pause_s
 from workers.training.silence import Silence
+from workers.training.system_metrics import Sample, Watch
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +82,8 @@ class Attempt:
         self._folder = self._artifacts / "runs" / str(run.id) / f"attempt-{run.attempt}"
         self._log_file = self._folder / "log.txt"
         self._child: Child | None = None
+        #: Watches what the child takes of the machine, from the beginning of its training.
+        self._watch: Watch | None = None
         #: Events that the child has reported but the database does not have yet, in order.
         self._untold: list[Event] = []
         #: Most events of the next transaction: fewer while the database is too slow for more.
@@ -194,6 +198,8 @@ class Attempt:
         finally:
             listening.cancel()
             child.kill()
+            if self._watch:
+                self._watch.end()
             if self._lease_timer:
                 self._lease_timer.cancel()
 
@@ -227,11 +233,23 @@ class Attempt:
             asyncio.get_running_loop().call_at(self._gathered_at + GATHER_S, self._news.set)
         else:
             self._news.set()
+        if isinstance(message, Started) and self._settings.system_metrics:
+            self._begin_to_watch(message.device)
         if isinstance(message, CheckpointSaved | ArtifactSaved):
             path = Path(message.path).resolve().relative_to(self._artifacts)
             message = message.model_copy(update={"path": str(path)})
         self._untold.append(message)
         self._has_result = self._has_result or isinstance(message, Result)
+
+    def _begin_to_watch(self, device: str) -> None:
+        run = self._run
+        assert self._child
+        assert run.lease_until
+        assert run.started_at
+        # the claim was made at `lease_until - lease_s` by the clock that set `started_at`, too
+        age_s = (run.lease_until - run.started_at).total_seconds() - self._settings.lease_s
+        age_s += time.monotonic() - self._claimed_at
+        self._watch = Watch(self._child.pid, device, age_s=max(age_s, 0.0))
 
     async def _report(self, child: Child) -> None:
         """Renew the lease, and with it the child's time, and store the child's next events.
@@ -245,20 +263,29 @@ class Attempt:
         batch = self._untold[: self._most]
         if any(isinstance(event, NUMBERS) for event in batch):
             self._gathered_at = asked_at
-        if await self._database.once(lambda session: self._renew_and_record(session, batch)):
+        points = self._watch.means.points[:] if self._watch else []
+        if await self._database.once(
+            lambda session: self._renew_and_record(session, batch, points)
+        ):
             self.stop(StopReason.USER)
         del self._untold[: len(batch)]
+        if self._watch:
+            del self._watch.means.points[: len(points)]
         if len(batch) == self._most:  # there may be more, whose news is over
             self._news.set()
         self._most = min(2 * self._most, BATCH)
         child.say(str(self._child_may_go_on_until(asked_at)))
         self._set_lease_timer(asked_at)
 
-    async def _renew_and_record(self, session: AsyncSession, batch: Sequence[Event]) -> bool:
+    async def _renew_and_record(
+        self, session: AsyncSession, batch: Sequence[Event], points: Sequence[tuple[int, Sample]]
+    ) -> bool:
         mine = (session, self._run.id, self._run.attempt)
         cancel_requested = await runs.renew(*mine, self._settings.lease_s)
         for event in batch:
             await runs.record(*mine, event)
+        if points:
+            await metrics.add_of_system(*mine, points)
         return cancel_requested
 
     async def _conclude(self, session: AsyncSession, decision: Finish | Again) -> None:

@@ -103,6 +103,22 @@ def loss_chart(losses: Sequence[tuple[int, float]], steps: int) -> CourseChart:
     return _chart("Training loss", "", along, up, [curve], 200.0, None)
 
 
+def use_chart(percent: Mapping[str, Sequence[tuple[int, float]]]) -> CourseChart:
+    """How much of processor and GPU a run used.
+
+    Args:
+        percent: At least one point of each, a second of the run with its value, by its name.
+    """
+    last = max(points[-1][0] for points in percent.values())
+    most = max(value for points in percent.values() for _, value in points)
+    along, up = _axes(last, 0.0, max(100.0, most), 200.0)
+    curves = [
+        Curve(name, None, _points((along.at(second), up.at(value)) for second, value in points))
+        for name, points in percent.items()
+    ]
+    return _chart("Use of processor and GPU", "%", along, up, curves, 200.0, None)
+
+
 def _axes(steps: int, low: float, high: float, height: float) -> tuple[Axis, Axis]:
     along = Axis(0, max(1, steps), LEFT, WIDTH - RIGHT)
     return along, Axis(low, high, height - BOTTOM, TOP + 6)

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import Evaluation
 from service.api.pages.course_chart import CourseChart, entropy_chart, loss_chart
+from service.api.pages.machine import MachineUse, machine_use
 from service.api.runs import answers
 from service.api.runs.schemas import RunView
 from service.api.stored import Reader
@@ -14,7 +15,7 @@ from service.settings import Settings
 from service.storage.artifacts import artifacts_of
 from service.storage.evaluations import evaluations_of
 from service.storage.experiments import of_run
-from service.storage.metrics import course_of
+from service.storage.metrics import course_of, of_system
 from service.storage.tables import Experiment, Run
 
 FIGURES, PICTURE = "figures/", ".png"
@@ -27,6 +28,7 @@ class RunPage:
     experiments: Sequence[Experiment]
     last: Evaluation | None
     charts: Sequence[CourseChart]
+    machine: MachineUse | None
     #: Names of the pictures of the run.
     figures: Sequence[str]
     files: Sequence[str]
@@ -53,6 +55,7 @@ async def run_page(session: AsyncSession, settings: Settings, run: Run) -> RunPa
         experiments=await of_run(session, run.id),
         last=evaluations[-1] if evaluations else None,
         charts=charts,
+        machine=machine_use(await of_system(session, run.id)),
         figures=[name.removeprefix(FIGURES) for name in pictures],
         files=[name for name in names if name not in pictures],
     )

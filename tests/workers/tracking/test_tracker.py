@@ -17,6 +17,7 @@ from polar.spec import ExperimentSpec
 from service.storage import experiments, runs
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
+from service.storage.metrics import add_of_system
 from service.storage.states import RunState
 from service.storage.tables import Metric
 from workers.tracking import run_entries, saved_view
@@ -355,6 +356,23 @@ async def test_a_tracker_that_lost_its_connection_asks_for_the_lock_again(
     with pytest.raises(DatabaseAway):
         await tracker.tell_all()
     await tracker.tell_all()
+
+
+async def test_what_a_run_took_of_its_machine_is_where_mlflow_looks_for_it(
+    story: "Story", tracker: Tracker, database: Database
+) -> None:
+    run_id = await story.succeed()
+    sample = {"cpu_utilization_percentage": 97.5, "gpu_0_utilization_percentage": 50.0}
+    async with database.transaction() as session:
+        await add_of_system(session, run_id, 1, [(5, sample), (10, sample)])
+        await add_of_system(session, run_id, 2, [(10, dict.fromkeys(sample, 1.0))])
+
+    await tracker.tell_all()
+
+    (told,) = story.in_mlflow(run_id)
+    numbers = story.numbers_in_mlflow(told)
+    assert numbers["system/cpu_utilization_percentage"] == [(5, 97.5), (10, 97.5)]
+    assert numbers["system/gpu_0_utilization_percentage"] == [(5, 50.0), (10, 50.0)]
 
 
 async def _add_numbers(database: Database, run_id: UUID, count: int) -> None:

@@ -12,6 +12,7 @@ from polar.records.latents import Regime
 from polar.records.ranges import StudyRange
 from service.api.pages.charts import Axis
 from service.api.pages.course_chart import MOST_POINTS, entropy_chart, loss_chart
+from service.api.pages.machine import machine_use
 from service.api.pages.phase_chart import BESIDE, Dot, PhaseChart, phase_chart
 from tests.conftest import Reports
 
@@ -143,3 +144,37 @@ def test_a_loss_is_drawn_with_few_points_inside_of_its_frame(losses: list[float]
     assert 1 <= len(places) <= min(MOST_POINTS, len(losses))
     assert all(math.isfinite(x) and chart.top <= y <= chart.bottom for x, y in places)
     assert places[-1][0] == max(x for x, _ in places)
+
+
+def test_the_use_of_the_machine_is_that_of_the_newest_second() -> None:
+    shown = machine_use(
+        {
+            "cpu_utilization_percentage": [(5, 50.0), (10, 97.6)],
+            "process_memory_usage_megabytes": [(5, 1.0), (10, 412.3)],
+            "system_memory_usage_megabytes": [(5, 1.0), (10, 9000.0)],
+            "gpu_10_memory_usage_megabytes": [(5, 2.0)],
+            "gpu_2_utilization_percentage": [(5, 0.0), (10, 100.0)],
+            "gpu_2_memory_usage_megabytes": [(5, 1.0), (10, 1203.4)],
+        }
+    )
+
+    assert shown is not None
+    assert shown.words == "CPU 98 %, 412 MB; GPU 2 100 %, 1,203 MB; GPU 10 2 MB"
+    assert [curve.name for curve in shown.chart.curves] == ["CPU", "GPU 2"]
+    top, bottom = shown.chart.heights[-1], shown.chart.heights[0]
+    assert (bottom[1], top[1]) == ("0", "100")
+    first, last = (point.split(",") for point in shown.chart.curves[1].points.split())
+    assert float(first[1]) == bottom[0]
+    assert (float(last[0]), float(last[1])) == (shown.chart.right, top[0])
+
+
+def test_nothing_is_shown_of_a_run_that_nobody_watched() -> None:
+    assert machine_use({}) is None
+
+
+def test_several_cores_at_work_are_more_than_a_hundred_percent() -> None:
+    shown = machine_use({"cpu_utilization_percentage": [(5, 50.0), (10, 380.0)]})
+
+    assert shown is not None
+    assert shown.words == "CPU 380 %"
+    assert [label for _, label in shown.chart.heights] == ["0", "100", "200", "300"]

@@ -13,6 +13,8 @@ from service.api.door import Door
 from service.api.pages import live, routes, studies
 from service.api.pages.rendering import HEADERS
 from service.api.pages.routes import router
+from service.storage.database import Database
+from service.storage.metrics import add_of_system
 from service.tokens import Scope
 
 if TYPE_CHECKING:
@@ -219,6 +221,29 @@ async def test_runs_are_compared_by_their_entropies_and_specs(
     many = await http.get("/compare", params={"run": [str(uuid4())] * 9})
     assert (many.status_code, "at most 8" in many.text) == (422, True)
     assert (await http.get("/compare?run=nothing")).status_code == 422
+
+
+async def test_a_run_shows_what_it_takes_of_its_machine(
+    http: httpx.AsyncClient,
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    database: Database,
+) -> None:
+    run_id = (await submit(spec_of())).runs[0].id
+    await worker.claim(run_id)
+    address = f"/runs/{run_id}"
+    before = (await http.get(address)).text
+    async with database.transaction() as session:
+        sample = {"cpu_utilization_percentage": 98.0, "process_memory_usage_megabytes": 412.0}
+        await add_of_system(session, run_id, 1, [(5, sample), (10, sample)])
+
+    after = (await http.get(address)).text
+
+    assert "CPU 98 %, 412 MB" not in before
+    assert 'id="machine" data-part' in before
+    assert "CPU 98 %, 412 MB" in after
+    assert 'aria-label="Use of processor and GPU by seconds since the run began"' in after
 
 
 async def test_lists_have_pages(
