@@ -13,6 +13,7 @@ from service.storage.study_tracking import Nesting, TrialToTell
 from service.storage.tracking_tables import StudyTracking, TrialTracking
 from workers.tracking import run_entries, saved_view, study_entries
 from workers.tracking.server import MLflowServer
+from workers.tracking.study_figures import StudyFigures
 
 #: Number of trials of a study in one pass, whose numbers fit into one request.
 TRIALS_AT_ONCE = 40
@@ -26,6 +27,7 @@ class StudyTeller:
     def __init__(self, database: Database, mlflow: MLflowServer) -> None:
         self._database = database
         self._mlflow = mlflow
+        self.figures = StudyFigures(database, mlflow)
 
     async def tell(self, study_id: UUID) -> None:
         """Tell MLflow what is new about a study and its next trials."""
@@ -40,6 +42,8 @@ class StudyTeller:
             await self._tell_trial(to_tell, spec, position)
         trials = [to_tell.trial for to_tell in new]
         await self._tell_study(study, trials, spec, position)
+        if study.finished_at is not None:
+            await self.figures.put(study_id)
         async with self._database.transaction() as session:
             await study_tracking.advance(session, study, trials)
 
@@ -109,8 +113,6 @@ class StudyTeller:
             metrics=[*itertools.chain(*metrics), *study_entries.range_metrics(study)],
             tags=study_entries.study_tags(study, spec),
         )
-        if study.finished_at is not None:
-            await self._put_file(run_id, "range.json", study_entries.range_text(study))
         await self._tell_end(study, position, run_id, study_entries.marks_of_study(study))
 
     async def _tell_end(
