@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from polar.spec import StudySpec
-from service.storage import forms, studies, study_tracking
+from service.storage import forms, runs, studies, study_tracking
 from service.storage.database import Database
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting, TrialToTell
@@ -49,8 +49,13 @@ class StudyTeller:
 
     async def nest(self, nesting: Nesting) -> None:
         """Put a run below its trial, or below the study if its trial has no other run."""
-        tags = study_entries.nesting_tags(nesting)
-        await self._mlflow.log(nesting.mlflow_run_id, tags=tags)
+        async with self._database.transaction() as session:
+            run = await runs.get(session, nesting.run_id)
+            study = await studies.get(session, nesting.study_id)
+            trial = await studies.trial_of(session, nesting.study_id, nesting.number)
+        name = study_entries.seed_name(run, trial, study, forms.study_spec(study.spec))
+        tags = {**study_entries.nesting_tags(nesting), study_entries.NAME: name}
+        await self._mlflow.log(nesting.mlflow_run_id, tags=run_entries.as_tags(tags))
         async with self._database.transaction() as session:
             await study_tracking.nest(session, nesting)
 
