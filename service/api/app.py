@@ -29,7 +29,6 @@ from service.api.runs import results
 from service.api.runs import routes as runs
 from service.api.shared_looks import SharedLooks
 from service.api.shared_reads import SharedReads
-from service.api.short_processes import ShortProcesses
 from service.api.strictness import refuse_what_is_ambiguous
 from service.api.studies import figures as study_figures
 from service.api.studies import routes as studies
@@ -37,6 +36,7 @@ from service.api.tokens import routes as tokens
 from service.api.webhooks import routes as webhooks
 from service.queue import queue_app
 from service.settings import Settings
+from service.short_processes import ShortProcesses
 from service.storage.database import Database
 
 #: Files that are compressed already, and streams of events, which must not wait to be compressed.

@@ -16,8 +16,8 @@ from service.api.measuring import Measuring
 from service.api.problems import Refused, client_gone
 from service.api.shared_looks import SharedLooks
 from service.api.shared_reads import SharedReads
-from service.api.short_processes import ShortProcesses
 from service.settings import Settings
+from service.short_processes import ShortProcesses
 from service.storage import agents
 from service.storage.database import Database
 

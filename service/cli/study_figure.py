@@ -74,7 +74,7 @@ def save_figure(
 
 def _content(client: "Client", study: "StudyView", name: StudyFigure) -> "Phases | LossEnvelope":
     from service.api.studies.models import envelope_of, refuse_other_fields
-    from service.api.studies.phases import FIGURES
+    from service.storage.phases import FIGURES
     from service.storage.states import TrialState
 
     spec = spec_of(study)

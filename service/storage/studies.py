@@ -121,6 +121,10 @@ async def trials_of(session: AsyncSession, study_id: UUID, *states: TrialState) 
     return (await session.scalars(query)).all()
 
 
+async def trial_of(session: AsyncSession, study_id: UUID, number: int) -> Trial:
+    return await session.get_one(Trial, (study_id, number))
+
+
 async def begin_trial(
     session: AsyncSession,
     study: Study,

@@ -36,7 +36,7 @@ async def experiment_view(
     session: AsyncSession, settings: Settings, experiment: Experiment
 ) -> ExperimentView:
     shown = await showing.runs_of(session, experiment.id)
-    tracked = next((each.tracked for each in shown if each.tracked), None)
+    tracked = [each.tracked for each in shown if each.tracked]
     return ExperimentView(
         id=experiment.id,
         name=experiment.name,

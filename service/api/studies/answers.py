@@ -12,7 +12,7 @@ from polar.spec import StudySpec
 from service.api import links
 from service.api.problems import Refused
 from service.api.stored import Reader
-from service.api.studies import phases, ranking
+from service.api.studies import ranking
 from service.api.studies.schemas import (
     Front,
     StudyPage,
@@ -27,6 +27,7 @@ from service.storage import (
     agents,
     durations,
     forms,
+    phases,
     points,
     studies,
     study_tracking,
@@ -77,12 +78,10 @@ def _figures(
     spec: StudySpec | None, found: StudyRange | None, trials: Sequence[Trial]
 ) -> dict[StudyFigure, bool]:
     """The figures of a study, and whether there is something to draw in each."""
-    # each trial says itself that an earlier version stored it, so the study need not say it again
-    reader = Reader()
     of_trainings = (
         dict.fromkeys(phases.FIGURES, False)
         if spec is None
-        else phases.are_there(spec, found, phases.completed_of(trials, reader))
+        else phases.are_there(spec, found, phases.completed_of(trials))
     )
     compared = found.certificates if found else None
     return {

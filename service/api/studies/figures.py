@@ -17,12 +17,12 @@ from service.api.dependencies import Parts, Service, unless_gone
 from service.api.door import Door
 from service.api.ids import StudyIdAlone
 from service.api.problems import Refused, refusals
-from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
 from service.api.studies.models import envelope_of, read_solutions
-from service.api.studies.phases import FIGURES, Gather, completed_of
 from service.programs import Program, python
+from service.short_processes import ShortProcesses
 from service.storage import studies
+from service.storage.phases import FIGURES, Gather, completed_of
 from service.storage.study_tables import Study
 
 router = APIRouter(
@@ -89,9 +89,8 @@ async def _content(study_id: UUID, figure: StudyFigure, service: Parts) -> Recor
 async def _phases(gather: Gather, session: AsyncSession, study: Study) -> Callable[[], Phases]:
     trials = await studies.trials_of(session, study.id)
     spec = studies.spec_of(study)
-    reader = Reader()
-    completed = completed_of(trials, reader)
-    found = reader.readable("range", study.range)
+    completed = completed_of(trials)
+    found = Reader().readable("range", study.range)
     return lambda: gather(spec, found, completed)
 
 
