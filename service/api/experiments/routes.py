@@ -9,7 +9,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from polar.spec import ExperimentSpec
 from service.api import submission
-from service.api.dependencies import TAKES_SPEC, Service, Session, only_json
+from service.api.dependencies import TAKES_SPEC, Reading, Service, Session, only_json
 from service.api.door import needs
 from service.api.event_stream import follow
 from service.api.experiments import answers
@@ -57,7 +57,7 @@ async def validate(spec: ExperimentSpec, session: Session) -> Plan:
 
 @router.get("", responses=refusals(422))
 async def list_experiments(
-    session: Session, position: Position, page_size: PageSize = 50
+    session: Reading, position: Position, page_size: PageSize = 50
 ) -> ExperimentPage:
     """List experiments, newest first, a page at a time."""
     rows = await experiments.page(session, size=page_size + 1, after=position)
@@ -67,7 +67,7 @@ async def list_experiments(
 
 @router.get("/{experiment_id}", responses=refusals(404, 422))
 async def get_experiment(
-    experiment_id: UUID, session: Session, service: Service
+    experiment_id: UUID, session: Reading, service: Service
 ) -> ExperimentView:
     """Show an experiment with the progress and the verdict of each run."""
     experiment = await experiments.get(session, experiment_id)
@@ -116,7 +116,7 @@ async def extend_experiment(
     return await answers.accepted(session, service.settings, response, submitted)
 
 
-async def ids_of_runs(experiment_id: UUID, session: Session) -> list[UUID]:
+async def ids_of_runs(experiment_id: UUID, session: Reading) -> list[UUID]:
     experiment = await experiments.get(session, experiment_id)
     return [run.id for run in await experiments.runs_of(session, experiment.id)]
 
