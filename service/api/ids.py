@@ -35,7 +35,7 @@ Digits = Annotated[
 async def _id_of(
     service: Service, table: type[Experiment] | type[Run] | type[Study], id: str
 ) -> UUID:
-    if is_whole(id):  # most are, and need no connection of their own
+    if is_whole(id):  # most are, and they need no connection of their own
         return UUID(id)
     async with service.database.reading() as session:
         return await id_of(session, table, id)
