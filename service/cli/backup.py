@@ -35,7 +35,7 @@ def restore(
     backup: Annotated[Path, typer.Argument(help="A folder that `polar backup` made.")],
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Make a new home of a backup; its tokens are revoked."""
+    """Make a new home of a backup of your own; its tokens are revoked."""
     from service.embedded.backup import restore
     from service.embedded.errors import EmbeddedError
 
@@ -43,6 +43,12 @@ def restore(
         made = restore(backup, home)
     except EmbeddedError as error:
         fail(error, FAILED)
-    write(f"{home} is as {made['home']} was at {made['made_at']}; `polar up --home {home}`")
+    was, at = _harmless(made["home"]), _harmless(made["made_at"])
+    write(f"{home} is as {was} was at {at}; `polar up --home {home}`")
     write("starts it. All tokens are revoked there, and browsers logged out. Where the other home")
     write("still runs, both now train what was queued.")
+
+
+def _harmless(said: object) -> str:
+    """What a backup says, without characters that could erase what a terminal has shown."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(said))
