@@ -11,6 +11,7 @@ import typer
 from service.cli.output import fail, write
 from service.exit_codes import FAILED
 from service.homes import DEFAULT_HOME
+from service.processes import make_private
 
 Home = Annotated[Path, typer.Option(envvar="POLAR_HOME", help="Home of a stack.")]
 
@@ -20,6 +21,7 @@ def backup(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Copy a home, with its databases and files, to a new folder; its stack may run."""
+    make_private()  # before any library that reads the environment is loaded
     from service.embedded.backup import back_up
     from service.embedded.errors import EmbeddedError
 
@@ -36,6 +38,7 @@ def restore(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Make a new home of a backup of your own; its tokens are revoked."""
+    make_private()  # before any library that reads the environment is loaded
     from service.embedded.backup import restore
     from service.embedded.errors import EmbeddedError
 

@@ -70,7 +70,7 @@ def back_up(home: Path, backup: Path) -> None:
         os.sync()
         put_in_place(aside, backup)
     except OSError as error:
-        raise EmbeddedError(f"{home} cannot be copied to {backup}: {error}") from error
+        raise EmbeddedError(f"{home} cannot be copied to {backup}: {_first(error)}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -87,13 +87,13 @@ def restore(backup: Path, home: Path) -> Mapping[str, Any]:
             backup; or a copy fails.
     """
     home = resolved_home(home)
-    refuse_folder_of_others(home)  # before anything is copied to where they would read it
     manifest = read_json(backup / MANIFEST)
     if manifest is None or not {"home", "made_at", "postgres"} <= manifest.keys():
         raise EmbeddedError(f"{backup} is no backup; allowed: a folder that `polar backup` made")
     _refuse_within([backup], home)
     if home.exists() and any(home.iterdir()):
         raise EmbeddedError(f"{home} is not empty; allowed: the path of a new home")
+    refuse_folder_of_others(home)  # before anything is copied to where they would read it
     _refuse_links(backup)
     binaries = find_binaries()
     if manifest["postgres"] != major_version(binaries):
@@ -119,8 +119,16 @@ def restore(backup: Path, home: Path) -> Mapping[str, Any]:
             (home / name).unlink(missing_ok=True)
         if not isinstance(error, (OSError, psycopg.Error)):
             raise
-        raise EmbeddedError(f"{backup} cannot be copied to {home}: {error}") from error
+        raise EmbeddedError(f"{backup} cannot be copied to {home}: {_first(error)}") from error
     return manifest
+
+
+def _first(error: Exception) -> str:
+    """The error in a few words; one of `shutil` names every file that a full disk did not take."""
+    if not isinstance(error, shutil.Error) or not isinstance(error.args[0], list):
+        return str(error)
+    (_, _, why), *others = error.args[0]
+    return f"{why}, and so {len(others)} others" if others else str(why)
 
 
 def _refuse_existing(backup: Path) -> None:

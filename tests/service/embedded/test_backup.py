@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 import socket
@@ -215,6 +216,31 @@ def test_a_backup_that_leads_elsewhere_is_refused(
         restore(small_backup, new_home)
 
     assert not new_home.exists()
+
+
+def test_a_full_disk_is_said_in_a_line_and_left_as_it_was(
+    small_backup: Path, new_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The message named every file that could not be copied, and half of them filled the disk.
+    (small_backup / "databases").rmdir()
+    (small_backup / "databases" / "base").mkdir(parents=True)
+    for number in range(100):
+        (small_backup / "databases" / "base" / str(number)).write_text("rows")
+    monkeypatch.setattr("service.embedded.backup._run", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.copystat", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.copyfile", full)
+
+    for _ in range(2):  # what is left is not taken for a home that is not empty
+        with pytest.raises(EmbeddedError, match=r"No space left .*, and so 99 others$") as error:
+            restore(small_backup, new_home)
+
+        assert len(str(error.value)) < 600
+        assert list(new_home.iterdir()) == []
+
+
+def full(_source: object, target: str, **_: object) -> None:
+    Path(target).write_text("")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
 
 
 @pytest.mark.parametrize("name", ["database.json", "artifacts"])
