@@ -41,7 +41,7 @@ HELP: Mapping[str, str] = {
         "Start everything and draw the betas at which the latent space of a beta-VAE is clean."
     ),
     "backup": "Copy a home, with its databases and files, to a new folder; its stack may run.",
-    "restore": "Make a new home of a backup; its tokens are revoked.",
+    "restore": "Make a new home of a backup of your own; its tokens are revoked.",
     "clean": "Say how many files and rows nobody needs any more, and remove them with --yes.",
     "doctor": "Check versions, disks, devices, clocks and stores, and say what to do.",
     "run": "Train the models of a spec and measure their latents, here and now.",
