@@ -13,7 +13,6 @@ from service.embedded.state import choose_port, write_json
 def temporary_home() -> Iterator[Path]:
     """A home whose ports are not the usual ones, because another stack may have those."""
     home = Path(tempfile.mkdtemp(prefix="polar-benchmark-"))
-    home.chmod(0o755)  # as root, Postgres runs as another user, who must get in
     ports = {name: choose_port() for name in ("api", "mlflow", "dashboard")}
     write_json(home / "ports.json", ports)
     try:
