@@ -1,9 +1,11 @@
 """Draws the figures of a study.
 
     python -m service.drawing phase_diagram png
+    python -m service.drawing phase_diagram a.png a.svg
 
 reads the content of the figure, a record of `polar.records.phases`, as JSON from stdin and writes
-the picture to stdout, so that the API can have it drawn in a separate process.
+the picture to stdout, or pictures to files with their numbers next to them, so that the API and
+the tracker can have it drawn in a separate process.
 """
 
 import sys
@@ -16,7 +18,7 @@ from matplotlib.figure import Figure
 from pydantic import TypeAdapter
 
 from polar import figures
-from polar.figures.files import write
+from polar.figures.files import KINDS, write
 from polar.ranges import Search
 from polar.records.certificates import NotOptimal
 from polar.records.phases import LossEnvelope, Phases, StudyFigure
@@ -120,6 +122,10 @@ def _better(beaten: NotOptimal | None) -> dict[str, str | float | None]:
 
 
 if __name__ == "__main__":
-    name, kind = sys.argv[1:]
-    picture, _ = FIGURES[StudyFigure(name)](_CONTENT.validate_json(sys.stdin.buffer.read()))
-    write(picture, kind, sys.stdout.buffer)
+    figure, *wanted = StudyFigure(sys.argv[1]), *sys.argv[2:]
+    shown = _CONTENT.validate_json(sys.stdin.buffer.read())
+    if wanted[0] in KINDS:
+        write(FIGURES[figure](shown)[0], wanted[0], sys.stdout.buffer)
+    else:
+        for name in wanted:
+            save_figure(figure, shown, Path(name))

@@ -5,15 +5,19 @@ owner's token and asks the API about all others.
 """
 
 from collections.abc import Callable
+from html import escape
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import ValidationError
 from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from service.addresses import reach
+from service.addresses import is_loopback, reach
 from service.api.door import (
+    SAFE,
     THE_OWNER,
     Principal,
     cookie_name,
@@ -24,6 +28,7 @@ from service.api.door import (
 )
 from service.api.links import PREFIX
 from service.api.problems import Refused, refused
+from service.api.request_ids import HEADER
 from service.api.schemas import Problem
 from service.api.tokens.schemas import WhoAmI
 from service.settings import DoorSettings
@@ -32,6 +37,24 @@ from service.tokens import Kind, Scope
 #: How long the API may take to say who holds a token; its own answer that the database is away
 #: comes earlier.
 ASK_S = 10.0
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Polar: not shown</title>
+<h1>This page cannot be shown</h1>
+<p>{detail}</p>
+<p>On the machine where Polar runs, <code>polar login</code> prints a link that lets a browser in,
+here and at {api}.</p>
+</html>
+"""
+#: Headers that a page has of the problem in whose place it is.
+_KEPT = ("WWW-Authenticate", HEADER)
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
 
 #: The scope that a request needs; None if anybody may send it.
 ScopeOf = Callable[[Request], Scope | None]
@@ -44,6 +67,8 @@ class Guard:
         self._app = app
         self._settings = settings
         self._scope_of = scope_of
+        # Other addresses of the API, as within containers, need not be those of browsers.
+        self._api_is_here = is_loopback(urlsplit(settings.api_url).hostname or "")
         self._api = httpx.AsyncClient(
             base_url=settings.api_url,
             timeout=ASK_S,
@@ -58,9 +83,20 @@ class Guard:
         elif connection["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         elif refusal := await self._refusal(request := Request(connection)):
-            await refused(request, refusal)(connection, receive, send)
+            await self._refused(request, refusal)(connection, receive, send)
         else:
             await self._app(connection, receive, send)
+
+    def _refused(self, request: Request, refusal: Refused) -> Response:
+        """A page for whoever looks with a browser, and a problem for programs and scripts."""
+        problem = refused(request, refusal)
+        if request.method not in SAFE or "text/html" not in request.headers.get("accept", ""):
+            return problem
+        url = escape(self._settings.api_url)
+        api = f'<a href="{url}">{url}</a>' if self._api_is_here else "the pages of Polar"
+        kept = {name: problem.headers[name] for name in _KEPT if name in problem.headers}
+        page = _PAGE.format(detail=escape(str(refusal)), api=api)
+        return HTMLResponse(page, refusal.status, _PAGE_HEADERS | kept)
 
     async def _refusal(self, request: Request) -> Refused | None:
         try:

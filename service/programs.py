@@ -9,7 +9,7 @@ class Program(StrEnum):
 
     Starting a program is a dependency that import contracts cannot see: `service.api` starts
     `service.cli` and `service.drawing`, which stand above it, and receives only what they print or
-    write.
+    write. So does the tracker with `service.drawing`.
     """
 
     POLAR = "polar_latents"

@@ -5,7 +5,8 @@ new job, in the transaction that records the need. A worker that comes too late 
 only a job that nobody waits for any more.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -43,7 +44,8 @@ from service.storage.states import RunState
 from service.storage.tables import Run
 
 TRAIN = "train"
-#: Arbitrary number of the Postgres lock that lets only one process rescue runs at a time.
+#: Arbitrary number of the Postgres lock that lets only one process rescue runs at a time. It is
+#: taken with a second number, because agents may take no locks of one (`service.storage.roles`).
 RESCUE_LOCK = 7_205_302
 #: Hours for which jobs are kept after their end, for people who look for what happened.
 KEEP_JOBS_H = 72
@@ -64,12 +66,32 @@ _events = table("procrastinate_events", column("job_id", BigInteger), column("at
 _FAILED = text("'failed'::queue.procrastinate_job_status")
 
 
+class _Notified(ListeningConnection):
+    """Passes over what is no notification of procrastinate's, whose worker would go deaf.
+
+    Postgres lets everybody who may connect notify everybody else.
+    """
+
+    async def notifies(self, **options: Any) -> AsyncGenerator[psycopg.Notify, None]:  # noqa: ANN401
+        async for notice in super().notifies(**options):
+            if _is_of_a_job(notice.payload):
+                yield notice
+
+
+def _is_of_a_job(payload: str) -> bool:
+    try:
+        said = json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and "type" in said and isinstance(said.get("job_id"), int)
+
+
 def queue_app(settings: Settings) -> App:
     """A procrastinate app on our database; open it with `async with app.open_async()`."""
     return App(
         connector=PsycopgConnector(
             conninfo=settings.database_url.get_secret_value(),
-            connection_class=ListeningConnection,
+            connection_class=_Notified,
             min_size=1,
             max_size=4,
             timeout=5.0,  # a worker without a database ends, and begins anew
@@ -169,7 +191,7 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
     Returns:
         The runs that were queued again or have ended.
     """
-    if not await session.scalar(select(func.pg_try_advisory_xact_lock(RESCUE_LOCK))):
+    if not await session.scalar(select(func.pg_try_advisory_xact_lock(RESCUE_LOCK, 0))):
         return []
     await _close_forgotten_jobs(session, settings.heartbeat_over_s)
     abandoned = _abandoned_runs(settings.heartbeat_over_s)

@@ -22,14 +22,13 @@ from service.api.measuring import Measuring
 from service.api.metrics import routes as metrics
 from service.api.metrics.requests import TimedRequests
 from service.api.once import AnsweredBefore, answer_again
-from service.api.pages import live
+from service.api.pages import live, submitting
 from service.api.pages import routes as pages
 from service.api.request_ids import RequestIds
 from service.api.runs import results
 from service.api.runs import routes as runs
 from service.api.shared_looks import SharedLooks
-from service.api.shared_standings import SharedStandings
-from service.api.short_processes import ShortProcesses
+from service.api.shared_reads import SharedReads
 from service.api.strictness import refuse_what_is_ambiguous
 from service.api.studies import figures as study_figures
 from service.api.studies import routes as studies
@@ -37,6 +36,7 @@ from service.api.tokens import routes as tokens
 from service.api.webhooks import routes as webhooks
 from service.queue import queue_app
 from service.settings import Settings
+from service.short_processes import ShortProcesses
 from service.storage.database import Database
 
 #: Files that are compressed already, and streams of events, which must not wait to be compressed.
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
         Measuring(settings),
         ShortProcesses(settings.measure_at_once, settings.measure_s),
         SharedLooks(database),
-        SharedStandings(database),
+        SharedReads(database),
         CollectorRegistry(),
     )
     problems.install(app)
@@ -92,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(resource.router, prefix=PREFIX)
     app.include_router(tokens.open_router, prefix=PREFIX)
     app.include_router(pages.router)
+    app.include_router(submitting.router)
     app.include_router(live.router)
     app.mount("/static", StaticFiles(packages=[("service.api.pages", "static")]), "static")
     return app

@@ -15,9 +15,9 @@ from polar.spec.own_models import known_code
 from service.api.measuring import Measuring
 from service.api.problems import Refused, client_gone
 from service.api.shared_looks import SharedLooks
-from service.api.shared_standings import SharedStandings
-from service.api.short_processes import ShortProcesses
+from service.api.shared_reads import SharedReads
 from service.settings import Settings
+from service.short_processes import ShortProcesses
 from service.storage import agents
 from service.storage.database import Database
 
@@ -34,7 +34,7 @@ class Parts:
     measuring: Measuring
     drawing: ShortProcesses
     looks: SharedLooks
-    standings: SharedStandings
+    reads: SharedReads
     #: What this process measures of itself, for Prometheus.
     metrics: CollectorRegistry
 

@@ -1,6 +1,7 @@
 """The addresses that answers of the API link to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from polar.records.phases import StudyFigure
@@ -17,14 +18,19 @@ def to_experiment(experiment_id: UUID) -> str:
     return f"{PREFIX}/experiments/{experiment_id}"
 
 
-def of_experiment(settings: Settings, experiment_id: UUID, tracked: Tracking | None) -> Links:
+def of_experiment(settings: Settings, experiment_id: UUID, tracked: Sequence[Tracking]) -> Links:
+    """The links of an experiment; `tracked` is where MLflow has those runs that it has.
+
+    `mlflow` leads to these runs alone, `mlflow_all` to all runs of the same model and dataset.
+    """
     base = to_experiment(experiment_id)
     return {
         "self": base,
         "events": f"{base}/events",
         "extend": f"{base}/extend",
         "cancel": f"{base}/cancel",
-        "mlflow": _table_in_mlflow(settings, tracked) if tracked else None,
+        "mlflow": _runs_in_mlflow(settings, tracked) if tracked else None,
+        "mlflow_all": _view_in_mlflow(settings, tracked[0]) if tracked else None,
     }
 
 
@@ -56,15 +62,20 @@ def of_study(
             name: f"{base}/figures/{name}.png" if is_there else None
             for name, is_there in figures.items()
         },
-        "mlflow": _in_mlflow(settings, tracked, f"/runs/{tracked.mlflow_run_id}")
+        "mlflow": _run_in_mlflow(settings, tracked) if tracked else None,
+        "mlflow_runs": _table_in_mlflow(settings, tracked, f"tags.`polar.study_id` = '{study_id}'")
         if tracked
         else None,
         "dashboard": f"{settings.dashboard_url.rstrip('/')}/polar/{study_id}",
     }
 
 
+def to_run(run_id: UUID) -> str:
+    return f"{PREFIX}/runs/{run_id}"
+
+
 def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
-    base = f"{PREFIX}/runs/{run_id}"
+    base = to_run(run_id)
     return {
         "self": base,
         "events": f"{base}/events",
@@ -73,9 +84,7 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
         "diagnostics": f"{base}/diagnostics",
         "figures": f"{base}/figures",
         "findings": to_findings(run_id),
-        "mlflow": _in_mlflow(settings, tracked, f"/runs/{tracked.mlflow_run_id}")
-        if tracked
-        else None,
+        "mlflow": _run_in_mlflow(settings, tracked) if tracked else None,
     }
 
 
@@ -99,8 +108,31 @@ def to_measured_figure(measurement_id: UUID, name: str) -> str:
     return f"{to_measurement(measurement_id)}/figures/{name}"
 
 
-def _table_in_mlflow(settings: Settings, tracked: Tracking) -> str:
-    """Address of the experiment's runs, in the view that the tracker has saved for it."""
+def _run_in_mlflow(settings: Settings, tracked: Tracking | StudyTracking) -> str:
+    return _in_mlflow(settings, tracked, f"/runs/{tracked.mlflow_run_id}")
+
+
+def _runs_in_mlflow(settings: Settings, tracked: Sequence[Tracking]) -> str:
+    """Address of the page of a single run, or of a table of these runs beside their charts."""
+    if len(tracked) == 1:
+        return _run_in_mlflow(settings, tracked[0])
+    ids = ", ".join(f"'{each.mlflow_run_id}'" for each in tracked)
+    table = _table_in_mlflow(settings, tracked[0], f"attributes.run_id IN ({ids})")
+    return f"{table}&compareRunsMode=CHART"
+
+
+def _table_in_mlflow(settings: Settings, tracked: Tracking | StudyTracking, which: str) -> str:
+    """Address of the runs that this filter of MLflow's lets through, below their parents.
+
+    Only a table that is sorted by time shows runs below their parents. An address with a filter
+    cannot name a saved view, too: MLflow's pages would ignore it.
+    """
+    query = {"searchFilter": which, "orderByKey": "attributes.start_time", "orderByAsc": "false"}
+    return f"{_in_mlflow(settings, tracked, '/runs')}&{urlencode(query, quote_via=quote)}"
+
+
+def _view_in_mlflow(settings: Settings, tracked: Tracking) -> str:
+    """Address of all runs of a model and dataset, in the view that the tracker has saved."""
     return f"{_in_mlflow(settings, tracked, '/runs')}&viewStateShareKey={SAVED_VIEW}"
 
 

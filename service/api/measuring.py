@@ -19,10 +19,10 @@ from fastapi import UploadFile
 
 from polar.files import put_in_place
 from service.api.problems import Refused
-from service.api.short_processes import Ended, ShortProcesses
 from service.exit_codes import REFUSED
 from service.programs import Program, python
 from service.settings import Settings
+from service.short_processes import Ended, ShortProcesses
 
 _log = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from service.api.request_ids import HEADER
 from service.api.schemas import Problem
 from service.logs import request_id
 from service.storage.errors import (
+    AmbiguousId,
     Conflict,
     DatabaseAway,
     DatabaseBusy,
@@ -39,10 +40,13 @@ MEDIA_TYPE = "application/problem+json"
 STATUS_OF: dict[type[StorageError], int] = {
     NotFound: 404,
     Conflict: 409,
+    AmbiguousId: 409,
     EarlierVersion: 409,
     DatabaseAway: 503,
     DatabaseBusy: 503,
 }
+#: The words for errors that share their status with others.
+WORD_OF: dict[type[StorageError], str] = {AmbiguousId: "ambiguous-id", DatabaseBusy: "busy"}
 WORDS = {
     400: "malformed",
     404: "not-found",
@@ -122,7 +126,7 @@ def _storage_error(request: Request, error: StorageError) -> Response:
     if type(error) not in STATUS_OF:
         raise error
     status = STATUS_OF[type(error)]
-    word = "busy" if isinstance(error, DatabaseBusy) else WORDS[status]
+    word = WORD_OF.get(type(error), WORDS[status])
     return _problem(request, status, word, str(error))
 
 

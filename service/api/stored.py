@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from polar.spec.axis import Value
 from service.storage.forms import Unreadable
+from service.storage.points import readable
 
 R = TypeVar("R", bound=BaseModel)
-
-_POINT: TypeAdapter[dict[str, Value]] = TypeAdapter(dict[str, Value])
 
 
 class Reader:
@@ -29,11 +28,11 @@ class Reader:
 
     def point(self, stored: object) -> dict[str, Value]:
         """The point of a trial; empty where it cannot be read."""
-        try:
-            return _POINT.validate_python(stored)
-        except ValidationError:
+        point = readable(stored)
+        if point is None:
             self.of_earlier_version.append("point")
             return {}
+        return point
 
     def readable(self, name: str, stored: R | Unreadable | None) -> R | None:
         """The field of this name, which storage has read already; None as in `read`."""

@@ -18,11 +18,15 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "run": ("service.cli.run", "run"),
     "measure": ("service.cli.measure", "measure"),
     "submit": ("service.cli.remote", "submit"),
-    "list": ("service.cli.remote", "list_experiments"),
+    "list": ("service.cli.lists", "list_experiments"),
+    "runs": ("service.cli.lists", "list_runs"),
     "get": ("service.cli.remote", "get"),
     "watch": ("service.cli.remote", "watch"),
     "extend": ("service.cli.remote", "extend"),
     "cancel": ("service.cli.remote", "cancel"),
+    "tag": ("service.cli.describe", "tag"),
+    "note": ("service.cli.describe", "note"),
+    "rename": ("service.cli.describe", "rename"),
     "delete": ("service.cli.delete", "delete"),
     "validate": ("service.cli.remote", "validate"),
     "study": ("service.cli.study", "app"),
@@ -44,6 +48,7 @@ HELP: Mapping[str, str] = {
     "measure": "Measure the latents of any model from its codes.",
     "submit": "Submit an experiment; runs that exist already are shared.",
     "list": "List experiments, newest first.",
+    "runs": "List runs, newest first.",
     "get": "Show an experiment or a run.",
     "watch": (
         "Show an experiment or a run live until it has ended, and fail if a run did not succeed."
@@ -54,6 +59,9 @@ HELP: Mapping[str, str] = {
     "cancel": (
         "Cancel a run, or an experiment with those of its runs that no other experiment wants."
     ),
+    "tag": "Set or remove tags of an experiment, a run or a study, and show those that it has.",
+    "note": "Write or show the note of an experiment, a run or a study.",
+    "rename": "Give an experiment, a run or a study another name.",
     "delete": (
         "Delete experiments, runs or studies for good, with the runs that nobody else has."
     ),

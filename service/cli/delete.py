@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polar.errors import InvalidInput
 from service.cli.connection import Url, service_at
 from service.cli.output import Format, Output, fail, say, show
 from service.exit_codes import REFUSED
+from service.ids import SHOWN, digits_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,14 +22,37 @@ if TYPE_CHECKING:
     from service.client import Client
     from service.client.answers import Answer
 
-Ids = Annotated[list[str], typer.Argument(help="Ids of experiments, runs or studies.")]
+#: As many digits of an id as tables show.
+LEAST_DIGITS = SHOWN
+
+Ids = Annotated[
+    list[str],
+    typer.Argument(
+        help="Ids of experiments, runs or studies, at least 8 digits of each, or names."
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Delete; without this nothing is deleted.")]
 
 
 def delete(ids: Ids, yes: Yes = False, output: Output = Format.TABLE, url: Url = None) -> None:
     """Delete experiments, runs or studies for good, with the runs that nobody else has."""
     with service_at(url) as client:
-        delete_all(client, [client.find_any(id) for id in ids], yes, output)
+        delete_all(client, [client.find_any(meant(client, id)) for id in ids], yes, output)
+
+
+def meant(client: "Client", written: str, *kinds: "type[Answer]") -> str:
+    """The id of what somebody wants to delete.
+
+    Raises:
+        InvalidInput: so few digits may soon be those of something else.
+    """
+    digits = digits_of(written)
+    if digits is not None and len(digits) < LEAST_DIGITS:
+        raise InvalidInput(
+            f"{written} is too short for what is to be deleted; allowed: at least {LEAST_DIGITS} "
+            "digits of an id, or a name that has other letters than a to f"
+        )
+    return client.meant(written, *kinds)
 
 
 def delete_all(client: "Client", found: "Sequence[Answer]", is_sure: bool, output: Format) -> None:

@@ -1,16 +1,18 @@
-"""The commands that talk to the service: submit, list, get, watch, extend, cancel, validate.
+"""The commands that talk to the service: submit, get, watch, extend, cancel, validate.
 
 Exit codes: FAILED when a run did not succeed, REFUSED when the service refused or the spec cannot
 be read, UNREACHABLE when nobody answers, INTERRUPTED on Ctrl-C.
 """
 
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli.connection import Url, option_of, service_at
+from service.cli.describe import Note, Tags, tags_of
+from service.cli.lists import FullIds
 from service.cli.output import Format, Output, going_on, say, show
 from service.exit_codes import FAILED
 
@@ -21,8 +23,13 @@ if TYPE_CHECKING:
     from service.client import Client
 
 SpecFile = Annotated[Path, typer.Argument(help="YAML or JSON file of an experiment.")]
-Id = Annotated[str, typer.Argument(help="Id of an experiment or of a run.")]
-Extensible = Annotated[str, typer.Argument(help="Id of an experiment, of a run or of a study.")]
+Id = Annotated[
+    str, typer.Argument(help="Id of an experiment or of a run, how it begins, or a name.")
+]
+Extensible = Annotated[
+    str,
+    typer.Argument(help="Id of an experiment, of a run or of a study, how it begins, or a name."),
+]
 
 
 def submit(
@@ -37,6 +44,8 @@ def submit(
         str | None,
         typer.Option(help="Submit once for this key, however often the command is repeated."),
     ] = None,
+    tag: Tags = None,
+    note: Note = "",
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
@@ -44,7 +53,13 @@ def submit(
     with service_at(url) as client:
         from service.cli.own_images import content_of
 
-        experiment = client.submit(content_of(spec, client), force=force, key=idempotency_key)
+        experiment = client.submit(
+            content_of(spec, client),
+            force=force,
+            key=idempotency_key,
+            tags=tags_of(tag or ()),
+            note=note,
+        )
         _follow(client, experiment, "submitted", wait=wait, output=output, url=url)
 
 
@@ -62,7 +77,7 @@ def extend(
         from service.api.experiments.schemas import ExperimentView
         from service.cli import study
 
-        extended = client.extend(id, steps)
+        extended = client.extend(client.meant(id), steps)
         if isinstance(extended, ExperimentView):
             done = f"extended {id} to {steps:,} steps:"
             _follow(client, extended, done, wait=wait, output=output, url=url)
@@ -78,16 +93,6 @@ def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> 
         _show(client.validate(content_of(spec, client)), output)
 
 
-def list_experiments(
-    limit: Annotated[int, typer.Option(min=1, help="How many to list at most.")] = 20,
-    output: Output = Format.TABLE,
-    url: Url = None,
-) -> None:
-    """List experiments, newest first."""
-    with service_at(url) as client:
-        _show(list(islice(client.experiments(), limit)), output)
-
-
 def get(
     id: Id,
     findings: Annotated[
@@ -101,26 +106,35 @@ def get(
         Path | None,
         typer.Option(help="File to write the trained model of a run to, which polar.load loads."),
     ] = None,
+    full_ids: FullIds = False,
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
     """Show an experiment or a run."""
     with service_at(url, instead="polar study show") as client:
+        id = meant(client, id)
         if model:
             _write_model(client, id, model)
-        _show(client.ask_for_findings(id) if findings else client.find(id), output)
+        _show(client.ask_for_findings(id) if findings else client.find(id), output, full_ids)
 
 
 def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Show an experiment or a run live until it has ended, and fail if a run did not succeed."""
     with service_at(url, instead="polar study watch") as client:
-        _watch(client, client.find(id), output, url)
+        _watch(client, client.find(meant(client, id)), output, url)
 
 
 def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Cancel a run, or an experiment with those of its runs that no other experiment wants."""
     with service_at(url, instead="polar study cancel") as client:
-        _show(client.cancel(id), output)
+        _show(client.cancel(meant(client, id)), output)
+
+
+def meant(client: "Client", written: str) -> str:
+    """The id of the experiment or of the run that somebody means."""
+    from service.client import Experiment, Run
+
+    return client.meant(written, Experiment, Run)
 
 
 def _write_model(client: "Client", run_id: str, out: Path) -> None:
@@ -167,7 +181,7 @@ def _watch(
         raise typer.Exit(FAILED)
 
 
-def _show(answer: "Answer", output: Format) -> None:
+def _show(answer: "Answer", output: Format, full_ids: bool = False) -> None:
     from service.cli import tables
 
-    show(answer, tables.of, output)
+    show(answer, partial(tables.of, full_ids=full_ids), output)

@@ -4,9 +4,9 @@ Exit codes: FAILED when a study did not complete, REFUSED when the service refus
 cannot be read, UNREACHABLE when nobody answers or the stack does not start, INTERRUPTED on Ctrl-C.
 """
 
-import time
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,23 +18,25 @@ from polar.spec import read_spec_file, read_yaml
 from service.cli import study_figure
 from service.cli.connection import Url, option_of, service_at
 from service.cli.delete import Yes
+from service.cli.describe import Note, Tags, tags_of
+from service.cli.lists import FullIds, Limit, Named, OfDataset, OfModel, Tagged
 from service.cli.out_files import replacing
 from service.cli.output import Format, Output, fail, going_on, say, show, write
 from service.cli.own_images import content_of
+from service.cli.study_figure import meant
 from service.exit_codes import FAILED, INTERRUPTED, REFUSED, UNREACHABLE
 from service.homes import DEFAULT_HOME
+from service.storage.states import StudyState
 
 if TYPE_CHECKING:
     from service.api.studies.schemas import StudyView
     from service.client import Client, Order
 
-POLL_S = 1.0
-
 app = typer.Typer(no_args_is_help=True, help="Find where a latent space is clean.")
 app.command()(study_figure.figure)
 
 SpecFile = Annotated[Path, typer.Argument(help="YAML or JSON file of a study.")]
-Id = Annotated[str, typer.Argument(help="Id of a study.")]
+Id = study_figure.Id
 Home = Annotated[
     Path, typer.Option(envvar="POLAR_HOME", help="Folder in which the stack keeps its state.")
 ]
@@ -52,12 +54,15 @@ def create(
     wait: Annotated[
         bool, typer.Option("--wait", help="Watch the study until it has ended.")
     ] = False,
+    tag: Tags = None,
+    note: Note = "",
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
     """Submit a study."""
     with service_at(url) as client:
-        study = client.create_study(content_of(spec, client))
+        read = content_of(spec, client)
+        study = client.create_study(read, tags=tags_of(tag or ()), note=note)
         follow(client, study, "submitted", wait=wait, output=output, url=url)
 
 
@@ -65,6 +70,8 @@ def create(
 def run(
     specs: Annotated[list[Path], typer.Argument(help="YAML or JSON files, each of one study.")],
     home: Home = DEFAULT_HOME,
+    tag: Tags = None,
+    note: Note = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Start everything on this machine, carry out studies together, and show what they found.
@@ -84,7 +91,9 @@ def run(
             read = [content_of(path, client) for path in specs]
             for spec in read:  # all specs are checked before the first study begins
                 client.validate_study(spec)
-            _run(client, [client.create_study(spec) for spec in read], output)
+            tags = tags_of(tag or ())
+            studies = [client.create_study(spec, tags=tags, note=note) for spec in read]
+            _run(client, studies, output)
     except InvalidInput as error:
         fail(error, REFUSED)
     except EmbeddedError as error:
@@ -119,7 +128,13 @@ def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> 
 
 @app.command("list")
 def list_studies(
-    limit: Annotated[int, typer.Option(min=1, help="How many to list at most.")] = 20,
+    limit: Limit = 20,
+    state: Annotated[StudyState | None, typer.Option(help="Only those in this state.")] = None,
+    name: Named = None,
+    dataset: OfDataset = None,
+    model: OfModel = None,
+    tag: Tagged = None,
+    full_ids: FullIds = False,
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
@@ -127,21 +142,25 @@ def list_studies(
     with service_at(url) as client:
         from service.cli import study_tables
 
-        show(list(islice(client.studies(), limit)), study_tables.of_studies, output)
+        listed = client.studies(
+            state=state, name=name, dataset=dataset, model=model, tag=tag or ()
+        )
+        shown = partial(study_tables.of_studies, full_ids=full_ids)
+        show(list(islice(listed, limit)), shown, output)
 
 
 @app.command("show")
 def show_study(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Show a study and its trials."""
     with service_at(url) as client:
-        _show(client, client.study(id), output)
+        _show(client, client.study(meant(client, id)), output)
 
 
 @app.command()
 def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
     """Show a study live until it has ended, and fail if it did not complete."""
     with service_at(url, instead="polar watch") as client:
-        _watch(client, client.study(id), output, url)
+        _watch(client, client.study(meant(client, id)), output, url)
 
 
 @app.command()
@@ -166,9 +185,11 @@ def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
 def delete_study(id: Id, yes: Yes = False, output: Output = Format.TABLE, url: Url = None) -> None:
     """Delete a study for good, its trials, and those of their runs that nobody else has."""
     with service_at(url, instead="polar delete") as client:
-        from service.cli.delete import delete_all
+        from service.cli import delete
+        from service.client import Study
 
-        delete_all(client, [client.study(id)], yes, output)
+        found = client.study(delete.meant(client, id, Study))
+        delete.delete_all(client, [found], yes, output)
 
 
 @app.command()
@@ -202,7 +223,11 @@ def extend(
                 f"many --training-steps: polar study extend {id} 8"
             )
         extended = client.extend_study(
-            id, trials, seeds or (), budget_steps=budget_steps, training_steps=training_steps
+            meant(client, id),
+            trials,
+            seeds or (),
+            budget_steps=budget_steps,
+            training_steps=training_steps,
         )
         _show(client, extended, output)
 
@@ -232,9 +257,9 @@ def export(
     """Write a study into one file."""
     with service_at(url) as client:
         if format is Kind.SQLITE:
-            _export_study(client, id, out)
+            _export_study(client, meant(client, id), out)
             return
-        content = client.export_trials(id, format)
+        content = client.export_trials(meant(client, id), format)
         if out is None:
             write(content)
             return
@@ -247,7 +272,7 @@ def _export_study(client: "Client", id: str, out: Path | None) -> None:
         raise InvalidInput("stdout is no place for a database; allowed: a file, with --out FILE")
     from service.cli.portable import export_study
 
-    export_study(client, id, out)
+    export_study(client, meant(client, id), out)
 
 
 @app.command()
@@ -259,7 +284,7 @@ def dsn(id: Id, home: Home = DEFAULT_HOME, url: Url = None) -> None:
     with service_at(url, home=None if url else home) as client:
         from service.cli import study_dsn
 
-        study = client.study(id)
+        study = client.study(meant(client, id))
         write(study_dsn.how_to_open(study, study_dsn.find_storage(client.url, home)))
 
 
@@ -267,7 +292,7 @@ def _order(
     id: str, order: "Order", output: Format, url: str | None, instead: str = "polar get"
 ) -> None:
     with service_at(url, instead=instead) as client:
-        _show(client, client.order_study(id, order), output)
+        _show(client, client.order_study(meant(client, id), order), output)
 
 
 def follow(
@@ -308,7 +333,8 @@ def _until_they_end(
     bars = Bars()
     lines = [bars.add(study_tables.name_of_bar(study)) for study in studies]
     with bars:
-        while True:
+        for now in client.watch_studies(*(study.id for study in studies)):
+            studies = now
             for line, study in zip(lines, studies, strict=True):
                 is_by_steps = study_tables.is_by_steps(study)
                 bars.update(
@@ -318,7 +344,4 @@ def _until_they_end(
                     status=study_tables.status(study),
                     is_moving=study.finished_at is None,
                 )
-            if all(study.finished_at is not None for study in studies):
-                return list(studies)
-            time.sleep(POLL_S)
-            studies = [client.study(study.id) for study in studies]
+    return list(studies)

@@ -17,9 +17,18 @@ if TYPE_CHECKING:
     from service.api.studies.schemas import StudyView
     from service.client import Client
 
+Id = Annotated[str, typer.Argument(help="Id of a study, how it begins, or its name.")]
+
+
+def meant(client: "Client", written: str) -> str:
+    """The id of the study that somebody means."""
+    from service.client import Study
+
+    return client.meant(written, Study)
+
 
 def figure(
-    id: Annotated[str, typer.Argument(help="Id of a study.")],
+    id: Id,
     name: Annotated[
         StudyFigure,
         typer.Option(
@@ -41,7 +50,7 @@ def figure(
 ) -> None:
     """Draw a study along its weight, with the range, and save the numbers."""
     with service_at(url) as client:
-        for path in save_figure(client, id, name, out or Path(f"{name}.png")):
+        for path in save_figure(client, meant(client, id), name, out or Path(f"{name}.png")):
             write(str(path))
 
 
@@ -65,7 +74,7 @@ def save_figure(
 
 def _content(client: "Client", study: "StudyView", name: StudyFigure) -> "Phases | LossEnvelope":
     from service.api.studies.models import envelope_of, refuse_other_fields
-    from service.api.studies.phases import FIGURES
+    from service.storage.phases import FIGURES
     from service.storage.states import TrialState
 
     spec = spec_of(study)

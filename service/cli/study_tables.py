@@ -7,21 +7,25 @@ from rich.console import Group, RenderableType
 
 from polar.spec.study_parts import MOST_TRIALS
 from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
+from service.cli import describe
 from service.cli.range_tables import in_words, of_range
 from service.cli.rows import Facts, Rows
-from service.cli.tables import counts, earlier_version
+from service.cli.tables import counts, earlier_version, shown_id, shown_tags
 
 
-def of_studies(studies: Sequence[StudySummary]) -> RenderableType:
+def of_studies(studies: Sequence[StudySummary], *, full_ids: bool = False) -> RenderableType:
     """Table of studies, one on each row."""
-    table = Rows("study", "name", "state", "trials", "wanted", "submitted")
+    table = Rows(
+        "study", "name", "state", "trials", "wanted", "tags", "submitted", texts=("name", "tags")
+    )
     for study in studies:
         table.add(
-            str(study.id),
+            shown_id(study.id, full_ids),
             study.name,
             study.state,
             counts(study.trials),
             _wanted(study),
+            shown_tags(study.tags),
             study.created_at,
         )
     return table
@@ -33,6 +37,8 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
     completed = f"{study.completed} of {study.trials_wanted} completed"
     counted = "" if is_by_steps(study) else completed
     facts = {
+        "tags": describe.in_words(study.tags),
+        "note": study.note,
         "reason": study.message,
         "trials": ", ".join(filter(None, (counted, counts(study.trials)))),
         "steps": _steps(study),
@@ -58,7 +64,7 @@ def of_ranges(studies: Sequence[StudyView]) -> RenderableType:
     table = Rows("study", "name", "state", "completed", "range", texts=("name", "range"))
     for study in studies:
         words = in_words(study.range) if study.range else study.message
-        table.add(str(study.id), study.name, study.state, str(study.completed), words)
+        table.add(shown_id(study.id), study.name, study.state, str(study.completed), words)
     return table
 
 

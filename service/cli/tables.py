@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from rich.console import Group, RenderableType
 
@@ -13,9 +14,11 @@ from service.api.experiments.schemas import (
     Plan,
     RunOfExperiment,
 )
-from service.api.runs.schemas import RunView
+from service.api.runs.schemas import RunSummary, RunView
 from service.cli import verdicts
+from service.cli.describe import in_words
 from service.cli.rows import Facts, Rows
+from service.ids import SHOWN
 from service.storage.states import FindingsState, RunState, TrialState
 
 _VERDICT = ("regime", "polarisation", "active", "passive", "explained")
@@ -23,33 +26,66 @@ _VERDICT = ("regime", "polarisation", "active", "passive", "explained")
 Answer = ExperimentView | RunView | Plan | Sequence[ExperimentSummary]
 
 
-def of(answer: Answer) -> RenderableType:
-    """The table of an answer."""
+def of(answer: Answer, *, full_ids: bool = False) -> RenderableType:
+    """The table of an answer, with whole ids or only their first digits."""
     match answer:
         case ExperimentView():
-            return _of_experiment(answer)
+            return _of_experiment(answer, full_ids)
         case RunView():
             return _of_run(answer)
         case Plan():
             return _of_plan(answer)
         case _:
-            return _of_experiments(answer)
+            return _of_experiments(answer, full_ids)
 
 
-def _of_experiments(experiments: Sequence[ExperimentSummary]) -> RenderableType:
-    table = Rows("experiment", "name", "state", "runs", "submitted")
+def of_runs(runs: Sequence[RunSummary], *, full_ids: bool = False) -> RenderableType:
+    """Table of runs, one on each row."""
+    table = Rows(
+        "run", "name", "dataset", "model", "seed", "state", "regime", "tags", "submitted",
+        texts=("name", "tags"),
+    )  # fmt: skip
+    for run in runs:
+        table.add(
+            shown_id(run.id, full_ids),
+            run.name,
+            run.dataset,
+            run.model,
+            str(run.seed),
+            run.state,
+            run.regime,
+            shown_tags(run.tags),
+            run.created_at,
+        )
+    return table
+
+
+def shown_id(id: UUID, full: bool = False) -> str:
+    """The id, or as many of its digits as nearly always are enough to name it."""
+    return str(id) if full else id.hex[:SHOWN]
+
+
+def shown_tags(tags: Mapping[str, str]) -> str:
+    return " ".join(f"{key}={value}" if value else key for key, value in tags.items())
+
+
+def _of_experiments(experiments: Sequence[ExperimentSummary], full_ids: bool) -> RenderableType:
+    table = Rows(
+        "experiment", "name", "state", "runs", "tags", "submitted", texts=("name", "tags")
+    )
     for experiment in experiments:
         table.add(
-            str(experiment.id),
+            shown_id(experiment.id, full_ids),
             experiment.name,
             experiment.state,
             _counts_beside(experiment.state, experiment.runs),
+            shown_tags(experiment.tags),
             experiment.created_at,
         )
     return table
 
 
-def _of_experiment(experiment: ExperimentView) -> RenderableType:
+def _of_experiment(experiment: ExperimentView, full_ids: bool) -> RenderableType:
     named = f" {experiment.name!r}" if experiment.name else ""
     title = f"experiment {experiment.id}{named}: {experiment.state}"
     runs = counts(Counter(run.state for run in experiment.runs))
@@ -57,14 +93,19 @@ def _of_experiment(experiment: ExperimentView) -> RenderableType:
     for run in experiment.runs:
         table.add(
             str(run.seed),
-            str(run.id),
+            shown_id(run.id, full_ids),
             run.state,
             *_verdict_cells(run.verdict),
             verdicts.SETTLED[run.settled],
             _step(run.progress),
             _note(run),
         )
-    return Group(title, Facts({"runs": runs}) if len(experiment.runs) > 1 else "", table)
+    facts = {
+        "tags": in_words(experiment.tags),
+        "note": experiment.note,
+        "runs": runs if len(experiment.runs) > 1 else None,
+    }
+    return Group(title, Facts(facts), table)
 
 
 def _note(run: RunOfExperiment) -> str:
@@ -80,6 +121,9 @@ def _of_run(run: RunView) -> RenderableType:
     return Facts(
         {
             "run": str(run.id),
+            "name": run.name,
+            "tags": in_words(run.tags),
+            "note": run.note,
             "seed": str(run.seed),
             "state": " ".join(filter(None, (run.state, run.reason))),
             "message": run.message,

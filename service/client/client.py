@@ -1,20 +1,29 @@
 """A small client of the API, whose answers have the API's own types."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Unpack
 from uuid import UUID, uuid4
 
 from service.api.catalogue.schemas import DatasetView
 from service.api.experiments.schemas import ExperimentPage, ExperimentSummary, Plan
 from service.api.run_events import RunEvent
-from service.api.runs.schemas import FindingsView
+from service.api.runs.schemas import FindingsView, RunPage, RunSummary
 from service.api.schemas import DeletionView
+from service.api.studies.schemas import StudySummary
 from service.client.answers import Answer, Experiment, Run, Study
 from service.client.errors import ClientError, OtherKind
-from service.client.requests import IS_JSON, Spec, as_json, id_of, path_of
+from service.client.requests import IS_JSON, Filters, Spec, as_json, id_of, path_of
 from service.client.results import RequestsOfResults
 from service.client.studies import RequestsOfStudies
 from service.client.tokens import RequestsOfTokens
+from service.ids import ALLOWED, digits_of, is_whole
+
+#: What ids and names can belong to.
+_KINDS: tuple[type[Answer], ...] = (Experiment, Run, Study)
+#: Most ids that are named to whoever wrote a name that several have.
+MOST_NAMED = 10
 
 
 class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
@@ -30,9 +39,26 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
         ClientError: an id is not of the form of ids.
     """
 
-    def submit(self, spec: Spec, *, force: bool = False, key: str | None = None) -> Experiment:
-        """Submit an experiment, once for each idempotency key; by default the key is a new one."""
-        return self._submit(Experiment, "/experiments", spec, key, force=force)
+    def submit(
+        self,
+        spec: Spec,
+        *,
+        force: bool = False,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        note: str = "",
+    ) -> Experiment:
+        """Submit an experiment, once for each idempotency key.
+
+        Args:
+            spec: The spec, which may have `tags` and a `note` itself.
+            force: Whether to train all runs anew and share none.
+            key: Idempotency key; by default a new one.
+            tags: Tags of the experiment, besides those in the spec.
+            note: Text in Markdown, instead of the spec's.
+        """
+        said = {"tags": tags, "note": note}
+        return self._submit(Experiment, "/experiments", spec, key, said, force=force)
 
     def validate(self, spec: Spec) -> Plan:
         """Fetch what the experiment would be, complete with defaults; nothing is stored."""
@@ -40,10 +66,15 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
             Plan, "POST", "/experiments/validate", content=as_json(spec), headers=IS_JSON
         )
 
-    def experiments(self) -> Iterator[ExperimentSummary]:
-        """Iterate over all experiments, newest first, fetched page by page."""
-        for page in self._pages(ExperimentPage, "/experiments"):
+    def experiments(self, **filters: Unpack[Filters]) -> Iterator[ExperimentSummary]:
+        """Iterate over all experiments for which these filters hold, newest first, by pages."""
+        for page in self._pages(ExperimentPage, "/experiments", **filters):
             yield from page.experiments
+
+    def runs(self, **filters: Unpack[Filters]) -> Iterator[RunSummary]:
+        """Iterate over all runs for which these filters hold, newest first, page by page."""
+        for page in self._pages(RunPage, "/runs", **filters):
+            yield from page.runs
 
     def experiment(self, experiment_id: UUID | str) -> Experiment:
         return self._ask(Experiment, "GET", f"/experiments/{id_of(experiment_id)}")
@@ -61,10 +92,51 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
         offers = json.loads(self._connection.content("/datasets"))
         return [DatasetView.model_validate(offer) for offer in offers]
 
+    def meant(self, written: UUID | str, *kinds: type[Answer]) -> str:
+        """The id of what somebody means by an id, by how one begins, or by a name.
+
+        Args:
+            written: What they wrote; a whole id is not looked up.
+            kinds: What they may mean; other kinds are looked at only if none of these is meant.
+
+        Raises:
+            ClientError: nothing of any kind is meant, or several are.
+        """
+        with suppress(ClientError):
+            if is_whole(id_of(written)):
+                return id_of(written)
+        others = [kind for kind in _KINDS if kind not in kinds]
+        for among in (kinds, others):
+            if found := digits_of(str(written)) and self._first(id_of(written), *among):
+                return str(found.id)
+        for among in (kinds, others):
+            named = [each for kind in among for each in self._named(kind, str(written))]
+            if len(named) > 1:
+                ids = ", ".join(named[:MOST_NAMED]) + ", ..." * (len(named) > MOST_NAMED)
+                raise ClientError(f"{written!r} is the name of several; say the id: {ids}")
+            if named:
+                return named[0]
+        raise ClientError(
+            f"nothing is named {written!r}, and it is not an id; allowed: a name, or {ALLOWED}; "
+            "see `polar list` and `polar study list`"
+        )
+
+    def _named(self, kind: type[Answer], name: str) -> list[str]:
+        """The ids of those of this kind that have this name, newest first."""
+        words = name.strip()
+        if not words:
+            return []
+        listed: Iterator[ExperimentSummary | RunSummary | StudySummary]
+        if kind is Experiment:
+            listed = self.experiments(name=words)
+        else:
+            listed = self.runs(name=words) if kind is Run else self.studies(name=words)
+        return [str(each.id) for each in listed if each.name == words]
+
     def find(self, id: UUID | str) -> Experiment | Run:
-        """Fetch the experiment or the run with this id."""
+        """Fetch the experiment or the run with this id, or whose id alone begins so."""
         id = id_of(id)
-        if view := self._look_up(Experiment, id) or self._look_up(Run, id):
+        if isinstance(view := self._first(id, Experiment, Run), Experiment | Run):
             return view
         if self._look_up(Study, id):
             raise OtherKind(id, "a study, neither an experiment nor a run")
@@ -89,6 +161,27 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
         """
         found = id if isinstance(id, Answer) else self.find_any(id)
         return self._connection.ask(DeletionView, "DELETE", path_of(found))
+
+    def describe(
+        self,
+        id: UUID | str | Answer,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str | None] | None = None,
+        note: str | None = None,
+    ) -> Experiment | Run | Study:
+        """Name, tag or annotate an experiment, a run or a study; what is None stays as it is.
+
+        Args:
+            id: Its id, or itself.
+            name: A new name.
+            tags: Tags to set, and with None tags to remove; others stay.
+            note: A new note, in Markdown.
+        """
+        found = id if isinstance(id, Experiment | Run | Study) else self.find_any(id_of(id))
+        changes = {"name": name, "tags": tags, "note": note}
+        content = as_json({key: each for key, each in changes.items() if each is not None})
+        return self._ask(type(found), "PATCH", path_of(found), content=content, headers=IS_JSON)
 
     def extend(self, id: UUID | str, steps: int, *, key: str | None = None) -> Experiment | Study:
         """Let finished trainings go on to more steps: in a new experiment, or those of a study.

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -26,8 +26,10 @@ from service.homes import (
 
 #: Seconds before the second, third, ... try of a request that nobody answered.
 PAUSES_S = (0.2, 0.5, 1.0, 2.0)
-#: Seconds to wait for an answer; a stream sends something every 15 s.
+#: Seconds to wait for an answer.
 TIMEOUT_S = 60.0
+#: Seconds to wait for the next part of a stream, of which one comes at least every 15 s.
+STREAM_S = 30.0
 
 _HEALTH = "/healthz"
 
@@ -131,23 +133,34 @@ class Connection:
             )
 
     def events(self, path: str) -> Iterator[RunEvent]:
+        """The events of runs, whose stream is taken up again wherever it breaks."""
         pauses = iter(self._pauses_s)
         last: dict[str, str] = {}
         while True:
-            self._refuse_if_closed()
             try:
-                self._see_that_our_stack_is_there()
-                with self._http.stream("GET", path, headers=last) as response:
-                    if not response.is_success:
-                        response.read()
-                        self._read(ResponseModel, response)
-                    for message in _messages(response.iter_lines()):
-                        yield RUN_EVENT.validate_json(message["data"])
-                        last = {"Last-Event-ID": message["id"]} if "id" in message else last
-                        pauses = iter(self._pauses_s)
-                    return
+                for message in self.messages(path, last):
+                    yield RUN_EVENT.validate_json(message["data"])
+                    last = {"Last-Event-ID": message["id"]} if "id" in message else last
+                    pauses = iter(self._pauses_s)
+                return
             except httpx.TransportError as error:
                 self._pause(pauses, error)
+
+    def messages(
+        self, path: str, headers: Mapping[str, str] | None = None
+    ) -> Iterator[dict[str, str]]:
+        """The fields of the server-sent events of one stream.
+
+        Raises:
+            httpx.TransportError: nothing answers, or the stream has broken.
+        """
+        self._refuse_if_closed()
+        self._see_that_our_stack_is_there()
+        with self._http.stream("GET", path, headers=headers, timeout=STREAM_S) as response:
+            if not response.is_success:
+                response.read()
+                self._read(ResponseModel, response)
+            yield from _messages(response.iter_lines())
 
     def _refuse_if_closed(self) -> None:
         if self._http.is_closed:

@@ -1,7 +1,5 @@
 """The errors of the client."""
 
-from uuid import UUID
-
 from service.api.schemas import Problem
 
 
@@ -24,6 +22,6 @@ class Refused(ClientError):
 class OtherKind(ClientError):
     """The id belongs to a study where an experiment or run is wanted, or the other way round."""
 
-    def __init__(self, id: UUID, kind: str) -> None:
+    def __init__(self, id: str, kind: str) -> None:
         super().__init__(f"{id} is {kind}")
         self.id = id

@@ -3,18 +3,21 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, cast
 from uuid import UUID, uuid4
 
 from polar.spec.own_models import OTHER_CODE, code_installed
 from polar.spec.submitted import SubmittedSpec
 from service.api.experiments.schemas import ExperimentPage
+from service.api.runs.schemas import RunPage
 from service.api.studies.schemas import StudyModels, StudyPage, TrialPage
 from service.client.answers import Answer
 from service.client.clock import Clock
 from service.client.connection import Connection
 from service.client.errors import ClientError, Refused
+from service.ids import ALLOWED, digits_of, is_whole
 
 if TYPE_CHECKING:
     from service.client.client import Client
@@ -26,8 +29,22 @@ IS_JSON = {"Content-Type": "application/json"}
 #: A spec as it is read from YAML or JSON, or as `polar.ExperimentSpec` and `polar.spec.StudySpec`.
 Spec = Mapping[str, Any] | SubmittedSpec
 
-P = TypeVar("P", ExperimentPage, StudyModels, StudyPage, TrialPage)
+P = TypeVar("P", ExperimentPage, RunPage, StudyModels, StudyPage, TrialPage)
 K = TypeVar("K", bound=Answer)
+
+
+class Filters(TypedDict, total=False):
+    """What everything in a list has; what is left out, None or empty does not matter."""
+
+    state: str | None
+    #: Words that the name contains.
+    name: str | None
+    #: Words that the name or the note contains.
+    q: str | None
+    dataset: str | None
+    model: str | None
+    #: Tags, each `key` or `key=value`.
+    tag: Sequence[str]
 
 
 class Requests:
@@ -95,10 +112,18 @@ class Requests:
     def _ask(self, kind: type[K], method: str, path: str, **request: Any) -> K:  # noqa: ANN401
         return self._connection.ask(kind, method, path, **request).of(cast("Client", self))
 
-    def _submit(self, kind: type[K], path: str, spec: Spec, key: str | None, **params: Any) -> K:  # noqa: ANN401
+    def _submit(
+        self,
+        kind: type[K],
+        path: str,
+        spec: Spec,
+        key: str | None,
+        said: Mapping[str, Any],
+        **params: Any,  # noqa: ANN401
+    ) -> K:
         """Send a spec; agents that have yet to look at the code of its model are waited for."""
         headers = {**IS_JSON, "Idempotency-Key": key or uuid4().hex}
-        content, end = as_json(spec), time.monotonic() + AGENTS_LOOK_S
+        content, end = as_json(_beside(spec, said)), time.monotonic() + AGENTS_LOOK_S
         while True:
             try:
                 return self._ask(
@@ -110,16 +135,32 @@ class Requests:
                     raise
             time.sleep(1)
 
-    def _pages(self, page: type[P], path: str) -> Iterator[P]:
-        token: str | None = None
+    def _pages(self, page: type[P], path: str, **filters: object) -> Iterator[P]:
+        """Fetch pages one after another; filters that are None or empty are left out."""
+        params = {name: value for name, value in filters.items() if value}
         while True:
-            params = {"page_token": token} if token else {}
             answer = self._connection.ask(page, "GET", path, params=params)
             yield answer
-            if (token := answer.next_page_token) is None:
+            if answer.next_page_token is None:
                 return
+            params["page_token"] = answer.next_page_token
 
-    def _look_up(self, kind: type[K], id: UUID) -> K | None:
+    def _first(self, id: str, *kinds: type[K]) -> K | None:
+        """Fetch what has this id, or the only one of these kinds whose id begins so.
+
+        Raises:
+            ClientError: several begin so.
+        """
+        looked_up = (self._look_up(kind, id) for kind in kinds)
+        if is_whole(id):  # nobody else has a whole id
+            return next(filter(None, looked_up), None)
+        found = list(filter(None, looked_up))
+        if len(found) > 1:
+            named = "; ".join(f"{each.title}, {each.id}" for each in found)
+            raise ClientError(f"{id} is how more than one id begins: {named}")
+        return found[0] if found else None
+
+    def _look_up(self, kind: type[K], id: str) -> K | None:
         try:
             return self._ask(kind, "GET", f"/{kind.RESOURCE}/{id}")
         except Refused as refused:
@@ -128,25 +169,41 @@ class Requests:
             return None
 
 
-def id_of(id: UUID | str) -> UUID:
-    """The id, or that of an answer.
+def id_of(id: UUID | str | Answer) -> str:
+    """The id, or that of an answer, or the digits with which one begins.
 
     Raises:
-        ClientError: it is no id.
+        ClientError: no id begins so.
     """
     if isinstance(id, Answer):
-        return id.id
-    try:
-        return id if isinstance(id, UUID) else UUID(id.strip())
-    except (ValueError, AttributeError, TypeError):
+        return str(id.id)
+    if isinstance(id, UUID):
+        return str(id)
+    with suppress(ValueError, AttributeError, TypeError):
+        return str(UUID(id.strip()))
+    digits = digits_of(id.strip()) if isinstance(id, str) else None
+    if digits is None:
         raise ClientError(
-            f"{id!r} is not an id; allowed: 36 characters, such as "
-            "5a0f6f0e-3b1c-4d52-9f5e-2c7d8a4b9e61; see `polar list` and `polar study list`"
-        ) from None
+            f"{id!r} is not an id; allowed: {ALLOWED}; see `polar list` and `polar study list`"
+        )
+    return digits
 
 
 def path_of(view: Answer) -> str:
     return f"/{view.RESOURCE}/{view.id}"
+
+
+def _beside(spec: Spec, said: Mapping[str, Any]) -> Spec:
+    """The spec with tags and a note; tags that it has already stay, unless they are given anew."""
+    given = {name: value for name, value in said.items() if value}
+    if isinstance(spec, SubmittedSpec):
+        spec = spec.model_dump(mode="json")
+    if not given or not isinstance(spec, Mapping):
+        return spec
+    tags = spec.get("tags")
+    if isinstance(tags, Mapping) and "tags" in given:
+        given["tags"] = {**tags, **given["tags"]}
+    return {**spec, **given}
 
 
 def as_json(spec: Spec) -> str:

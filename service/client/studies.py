@@ -1,10 +1,16 @@
 """Requests about studies."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 from urllib.parse import quote
 from uuid import UUID
+
+import httpx
+from pydantic import ValidationError
 
 from polar.records.phases import StudyFigure
 from service.api.studies.schemas import (
@@ -16,13 +22,17 @@ from service.api.studies.schemas import (
     TrialView,
 )
 from service.client.answers import Experiment, Run, Study
-from service.client.errors import OtherKind, Refused
+from service.client.errors import OtherKind, Refused, Unreachable
 from service.client.picture import Picture
-from service.client.requests import IS_JSON, Requests, Spec, as_json, id_of
+from service.client.requests import IS_JSON, Filters, Requests, Spec, as_json, id_of, path_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from service.client.client import Client
+
+#: Seconds between two requests for a study whose stream of events does not come.
+POLL_S = 1.0
 #: What a study can be ordered to do, besides extending it.
 Order = Literal["pause", "resume", "cancel", "retry-failed"]
 
@@ -30,9 +40,23 @@ Order = Literal["pause", "resume", "cancel", "retry-failed"]
 class RequestsOfStudies(Requests):
     """The part of `Client` about studies."""
 
-    def create_study(self, spec: Spec, *, key: str | None = None) -> Study:
-        """Submit a study, once for each idempotency key; by default the key is a new one."""
-        return self._submit(Study, "/studies", spec, key)
+    def create_study(
+        self,
+        spec: Spec,
+        *,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        note: str = "",
+    ) -> Study:
+        """Submit a study, once for each idempotency key.
+
+        Args:
+            spec: The spec, which may have `tags` and a `note` itself.
+            key: Idempotency key; by default a new one.
+            tags: Tags of the study, besides those in the spec.
+            note: Text in Markdown, instead of the spec's.
+        """
+        return self._submit(Study, "/studies", spec, key, {"tags": tags, "note": note})
 
     def validate_study(self, spec: Spec) -> StudyPlan:
         """Fetch what the study would be, and how long it would take; nothing is stored."""
@@ -40,13 +64,53 @@ class RequestsOfStudies(Requests):
             StudyPlan, "POST", "/studies/validate", content=as_json(spec), headers=IS_JSON
         )
 
-    def studies(self) -> Iterator[StudySummary]:
-        """Iterate over all studies, newest first, fetched page by page."""
-        for page in self._pages(StudyPage, "/studies"):
+    def studies(self, **filters: Unpack[Filters]) -> Iterator[StudySummary]:
+        """Iterate over all studies for which these filters hold, newest first, page by page."""
+        for page in self._pages(StudyPage, "/studies", **filters):
             yield from page.studies
 
     def study(self, study_id: UUID | str) -> Study:
         return self._ask_study(study_id, "GET")
+
+    def watch_studies(self, *study_ids: UUID | str) -> Iterator[list[Study]]:
+        """Iterate over these studies, all anew whenever one has changed, until all have ended."""
+        changed: SimpleQueue[tuple[int, Study] | Exception] = SimpleQueue()
+
+        def follow(place: int, study: Study) -> None:
+            try:
+                for each in self._changes(study):
+                    changed.put((place, each))
+            except Exception as error:  # raised where the studies are iterated over
+                changed.put(error)
+
+        studies = [self.study(id) for id in study_ids]
+        for place, study in enumerate(studies):
+            Thread(target=follow, args=(place, study), daemon=True).start()
+        yield list(studies)
+        while not all(study.has_ended for study in studies):
+            news = changed.get()
+            if isinstance(news, Exception):
+                raise news
+            place, studies[place] = news
+            yield list(studies)
+
+    def _changes(self, study: Study) -> Iterator[Study]:
+        """The study after every change until it has ended.
+
+        A stream of events tells of changes. Where it breaks, or something on the way lets none
+        through, the study is asked for instead before the next stream is tried.
+        """
+        while not study.has_ended:
+            try:
+                for message in self._connection.messages(f"{path_of(study)}/events"):
+                    study = Study.model_validate_json(message["data"]).of(cast("Client", self))
+                    yield study
+            except (httpx.TransportError, Refused, Unreachable, ValidationError):
+                pass
+            if not study.has_ended:
+                time.sleep(POLL_S)
+                study = self.refresh(study)
+                yield study
 
     def trials(self, study_id: UUID | str) -> Iterator[TrialView]:
         """Iterate over all trials of a study, by number, fetched page by page."""

@@ -39,7 +39,7 @@ WITHOUT_ENCRYPTION = "sslmode=disable&gssencmode=disable"
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "max_connections": "200",
+    "max_connections": "240",  # an agent has seven; agents get a part (service.storage.roles)
     # Our tables are small, and the kernel keeps their files in memory besides.
     "shared_buffers": "32MB",
     # Processes of the server that would have nothing to do: for reading ahead, for replication.

@@ -8,7 +8,7 @@ from sqlalchemy import literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.spec import StudySpec
+from polar.spec import ExperimentSpec
 from service.storage.states import RunState
 from service.storage.tables import Run, Transition
 
@@ -29,8 +29,8 @@ class Duration:
         return self.besides_s + self.step_s * steps
 
 
-async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | None:
-    """Median duration of the 20 latest succeeded runs like those of a study; None without any.
+async def usual_duration(session: AsyncSession, spec: ExperimentSpec) -> Duration | None:
+    """Median duration of the 20 latest succeeded runs like those of a spec; None without any.
 
     Runs are alike if they have the same dataset, model, widths and batch size, and train from
     scratch; models of users' own have the same class and fields. What a run with a warm start
@@ -40,7 +40,7 @@ async def usual_duration(session: AsyncSession, spec: StudySpec) -> Duration | N
     the rest of its time went into the start, the evaluations and the report, which do not take
     longer with more steps. The last attempt at a run counts, with the steps that it made itself.
     """
-    base = spec.experiment({}).model_dump(mode="json")
+    base = spec.model_dump(mode="json")
     query = (
         select(Run, Transition.at)
         .join(

@@ -3,6 +3,7 @@
 StorageError
     NotFound        no row has this id
     Conflict        the row is in a state that does not allow it
+    AmbiguousId     the beginning of an id that several rows have
     RunLost         another attempt owns the run now, or the run has ended
     EarlierVersion  an earlier version stored something that this version cannot use
     DatabaseAway    the database does not answer
@@ -24,6 +25,10 @@ class NotFound(StorageError):
 
 class Conflict(StorageError):
     """The row is in a state that does not allow this."""
+
+
+class AmbiguousId(StorageError):
+    """The ids of several rows begin so."""
 
 
 class RunLost(StorageError):

@@ -13,10 +13,17 @@ from service.storage.roles import Role
 _ALL: Final = "select, insert, update, delete"
 _BOTH: Final = f"{Role.APP}, {Role.AGENT}"
 
+#: What changes while a run is worked on. What it is, its spec, its seed and its addresses, stays
+#: as it was submitted, and who may change only some columns of a table cannot lock it as a whole.
+_WORK: Final = (
+    "state, status_reason, status_message, attempt, losses, owner, lease_until, job_id, started, "
+    "progress, checkpoint, checkpoint_step, result, started_at, finished_at"
+)
+
 #: What agents do with each table of the schema `app`; an empty text where they have no business.
 OF_AGENTS: Final = {
     "agents": "select, insert, update",
-    "runs": "select, update",
+    "runs": f"select, update ({_WORK})",
     "transitions": "select, insert",
     "metrics": "select, insert",
     "evaluations": "select, insert",

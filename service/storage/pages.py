@@ -1,5 +1,6 @@
 """What pages need to know of rows besides what the API answers."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,32 +11,48 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage.evaluations import evaluations_at, newest_steps
+from service.storage.filters import dataset_of, model_of
 from service.storage.states import RunState
 from service.storage.study_tables import Study, Trial
-from service.storage.tables import ExperimentRun, Run
+from service.storage.tables import Experiment, ExperimentRun, Run
 
 
-async def standing(
-    session: AsyncSession, runs: Select[UUID], study_id: UUID | None
-) -> tuple[str | None, ...]:
-    """A few words that change whenever a state or a progress changes.
+async def standing_of_runs(session: AsyncSession, runs: Select[UUID]) -> str | None:
+    """A word that changes whenever the state or the progress of one of these runs changes.
 
     Args:
         session: Reads rows alone.
         runs: The ids of the runs that count.
-        study_id: A study that counts, with its trials; None for none.
     """
     of_run = func.concat_ws(" ", Run.id, Run.state, Run.attempt, cast(Run.progress, Text))
     of_runs = select(func.md5(func.string_agg(of_run, aggregate_order_by(literal("\n"), Run.id))))
-    words = [await session.scalar(of_runs.where(Run.id.in_(runs)))]
-    if study_id is not None:
-        of_trial = func.concat_ws(" ", Trial.number, Trial.state)
-        of_trials = select(
-            func.md5(func.string_agg(of_trial, aggregate_order_by(literal("\n"), Trial.number)))
-        )
-        words.append(await session.scalar(of_trials.where(Trial.study_id == study_id)))
-        words.append(await session.scalar(select(Study.state).where(Study.id == study_id)))
-    return tuple(words)
+    return await session.scalar(of_runs.where(Run.id.in_(runs)))
+
+
+@dataclass(frozen=True)
+class StudyStanding:
+    """Words, each of which changes whenever what it stands for changes; None for what is not."""
+
+    itself: str | None
+    trials: str | None
+    #: The runs of its trials, with their progress.
+    runs: str | None
+
+
+async def standing_of_study(session: AsyncSession, study_id: UUID) -> StudyStanding:
+    row = cast(func.row(*Study.__table__.columns), Text)
+    itself = await session.scalar(select(func.md5(row)).where(Study.id == study_id))
+    of_trial = func.concat_ws(" ", Trial.number, Trial.state)
+    of_trials = select(
+        func.md5(func.string_agg(of_trial, aggregate_order_by(literal("\n"), Trial.number)))
+    )
+    trials = await session.scalar(of_trials.where(Trial.study_id == study_id))
+    its_runs = (
+        select(ExperimentRun.run_id)
+        .join(Trial, Trial.experiment_id == ExperimentRun.experiment_id)
+        .where(Trial.study_id == study_id)
+    )
+    return StudyStanding(itself, trials, await standing_of_runs(session, its_runs))
 
 
 async def headlines(session: AsyncSession, study_ids: Sequence[UUID]) -> dict[UUID, str]:
@@ -87,3 +104,46 @@ async def runs_of_study(session: AsyncSession, study_id: UUID) -> dict[UUID, lis
         shown = TrialRun(row.id, row.seed, row.state, row.status_message, row.progress)
         runs.setdefault(row.experiment_id, []).append(shown)
     return runs
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What an experiment or a study trains."""
+
+    dataset: str
+    model: str
+    #: The part of the spec that says what the model is.
+    network: Mapping[str, Any]
+    #: The searched fields of a study; None for an experiment.
+    search: Mapping[str, Any] | None
+
+
+async def trained(
+    session: AsyncSession, kind: type[Experiment] | type[Study], ids: Sequence[UUID]
+) -> dict[UUID, Trained]:
+    """What each of these experiments or studies trains, without the rest of its spec."""
+    spec = type_coerce(kind.spec, JSONB)
+    network = spec["base"]["model"] if kind is Study else spec["model"]
+    rows = await session.execute(
+        select(kind.id, dataset_of(kind), model_of(kind), network, spec["search"]).where(
+            kind.id.in_(ids)
+        )
+    )
+    return {row[0]: Trained(*row[1:]) for row in map(tuple, rows)}
+
+
+async def runs_by_state(
+    session: AsyncSession, study_ids: Sequence[UUID]
+) -> dict[UUID, Counter[RunState]]:
+    """How many runs of each study are in each state."""
+    rows = await session.execute(
+        select(Trial.study_id, Run.state, func.count(Run.id.distinct()))
+        .join(ExperimentRun, ExperimentRun.experiment_id == Trial.experiment_id)
+        .join(Run, Run.id == ExperimentRun.run_id)
+        .where(Trial.study_id.in_(study_ids))
+        .group_by(Trial.study_id, Run.state)
+    )
+    counts: dict[UUID, Counter[RunState]] = {id: Counter() for id in study_ids}
+    for study_id, state, count in rows:
+        counts[study_id][state] = count
+    return counts

@@ -3,12 +3,25 @@
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from contextlib import suppress
 
+from pydantic import TypeAdapter, ValidationError
+
+from polar.spec.axis import Value
 from polar.spec.points import SEED, STEPS, Point
 from service.storage.states import TrialState
 from service.storage.study_tables import Trial
 
 #: States of trials that count towards the number of trials wanted.
 COUNTED_STATES = (TrialState.COMPLETED, TrialState.PRUNED)
+
+_POINT: TypeAdapter[dict[str, Value]] = TypeAdapter(dict[str, Value])
+
+
+def readable(stored: object) -> dict[str, Value] | None:
+    """The point of a trial; None where it cannot be read, because somebody broke it by hand."""
+    try:
+        return _POINT.validate_python(stored)
+    except ValidationError:
+        return None
 
 
 def count_completed(trials: Iterable[Trial]) -> int:

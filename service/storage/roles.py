@@ -5,15 +5,17 @@
     mlflow     polar_mlflow
     optuna     polar_optuna    polar_viewer, who reads
 
-None of them is a superuser or makes roles and databases. The program makes all that is missing,
-and gives databases of earlier versions, which belonged to one role, to their owners; it may be
-repeated at any time. It reads the address of a superuser from POLAR_SUPERUSER_URL, and the
+None of them is a superuser or makes roles and databases, and those whose passwords leave this
+machine can neither hold what others wait for nor all connections. The program makes all that is
+missing, and gives databases of earlier versions, which belonged to one role, to their owners; it
+may be repeated at any time. It reads the address of a superuser from POLAR_SUPERUSER_URL, and the
 passwords from POLAR_OWNER_PASSWORD, POLAR_APP_PASSWORD and so on.
 """
 
+import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -51,6 +53,21 @@ class Role(StrEnum):
 DATABASES = {"app": Role.OWNER, "mlflow": Role.MLFLOW, "optuna": Role.OPTUNA}
 #: Who else may connect to it.
 GUESTS = {"app": (Role.APP, Role.AGENT), "mlflow": (), "optuna": (Role.VIEWER,)}
+
+#: Which part of the server's connections roles may have whose passwords leave this machine.
+PARTS = {Role.AGENT: 0.75, Role.VIEWER: 0.1}
+#: Functions of Postgres that everybody could call, and that are left to owners and programs:
+#: advisory locks for which our programs wait, large objects, which no right keeps anybody from
+#: making, and what writes to the server's log and folders. Agents keep locks of two numbers, which
+#: no lock of one number meets: they rescue runs one at a time (`service.queue`).
+_TAKEN = """
+select oid::regprocedure::text from pg_proc
+where pronamespace = 'pg_catalog'::regnamespace
+    and has_function_privilege('public', oid, 'execute')
+    and (proname ~ '^(pg_advisory_|pg_try_advisory_|lo_)'
+        or proname in ('loread', 'lowrite', 'pg_logical_emit_message', 'pg_export_snapshot'))
+    and oid <> 'pg_try_advisory_xact_lock(int, int)'::regprocedure
+"""
 
 #: Arbitrary number of the Postgres lock that lets only one process do this at a time.
 ROLES_LOCK = 7_205_304
@@ -123,6 +140,8 @@ def _wait_for_others(server: Connection[Any]) -> None:
 def make_roles(server: Connection[Any], passwords: Mapping[Role, str]) -> None:
     """Make the roles that are missing, and give all of them these passwords."""
     present = {name for (name,) in server.execute("select rolname from pg_roles")}
+    query = "select current_setting('max_connections')::int"
+    (most,) = server.execute(query).fetchone() or (0,)
     for role in Role:
         # The server gets no password, which it might log, but what it stores of one.
         verifier = server.pgconn.encrypt_password(
@@ -130,10 +149,11 @@ def make_roles(server: Connection[Any], passwords: Mapping[Role, str]) -> None:
         )
         statement = sql.SQL(
             "{} role {} login nosuperuser nocreatedb nocreaterole noreplication nobypassrls"
-            " password {}"
+            " connection limit {} password {}"
         ).format(
             sql.SQL("alter" if role in present else "create"),
             sql.Identifier(role),
+            math.ceil(PARTS[role] * most) if role in PARTS else -1,
             verifier.decode(),
         )
         server.execute(statement)
@@ -169,8 +189,17 @@ def make_database(server: Connection[Any], superuser_url: str, name: str) -> Non
         hand_over = inside.execute(_HAND_OVER, {"role": DATABASES[name]}).fetchall()
         for (statement,) in hand_over:
             inside.execute(statement)
+        _take_from_guests(inside, {DATABASES[name], *GUESTS[name]} - PARTS.keys())
         if name == "optuna":
             _let_see(inside)
+
+
+def _take_from_guests(inside: Connection[Any], keepers: Iterable[Role]) -> None:
+    """Leave what everybody could call to these roles alone."""
+    for (function,) in inside.execute(_TAKEN).fetchall():
+        # Granted first, so that nobody is without it if this ends in between.
+        inside.execute(f"grant execute on function {function} to {', '.join(keepers)}")
+        inside.execute(f"revoke execute on function {function} from public")
 
 
 def _let_see(optuna: Connection[Any]) -> None:

@@ -79,6 +79,18 @@ async def trials_to_tell(
     return [TrialToTell(trial, count, position) for trial, count, position in rows]
 
 
+async def ended_trials_of_running(session: AsyncSession) -> dict[UUID, int]:
+    """How many trials have ended of each study in MLflow that has not ended itself."""
+    rows = await session.execute(
+        select(Study.id, func.count(Trial.finished_at).label("ended"))
+        .join(StudyTracking, StudyTracking.study_id == Study.id)
+        .join(Trial, Trial.study_id == Study.id)
+        .where(Study.finished_at.is_(None))
+        .group_by(Study.id)
+    )
+    return {row.id: row.ended for row in rows}
+
+
 def _is_its_position() -> ColumnElement[bool]:
     return and_(TrialTracking.study_id == Trial.study_id, TrialTracking.number == Trial.number)
 

@@ -150,11 +150,11 @@ class Book:
         assert self._files(found) == sorted(["spec.yaml", *(set(names) - set(drawn))])
         assert (found.info.status, found.data.tags["polar.state"]) == ("FINISHED", "succeeded")
 
-    async def link_to_mlflow(self, run_id: UUID, settings: Settings) -> str:
-        """Where the API says that its experiment is."""
+    async def links_to_mlflow(self, *run_ids: UUID, settings: Settings) -> dict[str, str | None]:
+        """Where the API says that an experiment of these runs is."""
         async with self._database.transaction() as session:
-            position = await tracking.position_of(session, run_id)
-        return links.of_experiment(settings, run_id, position)["mlflow"] or ""
+            positions = [await tracking.position_of(session, run_id) for run_id in run_ids]
+        return links.of_experiment(settings, run_ids[0], list(filter(None, positions)))
 
     def _in_mlflow(self, run_id: UUID) -> list[MlflowRun]:
         everywhere = [found.experiment_id for found in self._client.search_experiments()]
@@ -287,7 +287,8 @@ async def test_the_saved_view_opens_in_mlflows_page(
     trackers[0].start()
     await _until(lambda: book.is_told(run_id), trackers[0])
     settings = Settings(database_url=SecretStr(app_url), artifacts=tmp_path, mlflow_url=mlflow.url)
-    link = await book.link_to_mlflow(run_id, settings)
+    link = (await book.links_to_mlflow(run_id, settings=settings))["mlflow_all"]
+    assert link is not None
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(

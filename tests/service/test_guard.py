@@ -81,6 +81,46 @@ async def test_who_shows_enough_gets_in_and_nobody_else(
             assert f'scope="{needed}"' in answer.headers["www-authenticate"]
 
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(("scope", "status"), [(None, 401), (Scope.READ, 403)])
+async def test_a_browser_is_told_by_a_page_how_to_log_in(
+    scope: Scope | None,
+    status: int,
+    http: httpx.AsyncClient,
+    tokens_of: dict[Scope, dict[str, str]],
+    served: str,
+) -> None:
+    shown = tokens_of[scope] if scope else {}
+
+    page = await http.get("/admin", headers={**shown, "Accept": BROWSER})
+    script = await http.get("/admin", headers={**shown, "Accept": "*/*"})
+    change = await http.post("/admin", headers={**shown, "Accept": BROWSER})
+
+    assert [each.status_code for each in (page, script, change)] == [status] * 3
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "<code>polar login</code>" in page.text
+    assert f'<a href="{served}">' in page.text
+    assert page.headers["www-authenticate"] == script.headers["www-authenticate"]
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    for each in (script, change):
+        assert each.headers["content-type"] == "application/problem+json"
+    assert script.headers.keys() >= {"x-request-id"} <= page.headers.keys()
+
+
+async def test_the_page_repeats_nothing_as_html(http: httpx.AsyncClient) -> None:
+    hostile = {"Accept": BROWSER, "Authorization": "<b>secret</b>"}
+    page = await http.get("/closed?<script>", headers=hostile)
+    named = await http.get("/read", headers={"Accept": BROWSER, "Authorization": "Bas x<b>"})
+
+    assert page.status_code == 403
+    assert "<script>" not in page.text
+    assert "<b>" not in page.text + named.text
+    assert "secret" not in page.text
+    assert "&#x27;Bas&#x27;" in named.text
+
+
 async def test_the_owner_gets_in_without_the_api_and_others_hear_that_it_is_away() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         away = f"http://127.0.0.1:{taken.getsockname()[1]}"

@@ -332,3 +332,32 @@ async def test_cancelling_tells_the_worker_that_has_the_job(
         )
 
     assert asked is True
+
+
+FORGED = ["no json", "[]", "{}", "1", "null", '{"type": "abort_job_requested"}', "[" * 3000]
+FORGED += ['{"type": "abort_job_requested", "job_id": {}}']
+
+
+async def test_forged_notifications_leave_workers_listening(app: App, database: Database) -> None:
+    # Everybody who may connect can notify everybody; the worker's listener ended without a word.
+    heard: asyncio.Queue[object] = asyncio.Queue()
+
+    async def hear(*, channel: str, notification: object) -> None:
+        await heard.put((channel, notification))
+
+    channel = "procrastinate_queue_v1#forged"
+    listening = app.job_manager.listen_for_jobs(on_notification=hear, queues=["forged"])
+    real = '{"type": "job_inserted", "job_id": 1}'
+    async with asyncio.timeout(30), app.open_async(), asyncio.TaskGroup() as group:
+        listener = group.create_task(listening)
+        notify = text(
+            "select pg_notify(:channel, payload) from unnest(cast(:payloads as text[])) payload"
+        )
+        while heard.empty():  # nobody knows when it listens
+            async with database.transaction() as session:
+                said = {"channel": channel, "payloads": [*FORGED, real]}
+                await session.execute(notify, said)
+            await asyncio.sleep(0.05)
+        listener.cancel()
+
+    assert heard.get_nowait() == (channel, {"type": "job_inserted", "job_id": 1})

@@ -69,10 +69,13 @@ def experiment_name(spec: ExperimentSpec) -> str:
 
 
 def run_name(spec: ExperimentSpec, seed: int) -> str:
-    """Name that a researcher sees in every legend, such as `beta_vae-digits-b0.5-s0`."""
+    """Name that a researcher sees in every legend, such as `beta=0.5 seed 0 (my sweep)`.
+
+    What tells runs of an experiment apart comes first, because legends cut long names off.
+    """
     name, weight = spec.model.weight_name, spec.model.weight
-    weighted = "" if name is None else f"-{name[0]}{weight:g}"
-    return f"{experiment_name(spec)}{weighted}-s{seed}"
+    weighted = "" if name is None else f"{name}={weight:g} "
+    return f"{weighted}seed {seed} ({spec.name or experiment_name(spec)})"
 
 
 def parameters(spec: ExperimentSpec, seed: int) -> dict[str, str]:

@@ -13,12 +13,24 @@ from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
 from polar.spec.objectives import Measure
+from polar.spec.points import SEED
+from service.storage import forms
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting
-from workers.tracking.run_entries import MLflowMetric, as_tags, dotted, metric_of, standing
+from service.storage.tables import Run
+from workers.tracking.run_entries import (
+    MLflowMetric,
+    as_tags,
+    dotted,
+    metric_of,
+    run_name,
+    standing,
+)
 
 #: Tag that makes MLflow's pages show a run below its parent.
 PARENT = "mlflow.parentRunId"
+#: Tag that is the name of a run.
+NAME = "mlflow.runName"
 _FROM = {"mlflow.source.name": "polar"}
 
 
@@ -57,8 +69,23 @@ def study_name(study: Study, spec: StudySpec) -> str:
 
 def trial_name(trial: Trial) -> str:
     """Name that MLflow shows for a trial, such as `trial 7 beta=1.23`."""
-    point = (f"{name.rpartition('.')[2]}={_shown(value)}" for name, value in trial.point.items())
+    point = (
+        f"{name.rpartition('.')[2]}={_shown(value)}"
+        for name, value in trial.point.items()
+        if name != SEED
+    )
     return " ".join((f"trial {trial.number}", *point))
+
+
+def seed_name(run: Run, trial: Trial, study: Study, spec: StudySpec) -> str:
+    """Name that MLflow shows for a run of a study, such as `trial 7 beta=1.23 seed 0 (my study)`.
+
+    A run that an experiment of another name has asked for before keeps that name.
+    """
+    own = forms.experiment_spec(run.spec)
+    if own.name not in ("", spec.base.name):
+        return run_name(own, run.seed)
+    return f"{trial_name(trial)} seed {run.seed} ({study_name(study, spec)})"
 
 
 def study_parameters(spec: StudySpec) -> dict[str, str]:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from polar.spec import StudySpec
-from service.storage import forms, studies, study_tracking
+from service.storage import forms, runs, studies, study_tracking
 from service.storage.database import Database
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting, TrialToTell
 from service.storage.tracking_tables import StudyTracking, TrialTracking
 from workers.tracking import run_entries, saved_view, study_entries
 from workers.tracking.server import MLflowServer
+from workers.tracking.study_figures import StudyFigures
 
 #: Number of trials of a study in one pass, whose numbers fit into one request.
 TRIALS_AT_ONCE = 40
@@ -26,6 +27,7 @@ class StudyTeller:
     def __init__(self, database: Database, mlflow: MLflowServer) -> None:
         self._database = database
         self._mlflow = mlflow
+        self.figures = StudyFigures(database, mlflow)
 
     async def tell(self, study_id: UUID) -> None:
         """Tell MLflow what is new about a study and its next trials."""
@@ -40,13 +42,20 @@ class StudyTeller:
             await self._tell_trial(to_tell, spec, position)
         trials = [to_tell.trial for to_tell in new]
         await self._tell_study(study, trials, spec, position)
+        if study.finished_at is not None:
+            await self.figures.put(study_id)
         async with self._database.transaction() as session:
             await study_tracking.advance(session, study, trials)
 
     async def nest(self, nesting: Nesting) -> None:
         """Put a run below its trial, or below the study if its trial has no other run."""
-        tags = study_entries.nesting_tags(nesting)
-        await self._mlflow.log(nesting.mlflow_run_id, tags=tags)
+        async with self._database.transaction() as session:
+            run = await runs.get(session, nesting.run_id)
+            study = await studies.get(session, nesting.study_id)
+            trial = await studies.trial_of(session, nesting.study_id, nesting.number)
+        name = study_entries.seed_name(run, trial, study, forms.study_spec(study.spec))
+        tags = {**study_entries.nesting_tags(nesting), study_entries.NAME: name}
+        await self._mlflow.log(nesting.mlflow_run_id, tags=run_entries.as_tags(tags))
         async with self._database.transaction() as session:
             await study_tracking.nest(session, nesting)
 
@@ -109,8 +118,6 @@ class StudyTeller:
             metrics=[*itertools.chain(*metrics), *study_entries.range_metrics(study)],
             tags=study_entries.study_tags(study, spec),
         )
-        if study.finished_at is not None:
-            await self._put_file(run_id, "range.json", study_entries.range_text(study))
         await self._tell_end(study, position, run_id, study_entries.marks_of_study(study))
 
     async def _tell_end(

@@ -36,6 +36,7 @@ from service.storage.texts import printable
 from workers.tracking import run_entries, saved_view
 from workers.tracking.deleting import remove_deleted
 from workers.tracking.server import BATCH, MLflowAway, MLflowRefused, MLflowServer
+from workers.tracking.study_figures import DrawingFailed
 from workers.tracking.study_tracker import StudyTeller
 
 #: Seconds between two passes over the tables, and after a pass that had nothing to tell or that
@@ -99,6 +100,8 @@ class Tracker:
         if time.monotonic() >= self._delete_not_before:
             await self._delete()
         await self._each("study", study_ids, self._studies.tell)
+        figures = self._studies.figures
+        await self._each("figures of study", await figures.due(), figures.put)
         now = time.monotonic()
         self._told_at = {id: at for id, at in self._told_at.items() if now < at + GATHER_S}
         async with self._database.transaction() as session:
@@ -139,7 +142,7 @@ class Tracker:
             return await deletions.of(session, id) is not None
 
     async def _try_again(self, what: str, id: UUID, error: Exception) -> None:
-        is_known = isinstance(error, MLflowRefused | FilesUnsent | EarlierVersion)
+        is_known = isinstance(error, MLflowRefused | FilesUnsent | DrawingFailed | EarlierVersion)
         is_vain = self._repetition.count((what, id), error) >= MOST_REPETITIONS
         wait_s = RARELY_S if is_vain else AGAIN_S
         _log.error(

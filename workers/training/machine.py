@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import shutil
 import signal
 import sys
@@ -138,5 +139,7 @@ async def fault_of_gpu(device: str) -> str | None:
     if trial.returncode == -signal.SIGKILL:
         return f"device {device} has not answered for {DEVICE_S:g} s"
     said = stderr.decode(errors="replace").strip().splitlines()
-    why = said[-1] if said else f"its trial ended with code {trial.returncode}"
+    # torch adds lines of advice to its errors, so the last line need not name the error
+    named = [line for line in said if re.match(r"[\w.]+: ", line)]
+    why = (named or said or [f"its trial ended with code {trial.returncode}"])[-1]
     return f"device {device} does not work: {why}"

@@ -32,6 +32,8 @@ OF_MACHINE = {
 #: CUDA's errors that are faults of the machine: devices unavailable, none or not this one, memory
 #: or link damaged, launch timed out or failed, system not ready, unknown. Others are bugs.
 OF_DEVICE = {46, 100, 101, 214, 220, 702, 719, 802, 999}
+#: CUDA's error of a GPU that has too little memory left.
+CUDA_NO_MEMORY = 2
 #: What torch says, in RuntimeErrors of no class of their own, where there is too little memory.
 NO_MEMORY = ("DefaultCPUAllocator:", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 #: What torch says, in such errors, where CUDA cannot begin.
@@ -104,7 +106,10 @@ def _is_out_of_memory(error: Exception) -> bool:
         return error.errno == errno.ENOMEM
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return _says(error, NO_MEMORY)
+    # where others fill a GPU, CUDA may fail before torch's allocator asks for anything
+    is_of_cuda = type(error).__name__ == "AcceleratorError"
+    is_full = is_of_cuda and getattr(error, "error_code", None) == CUDA_NO_MEMORY
+    return is_full or _says(error, NO_MEMORY)
 
 
 def _is_of_machine(error: BaseException, *, in_users_code: bool) -> bool:

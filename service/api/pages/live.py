@@ -1,33 +1,32 @@
 """Streams that tell a page when what it shows has changed, so that it fetches itself anew."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
 from fastapi import APIRouter
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import Select, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.api.dependencies import Parts, Service
 from service.api.door import Door
-from service.api.shared_standings import POLL_S, Standing
+from service.api.studies.events import standing_of
 from service.storage.errors import DatabaseAway
-from service.storage.pages import standing
-from service.storage.study_tables import Trial
+from service.storage.pages import StudyStanding, standing_of_runs
 from service.storage.tables import ExperimentRun, Run
 
 router = APIRouter(prefix="/live", route_class=Door, include_in_schema=False)
 
+#: Seconds between two looks for changes, after each of which a page is rendered anew.
+POLL_S = 2.0
+
+#: What changes whenever what a page shows changes.
+Standing = StudyStanding | str | None
+
 
 @router.get("/studies/{study_id}", response_class=EventSourceResponse)
 async def study_changes(study_id: UUID, service: Service) -> AsyncIterator[ServerSentEvent]:
-    its_runs = (
-        select(ExperimentRun.run_id)
-        .join(Trial, Trial.experiment_id == ExperimentRun.experiment_id)
-        .where(Trial.study_id == study_id)
-    )
-    async for event in _changes(service, study_id, its_runs, is_study=True):
+    async for event in _changes(lambda: standing_of(service, study_id)):
         yield event
 
 
@@ -36,28 +35,27 @@ async def experiment_changes(
     experiment_id: UUID, service: Service
 ) -> AsyncIterator[ServerSentEvent]:
     its_runs = select(ExperimentRun.run_id).where(ExperimentRun.experiment_id == experiment_id)
-    async for event in _changes(service, experiment_id, its_runs):
+    async for event in _changes(lambda: _standing_of_runs(service, experiment_id, its_runs)):
         yield event
 
 
 @router.get("/runs/{run_id}", response_class=EventSourceResponse)
 async def run_changes(run_id: UUID, service: Service) -> AsyncIterator[ServerSentEvent]:
-    async for event in _changes(service, run_id, select(Run.id).where(Run.id == run_id)):
+    itself = select(Run.id).where(Run.id == run_id)
+    async for event in _changes(lambda: _standing_of_runs(service, run_id, itself)):
         yield event
 
 
-async def _changes(
-    service: Parts, id: UUID, runs: Select[UUID], *, is_study: bool = False
-) -> AsyncIterator[ServerSentEvent]:
-    """An event at the beginning and whenever runs, or the study, have changed since the last."""
+async def _standing_of_runs(service: Parts, id: UUID, runs: Select[UUID]) -> Standing:
+    return await service.reads.of(id, lambda session: standing_of_runs(session, runs))
 
-    async def look(session: AsyncSession) -> Standing:
-        return await standing(session, runs, study_id=id if is_study else None)
 
-    seen: Standing = ()
+async def _changes(look: Callable[[], Awaitable[Standing]]) -> AsyncIterator[ServerSentEvent]:
+    """An event at the beginning and whenever the standing has changed since the last."""
+    seen: Standing = None
     while True:
         try:
-            now = await service.standings.of(id, look)
+            now = await look()
         except DatabaseAway:
             now = seen
         if now != seen:

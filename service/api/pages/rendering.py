@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from polar.records.latents import Regime, Verdict
+from polar.spec import DATASETS, MODELS
 
 #: Nothing of a page comes from elsewhere, and no page of another site shows it in a frame.
 HEADERS = {
@@ -44,6 +45,7 @@ def _environment() -> Environment:
         "verdict": verdict,
         "pretty": pretty,
     }
+    environment.globals |= {"known_models": tuple(MODELS), "known_datasets": tuple(DATASETS)}
     return environment
 
 

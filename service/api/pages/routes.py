@@ -3,60 +3,93 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from polar.records.events import Progress
 from service.api.dependencies import Service, Session
 from service.api.experiments import answers as experiment_answers
+from service.api.ids import ExperimentId, RunId, StudyId
 from service.api.pages.comparing import MOST_RUNS, compare
 from service.api.pages.door import PageDoor
+from service.api.pages.filtering import Filter, filter_of
+from service.api.pages.lists import in_short
 from service.api.pages.rendering import page
 from service.api.pages.runs import run_page
 from service.api.pages.studies import study_page
 from service.api.paging import Position, next_token
+from service.api.runs import answers as run_answers
 from service.api.stored import Reader
 from service.api.studies import answers as study_answers
-from service.storage import agents, experiments, gauges, runs, studies
-from service.storage.pages import headlines, in_work
+from service.storage import agents, experiments, gauges, runs, showing, studies
+from service.storage.pages import headlines, in_work, runs_by_state
+from service.storage.states import RunState, StudyState
+from service.storage.study_tables import Study
+from service.storage.tables import Experiment
 
 router = APIRouter(route_class=PageDoor, include_in_schema=False)
 PAGE_SIZE = 50
 NOTHING_TICKED: list[UUID] = []
 
+StudyFilter = Annotated[Filter, Depends(filter_of(StudyState))]
+RunFilter = Annotated[Filter, Depends(filter_of(RunState))]
+
 
 @router.get("/")
-async def studies_page(session: Session, position: Position) -> Response:
-    rows = await studies.page(session, size=PAGE_SIZE + 1, after=position)
+async def studies_page(session: Session, position: Position, filter: StudyFilter) -> Response:
+    rows = await studies.page(session, size=PAGE_SIZE + 1, after=position, wanted=filter.wanted)
     token = next_token(rows, PAGE_SIZE)
-    listed = await study_answers.study_page(session, rows[:PAGE_SIZE], token)
-    found = await headlines(session, [study.id for study in rows])
-    return await page("studies.html", tab="studies", page=listed, found=found)
+    ids = [study.id for study in rows[:PAGE_SIZE]]
+    return await page(
+        "studies.html",
+        tab="studies",
+        page=await study_answers.study_page(session, rows[:PAGE_SIZE], token),
+        found=await headlines(session, ids),
+        trained=await in_short(session, Study, ids),
+        runs=await runs_by_state(session, ids),
+        filter=filter,
+    )
 
 
 @router.get("/studies/{study_id}")
-async def one_study(study_id: UUID, session: Session, service: Service) -> Response:
+async def one_study(study_id: StudyId, session: Session, service: Service) -> Response:
     study = await studies.get(session, study_id)
     shown = await study_page(session, service.settings, study)
     return await page("study.html", tab="studies", page=shown, study=shown.study)
 
 
 @router.get("/runs/{run_id}")
-async def one_run(run_id: UUID, session: Session, service: Service) -> Response:
+async def one_run(run_id: RunId, session: Session, service: Service) -> Response:
     run = await runs.get(session, run_id)
     shown = await run_page(session, service.settings, run)
     return await page("run.html", tab="experiments", page=shown, run=shown.run)
 
 
+@router.get("/runs")
+async def runs_page(session: Session, position: Position, filter: RunFilter) -> Response:
+    rows = await showing.page_of_runs(
+        session, size=PAGE_SIZE + 1, after=position, wanted=filter.wanted
+    )
+    listed = run_answers.run_page(rows[:PAGE_SIZE], next_token(rows, PAGE_SIZE))
+    return await page("runs.html", tab="runs", page=listed, filter=filter)
+
+
 @router.get("/experiments")
-async def experiments_page(session: Session, position: Position) -> Response:
-    rows = await experiments.page(session, size=PAGE_SIZE + 1, after=position)
+async def experiments_page(session: Session, position: Position, filter: RunFilter) -> Response:
+    rows = await experiments.page(
+        session, size=PAGE_SIZE + 1, after=position, wanted=filter.wanted
+    )
     token = next_token(rows, PAGE_SIZE)
     listed = await experiment_answers.experiment_page(session, rows[:PAGE_SIZE], token)
-    return await page("experiments.html", tab="experiments", page=listed)
+    trained = await in_short(session, Experiment, [each.id for each in rows[:PAGE_SIZE]])
+    return await page(
+        "experiments.html", tab="experiments", page=listed, trained=trained, filter=filter
+    )
 
 
 @router.get("/experiments/{experiment_id}")
-async def one_experiment(experiment_id: UUID, session: Session, service: Service) -> Response:
+async def one_experiment(
+    experiment_id: ExperimentId, session: Session, service: Service
+) -> Response:
     experiment = await experiments.get(session, experiment_id)
     shown = await experiment_answers.experiment_view(session, service.settings, experiment)
     return await page("experiment.html", tab="experiments", experiment=shown)

@@ -1,7 +1,6 @@
 """/runs/{run_id}/diagnostics, /findings, /figures and /model: what a run has measured and made."""
 
 from typing import Annotated, Literal
-from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import FileResponse
@@ -11,6 +10,7 @@ from service.api import links
 from service.api.dependencies import Service, Session
 from service.api.door import needs
 from service.api.files import file_response
+from service.api.ids import RunId
 from service.api.once import ONCE, Remembering
 from service.api.problems import Refused, refusals, refused
 from service.api.runs import answers
@@ -27,7 +27,7 @@ from service.tokens import Scope
 router = APIRouter(
     prefix="/runs/{run_id}",
     tags=["results"],
-    responses=refusals(404, 422, 503),
+    responses=refusals(404, 409, 422, 503),
     route_class=Remembering,
 )
 
@@ -40,7 +40,7 @@ RETRY_S = 5
 
 @router.get("/diagnostics", response_model=Diagnostics)
 async def get_diagnostics(
-    run_id: UUID, session: Session, service: Service, format: Literal["json", "parquet"] = "json"
+    run_id: RunId, session: Session, service: Service, format: Literal["json", "parquet"] = "json"
 ) -> Diagnostics | FileResponse:
     """Show all evaluations so far with the measures of every latent; at the end also Parquet."""
     run = await runs.get(session, run_id)
@@ -51,7 +51,7 @@ async def get_diagnostics(
 
 
 @router.get("/figures")
-async def list_figures(run_id: UUID, session: Session) -> Figures:
+async def list_figures(run_id: RunId, session: Session) -> Figures:
     """List the pictures of a run that has ended, and say whether more are to come."""
     run = await runs.get(session, run_id)
     files = [file.name for file in await artifacts_of(session, run.id)]
@@ -65,7 +65,7 @@ async def list_figures(run_id: UUID, session: Session) -> Figures:
 @router.get("/figures/{name}", response_class=FileResponse)
 async def get_figure(
     request: Request,
-    run_id: UUID,
+    run_id: RunId,
     # The name is looked up among the files that the run's worker recorded, and never on the disk.
     name: Annotated[str, Path(pattern=r"^[\w.-]+$", max_length=200)],
     session: Session,
@@ -88,7 +88,7 @@ async def get_figure(
 
 
 @router.get("/model", response_class=FileResponse)
-async def get_model(run_id: UUID, session: Session, service: Service) -> FileResponse:
+async def get_model(run_id: RunId, session: Session, service: Service) -> FileResponse:
     """Send the trained model of a run as a file of safetensors, which `polar.load` loads."""
     run = await runs.get(session, run_id)
     try:
@@ -105,10 +105,8 @@ async def get_model(run_id: UUID, session: Session, service: Service) -> FileRes
     return file_response(service.settings.artifacts, artifact.path)
 
 
-@router.post(
-    "/findings", status_code=202, dependencies=[ONCE, needs(Scope.SUBMIT)], responses=refusals(409)
-)
-async def ask_for_findings(run_id: UUID, session: Session) -> FindingsView:
+@router.post("/findings", status_code=202, dependencies=[ONCE, needs(Scope.SUBMIT)])
+async def ask_for_findings(run_id: RunId, session: Session) -> FindingsView:
     """Have the findings of a run made before others; those that failed are tried again."""
     return FindingsView.model_validate(await findings.ask(session, run_id))
 

@@ -1,6 +1,7 @@
-"""/runs: look at, follow, extend, cancel, delete."""
+"""/runs: list, look at, describe, follow, extend, cancel, delete."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -13,35 +14,68 @@ from service.api.door import needs
 from service.api.event_stream import follow
 from service.api.experiments import answers as experiments
 from service.api.experiments.schemas import ExperimentView, MoreSteps
+from service.api.filtering import Filters
+from service.api.ids import RunId
 from service.api.once import ONCE, Remembering
+from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
 from service.api.runs import answers
-from service.api.runs.schemas import RunView
-from service.api.schemas import DeletionView
-from service.storage import deletions, forms, runs
+from service.api.runs.schemas import RunPage, RunView
+from service.api.schemas import DeletionView, NewDescription
+from service.storage import deletions, forms, runs, showing
+from service.storage.descriptions import describe
+from service.storage.states import RunState
+from service.storage.tables import Run
 from service.tokens import Scope
 
 router = APIRouter(
-    prefix="/runs", tags=["runs"], responses=refusals(404, 422, 503), route_class=Remembering
+    prefix="/runs", tags=["runs"], responses=refusals(404, 409, 422, 503), route_class=Remembering
 )
 
 
+@router.get("")
+async def list_runs(
+    session: Session,
+    position: Position,
+    filters: Filters,
+    state: RunState | None = None,
+    page_size: PageSize = 50,
+) -> RunPage:
+    """List runs, newest first, a page at a time; filters that are given all hold."""
+    wanted = replace(filters, state=state)
+    rows = await showing.page_of_runs(session, size=page_size + 1, after=position, wanted=wanted)
+    return answers.run_page(rows[:page_size], next_token(rows, page_size))
+
+
 @router.get("/{run_id}")
-async def get_run(run_id: UUID, session: Session, service: Service) -> RunView:
+async def get_run(run_id: RunId, session: Session, service: Service) -> RunView:
     """Show a run: its state, its history, and its result in numbers and words."""
     run = await runs.get(session, run_id)
     return await answers.run_view(session, service.settings, run)
 
 
-@router.post("/{run_id}/cancel", dependencies=[ONCE, needs(Scope.STEER)], responses=refusals(409))
-async def cancel_run(run_id: UUID, session: Session, service: Service) -> RunView:
+@router.patch(
+    "/{run_id}",
+    dependencies=[Depends(only_json), needs(Scope.SUBMIT)],
+    responses=refusals(400, 409, 413, 415),
+)
+async def describe_run(
+    run_id: RunId, new: NewDescription, session: Session, service: Service
+) -> RunView:
+    """Name, tag or annotate a run, whoever else has it; what is left out stays as it is."""
+    run = await describe(session, Run, run_id, **new.changes())
+    return await answers.run_view(session, service.settings, run)
+
+
+@router.post("/{run_id}/cancel", dependencies=[ONCE, needs(Scope.STEER)])
+async def cancel_run(run_id: RunId, session: Session, service: Service) -> RunView:
     """Cancel a run even if several experiments want it; its agent stops it within seconds."""
     run = await submission.cancel_run(session, run_id)
     return await answers.run_view(session, service.settings, run)
 
 
-@router.delete("/{run_id}", dependencies=[needs(Scope.ADMIN)], responses=refusals(409))
-async def delete_run(run_id: UUID, session: Session) -> DeletionView:
+@router.delete("/{run_id}", dependencies=[needs(Scope.ADMIN)])
+async def delete_run(run_id: RunId, session: Session) -> DeletionView:
     """Delete a run that only one experiment has, and an experiment without other runs, too."""
     return DeletionView.model_validate(await deletions.delete_run(session, run_id))
 
@@ -50,10 +84,10 @@ async def delete_run(run_id: UUID, session: Session) -> DeletionView:
     "/{run_id}/extend",
     status_code=202,
     dependencies=[Depends(only_json), ONCE, needs(Scope.SUBMIT)],
-    responses=refusals(400, 409, 413, 415),
+    responses=refusals(400, 413, 415),
 )
 async def extend_run(
-    run_id: UUID,
+    run_id: RunId,
     more: MoreSteps,
     session: Session,
     service: Service,
@@ -66,7 +100,7 @@ async def extend_run(
     return await experiments.accepted(session, service.settings, response, submitted)
 
 
-async def existing(run_id: UUID, session: Session) -> UUID:
+async def existing(run_id: RunId, session: Session) -> UUID:
     return (await runs.get(session, run_id)).id
 
 

@@ -12,7 +12,7 @@ from polar.spec import StudySpec
 from service.api import links
 from service.api.problems import Refused
 from service.api.stored import Reader
-from service.api.studies import phases, ranking
+from service.api.studies import ranking
 from service.api.studies.schemas import (
     Front,
     StudyPage,
@@ -27,6 +27,7 @@ from service.storage import (
     agents,
     durations,
     forms,
+    phases,
     points,
     studies,
     study_tracking,
@@ -48,6 +49,8 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
     return StudyView(
         id=study.id,
         name=study.name,
+        tags=study.tags,
+        note=study.note,
         state=study.state,
         reason=study.status_reason,
         message=study.status_message,
@@ -75,12 +78,10 @@ def _figures(
     spec: StudySpec | None, found: StudyRange | None, trials: Sequence[Trial]
 ) -> dict[StudyFigure, bool]:
     """The figures of a study, and whether there is something to draw in each."""
-    # each trial says itself that an earlier version stored it, so the study need not say it again
-    reader = Reader()
     of_trainings = (
         dict.fromkeys(phases.FIGURES, False)
         if spec is None
-        else phases.are_there(spec, found, phases.completed_of(trials, reader))
+        else phases.are_there(spec, found, phases.completed_of(trials))
     )
     compared = found.certificates if found else None
     return {
@@ -106,6 +107,7 @@ async def study_page(
         StudySummary(
             id=study.id,
             name=study.name,
+            tags=study.tags,
             state=study.state,
             reason=study.status_reason,
             created_at=study.created_at,
@@ -177,8 +179,9 @@ def study_range(study: Study) -> StudyRange:
 
 
 async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> StudyPlan:
-    usual = await durations.usual_duration(session, spec)
-    at_once = await _runs_at_once(session, spec)
+    usual = await durations.usual_duration(session, spec.experiment({}))
+    most_at_once = spec.concurrency * spec.runs_of_a_trial
+    at_once = await runs_at_once(session, spec.base.device, most_at_once)
     seconds = None if usual is None else _span_of_time(spec, usual, at_once)
     steps = " to ".join(f"{end:,}" for end in dict.fromkeys((spec.steps, spec.most_steps)))
     return StudyPlan(
@@ -207,10 +210,11 @@ def _when_it_ends(spec: StudySpec) -> str:
     return f"after {' or '.join(limits)}{first}"
 
 
-async def _runs_at_once(session: AsyncSession, spec: StudySpec) -> int:
+async def runs_at_once(session: AsyncSession, device: str, most: int) -> int:
+    """How many runs the agents of a device train at once, of at most so many; at least 1."""
     present = await agents.seen_lately(session, agents.AGENT_LASTS)
-    able = sum(spec.base.device in agent.queues.split(",") for agent in present)
-    return max(1, min(able, spec.concurrency * spec.runs_of_a_trial))
+    able = sum(device in agent.queues.split(",") for agent in present)
+    return max(1, min(able, most))
 
 
 def _span_of_time(spec: StudySpec, usual: Duration, at_once: int) -> tuple[float, float]:

@@ -15,20 +15,21 @@ from polar.records.phases import LossEnvelope, Phases, StudyFigure
 from polar.records.record import Record
 from service.api.dependencies import Parts, Service, unless_gone
 from service.api.door import Door
+from service.api.ids import StudyIdAlone
 from service.api.problems import Refused, refusals
-from service.api.short_processes import ShortProcesses
 from service.api.stored import Reader
 from service.api.studies.models import envelope_of, read_solutions
-from service.api.studies.phases import FIGURES, Gather, completed_of
 from service.programs import Program, python
+from service.short_processes import ShortProcesses
 from service.storage import studies
+from service.storage.phases import FIGURES, Gather, completed_of
 from service.storage.study_tables import Study
 
 router = APIRouter(
     route_class=Door,
     prefix="/studies/{study_id}/figures",
     tags=["studies"],
-    responses=refusals(404, 422, 503),
+    responses=refusals(404, 409, 422, 503),
 )
 
 Kind = Literal["png", "svg", "pdf"]
@@ -53,9 +54,9 @@ def figure_named(
         raise Refused(404, "not-found", detail) from None
 
 
-@router.get("/{name}.{kind}", response_class=Response, responses=refusals(409, 500))
+@router.get("/{name}.{kind}", response_class=Response, responses=refusals(500))
 async def get_figure(
-    study_id: UUID,
+    study_id: StudyIdAlone,
     figure: Annotated[StudyFigure, Depends(figure_named)],
     kind: Kind,
     request: Request,
@@ -88,9 +89,8 @@ async def _content(study_id: UUID, figure: StudyFigure, service: Parts) -> Recor
 async def _phases(gather: Gather, session: AsyncSession, study: Study) -> Callable[[], Phases]:
     trials = await studies.trials_of(session, study.id)
     spec = studies.spec_of(study)
-    reader = Reader()
-    completed = completed_of(trials, reader)
-    found = reader.readable("range", study.range)
+    completed = completed_of(trials)
+    found = Reader().readable("range", study.range)
     return lambda: gather(spec, found, completed)
 
 

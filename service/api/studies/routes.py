@@ -1,26 +1,31 @@
-"""/studies: submit, list, look at, steer, export, delete."""
+"""/studies: submit, list, look at, describe, follow, steer, export, delete."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from polar.errors import InvalidInput
 from polar.records.ranges import StudyRange
-from polar.spec import StudySpec
 from service.api import links, submission
 from service.api.dependencies import TAKES_SPEC, Service, Session, only_json
 from service.api.door import needs
+from service.api.filtering import Filters
+from service.api.ids import StudyId, StudyIdAlone
 from service.api.once import ONCE, Remembering
 from service.api.paging import ModelPlace, PageSize, Position, next_token
 from service.api.problems import Refused, refusals
-from service.api.schemas import DeletionView
-from service.api.studies import answers, export
+from service.api.schemas import DeletionView, NewDescription
+from service.api.studies import answers, events, export
 from service.api.studies.models import read_solutions
 from service.api.studies.schemas import (
     Extension,
     Front,
+    NewStudy,
     StudyModels,
     StudyPage,
     StudyPlan,
@@ -28,6 +33,9 @@ from service.api.studies.schemas import (
     TrialPage,
 )
 from service.storage import deletions, studies, study_extensions
+from service.storage.descriptions import describe
+from service.storage.states import StudyState
+from service.storage.study_tables import Study
 from service.tokens import Scope
 
 router = APIRouter(
@@ -42,10 +50,10 @@ router = APIRouter(
     responses=refusals(400, 413, 415, 422),
 )
 async def submit_study(
-    spec: StudySpec, session: Session, service: Service, response: Response
+    new: NewStudy, session: Session, service: Service, response: Response
 ) -> StudyView:
     """Accept a study; its first trials begin within seconds."""
-    study = await submission.submit_study(session, spec)
+    study = await submission.submit_study(session, new.spec, new.said)
     response.headers["Location"] = links.to_study(study.id)
     return await answers.study_view(session, service.settings, study)
 
@@ -55,32 +63,68 @@ async def submit_study(
     dependencies=[*TAKES_SPEC, needs(Scope.READ)],
     responses=refusals(400, 413, 415, 422),
 )
-async def validate_study(spec: StudySpec, session: Session) -> StudyPlan:
+async def validate_study(new: NewStudy, session: Session) -> StudyPlan:
     """Preview a study: its spec with all defaults, its trials and runs, and how long they take."""
-    digest = await submission.dataset_digest_of_study(session, spec)
-    return await answers.study_plan(session, spec, digest)
+    digest = await submission.dataset_digest_of_study(session, new.spec)
+    return await answers.study_plan(session, new.spec, digest)
 
 
 @router.get("", responses=refusals(422))
 async def list_studies(
-    session: Session, position: Position, page_size: PageSize = 50
+    session: Session,
+    position: Position,
+    filters: Filters,
+    state: StudyState | None = None,
+    page_size: PageSize = 50,
 ) -> StudyPage:
-    """List studies, newest first, a page at a time."""
-    rows = await studies.page(session, size=page_size + 1, after=position)
+    """List studies, newest first, a page at a time; filters that are given all hold."""
+    wanted = replace(filters, state=state)
+    rows = await studies.page(session, size=page_size + 1, after=position, wanted=wanted)
     token = next_token(rows, page_size)
     return await answers.study_page(session, rows[:page_size], token)
 
 
-@router.get("/{study_id}", responses=refusals(404, 422))
-async def get_study(study_id: UUID, session: Session, service: Service) -> StudyView:
+@router.get("/{study_id}", responses=refusals(404, 409, 422))
+async def get_study(study_id: StudyId, session: Session, service: Service) -> StudyView:
     """Show a study: its state and its best trial."""
     study = await studies.get(session, study_id)
     return await answers.study_view(session, service.settings, study)
 
 
-@router.get("/{study_id}/trials", responses=refusals(404, 422))
+@router.patch(
+    "/{study_id}",
+    dependencies=[Depends(only_json), needs(Scope.SUBMIT)],
+    responses=refusals(400, 404, 409, 413, 415, 422),
+)
+async def describe_study(
+    study_id: StudyId, new: NewDescription, session: Session, service: Service
+) -> StudyView:
+    """Name, tag or annotate a study; what is left out stays as it is."""
+    study = await describe(session, Study, study_id, **new.changes())
+    return await answers.study_view(session, service.settings, study)
+
+
+async def existing(study_id: StudyId, session: Session) -> UUID:
+    return (await studies.get(session, study_id)).id
+
+
+@router.get(
+    "/{study_id}/events", response_class=EventSourceResponse, responses=refusals(404, 409, 422)
+)
+async def study_events(
+    study_id: Annotated[UUID, Depends(existing)], service: Service
+) -> AsyncIterator[ServerSentEvent]:
+    """Stream the study as `GET /studies/{study_id}` shows it, now and after every change.
+
+    Each event is named `study`. The last event shows how the study has ended.
+    """
+    async for event in events.follow(service, study_id):
+        yield event
+
+
+@router.get("/{study_id}/trials", responses=refusals(404, 409, 422))
 async def list_trials(
-    study_id: UUID,
+    study_id: StudyId,
     session: Session,
     page_token: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
     page_size: PageSize = 50,
@@ -94,7 +138,7 @@ async def list_trials(
 @router.get(
     "/{study_id}/trials.{kind}", response_class=Response, responses=refusals(404, 409, 422)
 )
-async def export_trials(study_id: UUID, kind: export.Kind, session: Session) -> Response:
+async def export_trials(study_id: StudyId, kind: export.Kind, session: Session) -> Response:
     """Send all trials in one file, for a spreadsheet (csv) or a program (parquet)."""
     study = await studies.get(session, study_id)
     spec = studies.spec_of(study)
@@ -104,20 +148,20 @@ async def export_trials(study_id: UUID, kind: export.Kind, session: Session) -> 
 
 
 @router.get("/{study_id}/pareto", responses=refusals(404, 409, 422))
-async def get_front(study_id: UUID, session: Session) -> Front:
+async def get_front(study_id: StudyId, session: Session) -> Front:
     """List the trials that no other trial dominates; with one objective, the best trial."""
     return await answers.front(session, await studies.get(session, study_id))
 
 
 @router.get("/{study_id}/range", responses=refusals(404, 409, 422))
-async def get_range(study_id: UUID, session: Session) -> StudyRange:
+async def get_range(study_id: StudyId, session: Session) -> StudyRange:
     """Show where the latent space is clean or polarised, as far as the study has found out."""
     return answers.study_range(await studies.get(session, study_id))
 
 
 @router.get("/{study_id}/models", responses=refusals(404, 409, 422))
 async def list_models(
-    study_id: UUID, service: Service, place: ModelPlace, page_size: PageSize = 50
+    study_id: StudyIdAlone, service: Service, place: ModelPlace, page_size: PageSize = 50
 ) -> StudyModels:
     """List all known models of the study's problem by weight: what each pays, and what beats it.
 
@@ -135,7 +179,7 @@ async def list_models(
 @router.post(
     "/{study_id}/pause", dependencies=[ONCE, needs(Scope.STEER)], responses=refusals(404, 409, 422)
 )
-async def pause_study(study_id: UUID, session: Session, service: Service) -> StudyView:
+async def pause_study(study_id: StudyId, session: Session, service: Service) -> StudyView:
     """Pause a study: it begins no new trials, and trials in flight go on."""
     study = await studies.pause(session, study_id)
     return await answers.study_view(session, service.settings, study)
@@ -146,7 +190,7 @@ async def pause_study(study_id: UUID, session: Session, service: Service) -> Stu
     dependencies=[ONCE, needs(Scope.STEER)],
     responses=refusals(404, 409, 422),
 )
-async def resume_study(study_id: UUID, session: Session, service: Service) -> StudyView:
+async def resume_study(study_id: StudyId, session: Session, service: Service) -> StudyView:
     """Resume a paused study."""
     study = await studies.resume(session, study_id)
     return await answers.study_view(session, service.settings, study)
@@ -157,14 +201,14 @@ async def resume_study(study_id: UUID, session: Session, service: Service) -> St
     dependencies=[ONCE, needs(Scope.STEER)],
     responses=refusals(404, 409, 422),
 )
-async def cancel_study(study_id: UUID, session: Session, service: Service) -> StudyView:
+async def cancel_study(study_id: StudyId, session: Session, service: Service) -> StudyView:
     """Cancel a study, and those runs of its trials in flight that nobody else wants."""
     study = await submission.cancel_study(session, study_id)
     return await answers.study_view(session, service.settings, study)
 
 
 @router.delete("/{study_id}", dependencies=[needs(Scope.ADMIN)], responses=refusals(404, 409, 422))
-async def delete_study(study_id: UUID, session: Session) -> DeletionView:
+async def delete_study(study_id: StudyId, session: Session) -> DeletionView:
     """Delete a study, its trials, and those of their runs that nobody else has, for good."""
     return DeletionView.model_validate(await deletions.delete_study(session, study_id))
 
@@ -175,7 +219,7 @@ async def delete_study(study_id: UUID, session: Session) -> DeletionView:
     responses=refusals(400, 404, 409, 413, 415, 422),
 )
 async def extend_study(
-    study_id: UUID, extension: Extension, session: Session, service: Service
+    study_id: StudyId, extension: Extension, session: Session, service: Service
 ) -> StudyView:
     """Add trials, steps, seeds or longer trainings, even after the end; no run is repeated."""
     study = await study_extensions.extend(session, study_id, **extension.model_dump())
@@ -187,7 +231,7 @@ async def extend_study(
     dependencies=[ONCE, needs(Scope.STEER)],
     responses=refusals(404, 409, 422),
 )
-async def retry_failed_trials(study_id: UUID, session: Session, service: Service) -> StudyView:
+async def retry_failed_trials(study_id: StudyId, session: Session, service: Service) -> StudyView:
     """Try the points of failed trials again; nothing else is repeated."""
     study = await study_extensions.retry_failed(session, study_id)
     return await answers.study_view(session, service.settings, study)

@@ -105,7 +105,7 @@ async def usual(
 ) -> Duration | None:
     async with database.transaction() as session:
         spec = StudySpec.model_validate(study_of(**fields))
-        return await durations.usual_duration(session, spec)
+        return await durations.usual_duration(session, spec.experiment({}))
 
 
 async def test_a_start_of_seconds_is_not_counted_for_every_step(

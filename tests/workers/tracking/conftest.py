@@ -220,7 +220,9 @@ class StudyStory:
         number: int,
         state: TrialState = TrialState.COMPLETED,
         reason: str | None = None,
+        **observed: Any,  # noqa: ANN401
     ) -> None:
+        """End a trial; if it says what was observed, such as `n_active`, it can be drawn."""
         is_completed = state is TrialState.COMPLETED
         means = Measures(
             clean_polarisation=0.5,
@@ -234,7 +236,7 @@ class StudyStory:
             of_seeds=(means,),
             regimes=(Regime.CLEAN,),
             settled=(True,),
-            observations=(SeedOutcome(steps=30, regime=Regime.CLEAN),),
+            observations=(SeedOutcome(steps=30, regime=Regime.CLEAN, **observed),),
         )
         async with self._database.transaction() as session:
             study = await studies.locked(session, study_id)

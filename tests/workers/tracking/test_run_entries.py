@@ -44,17 +44,19 @@ def run_in_state(state: RunState, **fields: Any) -> Run:  # noqa: ANN401
 @pytest.mark.parametrize(
     ("beta", "name"),
     [
-        (0.5, "beta_vae-digits-b0.5-s3"),
-        (10.0, "beta_vae-digits-b10-s3"),
-        (1e-5, "beta_vae-digits-b1e-05-s3"),
-        (0.0, "beta_vae-digits-b0-s3"),
+        (0.5, "beta=0.5 seed 3 (my sweep)"),
+        (10.0, "beta=10 seed 3 (my sweep)"),
+        (1e-5, "beta=1e-05 seed 3 (my sweep)"),
+        (0.0, "beta=0 seed 3 (my sweep)"),
     ],
 )
-def test_a_run_is_named_by_its_weight_and_seed(beta: float, name: str) -> None:
+def test_a_run_is_named_by_its_experiment_weight_and_seed(beta: float, name: str) -> None:
     spec = spec_of(model={"beta": beta})
 
     assert run_entries.experiment_name(spec) == "beta_vae-digits"
-    assert run_entries.run_name(spec, seed=3) == name
+    assert run_entries.run_name(spec, seed=3) == name.replace("my sweep", "beta_vae-digits")
+    named = spec.model_copy(update={"name": "my sweep"})
+    assert run_entries.run_name(named, seed=3) == name
 
 
 def test_the_parameters_are_the_whole_spec_with_dotted_names() -> None:

@@ -37,8 +37,8 @@ async def test_with_one_seed_the_runs_lie_below_the_study(
     assert told.info.status == "FINISHED"
     assert told.data.params == study_entries.study_parameters(study_spec)
     assert {run.data.tags["polar.trial"]: run.info.run_name for run in runs} == {
-        "0": "beta_vae-digits-b0.5-s0",
-        "1": "beta_vae-digits-b2-s0",
+        "0": "trial 0 beta=0.5 steps=30 seed 0 (where is beta clean?)",
+        "1": "trial 1 beta=2 steps=30 seed 0 (where is beta clean?)",
     }
     assert {run.info.experiment_id for run in runs} == {told.info.experiment_id}
     assert study_story.trials_in_mlflow(study_id) == []
@@ -70,8 +70,11 @@ async def test_with_several_seeds_they_lie_below_their_trial(
     assert trial.data.params == {"model.beta": "0.5"}
     assert trial.data.metrics == {}
     assert (trial.info.status, study.info.status) == ("RUNNING", "RUNNING")
-    seeds = {run.data.tags["polar.run_id"] for run in study_story.below(trial)}
-    assert seeds == {str(run_id) for run_id in runs}
+    seeds = {run.data.tags["polar.run_id"]: run for run in study_story.below(trial)}
+    assert seeds.keys() == {str(run_id) for run_id in runs}
+    assert [seeds[str(run_id)].info.run_name for run_id in runs] == [
+        f"trial 0 beta=0.5 seed {seed} (where is beta clean?)" for seed in (0, 1)
+    ]
     assert await study_story.runs_of_trials(study_id) == {0: trial.info.run_id}
 
     for run_id in runs:
@@ -306,6 +309,24 @@ async def test_a_run_that_was_told_before_the_study_comes_to_lie_below_it(
     assert shared == [run_id]
     assert "mlflow.parentRunId" not in alone.data.tags
     assert told.data.tags["mlflow.parentRunId"] == study_story.in_mlflow(study_id).info.run_id
+
+
+async def test_a_run_of_an_experiment_with_a_name_keeps_it_below_a_study(
+    study_story: "StudyStory", story: "Story", tracker: Tracker, study_spec: StudySpec
+) -> None:
+    spec = study_spec.experiment({"model.beta": 0.5}).model_copy(update={"name": "my sweep"})
+    run_id = await study_story.run_alone(spec)
+    await tracker.tell_all()
+    (alone,) = story.in_mlflow(run_id)
+
+    study_id = await study_story.begin(study_spec)
+    await study_story.begin_trial(study_id, 0, 0.5)
+    await tracker.tell_all()
+
+    (told,) = study_story.below(study_story.in_mlflow(study_id))
+    assert told.info.run_id == alone.info.run_id
+    names = [alone.info.run_name, told.info.run_name]
+    assert names == ["beta=0.5 seed 0 (my sweep)"] * 2
 
 
 async def test_a_run_that_two_studies_want_stays_below_the_first(

@@ -40,7 +40,7 @@ async def test_a_run_that_succeeded_is_in_mlflow_whole(
 
     (told,) = story.in_mlflow(run_id)
     (result,) = (event for event in training.events if isinstance(event, Result))
-    assert told.info.run_name == "beta_vae-digits-b0.5-s0"
+    assert told.info.run_name == "beta=0.5 seed 0 (the smallest)"
     assert client.get_experiment(told.info.experiment_id).name == "beta_vae-digits"
     assert told.info.status == "FINISHED"
     assert told.data.params == run_entries.parameters(training.spec, seed=0)

@@ -1,8 +1,11 @@
-"""A child of the template can train on a GPU, which a process that has used CUDA cannot fork."""
+"""What becomes of a child of the template on a GPU, and on one that has no room."""
 
 import asyncio
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import torch
 from polar.data import catalogue
 from polar.records.events import Event, Result, Started
 from polar.spec import ExperimentSpec
+from workers.training.machine import fault_of_gpu
 from workers.training.messages import Failure, Request, from_line
 from workers.training.process import Child, Template
 
@@ -53,3 +57,43 @@ def test_a_forked_child_trains_on_the_gpu(tmp_path: Path) -> None:
     assert isinstance(started, Started), (tmp_path / "log.txt").read_text()
     assert started.device == "cuda"
     assert isinstance(result, Result)
+
+
+#: Takes whatever memory the GPU has left, says so, and keeps it until stdin ends.
+FILL = """
+import sys, torch
+held = []
+for size in (2**30, 2**26, 2**22, 2**20):
+    while True:
+        try:
+            held.append(torch.empty(size, dtype=torch.uint8, device="cuda"))
+        except torch.OutOfMemoryError:
+            break
+print("full", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def full_gpu() -> Iterator[None]:
+    with subprocess.Popen(
+        [sys.executable, "-c", FILL], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"full\n"
+        yield
+        process.communicate()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_that_others_have_filled_is_too_little_memory(tmp_path: Path) -> None:
+    with full_gpu():
+        events = asyncio.run(told_by_a_child(tmp_path))
+        fault = asyncio.run(fault_of_gpu("cuda"))
+
+    failure = events[-1]
+    assert isinstance(failure, Failure)
+    assert failure.error == "oom"
+    assert fault is not None
+    assert "out of memory" in fault

@@ -163,6 +163,7 @@ async def test_what_keeps_a_gpu_from_being_used_is_said(
     for name, trial in {
         "well": "import sys; assert sys.argv[1] == 'cuda'",
         "lost": "raise RuntimeError('CUDA error: no CUDA-capable device is detected')",
+        "full": "raise RuntimeError('CUDA error: out of memory\\nUse `A_FLAG` to see more.')",
         "hangs": "import time; time.sleep(600)",
     }.items():
         monkeypatch.setattr(machine, "TRIAL", trial)
@@ -173,6 +174,7 @@ async def test_what_keeps_a_gpu_from_being_used_is_said(
     assert said["lost"] == (
         "device auto does not work: RuntimeError: CUDA error: no CUDA-capable device is detected"
     )
+    assert said["full"] == "device auto does not work: RuntimeError: CUDA error: out of memory"
     assert said["hangs"] == "device auto has not answered for 1 s"
 
 

@@ -95,6 +95,7 @@ def test_other_errors_bring_their_traceback() -> None:
         (RuntimeError("Found no NVIDIA driver on your system. Please check"), "machine_fault"),
         (RuntimeError("CUDA unknown error - this may be due to"), "machine_fault"),
         (RuntimeError("No CUDA GPUs are available"), "machine_fault"),
+        (AcceleratorError(2), "oom"),  # CUDA's own error, from a GPU that others have filled
         (AcceleratorError(214), "machine_fault"),  # an uncorrectable error of its memory
         (AcceleratorError(710), "bug"),  # an assertion of a kernel
     ]

@@ -73,3 +73,34 @@ document.addEventListener("click", async (event) => {
   }
   button.disabled = false;
 });
+
+const draft = document.getElementById("draft");
+if (draft) {
+  const text = draft.elements.spec;
+  const shown = document.getElementById("check");
+  let asked = 0;
+  let timer;
+  async function check() {
+    const turn = ++asked;
+    try {
+      const answer = await fetch(draft.dataset.check, { method: "POST", body: new URLSearchParams(new FormData(draft)) });
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("check");
+      if (turn !== asked) return;
+      shown.removeAttribute("aria-busy");
+      if (!fresh) say(`the service could not check the spec: ${answer.status} ${answer.statusText}`);
+      else if (fresh.innerHTML !== shown.innerHTML) shown.innerHTML = fresh.innerHTML;
+    } catch (error) {
+      say(`the service did not answer: ${error.message}`);
+    }
+  }
+  text.addEventListener("input", () => {
+    shown.setAttribute("aria-busy", "true");
+    clearTimeout(timer);
+    timer = setTimeout(check, 400);
+  });
+  draft.addEventListener("submit", (event) => {
+    if (event.submitter?.formAction !== new URL(draft.dataset.check, location.href).href) return;
+    event.preventDefault();
+    check();
+  });
+}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -186,12 +186,32 @@ async def test_an_experiment_shows_how_far_its_runs_are(
     first, second = found["runs"]
     assert found["state"] == "running"
     view = "workflowType=machine_learning&viewStateShareKey=polar"
-    assert found["links"]["mlflow"] == f"{IN_MLFLOW}/runs?{view}"
+    assert found["links"]["mlflow"] == f"{IN_MLFLOW}/runs/abc?workflowType=machine_learning"
+    assert found["links"]["mlflow_all"] == f"{IN_MLFLOW}/runs?{view}"
     assert first["state"] == "running"
     assert first["progress"]["eta_s"] == 90.0
     assert first["verdict"] == reports.evaluation(9).verdict.model_dump(mode="json")
     assert first["links"]["mlflow"] == f"{IN_MLFLOW}/runs/abc?workflowType=machine_learning"
     assert (second["state"], second["progress"], second["verdict"]) == ("queued", None, None)
+
+
+async def test_an_experiment_leads_to_its_runs_in_mlflow_and_to_no_others(
+    http: httpx.AsyncClient, spec_of: "SpecMaker", database: Database
+) -> None:
+    experiment = (await http.post(EXPERIMENTS, json=spec_of.as_json(seeds=[0, 1]))).json()
+    async with database.transaction() as session:
+        for run, id in zip(experiment["runs"], ("abc", "def"), strict=True):
+            told = {"mlflow_experiment_id": "7", "mlflow_run_id": id}
+            await tracking.begin(session, UUID(run["id"]), **told)
+
+    found = (await http.get(experiment["links"]["self"])).json()
+
+    assert experiment["links"]["mlflow"] is None
+    assert found["links"]["mlflow"] == (
+        f"{IN_MLFLOW}/runs?workflowType=machine_learning"
+        "&searchFilter=attributes.run_id%20IN%20%28%27abc%27%2C%20%27def%27%29"
+        "&orderByKey=attributes.start_time&orderByAsc=false&compareRunsMode=CHART"
+    )
 
 
 async def test_cancelling_an_experiment_cancels_the_runs_that_nobody_else_wants(

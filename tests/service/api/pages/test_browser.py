@@ -1,97 +1,55 @@
 """The pages in a real browser: on every width, by keyboard, and while things change."""
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-import httpx
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import expect
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
+    from tests.service.api.pages.conftest import Look, Scheme
     from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
+
+NAME = "a" * 60
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium"),
 ]
 
-Create = Callable[..., Awaitable[UUID]]
-Scheme = Literal["light", "dark"]
-Pages = AsyncIterator[Page]
-
-NAME = "a" * 60
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
-Look = Callable[..., AbstractAsyncContextManager[Page]]
-
-
-@pytest.fixture
-def look(served: str, http: httpx.AsyncClient) -> Look:
-    """Opens a browser that was let in; at its end it must have reported no error."""
-
-    @asynccontextmanager
-    async def look(
-        path: str = "/", width: int = 1280, scheme: Scheme = "light", scope: str = "steer"
-    ) -> Pages:
-        link = (await http.post("/api/v1/login-links", params={"scope": scope})).json()["url"]
-        async with async_playwright() as playwright:
-            chromium = await playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=ARGUMENTS
-            )
-            page = await chromium.new_page(
-                base_url=served, viewport={"width": width, "height": 900}, color_scheme=scheme
-            )
-            errors: list[str] = []
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            await page.goto(link)
-            await page.goto(path)
-            yield page
-            assert errors == []
-            await chromium.close()
-
-    return look
-
-
-@pytest.fixture
-async def study_id(worker: "Worker", create: Create, trials: "Trials") -> UUID:
-    """A study with a finished training, one that waits, and a name that has no blanks."""
-    await worker.announce()
-    study_id = await create(name=NAME)
-    await trials.end(await trials.begin(study_id, beta=2.0), 0.5)
-    await trials.begin(study_id, beta=20.0)
-    return study_id
-
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1600, "light")])
 async def test_nothing_is_wider_than_the_window(
-    look: Look, study_id: UUID, width: int, scheme: Scheme
+    look: "Look", study_id: UUID, width: int, scheme: "Scheme"
 ) -> None:
     async with look(width=width, scheme=scheme) as page:
-        for path in ("/", f"/studies/{study_id}", "/experiments", "/agents"):
-            await page.goto(path)
+        for path in ("/", f"/studies/{study_id}", "/experiments", "/runs", "/submit", "/agents"):
+            answer = await page.goto(path)
+            assert answer is not None
+            assert answer.ok, path
             assert await page.evaluate("document.documentElement.scrollWidth") == width, path
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-async def test_axe_finds_no_serious_fault(look: Look, study_id: UUID, scheme: Scheme) -> None:
+async def test_axe_finds_no_serious_fault(look: "Look", study_id: UUID, scheme: "Scheme") -> None:
     async with look(scheme=scheme) as page:
         await page.goto(f"/studies/{study_id}")
         run = await page.locator("#trials a").first.get_attribute("href")
-        for path in ("/", f"/studies/{study_id}", "/experiments", "/agents", "/compare", f"{run}"):
-            await page.goto(path)
+        lists = ("/", "/experiments", "/runs", "/agents")
+        for path in (*lists, "/submit?example=beta", "/compare", f"{run}", f"/studies/{study_id}"):
+            answer = await page.goto(path)
+            assert answer is not None
+            assert answer.ok, path
             found = (await Axe().run(page)).response["violations"]
             serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
             assert [(fault["id"], fault["nodes"][0]["html"]) for fault in serious] == [], path
 
 
 @pytest.mark.usefixtures("study_id")
-async def test_a_mark_of_the_diagram_leads_to_its_run_by_keyboard(look: Look) -> None:
+async def test_a_mark_of_the_diagram_leads_to_its_run_by_keyboard(look: "Look") -> None:
     async with look() as page:
         await page.get_by_role("link", name=NAME).focus()
         await page.keyboard.press("Enter")
@@ -103,7 +61,7 @@ async def test_a_mark_of_the_diagram_leads_to_its_run_by_keyboard(look: Look) ->
 
 
 async def test_a_study_is_watched_without_reloading(
-    look: Look, study_id: UUID, trials: "Trials"
+    look: "Look", study_id: UUID, trials: "Trials"
 ) -> None:
     async with look(f"/studies/{study_id}") as page:
         await page.evaluate("window.isTheSame = true")
@@ -116,7 +74,7 @@ async def test_a_study_is_watched_without_reloading(
         assert await page.evaluate("window.isTheSame")
 
 
-async def test_a_study_is_paused_and_resumed(look: Look, study_id: UUID) -> None:
+async def test_a_study_is_paused_and_resumed(look: "Look", study_id: UUID) -> None:
     async with look(f"/studies/{study_id}") as page:
         await page.get_by_role("button", name="Pause").click()
         await page.get_by_role("button", name="Resume").click()
@@ -124,7 +82,7 @@ async def test_a_study_is_paused_and_resumed(look: Look, study_id: UUID) -> None
 
 
 async def test_a_run_is_watched_to_its_end(
-    look: Look,
+    look: "Look",
     submit: "Submitter",
     spec_of: "SpecMaker",
     worker: "Worker",
@@ -143,7 +101,7 @@ async def test_a_run_is_watched_to_its_end(
         await expect(page.locator("h1 .state")).to_have_text("succeeded")
 
 
-async def test_who_may_only_read_is_told_so(look: Look, study_id: UUID) -> None:
+async def test_who_may_only_read_is_told_so(look: "Look", study_id: UUID) -> None:
     async with look(f"/studies/{study_id}", scope="read") as page:
         await page.get_by_role("button", name="Pause").click()
         await expect(page.get_by_role("status")).to_contain_text("needs the scope 'steer'")

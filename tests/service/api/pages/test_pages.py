@@ -52,7 +52,7 @@ def test_every_page_and_stream_has_a_door() -> None:
     assert all(isinstance(route, Door) and route.scope is Scope.READ for route in shown)
 
 
-@pytest.mark.parametrize("path", ["/", "/experiments", "/agents"])
+@pytest.mark.parametrize("path", ["/", "/experiments", "/runs", "/agents"])
 async def test_an_empty_service_has_its_pages(http: httpx.AsyncClient, path: str) -> None:
     answer = await http.get(path)
 
@@ -271,7 +271,7 @@ async def test_style_and_script_are_sent_to_everybody(http: httpx.AsyncClient) -
     assert (await http.get("/static/..%2Froutes.py")).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/experiments", "/agents"])
+@pytest.mark.parametrize("path", ["/", "/experiments", "/runs", "/agents"])
 async def test_pages_take_nothing_from_elsewhere(http: httpx.AsyncClient, path: str) -> None:
     text = (await http.get(path)).text
     assert "://" not in text

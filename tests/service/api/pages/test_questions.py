@@ -173,8 +173,15 @@ async def test_how_is_it_repeated(ask: Ask, seeds: list[Run]) -> None:
         assert "&#34;name&#34;: &#34;digits&#34;" in shown
 
 
+async def test_what_would_this_cost(ask: Ask, worker: "Worker") -> None:
+    await worker.announce()
+    shown = await ask("Submit", "beta")
+    assert "The study is valid" in shown
+    assert "trainings 16 at most" in shown
+
+
 def test_the_document_lists_every_question() -> None:
     tests = re.findall(r"`(test_\w+)`", PAGE.read_text())
 
-    assert len(tests) == 10
+    assert len(tests) == 11
     assert set(tests) <= set(globals())

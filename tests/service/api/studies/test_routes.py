@@ -95,7 +95,7 @@ async def test_every_link_of_a_study_and_its_trials_leads_somewhere(
     orders = {"pause", "resume", "cancel", "extend", "retry-failed"}
     # those of other servers, and figures, which need a range that was measured
     figures = {"phase_diagram", "hysteresis", "weight_by_steps", "loss_envelope"}
-    elsewhere = {"mlflow", "dashboard", *figures}
+    elsewhere = {"mlflow", "mlflow_runs", "dashboard", *figures}
     found = {
         name: await http.get(link)
         for name, link in links.items()
@@ -120,9 +120,14 @@ async def test_a_study_leads_to_its_page_in_the_dashboard_and_to_its_run_in_mlfl
     after = (await http.get(f"{STUDIES}/{study_id}")).json()["links"]
 
     assert before["dashboard"] == f"http://127.0.0.1:8651/polar/{study_id}"
-    assert before["mlflow"] is None
+    assert (before["mlflow"], before["mlflow_runs"]) == (None, None)
     assert after["mlflow"] == (
         "http://mlflow.test:5650/#/experiments/7/runs/abc?workflowType=machine_learning"
+    )
+    assert after["mlflow_runs"] == (
+        "http://mlflow.test:5650/#/experiments/7/runs?workflowType=machine_learning"
+        f"&searchFilter=tags.%60polar.study_id%60%20%3D%20%27{study_id}%27"
+        "&orderByKey=attributes.start_time&orderByAsc=false"
     )
 
 

@@ -10,7 +10,7 @@ from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
 from polar.spec.points import WARM_START, Point
-from service.api.stored import Reader
+from service.storage.points import readable
 from service.storage.states import TrialState
 from service.storage.study_tables import Trial
 
@@ -19,10 +19,13 @@ Completed: TypeAlias = Iterable[tuple[Point, Measured | None]]
 Gather: TypeAlias = Callable[[StudySpec, StudyRange | None, Completed], Phases]
 
 
-def completed_of(trials: Iterable[Trial], reader: Reader) -> list[tuple[Point, Measured | None]]:
+def completed_of(trials: Iterable[Trial]) -> list[tuple[Point, Measured | None]]:
     """The point of each completed trial, and its measures, or None if they are unknown."""
     return [
-        (reader.point(trial.point), reader.readable("measured", trial.measured))
+        (
+            readable(trial.point) or {},
+            trial.measured if isinstance(trial.measured, Measured) else None,
+        )
         for trial in trials
         if trial.state is TrialState.COMPLETED
     ]

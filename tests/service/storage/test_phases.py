@@ -13,7 +13,7 @@ from polar.records.trials import Measured, Measures
 from polar.spec import StudySpec
 from polar.spec.course import with_steps
 from polar.spec.points import Point
-from service.api.studies.phases import FIGURES, are_there, budgets_of, hysteresis_of, phases_of
+from service.storage.phases import FIGURES, are_there, budgets_of, hysteresis_of, phases_of
 
 FOUND = StudyRange(
     outcome=Outcome.NO_BAND,

@@ -9,7 +9,7 @@ PATIENCE_S = 60.0
 #: An API that waits for a process that writes down who it is.
 WAITING = """
 import asyncio, sys
-from service.api.short_processes import ShortProcesses
+from service.short_processes import ShortProcesses
 sleep = "import os, time; open({!r}, 'w').write(str(os.getpid())); time.sleep(600)"
 command = [sys.executable, "-c", sleep.format(sys.argv[1])]
 asyncio.run(ShortProcesses(at_once=1, limit_s=600.0).run(command))

@@ -1,4 +1,4 @@
-"""Short processes that work for a request, so that the API loads no numpy, torch or matplotlib."""
+"""Short processes, so that API and tracker load no numpy, torch or matplotlib."""
 
 import asyncio
 import signal

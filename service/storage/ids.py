@@ -1,0 +1,44 @@
+"""Ids as people write them: whole, or only how they begin."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from service.ids import DIGITS
+from service.storage.deletions import is_deleted
+from service.storage.errors import AmbiguousId, NotFound
+from service.storage.study_tables import Study
+from service.storage.tables import Experiment, Run
+
+#: Most ids that are named to whoever wrote how several begin.
+MOST_NAMED = 10
+
+
+async def id_of(
+    session: AsyncSession, table: type[Experiment] | type[Run] | type[Study], digits: str
+) -> UUID:
+    """The id that begins with these digits; a whole id is not looked up.
+
+    Args:
+        session: A session.
+        table: Whose id it is.
+        digits: 1 to 32 hexadecimal digits.
+
+    Raises:
+        NotFound: no id begins so, or what had it was deleted.
+        AmbiguousId: several ids begin so.
+    """
+    if len(digits) == DIGITS:
+        return UUID(digits)
+    first, last = UUID(digits.ljust(DIGITS, "0")), UUID(digits.ljust(DIGITS, "f"))
+    begin_so = select(table.id).where(table.id.between(first, last), ~is_deleted(table.id))
+    ids = (await session.scalars(begin_so.order_by(table.id).limit(MOST_NAMED + 1))).all()
+    kind = table.__name__.lower()
+    if not ids:
+        raise NotFound(kind, digits)
+    if len(ids) > 1:
+        others = ", ..." if len(ids) > MOST_NAMED else ""
+        named = ", ".join(map(str, ids[:MOST_NAMED]))
+        raise AmbiguousId(f"{digits} is how more than one {kind}'s id begins: {named}{others}")
+    return ids[0]

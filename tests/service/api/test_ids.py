@@ -1,0 +1,215 @@
+"""Runs, experiments and studies by the first digits of their ids."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from polar.spec import StudySpec
+from service.api.links import PREFIX
+from service.storage import deletions
+from service.storage.database import Database
+from service.storage.ids import MOST_NAMED
+from service.storage.states import RunState
+from service.storage.study_tables import Study
+from service.storage.tables import Experiment, ExperimentRun, Run
+
+if TYPE_CHECKING:
+    from tests.service.conftest import SpecMaker, StudyMaker
+
+#: An id in each of three neighbourhoods: 3750 is alone, 5a0f begins several.
+ALONE = UUID("37502ba0-d5a3-4a35-9a55-59f157e0e1a1")
+FIRST = UUID("5a0f6f0e-0000-4d52-9f5e-2c7d8a4b9e61")
+SECOND = UUID("5a0f6f0e-ffff-4d52-9f5e-2c7d8a4b9e61")
+KINDS = ("experiments", "runs", "studies")
+ANSWERED = {"experiments": "experiment", "runs": "run", "studies": "study"}
+
+Store = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+def store(database: Database, spec_of: "SpecMaker", study_of: "StudyMaker") -> Store:
+    """Stores an experiment, its run and a study, each under each of these ids."""
+    spec = spec_of().model_dump(mode="json")
+    study = StudySpec.model_validate(study_of()).model_dump(mode="json")
+
+    async def rows(*ids: UUID) -> None:
+        async with database.transaction() as session:
+            for id in ids:
+                session.add(Experiment(id=id, name="", spec=spec, spec_hash="0"))
+                session.add(
+                    Run(id=id, spec=spec, seed=0, dataset_digest="d", queue="cpu",
+                        state=RunState.SUCCEEDED, finished_at=datetime.now(UTC))
+                )  # fmt: skip
+                session.add(
+                    Study(id=id, name="", spec=study, seeds_wanted=[0], dataset_digest="d",
+                          trials_wanted=3)
+                )  # fmt: skip
+                await session.flush()
+                session.add(ExperimentRun(experiment_id=id, position=0, run_id=id))
+
+    return rows
+
+
+async def problem(http: httpx.AsyncClient, path: str) -> tuple[int, str, str]:
+    answer = await http.get(path)
+    said: dict[str, Any] = answer.json()
+    return answer.status_code, said["type"].rpartition(":")[2], said["detail"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_first_digits_of_an_id_are_enough(
+    http: httpx.AsyncClient, store: Store, kind: str
+) -> None:
+    await store(ALONE, FIRST, SECOND)
+
+    for written in (
+        "3750", "37502ba0", "37502BA0", "37502ba0-", "37502ba0-d5", "37502ba0d5", ALONE.hex,
+        str(ALONE), str(ALONE).upper(),
+    ):  # fmt: skip
+        answer = await http.get(f"{PREFIX}/{kind}/{written}")
+
+        assert (answer.status_code, answer.json()["id"]) == (200, str(ALONE)), written
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_digits_with_which_several_begin_are_refused_with_all_of_them(
+    http: httpx.AsyncClient, store: Store, kind: str
+) -> None:
+    await store(ALONE, FIRST, SECOND)
+
+    status, word, detail = await problem(http, f"{PREFIX}/{kind}/5a0f6f0e")
+
+    assert (status, word) == (409, "ambiguous-id")
+    assert detail.endswith(f"more than one {ANSWERED[kind]}'s id begins: {FIRST}, {SECOND}")
+    assert (await http.get(f"{PREFIX}/{kind}/5a0f6f0e-f")).json()["id"] == str(SECOND)
+
+
+async def test_of_many_that_begin_so_only_some_are_named(
+    http: httpx.AsyncClient, store: Store
+) -> None:
+    ids = [UUID(int=FIRST.int + more) for more in range(MOST_NAMED + 2)]
+    await store(*ids)
+
+    _, _, detail = await problem(http, f"{PREFIX}/runs/5a0f")
+
+    assert detail.endswith(f"{ids[MOST_NAMED - 1]}, ...")
+    assert str(ids[MOST_NAMED]) not in detail
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_digits_with_which_none_begins_are_not_found(
+    http: httpx.AsyncClient, store: Store, kind: str
+) -> None:
+    await store(FIRST)
+
+    for written in ("0000", "3751", "3750-0", str(ALONE)[:-1]):
+        status, word, detail = await problem(http, f"{PREFIX}/{kind}/{written}")
+
+        assert (status, word) == (404, "not-found")
+        assert detail == f"there is no {ANSWERED[kind]} {written.replace('-', '')}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_cannot_begin_an_id_is_refused(
+    http: httpx.AsyncClient, store: Store, kind: str
+) -> None:
+    await store(ALONE)
+
+    for written in (
+        "375", "%25%25%25%25", "3750%25", "____", "375_", "3750*", "3750'--", "37502ba0--d5a3",
+        "\N{FULLWIDTH DIGIT THREE}750", "\N{ARABIC-INDIC DIGIT THREE}750", "-3750", "3750%0A",
+        "3750%00", "validat", f"{ALONE}0", f"urn:uuid:{ALONE}",
+    ):  # fmt: skip
+        status, word, detail = await problem(http, f"{PREFIX}/{kind}/{written}")
+
+        assert (status, word) == (422, "invalid-request"), written
+        assert "this is not an id" in detail
+        assert "or at least 4 of the digits with which it begins" in detail
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_pages_take_the_first_digits_too(
+    http: httpx.AsyncClient, store: Store, kind: str
+) -> None:
+    await store(ALONE, FIRST, SECOND)
+
+    shown = await http.get(f"/{kind}/37502ba0")
+    several = await http.get(f"/{kind}/5a0f")
+    none = await http.get(f"/{kind}/37%25")
+
+    assert (shown.status_code, several.status_code, none.status_code) == (200, 409, 404)
+    assert str(ALONE) in shown.text
+    assert str(SECOND) in several.text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_was_deleted_begins_no_id_any_more(
+    http: httpx.AsyncClient, store: Store, database: Database, kind: str
+) -> None:
+    await store(FIRST, SECOND)
+    async with database.transaction() as session:
+        session.add(deletions.Deletion(id=SECOND, kind=ANSWERED[kind]))
+
+    assert (await http.get(f"{PREFIX}/{kind}/5a0f6f0e")).json()["id"] == str(FIRST)
+
+
+async def test_deleting_by_the_first_digits_deletes_that_and_needs_its_scope(
+    http: httpx.AsyncClient, store: Store
+) -> None:
+    await store(ALONE, FIRST, SECOND)
+    await http.post(f"{PREFIX}/studies/37502ba0/cancel")
+
+    several = await http.delete(f"{PREFIX}/studies/5a0f6f0e")
+    deleted = await http.delete(f"{PREFIX}/studies/37502ba0")
+    again = await http.delete(f"{PREFIX}/studies/37502ba0")
+    stranger = await http.delete(f"{PREFIX}/studies/5a0f6f0e", headers={"Authorization": ""})
+
+    assert [several.status_code, deleted.status_code, again.status_code] == [409, 200, 404]
+    assert deleted.json()["id"] == str(ALONE)
+    assert (await http.delete(f"{PREFIX}/studies/{ALONE}")).json() == deleted.json()
+    assert stranger.status_code == 401  # before anybody looks for what begins so
+
+
+async def test_a_repeated_post_gets_its_answer_although_others_begin_so_by_now(
+    http: httpx.AsyncClient, store: Store
+) -> None:
+    await store(FIRST)
+    key = {"Idempotency-Key": "the-key"}
+    path = f"{PREFIX}/studies/5a0f6f0e/pause"
+
+    first = await http.post(path, headers=key)
+    await store(SECOND)
+    again, new = await http.post(path, headers=key), await http.post(path)
+
+    assert (first.status_code, first.json()["state"]) == (200, "paused")
+    assert (again.json(), again.headers["Idempotency-Replayed"]) == (first.json(), "true")
+    assert new.status_code == 409
+
+
+async def test_every_route_that_takes_an_id_says_that_its_first_digits_are_enough(
+    http: httpx.AsyncClient, api: FastAPI
+) -> None:
+    """Also those that hold no transaction while they compute."""
+    taken = [
+        (path, method, operation)
+        for path, operations in api.openapi()["paths"].items()
+        for method, operation in operations.items()
+        if any(f"{{{kind}_id}}" in path for kind in ANSWERED.values())
+    ]
+
+    assert len(taken) > 25
+    for path, method, operation in taken:
+        (id,) = [each for each in operation["parameters"] if each["name"].endswith("_id")]
+        assert "at least 4 of the digits" in id["description"], (method, path)
+        assert "pattern" in id["schema"], (method, path)
+        assert {"404", "409", "422"} <= operation["responses"].keys(), (method, path)
+        if method == "get":
+            parts = {id["name"]: "0000", "name": "phase_diagram", "kind": "csv"}
+            if "figures" in path and "studies" in path:
+                parts["kind"] = "svg"
+            assert (await http.get(path.format(**parts))).status_code == 404, path

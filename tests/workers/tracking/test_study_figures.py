@@ -1,0 +1,195 @@
+"""The phase diagram of a study in MLflow, drawn by a real process."""
+
+import csv
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from mlflow import MlflowClient
+
+from polar.spec import StudySpec
+from service.programs import Program
+from workers.tracking import study_figures
+from workers.tracking.server import MLflowAway, MLflowServer
+from workers.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from tests.workers.tracking.conftest import Story, StudyStory, TrackerMaker
+
+#: What a trial has to have observed to be drawn.
+SEEN = {"n_active": 3, "settled": True}
+FIGURES = ["phase_diagram.csv", "phase_diagram.png", "phase_diagram.svg"]
+
+
+class Files:
+    """The files that MLflow shows of a study."""
+
+    def __init__(self, study_story: "StudyStory", story: "Story", client: MlflowClient) -> None:
+        self._study_story = study_story
+        self._story = story
+        self._client = client
+
+    def of(self, study_id: UUID, folder: Path) -> Mapping[str, bytes]:
+        run = self._study_story.in_mlflow(study_id)
+        names = self._story.files_in_mlflow(run)
+        return {
+            name: Path(
+                self._client.download_artifacts(run.info.run_id, name, str(folder))
+            ).read_bytes()
+            for name in names
+        }
+
+
+@pytest.fixture
+def files(study_story: "StudyStory", story: "Story", client: MlflowClient) -> Files:
+    return Files(study_story, story, client)
+
+
+def shown_in(files: Mapping[str, bytes]) -> int:
+    """The number of trainings in a phase diagram."""
+    table = csv.DictReader(files["phase_diagram.csv"].decode().splitlines())
+    return sum(row["seed"] != "" for row in table)
+
+
+async def test_a_phase_diagram_follows_a_study_to_its_end(
+    study_story: "StudyStory",
+    tracker: Tracker,
+    files: Files,
+    study_spec: StudySpec,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    study_id = await study_story.begin(study_spec)
+    await tracker.tell_all()
+    before = files.of(study_id, tmp_path)
+
+    await study_story.begin_trial(study_id, 0, 0.5)
+    await study_story.end_trial(study_id, 0, **SEEN)
+    await tracker.tell_all()
+    first = files.of(study_id, tmp_path)
+    await study_story.begin_trial(study_id, 1, 2.0)
+    await study_story.end_trial(study_id, 1, **SEEN)
+    await tracker.tell_all()
+    soon = files.of(study_id, tmp_path)
+    monkeypatch.setattr(study_figures, "REDRAW_S", 0.0)
+    await tracker.tell_all()
+    later = files.of(study_id, tmp_path)
+    await study_story.begin_trial(study_id, 2, 8.0)
+    await study_story.end_trial(study_id, 2, **SEEN)
+    await study_story.end(study_id)
+    await tracker.tell_all()
+    last = files.of(study_id, tmp_path)
+
+    assert list(before) == ["spec.yaml"]
+    assert sorted(first) == [*FIGURES, "range.json", "spec.yaml"]
+    assert [shown_in(at) for at in (first, soon, later, last)] == [1, 1, 2, 3]
+    assert last["phase_diagram.png"].startswith(b"\x89PNG")
+    assert b"<svg" in last["phase_diagram.svg"]
+    assert json.loads(first["range.json"])["outcome"] == "coarse"
+    assert await study_story.is_told()
+
+
+async def test_a_new_tracker_draws_what_runs_anew_and_nothing_of_what_has_ended(
+    study_story: "StudyStory",
+    make_tracker: "TrackerMaker",
+    study_spec: StudySpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    running, over = await study_story.begin(study_spec), await study_story.begin(study_spec)
+    for study_id, beta in ((running, 0.5), (over, 2.0)):
+        await study_story.begin_trial(study_id, 0, beta)
+        await study_story.end_trial(study_id, 0, **SEEN)
+    await study_story.end(over)
+    first = make_tracker()
+    await first.tell_all()
+    await first.close()
+    drawn: list[UUID] = []
+
+    async def put(_self: study_figures.StudyFigures, study_id: UUID) -> None:
+        drawn.append(study_id)
+
+    monkeypatch.setattr(study_figures.StudyFigures, "put", put)
+    await make_tracker().tell_all()
+
+    assert drawn == [running]
+
+
+async def test_a_tracker_that_was_killed_before_the_diagram_leaves_it_to_the_next(
+    study_story: "StudyStory",
+    make_tracker: "TrackerMaker",
+    study_spec: StudySpec,
+    files: Files,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    study_id = await study_story.begin(study_spec)
+    await study_story.begin_trial(study_id, 0, 0.5)
+    await study_story.end_trial(study_id, 0, **SEEN)
+    await study_story.end(study_id)
+    put_file = MLflowServer.put_file
+
+    async def killed(self: MLflowServer, root: str, name: str, content: bytes) -> None:
+        if name == "phase_diagram.svg":
+            raise MLflowAway("as if the tracker had been killed")
+        await put_file(self, root, name, content)
+
+    first = make_tracker()
+    with monkeypatch.context() as patch:
+        patch.setattr(MLflowServer, "put_file", killed)
+        with pytest.raises(MLflowAway):
+            await first.tell_all()
+    await first.close()
+    half = files.of(study_id, tmp_path)
+    await make_tracker().tell_all()
+
+    assert "phase_diagram.svg" not in half
+    assert sorted(files.of(study_id, tmp_path)) == [*FIGURES, "range.json", "spec.yaml"]
+
+
+async def test_a_study_that_is_extended_is_drawn_again(
+    study_story: "StudyStory",
+    tracker: Tracker,
+    files: Files,
+    study_spec: StudySpec,
+    tmp_path: Path,
+) -> None:
+    study_id = await study_story.begin(study_spec)
+    await study_story.begin_trial(study_id, 0, 0.5)
+    await study_story.end_trial(study_id, 0, **SEEN)
+    await study_story.end(study_id)
+    await tracker.tell_all()
+    first = files.of(study_id, tmp_path)
+
+    await study_story.extend(study_id, trials=1)
+    await study_story.begin_trial(study_id, 1, 2.0)
+    await study_story.end_trial(study_id, 1, **SEEN)
+    await tracker.tell_all()
+
+    assert [shown_in(first), shown_in(files.of(study_id, tmp_path))] == [1, 2]
+
+
+async def test_a_drawing_that_fails_keeps_nothing_else_from_mlflow(
+    study_story: "StudyStory",
+    tracker: Tracker,
+    study_spec: StudySpec,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def rude(_program: Program, *_arguments: str) -> list[str]:
+        return [sys.executable, "-c", "raise SystemExit('no ink')"]
+
+    monkeypatch.setattr(study_figures, "python", rude)
+    study_id = await study_story.begin(study_spec)
+    await study_story.begin_trial(study_id, 0, 0.5)
+    await study_story.end_trial(study_id, 0, **SEEN)
+    await study_story.end(study_id)
+
+    await tracker.tell_all()
+
+    assert study_story.in_mlflow(study_id).info.status == "FINISHED"
+    assert "ended with code 1: no ink" in caplog.text
+    assert not await study_story.is_told()  # the next try comes
