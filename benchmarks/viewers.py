@@ -12,7 +12,7 @@ import http.client
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from itertools import count
@@ -34,6 +34,8 @@ from service.storage.states import TrialState
 VIEWERS = 100
 RUNS = 2_000
 ROUNDS = 5
+#: As in the script of the pages.
+SHARE, LONGEST_S = 0.007, 60.0
 #: A training of the smallest kind, whose events all runs here have.
 TOLD = {
     "dataset": {"name": "digits", "images": 64},
@@ -64,14 +66,23 @@ class Viewer:
         self._service, self._page = service, page
         self.pages = 0
         self.is_over = False
+        self._is_late = False
 
     def look(self) -> None:
         service = self._service
         with closing(_connection(service)) as stream, closing(_connection(service)) as page:
             changes = _get(stream, service, f"/live{self._page}")
+            rests_until = 0.0
             while not self.is_over:
                 if changes.readline().startswith(b"event: changed"):
-                    _get(page, service, self._page).read()
+                    self._is_late = True
+                if self._is_late and time.monotonic() >= rests_until:
+                    self._is_late = False
+                    answer = _get(page, service, self._page, {"Polar-Refresh": "yes"})
+                    answer.read()
+                    timing = answer.headers.get("Server-Timing", "dur=0")
+                    took_s = float(timing.rpartition("=")[2]) / 1e3
+                    rests_until = time.monotonic() + min(took_s / SHARE, LONGEST_S)
                     self.pages += 1
 
 
@@ -273,11 +284,14 @@ def _connection(service: BareService) -> http.client.HTTPConnection:
 
 
 def _get(
-    connection: http.client.HTTPConnection, service: BareService, path: str
+    connection: http.client.HTTPConnection,
+    service: BareService,
+    path: str,
+    more: Mapping[str, str] | None = None,
 ) -> http.client.HTTPResponse:
     assert service.settings.token
     token = service.settings.token.get_secret_value()
-    headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip"}
+    headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip", **(more or {})}
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
     assert answer.status == 200, (path, answer.status, answer.read())
