@@ -5,8 +5,10 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from polar_latents import is_installation
 
@@ -17,6 +19,9 @@ ONE_THREAD = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
+
+#: The nice value of this process's session.
+AUTOGROUP = Path("/proc/self/autogroup")
 
 #: Prefixes of variables that users set for other programs and that would affect ours.
 FAMILIES = (
@@ -149,6 +154,24 @@ def die_with_parent(
             os._exit(1)
 
     return prepare
+
+
+def be_nice(niceness: int) -> None:
+    """Give this process, which needs a session of its own, a lower priority.
+
+    Where Linux has autogroups it divides the time of the processors among sessions first, whatever
+    the nice values of their processes, and each session has a nice value, too.
+    """
+    os.nice(niceness)
+    while True:
+        try:
+            AUTOGROUP.write_text(str(niceness))
+        except BlockingIOError:  # the kernel grants one such request in a tenth of a second
+            time.sleep(0.1)
+        except OSError:  # there are no autogroups
+            return
+        else:
+            return
 
 
 @contextmanager

@@ -154,8 +154,8 @@ class Settings(DoorSettings):
 
     #: Number of connections to the database that the API keeps; at peaks it has twice as many.
     api_connections: int = Field(5, ge=1, le=1000)
-    #: Number of processes of the API that `polar up` starts, which share one port. Each has its
-    #: own connections, and measures as many requests at once as POLAR_MEASURE_AT_ONCE says.
+    #: Number of processes of the API, which share one port. Each has its own connections, and
+    #: measures as many requests at once as POLAR_MEASURE_AT_ONCE says.
     api_workers: int = Field(1, ge=1, le=16)
 
     #: How long a run stays leased after each renewal.
@@ -170,6 +170,9 @@ class Settings(DoorSettings):
     heartbeat_over_s: Seconds = 15.0
     #: How long a child that is asked to stop has to write its checkpoint.
     grace_s: Seconds = 15.0
+    #: The nice value of trainings; `polar up` gives those on the CPU 10, so that whoever reads
+    #: meanwhile is answered. A training costs this nothing while nothing else wants its core.
+    training_niceness: int = Field(0, ge=0, le=19)
     #: Number of lost attempts at which a run fails.
     max_attempts: int = Field(5, ge=1)
     #: How long a child may say nothing before its attempt counts as lost: the longer of

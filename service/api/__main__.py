@@ -1,12 +1,17 @@
 """`python -m service.api`: serve the API at the address of the settings."""
 
 import logging
+import os
 import sys
+import tempfile
 
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from service import logs
 from service.api.app import create_app
+from service.api.metrics.routes import TOGETHER
 from service.serving import serve
 from service.settings import Settings
 from service.tokens import ALLOWED
@@ -21,25 +26,41 @@ def without_query(record: logging.LogRecord) -> bool:
 
 
 def main() -> None:
-    logs.set_up()
-    logging.getLogger("uvicorn.access").addFilter(without_query)
+    _log()
     settings = Settings.read_or_exit()
     if settings.token is None:  # nobody could do anything, nor make a token for it
         sys.exit(
             f"error: POLAR_TOKEN is not set; allowed: the owner's token, {ALLOWED}, such as from "
             "`openssl rand -hex 32`"
         )
-    serve(
-        uvicorn.Config(
-            create_app(settings),
-            host=settings.api_host,
-            port=settings.api_port,
-            fd=settings.api_fd,
-            log_config=None,
-            # watchers would hold their connections for as long as their runs go on
-            timeout_graceful_shutdown=3,
-        )
+    config = uvicorn.Config(
+        f"service.api.__main__:{app.__name__}",
+        factory=True,
+        host=settings.api_host,
+        port=settings.api_port,
+        fd=settings.api_fd,
+        workers=settings.api_workers,
+        log_config=None,
+        # watchers would hold their connections for as long as their runs go on
+        timeout_graceful_shutdown=3,
     )
+    if settings.api_workers == 1:
+        serve(config)
+        return
+    with tempfile.TemporaryDirectory(prefix="polar-metrics-") as counted:
+        os.environ[TOGETHER] = counted
+        Multiprocess(config, [config.bind_socket()]).run()
+
+
+def app() -> FastAPI:
+    """The service as the environment sets it, in a process of its own."""
+    _log()
+    return create_app(Settings.read_or_exit())
+
+
+def _log() -> None:
+    logs.set_up()
+    logging.getLogger("uvicorn.access").addFilter(without_query)
 
 
 if __name__ == "__main__":

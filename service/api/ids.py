@@ -7,8 +7,8 @@ from fastapi import Depends, Path
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from service.api.dependencies import Service, Session
-from service.ids import ALLOWED, FORM, digits_of
+from service.api.dependencies import Service
+from service.ids import ALLOWED, FORM, digits_of, is_whole
 from service.storage.ids import id_of
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
@@ -32,25 +32,27 @@ Digits = Annotated[
 ]
 
 
-async def _experiment(experiment_id: Digits, session: Session) -> UUID:
-    return await id_of(session, Experiment, experiment_id)
+async def _id_of(
+    service: Service, table: type[Experiment] | type[Run] | type[Study], id: str
+) -> UUID:
+    if is_whole(id):  # most are, and they need no connection of their own
+        return UUID(id)
+    async with service.database.reading() as session:
+        return await id_of(session, table, id)
 
 
-async def _run(run_id: Digits, session: Session) -> UUID:
-    return await id_of(session, Run, run_id)
+async def _experiment(experiment_id: Digits, service: Service) -> UUID:
+    return await _id_of(service, Experiment, experiment_id)
 
 
-async def _study(study_id: Digits, session: Session) -> UUID:
-    return await id_of(session, Study, study_id)
+async def _run(run_id: Digits, service: Service) -> UUID:
+    return await _id_of(service, Run, run_id)
 
 
-async def _study_alone(study_id: Digits, service: Service) -> UUID:
-    async with service.database.transaction() as session:
-        return await id_of(session, Study, study_id)
+async def _study(study_id: Digits, service: Service) -> UUID:
+    return await _id_of(service, Study, study_id)
 
 
 ExperimentId = Annotated[UUID, Depends(_experiment)]
 RunId = Annotated[UUID, Depends(_run)]
 StudyId = Annotated[UUID, Depends(_study)]
-#: For routes that keep no transaction open while they compute.
-StudyIdAlone = Annotated[UUID, Depends(_study_alone)]

@@ -42,5 +42,5 @@ class SharedReads:
         return result
 
     async def _read(self, read: Callable[[AsyncSession], Awaitable[T]]) -> T:
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return await read(session)

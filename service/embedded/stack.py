@@ -32,6 +32,9 @@ DASHBOARD_PORT = 8651
 #: The variable by which processes count their requests together, in the files of a folder.
 TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
 
+#: The variable of the nice value of trainings, and this value for those on the CPU.
+NICENESS, OF_TRAININGS = "POLAR_TRAINING_NICENESS", 10
+
 #: Groups of programs. All are started together, but stopped group by group, the last group first.
 Stages = Sequence[Sequence[Launch]]
 
@@ -121,11 +124,13 @@ def stages(
         "POLAR_API_PORT": str(port_of(addresses.api_socket)),
     }
     of_agent = {"POLAR_DATABASE_URL": postgres.url("app", Role.AGENT)}
+    # a GPU would wait for a process that waits for the CPU
+    nice = {NICENESS: os.environ.get(NICENESS, str(OF_TRAININGS))}
     agents = [
         Launch(
             f"agent-{number}",
             python(Program.AGENT, "--device", device, "--name", f"agent-{number}"),
-            ours | ONE_THREAD | of_agent,
+            ours | ONE_THREAD | of_agent | (nice if device == "cpu" else {}),
         )
         for number, device in enumerate(slots)
     ]
@@ -155,7 +160,12 @@ def stages(
 
 
 def _apis(ours: Mapping[str, str], token: str, listening: int, workers: int) -> Sequence[Launch]:
-    environment = {**ours, "POLAR_TOKEN": token, "POLAR_API_FD": str(listening)}
+    environment = {
+        **ours,
+        "POLAR_TOKEN": token,
+        "POLAR_API_FD": str(listening),
+        "POLAR_API_WORKERS": "1",  # each of these processes is one of them
+    }
     if workers > 1:
         environment[TOGETHER] = str(_empty(Path(ours["POLAR_HOME"]) / "metrics"))
     names = ["api", *(f"api-{number}" for number in range(2, workers + 1))]

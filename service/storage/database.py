@@ -1,14 +1,16 @@
 """The connections to the database, and the transactions on them."""
 
 import asyncio
+import select
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.waiting import wait_async
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -87,6 +89,22 @@ class _ImpatientConnection(psycopg.AsyncConnection[Any]):
             raise
 
 
+def _refuse_if_ended(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401
+    """Have another connection opened in place of this idle one if its server has ended it.
+
+    The server says so, and there is nothing else to read from an idle connection. To ask the
+    server, as `pool_pre_ping` does, would cost each request an answer.
+
+    Raises:
+        DisconnectionError: the connection has ended.
+    """
+    news = select.poll()
+    if not connection.closed:
+        news.register(connection.driver_connection.fileno(), select.POLLIN)
+    if connection.closed or news.poll(0):
+        raise DisconnectionError("the server has ended this connection")
+
+
 class Database:
     """Opens transactions on one Postgres database; call `close` at the end."""
 
@@ -114,7 +132,8 @@ class Database:
             pool_size=connections,
             max_overflow=connections,
             pool_timeout=ANSWERS_S / 2 if is_impatient else 30,
-            pool_pre_ping=True,  # Postgres may have been restarted in the meantime
+            # Postgres may have been restarted in the meantime
+            pool_pre_ping=not is_impatient,
             connect_args=connect_args(
                 # procrastinate's SQL names no schema, so `queue` comes first on the search path
                 "search_path=queue,app",
@@ -131,17 +150,38 @@ class Database:
         # a pipeline looks busy to Postgres, not idle, so it would keep its locks for ever.
         self.engine.dialect.use_insertmanyvalues_wo_returning = True
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._statements = async_sessionmaker(alone, expire_on_commit=False)
+        if is_impatient:
+            event.listen(self.engine.sync_engine, "checkout", _refuse_if_ended)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
+    def transaction(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A transaction that commits at the end of the block and rolls back on an error.
 
         Raises:
             DatabaseAway: the database does not answer.
             DatabaseBusy: all connections to it are in use, or others hinder this transaction.
         """
+        return self._session(self._sessions)
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """A session without a transaction, which spares the database two of its answers.
+
+        It is for reading alone. Statements would see what others have committed in between within
+        a transaction, too.
+
+        Raises:
+            DatabaseAway: the database does not answer.
+            DatabaseBusy: all connections to it are in use, or others hinder a statement.
+        """
+        return self._session(self._statements)
+
+    @asynccontextmanager
+    async def _session(
+        self, sessions: async_sessionmaker[AsyncSession]
+    ) -> AsyncIterator[AsyncSession]:
         try:
-            async with self._sessions.begin() as session:
+            async with sessions.begin() as session:
                 if self._is_impatient:
                     await self._connect(session)
                 yield session

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.ids import DIGITS
+from service.ids import DIGITS, is_whole
 from service.storage.deletions import is_deleted
 from service.storage.errors import AmbiguousId, NotFound
 from service.storage.study_tables import Study
@@ -29,7 +29,7 @@ async def id_of(
         NotFound: no id begins so, or what had it was deleted.
         AmbiguousId: several ids begin so.
     """
-    if len(digits) == DIGITS:
+    if is_whole(digits):
         return UUID(digits)
     first, last = UUID(digits.ljust(DIGITS, "0")), UUID(digits.ljust(DIGITS, "f"))
     begin_so = select(table.id).where(table.id.between(first, last), ~is_deleted(table.id))

@@ -14,8 +14,9 @@ from service.storage.deletions import is_deleted
 from service.storage.filters import EVERYTHING, Wanted, conditions, dataset_of, model_of
 from service.storage.forms import Content
 from service.storage.states import RunState
+from service.storage.study_tables import Study
 from service.storage.tables import EvaluationRow, ExperimentRun, FindingsRow, Run, Tracking
-from service.storage.tracking_tables import TrackingFailure
+from service.storage.tracking_tables import StudyTracking, TrackingFailure
 
 
 @dataclass(frozen=True)
@@ -151,3 +152,18 @@ async def about(session: AsyncSession, run_id: UUID) -> About:
         .where(Run.id == run_id)
     )
     return About(*rows.one())
+
+
+async def in_mlflow(
+    session: AsyncSession, study_id: UUID
+) -> tuple[StudyTracking | None, str | None]:
+    """The MLflow run that stands for a study that exists, and why MLflow still lacks something."""
+    rows = await session.execute(
+        select(StudyTracking, TrackingFailure.why)
+        .select_from(Study)
+        .outerjoin(StudyTracking, StudyTracking.study_id == Study.id)
+        .outerjoin(TrackingFailure, TrackingFailure.id == Study.id)
+        .where(Study.id == study_id)
+    )
+    tracked, why = rows.one()
+    return tracked, why

@@ -163,6 +163,7 @@ class Attempt:
             resume_from=self._artifacts / run.checkpoint if run.checkpoint else None,
             last_states=await self._last_states(),
             may_go_on_until=self._child_may_go_on_until(self._claimed_at),
+            niceness=self._settings.training_niceness,
         )
         child = await Child.start(self._template, self._log_file)
         child.say(request.model_dump_json())

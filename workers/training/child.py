@@ -28,6 +28,7 @@ from polar.records.record import Record
 from polar.spec import OwnModelSpec
 from polar.training.allocator import keep_freed_memory
 from service.exit_codes import CHILD_FAILED, CHILD_ORPHANED, CHILD_STOPPED
+from service.processes import be_nice
 from workers.training.messages import Failure, Request
 from workers.training.offer import uses_gpu
 
@@ -55,6 +56,8 @@ def main() -> int:
     """Carry out the request; returns the exit code."""
     agent = FileIO(0)
     request = Request.model_validate_json(agent.readline())
+    if request.niceness:
+        be_nice(request.niceness)
     stopping = Stopping()
     signal.signal(signal.SIGTERM, stopping.ask)
     _go_on_until(request.may_go_on_until)

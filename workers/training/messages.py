@@ -66,6 +66,8 @@ class Request(Record):
     last_states: tuple[Path, ...]
     #: Time of `time.monotonic()`, which all processes of a machine share.
     may_go_on_until: float
+    #: The nice value of the child.
+    niceness: int = 0
 
 
 class Failure(Record):

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api import submission
-from service.api.dependencies import TAKES_SPEC, Service, Session, only_json
+from service.api.dependencies import TAKES_SPEC, Reading, Service, Session, only_json
 from service.api.door import needs
 from service.api.event_stream import follow
 from service.api.experiments import answers
@@ -70,7 +70,7 @@ async def validate(new: NewExperiment, session: Session) -> Plan:
 
 @router.get("", responses=refusals(422))
 async def list_experiments(
-    session: Session,
+    session: Reading,
     position: Position,
     filters: Filters,
     state: RunState | None = None,
@@ -85,7 +85,7 @@ async def list_experiments(
 
 @router.get("/{experiment_id}", responses=refusals(404, 409, 422))
 async def get_experiment(
-    experiment_id: ExperimentId, session: Session, service: Service
+    experiment_id: ExperimentId, session: Reading, service: Service
 ) -> ExperimentView:
     """Show an experiment with the progress and the verdict of each run."""
     experiment = await experiments.get(session, experiment_id)
@@ -147,7 +147,7 @@ async def extend_experiment(
     return await answers.accepted(session, service.settings, response, submitted)
 
 
-async def ids_of_runs(experiment_id: ExperimentId, session: Session) -> list[UUID]:
+async def ids_of_runs(experiment_id: ExperimentId, session: Reading) -> list[UUID]:
     experiment = await experiments.get(session, experiment_id)
     return [run.id for run in await experiments.runs_of(session, experiment.id)]
 

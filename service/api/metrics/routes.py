@@ -16,6 +16,9 @@ from service.api.problems import refusals
 from service.storage import gauges
 from service.storage.gauges import Gauges
 
+#: The variable by which processes count their requests together, in the files of a folder.
+TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
+
 router = APIRouter(route_class=Door, tags=["health"])
 
 
@@ -35,7 +38,7 @@ async def get_metrics(service: Service, session: Session) -> Response:
 
 def _of_requests(service: Parts) -> CollectorRegistry:
     """What this process has counted, or all processes of the API that count together."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    if TOGETHER not in os.environ:
         return service.metrics
     of_all = CollectorRegistry()
     MultiProcessCollector(of_all)  # type: ignore[no-untyped-call]

@@ -12,7 +12,7 @@ from polar.spec.faults import Fault, nearest
 from polar.spec.fields import Name
 from service.api.filtering import wanted_of
 from service.api.problems import Refused
-from service.storage.descriptions import KEY, LONGEST_KEY, LONGEST_VALUE
+from service.descriptions import KEY, LONGEST_KEY, LONGEST_VALUE
 from service.storage.filters import Wanted
 from service.storage.states import RunState, StudyState
 

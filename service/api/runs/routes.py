@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api import submission
-from service.api.dependencies import Service, Session, only_json
+from service.api.dependencies import Reading, Service, Session, only_json
 from service.api.door import needs
 from service.api.event_stream import follow
 from service.api.experiments import answers as experiments
@@ -35,7 +35,7 @@ router = APIRouter(
 
 @router.get("")
 async def list_runs(
-    session: Session,
+    session: Reading,
     position: Position,
     filters: Filters,
     state: RunState | None = None,
@@ -48,7 +48,7 @@ async def list_runs(
 
 
 @router.get("/{run_id}")
-async def get_run(run_id: RunId, session: Session, service: Service) -> RunView:
+async def get_run(run_id: RunId, session: Reading, service: Service) -> RunView:
     """Show a run: its state, its history, and its result in numbers and words."""
     run = await runs.get(session, run_id)
     return await answers.run_view(session, service.settings, run)
@@ -100,7 +100,7 @@ async def extend_run(
     return await experiments.accepted(session, service.settings, response, submitted)
 
 
-async def existing(run_id: RunId, session: Session) -> UUID:
+async def existing(run_id: RunId, session: Reading) -> UUID:
     return (await runs.get(session, run_id)).id
 
 

@@ -29,9 +29,8 @@ from service.storage import (
     forms,
     phases,
     points,
+    showing,
     studies,
-    study_tracking,
-    tracking_failures,
 )
 from service.storage.durations import Duration
 from service.storage.errors import EarlierVersion
@@ -44,7 +43,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
     reader = Reader()
     spec = _spec(study, reader)
     best = ranking.best(spec, trials) if spec else None
-    tracked = await study_tracking.mlflow_run_of_study(session, study.id)
+    tracked, mlflow_error = await showing.in_mlflow(session, study.id)
     found = reader.readable("range", study.range)
     return StudyView(
         id=study.id,
@@ -67,7 +66,7 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         trials=Counter(trial.state for trial in trials),
         best=trial_view(best) if best else None,
         range=found,
-        mlflow_error=await tracking_failures.why(session, study.id),
+        mlflow_error=mlflow_error,
         of_earlier_version=reader.of_earlier_version,
         links=links.of_study(settings, study.id, tracked, _figures(spec, found, trials)),
         watch=f"polar study watch {study.id}",

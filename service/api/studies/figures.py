@@ -15,7 +15,7 @@ from polar.records.phases import LossEnvelope, Phases, StudyFigure
 from polar.records.record import Record
 from service.api.dependencies import Parts, Service, unless_gone
 from service.api.door import Door
-from service.api.ids import StudyIdAlone
+from service.api.ids import StudyId
 from service.api.problems import Refused, refusals
 from service.api.stored import Reader
 from service.api.studies.models import envelope_of, read_solutions
@@ -56,7 +56,7 @@ def figure_named(
 
 @router.get("/{name}.{kind}", response_class=Response, responses=refusals(500))
 async def get_figure(
-    study_id: StudyIdAlone,
+    study_id: StudyId,
     figure: Annotated[StudyFigure, Depends(figure_named)],
     kind: Kind,
     request: Request,

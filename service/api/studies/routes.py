@@ -12,10 +12,10 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from polar.errors import InvalidInput
 from polar.records.ranges import StudyRange
 from service.api import links, submission
-from service.api.dependencies import TAKES_SPEC, Service, Session, only_json
+from service.api.dependencies import TAKES_SPEC, Reading, Service, Session, only_json
 from service.api.door import needs
 from service.api.filtering import Filters
-from service.api.ids import StudyId, StudyIdAlone
+from service.api.ids import StudyId
 from service.api.once import ONCE, Remembering
 from service.api.paging import ModelPlace, PageSize, Position, next_token
 from service.api.problems import Refused, refusals
@@ -71,7 +71,7 @@ async def validate_study(new: NewStudy, session: Session) -> StudyPlan:
 
 @router.get("", responses=refusals(422))
 async def list_studies(
-    session: Session,
+    session: Reading,
     position: Position,
     filters: Filters,
     state: StudyState | None = None,
@@ -85,7 +85,7 @@ async def list_studies(
 
 
 @router.get("/{study_id}", responses=refusals(404, 409, 422))
-async def get_study(study_id: StudyId, session: Session, service: Service) -> StudyView:
+async def get_study(study_id: StudyId, session: Reading, service: Service) -> StudyView:
     """Show a study: its state and its best trial."""
     study = await studies.get(session, study_id)
     return await answers.study_view(session, service.settings, study)
@@ -104,7 +104,7 @@ async def describe_study(
     return await answers.study_view(session, service.settings, study)
 
 
-async def existing(study_id: StudyId, session: Session) -> UUID:
+async def existing(study_id: StudyId, session: Reading) -> UUID:
     return (await studies.get(session, study_id)).id
 
 
@@ -125,7 +125,7 @@ async def study_events(
 @router.get("/{study_id}/trials", responses=refusals(404, 409, 422))
 async def list_trials(
     study_id: StudyId,
-    session: Session,
+    session: Reading,
     page_token: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
     page_size: PageSize = 50,
 ) -> TrialPage:
@@ -138,7 +138,7 @@ async def list_trials(
 @router.get(
     "/{study_id}/trials.{kind}", response_class=Response, responses=refusals(404, 409, 422)
 )
-async def export_trials(study_id: StudyId, kind: export.Kind, session: Session) -> Response:
+async def export_trials(study_id: StudyId, kind: export.Kind, session: Reading) -> Response:
     """Send all trials in one file, for a spreadsheet (csv) or a program (parquet)."""
     study = await studies.get(session, study_id)
     spec = studies.spec_of(study)
@@ -148,27 +148,27 @@ async def export_trials(study_id: StudyId, kind: export.Kind, session: Session) 
 
 
 @router.get("/{study_id}/pareto", responses=refusals(404, 409, 422))
-async def get_front(study_id: StudyId, session: Session) -> Front:
+async def get_front(study_id: StudyId, session: Reading) -> Front:
     """List the trials that no other trial dominates; with one objective, the best trial."""
     return await answers.front(session, await studies.get(session, study_id))
 
 
 @router.get("/{study_id}/range", responses=refusals(404, 409, 422))
-async def get_range(study_id: StudyId, session: Session) -> StudyRange:
+async def get_range(study_id: StudyId, session: Reading) -> StudyRange:
     """Show where the latent space is clean or polarised, as far as the study has found out."""
     return answers.study_range(await studies.get(session, study_id))
 
 
 @router.get("/{study_id}/models", responses=refusals(404, 409, 422))
 async def list_models(
-    study_id: StudyIdAlone, service: Service, place: ModelPlace, page_size: PageSize = 50
+    study_id: StudyId, service: Service, place: ModelPlace, page_size: PageSize = 50
 ) -> StudyModels:
     """List all known models of the study's problem by weight: what each pays, and what beats it.
 
     Each model is compared with all that are known, on whatever page they are.
     """
     try:
-        async with service.database.transaction() as session:  # it ends before they are compared
+        async with service.database.reading() as session:  # it ends before they are compared
             solutions = await read_solutions(session, await studies.get(session, study_id))
     except InvalidInput as error:
         detail = f"study {study_id} has no models to compare: {error}"

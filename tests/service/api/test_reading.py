@@ -99,7 +99,7 @@ async def test_reading_takes_as_many_statements_for_many_rows_as_for_few(
 
     assert many == few
     assert few == {
-        "experiments": 2, "experiment": 2, "run": 3, "studies": 2, "study": 4, "trials": 2,
+        "experiments": 2, "experiment": 2, "run": 3, "studies": 2, "study": 3, "trials": 2,
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Several processes of the API behind one port: what one does, all know, and one may die."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,17 @@ if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, Worker
 
 PATIENCE_S = 60
+#: What a process logs when it serves.
+STARTED = re.compile(r"Started server process \[(\d+)\]")
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    return os.environ | {
+        "POLAR_DATABASE_URL": settings.database_url.get_secret_value(),
+        "POLAR_ARTIFACTS": str(settings.artifacts),
+        "POLAR_MLFLOW_URL": settings.mlflow_url,
+        "POLAR_TOKEN": TOKEN,
+    }
 
 
 class Workers:
@@ -30,11 +43,7 @@ class Workers:
     def __init__(self, settings: Settings, metrics: Path) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}/api/v1"
-        environment = os.environ | {
-            "POLAR_DATABASE_URL": settings.database_url.get_secret_value(),
-            "POLAR_ARTIFACTS": str(settings.artifacts),
-            "POLAR_MLFLOW_URL": settings.mlflow_url,
-            "POLAR_TOKEN": TOKEN,
+        environment = environment_of(settings) | {
             "POLAR_API_FD": str(self.listening.fileno()),
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         }
@@ -142,13 +151,51 @@ def test_requests_to_all_are_counted_together(workers: Workers) -> None:
     counts = []
     for number in range(2):
         with workers.only(number) as client:
-            text = client.get("/metrics").raise_for_status().text
-        samples = [s for f in text_string_to_metric_families(text) for s in f.samples]
-        counts += [
-            sample.value
-            for sample in samples
-            if sample.name == "polar_request_seconds_count"
-            and sample.labels["route"] == "/experiments"
-        ]
+            counts += counted(client)
 
     assert counts == [6, 6]
+
+
+def counted(client: httpx.Client) -> list[float]:
+    """How many lists of experiments the service says that it has sent."""
+    text = client.get("/metrics").raise_for_status().text
+    samples = [s for f in text_string_to_metric_families(text) for s in f.samples]
+    return [
+        sample.value
+        for sample in samples
+        if sample.name == "polar_request_seconds_count"
+        and sample.labels["route"] == "/experiments"
+    ]
+
+
+def test_one_program_serves_with_as_many_processes_as_it_is_told(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = environment_of(settings) | {
+        "POLAR_API_PORT": str(port),
+        "POLAR_API_WORKERS": "2",
+    }
+    command = [sys.executable, "-m", "service.api"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stderr
+        lines = map(STARTED.search, program.stderr)
+        first, second = [int(found[1]) for found in islice(filter(None, lines), 2)]
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}/api/v1", headers=OWNER, timeout=PATIENCE_S
+        ) as client:
+            for pid in (first, second):
+                os.kill(pid, signal.SIGSTOP)
+                client.get("/experiments", headers={"Connection": "close"}).raise_for_status()
+                os.kill(pid, signal.SIGCONT)
+            counts = counted(client)
+        os.kill(first, signal.SIGKILL)
+        third = next(int(found[1]) for found in filter(None, lines))
+        program.terminate()
+        rest = program.stderr.read()
+
+    assert (counts, program.returncode) == ([2], 0)
+    assert third not in (first, second)
+    assert "Traceback" not in rest
+    for pid in (first, second, third):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

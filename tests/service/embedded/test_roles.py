@@ -109,7 +109,7 @@ def test_agents_and_notebooks_leave_connections_to_others(server: Postgres, role
     query = "select rolconnlimit from pg_roles where rolname = %s"
     with psycopg.connect(server.url("postgres")) as connection:
         (limit,) = connection.execute(query, [role]).fetchone() or (None,)
-        (most,) = connection.execute("select current_setting('max_connections')").fetchone() or ""
+        (most,) = connection.execute("select current_setting('max_connections')").fetchone() or [0]
 
     assert limit == {Role.AGENT: 0.75 * int(most), Role.VIEWER: 0.1 * int(most)}.get(role, -1)
 

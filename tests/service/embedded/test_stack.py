@@ -180,6 +180,18 @@ def test_an_agent_is_told_its_name_its_device_and_its_one_thread(
     assert agent.environment["POLAR_ARTIFACTS"] == str(postgres.home / "artifacts")
 
 
+def test_trainings_on_the_cpu_leave_it_to_whoever_reads(
+    postgres: Postgres, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def niceness(device: str) -> str | None:
+        agent = stages(postgres, addresses, [device])[-1][-1]
+        return agent.environment.get("POLAR_TRAINING_NICENESS")
+
+    assert [niceness(device) for device in ("cpu", "cuda:0")] == ["10", None]
+    monkeypatch.setenv("POLAR_TRAINING_NICENESS", "3")
+    assert niceness("cpu") == "3"
+
+
 def test_the_processes_of_the_api_share_its_socket_and_count_together(
     postgres: Postgres, addresses: Addresses
 ) -> None:
