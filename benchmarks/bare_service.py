@@ -46,6 +46,8 @@ class BareService:
     settings: Settings
     database: Database
     queue: App
+    #: The process of the API.
+    pid: int
 
     async def submit(self, seeds: Iterable[int], **fields: Any) -> list[UUID]:  # noqa: ANN401
         """Store and queue an experiment with new runs, as the API does; returns their ids."""
@@ -89,15 +91,15 @@ def content(seeds: Iterable[int], **fields: Any) -> dict[str, Any]:  # noqa: ANN
 @asynccontextmanager
 async def bare_service() -> AsyncIterator[BareService]:
     """Postgres and the API, which are there as long as this is."""
-    with _servers() as (settings, client):
+    with _servers() as (settings, client, pid):
         database = Database(settings.sqlalchemy_url)
         await _announce(database, ("auto", "cpu"))
-        yield BareService(client, settings, database, queue.queue_app(settings))
+        yield BareService(client, settings, database, queue.queue_app(settings), pid)
         await database.close()
 
 
 @contextmanager
-def _servers() -> Iterator[tuple[Settings, httpx.Client]]:
+def _servers() -> Iterator[tuple[Settings, httpx.Client, int]]:
     """Both in a home that is removed at the end."""
     with temporary_home() as home, Postgres(home) as postgres:
         prepare(postgres)
@@ -109,12 +111,12 @@ def _servers() -> Iterator[tuple[Settings, httpx.Client]]:
             api_port=choose_port(),
             token=SecretStr(new_token()),
         )
-        with _api(settings) as client:
-            yield settings, client
+        with _api(settings) as (client, pid):
+            yield settings, client, pid
 
 
 @contextmanager
-def _api(settings: Settings) -> Iterator[httpx.Client]:
+def _api(settings: Settings) -> Iterator[tuple[httpx.Client, int]]:
     assert settings.token
     token = settings.token.get_secret_value()
     environment = os.environ | {
@@ -133,7 +135,7 @@ def _api(settings: Settings) -> Iterator[httpx.Client]:
     try:
         with httpx.Client(base_url=address, headers=headers, trust_env=False) as client:
             _wait_for(client, log)
-            yield client
+            yield client, api.pid
     finally:
         api.terminate()
         api.wait()

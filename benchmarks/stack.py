@@ -136,7 +136,6 @@ def measured(rounds: int, idle_s: float, repeats: int) -> Stack:
 def _home() -> Iterator[Path]:
     """A home whose ports are not the usual ones, because another stack may have those."""
     home = Path(tempfile.mkdtemp(prefix="polar-stack-"))
-    home.chmod(0o755)  # Postgres, which root runs as another user, has to get in
     write_json(
         home / "ports.json", {name: choose_port() for name in ("api", "mlflow", "dashboard")}
     )

@@ -130,7 +130,7 @@ def migrated_template(postgres: Postgres, admin: psycopg.Connection) -> str:
 def database_url(
     postgres: Postgres, admin: psycopg.Connection, migrated_template: str
 ) -> Iterator[str]:
-    """A database of this test's own, migrated and empty."""
+    """A database of this test's own, migrated and empty, as a superuser opens it."""
     name = f"test_{uuid.uuid4().hex}"
     admin.execute(f'CREATE DATABASE "{name}" TEMPLATE {migrated_template} STRATEGY FILE_COPY')
     yield postgres.url(name)
@@ -291,9 +291,15 @@ def agents_url(database_url: str, postgres: Postgres) -> str:
 
 
 @pytest.fixture
-async def stage(database_url: str, agents_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+def app_url(database_url: str, postgres: Postgres) -> str:
+    """The database as API, broker and tracker open it."""
+    return postgres.url(urlsplit(database_url).path.removeprefix("/"), Role.APP)
+
+
+@pytest.fixture
+async def stage(app_url: str, agents_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
     """Agents on a database of this test's own."""
-    stage = Stage(database_url, agents_url, tmp_path)
+    stage = Stage(app_url, agents_url, tmp_path)
     try:
         yield stage
     finally:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from service.embedded.postgres import Postgres
+from service.storage.roles import Role
 
 
 @pytest.fixture
@@ -28,14 +29,14 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def broker(postgres: Postgres, database_url: str, tmp_path: Path) -> Iterator[Path]:
+def broker(postgres: Postgres, app_url: str, tmp_path: Path) -> Iterator[Path]:
     """The log of a broker in a process of its own."""
     optuna, log = f"optuna_{uuid.uuid4().hex}", tmp_path / "broker.log"
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{optuna}"')
+        admin.execute(f'CREATE DATABASE "{optuna}" OWNER {Role.OPTUNA}')
         environment = {
-            "POLAR_DATABASE_URL": database_url,
-            "POLAR_OPTUNA_URL": postgres.url(optuna),
+            "POLAR_DATABASE_URL": app_url,
+            "POLAR_OPTUNA_URL": postgres.url(optuna, Role.OPTUNA),
             "POLAR_ARTIFACTS": str(tmp_path),
             "POLAR_MLFLOW_URL": "",
         }

@@ -183,19 +183,19 @@ def progress(step: int) -> Progress:
 
 
 @pytest.fixture
-async def book(database_url: str, mlflow: "Mlflow", training: "Training") -> AsyncIterator[Book]:
-    database = Database(database_url.replace("postgresql://", "postgresql+psycopg://", 1))
+async def book(app_url: str, mlflow: "Mlflow", training: "Training") -> AsyncIterator[Book]:
+    database = Database(app_url.replace("postgresql://", "postgresql+psycopg://", 1))
     yield Book(database, MlflowClient(mlflow.url), training)
     await database.close()
 
 
 @pytest.fixture
 def trackers(
-    database_url: str, mlflow: "Mlflow", training: "Training", tmp_path: Path
+    app_url: str, mlflow: "Mlflow", training: "Training", tmp_path: Path
 ) -> Iterator[list[TrackerProcess]]:
     """Two of them, not started."""
     trackers = [
-        TrackerProcess(database_url, mlflow, training.folder, tmp_path / f"{number}.log")
+        TrackerProcess(app_url, mlflow, training.folder, tmp_path / f"{number}.log")
         for number in range(2)
     ]
     yield trackers
@@ -276,7 +276,7 @@ async def test_a_second_tracker_takes_over_from_one_that_was_killed(
 
 @pytest.mark.browser
 async def test_the_saved_view_opens_in_mlflows_page(
-    book: Book, trackers: list[TrackerProcess], mlflow: "Mlflow", database_url: str, tmp_path: Path
+    book: Book, trackers: list[TrackerProcess], mlflow: "Mlflow", app_url: str, tmp_path: Path
 ) -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
@@ -286,9 +286,7 @@ async def test_the_saved_view_opens_in_mlflows_page(
     await book.succeed(run_id)
     trackers[0].start()
     await _until(lambda: book.is_told(run_id), trackers[0])
-    settings = Settings(
-        database_url=SecretStr(database_url), artifacts=tmp_path, mlflow_url=mlflow.url
-    )
+    settings = Settings(database_url=SecretStr(app_url), artifacts=tmp_path, mlflow_url=mlflow.url)
     link = (await book.links_to_mlflow(run_id, settings=settings))["mlflow_all"]
     assert link is not None
 

@@ -268,9 +268,9 @@ class SpecMaker:
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
+def settings(app_url: str, tmp_path: Path) -> Settings:
     return Settings(
-        database_url=SecretStr(database_url),
+        database_url=SecretStr(app_url),
         artifacts=tmp_path,
         mlflow_url="http://mlflow.test:5650",
         home=tmp_path,

@@ -17,6 +17,7 @@ from service.api.app import create_app
 from service.database_urls import sqlalchemy_url
 from service.settings import Settings
 from service.storage.database import Database
+from service.storage.roles import Role
 from tests.network import Network
 from tests.service.conftest import OWNER
 
@@ -35,8 +36,8 @@ select (select pid from pg_stat_activity
 
 
 @pytest.fixture
-def network(database_url: str) -> Iterator[Network]:
-    with Network(database_url) as network:
+def network(app_url: str) -> Iterator[Network]:
+    with Network(app_url) as network:
         yield network
 
 
@@ -46,7 +47,7 @@ def settings(
 ) -> Iterator[Settings]:
     """The settings with which processes reach their databases by the network."""
     optuna = f"optuna_{uuid.uuid4().hex}"
-    admin.execute(f'CREATE DATABASE "{optuna}"')
+    admin.execute(f'CREATE DATABASE "{optuna}" OWNER {Role.APP}')
     ours = network.url
     others = f"{ours.rpartition('/')[0]}/{optuna}"
     update = {"database_url": SecretStr(ours), "optuna_url": SecretStr(others)}

@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import Progress
 from service.api.dependencies import Service, Session
@@ -13,6 +14,7 @@ from service.api.pages.comparing import MOST_RUNS, compare
 from service.api.pages.door import PageDoor
 from service.api.pages.filtering import Filter, filter_of
 from service.api.pages.lists import in_short
+from service.api.pages.refreshing import Refresh
 from service.api.pages.rendering import page
 from service.api.pages.runs import run_page
 from service.api.pages.studies import study_page
@@ -51,17 +53,23 @@ async def studies_page(session: Session, position: Position, filter: StudyFilter
 
 
 @router.get("/studies/{study_id}")
-async def one_study(study_id: StudyId, session: Session, service: Service) -> Response:
-    study = await studies.get(session, study_id)
-    shown = await study_page(session, service.settings, study)
-    return await page("study.html", tab="studies", page=shown, study=shown.study)
+async def one_study(study_id: StudyId, service: Service, refresh: Refresh) -> Response:
+    async def make(session: AsyncSession) -> Response:
+        study = await studies.get(session, study_id)
+        shown = await study_page(session, service.settings, study)
+        return await page("study.html", tab="studies", page=shown, study=shown.study)
+
+    return await refresh.page("studies", study_id, make)
 
 
 @router.get("/runs/{run_id}")
-async def one_run(run_id: RunId, session: Session, service: Service) -> Response:
-    run = await runs.get(session, run_id)
-    shown = await run_page(session, service.settings, run)
-    return await page("run.html", tab="experiments", page=shown, run=shown.run)
+async def one_run(run_id: RunId, service: Service, refresh: Refresh) -> Response:
+    async def make(session: AsyncSession) -> Response:
+        run = await runs.get(session, run_id)
+        shown = await run_page(session, service.settings, run)
+        return await page("run.html", tab="experiments", page=shown, run=shown.run)
+
+    return await refresh.page("runs", run_id, make)
 
 
 @router.get("/runs")
@@ -88,11 +96,14 @@ async def experiments_page(session: Session, position: Position, filter: RunFilt
 
 @router.get("/experiments/{experiment_id}")
 async def one_experiment(
-    experiment_id: ExperimentId, session: Session, service: Service
+    experiment_id: ExperimentId, service: Service, refresh: Refresh
 ) -> Response:
-    experiment = await experiments.get(session, experiment_id)
-    shown = await experiment_answers.experiment_view(session, service.settings, experiment)
-    return await page("experiment.html", tab="experiments", experiment=shown)
+    async def make(session: AsyncSession) -> Response:
+        experiment = await experiments.get(session, experiment_id)
+        shown = await experiment_answers.experiment_view(session, service.settings, experiment)
+        return await page("experiment.html", tab="experiments", experiment=shown)
+
+    return await refresh.page("experiments", experiment_id, make)
 
 
 @router.get("/compare")

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
+import psycopg
 import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
-from sqlalchemy import text
 
 from service.api.app import create_app
 from service.settings import Settings
-from service.storage.database import Database
 from tests.service.conftest import OWNER
 
 if TYPE_CHECKING:
@@ -268,21 +267,17 @@ async def test_an_error_of_the_service_tells_its_number_and_nothing_else(
 
 
 async def test_a_commit_that_fails_is_no_success(
-    http: httpx.AsyncClient, spec_of: "SpecMaker", database: Database, rows: Rows
+    http: httpx.AsyncClient, spec_of: "SpecMaker", database_url: str, rows: Rows
 ) -> None:
     # A commit in a dependency would come after the answer, but for its scope="function".
-    async with database.transaction() as session:
-        await session.execute(
-            text(
-                "create function app.refuse() returns trigger language plpgsql"
-                " as $$ begin raise 'not today'; end $$"
-            )
+    with psycopg.connect(database_url) as owner:
+        owner.execute(
+            "create function app.refuse() returns trigger language plpgsql"
+            " as $$ begin raise 'not today'; end $$"
         )
-        await session.execute(
-            text(
-                "create constraint trigger refuse after insert on app.experiments"
-                " deferrable initially deferred for each row execute function app.refuse()"
-            )
+        owner.execute(
+            "create constraint trigger refuse after insert on app.experiments"
+            " deferrable initially deferred for each row execute function app.refuse()"
         )
 
     answer = await http.post(EXPERIMENTS, json=spec_of.as_json())

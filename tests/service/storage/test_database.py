@@ -56,13 +56,13 @@ def test_a_database_is_away_only_where_asking_again_may_help(error: Exception, a
 
 async def test_what_postgres_will_never_do_is_not_tried_again(database: Database) -> None:
     # An agent would have waited for ever for a database that was there.
-    async with database.transaction() as session:
-        await session.execute(text("create table app.of_long_texts (it text unique)"))
     long = "select string_agg(md5(n::text), '') from generate_series(1, 10000) n"
 
     with pytest.raises(OperationalError, match="index row"):
         async with database.transaction() as session:
-            await session.execute(text(f"insert into app.of_long_texts {long}"))
+            await session.execute(
+                text(f"create temporary table long (it text unique); insert into long {long}")
+            )
 
 
 async def test_a_connection_that_is_cut_is_away(database: Database) -> None:

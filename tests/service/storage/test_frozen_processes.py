@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 
+import psycopg
 import pytest
 from sqlalchemy import bindparam, text, update
 
@@ -53,8 +54,8 @@ async def test_tests_refuse_what_would_be_sent_in_a_pipeline(database: Database)
 async def test_a_process_that_is_stopped_at_any_moment_leaves_postgres_waiting_for_a_statement(
     database: Database, database_url: str
 ) -> None:
-    async with database.transaction() as session:
-        await session.execute(text("create table app.rows_of_a_writer as select 0 as n"))
+    with psycopg.connect(database_url) as owner:
+        owner.execute("create table app.rows_of_a_writer as select 0 as n")
     writer = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WRITER, database_url, stdout=asyncio.subprocess.PIPE
     )

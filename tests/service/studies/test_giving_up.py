@@ -156,10 +156,10 @@ async def test_what_postgres_will_never_do_is_the_fault_of_the_study(
 
     async def fail(*_: Any, **__: Any) -> None:  # noqa: ANN401
         async with lab.database.transaction() as session:
-            await session.execute(text("create table app.of_long_texts (it text unique)"))
+            await session.execute(text("create temporary table of_long_texts (it text unique)"))
             # nothing that could be compressed
             long = "select string_agg(md5(n::text), '') from generate_series(1, 10000) n"
-            await session.execute(text(f"insert into app.of_long_texts {long}"))
+            await session.execute(text(f"insert into of_long_texts {long}"))
 
     with monkeypatch.context() as with_a_bug:
         with_a_bug.setattr(Broker, "_begin_one", fail)

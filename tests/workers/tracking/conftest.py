@@ -321,8 +321,8 @@ class StudyStory:
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url.replace("postgresql://", "postgresql+psycopg://", 1))
+async def database(app_url: str) -> AsyncIterator[Database]:
+    database = Database(app_url.replace("postgresql://", "postgresql+psycopg://", 1))
     yield database
     await database.close()
 

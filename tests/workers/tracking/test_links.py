@@ -30,8 +30,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def settings(mlflow: "Mlflow", database_url: str) -> Settings:
-    url = SecretStr(database_url)
+def settings(mlflow: "Mlflow", app_url: str) -> Settings:
+    url = SecretStr(app_url)
     return Settings(database_url=url, artifacts=Path(), mlflow_url=mlflow.url)
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+import psycopg
 
 from service.storage.states import RunState
 
@@ -33,11 +33,11 @@ FOR_EACH_ROW = (
 
 
 async def test_a_batch_that_the_database_refuses_is_stored_in_smaller_ones(
-    stage: "Stage", spec_of: "SpecFor"
+    stage: "Stage", spec_of: "SpecFor", database_url: str
 ) -> None:
-    async with stage.database.transaction() as session:
-        await session.execute(text(CANCEL_MORE))
-        await session.execute(text(FOR_EACH_ROW))
+    with psycopg.connect(database_url) as owner:
+        owner.execute(CANCEL_MORE)
+        owner.execute(FOR_EACH_ROW)
     run_id = await stage.submit(spec_of(steps=100, checkpoint_every=1000))
     agent = stage.start_agent()
 

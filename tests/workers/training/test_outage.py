@@ -48,6 +48,11 @@ def agents_url(server: Postgres) -> str:
     return server.url("app", Role.AGENT)
 
 
+@pytest.fixture
+def app_url(database_url: str, server: Postgres) -> str:  # noqa: ARG001 (which makes it)
+    return server.url("app", Role.APP)
+
+
 LEFT_IN_TIME = [
     (0, "queued", None),
     (1, "running", None),

@@ -9,9 +9,13 @@ function say(words) {
   say.timer = setTimeout(() => { said.textContent = ""; }, 6000);
 }
 
+// Of the time of the service, each open page takes about this share; but no page rests longer than this.
+const SHARE = 0.007;
+const LONGEST_MS = 60_000;
+
 async function refresh() {
-  const answer = await fetch(location.href);
-  if (!answer.ok) return;
+  const answer = await fetch(location.href, { headers: { "Polar-Refresh": "yes" } });
+  if (!answer.ok) return 0;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-part]")) {
     const next = fresh.getElementById(part.id);
@@ -26,6 +30,8 @@ async function refresh() {
   }
   const main = document.querySelector("main");
   if (main.dataset.live && !fresh.querySelector("main").dataset.live) location.reload();
+  const [, took = 0] = /dur=([\d.]+)/.exec(answer.headers.get("Server-Timing")) ?? [];
+  return Math.min(took / SHARE, LONGEST_MS);
 }
 
 const live = document.querySelector("main").dataset.live;
@@ -38,7 +44,10 @@ if (live) {
     do {
       isBusy = true;
       isLate = false;
-      try { await refresh(); } catch { /* the next change tries again */ }
+      try {
+        const rest = await refresh();
+        await new Promise((resolve) => { setTimeout(resolve, rest); });
+      } catch { /* the next change tries again */ }
     } while (isLate);
     isBusy = false;
   });

@@ -1,0 +1,74 @@
+"""Pages that fetch themselves anew while what they show changes.
+
+A page is made once for all who look at it, and says what this took, so that the script of a page
+asks the less often, the longer it takes to make.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, Response
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from service.api.dependencies import Parts, Service, Session
+from service.api.studies.events import standing_of as standing_of_study
+from service.storage.pages import standing_of_runs
+from service.storage.tables import ExperimentRun, Run
+
+Make = Callable[[AsyncSession], Awaitable[Response]]
+
+
+async def standing_of(parts: Parts, kind: str, id: UUID) -> Hashable:
+    """Words that change whenever what a page of studies, experiments or runs shows changes.
+
+    Raises:
+        DatabaseAway: the database does not answer.
+    """
+    if kind == "studies":
+        return await standing_of_study(parts, id)
+    its_runs = select(Run.id).where(Run.id == id)
+    if kind == "experiments":
+        its_runs = select(ExperimentRun.run_id).where(ExperimentRun.experiment_id == id)
+    return await parts.reads.of(id, lambda session: standing_of_runs(session, its_runs))
+
+
+@dataclass(frozen=True)
+class Refreshing:
+    """How the page is made that a request asks for."""
+
+    parts: Parts
+    session: AsyncSession
+    #: Whether an open page fetches itself anew; somebody who opens a page gets one of this moment.
+    is_refresh: bool
+
+    async def page(self, kind: str, id: UUID, make: Make) -> Response:
+        """The page that this makes, or that others got who looked at the same standing."""
+        if not self.is_refresh:
+            return await make(self.session)
+        await self.session.commit()  # which gives its connection to whoever makes the page
+        standing = await standing_of(self.parts, kind, id)
+        return await self.parts.reads.of(
+            (kind, id, standing), lambda session: _timed(session, make)
+        )
+
+
+async def _timed(session: AsyncSession, make: Make) -> Response:
+    begin = time.perf_counter()
+    page = await make(session)
+    page.headers["Server-Timing"] = f"page;dur={1e3 * (time.perf_counter() - begin):.1f}"
+    return page
+
+
+async def _refreshing(
+    service: Service,
+    session: Session,
+    polar_refresh: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Refreshing:
+    return Refreshing(service, session, polar_refresh is not None)
+
+
+Refresh = Annotated[Refreshing, Depends(_refreshing)]
