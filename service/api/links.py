@@ -74,6 +74,8 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
         "events": f"{base}/events",
         "extend": f"{base}/extend",
         "cancel": f"{base}/cancel",
+        "rerun": f"{base}/rerun",
+        "log": f"{base}/log",
         "diagnostics": f"{base}/diagnostics",
         "figures": f"{base}/figures",
         "findings": to_findings(run_id),

@@ -165,6 +165,16 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
             headers={**IS_JSON, "Idempotency-Key": key or uuid4().hex},
         )
 
+    def rerun(self, run_id: UUID | str, *, key: str | None = None) -> Experiment:
+        """Try a run again that has failed or was cancelled, in a new experiment.
+
+        Args:
+            run_id: Id of the run, which a tag of the experiment names.
+            key: Idempotency key of the new experiment; by default a new one.
+        """
+        headers = {"Idempotency-Key": key or uuid4().hex}
+        return self._ask(Experiment, "POST", f"/runs/{id_of(run_id)}/rerun", headers=headers)
+
     def watch(self, id: UUID | str) -> Iterator[RunEvent]:
         """Iterate over the events of a run, or of an experiment's runs, until they have ended.
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from polar.records.events import MODEL_FILE
 from polar.records.latents import Verdict
-from service.api.runs.schemas import Diagnostics, EvaluationSummary, Figures, LatentRow
+from service.api.runs.schemas import Diagnostics, EvaluationSummary, Figures, LatentRow, RunLog
 from service.client import display
 from service.client.clock import Clock
 from service.client.errors import Refused
@@ -57,6 +57,20 @@ class RequestsOfResults(Requests):
             for seen in self.diagnostics(run_id).evaluations
         ]
         return _frame(rows, EvaluationSummary, Verdict)
+
+    def log(
+        self, run_id: UUID | str, attempt: int | None = None, after: int | None = None
+    ) -> RunLog:
+        """Fetch the end of what a run has printed, or what comes after an earlier part.
+
+        Args:
+            run_id: Id of the run.
+            attempt: Number of an attempt; by default the newest.
+            after: `end` of an earlier part.
+        """
+        params = {"attempt": attempt, "after": after}
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._connection.ask(RunLog, "GET", f"/runs/{id_of(run_id)}/log", params=given)
 
     def figures(self, run_id: UUID | str) -> list[str]:
         """Fetch the names of the figures of a run that are there."""

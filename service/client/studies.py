@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from polar.records.phases import StudyFigure
 from service.api.studies.schemas import (
+    Front,
     StudyModels,
     StudyPage,
     StudyPlan,
@@ -102,6 +103,11 @@ class RequestsOfStudies(Requests):
         """Iterate over all trials of a study, by number, fetched page by page."""
         for page in self._pages(TrialPage, f"/studies/{id_of(study_id)}/trials"):
             yield from page.trials
+
+    def front(self, study_id: UUID | str) -> Front:
+        """Fetch the trials of a study that no other trial dominates."""
+        study = self.study(study_id)  # raises OtherKind if the id belongs to something else
+        return self._connection.ask(Front, "GET", f"/studies/{study.id}/pareto")
 
     def export_trials(self, study_id: UUID | str, kind: str) -> bytes:
         """Fetch all trials of a study as the content of one file, of kind `csv` or `parquet`."""
