@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from polar.spec.fields import Name
-from service.storage.descriptions import KEY, LONGEST_KEY, LONGEST_VALUE, MOST_TAGS
+from service.descriptions import KEY, LONGEST_KEY, LONGEST_VALUE, MOST_TAGS
 from service.storage.filters import Wanted
 
 _Tag = Annotated[

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from polar.spec.faults import Fault
 from polar.spec.fields import Name, SpecPart
 from polar.spec.submitted import SubmittedSpec
-from service.storage.descriptions import Note, TagChanges
+from service.descriptions import Note, TagChanges
 
 S = TypeVar("S", bound=SubmittedSpec)
 

@@ -14,8 +14,8 @@ from polar.spec.own_models import OTHER_CODE, PACKAGES_VARIABLE
 from polar.spec.training import MOST_STEPS
 from service import queue
 from service.api.problems import Refused
+from service.descriptions import NOTHING_SAID, Description
 from service.storage import agents, experiments, forms, runs, studies
-from service.storage.descriptions import NOTHING_SAID, Description
 from service.storage.errors import Conflict
 from service.storage.states import RunState
 from service.storage.study_tables import Study

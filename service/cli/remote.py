@@ -12,6 +12,7 @@ import typer
 
 from service.cli import notifying
 from service.cli.connection import Url, option_of, service_at
+from service.cli.describe import Note, Tags, tags_of
 from service.cli.lists import FullIds
 from service.cli.notifying import Notify
 from service.cli.output import Format, Output, going_on, say, show
@@ -45,6 +46,8 @@ def submit(
         str | None,
         typer.Option(help="Submit once for this key, however often the command is repeated."),
     ] = None,
+    tag: Tags = None,
+    note: Note = "",
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
@@ -52,7 +55,13 @@ def submit(
     with service_at(url) as client:
         from service.cli.own_images import content_of
 
-        experiment = client.submit(content_of(spec, client), force=force, key=idempotency_key)
+        experiment = client.submit(
+            content_of(spec, client),
+            force=force,
+            key=idempotency_key,
+            tags=tags_of(tag or ()),
+            note=note,
+        )
         _follow(client, experiment, "submitted", wait=wait, output=output, url=url)
 
 

@@ -7,9 +7,10 @@ from rich.console import Group, RenderableType
 
 from polar.spec.study_parts import MOST_TRIALS
 from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
+from service.cli import describe
 from service.cli.range_tables import in_words, of_range
 from service.cli.rows import Facts, Rows
-from service.cli.tables import counts, earlier_version, shown_id, shown_tags
+from service.cli.tables import counts, earlier_version, shown_id
 
 
 def of_studies(studies: Sequence[StudySummary], *, full_ids: bool = False) -> RenderableType:
@@ -24,7 +25,7 @@ def of_studies(studies: Sequence[StudySummary], *, full_ids: bool = False) -> Re
             study.state,
             counts(study.trials),
             _wanted(study),
-            shown_tags(study.tags),
+            describe.in_words(study.tags),
             study.created_at,
         )
     return table
@@ -36,6 +37,8 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
     completed = f"{study.completed} of {study.trials_wanted} completed"
     counted = "" if is_by_steps(study) else completed
     facts = {
+        "tags": describe.in_words(study.tags),
+        "note": study.note,
         "reason": study.message,
         "trials": ", ".join(filter(None, (counted, counts(study.trials)))),
         "steps": _steps(study),

@@ -16,6 +16,7 @@ from service.api.experiments.schemas import (
 )
 from service.api.runs.schemas import RunSummary, RunView
 from service.cli import verdicts
+from service.cli.describe import in_words
 from service.cli.rows import Facts, Rows
 from service.ids import SHOWN
 from service.storage.states import FindingsState, RunState, TrialState
@@ -53,7 +54,7 @@ def of_runs(runs: Sequence[RunSummary], *, full_ids: bool = False) -> Renderable
             str(run.seed),
             run.state,
             run.regime,
-            shown_tags(run.tags),
+            in_words(run.tags),
             run.created_at,
         )
     return table
@@ -62,10 +63,6 @@ def of_runs(runs: Sequence[RunSummary], *, full_ids: bool = False) -> Renderable
 def shown_id(id: UUID, full: bool = False) -> str:
     """The id, or as many of its digits as nearly always are enough to name it."""
     return str(id) if full else id.hex[:SHOWN]
-
-
-def shown_tags(tags: Mapping[str, str]) -> str:
-    return " ".join(f"{key}={value}" if value else key for key, value in tags.items())
 
 
 def _of_experiments(experiments: Sequence[ExperimentSummary], full_ids: bool) -> RenderableType:
@@ -78,7 +75,7 @@ def _of_experiments(experiments: Sequence[ExperimentSummary], full_ids: bool) ->
             experiment.name,
             experiment.state,
             _counts_beside(experiment.state, experiment.runs),
-            shown_tags(experiment.tags),
+            in_words(experiment.tags),
             experiment.created_at,
         )
     return table
@@ -99,7 +96,12 @@ def _of_experiment(experiment: ExperimentView, full_ids: bool) -> RenderableType
             _step(run.progress),
             _note(run),
         )
-    return Group(title, Facts({"runs": runs}) if len(experiment.runs) > 1 else "", table)
+    facts = {
+        "tags": in_words(experiment.tags),
+        "note": experiment.note,
+        "runs": runs if len(experiment.runs) > 1 else None,
+    }
+    return Group(title, Facts(facts), table)
 
 
 def _note(run: RunOfExperiment) -> str:
@@ -115,6 +117,9 @@ def _of_run(run: RunView) -> RenderableType:
     return Facts(
         {
             "run": str(run.id),
+            "name": run.name,
+            "tags": in_words(run.tags),
+            "note": run.note,
             "seed": str(run.seed),
             "state": " ".join(filter(None, (run.state, run.reason))),
             "message": run.message,

@@ -136,6 +136,7 @@ class AsyncClient:
     find_any = _in_thread(Client.find_any)
     cancel = _in_thread(Client.cancel)
     delete = _in_thread(Client.delete)
+    describe = _in_thread(Client.describe)
     extend = _in_thread(Client.extend)
     rerun = _in_thread(Client.rerun)
     watch = _each_in_thread(Client.watch)

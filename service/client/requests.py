@@ -33,20 +33,6 @@ P = TypeVar("P", ExperimentPage, RunPage, StudyModels, StudyPage, TrialPage)
 K = TypeVar("K", bound=Answer)
 
 
-class Filters(TypedDict, total=False):
-    """What everything in a list has; what is left out, None or empty does not matter."""
-
-    state: str | None
-    #: Words that the name contains.
-    name: str | None
-    #: Words that the name or the note contains.
-    q: str | None
-    dataset: str | None
-    model: str | None
-    #: Tags, each `key` or `key=value`.
-    tag: Sequence[str]
-
-
 class Requests:
     """Base of `Client`: asks one service, and fetches its answers anew."""
 
@@ -112,10 +98,18 @@ class Requests:
     def _ask(self, kind: type[K], method: str, path: str, **request: Any) -> K:  # noqa: ANN401
         return self._connection.ask(kind, method, path, **request).of(cast("Client", self))
 
-    def _submit(self, kind: type[K], path: str, spec: Spec, key: str | None, **params: Any) -> K:  # noqa: ANN401
+    def _submit(
+        self,
+        kind: type[K],
+        path: str,
+        spec: Spec,
+        key: str | None,
+        said: Mapping[str, Any],
+        **params: Any,  # noqa: ANN401
+    ) -> K:
         """Send a spec; agents that have yet to look at the code of its model are waited for."""
         headers = {**IS_JSON, "Idempotency-Key": key or uuid4().hex}
-        content, end = as_json(spec), time.monotonic() + AGENTS_LOOK_S
+        content, end = as_json(_beside(spec, said)), time.monotonic() + AGENTS_LOOK_S
         while True:
             try:
                 return self._ask(
@@ -127,9 +121,7 @@ class Requests:
                     raise
             time.sleep(1)
 
-    def _pages(self, page: type[P], path: str, **filters: object) -> Iterator[P]:
-        """Fetch pages one after another; filters that are None or empty are left out."""
-        params = {name: value for name, value in filters.items() if value}
+    def _pages(self, page: type[P], path: str, **params: Any) -> Iterator[P]:  # noqa: ANN401
         while True:
             answer = self._connection.ask(page, "GET", path, params=params)
             yield answer
@@ -161,7 +153,7 @@ class Requests:
             return None
 
 
-def id_of(id: UUID | str) -> str:
+def id_of(id: UUID | str | Answer) -> str:
     """The id, or that of an answer, or the digits with which one begins.
 
     Raises:
@@ -181,8 +173,46 @@ def id_of(id: UUID | str) -> str:
     return digits
 
 
+class Filters(TypedDict, total=False):
+    """What the items of a list have in common; all of it holds for each."""
+
+    #: Such as `succeeded`; of a study, such as `completed`.
+    state: str
+    #: Words that the name contains, in any order and case.
+    name: str
+    #: Words that the name or the note contains.
+    q: str
+    dataset: str
+    #: The kind of model, or the class of an own model.
+    model: str
+    #: The value of each tag; None where it does not matter.
+    tags: Mapping[str, str | None]
+
+
+def parameters_of(filters: Filters) -> dict[str, Any]:
+    """The parameters of a request for a list."""
+    params: dict[str, Any] = {**filters}
+    tags = params.pop("tags", {})
+    if tags:
+        params["tag"] = [key if value is None else f"{key}={value}" for key, value in tags.items()]
+    return params
+
+
 def path_of(view: Answer) -> str:
     return f"/{view.RESOURCE}/{view.id}"
+
+
+def _beside(spec: Spec, said: Mapping[str, Any]) -> Spec:
+    """The spec with tags and a note; tags that it has already stay, unless they are given anew."""
+    given = {name: value for name, value in said.items() if value}
+    if isinstance(spec, SubmittedSpec):
+        spec = spec.model_dump(mode="json")
+    if not given or not isinstance(spec, Mapping):
+        return spec
+    tags = spec.get("tags")
+    if isinstance(tags, Mapping) and "tags" in given:
+        given["tags"] = {**tags, **given["tags"]}
+    return {**spec, **given}
 
 
 def as_json(spec: Spec) -> str:

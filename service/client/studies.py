@@ -1,7 +1,7 @@
 """Requests about studies."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from queue import SimpleQueue
 from threading import Thread
@@ -25,7 +25,16 @@ from service.api.studies.schemas import (
 from service.client.answers import Experiment, Run, Study
 from service.client.errors import OtherKind, Refused, Unreachable
 from service.client.picture import Picture
-from service.client.requests import IS_JSON, Filters, Requests, Spec, as_json, id_of, path_of
+from service.client.requests import (
+    IS_JSON,
+    Filters,
+    Requests,
+    Spec,
+    as_json,
+    id_of,
+    parameters_of,
+    path_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +50,23 @@ Order = Literal["pause", "resume", "cancel", "retry-failed"]
 class RequestsOfStudies(Requests):
     """The part of `Client` about studies."""
 
-    def create_study(self, spec: Spec, *, key: str | None = None) -> Study:
-        """Submit a study, once for each idempotency key; by default the key is a new one."""
-        return self._submit(Study, "/studies", spec, key)
+    def create_study(
+        self,
+        spec: Spec,
+        *,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        note: str = "",
+    ) -> Study:
+        """Submit a study, once for each idempotency key.
+
+        Args:
+            spec: The spec, which may have `tags` and a `note` itself.
+            key: Idempotency key; by default a new one.
+            tags: Tags of the study, besides those in the spec.
+            note: Text in Markdown, instead of the spec's.
+        """
+        return self._submit(Study, "/studies", spec, key, {"tags": tags, "note": note})
 
     def validate_study(self, spec: Spec) -> StudyPlan:
         """Fetch what the study would be, and how long it would take; nothing is stored."""
@@ -52,8 +75,8 @@ class RequestsOfStudies(Requests):
         )
 
     def studies(self, **filters: Unpack[Filters]) -> Iterator[StudySummary]:
-        """Iterate over all studies for which these filters hold, newest first, page by page."""
-        for page in self._pages(StudyPage, "/studies", **filters):
+        """Iterate over all studies with these filters, newest first, fetched page by page."""
+        for page in self._pages(StudyPage, "/studies", **parameters_of(filters)):
             yield from page.studies
 
     def study(self, study_id: UUID | str) -> Study:

@@ -13,8 +13,8 @@ from sqlalchemy.orm import defer
 
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.spec.course import course
+from service.descriptions import NOTHING_SAID, Description
 from service.storage.batches import batches
-from service.storage.descriptions import NOTHING_SAID, Description
 from service.storage.errors import Conflict, NotFound
 from service.storage.filters import EVERYTHING, Wanted, conditions
 from service.storage.runs import record_transitions

@@ -14,8 +14,8 @@ from polar.records.trials import Measured
 from polar.spec import StudySpec
 from polar.spec.extending import extended
 from polar.spec.points import Point
+from service.descriptions import NOTHING_SAID, Description
 from service.storage import forms
-from service.storage.descriptions import NOTHING_SAID, Description
 from service.storage.errors import Conflict, NotFound
 from service.storage.filters import EVERYTHING, Wanted, conditions
 from service.storage.states import StudyState, TrialState, may_become

@@ -11,7 +11,7 @@ from polar.spec import ExperimentSpec, SpecPart
 from polar.spec.fields import Integer
 from polar.spec.training import MOST_STEPS
 from service.api.schemas import Links, ResponseModel, StoredSpec, spec_alone
-from service.storage.descriptions import Description
+from service.descriptions import Description
 from service.storage.states import RunState
 
 

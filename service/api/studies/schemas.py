@@ -16,7 +16,7 @@ from polar.spec.fields import MOST_INTEGER, Integer
 from polar.spec.study_parts import MOST_TRIALS
 from polar.spec.training import MOST_STEPS
 from service.api.schemas import Links, ResponseModel, StoredSpec, spec_alone
-from service.storage.descriptions import Description
+from service.descriptions import Description
 from service.storage.states import StudyState, TrialState
 
 
