@@ -25,7 +25,7 @@ from service.api.once import AnsweredBefore, answer_again
 from service.api.pages import live
 from service.api.pages import routes as pages
 from service.api.request_ids import RequestIds
-from service.api.runs import logs, results
+from service.api.runs import results
 from service.api.runs import routes as runs
 from service.api.shared_looks import SharedLooks
 from service.api.shared_reads import SharedReads
@@ -85,7 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(TimedRequests, registry=app.state.parts.metrics)
     app.add_middleware(RequestIds)  # the last is the first to see a request
     resources = (
-        experiments, runs, results, logs, studies, study_figures, measurements, catalogue, tokens,
+        experiments, runs, results, studies, study_figures, measurements, catalogue, tokens,
         health, metrics, webhooks,
     )  # fmt: skip
     for resource in resources:

@@ -75,9 +75,9 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
         "extend": f"{base}/extend",
         "cancel": f"{base}/cancel",
         "rerun": f"{base}/rerun",
-        "log": f"{base}/log",
         "diagnostics": f"{base}/diagnostics",
         "figures": f"{base}/figures",
+        "log": f"{base}/log",
         "findings": to_findings(run_id),
         "mlflow": _in_mlflow(settings, tracked, f"/runs/{tracked.mlflow_run_id}")
         if tracked

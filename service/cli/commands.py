@@ -58,7 +58,7 @@ HELP: Mapping[str, str] = {
     "watch": (
         "Show an experiment or a run live until it has ended, and fail if a run did not succeed."
     ),
-    "logs": "Show the end of what a run has printed, its errors included.",
+    "logs": "Show the last lines that a run has printed, its errors included.",
     "figures": (
         "Save all figures of a run, an experiment or a study; those to come are waited for."
     ),

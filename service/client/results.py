@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from polar.records.events import MODEL_FILE
 from polar.records.latents import Verdict
-from service.api.runs.schemas import Diagnostics, EvaluationSummary, Figures, LatentRow, RunLog
+from service.api.runs.schemas import Diagnostics, EvaluationSummary, Figures, LatentRow
 from service.client import display
 from service.client.clock import Clock
 from service.client.errors import Refused
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from polar.experiment.trained_model import TrainedModel
+
+
+class Log(NamedTuple):
+    """A part of what an attempt at a run has printed."""
+
+    text: str
+    attempt: int
+    #: The place at which it ends, from which the next part goes on.
+    end: int
 
 
 class RequestsOfResults(Requests):
@@ -59,18 +68,29 @@ class RequestsOfResults(Requests):
         return _frame(rows, EvaluationSummary, Verdict)
 
     def log(
-        self, run_id: UUID | str, attempt: int | None = None, after: int | None = None
-    ) -> RunLog:
-        """Fetch the end of what a run has printed, or what comes after an earlier part.
+        self,
+        run_id: UUID | str,
+        tail: int = 200,
+        *,
+        attempt: int | None = None,
+        after: int | None = None,
+    ) -> Log:
+        """Fetch what a run has printed: its last lines, or what follows an earlier part.
 
         Args:
             run_id: Id of the run.
+            tail: How many lines at most, unless `after` is given.
             attempt: Number of an attempt; by default the newest.
             after: `end` of an earlier part.
         """
-        params = {"attempt": attempt, "after": after}
+        params = {"tail": tail, "attempt": attempt, "after": after}
         given = {name: value for name, value in params.items() if value is not None}
-        return self._connection.ask(RunLog, "GET", f"/runs/{id_of(run_id)}/log", params=given)
+        answer = self._connection.answer(f"/runs/{id_of(run_id)}/log", params=given)
+        return Log(
+            answer.content.decode(),
+            int(answer.headers["Log-Attempt"]),
+            int(answer.headers["Log-End"]),
+        )
 
     def figures(self, run_id: UUID | str) -> list[str]:
         """Fetch the names of the figures of a run that are there."""

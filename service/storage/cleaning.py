@@ -15,8 +15,6 @@ from service.storage.tables import Artifact, FindingsRow, Run
 
 #: Folder of runs below the artifact folder, and what begins and is in the folder of an attempt.
 RUNS, ATTEMPT, CHECKPOINTS = "runs", "attempt-", "checkpoints"
-#: What the child of an attempt prints.
-LOG_FILE = "log.txt"
 UNFINISHED = ".part"
 
 

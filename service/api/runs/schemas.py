@@ -107,18 +107,6 @@ class RunPage(ResponseModel):
     next_page_token: str | None
 
 
-class RunLog(ResponseModel):
-    """A part of what an attempt at a run has printed."""
-
-    run_id: UUID
-    attempt: int
-    #: The state of the run, so that whoever follows its log knows when nothing more comes.
-    state: RunState
-    text: str
-    #: `after` of the next part.
-    end: int
-
-
 class EvaluationSummary(ResponseModel):
     """One evaluation without its latents."""
 

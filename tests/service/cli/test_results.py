@@ -41,16 +41,21 @@ def log_of(settings: Settings, run_id: UUID) -> Path:
 async def test_logs_show_what_a_run_has_printed_without_control_characters(
     polar: "Polar", running: UUID, settings: Settings
 ) -> None:
+    log = log_of(settings, running)
+    none = await polar("logs", running)
+    log.touch()
     empty = await polar("logs", running)
-    log_of(settings, running).write_text("step 1\n\x1b[2Jerror\n")
+    log.write_text("step 1\n\x1b[2Jerror")
 
     shown = await polar("logs", running.hex[:8])
-    whole = as_json(await polar("logs", running, "-o", "json"))
+    last = await polar("logs", running, "-n", 1, "--attempt", 1)
 
+    assert none.exit_code == REFUSED
+    assert "the log of attempt 1" in none.stderr
     assert (empty.exit_code, empty.stdout) == (0, "")
     assert f"attempt 1 of run {running} has printed nothing" in empty.stderr
     assert shown.stdout == "step 1\n�[2Jerror\n"
-    assert (whole["text"], whole["attempt"]) == ("step 1\n\x1b[2Jerror\n", 1)
+    assert last.stdout == "�[2Jerror\n"
 
 
 async def test_a_log_is_followed_until_the_run_has_ended(
@@ -66,7 +71,7 @@ async def test_a_log_is_followed_until_the_run_has_ended(
 
     ended = await following
 
-    assert (ended.exit_code, ended.stdout) == (0, "one\ntwo\nthe end\n")
+    assert (ended.exit_code, ended.stdout) == (0, "one\ntwo\nthe end")
 
 
 async def test_a_failed_run_is_tried_again(
