@@ -1,4 +1,4 @@
-"""The commands that talk to the service: submit, get, watch, extend, cancel, validate.
+"""The commands that talk to the service: submit, get, rerun, watch, extend, cancel, validate.
 
 Exit codes: FAILED when a run did not succeed, REFUSED when the service refused or the spec cannot
 be read, UNREACHABLE when nobody answers, INTERRUPTED on Ctrl-C.
