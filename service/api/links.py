@@ -81,8 +81,10 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
         "events": f"{base}/events",
         "extend": f"{base}/extend",
         "cancel": f"{base}/cancel",
+        "rerun": f"{base}/rerun",
         "diagnostics": f"{base}/diagnostics",
         "figures": f"{base}/figures",
+        "log": f"{base}/log",
         "findings": to_findings(run_id),
         "mlflow": _run_in_mlflow(settings, tracked) if tracked else None,
     }

@@ -83,10 +83,14 @@ class Connection:
 
     def content(self, path: str) -> bytes:
         """Fetch the content at this path as it is."""
-        response = self._response("GET", path)
+        return self.answer(path).content
+
+    def answer(self, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401
+        """Fetch the answer at this path as it is, with its headers."""
+        response = self._response("GET", path, **request)
         if not response.is_success:
             self._read(ResponseModel, response)
-        return response.content
+        return response
 
     def _response(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401
         if path != _HEALTH:

@@ -143,6 +143,7 @@ async def extend_experiment(
     experiment = await experiments.get(session, experiment_id)
     finished = await experiments.runs_of(session, experiment.id)
     spec = submission.going_on(forms.experiment_spec(experiment.spec), finished, more.steps)
+    spec = spec.model_copy(update={"name": experiment.name})  # it may have been renamed
     submitted = await submission.submit(session, service.queue, spec, force=False)
     return await answers.accepted(session, service.settings, response, submitted)
 

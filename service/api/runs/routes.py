@@ -100,6 +100,20 @@ async def extend_run(
     return await experiments.accepted(session, service.settings, response, submitted)
 
 
+@router.post("/{run_id}/rerun", status_code=202, dependencies=[ONCE, needs(Scope.SUBMIT)])
+async def rerun(
+    run_id: RunId, session: Session, service: Service, response: Response
+) -> ExperimentView:
+    """Accept an experiment that tries a failed or cancelled run again, with its spec and seed.
+
+    Its tag `repeats` names the run. If another run of this spec and seed is queued, running or
+    has succeeded, it is shared.
+    """
+    run = await runs.get(session, run_id)
+    submitted = await submission.repeat(session, service.queue, run)
+    return await experiments.accepted(session, service.settings, response, submitted)
+
+
 async def existing(run_id: RunId, session: Reading) -> UUID:
     return (await runs.get(session, run_id)).id
 
