@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api import submission
 from service.api.dependencies import Reading, Service, Session, only_json
-from service.api.door import needs
+from service.api.door import needs, while_let_in
 from service.api.event_stream import follow
 from service.api.experiments import answers as experiments
 from service.api.experiments.schemas import ExperimentView, MoreSteps
@@ -121,6 +121,7 @@ async def existing(run_id: RunId, session: Reading) -> UUID:
 @router.get("/{run_id}/events", response_class=EventSourceResponse)
 async def run_events(
     run_id: Annotated[UUID, Depends(existing)],
+    request: Request,
     service: Service,
     last_event_id: Annotated[int | None, Header(ge=-1, lt=2**63)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
@@ -129,5 +130,6 @@ async def run_events(
     The `id` of an evaluation event is its step: a watcher that reconnects with it as
     `Last-Event-ID` misses no evaluation. The last event is the final state.
     """
-    async for event in follow(service.looks, [run_id], last_event_id):
+    events = follow(service.looks, [run_id], last_event_id)
+    async for event in while_let_in(request, events):
         yield event

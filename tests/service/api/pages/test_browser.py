@@ -9,6 +9,8 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
 if TYPE_CHECKING:
+    import httpx
+
     from tests.conftest import Reports
     from tests.service.api.pages.conftest import Look, Scheme
     from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
@@ -108,7 +110,7 @@ async def test_who_may_only_read_is_told_so(look: "Look", study_id: UUID) -> Non
 
 
 async def test_a_study_is_named_tagged_and_annotated(
-    look: Look, study_id: UUID, http: httpx.AsyncClient
+    look: "Look", study_id: UUID, http: "httpx.AsyncClient"
 ) -> None:
     path = f"/api/v1/studies/{study_id}"
     async with look(f"/studies/{study_id}", scope="submit") as page:
