@@ -31,6 +31,7 @@ from polar.records.events import (
     Result,
 )
 from service import queue
+from service.exit_codes import CHILD_STOPPED
 from service.settings import Settings
 from service.storage import forms, runs
 from service.storage.errors import DatabaseAway, EarlierVersion, RunLost
@@ -79,6 +80,7 @@ class Attempt:
         self._artifacts = settings.artifacts.resolve()
         self._folder = self._artifacts / "runs" / str(run.id) / f"attempt-{run.attempt}"
         self._log_file = self._folder / "log.txt"
+        self._note = queue.note_of_stop(self._artifacts, run.id, run.attempt)
         self._child: Child | None = None
         #: Events that the child has reported but the database does not have yet, in order.
         self._untold: list[Event] = []
@@ -129,6 +131,7 @@ class Attempt:
 
     async def _train(self) -> Ending:
         if self._stopped_for:  # before there was a child
+            self._note_stop()
             return Ending(stopped_for=self._stopped_for)
         try:
             exit_code = await self._tend(await self._start_child())
@@ -151,6 +154,7 @@ class Attempt:
     async def _start_child(self) -> Child:
         self._folder.mkdir(parents=True, exist_ok=True)
         run = self._run
+        self._note.unlink(missing_ok=True)  # of an attempt that a restored backup has forgotten
         request = Request(
             spec=forms.experiment_spec(run.spec),
             dataset_digest=run.dataset_digest,
@@ -212,7 +216,16 @@ class Attempt:
             child.kill()
         finally:
             silence.forget()
-        return await child.exit_code()
+        code = await child.exit_code()
+        if code == CHILD_STOPPED:
+            self._note_stop()
+        return code
+
+    def _note_stop(self) -> None:
+        """Leave word that this attempt is no loss, in case the database cannot be told."""
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._note.touch()
 
     def _give_up(self) -> None:
         """End a child that hangs; it may be unable to stop by itself."""
