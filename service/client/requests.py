@@ -64,6 +64,7 @@ class Requests:
         """
         self._connection = Connection(url, home, pauses_s, token)
         self.url = self._connection.url
+        self.sends_other_token = self._connection.sends_other_token
 
     def __enter__(self) -> Self:
         return self
