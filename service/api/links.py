@@ -76,6 +76,7 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
         "cancel": f"{base}/cancel",
         "diagnostics": f"{base}/diagnostics",
         "figures": f"{base}/figures",
+        "log": f"{base}/log",
         "findings": to_findings(run_id),
         "mlflow": _in_mlflow(settings, tracked, f"/runs/{tracked.mlflow_run_id}")
         if tracked

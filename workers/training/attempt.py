@@ -33,6 +33,7 @@ from polar.records.events import (
 from service import queue
 from service.settings import Settings
 from service.storage import forms, runs
+from service.storage.artifacts import log_of
 from service.storage.errors import DatabaseAway, EarlierVersion, RunLost
 from service.storage.last_states import last_states_for
 from service.storage.states import RunState
@@ -77,8 +78,8 @@ class Attempt:
         self._device = device
         self._template = template
         self._artifacts = settings.artifacts.resolve()
-        self._folder = self._artifacts / "runs" / str(run.id) / f"attempt-{run.attempt}"
-        self._log_file = self._folder / "log.txt"
+        self._log_file = self._artifacts / log_of(run.id, run.attempt)
+        self._folder = self._log_file.parent
         self._child: Child | None = None
         #: Events that the child has reported but the database does not have yet, in order.
         self._untold: list[Event] = []

@@ -1,10 +1,11 @@
-"""/runs/{run_id}/diagnostics, /findings, /figures and /model: what a run has measured and made."""
+"""/runs/{run_id}/diagnostics, /findings, /figures, /log and /model: what a run has made."""
 
+import asyncio
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request, Response
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import FileResponse, PlainTextResponse
 
 from polar.records.events import DIAGNOSTICS_FILE, MODEL_FILE
 from service.api import links
@@ -14,6 +15,7 @@ from service.api.files import file_response
 from service.api.once import ONCE, Remembering
 from service.api.problems import Refused, refusals, refused
 from service.api.runs import answers
+from service.api.runs.log import MOST_LINES, read_log
 from service.api.runs.schemas import Diagnostics, Figures, FindingsView
 from service.api.schemas import Figure
 from service.storage import findings, runs
@@ -103,6 +105,22 @@ async def get_model(run_id: UUID, session: Session, service: Service) -> FileRes
         )
         raise Refused(404, "weights-removed", detail) from None
     return file_response(service.settings.artifacts, artifact.path)
+
+
+@router.get("/log", response_class=PlainTextResponse)
+async def get_log(
+    run_id: UUID,
+    session: Session,
+    service: Service,
+    tail: Annotated[int, Query(ge=1, le=MOST_LINES, description="How many lines at most.")] = 200,
+    attempt: Annotated[
+        int | None, Query(ge=1, lt=2**31, description="Number of the attempt.")
+    ] = None,
+) -> PlainTextResponse:
+    """Send the last lines of what an attempt at a run, by default the newest, has logged."""
+    run = await runs.get(session, run_id)
+    text = await asyncio.to_thread(read_log, service.settings.artifacts, run, tail, attempt)
+    return PlainTextResponse(text, headers={"X-Content-Type-Options": "nosniff"})
 
 
 @router.post(
