@@ -56,14 +56,16 @@ if (live) {
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if (button.dataset.copy !== undefined) {
+  const text = button.dataset.curl === undefined ? button.dataset.copy
+    : `curl -H "Authorization: Bearer $POLAR_TOKEN" "${new URL(button.dataset.curl, location.href)}"`;
+  if (text !== undefined) {
     try {
-      await navigator.clipboard.writeText(button.dataset.copy);
+      await navigator.clipboard.writeText(text);
       const words = button.textContent;
       button.textContent = "copied";
       setTimeout(() => { button.textContent = words; }, 1500);
     } catch {
-      say(button.dataset.copy);
+      say(text);
     }
   }
   if (button.dataset.post === undefined) return;
