@@ -67,7 +67,13 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         range=found,
         mlflow_error=await tracking_failures.why(session, study.id),
         of_earlier_version=reader.of_earlier_version,
-        links=links.of_study(settings, study.id, tracked, _figures(spec, found, trials)),
+        links=links.of_study(
+            settings,
+            study.id,
+            tracked,
+            _figures(spec, found, trials),
+            is_optimised=spec is None or spec.sampler != "range",
+        ),
         watch=f"polar study watch {study.id}",
     )
 

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.workers.tracking.conftest import Story, StudyStory, TrackerMaker
 
 #: What a trial has to have observed to be drawn.
-SEEN = {"n_active": 3, "settled": True}
+SEEN: dict[str, Any] = {"n_active": 3, "settled": True}
 FIGURES = ["phase_diagram.csv", "phase_diagram.png", "phase_diagram.svg"]
 
 
