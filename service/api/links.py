@@ -78,8 +78,12 @@ def of_study(
     }
 
 
+def to_run(run_id: UUID) -> str:
+    return f"{PREFIX}/runs/{run_id}"
+
+
 def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
-    base = f"{PREFIX}/runs/{run_id}"
+    base = to_run(run_id)
     return {
         "self": base,
         "events": f"{base}/events",

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import Depends, Query
@@ -11,15 +11,22 @@ from fastapi import Depends, Query
 from polar.spec.faults import Fault
 from service.api.problems import Refused
 from service.storage.problems import Place
-from service.storage.study_tables import Study
-from service.storage.tables import Experiment
 
 
-def token_of(row: Experiment | Study) -> str:
+class Listed(Protocol):
+    """A row of a list."""
+
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def id(self) -> UUID: ...
+
+
+def token_of(row: Listed) -> str:
     return _token(row.created_at.isoformat(), row.id)
 
 
-def next_token(rows: Sequence[Experiment] | Sequence[Study], page_size: int) -> str | None:
+def next_token(rows: Sequence[Listed], page_size: int) -> str | None:
     """Token of the next page, which exists if there are more rows than this page takes."""
     return token_of(rows[page_size - 1]) if len(rows) > page_size else None
 

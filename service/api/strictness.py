@@ -38,7 +38,7 @@ def _in_query(request: Request) -> Iterator[Fault]:
         for name, values in _by_name(request.query_params.multi_items()).items():
             if name not in known:
                 yield _unknown(("query", name), values[0], known, "parameter")
-            elif len(values) > 1:
+            elif len(values) > 1 and known[name].get("type") != "array":
                 yield _repeated(("query", name), values)
 
 

@@ -14,6 +14,7 @@ from polar.spec.own_models import OTHER_CODE, PACKAGES_VARIABLE
 from polar.spec.training import MOST_STEPS
 from service import queue
 from service.api.problems import Refused
+from service.descriptions import NOTHING_SAID, Description
 from service.storage import agents, experiments, runs, studies
 from service.storage.errors import Conflict
 from service.storage.states import RunState
@@ -22,7 +23,12 @@ from service.storage.tables import Experiment, Run
 
 
 async def submit(
-    session: AsyncSession, app: App, spec: ExperimentSpec, *, force: bool
+    session: AsyncSession,
+    app: App,
+    spec: ExperimentSpec,
+    *,
+    force: bool,
+    said: Description = NOTHING_SAID,
 ) -> Experiment:
     """Store an experiment and queue its new runs.
 
@@ -30,7 +36,7 @@ async def submit(
         Refused: no agent has the dataset.
     """
     digest = await dataset_digest(session, spec)
-    submission = await experiments.create(session, spec, digest, force=force)
+    submission = await experiments.create(session, spec, digest, force=force, said=said)
     await queue.enqueue(app, session, submission.new)
     return submission.experiment
 
@@ -59,13 +65,16 @@ def going_on(spec: ExperimentSpec, finished: Sequence[Run], steps: int) -> Exper
     return with_steps(spec, steps)
 
 
-async def submit_study(session: AsyncSession, spec: StudySpec) -> Study:
+async def submit_study(
+    session: AsyncSession, spec: StudySpec, said: Description = NOTHING_SAID
+) -> Study:
     """Store a study; the broker begins it within seconds.
 
     Raises:
         Refused: no agent has the dataset.
     """
-    return await studies.create(session, spec, await dataset_digest_of_study(session, spec))
+    digest = await dataset_digest_of_study(session, spec)
+    return await studies.create(session, spec, digest, said)
 
 
 async def dataset_digest_of_study(session: AsyncSession, spec: StudySpec) -> str:

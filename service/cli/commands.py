@@ -23,6 +23,9 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "watch": ("service.cli.remote", "watch"),
     "extend": ("service.cli.remote", "extend"),
     "cancel": ("service.cli.remote", "cancel"),
+    "tag": ("service.cli.describe", "tag"),
+    "note": ("service.cli.describe", "note"),
+    "rename": ("service.cli.describe", "rename"),
     "delete": ("service.cli.delete", "delete"),
     "validate": ("service.cli.remote", "validate"),
     "study": ("service.cli.study", "app"),
@@ -54,6 +57,9 @@ HELP: Mapping[str, str] = {
     "cancel": (
         "Cancel a run, or an experiment with those of its runs that no other experiment wants."
     ),
+    "tag": "Set or remove tags of an experiment, a run or a study, and show those that it has.",
+    "note": "Write or show the note of an experiment, a run or a study.",
+    "rename": "Give an experiment, a run or a study another name.",
     "delete": (
         "Delete experiments, runs or studies for good, with the runs that nobody else has."
     ),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.connection import Url, option_of, service_at
+from service.cli.describe import Note, Tags, tags_of
 from service.cli.output import Format, Output, going_on, say, show
 from service.exit_codes import FAILED
 
@@ -37,6 +38,8 @@ def submit(
         str | None,
         typer.Option(help="Submit once for this key, however often the command is repeated."),
     ] = None,
+    tag: Tags = None,
+    note: Note = "",
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
@@ -44,7 +47,13 @@ def submit(
     with service_at(url) as client:
         from service.cli.own_images import content_of
 
-        experiment = client.submit(content_of(spec, client), force=force, key=idempotency_key)
+        experiment = client.submit(
+            content_of(spec, client),
+            force=force,
+            key=idempotency_key,
+            tags=tags_of(tag or ()),
+            note=note,
+        )
         _follow(client, experiment, "submitted", wait=wait, output=output, url=url)
 
 

@@ -18,6 +18,7 @@ from polar.spec import read_spec_file, read_yaml
 from service.cli import study_figure
 from service.cli.connection import Url, option_of, service_at
 from service.cli.delete import Yes
+from service.cli.describe import Note, Tags, tags_of
 from service.cli.out_files import replacing
 from service.cli.output import Format, Output, fail, going_on, say, show, write
 from service.cli.own_images import content_of
@@ -52,12 +53,15 @@ def create(
     wait: Annotated[
         bool, typer.Option("--wait", help="Watch the study until it has ended.")
     ] = False,
+    tag: Tags = None,
+    note: Note = "",
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
     """Submit a study."""
     with service_at(url) as client:
-        study = client.create_study(content_of(spec, client))
+        read = content_of(spec, client)
+        study = client.create_study(read, tags=tags_of(tag or ()), note=note)
         follow(client, study, "submitted", wait=wait, output=output, url=url)
 
 
@@ -65,6 +69,8 @@ def create(
 def run(
     specs: Annotated[list[Path], typer.Argument(help="YAML or JSON files, each of one study.")],
     home: Home = DEFAULT_HOME,
+    tag: Tags = None,
+    note: Note = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Start everything on this machine, carry out studies together, and show what they found.
@@ -84,7 +90,9 @@ def run(
             read = [content_of(path, client) for path in specs]
             for spec in read:  # all specs are checked before the first study begins
                 client.validate_study(spec)
-            _run(client, [client.create_study(spec) for spec in read], output)
+            tags = tags_of(tag or ())
+            studies = [client.create_study(spec, tags=tags, note=note) for spec in read]
+            _run(client, studies, output)
     except InvalidInput as error:
         fail(error, REFUSED)
     except EmbeddedError as error:

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 
 from polar.spec.study_parts import MOST_TRIALS
 from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
+from service.cli import describe
 from service.cli.range_tables import in_words, of_range
 from service.cli.rows import Facts, Rows
 from service.cli.tables import counts, earlier_version
@@ -33,6 +34,8 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
     completed = f"{study.completed} of {study.trials_wanted} completed"
     counted = "" if is_by_steps(study) else completed
     facts = {
+        "tags": describe.in_words(study.tags),
+        "note": study.note,
         "reason": study.message,
         "trials": ", ".join(filter(None, (counted, counts(study.trials)))),
         "steps": _steps(study),

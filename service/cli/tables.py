@@ -15,6 +15,7 @@ from service.api.experiments.schemas import (
 )
 from service.api.runs.schemas import RunView
 from service.cli import verdicts
+from service.cli.describe import in_words
 from service.cli.rows import Facts, Rows
 from service.storage.states import FindingsState, RunState, TrialState
 
@@ -64,7 +65,12 @@ def _of_experiment(experiment: ExperimentView) -> RenderableType:
             _step(run.progress),
             _note(run),
         )
-    return Group(title, Facts({"runs": runs}) if len(experiment.runs) > 1 else "", table)
+    facts = {
+        "tags": in_words(experiment.tags),
+        "note": experiment.note,
+        "runs": runs if len(experiment.runs) > 1 else None,
+    }
+    return Group(title, Facts(facts), table)
 
 
 def _note(run: RunOfExperiment) -> str:
@@ -80,6 +86,9 @@ def _of_run(run: RunView) -> RenderableType:
     return Facts(
         {
             "run": str(run.id),
+            "name": run.name,
+            "tags": in_words(run.tags),
+            "note": run.note,
             "seed": str(run.seed),
             "state": " ".join(filter(None, (run.state, run.reason))),
             "message": run.message,

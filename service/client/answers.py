@@ -1,7 +1,7 @@
 """Answers about experiments, runs and studies, which know the client that they came from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from uuid import UUID
@@ -80,6 +80,18 @@ class Answer(ResponseModel, ABC):
         """Fetch it anew."""
         return self._client.refresh(self)
 
+    def describe(
+        self,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str | None] | None = None,
+        note: str | None = None,
+    ) -> Self:
+        """Name, tag or annotate it, as `Client.describe`."""
+        described = self._client.describe(self, name=name, tags=tags, note=note)
+        assert isinstance(described, type(self))
+        return described
+
     def wait(self, timeout_s: float | None = None) -> Self:
         """Fetch it once it has ended, as `Client.wait`."""
         return self._client.wait(self, timeout_s)
@@ -146,7 +158,7 @@ class Run(Answer, RunView):
     @property
     def title(self) -> str:
         """What it is, its name, and its state."""
-        return f"run {self.id}: {self.state}"
+        return f"run {self.name or self.id}: {self.state}"
 
     @property
     def has_ended(self) -> bool:

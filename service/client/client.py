@@ -1,17 +1,26 @@
 """A small client of the API, whose answers have the API's own types."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Unpack
 from uuid import UUID, uuid4
 
 from service.api.catalogue.schemas import DatasetView
 from service.api.experiments.schemas import ExperimentPage, ExperimentSummary, Plan
 from service.api.run_events import RunEvent
-from service.api.runs.schemas import FindingsView
+from service.api.runs.schemas import FindingsView, RunPage, RunSummary
 from service.api.schemas import DeletionView
 from service.client.answers import Answer, Experiment, Run, Study
 from service.client.errors import ClientError, OtherKind
-from service.client.requests import IS_JSON, Spec, as_json, id_of, path_of
+from service.client.requests import (
+    IS_JSON,
+    Filters,
+    Spec,
+    as_json,
+    id_of,
+    parameters_of,
+    path_of,
+)
 from service.client.results import RequestsOfResults
 from service.client.studies import RequestsOfStudies
 from service.client.tokens import RequestsOfTokens
@@ -30,9 +39,26 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
         ClientError: an id is not of the form of ids.
     """
 
-    def submit(self, spec: Spec, *, force: bool = False, key: str | None = None) -> Experiment:
-        """Submit an experiment, once for each idempotency key; by default the key is a new one."""
-        return self._submit(Experiment, "/experiments", spec, key, force=force)
+    def submit(
+        self,
+        spec: Spec,
+        *,
+        force: bool = False,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        note: str = "",
+    ) -> Experiment:
+        """Submit an experiment, once for each idempotency key.
+
+        Args:
+            spec: The spec, which may have `tags` and a `note` itself.
+            force: Whether to train all runs anew and share none.
+            key: Idempotency key; by default a new one.
+            tags: Tags of the experiment, besides those in the spec.
+            note: Text in Markdown, instead of the spec's.
+        """
+        said = {"tags": tags, "note": note}
+        return self._submit(Experiment, "/experiments", spec, key, said, force=force)
 
     def validate(self, spec: Spec) -> Plan:
         """Fetch what the experiment would be, complete with defaults; nothing is stored."""
@@ -40,10 +66,15 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
             Plan, "POST", "/experiments/validate", content=as_json(spec), headers=IS_JSON
         )
 
-    def experiments(self) -> Iterator[ExperimentSummary]:
-        """Iterate over all experiments, newest first, fetched page by page."""
-        for page in self._pages(ExperimentPage, "/experiments"):
+    def experiments(self, **filters: Unpack[Filters]) -> Iterator[ExperimentSummary]:
+        """Iterate over all experiments with these filters, newest first, fetched page by page."""
+        for page in self._pages(ExperimentPage, "/experiments", **parameters_of(filters)):
             yield from page.experiments
+
+    def runs(self, **filters: Unpack[Filters]) -> Iterator[RunSummary]:
+        """Iterate over all runs with these filters, newest first, fetched page by page."""
+        for page in self._pages(RunPage, "/runs", **parameters_of(filters)):
+            yield from page.runs
 
     def experiment(self, experiment_id: UUID | str) -> Experiment:
         return self._ask(Experiment, "GET", f"/experiments/{id_of(experiment_id)}")
@@ -89,6 +120,27 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
         """
         found = id if isinstance(id, Answer) else self.find_any(id)
         return self._connection.ask(DeletionView, "DELETE", path_of(found))
+
+    def describe(
+        self,
+        id: UUID | str | Answer,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str | None] | None = None,
+        note: str | None = None,
+    ) -> Experiment | Run | Study:
+        """Name, tag or annotate an experiment, a run or a study; what is None stays as it is.
+
+        Args:
+            id: Its id, or itself.
+            name: A new name.
+            tags: Tags to set, and with None tags to remove; others stay.
+            note: A new note, in Markdown.
+        """
+        found = id if isinstance(id, Experiment | Run | Study) else self.find_any(id_of(id))
+        changes = {"name": name, "tags": tags, "note": note}
+        content = as_json({key: each for key, each in changes.items() if each is not None})
+        return self._ask(type(found), "PATCH", path_of(found), content=content, headers=IS_JSON)
 
     def extend(self, id: UUID | str, steps: int, *, key: str | None = None) -> Experiment | Study:
         """Let finished trainings go on to more steps: in a new experiment, or those of a study.

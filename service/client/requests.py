@@ -4,12 +4,13 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, cast
 from uuid import UUID, uuid4
 
 from polar.spec.own_models import OTHER_CODE, code_installed
 from polar.spec.submitted import SubmittedSpec
 from service.api.experiments.schemas import ExperimentPage
+from service.api.runs.schemas import RunPage
 from service.api.studies.schemas import StudyModels, StudyPage, TrialPage
 from service.client.answers import Answer
 from service.client.clock import Clock
@@ -26,7 +27,7 @@ IS_JSON = {"Content-Type": "application/json"}
 #: A spec as it is read from YAML or JSON, or as `polar.ExperimentSpec` and `polar.spec.StudySpec`.
 Spec = Mapping[str, Any] | SubmittedSpec
 
-P = TypeVar("P", ExperimentPage, StudyModels, StudyPage, TrialPage)
+P = TypeVar("P", ExperimentPage, RunPage, StudyModels, StudyPage, TrialPage)
 K = TypeVar("K", bound=Answer)
 
 
@@ -95,10 +96,18 @@ class Requests:
     def _ask(self, kind: type[K], method: str, path: str, **request: Any) -> K:  # noqa: ANN401
         return self._connection.ask(kind, method, path, **request).of(cast("Client", self))
 
-    def _submit(self, kind: type[K], path: str, spec: Spec, key: str | None, **params: Any) -> K:  # noqa: ANN401
+    def _submit(
+        self,
+        kind: type[K],
+        path: str,
+        spec: Spec,
+        key: str | None,
+        said: Mapping[str, Any],
+        **params: Any,  # noqa: ANN401
+    ) -> K:
         """Send a spec; agents that have yet to look at the code of its model are waited for."""
         headers = {**IS_JSON, "Idempotency-Key": key or uuid4().hex}
-        content, end = as_json(spec), time.monotonic() + AGENTS_LOOK_S
+        content, end = as_json(_beside(spec, said)), time.monotonic() + AGENTS_LOOK_S
         while True:
             try:
                 return self._ask(
@@ -110,10 +119,10 @@ class Requests:
                     raise
             time.sleep(1)
 
-    def _pages(self, page: type[P], path: str) -> Iterator[P]:
+    def _pages(self, page: type[P], path: str, **params: Any) -> Iterator[P]:  # noqa: ANN401
         token: str | None = None
         while True:
-            params = {"page_token": token} if token else {}
+            params = params | ({"page_token": token} if token else {})
             answer = self._connection.ask(page, "GET", path, params=params)
             yield answer
             if (token := answer.next_page_token) is None:
@@ -128,7 +137,7 @@ class Requests:
             return None
 
 
-def id_of(id: UUID | str) -> UUID:
+def id_of(id: UUID | str | Answer) -> UUID:
     """The id, or that of an answer.
 
     Raises:
@@ -145,8 +154,46 @@ def id_of(id: UUID | str) -> UUID:
         ) from None
 
 
+class Filters(TypedDict, total=False):
+    """What the items of a list have in common; all of it holds for each."""
+
+    #: Such as `succeeded`; of a study, such as `completed`.
+    state: str
+    #: Words that the name contains, in any order and case.
+    name: str
+    #: Words that the name or the note contains.
+    q: str
+    dataset: str
+    #: The kind of model, or the class of an own model.
+    model: str
+    #: The value of each tag; None where it does not matter.
+    tags: Mapping[str, str | None]
+
+
+def parameters_of(filters: Filters) -> dict[str, Any]:
+    """The parameters of a request for a list."""
+    params: dict[str, Any] = {**filters}
+    tags = params.pop("tags", {})
+    if tags:
+        params["tag"] = [key if value is None else f"{key}={value}" for key, value in tags.items()]
+    return params
+
+
 def path_of(view: Answer) -> str:
     return f"/{view.RESOURCE}/{view.id}"
+
+
+def _beside(spec: Spec, said: Mapping[str, Any]) -> Spec:
+    """The spec with tags and a note; tags that it has already stay, unless they are given anew."""
+    given = {name: value for name, value in said.items() if value}
+    if isinstance(spec, SubmittedSpec):
+        spec = spec.model_dump(mode="json")
+    if not given or not isinstance(spec, Mapping):
+        return spec
+    tags = spec.get("tags")
+    if isinstance(tags, Mapping) and "tags" in given:
+        given["tags"] = {**tags, **given["tags"]}
+    return {**spec, **given}
 
 
 def as_json(spec: Spec) -> str:

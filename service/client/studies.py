@@ -1,8 +1,8 @@
 """Requests about studies."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 from urllib.parse import quote
 from uuid import UUID
 
@@ -18,7 +18,15 @@ from service.api.studies.schemas import (
 from service.client.answers import Experiment, Run, Study
 from service.client.errors import OtherKind, Refused
 from service.client.picture import Picture
-from service.client.requests import IS_JSON, Requests, Spec, as_json, id_of
+from service.client.requests import (
+    IS_JSON,
+    Filters,
+    Requests,
+    Spec,
+    as_json,
+    id_of,
+    parameters_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,9 +38,23 @@ Order = Literal["pause", "resume", "cancel", "retry-failed"]
 class RequestsOfStudies(Requests):
     """The part of `Client` about studies."""
 
-    def create_study(self, spec: Spec, *, key: str | None = None) -> Study:
-        """Submit a study, once for each idempotency key; by default the key is a new one."""
-        return self._submit(Study, "/studies", spec, key)
+    def create_study(
+        self,
+        spec: Spec,
+        *,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        note: str = "",
+    ) -> Study:
+        """Submit a study, once for each idempotency key.
+
+        Args:
+            spec: The spec, which may have `tags` and a `note` itself.
+            key: Idempotency key; by default a new one.
+            tags: Tags of the study, besides those in the spec.
+            note: Text in Markdown, instead of the spec's.
+        """
+        return self._submit(Study, "/studies", spec, key, {"tags": tags, "note": note})
 
     def validate_study(self, spec: Spec) -> StudyPlan:
         """Fetch what the study would be, and how long it would take; nothing is stored."""
@@ -40,9 +62,9 @@ class RequestsOfStudies(Requests):
             StudyPlan, "POST", "/studies/validate", content=as_json(spec), headers=IS_JSON
         )
 
-    def studies(self) -> Iterator[StudySummary]:
-        """Iterate over all studies, newest first, fetched page by page."""
-        for page in self._pages(StudyPage, "/studies"):
+    def studies(self, **filters: Unpack[Filters]) -> Iterator[StudySummary]:
+        """Iterate over all studies with these filters, newest first, fetched page by page."""
+        for page in self._pages(StudyPage, "/studies", **parameters_of(filters)):
             yield from page.studies
 
     def study(self, study_id: UUID | str) -> Study:

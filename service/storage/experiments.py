@@ -13,8 +13,10 @@ from sqlalchemy.orm import defer
 
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from polar.spec.course import course
+from service.descriptions import NOTHING_SAID, Description
 from service.storage.batches import batches
 from service.storage.errors import Conflict, NotFound
+from service.storage.filters import EVERYTHING, Wanted, conditions
 from service.storage.runs import record_transitions
 from service.storage.states import RunState
 from service.storage.tables import Experiment, ExperimentRun, Run
@@ -38,6 +40,7 @@ async def create(
     *,
     force: bool = False,
     priority: int = 0,
+    said: Description = NOTHING_SAID,
 ) -> Submission:
     """Store an experiment, and those of its runs that do not exist yet.
 
@@ -47,9 +50,14 @@ async def create(
         dataset_digest: SHA-256 of the dataset that the runs will use.
         force: Whether to make all runs anew instead of sharing existing runs.
         priority: Priority of the new runs; runs of higher priority begin first.
+        said: Tags and note of the experiment, not of its runs, which others may share.
     """
     experiment = Experiment(
-        name=spec.name, spec=spec.model_dump(mode="json"), spec_hash=spec.content_hash()
+        name=spec.name,
+        spec=spec.model_dump(mode="json"),
+        spec_hash=spec.content_hash(),
+        tags=said.tags,
+        note=said.note,
     )
     session.add(experiment)
     await session.flush()
@@ -173,10 +181,17 @@ async def get(session: AsyncSession, experiment_id: UUID) -> Experiment:
 
 
 async def page(
-    session: AsyncSession, *, size: int, after: tuple[datetime, UUID] | None
+    session: AsyncSession,
+    *,
+    size: int,
+    after: tuple[datetime, UUID] | None,
+    wanted: Wanted = EVERYTHING,
 ) -> Sequence[Experiment]:
-    """Up to `size` experiments, without their specs, newest first, after this time and id."""
-    newest_first = select(Experiment).options(defer(Experiment.spec, raiseload=True))
+    """Up to `size` experiments, without specs and notes, newest first, after this time and id."""
+    light = select(Experiment).options(
+        defer(Experiment.spec, raiseload=True), defer(Experiment.note, raiseload=True)
+    )
+    newest_first = light.where(*conditions(Experiment, wanted))
     query = newest_first.order_by(Experiment.created_at.desc(), Experiment.id.desc())
     if after is not None:
         query = query.where(tuple_(Experiment.created_at, Experiment.id) < after)

@@ -6,9 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, select
+from sqlalchemy import ScalarSelect, select, tuple_, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.storage.deletions import is_deleted
+from service.storage.filters import EVERYTHING, Wanted, conditions, dataset_of, model_of
 from service.storage.forms import Content
 from service.storage.states import RunState
 from service.storage.tables import EvaluationRow, ExperimentRun, FindingsRow, Run, Tracking
@@ -23,6 +26,8 @@ class ShownRun:
     """
 
     id: UUID
+    name: str
+    tags: Mapping[str, str]
     seed: int
     state: RunState
     reason: str | None
@@ -34,6 +39,26 @@ class ShownRun:
     tracked: Tracking | None
     #: The evaluation with the greatest step.
     evaluation: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """What a list shows of a run."""
+
+    id: UUID
+    name: str
+    tags: Mapping[str, str]
+    seed: int
+    state: RunState
+    reason: str | None
+    message: str | None
+    dataset: str
+    model: str
+    #: The regime at the end; None until the run has succeeded.
+    regime: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -62,6 +87,8 @@ async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[ShownR
     rows = await session.execute(
         select(
             Run.id,
+            Run.name,
+            Run.tags,
             Run.seed,
             Run.state,
             Run.status_reason,
@@ -78,6 +105,39 @@ async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[ShownR
         .order_by(ExperimentRun.position)
     )
     return [ShownRun(*columns) for columns in map(tuple, rows)]
+
+
+async def page_of_runs(
+    session: AsyncSession,
+    *,
+    size: int,
+    after: tuple[datetime, UUID] | None,
+    wanted: Wanted = EVERYTHING,
+) -> Sequence[ListedRun]:
+    """Up to `size` runs, newest first, after this time and id."""
+    query = (
+        select(
+            Run.id,
+            Run.name,
+            Run.tags,
+            Run.seed,
+            Run.state,
+            Run.status_reason,
+            Run.status_message,
+            dataset_of(Run),
+            model_of(Run),
+            type_coerce(Run.result, JSONB)["final"]["verdict"]["regime"].as_string(),
+            Run.created_at,
+            Run.started_at,
+            Run.finished_at,
+        )
+        .where(~is_deleted(Run.id), *conditions(Run, wanted))
+        .order_by(Run.created_at.desc(), Run.id.desc())
+        .limit(size)
+    )
+    if after is not None:
+        query = query.where(tuple_(Run.created_at, Run.id) < after)
+    return [ListedRun(*columns) for columns in map(tuple, await session.execute(query))]
 
 
 async def about(session: AsyncSession, run_id: UUID) -> About:

@@ -14,8 +14,10 @@ from polar.records.trials import Measured
 from polar.spec import StudySpec
 from polar.spec.extending import extended
 from polar.spec.points import Point
+from service.descriptions import NOTHING_SAID, Description
 from service.storage import forms
 from service.storage.errors import Conflict, NotFound
+from service.storage.filters import EVERYTHING, Wanted, conditions
 from service.storage.states import StudyState, TrialState, may_become
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import ExperimentRun, Run
@@ -28,7 +30,12 @@ BROKER_FAILS = "broker_fails"
 COLLAPSED = "collapsed"
 
 
-async def create(session: AsyncSession, spec: StudySpec, dataset_digest: str) -> Study:
+async def create(
+    session: AsyncSession,
+    spec: StudySpec,
+    dataset_digest: str,
+    said: Description = NOTHING_SAID,
+) -> Study:
     """Store a study, which the broker will begin."""
     study = Study(
         name=spec.name,
@@ -37,6 +44,8 @@ async def create(session: AsyncSession, spec: StudySpec, dataset_digest: str) ->
         trials_wanted=spec.trials,
         steps_wanted=spec.budget.steps,
         seeds_wanted=list(spec.base.seeds),
+        tags=said.tags,
+        note=said.note,
     )
     session.add(study)
     await session.flush()
@@ -78,13 +87,17 @@ def spec_of(study: Study) -> StudySpec:
 
 
 async def page(
-    session: AsyncSession, *, size: int, after: tuple[datetime, UUID] | None
+    session: AsyncSession,
+    *,
+    size: int,
+    after: tuple[datetime, UUID] | None,
+    wanted: Wanted = EVERYTHING,
 ) -> Sequence[Study]:
-    """Up to `size` studies, without specs and ranges, newest first, after this time and id."""
-    light = select(Study).options(
-        defer(Study.spec, raiseload=True), defer(Study.range, raiseload=True)
-    )
-    query = light.order_by(Study.created_at.desc(), Study.id.desc())
+    """Up to `size` studies without specs, ranges and notes, newest first, after this place."""
+    heavy = (Study.spec, Study.range, Study.note)
+    light = select(Study).options(*(defer(column, raiseload=True) for column in heavy))
+    query = light.where(*conditions(Study, wanted))
+    query = query.order_by(Study.created_at.desc(), Study.id.desc())
     if after is not None:
         query = query.where(tuple_(Study.created_at, Study.id) < after)
     return (await session.scalars(query.limit(size))).all()

@@ -29,10 +29,10 @@ from service.storage.forms import (
     Unreadable,
 )
 from service.storage.states import StudyState, TrialState
-from service.storage.tables import Base, Experiment
+from service.storage.tables import Base, Described, Experiment
 
 
-class Study(Base):
+class Study(Described, Base):
     """A study whose spec was accepted, and how far it has come."""
 
     __tablename__ = "studies"
@@ -77,6 +77,7 @@ class Study(Base):
             name="a_final_study_has_an_end",
         ),
         Index(None, "created_at", "id"),
+        Index(None, "tags", postgresql_using="gin"),
     )
 
 

@@ -79,7 +79,16 @@ class Base(DeclarativeBase):
     }
 
 
-class Experiment(Base):
+class Described:
+    """What people say of a row besides its name, and when they last changed any of it."""
+
+    tags: Mapped[dict[str, str]] = mapped_column(default=dict, server_default="{}")
+    note: Mapped[str] = mapped_column(default="", server_default="")
+    #: When the name, the tags or the note changed after the row was made; None if they never did.
+    described_at: Mapped[datetime | None]
+
+
+class Experiment(Described, Base):
     """An experiment whose spec was accepted; the spec is stored complete with its defaults."""
 
     __tablename__ = "experiments"
@@ -91,15 +100,17 @@ class Experiment(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     cancelled_at: Mapped[datetime | None]
 
-    __table_args__ = (Index(None, "created_at", "id"),)
+    __table_args__ = (Index(None, "created_at", "id"), Index(None, "tags", postgresql_using="gin"))
 
 
-class Run(Base):
+class Run(Described, Base):
     """One seed of one spec, on one dataset."""
 
     __tablename__ = "runs"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    #: Empty until somebody names the run.
+    name: Mapped[str] = mapped_column(default="", server_default="")
     #: Content address: spec of this seed + science version + dataset digest. A run without it is
     #: never reused.
     key: Mapped[str | None]
@@ -171,6 +182,8 @@ class Run(Base):
         Index(None, "problem"),
         Index(None, "course"),
         Index(None, "finished_at"),
+        Index(None, "created_at", "id"),
+        Index(None, "tags", postgresql_using="gin"),
         Index("ix_runs_unfinished", "created_at", postgresql_where=text("finished_at is null")),
     )
 

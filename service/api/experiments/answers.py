@@ -40,6 +40,8 @@ async def experiment_view(
     return ExperimentView(
         id=experiment.id,
         name=experiment.name,
+        tags=experiment.tags,
+        note=experiment.note,
         spec_hash=experiment.spec_hash,
         state=experiments.state_of(experiment, Counter(each.state for each in shown)),
         created_at=experiment.created_at,
@@ -60,6 +62,8 @@ def _run_of_experiment(
     result = reader.read("settled", Result, run.result)
     return RunOfExperiment(
         id=run.id,
+        name=run.name,
+        tags=dict(run.tags),
         seed=run.seed,
         state=run.state,
         reason=run.reason,
@@ -83,6 +87,7 @@ async def experiment_page(
         ExperimentSummary(
             id=experiment.id,
             name=experiment.name,
+            tags=experiment.tags,
             spec_hash=experiment.spec_hash,
             state=experiments.state_of(experiment, counts[experiment.id]),
             created_at=experiment.created_at,

@@ -1,24 +1,34 @@
-"""/experiments: submit, list, look at, follow, extend, cancel, delete."""
+"""/experiments: submit, list, look at, describe, follow, extend, cancel, delete."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from polar.spec import ExperimentSpec
 from service.api import submission
 from service.api.dependencies import TAKES_SPEC, Service, Session, only_json
 from service.api.door import needs
 from service.api.event_stream import follow
 from service.api.experiments import answers
-from service.api.experiments.schemas import ExperimentPage, ExperimentView, MoreSteps, Plan
+from service.api.experiments.schemas import (
+    ExperimentPage,
+    ExperimentView,
+    MoreSteps,
+    NewExperiment,
+    Plan,
+)
+from service.api.filtering import Filters
 from service.api.once import ONCE, Remembering
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
-from service.api.schemas import DeletionView
+from service.api.schemas import DeletionView, NewDescription
 from service.storage import deletions, experiments, forms
+from service.storage.descriptions import describe
+from service.storage.states import RunState
+from service.storage.tables import Experiment
 from service.tokens import Scope
 
 router = APIRouter(
@@ -33,14 +43,16 @@ router = APIRouter(
     responses=refusals(400, 413, 415, 422),
 )
 async def submit(
-    spec: ExperimentSpec,
+    new: NewExperiment,
     session: Session,
     service: Service,
     response: Response,
     force: Annotated[bool, Query(description="Train all runs anew and share none.")] = False,
 ) -> ExperimentView:
     """Accept an experiment; runs that exist already are shared, the others are queued."""
-    submitted = await submission.submit(session, service.queue, spec, force=force)
+    submitted = await submission.submit(
+        session, service.queue, new.spec, force=force, said=new.said
+    )
     return await answers.accepted(session, service.settings, response, submitted)
 
 
@@ -49,18 +61,23 @@ async def submit(
     dependencies=[*TAKES_SPEC, needs(Scope.READ)],
     responses=refusals(400, 413, 415, 422),
 )
-async def validate(spec: ExperimentSpec, session: Session) -> Plan:
+async def validate(new: NewExperiment, session: Session) -> Plan:
     """Preview an experiment: its spec with all defaults, and the runs that exist already."""
-    digest = await submission.dataset_digest(session, spec)
-    return await answers.plan(session, spec, digest)
+    digest = await submission.dataset_digest(session, new.spec)
+    return await answers.plan(session, new.spec, digest)
 
 
 @router.get("", responses=refusals(422))
 async def list_experiments(
-    session: Session, position: Position, page_size: PageSize = 50
+    session: Session,
+    position: Position,
+    filters: Filters,
+    state: RunState | None = None,
+    page_size: PageSize = 50,
 ) -> ExperimentPage:
-    """List experiments, newest first, a page at a time."""
-    rows = await experiments.page(session, size=page_size + 1, after=position)
+    """List experiments, newest first, a page at a time; filters that are given all hold."""
+    wanted = replace(filters, state=state)
+    rows = await experiments.page(session, size=page_size + 1, after=position, wanted=wanted)
     token = next_token(rows, page_size)
     return await answers.experiment_page(session, rows[:page_size], token)
 
@@ -71,6 +88,19 @@ async def get_experiment(
 ) -> ExperimentView:
     """Show an experiment with the progress and the verdict of each run."""
     experiment = await experiments.get(session, experiment_id)
+    return await answers.experiment_view(session, service.settings, experiment)
+
+
+@router.patch(
+    "/{experiment_id}",
+    dependencies=[Depends(only_json), needs(Scope.SUBMIT)],
+    responses=refusals(400, 404, 409, 413, 415, 422),
+)
+async def describe_experiment(
+    experiment_id: UUID, new: NewDescription, session: Session, service: Service
+) -> ExperimentView:
+    """Name, tag or annotate an experiment; what is left out stays as it is."""
+    experiment = await describe(session, Experiment, experiment_id, **new.changes())
     return await answers.experiment_view(session, service.settings, experiment)
 
 

@@ -7,11 +7,25 @@ from pydantic import Field
 
 from polar.records.events import Progress
 from polar.records.latents import Verdict
-from polar.spec import SpecPart
+from polar.spec import ExperimentSpec, SpecPart
 from polar.spec.fields import Integer
 from polar.spec.training import MOST_STEPS
-from service.api.schemas import Links, ResponseModel, StoredSpec
+from service.api.schemas import Links, ResponseModel, StoredSpec, spec_alone
+from service.descriptions import Description
 from service.storage.states import RunState
+
+
+class NewExperiment(Description, ExperimentSpec):
+    """What is submitted: the spec of an experiment, and what is said of it."""
+
+    @property
+    def spec(self) -> ExperimentSpec:
+        """The spec alone."""
+        return spec_alone(ExperimentSpec, self)
+
+    @property
+    def said(self) -> Description:
+        return Description.model_construct(tags=self.tags, note=self.note)
 
 
 class MoreSteps(SpecPart):
@@ -25,6 +39,9 @@ class RunOfExperiment(ResponseModel):
     """One seed of an experiment."""
 
     id: UUID
+    name: str
+    #: Key -> value.
+    tags: dict[str, str]
     seed: int
     state: RunState
     #: Why the run is in this state, as a stable word such as `dataset_corrupt`.
@@ -50,6 +67,10 @@ class ExperimentView(ResponseModel):
 
     id: UUID
     name: str
+    #: Key -> value.
+    tags: dict[str, str]
+    #: Text in Markdown.
+    note: str
     spec_hash: str
     state: RunState
     created_at: datetime
@@ -67,6 +88,8 @@ class ExperimentSummary(ResponseModel):
 
     id: UUID
     name: str
+    #: Key -> value.
+    tags: dict[str, str]
     spec_hash: str
     state: RunState
     created_at: datetime

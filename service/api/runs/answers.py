@@ -13,12 +13,15 @@ from service.api.runs.schemas import (
     EvaluationSummary,
     FindingsView,
     LatentRow,
+    RunPage,
+    RunSummary,
     RunView,
     TransitionView,
 )
 from service.api.stored import Reader
 from service.settings import Settings
 from service.storage import findings, runs, showing, watching
+from service.storage.showing import ListedRun
 from service.storage.states import RunState
 from service.storage.tables import Run
 
@@ -31,6 +34,9 @@ async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunVi
     result = reader.read("result", Result, run.result)
     return RunView(
         id=run.id,
+        name=run.name,
+        tags=run.tags,
+        note=run.note,
         seed=run.seed,
         spec=run.spec,
         dataset_digest=run.dataset_digest,
@@ -59,6 +65,14 @@ async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunVi
             for transition in await runs.transitions_of(session, run.id)
         ],
     )
+
+
+def run_page(page: Sequence[ListedRun], next_token: str | None) -> RunPage:
+    summaries = [
+        RunSummary.model_validate({**vars(run), "links": {"self": links.to_run(run.id)}})
+        for run in page
+    ]
+    return RunPage(runs=summaries, next_page_token=next_token)
 
 
 async def _queue_position(session: AsyncSession, run: Run) -> int | None:

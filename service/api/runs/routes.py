@@ -1,6 +1,7 @@
-"""/runs: look at, follow, extend, cancel, delete."""
+"""/runs: list, look at, describe, follow, extend, cancel, delete."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -13,12 +14,17 @@ from service.api.door import needs
 from service.api.event_stream import follow
 from service.api.experiments import answers as experiments
 from service.api.experiments.schemas import ExperimentView, MoreSteps
+from service.api.filtering import Filters
 from service.api.once import ONCE, Remembering
+from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
 from service.api.runs import answers
-from service.api.runs.schemas import RunView
-from service.api.schemas import DeletionView
-from service.storage import deletions, forms, runs
+from service.api.runs.schemas import RunPage, RunView
+from service.api.schemas import DeletionView, NewDescription
+from service.storage import deletions, forms, runs, showing
+from service.storage.descriptions import describe
+from service.storage.states import RunState
+from service.storage.tables import Run
 from service.tokens import Scope
 
 router = APIRouter(
@@ -26,10 +32,37 @@ router = APIRouter(
 )
 
 
+@router.get("")
+async def list_runs(
+    session: Session,
+    position: Position,
+    filters: Filters,
+    state: RunState | None = None,
+    page_size: PageSize = 50,
+) -> RunPage:
+    """List runs, newest first, a page at a time; filters that are given all hold."""
+    wanted = replace(filters, state=state)
+    rows = await showing.page_of_runs(session, size=page_size + 1, after=position, wanted=wanted)
+    return answers.run_page(rows[:page_size], next_token(rows, page_size))
+
+
 @router.get("/{run_id}")
 async def get_run(run_id: UUID, session: Session, service: Service) -> RunView:
     """Show a run: its state, its history, and its result in numbers and words."""
     run = await runs.get(session, run_id)
+    return await answers.run_view(session, service.settings, run)
+
+
+@router.patch(
+    "/{run_id}",
+    dependencies=[Depends(only_json), needs(Scope.SUBMIT)],
+    responses=refusals(400, 409, 413, 415),
+)
+async def describe_run(
+    run_id: UUID, new: NewDescription, session: Session, service: Service
+) -> RunView:
+    """Name, tag or annotate a run, whoever else has it; what is left out stays as it is."""
+    run = await describe(session, Run, run_id, **new.changes())
     return await answers.run_view(session, service.settings, run)
 
 

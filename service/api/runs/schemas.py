@@ -35,6 +35,12 @@ class RunView(ResponseModel):
     """One run: its state, its history and its result."""
 
     id: UUID
+    #: Empty until somebody names the run.
+    name: str
+    #: Key -> value.
+    tags: dict[str, str]
+    #: Text in Markdown.
+    note: str
     seed: int
     spec: StoredSpec
     dataset_digest: str
@@ -67,6 +73,38 @@ class RunView(ResponseModel):
     of_earlier_version: list[str]
     links: Links
     history: list[TransitionView]
+
+
+class RunSummary(ResponseModel):
+    """A run in a list."""
+
+    id: UUID
+    #: Empty until somebody names the run.
+    name: str
+    #: Key -> value.
+    tags: dict[str, str]
+    seed: int
+    state: RunState
+    reason: str | None
+    message: str | None
+    #: The name of a published dataset, or that under which images were added.
+    dataset: str
+    #: The kind of model, or the class of an own model.
+    model: str
+    #: The regime at the end; None until the run has succeeded.
+    regime: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    links: Links
+
+
+class RunPage(ResponseModel):
+    """Runs, newest first."""
+
+    runs: list[RunSummary]
+    #: `page_token` of the next page; None on the last page.
+    next_page_token: str | None
 
 
 class EvaluationSummary(ResponseModel):

@@ -49,6 +49,8 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
     return StudyView(
         id=study.id,
         name=study.name,
+        tags=study.tags,
+        note=study.note,
         state=study.state,
         reason=study.status_reason,
         message=study.status_message,
@@ -111,6 +113,7 @@ async def study_page(
         StudySummary(
             id=study.id,
             name=study.name,
+            tags=study.tags,
             state=study.state,
             reason=study.status_reason,
             created_at=study.created_at,

@@ -1,6 +1,7 @@
-"""/studies: submit, list, look at, steer, export, delete."""
+"""/studies: submit, list, look at, describe, steer, export, delete."""
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -8,19 +9,20 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from polar.errors import InvalidInput
 from polar.records.ranges import StudyRange
-from polar.spec import StudySpec
 from service.api import links, submission
 from service.api.dependencies import TAKES_SPEC, Service, Session, only_json
 from service.api.door import needs
+from service.api.filtering import Filters
 from service.api.once import ONCE, Remembering
 from service.api.paging import ModelPlace, PageSize, Position, next_token
 from service.api.problems import Refused, refusals
-from service.api.schemas import DeletionView
+from service.api.schemas import DeletionView, NewDescription
 from service.api.studies import answers, export
 from service.api.studies.models import read_solutions
 from service.api.studies.schemas import (
     Extension,
     Front,
+    NewStudy,
     StudyModels,
     StudyPage,
     StudyPlan,
@@ -28,6 +30,9 @@ from service.api.studies.schemas import (
     TrialPage,
 )
 from service.storage import deletions, studies, study_extensions
+from service.storage.descriptions import describe
+from service.storage.states import StudyState
+from service.storage.study_tables import Study
 from service.tokens import Scope
 
 router = APIRouter(
@@ -42,10 +47,10 @@ router = APIRouter(
     responses=refusals(400, 413, 415, 422),
 )
 async def submit_study(
-    spec: StudySpec, session: Session, service: Service, response: Response
+    new: NewStudy, session: Session, service: Service, response: Response
 ) -> StudyView:
     """Accept a study; its first trials begin within seconds."""
-    study = await submission.submit_study(session, spec)
+    study = await submission.submit_study(session, new.spec, new.said)
     response.headers["Location"] = links.to_study(study.id)
     return await answers.study_view(session, service.settings, study)
 
@@ -55,18 +60,23 @@ async def submit_study(
     dependencies=[*TAKES_SPEC, needs(Scope.READ)],
     responses=refusals(400, 413, 415, 422),
 )
-async def validate_study(spec: StudySpec, session: Session) -> StudyPlan:
+async def validate_study(new: NewStudy, session: Session) -> StudyPlan:
     """Preview a study: its spec with all defaults, its trials and runs, and how long they take."""
-    digest = await submission.dataset_digest_of_study(session, spec)
-    return await answers.study_plan(session, spec, digest)
+    digest = await submission.dataset_digest_of_study(session, new.spec)
+    return await answers.study_plan(session, new.spec, digest)
 
 
 @router.get("", responses=refusals(422))
 async def list_studies(
-    session: Session, position: Position, page_size: PageSize = 50
+    session: Session,
+    position: Position,
+    filters: Filters,
+    state: StudyState | None = None,
+    page_size: PageSize = 50,
 ) -> StudyPage:
-    """List studies, newest first, a page at a time."""
-    rows = await studies.page(session, size=page_size + 1, after=position)
+    """List studies, newest first, a page at a time; filters that are given all hold."""
+    wanted = replace(filters, state=state)
+    rows = await studies.page(session, size=page_size + 1, after=position, wanted=wanted)
     token = next_token(rows, page_size)
     return await answers.study_page(session, rows[:page_size], token)
 
@@ -75,6 +85,19 @@ async def list_studies(
 async def get_study(study_id: UUID, session: Session, service: Service) -> StudyView:
     """Show a study: its state and its best trial."""
     study = await studies.get(session, study_id)
+    return await answers.study_view(session, service.settings, study)
+
+
+@router.patch(
+    "/{study_id}",
+    dependencies=[Depends(only_json), needs(Scope.SUBMIT)],
+    responses=refusals(400, 404, 409, 413, 415, 422),
+)
+async def describe_study(
+    study_id: UUID, new: NewDescription, session: Session, service: Service
+) -> StudyView:
+    """Name, tag or annotate a study; what is left out stays as it is."""
+    study = await describe(session, Study, study_id, **new.changes())
     return await answers.study_view(session, service.settings, study)
 
 

@@ -9,14 +9,28 @@ from pydantic import Field, field_validator, model_validator
 from polar.records.certificates import ComparedModel
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
-from polar.spec import SpecPart
+from polar.spec import SpecPart, StudySpec
 from polar.spec.axis import Value
 from polar.spec.experiment import Seed
 from polar.spec.fields import MOST_INTEGER, Integer
 from polar.spec.study_parts import MOST_TRIALS
 from polar.spec.training import MOST_STEPS
-from service.api.schemas import Links, ResponseModel, StoredSpec
+from service.api.schemas import Links, ResponseModel, StoredSpec, spec_alone
+from service.descriptions import Description
 from service.storage.states import StudyState, TrialState
+
+
+class NewStudy(Description, StudySpec):
+    """What is submitted: the spec of a study, and what is said of it."""
+
+    @property
+    def spec(self) -> StudySpec:
+        """The spec alone."""
+        return spec_alone(StudySpec, self)
+
+    @property
+    def said(self) -> Description:
+        return Description.model_construct(tags=self.tags, note=self.note)
 
 
 class Extension(SpecPart):
@@ -124,6 +138,10 @@ class StudyView(ResponseModel):
 
     id: UUID
     name: str
+    #: Key -> value.
+    tags: dict[str, str]
+    #: Text in Markdown.
+    note: str
     state: StudyState
     #: Why the study is in this state, as a stable word such as `budget_spent`.
     reason: str | None
@@ -170,6 +188,8 @@ class StudySummary(ResponseModel):
 
     id: UUID
     name: str
+    #: Key -> value.
+    tags: dict[str, str]
     state: StudyState
     reason: str | None
     created_at: datetime

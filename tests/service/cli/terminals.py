@@ -102,6 +102,8 @@ def runs(reports: "Reports", count: int) -> list[RunOfExperiment]:
     return [
         RunOfExperiment(
             id=uuid4(),
+            name="",
+            tags={},
             seed=2**32 - 1 - number,
             state=RunState.SUCCEEDED if number else RunState.FAILED,
             reason=None,

@@ -87,6 +87,8 @@ def study(
     return StudyView(
         id=uuid4(),
         name=name,
+        tags={},
+        note="",
         state=StudyState.COMPLETED,
         reason="budget_spent",
         message="it has what it wanted",

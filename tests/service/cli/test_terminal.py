@@ -36,6 +36,8 @@ def experiment(name: str, its_runs: Sequence[RunOfExperiment]) -> ExperimentView
     return ExperimentView(
         id=uuid4(),
         name=name,
+        tags={"project": "vae"},
+        note=name,
         spec_hash="0" * 64,
         state=RunState.RUNNING,
         created_at=datetime.now(UTC),
@@ -74,6 +76,7 @@ def test_the_list_of_experiments(name: str, columns: int, monkeypatch: pytest.Mo
         ExperimentSummary(
             id=uuid4(),
             name=name,
+            tags={},
             spec_hash="",
             state=state,
             created_at=datetime.now(UTC) - timedelta(minutes=7**number),
@@ -94,6 +97,7 @@ def test_the_list_of_experiments_is_a_line_for_each_at_80_columns(
     found = ExperimentSummary(
         id=uuid4(),
         name="digits, beta 4",
+        tags={},
         spec_hash="",
         state=RunState.SUCCEEDED,
         created_at=datetime.now(UTC) - timedelta(minutes=23, seconds=1),
@@ -112,6 +116,9 @@ def test_a_run(
 ) -> None:
     run = RunView(
         id=uuid4(),
+        name="best",
+        tags={"project": "vae"},
+        note="a word " * 30,
         seed=0,
         spec={},
         dataset_digest="",

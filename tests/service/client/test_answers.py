@@ -40,9 +40,9 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(state: RunState, **fields: object) -> str:
     empty = dict.fromkeys(RunView.model_fields)
     known = {
-        "id": ID, "seed": 0, "spec": {}, "dataset_digest": "", "queue": "cpu", "state": state,
-        "attempt": 1, "cancel_requested": False, "created_at": NOW, "of_earlier_version": [],
-        "links": {}, "history": [],
+        "id": ID, "name": "", "tags": {}, "note": "", "seed": 0, "spec": {}, "dataset_digest": "",
+        "queue": "cpu", "state": state, "attempt": 1, "cancel_requested": False, "created_at": NOW,
+        "of_earlier_version": [], "links": {}, "history": [],
     }  # fmt: skip
     return RunView.model_validate({**empty, **known, **fields}).model_dump_json()
 

@@ -307,6 +307,8 @@ def test_a_stream_that_breaks_is_taken_up_where_it_was(
     experiment = ExperimentView(
         id=uuid4(),
         name="",
+        tags={},
+        note="",
         spec_hash="",
         state=RunState.RUNNING,
         created_at=datetime.now(UTC),

@@ -1,0 +1,108 @@
+"""Which experiments, runs and studies a list has: conditions on their rows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, func, or_, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import InstrumentedAttribute
+
+from service.storage.states import RunState, StudyState
+from service.storage.study_tables import Study
+from service.storage.tables import Experiment, ExperimentRun, Run
+
+#: The states of runs of which the first that an experiment's runs have is the experiment's; the
+#: last is also the state of an experiment without runs.
+BY_RANK = (
+    RunState.RUNNING,
+    RunState.QUEUED,
+    RunState.FAILED,
+    RunState.CANCELLED,
+    RunState.PRUNED,
+    RunState.SUCCEEDED,
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What every row of a list has; what is empty does not matter."""
+
+    state: RunState | StudyState | None = None
+    #: Words that the name contains, in any order and case.
+    name: str = ""
+    #: Words that the name or the note contains.
+    text: str = ""
+    #: The name of a published dataset, or that under which images were added.
+    dataset: str = ""
+    #: The name of a kind of model, or the class of an own model.
+    model: str = ""
+    #: Tags by their keys; with None the value does not matter.
+    tags: tuple[tuple[str, str | None], ...] = ()
+
+
+EVERYTHING = Wanted()
+
+
+def conditions(
+    kind: type[Experiment] | type[Run] | type[Study], wanted: Wanted
+) -> Iterator[ColumnElement[bool]]:
+    """The conditions on the rows of this table, all of which hold for those that are wanted."""
+    if wanted.state is not None:
+        if issubclass(kind, Experiment):
+            yield _experiment_is(RunState(wanted.state))
+        else:
+            yield kind.state == wanted.state
+    for word in wanted.name.split():
+        yield _contains(kind.name, word)
+    for word in wanted.text.split():
+        yield or_(_contains(kind.name, word), _contains(kind.note, word))
+    if wanted.dataset:
+        yield dataset_of(kind) == wanted.dataset
+    if wanted.model:
+        yield model_of(kind) == wanted.model
+    for key, value in wanted.tags:
+        yield kind.tags.has_key(key) if value is None else kind.tags.contains({key: value})
+
+
+def dataset_of(kind: type[Experiment] | type[Run] | type[Study]) -> ColumnElement[str]:
+    """The name of a published dataset, or that under which images were added."""
+    dataset = _spec_of_one(kind)["dataset"]
+    return func.coalesce(dataset["added"].as_string(), dataset["name"].as_string())
+
+
+def model_of(kind: type[Experiment] | type[Run] | type[Study]) -> ColumnElement[str]:
+    """The name of a kind of model, or the class of an own model."""
+    model = _spec_of_one(kind)["model"]
+    return func.coalesce(model["class"].as_string(), model["name"].as_string())
+
+
+def _spec_of_one(kind: type[Experiment] | type[Run] | type[Study]) -> ColumnElement[Any]:
+    spec = type_coerce(kind.spec, JSONB)
+    return spec["base"] if kind is Study else spec
+
+
+def _contains(column: InstrumentedAttribute[str], word: str) -> ColumnElement[bool]:
+    # the collation of our own server, C, knows the case of A to Z alone
+    return column.collate("pg_c_utf8").icontains(word, autoescape=True)
+
+
+def _experiment_is(state: RunState) -> ColumnElement[bool]:
+    """Whether `experiments.state_of` says so of an experiment."""
+    rank = BY_RANK.index(state)
+    is_by_runs = and_(
+        *(~_has_run(earlier) for earlier in BY_RANK[:rank]),
+        *([_has_run(state)] if state is not RunState.SUCCEEDED else []),
+    )
+    is_cancelled = Experiment.cancelled_at.is_not(None)
+    if state is RunState.CANCELLED:
+        return or_(is_cancelled, is_by_runs)
+    return and_(~is_cancelled, is_by_runs)
+
+
+def _has_run(state: RunState) -> ColumnElement[bool]:
+    return exists().where(
+        ExperimentRun.experiment_id == Experiment.id,
+        Run.id == ExperimentRun.run_id,
+        Run.state == state,
+    )
