@@ -111,7 +111,8 @@ async def test_a_row_says_when_its_description_changed(
 ) -> None:
     async def described_at() -> object:
         async with database.transaction() as session:
-            return (await session.get_one(KINDS[kind], UUID(ids[kind]))).described_at
+            row: Any = await session.get_one(KINDS[kind], UUID(ids[kind]))
+            return row.described_at
 
     times = [await described_at()]
     for changes in ({"tags": {"a": "b"}}, {"tags": {"a": "b"}}, {"note": "n"}, {"note": "n"}):
