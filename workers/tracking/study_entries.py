@@ -13,7 +13,7 @@ from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
 from polar.spec.objectives import Measure
-from polar.spec.points import SEED
+from polar.spec.points import SEED, Point
 from service.storage import forms
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting
@@ -69,12 +69,7 @@ def study_name(study: Study, spec: StudySpec) -> str:
 
 def trial_name(trial: Trial) -> str:
     """Name that MLflow shows for a trial, such as `trial 7 beta=1.23`."""
-    point = (
-        f"{name.rpartition('.')[2]}={_shown(value)}"
-        for name, value in trial.point.items()
-        if name != SEED
-    )
-    return " ".join((f"trial {trial.number}", *point))
+    return _name_at(trial.number, trial.point)
 
 
 def seed_name(run: Run, trial: Trial, study: Study, spec: StudySpec) -> str:
@@ -85,7 +80,8 @@ def seed_name(run: Run, trial: Trial, study: Study, spec: StudySpec) -> str:
     own = forms.experiment_spec(run.spec)
     if own.name not in ("", spec.base.name):
         return run_name(own, run.seed)
-    return f"{trial_name(trial)} seed {run.seed} ({study_name(study, spec)})"
+    point = {name: value for name, value in trial.point.items() if name != SEED}
+    return f"{_name_at(trial.number, point)} seed {run.seed} ({study_name(study, spec)})"
 
 
 def study_parameters(spec: StudySpec) -> dict[str, str]:
@@ -205,6 +201,11 @@ def _span(study_range: StudyRange | None) -> str:
 def _core(study_range: StudyRange | None) -> tuple[float, float] | None:
     """The weights between which latent spaces are in the band at least."""
     return study_range.envelope.core if study_range and study_range.envelope else None
+
+
+def _name_at(number: int, point: Point) -> str:
+    words = (f"{name.rpartition('.')[2]}={_shown(value)}" for name, value in point.items())
+    return " ".join((f"trial {number}", *words))
 
 
 def _shown(value: object) -> str:
