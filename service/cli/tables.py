@@ -132,6 +132,7 @@ def _of_run(run: RunView) -> RenderableType:
             "explanation": run.result.explanation if run.result else None,
             "figures": _findings(run),
             "MLflow": run.links["mlflow"],
+            "MLflow's id": run.mlflow_run_id,
             "not in MLflow": run.mlflow_error,
             "unreadable": earlier_version(run.of_earlier_version),
         }

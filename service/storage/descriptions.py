@@ -12,6 +12,7 @@ from service.storage.deletions import is_deleted
 from service.storage.errors import Conflict, NotFound
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
+from service.storage.telling import tell_again
 
 D = TypeVar("D", Experiment, Run, Study)
 
@@ -61,4 +62,5 @@ async def describe(
         # by the clock, not by the start of the transaction, so that later changes have later times
         row.described_at = await session.scalar(select(func.clock_timestamp()))
         await session.flush()
+        await tell_again(session, row)
     return row

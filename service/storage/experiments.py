@@ -20,6 +20,7 @@ from service.storage.filters import EVERYTHING, Wanted, conditions
 from service.storage.runs import record_transitions
 from service.storage.states import RunState
 from service.storage.tables import Experiment, ExperimentRun, Run
+from service.storage.telling import tell_again
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ async def create(
     ]
     for batch in batches(rows):
         await session.execute(insert(ExperimentRun), batch)
+    if said.tags or said.note:
+        await tell_again(session, experiment)  # some of its runs may be in MLflow already
     new = [runs[seed] for seed in spec.seeds if seed in new_seeds]
     return Submission(experiment, [runs[seed] for seed in spec.seeds], new)
 

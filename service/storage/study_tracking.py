@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -149,9 +149,18 @@ async def begin_trial(
 
 
 async def advance(session: AsyncSession, study: Study, trials: Sequence[Trial]) -> None:
-    """Note that MLflow has confirmed the present states of a study and of these trials."""
+    """Note that MLflow has confirmed the present states of a study and of these trials.
+
+    If somebody has described the study anew since it was read, it is to be told again.
+    """
     position = await session.get_one(StudyTracking, study.id)
+    if position.state is None:  # its name may be new, which the names of its runs have, too
+        await session.execute(delete(NestedRun).where(NestedRun.study_id == study.id))
     position.state, position.finished_at = study.state, study.finished_at
+    await session.flush()  # waits for whoever describes it
+    described_at = await session.scalar(select(Study.described_at).where(Study.id == study.id))
+    if described_at != study.described_at:
+        position.state = None
     for trial in trials:
         trial_position = await session.get_one(TrialTracking, (study.id, trial.number))
         trial_position.state = trial.state
@@ -191,6 +200,11 @@ async def runs_to_nest(session: AsyncSession) -> dict[UUID, Nesting]:
         )
     )
     return {row.run_id: Nesting(*row) for row in rows}
+
+
+async def nest_again(session: AsyncSession, run_id: UUID) -> None:
+    """Have MLflow told once more which trial or study it shows a run below, and its name there."""
+    await session.execute(delete(NestedRun).where(NestedRun.run_id == run_id))
 
 
 async def nest(session: AsyncSession, nesting: Nesting) -> None:

@@ -63,6 +63,8 @@ async def runs_to_tell(
 ) -> Sequence[UUID]:
     """The runs that have begun and of which MLflow does not have everything, the oldest first.
 
+    Where the state in the position is missing, MLflow is to be told anew what people say of a run.
+
     Those that were told lately are left out while they are running, which MLflow then knows.
 
     A run that was cancelled before it began is not among them: there is nothing to tell. Nor is a
@@ -83,7 +85,7 @@ async def runs_to_tell(
         .where(
             Run.attempt > 0,
             ~is_deleted(Run.id),
-            or_(Tracking.run_id.is_(None), ~Tracking.complete),
+            or_(Tracking.run_id.is_(None), ~Tracking.complete, Tracking.state.is_(None)),
             func.coalesce(~waits_for_findings, True),
             or_(Run.id.not_in(told_lately), func.coalesce(~is_known_to_run, True)),
         )

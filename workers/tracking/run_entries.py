@@ -6,7 +6,7 @@ otherwise MLflow keeps it twice (numbers, logged images) or refuses it (paramete
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 from uuid import UUID
@@ -16,12 +16,16 @@ from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Artifact, FindingsRow, Metric, Run
+from service.storage.telling import Said
 
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 #: MLflow's own limits, in characters.
 LONGEST_PARAMETER = 6000
 LONGEST_TAG = 5000
+NOTHING_SAID = Said()
+#: Tag that is the name of a run.
+NAME = "mlflow.runName"
 #: Tag that makes MLflow's pages look for logged images.
 HAS_IMAGES = {"mlflow.loggedImages": "True"}
 
@@ -68,14 +72,15 @@ def experiment_name(spec: ExperimentSpec) -> str:
     return f"{spec.model.label}-{spec.dataset.label}"
 
 
-def run_name(spec: ExperimentSpec, seed: int) -> str:
+def run_name(spec: ExperimentSpec, seed: int, said: Said = NOTHING_SAID) -> str:
     """Name that a researcher sees in every legend, such as `beta=0.5 seed 0 (my sweep)`.
 
     What tells runs of an experiment apart comes first, because legends cut long names off.
     """
     name, weight = spec.model.weight_name, spec.model.weight
     weighted = "" if name is None else f"{name}={weight:g} "
-    return f"{weighted}seed {seed} ({spec.name or experiment_name(spec)})"
+    whose = said.experiment or spec.name or experiment_name(spec)
+    return said.name or f"{weighted}seed {seed} ({whose})"
 
 
 def parameters(spec: ExperimentSpec, seed: int) -> dict[str, str]:
@@ -104,16 +109,23 @@ def marks(run_id: UUID) -> dict[str, str]:
     return {"polar.run_id": str(run_id)}
 
 
-def tags(run: Run, spec: ExperimentSpec, of_findings: FindingsRow | None = None) -> dict[str, str]:
-    """The state of a run and of its findings, and what it is about."""
+def tags(
+    run: Run,
+    spec: ExperimentSpec,
+    of_findings: FindingsRow | None = None,
+    said: Said = NOTHING_SAID,
+    lost: Sequence[tuple[int, str]] = (),
+) -> dict[str, str]:
+    """The state of a run and of its findings, what it is about, and which attempts were lost."""
     result = Result.model_validate(run.result) if run.result else None
     texts = {
-        "mlflow.note.content": _note(run, result),
+        "mlflow.note.content": with_notes(_note(run, result), *said.notes),
         "mlflow.source.name": "polar",
         **marks(run.id),
         "polar.state": run.state,
         "polar.status_reason": run.status_reason or "none",
         "polar.attempt": str(run.attempt),
+        "polar.lost_attempts": ", ".join(f"{number} ({why})" for number, why in lost) or "none",
         "polar.model": spec.model.label,
         "polar.dataset": spec.dataset.label,
         "polar.dataset_sha256": run.dataset_digest,
@@ -191,6 +203,13 @@ def _as_text(value: object) -> str:
 def _note(run: Run, result: Result | None) -> str:
     about = result.explanation if result else standing(run)
     return f"{about}\n\nPolar run `{run.id}`, attempt {run.attempt}."
+
+
+def with_notes(about: str, *notes: str) -> str:
+    """What people note, above what Polar says; of long notes the beginning, so that both fit."""
+    room = LONGEST_TAG - len(about) - 10
+    noted = "\n\n".join(filter(None, notes))
+    return f"{_shortened(noted, room)}\n\n---\n\n{about}" if noted and room > 0 else about
 
 
 def standing(row: Run | Study | Trial) -> str:

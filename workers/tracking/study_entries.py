@@ -13,24 +13,25 @@ from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
 from polar.spec import StudySpec
 from polar.spec.objectives import Measure
-from polar.spec.points import SEED
+from polar.spec.points import SEED, Point
 from service.storage import forms
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting
 from service.storage.tables import Run
+from service.storage.telling import Said
 from workers.tracking.run_entries import (
+    NAME,
     MLflowMetric,
     as_tags,
     dotted,
     metric_of,
     run_name,
     standing,
+    with_notes,
 )
 
 #: Tag that makes MLflow's pages show a run below its parent.
 PARENT = "mlflow.parentRunId"
-#: Tag that is the name of a run.
-NAME = "mlflow.runName"
 _FROM = {"mlflow.source.name": "polar"}
 
 
@@ -69,23 +70,18 @@ def study_name(study: Study, spec: StudySpec) -> str:
 
 def trial_name(trial: Trial) -> str:
     """Name that MLflow shows for a trial, such as `trial 7 beta=1.23`."""
-    point = (
-        f"{name.rpartition('.')[2]}={_shown(value)}"
-        for name, value in trial.point.items()
-        if name != SEED
-    )
-    return " ".join((f"trial {trial.number}", *point))
+    return _name_at(trial.number, trial.point)
 
 
-def seed_name(run: Run, trial: Trial, study: Study, spec: StudySpec) -> str:
+def seed_name(run: Run, said: Said, trial: Trial, study: Study, spec: StudySpec) -> str:
     """Name that MLflow shows for a run of a study, such as `trial 7 beta=1.23 seed 0 (my study)`.
 
-    A run that an experiment of another name has asked for before keeps that name.
+    A run that has a name, or that an experiment with a name has asked for, keeps that name.
     """
-    own = forms.experiment_spec(run.spec)
-    if own.name not in ("", spec.base.name):
-        return run_name(own, run.seed)
-    return f"{trial_name(trial)} seed {run.seed} ({study_name(study, spec)})"
+    if said.name or said.experiment:
+        return run_name(forms.experiment_spec(run.spec), run.seed, said)
+    point = {name: value for name, value in trial.point.items() if name != SEED}
+    return f"{_name_at(trial.number, point)} seed {run.seed} ({study_name(study, spec)})"
 
 
 def study_parameters(spec: StudySpec) -> dict[str, str]:
@@ -99,7 +95,8 @@ def study_tags(study: Study, spec: StudySpec) -> dict[str, str]:
     study_range = _readable_range(study)
     texts = {
         **_FROM,
-        "mlflow.note.content": _note(study),
+        "mlflow.note.content": with_notes(_note(study), study.note),
+        NAME: study_name(study, spec),
         "polar.state": study.state,
         "polar.status_reason": study.status_reason or "none",
         "polar.model": spec.base.model.label,
@@ -205,6 +202,11 @@ def _span(study_range: StudyRange | None) -> str:
 def _core(study_range: StudyRange | None) -> tuple[float, float] | None:
     """The weights between which latent spaces are in the band at least."""
     return study_range.envelope.core if study_range and study_range.envelope else None
+
+
+def _name_at(number: int, point: Point) -> str:
+    words = (f"{name.rpartition('.')[2]}={_shown(value)}" for name, value in point.items())
+    return " ".join((f"trial {number}", *words))
 
 
 def _shown(value: object) -> str:

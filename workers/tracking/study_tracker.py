@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from polar.spec import StudySpec
-from service.storage import forms, runs, studies, study_tracking
+from service.storage import forms, runs, studies, study_tracking, telling
 from service.storage.database import Database
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting, TrialToTell
@@ -53,8 +53,9 @@ class StudyTeller:
             run = await runs.get(session, nesting.run_id)
             study = await studies.get(session, nesting.study_id)
             trial = await studies.trial_of(session, nesting.study_id, nesting.number)
-        name = study_entries.seed_name(run, trial, study, forms.study_spec(study.spec))
-        tags = {**study_entries.nesting_tags(nesting), study_entries.NAME: name}
+            said = await telling.said_of(session, nesting.run_id)
+        name = study_entries.seed_name(run, said, trial, study, forms.study_spec(study.spec))
+        tags = {**study_entries.nesting_tags(nesting), run_entries.NAME: name}
         await self._mlflow.log(nesting.mlflow_run_id, tags=run_entries.as_tags(tags))
         async with self._database.transaction() as session:
             await study_tracking.nest(session, nesting)
@@ -118,6 +119,8 @@ class StudyTeller:
             metrics=[*itertools.chain(*metrics), *study_entries.range_metrics(study)],
             tags=study_entries.study_tags(study, spec),
         )
+        if position.state is None:
+            await self._mlflow.replace_tags(run_id, study.tags)
         await self._tell_end(study, position, run_id, study_entries.marks_of_study(study))
 
     async def _tell_end(

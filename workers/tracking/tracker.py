@@ -24,6 +24,7 @@ from service.storage import (
     forms,
     runs,
     study_tracking,
+    telling,
     tracking,
     tracking_failures,
 )
@@ -32,6 +33,7 @@ from service.storage.database import Database
 from service.storage.errors import DatabaseAway, EarlierVersion
 from service.storage.states import FindingsState
 from service.storage.tables import Artifact, FindingsRow, Run, Tracking
+from service.storage.telling import Said
 from service.storage.texts import printable
 from workers.tracking import run_entries, saved_view
 from workers.tracking.deleting import remove_deleted
@@ -180,24 +182,26 @@ class Tracker:
             run = await runs.get(session, run_id)
             of_findings = (await findings.of_runs(session, [run_id])).get(run_id)
             position = await tracking.position_of(session, run_id)
+            said = await telling.said_of(session, run_id)
         spec = forms.experiment_spec(run.spec)
-        position = position or await self._begin(run, spec)
+        position = position or await self._begin(run, spec, said)
         await self._send_metrics(position)
-        unsent = await self._send_files(position) if run.state.is_final else []
-        is_whole = run.state.is_final and (
+        is_over = run.state.is_final and not position.complete
+        unsent = await self._send_files(position) if is_over else []
+        is_whole = is_over and (
             of_findings is None or of_findings.state is not FindingsState.TO_COME
         )
         has_changed = (position.state, position.attempt) != (run.state, run.attempt)
         if is_whole or has_changed:
-            await self._send_state(run, of_findings, spec, position)
+            await self._send_state(run, of_findings, spec, position, said)
         if unsent:  # the position stays where it is, because they are to be tried again
             raise FilesUnsent(f"its files cannot be read: {'; '.join(unsent)}")
         if has_changed:
-            await self._advance(position, state=run.state, attempt=run.attempt)
+            await self._advance_state(run, position, said)
         if is_whole:
             await self._complete(position, of_findings)
 
-    async def _begin(self, run: Run, spec: ExperimentSpec) -> Tracking:
+    async def _begin(self, run: Run, spec: ExperimentSpec, said: Said) -> Tracking:
         _log.info("run %s appears in MLflow", run.id, extra={"run": run.id})
         experiment_id = await self._mlflow.experiment(
             run_entries.experiment_name(spec), saved_view.experiment_tags()
@@ -205,7 +209,7 @@ class Tracker:
         mlflow_run_id = await self._mlflow.begin_run(
             experiment_id,
             run_entries.marks(run.id),
-            name=run_entries.run_name(spec, run.seed),
+            name=run_entries.run_name(spec, run.seed, said),
             start_ms=run_entries.milliseconds(run.started_at or run.created_at),
             tags=run_entries.tags(run, spec),
         )
@@ -263,9 +267,19 @@ class Tracker:
             await self._mlflow.put_file(root, name, content)
 
     async def _send_state(
-        self, run: Run, of_findings: FindingsRow | None, spec: ExperimentSpec, position: Tracking
+        self,
+        run: Run,
+        of_findings: FindingsRow | None,
+        spec: ExperimentSpec,
+        position: Tracking,
+        said: Said,
     ) -> None:
-        tags = run_entries.tags(run, spec, of_findings)
+        async with self._database.transaction() as session:
+            lost = await telling.lost_attempts(session, run.id)
+        tags = run_entries.tags(run, spec, of_findings, said, lost)
+        if position.state is None:  # new, or described anew
+            tags[run_entries.NAME] = run_entries.run_name(spec, run.seed, said)
+            await self._mlflow.replace_tags(position.mlflow_run_id, said.tags)
         await self._mlflow.log(position.mlflow_run_id, tags=tags)
         end_ms = run_entries.milliseconds(run.finished_at) if run.finished_at else None
         await self._mlflow.set_status(
@@ -284,6 +298,16 @@ class Tracker:
             await tracking.advance(session, position.run_id, complete=True)
         ids = {"run": position.run_id}
         _log.info("run %s is complete in MLflow", position.run_id, extra=ids)
+
+    async def _advance_state(self, run: Run, position: Tracking, said: Said) -> None:
+        """Note the state that MLflow knows, unless somebody has described the run anew."""
+        async with self._database.transaction() as session:
+            # this waits for whoever describes it, so that the next statement sees what they say
+            await tracking.advance(session, run.id, state=run.state, attempt=run.attempt)
+            if position.state is None:
+                await study_tracking.nest_again(session, run.id)
+            if await telling.said_of(session, run.id) != said:
+                await tracking.advance(session, run.id, state=None)
 
     async def _advance(self, position: Tracking, **changes: object) -> None:
         async with self._database.transaction() as session:

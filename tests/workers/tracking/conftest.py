@@ -89,6 +89,14 @@ class Story:
         await self.claim(run_id)
         return run_id
 
+    async def run_of(self, spec: ExperimentSpec) -> UUID:
+        """A run that others may share, in its first attempt."""
+        async with self._database.transaction() as session:
+            submission = await experiments.create(session, spec, DIGEST)
+        (run,) = submission.new
+        await self.claim(run.id)
+        return run.id
+
     async def claim(self, run_id: UUID) -> None:
         async with self._database.transaction() as session:
             assert await runs.claim(session, run_id, "agent", 30.0)
@@ -181,14 +189,6 @@ class StudyStory:
     async def begin(self, spec: StudySpec) -> UUID:
         async with self._database.transaction() as session:
             return (await studies.create(session, spec, DIGEST)).id
-
-    async def run_alone(self, spec: ExperimentSpec) -> UUID:
-        """A run that no study has asked for, in its first attempt."""
-        async with self._database.transaction() as session:
-            submission = await experiments.create(session, spec, DIGEST)
-        (run,) = submission.new
-        await self._story.claim(run.id)
-        return run.id
 
     async def begin_trial(self, study_id: UUID, number: int, beta: float) -> list[UUID]:
         """Returns its runs, by seed; those that are new are in their first attempt.

@@ -296,7 +296,7 @@ async def test_a_cancelled_study_leaves_nothing_running(
 async def test_a_run_that_was_told_before_the_study_comes_to_lie_below_it(
     study_story: "StudyStory", story: "Story", tracker: Tracker, study_spec: StudySpec
 ) -> None:
-    run_id = await study_story.run_alone(study_spec.experiment({"model.beta": 0.5}))
+    run_id = await story.run_of(study_spec.experiment({"model.beta": 0.5}))
     await story.finish(run_id)
     await tracker.tell_all()
     (alone,) = story.in_mlflow(run_id)
@@ -315,7 +315,7 @@ async def test_a_run_of_an_experiment_with_a_name_keeps_it_below_a_study(
     study_story: "StudyStory", story: "Story", tracker: Tracker, study_spec: StudySpec
 ) -> None:
     spec = study_spec.experiment({"model.beta": 0.5}).model_copy(update={"name": "my sweep"})
-    run_id = await study_story.run_alone(spec)
+    run_id = await story.run_of(spec)
     await tracker.tell_all()
     (alone,) = story.in_mlflow(run_id)
 

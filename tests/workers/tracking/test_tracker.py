@@ -126,6 +126,8 @@ async def test_all_attempts_are_one_mlflow_run(story: "Story", tracker: Tracker)
         "none",
         "none",
     ]
+    lost = [told.data.tags["polar.lost_attempts"] for told in seen]
+    assert lost == ["none", "1 (lease_lost)", "1 (lease_lost)", "1 (lease_lost)"]
     assert story.numbers_in_mlflow(seen[-1]) == await story.numbers(run_id)
 
 

@@ -1,0 +1,81 @@
+"""What MLflow is told of names, tags and notes, and that it is told again once they change."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from service.storage.states import RunState
+from service.storage.study_tables import Study, Trial
+from service.storage.tables import Experiment, ExperimentRun, Run, Tracking, Transition
+from service.storage.tracking_tables import StudyTracking
+
+
+@dataclass(frozen=True)
+class Said:
+    """What people say of a run, and of the experiments that asked for it, the oldest first."""
+
+    #: Empty until somebody names the run.
+    name: str = ""
+    #: The name of the oldest experiment that has one, but for those of trials.
+    experiment: str = ""
+    #: Tags of the run win over those of experiments, and older experiments over newer.
+    tags: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+async def said_of(session: AsyncSession, run_id: UUID) -> Said:
+    run = (
+        await session.execute(select(Run.name, Run.tags, Run.note).where(Run.id == run_id))
+    ).one()
+    rows = await session.execute(
+        select(Experiment.name, Experiment.tags, Experiment.note)
+        .join(ExperimentRun, ExperimentRun.experiment_id == Experiment.id)
+        .outerjoin(Trial, Trial.experiment_id == Experiment.id)
+        .where(ExperimentRun.run_id == run_id, Trial.experiment_id.is_(None))
+        .order_by(Experiment.created_at, Experiment.id)
+    )
+    asked = rows.all()
+    tags: dict[str, str] = {}
+    for each in (*reversed(asked), run):
+        tags |= each.tags
+    return Said(
+        name=run.name,
+        experiment=next((each.name for each in asked if each.name), ""),
+        tags=tags,
+        notes=[each.note for each in (run, *asked) if each.note],
+    )
+
+
+async def lost_attempts(session: AsyncSession, run_id: UUID) -> Sequence[tuple[int, str]]:
+    """The numbers of attempts after which the run had to wait again, and why."""
+    query = (
+        select(Transition.attempt, Transition.reason)
+        .where(
+            Transition.run_id == run_id,
+            Transition.state == RunState.QUEUED,
+            Transition.attempt > 0,
+            Transition.reason.is_not(None),
+        )
+        .order_by(Transition.id)
+    )
+    return [(attempt, reason or "") for attempt, reason in await session.execute(query)]
+
+
+async def tell_again(session: AsyncSession, row: Experiment | Run | Study) -> None:
+    """Have the tracker tell MLflow of a row, or of the runs of an experiment, once more."""
+    match row:
+        case Study():
+            of_study = StudyTracking.study_id == row.id
+            await session.execute(update(StudyTracking).where(of_study).values(state=None))
+            return
+        case Run():
+            of_runs = Tracking.run_id == row.id
+        case Experiment():
+            its = select(ExperimentRun.run_id).where(ExperimentRun.experiment_id == row.id)
+            rows = select(Tracking.run_id).where(Tracking.run_id.in_(its))
+            # in one order, because two experiments may share runs
+            of_runs = Tracking.run_id.in_(rows.order_by(Tracking.run_id).with_for_update())
+    await session.execute(update(Tracking).where(of_runs).values(state=None))

@@ -1,0 +1,166 @@
+"""Names, tags and notes of experiments, runs and studies in MLflow."""
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+
+from polar.spec import StudySpec
+from service.descriptions import Description
+from service.storage import experiments
+from service.storage.database import Database
+from service.storage.descriptions import describe
+from service.storage.study_tables import Study
+from service.storage.tables import Experiment, Run
+from tests.workers.tracking.conftest import DIGEST
+from workers.tracking.server import MLflowServer
+from workers.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from tests.conftest import Training
+    from tests.workers.tracking.conftest import Story, StudyStory
+
+NOTE = "mlflow.note.content"
+
+
+async def say(database: Database, kind: Any, id: UUID, **said: Any) -> None:  # noqa: ANN401
+    async with database.transaction() as session:
+        await describe(session, kind, id, **said)
+
+
+def of_users(run: MlflowRun) -> dict[str, str]:
+    """The tags that neither MLflow nor we have set for ourselves."""
+    return {
+        key: value
+        for key, value in run.data.tags.items()
+        if not key.startswith(("polar.", "mlflow."))
+    }
+
+
+async def test_what_is_said_of_a_run_follows_it_after_its_end(
+    story: "Story",
+    tracker: Tracker,
+    database: Database,
+    client: MlflowClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_id = await story.succeed()
+    await tracker.tell_all()
+    (before,) = story.in_mlflow(run_id)
+    client.set_tag(before.info.run_id, "mine", "set in MLflow")
+
+    async def no_file(*_arguments: object) -> None:
+        raise AssertionError("its files have not changed")
+
+    monkeypatch.setattr(MLflowServer, "put_file", no_file)
+    await say(
+        database, Run, run_id, name="the good", tags={"a": "1", "b": ""}, note="Look *here*."
+    )
+    await tracker.tell_all()
+    (said,) = story.in_mlflow(run_id)
+    await say(database, Run, run_id, name="", tags={"a": None, "b": "2"}, note="")
+    await tracker.tell_all()
+    (after,) = story.in_mlflow(run_id)
+
+    assert (said.info.run_name, of_users(said)) == (
+        "the good",
+        {"a": "1", "b": "", "mine": "set in MLflow"},
+    )
+    assert said.data.tags[NOTE] == f"Look *here*.\n\n---\n\n{before.data.tags[NOTE]}"
+    assert said.info.status == before.info.status
+    assert (after.info.run_name, of_users(after)) == (
+        before.info.run_name,
+        {"b": "2", "mine": "set in MLflow"},
+    )
+    assert after.data.tags[NOTE] == before.data.tags[NOTE]
+    assert (await story.position(run_id)).complete
+
+
+async def test_what_is_said_of_an_experiment_is_on_its_runs_where_they_say_nothing_else(
+    story: "Story", tracker: Tracker, database: Database, training: "Training"
+) -> None:
+    run_id = await story.run_of(training.spec)
+    await say(database, Run, run_id, tags={"both": "of the run"})
+    await tracker.tell_all()
+
+    said = Description(tags={"both": "of the experiment", "mine": "yes"}, note="For the paper.")
+    async with database.transaction() as session:
+        shared = await experiments.create(session, training.spec, DIGEST, said=said)
+    await tracker.tell_all()
+    (told,) = story.in_mlflow(run_id)
+    await say(database, Experiment, shared.experiment.id, tags={"mine": None}, note="")
+    await tracker.tell_all()
+    (after,) = story.in_mlflow(run_id)
+
+    assert [run.id for run in shared.runs] == [run_id]
+    assert of_users(told) == {"both": "of the run", "mine": "yes"}
+    assert told.data.tags[NOTE].startswith("For the paper.\n\n---\n\n")
+    assert of_users(after) == {"both": "of the run"}
+    assert "For the paper." not in after.data.tags[NOTE]
+
+
+async def test_a_study_that_is_renamed_tells_its_runs(
+    study_story: "StudyStory", tracker: Tracker, database: Database, study_spec: StudySpec
+) -> None:
+    study_id = await study_story.complete(study_spec, [0.5])
+    await tracker.tell_all()
+
+    await say(
+        database, Study, study_id, name="for the paper", tags={"a": "1"}, note="Read *this*."
+    )
+    await tracker.tell_all()
+
+    told = study_story.in_mlflow(study_id)
+    (seed,) = study_story.below(told)
+    assert (told.info.run_name, of_users(told)) == ("for the paper", {"a": "1"})
+    assert told.data.tags[NOTE].startswith("Read *this*.\n\n---\n\n**completed**")
+    assert told.info.status == "FINISHED"
+    assert seed.info.run_name == "trial 0 beta=0.5 steps=30 seed 0 (for the paper)"
+    assert await study_story.is_told()
+
+
+async def test_what_is_said_while_it_is_told_is_told_again(
+    story: "Story", tracker: Tracker, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = await story.succeed()
+    set_status = MLflowServer.set_status
+
+    async def set_status_late(self: MLflowServer, *arguments: Any) -> None:  # noqa: ANN401
+        await set_status(self, *arguments)
+        await say(database, Run, run_id, tags={"late": "yes"})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MLflowServer, "set_status", set_status_late)
+        await tracker.tell_all()
+    (before,) = story.in_mlflow(run_id)
+    await tracker.tell_all()
+    (after,) = story.in_mlflow(run_id)
+
+    assert of_users(before) == {}
+    assert of_users(after) == {"late": "yes"}
+
+
+async def test_a_study_that_is_described_while_it_is_told_is_told_again(
+    study_story: "StudyStory",
+    tracker: Tracker,
+    database: Database,
+    study_spec: StudySpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study_id = await study_story.begin(study_spec)
+    set_status = MLflowServer.set_status
+
+    async def set_status_late(self: MLflowServer, *arguments: Any) -> None:  # noqa: ANN401
+        await set_status(self, *arguments)
+        await say(database, Study, study_id, name="late")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MLflowServer, "set_status", set_status_late)
+        await tracker.tell_all()
+    before = study_story.in_mlflow(study_id)
+    await tracker.tell_all()
+
+    assert before.info.run_name == "where is beta clean?"
+    assert study_story.in_mlflow(study_id).info.run_name == "late"
