@@ -7,7 +7,7 @@ import uvicorn
 
 from service import logs
 from service.api.app import create_app
-from service.serving import Protocol, serve
+from service.serving import serve
 from service.settings import Settings
 from service.tokens import ALLOWED
 
@@ -35,7 +35,6 @@ def main() -> None:
             host=settings.api_host,
             port=settings.api_port,
             fd=settings.api_fd,
-            http=Protocol,
             log_config=None,
             # watchers would hold their connections for as long as their runs go on
             timeout_graceful_shutdown=3,
