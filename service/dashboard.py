@@ -22,7 +22,7 @@ from service import logs, resting
 from service.api.hosts import TrustedHosts
 from service.connections import connect_args
 from service.guard import Guard
-from service.serving import Protocol, serve
+from service.serving import serve
 from service.settings import Settings
 from service.tokens import Scope
 
@@ -113,7 +113,6 @@ def main() -> None:
             create_app(settings),
             host=settings.api_host,
             port=settings.dashboard_port,
-            http=Protocol,
             log_config=None,
             timeout_graceful_shutdown=3,
         )

@@ -22,6 +22,18 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 LOOK_S = 0.5
 #: Connections for which a process has room, if it may open four times as many files.
 MOST_CONNECTIONS = 1000
+#: Clients that the event loop lets in before it looks at any of them; more wait for a moment.
+AT_ONCE = 512
+
+
+def make_room() -> None:
+    """Let this process open the files that so many connections need, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = 4 * MOST_CONNECTIONS
+    if hard != resource.RLIM_INFINITY:
+        files = min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
 def room() -> int:
@@ -30,13 +42,10 @@ def room() -> int:
     The other files that it may open are for the database, for what is sent, and for clients that
     come at the same moment.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = 4 * MOST_CONNECTIONS
-    if hard != resource.RLIM_INFINITY:
-        files = min(files, hard)
-    if soft != resource.RLIM_INFINITY and soft < files:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    return files // 4
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return min(MOST_CONNECTIONS, soft // 4)
 
 
 class Protocol(H11Protocol):
@@ -86,7 +95,12 @@ async def _no_room(scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, which sleeps for longer."""
+    """Uvicorn's server, which has room for those who ask, and sleeps for longer."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        config.http, config.backlog = Protocol, AT_ONCE
+        super().__init__(config)
+        make_room()
 
     async def main_loop(self) -> None:
         must_end = await self.on_tick(0)

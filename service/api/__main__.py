@@ -12,7 +12,7 @@ from uvicorn.supervisors import Multiprocess
 from service import logs
 from service.api.app import create_app
 from service.api.metrics.routes import TOGETHER
-from service.serving import Protocol, serve
+from service.serving import AT_ONCE, Protocol, make_room, serve
 from service.settings import Settings
 from service.tokens import ALLOWED
 
@@ -40,6 +40,7 @@ def main() -> None:
         port=settings.api_port,
         fd=settings.api_fd,
         http=Protocol,
+        backlog=AT_ONCE,
         workers=settings.api_workers,
         log_config=None,
         # watchers would hold their connections for as long as their runs go on
@@ -56,6 +57,7 @@ def main() -> None:
 def app() -> FastAPI:
     """The service as the environment sets it, in a process of its own."""
     _log()
+    make_room()
     return create_app(Settings.read_or_exit())
 
 

@@ -15,7 +15,7 @@ FILES, ROOM = 400, 100
 SERVER = f"""
 import asyncio, os, resource, sys
 import uvicorn
-from service.serving import Protocol, serve
+from service.serving import serve
 
 resource.setrlimit(resource.RLIMIT_NOFILE, ({FILES}, {FILES}))
 
@@ -32,7 +32,7 @@ async def app(scope, receive, send):
             await send({{"type": "http.response.body", "body": bytes(65_536), "more_body": True}})
     await send({{"type": "http.response.body", "body": b"ends"}})
 
-serve(uvicorn.Config(app, http=Protocol, fd=int(sys.argv[1]), log_level="critical"))
+serve(uvicorn.Config(app, fd=int(sys.argv[1]), log_level="critical"))
 """
 HALF = b"GET / HTTP/1.1\r\nHost: local"
 ANSWERED_ONCE = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET"
