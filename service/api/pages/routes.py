@@ -12,6 +12,7 @@ from service.api.pages.comparing import MOST_RUNS, compare
 from service.api.pages.door import PageDoor
 from service.api.pages.filtering import Filter, filter_of
 from service.api.pages.lists import in_short
+from service.api.pages.overlaying import MOST_STUDIES, overlay
 from service.api.pages.rendering import page
 from service.api.pages.runs import run_page
 from service.api.pages.studies import study_page
@@ -98,6 +99,14 @@ async def comparison(
     run: Annotated[list[UUID], Query(max_length=MOST_RUNS)] = NOTHING_TICKED,
 ) -> Response:
     return await page("compare.html", tab="experiments", page=await compare(session, run))
+
+
+@router.get("/overlay")
+async def overlay_page(
+    session: Session,
+    study: Annotated[list[UUID], Query(max_length=MOST_STUDIES)] = NOTHING_TICKED,
+) -> Response:
+    return await page("overlay.html", tab="studies", page=await overlay(session, study))
 
 
 @router.get("/agents")
