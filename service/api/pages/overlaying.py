@@ -132,6 +132,6 @@ def _edges(side: Side, bands: Sequence[tuple[str, Interval]]) -> str:
     if ends[0] is None or ends[1] is None or ends[0] <= ends[1]:
         return f"The {side} edges may lie at the same weight, as far as they are known."
     return (
-        f"The {side} edges differ: {first[1].words()} in {first[0]}, "
+        f"The {side} edges differ: {first[1].words()} in {first[0]}, and "
         f"{last[1].words()} in {last[0]}."
     )

@@ -105,8 +105,8 @@ async def test_studies_whose_bands_differ(http: httpx.AsyncClient, found: Found)
     shown = await words_of(http, *ids)
 
     assert "No weight is certainly in all 3 bands." in shown
-    assert "The left edges differ: 0.1..0.2 in one, 2..2.1 in three." in shown
-    assert "The right edges differ: 0.5..0.6 in one, 10..20 in two." in shown
+    assert "The left edges differ: 0.1..0.2 in one, and 2..2.1 in three." in shown
+    assert "The right edges differ: 0.5..0.6 in one, and 10..20 in two." in shown
 
 
 async def test_other_fields_are_not_compared_as_they_are(
