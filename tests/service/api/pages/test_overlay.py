@@ -11,7 +11,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
 from polar.records.ranges import Interval
-from service.api.pages.overlay_chart import Bands, overlay_chart
+from service.api.pages.overlay_chart import Bands, Bar, overlay_chart
 
 if TYPE_CHECKING:
     from tests.service.api.pages.conftest import Look
@@ -66,8 +66,8 @@ def test_bars_lie_on_a_common_logarithmic_axis() -> None:
     ticks = {word: x for x, word in chart.ticks}
     first, second = chart.rows
 
-    def ends(bar: Any) -> tuple[float, float]:  # noqa: ANN401
-        return bar.x, pytest.approx(bar.x + bar.width)
+    def ends(bar: Bar) -> tuple[float, float]:
+        return bar.x, round(bar.x + bar.width, 1)
 
     assert ends(first.searched) == (ticks["0.01"], ticks["100"])
     assert ends(first.cores[0]) == (ticks["1"], ticks["10"])
