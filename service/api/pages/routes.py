@@ -14,6 +14,7 @@ from service.api.pages.comparing import MOST_RUNS, compare
 from service.api.pages.door import PageDoor
 from service.api.pages.filtering import Filter, filter_of
 from service.api.pages.lists import in_short
+from service.api.pages.overlaying import MOST_STUDIES, overlay
 from service.api.pages.refreshing import Refresh
 from service.api.pages.rendering import page
 from service.api.pages.runs import run_page
@@ -112,6 +113,14 @@ async def comparison(
     run: Annotated[list[UUID], Query(max_length=MOST_RUNS)] = NOTHING_TICKED,
 ) -> Response:
     return await page("compare.html", tab="experiments", page=await compare(session, run))
+
+
+@router.get("/overlay")
+async def overlay_page(
+    session: Session,
+    study: Annotated[list[UUID], Query(max_length=MOST_STUDIES)] = NOTHING_TICKED,
+) -> Response:
+    return await page("overlay.html", tab="studies", page=await overlay(session, study))
 
 
 @router.get("/agents")

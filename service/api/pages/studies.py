@@ -143,7 +143,7 @@ def _chart(study: Study, rows: Sequence[TrialRow]) -> PhaseChart | None:
         spec = studies.spec_of(study)
     except EarlierVersion:
         return None
-    ends = _numeric_ends(spec)
+    ends = numeric_ends(spec)
     if ends is None:
         return None
     field, low, high = ends
@@ -153,7 +153,7 @@ def _chart(study: Study, rows: Sequence[TrialRow]) -> PhaseChart | None:
     return phase_chart(field, (low, high), is_log, dots, found)
 
 
-def _numeric_ends(spec: StudySpec) -> tuple[str, float, float] | None:
+def numeric_ends(spec: StudySpec) -> tuple[str, float, float] | None:
     """The swept field and its ends; None if there are several, or it is not of numbers."""
     if len(spec.swept) != 1:
         return None

@@ -12,6 +12,24 @@ function say(words) {
 // Of the time of the service, each open page takes about this share; but no page rests longer than this.
 const SHARE = 0.007;
 const LONGEST_MS = 60_000;
+const bell = document.querySelector("[data-notify]");
+const wish = `tell ${location.pathname}`;
+if (bell && "Notification" in window) bell.hidden = false;
+
+bell?.addEventListener("click", async () => {
+  const isAllowed = await Notification.requestPermission() === "granted";
+  if (isAllowed) sessionStorage.setItem(wish, "yes");
+  say(isAllowed ? "This page tells you when it ends, as long as it stays open." : "The browser does not allow pages of this address to tell you anything.");
+});
+
+// Says that what this page shows has ended, if the reader has asked for it.
+function tell(fresh) {
+  if (!sessionStorage.getItem(wish)) return;
+  sessionStorage.removeItem(wish);
+  try {
+    new Notification(fresh.title, { body: fresh.querySelector(".headline")?.textContent.trim() });
+  } catch { /* some browsers of phones have no such notifications */ }
+}
 
 async function refresh() {
   const answer = await fetch(location.href, { headers: { "Polar-Refresh": "yes" } });
@@ -28,8 +46,12 @@ async function refresh() {
     part.querySelectorAll("details").forEach((each, place) => { each.open = isOpen[place] ?? false; });
     if (focused) part.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
   }
+  document.title = fresh.title;
   const main = document.querySelector("main");
-  if (main.dataset.live && !fresh.querySelector("main").dataset.live) location.reload();
+  if (main.dataset.live && !fresh.querySelector("main").dataset.live) {
+    tell(fresh);
+    location.reload();
+  }
   const [, took = 0] = /dur=([\d.]+)/.exec(answer.headers.get("Server-Timing")) ?? [];
   return Math.min(took / SHARE, LONGEST_MS);
 }

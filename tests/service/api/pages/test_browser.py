@@ -132,3 +132,36 @@ async def test_a_study_is_named_tagged_and_annotated(
     study = (await http.get(path)).json()
     assert study["tags"] == {"of": "another", "project": "a=b", "good": ""}
     assert study["note"] == "written meanwhile"
+
+
+async def test_the_end_of_a_study_is_told_to_who_asked(
+    look: "Look", study_id: UUID, trials: "Trials"
+) -> None:
+    stand_in = """window.Notification = class {
+        static requestPermission() { return Promise.resolve("granted"); }
+        constructor(title, { body }) { sessionStorage.setItem("told", `${title} | ${body}`); }
+    };"""
+    async with look() as page:
+        await page.add_init_script(stand_in)
+        await page.goto(f"/studies/{study_id}")
+        await expect(page).to_have_title(f"{NAME}: running - Polar")
+        await page.get_by_role("button", name="Tell me when it ends").click()
+        await expect(page.get_by_role("status")).to_contain_text("tells you when it ends")
+
+        await trials.end_study(study_id, headline="Clean from 1 to 2.")
+
+        await expect(page).to_have_title(f"{NAME}: completed - Polar")
+        await expect(page.locator("h1 .state")).to_have_text("completed")
+        told = await page.evaluate("sessionStorage.getItem('told')")
+        assert told == f"{NAME}: completed - Polar | Clean from 1 to 2."
+
+
+async def test_what_is_copied_can_be_pasted(look: "Look", study_id: UUID, served: str) -> None:
+    async with look() as page:
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        await page.goto(f"/studies/{study_id}")
+        await page.get_by_role("button", name="Copy curl").click()
+        await expect(page.get_by_role("button", name="copied")).to_be_visible()
+        assert await page.evaluate("navigator.clipboard.readText()") == (
+            f'curl -H "Authorization: Bearer $POLAR_TOKEN" "{served}/api/v1/studies/{study_id}"'
+        )

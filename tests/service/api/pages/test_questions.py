@@ -162,6 +162,22 @@ async def test_how_do_two_runs_differ(ask: Ask, http: httpx.AsyncClient, seeds: 
     assert "2 runs compared" in compared.text
 
 
+async def test_do_studies_agree(
+    ask: Ask, http: httpx.AsyncClient, create: Create, trials: "Trials", worker: "Worker"
+) -> None:
+    await worker.announce()
+    ids = [await create(), await create()]
+    for study_id, left in zip(ids, (1.0, 5.0), strict=True):
+        edges = {"left": {**EDGE, "low": left, "high": left}, "right": {**EDGE, "low": 7.0}}
+        edges["right"]["high"] = 8.0
+        await trials.end_study(study_id, outcome="found", intervals=[edges], envelope=edges)
+    assert "Overlay the ticked studies" in await ask()
+
+    laid = (await http.get("/overlay", params={"study": list(map(str, ids))})).text
+    assert "The left edges differ: 1..1 in " in laid
+    assert "The right edges may lie at the same weight" in laid
+
+
 async def test_where_are_the_weights(ask: Ask, seeds: list[Run]) -> None:
     assert "weights (safetensors)" in await ask(NAME, str(seeds[0].id)[:8])
 
@@ -183,5 +199,5 @@ async def test_what_would_this_cost(ask: Ask, worker: "Worker") -> None:
 def test_the_document_lists_every_question() -> None:
     tests = re.findall(r"`(test_\w+)`", PAGE.read_text())
 
-    assert len(tests) == 11
+    assert len(tests) == 12
     assert set(tests) <= set(globals())
