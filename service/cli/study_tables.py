@@ -54,14 +54,13 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
 def of_trials(trials: Iterable[TrialView], measures: Sequence[str]) -> RenderableType:
     """Table of trials, whose values are of these measures."""
     table = Rows(
-        *("trial", "experiment", "state", "point", *measures, "regimes", "note"),
+        *("trial", "state", "point", *measures, "regimes", "note"),
         texts=("point", "regimes", "note"),
     )
     for trial in trials:
         values = map(_shown, trial.values) if trial.values else [""] * len(measures)
         table.add(
             str(trial.number),
-            shown_id(trial.experiment_id),
             trial.state,
             point_of(trial),
             *values,

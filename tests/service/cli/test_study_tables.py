@@ -187,7 +187,7 @@ def test_lists_and_ranges_of_studies(
     listed = show(study_tables.of_studies(found), columns, monkeypatch)
     ranges = show(study_tables.of_ranges(full), columns, monkeypatch)
 
-    ids = [one.id for one in full]
+    ids = [one.id.hex[:8] for one in full]
     assert_whole(listed, columns, [*ids, "completed", "1,000 superseded", MOST_TRIALS])
     assert_whole(ranges, columns, [*ids, "completed", "2000", "1.234e-05..2.345e-05", "moving by"])
 

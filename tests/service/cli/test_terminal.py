@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -63,7 +64,7 @@ def test_an_experiment(
 
     text = "\n".join(lines)
     assert max(map(cell_len, lines)) <= columns
-    assert all(str(run.id) in text and str(run.seed) in text for run in shown.runs)
+    assert all(run.id.hex[:8] in text and str(run.seed) in text for run in shown.runs)
     assert_whole(lines, columns, [shown.id, "running", "failed", "/a/folder/of/mine"])
     if count > 1:
         assert_whole(lines, columns, [*Regime, "succeeded", "1 failed, 999 succeeded"])
@@ -88,7 +89,7 @@ def test_the_list_of_experiments(name: str, columns: int, monkeypatch: pytest.Mo
 
     lines = show(tables.of(found), columns, monkeypatch)
 
-    assert_whole(lines, columns, [*(each.id for each in found), *RunState, "7min ago"])
+    assert_whole(lines, columns, [*(each.id.hex[:8] for each in found), *RunState, "7min ago"])
 
 
 def test_the_list_of_experiments_is_a_line_for_each_at_80_columns(
@@ -107,8 +108,8 @@ def test_the_list_of_experiments_is_a_line_for_each_at_80_columns(
 
     _, line, _ = show(tables.of([found]), 80, monkeypatch)
 
-    assert line.split("  ")[:2] == [str(found.id), "digits, beta 4"]
-    assert line.split("  ")[2:] == ["succeeded", "1000", "23min ago"]
+    cells = [found.id.hex[:8], "digits, beta 4", "succeeded", "1000", "23min ago"]
+    assert re.split("  +", line) == cells
 
 
 def test_a_run(
@@ -228,7 +229,8 @@ async def test_the_commands_themselves(
     datasets = await in_terminal(columns, {}, "data", "list")
     with_setting = await in_terminal(200, {**service, "COLUMNS": str(columns)}, "get", ids[0])
 
-    assert_whole(listed, columns, [ids[0], "succeeded"])
+    assert_whole(listed, columns, [ids[0].hex[:8], "succeeded"])
     assert_whole(datasets, columns, ["digits", "smallnorb", "here", "missing"])
     for lines in (shown, watched, with_setting):
-        assert_whole(lines, columns, [*ids, "succeeded", "clean", "0.99"])
+        runs = [id.hex[:8] for id in ids[1:]]
+        assert_whole(lines, columns, [ids[0], *runs, "succeeded", "clean", "0.99"])

@@ -26,6 +26,7 @@ def study(completed: int, *, has_ended: bool = False, id: UUID = ONE) -> str:
         "state": StudyState.COMPLETED if has_ended else StudyState.RUNNING,
         "finished_at": NOW if has_ended else None, "trials_wanted": 3, "seeds_wanted": [0],
         "completed": completed, "trials": {}, "of_earlier_version": [], "links": {}, "watch": "",
+        "tags": {}, "note": "",
     }  # fmt: skip
     return StudyView.model_validate(
         {**dict.fromkeys(StudyView.model_fields), **known}
