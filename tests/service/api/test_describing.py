@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, StudyMaker, Worker
 
 API = "/api/v1"
-KINDS = {"experiments": Experiment, "runs": Run, "studies": Study}
+KINDS: dict[str, type[Experiment | Run | Study]] = {
+    "experiments": Experiment,
+    "runs": Run,
+    "studies": Study,
+}
 
 Ids = dict[str, str]
 
@@ -274,10 +278,11 @@ async def test_pages_of_a_filtered_list_go_on_where_they_were(
     for run in made["runs"][::2]:
         await http.patch(f"{API}/runs/{run['id']}", json={"tags": {"even": ""}})
 
-    seen, token = [], None
+    seen: list[int] = []
+    token = None
     while token or not seen:
-        params = {"tag": "even", "page_size": 2} | ({"page_token": token} if token else {})
-        page = (await http.get(f"{API}/runs", params=params)).json()
+        place = f"&page_token={token}" if token else ""
+        page = (await http.get(f"{API}/runs?tag=even&page_size=2{place}")).json()
         seen += [run["seed"] for run in page["runs"]]
         token = page["next_page_token"]
 
