@@ -4,7 +4,7 @@
 
 A viewer does what the script of a page does: it holds the stream of changes, and fetches the page
 whenever something has changed. Postgres and the API are real; a training is told here, a progress
-a second, as an agent tells it. It takes 4 minutes.
+a second, as an agent tells it. It takes 3 minutes.
 """
 
 import asyncio
@@ -96,7 +96,7 @@ def measured(options: Options) -> Measured:
 
 async def _measured(quick: bool) -> Measured:
     viewers, most = (10, 100) if quick else (VIEWERS, RUNS)
-    during_s = 10.0 if quick else 30.0
+    during_s = 10.0
     events = list(_events())
     async with bare_service() as service:
         (told,) = await service.submit([10**6], **TOLD)
