@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from service.api import shared_reads
 from service.api.pages import refreshing, routes
+from service.api.pages.runs import run_page
 from service.api.shared_reads import SharedReads
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ async def run_id(submit: "Submitter", spec_of: "SpecMaker", worker: "Worker") ->
 def made(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
     """The runs whose pages were made, each time."""
     known: list[UUID] = []
-    make = routes.run_page
+    make = run_page
 
     async def count(session: Any, settings: Any, run: Any) -> Any:  # noqa: ANN401
         known.append(run.id)
