@@ -51,8 +51,11 @@ def _users_cache() -> Path:
         raise DatasetError(
             f"{temporary} cannot be made: {error}; {CACHE_DIR_VARIABLE} names another folder"
         ) from error
-    if temporary.lstat().st_uid != os.getuid():  # the folder's owner could change our images
-        raise DatasetError(f"{temporary} is not ours; {CACHE_DIR_VARIABLE} names another folder")
+    there = temporary.stat()  # whoever else may write there could change our images
+    if {temporary.lstat().st_uid, there.st_uid} != {os.getuid()} or there.st_mode & 0o022:
+        raise DatasetError(
+            f"{temporary} is not ours alone; {CACHE_DIR_VARIABLE} names another folder"
+        )
     return temporary
 
 

@@ -7,7 +7,8 @@ on it. Only the broker may change Optuna's tables (docs/decisions/0008).
 import json
 import logging
 import time
-from typing import NoReturn, cast
+from collections.abc import Callable
+from typing import Any, NoReturn, cast
 
 import uvicorn
 from a2wsgi import WSGIMiddleware
@@ -21,12 +22,23 @@ from service import logs, resting
 from service.api.hosts import TrustedHosts
 from service.connections import connect_args
 from service.guard import Guard
-from service.serving import serve
+from service.serving import Protocol, serve
 from service.settings import Settings
 from service.tokens import Scope
 
 POLL_S = 0.2
+PAGE = "text/html; charset=UTF-8"
 THREADS = 4
+#: Hides buttons and pages for what `_only_show` refuses. It also hides the importance of a single
+#: parameter, which is 1 whatever the trials have shown.
+STYLE = b"""<style>
+[aria-label="delete study"], [aria-label="rename study"], [aria-label="skip trial"],
+[aria-label="delete artifact"], button:has([data-testid="AddBoxIcon"]),
+button:has([data-testid="EditIcon"]), li:has(> a[href$="/note"]),
+.MuiCard-root:has(#graph-hyperparameter-importances):not(:has(.point ~ .point)) {
+    display: none !important;
+}
+</style></head>"""
 #: Options with which Postgres lets optuna-dashboard write nothing, whatever it tries.
 READ_ONLY = connect_args("default_transaction_read_only=on")
 
@@ -52,6 +64,7 @@ def create_app(settings: Settings) -> ASGIApp:
 
     dashboard = wsgi(storage)
     dashboard.add_hook("before_request", _only_show)
+    dashboard.install(_styled)
     dashboard.route("/polar/<study_id>", callback=open_study)
     # Each library has its own types for the same protocol.
     app = cast(ASGIApp, WSGIMiddleware(dashboard, workers=THREADS))
@@ -63,6 +76,21 @@ def _only_show() -> None:
         reason = "this dashboard only shows studies; change them with `polar study` or the API"
         body = json.dumps({"reason": reason})
         raise HTTPResponse(body, 405, {"Content-Type": "application/json", "Allow": "GET, HEAD"})
+
+
+def _styled(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """A route whose pages are those of this route with our STYLE."""
+
+    def styled(*arguments: object, **named: object) -> object:
+        response = answer(*arguments, **named)
+        is_page = isinstance(response, HTTPResponse) and response.content_type == PAGE
+        if is_page and hasattr(response.body, "read"):
+            with response.body as file:
+                response.body = file.read().replace(b"</head>", STYLE)
+            response.content_length = len(response.body)
+        return response
+
+    return styled
 
 
 def wait_for_tables(settings: Settings) -> None:
@@ -85,6 +113,7 @@ def main() -> None:
             create_app(settings),
             host=settings.api_host,
             port=settings.dashboard_port,
+            http=Protocol,
             log_config=None,
             timeout_graceful_shutdown=3,
         )

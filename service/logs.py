@@ -30,12 +30,15 @@ def set_up(level: int = logging.INFO) -> None:
 
 
 class Lines(logging.Formatter):
-    """Adds the ids that a record carries, as fields."""
+    """Adds the ids that a record carries, as fields.
+
+    Only the first line of a record begins at the margin, and what a terminal would obey is
+    escaped: messages quote requests, which must not look like records nor change the screen.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record) + "".join(
-            f" {name}={value}" for name, value in _ids_of(record).items()
-        )
+        ids = "".join(f" {name}={value}" for name, value in _ids_of(record).items())
+        return "\n    ".join(map(_printable, (super().format(record) + ids).split("\n")))
 
 
 class Objects(logging.Formatter):
@@ -52,6 +55,14 @@ class Objects(logging.Formatter):
         trace = {"traceback": self.formatException(record.exc_info)} if record.exc_info else {}
         # half a surrogate pair, as in a path that a client sent, cannot be written as it is
         return json.dumps(said | ids | trace, default=str)
+
+
+def _printable(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(
+        each if each.isprintable() or each == "\t" else ascii(each)[1:-1] for each in line
+    )
 
 
 def _ids_of(record: logging.LogRecord) -> dict[str, object]:

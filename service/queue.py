@@ -5,9 +5,11 @@ new job, in the transaction that records the need. A worker that comes too late 
 only a job that nobody waits for any more.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +42,7 @@ from service.listening import ListeningConnection
 from service.settings import Settings
 from service.storage import experiments, runs
 from service.storage.batches import batches
+from service.storage.cleaning import ATTEMPT, RUNS
 from service.storage.states import RunState
 from service.storage.tables import Run
 
@@ -182,6 +185,14 @@ async def leave_to_others(app: App, session: AsyncSession, run_id: UUID) -> None
         await enqueue(app, session, [run])
 
 
+def note_of_stop(artifacts: Path, run_id: UUID, attempt: int) -> Path:
+    """The file that an agent leaves where an attempt has stopped as it was asked to.
+
+    It says so where the database cannot be told, as when a whole machine shuts down.
+    """
+    return artifacts / RUNS / str(run_id) / f"{ATTEMPT}{attempt}" / "stopped"
+
+
 async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Run]:
     """Rescue the runs that nobody works on: their lease is over, or their job came to nothing.
 
@@ -199,8 +210,12 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
     rescued = list(await session.scalars(locked))
     for run in rescued:
         await _close_job(session, run)
+        note = note_of_stop(settings.artifacts, run.id, run.attempt)
         if run.cancel_requested:
             await runs.end_on_request(session, run)
+        elif await asyncio.to_thread(note.exists):
+            await runs.queue_stopped(session, run)
+            await enqueue(app, session, [run])
         elif run.losses + 1 >= settings.max_attempts:
             message = f"{run.losses + 1} attempts died without a word; see the agents' logs"
             await runs.end(session, run, RunState.FAILED, "attempts_exhausted", message)

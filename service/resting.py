@@ -11,7 +11,7 @@ import time
 import uvicorn
 from starlette.types import ASGIApp
 
-from service.serving import Server
+from service.serving import Protocol, Server
 
 #: The server ends after so many seconds without any request.
 QUIET_S = 120.0
@@ -30,7 +30,12 @@ def serve(app: ASGIApp | str, descriptor: int, *, quiet_s: float = QUIET_S) -> N
         quiet_s: How long a time without any request is.
     """
     config = uvicorn.Config(
-        app, fd=descriptor, log_level="warning", timeout_graceful_shutdown=5, workers=1
+        app,
+        http=Protocol,
+        fd=descriptor,
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+        workers=1,
     )
     asyncio.run(_serve(Server(config), quiet_s))
 

@@ -194,7 +194,7 @@ for kind, folder in ((ExperimentSpec, "polar.examples"), (StudySpec, "polar.exam
     )
 
     head, *examples = done.stdout.split()
-    assert head == "0021"
+    assert head == "0022"
     assert examples == [
         "digits-beta-vae",
         "dsprites-beta-vae",

@@ -12,7 +12,7 @@ from uvicorn.supervisors import Multiprocess
 from service import logs
 from service.api.app import create_app
 from service.api.metrics.routes import TOGETHER
-from service.serving import serve
+from service.serving import Protocol, serve
 from service.settings import Settings
 from service.tokens import ALLOWED
 
@@ -39,6 +39,7 @@ def main() -> None:
         host=settings.api_host,
         port=settings.api_port,
         fd=settings.api_fd,
+        http=Protocol,
         workers=settings.api_workers,
         log_config=None,
         # watchers would hold their connections for as long as their runs go on

@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from service.api import problems
 from service.api.body import BodyLimit
+from service.api.browser_headers import BrowserHeaders
 from service.api.catalogue import routes as catalogue
 from service.api.dependencies import Parts
 from service.api.experiments import routes as experiments
@@ -83,6 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, larger={f"{PREFIX}/measurements": settings.measure_bytes})
     app.add_middleware(TrustedHosts, settings=settings)
     app.add_middleware(TimedRequests, registry=app.state.parts.metrics)
+    app.add_middleware(BrowserHeaders)
     app.add_middleware(RequestIds)  # the last is the first to see a request
     resources = (
         experiments, runs, results, studies, study_figures, measurements, catalogue, tokens,

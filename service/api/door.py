@@ -6,10 +6,11 @@ service neither store nor parse anything.
 
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from fastapi import Request, Response, Security
@@ -22,6 +23,7 @@ from service.api.problems import Refused, refusals
 from service.settings import DoorSettings
 from service.storage import tokens
 from service.storage.database import Database
+from service.storage.errors import StorageError
 from service.tokens import Kind, Scope, digest_of, is_token
 
 #: How the name begins of the cookie by which a browser that was let in shows who it is.
@@ -30,7 +32,11 @@ COOKIE = "polar"
 OWNER = "owner"
 SAFE = {"GET", "HEAD"}
 SCHEME = "Bearer"
+#: Seconds after which a stream that still sends something asks anew whether its reader may read.
+ASK_AGAIN_S = 10.0
 _SCHEME = re.compile(r"[A-Za-z]{1,12}")
+
+Event = TypeVar("Event")
 
 #: Says in the documentation what each route needs; `Door` sees to it.
 _BEARER = HTTPBearer(
@@ -115,6 +121,25 @@ async def let_in(request: Request, scope: Scope) -> Principal:
     only_own_pages(request)
     request.state.principal = await _principal_of(request)
     return who_may(request, scope)
+
+
+async def while_let_in(request: Request, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    """What a stream sends, until whoever asked for it may not read any more.
+
+    A token that is revoked, or over, would otherwise show everything until the last run has ended.
+    """
+    asked_at = time.monotonic()
+    async for event in events:
+        if time.monotonic() > asked_at + ASK_AGAIN_S:
+            try:
+                await let_in(request, Scope.READ)
+            except Refused:
+                return
+            except StorageError:  # nothing new is known of the token; the next event asks again
+                pass
+            else:
+                asked_at = time.monotonic()
+        yield event
 
 
 def who_may(request: Request, scope: Scope) -> Principal:

@@ -43,14 +43,20 @@ def of_study(
     study_id: UUID,
     tracked: StudyTracking | None,
     figures: Mapping[StudyFigure, bool],
+    *,
+    is_optimised: bool,
 ) -> Links:
     """The links of a study; that to a figure is None while there is nothing to draw in it.
+
+    optuna-dashboard shows the values of a search for a range as if they were to be raised: a line
+    that stays at 0 as long as nothing is clean, and a best trial that nobody has asked for.
 
     Args:
         settings: Addresses of the other servers.
         study_id: Id of the study.
         tracked: Where MLflow has the study; None if it does not have it yet.
         figures: The study's figures, and whether there is something to draw in each.
+        is_optimised: Whether Optuna chooses the points of the study, and so shows how well.
     """
     base = to_study(study_id)
     parts = ("trials", "trials.csv", "trials.parquet", "pareto", "range", "models")
@@ -66,7 +72,9 @@ def of_study(
         "mlflow_runs": _table_in_mlflow(settings, tracked, f"tags.`polar.study_id` = '{study_id}'")
         if tracked
         else None,
-        "dashboard": f"{settings.dashboard_url.rstrip('/')}/polar/{study_id}",
+        "dashboard": f"{settings.dashboard_url.rstrip('/')}/polar/{study_id}"
+        if is_optimised
+        else None,
     }
 
 
@@ -81,8 +89,10 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
         "events": f"{base}/events",
         "extend": f"{base}/extend",
         "cancel": f"{base}/cancel",
+        "rerun": f"{base}/rerun",
         "diagnostics": f"{base}/diagnostics",
         "figures": f"{base}/figures",
+        "log": f"{base}/log",
         "findings": to_findings(run_id),
         "mlflow": _run_in_mlflow(settings, tracked) if tracked else None,
     }

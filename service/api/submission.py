@@ -15,11 +15,14 @@ from polar.spec.training import MOST_STEPS
 from service import queue
 from service.api.problems import Refused
 from service.descriptions import NOTHING_SAID, Description
-from service.storage import agents, experiments, runs, studies
+from service.storage import agents, experiments, forms, runs, studies
 from service.storage.errors import Conflict
 from service.storage.states import RunState
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
+
+#: The tag of an experiment that names the run that it tries again.
+REPEATS = "repeats"
 
 
 async def submit(
@@ -63,6 +66,22 @@ def going_on(spec: ExperimentSpec, finished: Sequence[Run], steps: int) -> Exper
         )
         raise Refused(422, "invalid-spec", str(fault), [fault])
     return with_steps(spec, steps)
+
+
+async def repeat(session: AsyncSession, app: App, run: Run) -> Experiment:
+    """Store an experiment that tries a run again that has failed or was cancelled.
+
+    Raises:
+        Conflict: the run is in another state.
+        EarlierVersion: this version cannot read its spec.
+        Refused: no agent has the dataset any more.
+    """
+    if run.state not in (RunState.FAILED, RunState.CANCELLED):
+        raise Conflict(
+            f"run {run.id} is {run.state}; allowed: runs that have failed or were cancelled"
+        )
+    said = Description(tags={REPEATS: str(run.id)})
+    return await submit(session, app, forms.experiment_spec(run.spec), force=False, said=said)
 
 
 async def submit_study(

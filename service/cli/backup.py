@@ -11,6 +11,7 @@ import typer
 from service.cli.output import fail, write
 from service.exit_codes import FAILED
 from service.homes import DEFAULT_HOME
+from service.processes import make_private
 
 Home = Annotated[Path, typer.Option(envvar="POLAR_HOME", help="Home of a stack.")]
 
@@ -20,6 +21,7 @@ def backup(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Copy a home, with its databases and files, to a new folder; its stack may run."""
+    make_private()  # before any library that reads the environment is loaded
     from service.embedded.backup import back_up
     from service.embedded.errors import EmbeddedError
 
@@ -35,7 +37,8 @@ def restore(
     backup: Annotated[Path, typer.Argument(help="A folder that `polar backup` made.")],
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Make a new home of a backup; its tokens are revoked."""
+    """Make a new home of a backup of your own; its tokens are revoked."""
+    make_private()  # before any library that reads the environment is loaded
     from service.embedded.backup import restore
     from service.embedded.errors import EmbeddedError
 
@@ -43,6 +46,12 @@ def restore(
         made = restore(backup, home)
     except EmbeddedError as error:
         fail(error, FAILED)
-    write(f"{home} is as {made['home']} was at {made['made_at']}; `polar up --home {home}`")
+    was, at = _harmless(made["home"]), _harmless(made["made_at"])
+    write(f"{home} is as {was} was at {at}; `polar up --home {home}`")
     write("starts it. All tokens are revoked there, and browsers logged out. Where the other home")
     write("still runs, both now train what was queued.")
+
+
+def _harmless(said: object) -> str:
+    """What a backup says, without characters that could erase what a terminal has shown."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(said))

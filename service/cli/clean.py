@@ -87,8 +87,11 @@ def clean(
         fail(error, REFUSED)
     except (DatabaseAway, ConnectorException, OSError) as error:
         fail(error, FAILED)
-    show(removable, _table, output)
-    if not yes:
+    if removable or output is Format.JSON:
+        show(removable, _table, output)
+    if not removable:
+        say("there is nothing to remove")
+    elif not yes:
         say("nothing was removed; say --yes to remove this")
     if stuck:
         fail(f"{len(stuck)} files stay: {stuck[0]}", FAILED)

@@ -22,12 +22,17 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "runs": ("service.cli.lists", "list_runs"),
     "get": ("service.cli.remote", "get"),
     "watch": ("service.cli.remote", "watch"),
+    "logs": ("service.cli.logs", "logs"),
+    "figures": ("service.cli.figures", "figures"),
+    "compare": ("service.cli.compare", "compare"),
+    "rerun": ("service.cli.remote", "rerun"),
     "extend": ("service.cli.remote", "extend"),
     "cancel": ("service.cli.remote", "cancel"),
     "tag": ("service.cli.describe", "tag"),
     "note": ("service.cli.describe", "note"),
     "rename": ("service.cli.describe", "rename"),
     "delete": ("service.cli.delete", "delete"),
+    "rm": ("service.cli.delete", "delete"),
     "validate": ("service.cli.remote", "validate"),
     "study": ("service.cli.study", "app"),
     "data": ("service.cli.data", "app"),
@@ -41,7 +46,7 @@ HELP: Mapping[str, str] = {
         "Start everything and draw the betas at which the latent space of a beta-VAE is clean."
     ),
     "backup": "Copy a home, with its databases and files, to a new folder; its stack may run.",
-    "restore": "Make a new home of a backup; its tokens are revoked.",
+    "restore": "Make a new home of a backup of your own; its tokens are revoked.",
     "clean": "Say how many files and rows nobody needs any more, and remove them with --yes.",
     "doctor": "Check versions, disks, devices, clocks and stores, and say what to do.",
     "run": "Train the models of a spec and measure their latents, here and now.",
@@ -52,6 +57,16 @@ HELP: Mapping[str, str] = {
     "get": "Show an experiment or a run.",
     "watch": (
         "Show an experiment or a run live until it has ended, and fail if a run did not succeed."
+    ),
+    "logs": "Show the last lines that a run has printed, its errors included.",
+    "figures": (
+        "Save all figures of a run, an experiment or a study; those to come are waited for."
+    ),
+    "compare": (
+        "Show the verdicts and the sorted entropies of runs side by side, and how specs differ."
+    ),
+    "rerun": (
+        "Try a failed or cancelled run again in a new experiment, whose tag `repeats` names it."
     ),
     "extend": (
         "Go on with a finished run, or with those of an experiment or of a study, to more steps."
@@ -65,6 +80,7 @@ HELP: Mapping[str, str] = {
     "delete": (
         "Delete experiments, runs or studies for good, with the runs that nobody else has."
     ),
+    "rm": "Delete experiments, runs or studies for good, with the runs that nobody else has.",
     "validate": "Check a spec without submitting it, and say which of its runs exist already.",
     "study": "Find where a latent space is clean.",
     "data": "List, fetch and check the datasets of this machine; add your own.",
@@ -73,12 +89,18 @@ HELP: Mapping[str, str] = {
 }
 
 
+#: Other names of commands, for habits from elsewhere, which the list does not show.
+HIDDEN = frozenset({"rm"})
+
+
 class Commands(TyperGroup):
     """The group of all commands, of which only that which is run is imported."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401
         super().__init__(**options)
-        self.commands = {name: TyperCommand(name, help=HELP[name]) for name in PLACES}
+        self.commands = {
+            name: TyperCommand(name, help=HELP[name], hidden=name in HIDDEN) for name in PLACES
+        }
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401
         """As typer's, which finds only the entry of the list."""

@@ -64,6 +64,11 @@ def service_at(
 
     try:
         with Client(url, home=home) as client:
+            if client.sends_other_token and home is None:
+                say(
+                    "POLAR_TOKEN is not used, because the stack of your own home gets its own "
+                    f"token; to use it, name the service: --url {client.url}"
+                )
             yield client
     except Refused as refused:
         problem = refused.problem

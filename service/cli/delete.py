@@ -11,7 +11,7 @@ import typer
 
 from polar.errors import InvalidInput
 from service.cli.connection import Url, service_at
-from service.cli.output import Format, Output, fail, say, show
+from service.cli.output import Format, Output, say, show
 from service.exit_codes import REFUSED
 from service.ids import SHOWN, digits_of
 
@@ -59,7 +59,8 @@ def delete_all(client: "Client", found: "Sequence[Answer]", is_sure: bool, outpu
     """Delete what was fetched, or say what would be deleted, and that --yes is missing."""
     if not is_sure:
         say("this would be deleted for good:", *(f"{each.title}, {each.id}" for each in found))
-        fail("nothing was deleted; say --yes to delete this", REFUSED)
+        say("nothing was deleted; say --yes to delete this")
+        raise typer.Exit(REFUSED)
     deleted: list[DeletionView] = []
     try:
         for each in found:

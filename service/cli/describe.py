@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 #: Most bytes of a note that are read from stdin; the service allows fewer.
 MOST_BYTES = 1024 * 1024
 
-Id = Annotated[str, typer.Argument(help="Id of an experiment, of a run or of a study.")]
+Id = Annotated[
+    str,
+    typer.Argument(help="Id of an experiment, of a run or of a study, how it begins, or a name."),
+]
 Tags = Annotated[
     list[str] | None,
     typer.Option("--tag", help="A tag, as KEY or KEY=VALUE; may be given several times."),
@@ -47,7 +50,11 @@ def tag(
         twice = sorted(tags_of(tags or ()).keys() & set(remove or ()))
         if twice:
             raise InvalidInput(f"{', '.join(twice)} cannot be both set and removed; say one")
-        described = client.describe(id, tags=changes) if changes else client.find_any(id)
+        described = (
+            client.describe(client.meant(id), tags=changes)
+            if changes
+            else client.find_any(client.meant(id))
+        )
         show(described, _table, output)
 
 
@@ -66,8 +73,8 @@ def note(
     """Write or show the note of an experiment, a run or a study."""
     with service_at(url) as client:
         if text is not None:
-            client.describe(id, note=_read() if text == "-" else text)
-        found = client.find_any(id)
+            client.describe(client.meant(id), note=_read() if text == "-" else text)
+        found = client.find_any(client.meant(id))
         if output is Format.TABLE:
             write(found.note)
         else:
@@ -77,7 +84,7 @@ def note(
 def rename(id: Id, name: str, output: Output = Format.TABLE, url: Url = None) -> None:
     """Give an experiment, a run or a study another name."""
     with service_at(url) as client:
-        show(client.describe(id, name=name), _table, output)
+        show(client.describe(client.meant(id), name=name), _table, output)
 
 
 def tags_of(words: Sequence[str]) -> dict[str, str]:

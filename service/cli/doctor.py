@@ -57,12 +57,15 @@ async def examine(home: Path, *, repair: bool) -> list[Check]:
     except InvalidInput as error:
         why = str(error)
     checks += machine.disks(home, settings.artifacts if settings else None)
-    checks += machine.api(os.environ.get("POLAR_URL") or _api_of(settings) or api_url)
+    url = os.environ.get("POLAR_URL") or _api_of(settings) or api_url
+    checks += machine.api(url)
     if settings is None:
         return [*checks, fault("settings", why, "correct the environment, or see above")]
     database = Database(settings.sqlalchemy_url, connections=1, is_impatient=True)
     try:
-        checks += [check async for check in Stores(settings, database, repair=repair).checks()]
+        code = machine.code_of_api(url) if url else None
+        stores = Stores(settings, database, repair=repair, code_of_api=code)
+        checks += [check async for check in stores.checks()]
     finally:
         await database.close()
     return checks

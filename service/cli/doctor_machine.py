@@ -105,6 +105,16 @@ def api(url: str | None) -> Iterator[Check]:
         yield clock("clock of the API", parsedate_to_datetime(answer.headers["date"]), 1.0)
 
 
+def code_of_api(url: str) -> str | None:
+    """Which code the API runs; None where it does not say so."""
+    try:
+        answer = httpx.get(f"{url}/api/v1/healthz", timeout=ANSWERS_S, **reach(url))
+        code: str | None = answer.json().get("code_version")
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError):
+        return None
+    return code
+
+
 def clock(name: str, there: datetime, uncertain_s: float) -> Check:
     """How far a clock, read just now, is from this machine's."""
     apart_s = abs((datetime.now(UTC) - there).total_seconds())

@@ -33,6 +33,8 @@ class Stores:
     settings: Settings
     database: Database
     repair: bool
+    #: Which code the API runs, with which that of agents is compared; None where it is not known.
+    code_of_api: str | None
 
     async def checks(self) -> AsyncIterator[Check]:
         """All checks, from the database on; what cannot be looked at without it is left out."""
@@ -78,13 +80,21 @@ class Stores:
         async with self.database.transaction() as session:
             present = await agents.seen_lately(session, agents.AGENT_LASTS)
         faults = [f"{agent.name}: {agent.fault}" for agent in present if agent.fault]
+        others = [
+            f"{agent.name} runs {agent.code_version or 'an earlier version'}"
+            for agent in present
+            if self.code_of_api not in (None, agent.code_version)
+        ]
         if not present:
             says = f"none was seen within {agents.AGENT_LASTS.seconds} s, so nothing is trained"
             return fault("agents", says, "`polar up`, or `python -m workers` on a machine")
         if len(faults) == len(present):
             return fault("agents", f"none takes runs: {'; '.join(faults)}", "mend what they say")
         if faults:
-            return warning("agents", "; ".join(faults), "mend what they say")
+            return warning("agents", "; ".join((*faults, *others)), "mend what they say")
+        if others:
+            says = f"{'; '.join(others)}, and the API {self.code_of_api}"
+            return warning("agents", says, "install one version everywhere, and restart")
         return ok("agents", f"{len(present)} take runs")
 
     async def _queue(self) -> Check:

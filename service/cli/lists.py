@@ -3,15 +3,19 @@
 Exit codes: REFUSED when the service refuses, UNREACHABLE when nobody answers.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from service.cli.connection import Url, service_at
 from service.cli.output import Format, Output, show
 from service.storage.states import RunState
+
+if TYPE_CHECKING:
+    from service.client.requests import Filters
 
 Limit = Annotated[int, typer.Option(min=1, help="How many to list at most.")]
 FullIds = Annotated[
@@ -34,6 +38,20 @@ Tagged = Annotated[
 OfRunState = Annotated[RunState | None, typer.Option(help="Only those in this state.")]
 
 
+def filters_of(
+    state: str | None,
+    name: str | None,
+    dataset: str | None,
+    model: str | None,
+    tag: Sequence[str] | None,
+) -> "Filters":
+    """The filters that were given, for the client."""
+    pairs = [word.partition("=") for word in tag or ()]
+    tags = {key: value if equals else None for key, equals, value in pairs}
+    given = {"state": state, "name": name, "dataset": dataset, "model": model, "tags": tags}
+    return cast("Filters", {name: value for name, value in given.items() if value})
+
+
 def list_experiments(
     limit: Limit = 20,
     state: OfRunState = None,
@@ -49,9 +67,7 @@ def list_experiments(
     with service_at(url) as client:
         from service.cli import tables
 
-        listed = client.experiments(
-            state=state, name=name, dataset=dataset, model=model, tag=tag or ()
-        )
+        listed = client.experiments(**filters_of(state, name, dataset, model, tag))
         show(list(islice(listed, limit)), partial(tables.of, full_ids=full_ids), output)
 
 
@@ -70,5 +86,5 @@ def list_runs(
     with service_at(url) as client:
         from service.cli import tables
 
-        listed = client.runs(state=state, name=name, dataset=dataset, model=model, tag=tag or ())
+        listed = client.runs(**filters_of(state, name, dataset, model, tag))
         show(list(islice(listed, limit)), partial(tables.of_runs, full_ids=full_ids), output)

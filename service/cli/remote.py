@@ -1,4 +1,4 @@
-"""The commands that talk to the service: submit, get, watch, extend, cancel, validate.
+"""The commands that talk to the service: submit, get, rerun, watch, extend, cancel, validate.
 
 Exit codes: FAILED when a run did not succeed, REFUSED when the service refused or the spec cannot
 be read, UNREACHABLE when nobody answers, INTERRUPTED on Ctrl-C.
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.cli import notifying
 from service.cli.connection import Url, option_of, service_at
 from service.cli.describe import Note, Tags, tags_of
 from service.cli.lists import FullIds
+from service.cli.notifying import Notify
 from service.cli.output import Format, Output, going_on, say, show
 from service.exit_codes import FAILED
 
@@ -85,6 +87,20 @@ def extend(
             study.follow(client, extended, "extended", wait=wait, output=output, url=url)
 
 
+def rerun(
+    id: Annotated[str, typer.Argument(help="Id of a run, how it begins, or its name.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Watch until it has ended.")] = False,
+    output: Output = Format.TABLE,
+    url: Url = None,
+) -> None:
+    """Try a failed or cancelled run again in a new experiment, whose tag `repeats` names it."""
+    with service_at(url) as client:
+        from service.client import Run
+
+        experiment = client.rerun(client.meant(id, Run))
+        _follow(client, experiment, f"run {id} is repeated by", wait=wait, output=output, url=url)
+
+
 def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> None:
     """Check a spec without submitting it, and say which of its runs exist already."""
     with service_at(url) as client:
@@ -118,10 +134,11 @@ def get(
         _show(client.ask_for_findings(id) if findings else client.find(id), output, full_ids)
 
 
-def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
+def watch(id: Id, notify: Notify = False, output: Output = Format.TABLE, url: Url = None) -> None:
     """Show an experiment or a run live until it has ended, and fail if a run did not succeed."""
     with service_at(url, instead="polar study watch") as client:
-        _watch(client, client.find(meant(client, id)), output, url)
+        watched = client.find(meant(client, id))
+        _watch(client, watched, output, url, is_to_notify=notify)
 
 
 def cancel(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
@@ -168,6 +185,7 @@ def _watch(
     output: Format,
     url: str | None,
     *news: str,
+    is_to_notify: bool = False,
 ) -> None:
     with going_on(f"polar watch {watched.id}{option_of(url)}"):
         from service.cli import watching
@@ -177,6 +195,8 @@ def _watch(
         watching.show(client.watch(watched.id), names)
     ended = client.find(watched.id)
     _show(ended, output)
+    if is_to_notify:
+        notifying.notify(ended.title)
     if any(run.state != "succeeded" for run in watching.runs_of(ended)):
         raise typer.Exit(FAILED)
 

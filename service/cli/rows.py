@@ -114,10 +114,15 @@ def _shown(cell: Cell, console: Console) -> str:
     if cell is None:
         return ""
     if isinstance(cell, str):
-        return cell.translate(_CONTROLS)
+        return without_controls(cell)
     if console.is_terminal:
         return age((datetime.now(UTC) - cell).total_seconds())
     return cell.astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def without_controls(text: str) -> str:
+    """The text without characters that move the cursor, or colour what follows."""
+    return text.translate(_CONTROLS)
 
 
 def age(seconds: float) -> str:

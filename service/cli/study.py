@@ -15,11 +15,20 @@ import typer
 
 from polar.errors import InvalidInput
 from polar.spec import read_spec_file, read_yaml
-from service.cli import study_figure
+from service.cli import notifying, study_figure, study_front
 from service.cli.connection import Url, option_of, service_at
 from service.cli.delete import Yes
 from service.cli.describe import Note, Tags, tags_of
-from service.cli.lists import FullIds, Limit, Named, OfDataset, OfModel, Tagged
+from service.cli.lists import (
+    FullIds,
+    Limit,
+    Named,
+    OfDataset,
+    OfModel,
+    Tagged,
+    filters_of,
+)
+from service.cli.notifying import Notify
 from service.cli.out_files import replacing
 from service.cli.output import Format, Output, fail, going_on, say, show, write
 from service.cli.own_images import content_of
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Find where a latent space is clean.")
 app.command()(study_figure.figure)
+app.command()(study_front.pareto)
 
 SpecFile = Annotated[Path, typer.Argument(help="YAML or JSON file of a study.")]
 Id = study_figure.Id
@@ -101,9 +111,11 @@ def run(
 
 
 def _run(client: "Client", studies: "Sequence[StudyView]", output: Format) -> None:
+    from service.cli.study_watching import until_they_end
+
     how = [study.watch for study in studies]
     try:
-        studies = _until_they_end(client, studies, "submitted; to watch from elsewhere:", *how)
+        studies = until_they_end(client, studies, "submitted; to watch from elsewhere:", *how)
     except KeyboardInterrupt:
         say("stored as far as they came; they go on while `polar up` runs, watch them with:", *how)
         raise typer.Exit(INTERRUPTED) from None
@@ -142,9 +154,7 @@ def list_studies(
     with service_at(url) as client:
         from service.cli import study_tables
 
-        listed = client.studies(
-            state=state, name=name, dataset=dataset, model=model, tag=tag or ()
-        )
+        listed = client.studies(**filters_of(state, name, dataset, model, tag))
         shown = partial(study_tables.of_studies, full_ids=full_ids)
         show(list(islice(listed, limit)), shown, output)
 
@@ -157,10 +167,11 @@ def show_study(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
 
 
 @app.command()
-def watch(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
-    """Show a study live until it has ended, and fail if it did not complete."""
+def watch(id: Id, notify: Notify = False, output: Output = Format.TABLE, url: Url = None) -> None:
+    """Show a study and its trials live until it has ended, and fail if it did not complete."""
     with service_at(url, instead="polar watch") as client:
-        _watch(client, client.study(meant(client, id)), output, url)
+        study = client.study(meant(client, id))
+        _watch(client, study, output, url, is_to_notify=notify)
 
 
 @app.command()
@@ -313,35 +324,21 @@ def _show(client: "Client", study: "StudyView", output: Format) -> None:
 
 
 def _watch(
-    client: "Client", study: "StudyView", output: Format, url: str | None, *news: str
+    client: "Client",
+    study: "StudyView",
+    output: Format,
+    url: str | None,
+    *news: str,
+    is_to_notify: bool = False,
 ) -> None:
+    from service.cli.tables import shown_id
+
     with going_on(f"{study.watch}{option_of(url)}"):
-        (study,) = _until_they_end(client, [study], *news)
+        from service.cli.study_watching import until_they_end
+
+        (study,) = until_they_end(client, [study], *news)
     _show(client, study, output)
+    if is_to_notify:
+        notifying.notify(f"study {study.name or shown_id(study.id)}: {study.state}")
     if study.state != "completed":
         raise typer.Exit(FAILED)
-
-
-def _until_they_end(
-    client: "Client", studies: "Sequence[StudyView]", *news: str
-) -> "list[StudyView]":
-    """Print the news, then show on a line for each study how far it has come."""
-    from service.cli import study_tables
-    from service.cli.bars import Bars
-
-    say(*news)
-    bars = Bars()
-    lines = [bars.add(study_tables.name_of_bar(study)) for study in studies]
-    with bars:
-        for now in client.watch_studies(*(study.id for study in studies)):
-            studies = now
-            for line, study in zip(lines, studies, strict=True):
-                is_by_steps = study_tables.is_by_steps(study)
-                bars.update(
-                    line,
-                    completed=study.steps_spent if is_by_steps else study.completed,
-                    total=study.steps_wanted if is_by_steps else study.trials_wanted,
-                    status=study_tables.status(study),
-                    is_moving=study.finished_at is None,
-                )
-    return list(studies)

@@ -10,7 +10,7 @@ from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, Tria
 from service.cli import describe
 from service.cli.range_tables import in_words, of_range
 from service.cli.rows import Facts, Rows
-from service.cli.tables import counts, earlier_version, shown_id, shown_tags
+from service.cli.tables import counts, earlier_version, shown_id
 
 
 def of_studies(studies: Sequence[StudySummary], *, full_ids: bool = False) -> RenderableType:
@@ -25,7 +25,7 @@ def of_studies(studies: Sequence[StudySummary], *, full_ids: bool = False) -> Re
             study.state,
             counts(study.trials),
             _wanted(study),
-            shown_tags(study.tags),
+            describe.in_words(study.tags),
             study.created_at,
         )
     return table
@@ -47,16 +47,28 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
         "unreadable": earlier_version(study.of_earlier_version),
     }
     measures = [objective["measure"] for objective in study.spec.get("objectives", ())]
+    about_range = [of_range(study.range)] if study.range else []
+    return Group(title, Facts(facts), *about_range, of_trials(trials, measures))
+
+
+def of_trials(trials: Iterable[TrialView], measures: Sequence[str]) -> RenderableType:
+    """Table of trials, whose values are of these measures."""
     table = Rows(
-        "trial", "state", "point", *measures, "regimes", "note", texts=("point", "regimes", "note")
+        *("trial", "experiment", "state", "point", *measures, "regimes", "note"),
+        texts=("point", "regimes", "note"),
     )
     for trial in trials:
         values = map(_shown, trial.values) if trial.values else [""] * len(measures)
         table.add(
-            str(trial.number), trial.state, _point(trial), *values, trial.regimes, trial.message
+            str(trial.number),
+            shown_id(trial.experiment_id),
+            trial.state,
+            point_of(trial),
+            *values,
+            trial.regimes,
+            trial.message,
         )
-    about_range = [of_range(study.range)] if study.range else []
-    return Group(title, Facts(facts), *about_range, table)
+    return table
 
 
 def of_ranges(studies: Sequence[StudyView]) -> RenderableType:
@@ -114,7 +126,7 @@ def status(study: StudyView) -> str:
     return ", ".join(filter(None, (study.state, counts(study.trials), best)))
 
 
-def _point(trial: TrialView) -> str:
+def point_of(trial: TrialView) -> str:
     return " ".join(f"{name}={_shown(value)}" for name, value in trial.point.items())
 
 
@@ -129,4 +141,4 @@ def _shown(value: object) -> str:
 def _best(trial: TrialView) -> str:
     """Its values, its point and its regimes, because the best of all may still be no good."""
     regimes = f" ({trial.regimes})" if trial.regimes else ""
-    return f"{_values(trial)} at {_point(trial)}{regimes}"
+    return f"{_values(trial)} at {point_of(trial)}{regimes}"

@@ -54,7 +54,7 @@ def of_runs(runs: Sequence[RunSummary], *, full_ids: bool = False) -> Renderable
             str(run.seed),
             run.state,
             run.regime,
-            shown_tags(run.tags),
+            in_words(run.tags),
             run.created_at,
         )
     return table
@@ -63,10 +63,6 @@ def of_runs(runs: Sequence[RunSummary], *, full_ids: bool = False) -> Renderable
 def shown_id(id: UUID, full: bool = False) -> str:
     """The id, or as many of its digits as nearly always are enough to name it."""
     return str(id) if full else id.hex[:SHOWN]
-
-
-def shown_tags(tags: Mapping[str, str]) -> str:
-    return " ".join(f"{key}={value}" if value else key for key, value in tags.items())
 
 
 def _of_experiments(experiments: Sequence[ExperimentSummary], full_ids: bool) -> RenderableType:
@@ -79,7 +75,7 @@ def _of_experiments(experiments: Sequence[ExperimentSummary], full_ids: bool) ->
             experiment.name,
             experiment.state,
             _counts_beside(experiment.state, experiment.runs),
-            shown_tags(experiment.tags),
+            in_words(experiment.tags),
             experiment.created_at,
         )
     return table

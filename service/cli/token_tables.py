@@ -11,5 +11,6 @@ from service.cli.rows import Rows
 def of(tokens: Sequence[TokenView]) -> RenderableType:
     table = Rows("name", "kind", "scope", "made", "expires")
     for token in tokens:
-        table.add(token.name, token.kind, token.scope, token.created_at, token.expires_at)
+        end = "expired" if token.has_expired else token.expires_at
+        table.add(token.name, token.kind, token.scope, token.created_at, end)
     return table

@@ -14,7 +14,15 @@ from service.api.schemas import DeletionView
 from service.api.studies.schemas import StudySummary
 from service.client.answers import Answer, Experiment, Run, Study
 from service.client.errors import ClientError, OtherKind
-from service.client.requests import IS_JSON, Filters, Spec, as_json, id_of, path_of
+from service.client.requests import (
+    IS_JSON,
+    Filters,
+    Spec,
+    as_json,
+    id_of,
+    parameters_of,
+    path_of,
+)
 from service.client.results import RequestsOfResults
 from service.client.studies import RequestsOfStudies
 from service.client.tokens import RequestsOfTokens
@@ -67,13 +75,13 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
         )
 
     def experiments(self, **filters: Unpack[Filters]) -> Iterator[ExperimentSummary]:
-        """Iterate over all experiments for which these filters hold, newest first, by pages."""
-        for page in self._pages(ExperimentPage, "/experiments", **filters):
+        """Iterate over all experiments with these filters, newest first, fetched page by page."""
+        for page in self._pages(ExperimentPage, "/experiments", **parameters_of(filters)):
             yield from page.experiments
 
     def runs(self, **filters: Unpack[Filters]) -> Iterator[RunSummary]:
-        """Iterate over all runs for which these filters hold, newest first, page by page."""
-        for page in self._pages(RunPage, "/runs", **filters):
+        """Iterate over all runs with these filters, newest first, fetched page by page."""
+        for page in self._pages(RunPage, "/runs", **parameters_of(filters)):
             yield from page.runs
 
     def experiment(self, experiment_id: UUID | str) -> Experiment:
@@ -202,6 +210,16 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
             content=as_json({"steps": steps}),
             headers={**IS_JSON, "Idempotency-Key": key or uuid4().hex},
         )
+
+    def rerun(self, run_id: UUID | str, *, key: str | None = None) -> Experiment:
+        """Try a run again that has failed or was cancelled, in a new experiment.
+
+        Args:
+            run_id: Id of the run, which a tag of the experiment names.
+            key: Idempotency key of the new experiment; by default a new one.
+        """
+        headers = {"Idempotency-Key": key or uuid4().hex}
+        return self._ask(Experiment, "POST", f"/runs/{id_of(run_id)}/rerun", headers=headers)
 
     def watch(self, id: UUID | str) -> Iterator[RunEvent]:
         """Iterate over the events of a run, or of an experiment's runs, until they have ended.

@@ -58,6 +58,8 @@ class Connection:
         self._home = Path(home) if home else home_of_environment()
         self._own = _own_api(self._home, url) if url else _api_of(self._home)
         self._token = token or _token_for(self._home if self._own else None)
+        #: Whether POLAR_TOKEN is set and something else is sent, which surprises whoever set it.
+        self.sends_other_token = not token and self._token != (_token_for(None) or self._token)
         self._is_recognised = self._own is None
         self.url = self._own.url if self._own else http_url(str(url)).rstrip("/")
         self._pauses_s = PAUSES_S if pauses_s is None else pauses_s
@@ -83,10 +85,14 @@ class Connection:
 
     def content(self, path: str) -> bytes:
         """Fetch the content at this path as it is."""
-        response = self._response("GET", path)
+        return self.answer(path).content
+
+    def answer(self, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401
+        """Fetch the answer at this path as it is, with its headers."""
+        response = self._response("GET", path, **request)
         if not response.is_success:
             self._read(ResponseModel, response)
-        return response.content
+        return response
 
     def _response(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401
         if path != _HEALTH:

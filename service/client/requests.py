@@ -33,20 +33,6 @@ P = TypeVar("P", ExperimentPage, RunPage, StudyModels, StudyPage, TrialPage)
 K = TypeVar("K", bound=Answer)
 
 
-class Filters(TypedDict, total=False):
-    """What everything in a list has; what is left out, None or empty does not matter."""
-
-    state: str | None
-    #: Words that the name contains.
-    name: str | None
-    #: Words that the name or the note contains.
-    q: str | None
-    dataset: str | None
-    model: str | None
-    #: Tags, each `key` or `key=value`.
-    tag: Sequence[str]
-
-
 class Requests:
     """Base of `Client`: asks one service, and fetches its answers anew."""
 
@@ -78,6 +64,7 @@ class Requests:
         """
         self._connection = Connection(url, home, pauses_s, token)
         self.url = self._connection.url
+        self.sends_other_token = self._connection.sends_other_token
 
     def __enter__(self) -> Self:
         return self
@@ -135,9 +122,7 @@ class Requests:
                     raise
             time.sleep(1)
 
-    def _pages(self, page: type[P], path: str, **filters: object) -> Iterator[P]:
-        """Fetch pages one after another; filters that are None or empty are left out."""
-        params = {name: value for name, value in filters.items() if value}
+    def _pages(self, page: type[P], path: str, **params: Any) -> Iterator[P]:  # noqa: ANN401
         while True:
             answer = self._connection.ask(page, "GET", path, params=params)
             yield answer
@@ -187,6 +172,31 @@ def id_of(id: UUID | str | Answer) -> str:
             f"{id!r} is not an id; allowed: {ALLOWED}; see `polar list` and `polar study list`"
         )
     return digits
+
+
+class Filters(TypedDict, total=False):
+    """What the items of a list have in common; all of it holds for each."""
+
+    #: Such as `succeeded`; of a study, such as `completed`.
+    state: str
+    #: Words that the name contains, in any order and case.
+    name: str
+    #: Words that the name or the note contains.
+    q: str
+    dataset: str
+    #: The kind of model, or the class of an own model.
+    model: str
+    #: The value of each tag; None where it does not matter.
+    tags: Mapping[str, str | None]
+
+
+def parameters_of(filters: Filters) -> dict[str, Any]:
+    """The parameters of a request for a list."""
+    params: dict[str, Any] = {**filters}
+    tags = params.pop("tags", {})
+    if tags:
+        params["tag"] = [key if value is None else f"{key}={value}" for key, value in tags.items()]
+    return params
 
 
 def path_of(view: Answer) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
 
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from polar.experiment.trained_model import TrainedModel
+
+
+class Log(NamedTuple):
+    """A part of what an attempt at a run has printed."""
+
+    text: str
+    attempt: int
+    #: The place at which it ends, from which the next part goes on.
+    end: int
 
 
 class RequestsOfResults(Requests):
@@ -57,6 +66,31 @@ class RequestsOfResults(Requests):
             for seen in self.diagnostics(run_id).evaluations
         ]
         return _frame(rows, EvaluationSummary, Verdict)
+
+    def log(
+        self,
+        run_id: UUID | str,
+        tail: int = 200,
+        *,
+        attempt: int | None = None,
+        after: int | None = None,
+    ) -> Log:
+        """Fetch what a run has printed: its last lines, or what follows an earlier part.
+
+        Args:
+            run_id: Id of the run.
+            tail: How many lines at most, unless `after` is given.
+            attempt: Number of an attempt; by default the newest.
+            after: `end` of an earlier part.
+        """
+        params = {"tail": tail, "attempt": attempt, "after": after}
+        given = {name: value for name, value in params.items() if value is not None}
+        answer = self._connection.answer(f"/runs/{id_of(run_id)}/log", params=given)
+        return Log(
+            answer.content.decode(),
+            int(answer.headers["Log-Attempt"]),
+            int(answer.headers["Log-End"]),
+        )
 
     def figures(self, run_id: UUID | str) -> list[str]:
         """Fetch the names of the figures of a run that are there."""

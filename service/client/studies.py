@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from polar.records.phases import StudyFigure
 from service.api.studies.schemas import (
+    Front,
     StudyModels,
     StudyPage,
     StudyPlan,
@@ -24,7 +25,16 @@ from service.api.studies.schemas import (
 from service.client.answers import Experiment, Run, Study
 from service.client.errors import OtherKind, Refused, Unreachable
 from service.client.picture import Picture
-from service.client.requests import IS_JSON, Filters, Requests, Spec, as_json, id_of, path_of
+from service.client.requests import (
+    IS_JSON,
+    Filters,
+    Requests,
+    Spec,
+    as_json,
+    id_of,
+    parameters_of,
+    path_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,8 +75,8 @@ class RequestsOfStudies(Requests):
         )
 
     def studies(self, **filters: Unpack[Filters]) -> Iterator[StudySummary]:
-        """Iterate over all studies for which these filters hold, newest first, page by page."""
-        for page in self._pages(StudyPage, "/studies", **filters):
+        """Iterate over all studies with these filters, newest first, fetched page by page."""
+        for page in self._pages(StudyPage, "/studies", **parameters_of(filters)):
             yield from page.studies
 
     def study(self, study_id: UUID | str) -> Study:
@@ -116,6 +126,11 @@ class RequestsOfStudies(Requests):
         """Iterate over all trials of a study, by number, fetched page by page."""
         for page in self._pages(TrialPage, f"/studies/{id_of(study_id)}/trials"):
             yield from page.trials
+
+    def front(self, study_id: UUID | str) -> Front:
+        """Fetch the trials of a study that no other trial dominates."""
+        study = self.study(study_id)  # raises OtherKind if the id belongs to something else
+        return self._connection.ask(Front, "GET", f"/studies/{study.id}/pareto")
 
     def export_trials(self, study_id: UUID | str, kind: str) -> bytes:
         """Fetch all trials of a study as the content of one file, of kind `csv` or `parquet`."""

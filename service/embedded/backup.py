@@ -11,6 +11,7 @@ What belongs together is copied in an order that leaves nothing out:
 
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ import psycopg
 
 from polar.files import put_in_place
 from service.embedded.binaries import find_binaries, major_version
-from service.embedded.cluster import adopt_data
+from service.embedded.cluster import adopt_data, refuse_folder_of_others
 from service.embedded.errors import EmbeddedError
 from service.embedded.postgres import Postgres, url_of
 from service.embedded.state import read_json, write_json
@@ -69,7 +70,7 @@ def back_up(home: Path, backup: Path) -> None:
         os.sync()
         put_in_place(aside, backup)
     except OSError as error:
-        raise EmbeddedError(f"{home} cannot be copied to {backup}: {error}") from error
+        raise EmbeddedError(f"{home} cannot be copied to {backup}: {_first(error)}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -81,8 +82,9 @@ def restore(backup: Path, home: Path) -> Mapping[str, Any]:
     been revoked since it was made.
 
     Raises:
-        EmbeddedError: this is no backup, or is damaged, or another version of PostgreSQL made it;
-            the home exists and is not empty, or is in the backup; or a copy fails.
+        EmbeddedError: this is no backup, or is damaged, or has links, or another version of
+            PostgreSQL made it; the home exists and is not empty, belongs to others, or is in the
+            backup; or a copy fails.
     """
     home = resolved_home(home)
     manifest = read_json(backup / MANIFEST)
@@ -91,6 +93,8 @@ def restore(backup: Path, home: Path) -> Mapping[str, Any]:
     _refuse_within([backup], home)
     if home.exists() and any(home.iterdir()):
         raise EmbeddedError(f"{home} is not empty; allowed: the path of a new home")
+    refuse_folder_of_others(home)  # before anything is copied to where they would read it
+    _refuse_links(backup)
     binaries = find_binaries()
     if manifest["postgres"] != major_version(binaries):
         raise EmbeddedError(
@@ -115,8 +119,16 @@ def restore(backup: Path, home: Path) -> Mapping[str, Any]:
             (home / name).unlink(missing_ok=True)
         if not isinstance(error, (OSError, psycopg.Error)):
             raise
-        raise EmbeddedError(f"{backup} cannot be copied to {home}: {error}") from error
+        raise EmbeddedError(f"{backup} cannot be copied to {home}: {_first(error)}") from error
     return manifest
+
+
+def _first(error: Exception) -> str:
+    """The error in a few words; one of `shutil` names every file that a full disk did not take."""
+    if not isinstance(error, shutil.Error) or not isinstance(error.args[0], list):
+        return str(error)
+    (_, _, why), *others = error.args[0]
+    return f"{why}, and so {len(others)} others" if others else str(why)
 
 
 def _refuse_existing(backup: Path) -> None:
@@ -130,6 +142,21 @@ def _refuse_within(folders: Iterable[Path], new: Path) -> None:
         if new.resolve().is_relative_to(folder.resolve()):
             raise EmbeddedError(
                 f"{new} is within {folder}, which is copied; choose another folder"
+            )
+
+
+def _refuse_links(backup: Path) -> None:
+    """Refuse a backup with links, which `back_up` never makes: it would copy what they lead to.
+
+    Raises:
+        EmbeddedError: something in the backup is neither a file nor a folder.
+    """
+    for path in backup.rglob("*"):
+        mode = path.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise EmbeddedError(
+                f"{backup} is not as `polar backup` made it: {str(path)!r} is no file and no "
+                "folder; allowed: backups without links, which would lead out of them"
             )
 
 

@@ -106,7 +106,11 @@ def adopt_data(home: Path, backup: Path) -> Path:
             f"{home} has a database already, in {data}; remove it, or choose another home"
         )
     aside = _aside(home)
-    shutil.copytree(backup, aside, symlinks=True)
+    try:
+        shutil.copytree(backup, aside, symlinks=True)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)  # half of it may have filled the disk
+        raise
     aside.chmod(0o700)
     if os.geteuid() == 0:
         for path in (aside, *aside.rglob("*")):

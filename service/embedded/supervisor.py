@@ -39,9 +39,11 @@ from service.embedded.supervised import (
 )
 from service.processes import WEBHOOKS, taken
 from service.programs import Program, python
+from service.settings import Settings
 from service.storage import grants, roles
 from service.storage.errors import DatabaseLocked
 from service.storage.roles import Role
+from service.webhook_addresses import untold
 
 MIGRATE_S = 600.0
 POLL_S = 0.2
@@ -75,6 +77,8 @@ def up(
         EmbeddedError: the database cannot start or cannot be migrated, or there is no such device.
     """
     settings = check_settings(home)
+    # In a thread, because looking up a name may take long.
+    threading.Thread(target=_say_of_webhooks, args=(settings, say), daemon=True).start()
     programs_for = partial(
         stages,
         slots=slots(agents, device),
@@ -82,6 +86,12 @@ def up(
         webhooks=taken(*WEBHOOKS),
     )
     run(home, programs_for, say, lets_in=lets_in)
+
+
+def _say_of_webhooks(settings: Settings, say: Say) -> None:
+    urls, private = settings.webhooks.split(), settings.webhooks_allow_private
+    for why in untold(urls, is_private_allowed=private):
+        say(f"warning: as it is now, a webhook will not be told: {why}")
 
 
 def run(

@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.spec import SCIENCE_VERSION
 from polar.spec.own_images import AddedImages
 from polar.spec.own_models import AllowedModels
 from service.storage.tables import Agent
@@ -19,6 +22,16 @@ OFFER_LASTS = timedelta(hours=1)
 #: How long an agent counts as alive after it was last seen: it reports every 15 s, and may miss
 #: four reports in a row.
 AGENT_LASTS = timedelta(seconds=60)
+
+
+@cache
+def code_version() -> str:
+    """Which code this process runs: the versions of the package and of the science."""
+    try:
+        package = version("polar-latents")
+    except PackageNotFoundError:
+        package = "not installed"
+    return f"{package}, science {SCIENCE_VERSION}"
 
 
 async def announce(
@@ -44,6 +57,7 @@ async def announce(
         "own_images": {name: known.model_dump() for name, known in (own_images or {}).items()},
         "models": (models or AllowedModels()).model_dump(),
         "fault": fault,
+        "code_version": code_version(),
     }
     await session.execute(
         insert(Agent)

@@ -20,6 +20,11 @@ WEIGHTS = (MODEL_FILE, LAST_STATE_FILE)
 BATCH = 20
 
 
+def log_of(run_id: UUID, attempt: int) -> str:
+    """Where the log of an attempt at a run lies, relative to the artifact folder."""
+    return f"runs/{run_id}/attempt-{attempt}/log.txt"
+
+
 async def add(session: AsyncSession, run_id: UUID, attempt: int, saved: ArtifactSaved) -> None:
     """Store where a file of a run lies, relative to the artifact folder; the latest report counts.
 

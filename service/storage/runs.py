@@ -270,6 +270,12 @@ async def queue_lost(session: AsyncSession, run: Run) -> None:
     await _change(session, run, {**_waiting("lease_lost", message), "losses": run.losses + 1})
 
 
+async def queue_stopped(session: AsyncSession, run: Run) -> None:
+    """Make a run wait again, as `queue_lost` does, that its agent gave up as it was asked to."""
+    message = f"attempt {run.attempt} was asked to stop; the run goes on from its checkpoint"
+    await _change(session, run, _waiting("agent_stopped", message))
+
+
 async def _change(session: AsyncSession, run: Run, values: Mapping[str, object]) -> None:
     for field, value in values.items():
         setattr(run, field, value)

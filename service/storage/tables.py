@@ -303,6 +303,8 @@ class Agent(Base):
     models: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     #: What keeps the agent from taking runs, such as a folder that cannot be written to.
     fault: Mapped[str | None]
+    #: The code that it runs, as `agents.code_version` says; None of an earlier version.
+    code_version: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -68,10 +68,18 @@ async def create(
 ) -> tuple[Token, str]:
     """Make a token, and return its row and the token itself, which cannot be read again.
 
+    It may have the name of a token that has expired, which is then over for good.
+
     Raises:
-        Conflict: another token has this name and has not been revoked.
+        Conflict: another token has this name, and has neither expired nor been revoked.
     """
     token = new_token()
+    await session.execute(
+        update(Token)
+        .where(Token.name == name, Token.revoked_at.is_(None), Token.expires_at <= func.now())
+        .values(revoked_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
     query = (
         insert(Token)
         .values(
@@ -137,10 +145,11 @@ def _is_orphaned(owners_digest: str | None) -> ColumnElement[bool]:
     return or_(revoked, and_(of_owner, Token.owners_digest.is_distinct_from(owners_digest)))
 
 
-async def all_of_them(session: AsyncSession) -> Sequence[Token]:
-    """All tokens and sessions that can be used or still be revoked, the newest first."""
-    query = select(Token).where(Token.revoked_at.is_(None)).order_by(Token.created_at.desc())
-    return (await session.scalars(query)).all()
+async def all_of_them(session: AsyncSession) -> Sequence[tuple[Token, bool]]:
+    """All tokens and sessions that are not revoked, the newest first, and whether they expired."""
+    query = select(Token, Token.expires_at <= func.now()).where(Token.revoked_at.is_(None))
+    rows = await session.execute(query.order_by(Token.created_at.desc()))
+    return [(token, has_expired) for token, has_expired in rows]
 
 
 async def revoke(session: AsyncSession, name: str) -> Token:

@@ -7,7 +7,6 @@ name whose answer changes meanwhile leads nowhere else. Redirects are not follow
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import json
 import logging
 import socket
@@ -22,6 +21,7 @@ from service.storage import webhooks
 from service.storage.database import Database
 from service.storage.errors import DatabaseAway
 from service.storage.webhooks import Delivery
+from service.webhook_addresses import Refused, allowed, untold
 
 _log = logging.getLogger(__name__)
 
@@ -33,21 +33,25 @@ AT_ONCE = 20
 SIGNATURE = "X-Polar-Signature"
 
 
-class Refused(Exception):
-    """An address leads where nothing is sent."""
-
-
 async def tell(settings: Settings) -> None:
     """Tell all addresses of the settings what they are to be told, until this is cancelled."""
     urls = sorted(set(settings.webhooks.split()))
     database = Database(settings.sqlalchemy_url, connections=2)
     try:
         async with asyncio.TaskGroup() as group:
+            group.create_task(_warn(settings, urls))
             group.create_task(_forget_others(database, urls))
             for url in urls:  # apart, so that none waits for another that is silent
                 group.create_task(_tell_one(settings, database, url))
     finally:
         await database.close()
+
+
+async def _warn(settings: Settings, urls: Sequence[str]) -> None:
+    """Say now what would be said at the first end, which may come in days."""
+    private = settings.webhooks_allow_private
+    for why in await asyncio.to_thread(list, untold(urls, is_private_allowed=private)):
+        _log.warning("as it is now, a webhook will not be told: %s", why)
 
 
 async def _forget_others(database: Database, urls: Sequence[str]) -> None:
@@ -103,7 +107,8 @@ async def _deliver(settings: Settings, database: Database, delivery: Delivery) -
 async def _post(settings: Settings, delivery: Delivery) -> None:
     url = httpx.URL(delivery.url)
     port = url.port or {"http": 80, "https": 443}[url.scheme]
-    address = await _address_of(url.host, port, is_private_allowed=settings.webhooks_allow_private)
+    found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    address = allowed(url.host, found, is_private_allowed=settings.webhooks_allow_private)
     body = body_of(delivery)
     assert settings.webhook_secret  # which the settings see to
     headers = {
@@ -122,45 +127,6 @@ async def _post(settings: Settings, delivery: Delivery) -> None:
     ):  # fmt: skip
         if not answer.is_success:
             raise Refused(f"it answered {answer.status_code}; allowed: 200 to 299")
-
-
-async def _address_of(host: str, port: int, *, is_private_allowed: bool) -> str:
-    """An address of a host, if all of them may be sent to."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = [str(entry[4][0]) for entry in found]
-    for address in addresses:
-        if not (is_private_allowed or is_public(address)):
-            raise Refused(
-                f"{host} is {address}, which is no public address; allowed: public addresses, or "
-                "all with POLAR_WEBHOOKS_ALLOW_PRIVATE=true"
-            )
-    return addresses[0]
-
-
-#: Networks that Python counts as global, although they may lead to this machine or its network:
-#: old addresses of sites, translation within a network, and IPv4 within IPv6 in two old forms.
-_LOCAL = [
-    ipaddress.ip_network(network)
-    for network in ("fec0::/10", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")
-]
-
-
-def is_public(address: str) -> bool:
-    """Whether an address belongs to the internet, and neither to this machine nor its network."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if any(ip in network for network in _LOCAL):
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (None, None))[1] or _behind_nat(ip)
-        ip = inner or ip
-    return ip.is_global and not ip.is_multicast
-
-
-def _behind_nat(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The address to which a network without IPv4 translates this one."""
-    if ip in ipaddress.ip_network("64:ff9b::/96"):
-        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return None
 
 
 def body_of(delivery: Delivery) -> bytes:

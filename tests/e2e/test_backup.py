@@ -81,10 +81,16 @@ def test_a_study_goes_on_in_a_home_that_was_restored(open_folder: Path) -> None:
         numbers = numbers_of(home, study_id)
         os.kill(stack.pid, signal.SIGKILL)
     polar("restore", backup, home=other)
+    open_to_others = [
+        path
+        for path in (*backup.rglob("*"), *other.rglob("*"))
+        if not path.is_relative_to(other / "postgres") and path.lstat().st_mode & 0o077
+    ]
     with running_stack(other, agents=1, device="cpu"):
         restored = study_of(other, study_id, "watch")
         restored_numbers = numbers_of(other, study_id)
 
+    assert open_to_others == []
     # no program wanted more of the database than its role may
     for log in (home / "log" / "postgres.log", other / "log" / "postgres.log"):
         assert "permission denied" not in log.read_text()

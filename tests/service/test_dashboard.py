@@ -1,6 +1,7 @@
 """optuna-dashboard on a real database of Optuna's: it shows, and it changes nothing."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,10 +19,11 @@ import psycopg
 import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from playwright.async_api import async_playwright, expect
 from pydantic import SecretStr
 from sqlalchemy import NullPool
 
-from service.dashboard import READ_ONLY, create_app
+from service.dashboard import READ_ONLY, STYLE, create_app
 from service.embedded.postgres import Postgres
 from service.settings import Settings
 from tests.service.conftest import OWNER, TOKEN
@@ -29,6 +31,7 @@ from tests.service.conftest import OWNER, TOKEN
 STUDY_ID = "7d9a4b1e-0000-4000-8000-000000000000"
 #: A pool would leave its connections to the garbage collector.
 UNPOOLED = {"poolclass": NullPool}
+PATIENCE_MS = 60_000
 
 
 @contextmanager
@@ -104,6 +107,56 @@ async def test_its_pages_need_nothing_from_elsewhere(http: httpx.AsyncClient) ->
     assert bundle.status_code == 200
 
 
+async def test_a_page_hides_what_it_would_be_refused(http: httpx.AsyncClient) -> None:
+    page = await http.get("/dashboard/studies/1")
+
+    assert page.content.count(STYLE) == 1
+    assert int(page.headers["content-length"]) == len(page.content)
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium")
+async def test_nothing_on_the_pages_asks_for_a_change_or_rates_a_single_parameter(
+    postgres: Postgres,
+) -> None:
+    with optuna_database(postgres) as settings:
+        single = make_study(settings)
+        storage = RDBStorage(settings.optuna_sqlalchemy_url, engine_kwargs=UNPOOLED)
+        double = optuna.create_study(storage=storage, study_name="two", direction="maximize")
+        for value in (0.25, 0.5, 0.75):
+            at_once = single.ask(), double.ask()
+            for trial in at_once:
+                trial.suggest_float("model.beta", 0.01, 100, log=True)
+            at_once[1].suggest_int("model.latent_dim", 2, 16)
+            single.tell(at_once[0], value)
+            double.tell(at_once[1], value)
+        with serving(settings) as url:
+            async with async_playwright() as playwright:
+                chromium = await playwright.chromium.launch(
+                    executable_path=shutil.which("chromium"),
+                    args=["--no-sandbox", "--disable-background-networking"],
+                )
+                page = await chromium.new_page(extra_http_headers=OWNER)
+                await page.goto(f"{url}/dashboard")
+                await expect(page.get_by_text("1. mine")).to_be_visible(timeout=PATIENCE_MS)
+                for name in ("Create", "rename study", "delete study"):
+                    button = page.get_by_role("button", name=name, include_hidden=True).first
+                    await expect(button).to_be_hidden()
+                await page.goto(f"{url}/dashboard/studies/{double._study_id}")
+                importance = page.get_by_text("Hyperparameter Importance").first
+                await expect(importance).to_be_visible(timeout=PATIENCE_MS)
+                await expect(page.locator("a[href$='/note']")).to_be_hidden()
+                await page.goto(f"{url}/dashboard/studies/{single._study_id}")
+                # this card is drawn after that of the importance
+                await expect(page.locator("#graph-timeline .point").first).to_be_attached(
+                    timeout=PATIENCE_MS
+                )
+                await expect(importance).to_be_attached()
+                await expect(importance).to_be_hidden()
+                await chromium.close()
+
+
 async def test_our_id_leads_to_the_page_of_the_study(
     http: httpx.AsyncClient, stored: Stored
 ) -> None:
@@ -170,10 +223,17 @@ async def test_strangers_names_are_refused(http: httpx.AsyncClient) -> None:
 def test_the_process_waits_for_optunas_tables_and_serves_the_socket_that_it_inherits(
     postgres: Postgres,
 ) -> None:
-    with (
-        optuna_database(postgres) as settings,
-        socket.create_server(("127.0.0.1", 0)) as listening,
-    ):
+    with optuna_database(postgres) as settings, serving(settings) as url:
+        make_study(settings)
+        answer = httpx.get(f"{url}/api/studies", headers=OWNER, timeout=120)
+
+    assert [one["study_name"] for one in answer.json()["study_summaries"]] == ["mine"]
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The address of the process that serves the dashboard."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
         port, descriptor = listening.getsockname()[1], listening.fileno()
         process = subprocess.Popen(
             [sys.executable, "-m", "service.dashboard"],
@@ -189,12 +249,8 @@ def test_the_process_waits_for_optunas_tables_and_serves_the_socket_that_it_inhe
             pass_fds=[descriptor],
         )
         try:
-            make_study(settings)
-            url = f"http://127.0.0.1:{port}/api/studies"
-            answer = httpx.get(url, headers=OWNER, timeout=120)
+            yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
             code = process.wait(60)
-
-    assert [one["study_name"] for one in answer.json()["study_summaries"]] == ["mine"]
     assert code in (0, -signal.SIGTERM)

@@ -118,7 +118,26 @@ def test_somebody_elses_temporary_folder_is_not_used(
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     (tmp_path / "polar-cache-12345").mkdir()
 
-    with pytest.raises(DatasetError, match="is not ours; POLAR_CACHE_DIR names"):
+    with pytest.raises(DatasetError, match="is not ours alone; POLAR_CACHE_DIR names"):
+        cache_dir()
+
+
+@pytest.mark.usefixtures("homeless")
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_temporary_folder_in_which_others_may_write_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_link: bool
+) -> None:
+    monkeypatch.delenv("POLAR_CACHE_DIR")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = tmp_path / f"polar-cache-{os.getuid()}"
+    if is_link:
+        folder.symlink_to(tmp_path / "elsewhere")
+    folder.resolve().mkdir()
+    cache_dir()
+    folder.chmod(0o777)
+
+    with pytest.raises(DatasetError, match="is not ours alone; POLAR_CACHE_DIR names"):
         cache_dir()
 
 

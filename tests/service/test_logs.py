@@ -1,10 +1,13 @@
 """What processes log, as lines for people and as objects."""
 
 import json
+import logging
 import subprocess
 import sys
 
 import pytest
+
+from service import logs
 
 PROGRAM = """
 import logging
@@ -53,7 +56,18 @@ def test_every_line_is_an_object_with_the_ids_that_are_known(
 def test_lines_for_people_end_with_the_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     text = printed(monkeypatch, "text")
 
-    assert "INFO service.somewhere: run 7 ends\nsoon run=7 attempt=2\n" in text
-    assert "ERROR service.somewhere: it failed\nTraceback" in text
+    assert "INFO service.somewhere: run 7 ends\n    soon run=7 attempt=2\n" in text
+    assert "ERROR service.somewhere: it failed\n    Traceback" in text
     assert "request=abc" in text
     assert "{" not in text
+
+
+def test_what_a_message_quotes_is_no_record_of_its_own_and_moves_no_cursor() -> None:
+    quoted = "x\r\n2026-11-28 09:00:00,000 CRITICAL service.api: forged \x1b[2J\u202etxt\tend"
+    record = logging.LogRecord("service", logging.INFO, "", 0, "no %s", (quoted,), None)
+
+    said = logs.Lines("%(message)s").format(record)
+
+    assert said == (
+        "no x\\r\n    2026-11-28 09:00:00,000 CRITICAL service.api: forged \\x1b[2J\\u202etxt\tend"
+    )

@@ -106,6 +106,25 @@ async def test_every_run_knows_its_own_job_in_whatever_order_the_jobs_were_made(
     assert jobs == {(run.job_id, str(run.id)) for run in stored}
 
 
+async def test_an_attempt_that_stopped_as_it_was_asked_to_is_no_loss(
+    bench: Bench, settings: Settings
+) -> None:
+    # as where the machine shuts down, and the database went before its agent could tell it
+    await bench.lose(2)
+    note = queue.note_of_stop(settings.artifacts, bench.run_id, 2)
+    note.parent.mkdir(parents=True)
+    note.touch()
+
+    assert await bench.rescue() == [bench.run_id]
+
+    run = await bench.look()
+    assert (run.state, run.status_reason, run.losses) == (RunState.QUEUED, "agent_stopped", 1)
+    assert list((await bench.jobs()).values())[-1] == "todo"
+    await bench.lose()
+    await bench.rescue()
+    assert (await bench.look()).losses == 2
+
+
 async def test_a_transaction_that_fails_queues_nothing(
     bench: Bench, app: App, database: Database
 ) -> None:

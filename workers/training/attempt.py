@@ -32,8 +32,10 @@ from polar.records.events import (
     Started,
 )
 from service import queue
+from service.exit_codes import CHILD_STOPPED
 from service.settings import Settings
 from service.storage import forms, metrics, runs
+from service.storage.artifacts import log_of
 from service.storage.errors import DatabaseAway, EarlierVersion, RunLost
 from service.storage.last_states import last_states_for
 from service.storage.states import RunState
@@ -79,8 +81,9 @@ class Attempt:
         self._device = device
         self._template = template
         self._artifacts = settings.artifacts.resolve()
-        self._folder = self._artifacts / "runs" / str(run.id) / f"attempt-{run.attempt}"
-        self._log_file = self._folder / "log.txt"
+        self._log_file = self._artifacts / log_of(run.id, run.attempt)
+        self._folder = self._log_file.parent
+        self._note = queue.note_of_stop(self._artifacts, run.id, run.attempt)
         self._child: Child | None = None
         #: Watches what the child takes of the machine, from the beginning of its training.
         self._watch: Watch | None = None
@@ -133,6 +136,7 @@ class Attempt:
 
     async def _train(self) -> Ending:
         if self._stopped_for:  # before there was a child
+            self._note_stop()
             return Ending(stopped_for=self._stopped_for)
         try:
             exit_code = await self._tend(await self._start_child())
@@ -155,6 +159,7 @@ class Attempt:
     async def _start_child(self) -> Child:
         self._folder.mkdir(parents=True, exist_ok=True)
         run = self._run
+        self._note.unlink(missing_ok=True)  # of an attempt that a restored backup has forgotten
         request = Request(
             spec=forms.experiment_spec(run.spec),
             dataset_digest=run.dataset_digest,
@@ -218,7 +223,16 @@ class Attempt:
             child.kill()
         finally:
             silence.forget()
-        return await child.exit_code()
+        code = await child.exit_code()
+        if code == CHILD_STOPPED:
+            self._note_stop()
+        return code
+
+    def _note_stop(self) -> None:
+        """Leave word that this attempt is no loss, in case the database cannot be told."""
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._note.touch()
 
     def _give_up(self) -> None:
         """End a child that hangs; it may be unable to stop by itself."""

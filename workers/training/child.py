@@ -13,9 +13,7 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Iterator
-from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from types import FrameType
@@ -77,8 +75,7 @@ def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
     except Exception as error:
         is_own = isinstance(request.spec.model, OwnModelSpec)
         _tell(events, Failure.of(error, has_own_model=is_own))
-        with suppress(OSError):  # the log may be on a full disk
-            traceback.print_exc()
+        _log.exception("the training ends by an error")  # which bears that the disk is full
         return CHILD_FAILED
     return CHILD_STOPPED if stopping.is_asked() and not has_result else 0
 

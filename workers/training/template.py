@@ -16,13 +16,13 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+from service import logs
 from service.processes import die_with_parent
 from workers.training import child
 from workers.training.messages import FORK, READY
@@ -33,7 +33,7 @@ NEEDED = ("polar.experiment.run", "torch.nested._internal.nested_tensor", "pyarr
 
 def main() -> None:
     """Import what runs need, and fork a child for each of them."""
-    logging.basicConfig(level=logging.INFO)
+    logs.set_up()
     for name in NEEDED:
         import_module(name)
     serve(child.main)
@@ -113,7 +113,7 @@ def _be_child(
             os.close(descriptor)
         code = work()
     except BaseException:
-        traceback.print_exc()
+        logging.getLogger(__name__).exception("this child ends by an error")
     finally:
         try:
             sys.stdout.flush()

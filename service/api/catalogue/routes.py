@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 
-from polar.spec import DATASETS, MODELS, ExperimentSpec, StudySpec
+from polar.spec import DATASETS, MODELS
 from polar.spec.own_images import AddedImages
 from service.api.catalogue.schemas import DatasetView, Holder, ModelView
 from service.api.dependencies import Session
 from service.api.door import Door
+from service.api.experiments.schemas import NewExperiment
 from service.api.problems import refusals
 from service.api.schemas import JsonSchema
+from service.api.studies.schemas import NewStudy
 from service.storage import agents
 from service.storage.tables import Agent
 
@@ -19,14 +21,14 @@ router = APIRouter(route_class=Door, tags=["catalogue"])
 
 @router.get("/schema")
 async def get_schema() -> JsonSchema:
-    """Show the JSON schema of an experiment's spec."""
-    return ExperimentSpec.model_json_schema()
+    """Show the JSON schema of an experiment's spec, with the tags and the note beside it."""
+    return NewExperiment.model_json_schema()
 
 
 @router.get("/schema/study")
 async def get_schema_of_studies() -> JsonSchema:
-    """Show the JSON schema of a study's spec."""
-    return StudySpec.model_json_schema()
+    """Show the JSON schema of a study's spec, with the tags and the note beside it."""
+    return NewStudy.model_json_schema()
 
 
 @router.get("/models")

@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api import submission
 from service.api.dependencies import TAKES_SPEC, Reading, Service, Session, only_json
-from service.api.door import needs
+from service.api.door import needs, while_let_in
 from service.api.event_stream import follow
 from service.api.experiments import answers
 from service.api.experiments.schemas import (
@@ -143,6 +143,7 @@ async def extend_experiment(
     experiment = await experiments.get(session, experiment_id)
     finished = await experiments.runs_of(session, experiment.id)
     spec = submission.going_on(forms.experiment_spec(experiment.spec), finished, more.steps)
+    spec = spec.model_copy(update={"name": experiment.name})  # it may have been renamed
     submitted = await submission.submit(session, service.queue, spec, force=False)
     return await answers.accepted(session, service.settings, response, submitted)
 
@@ -158,11 +159,11 @@ async def ids_of_runs(experiment_id: ExperimentId, session: Reading) -> list[UUI
     responses=refusals(404, 409, 422),
 )
 async def experiment_events(
-    run_ids: Annotated[list[UUID], Depends(ids_of_runs)], service: Service
+    run_ids: Annotated[list[UUID], Depends(ids_of_runs)], request: Request, service: Service
 ) -> AsyncIterator[ServerSentEvent]:
     """Stream the events of all runs of an experiment until the last run has ended.
 
     A watcher that reconnects is first sent the current state of each run again.
     """
-    async for event in follow(service.looks, run_ids):
+    async for event in while_let_in(request, follow(service.looks, run_ids)):
         yield event

@@ -17,7 +17,8 @@ router = APIRouter(tags=["health"])
 @router.get("/healthz")
 async def healthz(service: Service) -> Health:
     """Answer as soon as the process is up."""
-    return Health(status="ok", home_id=service.settings.home_id)
+    home_id = service.settings.home_id
+    return Health(status="ok", home_id=home_id, code_version=agents.code_version())
 
 
 @router.get("/readyz", responses=refusals(503))
@@ -30,7 +31,12 @@ async def readyz(service: Service) -> Readiness:
         faults = await _faults_of_agents(service.database)
     except DatabaseAway as error:
         raise Refused(503, "not-ready", str(error)) from error
-    return Readiness(status="ready", home_id=service.settings.home_id, faults=faults)
+    return Readiness(
+        status="ready",
+        home_id=service.settings.home_id,
+        code_version=agents.code_version(),
+        faults=faults,
+    )
 
 
 async def _faults_of_agents(database: Database) -> list[str]:

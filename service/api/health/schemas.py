@@ -9,6 +9,8 @@ class Health(ResponseModel):
     status: Literal["ok", "ready"]
     #: Identity of the home whose stack this API belongs to; None unless `polar up` started it.
     home_id: str | None
+    #: The versions of the package and of the science; None of an earlier version.
+    code_version: str | None = None
 
 
 class Readiness(Health):

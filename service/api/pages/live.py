@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Hashable
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api.dependencies import Parts, Service
-from service.api.door import Door
+from service.api.door import Door, while_let_in
 from service.api.pages.refreshing import standing_of
 from service.storage.errors import DatabaseAway
 
@@ -19,22 +19,26 @@ POLL_S = 2.0
 
 
 @router.get("/studies/{study_id}", response_class=EventSourceResponse)
-async def study_changes(study_id: UUID, service: Service) -> AsyncIterator[ServerSentEvent]:
-    async for event in _changes(service, "studies", study_id):
+async def study_changes(
+    study_id: UUID, request: Request, service: Service
+) -> AsyncIterator[ServerSentEvent]:
+    async for event in while_let_in(request, _changes(service, "studies", study_id)):
         yield event
 
 
 @router.get("/experiments/{experiment_id}", response_class=EventSourceResponse)
 async def experiment_changes(
-    experiment_id: UUID, service: Service
+    experiment_id: UUID, request: Request, service: Service
 ) -> AsyncIterator[ServerSentEvent]:
-    async for event in _changes(service, "experiments", experiment_id):
+    async for event in while_let_in(request, _changes(service, "experiments", experiment_id)):
         yield event
 
 
 @router.get("/runs/{run_id}", response_class=EventSourceResponse)
-async def run_changes(run_id: UUID, service: Service) -> AsyncIterator[ServerSentEvent]:
-    async for event in _changes(service, "runs", run_id):
+async def run_changes(
+    run_id: UUID, request: Request, service: Service
+) -> AsyncIterator[ServerSentEvent]:
+    async for event in while_let_in(request, _changes(service, "runs", run_id)):
         yield event
 
 

@@ -1,14 +1,21 @@
 """What the page of a run shows."""
 
-from collections.abc import Sequence
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import Evaluation
+from polar.records.measurement import MEASUREMENT_FILE, Criterion, CriterionLabel
 from service.api.pages.course_chart import CourseChart, entropy_chart, loss_chart
 from service.api.pages.machine import MachineUse, machine_use
+from service.api.problems import Refused
 from service.api.runs import answers
+from service.api.runs.log import read_log
 from service.api.runs.schemas import RunView
 from service.api.stored import Reader
 from service.settings import Settings
@@ -19,6 +26,13 @@ from service.storage.metrics import course_of, of_system
 from service.storage.tables import Experiment, Run
 
 FIGURES, PICTURE = "figures/", ".png"
+TRAVERSALS = "traversals.png"
+LINES_OF_LOG = 40
+
+#: The labels of each latent by each criterion that applies to the model.
+Labels = Mapping[int, Mapping[Criterion, CriterionLabel]]
+
+_LABELS = TypeAdapter(list[CriterionLabel])
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,19 @@ class RunPage:
     #: Names of the pictures of the run.
     figures: Sequence[str]
     files: Sequence[str]
+    #: Empty until the findings are made.
+    labels: Labels
+    #: The last lines of the log; None where it is not here.
+    log: str | None
+
+    @property
+    def criteria(self) -> Sequence[Criterion]:
+        """The criteria that apply, in the order of the labels."""
+        return list(next(iter(self.labels.values()), {}))
+
+    @property
+    def other_figures(self) -> Sequence[str]:
+        return [name for name in self.figures if name != TRAVERSALS]
 
     @property
     def steps(self) -> int:
@@ -48,7 +75,8 @@ async def run_page(session: AsyncSession, settings: Settings, run: Run) -> RunPa
     steps = int(view.spec["training"]["steps"])
     charts = [entropy_chart(evaluations, steps)] if evaluations else []
     charts += [loss_chart(losses, steps)] if losses else []
-    names = [file.name for file in await artifacts_of(session, run.id)]
+    files = {file.name: file.path for file in await artifacts_of(session, run.id)}
+    names = list(files)
     pictures = [name for name in names if name.startswith(FIGURES) and name.endswith(PICTURE)]
     return RunPage(
         run=view,
@@ -58,4 +86,27 @@ async def run_page(session: AsyncSession, settings: Settings, run: Run) -> RunPa
         machine=machine_use(await of_system(session, run.id)),
         figures=[name.removeprefix(FIGURES) for name in pictures],
         files=[name for name in names if name not in pictures],
+        labels=await asyncio.to_thread(_labels, settings.artifacts, files.get(MEASUREMENT_FILE)),
+        log=await asyncio.to_thread(_log, settings.artifacts, run),
     )
+
+
+def _labels(artifacts: Path, path: str | None) -> Labels:
+    """The labels in the file of a measurement; empty if this version cannot read it."""
+    if path is None:
+        return {}
+    try:
+        labels = _LABELS.validate_python(json.loads((artifacts / path).read_bytes())["labels"])
+    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        return {}
+    of_latents: dict[int, dict[Criterion, CriterionLabel]] = {}
+    for label in labels:
+        of_latents.setdefault(label.latent, {})[label.criterion] = label
+    return dict(sorted(of_latents.items()))
+
+
+def _log(artifacts: Path, run: Run) -> str | None:
+    try:
+        return read_log(artifacts, run, LINES_OF_LOG)
+    except Refused:
+        return None

@@ -1,9 +1,10 @@
-"""/runs/{run_id}/diagnostics, /findings, /figures and /model: what a run has measured and made."""
+"""/runs/{run_id}/diagnostics, /findings, /figures, /log and /model: what a run has made."""
 
+import asyncio
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Request, Response
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import FileResponse, PlainTextResponse
 
 from polar.records.events import DIAGNOSTICS_FILE, MODEL_FILE
 from service.api import links
@@ -14,6 +15,7 @@ from service.api.ids import RunId
 from service.api.once import ONCE, Remembering
 from service.api.problems import Refused, refusals, refused
 from service.api.runs import answers
+from service.api.runs.log import MOST_LINES, last_lines, read_on
 from service.api.runs.schemas import Diagnostics, Figures, FindingsView
 from service.api.schemas import Figure
 from service.storage import findings, runs
@@ -103,6 +105,33 @@ async def get_model(run_id: RunId, session: Session, service: Service) -> FileRe
         )
         raise Refused(404, "weights-removed", detail) from None
     return file_response(service.settings.artifacts, artifact.path)
+
+
+@router.get("/log", response_class=PlainTextResponse)
+async def get_log(
+    run_id: RunId,
+    session: Session,
+    service: Service,
+    tail: Annotated[int, Query(ge=1, le=MOST_LINES, description="How many lines at most.")] = 200,
+    attempt: Annotated[
+        int | None, Query(ge=1, lt=2**31, description="Number of the attempt.")
+    ] = None,
+    after: Annotated[
+        int | None,
+        Query(
+            ge=0,
+            lt=2**63,
+            description="The header Log-End of an earlier answer, which this one goes on from.",
+        ),
+    ] = None,
+) -> PlainTextResponse:
+    """Send the last lines of what an attempt at a run, by default the newest, has logged."""
+    run = await runs.get(session, run_id)
+    artifacts = service.settings.artifacts
+    part = await asyncio.to_thread(read_on, artifacts, run, after, attempt)
+    text = last_lines(part.text, tail) if after is None else part.text
+    headers = {"Log-Attempt": str(part.attempt), "Log-End": str(part.end)}
+    return PlainTextResponse(text, headers={**headers, "X-Content-Type-Options": "nosniff"})
 
 
 @router.post("/findings", status_code=202, dependencies=[ONCE, needs(Scope.SUBMIT)])

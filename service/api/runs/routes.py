@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api import submission
 from service.api.dependencies import Reading, Service, Session, only_json
-from service.api.door import needs
+from service.api.door import needs, while_let_in
 from service.api.event_stream import follow
 from service.api.experiments import answers as experiments
 from service.api.experiments.schemas import ExperimentView, MoreSteps
@@ -100,6 +100,20 @@ async def extend_run(
     return await experiments.accepted(session, service.settings, response, submitted)
 
 
+@router.post("/{run_id}/rerun", status_code=202, dependencies=[ONCE, needs(Scope.SUBMIT)])
+async def rerun(
+    run_id: RunId, session: Session, service: Service, response: Response
+) -> ExperimentView:
+    """Accept an experiment that tries a failed or cancelled run again, with its spec and seed.
+
+    Its tag `repeats` names the run. If another run of this spec and seed is queued, running or
+    has succeeded, it is shared.
+    """
+    run = await runs.get(session, run_id)
+    submitted = await submission.repeat(session, service.queue, run)
+    return await experiments.accepted(session, service.settings, response, submitted)
+
+
 async def existing(run_id: RunId, session: Reading) -> UUID:
     return (await runs.get(session, run_id)).id
 
@@ -107,6 +121,7 @@ async def existing(run_id: RunId, session: Reading) -> UUID:
 @router.get("/{run_id}/events", response_class=EventSourceResponse)
 async def run_events(
     run_id: Annotated[UUID, Depends(existing)],
+    request: Request,
     service: Service,
     last_event_id: Annotated[int | None, Header(ge=-1, lt=2**63)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
@@ -115,5 +130,6 @@ async def run_events(
     The `id` of an evaluation event is its step: a watcher that reconnects with it as
     `Last-Event-ID` misses no evaluation. The last event is the final state.
     """
-    async for event in follow(service.looks, [run_id], last_event_id):
+    events = follow(service.looks, [run_id], last_event_id)
+    async for event in while_let_in(request, events):
         yield event

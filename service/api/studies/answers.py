@@ -68,7 +68,13 @@ async def study_view(session: AsyncSession, settings: Settings, study: Study) ->
         range=found,
         mlflow_error=mlflow_error,
         of_earlier_version=reader.of_earlier_version,
-        links=links.of_study(settings, study.id, tracked, _figures(spec, found, trials)),
+        links=links.of_study(
+            settings,
+            study.id,
+            tracked,
+            _figures(spec, found, trials),
+            is_optimised=spec is None or spec.sampler != "range",
+        ),
         watch=f"polar study watch {study.id}",
     )
 

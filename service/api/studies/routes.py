@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from polar.errors import InvalidInput
 from polar.records.ranges import StudyRange
 from service.api import links, submission
 from service.api.dependencies import TAKES_SPEC, Reading, Service, Session, only_json
-from service.api.door import needs
+from service.api.door import needs, while_let_in
 from service.api.filtering import Filters
 from service.api.ids import StudyId
 from service.api.once import ONCE, Remembering
@@ -112,13 +112,13 @@ async def existing(study_id: StudyId, session: Reading) -> UUID:
     "/{study_id}/events", response_class=EventSourceResponse, responses=refusals(404, 409, 422)
 )
 async def study_events(
-    study_id: Annotated[UUID, Depends(existing)], service: Service
+    study_id: Annotated[UUID, Depends(existing)], request: Request, service: Service
 ) -> AsyncIterator[ServerSentEvent]:
     """Stream the study as `GET /studies/{study_id}` shows it, now and after every change.
 
     Each event is named `study`. The last event shows how the study has ended.
     """
-    async for event in events.follow(service, study_id):
+    async for event in while_let_in(request, events.follow(service, study_id)):
         yield event
 
 

@@ -41,8 +41,11 @@ async def create_token(wanted: NewToken, session: Session, response: Response) -
 @router.get("/tokens", dependencies=[needs(Scope.ADMIN)])
 async def list_tokens(session: Session) -> Tokens:
     """List the tokens and the browsers that have not been revoked."""
-    rows = await tokens.all_of_them(session)
-    return Tokens(tokens=[TokenView.model_validate(row) for row in rows])
+    views = [
+        TokenView.model_validate(row).model_copy(update={"has_expired": has_expired})
+        for row, has_expired in await tokens.all_of_them(session)
+    ]
+    return Tokens(tokens=views)
 
 
 @router.post("/tokens/{name}/revoke", dependencies=[needs(Scope.ADMIN)], responses=refusals(404))

@@ -30,6 +30,8 @@ class TokenView(ResponseModel):
     scope: Scope
     created_at: datetime
     expires_at: datetime
+    #: Whether it cannot be used any more because its time is over.
+    has_expired: bool = False
     revoked_at: datetime | None
 
 

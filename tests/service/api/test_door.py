@@ -1,23 +1,31 @@
 """The door of the API: every route, asked without a token, with too little and with enough."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from pydantic import SecretStr
+from sqlalchemy import func, update
 from starlette.routing import BaseRoute
 
+from service.api import door
 from service.api.app import create_app
 from service.api.door import Door
 from service.api.links import PREFIX
+from service.api.pages import live
 from service.settings import Settings
 from service.storage import tokens
 from service.storage.database import Database
+from service.storage.tokens import Token
 from service.tokens import Scope, is_token, new_token
 from tests.service.conftest import OWNER
+
+if TYPE_CHECKING:
+    from tests.service.conftest import SpecMaker, Submitter, Worker
 
 #: What anybody may ask: whether the service is up, and to be let in by a link.
 OPEN = {"/api/v1/healthz", "/api/v1/readyz", "/api/v1/login"}
@@ -253,3 +261,50 @@ async def test_the_owners_token_needs_no_database(settings: Settings) -> None:
         of_others = await http.get("/models", headers=bearer("x" * 43))
 
     assert (of_owner.status_code, of_others.status_code) == (200, 503)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1/runs/{run}/events", "/api/v1/experiments/{experiment}/events", "/live/runs/{run}"],
+)
+@pytest.mark.parametrize("ends", ["revoked", "over"])
+async def test_a_stream_tells_nothing_more_to_a_token_that_has_ended(
+    path: str,
+    ends: str,
+    served: str,
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(door, "ASK_AGAIN_S", 0.0)
+    monkeypatch.setattr(live, "POLL_S", 0.05)
+    submission = await submit(spec_of())
+    run_id = submission.runs[0].id
+    async with database.transaction() as session:
+        row, token = await tokens.create(session, "anna", Scope.READ, timedelta(days=1))
+    url = served + path.format(run=run_id, experiment=submission.experiment.id)
+
+    async with (
+        asyncio.timeout(60),
+        httpx.AsyncClient(headers=bearer(token), timeout=30) as reader,
+        reader.stream("GET", url) as answer,
+    ):
+        lines = answer.aiter_lines()
+        first = await anext(lines)
+        await worker.claim(run_id)
+        while not (await anext(lines)).startswith("event"):
+            pass
+        async with database.transaction() as session:
+            if ends == "revoked":
+                await tokens.revoke(session, "anna")
+            else:
+                await session.execute(
+                    update(Token).where(Token.id == row.id).values(expires_at=func.now())
+                )
+        await worker.finish(run_id)
+        rest = [line async for line in lines if line.startswith("data")]
+
+    assert first.startswith("event")
+    assert not any("succeeded" in line for line in rest)

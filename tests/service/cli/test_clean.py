@@ -114,6 +114,14 @@ def made(
     return Runs(artifacts, database, submit, worker, reports, spec_of)
 
 
+def test_where_there_is_nothing_to_remove_it_says_so() -> None:
+    said, rows = look(), look("-o", "json")
+
+    assert (said.exit_code, said.stdout) == (0, "")
+    assert said.stderr.endswith("there is nothing to remove\n")
+    assert as_json(rows) == []
+
+
 async def test_nothing_is_removed_before_somebody_says_yes(made: Runs) -> None:
     run_id = await made.end(RunState.FAILED)
     before = made.files(run_id)

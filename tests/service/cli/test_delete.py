@@ -28,6 +28,7 @@ async def test_nothing_is_deleted_before_somebody_says_yes(polar: "Polar", spec:
     assert "this would be deleted for good:" in result.stderr
     assert f"experiment mine: cancelled, {experiment['id']}" in result.stderr
     assert "say --yes" in result.stderr
+    assert "error" not in result.stderr
     assert (await polar("get", experiment["id"])).exit_code == 0
 
 

@@ -19,10 +19,11 @@ from polar.spec import StudySpec
 from service.embedded.postgres import Postgres
 from service.settings import Settings
 from service.storage import studies, tracking
+from service.storage.agents import code_version
 from service.storage.database import Database
 from service.storage.roles import Role
 from service.storage.states import RunState
-from service.storage.tables import Run
+from service.storage.tables import Agent, Run
 from service.studies.advancing import optuna_storage
 from service.studies.optimiser import forget_study
 from tests.service.cli.specs import as_json
@@ -103,6 +104,27 @@ async def tell(database: Database, mlflow: "Mlflow", folder: Path) -> None:
         tracker = Tracker(database, server, folder)
         await tracker.tell_all()
         await tracker.close()
+
+
+@pytest.mark.parametrize("code", ["0.0.1, science 1", None])
+async def test_an_agent_with_other_code_than_the_api_is_named(
+    code: str | None,
+    environment: pytest.MonkeyPatch,
+    served: str,
+    worker: "Worker",
+    database: Database,
+) -> None:
+    environment.setenv("POLAR_URL", served)
+    await worker.announce()
+    await worker.announce(name="other")
+    async with database.transaction() as session:
+        await session.execute(update(Agent).where(Agent.name == "other").values(code_version=code))
+
+    seen = await asyncio.to_thread(look)
+
+    assert seen.checks["agents"]["level"] == "warning"
+    other = code or "an earlier version"
+    assert seen.says("agents") == f"other runs {other}, and the API {code_version()}"
 
 
 @pytest.mark.usefixtures("told")

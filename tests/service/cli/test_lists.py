@@ -67,7 +67,7 @@ async def test_studies_are_filtered(polar: "Polar", write: "Write") -> None:
     assert await ids(polar, "study", "list", "--model", "l2_ae") == made[1:]
     assert await ids(polar, "study", "list", "--tag", "paper=one", "--tag", "draft") == made[::-1]
     assert await ids(polar, "study", "list", "--tag", "paper=two") == []
-    assert "draft paper=one" in (await polar("study", "list")).stdout
+    assert "draft, paper=one" in (await polar("study", "list")).stdout
 
 
 async def test_tables_show_eight_digits_unless_whole_ids_are_wanted(

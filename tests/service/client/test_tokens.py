@@ -44,6 +44,11 @@ def test_the_stack_of_a_home_gets_the_token_of_that_home(
         publish(tmp_path, RunningStack(script.url, "", "", os.getpid(), {}, "the home"))
 
         assert sent_by(Client(), script) == f"Bearer {own_token}"
+        assert Client().sends_other_token
+        assert not Client(token="given").sends_other_token
+        assert not Client(script.url).sends_other_token  # which is sent what the variable says
+        monkeypatch.setenv("POLAR_TOKEN", own_token)
+        assert not Client().sends_other_token
         assert sent_by(Client(home=tmp_path), script) == f"Bearer {own_token}"
 
 

@@ -1,4 +1,8 @@
+import errno
+import os
 import shutil
+import socket
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -162,6 +166,105 @@ def test_files_that_a_backup_has_lost_are_noticed(made_home: Path, new_home: Pat
         restore(backup, new_home)
 
     assert not new_home.exists()
+
+
+@pytest.fixture
+def small_backup(made_home: Path, tmp_path: Path) -> Path:
+    """A backup without databases, which is looked at before they are."""
+    (made_home / "artifacts" / "runs").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.embedded.backup._copy_databases", lambda _url, into: into.mkdir())
+        patch.setattr("service.embedded.backup._server", lambda _home: nullcontext(""))
+        back_up(made_home, tmp_path / "backup")
+    return tmp_path / "backup"
+
+
+def link_to_file(at: Path, secret: Path) -> None:
+    at.symlink_to(secret)
+
+
+def link_to_folder(at: Path, secret: Path) -> None:
+    at.symlink_to(secret.parent)
+
+
+def link_to_nothing(at: Path, secret: Path) -> None:
+    at.symlink_to(secret.with_name("nothing"))
+
+
+def pipe(at: Path, _secret: Path) -> None:
+    os.mkfifo(at)
+
+
+def socket_(at: Path, _secret: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(at))
+
+
+@pytest.mark.parametrize("plant", [link_to_file, link_to_folder, link_to_nothing, pipe, socket_])
+@pytest.mark.parametrize("place", ["artifacts/runs/a", "mlflow/a", "databases/base", "a"])
+def test_a_backup_that_leads_elsewhere_is_refused(
+    small_backup: Path, new_home: Path, place: str, plant: Callable[[Path, Path], None]
+) -> None:
+    # What links led to was copied: any file that the user may read, whom somebody gave a backup.
+    secret = small_backup.with_name("secrets") / "key"
+    secret.parent.mkdir()
+    secret.write_text("the secret")
+    (small_backup / place).parent.mkdir(exist_ok=True)
+    plant(small_backup / place, secret)
+
+    with pytest.raises(EmbeddedError, match=f"{place}' is no file and no folder; allowed: "):
+        restore(small_backup, new_home)
+
+    assert not new_home.exists()
+
+
+def test_a_full_disk_is_said_in_a_line_and_left_as_it_was(
+    small_backup: Path, new_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The message named every file that could not be copied, and half of them filled the disk.
+    (small_backup / "databases").rmdir()
+    (small_backup / "databases" / "base").mkdir(parents=True)
+    for number in range(100):
+        (small_backup / "databases" / "base" / str(number)).write_text("rows")
+    monkeypatch.setattr("service.embedded.backup._run", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.copystat", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.copyfile", full)
+
+    for _ in range(2):  # what is left is not taken for a home that is not empty
+        with pytest.raises(EmbeddedError, match=r"No space left .*, and so 99 others$") as error:
+            restore(small_backup, new_home)
+
+        assert len(str(error.value)) < 600
+        assert list(new_home.iterdir()) == []
+
+
+def full(_source: object, target: str, **_: object) -> None:
+    Path(target).write_text("")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+
+
+@pytest.mark.parametrize("name", ["database.json", "artifacts"])
+def test_a_backup_whose_own_parts_are_links_is_refused(
+    small_backup: Path, new_home: Path, name: str, tmp_path: Path
+) -> None:
+    (small_backup / name).rename(tmp_path / "elsewhere")
+    (small_backup / name).symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(EmbeddedError, match="is no file and no folder"):
+        restore(small_backup, new_home)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes folders of others")
+def test_nothing_is_restored_to_where_others_would_read_it(
+    small_backup: Path, new_home: Path
+) -> None:
+    new_home.mkdir(mode=0o777)
+    os.chown(new_home, 12345, 12345)
+
+    with pytest.raises(EmbeddedError, match="belongs to the user with the number 12345"):
+        restore(small_backup, new_home)
+
+    assert list(new_home.iterdir()) == []
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), EmbeddedError("it does not start")])

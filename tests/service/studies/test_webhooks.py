@@ -24,7 +24,7 @@ from service.storage.database import Database
 from service.storage.states import RunState, StudyState
 from service.storage.study_tables import Study
 from service.storage.webhooks import Delivery, Webhook
-from service.studies.webhooks import ANSWERS_S, SIGNATURE, is_public, tell, tell_once
+from service.studies.webhooks import ANSWERS_S, SIGNATURE, tell, tell_once
 
 if TYPE_CHECKING:
     from tests.service.conftest import Submitter, Trials, Worker
@@ -259,24 +259,6 @@ async def test_a_name_whose_answer_changes_leads_nowhere_else(
 
     assert lookups == ["changes.example"]
     assert receiver.requests[0][0]["host"] == url.split("/")[2]
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "127.0.0.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
-        "100.64.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0",
-        "fc00::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
-        "fec0::1", "64:ff9b:1::7f00:1", "::127.0.0.1", "::ffff:0:7f00:1",
-    ],
-)  # fmt: skip
-def test_addresses_of_machine_and_network_are_not_public(address: str) -> None:
-    assert not is_public(address)
-
-
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"])
-def test_addresses_of_the_internet_are_public(address: str) -> None:
-    assert is_public(address)
 
 
 async def test_without_addresses_the_earlier_ones_are_forgotten_and_nothing_is_told(

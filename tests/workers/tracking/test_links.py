@@ -101,6 +101,6 @@ def _seed(number: int) -> str:
 async def _link(study_id: UUID, database: Database, settings: Settings) -> str:
     async with database.transaction() as session:
         position = await study_tracking.mlflow_run_of_study(session, study_id)
-    link = links.of_study(settings, study_id, position, {})["mlflow_runs"]
+    link = links.of_study(settings, study_id, position, {}, is_optimised=True)["mlflow_runs"]
     assert link is not None
     return link

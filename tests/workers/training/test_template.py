@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,10 @@ import pytest
 import polar
 from polar.records.events import Progress
 from polar.spec import ExperimentSpec
+from service.exit_codes import CHILD_FAILED
 from service.storage.states import RunState
 from workers.training import process
+from workers.training.messages import Failure, Request, from_line
 from workers.training.process import Child, Template
 
 if TYPE_CHECKING:
@@ -62,6 +65,22 @@ def work():
     print(json.dumps({{"loss": loss, "new": sorted(set(sys.modules) - before), "cuda": has_cuda}}))
     return 0
 serve(work)
+"""
+
+
+#: Its child fails, and says with which priority.
+FAILING = """
+import os
+from pathlib import Path
+import polar
+from workers.training import template
+def run(*_, **__):
+    autogroup = Path("/proc/self/autogroup")
+    session = autogroup.read_text().split()[-1] if autogroup.exists() else os.nice(0)
+    raise RuntimeError(f"process {os.nice(0)}, session {session}")
+polar.run = run
+template.NEEDED = ()
+template.main()
 """
 
 
@@ -348,3 +367,35 @@ async def test_a_killed_agent_leaves_no_process(stage: "Stage", spec_of: "SpecFo
     agent.kill()
 
     await stage.until(lambda: stage.is_gone(template) and stage.is_gone(child))
+
+
+async def test_a_child_is_as_nice_as_its_agent_wants_and_logs_in_the_form_of_the_environment(
+    begin: Callable[..., Template],
+    start: Callable[..., Awaitable[Child]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("POLAR_LOG_FORMAT", "json")
+    request = Request(
+        spec=SPEC,
+        dataset_digest="",
+        device="cpu",
+        folder=tmp_path,
+        resume_from=None,
+        last_states=(),
+        may_go_on_until=time.monotonic() + 60,
+        niceness=7,
+    )
+
+    child = await start(begin(FAILING))
+    child.say(request.model_dump_json())
+    (failure,) = [from_line(line) async for line in child.lines()]
+    code = await child.exit_code()
+
+    assert isinstance(failure, Failure)
+    seen = f"RuntimeError: process {os.nice(0) + 7}, session 7"
+    assert failure.message.endswith(f"{seen}\n")
+    assert code == CHILD_FAILED
+    (logged,) = map(json.loads, (tmp_path / "0.txt").read_text().splitlines())
+    assert logged["message"] == "the training ends by an error"
+    assert seen in logged["traceback"]

@@ -58,14 +58,16 @@ if (live) {
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if (button.dataset.copy !== undefined) {
+  const text = button.dataset.curl === undefined ? button.dataset.copy
+    : `curl -H "Authorization: Bearer $POLAR_TOKEN" "${new URL(button.dataset.curl, location.href)}"`;
+  if (text !== undefined) {
     try {
-      await navigator.clipboard.writeText(button.dataset.copy);
+      await navigator.clipboard.writeText(text);
       const words = button.textContent;
       button.textContent = "copied";
       setTimeout(() => { button.textContent = words; }, 1500);
     } catch {
-      say(button.dataset.copy);
+      say(text);
     }
   }
   if (button.dataset.post === undefined) return;
@@ -115,3 +117,26 @@ if (draft) {
     check();
   });
 }
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.dataset.describe === undefined) return;
+  event.preventDefault();
+  const { name, tags, note } = form.elements;
+  // what was not changed here is not sent, because others may have changed it meanwhile
+  const changes = {};
+  for (const field of [name, note]) if (field.value !== field.defaultValue) changes[field.name] = field.value;
+  const removed = Object.keys(JSON.parse(form.dataset.tags)).map((key) => [key, null]);
+  const given = tags.value.split("\n").filter((line) => line.trim()).map((line) => {
+    const [key, ...value] = line.split("=");
+    return [key.trim(), value.join("=").trim()];
+  });
+  if (tags.value !== tags.defaultValue) changes.tags = Object.fromEntries([...removed, ...given]);
+  try {
+    const headers = { "Content-Type": "application/json" };
+    const answer = await fetch(form.dataset.describe, { method: "PATCH", headers, body: JSON.stringify(changes) });
+    if (answer.ok) location.reload();
+    else say((await answer.json()).detail);
+  } catch (error) {
+    say(`the service did not answer: ${error.message}`);
+  }
+});

@@ -4,18 +4,19 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from polar.spec import ExperimentSpec, StudySpec
+from service.api.experiments.schemas import NewExperiment
+from service.api.studies.schemas import NewStudy
 
 if TYPE_CHECKING:
     from tests.service.conftest import Worker
 
 
-async def test_the_schema_is_that_of_a_spec(http: httpx.AsyncClient) -> None:
-    assert (await http.get("/api/v1/schema")).json() == ExperimentSpec.model_json_schema()
+async def test_the_schema_is_that_of_a_spec_with_tags_and_a_note(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/api/v1/schema")).json() == NewExperiment.model_json_schema()
 
 
 async def test_the_schema_of_studies_is_that_of_their_spec(http: httpx.AsyncClient) -> None:
-    assert (await http.get("/api/v1/schema/study")).json() == StudySpec.model_json_schema()
+    assert (await http.get("/api/v1/schema/study")).json() == NewStudy.model_json_schema()
 
 
 async def test_models_tell_their_weight_and_the_range_of_each_field(

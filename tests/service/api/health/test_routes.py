@@ -9,6 +9,7 @@ from sqlalchemy import func, text, update
 
 from service.api.app import create_app
 from service.settings import Settings
+from service.storage.agents import code_version
 from service.storage.database import Database
 from service.storage.tables import Agent
 
@@ -28,7 +29,11 @@ async def test_the_service_is_ready_when_an_agent_is_there(
 
     assert [answer.status_code for answer in (alone, with_agent, left_alone)] == [503, 200, 503]
     assert "no agent" in alone.json()["detail"]
-    assert (await http.get("/api/v1/healthz")).json() == {"status": "ok", "home_id": None}
+    assert (await http.get("/api/v1/healthz")).json() == {
+        "status": "ok",
+        "home_id": None,
+        "code_version": code_version(),
+    }
 
 
 async def test_the_service_is_ready_while_one_agent_takes_runs(

@@ -9,6 +9,8 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
 if TYPE_CHECKING:
+    import httpx
+
     from tests.conftest import Reports
     from tests.service.api.pages.conftest import Look, Scheme
     from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
@@ -105,3 +107,28 @@ async def test_who_may_only_read_is_told_so(look: "Look", study_id: UUID) -> Non
     async with look(f"/studies/{study_id}", scope="read") as page:
         await page.get_by_role("button", name="Pause").click()
         await expect(page.get_by_role("status")).to_contain_text("needs the scope 'steer'")
+
+
+async def test_a_study_is_named_tagged_and_annotated(
+    look: "Look", study_id: UUID, http: "httpx.AsyncClient"
+) -> None:
+    path = f"/api/v1/studies/{study_id}"
+    async with look(f"/studies/{study_id}", scope="submit") as page:
+        await http.patch(path, json={"tags": {"of": "another", "gone": ""}})
+        await page.reload()
+        await http.patch(path, json={"note": "written meanwhile"})
+        await page.get_by_text("Name, tags and note").click()
+        await page.get_by_label("Name").fill("<b>mine</b>")
+        await page.get_by_label("Tags, each").fill("of=another\nproject = a=b\n\ngood\n")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("<b>mine</b>")
+        await expect(page.get_by_label("Tags", exact=True)).to_contain_text("project=a=b")
+
+        await page.get_by_text("Name, tags and note").click()
+        await page.get_by_label("Tags, each").fill("a b")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("status")).to_contain_text("cannot be the key of a tag")
+
+    study = (await http.get(path)).json()
+    assert study["tags"] == {"of": "another", "project": "a=b", "good": ""}
+    assert study["note"] == "written meanwhile"

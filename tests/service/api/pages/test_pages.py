@@ -271,6 +271,28 @@ async def test_style_and_script_are_sent_to_everybody(http: httpx.AsyncClient) -
     assert (await http.get("/static/..%2Froutes.py")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/nowhere",
+        "/docs",
+        "/openapi.json",
+        "/static/icon.svg",
+        "/api/v1/datasets",
+        "/api/v1/login?link=x",
+    ],
+)
+@pytest.mark.parametrize("host", ["localhost", "evil.example"])
+async def test_no_page_of_another_site_shows_an_answer_in_a_frame_or_takes_it_for_a_script(
+    http: httpx.AsyncClient, path: str, host: str
+) -> None:
+    answer = await http.get(path, headers={"Host": host})
+
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 @pytest.mark.parametrize("path", ["/", "/experiments", "/runs", "/agents"])
 async def test_pages_take_nothing_from_elsewhere(http: httpx.AsyncClient, path: str) -> None:
     text = (await http.get(path)).text

@@ -111,8 +111,9 @@ async def test_every_link_of_a_study_and_its_trials_leads_somewhere(
 async def test_a_study_leads_to_its_page_in_the_dashboard_and_to_its_run_in_mlflow(
     http: httpx.AsyncClient, create: Create, database: Database
 ) -> None:
-    study_id = await create()
+    study_id, searched = await create(sampler="tpe"), await create(sampler="range")
     before = (await http.get(f"{STUDIES}/{study_id}")).json()["links"]
+    of_range = (await http.get(f"{STUDIES}/{searched}")).json()["links"]
     async with database.transaction() as session:
         told = {"mlflow_experiment_id": "7", "mlflow_run_id": "abc"}
         session.add(StudyTracking(study_id=study_id, **told))
@@ -120,6 +121,7 @@ async def test_a_study_leads_to_its_page_in_the_dashboard_and_to_its_run_in_mlfl
     after = (await http.get(f"{STUDIES}/{study_id}")).json()["links"]
 
     assert before["dashboard"] == f"http://127.0.0.1:8651/polar/{study_id}"
+    assert of_range["dashboard"] is None  # a range is not something to be raised
     assert (before["mlflow"], before["mlflow_runs"]) == (None, None)
     assert after["mlflow"] == (
         "http://mlflow.test:5650/#/experiments/7/runs/abc?workflowType=machine_learning"

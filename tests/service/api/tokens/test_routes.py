@@ -57,6 +57,24 @@ async def test_a_token_is_told_once_and_stored_as_a_digest(
     assert len(stored.digest) == 64
 
 
+async def test_the_name_of_an_expired_token_is_free(
+    http: httpx.AsyncClient, database: Database
+) -> None:
+    expired = await make(http, name="ci")
+    async with database.transaction() as session:
+        await session.execute(update(Token).values(expires_at=Token.created_at))
+    listed = (await http.get(TOKENS)).json()["tokens"]
+
+    made = await make(http, name="ci")
+
+    again = (await http.get(TOKENS)).json()["tokens"]
+    answers = [await http.get(EXPERIMENTS, headers=bearer(each)) for each in (expired, made)]
+    assert [(each["name"], each["has_expired"]) for each in listed] == [("ci", True)]
+    assert [(each["name"], each["has_expired"]) for each in again] == [("ci", False)]
+    assert [answer.status_code for answer in answers] == [401, 200]
+    assert (await http.post(TOKENS, json={"name": "ci"})).status_code == 409
+
+
 async def test_a_revoked_token_is_gone_and_its_name_is_free(http: httpx.AsyncClient) -> None:
     first = await make(http, name="ci")
     twice = await http.post(TOKENS, json={"name": "ci"})

@@ -1,0 +1,215 @@
+"""Logs, figures and comparisons of runs, runs that are tried again, and the best trials."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+
+from polar.records.events import ArtifactSaved
+from service.exit_codes import REFUSED
+from service.settings import Settings
+from service.storage.states import RunState
+from tests.service.cli.specs import as_json
+
+if TYPE_CHECKING:
+    from tests.conftest import Reports
+    from tests.service.cli.conftest import Polar, Process, Write
+    from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
+
+
+@pytest.fixture(autouse=True)
+async def _an_agent_is_there(worker: "Worker") -> None:
+    await worker.announce()
+
+
+@pytest.fixture
+async def running(submit: "Submitter", spec_of: "SpecMaker", worker: "Worker") -> UUID:
+    """The id of a run that trains."""
+    run_id = (await submit(spec_of(model={"beta": 2}))).runs[0].id
+    await worker.claim(run_id)
+    return run_id
+
+
+def log_of(settings: Settings, run_id: UUID) -> Path:
+    path = settings.artifacts / "runs" / str(run_id) / "attempt-1" / "log.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+async def test_logs_show_what_a_run_has_printed_without_control_characters(
+    polar: "Polar", running: UUID, settings: Settings
+) -> None:
+    log = log_of(settings, running)
+    none = await polar("logs", running)
+    log.touch()
+    empty = await polar("logs", running)
+    log.write_text("step 1\n\x1b[2Jerror")
+
+    shown = await polar("logs", running.hex[:8])
+    last = await polar("logs", running, "-n", 1, "--attempt", 1)
+
+    assert none.exit_code == REFUSED
+    assert "the log of attempt 1" in none.stderr
+    assert (empty.exit_code, empty.stdout) == (0, "")
+    assert f"attempt 1 of run {running} has printed nothing" in empty.stderr
+    assert shown.stdout == "step 1\n�[2Jerror\n"
+    assert last.stdout == "�[2Jerror\n"
+
+
+async def test_a_log_is_followed_until_the_run_has_ended(
+    polar_process: "Process", running: UUID, settings: Settings, worker: "Worker"
+) -> None:
+    log = log_of(settings, running)
+    log.write_text("one\n")
+    following = asyncio.create_task(polar_process("logs", "-f", running))
+    await asyncio.sleep(0)
+    with log.open("a") as file:
+        file.write("two\nthe end")
+    await worker.finish(running, RunState.FAILED)
+
+    ended = await following
+
+    assert (ended.exit_code, ended.stdout) == (0, "one\ntwo\nthe end")
+
+
+async def test_a_failed_run_is_tried_again(
+    polar: "Polar", running: UUID, worker: "Worker"
+) -> None:
+    refused = await polar("rerun", running)
+    await worker.finish(running, RunState.FAILED)
+
+    again = await polar("rerun", running.hex[:8])
+    (listed,) = as_json(await polar("list", "--tag", f"repeats={running}", "-o", "json"))
+
+    assert refused.exit_code == REFUSED
+    assert "allowed: runs that have failed or were cancelled" in refused.stderr
+    assert again.exit_code == 0
+    assert listed["id"] in again.stdout
+    assert f"polar watch {listed['id']}" in again.stderr
+
+
+async def test_figures_of_a_run_and_of_an_experiment_are_saved(
+    polar: "Polar", running: UUID, worker: "Worker", settings: Settings, tmp_path: Path
+) -> None:
+    none = await polar("figures", running, "--out", tmp_path / "none")
+    for name in ("traversals", "entropies"):
+        (settings.artifacts / name).write_bytes(name.encode())
+        await worker.record(running, ArtifactSaved(name=f"figures/{name}.png", path=name))
+    await worker.finish(running)
+    (experiment,) = as_json(await polar("list", "-o", "json"))
+
+    saved = await polar("figures", running, "--out", tmp_path / "of" / "run")
+    of_all = await polar("figures", experiment["id"], "--out", tmp_path / "all", "-o", "json")
+
+    assert none.exit_code == REFUSED
+    assert "has no figures yet" in none.stderr
+    folder = tmp_path / "of" / "run"
+    assert sorted(saved.stdout.split()) == [
+        str(folder / "entropies.png"), str(folder / "traversals.png")
+    ]  # fmt: skip
+    assert (folder / "traversals.png").read_bytes() == b"traversals"
+    assert sorted(as_json(of_all)) == [
+        str(tmp_path / "all" / "seed-0" / f"{name}.png") for name in ("entropies", "traversals")
+    ]
+
+
+async def test_a_folder_that_cannot_be_made_is_refused(
+    polar: "Polar", running: UUID, worker: "Worker", settings: Settings, tmp_path: Path
+) -> None:
+    (settings.artifacts / "drawn").write_bytes(b"drawn")
+    await worker.record(running, ArtifactSaved(name="figures/a.png", path="drawn"))
+    await worker.finish(running)
+    (tmp_path / "file").touch()
+
+    refused = await polar("figures", running, "--out", tmp_path / "file" / "below")
+
+    assert refused.exit_code == REFUSED
+    assert "cannot write into" in refused.stderr
+
+
+@pytest.fixture
+async def compared(
+    running: UUID,
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    reports: "Reports",
+) -> list[UUID]:
+    """Two runs that were evaluated and differ in beta and seed."""
+    other = (await submit(spec_of(model={"beta": 8}, seeds=[5]))).runs[0].id
+    await worker.claim(other)
+    for run_id in (running, other):
+        await worker.record(run_id, reports.evaluation(10), reports.evaluation(20))
+    return [running, other]
+
+
+async def test_runs_are_compared_latent_by_latent(
+    polar: "Polar", compared: list[UUID], reports: "Reports"
+) -> None:
+    table = await polar("compare", *compared)
+    answer = as_json(await polar("compare", *(id.hex[:8] for id in compared), "-o", "json"))
+
+    rows = {line.split("  ")[0]: line.split()[1:] for line in table.stdout.splitlines() if line}
+    latents = sorted(reports.evaluation(20).latents, key=lambda each: -each.judged_entropy_nats)
+    assert table.stdout.splitlines()[0].split() == [id.hex[:8] for id in compared]
+    assert rows["model.beta"] == ["2", "8"]
+    assert rows["seed"] == ["0", "5"]
+    assert rows["step"] == ["20", "20"]
+    for rank, latent in enumerate(latents, 1):
+        cell = [f"{latent.judged_entropy_nats:.3f}", latent.label, f"({latent.latent})"]
+        assert rows[str(rank)] == cell * 2
+    assert [each["run"] for each in answer] == [str(id) for id in compared]
+    assert [each["latent"] for each in answer[1]["latents"]] == [each.latent for each in latents]
+
+
+async def test_what_cannot_be_compared_is_refused(
+    polar: "Polar", compared: list[UUID], submit: "Submitter", spec_of: "SpecMaker"
+) -> None:
+    new = (await submit(spec_of(seeds=[9]))).runs[0].id
+
+    alone = await polar("compare", compared[0], compared[0])
+    unseen = await polar("compare", compared[0], new)
+    many = (await submit(spec_of(seeds=list(range(10, 19))))).experiment.id
+
+    assert alone.exit_code == unseen.exit_code == REFUSED
+    assert "these are 1 runs; allowed: 2 to 8 runs" in alone.stderr
+    assert f"run {new} is queued and has not been evaluated yet" in unseen.stderr
+    assert "these are 9 runs" in (await polar("compare", many)).stderr
+
+
+async def test_the_best_trials_of_a_study_are_listed(
+    polar: "Polar", write: "Write", trials: "Trials"
+) -> None:
+    spec = write(
+        "base: {dataset: {name: digits}, model: {}}\nsearch: {model.beta: {log_uniform: [1, 9]}}\n"
+        "objectives: [polarisation, explained]\nsampler: random\n"
+    )
+    made: dict[str, Any] = as_json(await polar("study", "create", spec, "-o", "json"))
+    for beta, values in ((2.0, (0.5, 0.9)), (3.0, (0.4, 0.8)), (4.0, (0.9, 0.1))):
+        await trials.end(await trials.begin(UUID(made["id"]), beta=beta), *values)
+
+    front = await polar("study", "pareto", made["id"][:8])
+    answer = as_json(await polar("study", "pareto", made["id"], "-o", "json"))
+
+    assert [trial["number"] for trial in answer["trials"]] == [0, 2]
+    assert "polarisation (maximize)" in front.stdout
+    assert "model.beta=4" in front.stdout
+    assert "model.beta=3" not in front.stdout
+    refused = await polar("study", "pareto", "nothing")
+    assert refused.exit_code == REFUSED
+
+
+async def test_rm_deletes_and_is_not_in_the_list_of_commands(
+    polar: "Polar", running: UUID, worker: "Worker"
+) -> None:
+    await worker.finish(running)
+
+    removed = await polar("rm", running.hex[:8], "--yes")
+
+    assert removed.exit_code == 0
+    assert (await polar("get", running)).exit_code == REFUSED
+    listed = (await polar("--help")).stdout
+    assert "delete" in listed
+    assert " rm " not in listed
