@@ -9,7 +9,7 @@ function say(words) {
   say.timer = setTimeout(() => { said.textContent = ""; }, 6000);
 }
 
-// Of the time of the service, each open page takes about this share; but no page rests longer than this.
+// Each open page takes at most this share of a core of the service, but rests no longer than this.
 const SHARE = 0.007;
 const LONGEST_MS = 60_000;
 const bell = document.querySelector("[data-notify]");
@@ -61,6 +61,7 @@ if (live) {
   const news = new EventSource(live);
   let isBusy = false;
   let isLate = false;
+  let isFirst = true; // a page is fetched at its opening, too, and is ready for news afterwards
   news.addEventListener("changed", async () => {
     if (isBusy) { isLate = true; return; }
     do {
@@ -68,7 +69,8 @@ if (live) {
       isLate = false;
       try {
         const rest = await refresh();
-        await new Promise((resolve) => { setTimeout(resolve, rest); });
+        if (!isFirst) await new Promise((resolve) => { setTimeout(resolve, rest); });
+        isFirst = false;
       } catch { /* the next change tries again */ }
     } while (isLate);
     isBusy = false;
