@@ -50,7 +50,8 @@ def test_every_setting_that_is_given_exists_and_none_is_missing(name: str) -> No
 def test_the_settings_of_compose_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = {"${POLAR_TOKEN": "t" * 64, "${POLAR_APP_PASSWORD": "secret"}
     for name, value in SERVICES["api"]["environment"].items():
-        given = re.sub(r"(\$\{\w+)[^}]*\}", lambda found: chosen.get(found[1], ""), str(value))
+        form = r"(\$\{\w+)(?::-([^}]*))?[^}]*\}"
+        given = re.sub(form, lambda found: chosen.get(found[1], found[2] or ""), str(value))
         monkeypatch.setenv(name, given)
 
     settings = Settings()

@@ -390,12 +390,11 @@ async def test_a_child_is_as_nice_as_its_agent_wants_and_logs_in_the_form_of_the
     child = await start(begin(FAILING))
     child.say(request.model_dump_json())
     (failure,) = [from_line(line) async for line in child.lines()]
-    code = await child.exit_code()
 
     assert isinstance(failure, Failure)
     seen = f"RuntimeError: process {os.nice(0) + 7}, session 7"
     assert failure.message.endswith(f"{seen}\n")
-    assert code == CHILD_FAILED
+    assert await child.exit_code() == CHILD_FAILED
     (logged,) = map(json.loads, (tmp_path / "0.txt").read_text().splitlines())
     assert logged["message"] == "the training ends by an error"
     assert seen in logged["traceback"]
