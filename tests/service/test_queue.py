@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import psycopg
 import pytest
 from procrastinate import App
 from sqlalchemy import text
@@ -82,17 +83,17 @@ async def test_every_new_run_has_a_job_on_the_queue_of_its_device(
 
 
 async def test_every_run_knows_its_own_job_in_whatever_order_the_jobs_were_made(
-    submit: "Submitter", spec_of: "SpecMaker", database: Database
+    submit: "Submitter", spec_of: "SpecMaker", database: Database, database_url: str
 ) -> None:
     # Postgres promises no order for the ids of rows that are inserted together.
-    async with database.transaction() as session:
+    with psycopg.connect(database_url) as connection:
         name = "queue.procrastinate_defer_jobs_v1"
-        definition = await session.scalar(
-            text(f"select pg_get_functiondef(oid) from pg_proc where oid = '{name}'::regproc")
-        )
+        (definition,) = connection.execute(
+            f"select pg_get_functiondef(oid) from pg_proc where oid = '{name}'::regproc"
+        ).fetchone() or ("",)
         backwards = definition.replace("array_agg(id)", "array_agg(id order by id desc)")
         assert backwards != definition
-        await (await session.connection()).exec_driver_sql(backwards)
+        connection.execute(backwards)
 
     submission = await submit(spec_of(seeds=list(range(5))))
 

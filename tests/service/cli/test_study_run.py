@@ -15,6 +15,7 @@ import pytest
 
 from service.embedded.running import RunningStack, publish
 from service.embedded.state import lock
+from service.ids import SHOWN
 from service.storage import studies
 from service.storage.database import Database
 from service.storage.states import StudyState
@@ -95,7 +96,7 @@ async def test_several_studies_are_carried_out_together_and_end_with_their_range
 
     lines = {line.split()[1]: line for line in result.stdout.splitlines() if line.strip()}
     assert result.exit_code == 0, result.stderr
-    assert str(ids["beta"]) in lines["beta"]
+    assert str(ids["beta"])[:SHOWN] in lines["beta"]
     assert FOUND["headline"] in lines["beta"]
     assert "it has what it wanted" in lines["alpha"]
 
