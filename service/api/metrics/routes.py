@@ -13,11 +13,9 @@ from prometheus_client.registry import Collector
 from service.api.dependencies import Parts, Service, Session
 from service.api.door import Door
 from service.api.problems import refusals
+from service.processes import TOGETHER
 from service.storage import gauges
 from service.storage.gauges import Gauges
-
-#: The variable by which processes count their requests together, in the files of a folder.
-TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
 
 router = APIRouter(route_class=Door, tags=["health"])
 
