@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from service.api.dependencies import Parts, Service, Session
+from service.api.dependencies import Parts, Reading, Service
 from service.api.door import Door
 from service.api.problems import refusals
 from service.processes import TOGETHER
@@ -27,7 +27,7 @@ class TextOfMetrics(Response):
 
 
 @router.get("/metrics", response_class=TextOfMetrics, responses=refusals(503))
-async def get_metrics(service: Service, session: Session) -> Response:
+async def get_metrics(service: Service, session: Reading) -> Response:
     """Count runs, queues, lost attempts and what MLflow lacks; how long requests took."""
     rows = CollectorRegistry()
     rows.register(_Rows(await gauges.read(session)))
