@@ -20,6 +20,9 @@ ONE_THREAD = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 
+#: The variable by which processes count their requests together, in the files of a folder.
+TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
+
 #: The nice value of this process's session.
 AUTOGROUP = Path("/proc/self/autogroup")
 

@@ -7,6 +7,7 @@ only a job that nobody waits for any more.
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -213,7 +214,7 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
         note = note_of_stop(settings.artifacts, run.id, run.attempt)
         if run.cancel_requested:
             await runs.end_on_request(session, run)
-        elif await asyncio.to_thread(note.exists):
+        elif await asyncio.to_thread(os.path.exists, note):  # which passes over broken folders
             await runs.queue_stopped(session, run)
             await enqueue(app, session, [run])
         elif run.losses + 1 >= settings.max_attempts:

@@ -11,7 +11,7 @@ from uvicorn.supervisors import Multiprocess
 
 from service import logs
 from service.api.app import create_app
-from service.api.metrics.routes import TOGETHER
+from service.processes import TOGETHER
 from service.serving import AT_ONCE, Protocol, make_room, serve
 from service.settings import Settings
 from service.tokens import ALLOWED

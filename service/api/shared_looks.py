@@ -123,7 +123,7 @@ class SharedLooks:
     async def _look(self, known: Sequence[Steps]) -> Look:
         run_ids = list({run_id for steps in known for run_id in steps})
         new = {run_id for steps in known for run_id, step in steps.items() if step is None}
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             # The standings are read first: what has ended by then has stored all evaluations.
             standings = await watching.standings(session, run_ids)
             newest = await newest_steps(session, new) if new else {}

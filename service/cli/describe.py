@@ -46,16 +46,14 @@ def tag(
 ) -> None:
     """Set or remove tags of an experiment, a run or a study, and show those that it has."""
     with service_at(url) as client:
-        changes: dict[str, str | None] = {**tags_of(tags or ()), **dict.fromkeys(remove or ())}
-        twice = sorted(tags_of(tags or ()).keys() & set(remove or ()))
+        new, gone = tags_of(tags or ()), dict.fromkeys(remove or ())
+        twice = sorted(new.keys() & gone.keys())
         if twice:
-            raise InvalidInput(f"{', '.join(twice)} cannot be both set and removed; say one")
-        described = (
-            client.describe(client.meant(id), tags=changes)
-            if changes
-            else client.find_any(client.meant(id))
-        )
-        show(described, _table, output)
+            raise InvalidInput(
+                f"{', '.join(twice)} cannot be both set and removed; allowed: either of them"
+            )
+        found = client.find_any(client.meant(id))
+        show(found.describe(tags={**new, **gone}) if new or gone else found, _table, output)
 
 
 def note(
@@ -72,9 +70,11 @@ def note(
 ) -> None:
     """Write or show the note of an experiment, a run or a study."""
     with service_at(url) as client:
-        if text is not None:
-            client.describe(client.meant(id), note=_read() if text == "-" else text)
+        if text == "-":
+            text = _read()
         found = client.find_any(client.meant(id))
+        if text is not None:
+            found = found.describe(note=text)
         if output is Format.TABLE:
             write(found.note)
         else:

@@ -55,32 +55,48 @@ def _follow(client: "Client", run_id: str, tail: int, attempt: int | None) -> No
     shown, end = attempt, None
     while True:
         run = client.run(run_id)
-        if shown != (attempt or run.attempt):
+        if attempt is None and shown != run.attempt:
+            if shown:  # it may have printed why it ended
+                _print_on(client, run_id, tail, shown, end)
             if shown is not None:
                 say(f"attempt {run.attempt} begins")
             shown, end = run.attempt, None
-        if shown:
-            end = _print_on(client, run_id, tail, shown, end)
-        if run.has_ended or (attempt is not None and run.attempt > attempt):
+        is_over = run.has_ended or run.attempt > (shown or 0)
+        if shown or is_over:
+            end = _print_on(client, run_id, tail, shown or None, end, is_complete=is_over)
+        if is_over:
             return
         time.sleep(POLL_S)
 
 
 def _print_on(
-    client: "Client", run_id: str, tail: int, attempt: int, end: int | None
+    client: "Client",
+    run_id: str,
+    tail: int,
+    attempt: int | None,
+    end: int | None,
+    *,
+    is_complete: bool = False,
 ) -> int | None:
-    """Print all that is there after this place; returns where it ends, None without a log."""
+    """Print all that is there after this place.
+
+    Returns:
+        Where it ends; None where the attempt has not begun its log yet.
+
+    Raises:
+        Refused: there is no log, and none will come.
+    """
     from service.client import Refused
 
     while True:
         try:
             part = client.log(run_id, tail, attempt=attempt, after=end)
         except Refused as refused:
-            if refused.problem.status != 404 or end is not None:
+            if refused.problem.status != 404 or end is not None or is_complete:
                 raise
-            return None  # the attempt has not begun its log yet
+            return None
         _print(part.text)
-        if not part.text or (end is None and part.end == 0):
+        if not part.text:
             return part.end
         end = part.end
 

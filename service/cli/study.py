@@ -267,10 +267,11 @@ def export(
 ) -> None:
     """Write a study into one file."""
     with service_at(url) as client:
+        id = meant(client, id)
         if format is Kind.SQLITE:
-            _export_study(client, meant(client, id), out)
+            _export_study(client, id, out)
             return
-        content = client.export_trials(meant(client, id), format)
+        content = client.export_trials(id, format)
         if out is None:
             write(content)
             return
@@ -283,7 +284,7 @@ def _export_study(client: "Client", id: str, out: Path | None) -> None:
         raise InvalidInput("stdout is no place for a database; allowed: a file, with --out FILE")
     from service.cli.portable import export_study
 
-    export_study(client, meant(client, id), out)
+    export_study(client, id, out)
 
 
 @app.command()

@@ -125,7 +125,7 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
             if named:
                 return named[0]
         raise ClientError(
-            f"nothing is named {written!r}, and it is not an id; allowed: a name, or {ALLOWED}; "
+            f"nothing is named {written!r}, and no id begins so; allowed: a name, or {ALLOWED}; "
             "see `polar list` and `polar study list`"
         )
 
@@ -151,11 +151,11 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
         raise ClientError(f"there is neither an experiment nor a run {id} at {self.url}")
 
     def find_any(self, id: UUID | str) -> Experiment | Run | Study:
-        """Fetch the experiment, the run or the study with this id."""
-        try:
-            return self.find(id)
-        except OtherKind:
-            return self.study(id)
+        """Fetch the experiment, the run or the study with this id, or whose id alone begins so."""
+        id = id_of(id)
+        if isinstance(view := self._first(id, *_KINDS), Experiment | Run | Study):
+            return view
+        raise ClientError(f"there is no experiment, no run and no study {id} at {self.url}")
 
     def cancel(self, id: UUID | str) -> Experiment | Run:
         """Cancel a run, or an experiment and those of its runs that no other experiment wants."""

@@ -20,7 +20,7 @@ from service.embedded.state import (
 )
 from service.embedded.supervised import Launch
 from service.homes import resolved_home
-from service.processes import ONE_THREAD
+from service.processes import ONE_THREAD, TOGETHER
 from service.programs import TRACKING_SERVER, Program, python
 from service.settings import Settings
 from service.storage.roles import Role
@@ -28,9 +28,6 @@ from service.storage.roles import Role
 API_PORT = 8650
 MLFLOW_PORT = 5650
 DASHBOARD_PORT = 8651
-
-#: The variable by which processes count their requests together, in the files of a folder.
-TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
 
 #: The variable of the nice value of trainings, and this value for those on the CPU.
 NICENESS, OF_TRAININGS = "POLAR_TRAINING_NICENESS", 10

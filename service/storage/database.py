@@ -167,8 +167,8 @@ class Database:
     def reading(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A session without a transaction, which spares the database two of its answers.
 
-        It is for reading alone. Statements would see what others have committed in between within
-        a transaction, too.
+        It is for reading alone. Each statement sees what others have committed before it, as it
+        does within a transaction.
 
         Raises:
             DatabaseAway: the database does not answer.

@@ -42,6 +42,7 @@ from service.storage.tables import (
     Tracking,
     Transition,
 )
+from service.storage.telling import tell_of_runs_again
 from service.storage.tracking_tables import StudyTracking, TrackingFailure
 
 EXPERIMENT, RUN, STUDY = "experiment", "run", "study"
@@ -97,7 +98,8 @@ async def delete_experiment(session: AsyncSession, experiment_id: UUID) -> Delet
     trial = await session.scalar(select(Trial).where(Trial.experiment_id == experiment_id))
     if trial is not None:
         raise Conflict(_belongs_to(f"experiment {experiment_id}", trial))
-    await _delete_experiments(session, f"experiment {experiment_id}", [experiment_id])
+    shared = await _delete_experiments(session, f"experiment {experiment_id}", [experiment_id])
+    await tell_of_runs_again(session, shared)  # they lose what it has said of them
     return await session.get_one(Deletion, experiment_id)
 
 
@@ -181,11 +183,14 @@ async def _owners_locked(session: AsyncSession, run_id: UUID) -> Sequence[UUID]:
 
 async def _delete_experiments(
     session: AsyncSession, what: str, experiment_ids: Collection[UUID]
-) -> None:
+) -> Collection[UUID]:
     """Delete experiments that are no trials (any more), and the runs that only they have.
 
     The runs are locked by seed, as `experiments.create` locks them, so that no new experiment can
     share one that is about to disappear.
+
+    Returns:
+        The ids of their runs that other experiments have, too.
     """
     rows = await session.execute(
         select(Run.id, Run.state, Run.cancel_requested, Experiment.cancelled_at)
@@ -205,10 +210,10 @@ async def _delete_experiments(
     )
     await session.execute(delete(Experiment).where(Experiment.id.in_(experiment_ids)))
     await _note(session, [Deletion(id=id, kind=EXPERIMENT) for id in experiment_ids])
-    shared = await session.scalars(
-        select(ExperimentRun.run_id).where(ExperimentRun.run_id.in_(run_ids))
-    )
-    await _hide_runs(session, set(run_ids) - set(shared))
+    others = select(ExperimentRun.run_id).where(ExperimentRun.run_id.in_(run_ids))
+    shared = set(await session.scalars(others))
+    await _hide_runs(session, set(run_ids) - shared)
+    return shared
 
 
 async def _hide_runs(session: AsyncSession, run_ids: Collection[UUID]) -> None:

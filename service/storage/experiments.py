@@ -16,7 +16,7 @@ from polar.spec.course import course
 from service.descriptions import NOTHING_SAID, Description
 from service.storage.batches import batches
 from service.storage.errors import Conflict, NotFound
-from service.storage.filters import EVERYTHING, Wanted, conditions
+from service.storage.filters import BY_RANK, EVERYTHING, Wanted, conditions
 from service.storage.runs import record_transitions
 from service.storage.states import RunState
 from service.storage.tables import Experiment, ExperimentRun, Run
@@ -246,10 +246,7 @@ def state_of(experiment: Experiment, counts: Counter[RunState]) -> RunState:
     """
     if experiment.cancelled_at is not None:
         return RunState.CANCELLED
-    for state in (RunState.RUNNING, RunState.QUEUED, RunState.FAILED, RunState.CANCELLED):
-        if counts[state]:
-            return state
-    return RunState.PRUNED if counts[RunState.PRUNED] else RunState.SUCCEEDED
+    return next((state for state in BY_RANK if counts[state]), BY_RANK[-1])
 
 
 async def cancel(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:

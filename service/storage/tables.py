@@ -319,7 +319,8 @@ class Tracking(Base):
     mlflow_run_id: Mapped[str]
     #: The `sequence` of the last metric that MLflow has.
     metric_sequence: Mapped[int] = mapped_column(BigInteger, default=0)
-    #: The attempt and the state that MLflow was last told.
+    #: The attempt and the state that MLflow was last told; no state where what people say of the
+    #: run is to be told anew.
     attempt: Mapped[int] = mapped_column(default=0)
     state: Mapped[RunState | None]
     #: Whether the run has ended and MLflow has everything of it.

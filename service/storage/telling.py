@@ -1,10 +1,10 @@
 """What MLflow is told of names, tags and notes, and that it is told again once they change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage.states import RunState
@@ -70,12 +70,18 @@ async def tell_again(session: AsyncSession, row: Experiment | Run | Study) -> No
         case Study():
             of_study = StudyTracking.study_id == row.id
             await session.execute(update(StudyTracking).where(of_study).values(state=None))
-            return
         case Run():
-            of_runs = Tracking.run_id == row.id
+            await tell_of_runs_again(session, [row.id])
         case Experiment():
             its = select(ExperimentRun.run_id).where(ExperimentRun.experiment_id == row.id)
-            rows = select(Tracking.run_id).where(Tracking.run_id.in_(its))
-            # in one order, because two experiments may share runs
-            of_runs = Tracking.run_id.in_(rows.order_by(Tracking.run_id).with_for_update())
-    await session.execute(update(Tracking).where(of_runs).values(state=None))
+            await tell_of_runs_again(session, its)
+
+
+async def tell_of_runs_again(
+    session: AsyncSession, run_ids: Collection[UUID] | Select[UUID]
+) -> None:
+    """Have the tracker tell MLflow of these runs once more."""
+    rows = select(Tracking.run_id).where(Tracking.run_id.in_(run_ids))
+    # in one order, because two experiments may share runs
+    locked = rows.order_by(Tracking.run_id).with_for_update()
+    await session.execute(update(Tracking).where(Tracking.run_id.in_(locked)).values(state=None))

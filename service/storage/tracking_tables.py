@@ -24,7 +24,7 @@ class StudyTracking(Base):
     mlflow_experiment_id: Mapped[str]
     mlflow_run_id: Mapped[str]
     #: The state and the end that MLflow was last told: the end shows whether a study has gone on
-    #: and ended again in the same state.
+    #: and ended again in the same state. No state where what people say is to be told anew.
     state: Mapped[StudyState | None]
     finished_at: Mapped[datetime | None]
 

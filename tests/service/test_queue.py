@@ -1,6 +1,7 @@
 """The queue: a job for every run that waits, and rescue for runs that nobody works on."""
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -124,6 +125,22 @@ async def test_an_attempt_that_stopped_as_it_was_asked_to_is_no_loss(
     await bench.lose()
     await bench.rescue()
     assert (await bench.look()).losses == 2
+
+
+async def test_runs_are_rescued_where_the_folder_of_their_files_cannot_be_asked(
+    bench: Bench, database: Database, app: App, settings: Settings
+) -> None:
+    # an error of the folder ended each agent that looked for lost runs
+    await bench.lose()
+    broken = settings.model_copy(update={"artifacts": Path("/" + "too long" * 100)})
+    with pytest.raises(OSError, match="too long"):
+        broken.artifacts.stat()
+
+    async with database.transaction() as session:
+        await queue.rescue(app, session, broken)
+
+    run = await bench.look()
+    assert (run.state, run.status_reason, run.losses) == (RunState.QUEUED, "lease_lost", 1)
 
 
 async def test_a_transaction_that_fails_queues_nothing(

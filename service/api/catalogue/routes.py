@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from polar.spec import DATASETS, MODELS
 from polar.spec.own_images import AddedImages
 from service.api.catalogue.schemas import DatasetView, Holder, ModelView
-from service.api.dependencies import Session
+from service.api.dependencies import Reading
 from service.api.door import Door
 from service.api.experiments.schemas import NewExperiment
 from service.api.problems import refusals
@@ -47,7 +47,7 @@ async def list_models() -> list[ModelView]:
 
 
 @router.get("/datasets", responses=refusals(503))
-async def list_datasets(session: Session) -> list[DatasetView]:
+async def list_datasets(session: Reading) -> list[DatasetView]:
     """List the datasets that a spec can name, and which agents have them."""
     present = await agents.seen_lately(session)
     offers = {(name, digest) for agent in present for name, digest in agent.datasets.items()}

@@ -47,7 +47,7 @@ async def _faults_of_agents(database: Database) -> list[str]:
         DatabaseAway: the database does not answer.
     """
     newest = newest_revision()
-    async with database.transaction() as session:
+    async with database.reading() as session:
         revision = await revision_of(session)
         if revision != newest:
             why = f"the database is at migration {revision}, this service needs {newest}"

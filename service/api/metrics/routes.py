@@ -10,14 +10,12 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from service.api.dependencies import Parts, Service, Session
+from service.api.dependencies import Parts, Reading, Service
 from service.api.door import Door
 from service.api.problems import refusals
+from service.processes import TOGETHER
 from service.storage import gauges
 from service.storage.gauges import Gauges
-
-#: The variable by which processes count their requests together, in the files of a folder.
-TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
 
 router = APIRouter(route_class=Door, tags=["health"])
 
@@ -29,7 +27,7 @@ class TextOfMetrics(Response):
 
 
 @router.get("/metrics", response_class=TextOfMetrics, responses=refusals(503))
-async def get_metrics(service: Service, session: Session) -> Response:
+async def get_metrics(service: Service, session: Reading) -> Response:
     """Count runs, queues, lost attempts and what MLflow lacks; how long requests took."""
     rows = CollectorRegistry()
     rows.register(_Rows(await gauges.read(session)))

@@ -76,7 +76,7 @@ def _part_of(path: Path, after: int | None) -> tuple[str, int]:
         os.close(file)
     end = start + len(content)
     if start and after is None:
-        content = content.partition(b"\n")[2]
+        content = content.partition(b"\n")[2] or content  # the last line may be longer
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text = decoder.decode(content)
     half_a_character, _ = decoder.getstate()  # it belongs to the next part

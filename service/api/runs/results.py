@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse, PlainTextResponse
 
 from polar.records.events import DIAGNOSTICS_FILE, MODEL_FILE
 from service.api import links
-from service.api.dependencies import Service, Session
+from service.api.dependencies import Reading, Service, Session
 from service.api.door import needs
 from service.api.files import file_response
 from service.api.ids import RunId
@@ -42,7 +42,7 @@ RETRY_S = 5
 
 @router.get("/diagnostics", response_model=Diagnostics)
 async def get_diagnostics(
-    run_id: RunId, session: Session, service: Service, format: Literal["json", "parquet"] = "json"
+    run_id: RunId, session: Reading, service: Service, format: Literal["json", "parquet"] = "json"
 ) -> Diagnostics | FileResponse:
     """Show all evaluations so far with the measures of every latent; at the end also Parquet."""
     run = await runs.get(session, run_id)
@@ -53,7 +53,7 @@ async def get_diagnostics(
 
 
 @router.get("/figures")
-async def list_figures(run_id: RunId, session: Session) -> Figures:
+async def list_figures(run_id: RunId, session: Reading) -> Figures:
     """List the pictures of a run that has ended, and say whether more are to come."""
     run = await runs.get(session, run_id)
     files = [file.name for file in await artifacts_of(session, run.id)]
@@ -90,7 +90,7 @@ async def get_figure(
 
 
 @router.get("/model", response_class=FileResponse)
-async def get_model(run_id: RunId, session: Session, service: Service) -> FileResponse:
+async def get_model(run_id: RunId, session: Reading, service: Service) -> FileResponse:
     """Send the trained model of a run as a file of safetensors, which `polar.load` loads."""
     run = await runs.get(session, run_id)
     try:
@@ -110,7 +110,6 @@ async def get_model(run_id: RunId, session: Session, service: Service) -> FileRe
 @router.get("/log", response_class=PlainTextResponse)
 async def get_log(
     run_id: RunId,
-    session: Session,
     service: Service,
     tail: Annotated[int, Query(ge=1, le=MOST_LINES, description="How many lines at most.")] = 200,
     attempt: Annotated[
@@ -126,12 +125,12 @@ async def get_log(
     ] = None,
 ) -> PlainTextResponse:
     """Send the last lines of what an attempt at a run, by default the newest, has logged."""
-    run = await runs.get(session, run_id)
-    artifacts = service.settings.artifacts
-    part = await asyncio.to_thread(read_on, artifacts, run, after, attempt)
+    async with service.database.reading() as session:  # it ends before the file is read
+        run = await runs.get(session, run_id)
+    part = await asyncio.to_thread(read_on, service.settings.artifacts, run, after, attempt)
     text = last_lines(part.text, tail) if after is None else part.text
     headers = {"Log-Attempt": str(part.attempt), "Log-End": str(part.end)}
-    return PlainTextResponse(text, headers={**headers, "X-Content-Type-Options": "nosniff"})
+    return PlainTextResponse(text, headers=headers)
 
 
 @router.post("/findings", status_code=202, dependencies=[ONCE, needs(Scope.SUBMIT)])

@@ -78,7 +78,7 @@ async def get_figure(
 async def _content(study_id: UUID, figure: StudyFigure, service: Parts) -> Record:
     gather = partial(_phases, FIGURES[figure]) if figure in FIGURES else _envelope
     try:
-        async with service.database.transaction() as session:  # it only reads what is to be drawn
+        async with service.database.reading() as session:  # it ends before they are drawn
             compute = await gather(session, await studies.get(session, study_id))
         return await asyncio.to_thread(compute)
     except InvalidInput as error:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from service.api import links
-from service.api.dependencies import Service, Session, only_json
+from service.api.dependencies import Reading, Service, Session, only_json
 from service.api.door import Door, cookie_name, needs, owners_digest, who_may
 from service.api.problems import Refused, refusals
 from service.api.tokens.schemas import LoginLink, NewToken, NewTokenView, Tokens, TokenView, WhoAmI
@@ -39,7 +39,7 @@ async def create_token(wanted: NewToken, session: Session, response: Response) -
 
 
 @router.get("/tokens", dependencies=[needs(Scope.ADMIN)])
-async def list_tokens(session: Session) -> Tokens:
+async def list_tokens(session: Reading) -> Tokens:
     """List the tokens and the browsers that have not been revoked."""
     views = [
         TokenView.model_validate(row).model_copy(update={"has_expired": has_expired})

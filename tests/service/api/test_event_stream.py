@@ -198,22 +198,23 @@ async def test_watching_outlasts_a_database_that_is_away(
     watcher = Watcher(looks, run_id)
     await watcher.next()
     await watcher.next()
-    transaction, tries = database.transaction, iter(range(3))
+    reading, tries = database.reading, iter(range(3))
 
     @asynccontextmanager
     async def away_at_first() -> AsyncIterator[Any]:
         if next(tries, None) is not None:
             raise DatabaseAway("the database does not answer")
-        async with transaction() as session:
+        async with reading() as session:
             yield session
 
-    async with transaction() as session:
+    async with database.transaction() as session:
         await runs.request_cancel(session, run_id)
-    monkeypatch.setattr(database, "transaction", away_at_first)
+    monkeypatch.setattr(database, "reading", away_at_first)
 
     seen = await watcher.rest()
 
     assert [event["state"] for event in seen] == ["cancelled"]
+    assert next(tries, None) is None
 
 
 async def test_all_watchers_share_one_look(

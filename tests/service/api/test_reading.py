@@ -84,6 +84,7 @@ async def test_reading_takes_as_many_statements_for_many_rows_as_for_few(
             "experiments": "/experiments",
             "experiment": f"/experiments/{experiment}",
             "run": f"/runs/{run}",
+            "runs": "/runs",
             "studies": "/studies",
             "study": f"/studies/{study}",
             "trials": f"/studies/{study}/trials",
@@ -99,7 +100,8 @@ async def test_reading_takes_as_many_statements_for_many_rows_as_for_few(
 
     assert many == few
     assert few == {
-        "experiments": 2, "experiment": 2, "run": 3, "studies": 2, "study": 3, "trials": 2,
+        "experiments": 2, "experiment": 2, "run": 3, "runs": 1, "studies": 2, "study": 3,
+        "trials": 2,
     }  # fmt: skip
 
 

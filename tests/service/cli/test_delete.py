@@ -47,7 +47,7 @@ async def test_an_experiment_and_a_run_of_it_are_deleted_together(
         ("run", ids[1]),
     ]
     assert again.exit_code == 2
-    assert f"there is neither an experiment nor a run {ids[0]}" in again.stderr
+    assert f"there is no experiment, no run and no study {ids[0]}" in again.stderr
     assert as_json(await polar("list", "-o", "json")) == []
 
 

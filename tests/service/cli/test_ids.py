@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
+from service.client import Client, ClientError
 from service.exit_codes import REFUSED
 from service.storage.database import Database
 from service.storage.study_tables import Study
@@ -67,7 +68,7 @@ async def test_a_name_is_enough_if_nothing_else_has_it(
     assert f"{study} is a study, neither an experiment nor a run" in other.stderr
     part = await polar("get", "min")  # `--name` finds it, but it is not the whole name
     assert part.exit_code == REFUSED
-    assert "nothing is named 'min', and it is not an id" in part.stderr
+    assert "nothing is named 'min', and no id begins so" in part.stderr
 
 
 async def test_a_name_that_several_have_is_refused_with_their_ids(
@@ -102,7 +103,7 @@ async def test_a_command_of_studies_takes_its_study_where_an_experiment_is_calle
 
 @pytest.mark.usefixtures("study")
 async def test_digits_with_which_several_begin_are_refused_with_all_of_them(
-    polar: "Polar", spec_of: "SpecMaker", database: Database
+    polar: "Polar", served: str, spec_of: "SpecMaker", database: Database
 ) -> None:
     ids = [UUID(SAME.format(number)) for number in range(3)]
     async with database.transaction() as session:
@@ -112,15 +113,26 @@ async def test_digits_with_which_several_begin_are_refused_with_all_of_them(
         await session.execute(update(Study).values(id=ids[2]))
 
     of_one_kind = await polar("get", "5a0f6f0e")
-    of_two_kinds = await polar("delete", "5a0f6f0e-0000", "--yes")
+    alone = await polar("delete", "5a0f6f0e-0000", "--yes")
+    of_two_kinds = await polar("delete", "5a0f6f0e", "--yes")
     of_studies = await polar("study", "show", "5a0f6f0e", "-o", "json")
-    alone = await polar("get", "5a0f6f0e-0001", "-o", "json")
+    of_experiments = await polar("get", "5a0f6f0e", "-o", "json")
+    with Client(served) as client, pytest.raises(ClientError) as of_client:
+        client.find_any("5a0f6f0e")
 
-    assert (of_one_kind.exit_code, of_two_kinds.exit_code) == (REFUSED, 0)
-    assert str(ids[0]) in of_one_kind.stderr
-    assert str(ids[1]) in of_one_kind.stderr
+    assert (of_one_kind.exit_code, alone.exit_code, of_two_kinds.exit_code) == (
+        REFUSED,
+        0,
+        REFUSED,
+    )
+    for said, ids_of_several in (
+        (of_one_kind.stderr, ids[:2]),
+        (of_two_kinds.stderr, ids[1:]),
+        (str(of_client.value), ids[1:]),
+    ):
+        assert all(str(id) in said for id in ids_of_several)
     assert as_json(of_studies)["id"] == str(ids[2])
-    assert as_json(alone)["id"] == str(ids[1])
+    assert as_json(of_experiments)["id"] == str(ids[1])
 
 
 @pytest.mark.parametrize("command", [["delete"], ["study", "delete"]])

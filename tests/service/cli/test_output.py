@@ -102,7 +102,7 @@ async def test_what_the_stream_cannot_encode_is_replaced(
     assert "?? ? caf" in listed.stdout
     assert experiment.id.hex[:8] in listed.stdout
     assert json.loads(as_json.stdout)["name"] == NAME  # of which nothing may be lost
-    assert "is not an id" in refused.stderr
+    assert "no id begins so" in refused.stderr
 
 
 async def test_json_in_utf_8_is_as_it_is(

@@ -277,7 +277,7 @@ async def test_what_is_no_id_is_one_clear_line(
 
     assert result.exit_code == 2
     assert result.stderr.startswith(
-        f"error: nothing is named {id!r}, and it is not an id; allowed: a name, or an id, such as "
+        f"error: nothing is named {id!r}, and no id begins so; allowed: a name, or an id, such as "
     )
     assert "`polar list`" in result.stderr
     assert len(result.stderr.splitlines()) == 1

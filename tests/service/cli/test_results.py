@@ -2,20 +2,24 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 
 from polar.records.events import ArtifactSaved
+from service.cli import logs
 from service.exit_codes import REFUSED
 from service.settings import Settings
+from service.storage import runs
+from service.storage.database import Database
 from service.storage.states import RunState
 from tests.service.cli.specs import as_json
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
-    from tests.service.cli.conftest import Polar, Process, Write
+    from tests.service.cli.conftest import Polar, Write
     from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
 
 
@@ -32,8 +36,8 @@ async def running(submit: "Submitter", spec_of: "SpecMaker", worker: "Worker") -
     return run_id
 
 
-def log_of(settings: Settings, run_id: UUID) -> Path:
-    path = settings.artifacts / "runs" / str(run_id) / "attempt-1" / "log.txt"
+def log_of(settings: Settings, run_id: UUID, attempt: int = 1) -> Path:
+    path = settings.artifacts / "runs" / str(run_id) / f"attempt-{attempt}" / "log.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -58,20 +62,62 @@ async def test_logs_show_what_a_run_has_printed_without_control_characters(
     assert last.stdout == "�[2Jerror\n"
 
 
-async def test_a_log_is_followed_until_the_run_has_ended(
-    polar_process: "Process", running: UUID, settings: Settings, worker: "Worker"
+async def test_a_log_is_followed_from_attempt_to_attempt_until_the_run_has_ended(
+    polar: "Polar",
+    running: UUID,
+    settings: Settings,
+    worker: "Worker",
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log = log_of(settings, running)
     log.write_text("one\n")
-    following = asyncio.create_task(polar_process("logs", "-f", running))
-    await asyncio.sleep(0)
-    with log.open("a") as file:
-        file.write("two\nthe end")
+
+    async def goes_on() -> None:
+        with log.open("a") as file:
+            file.write("two\n")
+
+    async def is_lost() -> None:
+        with log.open("a") as file:
+            file.write("the last words of an attempt\n")
+        async with database.transaction() as session:
+            await runs.release(session, running, 1, reason="child_killed", message="")
+        await worker.claim(running)
+
+    async def ends() -> None:
+        log_of(settings, running, 2).write_text("again\nthe end")
+        await worker.finish(running, RunState.FAILED, attempt=2)
+
+    steps, loop = iter([goes_on, is_lost, ends]), asyncio.get_running_loop()
+
+    def next_step(_pause_s: float) -> None:
+        asyncio.run_coroutine_threadsafe(next(steps)(), loop).result(60)
+
+    monkeypatch.setattr(logs, "time", SimpleNamespace(sleep=next_step))
+    ended = await polar("logs", "-f", running)
+    first = await polar("logs", "-f", running, "--attempt", 1)
+
+    assert (ended.exit_code, first.exit_code) == (0, 0)
+    assert first.stdout == "one\ntwo\nthe last words of an attempt\n"
+    assert ended.stdout == first.stdout + "again\nthe end"
+    assert "attempt 2 begins" in ended.stderr
+
+
+async def test_following_says_where_there_is_no_log_and_none_will_come(
+    polar: "Polar", running: UUID, worker: "Worker", submit: "Submitter", spec_of: "SpecMaker"
+) -> None:
+    waiting = (await submit(spec_of(seeds=[7]))).runs[0].id
+    await polar("cancel", waiting)
     await worker.finish(running, RunState.FAILED)
 
-    ended = await following
+    removed = await polar("logs", "-f", running)
+    later = await polar("logs", "-f", running, "--attempt", 2)
+    never = await polar("logs", "-f", waiting)
 
-    assert (ended.exit_code, ended.stdout) == (0, "one\ntwo\nthe end")
+    assert removed.exit_code == later.exit_code == never.exit_code == REFUSED
+    assert "the log of attempt 1" in removed.stderr
+    assert "has no attempt 2; allowed: attempts 1 to 1" in later.stderr
+    assert "no agent began it" in never.stderr
 
 
 async def test_a_failed_run_is_tried_again(

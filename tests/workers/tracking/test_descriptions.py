@@ -9,7 +9,7 @@ from mlflow.entities import Run as MlflowRun
 
 from polar.spec import StudySpec
 from service.descriptions import Description
-from service.storage import experiments
+from service.storage import deletions, experiments
 from service.storage.database import Database
 from service.storage.descriptions import describe
 from service.storage.study_tables import Study
@@ -99,6 +99,29 @@ async def test_what_is_said_of_an_experiment_is_on_its_runs_where_they_say_nothi
     assert told.data.tags[NOTE].startswith("For the paper.\n\n---\n\n")
     assert of_users(after) == {"both": "of the run"}
     assert "For the paper." not in after.data.tags[NOTE]
+
+
+async def test_an_experiment_that_is_deleted_says_nothing_more_of_runs_that_others_have(
+    story: "Story", tracker: Tracker, database: Database, training: "Training"
+) -> None:
+    run_id = await story.run_of(training.spec)
+    said = Description(tags={"mine": "yes"}, note="For the paper.")
+    async with database.transaction() as session:
+        shared = await experiments.create(session, training.spec, DIGEST, said=said)
+    await story.train(run_id)
+    await story.finish(run_id)
+    await tracker.tell_all()
+    (told,) = story.in_mlflow(run_id)
+
+    async with database.transaction() as session:
+        await deletions.delete_experiment(session, shared.experiment.id)
+    await tracker.tell_all()
+
+    (after,) = story.in_mlflow(run_id)
+    assert of_users(told) == {"mine": "yes"}
+    assert of_users(after) == {}
+    assert told.data.tags[NOTE] == f"For the paper.\n\n---\n\n{after.data.tags[NOTE]}"
+    assert (await story.position(run_id)).complete
 
 
 async def test_a_study_that_is_renamed_tells_its_runs(

@@ -61,6 +61,8 @@ async def test_a_large_log_is_read_from_the_beginning_of_a_line(
     write(b"earlier\nlast \xff\n")
 
     assert (await http.get(f"/api/v1/runs/{run_id}/log")).text == "last \ufffd\n"
+    write(b"a bar that is drawn anew\r")
+    assert (await http.get(f"/api/v1/runs/{run_id}/log")).text == "wn anew\r"
 
 
 @pytest.mark.parametrize(
