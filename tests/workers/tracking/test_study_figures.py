@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from polar.spec import StudySpec
 from service.programs import Program
-from workers.tracking import study_figures
+from workers.tracking import study_figures, study_tracker
 from workers.tracking.server import MLflowAway, MLflowServer
 from workers.tracking.tracker import Tracker
 
@@ -174,6 +174,7 @@ async def test_a_study_that_is_extended_is_drawn_again(
 
 async def test_a_drawing_that_fails_keeps_nothing_else_from_mlflow(
     study_story: "StudyStory",
+    story: "Story",
     tracker: Tracker,
     study_spec: StudySpec,
     monkeypatch: pytest.MonkeyPatch,
@@ -183,13 +184,19 @@ async def test_a_drawing_that_fails_keeps_nothing_else_from_mlflow(
         return [sys.executable, "-c", "raise SystemExit('no ink')"]
 
     monkeypatch.setattr(study_figures, "python", rude)
+    # Trials that did not fit into the first pass were not told before the drawing succeeded.
+    monkeypatch.setattr(study_tracker, "TRIALS_AT_ONCE", 1)
     study_id = await study_story.begin(study_spec)
-    await study_story.begin_trial(study_id, 0, 0.5)
-    await study_story.end_trial(study_id, 0, **SEEN)
+    for number, beta in enumerate((0.5, 2.0)):
+        await study_story.begin_trial(study_id, number, beta)
+        await study_story.end_trial(study_id, number, **SEEN)
     await study_story.end(study_id)
 
-    await tracker.tell_all()
+    for _ in range(3):
+        await tracker.tell_all()
 
-    assert study_story.in_mlflow(study_id).info.status == "FINISHED"
-    assert "ended with code 1: no ink" in caplog.text
+    told = study_story.in_mlflow(study_id)
+    assert told.info.status == "FINISHED"
+    assert story.numbers_in_mlflow(told)["trial/polarisation"] == [(0, 0.75), (1, 0.75)]
+    assert caplog.text.count("ended with code 1: no ink") == 1
     assert not await study_story.is_told()  # the next try comes
