@@ -22,7 +22,7 @@ SAMPLE_S = 5.0
 #: file of every process of the machine.
 LOOK_AROUND_S = 60.0
 #: A point is the mean of the samples of this share of the age of a run, so that an hour has about
-#: 150 points and a month 420.
+#: 140 points and a month 400.
 SHARE_OF_AGE = 1 / 40
 MEGABYTE = 1e6
 
@@ -56,7 +56,7 @@ class Means:
 class Watch:
     """Watches the processes of a run until they end or `end` is called.
 
-    It has a thread of its own, because a driver of a GPU may not answer for ever.
+    It has a thread of its own, because the driver of a GPU may never answer.
     """
 
     def __init__(self, pid: int, device: str, *, age_s: float) -> None:

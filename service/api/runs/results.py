@@ -131,7 +131,7 @@ async def get_log(
     part = await asyncio.to_thread(read_on, artifacts, run, after, attempt)
     text = last_lines(part.text, tail) if after is None else part.text
     headers = {"Log-Attempt": str(part.attempt), "Log-End": str(part.end)}
-    return PlainTextResponse(text, headers={**headers, "X-Content-Type-Options": "nosniff"})
+    return PlainTextResponse(text, headers=headers)
 
 
 @router.post("/findings", status_code=202, dependencies=[ONCE, needs(Scope.SUBMIT)])
