@@ -4,6 +4,7 @@ Another process draws, so that the tracker loads neither numpy nor matplotlib.
 """
 
 import asyncio
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -50,13 +51,15 @@ class StudyFigures:
     async def due(self) -> Sequence[UUID]:
         """The running studies in MLflow of which more trials have ended than was drawn.
 
-        All of them after a restart, because nobody knows then what was drawn.
+        Those that were never drawn come first, then those whose drawing is the oldest. After a
+        restart all are due, because nobody knows then what was drawn.
         """
         async with self._database.transaction() as session:
             ended = await study_tracking.ended_trials_of_running(session)
         self._drawn = {id: drawn for id, drawn in self._drawn.items() if id in ended}
         now = time.monotonic()
-        return [id for id, trials in ended.items() if trials and self._is_due(id, trials, now)]
+        due = [id for id, trials in ended.items() if trials and self._is_due(id, trials, now)]
+        return sorted(due, key=lambda id: self._drawn[id][1] if id in self._drawn else -math.inf)
 
     def _is_due(self, study_id: UUID, trials: int, now: float) -> bool:
         if study_id not in self._drawn:

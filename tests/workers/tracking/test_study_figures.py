@@ -118,6 +118,46 @@ async def test_a_new_tracker_draws_what_runs_anew_and_nothing_of_what_has_ended(
     assert drawn == [running]
 
 
+async def test_each_pass_draws_one_study_and_all_have_their_turn(
+    study_story: "StudyStory",
+    make_tracker: "TrackerMaker",
+    study_spec: StudySpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # After a restart, nothing was told before the diagrams of all running studies were drawn.
+    study_ids = [await study_story.begin(study_spec) for _ in range(3)]
+    for study_id in study_ids:
+        await study_story.begin_trial(study_id, 0, 0.5)
+        await study_story.end_trial(study_id, 0, **SEEN)
+    drawn: list[UUID] = []
+    put = study_figures.StudyFigures.put
+
+    async def draws_nothing(*_: object) -> list[tuple[str, bytes]]:
+        return []
+
+    async def noted(self: study_figures.StudyFigures, study_id: UUID) -> None:
+        drawn.append(study_id)
+        if study_id == study_ids[0]:
+            raise study_figures.DrawingFailed("no ink")
+        await put(self, study_id)
+
+    monkeypatch.setattr(study_figures, "REDRAW_S", 0.0)
+    monkeypatch.setattr(study_figures.StudyFigures, "_draw", draws_nothing)
+    monkeypatch.setattr(study_figures.StudyFigures, "put", noted)
+    tracker = make_tracker()
+    for number in range(1, 5):
+        await tracker.tell_all()
+        assert len(drawn) == min(number, 3)
+    for study_id in study_ids[:0:-1]:
+        await study_story.begin_trial(study_id, 1, 2.0)
+        await study_story.end_trial(study_id, 1, **SEEN)
+    await tracker.tell_all()
+    await tracker.tell_all()
+
+    assert sorted(drawn[:3]) == sorted(study_ids)
+    assert drawn[3:] == [study_id for study_id in drawn[:3] if study_id != study_ids[0]]
+
+
 async def test_a_tracker_that_was_killed_before_the_diagram_leaves_it_to_the_next(
     study_story: "StudyStory",
     make_tracker: "TrackerMaker",
