@@ -60,6 +60,10 @@ class RunPage:
     def other_figures(self) -> Sequence[str]:
         return [name for name in self.figures if name != TRAVERSALS]
 
+    @property
+    def steps(self) -> int:
+        return int(self.run.spec["training"]["steps"])
+
 
 async def run_page(session: AsyncSession, settings: Settings, run: Run) -> RunPage:
     view = await answers.run_view(session, settings, run)
