@@ -76,6 +76,8 @@ async def posts(
     of_run = (await http.get(f"{PREFIX}/experiments")).json()["experiments"][0]["id"]
     queued = await submit(spec_of(seeds=[1]))
     alone = await submit(spec_of(seeds=[2]))
+    cancelled = await submit(spec_of(seeds=[4]))
+    await http.post(f"{PREFIX}/runs/{cancelled.runs[0].id}/cancel")
     study_ids = [await create() for _ in range(5)]
     await http.post(f"{PREFIX}/studies/{study_ids[1]}/pause")
     await trials.end(await trials.begin(study_ids[4], beta=1.0), state=TrialState.FAILED)
@@ -88,6 +90,7 @@ async def posts(
         "/runs/{run_id}/cancel": (alone.runs[0].id, {}),
         "/runs/{run_id}/extend": (run_id, more),
         "/runs/{run_id}/findings": (run_id, {}),
+        "/runs/{run_id}/rerun": (cancelled.runs[0].id, {}),
         "/studies": (None, {"json": study_of()}),
         "/studies/{study_id}/pause": (study_ids[0], {}),
         "/studies/{study_id}/resume": (study_ids[1], {}),

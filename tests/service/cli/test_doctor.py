@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import psycopg
 import pytest
 from mlflow import MlflowClient
 from optuna.study import StudyDirection
@@ -59,13 +60,12 @@ def look(*options: str) -> Seen:
 
 @pytest.fixture
 def environment(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> pytest.MonkeyPatch:
     """A service that is described by the environment, whose API is that of `served`."""
-    url = settings.database_url.get_secret_value()
     for name, value in {
-        "POLAR_DATABASE_URL": url,
-        "POLAR_OPTUNA_URL": url,
+        "POLAR_DATABASE_URL": settings.database_url.get_secret_value(),
+        "POLAR_OPTUNA_URL": database_url,
         "POLAR_ARTIFACTS": str(tmp_path),
         "POLAR_HOME": str(tmp_path),
         "POLAR_MLFLOW_URL": "http://127.0.0.1:9",
@@ -276,9 +276,9 @@ async def test_trials_that_optuna_lacks_are_a_fault_that_stays(
 
 
 @pytest.mark.usefixtures("environment")
-async def test_an_older_schema_is_named_and_no_table_is_read(database: Database) -> None:
-    async with database.transaction() as session:
-        await session.execute(text("update app.alembic_version set version_num = '0003'"))
+async def test_an_older_schema_is_named_and_no_table_is_read(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update app.alembic_version set version_num = '0003'")
 
     seen = await asyncio.to_thread(look)
 

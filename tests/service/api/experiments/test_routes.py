@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from service.storage import tracking
+from service.storage.artifacts import log_of
 from service.storage.database import Database
 
 if TYPE_CHECKING:
@@ -43,18 +45,22 @@ async def test_a_spec_becomes_an_experiment_with_a_run_for_each_seed(
 
 
 async def test_every_link_of_an_answer_leads_somewhere(
-    http: httpx.AsyncClient, spec_of: "SpecMaker", worker: "Worker"
+    http: httpx.AsyncClient, spec_of: "SpecMaker", worker: "Worker", tmp_path: Path
 ) -> None:
     experiment = (await http.post(EXPERIMENTS, json=spec_of.as_json())).json()
-    await worker.claim(experiment["runs"][0]["id"])
-    await worker.finish(experiment["runs"][0]["id"])
+    run_id = UUID(experiment["runs"][0]["id"])
+    await worker.claim(run_id)
+    log = tmp_path / log_of(run_id, 1)
+    log.parent.mkdir(parents=True)
+    log.touch()
+    await worker.finish(run_id)
 
     links = {*experiment["links"].values(), *experiment["runs"][0]["links"].values()} - {None}
-    orders = ("/cancel", "/extend", "/findings")
+    orders = ("/cancel", "/extend", "/findings", "/rerun")
     answers = {link: await http.get(link) for link in links if not link.endswith(orders)}
 
     assert {answer.status_code for answer in answers.values()} == {200}
-    assert len(answers) == 6
+    assert len(answers) == 7
 
 
 async def test_a_run_that_exists_is_shared_and_said_so(

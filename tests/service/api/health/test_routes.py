@@ -4,8 +4,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import httpx
+import psycopg
 from pydantic import SecretStr
-from sqlalchemy import func, text, update
+from sqlalchemy import func, update
 
 from service.api.app import create_app
 from service.settings import Settings
@@ -52,11 +53,11 @@ async def test_the_service_is_ready_while_one_agent_takes_runs(
 
 
 async def test_the_service_is_not_ready_on_another_schema(
-    http: httpx.AsyncClient, worker: "Worker", database: Database
+    http: httpx.AsyncClient, worker: "Worker", database_url: str
 ) -> None:
     await worker.announce()
-    async with database.transaction() as session:
-        await session.execute(text("update app.alembic_version set version_num = '0001'"))
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update app.alembic_version set version_num = '0001'")
 
     answer = await http.get("/api/v1/readyz")
 
