@@ -103,9 +103,7 @@ class Tracker:
             await self._delete()
         await self._each("study", study_ids, self._studies.tell)
         figures = self._studies.figures
-        due = [id for id in await figures.due() if self._may_tell("figures of study", id)]
-        # one, because nothing else is told while it is drawn
-        await self._each("figures of study", due[:1], figures.put)
+        await self._each("figures of study", await figures.due(), figures.put)
         now = time.monotonic()
         self._told_at = {id: at for id, at in self._told_at.items() if now < at + GATHER_S}
         async with self._database.transaction() as session:
@@ -122,7 +120,7 @@ class Tracker:
     ) -> None:
         """Tell MLflow of each id; a failure of one must not keep the others from being told."""
         for id in ids:
-            if not self._may_tell(what, id):
+            if time.monotonic() < self._not_before.get((what, id), 0.0):
                 continue
             try:
                 await tell(id)
@@ -133,10 +131,6 @@ class Tracker:
                     await self._try_again(what, id, error)
             else:
                 await self._note_success(what, id)
-
-    def _may_tell(self, what: str, id: UUID) -> bool:
-        """Whether it has not failed lately."""
-        return time.monotonic() >= self._not_before.get((what, id), 0.0)
 
     async def _delete(self) -> None:
         try:
