@@ -13,22 +13,20 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.homes import temporary_home
 from benchmarks.process_tree import cpu_seconds, memory_of, pages_of_files_mib, tree_of
 from benchmarks.timing import print_table
 from service.embedded.running import find_running, wait_until_healthy
-from service.embedded.state import choose_port, write_json
 from service.resting import QUIET_S
 
 COMMANDS = (("--help",), ("list",), ("study", "list"))
@@ -115,7 +113,7 @@ def main() -> None:
 
 def measured(rounds: int, idle_s: float, repeats: int) -> Stack:
     """Start a stack in a new home and so many times again, and let the last rest and idle."""
-    with _home() as home:
+    with temporary_home() as home:
         with _stack(home) as first:
             pass
         warm = []
@@ -130,19 +128,6 @@ def measured(rounds: int, idle_s: float, repeats: int) -> Stack:
             resting = _idle(home)
             commands = [_command(home, words, repeats) for words in COMMANDS]
     return Stack(first, [*warm, start], awake, resting, cpu_percent, commands)
-
-
-@contextmanager
-def _home() -> Iterator[Path]:
-    """A home whose ports are not the usual ones, because another stack may have those."""
-    home = Path(tempfile.mkdtemp(prefix="polar-stack-"))
-    write_json(
-        home / "ports.json", {name: choose_port() for name in ("api", "mlflow", "dashboard")}
-    )
-    try:
-        yield home
-    finally:
-        shutil.rmtree(home)
 
 
 @contextmanager

@@ -139,7 +139,7 @@ async def _measured(quick: bool) -> Measured:
             for row in rows
         ),
         *(
-            Bar(f"page of {row[0]} with {most:,} runs", float(row[2] or 0), 0.5, "s")
+            Bar(f"page of {row[0]} with {row[1]:,} runs", float(row[2] or 0), 0.5, "s")
             for row in took
         ),
     ]

@@ -8,10 +8,9 @@ from polar.spec.fields import Name
 from service.descriptions import KEY, LONGEST_KEY, LONGEST_VALUE, MOST_TAGS
 from service.storage.filters import Wanted
 
-_Tag = Annotated[
-    str,
-    Query(max_length=LONGEST_KEY + 1 + LONGEST_VALUE, pattern=rf"^{KEY}(=[^\x00-\x1f\x7f]*)?$"),
-]
+#: How a tag is written, `key` or `key=value`, and how long that may be.
+TAG, LONGEST_TAG = rf"{KEY}(=[^\x00-\x1f\x7f]*)?", LONGEST_KEY + 1 + LONGEST_VALUE
+_Tag = Annotated[str, Query(max_length=LONGEST_TAG, pattern=f"^{TAG}$")]
 
 
 def wanted_of(

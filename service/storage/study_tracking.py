@@ -148,8 +148,16 @@ async def begin_trial(
     return position
 
 
-async def advance(session: AsyncSession, study: Study, trials: Sequence[Trial]) -> None:
-    """Note that MLflow has confirmed the present states of a study and of these trials.
+async def advance_trials(session: AsyncSession, trials: Sequence[Trial]) -> None:
+    """Note that MLflow has confirmed the present states of these trials."""
+    for trial in trials:
+        position = await session.get_one(TrialTracking, (trial.study_id, trial.number))
+        position.state = trial.state
+    await session.flush()
+
+
+async def advance(session: AsyncSession, study: Study) -> None:
+    """Note that MLflow has confirmed the present state of a study, and what is said of it.
 
     If somebody has described the study anew since it was read, it is to be told again.
     """
@@ -161,9 +169,6 @@ async def advance(session: AsyncSession, study: Study, trials: Sequence[Trial]) 
     described_at = await session.scalar(select(Study.described_at).where(Study.id == study.id))
     if described_at != study.described_at:
         position.state = None
-    for trial in trials:
-        trial_position = await session.get_one(TrialTracking, (study.id, trial.number))
-        trial_position.state = trial.state
     await session.flush()
 
 

@@ -4,6 +4,7 @@ Another process draws, so that the tracker loads neither numpy nor matplotlib.
 """
 
 import asyncio
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -46,17 +47,24 @@ class StudyFigures:
         self._processes = ShortProcesses(at_once=1, limit_s=DRAW_S)
         #: How many trials the figures of each running study show, and when they were drawn.
         self._drawn: dict[UUID, tuple[int, float]] = {}
+        #: When each of them last had its turn, even if nothing could be drawn.
+        self._turns: dict[UUID, float] = {}
 
     async def due(self) -> Sequence[UUID]:
-        """The running studies in MLflow of which more trials have ended than was drawn.
+        """The next running study in MLflow of which more trials have ended than was drawn.
 
-        All of them after a restart, because nobody knows then what was drawn.
+        It is one at most, because nothing else is told while it is drawn. After a restart all have
+        their turn, because nobody knows then what was drawn.
         """
         async with self._database.transaction() as session:
             ended = await study_tracking.ended_trials_of_running(session)
         self._drawn = {id: drawn for id, drawn in self._drawn.items() if id in ended}
         now = time.monotonic()
-        return [id for id, trials in ended.items() if trials and self._is_due(id, trials, now)]
+        self._turns = {id: self._turns.get(id, -math.inf) for id in ended}
+        due = [id for id, trials in ended.items() if trials and self._is_due(id, trials, now)]
+        first = sorted(due, key=self._turns.__getitem__)[:1]
+        self._turns |= dict.fromkeys(first, now)
+        return first
 
     def _is_due(self, study_id: UUID, trials: int, now: float) -> bool:
         if study_id not in self._drawn:

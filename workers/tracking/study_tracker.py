@@ -42,10 +42,14 @@ class StudyTeller:
             await self._tell_trial(to_tell, spec, position)
         trials = [to_tell.trial for to_tell in new]
         await self._tell_study(study, trials, spec, position)
+        async with self._database.transaction() as session:
+            await study_tracking.advance_trials(session, trials)
+        if len(new) == TRIALS_AT_ONCE:  # the next pass tells the others
+            return
         if study.finished_at is not None:
             await self.figures.put(study_id)
         async with self._database.transaction() as session:
-            await study_tracking.advance(session, study, trials)
+            await study_tracking.advance(session, study)
 
     async def nest(self, nesting: Nesting) -> None:
         """Put a run below its trial, or below the study if its trial has no other run."""

@@ -75,7 +75,7 @@ def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
     except Exception as error:
         is_own = isinstance(request.spec.model, OwnModelSpec)
         _tell(events, Failure.of(error, has_own_model=is_own))
-        _log.exception("the training ends by an error")  # which bears that the disk is full
+        _log.exception("the training ends by an error")  # does not fail where the disk is full
         return CHILD_FAILED
     return CHILD_STOPPED if stopping.is_asked() and not has_result else 0
 

@@ -21,8 +21,8 @@ SAMPLE_S = 5.0
 #: Seconds between two looks for processes that the child has started, because such a look reads a
 #: file of every process of the machine.
 LOOK_AROUND_S = 60.0
-#: A point is the mean of the samples of this share of the age of a run, so that an hour has about
-#: 150 points and a month 420.
+#: A point is the mean of the samples of this share of the age of an attempt, so that an hour has
+#: about 140 points and a month 400.
 SHARE_OF_AGE = 1 / 40
 MEGABYTE = 1e6
 
@@ -39,14 +39,14 @@ class Means:
         """Begin at this age of a run, at which an earlier attempt may have ended."""
         #: Each with the age of the run in whole seconds; the caller takes them from the front.
         self.points: list[tuple[int, Sample]] = []
-        self._age_s = age_s
+        self._began_s = self._age_s = age_s
         self._samples: dict[str, list[float]] = defaultdict(list)
 
     def add(self, age_s: float, sample: Sample) -> None:
         """Add a sample, and a point where it is time for one."""
         for name, value in sample.items():
             self._samples[name].append(value)
-        if age_s - self._age_s >= age_s * SHARE_OF_AGE:
+        if age_s - self._age_s >= (age_s - self._began_s) * SHARE_OF_AGE:
             means = {name: round(fmean(values), 1) for name, values in self._samples.items()}
             self.points.append((int(age_s), means))
             self._age_s = age_s
@@ -56,7 +56,7 @@ class Means:
 class Watch:
     """Watches the processes of a run until they end or `end` is called.
 
-    It has a thread of its own, because a driver of a GPU may not answer for ever.
+    It has a thread of its own, because the driver of a GPU may never answer.
     """
 
     def __init__(self, pid: int, device: str, *, age_s: float) -> None:

@@ -41,7 +41,8 @@ async def _bill_of_experiment(session: AsyncSession, spec: ExperimentSpec) -> Bi
         time = "unknown (no run of this dataset, model and batch size has succeeded here yet)"
     else:
         seconds = duration(usual.of(steps) * math.ceil(new / at_once))
-        time = f"{seconds} ({usual.step_s:.2g} s a step, {at_once} runs at once)"
+        together = f"{at_once} run{'s' * (at_once != 1)} at once"
+        time = f"{seconds} ({usual.step_s:.2g} s a step, {together})"
     return {
         "trainings": f"{new:,}" + (f"; {there:,} more exist already" if there else ""),
         "steps": f"{new * steps:,}" + (" at most" if spec.training.until == "settled" else ""),

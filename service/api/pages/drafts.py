@@ -32,10 +32,6 @@ class Draft:
     #: Why the text cannot be read at all.
     unreadable: str | None = None
 
-    @property
-    def is_empty(self) -> bool:
-        return not self.text.strip()
-
 
 async def read(text: str) -> Draft:
     """Read a draft in a thread, because it may be long."""

@@ -10,13 +10,10 @@ from fastapi import Query
 
 from polar.spec.faults import Fault, nearest
 from polar.spec.fields import Name
-from service.api.filtering import wanted_of
+from service.api.filtering import LONGEST_TAG, TAG, wanted_of
 from service.api.problems import Refused
-from service.descriptions import KEY, LONGEST_KEY, LONGEST_VALUE
 from service.storage.filters import Wanted
 from service.storage.states import RunState, StudyState
-
-_TAG = rf"^({KEY}(=[^\x00-\x1f\x7f]*)?)?$"
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def filter_of(states: type[RunState] | type[StudyState]) -> Callable[..., Filter
         dataset: Annotated[Name, Query()] = "",
         model: Annotated[Name, Query()] = "",
         state: Annotated[Name, Query()] = "",
-        tag: Annotated[str, Query(max_length=LONGEST_KEY + 1 + LONGEST_VALUE, pattern=_TAG)] = "",
+        tag: Annotated[str, Query(max_length=LONGEST_TAG, pattern=f"^({TAG})?$")] = "",
     ) -> Filter:
         given = {"q": q, "dataset": dataset, "model": model, "state": state, "tag": tag}
         fields = {name: value.strip() for name, value in given.items() if value.strip()}

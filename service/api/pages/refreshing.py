@@ -59,7 +59,7 @@ class Refreshing:
 
 
 async def _timed(session: AsyncSession, make: Make) -> Response:
-    """The page, with the processor time of this process meanwhile, of others' work, too."""
+    """The page, and in a header what this process took meanwhile, also for other requests."""
     begin = time.process_time()
     page = await make(session)
     page.headers["Server-Timing"] = f"page;dur={1e3 * (time.process_time() - begin):.1f}"

@@ -16,7 +16,6 @@ from polar.spec import DATASETS, MODELS
 #: Nothing of a page comes from elsewhere, and no page of another site shows it in a frame.
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }

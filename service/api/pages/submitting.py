@@ -110,7 +110,7 @@ async def _submitted(
 
 
 def _key_of(page_key: str, text: str) -> str:
-    """A key that is another for another text, for who goes back and changes what was submitted."""
+    """A key for this text alone, so that who goes back and changes it submits something new."""
     asked = f"{page_key} {text}".encode("utf-8", "replace")
     return f"page-{hashlib.sha256(asked).hexdigest()}"
 

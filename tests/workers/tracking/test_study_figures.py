@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from polar.spec import StudySpec
 from service.programs import Program
-from workers.tracking import study_figures
+from workers.tracking import study_figures, study_tracker
 from workers.tracking.server import MLflowAway, MLflowServer
 from workers.tracking.tracker import Tracker
 
@@ -118,6 +118,46 @@ async def test_a_new_tracker_draws_what_runs_anew_and_nothing_of_what_has_ended(
     assert drawn == [running]
 
 
+async def test_each_pass_draws_one_study_and_all_have_their_turn(
+    study_story: "StudyStory",
+    make_tracker: "TrackerMaker",
+    study_spec: StudySpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # After a restart, nothing was told before the diagrams of all running studies were drawn.
+    study_ids = [await study_story.begin(study_spec) for _ in range(3)]
+    for study_id in study_ids:
+        await study_story.begin_trial(study_id, 0, 0.5)
+        await study_story.end_trial(study_id, 0, **SEEN)
+    drawn: list[UUID] = []
+    put = study_figures.StudyFigures.put
+
+    async def draws_nothing(*_: object) -> list[tuple[str, bytes]]:
+        return []
+
+    async def noted(self: study_figures.StudyFigures, study_id: UUID) -> None:
+        drawn.append(study_id)
+        if study_id == study_ids[0]:
+            raise study_figures.DrawingFailed("no ink")
+        await put(self, study_id)
+
+    monkeypatch.setattr(study_figures, "REDRAW_S", 0.0)
+    monkeypatch.setattr(study_figures.StudyFigures, "_draw", draws_nothing)
+    monkeypatch.setattr(study_figures.StudyFigures, "put", noted)
+    tracker = make_tracker()
+    for number in range(1, 5):
+        await tracker.tell_all()
+        assert len(drawn) == min(number, 3)
+    for study_id in study_ids[:0:-1]:
+        await study_story.begin_trial(study_id, 1, 2.0)
+        await study_story.end_trial(study_id, 1, **SEEN)
+    await tracker.tell_all()
+    await tracker.tell_all()
+
+    assert sorted(drawn[:3]) == sorted(study_ids)
+    assert drawn[3:] == [study_id for study_id in drawn[:3] if study_id != study_ids[0]]
+
+
 async def test_a_tracker_that_was_killed_before_the_diagram_leaves_it_to_the_next(
     study_story: "StudyStory",
     make_tracker: "TrackerMaker",
@@ -174,6 +214,7 @@ async def test_a_study_that_is_extended_is_drawn_again(
 
 async def test_a_drawing_that_fails_keeps_nothing_else_from_mlflow(
     study_story: "StudyStory",
+    story: "Story",
     tracker: Tracker,
     study_spec: StudySpec,
     monkeypatch: pytest.MonkeyPatch,
@@ -183,13 +224,19 @@ async def test_a_drawing_that_fails_keeps_nothing_else_from_mlflow(
         return [sys.executable, "-c", "raise SystemExit('no ink')"]
 
     monkeypatch.setattr(study_figures, "python", rude)
+    # Trials that did not fit into the first pass were not told before the drawing succeeded.
+    monkeypatch.setattr(study_tracker, "TRIALS_AT_ONCE", 1)
     study_id = await study_story.begin(study_spec)
-    await study_story.begin_trial(study_id, 0, 0.5)
-    await study_story.end_trial(study_id, 0, **SEEN)
+    for number, beta in enumerate((0.5, 2.0)):
+        await study_story.begin_trial(study_id, number, beta)
+        await study_story.end_trial(study_id, number, **SEEN)
     await study_story.end(study_id)
 
-    await tracker.tell_all()
+    for _ in range(3):
+        await tracker.tell_all()
 
-    assert study_story.in_mlflow(study_id).info.status == "FINISHED"
-    assert "ended with code 1: no ink" in caplog.text
+    told = study_story.in_mlflow(study_id)
+    assert told.info.status == "FINISHED"
+    assert story.numbers_in_mlflow(told)["trial/polarisation"] == [(0, 0.75), (1, 0.75)]
+    assert caplog.text.count("ended with code 1: no ink") == 1
     assert not await study_story.is_told()  # the next try comes

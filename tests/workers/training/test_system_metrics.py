@@ -157,13 +157,15 @@ def test_a_run_of_three_days_has_a_few_hundred_points_of_the_same_mean() -> None
     assert max(b - a for a, b in pairwise(seconds)) < 3 * 24 * 3600 / 39
 
 
-def test_a_later_attempt_goes_on_at_the_age_of_the_run() -> None:
-    means = Means(1000.0)
+def test_a_later_attempt_goes_on_at_the_age_of_the_run_and_is_seen_as_soon() -> None:
+    # Of a run that had waited for a night, nothing was seen for a quarter of an hour.
+    means = Means(40_000.0)
 
-    for number in range(1, 7):
-        means.add(1000.0 + SAMPLE_S * number, {"a": float(number)})
+    for number in range(1, 43):
+        means.add(40_000.0 + SAMPLE_S * number, {"a": float(number)})
 
-    assert means.points == [(1030, {"a": 3.5})]
+    assert means.points[:2] == [(40_005, {"a": 1.0}), (40_010, {"a": 2.0})]
+    assert means.points[-2:] == [(40_200, {"a": 40.0}), (40_210, {"a": 41.5})]
 
 
 @pytest.mark.usefixtures("_quick")

@@ -18,6 +18,7 @@ from service.api.pages.drafts import MOST_CHARACTERS, examples
 from service.tokens import Scope
 
 if TYPE_CHECKING:
+    from tests.conftest import Reports
     from tests.service.api.pages.conftest import Look
     from tests.service.conftest import Worker
 
@@ -149,6 +150,25 @@ async def test_runs_that_exist_already_cost_nothing(http: httpx.AsyncClient) -> 
     said = await words_of(http, EXPERIMENT.replace("[0, 1]", "[0, 1, 2]"))
     assert "trainings 1; 2 more exist already steps 500" in said
     assert "time none, because all runs exist already" in await words_of(http, EXPERIMENT)
+
+
+async def test_the_time_of_a_bill_is_that_of_the_latest_runs_like_these(
+    http: httpx.AsyncClient, worker: "Worker", reports: "Reports"
+) -> None:
+    text = EXPERIMENT.replace("steps: 500", "steps: 500, batch_size: 100")
+    made = await http.post("/api/v1/experiments", json=read_yaml(text))
+    run_id = UUID(made.json()["runs"][0]["id"])
+    await worker.claim(run_id)
+    await worker.record(run_id, reports.progress(100))  # 1,000 images a second
+    await worker.finish(run_id)
+    three_more = text.replace("[0, 1]", "[2, 3, 4]")
+
+    said = await words_of(http, three_more)
+    await worker.announce(name="another")
+    by_two = await words_of(http, three_more)
+
+    assert "time 0:02:30 (0.1 s a step, 1 run at once)" in said
+    assert "time 0:01:40 (0.1 s a step, 2 runs at once)" in by_two
 
 
 @pytest.mark.parametrize(("text", "kind"), [(EXPERIMENT, "experiments"), (STUDY, "studies")])
