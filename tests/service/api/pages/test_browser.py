@@ -165,3 +165,23 @@ async def test_what_is_copied_can_be_pasted(look: "Look", study_id: UUID, served
         assert await page.evaluate("navigator.clipboard.readText()") == (
             f'curl -H "Authorization: Bearer $POLAR_TOKEN" "{served}/api/v1/studies/{study_id}"'
         )
+
+
+async def test_tables_and_figures_are_copied_as_text(
+    look: "Look", study_id: UUID, http: "httpx.AsyncClient"
+) -> None:
+    api = f"/api/v1/studies/{study_id}"
+    async with look(f"/studies/{study_id}") as page:
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        for word, name in (("Copy CSV", "trials.csv"), ("Copy SVG", "figures/phase_diagram.svg")):
+            button = page.get_by_role("button", name=word).first
+            await button.click()
+            await expect(page.get_by_role("button", name="copied")).to_be_visible()
+            pasted = await page.evaluate("navigator.clipboard.readText()")
+            assert pasted.splitlines() == (await http.get(f"{api}/{name}")).text.splitlines()
+            await expect(button).to_have_text(word)
+
+        await button.evaluate("button => { button.dataset.fetch = '/api/v1/runs/0000'; }")
+        await button.click()
+        await expect(page.get_by_role("status")).to_have_text("there is no run 0000")
+        assert await page.evaluate("navigator.clipboard.readText()") == pasted
