@@ -134,6 +134,22 @@ async def test_a_study_is_named_tagged_and_annotated(
     assert study["note"] == "written meanwhile"
 
 
+async def test_without_script_no_button_is_shown_that_would_do_nothing(
+    look: "Look", study_id: UUID
+) -> None:
+    of_script = "[data-post], [data-copy], [data-curl], [data-fetch], [data-describe], .describe"
+    async with look(f"/studies/{study_id}", has_script=False) as page:
+        await expect(page.get_by_text("This browser runs no scripts")).to_be_visible()
+        await expect(page.locator(of_script).filter(visible=True)).to_have_count(0)
+        assert await page.locator(of_script).count() > 5
+        await page.get_by_role("button", name="Log out").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("is logged out")
+
+    async with look(f"/studies/{study_id}") as page:
+        await expect(page.get_by_text("Name, tags and note")).to_be_visible()
+        await expect(page.get_by_text("This browser runs no scripts")).to_be_hidden()
+
+
 async def test_the_end_of_a_study_is_told_to_who_asked(
     look: "Look", study_id: UUID, trials: "Trials"
 ) -> None:
