@@ -68,7 +68,7 @@ async def one_run(run_id: RunId, service: Service, refresh: Refresh) -> Response
     async def make(session: AsyncSession) -> Response:
         run = await runs.get(session, run_id)
         shown = await run_page(session, service.settings, run)
-        return await page("run.html", tab="experiments", page=shown, run=shown.run)
+        return await page("run.html", tab="runs", page=shown, run=shown.run)
 
     return await refresh.page("runs", run_id, make)
 
@@ -113,7 +113,7 @@ async def comparison(
     run: Annotated[list[Digits], Query(max_length=MOST_RUNS)] = NOTHING_TICKED,
 ) -> Response:
     ids = [await id_of(session, Run, digits) for digits in run]
-    return await page("compare.html", tab="experiments", page=await compare(session, ids))
+    return await page("compare.html", tab="runs", page=await compare(session, ids))
 
 
 @router.get("/overlay")

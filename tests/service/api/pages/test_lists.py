@@ -95,7 +95,7 @@ async def test_runs_are_listed_and_filtered(names: Names, http: httpx.AsyncClien
     for fields in ({"q": "row"}, {"state": "succeeded"}, {"tag": "x=1"}, {"dataset": "sprites"}):
         assert await names("/runs", **fields) == ["row b"]
     assert (await http.get("/runs", params={"model": "l2_ae"})).text.count('name="run"') == 1
-    assert "No run is so." in (await http.get("/runs?q=nothing")).text
+    assert "No run matches this filter." in (await http.get("/runs?q=nothing")).text
 
 
 async def test_studies_are_filtered_and_say_what_they_search(
@@ -118,7 +118,7 @@ async def test_studies_are_filtered_and_say_what_they_search(
         ({"model": "l2_ae"}, []),
     ):
         assert await names("/", **fields) == expected
-    assert "No study is so." in (await http.get("/?model=l2_ae")).text
+    assert "No study matches this filter." in (await http.get("/?model=l2_ae")).text
 
 
 async def test_a_search_of_several_fields_is_listed(
