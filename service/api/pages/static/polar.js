@@ -75,6 +75,11 @@ if (live) {
     } while (isLate);
     isBusy = false;
   });
+  news.addEventListener("error", () => { // a connection that is lost is made again, but not one that is refused
+    if (news.readyState !== EventSource.CLOSED) return;
+    say("This page no longer follows what goes on; load it again.");
+    clearTimeout(say.timer);
+  });
 }
 
 // Copies what is at an address. The browser gets a promise of it, because some let pages copy

@@ -76,6 +76,13 @@ async def test_a_study_is_watched_without_reloading(
         assert await page.evaluate("window.isTheSame")
 
 
+async def test_a_page_that_gets_no_news_any_more_says_so(look: "Look", study_id: UUID) -> None:
+    async with look() as page:
+        await page.route("**/live/**", lambda route: route.fulfill(status=401))
+        await page.goto(f"/studies/{study_id}")
+        await expect(page.get_by_role("status")).to_contain_text("no longer follows what goes on")
+
+
 async def test_a_study_is_paused_and_resumed(look: "Look", study_id: UUID) -> None:
     async with look(f"/studies/{study_id}") as page:
         await page.get_by_role("button", name="Pause").click()
