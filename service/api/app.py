@@ -23,7 +23,7 @@ from service.api.measuring import Measuring
 from service.api.metrics import routes as metrics
 from service.api.metrics.requests import TimedRequests
 from service.api.once import AnsweredBefore, answer_again
-from service.api.pages import live, submitting
+from service.api.pages import live, logout, submitting
 from service.api.pages import routes as pages
 from service.api.request_ids import RequestIds
 from service.api.runs import results
@@ -96,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(pages.router)
     app.include_router(submitting.router)
     app.include_router(live.router)
+    app.include_router(logout.router)
     app.mount("/static", StaticFiles(packages=[("service.api.pages", "static")]), "static")
     return app
 

@@ -21,10 +21,10 @@ def _digits(written: str) -> str:
     return digits
 
 
-#: The digits of an id in an address; `service.storage.ids` knows whose they are.
-Digits = Annotated[
-    str,
-    AfterValidator(_digits),
+#: The digits of an id, or of how it begins; `service.storage.ids` knows whose they are.
+Digits = Annotated[str, AfterValidator(_digits)]
+_InPath = Annotated[
+    Digits,
     Path(
         description="An id, or at least 4 of the digits with which no other id begins.",
         json_schema_extra={"pattern": FORM},
@@ -41,15 +41,15 @@ async def _id_of(
         return await id_of(session, table, id)
 
 
-async def _experiment(experiment_id: Digits, service: Service) -> UUID:
+async def _experiment(experiment_id: _InPath, service: Service) -> UUID:
     return await _id_of(service, Experiment, experiment_id)
 
 
-async def _run(run_id: Digits, service: Service) -> UUID:
+async def _run(run_id: _InPath, service: Service) -> UUID:
     return await _id_of(service, Run, run_id)
 
 
-async def _study(study_id: Digits, service: Service) -> UUID:
+async def _study(study_id: _InPath, service: Service) -> UUID:
     return await _id_of(service, Study, study_id)
 
 

@@ -165,14 +165,19 @@ async def revoke(session: AsyncSession, name: str) -> Token:
     token = await session.scalar(newest_first.with_for_update())
     if token is None:
         raise NotFound("token named", name)
+    await end(session, token.id)
+    await session.refresh(token)
+    return token
+
+
+async def end(session: AsyncSession, token_id: UUID) -> None:
+    """End a token that was not revoked before, and the browsers that its holder has logged in."""
     await session.execute(
         update(Token)
-        .where(or_(Token.id == token.id, Token.made_by == token.id), Token.revoked_at.is_(None))
+        .where(or_(Token.id == token_id, Token.made_by == token_id), Token.revoked_at.is_(None))
         .values(revoked_at=func.now())
         .execution_options(synchronize_session=False)
     )
-    await session.refresh(token)
-    return token
 
 
 async def make_link(session: AsyncSession, scope: Scope, maker: Maker) -> tuple[Token, str]:

@@ -34,8 +34,11 @@ class PageDoor(Door):
 
 
 async def _refused_address(request: Request, error: RequestValidationError) -> Response:
-    place, *names = error.errors()[0]["loc"]
+    first = error.errors()[0]
+    place, *names = first["loc"]
     if place == "path":
         return await page("problem.html", 404, detail=f"there is nothing at {request.url.path}")
-    detail = f"{' '.join(map(str, names))} in this address: {error.errors()[0]['msg']}"
+    detail = f"{' '.join(map(str, names))} in this address: {first['msg']}"
+    if allowed := first.get("ctx", {}).get("allowed"):
+        detail += f"; allowed: {allowed}"
     return await page("problem.html", 422, detail=detail)

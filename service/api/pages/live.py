@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service.api.dependencies import Parts, Service
+from service.api.dependencies import Parts, Reading, Service
 from service.api.door import Door, while_let_in
+from service.api.ids import ExperimentId, RunId, StudyId
 from service.api.pages.refreshing import standing_of
+from service.storage import experiments, runs, studies
 from service.storage.errors import DatabaseAway
 
 router = APIRouter(prefix="/live", route_class=Door, include_in_schema=False)
@@ -18,9 +21,21 @@ router = APIRouter(prefix="/live", route_class=Door, include_in_schema=False)
 POLL_S = 2.0
 
 
+async def existing_study(study_id: StudyId, session: Reading) -> UUID:
+    return (await studies.get(session, study_id)).id
+
+
+async def existing_experiment(experiment_id: ExperimentId, session: Reading) -> UUID:
+    return (await experiments.get(session, experiment_id)).id
+
+
+async def existing_run(run_id: RunId, session: Reading) -> UUID:
+    return (await runs.get(session, run_id)).id
+
+
 @router.get("/studies/{study_id}", response_class=EventSourceResponse)
 async def study_changes(
-    study_id: UUID, request: Request, service: Service
+    study_id: Annotated[UUID, Depends(existing_study)], request: Request, service: Service
 ) -> AsyncIterator[ServerSentEvent]:
     async for event in while_let_in(request, _changes(service, "studies", study_id)):
         yield event
@@ -28,7 +43,9 @@ async def study_changes(
 
 @router.get("/experiments/{experiment_id}", response_class=EventSourceResponse)
 async def experiment_changes(
-    experiment_id: UUID, request: Request, service: Service
+    experiment_id: Annotated[UUID, Depends(existing_experiment)],
+    request: Request,
+    service: Service,
 ) -> AsyncIterator[ServerSentEvent]:
     async for event in while_let_in(request, _changes(service, "experiments", experiment_id)):
         yield event
@@ -36,7 +53,7 @@ async def experiment_changes(
 
 @router.get("/runs/{run_id}", response_class=EventSourceResponse)
 async def run_changes(
-    run_id: UUID, request: Request, service: Service
+    run_id: Annotated[UUID, Depends(existing_run)], request: Request, service: Service
 ) -> AsyncIterator[ServerSentEvent]:
     async for event in while_let_in(request, _changes(service, "runs", run_id)):
         yield event

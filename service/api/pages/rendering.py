@@ -23,6 +23,7 @@ HEADERS = {
 
 async def page(template: str, status: int = 200, **content: Any) -> HTMLResponse:  # noqa: ANN401
     """The page that a template makes of this content, in a thread: others need not wait."""
+    content["status"] = status
     text = await asyncio.to_thread(_environment().get_template(template).render, content)
     return HTMLResponse(text, status, HEADERS)
 

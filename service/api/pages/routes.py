@@ -1,7 +1,6 @@
 """The pages: what a researcher looks at in a browser."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -9,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.records.events import Progress
 from service.api.dependencies import Service, Session
 from service.api.experiments import answers as experiment_answers
-from service.api.ids import ExperimentId, RunId, StudyId
+from service.api.ids import Digits, ExperimentId, RunId, StudyId
 from service.api.pages.comparing import MOST_RUNS, compare
 from service.api.pages.door import PageDoor
 from service.api.pages.filtering import Filter, filter_of
@@ -24,14 +23,15 @@ from service.api.runs import answers as run_answers
 from service.api.stored import Reader
 from service.api.studies import answers as study_answers
 from service.storage import agents, experiments, gauges, runs, showing, studies
+from service.storage.ids import id_of
 from service.storage.pages import headlines, in_work, runs_by_state
 from service.storage.states import RunState, StudyState
 from service.storage.study_tables import Study
-from service.storage.tables import Experiment
+from service.storage.tables import Experiment, Run
 
 router = APIRouter(route_class=PageDoor, include_in_schema=False)
 PAGE_SIZE = 50
-NOTHING_TICKED: list[UUID] = []
+NOTHING_TICKED: list[str] = []
 
 StudyFilter = Annotated[Filter, Depends(filter_of(StudyState))]
 RunFilter = Annotated[Filter, Depends(filter_of(RunState))]
@@ -68,7 +68,7 @@ async def one_run(run_id: RunId, service: Service, refresh: Refresh) -> Response
     async def make(session: AsyncSession) -> Response:
         run = await runs.get(session, run_id)
         shown = await run_page(session, service.settings, run)
-        return await page("run.html", tab="experiments", page=shown, run=shown.run)
+        return await page("run.html", tab="runs", page=shown, run=shown.run)
 
     return await refresh.page("runs", run_id, make)
 
@@ -110,17 +110,19 @@ async def one_experiment(
 @router.get("/compare")
 async def comparison(
     session: Session,
-    run: Annotated[list[UUID], Query(max_length=MOST_RUNS)] = NOTHING_TICKED,
+    run: Annotated[list[Digits], Query(max_length=MOST_RUNS)] = NOTHING_TICKED,
 ) -> Response:
-    return await page("compare.html", tab="experiments", page=await compare(session, run))
+    ids = [await id_of(session, Run, digits) for digits in run]
+    return await page("compare.html", tab="runs", page=await compare(session, ids))
 
 
 @router.get("/overlay")
 async def overlay_page(
     session: Session,
-    study: Annotated[list[UUID], Query(max_length=MOST_STUDIES)] = NOTHING_TICKED,
+    study: Annotated[list[Digits], Query(max_length=MOST_STUDIES)] = NOTHING_TICKED,
 ) -> Response:
-    return await page("overlay.html", tab="studies", page=await overlay(session, study))
+    ids = [await id_of(session, Study, digits) for digits in study]
+    return await page("overlay.html", tab="studies", page=await overlay(session, ids))
 
 
 @router.get("/agents")

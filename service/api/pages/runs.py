@@ -25,7 +25,7 @@ from service.storage.experiments import of_run
 from service.storage.metrics import course_of, of_system
 from service.storage.tables import Experiment, Run
 
-FIGURES, PICTURE = "figures/", ".png"
+FIGURES, PICTURE, NUMBERS = "figures/", ".png", ".csv"
 TRAVERSALS = "traversals.png"
 LINES_OF_LOG = 40
 
@@ -59,6 +59,11 @@ class RunPage:
     @property
     def other_figures(self) -> Sequence[str]:
         return [name for name in self.figures if name != TRAVERSALS]
+
+    def numbers_of(self, picture: str) -> str | None:
+        """Name of the file with the numbers of a picture; None where these are no text."""
+        name = picture.removesuffix(PICTURE) + NUMBERS
+        return name if FIGURES + name in self.files else None
 
     @property
     def steps(self) -> int:

@@ -3,7 +3,6 @@
 import hashlib
 import secrets
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -14,6 +13,7 @@ from service.api import submission
 from service.api.dependencies import Parts, Service, Session, know_what_agents_have
 from service.api.door import needs
 from service.api.experiments.schemas import NewExperiment
+from service.api.ids import Digits
 from service.api.once import once
 from service.api.pages.bills import Bill, bill_of
 from service.api.pages.door import PageDoor
@@ -23,6 +23,9 @@ from service.api.problems import Refused
 from service.api.studies.schemas import NewStudy
 from service.storage import experiments, runs, studies
 from service.storage.errors import NotFound
+from service.storage.ids import id_of
+from service.storage.study_tables import Study
+from service.storage.tables import Experiment, Run
 from service.tokens import Scope
 
 MAY_SUBMIT = needs(Scope.SUBMIT)
@@ -46,17 +49,18 @@ Written = Annotated[tuple[str, str], Depends(written)]
 async def submit_page(
     session: Session,
     example: Annotated[str | None, Query(max_length=100)] = None,
-    study: UUID | None = None,
-    run: UUID | None = None,
-    experiment: UUID | None = None,
+    study: Digits | None = None,
+    run: Digits | None = None,
+    experiment: Digits | None = None,
 ) -> Response:
     """The page with an empty draft, with an example, or with the spec of what there is."""
     if study is not None:
-        text = dump((await studies.get(session, study)).spec)
+        text = dump((await studies.get(session, await id_of(session, Study, study))).spec)
     elif experiment is not None:
-        text = dump((await experiments.get(session, experiment)).spec)
+        id = await id_of(session, Experiment, experiment)
+        text = dump((await experiments.get(session, id)).spec)
     elif run is not None:
-        text = dump((await runs.get(session, run)).spec)
+        text = dump((await runs.get(session, await id_of(session, Run, run))).spec)
     elif example is not None and example not in examples():
         raise NotFound("example named", example)
     else:

@@ -7,7 +7,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import Evaluation, Progress, Result
+from polar.records.latents import LatentDiagnostics
 from service.api import links
+from service.api.csv_text import csv_of
 from service.api.runs.schemas import (
     Diagnostics,
     EvaluationSummary,
@@ -103,3 +105,9 @@ def diagnostics(run: Run, evaluations: Sequence[Mapping[str, Any]]) -> Diagnosti
         ],
         of_earlier_version=reader.of_earlier_version,
     )
+
+
+def latents_csv(found: Diagnostics) -> bytes:
+    """The measures of every latent at every evaluation; the columns are those of the Parquet."""
+    names = ("epoch", "step", *LatentDiagnostics.model_fields)
+    return csv_of(names, ([getattr(row, name) for name in names] for row in found.latents))

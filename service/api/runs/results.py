@@ -40,16 +40,29 @@ PICTURE = ".png"
 RETRY_S = 5
 
 
-@router.get("/diagnostics", response_model=Diagnostics)
+@router.get(
+    "/diagnostics",
+    response_model=Diagnostics,
+    responses={200: {"content": {"text/csv": {}, "application/vnd.apache.parquet": {}}}},
+)
 async def get_diagnostics(
-    run_id: RunId, session: Reading, service: Service, format: Literal["json", "parquet"] = "json"
-) -> Diagnostics | FileResponse:
-    """Show all evaluations so far with the measures of every latent; at the end also Parquet."""
+    run_id: RunId,
+    session: Reading,
+    service: Service,
+    format: Literal["json", "csv", "parquet"] = "json",
+) -> Diagnostics | Response:
+    """Show all evaluations so far with the measures of every latent; at the end also Parquet.
+
+    CSV has a row for each latent at each evaluation, without the verdicts.
+    """
     run = await runs.get(session, run_id)
     if format == "parquet":
         artifact = await artifact_of(session, run.id, DIAGNOSTICS_FILE)
         return file_response(service.settings.artifacts, artifact.path)
-    return answers.diagnostics(run, await evaluations_of(session, run.id))
+    found = answers.diagnostics(run, await evaluations_of(session, run.id))
+    if format == "csv":
+        return Response(await asyncio.to_thread(answers.latents_csv, found), media_type="text/csv")
+    return found
 
 
 @router.get("/figures")

@@ -1,14 +1,13 @@
 """The trials of a study as a table, one row for each: CSV for people, Parquet for programs."""
 
-import csv
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from polar.records.trials import Measured
 from polar.spec import StudySpec
 from polar.spec.points import STEPS
+from service.api.csv_text import csv_of
 from service.storage.study_tables import Trial
 
 Kind = Literal["csv", "parquet"]
@@ -67,16 +66,7 @@ def _flat(spec: StudySpec, trial: Trial) -> Mapping[str, Any]:
 
 
 def _csv(table: Table) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(table)
-    writer.writerows(map(_cell, row) for row in zip(*table.values(), strict=True))
-    return text.getvalue().encode()
-
-
-def _cell(value: object) -> object:
-    """The value, or its JSON if it has parts, because programs can take JSON apart."""
-    return json.dumps(value) if isinstance(value, dict | list) else value
+    return csv_of(table, zip(*table.values(), strict=True))
 
 
 def _parquet(table: Table) -> bytes:

@@ -1,5 +1,6 @@
 """Runs, experiments and studies by the first digits of their ids."""
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from service.storage.ids import MOST_NAMED
 from service.storage.states import RunState
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, ExperimentRun, Run
+from tests.service.conftest import OWNER
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, StudyMaker
@@ -145,6 +147,44 @@ async def test_pages_take_the_first_digits_too(
     assert (shown.status_code, several.status_code, none.status_code) == (200, 409, 404)
     assert str(ALONE) in shown.text
     assert str(SECOND) in several.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/compare?run=", "/overlay?study=", "/submit?run=", "/submit?study=", "/submit?experiment="],
+)
+async def test_addresses_with_ids_in_their_query_take_the_first_digits_too(
+    http: httpx.AsyncClient, store: Store, path: str
+) -> None:
+    await store(ALONE, FIRST, SECOND)
+
+    whole, shown = await http.get(f"{path}{ALONE}"), await http.get(f"{path}37502ba0")
+    several, none = await http.get(f"{path}5a0f"), await http.get(f"{path}37%25")
+
+    key = re.compile('name="key" value="[^"]+"')
+    assert (whole.status_code, shown.status_code) == (200, 200)
+    assert key.sub("", whole.text) == key.sub("", shown.text)
+    assert (several.status_code, str(SECOND) in several.text) == (409, True)
+    assert none.status_code == 422
+    assert "this is not an id; allowed: an id, such as" in none.text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_stream_of_news_takes_the_first_digits_and_needs_something_to_tell_of(
+    http: httpx.AsyncClient, served: str, store: Store, kind: str
+) -> None:
+    await store(ALONE, FIRST, SECOND)
+
+    refused = [await http.get(f"/live/{kind}/{written}") for written in (UUID(int=1), "5a0f", "1")]
+    async with (
+        httpx.AsyncClient(headers=OWNER, timeout=20) as reader,
+        reader.stream("GET", f"{served}/live/{kind}/37502ba0") as news,
+    ):
+        first = await anext(news.aiter_lines())
+
+    assert [answer.status_code for answer in refused] == [404, 409, 422]
+    assert refused[0].json()["detail"] == f"there is no {ANSWERED[kind]} {UUID(int=1)}"
+    assert (news.status_code, first) == (200, "event: changed")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -75,22 +75,46 @@ if (live) {
     } while (isLate);
     isBusy = false;
   });
+  news.addEventListener("error", () => { // a connection that is lost is made again, but not one that is refused
+    if (news.readyState !== EventSource.CLOSED) return;
+    say("This page no longer follows what goes on; load it again.");
+    clearTimeout(say.timer);
+  });
+}
+
+// Copies what is at an address. The browser gets a promise of it, because some let pages copy
+// only while they handle a click.
+async function copyFrom(address) {
+  if (!window.ClipboardItem) throw new Error("The browser lets pages copy only if they come by HTTPS or from this machine; the link beside the button has the same.");
+  const content = fetch(address).then(async (answer) => {
+    if (!answer.ok) throw new Error((await answer.json()).detail);
+    return new Blob([await answer.text()], { type: "text/plain" });
+  });
+  try {
+    await navigator.clipboard.write([new ClipboardItem({ "text/plain": content })]);
+  } catch (error) {
+    await content; // whose own error says more
+    throw error;
+  }
 }
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
+  const address = button.dataset.fetch;
   const text = button.dataset.curl === undefined ? button.dataset.copy
     : `curl -H "Authorization: Bearer $POLAR_TOKEN" "${new URL(button.dataset.curl, location.href)}"`;
-  if (text !== undefined) {
+  if (text !== undefined || address !== undefined) {
+    button.dataset.words ??= button.textContent;
+    button.setAttribute("aria-busy", "true");
     try {
-      await navigator.clipboard.writeText(text);
-      const words = button.textContent;
+      await (text === undefined ? copyFrom(address) : navigator.clipboard.writeText(text));
       button.textContent = "copied";
-      setTimeout(() => { button.textContent = words; }, 1500);
-    } catch {
-      say(text);
+      setTimeout(() => { button.textContent = button.dataset.words; }, 1500);
+    } catch (error) {
+      say(text ?? error.message);
     }
+    button.removeAttribute("aria-busy");
   }
   if (button.dataset.post === undefined) return;
   if (button.dataset.ask && !confirm(button.dataset.ask)) return;

@@ -30,7 +30,11 @@ def look(served: str, http: httpx.AsyncClient) -> Look:
 
     @asynccontextmanager
     async def look(
-        path: str = "/", width: int = 1280, scheme: Scheme = "light", scope: str = "steer"
+        path: str = "/",
+        width: int = 1280,
+        scheme: Scheme = "light",
+        scope: str = "steer",
+        has_script: bool = True,
     ) -> Pages:
         link = (await http.post("/api/v1/login-links", params={"scope": scope})).json()["url"]
         async with async_playwright() as playwright:
@@ -38,7 +42,10 @@ def look(served: str, http: httpx.AsyncClient) -> Look:
                 executable_path=shutil.which("chromium"), args=ARGUMENTS
             )
             page = await chromium.new_page(
-                base_url=served, viewport={"width": width, "height": 900}, color_scheme=scheme
+                base_url=served,
+                viewport={"width": width, "height": 900},
+                color_scheme=scheme,
+                java_script_enabled=has_script,
             )
             errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))

@@ -76,6 +76,13 @@ async def test_a_study_is_watched_without_reloading(
         assert await page.evaluate("window.isTheSame")
 
 
+async def test_a_page_that_gets_no_news_any_more_says_so(look: "Look", study_id: UUID) -> None:
+    async with look() as page:
+        await page.route("**/live/**", lambda route: route.fulfill(status=401))
+        await page.goto(f"/studies/{study_id}")
+        await expect(page.get_by_role("status")).to_contain_text("no longer follows what goes on")
+
+
 async def test_a_study_is_paused_and_resumed(look: "Look", study_id: UUID) -> None:
     async with look(f"/studies/{study_id}") as page:
         await page.get_by_role("button", name="Pause").click()
@@ -134,6 +141,22 @@ async def test_a_study_is_named_tagged_and_annotated(
     assert study["note"] == "written meanwhile"
 
 
+async def test_without_script_no_button_is_shown_that_would_do_nothing(
+    look: "Look", study_id: UUID
+) -> None:
+    of_script = "[data-post], [data-copy], [data-curl], [data-fetch], [data-describe], .describe"
+    async with look(f"/studies/{study_id}", has_script=False) as page:
+        await expect(page.get_by_text("This browser runs no scripts")).to_be_visible()
+        await expect(page.locator(of_script).filter(visible=True)).to_have_count(0)
+        assert await page.locator(of_script).count() > 5
+        await page.get_by_role("button", name="Log out").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("is logged out")
+
+    async with look(f"/studies/{study_id}") as page:
+        await expect(page.get_by_text("Name, tags and note")).to_be_visible()
+        await expect(page.get_by_text("This browser runs no scripts")).to_be_hidden()
+
+
 async def test_the_end_of_a_study_is_told_to_who_asked(
     look: "Look", study_id: UUID, trials: "Trials"
 ) -> None:
@@ -165,3 +188,23 @@ async def test_what_is_copied_can_be_pasted(look: "Look", study_id: UUID, served
         assert await page.evaluate("navigator.clipboard.readText()") == (
             f'curl -H "Authorization: Bearer $POLAR_TOKEN" "{served}/api/v1/studies/{study_id}"'
         )
+
+
+async def test_tables_and_figures_are_copied_as_text(
+    look: "Look", study_id: UUID, http: "httpx.AsyncClient"
+) -> None:
+    api = f"/api/v1/studies/{study_id}"
+    async with look(f"/studies/{study_id}") as page:
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        for word, name in (("Copy CSV", "trials.csv"), ("Copy SVG", "figures/phase_diagram.svg")):
+            button = page.get_by_role("button", name=word).first
+            await button.click()
+            await expect(page.get_by_role("button", name="copied")).to_be_visible()
+            pasted = await page.evaluate("navigator.clipboard.readText()")
+            assert pasted.splitlines() == (await http.get(f"{api}/{name}")).text.splitlines()
+            await expect(button).to_have_text(word)
+
+        await button.evaluate("button => { button.dataset.fetch = '/api/v1/runs/0000'; }")
+        await button.click()
+        await expect(page.get_by_role("status")).to_have_text("there is no run 0000")
+        assert await page.evaluate("navigator.clipboard.readText()") == pasted

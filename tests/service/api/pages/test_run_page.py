@@ -1,6 +1,7 @@
 """The page of a run: its log, its labels by criterion, and what is still to be made of it."""
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -108,6 +109,21 @@ async def test_traversals_come_before_other_figures(
     shown = await page_of(http, run_id)
     assert "<h2>Traversals</h2>" in shown
     assert shown.index("figures/traversals.png") < shown.index("figures/sorted_entropies.png")
+
+
+async def test_latents_and_the_numbers_of_figures_can_be_copied(
+    http: httpx.AsyncClient, run_id: UUID, worker: "Worker", tmp_path: Path
+) -> None:
+    for name in ("sorted.png", "sorted.csv", "large.png", "large.parquet"):
+        await save(worker, run_id, tmp_path, f"figures/{name}", b"x")
+
+    shown = await page_of(http, run_id)
+
+    api = f"/api/v1/runs/{run_id}"
+    copied = re.findall('data-fetch="([^"]+)">Copy CSV', shown)
+    assert copied == [f"{api}/figures/sorted.csv", f"{api}/diagnostics?format=csv"]
+    for address in copied:
+        assert (await http.get(address)).headers["content-type"] == "text/csv; charset=utf-8"
 
 
 async def test_findings_that_are_to_come_can_be_asked_for(

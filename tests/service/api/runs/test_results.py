@@ -1,5 +1,7 @@
 """Tables and pictures of a run."""
 
+import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -71,6 +73,29 @@ async def test_diagnostics_of_a_run_that_has_measured_nothing_are_empty(
         "latents": [],
         "of_earlier_version": [],
     }
+
+
+async def test_the_latents_are_a_table_of_csv_while_the_run_goes_on(
+    http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", reports: "Reports"
+) -> None:
+    empty = await http.get(f"{url}/diagnostics", params={"format": "csv"})
+    evaluation = reports.evaluation(10)
+    await worker.record(run_id, evaluation)
+
+    answer = await http.get(f"{url}/diagnostics", params={"format": "csv"})
+
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    latents = [latent.model_dump(mode="json") for latent in evaluation.latents]
+    names = ["epoch", "step", *latents[0]]
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert empty.text.strip() == ",".join(names)
+    assert rows == [
+        {
+            name: "" if value is None else str(value)
+            for name, value in {"epoch": evaluation.epoch, "step": 10, **latent}.items()
+        }
+        for latent in latents
+    ]
 
 
 async def test_the_parquet_table_is_served_once_it_is_there(
