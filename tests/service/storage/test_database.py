@@ -1,5 +1,6 @@
 """When the database is away, and when it is there and refuses."""
 
+import json
 from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
@@ -104,3 +105,20 @@ async def test_who_asks_a_sampler_may_think_longer_than_a_frozen_process(
         await database.close()
 
         assert limit == shown
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"a": [0.1, 5e-324, -0.0, 1.7976931348623157e308, 123456789012345678901234567890]}',
+        '{"a": 1, "a": 2}',
+        '"half a character: \\ud800"',
+        "[" * 500 + "]" * 500,
+    ],
+    ids=["numbers", "twice", "half", "deep"],
+)
+async def test_json_is_read_as_python_reads_it(database: Database, content: str) -> None:
+    async with database.reading() as session:
+        read = await session.scalar(text("select cast(:content as json)"), {"content": content})
+
+    assert repr(read) == repr(json.loads(content))
