@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import Evaluation, Result
 from service.api.pages.course_chart import CourseChart, sorted_chart
+from service.api.pages.rendering import short, verdict
 from service.api.stored import Reader
 from service.storage import runs
 from service.storage.pages import newest_evaluations
@@ -50,7 +51,7 @@ async def compare(session: AsyncSession, run_ids: Sequence[UUID]) -> Comparison:
         evaluation = reader.read("evaluation", Evaluation, newest.get(run.id))
         compared.append(ComparedRun(run, evaluation, result.settled if result else None))
     sorted_entropies = {
-        f"{str(each.run.id)[:8]}: {each.evaluation.verdict.regime}": each.evaluation
+        f"{short(each.run.id)}: {verdict(each.evaluation.verdict)}": each.evaluation
         for each in compared
         if each.evaluation is not None
     }
