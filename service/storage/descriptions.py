@@ -14,7 +14,7 @@ from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
 from service.storage.telling import tell_again
 
-D = TypeVar("D", Experiment, Run, Study)
+D = TypeVar("D", bound=Experiment | Run | Study)
 
 
 async def describe(

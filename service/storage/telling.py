@@ -49,6 +49,10 @@ async def said_of(session: AsyncSession, run_id: UUID) -> Said:
     )
 
 
+def said_of_study(study: Study) -> Said:
+    return Said(name=study.name, tags=study.tags, notes=[study.note] if study.note else [])
+
+
 async def lost_attempts(session: AsyncSession, run_id: UUID) -> Sequence[tuple[int, str]]:
     """The numbers of attempts after which the run had to wait again, and why."""
     query = (

@@ -6,9 +6,10 @@ that it can be restarted at any time.
 
 import contextlib
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, func, or_, select, text, update
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -16,12 +17,24 @@ from service.storage.database import Database
 from service.storage.deletions import is_deleted
 from service.storage.errors import DatabaseAway
 from service.storage.states import FindingsState, RunState
+from service.storage.study_tables import Study
 from service.storage.tables import FindingsRow, Metric, Run, Tracking
+from service.storage.tracking_tables import StudyTracking
 
 #: Arbitrary number of the Postgres lock that lets only one tracker write to MLflow at a time.
 TRACKER_LOCK = 7_205_303
 #: Name of our saved view in MLflow: the tracker saves it, and links in the API's answers open it.
 SAVED_VIEW = "polar"
+
+
+@dataclass(frozen=True)
+class InMLflow:
+    """The MLflow run that stands for a run or a study."""
+
+    #: Of the run or of the study.
+    id: UUID
+    mlflow_experiment_id: str
+    mlflow_run_id: str
 
 
 class TrackerLock:
@@ -122,3 +135,33 @@ async def metrics_after(
 async def advance(session: AsyncSession, run_id: UUID, **confirmed: object) -> None:
     """Set the columns of the position, such as `metric_sequence`, that MLflow has confirmed."""
     await session.execute(update(Tracking).where(Tracking.run_id == run_id).values(**confirmed))
+
+
+async def newest_in_mlflow(session: AsyncSession, limit: int) -> Sequence[InMLflow]:
+    """So many runs and so many studies that MLflow has, the newest of each."""
+    of_runs = (
+        select(Tracking.run_id, Tracking.mlflow_experiment_id, Tracking.mlflow_run_id)
+        .join(Run, Run.id == Tracking.run_id)
+        .where(~is_deleted(Run.id))
+        .order_by(Run.created_at.desc())
+    )
+    of_studies = (
+        select(
+            StudyTracking.study_id, StudyTracking.mlflow_experiment_id, StudyTracking.mlflow_run_id
+        )
+        .join(Study, Study.id == StudyTracking.study_id)
+        .order_by(Study.created_at.desc())
+    )
+    rows = [*await session.execute(of_runs.limit(limit))]
+    rows += await session.execute(of_studies.limit(limit))
+    return [InMLflow(*row) for row in rows]
+
+
+async def writes_of_mlflow(session: AsyncSession) -> int | None:
+    """How often rows of MLflow's database have been written; None if this server has none.
+
+    Postgres counts it, up to ten seconds late.
+    """
+    counted = "tup_inserted + tup_updated + tup_deleted"
+    query = text(f"select {counted} from pg_stat_database where datname = 'mlflow'")
+    return await session.scalar(query)

@@ -17,12 +17,13 @@ from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Artifact, FindingsRow, Metric, Run
 from service.storage.telling import Said
+from workers.tracking import description_entries
+from workers.tracking.description_entries import LONGEST_TAG, shortened
 
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 
-#: MLflow's own limits, in characters.
+#: MLflow's own limit, in characters.
 LONGEST_PARAMETER = 6000
-LONGEST_TAG = 5000
 NOTHING_SAID = Said()
 #: Tag that is the name of a run.
 NAME = "mlflow.runName"
@@ -91,7 +92,7 @@ def parameters(spec: ExperimentSpec, seed: int) -> dict[str, str]:
 def dotted(content: Mapping[str, Any]) -> dict[str, str]:
     """Nested content in MLflow's form of parameters: flat, with dotted names, and as text."""
     return {
-        key: _shortened(_as_text(value), LONGEST_PARAMETER)
+        key: shortened(_as_text(value), LONGEST_PARAMETER)
         for key, value in _flatten(content).items()
     }
 
@@ -119,7 +120,7 @@ def tags(
     """The state of a run and of its findings, what it is about, and which attempts were lost."""
     result = Result.model_validate(run.result) if run.result else None
     texts = {
-        "mlflow.note.content": with_notes(_note(run, result), *said.notes),
+        **description_entries.entries(_about(run, result), said),
         "mlflow.source.name": "polar",
         **marks(run.id),
         "polar.state": run.state,
@@ -143,7 +144,7 @@ def tags(
 
 def as_tags(texts: Mapping[str, str]) -> dict[str, str]:
     """The texts, each shortened to the length that MLflow takes."""
-    return {key: _shortened(value, LONGEST_TAG) for key, value in texts.items()}
+    return {key: shortened(value, LONGEST_TAG) for key, value in texts.items()}
 
 
 def metric(row: Metric) -> MLflowMetric:
@@ -200,16 +201,9 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _note(run: Run, result: Result | None) -> str:
+def _about(run: Run, result: Result | None) -> str:
     about = result.explanation if result else standing(run)
     return f"{about}\n\nPolar run `{run.id}`, attempt {run.attempt}."
-
-
-def with_notes(about: str, *notes: str) -> str:
-    """What people note, above what Polar says; of long notes the beginning, so that both fit."""
-    room = LONGEST_TAG - len(about) - 10
-    noted = "\n\n".join(filter(None, notes))
-    return f"{_shortened(noted, room)}\n\n---\n\n{about}" if noted and room > 0 else about
 
 
 def standing(row: Run | Study | Trial) -> str:
@@ -217,7 +211,3 @@ def standing(row: Run | Study | Trial) -> str:
     if row.status_message:
         return f"**{row.state}** ({row.status_reason}): {row.status_message}"
     return f"**{row.state}**"
-
-
-def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

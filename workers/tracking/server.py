@@ -5,8 +5,7 @@ and a repeated request to create a run makes two runs. And it costs 134 MiB and 
 module costs 7 MiB and 0.1 s.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 from urllib.parse import quote, urlsplit
@@ -21,8 +20,6 @@ from service.addresses import reach
 CONNECT_S, ANSWER_S = 3.0, 30.0
 #: MLflow's limit for the numbers in one request.
 BATCH = 1000
-#: Tag with the keys of all tags that `replace_tags` has set.
-REPLACED = "polar.tags"
 
 _AWAY = {429, 502, 503, 504}
 
@@ -203,15 +200,29 @@ class MLflowServer:
             tags=_pairs(tags or {}),
         )
 
-    async def replace_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set these tags, and remove those that an earlier call has set; all others stay."""
-        run = await self._call("GET", "mlflow/runs/get", params={"run_id": run_id})
-        present = {tag["key"]: tag["value"] for tag in run["run"]["data"].get("tags", [])}
-        former = set(json.loads(present.get(REPLACED, "[]")))
-        for key in sorted(former & present.keys() - tags.keys()):
-            await self._post("runs/delete-tag", run_id=run_id, key=key)
-        if tags or former:
-            await self.log(run_id, tags={**tags, REPLACED: json.dumps(sorted(tags))})
+    async def tags_of(self, run_id: str) -> dict[str, str]:
+        """All tags of a run."""
+        answer = await self._call("GET", "mlflow/runs/get", params={"run_id": run_id})
+        return _tags(answer["run"])
+
+    async def tags_of_runs(
+        self, experiment_ids: Collection[str], run_ids: Collection[str]
+    ) -> dict[str, dict[str, str]]:
+        """All tags of these runs of these experiments, by run; those in the trash are left out."""
+        if not run_ids:
+            return {}
+        wanted = ", ".join(f"'{run_id}'" for run_id in run_ids)
+        answer = await self._post(
+            "runs/search",
+            experiment_ids=sorted(experiment_ids),
+            filter=f"attributes.run_id IN ({wanted})",
+            max_results=len(run_ids),
+        )
+        return {run["info"]["run_id"]: _tags(run) for run in answer.get("runs", [])}
+
+    async def remove_tag(self, run_id: str, key: str) -> None:
+        """Remove a tag that a run has."""
+        await self._post("runs/delete-tag", run_id=run_id, key=key)
 
     async def log_dataset(self, run_id: str, dataset: Mapping[str, str]) -> None:
         """Record which dataset a run was trained on."""
@@ -284,6 +295,10 @@ class MLflowServer:
 
 def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in values.items()]
+
+
+def _tags(run: Answer) -> dict[str, str]:
+    return {tag["key"]: tag.get("value", "") for tag in run["data"].get("tags", [])}
 
 
 def _object(response: httpx.Response) -> Answer | None:

@@ -18,7 +18,8 @@ from service.storage import forms
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting
 from service.storage.tables import Run
-from service.storage.telling import Said
+from service.storage.telling import Said, said_of_study
+from workers.tracking.description_entries import NOTE, entries
 from workers.tracking.run_entries import (
     NAME,
     MLflowMetric,
@@ -27,7 +28,6 @@ from workers.tracking.run_entries import (
     metric_of,
     run_name,
     standing,
-    with_notes,
 )
 
 #: Tag that makes MLflow's pages show a run below its parent.
@@ -95,7 +95,7 @@ def study_tags(study: Study, spec: StudySpec) -> dict[str, str]:
     study_range = _readable_range(study)
     texts = {
         **_FROM,
-        "mlflow.note.content": with_notes(_note(study), study.note),
+        **entries(_about(study), said_of_study(study)),
         NAME: study_name(study, spec),
         "polar.state": study.state,
         "polar.status_reason": study.status_reason or "none",
@@ -113,7 +113,7 @@ def trial_tags(trial: Trial) -> dict[str, str]:
     """The state of a trial, and the verdicts of its seeds, each different verdict once."""
     texts = {
         **_FROM,
-        "mlflow.note.content": standing(trial),
+        NOTE: standing(trial),
         "polar.state": trial.state,
         "polar.status_reason": trial.status_reason or "none",
     }
@@ -184,7 +184,7 @@ def _coordinates(trial: Trial, spec: StudySpec) -> Iterator[tuple[str, float]]:
             yield f"{name}_log10", math.log10(value)
 
 
-def _note(study: Study) -> str:
+def _about(study: Study) -> str:
     study_range, answer, remarks = _readable_range(study), "", ""
     if study_range:
         answer = f"{', '.join(study_range.fields)}: {study_range.headline}"

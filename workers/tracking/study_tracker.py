@@ -10,8 +10,10 @@ from service.storage import forms, runs, studies, study_tracking, telling
 from service.storage.database import Database
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting, TrialToTell
+from service.storage.telling import said_of_study
 from service.storage.tracking_tables import StudyTracking, TrialTracking
 from workers.tracking import run_entries, saved_view, study_entries
+from workers.tracking.edits import Edits
 from workers.tracking.server import MLflowServer
 from workers.tracking.study_figures import StudyFigures
 
@@ -24,9 +26,10 @@ _log = logging.getLogger(__name__)
 class StudyTeller:
     """Copies one study, or nests one run; repeating either changes nothing."""
 
-    def __init__(self, database: Database, mlflow: MLflowServer) -> None:
+    def __init__(self, database: Database, mlflow: MLflowServer, edits: Edits) -> None:
         self._database = database
         self._mlflow = mlflow
+        self._edits = edits
         self.figures = StudyFigures(database, mlflow)
 
     async def tell(self, study_id: UUID) -> None:
@@ -38,6 +41,9 @@ class StudyTeller:
             position = await study_tracking.mlflow_run_of_study(session, study_id)
         spec = forms.study_spec(study.spec)
         position = position or await self._begin(study, spec)
+        tags = await self._mlflow.tags_of(position.mlflow_run_id)
+        if await self._edits.take(study_id, tags):
+            return await self.tell(study_id)  # as it is now
         for to_tell in new:
             await self._tell_trial(to_tell, spec, position)
         trials = [to_tell.trial for to_tell in new]
@@ -118,13 +124,13 @@ class StudyTeller:
     ) -> None:
         run_id = position.mlflow_run_id
         metrics = [study_entries.trial_metrics(trial, spec) for trial in trials]
+        if position.state is None:
+            await self._edits.remove_former_tags(run_id, said_of_study(study))
         await self._mlflow.log(
             run_id,
             metrics=[*itertools.chain(*metrics), *study_entries.range_metrics(study)],
             tags=study_entries.study_tags(study, spec),
         )
-        if position.state is None:
-            await self._mlflow.replace_tags(run_id, study.tags)
         await self._tell_end(study, position, run_id, study_entries.marks_of_study(study))
 
     async def _tell_end(

@@ -37,6 +37,7 @@ from service.storage.telling import Said
 from service.storage.texts import printable
 from workers.tracking import run_entries, saved_view
 from workers.tracking.deleting import remove_deleted
+from workers.tracking.edits import Edits
 from workers.tracking.server import BATCH, MLflowAway, MLflowRefused, MLflowServer
 from workers.tracking.study_figures import DrawingFailed
 from workers.tracking.study_tracker import StudyTeller
@@ -70,7 +71,8 @@ class Tracker:
         self._database = database
         self._mlflow = mlflow
         self._artifacts = artifacts
-        self._studies = StudyTeller(database, mlflow)
+        self._edits = Edits(database, mlflow)
+        self._studies = StudyTeller(database, mlflow, self._edits)
         self._lock = tracking.TrackerLock(database)
         self._not_before: dict[tuple[str, UUID], float] = {}
         #: When each run was told that was told lately.
@@ -102,6 +104,8 @@ class Tracker:
         if time.monotonic() >= self._delete_not_before:
             await self._delete()
         await self._each("study", study_ids, self._studies.tell)
+        edited = await self._edits.due()
+        await self._each("edits of", edited, lambda id: self._edits.take(id, edited[id]))
         figures = self._studies.figures
         await self._each("figures of study", await figures.due(), figures.put)
         now = time.monotonic()
@@ -116,7 +120,7 @@ class Tracker:
         self.is_busy = bool(study_ids or self._told_at or nestings)
 
     async def _each(
-        self, what: str, ids: Iterable[UUID], tell: Callable[[UUID], Awaitable[None]]
+        self, what: str, ids: Iterable[UUID], tell: Callable[[UUID], Awaitable[object]]
     ) -> None:
         """Tell MLflow of each id; a failure of one must not keep the others from being told."""
         for id in ids:
@@ -177,12 +181,12 @@ class Tracker:
 
     async def _tell(self, run_id: UUID) -> None:
         # Run and findings are read first: if they have ended, nothing is added to what is read
-        # after them.
+        # after them. The position is read last: it says whether anything is described anew.
         async with self._database.transaction() as session:
             run = await runs.get(session, run_id)
             of_findings = (await findings.of_runs(session, [run_id])).get(run_id)
-            position = await tracking.position_of(session, run_id)
             said = await telling.said_of(session, run_id)
+            position = await tracking.position_of(session, run_id)
         spec = forms.experiment_spec(run.spec)
         position = position or await self._begin(run, spec, said)
         await self._send_metrics(position)
@@ -193,6 +197,9 @@ class Tracker:
         )
         has_changed = (position.state, position.attempt) != (run.state, run.attempt)
         if is_whole or has_changed:
+            tags = await self._mlflow.tags_of(position.mlflow_run_id)
+            if await self._edits.take(run_id, tags):
+                return await self._tell(run_id)  # as it is now
             await self._send_state(run, of_findings, spec, position, said)
         if unsent:  # the position stays where it is, because they are to be tried again
             raise FilesUnsent(f"its files cannot be read: {'; '.join(unsent)}")
@@ -279,7 +286,7 @@ class Tracker:
         tags = run_entries.tags(run, spec, of_findings, said, lost)
         if position.state is None:  # new, or described anew
             tags[run_entries.NAME] = run_entries.run_name(spec, run.seed, said)
-            await self._mlflow.replace_tags(position.mlflow_run_id, said.tags)
+            await self._edits.remove_former_tags(position.mlflow_run_id, said)
         await self._mlflow.log(position.mlflow_run_id, tags=tags)
         end_ms = run_entries.milliseconds(run.finished_at) if run.finished_at else None
         await self._mlflow.set_status(

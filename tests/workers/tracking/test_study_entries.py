@@ -88,6 +88,8 @@ def study_of(spec: StudySpec, state: StudyState = StudyState.RUNNING, **fields: 
         dataset_digest="d" * 64,
         state=state,
         trials_wanted=16,
+        tags={},
+        note="",
         **fields,
     )
 
