@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import Select, select, update
@@ -12,6 +13,10 @@ from service.storage.study_tables import Study, Trial
 from service.storage.tables import Experiment, ExperimentRun, Run, Tracking, Transition
 from service.storage.tracking_tables import StudyTracking
 
+#: Most tags that MLflow is told of a run: one request takes 100, of which some are Polar's own,
+#: and what was told last has to fit into the value of one.
+MOST_TOLD = 50
+
 
 @dataclass(frozen=True)
 class Said:
@@ -21,7 +26,7 @@ class Said:
     name: str = ""
     #: The name of the oldest experiment that has one, but for those of trials.
     experiment: str = ""
-    #: Tags of the run win over those of experiments, and older experiments over newer.
+    #: At most `MOST_TOLD`; the run comes first, then the older experiments.
     tags: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -39,12 +44,12 @@ async def said_of(session: AsyncSession, run_id: UUID) -> Said:
     )
     asked = rows.all()
     tags: dict[str, str] = {}
-    for each in (*reversed(asked), run):
-        tags |= each.tags
+    for each in (run, *asked):
+        tags = {**tags, **{key: each.tags[key] for key in sorted(each.tags.keys() - tags.keys())}}
     return Said(
         name=run.name,
         experiment=next((each.name for each in asked if each.name), ""),
-        tags=tags,
+        tags=dict(islice(tags.items(), MOST_TOLD)),
         notes=[each.note for each in (run, *asked) if each.note],
     )
 

@@ -187,3 +187,25 @@ async def test_a_study_that_is_described_while_it_is_told_is_told_again(
 
     assert before.info.run_name == "where is beta clean?"
     assert study_story.in_mlflow(study_id).info.run_name == "late"
+
+
+async def test_a_run_of_several_well_tagged_experiments_is_told(
+    story: "Story", tracker: Tracker, database: Database, training: "Training"
+) -> None:
+    run_id = await story.run_of(training.spec)
+    own = {f"own-{number:02}".ljust(64, "x"): "v" * 256 for number in range(32)}
+    await say(database, Run, run_id, tags=own)
+    for which in "abc":
+        tags = {f"{which}-{number:02}".ljust(64, "x"): "v" * 256 for number in range(32)}
+        async with database.transaction() as session:
+            await experiments.create(session, training.spec, DIGEST, said=Description(tags=tags))
+    await tracker.tell_all()
+    (told,) = story.in_mlflow(run_id)
+    await say(database, Run, run_id, tags=dict.fromkeys(own))
+    await tracker.tell_all()
+    (after,) = story.in_mlflow(run_id)
+
+    assert own.items() <= of_users(told).items()
+    assert {key[0] for key in of_users(told)} == {"o", "a"}  # the oldest experiment comes first
+    assert not own.keys() & of_users(after).keys()
+    assert {key[0] for key in of_users(after)} == {"a", "b"}
