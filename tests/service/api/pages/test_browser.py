@@ -194,7 +194,7 @@ async def test_tables_and_figures_are_copied_as_text(
     look: "Look", study_id: UUID, http: "httpx.AsyncClient", trials: "Trials"
 ) -> None:
     api = f"/api/v1/studies/{study_id}"
-    seen = [{"regime": "clean", "steps": 30, "settled": True}]
+    seen = [{"regime": "clean", "steps": 30, "n_active": 3, "settled": True}]
     await trials.end(await trials.begin(study_id, beta=5.0), 0.5, observations=seen)
     async with look(f"/studies/{study_id}") as page:
         await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
