@@ -13,11 +13,14 @@ PLACES = ("path", "query", "header", "cookie")
 
 
 def schema_of_request(request: Request) -> Schema:
-    """One schema of all that the request's route takes: `path`, `query`, `header` and `body`."""
+    """One schema of all that the request's route takes: `path`, `query`, `header` and `body`.
+
+    It says nothing of a route that is not documented, such as the streams of pages.
+    """
     documentation = request.app.openapi()
     path = request.scope["route"].path_format
-    operations = documentation["paths"].get(PREFIX + path) or documentation["paths"][path]
-    operation = operations[request.method.lower()]
+    operations = documentation["paths"].get(PREFIX + path) or documentation["paths"].get(path, {})
+    operation = operations.get(request.method.lower(), {})
     fields_of = {
         place: {
             parameter["name"]: _sent(parameter["schema"])

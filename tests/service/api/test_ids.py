@@ -175,14 +175,14 @@ async def test_a_stream_of_news_takes_the_first_digits_and_needs_something_to_te
 ) -> None:
     await store(ALONE, FIRST, SECOND)
 
-    refused = [await http.get(f"/live/{kind}/{written}") for written in (UUID(int=1), "5a0f")]
+    refused = [await http.get(f"/live/{kind}/{written}") for written in (UUID(int=1), "5a0f", "1")]
     async with (
         httpx.AsyncClient(headers=OWNER, timeout=20) as reader,
         reader.stream("GET", f"{served}/live/{kind}/37502ba0") as news,
     ):
         first = await anext(news.aiter_lines())
 
-    assert [answer.status_code for answer in refused] == [404, 409]
+    assert [answer.status_code for answer in refused] == [404, 409, 422]
     assert refused[0].json()["detail"] == f"there is no {ANSWERED[kind]} {UUID(int=1)}"
     assert (news.status_code, first) == (200, "event: changed")
 
