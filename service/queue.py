@@ -51,6 +51,8 @@ TRAIN = "train"
 #: Arbitrary number of the Postgres lock that lets only one process rescue runs at a time. It is
 #: taken with a second number, because agents may take no locks of one (`service.storage.roles`).
 RESCUE_LOCK = 7_205_302
+#: Seconds within which the artifact folder has to say which attempts have stopped.
+FOLDER_S = 5.0
 #: Hours for which jobs are kept after their end, for people who look for what happened.
 KEEP_JOBS_H = 72
 
@@ -209,12 +211,12 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
     abandoned = _abandoned_runs(settings.heartbeat_over_s)
     locked = abandoned.with_for_update(of=Run, skip_locked=True)
     rescued = list(await session.scalars(locked))
+    stopped = await _stopped(settings.artifacts, rescued)
     for run in rescued:
         await _close_job(session, run)
-        note = note_of_stop(settings.artifacts, run.id, run.attempt)
         if run.cancel_requested:
             await runs.end_on_request(session, run)
-        elif await asyncio.to_thread(os.path.exists, note):  # which passes over broken folders
+        elif run.id in stopped:
             await runs.queue_stopped(session, run)
             await enqueue(app, session, [run])
         elif run.losses + 1 >= settings.max_attempts:
@@ -224,6 +226,22 @@ async def rescue(app: App, session: AsyncSession, settings: Settings) -> list[Ru
             await runs.queue_lost(session, run)
             await enqueue(app, session, [run])
     return rescued
+
+
+async def _stopped(artifacts: Path, lost: Iterable[Run]) -> set[UUID]:
+    """The runs whose attempts left word that they stopped; none where the folder hangs."""
+    notes = {run.id: note_of_stop(artifacts, run.id, run.attempt) for run in lost}
+
+    def look() -> set[UUID]:
+        # not `Path.exists`, which raises the errors of a broken folder
+        return {run_id for run_id, note in notes.items() if os.path.exists(note)}
+
+    if not notes:
+        return set()
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(look), FOLDER_S)
+    except TimeoutError:  # a transaction that waits for long is ended, and nobody is rescued
+        return set()
 
 
 async def count_abandoned(session: AsyncSession, settings: Settings) -> int:

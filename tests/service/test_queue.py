@@ -1,6 +1,7 @@
 """The queue: a job for every run that waits, and rescue for runs that nobody works on."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -138,6 +139,23 @@ async def test_runs_are_rescued_where_the_folder_of_their_files_cannot_be_asked(
 
     async with database.transaction() as session:
         await queue.rescue(app, session, broken)
+
+    run = await bench.look()
+    assert (run.state, run.status_reason, run.losses) == (RunState.QUEUED, "lease_lost", 1)
+
+
+async def test_runs_are_rescued_where_the_folder_of_their_files_hangs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.lose()
+    goes_on = threading.Event()
+    monkeypatch.setattr(queue, "FOLDER_S", 0.2)
+    monkeypatch.setattr("service.queue.os.path.exists", lambda _path: goes_on.wait(60))
+
+    try:
+        await bench.rescue()
+    finally:
+        goes_on.set()
 
     run = await bench.look()
     assert (run.state, run.status_reason, run.losses) == (RunState.QUEUED, "lease_lost", 1)
