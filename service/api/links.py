@@ -12,6 +12,8 @@ from service.storage.tracking import SAVED_VIEW
 from service.storage.tracking_tables import StudyTracking
 
 PREFIX = "/api/v1"
+#: Most runs that an address of MLflow's pages names, because addresses must not grow without end.
+MOST_IN_MLFLOW = 100
 
 
 def to_experiment(experiment_id: UUID) -> str:
@@ -123,10 +125,13 @@ def _run_in_mlflow(settings: Settings, tracked: Tracking | StudyTracking) -> str
 
 
 def _runs_in_mlflow(settings: Settings, tracked: Sequence[Tracking]) -> str:
-    """Address of the page of a single run, or of a table of these runs beside their charts."""
+    """Address of the page of a single run, or of a table of these runs beside their charts.
+
+    Where there are too many, the table has the first `MOST_IN_MLFLOW`.
+    """
     if len(tracked) == 1:
         return _run_in_mlflow(settings, tracked[0])
-    ids = ", ".join(f"'{each.mlflow_run_id}'" for each in tracked)
+    ids = ", ".join(f"'{each.mlflow_run_id}'" for each in tracked[:MOST_IN_MLFLOW])
     table = _table_in_mlflow(settings, tracked[0], f"attributes.run_id IN ({ids})")
     return f"{table}&compareRunsMode=CHART"
 
