@@ -37,6 +37,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
 
 from service.connections import connect_args
 from service.listening import ListeningConnection
@@ -120,12 +121,12 @@ async def enqueue(
         deferrer = app.configure_task(
             TRAIN, queue=queue, priority=priority, schedule_at=at, connection=connection
         )
-        for batch in batches([str(run.id) for run in group]):
-            jobs: list[JSONDict] = [{"run_id": run_id} for run_id in batch]
-            await _note_jobs(session, await deferrer.batch_defer_async(*jobs))
+        for batch in batches(list(group)):
+            jobs: list[JSONDict] = [{"run_id": str(run.id)} for run in batch]
+            await _note_jobs(session, batch, await deferrer.batch_defer_async(*jobs))
 
 
-async def _note_jobs(session: AsyncSession, job_ids: Sequence[int]) -> None:
+async def _note_jobs(session: AsyncSession, new: Sequence[Run], job_ids: Sequence[int]) -> None:
     """Store which job each run has.
 
     Jobs are matched with runs by the jobs' arguments, because procrastinate does not promise to
@@ -133,10 +134,13 @@ async def _note_jobs(session: AsyncSession, job_ids: Sequence[int]) -> None:
     """
     run_id = cast(_jobs.c.args["run_id"].astext, Uuid)
     statement = update(Run).where(_jobs.c.id.in_(job_ids), run_id == Run.id)
-    await session.execute(
-        statement.values(job_id=_jobs.c.id).returning(Run),
-        execution_options={"populate_existing": True},
+    noted = await session.execute(
+        statement.values(job_id=_jobs.c.id).returning(Run.id, Run.job_id),
+        execution_options={"synchronize_session": False},
     )
+    job_of = {row.id: row.job_id for row in noted}
+    for run in new:  # to read a thousand rows anew takes long
+        set_committed_value(run, "job_id", job_of[run.id])
 
 
 async def cancel(session: AsyncSession, cancelled: Iterable[Run]) -> None:
