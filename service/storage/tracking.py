@@ -31,7 +31,7 @@ SAVED_VIEW = "polar"
 class InMLflow:
     """The MLflow run that stands for a run or a study."""
 
-    #: Of the run or of the study.
+    #: The id of the run or of the study.
     id: UUID
     mlflow_experiment_id: str
     mlflow_run_id: str

@@ -158,7 +158,7 @@ def test_a_run_of_three_days_has_a_few_hundred_points_of_the_same_mean() -> None
 
 
 def test_a_later_attempt_goes_on_at_the_age_of_the_run_and_is_seen_as_soon() -> None:
-    # Of a run that had waited for a night, nothing was seen for a quarter of an hour.
+    # Nothing was seen for a quarter of an hour of a run that had waited for a night.
     means = Means(40_000.0)
 
     for number in range(1, 43):
