@@ -51,9 +51,11 @@ class Dot:
 
 @dataclass(frozen=True)
 class Mark:
-    x: float
-    y: float
+    """Where a training is drawn: above its weight, once in every panel that knows its value."""
+
     dot: Dot
+    x: float
+    ys: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Panel:
     top: float
     bottom: float
     ticks: Sequence[tuple[float, str]]
-    marks: Sequence[Mark]
+    #: The height at which each training is drawn; None if it is not drawn here.
+    heights: Sequence[float | None]
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class PhaseChart:
     right: float
     panels: Sequence[Panel]
     ticks: Sequence[tuple[float, str]]
+    marks: Sequence[Mark]
     #: Where the space is in the band, as far as is known.
     bands: Sequence[Span]
     #: Where the edges lie, by the belief of the range.
@@ -109,28 +113,32 @@ def phase_chart(
         study_range: What the study has found; None before its first completed trials.
     """
     axis = Axis(*ends, LEFT + 10, WIDTH - RIGHT - 10, is_log)
-    verdicts = _verdicts(axis, dots)
-    measures, bottom = [], verdicts.bottom
+    panels = [_verdicts(dots)]
     for name, attribute in (("active", "n_active"), ("P", "polarisation"), ("R", "explained")):
-        panel = _measure(axis, name, attribute, dots, bottom + GAP)
-        measures.append(panel)
-        bottom = panel.bottom
+        values = [getattr(dot, attribute) for dot in dots]
+        panels.append(_measure(name, values, panels[-1].bottom + GAP))
+    of_dots = zip(*(panel.heights for panel in panels), strict=True)
+    marks = [
+        Mark(dot, axis.at(dot.weight), [y for y in heights if y is not None])
+        for dot, heights in zip(dots, of_dots, strict=True)
+    ]
     intervals = study_range.intervals if study_range else ()
     return PhaseChart(
         field=field,
         width=WIDTH,
-        height=bottom + BOTTOM,
+        height=panels[-1].bottom + BOTTOM,
         left=LEFT,
         right=WIDTH - RIGHT,
-        panels=[verdicts, *measures],
+        panels=panels,
         ticks=axis.ticks(),
+        marks=marks,
         bands=[span for interval in intervals for span in _band(axis, interval)],
         edges=[
             _edge(axis, side, edge)
             for interval in intervals
             for side, edge in (("left", interval.left), ("right", interval.right))
         ],
-        untested=_untested(axis, dots),
+        untested=_untested(axis, {mark.x for mark in marks}),
         shown=[row for row in _rows(dots) if any(dot.row == row for dot in dots)],
     )
 
@@ -142,7 +150,7 @@ def _rows(dots: Sequence[Dot]) -> list[Row]:
     return regimes + [row for row in in_flight if row in seen]
 
 
-def _verdicts(axis: Axis, dots: Sequence[Dot]) -> Panel:
+def _verdicts(dots: Sequence[Dot]) -> Panel:
     rows = _rows(dots)
     middle = {row: TOP + ROW * (place + 0.5) for place, row in enumerate(rows)}
     seeds = sorted({dot.seed for dot in dots})
@@ -153,25 +161,20 @@ def _verdicts(axis: Axis, dots: Sequence[Dot]) -> Panel:
         top=TOP,
         bottom=TOP + ROW * len(rows),
         ticks=[(middle[row], row.replace("_", "-")) for row in rows],
-        marks=[
-            Mark(axis.at(dot.weight), round(middle[dot.row] + offset[dot.seed], 1), dot)
-            for dot in dots
-        ],
+        heights=[round(middle[dot.row] + offset[dot.seed], 1) for dot in dots],
     )
 
 
-def _measure(axis: Axis, name: str, attribute: str, dots: Iterable[Dot], top: float) -> Panel:
-    values = [(dot, getattr(dot, attribute)) for dot in dots]
-    known = [(dot, value) for dot, value in values if value is not None]
-    least = min((value for _, value in known), default=0.0)
-    most = max((value for _, value in known), default=1.0)
+def _measure(name: str, values: Sequence[float | None], top: float) -> Panel:
+    known = [value for value in values if value is not None]
+    least, most = min(known, default=0.0), max(known, default=1.0)
     up = Axis(min(0.0, least), max(1.0, most), top + PANEL - 8, top + 8)
     return Panel(
         name=name,
         top=top,
         bottom=top + PANEL,
         ticks=up.ticks(most=3),
-        marks=[Mark(axis.at(dot.weight), up.at(value), dot) for dot, value in known],
+        heights=[None if value is None else up.at(value) for value in values],
     )
 
 
@@ -189,9 +192,8 @@ def _edge(axis: Axis, side: str, edge: Edge) -> Span:
     return _span(axis, low, high, f"{side} edge: {edge.words()}{confidence}")
 
 
-def _untested(axis: Axis, dots: Iterable[Dot]) -> list[Span]:
-    tested = sorted({axis.at(dot.weight) for dot in dots})
-    gaps = pairwise([axis.begin, *tested, axis.end])
+def _untested(axis: Axis, tested: Iterable[float]) -> list[Span]:
+    gaps = pairwise([axis.begin, *sorted(tested), axis.end])
     longest = UNTESTED * (axis.end - axis.begin)
     return [
         Span(begin + BESIDE, round(end - begin - 2 * BESIDE, 1), "no training here")

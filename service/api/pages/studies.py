@@ -107,7 +107,7 @@ async def study_page(session: AsyncSession, settings: Settings, study: Study) ->
     ]
     left = [row.progress.eta_s for row in rows if row.progress and not row.run.state.is_final]
     return StudyPage(
-        study=await answers.study_view(session, settings, study),
+        study=await answers.study_view(session, settings, study, trials),
         rows=rows,
         chart=_chart(study, rows),
         busy_s=max(left, default=None),

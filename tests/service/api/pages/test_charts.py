@@ -70,18 +70,22 @@ def test_a_training_is_in_the_row_of_its_verdict_and_in_every_measure() -> None:
     assert [word for _, word in verdicts.ticks] == [
         "under-regularised", "clean", "forming", "collapsed", "running",
     ]  # fmt: skip
-    assert [mark.y for mark in verdicts.marks] == [verdicts.ticks[1][0], verdicts.ticks[4][0]]
-    assert [panel.marks[0].dot for panel in (active, polarisation, explained)] == [finished] * 3
-    assert {len(panel.marks) for panel in (active, polarisation, explained)} == {1}
-    middle = (polarisation.top + polarisation.bottom) / 2
-    assert polarisation.marks[0].y == pytest.approx(middle)
+    of_finished, of_running = chart.marks
+    assert (of_finished.dot, of_running.dot) == (finished, running)
+    assert of_running.ys == [verdicts.ticks[4][0]]
+    assert of_finished.ys == [
+        verdicts.ticks[1][0],
+        active.top + 8,
+        pytest.approx((polarisation.top + polarisation.bottom) / 2),
+        explained.top + 8,
+    ]
     assert chart.shown == [Regime.CLEAN, "running"]
 
 
 def test_seeds_of_a_weight_lie_apart() -> None:
-    marks = chart_of(*(dot(1.0, seed=seed) for seed in range(5))).panels[0].marks
+    marks = chart_of(*(dot(1.0, seed=seed) for seed in range(5))).marks
 
-    assert len({mark.y for mark in marks}) == 5
+    assert len({mark.ys[0] for mark in marks}) == 5
     assert {mark.x for mark in marks} == {marks[0].x}
 
 
@@ -119,7 +123,8 @@ def test_the_band_lies_between_its_edges() -> None:
 def test_a_study_without_trials_has_an_empty_diagram() -> None:
     chart = chart_of()
 
-    assert [panel.marks for panel in chart.panels] == [[]] * 4
+    assert chart.marks == []
+    assert len(chart.panels) == 4
     assert len(chart.untested) == 1
 
 
