@@ -10,7 +10,7 @@ function say(words) {
 }
 
 // Each open page takes at most this share of a core of the service, but rests no longer than this.
-const SHARE = 0.004;
+const SHARE = 0.003;
 const LONGEST_MS = 60_000;
 const bell = document.querySelector("[data-notify]");
 const wish = `tell ${location.pathname}`;
