@@ -8,9 +8,8 @@ from uuid import UUID
 
 from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, StudyRange
-from service.api.pages.charts import Axis
+from service.api.pages.charts import INSIDE, PLOT, Axis
 
-WIDTH, LEFT, RIGHT = 960.0, 132.0, 28.0
 ROW, PANEL, GAP, TOP, BOTTOM = 26.0, 74.0, 14.0, 12.0, 44.0
 #: Stretches of the axis between neighbouring weights that are longer than this part of it are
 #: shown as not tested.
@@ -77,10 +76,7 @@ class Span:
 @dataclass(frozen=True)
 class PhaseChart:
     field: str
-    width: float
     height: float
-    left: float
-    right: float
     panels: Sequence[Panel]
     ticks: Sequence[tuple[float, str]]
     #: Where the space is in the band, as far as is known.
@@ -108,7 +104,7 @@ def phase_chart(
         dots: The trainings.
         study_range: What the study has found; None before its first completed trials.
     """
-    axis = Axis(*ends, LEFT + 10, WIDTH - RIGHT - 10, is_log)
+    axis = Axis(*ends, INSIDE, PLOT - INSIDE, is_log)
     verdicts = _verdicts(axis, dots)
     measures, bottom = [], verdicts.bottom
     for name, attribute in (("active", "n_active"), ("P", "polarisation"), ("R", "explained")):
@@ -118,10 +114,7 @@ def phase_chart(
     intervals = study_range.intervals if study_range else ()
     return PhaseChart(
         field=field,
-        width=WIDTH,
         height=bottom + BOTTOM,
-        left=LEFT,
-        right=WIDTH - RIGHT,
         panels=[verdicts, *measures],
         ticks=axis.ticks(),
         bands=[span for interval in intervals for span in _band(axis, interval)],
