@@ -107,6 +107,26 @@ async def runs_of_study(session: AsyncSession, study_id: UUID) -> dict[UUID, lis
 
 
 @dataclass(frozen=True)
+class TrialOf:
+    """The trial of a study that an experiment is."""
+
+    study_id: UUID
+    #: Empty if nobody has named the study.
+    study: str
+    number: int
+
+
+async def tried_by(session: AsyncSession, experiment_ids: Sequence[UUID]) -> dict[UUID, TrialOf]:
+    """The trial that each of these experiments is; those that no study began are missing."""
+    rows = await session.execute(
+        select(Trial.experiment_id, Study.id, Study.name, Trial.number)
+        .join(Study, Study.id == Trial.study_id)
+        .where(Trial.experiment_id.in_(experiment_ids))
+    )
+    return {row.experiment_id: TrialOf(row.id, row.name, row.number) for row in rows}
+
+
+@dataclass(frozen=True)
 class Trained:
     """What an experiment or a study trains."""
 

@@ -232,6 +232,12 @@ class Trials:
                 message=None if values else "it went wrong",
             )
 
+    async def find(self, study_id: UUID, **found: Any) -> None:  # noqa: ANN401
+        """Store a range of a study that goes on; what is not said of it is as without a band."""
+        async with self._database.transaction() as session:
+            study = await studies.locked(session, study_id)
+            study.range = StudyRange.model_validate({**NO_BAND, **found})
+
     async def end_study(
         self,
         study_id: UUID,

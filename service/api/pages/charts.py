@@ -1,8 +1,21 @@
-"""Axes of the charts that pages show, in the units of their drawing."""
+"""Axes of the charts that pages show, in the units of their drawing.
+
+Upwards a unit is a pixel. Across, a plot is as wide as its window allows, and has `PLOT` units.
+"""
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+#: Width of every plot; templates turn it into percent.
+PLOT = 1000.0
+#: Room beside the ends of a search, so that marks on them lie inside of the frame.
+INSIDE = 20.0
+
+
+def across(units: float) -> str:
+    """A place or a width in a plot, such as `12.5%`."""
+    return f"{100 * units / PLOT:.6g}%"
 
 
 @dataclass(frozen=True)

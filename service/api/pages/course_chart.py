@@ -6,11 +6,11 @@ from typing import TypeVar
 
 from polar.records.events import Evaluation
 from polar.records.latents import Label
-from service.api.pages.charts import Axis
+from service.api.pages.charts import PLOT, Axis
 
 T = TypeVar("T")
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960.0, 64.0, 28.0, 10.0, 40.0
+TOP, BOTTOM = 10.0, 40.0
 #: Points that a curve is drawn with at most; more would not be seen.
 MOST_POINTS = 300
 
@@ -20,7 +20,7 @@ class Curve:
     name: str
     #: The label of a latent at its last evaluation; None for other curves.
     label: Label | None
-    #: For `points` of an SVG polyline.
+    #: For `points` of an SVG polyline; across, they go from 0 to `PLOT`.
     points: str
 
 
@@ -30,10 +30,7 @@ class CourseChart:
 
     title: str
     unit: str
-    width: float
     height: float
-    left: float
-    right: float
     top: float
     bottom: float
     ticks: Sequence[tuple[float, str]]
@@ -79,7 +76,7 @@ def sorted_chart(evaluations: Mapping[str, Evaluation]) -> CourseChart:
     entropies = {name: each.entropies_by_rank() for name, each in evaluations.items()}
     everything = [entropy for ranked in entropies.values() for entropy in ranked]
     most = max(map(len, entropies.values()))
-    along = Axis(1, most, LEFT, WIDTH - RIGHT)
+    along = Axis(1, most, 0.0, PLOT)
     up = Axis(min(0.0, *everything), max(everything), 300.0 - BOTTOM, TOP + 6)
     curves = [
         Curve(
@@ -120,7 +117,7 @@ def use_chart(percent: Mapping[str, Sequence[tuple[int, float]]]) -> CourseChart
 
 
 def _axes(steps: int, low: float, high: float, height: float) -> tuple[Axis, Axis]:
-    along = Axis(0, max(1, steps), LEFT, WIDTH - RIGHT)
+    along = Axis(0, max(1, steps), 0.0, PLOT)
     return along, Axis(low, high, height - BOTTOM, TOP + 6)
 
 
@@ -136,10 +133,7 @@ def _chart(
     return CourseChart(
         title=title,
         unit=unit,
-        width=WIDTH,
         height=height,
-        left=LEFT,
-        right=WIDTH - RIGHT,
         top=TOP,
         bottom=height - BOTTOM,
         ticks=along.ticks(),

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from polar.records.ranges import Edge, Interval
-from service.api.pages.charts import Axis
+from service.api.pages.charts import INSIDE, PLOT, Axis
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960.0, 216.0, 28.0, 12.0, 44.0
-ROW, BAR = 40.0, 18.0
-#: Characters of a name for which there is room.
-MOST_CHARACTERS = 26
+TOP, BOTTOM = 4.0, 44.0
+#: Heights of a row, of the name at its top, and of the bar below the name.
+ROW, NAME, BAR = 52.0, 22.0, 18.0
+#: Characters of a name for which there is room on a telephone.
+MOST_CHARACTERS = 36
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,7 @@ class Row:
 
 @dataclass(frozen=True)
 class OverlayChart:
-    width: float
     height: float
-    left: float
-    right: float
     top: float
     bottom: float
     bar: float
@@ -61,13 +59,10 @@ class OverlayChart:
 def overlay_chart(bands: Sequence[Bands]) -> OverlayChart:
     """Lay out the bands of studies, at least one, all of whose weights are above 0."""
     low, high = min(each.ends[0] for each in bands), max(each.ends[1] for each in bands)
-    axis = Axis(low, high, LEFT + 10, WIDTH - RIGHT - 10, is_log=True)
+    axis = Axis(low, high, INSIDE, PLOT - INSIDE, is_log=True)
     bottom = TOP + ROW * len(bands)
     return OverlayChart(
-        width=WIDTH,
         height=bottom + BOTTOM,
-        left=LEFT,
-        right=WIDTH - RIGHT,
         top=TOP,
         bottom=bottom,
         bar=BAR,
@@ -81,7 +76,7 @@ def _row(axis: Axis, bands: Bands, top: float) -> Row:
         study_id=bands.study_id,
         name=_shortened(bands.name),
         words=bands.words,
-        top=top + (ROW - BAR) / 2,
+        top=top + NAME,
         searched=_bar(axis, *bands.ends),
         cores=[_bar(axis, *each.core) for each in bands.intervals if each.core],
         edges=[

@@ -8,9 +8,8 @@ from uuid import UUID
 
 from polar.records.latents import Regime
 from polar.records.ranges import Edge, Interval, StudyRange
-from service.api.pages.charts import Axis
+from service.api.pages.charts import INSIDE, PLOT, Axis
 
-WIDTH, LEFT, RIGHT = 960.0, 132.0, 28.0
 ROW, PANEL, GAP, TOP, BOTTOM = 26.0, 74.0, 14.0, 12.0, 44.0
 #: Stretches of the axis between neighbouring weights that are longer than this part of it are
 #: shown as not tested.
@@ -80,10 +79,7 @@ class Span:
 @dataclass(frozen=True)
 class PhaseChart:
     field: str
-    width: float
     height: float
-    left: float
-    right: float
     panels: Sequence[Panel]
     ticks: Sequence[tuple[float, str]]
     marks: Sequence[Mark]
@@ -112,7 +108,7 @@ def phase_chart(
         dots: The trainings.
         study_range: What the study has found; None before its first completed trials.
     """
-    axis = Axis(*ends, LEFT + 10, WIDTH - RIGHT - 10, is_log)
+    axis = Axis(*ends, INSIDE, PLOT - INSIDE, is_log)
     panels = [_verdicts(dots)]
     for name, attribute in (("active", "n_active"), ("P", "polarisation"), ("R", "explained")):
         values = [getattr(dot, attribute) for dot in dots]
@@ -125,10 +121,7 @@ def phase_chart(
     intervals = study_range.intervals if study_range else ()
     return PhaseChart(
         field=field,
-        width=WIDTH,
         height=panels[-1].bottom + BOTTOM,
-        left=LEFT,
-        right=WIDTH - RIGHT,
         panels=panels,
         ticks=axis.ticks(),
         marks=marks,

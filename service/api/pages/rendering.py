@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from polar.records.latents import Regime, Verdict
 from polar.spec import DATASETS, MODELS
+from service.api.pages.charts import across
 
 #: Nothing of a page comes from elsewhere, and no page of another site shows it in a frame.
 HEADERS = {
@@ -44,6 +45,7 @@ def _environment() -> Environment:
         "moment": moment,
         "verdict": verdict,
         "pretty": pretty,
+        "across": across,
     }
     environment.globals |= {"known_models": tuple(MODELS), "known_datasets": tuple(DATASETS)}
     return environment

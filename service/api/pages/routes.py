@@ -24,7 +24,7 @@ from service.api.stored import Reader
 from service.api.studies import answers as study_answers
 from service.storage import agents, experiments, gauges, runs, showing, studies
 from service.storage.ids import id_of
-from service.storage.pages import headlines, in_work, runs_by_state
+from service.storage.pages import headlines, in_work, runs_by_state, tried_by
 from service.storage.states import RunState, StudyState
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
@@ -102,7 +102,13 @@ async def one_experiment(
     async def make(session: AsyncSession) -> Response:
         experiment = await experiments.get(session, experiment_id)
         shown = await experiment_answers.experiment_view(session, service.settings, experiment)
-        return await page("experiment.html", tab="experiments", experiment=shown)
+        return await page(
+            "experiment.html",
+            tab="experiments",
+            experiment=shown,
+            trained=(await in_short(session, Experiment, [experiment.id]))[experiment.id],
+            tried_by=await tried_by(session, [experiment.id]),
+        )
 
     return await refresh.page("experiments", experiment_id, make)
 

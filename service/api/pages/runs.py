@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,6 +24,7 @@ from service.storage.artifacts import artifacts_of
 from service.storage.evaluations import evaluations_of
 from service.storage.experiments import of_run
 from service.storage.metrics import course_of, of_system
+from service.storage.pages import TrialOf, tried_by
 from service.storage.tables import Experiment, Run
 
 FIGURES, PICTURE, NUMBERS = "figures/", ".png", ".csv"
@@ -40,6 +42,8 @@ class RunPage:
     run: RunView
     #: The experiments that asked for the run, the oldest first.
     experiments: Sequence[Experiment]
+    #: The trials of studies that some of them are.
+    tried_by: Mapping[UUID, TrialOf]
     last: Evaluation | None
     charts: Sequence[CourseChart]
     machine: MachineUse | None
@@ -72,6 +76,7 @@ class RunPage:
 
 async def run_page(session: AsyncSession, settings: Settings, run: Run) -> RunPage:
     view = await answers.run_view(session, settings, run)
+    experiments = await of_run(session, run.id)
     reader = Reader()
     stored = await evaluations_of(session, run.id)
     read = [reader.read("evaluation", Evaluation, each) for each in stored]
@@ -85,7 +90,8 @@ async def run_page(session: AsyncSession, settings: Settings, run: Run) -> RunPa
     pictures = [name for name in names if name.startswith(FIGURES) and name.endswith(PICTURE)]
     return RunPage(
         run=view,
-        experiments=await of_run(session, run.id),
+        experiments=experiments,
+        tried_by=await tried_by(session, [each.id for each in experiments]),
         last=evaluations[-1] if evaluations else None,
         charts=charts,
         machine=machine_use(await of_system(session, run.id)),

@@ -1,5 +1,6 @@
 """What the pages show of studies."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from polar.spec import StudySpec
 from polar.spec.axis import Value
 from polar.spec.points import WARM_START
 from service.api.pages.phase_chart import Dot, PhaseChart, Row, phase_chart
-from service.api.pages.rendering import in_words
+from service.api.pages.rendering import duration, in_words
 from service.api.stored import Reader
 from service.api.studies import answers
 from service.api.studies.schemas import StudyView
@@ -78,19 +79,61 @@ class StudyPage:
         inside = [row for row in self.rows if row.outcome and row.outcome.regime == "clean"]
         settled = sum(bool(row.outcome and row.outcome.settled) for row in self.rows)
         ended = sum(row.outcome is not None for row in self.rows)
-        explained = [row.measures.explained for row in inside if row.measures]
-        parts = [
-            f"R of clean trainings {min(explained):.2f} to {max(explained):.2f}"
-            if explained
-            else "no training is clean yet",
-            f"{settled} of {ended} trainings settled",
-            f"{seeds} seed{'s' * (seeds != 1)}",
-        ]
+        explained = sorted(row.measures.explained for row in inside if row.measures)
+        ends = dict.fromkeys(f"{end:.2f}" for end in (*explained[:1], *explained[-1:]))
+        parts = [f"R of clean trainings {' to '.join(ends)}"] if ends else []
+        if ended:
+            parts += [] if inside else [f"none of {ended} trainings is clean"]
+            parts.append(f"{settled} of {ended} trainings settled")
+        parts.append(f"{seeds} seed{'s' * (seeds != 1)}")
         if known and known.disagreeing:
             where = ", ".join(f"{weight:.4g}" for weight in known.disagreeing)
             parts.append(f"seeds disagree at {where}")
-        elif known and seeds > 1:
+        elif self._has_weight_of_several_seeds:
             parts.append("seeds agree")
+        return parts
+
+    @property
+    def _has_weight_of_several_seeds(self) -> bool:
+        """Whether seeds could have disagreed: trainings of a range search each have a weight."""
+        ended = {
+            (tuple(row.point.values()), row.warm_start, row.run.seed)
+            for row in self.rows
+            if row.outcome is not None
+        }
+        return len({each[:2] for each in ended}) < len(ended)
+
+    @property
+    def answer(self) -> str | None:
+        """The weights that are in the band for certain; None as long as there are none."""
+        known = self.study.range
+        cores = [each.core for each in known.intervals if each.core] if known else []
+        if not known or not cores:
+            return None
+        weight = ", ".join(field.rpartition(".")[2] for field in known.fields)
+        return f"Trainings are {known.of} for {weight} " + " and ".join(
+            f"{low:.4g} to {high:.4g}" for low, high in cores
+        )
+
+    @property
+    def work(self) -> list[str]:
+        """How far the study has come, and what its trainings do now, in short sentences."""
+        study = self.study
+        others = [
+            f"{count:,} {state}"
+            for state, count in study.trials.items()
+            if count and state not in (TrialState.COMPLETED, TrialState.RUNNING)
+        ]
+        parts = [
+            f"{study.completed:,} of {study.trials_wanted:,} trials completed"
+            + (f" ({', '.join(others)})" if others else "")
+        ]
+        states = Counter(row.run.state for row in self.rows)
+        if training := states[RunState.RUNNING]:
+            left = "" if self.busy_s is None else f", done in {duration(self.busy_s)}"
+            parts.append(f"{training:,} training{'s run' if training != 1 else ' runs'}{left}")
+        if waiting := states[RunState.QUEUED]:
+            parts.append(f"{waiting:,} wait{'s' * (waiting == 1)} for an agent")
         return parts
 
 

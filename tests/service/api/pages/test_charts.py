@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from polar.records.latents import Regime
 from polar.records.ranges import StudyRange
-from service.api.pages.charts import Axis
+from service.api.pages.charts import PLOT, Axis, across
 from service.api.pages.course_chart import MOST_POINTS, entropy_chart, loss_chart
 from service.api.pages.machine import machine_use
 from service.api.pages.phase_chart import BESIDE, Dot, PhaseChart, phase_chart
@@ -61,6 +61,12 @@ def test_the_middle_of_a_logarithmic_axis_is_the_geometric_mean() -> None:
     assert Axis(0.01, 100, 0, 800, is_log=True).at(1.0) == 400.0
 
 
+def test_places_across_a_plot_are_shares_of_its_width() -> None:
+    assert [across(units) for units in (0.0, PLOT / 8, 333.3, PLOT)] == [
+        "0%", "12.5%", "33.33%", "100%",
+    ]  # fmt: skip
+
+
 def test_a_training_is_in_the_row_of_its_verdict_and_in_every_measure() -> None:
     finished = dot(1.0, n_active=4, polarisation=0.5, explained=1.0, is_settled=True)
     running = dot(10.0, "running")
@@ -94,7 +100,7 @@ def test_stretches_without_a_training_are_named_untested() -> None:
 
     before, after = chart.untested  # from 0.02 to 1, and from 1 to the end
     (one,) = (x for x, word in chart.ticks if word == "1")
-    assert before.x > chart.left
+    assert before.x > 0.0
     assert before.x + before.width == one - BESIDE
     assert (after.x, after.x + after.width) == (one + BESIDE, chart.ticks[-1][0] - BESIDE)
 
@@ -136,7 +142,7 @@ def test_each_latent_has_a_curve_on_its_side_of_tau(reports: Reports) -> None:
     assert chart.tau is not None
     for curve, is_above in ((active, True), (passive, False)):
         places = [tuple(map(float, place.split(","))) for place in curve.points.split()]
-        assert [x for x, _ in places] == [chart.left, (chart.left + chart.right) / 2, chart.right]
+        assert [x for x, _ in places] == [0.0, PLOT / 2, PLOT]
         assert all((y < chart.tau) == is_above for _, y in places)
 
 
@@ -170,7 +176,7 @@ def test_the_use_of_the_machine_is_that_of_the_newest_second() -> None:
     assert (bottom[1], top[1]) == ("0", "100")
     first, last = (point.split(",") for point in shown.chart.curves[1].points.split())
     assert float(first[1]) == bottom[0]
-    assert (float(last[0]), float(last[1])) == (shown.chart.right, top[0])
+    assert (float(last[0]), float(last[1])) == (PLOT, top[0])
 
 
 def test_nothing_is_shown_of_a_run_that_nobody_watched() -> None:
