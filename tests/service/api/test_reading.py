@@ -1,7 +1,7 @@
 """What reading costs: few statements, however many rows there are, and compressed answers."""
 
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -9,8 +9,12 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from polar.records.events import ArtifactSaved
+from service.api.dependencies import open_session
 from service.api.runs.results import FIGURES
 from tests.service.conftest import OWNER
 
@@ -42,6 +46,28 @@ def finished(
         return submission.experiment.id, submission.runs[0].id
 
     return make
+
+
+def opens_transaction(dependant: Dependant) -> bool:
+    return any(
+        each.call is open_session or opens_transaction(each) for each in dependant.dependencies
+    )
+
+
+def gets_in_transactions(routes: Iterable[BaseRoute]) -> Iterator[str]:
+    for route in routes:
+        if included := getattr(route, "original_router", None):
+            yield from gets_in_transactions(included.routes)
+        elif (
+            isinstance(route, APIRoute)
+            and "GET" in route.methods
+            and opens_transaction(route.dependant)
+        ):
+            yield route.path
+
+
+def test_what_only_reads_opens_no_transaction(api: FastAPI) -> None:
+    assert list(gets_in_transactions(api.routes)) == ["/login"]  # which uses its link up
 
 
 async def test_another_token_than_the_owners_costs_a_statement_more(
