@@ -60,7 +60,7 @@ def gets_in_transactions(routes: Iterable[BaseRoute]) -> Iterator[str]:
             yield from gets_in_transactions(included.routes)
         elif (
             isinstance(route, APIRoute)
-            and "GET" in route.methods
+            and "GET" in (route.methods or ())
             and opens_transaction(route.dependant)
         ):
             yield route.path
