@@ -3,18 +3,36 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Select, Text, cast, func, literal, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.storage.deletions import is_deleted
+from service.storage.errors import NotFound
 from service.storage.evaluations import evaluations_at, newest_steps
 from service.storage.filters import dataset_of, model_of
 from service.storage.states import RunState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Experiment, ExperimentRun, Run
+
+K = TypeVar("K", Run, Study)
+
+
+async def rows_of(session: AsyncSession, kind: type[K], ids: Sequence[UUID]) -> list[K]:
+    """The runs or studies with these ids, in this order.
+
+    Raises:
+        NotFound: there is none with one of these ids, or it was deleted.
+    """
+    query = select(kind).where(kind.id.in_(ids), ~is_deleted(kind.id))
+    found = {row.id: row for row in await session.scalars(query)}
+    missing = [id for id in ids if id not in found]
+    if missing:
+        raise NotFound(kind.__name__.lower(), missing[0])
+    return [found[id] for id in ids]
 
 
 async def standing_of_runs(session: AsyncSession, runs: Select[UUID]) -> str | None:

@@ -14,7 +14,7 @@ from fastapi import Depends, Header, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.api.dependencies import Parts, Service, Session
+from service.api.dependencies import Parts, Reading, Service
 from service.api.studies.events import standing_of as standing_of_study
 from service.storage.pages import standing_of_runs
 from service.storage.tables import ExperimentRun, Run
@@ -68,7 +68,7 @@ async def _timed(session: AsyncSession, make: Make) -> Response:
 
 async def _refreshing(
     service: Service,
-    session: Session,
+    session: Reading,
     polar_refresh: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Refreshing:
     return Refreshing(service, session, polar_refresh is not None)

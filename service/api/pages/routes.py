@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import Progress
-from service.api.dependencies import Service, Session
+from service.api.dependencies import Reading, Service
 from service.api.experiments import answers as experiment_answers
 from service.api.ids import Digits, ExperimentId, RunId, StudyId
 from service.api.pages.comparing import MOST_RUNS, compare
@@ -38,7 +38,7 @@ RunFilter = Annotated[Filter, Depends(filter_of(RunState))]
 
 
 @router.get("/")
-async def studies_page(session: Session, position: Position, filter: StudyFilter) -> Response:
+async def studies_page(session: Reading, position: Position, filter: StudyFilter) -> Response:
     rows = await studies.page(session, size=PAGE_SIZE + 1, after=position, wanted=filter.wanted)
     token = next_token(rows, PAGE_SIZE)
     ids = [study.id for study in rows[:PAGE_SIZE]]
@@ -74,7 +74,7 @@ async def one_run(run_id: RunId, service: Service, refresh: Refresh) -> Response
 
 
 @router.get("/runs")
-async def runs_page(session: Session, position: Position, filter: RunFilter) -> Response:
+async def runs_page(session: Reading, position: Position, filter: RunFilter) -> Response:
     rows = await showing.page_of_runs(
         session, size=PAGE_SIZE + 1, after=position, wanted=filter.wanted
     )
@@ -83,7 +83,7 @@ async def runs_page(session: Session, position: Position, filter: RunFilter) -> 
 
 
 @router.get("/experiments")
-async def experiments_page(session: Session, position: Position, filter: RunFilter) -> Response:
+async def experiments_page(session: Reading, position: Position, filter: RunFilter) -> Response:
     rows = await experiments.page(
         session, size=PAGE_SIZE + 1, after=position, wanted=filter.wanted
     )
@@ -115,7 +115,7 @@ async def one_experiment(
 
 @router.get("/compare")
 async def comparison(
-    session: Session,
+    session: Reading,
     run: Annotated[list[Digits], Query(max_length=MOST_RUNS)] = NOTHING_TICKED,
 ) -> Response:
     ids = [await id_of(session, Run, digits) for digits in run]
@@ -124,7 +124,7 @@ async def comparison(
 
 @router.get("/overlay")
 async def overlay_page(
-    session: Session,
+    session: Reading,
     study: Annotated[list[Digits], Query(max_length=MOST_STUDIES)] = NOTHING_TICKED,
 ) -> Response:
     ids = [await id_of(session, Study, digits) for digits in study]
@@ -132,7 +132,7 @@ async def overlay_page(
 
 
 @router.get("/agents")
-async def agents_page(session: Session) -> Response:
+async def agents_page(session: Reading) -> Response:
     seen = await agents.seen_lately(session)
     reader = Reader()
     working = [

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from polar.records.events import ArtifactSaved
+from polar.regime.table import diagnostics_table
 from service.cli import logs
 from service.exit_codes import REFUSED
 from service.settings import Settings
@@ -159,6 +160,32 @@ async def test_figures_of_a_run_and_of_an_experiment_are_saved(
     assert sorted(as_json(of_all)) == [
         str(tmp_path / "all" / "seed-0" / f"{name}.png") for name in ("entropies", "traversals")
     ]
+
+
+async def test_figures_of_a_run_are_saved_as_svg(
+    polar: "Polar",
+    running: UUID,
+    worker: "Worker",
+    settings: Settings,
+    tmp_path: Path,
+    reports: "Reports",
+) -> None:
+    out = settings.artifacts / "out"
+    (out / "figures").mkdir(parents=True)
+    diagnostics_table([reports.evaluation(10)]).to_parquet(out / "diagnostics.parquet")
+    (out / "measurement.json").write_text('{"verdict": {"tau_nats": 0.25}}')
+    name = "figures/sorted_entropies.png"
+    await worker.record(running, ArtifactSaved(name=name, path=f"out/{name}"))
+    await worker.finish(running)
+
+    saved = await polar("figures", running, "--out", tmp_path / "new", "--format", "svg")
+    other = await polar("figures", running, "--format", "gif")
+
+    picture = tmp_path / "new" / "sorted_entropies.svg"
+    assert saved.stdout.split() == [str(picture)], saved.stderr
+    assert picture.read_bytes().startswith(b"<?xml")
+    assert other.exit_code == REFUSED
+    assert "'gif' is not one of 'png', 'svg'," in other.stderr
 
 
 async def test_a_folder_that_cannot_be_made_is_refused(

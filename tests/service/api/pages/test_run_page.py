@@ -109,6 +109,10 @@ async def test_traversals_come_before_other_figures(
     shown = await page_of(http, run_id)
     assert "<h2>Traversals</h2>" in shown
     assert shown.index("figures/traversals.png") < shown.index("figures/sorted_entropies.png")
+    api = f"/api/v1/runs/{run_id}/figures"
+    drawn = [f"{api}/{name}.svg" for name in ("traversals", "sorted_entropies")]
+    assert re.findall('data-fetch="([^"]+)">Copy SVG', shown) == drawn
+    assert re.findall('<a href="([^"]+)">SVG</a>', shown) == drawn
 
 
 async def test_latents_and_the_numbers_of_figures_can_be_copied(
