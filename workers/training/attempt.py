@@ -310,8 +310,8 @@ class Attempt:
                 await runs.finish_on_request(*mine)
             case Finish(state, reason, message):
                 await runs.finish(*mine, state, reason=reason, message=message)
-            case Again(reason, message, is_loss):
-                if is_loss:
+            case Again(reason, message):
+                if decision.is_loss:
                     await runs.count_loss(*mine)
                 pause = 0.0
                 if decision.follows_a_fault:
