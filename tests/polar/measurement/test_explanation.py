@@ -144,7 +144,7 @@ def test_mixed_and_undetermined_latents_are_numbered() -> None:
 def test_an_agreement_says_how_it_takes_labels_that_are_neither(
     others: tuple[Label, ...], words: str
 ) -> None:
-    labels = [by_signals(latent, label) for latent, label in enumerate((Label.PASSIVE, *others))]
+    labels = tuple(map(by_signals, range(3), (Label.PASSIVE, *others)))
 
     text = evidence(verdict_on(1.5, 0.0), labels=labels, agreement=(pair(1.0),))
 
