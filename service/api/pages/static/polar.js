@@ -9,6 +9,8 @@ function say(words) {
   say.timer = setTimeout(() => { said.textContent = ""; }, 6000);
 }
 
+// Milliseconds until a page whose stream was refused asks for it again; twice as many each time.
+const AGAIN_MS = 2_000;
 // Each open page takes at most this share of a core of the service, but rests no longer than this.
 const SHARE = 0.003;
 const LONGEST_MS = 60_000;
@@ -58,11 +60,10 @@ async function refresh() {
 
 const live = document.querySelector("main").dataset.live;
 if (live) {
-  const news = new EventSource(live);
   let isBusy = false;
   let isLate = false;
   let isFirst = true; // a page is fetched at its opening, too, and is ready for news afterwards
-  news.addEventListener("changed", async () => {
+  const hear = async () => {
     if (isBusy) { isLate = true; return; }
     do {
       isBusy = true;
@@ -74,12 +75,27 @@ if (live) {
       } catch { /* the next change tries again */ }
     } while (isLate);
     isBusy = false;
-  });
-  news.addEventListener("error", () => { // a connection that is lost is made again, but not one that is refused
-    if (news.readyState !== EventSource.CLOSED) return;
-    say("This page no longer follows what goes on; load it again.");
-    clearTimeout(say.timer);
-  });
+  };
+  let again = AGAIN_MS;
+  let isRefused = false;
+  const follow = () => {
+    const news = new EventSource(live);
+    news.addEventListener("changed", hear);
+    news.addEventListener("open", () => {
+      if (isRefused) say("");
+      isRefused = false;
+      again = AGAIN_MS;
+    });
+    news.addEventListener("error", () => { // browsers make a lost connection again, but not one that is refused
+      if (news.readyState !== EventSource.CLOSED) return;
+      isRefused = true;
+      say("This page no longer follows what goes on; load it again.");
+      clearTimeout(say.timer);
+      setTimeout(follow, again);
+      again = Math.min(2 * again, LONGEST_MS);
+    });
+  };
+  follow();
 }
 
 // Copies what is at an address. The browser gets a promise of it, because some let pages copy

@@ -11,11 +11,14 @@ import pytest
 
 from polar.records.events import ArtifactSaved
 from polar.records.measurement import MEASUREMENT_FILE
+from polar.spec.own_images import AddedImages
+from polar.spec.own_models import AllowedModels
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
     from tests.service.conftest import SpecMaker, Submitter, Worker
 
+CELLS = AddedImages(digest="ab" * 32, side=64, channels=3, factors={"kind": 4}, images=500)
 WHY = "its entropy is <b>above</b> tau"
 
 
@@ -48,6 +51,24 @@ async def page_of(http: httpx.AsyncClient, run_id: UUID) -> str:
     answer = await http.get(f"/runs/{run_id}")
     assert answer.status_code == 200
     return " ".join(answer.text.split())
+
+
+async def test_a_model_and_images_of_a_users_own_have_the_names_that_the_user_gave_them(
+    http: httpx.AsyncClient, worker: "Worker"
+) -> None:
+    await worker.announce(
+        {"cells": CELLS.digest},
+        own_images={"cells": CELLS},
+        models=AllowedModels(packages={"lab.nets": "ab" * 32}, names={}),
+    )
+    model = {"name": "own", "class": "lab.nets.mlp:Mlp"}
+    spec = {"dataset": {"name": "images", "added": "cells"}, "model": model}
+    made = (await http.post("/api/v1/experiments", json=spec)).json()
+    run_id = UUID(made["runs"][0]["id"])
+    await worker.claim(run_id)
+
+    assert "<li>lab.nets.mlp:Mlp, cells, seed 0</li>" in await page_of(http, run_id)
+    assert "<td>lab.nets.mlp:Mlp</td><td>cells</td>" in (await http.get("/agents")).text
 
 
 async def test_the_last_lines_of_the_log_are_shown_as_text(
