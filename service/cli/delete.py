@@ -55,7 +55,7 @@ def meant(client: "Client", written: str, *kinds: "type[Answer]") -> str:
 def delete_all(client: "Client", found: "Sequence[Answer]", is_sure: bool, output: Format) -> None:
     """Delete what was fetched, or say what would be deleted, and that --yes is missing."""
     if not is_sure:
-        say("this would be deleted for good:", *(f"{each.title}, {each.id}" for each in found))
+        say("this would be deleted for good:", *map(_titled, found))
         say("nothing was deleted; say --yes to delete this")
         raise typer.Exit(REFUSED)
     deleted: list[DeletionView] = []
@@ -65,6 +65,11 @@ def delete_all(client: "Client", found: "Sequence[Answer]", is_sure: bool, outpu
     finally:  # also where the service refuses the next of them
         if deleted:
             show(deleted, _table, output)
+
+
+def _titled(each: "Answer") -> str:
+    """Its title and its id, which stands in the title of what has no name."""
+    return each.title if str(each.id) in each.title else f"{each.title}, {each.id}"
 
 
 def _table(deleted: "Sequence[DeletionView]") -> "RenderableType":
