@@ -14,6 +14,8 @@ from polar.records.trials import Measures
 from polar.spec import StudySpec
 from polar.spec.axis import Value
 from polar.spec.points import WARM_START
+from service.api.pages.etas import etas
+from service.api.pages.health import health, verdicts_of
 from service.api.pages.phase_chart import Dot, PhaseChart, Row, phase_chart
 from service.api.pages.rendering import in_words
 from service.api.stored import Reader
@@ -62,36 +64,17 @@ class StudyPage:
     rows: Sequence[TrialRow]
     #: None for studies that do not sweep a single field of numbers.
     chart: PhaseChart | None
+    #: What to know before anybody trusts the range, in short sentences.
+    health: Sequence[str]
     #: Seconds that the trainings in work still take; None if none is in work.
     busy_s: float | None
+    #: When all that the study wants is done, in words; None if that is not known.
+    eta: str | None
 
     @property
     def last_rows(self) -> Sequence[TrialRow]:
         """As many of the last rows as anybody reads; the exports of the study have all."""
         return self.rows[-MOST_ROWS:]
-
-    @property
-    def health(self) -> list[str]:
-        """What a researcher should know before they trust the range, in short sentences."""
-        known = self.study.range
-        seeds = len({row.run.seed for row in self.rows})
-        inside = [row for row in self.rows if row.outcome and row.outcome.regime == "clean"]
-        settled = sum(bool(row.outcome and row.outcome.settled) for row in self.rows)
-        ended = sum(row.outcome is not None for row in self.rows)
-        explained = [row.measures.explained for row in inside if row.measures]
-        parts = [
-            f"R of clean trainings {min(explained):.2f} to {max(explained):.2f}"
-            if explained
-            else "no training is clean yet",
-            f"{settled} of {ended} trainings settled",
-            f"{seeds} seed{'s' * (seeds != 1)}",
-        ]
-        if known and known.disagreeing:
-            where = ", ".join(f"{weight:.4g}" for weight in known.disagreeing)
-            parts.append(f"seeds disagree at {where}")
-        elif known and seeds > 1:
-            parts.append("seeds agree")
-        return parts
 
 
 async def study_page(session: AsyncSession, settings: Settings, study: Study) -> StudyPage:
@@ -106,11 +89,15 @@ async def study_page(session: AsyncSession, settings: Settings, study: Study) ->
         for row in _rows(trial, runs.get(trial.experiment_id, []), newest, fields)
     ]
     left = [row.progress.eta_s for row in rows if row.progress and not row.run.state.is_final]
+    view = await answers.study_view(session, settings, study)
+    verdicts = await verdicts_of(session, {study.id: view.trials})
     return StudyPage(
-        study=await answers.study_view(session, settings, study),
+        study=view,
         rows=rows,
         chart=_chart(study, rows),
+        health=list(health(verdicts[study.id], view.range.disagreeing if view.range else None)),
         busy_s=max(left, default=None),
+        eta=(await etas(session, [study.id])).get(study.id),
     )
 
 
