@@ -32,15 +32,15 @@ from service.storage.tables import Agent, Experiment, Run, Transition
 NEWEST = 100
 
 
-async def standing_of_runs(session: AsyncSession, wanted: Wanted, size: int) -> str | None:
-    return await session.scalar(select(_digest(listed_runs(size, None, wanted))))
+async def standing_of_runs(session: AsyncSession, wanted: Wanted, size: int) -> str:
+    return await _all_of(session, listed_runs(size, None, wanted))
 
 
-async def standing_of_experiments(session: AsyncSession, wanted: Wanted, size: int) -> str | None:
+async def standing_of_experiments(session: AsyncSession, wanted: Wanted, size: int) -> str:
     return await _all_of(session, _newest(Experiment, wanted, size), _changes_of_runs())
 
 
-async def standing_of_studies(session: AsyncSession, wanted: Wanted, size: int) -> str | None:
+async def standing_of_studies(session: AsyncSession, wanted: Wanted, size: int) -> str:
     newest = _newest(Study, wanted, size)
     shown = newest.add_columns(Study.is_told).subquery()
     of_study = (
@@ -55,7 +55,7 @@ async def standing_of_studies(session: AsyncSession, wanted: Wanted, size: int) 
     return await _all_of(session, newest, trials, _changes_of_runs(), _in_work())
 
 
-async def standing_of_agents(session: AsyncSession) -> str | None:
+async def standing_of_agents(session: AsyncSession) -> str:
     offers = (Agent.host, Agent.device, Agent.queues, Agent.datasets, Agent.fault)
     there = select(Agent.name, *offers).where(Agent.seen_at > func.now() - agents.OFFER_LASTS)
     # what the page says of times is at most a minute old
@@ -80,8 +80,8 @@ def _in_work() -> Select[Any, Any]:
     )
 
 
-async def _all_of(session: AsyncSession, *parts: Select[*tuple[Any, ...]]) -> str | None:
-    return await session.scalar(select(func.concat_ws(" ", *map(_digest, parts))))
+async def _all_of(session: AsyncSession, *parts: Select[*tuple[Any, ...]]) -> str:
+    return await session.scalar(select(func.concat_ws(" ", *map(_digest, parts)))) or ""
 
 
 def _digest(rows: Select[*tuple[Any, ...]]) -> ScalarSelect[str | None]:

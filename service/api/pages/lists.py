@@ -31,7 +31,7 @@ async def standing_of_list(parts: Parts, kind: str, filter: Filter) -> Hashable:
         DatabaseAway: the database does not answer.
     """
 
-    async def look(session: AsyncSession) -> str | None:
+    async def look(session: AsyncSession) -> str:
         if kind == "agents":
             return await list_standings.standing_of_agents(session)
         standing = {

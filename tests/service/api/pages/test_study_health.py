@@ -1,4 +1,4 @@
-"""How a study stands: its health and its end, on the list and on its own page, by known answers."""
+"""The health of a study, on the list and on its own page, by known answers."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
