@@ -73,15 +73,6 @@ async def standing_of_study(session: AsyncSession, study_id: UUID) -> StudyStand
     return StudyStanding(itself, trials, await standing_of_runs(session, its_runs))
 
 
-async def headlines(session: AsyncSession, study_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """What each study has found in one sentence; studies without a range are missing."""
-    headline = type_coerce(Study.range, JSONB)["headline"].as_string()
-    rows = await session.execute(
-        select(Study.id, headline).where(Study.id.in_(study_ids), headline.is_not(None))
-    )
-    return {row[0]: row[1] for row in rows}
-
-
 async def newest_evaluations(
     session: AsyncSession, run_ids: Sequence[UUID]
 ) -> dict[UUID, Mapping[str, Any]]:

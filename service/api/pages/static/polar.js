@@ -33,6 +33,12 @@ function tell(fresh) {
   } catch { /* some browsers of phones have no such notifications */ }
 }
 
+// The selector that finds what has the focus again after its part was made anew.
+function sameAs(element) {
+  const name = ["id", "href", "data-post", "value", "aria-label"].find((each) => element.hasAttribute(each));
+  return name ? `[${name}="${CSS.escape(element.getAttribute(name))}"]` : null;
+}
+
 async function refresh() {
   const answer = await fetch(location.href, { headers: { "Polar-Refresh": "yes" } });
   if (!answer.ok) return 0;
@@ -40,13 +46,15 @@ async function refresh() {
   for (const part of document.querySelectorAll("[data-part]")) {
     const next = fresh.getElementById(part.id);
     const isOpen = [...part.querySelectorAll("details")].map((each) => each.open);
-    const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const focused = part.contains(document.activeElement) ? sameAs(document.activeElement) : null;
+    const scrolled = [...part.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
     const ticked = [...part.querySelectorAll(":checked")].map((each) => each.value);
     if (!next || next.innerHTML === part.innerHTML) continue;
     part.innerHTML = next.innerHTML;
     for (const box of part.querySelectorAll("[type=checkbox]")) box.checked = ticked.includes(box.value);
     part.querySelectorAll("details").forEach((each, place) => { each.open = isOpen[place] ?? false; });
-    if (focused) part.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+    part.querySelectorAll(".scroll").forEach((each, place) => { each.scrollLeft = scrolled[place] ?? 0; });
+    if (focused) part.querySelector(focused)?.focus({ preventScroll: true });
   }
   document.title = fresh.title;
   const main = document.querySelector("main");

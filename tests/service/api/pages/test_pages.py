@@ -12,7 +12,7 @@ import pytest
 
 from service.api import links
 from service.api.door import Door
-from service.api.pages import live, routes, studies
+from service.api.pages import lists, live, studies
 from service.api.pages.rendering import HEADERS
 from service.api.pages.routes import router
 from service.storage.database import Database
@@ -260,7 +260,7 @@ async def test_a_run_shows_what_it_takes_of_its_machine(
 async def test_lists_have_pages(
     http: httpx.AsyncClient, create: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "PAGE_SIZE", 1)
+    monkeypatch.setattr(lists, "PAGE_SIZE", 1)
     older, newer = await create(), await create()
 
     first = (await http.get("/")).text
