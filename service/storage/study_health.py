@@ -69,7 +69,7 @@ async def verdicts(session: AsyncSession, study_ids: Sequence[UUID]) -> Mapping[
         .where(Trial.study_id.in_(study_ids))
         .group_by(Trial.study_id)
     )
-    begun = {id: Verdicts(n_seeds, is_repeated) for id, n_seeds, is_repeated in map(tuple, seeds)}
+    begun = {row[0]: Verdicts(row[1], row[2]) for row in seeds}
     measured = type_coerce(Trial.measured, JSONB)
     # lax paths give nothing of what is not there
     each = (
@@ -94,7 +94,8 @@ async def verdicts(session: AsyncSession, study_ids: Sequence[UUID]) -> Mapping[
         .group_by(Trial.study_id)
     )
     counted = dict(begun)
-    for id, ended, settled, least, largest in map(tuple, rows):
+    for row in rows:
+        id, ended, settled, least, largest = row
         span = None if least is None else (float(least), float(largest))
         known = begun.get(id, Verdicts())
         counted[id] = replace(known, ended=ended, settled=settled, explained=span)
