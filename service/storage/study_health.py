@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, Text, case, cast, column, func, select, type_coerce
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Float,
+    Text,
+    case,
+    cast,
+    column,
+    func,
+    select,
+    type_coerce,
+)
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -55,7 +66,8 @@ async def verdicts(session: AsyncSession, study_ids: Sequence[UUID]) -> Mapping[
 
     Verdicts that are stored in an earlier form count as none, because they went by other rules.
     """
-    weight = cast(type_coerce(Trial.point, JSONB) - SEED - STEPS, Text)
+    without = type_coerce(Trial.point, JSONB).op("-")(cast([SEED, STEPS], ARRAY(Text)))
+    weight = cast(without, Text)
     has_ended = Trial.measured.is_not(None)
     seeds = await session.execute(
         select(

@@ -94,6 +94,7 @@ async def test_seeds_agree_only_where_they_could_have_disagreed(
     http: httpx.AsyncClient, create: Create, trials: "Trials"
 ) -> None:
     study_id = await create(sampler="range")
+    await trials.find(study_id, intervals=[], envelope=None)
     for beta, seed in ((1.0, 0), (2.0, 1)):
         trial = await trials.begin(study_id, beta=beta, seed=seed, **{"training.steps": 30})
         await trials.end(trial, 0.5)
