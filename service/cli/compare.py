@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: More would not fit side by side.
 MOST_RUNS = 8
-LATENTS = "latents by their entropy in nats, with the label of each and, in brackets, its number:"
+LATENTS = "latents by their entropy in nats, with label and (number):"
 
 Ids = Annotated[
     list[str],

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 FullIds = Annotated[
     bool, typer.Option("--full-ids", help="Show whole ids, not only their first 8 digits.")
 ]
+Listed = Literal["experiments", "runs", "studies"]
 
 
-def _list_of(
-    what: Literal["experiments", "runs", "studies"], states: type[StrEnum]
-) -> Callable[..., None]:
+def _list_of(what: Listed, states: type[StrEnum]) -> Callable[..., None]:
     """The command that lists them."""
 
     def show_list(
@@ -65,18 +64,22 @@ def _list_of(
         }
         filters = {name: value for name, value in given.items() if value}
         with service_at(url) as client:
-            from service.cli import study_tables, tables
-
-            tables_of: dict[str, Callable[..., RenderableType]] = {
-                "experiments": tables.of,
-                "runs": tables.of_runs,
-                "studies": study_tables.of_studies,
-            }
             listed = getattr(client, what)(**filters)
-            show(list(islice(listed, limit)), partial(tables_of[what], full_ids=full_ids), output)
+            table = partial(_table_of(what), full_ids=full_ids)
+            show(list(islice(listed, limit)), table, output)
 
     show_list.__doc__ = f"List {what}, newest first."
     return show_list
+
+
+def _table_of(what: Listed) -> "Callable[..., RenderableType]":
+    if what == "studies":
+        from service.cli import study_tables  # which takes long to load
+
+        return study_tables.of_studies
+    from service.cli import tables
+
+    return tables.of if what == "experiments" else tables.of_runs
 
 
 list_experiments = _list_of("experiments", RunState)
