@@ -11,6 +11,7 @@ import pytest
 
 from polar.records.events import ArtifactSaved
 from polar.records.measurement import MEASUREMENT_FILE
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -144,3 +145,29 @@ async def test_findings_that_are_to_come_can_be_asked_for(
     shown = await page_of(http, run_id)
     assert "are being made" in shown
     assert "Make them now" not in shown
+
+
+async def test_the_course_of_a_run_that_ended_early_fills_its_chart(
+    http: httpx.AsyncClient, run_id: UUID, worker: "Worker"
+) -> None:
+    assert 'text-anchor="middle">100</text>' in await page_of(http, run_id)
+
+    await worker.finish(run_id, RunState.CANCELLED)
+
+    shown = await page_of(http, run_id)
+    assert 'text-anchor="middle">10</text>' in shown  # the last step that it reported
+    assert 'text-anchor="middle">100</text>' not in shown
+
+
+async def test_traversals_are_compared_once_they_are_made(
+    http: httpx.AsyncClient, run_id: UUID, worker: "Worker", tmp_path: Path
+) -> None:
+    await worker.finish(run_id)
+    address = f"/compare?run={run_id}"
+    assert "are not made yet" in (await http.get(address)).text
+    assert "<img" not in (await http.get(address)).text
+
+    await save(worker, run_id, tmp_path, "figures/traversals.png", b"\x89PNG")
+
+    assert "are not made yet" not in (await http.get(address)).text
+    assert f"/runs/{run_id}/figures/traversals.png" in (await http.get(address)).text
