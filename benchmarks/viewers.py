@@ -36,7 +36,7 @@ RUNS = 2_000
 #: As many as an experiment may have.
 MOST_SEEDS = 1_000
 ROUNDS = 5
-#: As in the script of the pages.
+#: As in the script of the pages, with which a test compares them.
 SHARE, LONGEST_S = 0.003, 60.0
 #: A training of the smallest kind, whose events all runs here have.
 TOLD = {

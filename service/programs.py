@@ -8,14 +8,15 @@ class Program(StrEnum):
     """The name of a module that is run as a program.
 
     Starting a program is a dependency that import contracts cannot see: `service.api` starts
-    `service.cli` and `service.drawing`, which stand above it, and receives only what they print or
-    write. So does the tracker with `service.drawing`.
+    `service.cli`, `service.drawing` and `service.redrawing`, which stand above it, and receives
+    only what they print or write. So does the tracker with `service.drawing`.
     """
 
     POLAR = "polar_latents"
     COMMANDS = "service.cli"
     API = "service.api"
     DRAWING = "service.drawing"
+    REDRAWING = "service.redrawing"
     #: The broker and the tracker.
     CLERK = "service.clerk"
     DASHBOARD = "service.dashboard"

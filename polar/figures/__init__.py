@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from polar.figures.keeping import explained_by_the_most_used as explained_by_the_most_used
     from polar.figures.phases import phase_diagram as phase_diagram
     from polar.figures.phases import phase_table as phase_table
+    from polar.figures.run import figure_of as figure_of
     from polar.figures.run import save_figures as save_figures
     from polar.figures.sweeps import sorted_entropies_by_weight as sorted_entropies_by_weight
 
@@ -48,6 +49,7 @@ _HOMES = {
     "entropy_heatmap": "entropies",
     "entropy_lines": "entropies",
     "explained_by_the_most_used": "keeping",
+    "figure_of": "run",
     "hysteresis_diagram": "hysteresis",
     "hysteresis_table": "hysteresis",
     "information_by_weight": "information",

@@ -1,12 +1,14 @@
 """All pictures of one run or measurement that its tables allow."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from polar.errors import InvalidInput
 from polar.figures import codes, criteria, drawings
 from polar.figures.downstream import accuracy_against_k
 from polar.figures.dynamics import activation_order, measures_over_training, trajectories
@@ -41,12 +43,15 @@ DRAWN_ALONE = {
 }
 
 
+#: A figure, and the numbers that it was drawn from.
+Drawn = tuple[Figure, pd.DataFrame]
+
+
 class Picture(NamedTuple):
-    """A figure, its file name without the ending, and the numbers that it was drawn from."""
+    """A figure that the tables allow: its file name without the ending, and how it is drawn."""
 
     name: str
-    figure: Figure
-    numbers: pd.DataFrame
+    draw: Callable[[], Drawn]
 
 
 def save_figures(tables: Mapping[str, pd.DataFrame], tau_nats: float, folder: Path) -> list[Path]:
@@ -77,53 +82,96 @@ def save_figures(tables: Mapping[str, pd.DataFrame], tau_nats: float, folder: Pa
     """
     return [
         path
-        for name, figure, numbers in _pictures(tables, tau_nats)
-        for path in save(figure, numbers, folder / f"{name}.png")
+        for name, draw in _pictures(tables, tau_nats)
+        for path in save(*draw(), folder / f"{name}.png")
     ]
+
+
+def figure_of(name: str, tables: Mapping[str, pd.DataFrame], tau_nats: float) -> Figure:
+    """One of the figures that `save_figures` writes; the others are not drawn.
+
+    Args:
+        name: Name of its file without the ending, such as `traversals`.
+        tables: Tables by name, as for `save_figures`.
+        tau_nats: The threshold.
+
+    Raises:
+        InvalidInput: the tables give no figure of this name; or as for `save_figures`.
+    """
+    others = []
+    for picture in _pictures(tables, tau_nats):
+        if picture.name == name:
+            return picture.draw()[0]
+        others.append(picture.name)
+    raise InvalidInput(f"the tables give no figure {name}; allowed: {', '.join(others)}")
 
 
 def _pictures(tables: Mapping[str, pd.DataFrame], tau_nats: float) -> Iterator[Picture]:
     final = _final(tables)
     ends = final.merge(tables["held_out"], on="latent") if "held_out" in tables else final
     numbers = ends[[name for name in (*ENTROPIES, *MARKED) if name in ends.columns]]
-    yield Picture("sorted_entropies", sorted_entropies(ends, tau_nats), numbers)
+    yield Picture("sorted_entropies", lambda: (sorted_entropies(ends, tau_nats), numbers))
     if "diagnostics" in tables:
         yield from _over_training(tables, tau_nats)
     if "usage" in tables:
-        figure = criteria.usage_against_entropy(tables["usage"], final, tau_nats)
-        numbers = tables["usage"].merge(final[ENTROPIES], on="latent")
-        yield Picture("usage_against_entropy", figure, numbers)
+        yield Picture("usage_against_entropy", lambda: _usage(tables["usage"], final, tau_nats))
     if "keep_curve" in tables:
-        figure = explained_by_the_most_used(tables["keep_curve"], final)
-        yield Picture("explained_by_the_most_used", figure, tables["keep_curve"])
+        curve = tables["keep_curve"]
+        yield Picture(
+            "explained_by_the_most_used", lambda: (explained_by_the_most_used(curve, final), curve)
+        )
     if "traversals" in tables:
-        figure = drawings.traversals(tables["traversals"], final)
-        yield Picture("traversals", figure, tables["traversals"].drop(columns=PIXELS))
+        table = tables["traversals"]
+        yield Picture(
+            "traversals",
+            lambda: (drawings.traversals(table, final), table.drop(columns=PIXELS)),
+        )
     if "thresholds" in tables:
-        intervals, rules = tables["latents"][INTERVALS], tables["thresholds"]
-        figure = criteria.thresholds(intervals, rules)
-        yield Picture("thresholds", figure, pd.concat([intervals, rules]))
+        yield Picture("thresholds", lambda: _thresholds(tables["latents"], tables["thresholds"]))
     if "downstream" in tables:
-        figure = accuracy_against_k(tables["downstream"], _count_active(final))
-        yield Picture("accuracy_against_k", figure, tables["downstream"])
+        accuracies = tables["downstream"]
+        yield Picture(
+            "accuracy_against_k",
+            lambda: (accuracy_against_k(accuracies, _count_active(final)), accuracies),
+        )
     for name, draw in DRAWN_ALONE.items():
         if name in tables:
-            numbers = tables[name].drop(columns=PIXELS, errors="ignore")
-            yield Picture(draw.__name__, draw(tables[name]), numbers)
+            yield Picture(draw.__name__, partial(_alone, draw, tables[name]))
 
 
 def _over_training(tables: Mapping[str, pd.DataFrame], tau_nats: float) -> Iterator[Picture]:
     table, dynamics = tables["diagnostics"], tables.get("dynamics")
-    yield Picture("entropy_over_training", entropy_lines(table, tau_nats), table[ENTROPIES])
-    yield Picture("entropy_heatmap", entropy_heatmap(table), table[ENTROPIES])
+    yield Picture(
+        "entropy_over_training", lambda: (entropy_lines(table, tau_nats), table[ENTROPIES])
+    )
+    yield Picture("entropy_heatmap", lambda: (entropy_heatmap(table), table[ENTROPIES]))
     if _count_active(_final(tables)) and table["information_nats"].notna().any():
-        yield Picture("measures_over_training", measures_over_training(table), table[MEASURES])
+        yield Picture(
+            "measures_over_training", lambda: (measures_over_training(table), table[MEASURES])
+        )
     if dynamics is None:
         return
-    yield Picture("trajectories", trajectories(table, dynamics, tau_nats), dynamics)
+    yield Picture("trajectories", lambda: (trajectories(table, dynamics, tau_nats), dynamics))
     if "usage" in tables and dynamics["activation_step"].notna().any():
-        figure = activation_order(dynamics, tables["usage"])
-        yield Picture("activation_order", figure, dynamics.merge(tables["usage"], on="latent"))
+        yield Picture("activation_order", lambda: _order(dynamics, tables["usage"]))
+
+
+def _usage(usage: pd.DataFrame, final: pd.DataFrame, tau_nats: float) -> Drawn:
+    figure = criteria.usage_against_entropy(usage, final, tau_nats)
+    return figure, usage.merge(final[ENTROPIES], on="latent")
+
+
+def _thresholds(latents: pd.DataFrame, rules: pd.DataFrame) -> Drawn:
+    intervals = latents[INTERVALS]
+    return criteria.thresholds(intervals, rules), pd.concat([intervals, rules])
+
+
+def _order(dynamics: pd.DataFrame, usage: pd.DataFrame) -> Drawn:
+    return activation_order(dynamics, usage), dynamics.merge(usage, on="latent")
+
+
+def _alone(draw: Callable[[pd.DataFrame], Figure], table: pd.DataFrame) -> Drawn:
+    return draw(table), table.drop(columns=PIXELS, errors="ignore")
 
 
 def _final(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -10,6 +10,12 @@ from polar.regime.explanation import explain_regime
 from polar.regime.sensitivity import explain_sensitivity
 from polar.regime.words import count_latents
 
+#: How the agreement of criteria takes the labels that are neither active nor passive.
+_COMPARED = {
+    Label.MIXED: "mixed counts as active",
+    Label.UNDETERMINED: "undetermined latents are not compared",
+}
+
 
 def explain_measurement(
     *,
@@ -64,7 +70,7 @@ def explain_evidence(
         _about_the_threshold(thresholds),
         _about_the_dip(dip, verdict.n_active + verdict.n_passive),
         _about_the_mixed(labels),
-        _about_the_agreement(agreement),
+        _about_the_agreement(agreement, labels),
     )
     return " ".join(sentences)
 
@@ -109,13 +115,16 @@ def _numbers(labels: Sequence[CriterionLabel], label: Label) -> str:
     return f"latent {latents[0]} is" if len(latents) == 1 else f"latents {', '.join(latents)} are"
 
 
-def _about_the_agreement(agreement: Sequence[Agreement]) -> str:
+def _about_the_agreement(agreement: Sequence[Agreement], labels: Sequence[CriterionLabel]) -> str:
     compared = [pair for pair in agreement if pair.agreement is not None]
     worst = min(compared, key=lambda pair: pair.agreement or 0.0, default=None)
     if worst is None:
         return "No two criteria can be compared."
     if worst.agreement == 1:
-        return "All criteria agree on active and passive."
+        present = {row.label for row in labels}
+        ways = [words for label, words in _COMPARED.items() if label in present]
+        how = f"; {' and '.join(ways)}" if ways else ""
+        return f"All criteria agree on active and passive{how}."
     kappa = "" if worst.kappa is None else f", kappa {worst.kappa:.2f}"
     return (
         f"The criteria that agree least are {worst.criterion_a} and {worst.criterion_b}: "

@@ -42,8 +42,9 @@ def one_line(name: str) -> str:
     return name
 
 
+LONGEST_NAME = 100
 #: A label for people.
-Name = Annotated[str, Field(strict=True, max_length=100), AfterValidator(one_line)]
+Name = Annotated[str, Field(strict=True, max_length=LONGEST_NAME), AfterValidator(one_line)]
 
 
 class SpecPart(BaseModel):

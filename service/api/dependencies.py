@@ -67,6 +67,15 @@ Reading = Annotated[AsyncSession, Depends(open_reading, scope="function")]
 
 async def know_what_agents_have(session: Session) -> None:
     """Let the spec of this request name images and models that are on the agents' machines."""
+    await _know_what_agents_have(session)
+
+
+async def know_for_a_page(session: Reading) -> None:
+    """Let the draft on this page name the same."""
+    await _know_what_agents_have(session)
+
+
+async def _know_what_agents_have(session: AsyncSession) -> None:
     known = await agents.own_images(session)
     known_images.set(lambda: known)
     seen = await agents.seen_lately(session)

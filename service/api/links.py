@@ -105,11 +105,15 @@ def to_login(token: str) -> str:
 
 
 def to_figure(run_id: UUID, name: str) -> str:
-    return f"{PREFIX}/runs/{run_id}/figures/{name}"
+    return f"{to_run(run_id)}/figures/{name}"
+
+
+def to_model(run_id: UUID) -> str:
+    return f"{to_run(run_id)}/model"
 
 
 def to_findings(run_id: UUID) -> str:
-    return f"{PREFIX}/runs/{run_id}/findings"
+    return f"{to_run(run_id)}/findings"
 
 
 def to_measurement(measurement_id: UUID) -> str:

@@ -20,6 +20,7 @@ from fastapi import UploadFile
 from polar.files import put_in_place
 from service.api.problems import Refused
 from service.exit_codes import REFUSED
+from service.ids import digits_of, is_whole
 from service.programs import Program, python
 from service.settings import Settings
 from service.short_processes import Ended, ShortProcesses
@@ -47,6 +48,11 @@ class Measuring:
             with suppress(FileNotFoundError):  # another API has just finished it
                 if time.time() - unfinished.stat().st_mtime > ABANDONED_S:
                     shutil.rmtree(unfinished, ignore_errors=True)
+
+    def ids_that_begin(self, digits: str) -> list[UUID]:
+        """The ids of the finished measurements that begin with these digits, in order."""
+        found = (digits_of(path.name) for path in self.folder.glob(f"{digits[:8]}*"))
+        return sorted(UUID(id) for id in found if id and is_whole(id) and id.startswith(digits))
 
     async def measure(
         self, files: Mapping[str, UploadFile], options: Mapping[str, object]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: More would not fit side by side.
 MOST_RUNS = 8
+LATENTS = "latents by their entropy in nats, with the label of each and, in brackets, its number:"
 
 Ids = Annotated[
     list[str],
@@ -94,10 +95,10 @@ def _table(compared: Sequence[Mapping[str, Any]], *, full_ids: bool) -> "Rendera
         facts.add(name, *map(of, compared))
     for name, values in _differences([each["spec"] for each in compared]):
         facts.add(name, *map(_shown, values))
-    latents = Rows("entropy", *names, texts=())
+    latents = Rows("rank", *names, texts=())
     for rank, row in enumerate(zip_longest(*(each["latents"] for each in compared)), 1):
         latents.add(str(rank), *map(_latent, row))
-    return Group(facts, "", latents)
+    return Group(facts, "", LATENTS, latents)
 
 
 def _latent(latent: "LatentDiagnostics | None") -> str:

@@ -13,7 +13,7 @@ from polar.errors import InvalidInput
 from service.cli.connection import Url, service_at
 from service.cli.output import Format, Output, say, show
 from service.exit_codes import REFUSED
-from service.ids import SHOWN, digits_of
+from service.ids import LEAST_TO_DELETE, digits_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from service.api.schemas import DeletionView
     from service.client import Client
     from service.client.answers import Answer
-
-#: As many digits of an id as tables show.
-LEAST_DIGITS = SHOWN
 
 Ids = Annotated[
     list[str],
@@ -47,10 +44,10 @@ def meant(client: "Client", written: str, *kinds: "type[Answer]") -> str:
         InvalidInput: so few digits may soon be those of something else.
     """
     digits = digits_of(written)
-    if digits is not None and len(digits) < LEAST_DIGITS:
+    if digits is not None and len(digits) < LEAST_TO_DELETE:
         raise InvalidInput(
-            f"{written} is too short for what is to be deleted; allowed: at least {LEAST_DIGITS} "
-            "digits of an id, or a name that has other letters than a to f"
+            f"{written} is too short for what is to be deleted; allowed: at least "
+            f"{LEAST_TO_DELETE} digits of an id, or a name that has other letters than a to f"
         )
     return client.meant(written, *kinds)
 
@@ -58,7 +55,7 @@ def meant(client: "Client", written: str, *kinds: "type[Answer]") -> str:
 def delete_all(client: "Client", found: "Sequence[Answer]", is_sure: bool, output: Format) -> None:
     """Delete what was fetched, or say what would be deleted, and that --yes is missing."""
     if not is_sure:
-        say("this would be deleted for good:", *(f"{each.title}, {each.id}" for each in found))
+        say("this would be deleted for good:", *map(_titled, found))
         say("nothing was deleted; say --yes to delete this")
         raise typer.Exit(REFUSED)
     deleted: list[DeletionView] = []
@@ -68,6 +65,11 @@ def delete_all(client: "Client", found: "Sequence[Answer]", is_sure: bool, outpu
     finally:  # also where the service refuses the next of them
         if deleted:
             show(deleted, _table, output)
+
+
+def _titled(each: "Answer") -> str:
+    """Its title and its id, which stands in the title of what has no name."""
+    return each.title if str(each.id) in each.title else f"{each.title}, {each.id}"
 
 
 def _table(deleted: "Sequence[DeletionView]") -> "RenderableType":

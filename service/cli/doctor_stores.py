@@ -138,7 +138,7 @@ class Stores:
             return fault(name, str(error), "start it; the tracker catches up by itself")
         if missing and self.repair:
             async with self.database.transaction() as session:
-                await agreement.tell_again(session, missing)
+                await agreement.copy_anew(session, missing)
             return ok(name, f"{len(missing)} runs were missing; the tracker copies them again")
         if missing:
             says = f"{len(missing)} runs that were copied are missing: {_named(missing)}"

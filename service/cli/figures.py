@@ -6,6 +6,7 @@ cannot be written, UNREACHABLE when nobody answers, INTERRUPTED on Ctrl-C.
 
 import time
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 
 
+class Kind(StrEnum):
+    PNG = "png"
+    SVG = "svg"
+    PDF = "pdf"
+
+
 def figures(
     id: Annotated[
         str,
@@ -37,6 +44,10 @@ def figures(
             show_default="figures- and the first digits of the id",
         ),
     ] = None,
+    format: Annotated[
+        Kind,
+        typer.Option(help="As pixels, or as lines and text for a paper, drawn when asked for."),
+    ] = Kind.PNG,
     output: Output = Format.TABLE,
     url: Url = None,
 ) -> None:
@@ -49,11 +60,11 @@ def figures(
         folder = out or Path(f"figures-{shown_id(found.id)}")
         match found:
             case Run():
-                pictures = _of_run(client, found)
+                pictures = _of_run(client, found, format)
             case Experiment():
-                pictures = _of_experiment(client, found)
+                pictures = _of_experiment(client, found, format)
             case _:
-                pictures = _of_study(client, found)
+                pictures = _of_study(client, found, format)
         written = [str(_save(picture, folder / name)) for name, picture in pictures]
         if output is Format.JSON:
             import json
@@ -65,7 +76,7 @@ def figures(
             raise InvalidInput(f"{found.title} has no figures yet")
 
 
-def _of_run(client: "Client", run: "Run") -> "Iterator[tuple[str, Picture]]":
+def _of_run(client: "Client", run: "Run", kind: Kind) -> "Iterator[tuple[str, Picture]]":
     from service.storage.states import FindingsState
 
     if run.findings and run.findings.state is FindingsState.TO_COME:
@@ -77,21 +88,23 @@ def _of_run(client: "Client", run: "Run") -> "Iterator[tuple[str, Picture]]":
     if run.findings and run.findings.state is FindingsState.FAILED:
         fail(f"the figures of run {run.id} could not be made: {run.findings.message}", FAILED)
     for name in client.figures(run.id):
-        yield f"{name}.png", client.figure(run.id, name)
+        yield f"{name}.{kind}", client.figure(run.id, name, kind=kind.value)
 
 
-def _of_experiment(client: "Client", experiment: "Experiment") -> "Iterator[tuple[str, Picture]]":
+def _of_experiment(
+    client: "Client", experiment: "Experiment", kind: Kind
+) -> "Iterator[tuple[str, Picture]]":
     for run in experiment.runs:
-        for name, picture in _of_run(client, client.run(run.id)):
+        for name, picture in _of_run(client, client.run(run.id), kind):
             yield f"seed-{run.seed}/{name}", picture
 
 
-def _of_study(client: "Client", study: "Study") -> "Iterator[tuple[str, Picture]]":
+def _of_study(client: "Client", study: "Study", kind: Kind) -> "Iterator[tuple[str, Picture]]":
     from polar.records.phases import StudyFigure
 
     for name in StudyFigure:
         if study.links.get(name):  # none while there is nothing to draw
-            yield f"{name}.png", client.study_figure(study.id, name, "png")
+            yield f"{name}.{kind}", client.study_figure(study.id, name, kind.value)
 
 
 def _save(picture: "Picture", path: Path) -> Path:

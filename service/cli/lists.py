@@ -1,90 +1,84 @@
-"""`polar list` and `polar runs`, and how all lists are filtered.
+"""`polar list`, `polar runs` and `polar study list`.
 
 Exit codes: REFUSED when the service refuses, UNREACHABLE when nobody answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from enum import StrEnum
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from service.cli.connection import Url, service_at
 from service.cli.output import Format, Output, show
-from service.storage.states import RunState
+from service.storage.states import RunState, StudyState
 
 if TYPE_CHECKING:
-    from service.client.requests import Filters
+    from rich.console import RenderableType
 
-Limit = Annotated[int, typer.Option(min=1, help="How many to list at most.")]
 FullIds = Annotated[
     bool, typer.Option("--full-ids", help="Show whole ids, not only their first 8 digits.")
 ]
-#: A filter without a state, which is another for runs than for studies.
-Named = Annotated[
-    str | None, typer.Option("--name", help="Only those whose name has these words.")
-]
-OfDataset = Annotated[
-    str | None, typer.Option("--dataset", help="Only those on this dataset, such as `mnist`.")
-]
-OfModel = Annotated[
-    str | None, typer.Option("--model", help="Only those of this model, such as `beta_vae`.")
-]
-Tagged = Annotated[
-    list[str] | None,
-    typer.Option("--tag", help="Only those with this tag, `key` or `key=value`; can be repeated."),
-]
-OfRunState = Annotated[RunState | None, typer.Option(help="Only those in this state.")]
 
 
-def filters_of(
-    state: str | None,
-    name: str | None,
-    dataset: str | None,
-    model: str | None,
-    tag: Sequence[str] | None,
-) -> "Filters":
-    """The filters that were given, for the client."""
-    pairs = [word.partition("=") for word in tag or ()]
-    tags = {key: value if equals else None for key, equals, value in pairs}
-    given = {"state": state, "name": name, "dataset": dataset, "model": model, "tags": tags}
-    return cast("Filters", {name: value for name, value in given.items() if value})
+def _list_of(
+    what: Literal["experiments", "runs", "studies"], states: type[StrEnum]
+) -> Callable[..., None]:
+    """The command that lists them."""
+
+    def show_list(
+        limit: Annotated[int, typer.Option(min=1, help="How many to list at most.")] = 20,
+        state: Annotated[
+            states | None,  # type: ignore[valid-type]  # Typer reads it when the command is made
+            typer.Option(help="Only those in this state."),
+        ] = None,
+        name: Annotated[
+            str | None, typer.Option(help="Only those whose name has these words.")
+        ] = None,
+        search: Annotated[
+            str | None, typer.Option(help="Only those whose name or note has these words.")
+        ] = None,
+        dataset: Annotated[
+            str | None, typer.Option(help="Only those on this dataset, such as `mnist`.")
+        ] = None,
+        model: Annotated[
+            str | None, typer.Option(help="Only those of this model, such as `beta_vae`.")
+        ] = None,
+        tag: Annotated[
+            list[str] | None,
+            typer.Option(help="Only those with this tag, `key` or `key=value`; can be repeated."),
+        ] = None,
+        full_ids: FullIds = False,
+        output: Output = Format.TABLE,
+        url: Url = None,
+    ) -> None:
+        pairs = [word.partition("=") for word in tag or ()]
+        given = {
+            "state": state,
+            "name": name,
+            "q": search,
+            "dataset": dataset,
+            "model": model,
+            "tags": {key: value if equals else None for key, equals, value in pairs},
+        }
+        filters = {name: value for name, value in given.items() if value}
+        with service_at(url) as client:
+            from service.cli import study_tables, tables
+
+            tables_of: dict[str, Callable[..., RenderableType]] = {
+                "experiments": tables.of,
+                "runs": tables.of_runs,
+                "studies": study_tables.of_studies,
+            }
+            listed = getattr(client, what)(**filters)
+            show(list(islice(listed, limit)), partial(tables_of[what], full_ids=full_ids), output)
+
+    show_list.__doc__ = f"List {what}, newest first."
+    return show_list
 
 
-def list_experiments(
-    limit: Limit = 20,
-    state: OfRunState = None,
-    name: Named = None,
-    dataset: OfDataset = None,
-    model: OfModel = None,
-    tag: Tagged = None,
-    full_ids: FullIds = False,
-    output: Output = Format.TABLE,
-    url: Url = None,
-) -> None:
-    """List experiments, newest first."""
-    with service_at(url) as client:
-        from service.cli import tables
-
-        listed = client.experiments(**filters_of(state, name, dataset, model, tag))
-        show(list(islice(listed, limit)), partial(tables.of, full_ids=full_ids), output)
-
-
-def list_runs(
-    limit: Limit = 20,
-    state: OfRunState = None,
-    name: Named = None,
-    dataset: OfDataset = None,
-    model: OfModel = None,
-    tag: Tagged = None,
-    full_ids: FullIds = False,
-    output: Output = Format.TABLE,
-    url: Url = None,
-) -> None:
-    """List runs, newest first."""
-    with service_at(url) as client:
-        from service.cli import tables
-
-        listed = client.runs(**filters_of(state, name, dataset, model, tag))
-        show(list(islice(listed, limit)), partial(tables.of_runs, full_ids=full_ids), output)
+list_experiments = _list_of("experiments", RunState)
+list_runs = _list_of("runs", RunState)
+list_studies = _list_of("studies", StudyState)

@@ -1,6 +1,8 @@
 """What a study has found, in words on one line and as tables with every edge and budget."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from rich.console import Group, RenderableType
 
@@ -33,7 +35,11 @@ def of_range(study_range: StudyRange) -> RenderableType:
 
 
 def _facts(study_range: StudyRange) -> Facts:
-    tested = f"{study_range.weights} weights, {study_range.trainings} trainings from scratch"
+    weights, trainings = study_range.weights, study_range.trainings
+    tested = (
+        f"{weights} weight{'s' * (weights != 1)}, "
+        f"{trainings} training{'s' * (trainings != 1)} from scratch"
+    )
     known = study_range.outcome is not Outcome.NOT_ONE_FIELD
     return Facts(
         {
@@ -91,9 +97,11 @@ def _movement(edge: Edge) -> str:
 
 
 def _budgets(by_steps: Sequence[AtBudget]) -> Rows:
+    """The edges by steps; numbers of steps at which the same was found share a row."""
     table = Rows(*BUDGET_HEAD)
-    for at in by_steps:
-        table.add(*budget_row(at))
+    for found, rows in groupby(map(budget_row, by_steps), key=itemgetter(1, 2, 3)):
+        steps = [row[0] for row in rows]
+        table.add(" to ".join(dict.fromkeys((steps[0], steps[-1]))), *found)
     return table
 
 

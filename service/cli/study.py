@@ -6,8 +6,6 @@ cannot be read, UNREACHABLE when nobody answers or the stack does not start, INT
 
 from collections.abc import Sequence
 from enum import StrEnum
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,15 +17,7 @@ from service.cli import notifying, study_figure, study_front
 from service.cli.connection import Url, option_of, service_at
 from service.cli.delete import Yes
 from service.cli.describe import Note, Tags, tags_of
-from service.cli.lists import (
-    FullIds,
-    Limit,
-    Named,
-    OfDataset,
-    OfModel,
-    Tagged,
-    filters_of,
-)
+from service.cli.lists import list_studies
 from service.cli.notifying import Notify
 from service.cli.out_files import replacing
 from service.cli.output import Format, Output, fail, going_on, say, show, write
@@ -35,7 +25,6 @@ from service.cli.own_images import content_of
 from service.cli.study_figure import meant
 from service.exit_codes import FAILED, INTERRUPTED, REFUSED, UNREACHABLE
 from service.homes import DEFAULT_HOME
-from service.storage.states import StudyState
 
 if TYPE_CHECKING:
     from service.api.studies.schemas import StudyView
@@ -138,25 +127,7 @@ def validate(spec: SpecFile, output: Output = Format.TABLE, url: Url = None) -> 
         show(client.validate_study(content_of(spec, client)), study_tables.of_plan, output)
 
 
-@app.command("list")
-def list_studies(
-    limit: Limit = 20,
-    state: Annotated[StudyState | None, typer.Option(help="Only those in this state.")] = None,
-    name: Named = None,
-    dataset: OfDataset = None,
-    model: OfModel = None,
-    tag: Tagged = None,
-    full_ids: FullIds = False,
-    output: Output = Format.TABLE,
-    url: Url = None,
-) -> None:
-    """List studies, newest first."""
-    with service_at(url) as client:
-        from service.cli import study_tables
-
-        listed = client.studies(**filters_of(state, name, dataset, model, tag))
-        shown = partial(study_tables.of_studies, full_ids=full_ids)
-        show(list(islice(listed, limit)), shown, output)
+app.command("list")(list_studies)
 
 
 @app.command("show")

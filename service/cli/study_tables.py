@@ -35,12 +35,13 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
     """A study with its range and its trials."""
     title = f"study {study.id} {study.name!r}: {study.state}"
     completed = f"{study.completed} of {study.trials_wanted} completed"
-    counted = "" if is_by_steps(study) else completed
     facts = {
         "tags": describe.in_words(study.tags),
         "note": study.note,
         "reason": study.message,
-        "trials": ", ".join(filter(None, (counted, counts(study.trials)))),
+        "trials": counts(study.trials)
+        if is_by_steps(study)
+        else ", ".join(filter(None, (completed, _others(study)))),
         "steps": _steps(study),
         "best": _best(study.best) if study.best else None,
         "not in MLflow": study.mlflow_error,
@@ -120,9 +121,18 @@ def _wanted(study: StudySummary) -> str:
 
 
 def status(study: StudyView) -> str:
-    """State of a study, its trials and its best trial, on one line."""
+    """State of a study, its trials and its best trial, on one line.
+
+    The bar before it counts the completed trials, unless it counts steps.
+    """
+    trials = counts(study.trials) if is_by_steps(study) else _others(study)
     best = f"best {_best(study.best)}" if study.best else ""
-    return ", ".join(filter(None, (study.state, counts(study.trials), best)))
+    return "; ".join(filter(None, (study.state, trials and f"trials: {trials}", best)))
+
+
+def _others(study: StudyView) -> str:
+    """The counts of trials that are not completed."""
+    return counts({state: n for state, n in study.trials.items() if state != "completed"})
 
 
 def point_of(trial: TrialView) -> str:

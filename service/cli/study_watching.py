@@ -144,8 +144,8 @@ def status_of(experiment: ExperimentView) -> str:
 def verdict_of(experiment: ExperimentView) -> str:
     """The newest verdict of each run of a trial, each different verdict once."""
     words = (
-        f"{verdicts.regime(run.verdict)} {run.verdict.polarisation:.2f}"
+        f"{verdicts.regime(run.verdict)}, P {run.verdict.polarisation:.2f}"
         for run in experiment.runs
         if run.verdict
     )
-    return ", ".join(dict.fromkeys(words))
+    return "; ".join(dict.fromkeys(words))

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import PrivateAttr
@@ -15,7 +15,7 @@ from service.api.schemas import ResponseModel
 from service.api.studies.schemas import StudyView
 from service.client import display
 from service.client.errors import ClientError
-from service.client.picture import FIGURE_TIMEOUT_S, Picture
+from service.client.picture import FIGURE_TIMEOUT_S, Kind, Picture
 from service.storage.states import RunState
 
 if TYPE_CHECKING:
@@ -173,9 +173,15 @@ class Run(Answer, RunView):
         """A row for each evaluation: its step, its losses and its verdict."""
         return self._client.evaluations(self.id)
 
-    def figure(self, name: str, timeout_s: float | None = FIGURE_TIMEOUT_S) -> Picture:
+    def figure(
+        self,
+        name: str,
+        timeout_s: float | None = FIGURE_TIMEOUT_S,
+        *,
+        kind: Kind = "png",
+    ) -> Picture:
         """Fetch a figure, such as `traversals`, as `Client.figure`."""
-        return self._client.figure(self.id, name, timeout_s)
+        return self._client.figure(self.id, name, timeout_s, kind=kind)
 
     def figures(self) -> list[str]:
         """Names of the figures that are there; most come a while after the end of the run."""
@@ -223,7 +229,7 @@ class Study(Answer, StudyView):
     def figure(
         self,
         name: StudyFigure | str = StudyFigure.PHASE_DIAGRAM,
-        kind: Literal["svg", "png", "pdf"] = "svg",
+        kind: Kind = "svg",
     ) -> Picture:
         """Draw a figure of what there is so far."""
         return self._client.study_figure(self.id, name, kind)

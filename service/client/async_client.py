@@ -12,7 +12,7 @@ from uuid import UUID
 from service.client.client import Client
 from service.client.clock import Clock
 from service.client.errors import ClientError
-from service.client.picture import FIGURE_TIMEOUT_S, Picture
+from service.client.picture import FIGURE_TIMEOUT_S, Kind, Picture
 from service.client.requests import K
 
 #: Most requests and streams of events at a time; others wait.
@@ -103,11 +103,16 @@ class AsyncClient:
         return answer
 
     async def figure(
-        self, run_id: UUID | str, name: str, timeout_s: float | None = FIGURE_TIMEOUT_S
+        self,
+        run_id: UUID | str,
+        name: str,
+        timeout_s: float | None = FIGURE_TIMEOUT_S,
+        *,
+        kind: Kind = "png",
     ) -> Picture:
         """Fetch a figure of a run that has succeeded, as `Client.figure`."""
         clock = Clock(timeout_s)
-        while (picture := await self.figure_if_made(run_id, name)) is None:
+        while (picture := await self.figure_if_made(run_id, name, kind)) is None:
             await clock.pause_async(f"the figures of run {run_id} are still to come")
         return picture
 

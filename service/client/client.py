@@ -26,7 +26,7 @@ from service.client.requests import (
 from service.client.results import RequestsOfResults
 from service.client.studies import RequestsOfStudies
 from service.client.tokens import RequestsOfTokens
-from service.ids import ALLOWED, digits_of, is_whole
+from service.ids import LEAST_TO_DELETE, allowed, digits_of, is_whole
 
 #: What ids and names can belong to.
 _KINDS: tuple[type[Answer], ...] = (Experiment, Run, Study)
@@ -125,7 +125,7 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
             if named:
                 return named[0]
         raise ClientError(
-            f"nothing is named {written!r}, and no id begins so; allowed: a name, or {ALLOWED}; "
+            f"nothing is named {written!r}, and no id begins so; allowed: a name, or {allowed()}; "
             "see `polar list` and `polar study list`"
         )
 
@@ -136,10 +136,10 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
             return []
         listed: Iterator[ExperimentSummary | RunSummary | StudySummary]
         if kind is Experiment:
-            listed = self.experiments(name=words)
+            listed = self.experiments(own_name=words)
         else:
-            listed = self.runs(name=words) if kind is Run else self.studies(name=words)
-        return [str(each.id) for each in listed if each.name == words]
+            listed = self.runs(own_name=words) if kind is Run else self.studies(own_name=words)
+        return [str(each.id) for each in listed]
 
     def find(self, id: UUID | str) -> Experiment | Run:
         """Fetch the experiment or the run with this id, or whose id alone begins so."""
@@ -165,8 +165,13 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
     def delete(self, id: UUID | str | Answer) -> DeletionView:
         """Delete an experiment, a run or a study for good, with the runs that nobody else has.
 
-        What is deleted must have ended, or have been cancelled before.
+        What is deleted must have ended, or have been cancelled before. Of an id, at least 8 digits
+        are wanted.
         """
+        if len(id_of(id).replace("-", "")) < LEAST_TO_DELETE:
+            raise ClientError(
+                f"{id} is too short for what is to be deleted; allowed: {allowed(LEAST_TO_DELETE)}"
+            )
         found = id if isinstance(id, Answer) else self.find_any(id)
         return self._connection.ask(DeletionView, "DELETE", path_of(found))
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+Kind = Literal["png", "svg", "pdf"]
 #: Seconds to wait for figures that are still to come.
 FIGURE_TIMEOUT_S = 600.0
 
@@ -12,7 +13,7 @@ FIGURE_TIMEOUT_S = 600.0
 class Picture:
     """A figure as a file would have it."""
 
-    kind: Literal["png", "svg", "pdf"]
+    kind: Kind
     content: bytes = field(repr=False)
 
     def save(self, path: Path | str) -> Path:

@@ -17,7 +17,7 @@ from service.client.answers import Answer
 from service.client.clock import Clock
 from service.client.connection import Connection
 from service.client.errors import ClientError, Refused
-from service.ids import ALLOWED, digits_of, is_whole
+from service.ids import allowed, digits_of, is_whole
 
 if TYPE_CHECKING:
     from service.client.client import Client
@@ -169,18 +169,24 @@ def id_of(id: UUID | str | Answer) -> str:
     digits = digits_of(id.strip()) if isinstance(id, str) else None
     if digits is None:
         raise ClientError(
-            f"{id!r} is not an id; allowed: {ALLOWED}; see `polar list` and `polar study list`"
+            f"{id!r} is not an id; allowed: {allowed()}; see `polar list` and `polar study list`"
         )
     return digits
 
 
 class Filters(TypedDict, total=False):
-    """What the items of a list have in common; all of it holds for each."""
+    """What the items of a list have in common; all of it holds for each.
+
+    A run is also listed by the names, notes and tags of the experiments that have it, and an
+    experiment by those of the study whose trial it is.
+    """
 
     #: Such as `succeeded`; of a study, such as `completed`.
     state: str
     #: Words that the name contains, in any order and case.
     name: str
+    #: The whole name of the item itself.
+    own_name: str
     #: Words that the name or the note contains.
     q: str
     dataset: str

@@ -15,7 +15,7 @@ from service.api.runs.schemas import Diagnostics, EvaluationSummary, Figures, La
 from service.client import display
 from service.client.clock import Clock
 from service.client.errors import Refused
-from service.client.picture import FIGURE_TIMEOUT_S, Picture
+from service.client.picture import FIGURE_TIMEOUT_S, Kind, Picture
 from service.client.requests import Requests, id_of
 
 if TYPE_CHECKING:
@@ -98,7 +98,12 @@ class RequestsOfResults(Requests):
         return [figure.name.removesuffix(".png") for figure in listed.figures]
 
     def figure(
-        self, run_id: UUID | str, name: str, timeout_s: float | None = FIGURE_TIMEOUT_S
+        self,
+        run_id: UUID | str,
+        name: str,
+        timeout_s: float | None = FIGURE_TIMEOUT_S,
+        *,
+        kind: Kind = "png",
     ) -> Picture:
         """Fetch a figure of a run that has succeeded; those still to come are asked for.
 
@@ -106,22 +111,21 @@ class RequestsOfResults(Requests):
             run_id: Id of the run.
             name: Name of the figure, such as `traversals`.
             timeout_s: Seconds to wait for figures that are still to come; None for any time.
+            kind: Kind of the picture; `svg` and `pdf` are drawn for this request.
 
         Raises:
             TimeoutError: the figures are still to come when the time is over.
         """
         clock = Clock(timeout_s)
-        while (picture := self.figure_if_made(run_id, name)) is None:
+        while (picture := self.figure_if_made(run_id, name, kind)) is None:
             clock.pause(f"the figures of run {run_id} are still to come")
         return picture
 
-    def figure_if_made(self, run_id: UUID | str, name: str) -> Picture | None:
+    def figure_if_made(self, run_id: UUID | str, name: str, kind: Kind = "png") -> Picture | None:
         """Fetch a figure of a run; None, after asking for it, while it is still to come."""
-        name = quote(str(name).removesuffix(".png"), safe="")
+        file = quote(f"{str(name).removesuffix(f'.{kind}')}.{kind}", safe="")
         try:
-            return Picture(
-                "png", self._connection.content(f"/runs/{id_of(run_id)}/figures/{name}.png")
-            )
+            return Picture(kind, self._connection.content(f"/runs/{id_of(run_id)}/figures/{file}"))
         except Refused as refused:
             if refused.problem.type.endswith(":findings-to-come"):
                 return None

@@ -24,7 +24,7 @@ from service.api.studies.schemas import (
 )
 from service.client.answers import Experiment, Run, Study
 from service.client.errors import OtherKind, Refused, Unreachable
-from service.client.picture import Picture
+from service.client.picture import Kind, Picture
 from service.client.requests import (
     IS_JSON,
     Filters,
@@ -147,7 +147,7 @@ class RequestsOfStudies(Requests):
         self,
         study_id: UUID | str,
         name: StudyFigure | str = StudyFigure.PHASE_DIAGRAM,
-        kind: Literal["svg", "png", "pdf"] = "svg",
+        kind: Kind = "svg",
     ) -> Picture:
         """Fetch a figure of what there is of a study so far, drawn for this request."""
         path = f"/studies/{id_of(study_id)}/figures/{quote(name, safe='')}.{quote(kind, safe='')}"

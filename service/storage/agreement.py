@@ -24,7 +24,7 @@ async def mlflow_runs(session: AsyncSession) -> set[str]:
     return {id for id in ids if id is not None}
 
 
-async def tell_again(session: AsyncSession, mlflow_run_ids: Collection[str]) -> None:
+async def copy_anew(session: AsyncSession, mlflow_run_ids: Collection[str]) -> None:
     """Have the tracker copy anew what these MLflow runs, which are gone, stood for."""
     for place in _PLACES:
         await session.execute(delete(place).where(place.mlflow_run_id.in_(mlflow_run_ids)))

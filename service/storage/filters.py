@@ -1,16 +1,21 @@
 """Which experiments, runs and studies a list has: conditions on their rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute
 
 from service.storage.states import RunState, StudyState
-from service.storage.study_tables import Study
+from service.storage.study_tables import Study, Trial
 from service.storage.tables import Experiment, ExperimentRun, Run
+
+W = TypeVar("W")
+Kind = type[Experiment] | type[Run] | type[Study]
+#: The key and the value of a tag; with None the value does not matter.
+Tag = tuple[str, str | None]
 
 #: The states of runs of which the first that an experiment's runs have is the experiment's; the
 #: last is also the state of an experiment without runs.
@@ -26,58 +31,97 @@ BY_RANK = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """What every row of a list has; what is empty does not matter."""
+    """What every row of a list has; what is empty does not matter.
+
+    A run is also taken by the names, notes and tags of the experiments that have it, and an
+    experiment by those of the study whose trial it is: each word and each tag by any of them.
+    """
 
     state: RunState | StudyState | None = None
-    #: Words that the name contains, in any order and case.
+    #: The whole name of the row itself.
+    own_name: str = ""
+    #: Words that the names contain, in any order and case.
     name: str = ""
-    #: Words that the name or the note contains.
+    #: Words that the names or the notes contain.
     text: str = ""
     #: The name of a published dataset, or that under which images were added.
     dataset: str = ""
     #: The name of a kind of model, or the class of an own model.
     model: str = ""
-    #: Tags by their keys; with None the value does not matter.
-    tags: tuple[tuple[str, str | None], ...] = ()
+    tags: tuple[Tag, ...] = ()
 
 
 EVERYTHING = Wanted()
 
 
-def conditions(
-    kind: type[Experiment] | type[Run] | type[Study], wanted: Wanted
-) -> Iterator[ColumnElement[bool]]:
+def conditions(kind: Kind, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     """The conditions on the rows of this table, all of which hold for those that are wanted."""
     if wanted.state is not None:
         if issubclass(kind, Experiment):
             yield _experiment_is(RunState(wanted.state))
         else:
             yield kind.state == wanted.state
+    if wanted.own_name:
+        yield kind.name == wanted.own_name
     for word in wanted.name.split():
-        yield _contains(kind.name, word)
+        yield _anyone_says(_is_named, kind, word)
     for word in wanted.text.split():
-        yield or_(_contains(kind.name, word), _contains(kind.note, word))
+        yield _anyone_says(_is_described, kind, word)
     if wanted.dataset:
         yield dataset_of(kind) == wanted.dataset
     if wanted.model:
         yield model_of(kind) == wanted.model
-    for key, value in wanted.tags:
-        yield kind.tags.has_key(key) if value is None else kind.tags.contains({key: value})
+    for tag in wanted.tags:
+        yield _anyone_says(_is_tagged, kind, tag)
 
 
-def dataset_of(kind: type[Experiment] | type[Run] | type[Study]) -> ColumnElement[str]:
+def _anyone_says(
+    says: Callable[[Kind, W], ColumnElement[bool]], kind: Kind, what: W
+) -> ColumnElement[bool]:
+    """Whether a row says this, or an experiment that has this run, or the study of its trial."""
+    if kind is Run:
+        its = exists().where(
+            ExperimentRun.run_id == Run.id,
+            Experiment.id == ExperimentRun.experiment_id,
+            _anyone_says(says, Experiment, what),
+        )
+    elif kind is Experiment:
+        its = exists().where(
+            Trial.experiment_id == Experiment.id,
+            Study.id == Trial.study_id,
+            says(Study, what),
+        )
+    else:
+        return says(kind, what)
+    return or_(says(kind, what), its)
+
+
+def _is_named(kind: Kind, word: str) -> ColumnElement[bool]:
+    return _contains(kind.name, word)
+
+
+def _is_described(kind: Kind, word: str) -> ColumnElement[bool]:
+    return or_(_contains(kind.name, word), _contains(kind.note, word))
+
+
+def _is_tagged(kind: Kind, tag: Tag) -> ColumnElement[bool]:
+    key, value = tag
+    return kind.tags.has_key(key) if value is None else kind.tags.contains({key: value})
+
+
+def dataset_of(kind: Kind) -> ColumnElement[str]:
     """The name of a published dataset, or that under which images were added."""
     dataset = _spec_of_one(kind)["dataset"]
     return func.coalesce(dataset["added"].as_string(), dataset["name"].as_string())
 
 
-def model_of(kind: type[Experiment] | type[Run] | type[Study]) -> ColumnElement[str]:
+def model_of(kind: Kind) -> ColumnElement[str]:
     """The name of a kind of model, or the class of an own model."""
     model = _spec_of_one(kind)["model"]
     return func.coalesce(model["class"].as_string(), model["name"].as_string())
 
 
-def _spec_of_one(kind: type[Experiment] | type[Run] | type[Study]) -> ColumnElement[Any]:
+def _spec_of_one(kind: Kind) -> ColumnElement[Any]:
     spec = type_coerce(kind.spec, JSONB)
     return spec["base"] if kind is Study else spec
 

@@ -8,7 +8,7 @@ from sqlalchemy import Select, extract, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage import agents, tracking
-from service.storage.states import RunState
+from service.storage.states import LOSSES, RunState
 from service.storage.tables import Run, Transition
 
 
@@ -29,7 +29,7 @@ class Gauges:
     runs: Mapping[str, int]
     #: What waits, by the name of the queue; queues in which no run waits are missing.
     queues: Mapping[str, Waiting]
-    #: Attempts that were put back since the first run, by reason.
+    #: Attempts that were lost and that another followed, since the first run, by reason.
     lost_attempts: Mapping[str, int]
     agents: int
     #: Seconds until the first lease of a running run is over, which renewals keep from falling to
@@ -55,13 +55,13 @@ async def read(session: AsyncSession) -> Gauges:
     left_s = extract("epoch", Run.lease_until - func.now())
     leases = select(func.min(left_s), func.count().filter(left_s < 0))
     least_s, overdue = (await session.execute(leases.where(Run.state == RunState.RUNNING))).one()
-    put_back = (Transition.state == RunState.QUEUED, Transition.reason.is_not(None))
+    lost = (Transition.state == RunState.QUEUED, Transition.reason.in_(LOSSES))
     return Gauges(
         runs=await _counts(session, select(Run.state, func.count()).group_by(Run.state)),
         queues={queue: Waiting(runs, float(oldest_s)) for queue, runs, oldest_s in waiting},
         lost_attempts=await _counts(
             session,
-            select(Transition.reason, func.count()).where(*put_back).group_by(Transition.reason),
+            select(Transition.reason, func.count()).where(*lost).group_by(Transition.reason),
         ),
         agents=len(await agents.seen_lately(session, agents.AGENT_LASTS)),
         least_lease_s=None if least_s is None else float(least_s),

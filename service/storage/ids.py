@@ -1,5 +1,6 @@
 """Ids as people write them: whole, or only how they begin."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import select
@@ -33,8 +34,22 @@ async def id_of(
         return UUID(digits)
     first, last = UUID(digits.ljust(DIGITS, "0")), UUID(digits.ljust(DIGITS, "f"))
     begin_so = select(table.id).where(table.id.between(first, last), ~is_deleted(table.id))
-    ids = (await session.scalars(begin_so.order_by(table.id).limit(MOST_NAMED + 1))).all()
-    kind = table.__name__.lower()
+    ids = await session.scalars(begin_so.order_by(table.id).limit(MOST_NAMED + 1))
+    return only_one(table.__name__.lower(), digits, ids.all())
+
+
+def only_one(kind: str, digits: str, ids: Sequence[UUID]) -> UUID:
+    """The only id of this kind that begins with these digits.
+
+    Args:
+        kind: What has such an id, such as `run`.
+        digits: The digits.
+        ids: The ids that begin so, in ascending order; of many, more than are named is enough.
+
+    Raises:
+        NotFound: there is none.
+        AmbiguousId: there are several.
+    """
     if not ids:
         raise NotFound(kind, digits)
     if len(ids) > 1:

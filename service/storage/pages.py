@@ -3,18 +3,36 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Select, Text, cast, func, literal, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.storage.deletions import is_deleted
+from service.storage.errors import NotFound
 from service.storage.evaluations import evaluations_at, newest_steps
 from service.storage.filters import dataset_of, model_of
 from service.storage.states import RunState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Experiment, ExperimentRun, FindingsRow, Run
+
+K = TypeVar("K", Run, Study)
+
+
+async def rows_of(session: AsyncSession, kind: type[K], ids: Sequence[UUID]) -> list[K]:
+    """The runs or studies with these ids, in this order.
+
+    Raises:
+        NotFound: there is none with one of these ids, or it was deleted.
+    """
+    query = select(kind).where(kind.id.in_(ids), ~is_deleted(kind.id))
+    found = {row.id: row for row in await session.scalars(query)}
+    missing = [id for id in ids if id not in found]
+    if missing:
+        raise NotFound(kind.__name__.lower(), missing[0])
+    return [found[id] for id in ids]
 
 
 async def standing_of_runs(session: AsyncSession, runs: Select[UUID]) -> str | None:
@@ -60,15 +78,6 @@ async def standing_of_study(session: AsyncSession, study_id: UUID) -> StudyStand
         .where(Trial.study_id == study_id)
     )
     return StudyStanding(itself, trials, await standing_of_runs(session, its_runs))
-
-
-async def headlines(session: AsyncSession, study_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """What each study has found in one sentence; studies without a range are missing."""
-    headline = type_coerce(Study.range, JSONB)["headline"].as_string()
-    rows = await session.execute(
-        select(Study.id, headline).where(Study.id.in_(study_ids), headline.is_not(None))
-    )
-    return {row[0]: row[1] for row in rows}
 
 
 async def newest_evaluations(

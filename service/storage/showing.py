@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, select, tuple_, type_coerce
+from sqlalchemy import ScalarSelect, Select, select, tuple_, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -116,6 +116,14 @@ async def page_of_runs(
     wanted: Wanted = EVERYTHING,
 ) -> Sequence[ListedRun]:
     """Up to `size` runs, newest first, after this time and id."""
+    rows = await session.execute(listed_runs(size, after, wanted))
+    return [ListedRun(*columns) for columns in map(tuple, rows)]
+
+
+def listed_runs(
+    size: int, after: tuple[datetime, UUID] | None, wanted: Wanted
+) -> Select[*tuple[Any, ...]]:
+    """The columns of `ListedRun` of the runs that `page_of_runs` returns."""
     query = (
         select(
             Run.id,
@@ -136,9 +144,7 @@ async def page_of_runs(
         .order_by(Run.created_at.desc(), Run.id.desc())
         .limit(size)
     )
-    if after is not None:
-        query = query.where(tuple_(Run.created_at, Run.id) < after)
-    return [ListedRun(*columns) for columns in map(tuple, await session.execute(query))]
+    return query if after is None else query.where(tuple_(Run.created_at, Run.id) < after)
 
 
 async def about(session: AsyncSession, run_id: UUID) -> About:

@@ -44,6 +44,11 @@ class RunState(StrEnum):
         return not self.next_states
 
 
+#: The reasons for which a run waits again that count as the loss of an attempt; too many of them
+#: end the run. Whoever was asked to stop, or had a machine that failed, has lost nothing.
+LOSSES = frozenset({"lease_lost", "child_killed", "child_orphaned", "no_progress", "oom"})
+
+
 class FindingsState(StrEnum):
     """The state of the findings of a run that has succeeded.
 

@@ -162,8 +162,6 @@ async def advance(session: AsyncSession, study: Study) -> None:
     If somebody has described the study anew since it was read, it is to be told again.
     """
     position = await session.get_one(StudyTracking, study.id)
-    if position.state is None:  # its name may be new, which the names of its runs have, too
-        await session.execute(delete(NestedRun).where(NestedRun.study_id == study.id))
     position.state, position.finished_at = study.state, study.finished_at
     await session.flush()  # waits for whoever describes it
     described_at = await session.scalar(select(Study.described_at).where(Study.id == study.id))
@@ -210,6 +208,11 @@ async def runs_to_nest(session: AsyncSession) -> dict[UUID, Nesting]:
 async def nest_again(session: AsyncSession, run_id: UUID) -> None:
     """Have MLflow told once more which trial or study it shows a run below, and its name there."""
     await session.execute(delete(NestedRun).where(NestedRun.run_id == run_id))
+
+
+async def nest_all_again(session: AsyncSession, study_id: UUID) -> None:
+    """The same for all runs of a study, whose name is in theirs."""
+    await session.execute(delete(NestedRun).where(NestedRun.study_id == study_id))
 
 
 async def nest(session: AsyncSession, nesting: Nesting) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Select, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.storage.states import RunState
+from service.storage.states import LOSSES, RunState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Experiment, ExperimentRun, Run, Tracking, Transition
 from service.storage.tracking_tables import StudyTracking
@@ -59,14 +59,13 @@ def said_of_study(study: Study) -> Said:
 
 
 async def lost_attempts(session: AsyncSession, run_id: UUID) -> Sequence[tuple[int, str]]:
-    """The numbers of attempts after which the run had to wait again, and why."""
+    """The numbers of the attempts that the run lost and that another followed, and why."""
     query = (
         select(Transition.attempt, Transition.reason)
         .where(
             Transition.run_id == run_id,
             Transition.state == RunState.QUEUED,
-            Transition.attempt > 0,
-            Transition.reason.is_not(None),
+            Transition.reason.in_(LOSSES),
         )
         .order_by(Transition.id)
     )

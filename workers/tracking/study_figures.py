@@ -4,7 +4,6 @@ Another process draws, so that the tracker loads neither numpy nor matplotlib.
 """
 
 import asyncio
-import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -38,7 +37,7 @@ class StudyFigures:
     """Brings the figures of a study up to date each time `put` is called.
 
     It remembers what it has drawn of studies that run, and nothing of those that have ended: their
-    figures are put before the tracker notes that MLflow knows their end.
+    figures are put before it is noted that MLflow knows their end.
     """
 
     def __init__(self, database: Database, mlflow: MLflowServer) -> None:
@@ -47,24 +46,21 @@ class StudyFigures:
         self._processes = ShortProcesses(at_once=1, limit_s=DRAW_S)
         #: How many trials the figures of each running study show, and when they were drawn.
         self._drawn: dict[UUID, tuple[int, float]] = {}
-        #: When each of them last had its turn, even if nothing could be drawn.
-        self._turns: dict[UUID, float] = {}
+        #: Studies that have ended and of which MLflow has everything but the figures, as they were
+        #: when they were told.
+        self.undrawn: dict[UUID, Study] = {}
 
     async def due(self) -> Sequence[UUID]:
-        """The next running study in MLflow of which more trials have ended than was drawn.
+        """The studies whose figures in MLflow do not show everything, first those that run.
 
-        It is one at most, because nothing else is told while it is drawn. After a restart all have
-        their turn, because nobody knows then what was drawn.
+        After a restart all that run are among them, because nobody knows then what was drawn.
         """
         async with self._database.transaction() as session:
             ended = await study_tracking.ended_trials_of_running(session)
         self._drawn = {id: drawn for id, drawn in self._drawn.items() if id in ended}
         now = time.monotonic()
-        self._turns = {id: self._turns.get(id, -math.inf) for id in ended}
-        due = [id for id, trials in ended.items() if trials and self._is_due(id, trials, now)]
-        first = sorted(due, key=self._turns.__getitem__)[:1]
-        self._turns |= dict.fromkeys(first, now)
-        return first
+        running = [id for id, trials in ended.items() if trials and self._is_due(id, trials, now)]
+        return [*running, *self.undrawn]
 
     def _is_due(self, study_id: UUID, trials: int, now: float) -> bool:
         if study_id not in self._drawn:
@@ -91,8 +87,9 @@ class StudyFigures:
         if content is not None:
             for name, file in await self._draw(content):
                 await self._mlflow.put_file(root, name, file)
-        ended = sum(trial.finished_at is not None for trial in trials)
-        self._drawn[study_id] = ended, time.monotonic()
+        if study.finished_at is None:
+            ended = sum(trial.finished_at is not None for trial in trials)
+            self._drawn[study_id] = ended, time.monotonic()
 
     async def _draw(self, content: Phases) -> Sequence[tuple[str, bytes]]:
         """The names and contents of the pictures and of the table of their numbers."""

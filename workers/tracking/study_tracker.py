@@ -8,6 +8,7 @@ from uuid import UUID
 from polar.spec import StudySpec
 from service.storage import forms, runs, studies, study_tracking, telling
 from service.storage.database import Database
+from service.storage.errors import NotFound
 from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting, TrialToTell
 from service.storage.telling import said_of_study
@@ -39,11 +40,17 @@ class StudyTeller:
             new = await study_tracking.trials_to_tell(session, study_id, TRIALS_AT_ONCE)
             study = await studies.get(session, study_id)
             position = await study_tracking.mlflow_run_of_study(session, study_id)
+        if not new and self._lacks_figures_alone(study):
+            return
         spec = forms.study_spec(study.spec)
         position = position or await self._begin(study, spec)
         tags = await self._mlflow.tags_of(position.mlflow_run_id)
         if await self._edits.take(study_id, tags):
             return await self.tell(study_id)  # as it is now
+        if tags.get(run_entries.NAME) != study_entries.study_name(study, spec):
+            # before MLflow knows the new name, so that a tracker that is killed in between does it
+            async with self._database.transaction() as session:
+                await study_tracking.nest_all_again(session, study_id)
         for to_tell in new:
             await self._tell_trial(to_tell, spec, position)
         trials = [to_tell.trial for to_tell in new]
@@ -53,9 +60,32 @@ class StudyTeller:
         if len(new) == TRIALS_AT_ONCE:  # the next pass tells the others
             return
         if study.finished_at is not None:
-            await self.figures.put(study_id)
+            self.figures.undrawn[study_id] = study
+            return
         async with self._database.transaction() as session:
             await study_tracking.advance(session, study)
+
+    async def draw(self, study_id: UUID) -> None:
+        """Put the figures of a study into MLflow, the last thing that is told of its end."""
+        told = self.figures.undrawn.get(study_id)
+        try:
+            await self.figures.put(study_id)
+        except NotFound:  # it was deleted
+            self.figures.undrawn.pop(study_id, None)
+            return
+        if told is None:
+            return
+        async with self._database.transaction() as session:
+            await study_tracking.advance(session, told)
+        if self.figures.undrawn[study_id] is told:
+            del self.figures.undrawn[study_id]
+
+    def _lacks_figures_alone(self, study: Study) -> bool:
+        told = self.figures.undrawn.get(study.id)
+        return told is not None and all(
+            getattr(told, name) == getattr(study, name)
+            for name in ("state", "finished_at", "described_at")
+        )
 
     async def nest(self, nesting: Nesting) -> None:
         """Put a run below its trial, or below the study if its trial has no other run."""

@@ -10,16 +10,15 @@ A run that has succeeded is told at once, with what it has, and again when its f
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 from polar.records.events import LAST_STATE_FILE
 from polar.spec import ExperimentSpec
-from service.repetition import MOST_REPETITIONS, Repetition
 from service.settings import Settings
 from service.storage import (
-    deletions,
     findings,
     forms,
     runs,
@@ -30,17 +29,16 @@ from service.storage import (
 )
 from service.storage.artifacts import artifacts_of
 from service.storage.database import Database
-from service.storage.errors import DatabaseAway, EarlierVersion
+from service.storage.errors import DatabaseAway
 from service.storage.states import FindingsState
 from service.storage.tables import Artifact, FindingsRow, Run, Tracking
 from service.storage.telling import Said
-from service.storage.texts import printable
 from workers.tracking import run_entries, saved_view
 from workers.tracking.deleting import remove_deleted
 from workers.tracking.edits import Edits
 from workers.tracking.server import BATCH, MLflowAway, MLflowRefused, MLflowServer
-from workers.tracking.study_figures import DrawingFailed
 from workers.tracking.study_tracker import StudyTeller
+from workers.tracking.tries import AGAIN_S, FilesUnsent, Tries
 
 #: Seconds between two passes over the tables, and after a pass that had nothing to tell or that
 #: something hindered.
@@ -48,20 +46,15 @@ POLL_S, IDLE_POLL_S = 1.0, 5.0
 #: Seconds from one telling of a run to the next while it is running, because each is a request
 #: with a transaction of its own, however few numbers it has.
 GATHER_S = 5.0
-#: Seconds until the next try of a study or run that MLflow could not be told of.
-AGAIN_S = 60.0
-#: The same once it has failed so often that users are shown the reason.
-RARELY_S = 3600.0
+#: Most runs that one pass puts below their trials, because a study with a new name moves all its
+#: runs, and everything else waits for a pass to end.
+PLACES_AT_ONCE = 100
 
 _log = logging.getLogger(__name__)
 
 
 class AnotherTracker(Exception):
     """Another tracker is at work, so this one waits."""
-
-
-class FilesUnsent(Exception):
-    """MLflow has been told everything about a run except some of its files."""
 
 
 class Tracker:
@@ -73,17 +66,16 @@ class Tracker:
         self._artifacts = artifacts
         self._edits = Edits(database, mlflow)
         self._studies = StudyTeller(database, mlflow, self._edits)
+        self._tries = Tries(database)
         self._lock = tracking.TrackerLock(database)
-        self._not_before: dict[tuple[str, UUID], float] = {}
+        #: Draws what is due while everything else is told, because a drawing may hang.
+        self.drawing: asyncio.Task[None] | None = None
         #: When each run was told that was told lately.
         self._told_at: dict[UUID, float] = {}
         self._delete_not_before = 0.0
-        self._repetition = Repetition()
         self._is_new = True
         #: Whether there was something to tell lately, and the last pass was complete.
         self.is_busy = False
-        #: Studies and runs that users are shown as missing in MLflow.
-        self._failed: set[tuple[str, UUID]] = set()
 
     async def tell_all(self) -> None:
         """Make a pass over all studies and runs of which MLflow lacks something.
@@ -103,38 +95,33 @@ class Tracker:
         self._is_new = False
         if time.monotonic() >= self._delete_not_before:
             await self._delete()
-        await self._each("study", study_ids, self._studies.tell)
+        await self._tries.each("study", study_ids, self._studies.tell)
         edited = await self._edits.due()
-        await self._each("edits of", edited, lambda id: self._edits.take(id, edited[id]))
-        figures = self._studies.figures
-        await self._each("figures of study", await figures.due(), figures.put)
+        await self._tries.each("edits of", edited, lambda id: self._edits.take(id, edited[id]))
+        await self._begin_to_draw()
         now = time.monotonic()
         self._told_at = {id: at for id, at in self._told_at.items() if now < at + GATHER_S}
         async with self._database.transaction() as session:
             run_ids = await tracking.runs_to_tell(session, told_lately=self._told_at)
-        await self._each("run", run_ids, self._tell)
+        await self._tries.each("run", run_ids, self._tell)
         self._told_at |= dict.fromkeys(run_ids, now)
         async with self._database.transaction() as session:
             nestings = await study_tracking.runs_to_nest(session)
-        await self._each("place of run", nestings, lambda id: self._studies.nest(nestings[id]))
+        due = [id for id in nestings if self._tries.is_due("place of run", id)][:PLACES_AT_ONCE]
+        await self._tries.each("place of run", due, lambda id: self._studies.nest(nestings[id]))
         self.is_busy = bool(study_ids or self._told_at or nestings)
 
-    async def _each(
-        self, what: str, ids: Iterable[UUID], tell: Callable[[UUID], Awaitable[object]]
-    ) -> None:
-        """Tell MLflow of each id; a failure of one must not keep the others from being told."""
-        for id in ids:
-            if time.monotonic() < self._not_before.get((what, id), 0.0):
-                continue
-            try:
-                await tell(id)
-            except (DatabaseAway, MLflowAway):
-                raise
-            except Exception as error:
-                if not await self._is_deleted(id):
-                    await self._try_again(what, id, error)
-            else:
-                await self._note_success(what, id)
+    async def _begin_to_draw(self) -> None:
+        if self.drawing is not None:
+            if not self.drawing.done():
+                return
+            self.drawing.result()  # raises what nobody has expected
+        ids = await self._studies.figures.due()
+        self.drawing = asyncio.create_task(self._draw(ids)) if ids else None
+
+    async def _draw(self, study_ids: Sequence[UUID]) -> None:
+        with suppress(DatabaseAway, MLflowAway):  # the passes say so, and the figures stay due
+            await self._tries.each("figures of study", study_ids, self._studies.draw)
 
     async def _delete(self) -> None:
         try:
@@ -143,40 +130,12 @@ class Tracker:
             _log.error("MLflow keeps what was deleted; next try in %.0f s: %s", AGAIN_S, error)
             self._delete_not_before = time.monotonic() + AGAIN_S
 
-    async def _is_deleted(self, id: UUID) -> bool:
-        async with self._database.transaction() as session:
-            return await deletions.of(session, id) is not None
-
-    async def _try_again(self, what: str, id: UUID, error: Exception) -> None:
-        is_known = isinstance(error, MLflowRefused | FilesUnsent | DrawingFailed | EarlierVersion)
-        is_vain = self._repetition.count((what, id), error) >= MOST_REPETITIONS
-        wait_s = RARELY_S if is_vain else AGAIN_S
-        _log.error(
-            "%s %s cannot be copied to MLflow; next try in %.0f s: %s",
-            what,
-            id,
-            wait_s,
-            error,
-            exc_info=not is_known,
-            extra={what: id},
-        )
-        self._not_before[what, id] = time.monotonic() + wait_s
-        if is_vain:
-            why = printable(f"{type(error).__name__}: {error}")
-            async with self._database.transaction() as session:
-                await tracking_failures.note(session, id, why)
-            self._failed.add((what, id))
-
-    async def _note_success(self, what: str, id: UUID) -> None:
-        self._not_before.pop((what, id), None)
-        self._repetition.forget((what, id))
-        if (what, id) in self._failed:
-            async with self._database.transaction() as session:
-                await tracking_failures.forget(session, id)
-            self._failed.remove((what, id))
-
     async def close(self) -> None:
-        """Release the lock, so that another tracker can take over."""
+        """End the drawing and release the lock, so that another tracker can take over."""
+        if self.drawing is not None:
+            self.drawing.cancel()
+            await asyncio.wait([self.drawing])
+            self.drawing = None
         await self._lock.release()
 
     async def _tell(self, run_id: UUID) -> None:
@@ -323,7 +282,7 @@ class Tracker:
 
 async def track(settings: Settings) -> None:
     """Keep MLflow up to date for ever, and log what hinders that."""
-    database = Database(settings.sqlalchemy_url, connections=2)
+    database = Database(settings.sqlalchemy_url, connections=3)
     async with MLflowServer(settings.mlflow_url, settings.mlflow_token) as mlflow:
         tracker = Tracker(database, mlflow, settings.artifacts)
         hindrance: Exception | None = None

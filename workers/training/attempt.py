@@ -13,7 +13,6 @@ before another worker can take the run, even if this agent is frozen.
 import asyncio
 import logging
 import math
-import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -41,9 +40,10 @@ from service.storage.last_states import last_states_for
 from service.storage.states import RunState
 from service.storage.tables import Run
 from service.storage.texts import printable
-from workers.training.messages import BUG, Failure, Request, from_line
+from workers.training.messages import BUG, Failure, OnGpu, Request, from_line
 from workers.training.patience import AGAIN_S, PatientDatabase
 from workers.training.process import Child, Template, end_of
+from workers.training.retention import remove_checkpoints
 from workers.training.retry import PAUSED, Again, Ending, Finish, StopReason, decide, pause_s
 from workers.training.silence import Silence
 from workers.training.system_metrics import Sample, Watch
@@ -87,6 +87,9 @@ class Attempt:
         self._child: Child | None = None
         #: Watches what the child takes of the machine, from the beginning of its training.
         self._watch: Watch | None = None
+        self._gpu: OnGpu | None = None
+        #: What the watch has seen and the database does not have yet.
+        self._points: list[tuple[int, Sample]] = []
         #: Events that the child has reported but the database does not have yet, in order.
         self._untold: list[Event] = []
         #: Most events of the next transaction: fewer while the database is too slow for more.
@@ -114,14 +117,9 @@ class Attempt:
         # This attempt still owned the run, otherwise RunLost would have been raised.
         match decision:
             case Finish(RunState.SUCCEEDED | RunState.CANCELLED):
-                self._remove_checkpoints()
+                remove_checkpoints(self._folder.parent)
         self._log.info("ended: %s", decision.reason or "succeeded")
         return decision
-
-    def _remove_checkpoints(self) -> None:
-        """Remove the checkpoints of all attempts, even partial ones: no attempt will need them."""
-        for folder in self._folder.parent.glob("attempt-*/checkpoints"):
-            shutil.rmtree(folder, ignore_errors=True)
 
     def look(self) -> None:
         """Read the run's row at once, because the run may have been cancelled."""
@@ -190,7 +188,7 @@ class Attempt:
         listening = asyncio.create_task(self._listen(child))
         listening.add_done_callback(lambda _: self._news.set())
         try:
-            while self._untold or not listening.done():
+            while self._untold or self._points or not listening.done():
                 try:
                     await self._report(child)
                     if not listening.done():
@@ -223,6 +221,8 @@ class Attempt:
             child.kill()
         finally:
             silence.forget()
+        if self._watch:  # a child that has closed its output is still there for a moment
+            await self._watch.finish()
         code = await child.exit_code()
         if code == CHILD_STOPPED:
             self._note_stop()
@@ -240,9 +240,12 @@ class Attempt:
         if self._child:
             self._child.kill()
 
-    def _hear(self, message: Event | Failure) -> None:
+    def _hear(self, message: Event | OnGpu | Failure) -> None:
         if isinstance(message, Failure):
             self._failure = message
+            return
+        if isinstance(message, OnGpu):
+            self._gpu = message
             return
         if isinstance(message, NUMBERS):
             asyncio.get_running_loop().call_at(self._gathered_at + GATHER_S, self._news.set)
@@ -264,7 +267,9 @@ class Attempt:
         # the claim was made at `lease_until - lease_s` by the clock that set `started_at`, too
         age_s = (run.lease_until - run.started_at).total_seconds() - self._settings.lease_s
         age_s += time.monotonic() - self._claimed_at
-        self._watch = Watch(self._child.pid, device, age_s=max(age_s, 0.0))
+        uuid = self._gpu.uuid if self._gpu else None
+        self._watch = Watch(self._child.pid, device, age_s=max(age_s, 0.0), uuid=uuid)
+        self._points = self._watch.means.points
 
     async def _report(self, child: Child) -> None:
         """Renew the lease, and with it the child's time, and store the child's next events.
@@ -278,14 +283,13 @@ class Attempt:
         batch = self._untold[: self._most]
         if any(isinstance(event, NUMBERS) for event in batch):
             self._gathered_at = asked_at
-        points = self._watch.means.points[:] if self._watch else []
+        points = self._points[:]
         if await self._database.once(
             lambda session: self._renew_and_record(session, batch, points)
         ):
             self.stop(StopReason.USER)
         del self._untold[: len(batch)]
-        if self._watch:
-            del self._watch.means.points[: len(points)]
+        del self._points[: len(points)]
         if len(batch) == self._most:  # there may be more, whose news is over
             self._news.set()
         self._most = min(2 * self._most, BATCH)
@@ -310,8 +314,8 @@ class Attempt:
                 await runs.finish_on_request(*mine)
             case Finish(state, reason, message):
                 await runs.finish(*mine, state, reason=reason, message=message)
-            case Again(reason, message, is_loss):
-                if is_loss:
+            case Again(reason, message):
+                if decision.is_loss:
                     await runs.count_loss(*mine)
                 pause = 0.0
                 if decision.follows_a_fault:

@@ -21,13 +21,13 @@ from typing import BinaryIO
 
 import polar
 from polar.errors import CheckpointUnusable
-from polar.records.events import Event, Result
+from polar.records.events import Event, Result, Started
 from polar.records.record import Record
 from polar.spec import OwnModelSpec
 from polar.training.allocator import keep_freed_memory
 from service.exit_codes import CHILD_FAILED, CHILD_ORPHANED, CHILD_STOPPED
 from service.processes import be_nice
-from workers.training.messages import Failure, Request
+from workers.training.messages import Failure, OnGpu, Request
 from workers.training.offer import uses_gpu
 
 _log = logging.getLogger(__name__)
@@ -70,6 +70,8 @@ def _work(request: Request, stopping: Stopping, events: BinaryIO) -> int:
     has_result = False
     try:
         for event in _train(request, stopping):
+            if isinstance(event, Started) and (gpu := gpu_of(event.device)):
+                _tell(events, gpu)
             _tell(events, event)
             has_result = isinstance(event, Result)
     except Exception as error:
@@ -106,6 +108,19 @@ def _device(request: Request) -> str:
     import torch
 
     return "cuda" if torch.version.cuda else "auto"  # torch for CPUs cannot use the GPU
+
+
+def gpu_of(device: str) -> OnGpu | None:
+    """The GPU of this name; None if it is none, or does not say its UUID."""
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    try:
+        return OnGpu(uuid=f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+    except Exception as error:  # a training needs no UUID
+        _log.info("the UUID of %s is not known: %r", device, error)
+        return None
 
 
 def _checkpoints(newest: Path | None) -> list[Path]:

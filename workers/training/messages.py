@@ -70,6 +70,14 @@ class Request(Record):
     niceness: int = 0
 
 
+class OnGpu(Record):
+    """On which GPU a child trains; it comes before `Started`, for the system metrics alone."""
+
+    event: Literal["gpu"] = "gpu"
+    #: As NVML knows it, such as `GPU-5c8d...`.
+    uuid: str
+
+
 class Failure(Record):
     """Why an attempt failed; the last message of a child."""
 
@@ -139,16 +147,16 @@ def _is_in_users_code(error: Exception) -> bool:
     return any(is_of(each, allowed_packages()) for each in modules)
 
 
-_MESSAGE: TypeAdapter[Event | Failure] = TypeAdapter(
-    Annotated[Event | Failure, Field(discriminator="event")]
+_MESSAGE: TypeAdapter[Event | OnGpu | Failure] = TypeAdapter(
+    Annotated[Event | OnGpu | Failure, Field(discriminator="event")]
 )
 
 
-def from_line(line: bytes) -> Event | Failure:
+def from_line(line: bytes) -> Event | OnGpu | Failure:
     """The message in a line of a child's output.
 
     Raises:
-        pydantic.ValidationError: the line is neither an event nor a failure.
+        pydantic.ValidationError: the line is none.
     """
     return _MESSAGE.validate_json(line)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,12 @@ async def keep_removing(settings: Settings, database: PatientDatabase, app: App)
         await asyncio.sleep(LOOK_S)
         with suppress(ConnectorException):
             await queue.remove_finished_jobs(app)
+
+
+def remove_checkpoints(of_run: Path) -> None:
+    """Remove the checkpoints of all attempts, even partial ones: no attempt will need them."""
+    for folder in of_run.glob("attempt-*/checkpoints"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def remove_outdated(artifacts: Path, days: float, database: PatientDatabase) -> None:

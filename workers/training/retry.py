@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.exit_codes import CHILD_ORPHANED, CHILD_STOPPED
-from service.storage.states import RunState
+from service.storage.states import LOSSES, RunState
 from workers.training.messages import BUG, MACHINE_FAULT, OOM, Failure
 
 
@@ -74,8 +74,11 @@ class Again:
 
     reason: str
     message: str
-    #: Whether the ended attempt counts as lost.
-    is_loss: bool = False
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether the ended attempt counts as lost."""
+        return self.reason in LOSSES
 
     @property
     def follows_a_fault(self) -> bool:
@@ -132,14 +135,14 @@ def decide(ending: Ending, *, losses: int, max_attempts: int) -> Finish | Again:
 
 def _lost(reason: str, what: str, losses: int, max_attempts: int) -> Finish | Again:
     if losses < max_attempts:
-        return _again(reason, what, is_loss=True)
+        return _again(reason, what)
     message = f"{losses} attempts were lost; reason of the last loss: {what}"
     return Finish(RunState.FAILED, "attempts_exhausted", message)
 
 
-def _again(reason: str, what: str, *, is_loss: bool = False) -> Again:
+def _again(reason: str, what: str) -> Again:
     message = f"the attempt ended: {what}; the run resumes from its newest checkpoint"
-    return Again(reason, message, is_loss)
+    return Again(reason, message)
 
 
 def _name_of_signal(number: int) -> str:

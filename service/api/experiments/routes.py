@@ -21,7 +21,7 @@ from service.api.experiments.schemas import (
     Plan,
 )
 from service.api.filtering import Filters
-from service.api.ids import ExperimentId
+from service.api.ids import DeletedExperiment, ExperimentId
 from service.api.once import ONCE, Remembering
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
@@ -121,7 +121,7 @@ async def cancel_experiment(
 @router.delete(
     "/{experiment_id}", dependencies=[needs(Scope.ADMIN)], responses=refusals(404, 409, 422)
 )
-async def delete_experiment(experiment_id: ExperimentId, session: Session) -> DeletionView:
+async def delete_experiment(experiment_id: DeletedExperiment, session: Session) -> DeletionView:
     """Delete an experiment, and those of its runs that no other experiment has, for good."""
     return DeletionView.model_validate(await deletions.delete_experiment(session, experiment_id))
 

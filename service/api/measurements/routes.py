@@ -15,12 +15,15 @@ from service.api import links
 from service.api.dependencies import Service, only_forms, unless_gone
 from service.api.door import needs
 from service.api.files import file_response
+from service.api.ids import Digits, in_path
 from service.api.measurements.schemas import MeasurementView
 from service.api.measuring import FOLDER
 from service.api.once import Remembering, once_computed
 from service.api.problems import refusals
 from service.api.schemas import Figure
+from service.ids import is_whole
 from service.storage.errors import EarlierVersion, NotFound
+from service.storage.ids import only_one
 from service.tokens import Scope
 
 router = APIRouter(prefix="/measurements", tags=["measurements"], route_class=Remembering)
@@ -79,17 +82,28 @@ async def measure(
     return _view(service.settings.artifacts, id)
 
 
+def _id_of(id: Annotated[Digits, in_path("measurement_id")], service: Service) -> UUID:
+    if is_whole(id):
+        return UUID(id)
+    return only_one("measurement", id, service.measuring.ids_that_begin(id))
+
+
+MeasurementId = Annotated[UUID, Depends(_id_of)]
+
+
 @router.get("/{measurement_id}", responses=refusals(404, 409, 422))
-def get_measurement(measurement_id: UUID, service: Service) -> MeasurementView:
+def get_measurement(measurement_id: MeasurementId, service: Service) -> MeasurementView:
     """Show the report of a measurement, and its figures."""
     return _view(service.settings.artifacts, measurement_id)
 
 
 @router.get(
-    "/{measurement_id}/figures/{name}", response_class=FileResponse, responses=refusals(404, 422)
+    "/{measurement_id}/figures/{name}",
+    response_class=FileResponse,
+    responses=refusals(404, 409, 422),
 )
 def get_figure(
-    measurement_id: UUID,
+    measurement_id: MeasurementId,
     # Without a slash the name cannot leave the folder; `.` and `..` are not files.
     name: Annotated[str, PathParameter(pattern=r"^[\w.-]+$", max_length=200)],
     service: Service,

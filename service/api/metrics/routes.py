@@ -62,7 +62,9 @@ class _Rows(Collector):
             queued.add_metric([queue], waiting.runs)
             oldest.add_metric([queue], waiting.oldest_s)
         lost = CounterMetricFamily(
-            "polar_lost_attempts", "Attempts after which a run waited again.", labels=["reason"]
+            "polar_lost_attempts",
+            "Attempts that were lost and that another followed.",
+            labels=["reason"],
         )
         for reason, count in read.lost_attempts.items():
             lost.add_metric([reason], count)

@@ -12,9 +12,8 @@ from service.api.pages.course_chart import CourseChart, sorted_chart
 from service.api.pages.rendering import short, verdict
 from service.api.pages.runs import FIGURES, TRAVERSALS
 from service.api.stored import Reader
-from service.storage import runs
 from service.storage.artifacts import artifacts_of
-from service.storage.pages import newest_evaluations
+from service.storage.pages import newest_evaluations, rows_of
 from service.storage.tables import Run
 
 #: Latents of more runs could not be told apart.
@@ -45,7 +44,7 @@ async def compare(session: AsyncSession, run_ids: Sequence[UUID]) -> Comparison:
     Raises:
         NotFound: there is no such run.
     """
-    rows = [await runs.get(session, run_id) for run_id in dict.fromkeys(run_ids)]
+    rows = await rows_of(session, Run, list(dict.fromkeys(run_ids)))
     newest = await newest_evaluations(session, [run.id for run in rows])
     reader = Reader()
     compared = []

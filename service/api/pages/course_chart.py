@@ -101,11 +101,12 @@ def loss_chart(losses: Sequence[tuple[int, float]], steps: int) -> CourseChart:
 
 
 def use_chart(percent: Mapping[str, Sequence[tuple[int, float]]]) -> CourseChart:
-    """How much of processor and GPU a run used.
+    """How much of the processor, and of GPUs if it had any, a run used.
 
     Args:
         percent: At least one point of each, a second of the run with its value, by its name.
     """
+    title = "Use of processor and GPU" if len(percent) > 1 else "Use of the processor"
     last = max(points[-1][0] for points in percent.values())
     most = max(value for points in percent.values() for _, value in points)
     along, up = _axes(last, 0.0, max(100.0, most), 200.0)
@@ -113,7 +114,7 @@ def use_chart(percent: Mapping[str, Sequence[tuple[int, float]]]) -> CourseChart
         Curve(name, None, _points((along.at(second), up.at(value)) for second, value in points))
         for name, points in percent.items()
     ]
-    return _chart("Use of processor and GPU", "%", along, up, curves, 200.0, None)
+    return _chart(title, "%", along, up, curves, 200.0, None)
 
 
 def _axes(steps: int, low: float, high: float, height: float) -> tuple[Axis, Axis]:

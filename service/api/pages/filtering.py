@@ -6,13 +6,13 @@ from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import Query
+from fastapi import Depends, Query
 
 from polar.spec.faults import Fault, nearest
 from polar.spec.fields import Name
 from service.api.filtering import LONGEST_TAG, TAG, wanted_of
 from service.api.problems import Refused
-from service.storage.filters import Wanted
+from service.storage.filters import EVERYTHING, Wanted
 from service.storage.states import RunState, StudyState
 
 
@@ -68,3 +68,9 @@ def _state(states: type[RunState] | type[StudyState], word: str) -> Any:  # noqa
         suggestion=nearest(word, states),
     )
     raise Refused(422, "invalid-request", str(fault), [fault])
+
+
+StudyFilter = Annotated[Filter, Depends(filter_of(StudyState))]
+RunFilter = Annotated[Filter, Depends(filter_of(RunState))]
+#: That of a list without a form.
+NO_FILTER = Filter(EVERYTHING, {}, RunState)

@@ -1,6 +1,6 @@
 """What the lists of the pages say of studies and experiments besides what the API lists."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -8,10 +8,69 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec import MODELS
+from service.api.dependencies import Parts
+from service.api.pages.etas import etas
+from service.api.pages.filtering import Filter
+from service.api.pages.health import health, verdicts_of
 from service.api.pages.rendering import number
+from service.api.studies.schemas import StudySummary
+from service.storage import list_standings
 from service.storage.pages import Trained, trained
+from service.storage.states import StudyState
+from service.storage.study_health import found
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment
+
+PAGE_SIZE = 50
+
+
+async def standing_of_list(parts: Parts, kind: str, filter: Filter) -> Hashable:
+    """A word that changes whenever what the first page of a list shows changes.
+
+    Raises:
+        DatabaseAway: the database does not answer.
+    """
+
+    async def look(session: AsyncSession) -> str:
+        if kind == "agents":
+            return await list_standings.standing_of_agents(session)
+        standing = {
+            "studies": list_standings.standing_of_studies,
+            "experiments": list_standings.standing_of_experiments,
+            "runs": list_standings.standing_of_runs,
+        }[kind]
+        return await standing(session, filter.wanted, PAGE_SIZE + 1)
+
+    return await parts.reads.of(("list", kind, filter.query), look)
+
+
+@dataclass(frozen=True)
+class StudyStands:
+    """How a study of a list stands."""
+
+    #: The range in one sentence; None without a range.
+    headline: str | None
+    health: Sequence[str]
+    #: When all that it wants is done, in words; None if that is not known.
+    eta: str | None
+
+
+async def how_they_stand(
+    session: AsyncSession, page: Sequence[StudySummary]
+) -> dict[UUID, StudyStands]:
+    """How each study of a page stands."""
+    ids = [study.id for study in page]
+    ranges = await found(session, ids)
+    verdicts = await verdicts_of(session, {study.id: study.trials for study in page})
+    ends = await etas(session, [study.id for study in page if study.state is StudyState.RUNNING])
+    return {
+        id: StudyStands(
+            headline=known.headline if (known := ranges.get(id)) else None,
+            health=list(health(verdicts[id], known.disagreeing if known else None)),
+            eta=ends.get(id),
+        )
+        for id in ids
+    }
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Streams that tell a page when what it shows has changed, so that it fetches itself anew."""
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -11,6 +12,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from service.api.dependencies import Parts, Reading, Service
 from service.api.door import Door, while_let_in
 from service.api.ids import ExperimentId, RunId, StudyId
+from service.api.pages.filtering import NO_FILTER, Filter, RunFilter, StudyFilter
+from service.api.pages.lists import standing_of_list
 from service.api.pages.refreshing import standing_of
 from service.storage import experiments, runs, studies
 from service.storage.errors import DatabaseAway
@@ -37,7 +40,7 @@ async def existing_run(run_id: RunId, session: Reading) -> UUID:
 async def study_changes(
     study_id: Annotated[UUID, Depends(existing_study)], request: Request, service: Service
 ) -> AsyncIterator[ServerSentEvent]:
-    async for event in while_let_in(request, _changes(service, "studies", study_id)):
+    async for event in while_let_in(request, _changes_of(service, "studies", study_id)):
         yield event
 
 
@@ -47,7 +50,7 @@ async def experiment_changes(
     request: Request,
     service: Service,
 ) -> AsyncIterator[ServerSentEvent]:
-    async for event in while_let_in(request, _changes(service, "experiments", experiment_id)):
+    async for event in while_let_in(request, _changes_of(service, "experiments", experiment_id)):
         yield event
 
 
@@ -55,16 +58,54 @@ async def experiment_changes(
 async def run_changes(
     run_id: Annotated[UUID, Depends(existing_run)], request: Request, service: Service
 ) -> AsyncIterator[ServerSentEvent]:
-    async for event in while_let_in(request, _changes(service, "runs", run_id)):
+    async for event in while_let_in(request, _changes_of(service, "runs", run_id)):
         yield event
 
 
-async def _changes(parts: Parts, kind: str, id: UUID) -> AsyncIterator[ServerSentEvent]:
+@router.get("/studies", response_class=EventSourceResponse)
+async def studies_changes(
+    filter: StudyFilter, request: Request, service: Service
+) -> AsyncIterator[ServerSentEvent]:
+    async for event in while_let_in(request, _changes_of_list(service, "studies", filter)):
+        yield event
+
+
+@router.get("/experiments", response_class=EventSourceResponse)
+async def experiments_changes(
+    filter: RunFilter, request: Request, service: Service
+) -> AsyncIterator[ServerSentEvent]:
+    async for event in while_let_in(request, _changes_of_list(service, "experiments", filter)):
+        yield event
+
+
+@router.get("/runs", response_class=EventSourceResponse)
+async def runs_changes(
+    filter: RunFilter, request: Request, service: Service
+) -> AsyncIterator[ServerSentEvent]:
+    async for event in while_let_in(request, _changes_of_list(service, "runs", filter)):
+        yield event
+
+
+@router.get("/agents", response_class=EventSourceResponse)
+async def agents_changes(request: Request, service: Service) -> AsyncIterator[ServerSentEvent]:
+    async for event in while_let_in(request, _changes_of_list(service, "agents", NO_FILTER)):
+        yield event
+
+
+def _changes_of(parts: Parts, kind: str, id: UUID) -> AsyncIterator[ServerSentEvent]:
+    return _changes(partial(standing_of, parts, kind, id))
+
+
+def _changes_of_list(parts: Parts, kind: str, filter: Filter) -> AsyncIterator[ServerSentEvent]:
+    return _changes(partial(standing_of_list, parts, kind, filter))
+
+
+async def _changes(look: Callable[[], Awaitable[Hashable]]) -> AsyncIterator[ServerSentEvent]:
     """An event at the beginning and whenever the standing has changed since the last."""
     seen: Hashable = None
     while True:
         try:
-            now = await standing_of(parts, kind, id)
+            now = await look()
         except DatabaseAway:
             now = seen
         if now != seen:

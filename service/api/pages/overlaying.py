@@ -16,6 +16,7 @@ from service.api.pages.studies import numeric_ends
 from service.api.stored import Reader
 from service.storage import studies
 from service.storage.errors import EarlierVersion
+from service.storage.pages import rows_of
 from service.storage.study_tables import Study
 
 #: More rows could not be compared at a glance.
@@ -57,7 +58,7 @@ async def overlay(session: AsyncSession, study_ids: Sequence[UUID]) -> Overlay:
     Raises:
         NotFound: there is no such study.
     """
-    rows = [await studies.get(session, study_id) for study_id in dict.fromkeys(study_ids)]
+    rows = await rows_of(session, Study, list(dict.fromkeys(study_ids)))
     trains = await in_short(session, Study, [study.id for study in rows])
     laid = [
         LaidStudy(

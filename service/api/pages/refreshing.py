@@ -7,6 +7,8 @@ asks the less often, the longer it takes to make.
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -14,7 +16,9 @@ from fastapi import Depends, Header, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.api.dependencies import Parts, Service, Session
+from service.api.dependencies import Parts, Reading, Service
+from service.api.pages.filtering import Filter
+from service.api.pages.lists import standing_of_list
 from service.api.studies.events import standing_of as standing_of_study
 from service.storage.pages import standing_of_run, standing_of_runs
 from service.storage.tables import ExperimentRun
@@ -47,12 +51,26 @@ class Refreshing:
 
     async def page(self, kind: str, id: UUID, make: Make) -> Response:
         """The page that this makes, or that others got who looked at the same standing."""
+        return await self._page((kind, id), lambda: standing_of(self.parts, kind, id), make)
+
+    async def page_of_list(
+        self, kind: str, position: tuple[datetime, UUID] | None, filter: Filter, make: Make
+    ) -> Response:
+        """A page of a list, as `page` answers; pages after the first stay as they are."""
+        if position is not None:
+            return await make(self.session)
+        look = partial(standing_of_list, self.parts, kind, filter)
+        return await self._page((kind, filter.query), look, make)
+
+    async def _page(
+        self, which: tuple[str, Hashable], look: Callable[[], Awaitable[Hashable]], make: Make
+    ) -> Response:
         if not self.is_refresh:
             return await make(self.session)
         await self.session.commit()  # which gives its connection to whoever makes the page
-        standing = await standing_of(self.parts, kind, id)
+        standing = await look()
         shared = await self.parts.reads.of(
-            (kind, id, standing), lambda session: _timed(session, make)
+            (*which, standing), lambda session: _timed(session, make)
         )
         # each a copy, because what compresses an answer changes its headers
         return Response(shared.body, shared.status_code, dict(shared.headers))
@@ -68,7 +86,7 @@ async def _timed(session: AsyncSession, make: Make) -> Response:
 
 async def _refreshing(
     service: Service,
-    session: Session,
+    session: Reading,
     polar_refresh: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Refreshing:
     return Refreshing(service, session, polar_refresh is not None)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -12,7 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from polar.records.latents import Regime, Verdict
 from polar.spec import DATASETS, MODELS
+from polar.spec.fields import LONGEST_NAME
+from service.api import links
 from service.api.pages.charts import across
+from service.descriptions import LONGEST_NOTE
 
 #: Nothing of a page comes from elsewhere, and no page of another site shows it in a frame.
 HEADERS = {
@@ -40,6 +43,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "short": short,
+        "named": named,
         "number": number,
         "duration": duration,
         "moment": moment,
@@ -47,12 +51,24 @@ def _environment() -> Environment:
         "pretty": pretty,
         "across": across,
     }
-    environment.globals |= {"known_models": tuple(MODELS), "known_datasets": tuple(DATASETS)}
+    environment.globals |= {
+        "known_models": tuple(MODELS),
+        "known_datasets": tuple(DATASETS),
+        "longest_name": LONGEST_NAME,
+        "longest_note": LONGEST_NOTE,
+        "to_model": links.to_model,
+        "to_figure": links.to_figure,
+    }
     return environment
 
 
 def short(id: object) -> str:
     return str(id)[:8]
+
+
+def named(part: Mapping[str, Any]) -> str:
+    """The name of the model or dataset of a spec, which users have given to those of their own."""
+    return str(part.get("class") or part.get("added") or part["name"])
 
 
 def number(value: object) -> str:

@@ -2,17 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import Progress
-from service.api.dependencies import Service, Session
+from service.api.dependencies import Reading, Service
 from service.api.experiments import answers as experiment_answers
 from service.api.ids import Digits, ExperimentId, RunId, StudyId
+from service.api.pages import lists
 from service.api.pages.comparing import MOST_RUNS, compare
 from service.api.pages.door import PageDoor
-from service.api.pages.filtering import Filter, filter_of
-from service.api.pages.lists import in_short
+from service.api.pages.filtering import NO_FILTER, RunFilter, StudyFilter
 from service.api.pages.overlaying import MOST_STUDIES, overlay
 from service.api.pages.refreshing import Refresh
 from service.api.pages.rendering import page
@@ -24,33 +24,33 @@ from service.api.stored import Reader
 from service.api.studies import answers as study_answers
 from service.storage import agents, experiments, gauges, runs, showing, studies
 from service.storage.ids import id_of
-from service.storage.pages import headlines, in_work, runs_by_state, tried_by
-from service.storage.states import RunState, StudyState
+from service.storage.pages import in_work, runs_by_state, tried_by
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
 
 router = APIRouter(route_class=PageDoor, include_in_schema=False)
-PAGE_SIZE = 50
 NOTHING_TICKED: list[str] = []
-
-StudyFilter = Annotated[Filter, Depends(filter_of(StudyState))]
-RunFilter = Annotated[Filter, Depends(filter_of(RunState))]
 
 
 @router.get("/")
-async def studies_page(session: Session, position: Position, filter: StudyFilter) -> Response:
-    rows = await studies.page(session, size=PAGE_SIZE + 1, after=position, wanted=filter.wanted)
-    token = next_token(rows, PAGE_SIZE)
-    ids = [study.id for study in rows[:PAGE_SIZE]]
-    return await page(
-        "studies.html",
-        tab="studies",
-        page=await study_answers.study_page(session, rows[:PAGE_SIZE], token),
-        found=await headlines(session, ids),
-        trained=await in_short(session, Study, ids),
-        runs=await runs_by_state(session, ids),
-        filter=filter,
-    )
+async def studies_page(position: Position, filter: StudyFilter, refresh: Refresh) -> Response:
+    async def make(session: AsyncSession) -> Response:
+        size = lists.PAGE_SIZE
+        rows = await studies.page(session, size=size + 1, after=position, wanted=filter.wanted)
+        listed = await study_answers.study_page(session, rows[:size], next_token(rows, size))
+        ids = [study.id for study in listed.studies]
+        return await page(
+            "studies.html",
+            tab="studies",
+            page=listed,
+            stands=await lists.how_they_stand(session, listed.studies),
+            trained=await lists.in_short(session, Study, ids),
+            runs=await runs_by_state(session, ids),
+            filter=filter,
+            is_first=position is None,
+        )
+
+    return await refresh.page_of_list("studies", position, filter, make)
 
 
 @router.get("/studies/{study_id}")
@@ -74,25 +74,37 @@ async def one_run(run_id: RunId, service: Service, refresh: Refresh) -> Response
 
 
 @router.get("/runs")
-async def runs_page(session: Session, position: Position, filter: RunFilter) -> Response:
-    rows = await showing.page_of_runs(
-        session, size=PAGE_SIZE + 1, after=position, wanted=filter.wanted
-    )
-    listed = run_answers.run_page(rows[:PAGE_SIZE], next_token(rows, PAGE_SIZE))
-    return await page("runs.html", tab="runs", page=listed, filter=filter)
+async def runs_page(position: Position, filter: RunFilter, refresh: Refresh) -> Response:
+    async def make(session: AsyncSession) -> Response:
+        size = lists.PAGE_SIZE
+        rows = await showing.page_of_runs(
+            session, size=size + 1, after=position, wanted=filter.wanted
+        )
+        listed = run_answers.run_page(rows[:size], next_token(rows, size))
+        return await page(
+            "runs.html", tab="runs", page=listed, filter=filter, is_first=position is None
+        )
+
+    return await refresh.page_of_list("runs", position, filter, make)
 
 
 @router.get("/experiments")
-async def experiments_page(session: Session, position: Position, filter: RunFilter) -> Response:
-    rows = await experiments.page(
-        session, size=PAGE_SIZE + 1, after=position, wanted=filter.wanted
-    )
-    token = next_token(rows, PAGE_SIZE)
-    listed = await experiment_answers.experiment_page(session, rows[:PAGE_SIZE], token)
-    trained = await in_short(session, Experiment, [each.id for each in rows[:PAGE_SIZE]])
-    return await page(
-        "experiments.html", tab="experiments", page=listed, trained=trained, filter=filter
-    )
+async def experiments_page(position: Position, filter: RunFilter, refresh: Refresh) -> Response:
+    async def make(session: AsyncSession) -> Response:
+        size = lists.PAGE_SIZE
+        rows = await experiments.page(session, size=size + 1, after=position, wanted=filter.wanted)
+        token = next_token(rows, size)
+        listed = await experiment_answers.experiment_page(session, rows[:size], token)
+        return await page(
+            "experiments.html",
+            tab="experiments",
+            page=listed,
+            trained=await lists.in_short(session, Experiment, [row.id for row in rows[:size]]),
+            filter=filter,
+            is_first=position is None,
+        )
+
+    return await refresh.page_of_list("experiments", position, filter, make)
 
 
 @router.get("/experiments/{experiment_id}")
@@ -106,7 +118,7 @@ async def one_experiment(
             "experiment.html",
             tab="experiments",
             experiment=shown,
-            trained=(await in_short(session, Experiment, [experiment.id]))[experiment.id],
+            trained=(await lists.in_short(session, Experiment, [experiment.id]))[experiment.id],
             tried_by=await tried_by(session, [experiment.id]),
         )
 
@@ -115,7 +127,7 @@ async def one_experiment(
 
 @router.get("/compare")
 async def comparison(
-    session: Session,
+    session: Reading,
     run: Annotated[list[Digits], Query(max_length=MOST_RUNS)] = NOTHING_TICKED,
 ) -> Response:
     ids = [await id_of(session, Run, digits) for digits in run]
@@ -124,7 +136,7 @@ async def comparison(
 
 @router.get("/overlay")
 async def overlay_page(
-    session: Session,
+    session: Reading,
     study: Annotated[list[Digits], Query(max_length=MOST_STUDIES)] = NOTHING_TICKED,
 ) -> Response:
     ids = [await id_of(session, Study, digits) for digits in study]
@@ -132,16 +144,20 @@ async def overlay_page(
 
 
 @router.get("/agents")
-async def agents_page(session: Session) -> Response:
-    seen = await agents.seen_lately(session)
-    reader = Reader()
-    working = [
-        (run, reader.read("progress", Progress, run.progress)) for run in await in_work(session)
-    ]
-    return await page(
-        "agents.html",
-        tab="agents",
-        agents=seen,
-        counts=await gauges.read(session),
-        working=working,
-    )
+async def agents_page(refresh: Refresh) -> Response:
+    async def make(session: AsyncSession) -> Response:
+        seen = await agents.seen_lately(session)
+        reader = Reader()
+        working = [
+            (run, reader.read("progress", Progress, run.progress))
+            for run in await in_work(session)
+        ]
+        return await page(
+            "agents.html",
+            tab="agents",
+            agents=seen,
+            counts=await gauges.read(session),
+            working=working,
+        )
+
+    return await refresh.page_of_list("agents", None, NO_FILTER, make)

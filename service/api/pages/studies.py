@@ -15,6 +15,8 @@ from polar.records.trials import Measures
 from polar.spec import StudySpec
 from polar.spec.axis import Value
 from polar.spec.points import WARM_START
+from service.api.pages.etas import etas
+from service.api.pages.health import health, verdicts_of
 from service.api.pages.phase_chart import Dot, PhaseChart, Row, phase_chart
 from service.api.pages.rendering import duration, in_words
 from service.api.stored import Reader
@@ -63,45 +65,17 @@ class StudyPage:
     rows: Sequence[TrialRow]
     #: None for studies that do not sweep a single field of numbers.
     chart: PhaseChart | None
+    #: What to know before anybody trusts the range, in short sentences.
+    health: Sequence[str]
     #: Seconds that the trainings in work still take; None if none is in work.
     busy_s: float | None
+    #: When all that the study wants is done, in words; None if that is not known.
+    eta: str | None
 
     @property
     def last_rows(self) -> Sequence[TrialRow]:
         """As many of the last rows as anybody reads; the exports of the study have all."""
         return self.rows[-MOST_ROWS:]
-
-    @property
-    def health(self) -> list[str]:
-        """What a researcher should know before they trust the range, in short sentences."""
-        known = self.study.range
-        seeds = len({row.run.seed for row in self.rows})
-        inside = [row for row in self.rows if row.outcome and row.outcome.regime == "clean"]
-        settled = sum(bool(row.outcome and row.outcome.settled) for row in self.rows)
-        ended = sum(row.outcome is not None for row in self.rows)
-        explained = sorted(row.measures.explained for row in inside if row.measures)
-        ends = dict.fromkeys(f"{end:.2f}" for end in (*explained[:1], *explained[-1:]))
-        parts = [f"R of clean trainings {' to '.join(ends)}"] if ends else []
-        if ended:
-            parts += [] if inside else [f"none of {ended} trainings is clean"]
-            parts.append(f"{settled} of {ended} trainings settled")
-        parts.append(f"{seeds} seed{'s' * (seeds != 1)}")
-        if known and known.disagreeing:
-            where = ", ".join(f"{weight:.4g}" for weight in known.disagreeing)
-            parts.append(f"seeds disagree at {where}")
-        elif self._has_weight_of_several_seeds:
-            parts.append("seeds agree")
-        return parts
-
-    @property
-    def _has_weight_of_several_seeds(self) -> bool:
-        """Whether seeds could have disagreed: trainings of a range search each have a weight."""
-        ended = {
-            (tuple(row.point.values()), row.warm_start, row.run.seed)
-            for row in self.rows
-            if row.outcome is not None
-        }
-        return len({each[:2] for each in ended}) < len(ended)
 
     @property
     def answer(self) -> str | None:
@@ -134,6 +108,7 @@ class StudyPage:
             parts.append(f"{training:,} training{'s run' if training != 1 else ' runs'}{left}")
         if waiting := states[RunState.QUEUED]:
             parts.append(f"{waiting:,} wait{'s' * (waiting == 1)} for an agent")
+        parts += [] if self.eta is None else [self.eta]
         return parts
 
 
@@ -149,11 +124,15 @@ async def study_page(session: AsyncSession, settings: Settings, study: Study) ->
         for row in _rows(trial, runs.get(trial.experiment_id, []), newest, fields)
     ]
     left = [row.progress.eta_s for row in rows if row.progress and not row.run.state.is_final]
+    view = await answers.study_view(session, settings, study, trials)
+    verdicts = await verdicts_of(session, {study.id: view.trials})
     return StudyPage(
-        study=await answers.study_view(session, settings, study, trials),
+        study=view,
         rows=rows,
         chart=_chart(study, rows),
+        health=list(health(verdicts[study.id], view.range.disagreeing if view.range else None)),
         busy_s=max(left, default=None),
+        eta=(await etas(session, [study.id])).get(study.id),
     )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec.yaml12 import dump
 from service.api import submission
-from service.api.dependencies import Parts, Service, Session, know_what_agents_have
+from service.api.dependencies import Parts, Reading, Service, know_for_a_page
 from service.api.door import needs
 from service.api.experiments.schemas import NewExperiment
 from service.api.ids import Digits
@@ -29,7 +29,7 @@ from service.storage.tables import Experiment, Run
 from service.tokens import Scope
 
 MAY_SUBMIT = needs(Scope.SUBMIT)
-KNOWS_AGENTS = Depends(know_what_agents_have)
+KNOWS_AGENTS = Depends(know_for_a_page)
 
 router = APIRouter(prefix="/submit", route_class=PageDoor, include_in_schema=False)
 
@@ -47,7 +47,7 @@ Written = Annotated[tuple[str, str], Depends(written)]
 
 @router.get("", dependencies=[MAY_SUBMIT, KNOWS_AGENTS])
 async def submit_page(
-    session: Session,
+    session: Reading,
     example: Annotated[str | None, Query(max_length=100)] = None,
     study: Digits | None = None,
     run: Digits | None = None,
@@ -69,7 +69,7 @@ async def submit_page(
 
 
 @router.post("/check", dependencies=[MAY_SUBMIT, KNOWS_AGENTS])
-async def check(session: Session, form: Written) -> Response:
+async def check(session: Reading, form: Written) -> Response:
     """The page again with what is wrong with the draft, or what it costs."""
     return await _shown(session, await read(form[0]), key=form[1])
 

@@ -1,15 +1,21 @@
 """/runs/{run_id}/diagnostics, /findings, /figures, /log and /model: what a run has made."""
 
 import asyncio
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.errors import InvalidInput
 from polar.records.events import DIAGNOSTICS_FILE, MODEL_FILE
 from service.api import links
-from service.api.dependencies import Reading, Service, Session
+from service.api.dependencies import Parts, Reading, Service, Session, unless_gone
 from service.api.door import needs
+from service.api.drawing import MEDIA_TYPES, Kind, drawn
 from service.api.files import file_response
 from service.api.ids import RunId
 from service.api.once import ONCE, Remembering
@@ -18,12 +24,13 @@ from service.api.runs import answers
 from service.api.runs.log import MOST_LINES, last_lines, read_on
 from service.api.runs.schemas import Diagnostics, Figures, FindingsView
 from service.api.schemas import Figure
+from service.programs import Program, python
 from service.storage import findings, runs
 from service.storage.artifacts import artifact_of, artifacts_of
 from service.storage.errors import NotFound
 from service.storage.evaluations import evaluations_of
 from service.storage.states import FindingsState, RunState
-from service.storage.tables import FindingsRow
+from service.storage.tables import Artifact, FindingsRow
 from service.tokens import Scope
 
 router = APIRouter(
@@ -36,6 +43,8 @@ router = APIRouter(
 FIGURES = "figures/"
 #: Suffix of pictures; the numbers that a picture shows are in a file with another suffix.
 PICTURE = ".png"
+#: Suffixes of pictures that are drawn when somebody asks for them.
+REDRAWN: Mapping[str, Kind] = {".svg": "svg", ".pdf": "pdf"}
 #: Seconds after which a client may ask again for a figure that is still to come.
 RETRY_S = 5
 
@@ -77,29 +86,28 @@ async def list_figures(run_id: RunId, session: Reading) -> Figures:
     return Figures(run_id=run.id, figures=figures, findings=of_findings)
 
 
-@router.get("/figures/{name}", response_class=FileResponse)
+@router.get("/figures/{name}", response_class=FileResponse, responses=refusals(500))
 async def get_figure(
     request: Request,
     run_id: RunId,
     # The name is looked up among the files that the run's worker recorded, and never on the disk.
     name: Annotated[str, Path(pattern=r"^[\w.-]+$", max_length=200)],
-    session: Session,
     service: Service,
 ) -> Response:
-    """Send a picture as PNG; one that is still to come is asked for, and comes before others."""
-    run = await runs.get(session, run_id)
-    try:
-        artifact = await artifact_of(session, run.id, FIGURES + name)
-    except NotFound:
-        if not name.endswith(PICTURE):  # such as what browsers ask for by themselves
-            raise
-        row = (await findings.of_runs(session, [run_id])).get(run_id)
-        if row is not None and row.state is FindingsState.TO_COME:
-            row = await findings.ask(session, run_id)
-        if row is not None and row.state is not FindingsState.MADE:
-            return _refusal(request, row)
-        artifact = await artifact_of(session, run_id, FIGURES + name)  # made in the meantime
-    return file_response(service.settings.artifacts, artifact.path)
+    """Send a picture as PNG; one that is still to come is asked for, and comes before others.
+
+    A picture `NAME.png` is also there as `NAME.svg` and `NAME.pdf`, drawn once more for this
+    request from the tables of the run.
+    """
+    kind = REDRAWN.get(PurePath(name).suffix)
+    stored = f"{PurePath(name).stem}{PICTURE}" if kind else name
+    async with service.database.transaction() as session:  # it ends before anything is drawn
+        found = await _picture(request, session, run_id, stored)
+    if isinstance(found, Response):
+        return found
+    if kind is None:
+        return file_response(service.settings.artifacts, found.path)
+    return await _redrawn(request, service, found, kind)
 
 
 @router.get("/model", response_class=FileResponse)
@@ -150,6 +158,37 @@ async def get_log(
 async def ask_for_findings(run_id: RunId, session: Session) -> FindingsView:
     """Have the findings of a run made before others; those that failed are tried again."""
     return FindingsView.model_validate(await findings.ask(session, run_id))
+
+
+async def _picture(
+    request: Request, session: AsyncSession, run_id: UUID, name: str
+) -> Artifact | Response:
+    """The file of a picture, or the refusal of one that failed or is to come."""
+    run = await runs.get(session, run_id)
+    try:
+        return await artifact_of(session, run.id, FIGURES + name)
+    except NotFound:
+        if not name.endswith(PICTURE):  # such as what browsers ask for by themselves
+            raise
+        row = (await findings.of_runs(session, [run_id])).get(run_id)
+        if row is not None and row.state is FindingsState.TO_COME:
+            row = await findings.ask(session, run_id)
+        if row is not None and row.state is not FindingsState.MADE:
+            return _refusal(request, row)
+        return await artifact_of(session, run_id, FIGURES + name)  # made in the meantime
+
+
+async def _redrawn(request: Request, service: Parts, picture: Artifact, kind: Kind) -> Response:
+    path = service.settings.artifacts / picture.path
+    drawing = drawn(service.drawing, python(Program.REDRAWING, str(path), kind))
+    try:
+        return Response(await unless_gone(request, drawing), media_type=MEDIA_TYPES[kind])
+    except InvalidInput as error:
+        there = links.to_figure(picture.run_id, picture.name.removeprefix(FIGURES))
+        detail = (
+            f"this picture cannot be drawn as {kind.upper()}: {error}; as PNG it is at {there}"
+        )
+        raise Refused(404, "not-found", detail) from None
 
 
 def _refusal(request: Request, row: FindingsRow) -> Response:

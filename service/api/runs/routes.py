@@ -15,7 +15,7 @@ from service.api.event_stream import follow
 from service.api.experiments import answers as experiments
 from service.api.experiments.schemas import ExperimentView, MoreSteps
 from service.api.filtering import Filters
-from service.api.ids import RunId
+from service.api.ids import DeletedRun, RunId
 from service.api.once import ONCE, Remembering
 from service.api.paging import PageSize, Position, next_token
 from service.api.problems import refusals
@@ -75,7 +75,7 @@ async def cancel_run(run_id: RunId, session: Session, service: Service) -> RunVi
 
 
 @router.delete("/{run_id}", dependencies=[needs(Scope.ADMIN)])
-async def delete_run(run_id: RunId, session: Session) -> DeletionView:
+async def delete_run(run_id: DeletedRun, session: Session) -> DeletionView:
     """Delete a run that only one experiment has, and an experiment without other runs, too."""
     return DeletionView.model_validate(await deletions.delete_run(session, run_id))
 

@@ -1,10 +1,9 @@
 """/studies/{id}/figures: pictures of a study, drawn on request by another process."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -15,12 +14,12 @@ from polar.records.phases import LossEnvelope, Phases, StudyFigure
 from polar.records.record import Record
 from service.api.dependencies import Parts, Service, unless_gone
 from service.api.door import Door
+from service.api.drawing import MEDIA_TYPES, Kind, drawn
 from service.api.ids import StudyId
 from service.api.problems import Refused, refusals
 from service.api.stored import Reader
 from service.api.studies.models import envelope_of, read_solutions
 from service.programs import Program, python
-from service.short_processes import ShortProcesses
 from service.storage import studies
 from service.storage.phases import FIGURES, Gather, completed_of
 from service.storage.study_tables import Study
@@ -31,12 +30,6 @@ router = APIRouter(
     tags=["studies"],
     responses=refusals(404, 409, 422, 503),
 )
-
-Kind = Literal["png", "svg", "pdf"]
-
-KINDS: dict[Kind, str] = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
-
-_log = logging.getLogger(__name__)
 
 
 def figure_named(
@@ -71,8 +64,9 @@ async def get_figure(
     - `loss_envelope`: the loss of all known models of the study's problem, and the least of all.
     """
     content = await _content(study_id, figure, service)
-    picture = await unless_gone(request, _drawn(service.drawing, content, figure, kind))
-    return Response(picture, media_type=KINDS[kind])
+    stdin = content.model_dump_json().encode()
+    drawing = drawn(service.drawing, _command(figure, kind), stdin)
+    return Response(await unless_gone(request, drawing), media_type=MEDIA_TYPES[kind])
 
 
 async def _content(study_id: UUID, figure: StudyFigure, service: Parts) -> Record:
@@ -98,25 +92,6 @@ async def _envelope(session: AsyncSession, study: Study) -> Callable[[], LossEnv
     solutions = await read_solutions(session, study)
     found = Reader().readable("range", study.range)
     return lambda: envelope_of(solutions.spec, found, solutions.page())
-
-
-async def _drawn(
-    processes: ShortProcesses, content: Record, figure: StudyFigure, kind: Kind
-) -> bytes:
-    stdin = content.model_dump_json().encode()
-    try:
-        ended = await processes.run(_command(figure, kind), stdin=stdin)
-    except TimeoutError:
-        detail = f"drawing took longer than {processes.limit_s:g} s and was stopped"
-        raise Refused(500, "drawing-too-long", detail) from None
-    if ended.code:
-        _log.error("a drawing ended with code %d: %s", ended.code, ended.said.strip())
-        detail = (
-            f"the drawing process ended with code {ended.code}; the log of the service has its "
-            "messages"
-        )
-        raise Refused(500, "drawing-failed", detail)
-    return ended.output
 
 
 def _command(figure: StudyFigure, kind: Kind) -> list[str]:

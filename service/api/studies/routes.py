@@ -15,7 +15,7 @@ from service.api import links, submission
 from service.api.dependencies import TAKES_SPEC, Reading, Service, Session, only_json
 from service.api.door import needs, while_let_in
 from service.api.filtering import Filters
-from service.api.ids import StudyId
+from service.api.ids import DeletedStudy, StudyId
 from service.api.once import ONCE, Remembering
 from service.api.paging import ModelPlace, PageSize, Position, next_token
 from service.api.problems import Refused, refusals
@@ -208,7 +208,7 @@ async def cancel_study(study_id: StudyId, session: Session, service: Service) ->
 
 
 @router.delete("/{study_id}", dependencies=[needs(Scope.ADMIN)], responses=refusals(404, 409, 422))
-async def delete_study(study_id: StudyId, session: Session) -> DeletionView:
+async def delete_study(study_id: DeletedStudy, session: Session) -> DeletionView:
     """Delete a study, its trials, and those of their runs that nobody else has, for good."""
     return DeletionView.model_validate(await deletions.delete_study(session, study_id))
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -13,9 +14,11 @@ import torch
 
 import polar
 from polar.errors import CheckpointUnusable, DatasetError, DatasetMissing, InvalidInput
+from polar.figures.files import write
 from polar.records.events import ArtifactSaved, Result
 from polar.regime.table import diagnostics_table
 from polar.spec import ExperimentSpec
+from service.redrawing import redraw
 
 SPEC = ExperimentSpec.model_validate(
     {
@@ -99,6 +102,16 @@ def test_findings_made_later_and_twice_are_those_of_the_whole_run_to_the_bit(
     told = [each.name for each in saved if isinstance(each, ArtifactSaved)]
     assert told[-1] == "result.json"
     assert set(told) == names(whole) - AT_ONCE | {"result.json"}
+
+
+def test_the_tables_of_a_run_give_its_pictures_again_to_the_byte(whole: Path) -> None:
+    pictures = sorted(whole.glob("figures/*.png"))
+
+    assert len(pictures) > 10
+    for picture in pictures:
+        again = BytesIO()
+        write(redraw(picture), "png", again)
+        assert again.getvalue() == picture.read_bytes()
 
 
 @pytest.mark.usefixtures("unrendered")

@@ -1,13 +1,17 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from polar.errors import InvalidInput
-from polar.figures import save_figures
+from polar.figures import figure_of, save_figures
+from polar.figures.files import write
 
 Made = Callable[..., pd.DataFrame]
 CRITERIA = ["entropy", "active_units", "kl"]
@@ -35,6 +39,12 @@ def tables(made: Made) -> dict[str, pd.DataFrame]:
         "traversals": made("pictures", ["latent"], quantile=[0.1, 0.9]).assign(value=0.0),
         "prior_samples": made("pictures", ["sample"]),
     }
+
+
+def written(figure: Figure, kind: str) -> bytes:
+    file = BytesIO()
+    write(figure, kind, file)
+    return file.getvalue()
 
 
 def test_a_run_gives_every_figure_that_its_tables_can(
@@ -139,6 +149,45 @@ def test_the_same_tables_give_the_same_bytes_in_another_process(
 
     for path in here:
         assert (tmp_path / "there" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_figure_alone_is_the_one_that_is_saved_with_the_others(
+    tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    pictures = save_figures(tables, 0.25, tmp_path)[::2]
+
+    for path in pictures:
+        assert written(figure_of(path.stem, tables, 0.25), "png") == path.read_bytes()
+
+
+def test_the_pictures_of_a_run_are_the_same_bytes_as_svg_each_time(
+    tables: dict[str, pd.DataFrame],
+) -> None:
+    for name in ("traversals", "activation_order"):  # with images, and with lines alone
+        first, again = [written(figure_of(name, tables, 0.25), "svg") for _ in range(2)]
+        assert first == again
+        assert ElementTree.fromstring(first).tag == "{http://www.w3.org/2000/svg}svg"
+        assert b"<dc:date>" not in first
+
+
+def test_a_figure_alone_needs_no_other_to_be_drawn(tables: dict[str, pd.DataFrame]) -> None:
+    broken = tables | {"downstream": pd.DataFrame()}
+
+    figure_of("traversals", broken, 0.25)
+    with pytest.raises(InvalidInput, match="empty table"):
+        figure_of("accuracy_against_k", broken, 0.25)
+
+
+def test_a_figure_that_the_tables_do_not_give_is_refused(made: Made) -> None:
+    table = made("run").assign(information_nats=None)
+
+    with pytest.raises(InvalidInput) as refused:
+        figure_of("../traversals", {"diagnostics": table}, 0.25)
+
+    assert str(refused.value) == (
+        "the tables give no figure ../traversals; allowed: sorted_entropies, "
+        "entropy_over_training, entropy_heatmap"
+    )
 
 
 def test_an_empty_table_is_refused(made: Made, tmp_path: Path) -> None:

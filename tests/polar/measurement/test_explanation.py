@@ -130,6 +130,28 @@ def test_mixed_and_undetermined_latents_are_numbered() -> None:
 
 
 @pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        ((Label.ACTIVE,), "on active and passive."),
+        ((Label.MIXED,), "on active and passive; mixed counts as active."),
+        (
+            (Label.UNDETERMINED, Label.MIXED),
+            "on active and passive; mixed counts as active and undetermined latents are not "
+            "compared.",
+        ),
+    ],
+)
+def test_an_agreement_says_how_it_takes_labels_that_are_neither(
+    others: tuple[Label, ...], words: str
+) -> None:
+    labels = tuple(map(by_signals, range(3), (Label.PASSIVE, *others)))
+
+    text = evidence(verdict_on(1.5, 0.0), labels=labels, agreement=(pair(1.0),))
+
+    assert text.endswith(f"All criteria agree {words}")
+
+
+@pytest.mark.parametrize(
     ("agreement", "words"),
     [
         ((), "No two criteria can be compared."),

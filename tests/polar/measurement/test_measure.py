@@ -121,7 +121,7 @@ def test_the_explanation_names_regime_threshold_evidence_and_disagreement(
         "Other rules, which are evidence only, in nats: gap ",
         "Hartigan's dip of the entropies is 0.2",
         "evidence for two groups.",
-        "All criteria agree on active and passive.",
+        "All criteria agree on active and passive; mixed counts as active.",
     ):
         assert words in explanation
 

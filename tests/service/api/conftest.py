@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from service.api.app import create_app
 from service.settings import Settings
@@ -36,6 +36,25 @@ async def http(api: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         transport=transport, base_url="http://localhost", headers=OWNER
     ) as client:
         yield client
+
+
+@pytest.fixture
+async def statements(
+    api: FastAPI, http: httpx.AsyncClient
+) -> AsyncIterator[Callable[[str], Awaitable[int]]]:
+    """Counts the statements of a GET."""
+    engine, seen = api.state.parts.database.engine.sync_engine, []
+    note = lambda *about: seen.append(about[2])  # noqa: E731
+    event.listen(engine, "before_cursor_execute", note)
+
+    async def count(path: str, token: str | None = None) -> int:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        seen.clear()
+        (await http.get(path, headers=headers)).raise_for_status()
+        return len(seen)
+
+    yield count
+    event.remove(engine, "before_cursor_execute", note)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from polar.spec import StudySpec
 from service.api.links import PREFIX
+from service.settings import Settings
 from service.storage import deletions
 from service.storage.database import Database
 from service.storage.ids import MOST_NAMED
@@ -198,6 +199,49 @@ async def test_what_was_deleted_begins_no_id_any_more(
     assert (await http.get(f"{PREFIX}/{kind}/5a0f6f0e")).json()["id"] == str(FIRST)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_to_be_deleted_needs_eight_digits(
+    http: httpx.AsyncClient, store: Store, kind: str
+) -> None:
+    await store(ALONE)
+
+    for written in ("3750", "37502b", "37502ba", "37502ba-"):
+        answer = await http.delete(f"{PREFIX}/{kind}/{written}")
+
+        assert answer.status_code == 422, written
+        (fault,) = answer.json()["errors"]
+        assert fault["pointer"] == f"/path/{ANSWERED[kind]}_id"
+        assert fault["message"] == "this is too short for what is to be deleted"
+        assert fault["value"] == repr(written)
+        assert "at least 8 of the digits" in fault["allowed"]
+    assert (await http.get(f"{PREFIX}/{kind}/3750")).status_code == 200
+
+
+async def test_the_first_digits_of_a_measurement_are_enough(
+    http: httpx.AsyncClient, settings: Settings
+) -> None:
+    folder, url = settings.artifacts / "measurements", f"{PREFIX}/measurements"
+    for id in (ALONE, FIRST, SECOND):
+        (folder / str(id) / "figures").mkdir(parents=True)
+        (folder / str(id) / "figures" / "a.png").write_bytes(id.bytes)
+    for name in (f"{UUID(int=ALONE.int + 1)}.part", "3750", "37502ba0-no-id"):
+        (folder / name).mkdir()  # none of which is a measurement
+
+    for written in ("3750", "37502BA0", "37502ba0-d5a3", ALONE.hex[:31], ALONE.hex, str(ALONE)):
+        figure = await http.get(f"{url}/{written}/figures/a.png")
+        assert (figure.status_code, figure.content) == (200, ALONE.bytes), written
+        # its report is not there, so that the answer says which was looked for
+        report = await problem(http, f"{url}/{written}")
+        assert report == (404, "not-found", f"there is no measurement {ALONE}"), written
+    for below in ("", "/figures/a.png"):
+        several = await problem(http, f"{url}/5a0f{below}")
+        assert several[:2] == (409, "ambiguous-id")
+        assert several[2].endswith(f"more than one measurement's id begins: {FIRST}, {SECOND}")
+        none = await problem(http, f"{url}/3751{below}")
+        assert none == (404, "not-found", "there is no measurement 3751")
+        assert (await problem(http, f"{url}/375{below}"))[0] == 422
+
+
 async def test_deleting_by_the_first_digits_deletes_that_and_needs_its_scope(
     http: httpx.AsyncClient, store: Store
 ) -> None:
@@ -239,14 +283,18 @@ async def test_every_route_that_takes_an_id_says_that_its_first_digits_are_enoug
         (path, method, operation)
         for path, operations in api.openapi()["paths"].items()
         for method, operation in operations.items()
-        if any(f"{{{kind}_id}}" in path for kind in ANSWERED.values())
+        if "_id}" in path
     ]
 
     assert len(taken) > 25
+    assert {"delete", "get", "patch", "post"} == {method for _, method, _ in taken}
+    assert any("measurement_id" in path for path, _, _ in taken)
     for path, method, operation in taken:
         (id,) = [each for each in operation["parameters"] if each["name"].endswith("_id")]
-        assert "at least 4 of the digits" in id["description"], (method, path)
-        assert "pattern" in id["schema"], (method, path)
+        least = 8 if method == "delete" else 4
+        assert f"at least {least} of the digits" in id["description"], (method, path)
+        assert re.fullmatch(id["schema"]["pattern"], "5a0f6f0e"), (method, path)
+        assert bool(re.fullmatch(id["schema"]["pattern"], "5a0f6f0")) == (least == 4)
         assert {"404", "409", "422"} <= operation["responses"].keys(), (method, path)
         if method == "get":
             parts = {id["name"]: "0000", "name": "phase_diagram", "kind": "csv"}

@@ -1,16 +1,20 @@
 """What reading costs: few statements, however many rows there are, and compressed answers."""
 
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import event
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from polar.records.events import ArtifactSaved
+from service.api.dependencies import open_session
 from service.api.runs.results import FIGURES
 from tests.service.conftest import OWNER
 
@@ -24,25 +28,6 @@ API = "/api/v1"
 @pytest.fixture(autouse=True)
 async def _an_agent_is_there(worker: "Worker") -> None:
     await worker.announce()
-
-
-@pytest.fixture
-async def statements(
-    api: FastAPI, http: httpx.AsyncClient
-) -> AsyncIterator[Callable[[str], Awaitable[int]]]:
-    """Counts the statements of a GET."""
-    engine, seen = api.state.parts.database.engine.sync_engine, []
-    note = lambda *about: seen.append(about[2])  # noqa: E731
-    event.listen(engine, "before_cursor_execute", note)
-
-    async def count(path: str, token: str | None = None) -> int:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        seen.clear()
-        (await http.get(f"{API}{path}", headers=headers)).raise_for_status()
-        return len(seen)
-
-    yield count
-    event.remove(engine, "before_cursor_execute", note)
 
 
 @pytest.fixture
@@ -63,14 +48,38 @@ def finished(
     return make
 
 
+def opens_transaction(dependant: Dependant) -> bool:
+    return any(
+        each.call is open_session or opens_transaction(each) for each in dependant.dependencies
+    )
+
+
+def gets_in_transactions(routes: Iterable[BaseRoute]) -> Iterator[str]:
+    for route in routes:
+        if included := getattr(route, "original_router", None):
+            yield from gets_in_transactions(included.routes)
+        elif (
+            isinstance(route, APIRoute)
+            and "GET" in (route.methods or ())
+            and opens_transaction(route.dependant)
+        ):
+            yield route.path
+
+
+def test_what_only_reads_opens_no_transaction(api: FastAPI) -> None:
+    assert list(gets_in_transactions(api.routes)) == ["/login"]  # which uses its link up
+
+
 async def test_another_token_than_the_owners_costs_a_statement_more(
     http: httpx.AsyncClient, statements: Callable[..., Awaitable[int]]
 ) -> None:
     made = await http.post(f"{API}/tokens", json={"name": "reader", "scope": "read"})
     token = made.json()["token"]
-    await statements("/experiments", token)  # the first use is noted
+    await statements(f"{API}/experiments", token)  # the first use is noted
 
-    assert await statements("/experiments", token) == 1 + await statements("/experiments")
+    assert await statements(f"{API}/experiments", token) == 1 + await statements(
+        f"{API}/experiments"
+    )
 
 
 async def test_reading_takes_as_many_statements_for_many_rows_as_for_few(
@@ -89,7 +98,7 @@ async def test_reading_takes_as_many_statements_for_many_rows_as_for_few(
             "study": f"/studies/{study}",
             "trials": f"/studies/{study}/trials",
         }
-        return {name: await statements(path) for name, path in paths.items()}
+        return {name: await statements(f"{API}{path}") for name, path in paths.items()}
 
     study = await create()
     few = await read(*await finished([0]), study)
@@ -103,6 +112,26 @@ async def test_reading_takes_as_many_statements_for_many_rows_as_for_few(
         "experiments": 2, "experiment": 2, "run": 3, "runs": 1, "studies": 2, "study": 3,
         "trials": 2,
     }  # fmt: skip
+
+
+async def test_pages_of_many_ids_take_as_many_statements_as_those_of_few(
+    finished: Callable[[list[int]], Awaitable[tuple[UUID, UUID]]],
+    http: httpx.AsyncClient,
+    statements: Callable[[str], Awaitable[int]],
+    create: Callable[..., Awaitable[UUID]],
+) -> None:
+    experiment, _ = await finished(list(range(8)))
+    runs = (await http.get(f"{API}/experiments/{experiment}")).json()["runs"]
+    compared = [("run", run["id"]) for run in runs]
+    laid = [("study", await create(name=f"study {place}")) for place in range(8)]
+
+    async def count(rows: int) -> tuple[int, int]:
+        return (
+            await statements(f"/compare?{urlencode(compared[:rows])}"),
+            await statements(f"/overlay?{urlencode(laid[:rows])}"),
+        )
+
+    assert await count(2) == await count(8) == (3, 2)
 
 
 async def test_long_answers_are_compressed_and_say_the_same(

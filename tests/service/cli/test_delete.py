@@ -27,6 +27,8 @@ async def test_nothing_is_deleted_before_somebody_says_yes(polar: "Polar", spec:
     assert (result.exit_code, result.stdout) == (2, "")
     assert "this would be deleted for good:" in result.stderr
     assert f"experiment mine: cancelled, {experiment['id']}" in result.stderr
+    run = await polar("delete", experiment["runs"][0]["id"])
+    assert f"  run {experiment['runs'][0]['id']}: cancelled\n" in run.stderr
     assert "say --yes" in result.stderr
     assert "error" not in result.stderr
     assert (await polar("get", experiment["id"])).exit_code == 0

@@ -84,3 +84,23 @@ async def test_tables_show_eight_digits_unless_whole_ids_are_wanted(
     assert await shown(experiment, "list") == [True, False, True]
     assert await shown(run, "runs") == [True, False, True]
     assert await shown(run, "get", experiment) == [True, False, True]
+
+
+async def test_lists_are_searched_for_words_of_notes(
+    polar: "Polar", write: "Write", submit: "Submitter", spec_of: "SpecMaker"
+) -> None:
+    made = await submit(spec_of(name="first look"))
+    experiment, run = str(made.experiment.id), str(made.runs[0].id)
+    await submit(spec_of(name="second", seeds=[7]))
+    await polar("note", experiment, "Does beta matter?")
+    study = as_json(await polar("study", "create", write(STUDY.format("one", "l2_ae", "gamma")),
+                                "--note", "what of gamma", "-o", "json"))["id"]  # fmt: skip
+
+    for words, experiments, runs, studies in (
+        ("MATTER look", [experiment], [run], []),
+        ("one gamma", [], [], [study]),
+        ("nothing", [], [], []),
+    ):
+        assert await ids(polar, "list", "--search", words) == experiments
+        assert await ids(polar, "runs", "--search", words) == runs
+        assert await ids(polar, "study", "list", "--search", words) == studies

@@ -15,7 +15,7 @@ from polar.records.certificates import (
 )
 from polar.records.latents import Regime
 from polar.records.ranges import Edge, Observation, Outcome, Snapshot, StudyRange
-from service.cli.range_tables import in_words, of_range
+from service.cli.range_tables import BUDGET_HEAD, in_words, of_range
 
 REGIMES = {"u": Regime.UNDER_REGULARISED, "p": Regime.CLEAN, "c": Regime.COLLAPSED}
 
@@ -92,6 +92,21 @@ def test_the_edges_at_each_budget_are_a_table_of_their_own() -> None:
     lines = shown(range).splitlines()
     assert any(line.split()[:4] == ["1,000", "4", "no", "band"] for line in lines)
     assert any(line.split() == ["2,000", "4", "0.3..0.32", "7..7.5"] for line in lines)
+
+
+def test_numbers_of_steps_at_which_the_same_was_found_share_a_row() -> None:
+    early = tuple(
+        Snapshot(steps=steps, regime=Regime.UNDER_REGULARISED) for steps in (10, 500, 1000)
+    )
+    range = found("0.3 u, 0.32 p, 7 p, 7.5 c", trajectory=early)
+
+    rows = [" ".join(line.split()) for line in shown(range).splitlines()]
+    head = rows.index(" ".join(BUDGET_HEAD))
+    assert rows[head + 1 : head + 3] == ["10 to 1,000 4 no band", "2,000 4 0.3..0.32 7..7.5"]
+
+
+def test_a_single_training_is_counted_in_the_singular() -> None:
+    assert "1 weight, 1 training from scratch" in shown(found("1 p"))
 
 
 #: A certificate that refutes a right edge at 7 to 7.5.

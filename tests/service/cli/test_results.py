@@ -1,6 +1,7 @@
 """Logs, figures and comparisons of runs, runs that are tried again, and the best trials."""
 
 import asyncio
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from polar.records.events import ArtifactSaved
+from polar.regime.table import diagnostics_table
 from service.cli import logs
 from service.exit_codes import REFUSED
 from service.settings import Settings
@@ -60,9 +62,15 @@ async def test_logs_show_what_a_run_has_printed_without_control_characters(
     assert f"attempt 1 of run {running} has printed nothing" in empty.stderr
     assert shown.stdout == "step 1\n�[2Jerror\n"
     assert last.stdout == "�[2Jerror\n"
+    assert as_json(await polar("logs", running, "-o", "json")) == [
+        {"attempt": 1, "line": "step 1"},
+        {"attempt": 1, "line": "\x1b[2Jerror"},
+    ]
 
 
+@pytest.mark.parametrize("is_json", [False, True])
 async def test_a_log_is_followed_from_attempt_to_attempt_until_the_run_has_ended(
+    is_json: bool,
     polar: "Polar",
     running: UUID,
     settings: Settings,
@@ -75,11 +83,11 @@ async def test_a_log_is_followed_from_attempt_to_attempt_until_the_run_has_ended
 
     async def goes_on() -> None:
         with log.open("a") as file:
-            file.write("two\n")
+            file.write("two\nthe last ")
 
     async def is_lost() -> None:
         with log.open("a") as file:
-            file.write("the last words of an attempt\n")
+            file.write("words of an attempt\n\nhalf")
         async with database.transaction() as session:
             await runs.release(session, running, 1, reason="child_killed", message="")
         await worker.claim(running)
@@ -94,12 +102,23 @@ async def test_a_log_is_followed_from_attempt_to_attempt_until_the_run_has_ended
         asyncio.run_coroutine_threadsafe(next(steps)(), loop).result(60)
 
     monkeypatch.setattr(logs, "time", SimpleNamespace(sleep=next_step))
-    ended = await polar("logs", "-f", running)
-    first = await polar("logs", "-f", running, "--attempt", 1)
+    output = ["--output", "json"] if is_json else []
+    ended = await polar("logs", "-f", running, *output)
+    first = await polar("logs", "-f", running, "--attempt", 1, *output)
 
+    lines = ["one", "two", "the last words of an attempt", "", "half"]
+    expected = "\n".join(lines)
+    if is_json:
+        expected = "".join(f"{json.dumps({'attempt': 1, 'line': line})}\n" for line in lines)
     assert (ended.exit_code, first.exit_code) == (0, 0)
-    assert first.stdout == "one\ntwo\nthe last words of an attempt\n"
-    assert ended.stdout == first.stdout + "again\nthe end"
+    assert first.stdout == expected
+    assert ended.stdout.startswith(expected)
+    rest = ended.stdout.removeprefix(expected)
+    if is_json:
+        again = [json.loads(line) for line in rest.splitlines()]
+        assert again == [{"attempt": 2, "line": line} for line in ("again", "the end")]
+    else:
+        assert rest == "again\nthe end"
     assert "attempt 2 begins" in ended.stderr
 
 
@@ -159,6 +178,32 @@ async def test_figures_of_a_run_and_of_an_experiment_are_saved(
     assert sorted(as_json(of_all)) == [
         str(tmp_path / "all" / "seed-0" / f"{name}.png") for name in ("entropies", "traversals")
     ]
+
+
+async def test_figures_of_a_run_are_saved_as_svg(
+    polar: "Polar",
+    running: UUID,
+    worker: "Worker",
+    settings: Settings,
+    tmp_path: Path,
+    reports: "Reports",
+) -> None:
+    out = settings.artifacts / "out"
+    (out / "figures").mkdir(parents=True)
+    diagnostics_table([reports.evaluation(10)]).to_parquet(out / "diagnostics.parquet")
+    (out / "measurement.json").write_text('{"verdict": {"tau_nats": 0.25}}')
+    name = "figures/sorted_entropies.png"
+    await worker.record(running, ArtifactSaved(name=name, path=f"out/{name}"))
+    await worker.finish(running)
+
+    saved = await polar("figures", running, "--out", tmp_path / "new", "--format", "svg")
+    other = await polar("figures", running, "--format", "gif")
+
+    picture = tmp_path / "new" / "sorted_entropies.svg"
+    assert saved.stdout.split() == [str(picture)], saved.stderr
+    assert picture.read_bytes().startswith(b"<?xml")
+    assert other.exit_code == REFUSED
+    assert "'gif' is not one of 'png', 'svg'," in other.stderr
 
 
 async def test_a_folder_that_cannot_be_made_is_refused(

@@ -75,7 +75,7 @@ async def test_showing_a_study_shows_its_trials_and_the_best_of_them(
     result = await polar("study", "show", study_id)
 
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert "1 of 2 completed, 1 completed, 1 failed, 1 running" in result.stdout
+    assert "trials  1 of 2 completed, 1 failed, 1 running\n" in result.stdout
     assert "0.75 at model.beta=0.25" in result.stdout
     assert ["0", "completed", "model.beta=0.25", "0.75", "clean"] in lines
     assert ["1", "failed", "model.beta=50", "it", "went", "wrong"] in lines

@@ -115,6 +115,9 @@ def study(
     )
 
 
+COUNTED = {TrialState.COMPLETED: 2, TrialState.RUNNING: 1}
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("fields", [1, 8])
 def test_a_study(fields: int, name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +162,18 @@ def test_the_trials_of_a_study_that_steps_alone_limit_are_counted_without_a_boun
     assert not any("of 10000" in line for line in lines)
     assert any("2000 of 10000 completed" in line for line in of_both)
     assert any(spent in line for line in of_both)
+
+
+def test_beside_a_bar_of_completed_trials_only_the_others_are_counted() -> None:
+    of_trials, of_steps = (
+        study("mine", (), None, trials=bound).model_copy(update={"trials": COUNTED})
+        for bound in (3, MOST_TRIALS)
+    )
+    new = of_trials.model_copy(update={"trials": {}})
+
+    assert study_tables.status(of_trials) == "completed; trials: 1 running"
+    assert study_tables.status(of_steps) == "completed; trials: 2 completed, 1 running"
+    assert study_tables.status(new) == "completed"
 
 
 def test_a_study_of_one_field_is_a_line_for_each_trial_at_80_columns(

@@ -55,7 +55,17 @@ def test_each_verdict_is_said_once(reports: "Reports") -> None:
 
     said = study_watching.verdict_of(experiment_of(*seeds, run_in(RunState.QUEUED)))
 
-    assert said == f"{verdict.regime} {verdict.polarisation:.2f}"
+    assert said == f"{verdict.regime}, P {verdict.polarisation:.2f}"
+
+
+def test_different_verdicts_of_a_trial_are_all_said(reports: "Reports") -> None:
+    verdict = reports.evaluation(10).verdict
+    other = verdict.model_copy(update={"polarisation": 0.125})
+    seeds = [run_in(RunState.RUNNING, verdict=each) for each in (verdict, other)]
+
+    said = study_watching.verdict_of(experiment_of(*seeds))
+
+    assert said == f"clean, P {verdict.polarisation:.2f}; clean, P 0.12"
 
 
 def test_a_bar_is_there_for_each_trial_in_flight_and_gone_with_it(reports: "Reports") -> None:
@@ -77,7 +87,7 @@ def test_a_bar_is_there_for_each_trial_in_flight_and_gone_with_it(reports: "Repo
     assert after(2) == ["trial 3 model.beta=2", "trial 4 model.beta=2"]
     bar = bars.tasks[0]
     assert (bar.completed, bar.total) == (10, reports.progress(10).steps)
-    assert bar.fields["verdict"].startswith("clean ")
+    assert bar.fields["verdict"].startswith("clean, P ")
     assert after(1) == ["trial 3 model.beta=2"]
     assert after(0) == []
 

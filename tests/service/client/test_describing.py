@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.client import AsyncClient, Client, Refused
+from service.client import AsyncClient, Client, ClientError, Refused
 from service.client.answers import Experiment, Run, Study
 
 if TYPE_CHECKING:
@@ -71,3 +71,31 @@ async def test_lists_leave_out_what_is_not_wanted(
     assert (by_tag, by_name, runs) == ([experiment.id], ["two"], [1])
     assert all_runs == {0, 1, 2}
     assert (studies, none) == ([study.id], [])
+
+
+async def test_a_name_means_its_owner_alone_although_runs_are_listed_by_it(
+    served: str, spec_of: "SpecMaker"
+) -> None:
+    with Client(served) as client:
+        experiment = client.submit(spec_of(name="both"))
+        run = experiment.runs[0].id
+
+        listed = [[each.id for each in client.runs(name="both")]]
+        listed += [[each.id for each in client.runs(own_name="both")]]
+
+        assert listed == [[run], []]
+        assert client.meant("both", Run) == str(experiment.id)
+        client.describe(run, name="both")
+        assert client.meant("both", Run) == str(run)
+
+
+async def test_what_is_to_be_deleted_needs_eight_digits(served: str, spec_of: "SpecMaker") -> None:
+    with Client(served) as client:
+        experiment = client.submit(spec_of())
+        client.cancel(experiment.id)
+
+        with pytest.raises(ClientError, match="too short for what is to be deleted; allowed"):
+            client.delete(experiment.id.hex[:7])
+        deleted = client.delete(experiment.id.hex[:8])
+
+    assert deleted.id == experiment.id

@@ -18,14 +18,7 @@ from polar.records.ranges import Edge, Interval, Outcome, SeedOutcome, StudyRang
 from polar.records.trials import Measured, Measures
 from polar.spec import ExperimentSpec, StudySpec
 from polar.spec.points import SEED, STEPS, Point
-from service.storage import (
-    experiments,
-    runs,
-    studies,
-    study_extensions,
-    study_tracking,
-    tracking,
-)
+from service.storage import experiments, runs, studies, study_extensions, study_tracking, tracking
 from service.storage.database import Database
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.tables import Tracking
@@ -101,9 +94,9 @@ class Story:
         async with self._database.transaction() as session:
             assert await runs.claim(session, run_id, "agent", 30.0)
 
-    async def release(self, run_id: UUID, attempt: int = 1) -> None:
+    async def release(self, run_id: UUID, attempt: int = 1, reason: str = "lease_lost") -> None:
         async with self._database.transaction() as session:
-            await runs.release(session, run_id, attempt, reason="lease_lost", message="gone")
+            await runs.release(session, run_id, attempt, reason=reason, message="gone")
 
     async def train(self, run_id: UUID, attempt: int = 1) -> None:
         """Everything that a real training told."""
@@ -351,6 +344,15 @@ def study_spec_of_two_seeds(study_spec: StudySpec) -> StudySpec:
     return study_spec.with_seeds((0, 1)).model_copy(update={"sampler": "tpe"})
 
 
+class PatientTracker(Tracker):
+    """A tracker whose passes wait for its drawing, so that a test sees all of what it tells."""
+
+    async def tell_all(self) -> None:
+        await super().tell_all()
+        if self.drawing is not None:
+            await self.drawing
+
+
 TrackerMaker = Callable[..., Tracker]
 
 
@@ -359,14 +361,14 @@ async def make_tracker(
     database: Database, server: MLflowServer, training: "Training"
 ) -> AsyncIterator[TrackerMaker]:
     """Trackers, of which one at a time is at work; they are closed in the end."""
-    trackers = []
+    trackers: list[Tracker] = []
 
     def make(
         database: Database = database,
         server: MLflowServer = server,
         artifacts: Path = training.folder,
     ) -> Tracker:
-        trackers.append(Tracker(database, server, artifacts))
+        trackers.append(PatientTracker(database, server, artifacts))
         return trackers[-1]
 
     yield make

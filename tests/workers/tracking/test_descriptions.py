@@ -13,14 +13,17 @@ from service.storage import deletions, experiments
 from service.storage.database import Database
 from service.storage.descriptions import describe
 from service.storage.study_tables import Study
+from service.storage.study_tracking import Nesting
 from service.storage.tables import Experiment, Run
 from tests.workers.tracking.conftest import DIGEST
-from workers.tracking.server import MLflowServer
+from workers.tracking import tracker as tracking
+from workers.tracking.server import MLflowAway, MLflowServer
+from workers.tracking.study_tracker import StudyTeller
 from workers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from tests.conftest import Training
-    from tests.workers.tracking.conftest import Story, StudyStory
+    from tests.workers.tracking.conftest import Story, StudyStory, TrackerMaker
 
 NOTE = "mlflow.note.content"
 
@@ -142,6 +145,69 @@ async def test_a_study_that_is_renamed_tells_its_runs(
     assert told.info.status == "FINISHED"
     assert seed.info.run_name == "trial 0 beta=0.5 steps=30 seed 0 (for the paper)"
     assert await study_story.is_told()
+
+
+async def test_only_a_new_name_of_a_study_moves_its_runs_and_a_batch_a_pass(
+    study_story: "StudyStory",
+    tracker: Tracker,
+    database: Database,
+    study_spec: StudySpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study_id = await study_story.complete(study_spec, [0.5, 2.0, 8.0])
+    await tracker.tell_all()
+    nested: list[UUID] = []
+    nest = StudyTeller.nest
+
+    async def noted(self: StudyTeller, nesting: Nesting) -> None:
+        nested.append(nesting.run_id)
+        await nest(self, nesting)
+
+    monkeypatch.setattr(StudyTeller, "nest", noted)
+    monkeypatch.setattr(tracking, "PLACES_AT_ONCE", 2)
+    counts = []
+    await say(database, Study, study_id, tags={"a": "1"}, note="Read *this*.")
+    await tracker.tell_all()
+    counts.append(len(nested))
+    await say(database, Study, study_id, name="for the paper")
+    for _ in range(3):
+        await tracker.tell_all()
+        counts.append(len(nested))
+
+    assert counts == [0, 2, 3, 3]
+    names = {seed.info.run_name for seed in study_story.below(study_story.in_mlflow(study_id))}
+    assert names == {
+        f"trial {number} beta={beta} steps=30 seed 0 (for the paper)"
+        for number, beta in enumerate(("0.5", "2", "8"))
+    }
+
+
+async def test_runs_have_the_new_name_of_a_study_though_a_tracker_was_killed_in_between(
+    study_story: "StudyStory",
+    make_tracker: "TrackerMaker",
+    database: Database,
+    study_spec: StudySpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study_id = await study_story.complete(study_spec, [0.5])
+    killed = make_tracker()
+    await killed.tell_all()
+    await say(database, Study, study_id, name="for the paper")
+
+    async def away(*_: object) -> None:
+        raise MLflowAway("as if the tracker had been killed once MLflow knew the name")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MLflowServer, "set_status", away)
+        with pytest.raises(MLflowAway):
+            await killed.tell_all()
+    await killed.close()
+    await make_tracker().tell_all()
+
+    told = study_story.in_mlflow(study_id)
+    (seed,) = study_story.below(told)
+    assert told.info.run_name == "for the paper"
+    assert seed.info.run_name == "trial 0 beta=0.5 steps=30 seed 0 (for the paper)"
 
 
 async def test_what_is_said_while_it_is_told_is_told_again(

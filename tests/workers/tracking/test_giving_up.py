@@ -1,6 +1,7 @@
 """What MLflow will never take: users see the reason, and everything else goes on."""
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from mlflow import MlflowClient
@@ -10,8 +11,9 @@ from polar.spec import StudySpec
 from service.repetition import MOST_REPETITIONS
 from service.storage import tracking_failures
 from service.storage.database import Database
-from workers.tracking import tracker as tracking
-from workers.tracking.server import MLflowAway, MLflowServer
+from workers.tracking import tries
+from workers.tracking.server import MLflowAway, MLflowRefused, MLflowServer
+from workers.tracking.study_figures import DrawingFailed
 from workers.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "AGAIN_S", 0.0)
+    monkeypatch.setattr(tries, "AGAIN_S", 0.0)
 
 
 async def why(database: Database, id: "UUID") -> str | None:
@@ -126,6 +128,35 @@ async def test_a_study_that_mlflow_has_lost_is_shown_with_the_reason(
         await tracker.tell_all()
 
     assert "MLflowRefused" in (await why(database, study_id) or "")
+
+
+async def test_what_fails_of_a_study_does_not_hide_what_else_fails_of_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tries, "RARELY_S", 0.0)
+    study_id = uuid4()
+    of_all = tries.Tries(database)
+
+    async def refuse(_id: "UUID") -> None:
+        raise MLflowRefused("GONE", "its run is gone")
+
+    async def draw(_id: "UUID") -> None:
+        raise DrawingFailed("no ink")
+
+    async def succeed(_id: "UUID") -> None:
+        pass
+
+    seen = []
+    for what, tell in (("study", refuse), ("figures of study", draw)):
+        for _ in range(MOST_REPETITIONS):
+            await of_all.each(what, [study_id], tell)
+        seen.append(await why(database, study_id))
+    for what in ("study", "figures of study"):
+        await of_all.each(what, [study_id], succeed)
+        seen.append(await why(database, study_id))
+
+    refused, drawing = "MLflowRefused: GONE: its run is gone", "DrawingFailed: no ink"
+    assert seen == [refused, f"{refused}; {drawing}", drawing, None]
 
 
 async def test_an_mlflow_that_is_away_is_nobodys_fault(

@@ -259,7 +259,7 @@ async def test_trials_come_to_lie_below_the_new_run_of_a_study_that_mlflow_lacke
     client.delete_run(lost)
 
     async with database.transaction() as session:
-        await agreement.tell_again(session, [lost])  # as `polar doctor --repair` does
+        await agreement.copy_anew(session, [lost])  # as `polar doctor --repair` does
     await tracker.tell_all()
 
     study = study_story.in_mlflow(study_id)

@@ -131,6 +131,20 @@ async def test_all_attempts_are_one_mlflow_run(story: "Story", tracker: Tracker)
     assert story.numbers_in_mlflow(seen[-1]) == await story.numbers(run_id)
 
 
+async def test_an_attempt_that_was_asked_to_stop_is_not_lost(
+    story: "Story", tracker: Tracker
+) -> None:
+    run_id = await story.begin()
+    await story.release(run_id, reason="agent_stopped")
+    await story.claim(run_id)
+    await story.release(run_id, attempt=2, reason="child_killed")
+
+    await tracker.tell_all()
+
+    (told,) = story.in_mlflow(run_id)
+    assert told.data.tags["polar.lost_attempts"] == "2 (child_killed)"
+
+
 @pytest.mark.parametrize(
     ("state", "reason", "status"),
     [

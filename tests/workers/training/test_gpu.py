@@ -15,11 +15,11 @@ from polar.data import catalogue
 from polar.records.events import Event, Result, Started
 from polar.spec import ExperimentSpec
 from workers.training.machine import fault_of_gpu
-from workers.training.messages import Failure, Request, from_line
+from workers.training.messages import Failure, OnGpu, Request, from_line
 from workers.training.process import Child, Template
 
 
-async def told_by_a_child(folder: Path) -> list[Event | Failure]:
+async def told_by_a_child(folder: Path) -> list[Event | OnGpu | Failure]:
     spec = ExperimentSpec.model_validate(
         {
             "dataset": {"name": "digits", "images": 128},
@@ -53,8 +53,10 @@ async def told_by_a_child(folder: Path) -> list[Event | Failure]:
 def test_a_forked_child_trains_on_the_gpu(tmp_path: Path) -> None:
     events = asyncio.run(told_by_a_child(tmp_path))
 
-    started, result = events[0], events[-1]
-    assert isinstance(started, Started), (tmp_path / "log.txt").read_text()
+    gpu, started, result = events[0], events[1], events[-1]
+    assert isinstance(gpu, OnGpu), (tmp_path / "log.txt").read_text()
+    assert gpu.uuid == f"GPU-{torch.cuda.get_device_properties('cuda').uuid}"
+    assert isinstance(started, Started)
     assert started.device == "cuda"
     assert isinstance(result, Result)
 

@@ -17,6 +17,8 @@ import psutil
 import pytest
 
 from workers.training import system_metrics
+from workers.training.child import gpu_of
+from workers.training.messages import OnGpu, from_line
 from workers.training.system_metrics import (
     SAMPLE_S,
     Gpu,
@@ -168,6 +170,18 @@ def test_a_later_attempt_goes_on_at_the_age_of_the_run_and_is_seen_as_soon() -> 
     assert means.points[-2:] == [(40_200, {"a": 40.0}), (40_210, {"a": 41.5})]
 
 
+def test_what_was_sampled_after_the_last_point_is_in_a_point_of_its_own() -> None:
+    means = Means(0.0)
+    for number in range(1, 52):
+        means.add(SAMPLE_S * number, {"a": float(number)})
+    before = len(means.points)
+
+    means.gather()
+    means.gather()
+
+    assert means.points[before - 1 :] == [(250, {"a": 49.5}), (255, {"a": 51.0})]
+
+
 @pytest.mark.usefixtures("_quick")
 def test_a_watch_gathers_until_its_process_ends(caplog: pytest.LogCaptureFixture) -> None:
     with process(WORKS) as pid:
@@ -189,6 +203,49 @@ def test_a_watch_can_be_ended_before_its_process() -> None:
         until(lambda: not is_watched(pid))
 
 
+async def test_a_run_that_is_shorter_than_the_time_to_a_sample_has_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(system_metrics, "SAMPLE_S", 1000.0)
+    monkeypatch.setattr(system_metrics, "FIRST_S", 1000.0)
+    monkeypatch.setattr(system_metrics, "LAST_S", PATIENCE_S)
+    with process(WORKS) as pid:
+        watch = Watch(pid, "cpu", age_s=7.0)
+        await watch.finish()
+
+    ((age_s, sample),) = watch.means.points
+    assert age_s >= 7
+    assert set(sample) == OF_ALL
+
+
+async def test_a_watch_that_hangs_is_waited_for_a_moment_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    is_over = threading.Event()
+    monkeypatch.setattr(system_metrics, "LAST_S", QUICK_S)
+    monkeypatch.setattr(system_metrics, "of_machine", is_over.wait)
+    with process(WORKS) as pid:
+        watch = Watch(pid, "cpu", age_s=0.0)
+        await watch.finish()
+        assert is_watched(pid)
+    is_over.set()
+
+
+async def test_a_machine_that_has_no_more_threads_is_not_watched(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    watch = Watch(os.getpid(), "cpu", age_s=0.0)
+    await watch.finish()
+
+    assert watch.means.points == []
+    assert "can't start new thread" in caplog.text
+
+
 class Nvml:
     """A stand-in for NVML: a machine with two GPUs, of which the second does not tell its use."""
 
@@ -207,6 +264,8 @@ class Nvml:
         return index
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:
+        if uuid not in ("GPU-a", "GPU-b"):
+            raise self.NVMLError("not found")
         return ["GPU-a", "GPU-b"].index(uuid)
 
     def nvmlDeviceGetIndex(self, handle: int) -> int:
@@ -256,6 +315,28 @@ def test_the_gpu_is_that_on_which_torch_trains(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
 
     assert Gpu(device).sample() == sample
+
+
+@pytest.mark.usefixtures("nvml")
+@pytest.mark.parametrize(
+    ("uuid", "sample"), [("GPU-b", SECOND), ("GPU-a", FIRST), ("GPU-of-a-part", FIRST)]
+)
+def test_the_uuid_of_the_gpu_counts_more_than_its_number(
+    uuid: str, sample: dict[str, float]
+) -> None:
+    # CUDA's first GPU is the fastest, which NVML may have in another place.
+    assert Gpu("cuda:0", uuid).sample() == sample
+
+
+def test_a_child_says_on_which_gpu_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    known = {"cuda:1": SimpleNamespace(uuid="5c8d"), "cuda": SimpleNamespace()}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", known.__getitem__)
+
+    said = [gpu_of(device) for device in ("cuda:1", "cuda", "cuda:7", "cpu")]
+
+    assert said == [OnGpu(uuid="GPU-5c8d"), None, None, None]
+    assert from_line(OnGpu(uuid="GPU-5c8d").model_dump_json().encode()) == said[0]
 
 
 @pytest.mark.usefixtures("_quick")

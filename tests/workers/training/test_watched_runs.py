@@ -48,6 +48,21 @@ async def test_a_run_is_watched_in_all_its_attempts(stage: "Stage", spec_of: "Sp
     assert attempts >= {1, 2}
 
 
+async def test_a_run_that_is_shorter_than_the_time_between_two_samples_has_some(
+    stage: "Stage", spec_of: "SpecFor"
+) -> None:
+    stage.environment["SAMPLE_S"] = "1000.0"
+    run_id = await stage.submit(spec_of(steps=25))
+    stage.start_agent()
+
+    run = await stage.end_of(run_id)
+
+    assert run.state is RunState.SUCCEEDED
+    async with stage.database.transaction() as session:
+        found = await of_system(session, run_id)
+    assert set(found) == NAMES
+
+
 async def test_a_run_is_not_watched_where_nobody_wants_it(
     stage: "Stage", spec_of: "SpecFor"
 ) -> None:

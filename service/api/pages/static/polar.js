@@ -9,6 +9,8 @@ function say(words) {
   say.timer = setTimeout(() => { said.textContent = ""; }, 6000);
 }
 
+// Milliseconds until a page whose stream was refused asks for it again; twice as many each time.
+const AGAIN_MS = 2_000;
 // Each open page takes at most this share of a core of the service, but rests no longer than this.
 const SHARE = 0.003;
 const LONGEST_MS = 60_000;
@@ -31,6 +33,12 @@ function tell(fresh) {
   } catch { /* some browsers of phones have no such notifications */ }
 }
 
+// The selector that finds what has the focus again after its part was made anew.
+function sameAs(element) {
+  const name = ["id", "href", "data-post", "value", "aria-label"].find((each) => element.hasAttribute(each));
+  return name ? `[${name}="${CSS.escape(element.getAttribute(name))}"]` : null;
+}
+
 async function refresh() {
   const answer = await fetch(location.href, { headers: { "Polar-Refresh": "yes" } });
   if (!answer.ok) return 0;
@@ -38,13 +46,15 @@ async function refresh() {
   for (const part of document.querySelectorAll("[data-part]")) {
     const next = fresh.getElementById(part.id);
     const isOpen = [...part.querySelectorAll("details")].map((each) => each.open);
-    const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const focused = part.contains(document.activeElement) ? sameAs(document.activeElement) : null;
+    const scrolled = [...part.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
     const ticked = [...part.querySelectorAll(":checked")].map((each) => each.value);
     if (!next || next.innerHTML === part.innerHTML) continue;
     part.innerHTML = next.innerHTML;
     for (const box of part.querySelectorAll("[type=checkbox]")) box.checked = ticked.includes(box.value);
     part.querySelectorAll("details").forEach((each, place) => { each.open = isOpen[place] ?? false; });
-    if (focused) part.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+    part.querySelectorAll(".scroll").forEach((each, place) => { each.scrollLeft = scrolled[place] ?? 0; });
+    if (focused) part.querySelector(focused)?.focus({ preventScroll: true });
   }
   document.title = fresh.title;
   const main = document.querySelector("main");
@@ -58,11 +68,10 @@ async function refresh() {
 
 const live = document.querySelector("main").dataset.live;
 if (live) {
-  const news = new EventSource(live);
   let isBusy = false;
   let isLate = false;
   let isFirst = true; // a page is fetched at its opening, too, and is ready for news afterwards
-  news.addEventListener("changed", async () => {
+  const hear = async () => {
     if (isBusy) { isLate = true; return; }
     do {
       isBusy = true;
@@ -74,12 +83,27 @@ if (live) {
       } catch { /* the next change tries again */ }
     } while (isLate);
     isBusy = false;
-  });
-  news.addEventListener("error", () => { // a connection that is lost is made again, but not one that is refused
-    if (news.readyState !== EventSource.CLOSED) return;
-    say("This page no longer follows what goes on; load it again.");
-    clearTimeout(say.timer);
-  });
+  };
+  let again = AGAIN_MS;
+  let isRefused = false;
+  const follow = () => {
+    const news = new EventSource(live);
+    news.addEventListener("changed", hear);
+    news.addEventListener("open", () => {
+      if (isRefused) say("");
+      isRefused = false;
+      again = AGAIN_MS;
+    });
+    news.addEventListener("error", () => { // browsers make a lost connection again, but not one that is refused
+      if (news.readyState !== EventSource.CLOSED) return;
+      isRefused = true;
+      say("This page no longer follows what goes on; load it again.");
+      clearTimeout(say.timer);
+      setTimeout(follow, again);
+      again = Math.min(2 * again, LONGEST_MS);
+    });
+  };
+  follow();
 }
 
 // Copies what is at an address. The browser gets a promise of it, because some let pages copy

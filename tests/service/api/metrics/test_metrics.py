@@ -48,6 +48,9 @@ async def test_runs_queues_and_lost_attempts_are_counted(
     assert claimed is not None
     async with database.transaction() as session:
         await runs.release(session, claimed.id, 1, reason="lease_lost", message="gone")
+    assert await worker.claim(claimed.id) is not None
+    async with database.transaction() as session:
+        await runs.release(session, claimed.id, 2, reason="agent_stopped", message="no loss")
     assert await worker.claim(stored.runs[1].id) is not None
 
     seen = await samples(http)
@@ -56,7 +59,8 @@ async def test_runs_queues_and_lost_attempts_are_counted(
     assert seen["polar_runs", (("state", "running"),)] == 1
     assert seen["polar_queued_runs", (("queue", stored.runs[0].queue),)] == 2
     assert seen["polar_queue_oldest_seconds", (("queue", stored.runs[0].queue),)] > 0
-    assert seen["polar_lost_attempts_total", (("reason", "lease_lost"),)] == 1
+    lost = {labels: n for (name, labels), n in seen.items() if name == "polar_lost_attempts_total"}
+    assert lost == {(("reason", "lease_lost"),): 1}
     assert seen["polar_agents", ()] == 1
     assert seen["polar_untold_runs", ()] == 2  # those that have begun
 

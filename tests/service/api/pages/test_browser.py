@@ -83,6 +83,21 @@ async def test_a_page_that_gets_no_news_any_more_says_so(look: "Look", study_id:
         await expect(page.get_by_role("status")).to_contain_text("no longer follows what goes on")
 
 
+async def test_a_page_whose_stream_was_refused_follows_again_once_it_may(
+    look: "Look", study_id: UUID, trials: "Trials"
+) -> None:
+    # A service that begins, or the proxy before it, answers 503 where it cannot be asked yet.
+    async with look() as page:
+        await page.route("**/live/**", lambda route: route.fulfill(status=503), times=1)
+        await page.goto(f"/studies/{study_id}")
+        await expect(page.get_by_role("status")).to_contain_text("no longer follows what goes on")
+        await trials.begin(study_id, beta=7.0)
+
+        await expect(page.locator("#trials tbody tr")).to_have_count(3, timeout=30_000)
+
+        await expect(page.locator("#said")).to_have_text("")
+
+
 async def test_a_study_is_paused_and_resumed(look: "Look", study_id: UUID) -> None:
     async with look(f"/studies/{study_id}") as page:
         await page.get_by_role("button", name="Pause").click()
@@ -201,7 +216,8 @@ async def test_tables_and_figures_are_copied_as_text(
         for word, name in (("Copy CSV", "trials.csv"), ("Copy SVG", "figures/phase_diagram.svg")):
             button = page.get_by_role("button", name=word).first
             await button.click()
-            await expect(page.get_by_role("button", name="copied")).to_be_visible()
+            # on a busy machine a figure may take long to draw
+            await expect(page.get_by_role("button", name="copied")).to_be_visible(timeout=60_000)
             pasted = await page.evaluate("navigator.clipboard.readText()")
             assert pasted.splitlines() == (await http.get(f"{api}/{name}")).text.splitlines()
             await expect(button).to_have_text(word)

@@ -172,6 +172,7 @@ def test_the_use_of_the_machine_is_that_of_the_newest_second() -> None:
     assert shown is not None
     assert shown.words == "CPU 98 %, 412 MB; GPU 2 100 %, 1,203 MB; GPU 10 2 MB"
     assert [curve.name for curve in shown.chart.curves] == ["CPU", "GPU 2"]
+    assert shown.chart.title == "Use of processor and GPU"
     top, bottom = shown.chart.heights[-1], shown.chart.heights[0]
     assert (bottom[1], top[1]) == ("0", "100")
     first, last = (point.split(",") for point in shown.chart.curves[1].points.split())

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.api.pages import routes
+from service.api.pages import lists
 
 if TYPE_CHECKING:
     from tests.service.conftest import Trials, Worker
@@ -135,7 +135,7 @@ async def test_a_search_of_several_fields_is_listed(
 async def test_a_filter_stays_on_the_next_page(
     http: httpx.AsyncClient, create: Create, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "PAGE_SIZE", 1)
+    monkeypatch.setattr(lists, "PAGE_SIZE", 1)
     for name in ("row a", "other", "row b"):
         await create(name=name)
 

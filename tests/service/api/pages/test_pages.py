@@ -3,14 +3,16 @@
 import re
 from collections.abc import Awaitable, Callable
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from service.api import links
 from service.api.door import Door
-from service.api.pages import live, routes, studies
+from service.api.pages import lists, live, studies
 from service.api.pages.rendering import HEADERS
 from service.api.pages.routes import router
 from service.storage.database import Database
@@ -44,6 +46,13 @@ async def test_a_page_is_for_those_who_are_let_in(http: httpx.AsyncClient, path:
         "text/html; charset=utf-8",
     )
     assert "polar login" in answer.text
+
+
+def test_no_template_spells_an_address_of_the_api() -> None:
+    templates = list((Path(routes.__file__).parent / "templates").iterdir())
+
+    assert len(templates) > 10
+    assert [each.name for each in templates if links.PREFIX in each.read_text()] == []
 
 
 def test_every_page_and_stream_has_a_door() -> None:
@@ -245,13 +254,13 @@ async def test_a_run_shows_what_it_takes_of_its_machine(
     assert "CPU 98 %, 412 MB" not in before
     assert 'id="machine" data-part' in before
     assert "CPU 98 %, 412 MB" in after
-    assert 'aria-label="Use of processor and GPU by seconds since the run began"' in after
+    assert 'aria-label="Use of the processor by seconds since the run began"' in after
 
 
 async def test_lists_have_pages(
     http: httpx.AsyncClient, create: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "PAGE_SIZE", 1)
+    monkeypatch.setattr(lists, "PAGE_SIZE", 1)
     older, newer = await create(), await create()
 
     first = (await http.get("/")).text

@@ -11,12 +11,15 @@ import pytest
 
 from polar.records.events import ArtifactSaved
 from polar.records.measurement import MEASUREMENT_FILE
+from polar.spec.own_images import AddedImages
+from polar.spec.own_models import AllowedModels
 from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
     from tests.service.conftest import SpecMaker, Submitter, Worker
 
+CELLS = AddedImages(digest="ab" * 32, side=64, channels=3, factors={"kind": 4}, images=500)
 WHY = "its entropy is <b>above</b> tau"
 
 
@@ -49,6 +52,24 @@ async def page_of(http: httpx.AsyncClient, run_id: UUID) -> str:
     answer = await http.get(f"/runs/{run_id}")
     assert answer.status_code == 200
     return " ".join(answer.text.split())
+
+
+async def test_a_model_and_images_of_a_users_own_have_the_names_that_the_user_gave_them(
+    http: httpx.AsyncClient, worker: "Worker"
+) -> None:
+    await worker.announce(
+        {"cells": CELLS.digest},
+        own_images={"cells": CELLS},
+        models=AllowedModels(packages={"lab.nets": "ab" * 32}, names={}),
+    )
+    model = {"name": "own", "class": "lab.nets.mlp:Mlp"}
+    spec = {"dataset": {"name": "images", "added": "cells"}, "model": model}
+    made = (await http.post("/api/v1/experiments", json=spec)).json()
+    run_id = UUID(made["runs"][0]["id"])
+    await worker.claim(run_id)
+
+    assert "<li>lab.nets.mlp:Mlp, cells, seed 0</li>" in await page_of(http, run_id)
+    assert "<td>lab.nets.mlp:Mlp</td><td>cells</td>" in (await http.get("/agents")).text
 
 
 async def test_the_last_lines_of_the_log_are_shown_as_text(
@@ -110,6 +131,10 @@ async def test_traversals_come_before_other_figures(
     shown = await page_of(http, run_id)
     assert "<h2>Traversals</h2>" in shown
     assert shown.index("figures/traversals.png") < shown.index("figures/sorted_entropies.png")
+    api = f"/api/v1/runs/{run_id}/figures"
+    drawn = [f"{api}/{name}.svg" for name in ("traversals", "sorted_entropies")]
+    assert re.findall('data-fetch="([^"]+)">Copy SVG', shown) == drawn
+    assert re.findall('<a href="([^"]+)">SVG</a>', shown) == drawn
 
 
 async def test_latents_and_the_numbers_of_figures_can_be_copied(
@@ -150,24 +175,35 @@ async def test_findings_that_are_to_come_can_be_asked_for(
 async def test_the_course_of_a_run_that_ended_early_fills_its_chart(
     http: httpx.AsyncClient, run_id: UUID, worker: "Worker"
 ) -> None:
-    assert 'text-anchor="middle">100</text>' in await page_of(http, run_id)
+    def last_step(shown: str) -> str:
+        chart = shown.partition('aria-label="Entropy of every latent by step"')[2]
+        return re.findall(
+            'text-anchor="middle">([^<]+)</text>', chart.partition("step</text>")[0]
+        )[-1]
+
+    steps = (await http.get(f"/api/v1/runs/{run_id}")).json()["spec"]["training"]["steps"]
+    assert last_step(await page_of(http, run_id)) == str(steps)
 
     await worker.finish(run_id, RunState.CANCELLED)
 
-    shown = await page_of(http, run_id)
-    assert 'text-anchor="middle">10</text>' in shown  # the last step that it reported
-    assert 'text-anchor="middle">100</text>' not in shown
+    assert last_step(await page_of(http, run_id)) == "10"  # the last that it reported
 
 
 async def test_traversals_are_compared_once_they_are_made(
-    http: httpx.AsyncClient, run_id: UUID, worker: "Worker", tmp_path: Path
+    http: httpx.AsyncClient,
+    run_id: UUID,
+    worker: "Worker",
+    tmp_path: Path,
+    submit: "Submitter",
+    spec_of: "SpecMaker",
 ) -> None:
-    await worker.finish(run_id)
-    address = f"/compare?run={run_id}"
-    assert "are not made yet" in (await http.get(address)).text
-    assert "<img" not in (await http.get(address)).text
-
     await save(worker, run_id, tmp_path, "figures/traversals.png", b"\x89PNG")
+    other_id = (await submit(spec_of(seeds=[7]))).runs[0].id
+    await worker.claim(other_id)
+    for each in (run_id, other_id):
+        await worker.finish(each)
 
-    assert "are not made yet" not in (await http.get(address)).text
-    assert f"/runs/{run_id}/figures/traversals.png" in (await http.get(address)).text
+    shown = (await http.get("/compare", params={"run": [str(run_id), str(other_id)]})).text
+    assert f'<a href="/runs/{other_id}">{str(other_id)[:8]}</a> are not made yet' in shown
+    assert shown.count("<img") == 1
+    assert f'src="/api/v1/runs/{run_id}/figures/traversals.png"' in shown

@@ -95,6 +95,15 @@ async def test_a_figure_that_is_to_come_is_asked_for(
     assert "the last attempt was lost: the disk is full" in lost["detail"]
 
 
+async def test_a_figure_that_is_to_come_is_asked_for_as_svg_too(
+    http: httpx.AsyncClient, url: str
+) -> None:
+    answer = await http.get(f"{url}/figures/sorted_entropies.svg")
+
+    assert answer.json()["type"] == "urn:polar:problem:findings-to-come"
+    assert (await http.get(url)).json()["findings"]["asked_at"] is not None
+
+
 async def test_what_is_no_picture_asks_for_no_findings(http: httpx.AsyncClient, url: str) -> None:
     # Browsers ask for such icons by themselves, and findings then came before those of others.
     answer = await http.get(f"{url}/figures/favicon.ico")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -9,7 +10,11 @@ from uuid import UUID
 import httpx
 import pytest
 
+from polar.figures import figure_of
+from polar.figures.files import write
 from polar.records.events import ArtifactSaved
+from polar.regime.table import diagnostics_table
+from service.settings import Settings
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -29,6 +34,12 @@ async def run_id(submit: "Submitter", spec_of: "SpecMaker", worker: "Worker") ->
 @pytest.fixture
 def url(run_id: UUID) -> str:
     return f"/api/v1/runs/{run_id}"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Patient: a busy machine takes a minute for what takes seconds."""
+    return settings.model_copy(update={"measure_s": 500.0})
 
 
 async def save(worker: "Worker", run_id: UUID, artifacts: Path, name: str, content: bytes) -> None:
@@ -139,6 +150,52 @@ async def test_figures_are_listed_and_served(
 
 
 @pytest.mark.parametrize(
+    ("kind", "media_type"), [("svg", "image/svg+xml"), ("pdf", "application/pdf")]
+)
+async def test_figures_are_drawn_from_the_tables_of_the_run_as_svg_and_pdf(
+    kind: str,
+    media_type: str,
+    http: httpx.AsyncClient,
+    url: str,
+    run_id: UUID,
+    worker: "Worker",
+    reports: "Reports",
+    tmp_path: Path,
+) -> None:
+    table = diagnostics_table([reports.evaluation(0), reports.evaluation(10)])
+    measurement = json.dumps({"verdict": {"tau_nats": 0.25}}).encode()
+    await save(worker, run_id, tmp_path, "figures/entropy_over_training.png", PNG)
+    await save(worker, run_id, tmp_path, "diagnostics.parquet", table.to_parquet())
+    await save(worker, run_id, tmp_path, "measurement.json", measurement)
+
+    answer = await http.get(f"{url}/figures/entropy_over_training.{kind}")
+
+    expected = io.BytesIO()
+    write(figure_of("entropy_over_training", {"diagnostics": table}, 0.25), kind, expected)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].split(";")[0] == media_type
+    assert answer.content == expected.getvalue()
+    listed = (await http.get(f"{url}/figures")).json()["figures"]
+    assert [each["name"] for each in listed] == ["entropy_over_training.png"]
+
+
+async def test_a_run_whose_tables_are_of_another_version_still_shows_its_png(
+    http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", tmp_path: Path
+) -> None:
+    await save(worker, run_id, tmp_path, "figures/traversals.png", PNG)
+    await save(worker, run_id, tmp_path, "measurement.json", b"{}")
+
+    drawn = await http.get(f"{url}/figures/traversals.svg")
+
+    assert (drawn.status_code, drawn.json()["type"]) == (404, "urn:polar:problem:not-found")
+    assert drawn.json()["detail"] == (
+        "this picture cannot be drawn as SVG: a file of the run is of another version or damaged: "
+        f"'verdict'; as PNG it is at {url}/figures/traversals.png"
+    )
+    assert (await http.get(f"{url}/figures/traversals.png")).content == PNG
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "..%2Fsecret.png",
@@ -146,6 +203,13 @@ async def test_figures_are_listed_and_served(
         "secret.png",
         "..%5Csecret.png",
         "a%00.png",
+        "..%2Fsecret.svg",
+        "%2Fetc%2Fpasswd.svg",
+        "secret.svg",
+        "..%5Csecret.pdf",
+        "a%00.svg",
+        ".svg",
+        "a.png.svg",
     ],
 )
 async def test_nothing_is_served_but_the_files_that_the_worker_named(

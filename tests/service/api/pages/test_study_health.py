@@ -1,0 +1,84 @@
+"""The health of a study, on the list and on its own page, by known answers."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from service.storage import study_health
+from service.storage.database import Database
+from service.storage.states import TrialState
+from service.storage.study_health import Verdicts
+
+if TYPE_CHECKING:
+    from tests.service.conftest import SpecMaker, Trials, Worker
+
+Create = Callable[..., Awaitable[UUID]]
+Shown = Callable[[UUID], Awaitable[list[list[str]]]]
+
+
+@pytest.fixture(autouse=True)
+async def _agent(worker: "Worker") -> None:
+    await worker.announce()
+
+
+@pytest.fixture
+def facts(http: httpx.AsyncClient) -> Shown:
+    """The facts of a study: those of the list, and those of its own page."""
+
+    async def facts(study_id: UUID) -> list[list[str]]:
+        texts = [(await http.get(path)).text for path in ("/", f"/studies/{study_id}")]
+        listed = next(card for card in texts[0].split("<h2>") if str(study_id) in card)
+        return [
+            re.findall(r"<li>([^<]*)</li>", text[text.index('class="facts"') :].split("</ul>")[0])
+            for text in (listed, texts[1])
+        ]
+
+    return facts
+
+
+MEANS = {
+    "clean_polarisation": 0.5, "polarisation": 0.5, "reconstruction": 100.0, "n_active": 4.0,
+}  # fmt: skip
+
+
+def outcome(regime: str, *, settled: bool | None) -> Mapping[str, Any]:
+    return {"regime": regime, "steps": 30, "settled": settled}
+
+
+async def test_the_health_of_a_study_is_counted_from_all_its_trainings(
+    create: Create, trials: "Trials", spec_of: "SpecMaker", facts: Shown, database: Database
+) -> None:
+    base = spec_of.as_json(seeds=[0, 1])
+    study_id = await create(base=base, sampler="random", budget={"trials": 9})
+    other_id = await create()
+    seen = [
+        (0.25, outcome("clean", settled=True), outcome("collapsed", settled=True)),
+        (0.75, outcome("clean", settled=False), outcome("clean", settled=None)),
+        (0.99, outcome("forming", settled=True), outcome("collapsed", settled=False)),
+    ]
+    for place, (explained, *outcomes) in enumerate(seen):
+        trial = await trials.begin(study_id, beta=2.0 + place)
+        of_seeds = [{**MEANS, "explained": explained}, {**MEANS, "explained": explained / 2}]
+        regimes = [each["regime"] for each in outcomes]
+        await trials.end(trial, 0.5, regimes=regimes, observations=outcomes, of_seeds=of_seeds)
+    await trials.end(await trials.begin(study_id, beta=50.0), state=TrialState.FAILED)
+    await trials.begin(study_id, beta=60.0)
+
+    async with database.reading() as session:
+        found = await study_health.verdicts(session, [study_id, other_id])
+    # clean are 0.25, 0.75 and the second seed of the second trial, 0.375
+    assert found == {
+        study_id: Verdicts(2, is_repeated=True, ended=6, settled=3, explained=(0.25, 0.75))
+    }
+    listed, own = await facts(study_id)
+    assert listed[:3] == [
+        "R of clean trainings 0.25 to 0.75",
+        "3 of 6 trainings settled",
+        "2 seeds",
+    ]
+    assert own[-3:] == listed[:3]
+    assert await facts(other_id) == [[], ["0 of 3 trials completed"]]
