@@ -182,7 +182,7 @@ async def test_the_course_of_a_run_that_ended_early_fills_its_chart(
         )[-1]
 
     steps = (await http.get(f"/api/v1/runs/{run_id}")).json()["spec"]["training"]["steps"]
-    assert last_step(await page_of(http, run_id)) == str(steps)
+    assert last_step(await page_of(http, run_id)) == f"{steps:,}"
 
     await worker.finish(run_id, RunState.CANCELLED)
 
