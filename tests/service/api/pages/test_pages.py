@@ -12,7 +12,7 @@ import pytest
 
 from service.api import links
 from service.api.door import Door
-from service.api.pages import lists, live, studies
+from service.api.pages import lists, live, routes, studies
 from service.api.pages.rendering import HEADERS
 from service.api.pages.routes import router
 from service.storage.database import Database
