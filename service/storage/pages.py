@@ -16,7 +16,7 @@ from service.storage.evaluations import evaluations_at, newest_steps
 from service.storage.filters import dataset_of, model_of
 from service.storage.states import RunState
 from service.storage.study_tables import Study, Trial
-from service.storage.tables import Experiment, ExperimentRun, Run
+from service.storage.tables import Experiment, ExperimentRun, FindingsRow, Run
 
 K = TypeVar("K", Run, Study)
 
@@ -45,6 +45,13 @@ async def standing_of_runs(session: AsyncSession, runs: Select[UUID]) -> str | N
     of_run = func.concat_ws(" ", Run.id, Run.state, Run.attempt, cast(Run.progress, Text))
     of_runs = select(func.md5(func.string_agg(of_run, aggregate_order_by(literal("\n"), Run.id))))
     return await session.scalar(of_runs.where(Run.id.in_(runs)))
+
+
+async def standing_of_run(session: AsyncSession, run_id: UUID) -> tuple[str | None, str | None]:
+    """Words that change whenever the run does, or when its findings are asked for or made."""
+    findings = cast(func.row(FindingsRow.state, FindingsRow.asked_at), Text)
+    of_findings = await session.scalar(select(findings).where(FindingsRow.run_id == run_id))
+    return await standing_of_runs(session, select(Run.id).where(Run.id == run_id)), of_findings
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.records.events import Evaluation, Result
 from service.api.pages.course_chart import CourseChart, sorted_chart
 from service.api.pages.rendering import short, verdict
+from service.api.pages.runs import FIGURES, TRAVERSALS
 from service.api.stored import Reader
+from service.storage.artifacts import artifacts_of
 from service.storage.pages import newest_evaluations, rows_of
 from service.storage.tables import Run
 
@@ -24,6 +26,7 @@ class ComparedRun:
     #: The newest evaluation; None before the first.
     evaluation: Evaluation | None
     settled: bool | None
+    has_traversals: bool
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ async def compare(session: AsyncSession, run_ids: Sequence[UUID]) -> Comparison:
     for run in rows:
         result = reader.read("result", Result, run.result)
         evaluation = reader.read("evaluation", Evaluation, newest.get(run.id))
-        compared.append(ComparedRun(run, evaluation, result.settled if result else None))
+        files = {file.name for file in await artifacts_of(session, run.id)}
+        settled = result.settled if result else None
+        compared.append(ComparedRun(run, evaluation, settled, FIGURES + TRAVERSALS in files))
     sorted_entropies = {
         f"{short(each.run.id)}: {verdict(each.evaluation.verdict)}": each.evaluation
         for each in compared

@@ -119,9 +119,13 @@ def _shared(bands: Sequence[Sequence[Interval]]) -> str:
         both = [(max(a, c), min(b, d)) for a, b in shared for c, d in cores]
         shared = [(low, high) for low, high in both if low <= high]
     if not shared:
-        return f"No weight is certainly in all {len(bands)} bands."
+        return f"No weight is certainly in {_all(bands)} bands."
     words = ", ".join(f"{low:.4g}..{high:.4g}" for low, high in shared)
-    return f"In all {len(bands)} bands, wherever exactly their edges lie: {words}."
+    return f"In {_all(bands)} bands, wherever exactly their edges lie: {words}."
+
+
+def _all(bands: Sequence[object]) -> str:
+    return "both" if len(bands) == 2 else f"all {len(bands)}"
 
 
 def _edges(side: Side, bands: Sequence[tuple[str, Interval]]) -> str:

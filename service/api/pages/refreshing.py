@@ -20,8 +20,8 @@ from service.api.dependencies import Parts, Reading, Service
 from service.api.pages.filtering import Filter
 from service.api.pages.lists import standing_of_list
 from service.api.studies.events import standing_of as standing_of_study
-from service.storage.pages import standing_of_runs
-from service.storage.tables import ExperimentRun, Run
+from service.storage.pages import standing_of_run, standing_of_runs
+from service.storage.tables import ExperimentRun
 
 Make = Callable[[AsyncSession], Awaitable[Response]]
 
@@ -34,9 +34,9 @@ async def standing_of(parts: Parts, kind: str, id: UUID) -> Hashable:
     """
     if kind == "studies":
         return await standing_of_study(parts, id)
-    its_runs = select(Run.id).where(Run.id == id)
-    if kind == "experiments":
-        its_runs = select(ExperimentRun.run_id).where(ExperimentRun.experiment_id == id)
+    if kind == "runs":
+        return await parts.reads.of(id, lambda session: standing_of_run(session, id))
+    its_runs = select(ExperimentRun.run_id).where(ExperimentRun.experiment_id == id)
     return await parts.reads.of(id, lambda session: standing_of_runs(session, its_runs))
 
 

@@ -58,7 +58,7 @@ async function refresh() {
   }
   document.title = fresh.title;
   const main = document.querySelector("main");
-  if (main.dataset.live && !fresh.querySelector("main").dataset.live) {
+  if (main.dataset.live !== fresh.querySelector("main").dataset.live) { // it has ended, or goes on otherwise
     tell(fresh);
     location.reload();
   }

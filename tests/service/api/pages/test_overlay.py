@@ -87,7 +87,8 @@ async def test_studies_whose_bands_agree(http: httpx.AsyncClient, found: Found) 
     shown = await words_of(http, first, second)
 
     assert "2 studies over each other" in shown
-    assert "In all 2 bands, wherever exactly their edges lie: 0.3..10." in shown
+    assert "In both bands, wherever exactly their edges lie: 0.3..10." in shown
+    assert "<td>not known to be settled</td>" in shown  # of both edges, said once
     assert "The left edges may lie at the same weight" in shown
     assert "The right edges may lie at the same weight" in shown
     assert f'<a href="/studies/{first}" aria-label="one: one is clean">' in shown

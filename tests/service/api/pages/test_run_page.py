@@ -13,6 +13,7 @@ from polar.records.events import ArtifactSaved
 from polar.records.measurement import MEASUREMENT_FILE
 from polar.spec.own_images import AddedImages
 from polar.spec.own_models import AllowedModels
+from service.storage.states import RunState
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -169,3 +170,40 @@ async def test_findings_that_are_to_come_can_be_asked_for(
     shown = await page_of(http, run_id)
     assert "are being made" in shown
     assert "Make them now" not in shown
+
+
+async def test_the_course_of_a_run_that_ended_early_fills_its_chart(
+    http: httpx.AsyncClient, run_id: UUID, worker: "Worker"
+) -> None:
+    def last_step(shown: str) -> str:
+        chart = shown.partition('aria-label="Entropy of every latent by step"')[2]
+        return re.findall(
+            'text-anchor="middle">([^<]+)</text>', chart.partition("step</text>")[0]
+        )[-1]
+
+    steps = (await http.get(f"/api/v1/runs/{run_id}")).json()["spec"]["training"]["steps"]
+    assert last_step(await page_of(http, run_id)) == f"{steps:,}"
+
+    await worker.finish(run_id, RunState.CANCELLED)
+
+    assert last_step(await page_of(http, run_id)) == "10"  # the last that it reported
+
+
+async def test_traversals_are_compared_once_they_are_made(
+    http: httpx.AsyncClient,
+    run_id: UUID,
+    worker: "Worker",
+    tmp_path: Path,
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+) -> None:
+    await save(worker, run_id, tmp_path, "figures/traversals.png", b"\x89PNG")
+    other_id = (await submit(spec_of(seeds=[7]))).runs[0].id
+    await worker.claim(other_id)
+    for each in (run_id, other_id):
+        await worker.finish(each)
+
+    shown = (await http.get("/compare", params={"run": [str(run_id), str(other_id)]})).text
+    assert f'<a href="/runs/{other_id}">{str(other_id)[:8]}</a> are not made yet' in shown
+    assert shown.count("<img") == 1
+    assert f'src="/api/v1/runs/{run_id}/figures/traversals.png"' in shown

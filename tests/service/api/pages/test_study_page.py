@@ -120,3 +120,20 @@ async def test_the_experiment_and_the_run_of_a_trial_lead_to_its_study(
     assert "<li>beta_vae on digits, beta 2, 1 seed</li>" in shown
     assert link in shown
     assert link in (await http.get(f"/runs/{run_id}")).text
+
+
+async def test_figures_are_drawn_once_a_study_has_ended(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    seen = [{"regime": "clean", "steps": 30, "n_active": 3, "settled": True}]
+    await trials.end(await trials.begin(study_id, beta=5.0), 0.5, observations=seen)
+    await trials.find(study_id, headline="found")
+    address = f"/api/v1/studies/{study_id}/figures/weight_by_steps.png"
+
+    shown = await words_of(http, study_id)
+    assert f'As far as the study has come: <a href="{address}">weight by steps</a>' in shown
+    assert "<img" not in shown  # it would stay as it was when the page was loaded
+
+    await trials.end_study(study_id, headline="found")
+    assert f'src="{address}"' in await words_of(http, study_id)

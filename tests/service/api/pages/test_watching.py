@@ -7,9 +7,13 @@ from uuid import UUID
 import pytest
 from playwright.async_api import expect
 
+from service.storage.states import FindingsState
+from service.storage.tables import FindingsRow
+
 if TYPE_CHECKING:
     import httpx
 
+    from service.storage.database import Database
     from tests.conftest import Reports
     from tests.service.api.pages.conftest import Look
     from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
@@ -97,6 +101,29 @@ async def test_the_latents_of_a_run_come_with_its_first_evaluation(
         await expect(page.locator("#latents h2")).to_have_text("Latents at step 50")
         await expect(page.locator(".curve")).to_have_count(3)
         assert await page.evaluate("window.isTheSame")
+
+
+async def test_the_findings_of_a_run_come_as_soon_as_they_are_made(
+    look: "Look",
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    reports: "Reports",
+    database: "Database",
+) -> None:
+    run_id = (await submit(spec_of())).runs[0].id
+    await worker.claim(run_id)
+    result = reports.result(spec_of()).model_copy(update={"summary": None})
+    await worker.record(run_id, reports.evaluation(100), result)
+    await worker.finish(run_id)
+    async with look(f"/runs/{run_id}") as page:
+        await page.get_by_role("button", name="Make them now").click()
+        await expect(page.get_by_text("come here as soon as they are")).to_be_visible()
+
+        async with database.transaction() as session:
+            (await session.get_one(FindingsRow, run_id)).state = FindingsState.MADE
+
+        await expect(page.get_by_text("come here as soon as they are")).to_have_count(0)
 
 
 @pytest.mark.parametrize("width", [390, 1600])
