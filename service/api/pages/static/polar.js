@@ -6,7 +6,14 @@ const said = document.getElementById("said");
 function say(words) {
   said.textContent = words;
   clearTimeout(say.timer);
-  say.timer = setTimeout(() => { said.textContent = ""; }, 6000);
+  say.timer = setTimeout(() => { said.textContent = ""; }, Math.max(6000, 60 * words.length)); // long enough to read it
+}
+
+// Loads this page again, unless its reader would lose what they are writing.
+function loadAgain() {
+  const fields = [...document.querySelectorAll("[data-describe] [name]")];
+  if (fields.every((field) => field.value === field.defaultValue)) location.reload();
+  else say("This page is loaded again once you have saved what you write.");
 }
 
 // Each open page takes at most this share of a core of the service, but rests no longer than this.
@@ -50,7 +57,7 @@ async function refresh() {
   const main = document.querySelector("main");
   if (main.dataset.live && !fresh.querySelector("main").dataset.live) {
     tell(fresh);
-    location.reload();
+    loadAgain();
   }
   const [, took = 0] = /dur=([\d.]+)/.exec(answer.headers.get("Server-Timing")) ?? [];
   return Math.min(took / SHARE, LONGEST_MS);
@@ -75,9 +82,14 @@ if (live) {
     } while (isLate);
     isBusy = false;
   });
+  let isAway = false;
+  news.addEventListener("open", () => {
+    if (isAway) say("");
+    isAway = false;
+  });
   news.addEventListener("error", () => { // a connection that is lost is made again, but not one that is refused
-    if (news.readyState !== EventSource.CLOSED) return;
-    say("This page no longer follows what goes on; load it again.");
+    isAway = news.readyState !== EventSource.CLOSED;
+    say(isAway ? "The service does not answer; this page goes on as soon as it does." : "This page no longer follows what goes on; load it again.");
     clearTimeout(say.timer);
   });
 }
@@ -125,7 +137,7 @@ document.addEventListener("click", async (event) => {
   if (button.dataset.body) headers["Content-Type"] = "application/json";
   try {
     const answer = await fetch(button.dataset.post, { method: "POST", headers, body: button.dataset.body });
-    if (answer.ok) location.reload();
+    if (answer.ok) loadAgain();
     else say((await answer.json()).detail);
   } catch (error) {
     say(`the service did not answer: ${error.message}`);
@@ -163,6 +175,15 @@ if (draft) {
     check();
   });
 }
+
+// The tags that these lines set, by their keys.
+function tagsOf(lines) {
+  return new Map(lines.split("\n").filter((line) => line.trim()).map((line) => {
+    const [key, ...value] = line.split("=");
+    return [key.trim(), value.join("=").trim()];
+  }));
+}
+
 document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (form.dataset.describe === undefined) return;
@@ -171,13 +192,19 @@ document.addEventListener("submit", async (event) => {
   // what was not changed here is not sent, because others may have changed it meanwhile
   const changes = {};
   for (const field of [name, note]) if (field.value !== field.defaultValue) changes[field.name] = field.value;
-  const removed = Object.keys(JSON.parse(form.dataset.tags)).map((key) => [key, null]);
-  const given = tags.value.split("\n").filter((line) => line.trim()).map((line) => {
-    const [key, ...value] = line.split("=");
-    return [key.trim(), value.join("=").trim()];
-  });
-  if (tags.value !== tags.defaultValue) changes.tags = Object.fromEntries([...removed, ...given]);
+  const before = tagsOf(tags.defaultValue);
+  const after = tagsOf(tags.value);
+  const removed = [...before.keys()].filter((key) => !after.has(key)).map((key) => [key, null]);
+  const set = [...after].filter(([key, value]) => before.get(key) !== value);
+  if (removed.length + set.length) changes.tags = Object.fromEntries([...removed, ...set]);
   try {
+    const now = await fetch(form.dataset.describe);
+    const theirs = now.ok ? await now.json() : {}; // what is refused here is refused below, too
+    const twice = [name, note].find((field) => field.name in changes && (theirs[field.name]?.replace(/\r\n?/g, "\n") ?? field.defaultValue) !== field.defaultValue);
+    if (twice) {
+      say(`The ${twice.name} has been changed elsewhere since this page was loaded. Copy yours, load the page again, and make one of both.`);
+      return;
+    }
     const headers = { "Content-Type": "application/json" };
     const answer = await fetch(form.dataset.describe, { method: "PATCH", headers, body: JSON.stringify(changes) });
     if (answer.ok) location.reload();
