@@ -65,11 +65,10 @@ async function refresh() {
 
 const live = document.querySelector("main").dataset.live;
 if (live) {
-  const news = new EventSource(live);
   let isBusy = false;
   let isLate = false;
   let isFirst = true; // a page is fetched at its opening, too, and is ready for news afterwards
-  news.addEventListener("changed", async () => {
+  async function hear() {
     if (isBusy) { isLate = true; return; }
     do {
       isBusy = true;
@@ -81,17 +80,33 @@ if (live) {
       } catch { /* the next change tries again */ }
     } while (isLate);
     isBusy = false;
-  });
+  }
+  let news;
+  let glances;
   let isAway = false;
-  news.addEventListener("open", () => {
-    if (isAway) say("");
-    isAway = false;
-  });
-  news.addEventListener("error", () => { // a connection that is lost is made again, but not one that is refused
-    isAway = news.readyState !== EventSource.CLOSED;
-    say(isAway ? "The service does not answer; this page goes on as soon as it does." : "This page no longer follows what goes on; load it again.");
-    clearTimeout(say.timer);
-  });
+  // Browsers have six connections to the service for all of their pages, so that a seventh page with
+  // a stream would wait for ever; a page that nobody sees has none, and looks now and then.
+  function follow() {
+    news?.close();
+    clearInterval(glances);
+    if (document.hidden) {
+      glances = setInterval(hear, LONGEST_MS);
+      return;
+    }
+    news = new EventSource(live);
+    news.addEventListener("changed", hear);
+    news.addEventListener("open", () => {
+      if (isAway) say("");
+      isAway = false;
+    });
+    news.addEventListener("error", () => { // a connection that is lost is made again, but not one that is refused
+      isAway = news.readyState !== EventSource.CLOSED;
+      say(isAway ? "The service does not answer; this page goes on as soon as it does." : "This page no longer follows what goes on; load it again.");
+      clearTimeout(say.timer);
+    });
+  }
+  document.addEventListener("visibilitychange", follow);
+  follow();
 }
 
 // Copies what is at an address. The browser gets a promise of it, because some let pages copy

@@ -99,18 +99,6 @@ async def test_who_writes_the_same_note_at_once_is_told_so(
     assert (study["name"], study["note"]) == ("a new name", "mine")
 
 
-async def test_a_page_says_that_the_service_is_away_until_it_answers(
-    look: "Look", study_id: UUID
-) -> None:
-    async with look() as page:
-        await page.route("**/live/**", lambda route: route.abort("connectionrefused"))
-        await page.goto(f"/studies/{study_id}")
-        said = page.locator("#said")  # which has no role while it is empty
-        await expect(said).to_contain_text("The service does not answer")
-        await page.unroute("**/live/**")
-        await expect(said).to_be_empty(timeout=10_000)
-
-
 async def test_a_name_of_blanks_is_none(
     look: "Look", study_id: UUID, http: "httpx.AsyncClient"
 ) -> None:
