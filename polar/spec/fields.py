@@ -36,10 +36,13 @@ Weight = Annotated[float, Field(strict=True, ge=0, le=1e6, json_schema_extra={WE
 
 
 def one_line(name: str) -> str:
-    """Refuses a name with other than printable characters: Postgres cannot store a NUL."""
+    """The name without blanks at its ends, because nobody would see a link of blanks alone.
+
+    A name with other than printable characters is refused: Postgres cannot store a NUL.
+    """
     if not name.isprintable():
         raise ValueError("a name is one line of printable characters")
-    return name
+    return name.strip()
 
 
 LONGEST_NAME = 100

@@ -23,6 +23,7 @@ from service.api.measuring import Measuring
 from service.api.metrics import routes as metrics
 from service.api.metrics.requests import TimedRequests
 from service.api.once import AnsweredBefore, answer_again
+from service.api.pages import door as pages_door
 from service.api.pages import live, logout, submitting
 from service.api.pages import routes as pages
 from service.api.request_ids import RequestIds
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
         CollectorRegistry(),
     )
     problems.install(app)
+    pages_door.install(app)
     app.exception_handler(AnsweredBefore)(answer_again)
     app.add_middleware(
         GZipMiddleware,

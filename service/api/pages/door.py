@@ -1,14 +1,24 @@
 """The door of the pages: that of the API, but who is refused is answered by a page."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
+from polar.spec.faults import find_faults
 from service.api.door import Door
+from service.api.links import PREFIX
 from service.api.pages.rendering import page
 from service.api.problems import STATUS_OF, Refused
+from service.api.request_ids import HEADER
+from service.api.schemas import Problem
 from service.storage.errors import StorageError
+
+#: Headers that a page has of the problem in whose place it is.
+KEPT = ("Allow", HEADER)
 
 
 class PageDoor(Door):
@@ -33,12 +43,34 @@ class PageDoor(Door):
         return show
 
 
+def install(app: FastAPI) -> None:
+    """Answer browsers with a page also where there is none, or where the service fails."""
+    for kind in (HTTPException, Exception):
+        answer: Any = app.exception_handlers[kind]
+        app.exception_handler(kind)(partial(_page_or_problem, answer))
+
+
+async def _page_or_problem(
+    answer: Callable[[Request, Exception], Response], request: Request, error: Exception
+) -> Response:
+    problem = answer(request, error)
+    path = f"{request.url.path}/"
+    if path.startswith(f"{PREFIX}/") or "text/html" not in request.headers.get("accept", ""):
+        return problem
+    detail = Problem.model_validate_json(problem.body).detail
+    shown = await page("problem.html", problem.status_code, detail=detail)
+    shown.headers.update({name: problem.headers[name] for name in KEPT if name in problem.headers})
+    return shown
+
+
 async def _refused_address(request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
     place, *names = first["loc"]
     if place == "path":
         return await page("problem.html", 404, detail=f"there is nothing at {request.url.path}")
-    detail = f"{' '.join(map(str, names))} in this address: {first['msg']}"
-    if allowed := first.get("ctx", {}).get("allowed"):
-        detail += f"; allowed: {allowed}"
-    return await page("problem.html", 422, detail=detail)
+    (fault,) = find_faults([first], {})  # no document describes the addresses of pages
+    most = first.get("ctx", {}).get("max_length")
+    allowed = fault.allowed or (f"at most {most}" if most is not None else None)
+    # what the API calls a pointer is here the name of a parameter
+    said = fault.model_copy(update={"pointer": f"{names[0]} in this address", "allowed": allowed})
+    return await page("problem.html", 422, detail=str(said))

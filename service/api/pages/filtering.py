@@ -1,5 +1,6 @@
 """The forms by which lists are filtered; what they ask for stays in the links to further pages."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -7,9 +8,11 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import Depends, Query
+from pydantic import AfterValidator
 
 from polar.spec.faults import Fault, nearest
 from polar.spec.fields import Name
+from polar.spec.misfit import misfit
 from service.api.filtering import LONGEST_TAG, TAG, wanted_of
 from service.api.problems import Refused
 from service.storage.filters import EVERYTHING, Wanted
@@ -43,7 +46,7 @@ def filter_of(states: type[RunState] | type[StudyState]) -> Callable[..., Filter
         dataset: Annotated[Name, Query()] = "",
         model: Annotated[Name, Query()] = "",
         state: Annotated[Name, Query()] = "",
-        tag: Annotated[str, Query(max_length=LONGEST_TAG, pattern=f"^({TAG})?$")] = "",
+        tag: Annotated[str, Query(max_length=LONGEST_TAG), AfterValidator(_tag)] = "",
     ) -> Filter:
         given = {"q": q, "dataset": dataset, "model": model, "state": state, "tag": tag}
         fields = {name: value.strip() for name, value in given.items() if value.strip()}
@@ -54,6 +57,13 @@ def filter_of(states: type[RunState] | type[StudyState]) -> Callable[..., Filter
         return Filter(wanted, fields, states)
 
     return read
+
+
+def _tag(written: str) -> str:
+    if written and not re.fullmatch(TAG, written):
+        allowed = "key or key=value, and in keys the characters A-Z a-z 0-9 . _ / -"
+        raise misfit("tag", "this is no tag", "", written, allowed)
+    return written
 
 
 def _state(states: type[RunState] | type[StudyState], word: str) -> Any:  # noqa: ANN401

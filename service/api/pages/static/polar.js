@@ -6,7 +6,14 @@ const said = document.getElementById("said");
 function say(words) {
   said.textContent = words;
   clearTimeout(say.timer);
-  say.timer = setTimeout(() => { said.textContent = ""; }, 6000);
+  say.timer = setTimeout(() => { said.textContent = ""; }, Math.max(6000, 60 * words.length)); // long enough to read it
+}
+
+// Loads this page again, unless its reader would lose what they are writing.
+function loadAgain() {
+  const fields = [...document.querySelectorAll("[data-describe] [name]")];
+  if (fields.every((field) => field.value === field.defaultValue)) location.reload();
+  else say("This page is loaded again once you have saved what you write.");
 }
 
 // Milliseconds until a page whose stream was refused asks for it again; twice as many each time.
@@ -60,7 +67,7 @@ async function refresh() {
   const main = document.querySelector("main");
   if (main.dataset.live !== fresh.querySelector("main").dataset.live) { // it has ended, or goes on otherwise
     tell(fresh);
-    location.reload();
+    loadAgain();
   }
   const [, took = 0] = /dur=([\d.]+)/.exec(answer.headers.get("Server-Timing")) ?? [];
   return Math.min(took / SHARE, LONGEST_MS);
@@ -71,7 +78,7 @@ if (live) {
   let isBusy = false;
   let isLate = false;
   let isFirst = true; // a page is fetched at its opening, too, and is ready for news afterwards
-  const hear = async () => {
+  async function hear() {
     if (isBusy) { isLate = true; return; }
     do {
       isBusy = true;
@@ -83,26 +90,40 @@ if (live) {
       } catch { /* the next change tries again */ }
     } while (isLate);
     isBusy = false;
-  };
+  }
+  let news;
+  let glances;
+  let later;
   let again = AGAIN_MS;
-  let isRefused = false;
-  const follow = () => {
-    const news = new EventSource(live);
+  let isAway = false;
+  // Browsers have six connections to the service for all of their pages, so that a seventh page with
+  // a stream would wait for ever; a page that nobody sees has none, and looks now and then.
+  function follow() {
+    news?.close();
+    clearInterval(glances);
+    clearTimeout(later);
+    if (document.hidden) {
+      glances = setInterval(hear, LONGEST_MS);
+      return;
+    }
+    news = new EventSource(live);
     news.addEventListener("changed", hear);
     news.addEventListener("open", () => {
-      if (isRefused) say("");
-      isRefused = false;
+      if (isAway) say("");
+      isAway = false;
       again = AGAIN_MS;
     });
-    news.addEventListener("error", () => { // browsers make a lost connection again, but not one that is refused
-      if (news.readyState !== EventSource.CLOSED) return;
-      isRefused = true;
-      say("This page no longer follows what goes on; load it again.");
+    news.addEventListener("error", () => {
+      const isRefused = news.readyState === EventSource.CLOSED; // else the browser asks again by itself
+      isAway = true;
+      say(isRefused ? "This page no longer follows what goes on; load it again." : "The service does not answer; this page goes on as soon as it does.");
       clearTimeout(say.timer);
-      setTimeout(follow, again);
+      if (!isRefused) return;
+      later = setTimeout(follow, again);
       again = Math.min(2 * again, LONGEST_MS);
     });
-  };
+  }
+  document.addEventListener("visibilitychange", follow);
   follow();
 }
 
@@ -149,7 +170,7 @@ document.addEventListener("click", async (event) => {
   if (button.dataset.body) headers["Content-Type"] = "application/json";
   try {
     const answer = await fetch(button.dataset.post, { method: "POST", headers, body: button.dataset.body });
-    if (answer.ok) location.reload();
+    if (answer.ok) loadAgain();
     else say((await answer.json()).detail);
   } catch (error) {
     say(`the service did not answer: ${error.message}`);
@@ -187,6 +208,15 @@ if (draft) {
     check();
   });
 }
+
+// The tags that these lines set, by their keys.
+function tagsOf(lines) {
+  return new Map(lines.split("\n").filter((line) => line.trim()).map((line) => {
+    const [key, ...value] = line.split("=");
+    return [key.trim(), value.join("=").trim()];
+  }));
+}
+
 document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (form.dataset.describe === undefined) return;
@@ -195,13 +225,19 @@ document.addEventListener("submit", async (event) => {
   // what was not changed here is not sent, because others may have changed it meanwhile
   const changes = {};
   for (const field of [name, note]) if (field.value !== field.defaultValue) changes[field.name] = field.value;
-  const removed = Object.keys(JSON.parse(form.dataset.tags)).map((key) => [key, null]);
-  const given = tags.value.split("\n").filter((line) => line.trim()).map((line) => {
-    const [key, ...value] = line.split("=");
-    return [key.trim(), value.join("=").trim()];
-  });
-  if (tags.value !== tags.defaultValue) changes.tags = Object.fromEntries([...removed, ...given]);
+  const before = tagsOf(tags.defaultValue);
+  const after = tagsOf(tags.value);
+  const removed = [...before.keys()].filter((key) => !after.has(key)).map((key) => [key, null]);
+  const set = [...after].filter(([key, value]) => before.get(key) !== value);
+  if (removed.length + set.length) changes.tags = Object.fromEntries([...removed, ...set]);
   try {
+    const now = await fetch(form.dataset.describe);
+    const theirs = now.ok ? await now.json() : {}; // what is refused here is refused below, too
+    const twice = [name, note].find((field) => field.name in changes && (theirs[field.name]?.replace(/\r\n?/g, "\n") ?? field.defaultValue) !== field.defaultValue);
+    if (twice) {
+      say(`The ${twice.name} has been changed elsewhere since this page was loaded. Copy yours, load the page again, and make one of both.`);
+      return;
+    }
     const headers = { "Content-Type": "application/json" };
     const answer = await fetch(form.dataset.describe, { method: "PATCH", headers, body: JSON.stringify(changes) });
     if (answer.ok) location.reload();
