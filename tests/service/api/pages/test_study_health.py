@@ -7,6 +7,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from service.storage import study_health
 from service.storage.database import Database
@@ -33,8 +34,8 @@ def facts(http: httpx.AsyncClient) -> Shown:
         texts = [(await http.get(path)).text for path in ("/", f"/studies/{study_id}")]
         listed = next(card for card in texts[0].split("<h2>") if str(study_id) in card)
         return [
-            re.findall(r"<li>([^<]*)</li>", text[text.index('class="facts"') :].split("</ul>")[0])
-            for text in (listed, texts[1])
+            re.findall(r"<li>([^<]*)</li>", page[page.index('class="facts"') :].split("</ul>")[0])
+            for page in (listed, texts[1])
         ]
 
     return facts
@@ -82,3 +83,19 @@ async def test_the_health_of_a_study_is_counted_from_all_its_trainings(
     ]
     assert own[-3:] == listed[:3]
     assert await facts(other_id) == [[], ["0 of 3 trials completed"]]
+
+
+async def test_health_follows_the_trials_and_leaves_out_verdicts_by_other_rules(
+    create: Create, trials: "Trials", facts: Shown, database: Database
+) -> None:
+    study_id = await create()
+    seen = [outcome("clean", settled=True)]
+    await trials.end(await trials.begin(study_id, beta=2.0), 0.5, observations=seen)
+    assert (await facts(study_id))[0][1] == "1 of 1 trainings settled"
+
+    async with database.transaction() as session:  # as version 2 has stored it
+        await session.execute(text("update app.trials set measured = measured || '{\"form\": 2}'"))
+    await trials.end(await trials.begin(study_id, beta=3.0), 0.5, observations=seen)
+    await trials.begin(study_id, beta=4.0)
+    for said in await facts(study_id):
+        assert {"R of clean trainings 0.50", "1 of 1 trainings settled"} <= set(said)
