@@ -28,8 +28,10 @@ async def test_pages_that_nobody_sees_leave_connections_to_those_that_are_seen(
 ) -> None:
     async with look() as first:
         for _ in range(CONNECTIONS):
-            page = await first.context.new_page()
-            await page.goto(f"/studies/{study_id}")
+            async with first.expect_popup() as opened:
+                await first.evaluate("path => { open(path); }", f"/studies/{study_id}")
+            page = await opened.value
+            await page.wait_for_load_state()
             await page.evaluate(HIDE)
         await first.goto(f"/studies/{study_id}", timeout=10_000)
         await expect(first.locator("#trials tbody tr")).to_have_count(2)
