@@ -39,7 +39,7 @@ def compare(
     with service_at(url) as client:
         runs = list({run.id: run for id in ids for run in _runs_of(client, id)}.values())
         if not 2 <= len(runs) <= MOST_RUNS:
-            raise InvalidInput(f"these are {len(runs)} runs; allowed: 2 to {MOST_RUNS} runs")
+            raise InvalidInput(f"compared are 2 to {MOST_RUNS} runs; given: {len(runs)}")
         show([_compared(client, run) for run in runs], partial(_table, full_ids=full_ids), output)
 
 

@@ -265,9 +265,9 @@ async def test_what_cannot_be_compared_is_refused(
     many = (await submit(spec_of(seeds=list(range(10, 19))))).experiment.id
 
     assert alone.exit_code == unseen.exit_code == REFUSED
-    assert "these are 1 runs; allowed: 2 to 8 runs" in alone.stderr
+    assert "compared are 2 to 8 runs; given: 1" in alone.stderr
     assert f"run {new} is queued and has not been evaluated yet" in unseen.stderr
-    assert "these are 9 runs" in (await polar("compare", many)).stderr
+    assert "given: 9" in (await polar("compare", many)).stderr
 
 
 async def test_the_best_trials_of_a_study_are_listed(

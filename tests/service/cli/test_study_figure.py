@@ -55,11 +55,15 @@ async def test_the_figure_of_a_study_is_a_file_with_its_numbers_beside_it(
     out = tmp_path / "new" / "phase.png"
 
     done = await polar("study", "figure", id, "--out", out)
+    drawn = await polar("figures", id, "--out", tmp_path / "all", "--format", "svg")
 
     numbers = pd.read_csv(out.with_suffix(".csv"))
     assert done.exit_code == 0, done.stderr
     assert done.stdout.split() == [str(out), str(out.with_suffix(".csv"))]
     assert imread(out).shape[2] == 4
+    pictures = [Path(path) for path in drawn.stdout.split()]
+    assert tmp_path / "all" / "phase_diagram.svg" in pictures
+    assert all(picture.read_bytes().startswith(b"<?xml") for picture in pictures)
     assert numbers["regime"].dropna().tolist() == ["forming", "clean", "collapsed"]
     assert numbers["edge"].dropna().tolist() == ["left", "right"]
     assert numbers["low"].dropna().tolist() == [0.1, 1.0]
