@@ -4,7 +4,7 @@
 
 A viewer does what the script of a page does: it holds the stream of changes, and fetches the page
 whenever something has changed. Postgres and the API are real; a training is told here, a progress
-a second, as an agent tells it. It takes 4 minutes.
+a second, as an agent tells it. It takes 5 minutes.
 """
 
 import asyncio
@@ -73,7 +73,8 @@ class Viewer:
     def look(self) -> None:
         rests_until = 0.0
         with closing(_connection(self._service)) as stream:
-            changes = _get(stream, self._service, f"/live{self._page}")
+            page = "/studies" if self._page == "/" else self._page
+            changes = _get(stream, self._service, f"/live{page}")
             while not self.is_over:
                 if changes.readline().startswith(b"event: changed"):
                     self._is_late = True
@@ -117,6 +118,7 @@ async def _measured(quick: bool) -> Measured:
         small = await _study(service, told, 20, running=watched)
         busy = await _study(service, told, most, running=watched)
         pages = {
+            "the list of studies": "/",
             "a run": f"/runs/{watched}",
             "a study of 21 trials": f"/studies/{small}",
             f"a study of {most + 1:,} trials": f"/studies/{busy}",
