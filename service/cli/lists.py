@@ -3,7 +3,7 @@
 Exit codes: REFUSED when the service refuses, UNREACHABLE when nobody answers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
 from itertools import islice
@@ -22,6 +22,11 @@ FullIds = Annotated[
     bool, typer.Option("--full-ids", help="Show whole ids, not only their first 8 digits.")
 ]
 Listed = Literal["experiments", "runs", "studies"]
+#: Whose words and tags count besides those of the item itself.
+BELONGING: Mapping[Listed, str] = {
+    "experiments": "\n\n--name, --search and --tag also look at the study of an experiment.",
+    "runs": "\n\n--name, --search and --tag also look at the experiments and studies of a run.",
+}
 
 
 def _list_of(what: Listed, states: type[StrEnum]) -> Callable[..., None]:
@@ -68,7 +73,7 @@ def _list_of(what: Listed, states: type[StrEnum]) -> Callable[..., None]:
             table = partial(_table_of(what), full_ids=full_ids)
             show(list(islice(listed, limit)), table, output)
 
-    show_list.__doc__ = f"List {what}, newest first."
+    show_list.__doc__ = f"List {what}, newest first.{BELONGING.get(what, '')}"
     return show_list
 
 

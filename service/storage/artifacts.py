@@ -47,6 +47,12 @@ async def artifacts_of(session: AsyncSession, run_id: UUID) -> Sequence[Artifact
     return (await session.scalars(query)).all()
 
 
+async def runs_with(session: AsyncSession, name: str, run_ids: Collection[UUID]) -> set[UUID]:
+    """Those of these runs that have a file of this name."""
+    query = select(Artifact.run_id).where(Artifact.name == name, Artifact.run_id.in_(run_ids))
+    return set(await session.scalars(query))
+
+
 async def artifact_of(session: AsyncSession, run_id: UUID, name: str) -> Artifact:
     """One file of a run.
 

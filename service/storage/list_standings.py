@@ -32,15 +32,15 @@ from service.storage.tables import Agent, Experiment, Run, Transition
 NEWEST = 100
 
 
-async def standing_of_runs(session: AsyncSession, wanted: Wanted, size: int) -> str:
+async def of_runs(session: AsyncSession, wanted: Wanted, size: int) -> str:
     return await _all_of(session, listed_runs(size, None, wanted))
 
 
-async def standing_of_experiments(session: AsyncSession, wanted: Wanted, size: int) -> str:
+async def of_experiments(session: AsyncSession, wanted: Wanted, size: int) -> str:
     return await _all_of(session, _newest(Experiment, wanted, size), _changes_of_runs())
 
 
-async def standing_of_studies(session: AsyncSession, wanted: Wanted, size: int) -> str:
+async def of_studies(session: AsyncSession, wanted: Wanted, size: int) -> str:
     newest = _newest(Study, wanted, size)
     shown = newest.add_columns(Study.is_told).subquery()
     of_study = (
@@ -55,7 +55,7 @@ async def standing_of_studies(session: AsyncSession, wanted: Wanted, size: int) 
     return await _all_of(session, newest, trials, _changes_of_runs(), _in_work())
 
 
-async def standing_of_agents(session: AsyncSession) -> str:
+async def of_agents(session: AsyncSession) -> str:
     offers = (Agent.host, Agent.device, Agent.queues, Agent.datasets, Agent.fault)
     there = select(Agent.name, *offers).where(Agent.seen_at > func.now() - agents.OFFER_LASTS)
     # what the page says of times is at most a minute old

@@ -21,12 +21,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.spec.points import SEED, STEPS
 from service.storage.forms import MEASURED, NUMBER
+from service.storage.states import TrialState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import ExperimentRun, Run
 
 
 @dataclass(frozen=True)
-class Found:
+class RangeInShort:
     """What a study's stored range says in short."""
 
     headline: str
@@ -49,8 +50,10 @@ class Verdicts:
     explained: tuple[float, float] | None = None
 
 
-async def found(session: AsyncSession, study_ids: Sequence[UUID]) -> dict[UUID, Found]:
-    """What each study has found; studies without a range are missing."""
+async def ranges_in_short(
+    session: AsyncSession, study_ids: Sequence[UUID]
+) -> dict[UUID, RangeInShort]:
+    """The range of each study; studies without one are missing."""
     stored = type_coerce(Study.range, JSONB)
     headline = stored["headline"].as_string()
     rows = await session.execute(
@@ -58,13 +61,16 @@ async def found(session: AsyncSession, study_ids: Sequence[UUID]) -> dict[UUID, 
             Study.id.in_(study_ids), headline.is_not(None)
         )
     )
-    return {id: Found(words, disagreeing or ()) for id, words, disagreeing in map(tuple, rows)}
+    return {
+        id: RangeInShort(words, disagreeing or ()) for id, words, disagreeing in map(tuple, rows)
+    }
 
 
 async def verdicts(session: AsyncSession, study_ids: Sequence[UUID]) -> Mapping[UUID, Verdicts]:
     """The trainings of each study by their verdicts, without reading the trials of any.
 
     Verdicts that are stored in an earlier form count as none, because they went by other rules.
+    Those of superseded trials do not count, because later trials have the same trainings.
     """
     without = type_coerce(Trial.point, JSONB).op("-")(cast([SEED, STEPS], ARRAY(Text)))
     weight = cast(without, Text)
@@ -101,6 +107,7 @@ async def verdicts(session: AsyncSession, study_ids: Sequence[UUID]) -> Mapping[
         )
         .where(
             Trial.study_id.in_(study_ids),
+            Trial.state != TrialState.SUPERSEDED,
             measured[NUMBER].as_string() == str(len(MEASURED.upgrades) + 1),
         )
         .group_by(Trial.study_id)

@@ -40,7 +40,7 @@ class StudyTeller:
             new = await study_tracking.trials_to_tell(session, study_id, TRIALS_AT_ONCE)
             study = await studies.get(session, study_id)
             position = await study_tracking.mlflow_run_of_study(session, study_id)
-        if not new and self._lacks_figures_alone(study):
+        if position and not new and self._lacks_figures_alone(study):
             return
         spec = forms.study_spec(study.spec)
         position = position or await self._begin(study, spec)

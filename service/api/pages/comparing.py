@@ -12,7 +12,7 @@ from service.api.pages.course_chart import CourseChart, sorted_chart
 from service.api.pages.rendering import short, verdict
 from service.api.pages.runs import FIGURES, TRAVERSALS
 from service.api.stored import Reader
-from service.storage.artifacts import artifacts_of
+from service.storage.artifacts import runs_with
 from service.storage.pages import newest_evaluations, rows_of
 from service.storage.tables import Run
 
@@ -45,15 +45,16 @@ async def compare(session: AsyncSession, run_ids: Sequence[UUID]) -> Comparison:
         NotFound: there is no such run.
     """
     rows = await rows_of(session, Run, list(dict.fromkeys(run_ids)))
-    newest = await newest_evaluations(session, [run.id for run in rows])
+    ids = [run.id for run in rows]
+    newest = await newest_evaluations(session, ids)
+    with_traversals = await runs_with(session, FIGURES + TRAVERSALS, ids)
     reader = Reader()
     compared = []
     for run in rows:
         result = reader.read("result", Result, run.result)
         evaluation = reader.read("evaluation", Evaluation, newest.get(run.id))
-        files = {file.name for file in await artifacts_of(session, run.id)}
         settled = result.settled if result else None
-        compared.append(ComparedRun(run, evaluation, settled, FIGURES + TRAVERSALS in files))
+        compared.append(ComparedRun(run, evaluation, settled, run.id in with_traversals))
     sorted_entropies = {
         f"{short(each.run.id)}: {verdict(each.evaluation.verdict)}": each.evaluation
         for each in compared

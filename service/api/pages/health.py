@@ -27,13 +27,16 @@ async def verdicts_of(
         trials: How many trials of each study are in each state.
     """
     keys = {id: (id, frozenset(counts.items())) for id, counts in trials.items()}
-    if missing := [id for id, key in keys.items() if key not in _known]:
-        counted = await verdicts(session, missing)
-        _known.update({keys[id]: counted.get(id, Verdicts()) for id in missing})
-    answer = {id: _known[key] for id, key in keys.items()}
+    # taken before anything is awaited, because others may push it out meanwhile
+    known = {id: _known[key] for id, key in keys.items() if key in _known}
+    if missing := keys.keys() - known.keys():
+        counted = await verdicts(session, list(missing))
+        new = {id: counted.get(id, Verdicts()) for id in missing}
+        _known.update({keys[id]: of for id, of in new.items()})
+        known |= new
     while len(_known) > MOST_KNOWN:
         del _known[next(iter(_known))]
-    return answer
+    return known
 
 
 def health(of: Verdicts, disagreeing: Sequence[float] | None) -> Iterator[str]:

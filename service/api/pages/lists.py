@@ -17,7 +17,7 @@ from service.api.studies.schemas import StudySummary
 from service.storage import list_standings
 from service.storage.pages import Trained, trained
 from service.storage.states import StudyState
-from service.storage.study_health import found
+from service.storage.study_health import ranges_in_short
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment
 
@@ -33,11 +33,11 @@ async def standing_of_list(parts: Parts, kind: str, filter: Filter) -> Hashable:
 
     async def look(session: AsyncSession) -> str:
         if kind == "agents":
-            return await list_standings.standing_of_agents(session)
+            return await list_standings.of_agents(session)
         standing = {
-            "studies": list_standings.standing_of_studies,
-            "experiments": list_standings.standing_of_experiments,
-            "runs": list_standings.standing_of_runs,
+            "studies": list_standings.of_studies,
+            "experiments": list_standings.of_experiments,
+            "runs": list_standings.of_runs,
         }[kind]
         return await standing(session, filter.wanted, PAGE_SIZE + 1)
 
@@ -60,7 +60,7 @@ async def how_they_stand(
 ) -> dict[UUID, StudyStands]:
     """How each study of a page stands."""
     ids = [study.id for study in page]
-    ranges = await found(session, ids)
+    ranges = await ranges_in_short(session, ids)
     verdicts = await verdicts_of(session, {study.id: study.trials for study in page})
     ends = await etas(session, [study.id for study in page if study.state is StudyState.RUNNING])
     return {

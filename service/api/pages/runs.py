@@ -82,9 +82,10 @@ async def run_page(session: AsyncSession, settings: Settings, run: Run) -> RunPa
     read = [reader.read("evaluation", Evaluation, each) for each in stored]
     evaluations = [each for each in read if each is not None]
     losses = await course_of(session, run.id, "train/loss")
-    # the steps of a run that ended early would be a line at the left end of those it was to make
-    ended_at = view.progress.step if view.finished_at and view.progress else None
-    steps = ended_at or int(view.spec["training"]["steps"])
+    steps = int(view.spec["training"]["steps"])
+    if view.finished_at and (evaluations or losses):
+        # the course of a run that ended early would be a line at the left end of its chart
+        steps = max([*(each.step for each in evaluations), *(step for step, _ in losses)])
     charts = [entropy_chart(evaluations, steps)] if evaluations else []
     charts += [loss_chart(losses, steps)] if losses else []
     files = {file.name: file.path for file in await artifacts_of(session, run.id)}

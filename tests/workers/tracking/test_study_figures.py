@@ -18,7 +18,7 @@ from service.storage import deletions
 from service.storage.database import Database
 from service.storage.descriptions import describe
 from service.storage.study_tables import Study
-from workers.tracking import study_figures, study_tracker
+from workers.tracking import study_figures, study_tracker, tries
 from workers.tracking.server import MLflowAway, MLflowServer
 from workers.tracking.tracker import Tracker
 
@@ -249,6 +249,30 @@ async def test_a_study_that_is_deleted_before_it_is_drawn_is_forgotten(
 
     assert asked == [study_id]
     assert "cannot be copied" not in caplog.text
+
+
+async def test_a_study_that_mlflow_lost_before_it_was_drawn_is_copied_anew(
+    study_story: "StudyStory",
+    make_tracker: "TrackerMaker",
+    study_spec: StudySpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tries, "AGAIN_S", 0.0)
+    study_id = await study_story.begin(study_spec)
+    await study_story.end(study_id)
+    tracker = make_tracker()
+
+    async def fails(_self: study_figures.StudyFigures, _study_id: UUID) -> None:
+        raise study_figures.DrawingFailed("no ink")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study_figures.StudyFigures, "put", fails)
+        await tracker.tell_all()
+    await study_story.forget(study_id)  # as `polar doctor --repair` does
+    for _ in range(2):
+        await tracker.tell_all()
+
+    assert await study_story.is_told()
 
 
 async def test_a_tracker_that_was_killed_before_the_diagram_leaves_it_to_the_next(

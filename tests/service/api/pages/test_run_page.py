@@ -186,7 +186,8 @@ async def test_the_course_of_a_run_that_ended_early_fills_its_chart(
 
     await worker.finish(run_id, RunState.CANCELLED)
 
-    assert last_step(await page_of(http, run_id)) == "10"  # the last that it reported
+    # the step of its evaluation, after which it reported no other
+    assert last_step(await page_of(http, run_id)) == "50"
 
 
 async def test_traversals_are_compared_once_they_are_made(

@@ -1,7 +1,7 @@
 """The health of a study, on the list and on its own page, by known answers."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -9,7 +9,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from service.storage import study_health
+from service.api.pages import health
+from service.storage import studies, study_health
 from service.storage.database import Database
 from service.storage.states import TrialState
 from service.storage.study_health import Verdicts
@@ -99,3 +100,37 @@ async def test_health_follows_the_trials_and_leaves_out_verdicts_by_other_rules(
     await trials.begin(study_id, beta=4.0)
     for said in await facts(study_id):
         assert {"R of clean trainings 0.50", "1 of 1 trainings settled"} <= set(said)
+
+
+async def test_a_training_counts_once_though_more_seeds_or_steps_superseded_its_trial(
+    create: Create, trials: "Trials", facts: Shown, database: Database
+) -> None:
+    study_id = await create()
+    short = await trials.begin(study_id, beta=2.0)
+    await trials.end(short, 0.5, observations=[outcome("clean", settled=False)])
+    long = await trials.begin(study_id, beta=2.0, **{"training.steps": 60})
+    await trials.end(long, 0.5, observations=[outcome("clean", settled=True)])
+    async with database.transaction() as session:
+        await studies.supersede(session, *await studies.trials_of(session, study_id))
+
+    for said in await facts(study_id):
+        assert "1 of 1 trainings settled" in said
+
+
+async def test_verdicts_that_are_pushed_out_while_others_are_counted_are_still_said(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = UUID(int=1), UUID(int=2)
+    counts = {TrialState.COMPLETED: 1}
+
+    async def count(_: object, ids: Sequence[UUID]) -> Mapping[UUID, Verdicts]:
+        health._known.clear()  # as another page of many studies does
+        return {id: Verdicts(seeds=id.int) for id in ids}
+
+    monkeypatch.setattr(health, "_known", {})
+    monkeypatch.setattr(health, "verdicts", count)
+    async with database.reading() as session:
+        await health.verdicts_of(session, {one: counts})
+        said = await health.verdicts_of(session, {one: counts, other: counts})
+
+    assert said == {one: Verdicts(seeds=1), other: Verdicts(seeds=2)}
