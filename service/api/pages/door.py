@@ -57,7 +57,7 @@ async def _page_or_problem(
     path = f"{request.url.path}/"
     if path.startswith(f"{PREFIX}/") or "text/html" not in request.headers.get("accept", ""):
         return problem
-    detail = Problem.model_validate_json(problem.body).detail
+    detail = Problem.model_validate_json(bytes(problem.body)).detail
     shown = await page("problem.html", problem.status_code, detail=detail)
     shown.headers.update({name: problem.headers[name] for name in KEPT if name in problem.headers})
     return shown
