@@ -149,7 +149,7 @@ def _about_the_budget(settling: Settling, steps: int) -> str:
         )
     changed = settling.labels_changed
     facts = [
-        f"since step {since:,} {count_latents(changed) if changed else 'no latent'} changed label",
+        f"{count_latents(changed) if changed else 'no latent'} changed label since step {since:,}",
         f"over the last fifth the largest move of an entropy was "
         f"{beside(SETTLED_NATS, settling.largest_move_nats)} nats (latent "
         f"{settling.most_moved}; settled up to {SETTLED_NATS} nats) and R "

@@ -22,4 +22,9 @@ def file_response(artifacts: Path, name: str) -> FileResponse:
     path = artifacts / name
     if not path.is_file():
         raise NotFound("file in the artifact folder named", name)
-    return FileResponse(path, media_type=KINDS.get(path.suffix, "application/octet-stream"))
+    return FileResponse(
+        path,
+        media_type=KINDS.get(path.suffix, "application/octet-stream"),
+        filename=path.name,
+        content_disposition_type="inline",
+    )

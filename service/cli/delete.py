@@ -69,7 +69,12 @@ def delete_all(client: "Client", found: "Sequence[Answer]", is_sure: bool, outpu
 
 def _titled(each: "Answer") -> str:
     """Its title and its id, which stands in the title of what has no name."""
-    return each.title if str(each.id) in each.title else f"{each.title}, {each.id}"
+    from service.client import Run
+
+    title = each.title if str(each.id) in each.title else f"{each.title}, {each.id}"
+    if isinstance(each, Run):
+        title += ", and its experiment, if that has no other run"
+    return title
 
 
 def _table(deleted: "Sequence[DeletionView]") -> "RenderableType":

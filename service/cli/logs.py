@@ -49,6 +49,9 @@ def logs(
 
         run_id = client.meant(id, Run)
         if follow:
+            run = client.run(run_id)
+            if not run.has_ended:
+                say(f"run {run_id} is {run.state}; what it prints follows")
             with going_on(f"polar logs -f {run_id}{option_of(url)}"):
                 _print_as_they_come(_parts(client, run_id, tail, attempt), output)
             return

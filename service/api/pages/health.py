@@ -50,7 +50,7 @@ def health(of: Verdicts, disagreeing: Sequence[float] | None) -> Iterator[str]:
         ends = dict.fromkeys(f"{end:.2f}" for end in of.explained)
         yield f"R of clean trainings {' to '.join(ends)}"
     elif of.ended:
-        yield f"none of {of.ended:,} trainings is clean"
+        yield f"no training is clean, of {of.ended:,}"
     if of.ended:
         yield f"{of.settled:,} of {of.ended:,} trainings settled"
     if of.seeds:

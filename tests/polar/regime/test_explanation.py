@@ -37,7 +37,7 @@ def test_a_clean_space_is_explained_with_its_numbers(evaluation_of: Evaluations)
         f"99.0% of what all latents add to R, the weakest active latent has {gap:.2f} times the "
         "equivalent std of the strongest passive. "
         "By P alone, which follows from the entropies, it is polarised (P = 0.93). "
-        "Budget: 3,000 steps; settled: since step 1,800 no latent changed label, over the last "
+        "Budget: 3,000 steps; settled: no latent changed label since step 1,800, over the last "
         "fifth the largest move of an entropy was 0.06 nats (latent 1; settled up to 0.1 nats) "
         "and R rose by 0.005 (settled below 0.01)."
     )
@@ -104,7 +104,7 @@ def test_what_still_moved_is_explained(evaluation_of: Evaluations) -> None:
     text = explained(*course, evaluation_of(3000, [1.75, 0.125, 0.0]))
 
     assert text.endswith(
-        "Budget: 3,000 steps; not settled: since step 1,800 1 latent changed label, over the last "
+        "Budget: 3,000 steps; not settled: 1 latent changed label since step 1,800, over the last "
         "fifth the largest move of an entropy was 0.38 nats (latent 1; settled up to 0.1 nats) "
         "and R rose by 0.00 (settled below 0.01). More steps may change the verdict."
     )
@@ -125,7 +125,7 @@ def test_a_latent_that_was_idle_is_explained(evaluation_of: Evaluations) -> None
     text = explained(idle, *course)
 
     assert (
-        "not settled: since step 1,800 no latent changed label, "
+        "not settled: no latent changed label since step 1,800, "
         "1 latent was idle at some evaluation since then, "
     ) in text
 

@@ -28,7 +28,10 @@ async def test_nothing_is_deleted_before_somebody_says_yes(polar: "Polar", spec:
     assert "this would be deleted for good:" in result.stderr
     assert f"experiment mine: cancelled, {experiment['id']}" in result.stderr
     run = await polar("delete", experiment["runs"][0]["id"])
-    assert f"  run {experiment['runs'][0]['id']}: cancelled\n" in run.stderr
+    assert (
+        f"  run {experiment['runs'][0]['id']}: cancelled, and its experiment, if that has no "
+        "other run\n" in run.stderr
+    )
     assert "say --yes" in result.stderr
     assert "error" not in result.stderr
     assert (await polar("get", experiment["id"])).exit_code == 0

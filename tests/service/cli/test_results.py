@@ -120,6 +120,7 @@ async def test_a_log_is_followed_from_attempt_to_attempt_until_the_run_has_ended
     else:
         assert rest == "again\nthe end"
     assert "attempt 2 begins" in ended.stderr
+    assert f"run {running} is running; what it prints follows" in ended.stderr
 
 
 async def test_following_says_where_there_is_no_log_and_none_will_come(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 if TYPE_CHECKING:
     from tests.service.conftest import Trials, Worker
@@ -22,6 +22,9 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 Look = Callable[..., AbstractAsyncContextManager[Page]]
+
+# A page rests for longer the busier the machine is; it need not be in time, but in the end.
+expect.set_options(timeout=90_000)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ async def test_a_study_says_what_its_trainings_do_now(
     await trials.end(second, 0.5, regimes=["collapsed"])
     shown = await words_of(http, study_id)
     assert "<li>1 of 3 trials completed (1 failed)</li>" in shown
-    assert "<li>none of 1 trainings is clean</li>" in shown
+    assert "<li>no training is clean, of 1</li>" in shown
 
 
 async def test_seeds_agree_only_where_they_could_have_disagreed(

@@ -133,6 +133,7 @@ async def test_the_model_is_served_once_it_is_there(
     assert before.status_code == 404
     assert before.json()["detail"] == "there is no file of this run named model.safetensors"
     assert (after.status_code, after.content) == (200, b"weights")
+    assert after.headers["content-disposition"] == 'inline; filename="model.safetensors"'
 
 
 async def test_figures_are_listed_and_served(
