@@ -121,6 +121,17 @@ async def test_studies_are_filtered_and_say_what_they_search(
     assert "No study matches this filter." in (await http.get("/?model=l2_ae")).text
 
 
+async def test_the_card_of_a_paused_study_says_so_in_a_sentence(
+    create: Create, http: httpx.AsyncClient
+) -> None:
+    study_id = await create()
+    await http.post(f"/api/v1/studies/{study_id}/pause")
+
+    assert '<p class="headline">paused on request</p>' in (await http.get("/")).text
+    (listed,) = (await http.get("/api/v1/studies")).json()["studies"]
+    assert (listed["reason"], listed["message"]) == ("user", "paused on request")
+
+
 async def test_a_search_of_several_fields_is_listed(
     create: Create, http: httpx.AsyncClient
 ) -> None:
