@@ -15,6 +15,7 @@ from service.api.experiments.schemas import (
     RunOfExperiment,
 )
 from service.api.runs.schemas import RunSummary, RunView
+from service.api.runs.words import headline
 from service.cli import verdicts
 from service.cli.describe import in_words
 from service.cli.rows import Facts, Rows
@@ -42,7 +43,8 @@ def of(answer: Answer, *, full_ids: bool = False) -> RenderableType:
 def of_runs(runs: Sequence[RunSummary], *, full_ids: bool = False) -> RenderableType:
     """Table of runs, one on each row."""
     table = Rows(
-        "run", "name", "dataset", "model", "seed", "state", "regime", "tags", "submitted",
+        "run", "name", "dataset", "model", "weight", "seed", "steps", "state", "regime", "tags",
+        "submitted",
         texts=("name", "tags"),
     )  # fmt: skip
     for run in runs:
@@ -51,7 +53,9 @@ def of_runs(runs: Sequence[RunSummary], *, full_ids: bool = False) -> Renderable
             run.name,
             run.dataset,
             run.model,
+            run.weight,
             str(run.seed),
+            None if run.steps is None else f"{run.steps:,}",
             run.state,
             run.regime,
             in_words(run.tags),
@@ -106,9 +110,7 @@ def _of_experiment(experiment: ExperimentView, full_ids: bool) -> RenderableType
 
 def _note(run: RunOfExperiment) -> str:
     unread = earlier_version(run.of_earlier_version)
-    message = (run.message or "").strip()
-    if message.startswith("Traceback"):  # all of it is in `polar get RUN`
-        message = message.splitlines()[-1]
+    message = headline(run.message or "")  # all of it is in `polar get RUN`
     return "; ".join(filter(None, (message or ("shared" if run.reused else ""), unread)))
 
 

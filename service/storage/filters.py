@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, type_coerce
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute
 
+from polar.spec import MODELS
 from service.storage.states import RunState, StudyState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Experiment, ExperimentRun, Run
@@ -119,6 +120,24 @@ def model_of(kind: Kind) -> ColumnElement[str]:
     """The name of a kind of model, or the class of an own model."""
     model = _spec_of_one(kind)["model"]
     return func.coalesce(model["class"].as_string(), model["name"].as_string())
+
+
+def weight_name_of(kind: Kind) -> ColumnElement[str | None]:
+    """What the weight of the model is called, such as `beta`; null if it has none."""
+    names = {name: model.weight_name for name, model in MODELS.items() if model.weight_name}
+    return case(names, value=_spec_of_one(kind)["model"]["name"].as_string())
+
+
+def weight_of(kind: Kind) -> ColumnElement[float | None]:
+    model = _spec_of_one(kind)["model"]
+    weight: ColumnElement[float | None] = model[weight_name_of(kind)].as_float()
+    return weight
+
+
+def steps_of(kind: Kind) -> ColumnElement[int | None]:
+    """The number of steps that the spec asks for."""
+    steps: ColumnElement[int | None] = _spec_of_one(kind)["training"]["steps"].as_integer()
+    return steps
 
 
 def _spec_of_one(kind: Kind) -> ColumnElement[Any]:

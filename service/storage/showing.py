@@ -11,7 +11,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage.deletions import is_deleted
-from service.storage.filters import EVERYTHING, Wanted, conditions, dataset_of, model_of
+from service.storage.filters import (
+    EVERYTHING,
+    Wanted,
+    conditions,
+    dataset_of,
+    model_of,
+    steps_of,
+    weight_name_of,
+    weight_of,
+)
 from service.storage.forms import Content
 from service.storage.states import RunState
 from service.storage.study_tables import Study
@@ -55,6 +64,11 @@ class ListedRun:
     message: str | None
     dataset: str
     model: str
+    #: What the weight of the model is called; None if it has none.
+    weight_name: str | None
+    weight: float | None
+    #: The number of steps that the spec asks for.
+    steps: int | None
     #: The regime at the end; None until the run has succeeded.
     regime: str | None
     created_at: datetime
@@ -135,6 +149,9 @@ def listed_runs(
             Run.status_message,
             dataset_of(Run),
             model_of(Run),
+            weight_name_of(Run),
+            weight_of(Run),
+            steps_of(Run),
             type_coerce(Run.result, JSONB)["final"]["verdict"]["regime"].as_string(),
             Run.created_at,
             Run.started_at,

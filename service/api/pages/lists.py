@@ -7,12 +7,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.spec import MODELS
 from service.api.dependencies import Parts
 from service.api.pages.etas import etas
 from service.api.pages.filtering import Filter
 from service.api.pages.health import health, verdicts_of
 from service.api.pages.rendering import number
+from service.api.runs.words import weight_of
 from service.api.studies.schemas import StudySummary
 from service.storage import list_standings
 from service.storage.pages import Trained, trained
@@ -92,13 +92,7 @@ async def in_short(
 
 def _in_short(row: Trained) -> InShort:
     parts = [_axis(field, axis) for field, axis in (row.search or {}).items()]
-    return InShort(row.model, row.dataset, ", ".join(parts) or _own_weight(row.network))
-
-
-def _own_weight(network: Mapping[str, Any]) -> str:
-    kind = MODELS.get(network.get("name", ""))
-    name = kind.weight_name if kind else None
-    return f"{name} {number(network[name])}" if name and name in network else ""
+    return InShort(row.model, row.dataset, ", ".join(parts) or weight_of(row.network) or "")
 
 
 def _axis(field: str, axis: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from polar.spec import DATASETS, MODELS
 from polar.spec.fields import LONGEST_NAME
 from service.api import links
 from service.api.pages.charts import across
+from service.api.runs import words
 from service.descriptions import LONGEST_NOTE
 
 #: Nothing of a page comes from elsewhere, and no page of another site shows it in a frame.
@@ -50,6 +51,8 @@ def _environment() -> Environment:
         "verdict": verdict,
         "pretty": pretty,
         "across": across,
+        "headline": words.headline,
+        "weight": words.weight_of,
     }
     environment.globals |= {
         "known_models": tuple(MODELS),

@@ -20,6 +20,7 @@ from service.api.runs.schemas import (
     RunView,
     TransitionView,
 )
+from service.api.runs.words import weight_in_words
 from service.api.stored import Reader
 from service.settings import Settings
 from service.storage import findings, runs, showing, watching
@@ -70,11 +71,13 @@ async def run_view(session: AsyncSession, settings: Settings, run: Run) -> RunVi
 
 
 def run_page(page: Sequence[ListedRun], next_token: str | None) -> RunPage:
-    summaries = [
-        RunSummary.model_validate({**vars(run), "links": {"self": links.to_run(run.id)}})
-        for run in page
-    ]
-    return RunPage(runs=summaries, next_page_token=next_token)
+    return RunPage(runs=[_summary(run) for run in page], next_page_token=next_token)
+
+
+def _summary(run: ListedRun) -> RunSummary:
+    content = dict(vars(run))
+    content["weight"] = weight_in_words(content.pop("weight_name"), run.weight)
+    return RunSummary.model_validate({**content, "links": {"self": links.to_run(run.id)}})
 
 
 async def _queue_position(session: AsyncSession, run: Run) -> int | None:

@@ -91,6 +91,10 @@ class RunSummary(ResponseModel):
     dataset: str
     #: The kind of model, or the class of an own model.
     model: str
+    #: The weight with its name, such as `beta 2`; None for models without a weight.
+    weight: str | None
+    #: The number of steps that the spec asks for.
+    steps: int | None
     #: The regime at the end; None until the run has succeeded.
     regime: str | None
     created_at: datetime

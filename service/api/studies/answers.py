@@ -121,6 +121,7 @@ async def study_page(
             tags=study.tags,
             state=study.state,
             reason=study.status_reason,
+            message=study.status_message,
             created_at=study.created_at,
             trials_wanted=study.trials_wanted,
             steps_wanted=study.steps_wanted,

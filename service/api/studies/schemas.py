@@ -192,6 +192,8 @@ class StudySummary(ResponseModel):
     tags: dict[str, str]
     state: StudyState
     reason: str | None
+    #: Why it is in this state, in words.
+    message: str | None
     created_at: datetime
     trials_wanted: int
     #: Number of training steps of all trials that ends the study; None without such a budget.

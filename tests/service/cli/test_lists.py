@@ -86,6 +86,17 @@ async def test_tables_show_eight_digits_unless_whole_ids_are_wanted(
     assert await shown(run, "get", experiment) == [True, False, True]
 
 
+async def test_a_table_of_runs_shows_weight_and_steps(
+    polar: "Polar", submit: "Submitter", spec_of: "SpecMaker"
+) -> None:
+    await submit(spec_of(model={"beta": 0.25}, training={"steps": 1234}))
+
+    shown = " ".join((await polar("runs")).stdout.split())
+
+    assert "beta 0.25" in shown
+    assert "1,234" in shown
+
+
 async def test_lists_are_searched_for_words_of_notes(
     polar: "Polar", write: "Write", submit: "Submitter", spec_of: "SpecMaker"
 ) -> None:

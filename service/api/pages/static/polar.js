@@ -9,10 +9,15 @@ function say(words) {
   say.timer = setTimeout(() => { said.textContent = ""; }, Math.max(6000, 60 * words.length)); // long enough to read it
 }
 
-// Loads this page again, unless its reader would lose what they are writing.
-function loadAgain() {
+// Opens the page of what was made, or loads this page again if nothing was, unless its reader would
+// lose what they are writing.
+function goOn(made) {
   const fields = [...document.querySelectorAll("[data-describe] [name]")];
-  if (fields.every((field) => field.value === field.defaultValue)) location.reload();
+  const isSaved = fields.every((field) => field.value === field.defaultValue);
+  const page = made?.replace("/api/v1/", "/");
+  if (isSaved && page) location.assign(page);
+  else if (isSaved) location.reload();
+  else if (page) say(`This has made ${page}; its page is not opened, so that what you write is not lost.`);
   else say("This page is loaded again once you have saved what you write.");
 }
 
@@ -67,7 +72,7 @@ async function refresh() {
   const main = document.querySelector("main");
   if (main.dataset.live !== fresh.querySelector("main").dataset.live) { // it has ended, or goes on otherwise
     tell(fresh);
-    loadAgain();
+    goOn();
   }
   const [, took = 0] = /dur=([\d.]+)/.exec(answer.headers.get("Server-Timing")) ?? [];
   return Math.min(took / SHARE, LONGEST_MS);
@@ -170,7 +175,7 @@ document.addEventListener("click", async (event) => {
   if (button.dataset.body) headers["Content-Type"] = "application/json";
   try {
     const answer = await fetch(button.dataset.post, { method: "POST", headers, body: button.dataset.body });
-    if (answer.ok) loadAgain();
+    if (answer.ok) goOn(answer.headers.get("Location"));
     else say((await answer.json()).detail);
   } catch (error) {
     say(`the service did not answer: ${error.message}`);

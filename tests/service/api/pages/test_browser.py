@@ -8,6 +8,10 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
+from service.storage import runs
+from service.storage.database import Database
+from service.storage.states import RunState
+
 if TYPE_CHECKING:
     import httpx
 
@@ -226,3 +230,34 @@ async def test_tables_and_figures_are_copied_as_text(
         await button.click()
         await expect(page.get_by_role("status")).to_have_text("there is no run 0000")
         assert await page.evaluate("navigator.clipboard.readText()") == pasted
+
+
+async def test_a_failed_run_that_is_tried_again_leads_to_the_new_experiment(
+    look: "Look",
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    database: Database,
+) -> None:
+    await worker.announce()
+    submission = await submit(spec_of(name="mine"))
+    run_id = submission.runs[0].id
+    await worker.claim(run_id)
+    message = f"Traceback (most recent call last):\n  File {'a' * 300}\nValueError: {'b' * 300}"
+    async with database.transaction() as session:
+        await runs.finish(session, run_id, 1, RunState.FAILED, reason="bug", message=message)
+    async with look(f"/runs/{run_id}", width=390, scope="submit") as page:
+        await page.get_by_text("Whole message").click()
+        assert await page.evaluate("document.documentElement.scrollWidth") == 390
+        note = page.locator("[data-describe] [name=note]")
+        await note.evaluate("field => { field.value = 'mine'; }")
+        await page.get_by_role("button", name="Try again").click()
+        said = page.get_by_role("status")
+        await expect(said).to_contain_text("so that what you write is not lost")
+        await note.evaluate("field => { field.value = field.defaultValue; }")
+
+        await page.get_by_role("button", name="Try again").click()
+
+        await page.wait_for_url("**/experiments/*")
+        assert str(submission.experiment.id) not in page.url
+        await expect(page.locator("h1")).to_contain_text("mine queued")

@@ -91,7 +91,9 @@ async def test_experiments_say_what_they_train(http: httpx.AsyncClient) -> None:
 async def test_runs_are_listed_and_filtered(names: Names, http: httpx.AsyncClient) -> None:
     shown = (await http.get("/runs")).text
     assert shown.count('name="run"') == 3
-    assert "<td>l2_ae</td><td>digits</td>" in shown
+    rows = re.findall(r"<td>(\w+)</td><td class=\"n\">([^<]*)</td><td>(\w+)</td>", shown)
+    assert rows[::2] == [("l2_ae", "gamma 0.001", "digits"), ("beta_vae", "beta 2", "digits")]
+    assert shown.count('<td class="n">0</td><td class="n">3,000</td>') == 3
     for fields in ({"q": "row"}, {"state": "succeeded"}, {"tag": "x=1"}, {"dataset": "sprites"}):
         assert await names("/runs", **fields) == ["row b"]
     assert (await http.get("/runs", params={"model": "l2_ae"})).text.count('name="run"') == 1
@@ -119,6 +121,17 @@ async def test_studies_are_filtered_and_say_what_they_search(
     ):
         assert await names("/", **fields) == expected
     assert "No study matches this filter." in (await http.get("/?model=l2_ae")).text
+
+
+async def test_the_card_of_a_paused_study_says_so_in_a_sentence(
+    create: Create, http: httpx.AsyncClient
+) -> None:
+    study_id = await create()
+    await http.post(f"/api/v1/studies/{study_id}/pause")
+
+    assert '<p class="headline">paused on request</p>' in (await http.get("/")).text
+    (listed,) = (await http.get("/api/v1/studies")).json()["studies"]
+    assert (listed["reason"], listed["message"]) == ("user", "paused on request")
 
 
 async def test_a_search_of_several_fields_is_listed(

@@ -13,6 +13,8 @@ from polar.records.events import ArtifactSaved
 from polar.records.measurement import MEASUREMENT_FILE
 from polar.spec.own_images import AddedImages
 from polar.spec.own_models import AllowedModels
+from service.storage import runs
+from service.storage.database import Database
 from service.storage.states import RunState
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ async def test_a_model_and_images_of_a_users_own_have_the_names_that_the_user_ga
     run_id = UUID(made["runs"][0]["id"])
     await worker.claim(run_id)
 
-    assert "<li>lab.nets.mlp:Mlp, cells, seed 0</li>" in await page_of(http, run_id)
+    assert "<li>lab.nets.mlp:Mlp, weight 1, cells, seed 0</li>" in await page_of(http, run_id)
     assert "<td>lab.nets.mlp:Mlp</td><td>cells</td>" in (await http.get("/agents")).text
 
 
@@ -208,3 +210,42 @@ async def test_traversals_are_compared_once_they_are_made(
     assert f'<a href="/runs/{other_id}">{str(other_id)[:8]}</a> are not made yet' in shown
     assert shown.count("<img") == 1
     assert f'src="/api/v1/runs/{run_id}/figures/traversals.png"' in shown
+
+
+async def test_a_failed_run_says_its_error_first_and_is_tried_again(
+    http: httpx.AsyncClient, run_id: UUID, database: Database
+) -> None:
+    again = f'data-post="/api/v1/runs/{run_id}/rerun">Try again</button>'
+    short = str(run_id)[:8]
+    assert again not in await page_of(http, run_id)
+    message = (
+        'Traceback (most recent call last):\n  File "a.py", line 1, in f\nValueError: <mine>\n'
+    )
+    async with database.transaction() as session:
+        await runs.finish(session, run_id, 1, RunState.FAILED, reason="bug", message=message)
+    await http.patch(f"/api/v1/runs/{run_id}", json={"name": "mine"})
+
+    shown = await page_of(http, run_id)
+
+    assert f'<h1>mine <span class="quiet">{short}, beta 1</span>' in shown
+    assert "<li>beta_vae, beta 1, digits, seed 0</li>" in shown
+    assert 'class="headline">clean; ValueError: &lt;mine&gt;</p>' in shown
+    head = shown.partition('class="headline"')[2].partition("<ul")[0]
+    assert '<pre tabindex="0">Traceback (most recent call last): File' in head
+    assert again in shown
+    listed = (await http.get("/runs")).text
+    assert '<span class="quiet">ValueError: &lt;mine&gt;</span>' in listed
+
+
+async def test_a_message_of_one_line_is_not_repeated(
+    http: httpx.AsyncClient, run_id: UUID, database: Database
+) -> None:
+    async with database.transaction() as session:
+        await runs.finish(
+            session, run_id, 1, RunState.CANCELLED, reason="user", message="cancelled on request"
+        )
+
+    shown = await page_of(http, run_id)
+
+    assert "; cancelled on request</p>" in shown
+    assert "Whole message" not in shown

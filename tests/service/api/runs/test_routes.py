@@ -144,3 +144,16 @@ async def test_an_unknown_run_is_not_found(path: str, http: httpx.AsyncClient) -
 
     assert answer.status_code == 404
     assert "there is no run" in answer.json()["detail"]
+
+
+async def test_a_list_tells_runs_apart_by_weight_and_steps(
+    http: httpx.AsyncClient, submit: "Submitter", spec_of: "SpecMaker"
+) -> None:
+    for model in ({"beta": 0.25}, {"name": "lv_ae", "lambda": 20}, {"name": "ae"}):
+        await submit(spec_of(model=model, training={"steps": 1234}))
+
+    listed = (await http.get(RUNS)).json()["runs"]
+
+    assert [(run["weight"], run["steps"]) for run in listed] == [
+        (None, 1234), ("lambda 20", 1234), ("beta 0.25", 1234),
+    ]  # fmt: skip
