@@ -51,6 +51,7 @@ def _environment() -> Environment:
         "verdict": verdict,
         "pretty": pretty,
         "across": across,
+        "hundredths": hundredths,
         "headline": words.headline,
         "weight": words.weight_of,
     }
@@ -83,6 +84,10 @@ def number(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+def hundredths(value: float) -> str:
+    return f"{value:z.2f}"
 
 
 def duration(seconds: float | None) -> str:

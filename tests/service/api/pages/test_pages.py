@@ -12,7 +12,7 @@ import pytest
 
 from service.api import links
 from service.api.door import Door
-from service.api.pages import lists, live, routes, studies
+from service.api.pages import lists, live, rendering, routes, studies
 from service.api.pages.rendering import HEADERS
 from service.api.pages.routes import router
 from service.storage.database import Database
@@ -117,6 +117,12 @@ async def test_a_study_shows_its_trainings_and_leads_to_their_runs(
     listed = (await http.get("/")).text
     assert f'<a href="/studies/{study_id}">' in listed
     assert "1 completed, 1 running of 3 wanted" in " ".join(listed.split())
+
+
+def test_a_measure_that_is_about_nothing_has_no_sign() -> None:
+    shown = [rendering.hundredths(value) for value in (-0.004, 0.004, -0.006, 0.996)]
+
+    assert shown == ["0.00", "0.00", "-0.01", "1.00"]
 
 
 async def test_a_study_says_where_its_edges_lie_and_how_they_move(
