@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from urllib.parse import quote
 from uuid import UUID
 
@@ -123,7 +123,8 @@ class RequestsOfResults(Requests):
 
     def figure_if_made(self, run_id: UUID | str, name: str, kind: Kind = "png") -> Picture | None:
         """Fetch a figure of a run; None, after asking for it, while it is still to come."""
-        file = quote(f"{str(name).removesuffix(f'.{kind}')}.{kind}", safe="")
+        stem, _, ending = str(name).rpartition(".")
+        file = quote(f"{stem if ending in get_args(Kind) else name}.{kind}", safe="")
         try:
             return Picture(kind, self._connection.content(f"/runs/{id_of(run_id)}/figures/{file}"))
         except Refused as refused:

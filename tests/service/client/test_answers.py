@@ -92,7 +92,7 @@ def test_a_figure_that_is_to_come_is_waited_for(script: Script) -> None:
     assert {path for _, path, _ in script.requests} == {f"/api/v1/runs/{ID}/figures/entropies.png"}
 
 
-@pytest.mark.parametrize("name", ["entropies", "entropies.svg"])
+@pytest.mark.parametrize("name", ["entropies", "entropies.svg", "entropies.png"])
 def test_a_figure_comes_as_the_kind_that_is_asked_for(script: Script, name: str) -> None:
     ended, made = answering(200, run(RunState.SUCCEEDED)), answering(200, "<svg/>")
     script.answers = [ended, answering(404, to_come()), made]
