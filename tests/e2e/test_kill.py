@@ -22,8 +22,9 @@ async def test_a_run_that_was_killed_gives_the_numbers_of_one_that_was_not(
     stage: "Stage",
 ) -> None:
     stage.settings = stage.settings.model_copy(update={"lease_s": 5})
-    digest = catalogue.digest("digits")
-    whole, lost_its_child, lost_its_agent = [await stage.submit(SPEC, digest) for _ in range(3)]
+    # long enough to be still at work when the database of a slow machine shows its checkpoint
+    spec, digest = longer(24), catalogue.digest("digits")
+    whole, lost_its_child, lost_its_agent = [await stage.submit(spec, digest) for _ in range(3)]
     agent = stage.start_agent()
 
     steps = {lost_its_child: await checkpoint_of(stage, lost_its_child)}
