@@ -56,6 +56,8 @@ async function refresh() {
   if (!answer.ok) return 0;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-part]")) {
+    // a button that is at work would not show how it went; the next change brings this part, too
+    if (part.querySelector("button[data-words], button:disabled")) continue;
     const next = fresh.getElementById(part.id);
     const isOpen = [...part.querySelectorAll("details")].map((each) => each.open);
     const focused = part.contains(document.activeElement) ? sameAs(document.activeElement) : null;
@@ -155,16 +157,21 @@ document.addEventListener("click", async (event) => {
   const text = button.dataset.curl === undefined ? button.dataset.copy
     : `curl -H "Authorization: Bearer $POLAR_TOKEN" "${new URL(button.dataset.curl, location.href)}"`;
   if (text !== undefined || address !== undefined) {
-    button.dataset.words ??= button.textContent;
+    const words = button.dataset.words ??= button.textContent;
+    let lasts = 0;
     button.setAttribute("aria-busy", "true");
     try {
       await (text === undefined ? copyFrom(address) : navigator.clipboard.writeText(text));
       button.textContent = "copied";
-      setTimeout(() => { button.textContent = button.dataset.words; }, 1500);
+      lasts = 1500;
     } catch (error) {
       say(text ?? error.message);
     }
     button.removeAttribute("aria-busy");
+    setTimeout(() => {
+      button.textContent = words;
+      delete button.dataset.words;
+    }, lasts);
   }
   if (button.dataset.post === undefined) return;
   if (button.dataset.ask && !confirm(button.dataset.ask)) return;

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from service.storage.states import FindingsState
 from service.storage.tables import FindingsRow
@@ -147,3 +147,27 @@ async def test_charts_fit_into_their_window_and_their_texts_lie_apart(
             await page.goto(path)
             await expect(page.locator(".chart").first).to_be_visible()
             assert await page.evaluate(FAULTS_OF_CHARTS) == [], path
+
+
+async def test_a_button_says_that_it_has_copied_though_its_page_changed_meanwhile(
+    look: "Look", study_id: UUID, trials: "Trials"
+) -> None:
+    seen = [{"regime": "clean", "steps": 30, "settled": True}]
+    await trials.end(await trials.begin(study_id, beta=5.0), 0.5, observations=seen)
+    async with look(f"/studies/{study_id}") as page:
+        rows = page.locator("#trials tbody tr")
+        n_rows = await rows.count()
+
+        async def answer_slowly(route: Route) -> None:
+            await trials.begin(study_id, beta=9.0)
+            await expect(rows).to_have_count(n_rows + 1)
+            await route.fulfill(body="trial")
+
+        await page.route("**/trials.csv", answer_slowly)
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        button = page.get_by_role("button", name="Copy CSV")
+        await button.click()
+
+        await expect(page.get_by_role("button", name="copied")).to_be_visible()
+        await expect(page.get_by_role("button", name="copied")).to_have_count(0)
+        await expect(button).to_be_visible()
