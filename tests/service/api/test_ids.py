@@ -167,7 +167,8 @@ async def test_addresses_with_ids_in_their_query_take_the_first_digits_too(
     assert key.sub("", whole.text) == key.sub("", shown.text)
     assert (several.status_code, str(SECOND) in several.text) == (409, True)
     assert none.status_code == 422
-    assert "this is not an id; allowed: an id, such as" in none.text
+    assert "in this address: this is not an id (given: " in none.text
+    assert "allowed: an id, such as" in none.text
 
 
 @pytest.mark.parametrize("kind", KINDS)
