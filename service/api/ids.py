@@ -56,7 +56,7 @@ def _id_of(table: type[Experiment] | type[Run] | type[Study], least: int = LEAST
 ExperimentId = Annotated[UUID, _id_of(Experiment)]
 RunId = Annotated[UUID, _id_of(Run)]
 StudyId = Annotated[UUID, _id_of(Study)]
-#: Of what is to be deleted.
+#: The ids of what is to be deleted, of which more digits are wanted.
 DeletedExperiment = Annotated[UUID, _id_of(Experiment, LEAST_TO_DELETE)]
 DeletedRun = Annotated[UUID, _id_of(Run, LEAST_TO_DELETE)]
 DeletedStudy = Annotated[UUID, _id_of(Study, LEAST_TO_DELETE)]

@@ -52,7 +52,7 @@ async def names(
     }  # fmt: skip
 
 
-#: Of each query, the runs, the experiments and the studies that it takes.
+#: A query, and the names of the runs, the experiments and the studies that it takes.
 TAKEN = [
     ("name=look", "shared", "alone", ""),
     ("name=seeds", "second shared", "pair", ""),
