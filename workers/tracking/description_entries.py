@@ -1,8 +1,8 @@
-"""What MLflow stores of people's tags and notes, and what of it people have edited there.
+"""What MLflow stores of people's names, tags and notes, and what people have edited there.
 
-Beside them, each MLflow run keeps what it was told last: a digest of every tag and of the note,
-and what Polar says below the note. What differs from that was edited in MLflow. The functions are
-pure.
+Beside them, each MLflow run keeps what it was told last: its name, a digest of every tag and of
+the note, and what Polar says below the note. What differs from that was edited in MLflow. The
+functions are pure.
 """
 
 import hashlib
@@ -19,6 +19,8 @@ NOTE = "mlflow.note.content"
 #: Tags with what Polar says below the note, and with the digests of what was told, by key.
 #: MLflow's pages show no tags whose keys begin so.
 SAYS, TOLD = "mlflow.polar.says", "mlflow.polar.told"
+#: Tag that is the name of a run, and the tag with the name that was told.
+NAME, NAMED = "mlflow.runName", "mlflow.polar.named"
 
 _RULE = "---"
 
@@ -35,13 +37,30 @@ def entries(about: str, said: Said) -> dict[str, str]:
     return {**said.tags, NOTE: note, SAYS: says, TOLD: json.dumps(digests)}
 
 
+def name_entries(shown: str, own: str) -> dict[str, str]:
+    """The tags for the name that MLflow shows.
+
+    Args:
+        shown: The name.
+        own: The name that the run or the study has itself; empty if Polar made the shown one.
+    """
+    return {NAME: shown, NAMED: json.dumps({"shown": shown, "own": own})}
+
+
+def edited_name(tags: Mapping[str, str]) -> str | None:
+    """The name that differs from what was told; None if it does not."""
+    name = tags.get(NAME, "").strip()
+    return name if name and name != _told_name(tags).get("shown", name) else None
+
+
+def name_to_take(tags: Mapping[str, str], own: str) -> str | None:
+    """The edited name of what has the own name still that MLflow was told; otherwise ours wins."""
+    return edited_name(tags) if own == _told_name(tags).get("own") else None
+
+
 def told_digests(tags: Mapping[str, str]) -> Mapping[str, str]:
     """The digests of what an MLflow run with these tags was told; empty if they are unreadable."""
-    try:
-        digests = json.loads(tags.get(TOLD, "{}"))
-    except (ValueError, RecursionError):  # somebody has edited them
-        return {}
-    return digests if isinstance(digests, dict) else {}
+    return _parsed(tags.get(TOLD, "{}"))
 
 
 def former_tags(tags: Mapping[str, str], said: Said) -> list[str]:
@@ -90,6 +109,18 @@ def is_cut(says: str, said: Said) -> bool:
 
 def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _told_name(tags: Mapping[str, str]) -> Mapping[str, str]:
+    return _parsed(tags.get(NAMED, "{}"))
+
+
+def _parsed(written: str) -> Mapping[str, str]:
+    try:
+        content = json.loads(written)
+    except (ValueError, RecursionError):  # somebody has edited it
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _with_notes(says: str, said: Said) -> str:

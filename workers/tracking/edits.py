@@ -1,4 +1,4 @@
-"""Takes tags and notes that people have edited in MLflow back into our rows."""
+"""Takes names, tags and notes that people have edited in MLflow back into our rows."""
 
 import logging
 import time
@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.spec.fields import Name
 from service.descriptions import MOST_TAGS, Note, TagChanges
 from service.storage import telling, tracking
 from service.storage.database import Database
@@ -20,10 +21,12 @@ from service.storage.telling import Said
 from workers.tracking.description_entries import (
     NOTE,
     SAYS,
+    edited_name,
     edits,
     edits_to_take,
     former_tags,
     is_cut,
+    name_to_take,
 )
 from workers.tracking.server import MLflowRefused, MLflowServer
 
@@ -35,6 +38,7 @@ NEWEST = 200
 R = TypeVar("R", Run, Study)
 
 _log = logging.getLogger(__name__)
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 _NOTE: TypeAdapter[str] = TypeAdapter(Note)
 _TAG: TypeAdapter[dict[str, str | None]] = TypeAdapter(TagChanges)
 
@@ -75,7 +79,7 @@ class Edits:
         return {
             each.id: tags[each.mlflow_run_id]
             for each in known
-            if edits(tags.get(each.mlflow_run_id, {}))
+            if _is_edited(tags.get(each.mlflow_run_id, {}))
         }
 
     async def take(self, id: UUID, tags: Mapping[str, str]) -> bool:
@@ -84,7 +88,7 @@ class Edits:
         Returns whether its row has changed. MLflow is then to be told of it again, so that both
         say the same.
         """
-        if not edits(tags):
+        if not _is_edited(tags):
             return False
         async with self._database.transaction() as session:
             row = await _locked(session, Run, id) or await _locked(session, Study, id)
@@ -98,10 +102,11 @@ class Edits:
             taken = edits_to_take(tags, said)
             note = self._note(row, taken.pop(NOTE, None), tags, said)
             changes = dict(self._tags(row, taken))
-            if not changes and note is None:
+            name = self._name(row, name_to_take(tags, row.name))
+            if not changes and note is None and name is None:
                 return False
             try:
-                await describe(session, type(row), id, tags=changes, note=note)
+                await describe(session, type(row), id, name=name, tags=changes, note=note)
             except NotFound:  # it is deleted
                 return False
         what = type(row).__name__.lower()
@@ -112,6 +117,16 @@ class Edits:
         """Remove the tags that MLflow was told and that nobody says any more; all others stay."""
         for key in former_tags(await self._mlflow.tags_of(mlflow_run_id), said):
             await self._mlflow.remove_tag(mlflow_run_id, key)
+
+    def _name(self, row: Run | Study, edited: str | None) -> str | None:
+        """The new name of our row; None for no edit."""
+        if edited is None:
+            return None
+        try:
+            return _NAME.validate_python(edited)
+        except ValidationError:
+            self._leave(row, "the name does not fit")
+            return None
 
     def _tags(
         self, row: Run | Study, edited: Mapping[str, str | None]
@@ -160,6 +175,10 @@ class Edits:
                 why,
                 extra={what: row.id},
             )
+
+
+def _is_edited(tags: Mapping[str, str]) -> bool:
+    return bool(edits(tags)) or edited_name(tags) is not None
 
 
 async def _locked(session: AsyncSession, kind: type[R], id: UUID) -> R | None:

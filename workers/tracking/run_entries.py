@@ -25,8 +25,6 @@ Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 #: MLflow's own limit, in characters.
 LONGEST_PARAMETER = 6000
 NOTHING_SAID = Said()
-#: Tag that is the name of a run.
-NAME = "mlflow.runName"
 #: Tag that makes MLflow's pages look for logged images.
 HAS_IMAGES = {"mlflow.loggedImages": "True"}
 

@@ -19,9 +19,8 @@ from service.storage.study_tables import Study, Trial
 from service.storage.study_tracking import Nesting
 from service.storage.tables import Run
 from service.storage.telling import Said, said_of_study
-from workers.tracking.description_entries import NOTE, entries
+from workers.tracking.description_entries import NOTE, entries, name_entries
 from workers.tracking.run_entries import (
-    NAME,
     MLflowMetric,
     as_tags,
     dotted,
@@ -96,7 +95,7 @@ def study_tags(study: Study, spec: StudySpec) -> dict[str, str]:
     texts = {
         **_FROM,
         **entries(_about(study), said_of_study(study)),
-        NAME: study_name(study, spec),
+        **name_entries(study_name(study, spec), study.name),
         "polar.state": study.state,
         "polar.status_reason": study.status_reason or "none",
         "polar.model": spec.base.model.label,

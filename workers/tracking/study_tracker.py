@@ -14,6 +14,7 @@ from service.storage.study_tracking import Nesting, TrialToTell
 from service.storage.telling import said_of_study
 from service.storage.tracking_tables import StudyTracking, TrialTracking
 from workers.tracking import run_entries, saved_view, study_entries
+from workers.tracking.description_entries import NAME, name_entries
 from workers.tracking.edits import Edits
 from workers.tracking.server import MLflowServer
 from workers.tracking.study_figures import StudyFigures
@@ -47,7 +48,7 @@ class StudyTeller:
         tags = await self._mlflow.tags_of(position.mlflow_run_id)
         if await self._edits.take(study_id, tags):
             return await self.tell(study_id)  # as it is now
-        if tags.get(run_entries.NAME) != study_entries.study_name(study, spec):
+        if tags.get(NAME) != study_entries.study_name(study, spec):
             # before MLflow knows the new name, so that a tracker that is killed in between does it
             async with self._database.transaction() as session:
                 await study_tracking.nest_all_again(session, study_id)
@@ -94,8 +95,10 @@ class StudyTeller:
             study = await studies.get(session, nesting.study_id)
             trial = await studies.trial_of(session, nesting.study_id, nesting.number)
             said = await telling.said_of(session, nesting.run_id)
+        if await self._edits.take(run.id, await self._mlflow.tags_of(nesting.mlflow_run_id)):
+            return await self.nest(nesting)  # as it is now
         name = study_entries.seed_name(run, said, trial, study, forms.study_spec(study.spec))
-        tags = {**study_entries.nesting_tags(nesting), run_entries.NAME: name}
+        tags = {**study_entries.nesting_tags(nesting), **name_entries(name, said.name)}
         await self._mlflow.log(nesting.mlflow_run_id, tags=run_entries.as_tags(tags))
         async with self._database.transaction() as session:
             await study_tracking.nest(session, nesting)

@@ -35,6 +35,7 @@ from service.storage.tables import Artifact, FindingsRow, Run, Tracking
 from service.storage.telling import Said
 from workers.tracking import run_entries, saved_view
 from workers.tracking.deleting import remove_deleted
+from workers.tracking.description_entries import name_entries
 from workers.tracking.edits import Edits
 from workers.tracking.server import BATCH, MLflowAway, MLflowRefused, MLflowServer
 from workers.tracking.study_tracker import StudyTeller
@@ -244,7 +245,8 @@ class Tracker:
             lost = await telling.lost_attempts(session, run.id)
         tags = run_entries.tags(run, spec, of_findings, said, lost)
         if position.state is None:  # new, or described anew
-            tags[run_entries.NAME] = run_entries.run_name(spec, run.seed, said)
+            name = run_entries.run_name(spec, run.seed, said)
+            tags |= name_entries(name, said.name)
             await self._edits.remove_former_tags(position.mlflow_run_id, said)
         await self._mlflow.log(position.mlflow_run_id, tags=tags)
         end_ms = run_entries.milliseconds(run.finished_at) if run.finished_at else None

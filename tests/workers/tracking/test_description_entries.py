@@ -1,4 +1,4 @@
-"""What MLflow stores of people's tags and notes, and what of it was edited."""
+"""What MLflow stores of people's names, tags and notes, and what was edited."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from service.storage.telling import Said
 from workers.tracking import description_entries
-from workers.tracking.description_entries import LONGEST_TAG, NOTE, SAYS, TOLD
+from workers.tracking.description_entries import LONGEST_TAG, NAME, NAMED, NOTE, SAYS, TOLD
 
 ABOUT = "**running**\n\nPolar run `4711`, attempt 1."
 TAGS = {"a": "1", "b": ""}
@@ -98,3 +98,30 @@ def test_tags_that_nobody_says_any_more_are_those_that_were_told() -> None:
     theirs = description_entries.entries(ABOUT, Said(tags=TAGS)) | {"theirs": "kept"}
 
     assert description_entries.former_tags(theirs, Said(tags={"a": "2"})) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "own", "taken"),
+    [
+        ("seed 0 (digits)", "", None),
+        ("the good one", "", "the good one"),
+        (" the good one\t", "", "the good one"),
+        ("the good one", "ours", None),
+        (" ", "", None),
+    ],
+    ids=["as it was told", "edited", "with blanks", "edited on both sides", "blank"],
+)
+def test_a_name_is_taken_where_it_was_edited_in_mlflow_alone(
+    shown: str, own: str, taken: str | None
+) -> None:
+    theirs = {**description_entries.name_entries("seed 0 (digits)", ""), NAME: shown}
+
+    assert description_entries.name_to_take(theirs, own) == taken
+
+
+@pytest.mark.parametrize("named", [None, "{", "[]", "[" * 5000, '"shown"', "{}", '{"own": ""}'])
+def test_a_name_is_kept_where_nobody_knows_what_was_told(named: str | None) -> None:
+    theirs = {NAME: "theirs"} if named is None else {NAME: "theirs", NAMED: named}
+
+    assert description_entries.edited_name(theirs) is None
+    assert description_entries.name_to_take(theirs, "") is None

@@ -1,4 +1,4 @@
-"""Tags and notes that people edit in MLflow are in our rows afterwards."""
+"""Names, tags and notes that people edit in MLflow are in our rows afterwards."""
 
 import asyncio
 import logging
@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from polar.spec import StudySpec
+from polar.spec.fields import LONGEST_NAME
 from service.descriptions import LONGEST_VALUE, MOST_TAGS, Description
 from service.storage import experiments, tracking
 from service.storage.database import Database
@@ -195,6 +196,59 @@ async def test_edits_of_a_study_come_back(
     assert await study_story.is_told()
 
 
+async def test_names_come_back_also_of_what_was_moved_below_its_study(
+    study_story: "StudyStory",
+    story: "Story",
+    tracker: Tracker,
+    look: Look,
+    database: Database,
+    client: MlflowClient,
+    study_spec: StudySpec,
+) -> None:
+    study_id = await study_story.begin(study_spec)
+    run_id, *_ = await study_story.begin_trial(study_id, 0, 0.5)
+    await tracker.tell_all()
+    (told,) = story.in_mlflow(run_id)
+    client.update_run(told.info.run_id, name=" the good one ")
+    client.update_run(study_story.in_mlflow(study_id).info.run_id, name="bands")
+
+    await look()  # takes them back
+    await look()
+
+    run, study = await row(database, Run, run_id), await row(database, Study, study_id)
+    (after,) = story.in_mlflow(run_id)
+    assert told.info.run_name.startswith("trial 0 ")
+    assert (run.name, after.info.run_name) == ("the good one", "the good one")
+    assert (study.name, study_story.in_mlflow(study_id).info.run_name) == ("bands", "bands")
+
+
+async def test_a_name_is_not_overwritten_by_what_is_told_meanwhile(
+    study_story: "StudyStory",
+    story: "Story",
+    tracker: Tracker,
+    database: Database,
+    client: MlflowClient,
+    study_spec: StudySpec,
+) -> None:
+    study_id = await study_story.begin(study_spec)
+    run_id, *_ = await study_story.begin_trial(study_id, 0, 0.5)
+    await tracker.tell_all()
+    (told,) = story.in_mlflow(run_id)
+    client.update_run(told.info.run_id, name="theirs")
+
+    await say(database, Study, study_id, name="ours")  # which names all of its runs anew
+    await tracker.tell_all()
+    (after,) = story.in_mlflow(run_id)
+    client.update_run(told.info.run_id, name="theirs again")
+    await say(database, Run, run_id, name="ours")
+    await tracker.tell_all()
+
+    assert after.info.run_name == "theirs"
+    assert (await row(database, Run, run_id)).name == "ours"
+    (after,) = story.in_mlflow(run_id)
+    assert after.info.run_name == "ours"
+
+
 async def test_what_does_not_fit_stays_in_mlflow_and_is_logged_once(
     story: "Story",
     tracker: Tracker,
@@ -222,6 +276,7 @@ async def test_what_does_not_fit_stays_in_mlflow_and_is_logged_once(
     }
     for key, value in theirs.items():
         client.set_tag(told.info.run_id, key, value)
+    client.update_run(told.info.run_id, name="n" * (LONGEST_NAME + 1))
 
     monkeypatch.setattr(edits, "LOOK_S", 0.0)
     monkeypatch.setattr(tracking, "writes_of_mlflow", _unknown)
@@ -231,12 +286,13 @@ async def test_what_does_not_fit_stays_in_mlflow_and_is_logged_once(
 
     run = await row(database, Run, run_id)
     (after,) = story.in_mlflow(run_id)
-    assert (run.tags, run.note) == (ours, "n" * LONGEST_TAG)
+    assert (run.name, run.tags, run.note) == ("", ours, "n" * LONGEST_TAG)
     assert theirs.items() <= after.data.tags.items()
     whose = f"an edit in MLflow of run {run_id} stays there alone: "
     said = [text.removeprefix(whose) for text in caplog.messages if text.startswith(whose)]
     assert sorted(said) == [
         "of the note, MLflow has the beginning alone",
+        "the name does not fit",
         "the tag 'tag00' does not fit",
         "the tag 'tag01' does not fit",
         "the tag 'too-many' would be too many",
