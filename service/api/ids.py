@@ -1,16 +1,19 @@
-"""The ids in the addresses of routes: whole, or as many of their first digits as no other has."""
+"""What an address speaks of: by its id, by first digits that no other id has, or by its name."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Path
-from pydantic import AfterValidator
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.spec.fields import Name
 from service.api.dependencies import Service
 from service.ids import LEAST, LEAST_TO_DELETE, allowed, digits_of, form, is_whole
-from service.storage.ids import id_of
+from service.storage.ids import id_of, meant
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
 
@@ -38,25 +41,65 @@ def in_path(name: str, least: int = LEAST) -> Any:  # noqa: ANN401
     )
 
 
-def _id_of(table: type[Experiment] | type[Run] | type[Study], least: int = LEAST) -> Any:  # noqa: ANN401
-    name = f"{table.__name__.lower()}_id"
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
+
+def _digits_or_name(written: str) -> str:
+    """The digits of an id, of how it begins, or else what may be a name."""
+    if (digits := digits_of(written)) is not None:
+        return digits
+    try:
+        name = _NAME.validate_python(written)
+    except ValidationError:
+        name = ""
+    if not name:
+        message = "this is neither an id nor a name"
+        raise PydanticCustomError("no_id_no_name", message, {"allowed": f"{allowed()}, or a name"})
+    return name
+
+
+Table = type[Experiment] | type[Run] | type[Study]
+
+
+def _id_of(
+    table: Table,
+    what: Callable[[str], str],
+    described: object,
+    find: Callable[[AsyncSession, Table, str], Awaitable[UUID]],
+) -> Any:  # noqa: ANN401
     async def read(
-        service: Service,
-        id: Annotated[str, AfterValidator(partial(_digits, least=least)), in_path(name, least)],
+        service: Service, written: Annotated[str, AfterValidator(what), described]
     ) -> UUID:
-        if is_whole(id):  # most are, and they need no connection of their own
-            return UUID(id)
+        if digits_of(written) and is_whole(written):  # most are, and need no connection
+            return UUID(written)
         async with service.database.reading() as session:
-            return await id_of(session, table, id)
+            return await find(session, table, written)
 
     return Depends(read)
 
 
-ExperimentId = Annotated[UUID, _id_of(Experiment)]
-RunId = Annotated[UUID, _id_of(Run)]
-StudyId = Annotated[UUID, _id_of(Study)]
-#: The ids of what is to be deleted, of which more digits are wanted.
-DeletedExperiment = Annotated[UUID, _id_of(Experiment, LEAST_TO_DELETE)]
-DeletedRun = Annotated[UUID, _id_of(Run, LEAST_TO_DELETE)]
-DeletedStudy = Annotated[UUID, _id_of(Study, LEAST_TO_DELETE)]
+def _meant(table: Table) -> Any:  # noqa: ANN401
+    described = Path(
+        alias=_parameter(table),
+        description=f"An id, at least {LEAST} of the digits with which no other id begins, or a "
+        "name that nothing else of its kind has.",
+    )
+    return _id_of(table, _digits_or_name, described, meant)
+
+
+def _to_delete(table: Table) -> Any:  # noqa: ANN401
+    digits = partial(_digits, least=LEAST_TO_DELETE)
+    return _id_of(table, digits, in_path(_parameter(table), LEAST_TO_DELETE), id_of)
+
+
+def _parameter(table: Table) -> str:
+    return f"{table.__name__.lower()}_id"
+
+
+ExperimentId = Annotated[UUID, _meant(Experiment)]
+RunId = Annotated[UUID, _meant(Run)]
+StudyId = Annotated[UUID, _meant(Study)]
+#: The ids of what is to be deleted, of which more digits are wanted, and no names.
+DeletedExperiment = Annotated[UUID, _to_delete(Experiment)]
+DeletedRun = Annotated[UUID, _to_delete(Run)]
+DeletedStudy = Annotated[UUID, _to_delete(Study)]

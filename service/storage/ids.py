@@ -1,12 +1,13 @@
-"""Ids as people write them: whole, or only how they begin."""
+"""Ids as people write them: whole, or only how they begin, or the name of what has them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.ids import DIGITS, is_whole
+from service.ids import DIGITS, digits_of, is_whole
 from service.storage.deletions import is_deleted
 from service.storage.errors import AmbiguousId, NotFound
 from service.storage.study_tables import Study
@@ -38,6 +39,34 @@ async def id_of(
     return only_one(table.__name__.lower(), digits, ids.all())
 
 
+async def meant(
+    session: AsyncSession, table: type[Experiment] | type[Run] | type[Study], written: str
+) -> UUID:
+    """The id that begins with these digits; if none does, that of what has this name.
+
+    Args:
+        session: A session.
+        table: What is meant.
+        written: 4 to 32 hexadecimal digits, or a name without blanks at its ends.
+
+    Raises:
+        NotFound: nothing is meant, or what was meant was deleted.
+        AmbiguousId: several ids begin so, or several rows have this name.
+    """
+    if digits := digits_of(written):
+        with suppress(NotFound):
+            return await id_of(session, table, digits)
+    named = select(table.id).where(table.name == written, ~is_deleted(table.id))
+    newest_first = named.order_by(table.created_at.desc(), table.id)
+    ids = (await session.scalars(newest_first.limit(MOST_NAMED + 1))).all()
+    kind = table.__name__.lower()
+    if not ids:
+        raise NotFound(kind, digits or repr(written))
+    if len(ids) > 1:
+        raise AmbiguousId(f"{written!r} is the name of more than one {kind}: {_in_words(ids)}")
+    return ids[0]
+
+
 def only_one(kind: str, digits: str, ids: Sequence[UUID]) -> UUID:
     """The only id of this kind that begins with these digits.
 
@@ -53,7 +82,9 @@ def only_one(kind: str, digits: str, ids: Sequence[UUID]) -> UUID:
     if not ids:
         raise NotFound(kind, digits)
     if len(ids) > 1:
-        others = ", ..." if len(ids) > MOST_NAMED else ""
-        named = ", ".join(map(str, ids[:MOST_NAMED]))
-        raise AmbiguousId(f"{digits} is how more than one {kind}'s id begins: {named}{others}")
+        raise AmbiguousId(f"{digits} is how more than one {kind}'s id begins: {_in_words(ids)}")
     return ids[0]
+
+
+def _in_words(ids: Sequence[UUID]) -> str:
+    return ", ".join(map(str, ids[:MOST_NAMED])) + ", ..." * (len(ids) > MOST_NAMED)

@@ -12,7 +12,7 @@ import pytest
         ("/api/v1/healthz", 200),
         ("/api/v1/experiments", 200),
         ("/api/v1/nothing", 404),
-        ("/api/v1/runs/x", 422),
+        ("/api/v1/runs/%20", 422),
         ("/static/polar.css", 200),
         ("/", 200),
     ],

@@ -74,11 +74,11 @@ async def test_a_parameter_of_a_submission_may_not_be_given_twice(
 
 
 async def test_an_id_that_is_none_is_refused_with_how_one_looks(http: httpx.AsyncClient) -> None:
-    fault = faults(await http.get(f"{PREFIX}/runs/mnist"))["/path/run_id"]
+    fault = faults(await http.delete(f"{PREFIX}/runs/mnist"))["/path/run_id"]
 
     assert fault["message"] == "this is not an id"
     assert fault["allowed"] == (
-        f"an id, such as {ID}, or at least 4 of the digits with which it begins"
+        f"an id, such as {ID}, or at least 8 of the digits with which it begins"
     )
 
 
