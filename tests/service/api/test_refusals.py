@@ -184,8 +184,8 @@ async def test_a_wrong_page_is_refused(query: str, pointer: str, http: httpx.Asy
         ("GET", "/nothing", 404),
         ("GET", "/api/v1/nowhere", 404),
         ("DELETE", "/api/v1/experiments", 405),
-        ("GET", "/api/v1/experiments/validate", 422),
-        ("GET", "/api/v1/runs/%00", 422),
+        ("GET", "/api/v1/experiments/validate", 404),
+        ("DELETE", "/api/v1/runs/1", 422),
         ("GET", "/api/v1/runs/%00", 422),
     ],
 )
