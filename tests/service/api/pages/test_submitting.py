@@ -252,15 +252,17 @@ class TestInABrowser:
     async def test_a_draft_ends_with_its_login(
         self, look: "Look", http: httpx.AsyncClient
     ) -> None:
-        new_login = {"params": {"scope": "steer"}}
+        async def new_login() -> str:
+            made = await http.post("/api/v1/login-links", params={"scope": "steer"})
+            return str(made.json()["url"])
+
         async with look("/submit") as page:
             text = page.get_by_label("Spec, in YAML or JSON")
             await text.fill("name: secret")
             await page.get_by_role("button", name="Log out").click()
             await expect(page.get_by_role("heading", level=1)).to_contain_text("is logged out")
             assert await page.evaluate("sessionStorage.length") == 0
-            link = (await http.post("/api/v1/login-links", **new_login)).json()["url"]
-            await page.goto(link)
+            await page.goto(await new_login())
             await page.evaluate("history.go(-2)")
             await page.wait_for_url("**/submit")
             await expect(text).to_have_value("")
@@ -269,8 +271,7 @@ class TestInABrowser:
             await page.goto("/runs")
             # as in another tab of this browser
             await page.request.post("/logout")
-            link = (await http.post("/api/v1/login-links", **new_login)).json()["url"]
-            await page.request.get(link)
+            await page.request.get(await new_login())
             await page.go_back()
             await expect(page.locator("#check")).to_contain_text("Write a spec")
             await expect(text).to_have_value("")
