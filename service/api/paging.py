@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Query
@@ -22,13 +22,17 @@ class Listed(Protocol):
     def id(self) -> UUID: ...
 
 
+L = TypeVar("L", bound=Listed)
+
+
 def token_of(row: Listed) -> str:
     return _token(row.created_at.isoformat(), row.id)
 
 
-def next_token(rows: Sequence[Listed], page_size: int) -> str | None:
-    """Token of the next page, which exists if there are more rows than this page takes."""
-    return token_of(rows[page_size - 1]) if len(rows) > page_size else None
+def cut(rows: Sequence[L], page_size: int) -> tuple[Sequence[L], str | None]:
+    """The rows of a page, and the token of the next, which exists if there are more rows."""
+    page = rows[:page_size]
+    return page, token_of(page[-1]) if len(rows) > page_size else None
 
 
 def position_of(page_token: str | None = None) -> tuple[datetime, UUID] | None:
