@@ -332,6 +332,14 @@ def spec_of() -> SpecMaker:
 
 
 @pytest.fixture
+async def run_id(submit: Submitter, spec_of: SpecMaker, worker: Worker) -> UUID:
+    """The id of a run in its first attempt."""
+    run_id = (await submit(spec_of())).runs[0].id
+    await worker.claim(run_id)
+    return run_id
+
+
+@pytest.fixture
 def study_of() -> StudyMaker:
     return StudyMaker()
 

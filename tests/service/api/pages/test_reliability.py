@@ -14,11 +14,11 @@ from service.storage import studies, study_health
 from service.storage.database import Database
 from service.storage.states import TrialState
 from service.storage.study_health import Verdicts
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, Trials, Worker
 
-Create = Callable[..., Awaitable[UUID]]
 Shown = Callable[[UUID], Awaitable[list[list[str]]]]
 
 

@@ -33,12 +33,8 @@ def label(criterion: str, latent: int, word: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def run_id(
-    submit: "Submitter", spec_of: "SpecMaker", worker: "Worker", reports: "Reports"
-) -> UUID:
+async def run_id(run_id: UUID, worker: "Worker", reports: "Reports") -> UUID:
     """A running run with an evaluation, attempt 1."""
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     await worker.record(run_id, reports.progress(10), reports.evaluation(50))
     return run_id
 

@@ -18,17 +18,9 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
-    from tests.service.conftest import SpecMaker, Submitter, Worker
+    from tests.service.conftest import Worker
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
-
-
-@pytest.fixture
-async def run_id(submit: "Submitter", spec_of: "SpecMaker", worker: "Worker") -> UUID:
-    """A running run, attempt 1."""
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
-    return run_id
 
 
 @pytest.fixture
