@@ -16,7 +16,7 @@ from polar.spec.course import course
 from service.descriptions import NOTHING_SAID, Description
 from service.storage.batches import batches
 from service.storage.errors import Conflict, NotFound
-from service.storage.filters import BY_RANK, EVERYTHING, Wanted, newest
+from service.storage.filters import BY_RANK, EVERYTHING, Wanted, newest_first
 from service.storage.runs import record_transitions
 from service.storage.states import RunState
 from service.storage.tables import Experiment, ExperimentRun, Run
@@ -194,7 +194,7 @@ async def page(
     light = select(Experiment).options(
         defer(Experiment.spec, raiseload=True), defer(Experiment.note, raiseload=True)
     )
-    return (await session.scalars(newest(light, Experiment, wanted, size, after))).all()
+    return (await session.scalars(newest_first(light, Experiment, wanted, size, after))).all()
 
 
 async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:

@@ -58,22 +58,16 @@ class Wanted:
 EVERYTHING = Wanted()
 
 
-def newest(
-    rows: S,
-    kind: Kind,
-    wanted: Wanted,
-    size: int,
-    after: tuple[datetime, UUID] | None = None,
+def newest_first(
+    rows: S, kind: Kind, wanted: Wanted, size: int, after: tuple[datetime, UUID] | None = None
 ) -> S:
     """Up to `size` of these rows of a table that are wanted, newest first, after this place."""
-    newest_first = (
+    query = (
         rows.where(*conditions(kind, wanted))
         .order_by(kind.created_at.desc(), kind.id.desc())
         .limit(size)
     )
-    if after is None:
-        return newest_first
-    return newest_first.where(tuple_(kind.created_at, kind.id) < after)
+    return query if after is None else query.where(tuple_(kind.created_at, kind.id) < after)
 
 
 def conditions(kind: Kind, wanted: Wanted) -> Iterator[ColumnElement[bool]]:

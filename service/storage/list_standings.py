@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import ScalarSelect, Subquery
 
 from service.storage import agents
-from service.storage.filters import Wanted, newest
+from service.storage.filters import Wanted, newest_first
 from service.storage.showing import listed_runs
 from service.storage.states import RunState
 from service.storage.study_tables import Study, Trial
@@ -37,12 +37,12 @@ async def of_runs(session: AsyncSession, wanted: Wanted, size: int) -> str:
 
 
 async def of_experiments(session: AsyncSession, wanted: Wanted, size: int) -> str:
-    return await _all_of(session, _changed(Experiment, wanted, size), _changes_of_runs())
+    return await _all_of(session, _newest(Experiment, wanted, size), _changes_of_runs())
 
 
 async def of_studies(session: AsyncSession, wanted: Wanted, size: int) -> str:
-    page = _changed(Study, wanted, size)
-    shown = page.add_columns(Study.is_told).subquery()
+    newest = _newest(Study, wanted, size)
+    shown = newest.add_columns(Study.is_told).subquery()
     of_study = (
         select(Trial.number, Trial.state)
         .where(Trial.study_id == shown.c.id)
@@ -52,7 +52,7 @@ async def of_studies(session: AsyncSession, wanted: Wanted, size: int) -> str:
     )
     # the trials of a study that has ended, and of which Optuna was told, change no more
     trials = select(shown.c.id, *of_study.c).join(of_study, true()).where(~shown.c.is_told)
-    return await _all_of(session, page, trials, _changes_of_runs(), _in_work())
+    return await _all_of(session, newest, trials, _changes_of_runs(), _in_work())
 
 
 async def of_agents(session: AsyncSession) -> str:
@@ -63,10 +63,10 @@ async def of_agents(session: AsyncSession) -> str:
     return await _all_of(session, there, minute, _changes_of_runs(), _in_work())
 
 
-def _changed(kind: type[Experiment] | type[Study], wanted: Wanted, size: int) -> Select[Any, str]:
+def _newest(kind: type[Experiment] | type[Study], wanted: Wanted, size: int) -> Select[Any, str]:
     """The newest rows, with the transaction that has last changed each."""
     changed: ColumnElement[str] = literal_column(f"{kind.__tablename__}.xmin::text")
-    return newest(select(kind.id, changed.label("changed")), kind, wanted, size)
+    return newest_first(select(kind.id, changed.label("changed")), kind, wanted, size)
 
 
 def _changes_of_runs() -> Select[int]:

@@ -16,7 +16,7 @@ from service.storage.filters import (
     Wanted,
     dataset_of,
     model_of,
-    newest,
+    newest_first,
     steps_of,
     weight_name_of,
     weight_of,
@@ -148,7 +148,7 @@ def listed_runs(
         Run.started_at,
         Run.finished_at,
     ).where(~is_deleted(Run.id))
-    return newest(rows, Run, wanted, size, after)
+    return newest_first(rows, Run, wanted, size, after)
 
 
 async def about(session: AsyncSession, run_id: UUID) -> About:

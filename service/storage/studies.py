@@ -17,7 +17,7 @@ from polar.spec.points import Point
 from service.descriptions import NOTHING_SAID, Description
 from service.storage import forms
 from service.storage.errors import Conflict, NotFound
-from service.storage.filters import EVERYTHING, Wanted, newest
+from service.storage.filters import EVERYTHING, Wanted, newest_first
 from service.storage.states import StudyState, TrialState, may_become
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import ExperimentRun, Run
@@ -96,7 +96,7 @@ async def page(
     """Up to `size` studies without specs, ranges and notes, newest first, after this place."""
     heavy = (Study.spec, Study.range, Study.note)
     light = select(Study).options(*(defer(column, raiseload=True) for column in heavy))
-    return (await session.scalars(newest(light, Study, wanted, size, after))).all()
+    return (await session.scalars(newest_first(light, Study, wanted, size, after))).all()
 
 
 async def unfinished(session: AsyncSession) -> Sequence[UUID]:

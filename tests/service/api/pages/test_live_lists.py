@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import httpx
 import pytest
@@ -19,13 +20,13 @@ from service.storage.database import Database
 from service.storage.filters import Wanted
 from service.storage.states import StudyState
 from service.storage.study_tables import Study
-from tests.service.api.conftest import Create, run_of
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
     from tests.service.api.pages.conftest import Look
     from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
 
+Create = Callable[..., Awaitable[UUID]]
 Changed = Callable[[], Awaitable[set[str]]]
 KINDS = ("studies", "experiments", "runs", "agents")
 REFRESH = {"Polar-Refresh": "yes"}
@@ -69,7 +70,8 @@ async def test_each_list_knows_what_changes_it(
     trial = await trials.begin(study_id, beta=2.0)
     assert await changed() == set(KINDS)
 
-    run_id = await run_of(http, trial.experiment_id)
+    (run,) = (await http.get(f"/api/v1/experiments/{trial.experiment_id}")).json()["runs"]
+    run_id = UUID(run["id"])
     await worker.claim(run_id)
     assert await changed() == set(KINDS)
 

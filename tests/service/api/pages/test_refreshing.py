@@ -1,7 +1,7 @@
 """Pages that fetch themselves anew: made once for all who look, and never older than the news."""
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,13 +14,21 @@ from service.api import shared_reads
 from service.api.pages import refreshing, routes
 from service.api.pages.runs import run_page
 from service.api.shared_reads import SharedReads
-from tests.service.api.conftest import Create, run_of
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
-    from tests.service.conftest import Trials, Worker
+    from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
 
+Create = Callable[..., Awaitable[UUID]]
 REFRESH = {"Polar-Refresh": "yes"}
+
+
+@pytest.fixture
+async def run_id(submit: "Submitter", spec_of: "SpecMaker", worker: "Worker") -> UUID:
+    """A run in work."""
+    run_id = (await submit(spec_of())).runs[0].id
+    await worker.claim(run_id)
+    return run_id
 
 
 @pytest.fixture
@@ -80,8 +88,8 @@ async def test_each_kind_of_page_knows_what_changes_it(
     await worker.announce()
     study_id = await create()
     experiment_id = (await trials.begin(study_id, beta=2.0)).experiment_id
-    trained_id = await run_of(http, experiment_id)
-    pages = {"studies": study_id, "experiments": experiment_id, "runs": trained_id}
+    (run,) = (await http.get(f"/api/v1/experiments/{experiment_id}")).json()["runs"]
+    pages = {"studies": study_id, "experiments": experiment_id, "runs": UUID(run["id"])}
 
     async def look() -> list[Hashable]:
         parts = api.state.parts
@@ -89,7 +97,7 @@ async def test_each_kind_of_page_knows_what_changes_it(
         return [await refreshing.standing_of(parts, *of) for of in pages.items()]
 
     before, again = await look(), await look()
-    await worker.claim(trained_id)
+    await worker.claim(UUID(run["id"]))
     after = await look()
 
     assert before == again
