@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Depends, Query
 
 from polar.spec.faults import Fault
-from service.api.problems import Refused
+from service.api.problems import Refused, refusal_of
 from service.storage.problems import Place
 
 
@@ -82,7 +82,7 @@ def _no_token(page_token: str) -> Refused:
         allowed="the next_page_token of an answer",
         suggestion=None,
     )
-    return Refused(422, "invalid-request", str(fault), [fault])
+    return refusal_of(fault)
 
 
 Position = Annotated[tuple[datetime, UUID] | None, Depends(position_of)]

@@ -171,7 +171,7 @@ async def _picture(
     except NotFound:
         if not name.endswith(PICTURE):  # such as what browsers ask for by themselves
             raise
-        row = (await findings.of_runs(session, [run_id])).get(run_id)
+        row = await findings.of_run(session, run_id)
         if row is not None and row.state is FindingsState.TO_COME:
             row = await findings.ask(session, run_id)
         if row is not None and row.state is not FindingsState.MADE:
