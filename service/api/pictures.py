@@ -14,6 +14,8 @@ MEDIA_TYPES: Mapping[PictureKind, str] = {
     "svg": "image/svg+xml",
     "pdf": "application/pdf",
 }
+#: Suffixes of pictures that are drawn from their tables when somebody asks for them.
+REDRAWN: Mapping[str, PictureKind] = {".svg": "svg", ".pdf": "pdf"}
 
 _log = logging.getLogger(__name__)
 

@@ -145,7 +145,7 @@ class Stores:
             return fault(name, says, "--repair has the tracker copy them again")
         async with self.database.transaction() as session:
             failures = await agreement.tracking_failures(session)
-            behind = len(await tracking.runs_to_tell(session))
+            behind = await tracking.count_untold(session)
         if failures:
             says = f"{failures} runs or studies cannot be copied"
             return warning(name, says, "`polar get ID -o json` says why, in mlflow_error")

@@ -66,6 +66,11 @@ async def announce(
     )
 
 
+def able(present: Sequence[Agent], device: str) -> int:
+    """How many of these agents take runs of a device."""
+    return sum(device in agent.queues.split(",") for agent in present)
+
+
 async def seen_lately(session: AsyncSession, within: timedelta = OFFER_LASTS) -> Sequence[Agent]:
     """The agents that were seen within this time, the most recently seen first."""
     return (

@@ -66,7 +66,7 @@ async def read(session: AsyncSession) -> Gauges:
         agents=len(await agents.seen_lately(session, agents.AGENT_LASTS)),
         least_lease_s=None if least_s is None else float(least_s),
         overdue_leases=overdue,
-        untold_runs=len(await tracking.runs_to_tell(session)),
+        untold_runs=await tracking.count_untold(session),
     )
 
 

@@ -54,7 +54,9 @@ async def of_studies(session: AsyncSession, wanted: Wanted, size: int) -> str:
     )
     # the trials of a study that has ended, and of which Optuna was told, change no more
     trials = select(shown.c.id, *of_study.c).join(of_study, true()).where(~shown.c.is_told)
-    return await _all_of(session, newest, trials, _changes_of_runs(), _in_work())
+    # whose number decides when studies are done
+    there = select(Agent.name, Agent.queues).where(Agent.seen_at > func.now() - agents.AGENT_LASTS)
+    return await _all_of(session, newest, trials, _changes_of_runs(), _in_work(), there)
 
 
 async def of_agents(session: AsyncSession) -> str:

@@ -218,12 +218,17 @@ async def runs_by_state(
     session: AsyncSession, study_ids: Sequence[UUID]
 ) -> dict[UUID, Counter[RunState]]:
     """How many runs of each study are in each state."""
-    rows = await session.execute(
-        select(Trial.study_id, Run.state, func.count(Run.id.distinct()))
+    its = (
+        select(Trial.study_id, ExperimentRun.run_id)
         .join(ExperimentRun, ExperimentRun.experiment_id == Trial.experiment_id)
-        .join(Run, Run.id == ExperimentRun.run_id)
         .where(Trial.study_id.in_(study_ids))
-        .group_by(Trial.study_id, Run.state)
+        .distinct()
+        .subquery()
+    )
+    rows = await session.execute(
+        select(its.c.study_id, Run.state, func.count())
+        .join(Run, Run.id == its.c.run_id)
+        .group_by(its.c.study_id, Run.state)
     )
     counts: dict[UUID, Counter[RunState]] = {id: Counter() for id in study_ids}
     for study_id, state, count in rows:

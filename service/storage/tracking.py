@@ -7,11 +7,13 @@ that it can be restarted at any time.
 import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from service.storage.database import Database
 from service.storage.deletions import is_deleted
@@ -20,6 +22,8 @@ from service.storage.states import FindingsState, RunState
 from service.storage.study_tables import Study
 from service.storage.tables import FindingsRow, Metric, Run, Tracking
 from service.storage.tracking_tables import StudyTracking
+
+T = TypeVar("T")
 
 #: Arbitrary number of the Postgres lock that lets only one tracker write to MLflow at a time.
 TRACKER_LOCK = 7_205_303
@@ -76,23 +80,52 @@ async def runs_to_tell(
 ) -> Sequence[UUID]:
     """The runs that have begun and of which MLflow does not have everything, the oldest first.
 
-    Where the state in the position is missing, MLflow is to be told anew what people say of a run.
-
-    Those that were told lately are left out while they are running, which MLflow then knows.
+    Those that were told lately are left out while they are running, which MLflow then knows. So
+    are `runs_to_tell_anew`.
 
     A run that was cancelled before it began is not among them: there is nothing to tell. Nor is a
     run that MLflow knows to have succeeded while its findings are to come.
     """
-    waits_for_findings = and_(
-        FindingsRow.state == FindingsState.TO_COME, Tracking.state == RunState.SUCCEEDED
-    )
     is_known_to_run = and_(
         Run.state == RunState.RUNNING,
         Tracking.state == Run.state,
         Tracking.attempt == Run.attempt,
     )
-    query = (
-        select(Run.id)
+    query = _untold(Run.id).where(
+        func.coalesce(~_IS_TO_BE_TOLD_ANEW, True),
+        or_(Run.id.not_in(told_lately), func.coalesce(~is_known_to_run, True)),
+    )
+    return (await session.scalars(query.order_by(Run.created_at))).all()
+
+
+async def runs_to_tell_anew(session: AsyncSession) -> Sequence[UUID]:
+    """The ended runs in MLflow of which it is to be told what people say now, the oldest first.
+
+    One tag on an experiment brings all its runs here.
+    """
+    query = _untold(Run.id).where(_IS_TO_BE_TOLD_ANEW).order_by(Run.created_at)
+    return (await session.scalars(query)).all()
+
+
+async def count_untold(session: AsyncSession) -> int:
+    """How many runs MLflow has yet to be told something of."""
+    return await session.scalar(_untold(func.count(Run.id))) or 0
+
+
+#: MLflow was told a state, which is missing since somebody has described the run.
+_IS_TO_BE_TOLD_ANEW = and_(
+    Tracking.attempt > 0, Tracking.state.is_(None), Run.finished_at.is_not(None)
+)
+
+
+def _untold(what: ColumnElement[T] | InstrumentedAttribute[T]) -> Select[T]:
+    """Selects something of the runs of which MLflow has yet to be told something."""
+    waits_for_findings = and_(
+        FindingsRow.state == FindingsState.TO_COME, Tracking.state == RunState.SUCCEEDED
+    )
+    return (
+        select(what)
+        .select_from(Run)
         .outerjoin(Tracking, Tracking.run_id == Run.id)
         .outerjoin(FindingsRow, FindingsRow.run_id == Run.id)
         .where(
@@ -100,11 +133,8 @@ async def runs_to_tell(
             ~is_deleted(Run.id),
             or_(Tracking.run_id.is_(None), ~Tracking.complete, Tracking.state.is_(None)),
             func.coalesce(~waits_for_findings, True),
-            or_(Run.id.not_in(told_lately), func.coalesce(~is_known_to_run, True)),
         )
-        .order_by(Run.created_at)
     )
-    return (await session.scalars(query)).all()
 
 
 async def position_of(session: AsyncSession, run_id: UUID) -> Tracking | None:

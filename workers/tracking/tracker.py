@@ -11,7 +11,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -50,6 +49,8 @@ GATHER_S = 5.0
 #: Most runs that one pass puts below their trials, because a study with a new name moves all its
 #: runs, and everything else waits for a pass to end.
 PLACES_AT_ONCE = 100
+#: The same of ended runs that are told anew, because a tag on an experiment is on all its runs.
+ANEW_AT_ONCE = 100
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Tracker:
         #: When each run was told that was told lately.
         self._told_at: dict[UUID, float] = {}
         self._delete_not_before = 0.0
+        self._draw_not_before = 0.0
         self._is_new = True
         #: Whether there was something to tell lately, and the last pass was complete.
         self.is_busy = False
@@ -104,25 +106,35 @@ class Tracker:
         self._told_at = {id: at for id, at in self._told_at.items() if now < at + GATHER_S}
         async with self._database.transaction() as session:
             run_ids = await tracking.runs_to_tell(session, told_lately=self._told_at)
+            anew = await tracking.runs_to_tell_anew(session)
         await self._tries.each("run", run_ids, self._tell)
         self._told_at |= dict.fromkeys(run_ids, now)
+        due = [id for id in anew if self._tries.is_due("run", id)][:ANEW_AT_ONCE]
+        await self._tries.each("run", due, self._tell)
         async with self._database.transaction() as session:
             nestings = await study_tracking.runs_to_nest(session)
         due = [id for id in nestings if self._tries.is_due("place of run", id)][:PLACES_AT_ONCE]
         await self._tries.each("place of run", due, lambda id: self._studies.nest(nestings[id]))
-        self.is_busy = bool(study_ids or self._told_at or nestings)
+        self.is_busy = bool(study_ids or self._told_at or anew or nestings)
 
     async def _begin_to_draw(self) -> None:
         if self.drawing is not None:
             if not self.drawing.done():
                 return
             self.drawing.result()  # raises what nobody has expected
+            self.drawing = None
+        if time.monotonic() < self._draw_not_before:
+            return
         ids = await self._studies.figures.due()
         self.drawing = asyncio.create_task(self._draw(ids)) if ids else None
 
     async def _draw(self, study_ids: Sequence[UUID]) -> None:
-        with suppress(DatabaseAway, MLflowAway):  # the passes say so, and the figures stay due
+        """Draw the figures of these studies; those that MLflow does not take now stay due."""
+        try:
             await self._tries.each("figures of study", study_ids, self._studies.draw)
+        except (DatabaseAway, MLflowAway) as error:  # the passes may have nothing to ask of either
+            _log.warning("figures of studies wait; next try in %.0f s: %s", AGAIN_S, error)
+            self._draw_not_before = time.monotonic() + AGAIN_S
 
     async def _delete(self) -> None:
         try:

@@ -1,6 +1,6 @@
 """/measurements: measure uploaded codes of any model, and read the report."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 from pydantic import ValidationError
 
+from polar.errors import InvalidInput
 from polar.records.measurement import MEASUREMENT_FILE, Measurement
 from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU_STD, Ruler
 from service.api import links
@@ -19,9 +20,11 @@ from service.api.ids import Digits, in_path
 from service.api.measurements.schemas import MeasurementView
 from service.api.measuring import FOLDER
 from service.api.once import Remembering, once_computed
-from service.api.problems import refusals
+from service.api.pictures import MEDIA_TYPES, REDRAWN, drawn
+from service.api.problems import Refused, refusals
 from service.api.schemas import Figure
 from service.ids import is_whole
+from service.programs import Program, python
 from service.storage.errors import EarlierVersion, NotFound
 from service.storage.ids import only_one
 from service.tokens import Scope
@@ -100,16 +103,32 @@ def get_measurement(measurement_id: MeasurementId, service: Service) -> Measurem
 @router.get(
     "/{measurement_id}/figures/{name}",
     response_class=FileResponse,
-    responses=refusals(404, 409, 422),
+    responses=refusals(404, 409, 422, 500, 503),
 )
-def get_figure(
+async def get_figure(
+    request: Request,
     measurement_id: MeasurementId,
     # Without a slash the name cannot leave the folder; `.` and `..` are not files.
     name: Annotated[str, PathParameter(pattern=r"^[\w.-]+$", max_length=200)],
     service: Service,
-) -> FileResponse:
-    """Send a figure as PNG, or the numbers that it shows."""
-    return file_response(service.settings.artifacts, f"{FOLDER}/{measurement_id}/figures/{name}")
+) -> Response:
+    """Send a figure as PNG, or the numbers that it shows.
+
+    A figure `NAME.png` is also there as `NAME.svg` and `NAME.pdf`, drawn once more for this
+    request, but for those of the codes and their usage, which no table keeps.
+    """
+    kind = REDRAWN.get(PurePath(name).suffix)
+    stored = f"{PurePath(name).stem}.png" if kind else name
+    sent = file_response(service.settings.artifacts, f"{FOLDER}/{measurement_id}/figures/{stored}")
+    if kind is None:
+        return sent
+    drawing = drawn(service.drawing, python(Program.RUN_FIGURES, str(sent.path), kind))
+    try:
+        return Response(await unless_gone(request, drawing), media_type=MEDIA_TYPES[kind])
+    except InvalidInput as error:
+        there = links.to_measured_figure(measurement_id, stored)
+        detail = f"this figure cannot be drawn as {kind.upper()}: {error}; as PNG it is at {there}"
+        raise Refused(404, "not-found", detail) from None
 
 
 def _view(artifacts: Path, id: UUID) -> MeasurementView:

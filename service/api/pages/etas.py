@@ -1,7 +1,7 @@
 """When studies will have done all that they want, as well as it can be said."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,15 +11,25 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import Progress
 from polar.spec import StudySpec
+from service.api.pages.counting import Counted, TrialCounts
 from service.api.pages.rendering import duration
 from service.api.stored import Reader
-from service.api.studies.answers import able_agents
-from service.storage.durations import Duration, usual_duration
+from service.storage import agents
+from service.storage.durations import Duration, usual_durations
 from service.storage.errors import EarlierVersion
-from service.storage.states import RunState
+from service.storage.states import RunState, TrialState
 from service.storage.studies import spec_of
 from service.storage.study_tables import Study
-from service.storage.study_work import StudyWork, UnfinishedRun, count_unfinished_runs, work_of
+from service.storage.study_work import (
+    Spent,
+    StudyWork,
+    UnfinishedRun,
+    count_unfinished_runs,
+    spent_of,
+    work_of,
+)
+
+_spent: Counted[Spent] = Counted()
 
 
 @dataclass(frozen=True)
@@ -52,45 +62,68 @@ class Left:
         return max(longest, min(seconds, self.begins_within_s + usual.of(steps)))
 
 
-async def etas(session: AsyncSession, study_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """When each study is done, in words; studies of which that is not known are missing."""
-    works = await work_of(session, study_ids)
-    n_unfinished = await count_unfinished_runs(session) if works else 0
-    usual: dict[str, Duration | None] = {}
+async def etas(session: AsyncSession, trials: Mapping[UUID, TrialCounts]) -> dict[UUID, str]:
+    """When each study is done, in words; studies of which that is not known are missing.
+
+    Args:
+        session: Reads rows alone.
+        trials: How many trials of each study are in each state.
+    """
+    works = {work.study.id: work for work in await work_of(session, list(trials))}
+    specs = dict(_specs_of(works.values()))
+    if not specs:
+        return {}
+    spent = await _spent.of({id: trials[id] for id in specs}, lambda ids: spent_of(session, ids))
+    n_unfinished = await count_unfinished_runs(session)
+    usual = await usual_durations(session, [spec.experiment({}) for spec in specs.values()])
+    present = await agents.seen_lately(session, agents.AGENT_LASTS)
     words = {}
-    for work in works:
-        with suppress(EarlierVersion):
-            spec = spec_of(work.study)
-            base = spec.base
-            like = f"{base.dataset!r} {base.model!r} {base.training.batch_size}"
-            if like not in usual:
-                usual[like] = await usual_duration(session, spec.experiment({}))
-            n_agents = await able_agents(session, base.device)
-            known = usual[like] or _as_in_work(work.unfinished)
-            if ends := _ends(work, spec, n_agents, known):
-                is_alone = n_unfinished == len(work.unfinished)
-                words[work.study.id] = _words(ends, is_alone=is_alone)
+    for (id, spec), of_runs in zip(specs.items(), usual, strict=True):
+        work, n_agents = works[id], agents.able(present, spec.base.device)
+        known = of_runs or _as_in_work(work.unfinished)
+        in_flight = trials[id].get(TrialState.RUNNING, 0)
+        left = _left(work, spec, known, spent[id], n_in_flight=in_flight, n_agents=n_agents)
+        if left and (ends := _ends(left, spec, known)):
+            words[id] = _words(ends, is_alone=n_unfinished == len(work.unfinished))
     return words
 
 
-def _ends(
-    work: StudyWork, spec: StudySpec, n_agents: int, usual: Duration | None
-) -> Sequence[float]:
-    """Seconds until all is done with the fewest and with the most steps; empty if not known."""
+def _specs_of(works: Iterable[StudyWork]) -> Iterator[tuple[UUID, StudySpec]]:
+    for work in works:
+        with suppress(EarlierVersion):
+            yield work.study.id, spec_of(work.study)
+
+
+def _left(
+    work: StudyWork,
+    spec: StudySpec,
+    usual: Duration | None,
+    spent: Spent,
+    *,
+    n_in_flight: int,
+    n_agents: int,
+) -> Left | None:
+    """What a study has left; None if it is not known."""
     in_work = [run for run in work.unfinished if run.state is RunState.RUNNING]
     in_work_s = [seconds for run in in_work if (seconds := _seconds(run, usual)) is not None]
     at_once = max(min(n_agents, spec.concurrency * spec.runs_of_a_trial), len(in_work))
     if len(in_work_s) < len(in_work) or not at_once:
-        return ()
-    n_wanted = work.study.trials_wanted - work.n_finished - work.n_in_flight
-    left = Left(
+        return None
+    study = work.study
+    n_wanted = study.trials_wanted - spent.points - n_in_flight
+    steps_left = math.inf if study.steps_wanted is None else study.steps_wanted - spent.steps
+    return Left(
         in_work_s=in_work_s,
         waiting=[run.steps for run in work.unfinished if run.state is RunState.QUEUED],
-        to_come=max(n_wanted, len(work.study.to_repeat)) * spec.runs_of_a_trial,
-        steps_to_come=math.inf if work.steps_left is None else work.steps_left,
+        to_come=max(n_wanted, len(study.to_repeat)) * spec.runs_of_a_trial,
+        steps_to_come=max(steps_left, 0),
         at_once=at_once,
-        begins_within_s=_begins_within_s(work.study, spec),
+        begins_within_s=_begins_within_s(study, spec),
     )
+
+
+def _ends(left: Left, spec: StudySpec, usual: Duration | None) -> Sequence[float]:
+    """Seconds until all is done with the fewest and with the most steps; empty if not known."""
     ends = [left.seconds(usual, steps) for steps in sorted({spec.steps, spec.most_steps})]
     return [end for end in ends if end]
 

@@ -16,7 +16,6 @@ from service.api.runs.words import weight_of
 from service.api.studies.schemas import StudySummary
 from service.storage import list_standings
 from service.storage.pages import Trained, trained
-from service.storage.states import StudyState
 from service.storage.study_health import ranges_in_short
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment
@@ -61,8 +60,9 @@ async def how_they_stand(
     """How each study of a page stands."""
     ids = [study.id for study in page]
     ranges = await ranges_in_short(session, ids)
-    verdicts = await verdicts_of(session, {study.id: study.trials for study in page})
-    ends = await etas(session, [study.id for study in page if study.state is StudyState.RUNNING])
+    trials = {study.id: study.trials for study in page}
+    verdicts = await verdicts_of(session, trials)
+    ends = await etas(session, trials)
     return {
         id: StudyStands(
             headline=known.headline if (known := ranges.get(id)) else None,

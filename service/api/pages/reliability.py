@@ -5,16 +5,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.storage.states import TrialState
+from service.api.pages.counting import Counted, TrialCounts
 from service.storage.study_health import Verdicts, verdicts
 
-TrialCounts = Mapping[TrialState, int]
-
-#: Most studies whose verdicts are remembered.
-MOST_KNOWN = 1000
-#: The verdicts of studies with so many trials in each state. They cannot change before one of
-#: these numbers does, and counting the verdicts of thousands of trials takes the longest.
-_known: dict[tuple[UUID, frozenset[tuple[TrialState, int]]], Verdicts] = {}
+_verdicts: Counted[Verdicts] = Counted()
 
 
 async def verdicts_of(
@@ -26,17 +20,12 @@ async def verdicts_of(
         session: Reads rows alone.
         trials: How many trials of each study are in each state.
     """
-    keys = {id: (id, frozenset(counts.items())) for id, counts in trials.items()}
-    # taken before anything is awaited, because others may push it out meanwhile
-    known = {id: _known[key] for id, key in keys.items() if key in _known}
-    if missing := keys.keys() - known.keys():
-        counted = await verdicts(session, list(missing))
-        new = {id: counted.get(id, Verdicts()) for id in missing}
-        _known.update({keys[id]: of for id, of in new.items()})
-        known |= new
-    while len(_known) > MOST_KNOWN:
-        del _known[next(iter(_known))]
-    return known
+
+    async def count(ids: Sequence[UUID]) -> Mapping[UUID, Verdicts]:
+        counted = await verdicts(session, ids)
+        return {id: counted.get(id, Verdicts()) for id in ids}
+
+    return await _verdicts.of(trials, count)
 
 
 def reliability(of: Verdicts, disagreeing: Sequence[float] | None) -> Iterator[str]:

@@ -125,7 +125,8 @@ async def study_page(session: AsyncSession, settings: Settings, study: Study) ->
     ]
     left = [row.progress.eta_s for row in rows if row.progress and not row.run.state.is_final]
     view = await answers.study_view(session, settings, study, trials)
-    verdicts = await verdicts_of(session, {study.id: view.trials})
+    counts = {study.id: view.trials}
+    verdicts = await verdicts_of(session, counts)
     return StudyPage(
         study=view,
         rows=rows,
@@ -134,7 +135,7 @@ async def study_page(session: AsyncSession, settings: Settings, study: Study) ->
             reliability(verdicts[study.id], view.range.disagreeing if view.range else None)
         ),
         busy_s=max(left, default=None),
-        eta=(await etas(session, [study.id])).get(study.id),
+        eta=(await etas(session, counts)).get(study.id),
     )
 
 

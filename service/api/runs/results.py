@@ -1,7 +1,6 @@
 """/runs/{run_id}/diagnostics, /findings, /figures, /log and /model: what a run has made."""
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Literal
 from uuid import UUID
@@ -19,7 +18,7 @@ from service.api.door import needs
 from service.api.files import file_response
 from service.api.ids import RunId
 from service.api.once import ONCE, Remembering
-from service.api.pictures import MEDIA_TYPES, drawn
+from service.api.pictures import MEDIA_TYPES, REDRAWN, drawn
 from service.api.problems import Refused, refusals, refused
 from service.api.runs import answers
 from service.api.runs.log import MOST_LINES, last_lines, read_on
@@ -44,8 +43,6 @@ router = APIRouter(
 FIGURES = "figures/"
 #: Suffix of pictures; the numbers that a picture shows are in a file with another suffix.
 PICTURE = ".png"
-#: Suffixes of pictures that are drawn when somebody asks for them.
-REDRAWN: Mapping[str, PictureKind] = {".svg": "svg", ".pdf": "pdf"}
 #: Seconds after which a client may ask again for a figure that is still to come.
 RETRY_S = 5
 

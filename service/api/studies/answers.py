@@ -224,13 +224,8 @@ def _when_it_ends(spec: StudySpec) -> str:
 
 async def runs_at_once(session: AsyncSession, device: str, most: int) -> int:
     """How many runs the agents of a device train at once, of at most so many; at least 1."""
-    return max(1, min(await able_agents(session, device), most))
-
-
-async def able_agents(session: AsyncSession, device: str) -> int:
-    """How many agents of a device are there."""
     present = await agents.seen_lately(session, agents.AGENT_LASTS)
-    return sum(device in agent.queues.split(",") for agent in present)
+    return max(1, min(agents.able(present, device), most))
 
 
 def _span_of_time(spec: StudySpec, usual: Duration, at_once: int) -> tuple[float, float]:

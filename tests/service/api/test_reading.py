@@ -134,6 +134,23 @@ async def test_pages_of_many_ids_take_as_many_statements_as_those_of_few(
     assert await count(2) == await count(8) == (5, 5)
 
 
+async def test_the_list_of_studies_takes_as_many_statements_for_many_that_run_as_for_few(
+    statements: Callable[[str], Awaitable[int]],
+    create: Callable[..., Awaitable[UUID]],
+    trials: "Trials",
+    spec_of: "SpecMaker",
+) -> None:
+    async def run_some(batch_sizes: list[int]) -> int:
+        for size in batch_sizes:
+            base = spec_of.as_json(training={"batch_size": size}, device="cpu")
+            study_id = await create(base=base, budget={"trials": 9, "steps": 10_000})
+            await trials.end(await trials.begin(study_id, beta=2.0), 0.5)
+            await trials.begin(study_id, beta=3.0)
+        return await statements("/")
+
+    assert await run_some([16]) == await run_some([16, 32, 64, 128])
+
+
 async def test_long_answers_are_compressed_and_say_the_same(
     http: httpx.AsyncClient, finished: Callable[[list[int]], Awaitable[tuple[UUID, UUID]]]
 ) -> None:

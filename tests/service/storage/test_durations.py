@@ -253,3 +253,29 @@ async def test_without_a_run_like_these_nothing_is_known(
     database: Database, study_of: "StudyMaker"
 ) -> None:
     assert await usual(database, study_of) is None
+
+
+async def test_each_of_several_specs_has_the_duration_of_runs_like_its_own(
+    past: Past, database: Database, spec_of: "SpecMaker"
+) -> None:
+    await past.run(steps=100, seconds=20.0, images_per_s=None, batch_size=16)
+    await past.run(steps=100, seconds=50.0, images_per_s=None, batch_size=32)
+    specs = [spec_of(training={"batch_size": size}) for size in (32, 64, 16, 32)]
+
+    async with database.reading() as session:
+        found = await durations.usual_durations(session, specs)
+        assert await durations.usual_durations(session, []) == []
+
+    assert [each and each.step_s for each in found] == [0.5, None, 0.2, 0.5]
+
+
+async def test_the_latest_runs_count_alone(
+    past: Past, database: Database, study_of: "StudyMaker"
+) -> None:
+    for seconds in [1000.0, *[20.0] * 19, *[40.0] * 10]:
+        await past.run(steps=100, seconds=seconds, images_per_s=None)
+
+    found = await usual(database, study_of)
+
+    assert found is not None
+    assert found.step_s == pytest.approx(0.3)  # of ten runs of each kind

@@ -10,6 +10,7 @@ from mlflow.entities import Run as MlflowRun
 from polar.spec import StudySpec
 from service.descriptions import Description
 from service.storage import deletions, experiments
+from service.storage import tracking as positions
 from service.storage.database import Database
 from service.storage.descriptions import describe
 from service.storage.study_tables import Study
@@ -17,7 +18,7 @@ from service.storage.study_tracking import Nesting
 from service.storage.tables import Experiment, Run
 from tests.workers.tracking.conftest import DIGEST
 from workers.tracking import tracker as tracking
-from workers.tracking.server import MLflowAway, MLflowServer
+from workers.tracking.server import MLflowAway, MLflowRefused, MLflowServer
 from workers.tracking.study_tracker import StudyTeller
 from workers.tracking.tracker import Tracker
 
@@ -102,6 +103,51 @@ async def test_what_is_said_of_an_experiment_is_on_its_runs_where_they_say_nothi
     assert told.data.tags[NOTE].startswith("For the paper.\n\n---\n\n")
     assert of_users(after) == {"both": "of the run"}
     assert "For the paper." not in after.data.tags[NOTE]
+
+
+async def test_a_tag_on_many_runs_keeps_nothing_else_waiting_and_reaches_all(
+    story: "Story",
+    tracker: Tracker,
+    database: Database,
+    training: "Training",
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with database.transaction() as session:
+        spec = training.spec.model_copy(update={"seeds": (0, 1, 2, 3, 4)})
+        submission = await experiments.create(session, spec, DIGEST)
+    ended = [run.id for run in submission.runs]
+    for run_id in ended:
+        await story.claim(run_id)
+        await story.finish(run_id)
+    await tracker.tell_all()
+    await say(database, Experiment, submission.experiment.id, tags={"all": "yes"})
+    new = await story.begin()  # younger than all of them
+    told: list[UUID] = []
+    refused: list[UUID] = []
+    tell = Tracker._tell
+
+    async def noted(self: Tracker, run_id: UUID) -> None:
+        told.append(run_id)
+        if run_id != new and not refused:
+            refused.append(run_id)
+            raise MLflowRefused("GONE", "its run is gone")
+        await tell(self, run_id)
+
+    monkeypatch.setattr(Tracker, "_tell", noted)
+    monkeypatch.setattr(tracking, "ANEW_AT_ONCE", 2)
+    passes = []
+    for _ in range(4):
+        await tracker.tell_all()
+        passes.append([*told])
+        told.clear()
+
+    assert [len(each) for each in passes] == [3, 2, 1, 0]
+    assert passes[0][0] == new
+    for run_id in ended:
+        tags = of_users(story.in_mlflow(run_id)[0])
+        assert tags == ({} if run_id in refused else {"all": "yes"})
+    async with database.reading() as session:
+        assert await positions.runs_to_tell_anew(session) == refused  # it is tried again
 
 
 async def test_an_experiment_that_is_deleted_says_nothing_more_of_runs_that_others_have(

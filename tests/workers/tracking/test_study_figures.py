@@ -306,6 +306,45 @@ async def test_a_tracker_that_was_killed_before_the_diagram_leaves_it_to_the_nex
     assert sorted(files.of(study_id, tmp_path)) == [*FIGURES, "range.json", "spec.yaml"]
 
 
+async def test_figures_wait_while_mlflow_is_away_and_come_when_it_is_back(
+    study_story: "StudyStory",
+    tracker: Tracker,
+    study_spec: StudySpec,
+    files: Files,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    over, running = await study_story.begin(study_spec), await study_story.begin(study_spec)
+    for study_id, beta in ((over, 0.5), (running, 2.0)):
+        await study_story.begin_trial(study_id, 0, beta)
+        await study_story.end_trial(study_id, 0, **SEEN)
+    await study_story.end(over)
+    asked: list[str] = []
+    put_file = MLflowServer.put_file
+
+    async def away(self: MLflowServer, root: str, name: str, content: bytes) -> None:
+        if name not in FIGURES:
+            return await put_file(self, root, name, content)
+        asked.append(name)
+        raise MLflowAway("nobody answers")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MLflowServer, "put_file", away)
+        for _ in range(3):
+            await tracker.tell_all()
+        assert len(asked) == 1  # pictures are not drawn again and again for nobody
+        assert caplog.text.count("figures of studies wait; next try in 60 s: nobody answers") == 1
+        assert not await study_story.is_told()
+
+    monkeypatch.setattr(tracker, "_draw_not_before", 0.0)  # as after a minute
+    await tracker.tell_all()
+
+    for study_id in (over, running):
+        assert sorted(files.of(study_id, tmp_path)) == [*FIGURES, "range.json", "spec.yaml"]
+    assert await study_story.is_told()
+
+
 async def test_a_study_that_is_extended_is_drawn_again(
     study_story: "StudyStory",
     tracker: Tracker,

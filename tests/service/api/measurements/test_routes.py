@@ -106,6 +106,26 @@ async def test_a_measurement_is_that_of_the_library_and_stays(
     }
 
 
+async def test_figures_are_drawn_for_a_paper_from_what_is_kept(http: httpx.AsyncClient) -> None:
+    found = (await http.post(URL, files=parts(mean=MEAN, variance=VARIANCE))).json()
+    figures = f"{URL}/{found['id']}/figures"
+
+    svg = await http.get(f"{figures}/sorted_entropies.svg")
+    pdf = await http.get(f"{figures}/sorted_entropies.pdf")
+    of_codes = await http.get(f"{figures}/representations.svg")
+    of_nothing = await http.get(f"{figures}/nothing.svg")
+
+    assert (svg.status_code, svg.headers["content-type"]) == (200, "image/svg+xml")
+    assert "<svg" in svg.text
+    assert (pdf.status_code, pdf.headers["content-type"]) == (200, "application/pdf")
+    assert pdf.content.startswith(b"%PDF")
+    assert of_codes.status_code == of_nothing.status_code == 404
+    detail = of_codes.json()["detail"]
+    assert detail.startswith("this figure cannot be drawn as SVG: the tables give no figure")
+    assert detail.endswith(f"; as PNG it is at {figures}/representations.png")
+    assert (await http.get(f"{figures}/representations.png")).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
@@ -302,7 +322,17 @@ async def test_a_measurement_that_is_not_there_is_not_found(http: httpx.AsyncCli
 
 
 @pytest.mark.parametrize(
-    "name", ["..", ".", "..%2F..%2Fsecret.png", "%2Fetc%2Fpasswd", "..%5Csecret.png", "a%00.png"]
+    "name",
+    [
+        "..",
+        ".",
+        "..%2F..%2Fsecret.png",
+        "%2Fetc%2Fpasswd",
+        "..%5Csecret.png",
+        "a%00.png",
+        "..svg",
+        "..%2F..%2Fsecret.svg",
+    ],
 )
 async def test_no_other_file_is_served(name: str, http: httpx.AsyncClient, folder: Path) -> None:
     id = "00000000-0000-0000-0000-000000000000"

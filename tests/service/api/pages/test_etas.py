@@ -13,6 +13,7 @@ from sqlalchemy import update
 from service.api.pages.etas import Left, etas
 from service.storage.database import Database
 from service.storage.durations import Duration
+from service.storage.studies import states_of_trials
 from service.storage.study_tables import Study
 from service.storage.tables import Agent, Run, Transition
 from tests.service.api.conftest import Create, run_of
@@ -65,7 +66,8 @@ def test_nothing_is_said_of_runs_to_come_while_nobody_knows_how_long_they_take()
 def said(database: Database) -> Said:
     async def said(study_id: UUID) -> str | None:
         async with database.reading() as session:
-            return (await etas(session, [study_id])).get(study_id)
+            trials = await states_of_trials(session, [study_id])
+            return (await etas(session, trials)).get(study_id)
 
     return said
 
@@ -157,6 +159,17 @@ async def test_what_else_waits_is_not_hidden(
     await submit(spec_of(seeds=[7]))
 
     assert await said(study_id) == "all is done in about 0:50:00 if agents train nothing else"
+
+
+@pytest.mark.usefixtures("past")
+async def test_a_run_that_two_trials_wait_for_takes_its_time_once(
+    study_id: UUID, said: Said, trials: "Trials"
+) -> None:
+    await trials.begin(study_id, beta=2.0)
+    await trials.begin(study_id, beta=2.0)
+
+    # that run and another for the third trial
+    assert await said(study_id) == "all is done in about 0:33:00"
 
 
 @pytest.mark.usefixtures("past")

@@ -12,15 +12,17 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from playwright.async_api import Route, expect
-from sqlalchemy import update
+from sqlalchemy import func, update
 
 from service.api.pages.filtering import NO_FILTER
 from service.api.pages.lists import standing_of_list
 from service.api.shared_reads import SharedReads
+from service.storage import agents
 from service.storage.database import Database
 from service.storage.filters import Wanted
 from service.storage.states import StudyState
 from service.storage.study_tables import Study
+from service.storage.tables import Agent
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -90,6 +92,26 @@ async def test_each_list_knows_what_changes_it(
 
     await worker.announce(fault="its disk is full")
     assert await changed() == {"agents"}
+
+
+async def test_agents_change_the_list_of_studies_because_its_durations_depend_on_them(
+    changed: Changed, create: Create, worker: "Worker", database: Database
+) -> None:
+    await create()
+    await changed()
+    await worker.announce()  # as every 15 s
+    assert await changed() - {"agents"} == set()
+
+    await worker.announce(name="another")
+    assert await changed() - {"agents"} == {"studies"}
+
+    await worker.announce(name="another", device="cuda")
+    assert await changed() - {"agents"} == {"studies"}
+
+    gone = update(Agent).where(Agent.name == "another")
+    async with database.transaction() as session:
+        await session.execute(gone.values(seen_at=func.now() - agents.AGENT_LASTS))
+    assert await changed() - {"agents"} == {"studies"}
 
 
 async def test_a_trial_of_a_study_that_has_ended_changes_the_list_until_all_is_told(

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from service.api.pages import reliability
+from service.api.pages.counting import Counted
 from service.storage import studies, study_health
 from service.storage.database import Database
 from service.storage.states import TrialState
@@ -124,10 +125,11 @@ async def test_verdicts_that_are_pushed_out_while_others_are_counted_are_still_s
     counts = {TrialState.COMPLETED: 1}
 
     async def count(_: object, ids: Sequence[UUID]) -> Mapping[UUID, Verdicts]:
-        reliability._known.clear()  # as another page of many studies does
+        known._known.clear()  # as another page of many studies does
         return {id: Verdicts(seeds=id.int) for id in ids}
 
-    monkeypatch.setattr(reliability, "_known", {})
+    known: Counted[Verdicts] = Counted()
+    monkeypatch.setattr(reliability, "_verdicts", known)
     monkeypatch.setattr(reliability, "verdicts", count)
     async with database.reading() as session:
         await reliability.verdicts_of(session, {one: counts})
