@@ -171,6 +171,7 @@ async def test_figures_of_a_run_and_of_an_experiment_are_saved(
 
     assert none.exit_code == REFUSED
     assert "has no figures yet" in none.stderr
+    assert "drawing" not in saved.stderr  # pictures of pixels are there already
     folder = tmp_path / "of" / "run"
     assert sorted(saved.stdout.split()) == [
         str(folder / "entropies.png"), str(folder / "traversals.png")
@@ -202,6 +203,7 @@ async def test_figures_of_a_run_are_saved_as_svg(
 
     picture = tmp_path / "new" / "sorted_entropies.svg"
     assert saved.stdout.split() == [str(picture)], saved.stderr
+    assert saved.stderr == "drawing 1 of 1: sorted_entropies.svg\n"
     assert picture.read_bytes().startswith(b"<?xml")
     assert other.exit_code == REFUSED
     assert "'gif' is not one of 'png', 'svg'," in other.stderr
