@@ -101,12 +101,11 @@ class TrialsInFlight:
             for trial in trials:
                 experiment = self._client.experiment(trial.experiment_id)
                 key = (id, trial.number)
-                show = self._bars.update
-                if key not in self._lines:
+                is_new = key not in self._lines
+                if is_new:
                     self._lines[key] = self._bars.add(name_of(trial))
-                    show = self._bars.tell
                 completed, total = steps_of(experiment)
-                show(
+                self._bars.update(
                     self._lines[key],
                     completed=completed,
                     total=total,
@@ -114,6 +113,8 @@ class TrialsInFlight:
                     verdict=verdict_of(experiment),
                     is_moving=experiment.state is RunState.RUNNING,
                 )
+                if is_new:
+                    self._bars.tell(self._lines[key])
 
 
 def name_of(trial: TrialView) -> str:
