@@ -292,7 +292,9 @@ async def test_the_best_trials_of_a_study_are_listed(
     assert "model.beta=4" in front.stdout
     assert "model.beta=3" not in front.stdout
     refused = await polar("study", "pareto", "nothing")
-    assert refused.exit_code == REFUSED
+    mistaken = await polar("compare", made["id"], made["id"])
+    assert refused.exit_code == mistaken.exit_code == REFUSED
+    assert f"`polar study show {made['id']}`" in mistaken.stderr
 
 
 ONE_OBJECTIVE = (
