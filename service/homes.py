@@ -91,6 +91,19 @@ def find_api(home: Path) -> PublishedApi | None:
     return PublishedApi(content["api"], content["home_id"]) if content else None
 
 
+def what_changes(home: Path) -> str | None:
+    """Says that the stack of a home starts or stops at this moment; None if it does not.
+
+    Raises:
+        InvalidInput: as in `read_published`.
+    """
+    home = resolved_home(home)
+    process = holder(home)
+    if process is None or read_published(home):
+        return None
+    return f"the stack of {home} is starting or stopping (process {process})"
+
+
 def read_published(home: Path) -> UpJson | None:
     """The content of `up.json` of the stack that runs in the home; None if none runs.
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from polar.records import events
-from service.cli.output import console_on
+from service.cli.output import console_on, say
 
 LONGEST_BAR, SHORTEST_BAR = 40, 8
 #: Lines of the terminal that the bars leave free.
@@ -27,11 +28,16 @@ def time_left(progress: events.Progress) -> str:
 
 
 class Bars(Progress):
-    """Progress bars; if there are more than the terminal has lines, moving ones come first."""
+    """Progress bars; if there are more than the terminal has lines, moving ones come first.
+
+    Where stderr is no terminal there are no bars, and only what `tell` says is printed.
+    """
 
     def __init__(self, *, transient: bool = False) -> None:
         self._terminal = console_on(sys.stderr)
-        super().__init__(console=self._terminal, transient=transient)
+        is_seen = self._terminal.is_terminal
+        super().__init__(console=self._terminal, transient=transient, disable=not is_seen)
+        self._told: dict[TaskID, str] = {}
 
     def add(self, name: str, total: int | None = None) -> TaskID:
         """Add a bar; its fields are `status`, `verdict` and `is_moving`, true while it has news.
@@ -40,10 +46,18 @@ class Bars(Progress):
         """
         return self.add_task(name, total=total, status="", verdict="", is_moving=False)
 
+    def tell(self, line: TaskID, **news: Any) -> None:  # noqa: ANN401
+        """Update a bar, and print how it is now if there are no bars and this was not said yet."""
+        self.update(line, **news)
+        if not self.disable:
+            return
+        now = next(_in_words(task) for task in self.tasks if task.id == line)
+        if now != self._told.get(line):
+            self._told[line] = now
+            say(now)
+
     def get_renderables(self) -> Iterable[RenderableType]:
-        room = len(self.tasks)
-        if self._terminal.is_terminal:
-            room = max(1, self._terminal.height - FREE_LINES)
+        room = max(1, self._terminal.height - FREE_LINES)
         tasks = sorted(self.tasks, key=lambda task: not task.fields["is_moving"])
         shown = sorted(tasks[:room], key=lambda task: task.id)
         yield from (_bar(task, self._terminal.width) for task in shown)
@@ -51,11 +65,28 @@ class Bars(Progress):
             yield Text(f"and {len(tasks) - len(shown):,} others")
 
 
+def _in_words(task: Task) -> str:
+    return f"{task.description}: {_joined(_count(task), _status(task))}"
+
+
+def _count(task: Task) -> str:
+    """How far it is; empty while nobody knows anything of it."""
+    if task.total is None:
+        return f"{task.completed:,.0f}/?" if task.completed else ""
+    return f"{task.completed:,.0f}/{task.total:,.0f}"
+
+
+def _status(task: Task) -> str:
+    return _joined(task.fields["status"], task.fields["verdict"])
+
+
+def _joined(*words: str) -> str:
+    return "  ".join(filter(None, words))
+
+
 def _bar(task: Task, width: int) -> RenderableType:
-    total = "?" if task.total is None else f"{task.total:,.0f}"
-    count = f"{task.completed:,.0f}/{total}"
-    status = "  ".join(filter(None, (task.fields["status"], task.fields["verdict"])))
-    before, after, beneath = [task.description], [count, status], []
+    count, status = _count(task), _status(task)
+    before, after, beneath = [task.description], list(filter(None, (count, status))), []
     if _room(width, before, after) < SHORTEST_BAR:
         after, beneath = [count], [status]
     if _room(width, before, after) < SHORTEST_BAR:

@@ -36,7 +36,7 @@ def compare(
     ids: Ids, full_ids: FullIds = False, output: Output = Format.TABLE, url: Url = None
 ) -> None:
     """Show the verdicts and the sorted entropies of runs side by side, and how specs differ."""
-    with service_at(url) as client:
+    with service_at(url, instead="polar study show") as client:
         runs = list({run.id: run for id in ids for run in _runs_of(client, id)}.values())
         if not 2 <= len(runs) <= MOST_RUNS:
             raise InvalidInput(f"compared are 2 to {MOST_RUNS} runs; given: {len(runs)}")

@@ -61,6 +61,7 @@ def service_at(
         instead: Command to suggest if an id is of a kind that the calling command does not take.
     """
     from service.client import Client, ClientError, OtherKind, Refused, Unreachable
+    from service.client.errors import StackChanges
 
     try:
         with Client(url, home=home) as client:
@@ -77,6 +78,8 @@ def service_at(
         faults = [str(fault) for fault in problem.errors]
         say("error: the service refuses this", *(faults or [str(refused)]))
         raise typer.Exit(REFUSED) from None
+    except StackChanges as error:
+        fail(f"{error}; try again in a moment", UNREACHABLE)
     except Unreachable as error:
         hint = "start it with `polar up`, or name a service with --url or POLAR_URL"
         fail(f"{error}; {hint}", UNREACHABLE)

@@ -5,7 +5,7 @@ cannot be written, UNREACHABLE when nobody answers, INTERRUPTED on Ctrl-C.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,7 +76,9 @@ def figures(
             raise InvalidInput(f"{found.title} has no figures yet")
 
 
-def _of_run(client: "Client", run: "Run", kind: Kind) -> "Iterator[tuple[str, Picture]]":
+def _of_run(
+    client: "Client", run: "Run", kind: Kind, folder: str = ""
+) -> "Iterator[tuple[str, Picture]]":
     from service.storage.states import FindingsState
 
     if run.findings and run.findings.state is FindingsState.TO_COME:
@@ -87,24 +89,33 @@ def _of_run(client: "Client", run: "Run", kind: Kind) -> "Iterator[tuple[str, Pi
             run = client.run(run.id)
     if run.findings and run.findings.state is FindingsState.FAILED:
         fail(f"the figures of run {run.id} could not be made: {run.findings.message}", FAILED)
-    for name in client.figures(run.id):
-        yield f"{name}.{kind}", client.figure(run.id, name, kind=kind.value)
+    names = client.figures(run.id)
+    files = [f"{folder}{name}.{kind}" for name in names]
+    is_quick = kind is Kind.PNG  # those are files of the run, and nobody draws them now
+    for name, file in zip(names, files if is_quick else _announced(files), strict=True):
+        yield file, client.figure(run.id, name, kind=kind.value)
 
 
 def _of_experiment(
     client: "Client", experiment: "Experiment", kind: Kind
 ) -> "Iterator[tuple[str, Picture]]":
     for run in experiment.runs:
-        for name, picture in _of_run(client, client.run(run.id), kind):
-            yield f"seed-{run.seed}/{name}", picture
+        yield from _of_run(client, client.run(run.id), kind, f"seed-{run.seed}/")
 
 
 def _of_study(client: "Client", study: "Study", kind: Kind) -> "Iterator[tuple[str, Picture]]":
     from polar.records.phases import StudyFigure
 
-    for name in StudyFigure:
-        if study.links.get(name):  # none while there is nothing to draw
-            yield f"{name}.{kind}", client.study_figure(study.id, name, kind.value)
+    names = [name for name in StudyFigure if study.links.get(name)]  # others have nothing to draw
+    for name, file in zip(names, _announced([f"{name}.{kind}" for name in names]), strict=True):
+        yield file, client.study_figure(study.id, name, kind.value)
+
+
+def _announced(files: Sequence[str]) -> Iterator[str]:
+    """Say of each file that it is drawn now, which takes seconds."""
+    for number, file in enumerate(files, 1):
+        say(f"drawing {number} of {len(files)}: {file}")
+        yield file
 
 
 def _save(picture: "Picture", path: Path) -> Path:

@@ -191,8 +191,7 @@ def _watch(
         from service.cli import watching
 
         say(*news)
-        names = {run.id: f"seed {run.seed}" for run in watching.runs_of(watched)}
-        watching.show(client.watch(watched.id), names)
+        watching.show(client.watch(watched.id), watching.runs_of(watched))
     ended = client.find(watched.id)
     _show(ended, output)
     if is_to_notify:

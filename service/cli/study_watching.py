@@ -14,6 +14,7 @@ from service.api.studies.schemas import StudyView, TrialView
 from service.cli import study_tables, verdicts
 from service.cli.bars import Bars, time_left
 from service.cli.output import say
+from service.cli.watching import words_of
 from service.client.errors import ClientError
 from service.storage.states import RunState, TrialState
 
@@ -35,7 +36,7 @@ def until_they_end(client: "Client", studies: Sequence[StudyView], *news: str) -
             trials.changed(studies)
             for line, study in zip(lines, studies, strict=True):
                 is_by_steps = study_tables.is_by_steps(study)
-                bars.update(
+                bars.tell(
                     line,
                     completed=study.steps_spent if is_by_steps else study.completed,
                     total=study.steps_wanted if is_by_steps else study.trials_wanted,
@@ -100,7 +101,8 @@ class TrialsInFlight:
             for trial in trials:
                 experiment = self._client.experiment(trial.experiment_id)
                 key = (id, trial.number)
-                if key not in self._lines:
+                is_new = key not in self._lines
+                if is_new:
                     self._lines[key] = self._bars.add(name_of(trial))
                 completed, total = steps_of(experiment)
                 self._bars.update(
@@ -111,6 +113,8 @@ class TrialsInFlight:
                     verdict=verdict_of(experiment),
                     is_moving=experiment.state is RunState.RUNNING,
                 )
+                if is_new:
+                    self._bars.tell(self._lines[key])
 
 
 def name_of(trial: TrialView) -> str:
@@ -132,12 +136,13 @@ def _known(progress: Progress | None, state: RunState) -> Progress | None:
 
 
 def status_of(experiment: ExperimentView) -> str:
-    """The time that the slowest run of a trial still takes, or the state of the trial."""
+    """The time that the slowest run of a trial still takes, or what the trial waits for."""
     running = [
         run.progress for run in experiment.runs if run.state is RunState.RUNNING and run.progress
     ]
     if not running:
-        return str(experiment.state)
+        has_begun = any(run.progress for run in experiment.runs)
+        return words_of(experiment.state, has_begun=has_begun)
     return time_left(max(running, key=lambda progress: progress.eta_s))
 
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from uuid import UUID
 
@@ -35,6 +36,7 @@ class Answer(ResponseModel, ABC):
     _asked: "Client | None" = PrivateAttr(None)
 
     id: UUID
+    created_at: datetime
 
     def __repr__(self) -> str:
         return f"<{self.title}>"

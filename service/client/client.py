@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Unpack
 from uuid import UUID, uuid4
 
@@ -22,6 +23,7 @@ from service.client.requests import (
     id_of,
     parameters_of,
     path_of,
+    said_of,
 )
 from service.client.results import RequestsOfResults
 from service.client.studies import RequestsOfStudies
@@ -30,6 +32,7 @@ from service.ids import LEAST_TO_DELETE, allowed, digits_of, is_whole
 
 #: What ids and names can belong to.
 _KINDS: tuple[type[Answer], ...] = (Experiment, Run, Study)
+Summary = ExperimentSummary | RunSummary | StudySummary
 #: Most ids that are named to whoever wrote a name that several have.
 MOST_NAMED = 10
 
@@ -118,28 +121,33 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
             if found := digits_of(str(written)) and self._first(id_of(written), *among):
                 return str(found.id)
         for among in (kinds, others):
-            named = [each for kind in among for each in self._named(kind, str(written))]
+            named = [(kind, each) for kind in among for each in self._named(kind, str(written))]
             if len(named) > 1:
-                ids = ", ".join(named[:MOST_NAMED]) + ", ..." * (len(named) > MOST_NAMED)
-                raise ClientError(f"{written!r} is the name of several; say the id: {ids}")
+                said = [
+                    said_of(each.id, f"{kind.__name__.lower()}: {each.state}", each.created_at)
+                    for kind, each in named[:MOST_NAMED]
+                ]
+                said += ["..."] * (len(named) > MOST_NAMED)
+                message = f"{written!r} is the name of several; say the id of the one you mean:"
+                raise ClientError("\n  ".join([message, *said]))
             if named:
-                return named[0]
+                return str(named[0][1].id)
         raise ClientError(
             f"nothing is named {written!r}, and no id begins so; allowed: a name, or {allowed()}; "
             "see `polar list` and `polar study list`"
         )
 
-    def _named(self, kind: type[Answer], name: str) -> list[str]:
-        """The ids of those of this kind that have this name, newest first."""
+    def _named(self, kind: type[Answer], name: str) -> list[Summary]:
+        """The newest of those of this kind that have this name, more than are named anywhere."""
         words = name.strip()
         if not words:
             return []
-        listed: Iterator[ExperimentSummary | RunSummary | StudySummary]
+        listed: Iterator[Summary]
         if kind is Experiment:
             listed = self.experiments(own_name=words)
         else:
             listed = self.runs(own_name=words) if kind is Run else self.studies(own_name=words)
-        return [str(each.id) for each in listed]
+        return list(islice(listed, MOST_NAMED + 1))
 
     def find(self, id: UUID | str) -> Experiment | Run:
         """Fetch the experiment or the run with this id, or whose id alone begins so."""

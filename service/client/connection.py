@@ -15,13 +15,14 @@ from service.addresses import http_url, reach
 from service.api.health.schemas import Health
 from service.api.run_events import RUN_EVENT, RunEvent
 from service.api.schemas import Problem, ResponseModel
-from service.client.errors import ClientError, Refused, Unreachable
+from service.client.errors import ClientError, Refused, StackChanges, Unreachable
 from service.homes import (
     PublishedApi,
     find_api,
     home_of_environment,
     resolved_home,
     token_of,
+    what_changes,
 )
 
 #: Seconds before the second, third, ... try of a request that nobody answered.
@@ -175,6 +176,8 @@ class Connection:
     def _pause(self, pauses: Iterator[float], error: httpx.TransportError) -> None:
         pause = next(pauses, None)
         if pause is None:
+            if self._own and (change := what_changes(self._home)):
+                raise StackChanges(change) from error
             tries = len(self._pauses_s) + 1
             raise Unreachable(
                 f"no service answers at {self.url} ({tries} tries, the last: {error})"
@@ -214,6 +217,8 @@ def _own_api(home: Path, url: str) -> PublishedApi | None:
 
 def _api_of(home: Path) -> PublishedApi:
     api = find_api(home)
+    if api is None and (change := what_changes(home)):
+        raise StackChanges(change)
     if api is None:
         raise Unreachable(f"no stack runs in {resolved_home(home)}")
     return api

@@ -11,6 +11,10 @@ class Unreachable(ClientError):
     """Nothing answers at this address, or what answers is not the service that was meant."""
 
 
+class StackChanges(Unreachable):
+    """The stack of the home is starting or stopping at this moment."""
+
+
 class Refused(ClientError):
     """The service refused the request; `problem` lists its faults."""
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, cast
 from uuid import UUID, uuid4
@@ -141,8 +142,8 @@ class Requests:
             return next(filter(None, looked_up), None)
         found = list(filter(None, looked_up))
         if len(found) > 1:
-            named = "; ".join(f"{each.title}, {each.id}" for each in found)
-            raise ClientError(f"{id} is how more than one id begins: {named}")
+            said = [said_of(each.id, each.title, each.created_at) for each in found]
+            raise ClientError("\n  ".join([f"{id} is how more than one id begins:", *said]))
         return found[0] if found else None
 
     def _look_up(self, kind: type[K], id: str) -> K | None:
@@ -152,6 +153,11 @@ class Requests:
             if refused.problem.status != 404:
                 raise
             return None
+
+
+def said_of(id: UUID, title: str, submitted: datetime) -> str:
+    """A line by which people choose among what has one name, or ids that begin alike."""
+    return f"{id}  {title}, submitted {submitted.astimezone():%Y-%m-%d %H:%M:%S %z}"
 
 
 def id_of(id: UUID | str | Answer) -> str:

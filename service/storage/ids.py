@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.ids import DIGITS, digits_of, is_whole
+from service.storage import experiments
 from service.storage.deletions import is_deleted
 from service.storage.errors import AmbiguousId, NotFound
 from service.storage.study_tables import Study
@@ -35,8 +38,9 @@ async def id_of(
         return UUID(digits)
     first, last = UUID(digits.ljust(DIGITS, "0")), UUID(digits.ljust(DIGITS, "f"))
     begin_so = select(table.id).where(table.id.between(first, last), ~is_deleted(table.id))
-    ids = await session.scalars(begin_so.order_by(table.id).limit(MOST_NAMED + 1))
-    return only_one(table.__name__.lower(), digits, ids.all())
+    ids = (await session.scalars(begin_so.order_by(table.id).limit(MOST_NAMED + 1))).all()
+    words = await _words_of(session, table, ids) if len(ids) > 1 else ()
+    return only_one(table.__name__.lower(), digits, ids, words)
 
 
 async def meant(
@@ -63,17 +67,19 @@ async def meant(
     if not ids:
         raise NotFound(kind, digits or repr(written))
     if len(ids) > 1:
-        raise AmbiguousId(f"{written!r} is the name of more than one {kind}: {_in_words(ids)}")
+        named = _listed(await _words_of(session, table, ids))
+        raise AmbiguousId(f"{written!r} is the name of more than one {kind}: {named}")
     return ids[0]
 
 
-def only_one(kind: str, digits: str, ids: Sequence[UUID]) -> UUID:
+def only_one(kind: str, digits: str, ids: Sequence[UUID], words: Sequence[str] = ()) -> UUID:
     """The only id of this kind that begins with these digits.
 
     Args:
         kind: What has such an id, such as `run`.
         digits: The digits.
         ids: The ids that begin so, in ascending order; of many, more than are named is enough.
+        words: What is said of each id, by which people can choose; by default the ids alone.
 
     Raises:
         NotFound: there is none.
@@ -82,9 +88,27 @@ def only_one(kind: str, digits: str, ids: Sequence[UUID]) -> UUID:
     if not ids:
         raise NotFound(kind, digits)
     if len(ids) > 1:
-        raise AmbiguousId(f"{digits} is how more than one {kind}'s id begins: {_in_words(ids)}")
+        named = _listed(words or [str(id) for id in ids])
+        raise AmbiguousId(f"{digits} is how more than one {kind}'s id begins: {named}")
     return ids[0]
 
 
-def _in_words(ids: Sequence[UUID]) -> str:
-    return ", ".join(map(str, ids[:MOST_NAMED])) + ", ..." * (len(ids) > MOST_NAMED)
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:MOST_NAMED]) + ", ..." * (len(words) > MOST_NAMED)
+
+
+async def _words_of(
+    session: AsyncSession, table: type[Experiment] | type[Run] | type[Study], ids: Sequence[UUID]
+) -> list[str]:
+    """Each id with its state and when it was submitted."""
+    rows: list[Experiment | Run | Study] = [await session.get_one(table, id) for id in ids]
+    counts = await experiments.states_of_runs(session, ids) if table is Experiment else {}
+    words = []
+    for row in rows:
+        if isinstance(row, Experiment):
+            state: StrEnum = experiments.state_of(row, counts[row.id])
+        else:
+            state = row.state
+        submitted = f"{row.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        words.append(f"{row.id} ({state}, submitted {submitted})")
+    return words

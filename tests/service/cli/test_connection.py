@@ -1,5 +1,6 @@
 """Which service commands speak to, and what they say where it does not answer."""
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.api import submission
+from service.embedded.state import lock
 
 if TYPE_CHECKING:
     from tests.service.cli.conftest import Polar, Write
@@ -50,6 +52,20 @@ async def test_commands_do_not_turn_to_the_stack_of_another_home(
             f"error: no stack runs in {tmp_path}/empty; start it with `polar up`, "
             "or name a service with --url or POLAR_URL\n"
         )
+
+
+async def test_who_asks_a_stack_that_starts_or_stops_is_not_told_to_start_it(
+    polar: "Polar", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLAR_HOME", str(tmp_path))
+    with lock(tmp_path):
+        result = await polar("list", service="")
+
+    assert result.exit_code == 3
+    assert result.stderr == (
+        f"error: the stack of {tmp_path} is starting or stopping (process {os.getpid()}); "
+        "try again in a moment\n"
+    )
 
 
 async def test_an_address_without_its_kind_is_refused_before_it_is_asked(polar: "Polar") -> None:

@@ -71,19 +71,23 @@ async def test_a_name_is_enough_if_nothing_else_has_it(
     assert "nothing is named 'min', and no id begins so" in part.stderr
 
 
-async def test_a_name_that_several_have_is_refused_with_their_ids(
+async def test_a_name_that_several_have_is_refused_with_what_tells_them_apart(
     polar: "Polar", submit: "Submitter", spec_of: "SpecMaker"
 ) -> None:
     first, second = [
-        (await submit(spec_of(name="twice", seeds=[seed]))).experiment.id for seed in (0, 1)
+        (await submit(spec_of(name="twice", seeds=[seed]))).experiment for seed in (0, 1)
     ]
+    await polar("cancel", first.id)
 
     refused = await polar("cancel", "twice")
 
     assert refused.exit_code == REFUSED
-    assert refused.stderr == (
-        f"error: 'twice' is the name of several; say the id: {second}, {first}\n"
-    )
+    said = [f"{each.created_at.astimezone():%Y-%m-%d %H:%M:%S %z}" for each in (first, second)]
+    assert refused.stderr.splitlines() == [
+        "error: 'twice' is the name of several; say the id of the one you mean:",
+        f"  {second.id}  experiment: queued, submitted {said[1]}",
+        f"  {first.id}  experiment: cancelled, submitted {said[0]}",
+    ]
 
 
 async def test_a_command_of_studies_takes_its_study_where_an_experiment_is_called_the_same(
@@ -131,6 +135,7 @@ async def test_digits_with_which_several_begin_are_refused_with_all_of_them(
         (str(of_client.value), ids[1:]),
     ):
         assert all(str(id) in said for id in ids_of_several)
+        assert said.count("submitted 20") == 2
     assert as_json(of_studies)["id"] == str(ids[2])
     assert as_json(of_experiments)["id"] == str(ids[1])
 

@@ -171,6 +171,7 @@ async def test_figures_of_a_run_and_of_an_experiment_are_saved(
 
     assert none.exit_code == REFUSED
     assert "has no figures yet" in none.stderr
+    assert "drawing" not in saved.stderr  # pictures of pixels are there already
     folder = tmp_path / "of" / "run"
     assert sorted(saved.stdout.split()) == [
         str(folder / "entropies.png"), str(folder / "traversals.png")
@@ -202,6 +203,7 @@ async def test_figures_of_a_run_are_saved_as_svg(
 
     picture = tmp_path / "new" / "sorted_entropies.svg"
     assert saved.stdout.split() == [str(picture)], saved.stderr
+    assert saved.stderr == "drawing 1 of 1: sorted_entropies.svg\n"
     assert picture.read_bytes().startswith(b"<?xml")
     assert other.exit_code == REFUSED
     assert "'gif' is not one of 'png', 'svg'," in other.stderr
@@ -290,7 +292,53 @@ async def test_the_best_trials_of_a_study_are_listed(
     assert "model.beta=4" in front.stdout
     assert "model.beta=3" not in front.stdout
     refused = await polar("study", "pareto", "nothing")
-    assert refused.exit_code == REFUSED
+    mistaken = await polar("compare", made["id"], made["id"])
+    assert refused.exit_code == mistaken.exit_code == REFUSED
+    assert f"`polar study show {made['id']}`" in mistaken.stderr
+
+
+ONE_OBJECTIVE = (
+    "name: sweep\nbase: {dataset: {name: digits}, model: {}}\n"
+    "search: {model.beta: {log_uniform: [1, 9]}}\nobjectives: [polarisation]\nsampler: random\n"
+)
+
+
+async def test_with_one_objective_it_is_said_that_the_front_is_the_best_trial(
+    polar: "Polar", write: "Write", trials: "Trials"
+) -> None:
+    made = as_json(await polar("study", "create", write(ONE_OBJECTIVE), "-o", "json"))
+    await trials.end(await trials.begin(UUID(made["id"]), beta=2.0), 0.5)
+    one = await polar("study", "pareto", "sweep")
+    await trials.end(await trials.begin(UUID(made["id"]), beta=3.0), 0.5)
+    two = await polar("study", "pareto", "sweep")
+
+    only = "polarisation is the only objective of the study: "
+    assert one.stderr == f"{only}this is its best trial\n"
+    assert two.stderr == f"{only}these 2 are its best trials, which are equally good\n"
+    assert len(two.stdout.splitlines()) == 3
+
+
+async def test_a_study_without_best_trials_says_why_and_what_to_do_instead(
+    polar: "Polar", write: "Write", trials: "Trials"
+) -> None:
+    limits = "[{measure: explained, at_least: 0.5}, {measure: n_active, at_most: 3}]"
+    spec = write(f"{ONE_OBJECTIVE}constraints: {limits}\n")
+    id = as_json(await polar("study", "create", spec, "-o", "json"))["id"]
+    trial = await trials.begin(UUID(id), beta=2.0)
+    new = await polar("study", "pareto", id)
+    as_object = await polar("study", "pareto", id, "-o", "json")
+    await trials.end(trial, 0.5, explained=0.25, n_active=2)
+    limited = await polar("study", "pareto", id)
+
+    instead = f"`polar study show {id}` shows all its trials\n"
+    assert (new.exit_code, new.stdout, as_json(as_object)["trials"]) == (0, "", [])
+    assert new.stderr == (
+        f"study sweep: running, and none of its trials is completed yet; {instead}"
+    )
+    assert limited.stderr == (
+        "study sweep: running, and no completed trial keeps all limits: "
+        f"explained at least 0.5, n_active at most 3; {instead}"
+    )
 
 
 async def test_rm_deletes_and_is_not_in_the_list_of_commands(

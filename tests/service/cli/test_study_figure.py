@@ -64,6 +64,7 @@ async def test_the_figure_of_a_study_is_a_file_with_its_numbers_beside_it(
     pictures = [Path(path) for path in drawn.stdout.split()]
     assert tmp_path / "all" / "phase_diagram.svg" in pictures
     assert all(picture.read_bytes().startswith(b"<?xml") for picture in pictures)
+    assert f"drawing 1 of {len(pictures)}: {pictures[0].name}\n" in drawn.stderr
     assert numbers["regime"].dropna().tolist() == ["forming", "clean", "collapsed"]
     assert numbers["edge"].dropna().tolist() == ["left", "right"]
     assert numbers["low"].dropna().tolist() == [0.1, 1.0]

@@ -46,7 +46,14 @@ def test_a_trial_takes_as_long_as_its_slowest_seed(reports: "Reports") -> None:
     both = experiment_of(run_in(RunState.RUNNING, quick), run_in(RunState.RUNNING, slow))
 
     assert study_watching.status_of(both) == "0:01:30 left"
-    assert study_watching.status_of(experiment_of(state=RunState.QUEUED)) == "queued"
+    waits, starts = run_in(RunState.QUEUED), run_in(RunState.RUNNING)
+    one = experiment_of(waits, state=RunState.QUEUED)
+    assert study_watching.status_of(one) == "waits for an agent"
+    assert study_watching.status_of(experiment_of(starts)) == "is starting"
+    assert (
+        study_watching.status_of(experiment_of(waits, run_in(RunState.SUCCEEDED, quick)))
+        == "running"
+    )
 
 
 def test_each_verdict_is_said_once(reports: "Reports") -> None:

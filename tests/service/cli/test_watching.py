@@ -125,6 +125,21 @@ async def test_ctrl_c_while_waiting_says_that_it_goes_on_and_how_to_watch_it(
     assert experiment["state"] == "queued"
 
 
+async def test_a_pipe_is_told_at_once_how_it_is(
+    polar: "Polar", served: str, spec: Path, write: "Write"
+) -> None:
+    # They said nothing until the end.
+    experiment = as_json(await polar("submit", spec, "-o", "json"))["id"]
+    study = as_json(await polar("study", "create", write(STUDY), "-o", "json"))["id"]
+
+    for words, *command in (
+        ("seed 1: queued, 1 before it", "watch", experiment),
+        ("trials: 0/", "study", "watch", study),
+    ):
+        code, stdout, _ = await interrupted_when_it_has_said(words, served, *command)
+        assert (code, stdout) == (130, "")
+
+
 async def test_waiting_for_what_was_extended_does_not_say_that_it_was_submitted(
     polar: "Polar",
     served: str,

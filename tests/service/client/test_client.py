@@ -15,7 +15,8 @@ from polar.errors import InvalidInput
 from service.api.experiments.schemas import ExperimentView
 from service.api.run_events import Evaluated, StateChanged
 from service.client import Client, ClientError, Refused, Unreachable
-from service.embedded.running import RunningStack, publish
+from service.client.errors import StackChanges
+from service.embedded.running import RunningStack, publish, withdraw
 from service.embedded.state import lock
 from service.storage.states import RunState
 from tests.service.client.scripts import Answer, Script, answering, no_answer, problem, streaming
@@ -94,6 +95,19 @@ def test_a_home_in_which_nothing_runs_means_no_service(
 
     with pytest.raises(Unreachable, match=f"no stack runs in {tmp_path}"):
         Client()
+
+
+def test_a_stack_that_starts_or_stops_is_said_so(script: Script, home: Path) -> None:
+    # "no stack runs" led people to start another, which was refused.
+    with Client(home=home, pauses_s=()) as client:
+        withdraw(home)
+
+        said = f"the stack of {home} is starting or stopping .process {os.getpid()}."
+        with pytest.raises(StackChanges, match=said):
+            client.submit({})
+        with pytest.raises(StackChanges, match=said):
+            Client(home=home)
+    assert script.requests == []
 
 
 def test_a_stack_of_an_earlier_version_is_to_be_started_anew(tmp_path: Path) -> None:
