@@ -1,9 +1,12 @@
 """What MLflow stores of people's tags and notes, and what of it was edited."""
 
+import itertools
 import json
 
 import pytest
+from mlflow.utils.validation import path_not_unique
 
+from service.descriptions import is_plain
 from service.storage.telling import Said
 from workers.tracking import description_entries
 from workers.tracking.description_entries import LONGEST_TAG, NOTE, SAYS, TOLD
@@ -98,3 +101,21 @@ def test_tags_that_nobody_says_any_more_are_those_that_were_told() -> None:
     theirs = description_entries.entries(ABOUT, Said(tags=TAGS)) | {"theirs": "kept"}
 
     assert description_entries.former_tags(theirs, Said(tags={"a": "2"})) == ["b"]
+
+
+def test_keys_of_tags_are_those_that_mlflow_takes() -> None:
+    keys = ["".join(key) for size in range(1, 7) for key in itertools.product("a./", repeat=size)]
+
+    assert [key for key in keys if is_plain(key)] == [
+        key for key in keys if not path_not_unique(key)
+    ]
+
+
+def test_a_tag_that_mlflow_refuses_is_not_told_and_no_edit() -> None:
+    said = Said(tags={"../x": "1", "a": "2"})
+
+    told = description_entries.entries(ABOUT, said)
+
+    assert (told.get("../x"), told["a"]) == (None, "2")
+    assert description_entries.edits(told) == {}
+    assert description_entries.former_tags(told, said) == []
