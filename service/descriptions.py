@@ -26,6 +26,11 @@ _SCHEMA = {
 V = TypeVar("V", str, str | None)
 
 
+def is_plain(key: str) -> bool:
+    """Whether a key leads nowhere else if it is taken for a path; MLflow refuses all others."""
+    return not (key.startswith("..") or {"", ".", ".."} & set(key.split("/")))
+
+
 def _fitting(tags: dict[str, V]) -> dict[str, V]:
     faults = [InitErrorDetails(type=fault, input=tags) for fault in _misfits(tags)]
     if faults:
@@ -46,6 +51,10 @@ def _misfits(tags: Mapping[str, str | None]) -> Iterator[PydanticCustomError]:
             message = "tags whose keys begin so are written by MLflow and Polar alone"
             allowed = f"keys that do not begin with {' or '.join(RESERVED)}"
             yield misfit("reserved_key", message, pointer, key, allowed)
+        elif value is not None and not is_plain(key):  # earlier versions took it, so it can go
+            message = "MLflow takes no tags whose keys could lead elsewhere as paths"
+            allowed = "keys with nothing empty, `.` or `..` between `/`, and without `..` in front"
+            yield misfit("key_as_path", message, pointer, key, allowed)
         if value is not None and (len(value) > LONGEST_VALUE or not is_one_line(value)):
             message = "this cannot be the value of a tag"
             allowed = f"one line of at most {LONGEST_VALUE} printable characters"

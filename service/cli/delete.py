@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 Ids = Annotated[
     list[str],
     typer.Argument(
-        help="Ids of experiments, runs or studies, at least 8 digits of each, or names."
+        help="Ids of experiments, runs or studies, at least 8 digits of each, or names that no id "
+        "begins with."
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Delete; without this nothing is deleted.")]
@@ -38,18 +39,23 @@ def delete(ids: Ids, yes: Yes = False, output: Output = Format.TABLE, url: Url =
 
 
 def meant(client: "Client", written: str, *kinds: "type[Answer]") -> str:
-    """The id of what somebody wants to delete.
+    """The id of what somebody wants to delete, or how it begins.
+
+    What could begin an id is no name here: somebody may have given it to something else as its
+    name, which would be deleted if what had the id is gone.
 
     Raises:
         InvalidInput: so few digits may soon be those of something else.
     """
     digits = digits_of(written)
-    if digits is not None and len(digits) < LEAST_TO_DELETE:
+    if digits is None:
+        return client.meant(written, *kinds)
+    if len(digits) < LEAST_TO_DELETE:
         raise InvalidInput(
             f"{written} is too short for what is to be deleted; allowed: at least "
             f"{LEAST_TO_DELETE} digits of an id, or a name that has other letters than a to f"
         )
-    return client.meant(written, *kinds)
+    return written
 
 
 def delete_all(client: "Client", found: "Sequence[Answer]", is_sure: bool, output: Format) -> None:

@@ -49,9 +49,25 @@ async def standing_of_runs(session: AsyncSession, runs: Select[UUID]) -> str | N
 
 async def standing_of_run(session: AsyncSession, run_id: UUID) -> tuple[str | None, str | None]:
     """Words that change whenever the run does, or when its findings are asked for or made."""
-    findings = cast(func.row(FindingsRow.state, FindingsRow.asked_at), Text)
-    of_findings = await session.scalar(select(findings).where(FindingsRow.run_id == run_id))
-    return await standing_of_runs(session, select(Run.id).where(Run.id == run_id)), of_findings
+    shown = func.row(Run.name, Run.tags, Run.note, FindingsRow.state, FindingsRow.asked_at)
+    itself = await session.scalar(
+        select(func.md5(cast(shown, Text)))
+        .select_from(Run)
+        .outerjoin(FindingsRow, FindingsRow.run_id == Run.id)
+        .where(Run.id == run_id)
+    )
+    return itself, await standing_of_runs(session, select(Run.id).where(Run.id == run_id))
+
+
+async def standing_of_experiment(
+    session: AsyncSession, experiment_id: UUID
+) -> tuple[str | None, str | None]:
+    """Words that change whenever the experiment does, or one of its runs."""
+    shown = (Experiment.name, Experiment.tags, Experiment.note, Experiment.cancelled_at)
+    row = cast(func.row(*shown), Text)
+    itself = await session.scalar(select(func.md5(row)).where(Experiment.id == experiment_id))
+    its_runs = select(ExperimentRun.run_id).where(ExperimentRun.experiment_id == experiment_id)
+    return itself, await standing_of_runs(session, its_runs)
 
 
 @dataclass(frozen=True)

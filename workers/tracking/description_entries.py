@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from service.descriptions import RESERVED
+from service.descriptions import RESERVED, is_plain
 from service.storage.telling import Said
 
 #: MLflow's own limit, in characters.
@@ -31,10 +31,11 @@ def entries(about: str, said: Said) -> dict[str, str]:
     They belong into one request: if only some of them arrived, the others would look edited.
     """
     says = shortened(about, LONGEST_TAG)
-    told = {**said.tags, NOTE: noted(says, said)}
+    tags = {key: value for key, value in said.tags.items() if is_plain(key)}
+    told = {**tags, NOTE: noted(says, said)}
     digests = {key: _digest(value) for key, value in sorted(told.items())}
     note = _with_notes(says, said)
-    return {**said.tags, NOTE: note, SAYS: says, TOLD: json.dumps(digests)}
+    return {**tags, NOTE: note, SAYS: says, TOLD: json.dumps(digests)}
 
 
 def name_entries(shown: str, own: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -153,8 +153,9 @@ def _begins_within_s(study: Study, spec: StudySpec) -> float:
     """Seconds after which the study begins no trial, because its hours are over."""
     if spec.budget.hours is None:
         return math.inf
-    end = (study.went_on_at or study.created_at) + timedelta(hours=spec.budget.hours)
-    return max((end - datetime.now(UTC)).total_seconds(), 0.0)
+    since = datetime.now(UTC) - (study.went_on_at or study.created_at)
+    # the hours may be more than a date can have
+    return max(3600 * spec.budget.hours - since.total_seconds(), 0.0)
 
 
 def _words(ends: Sequence[float], *, is_alone: bool) -> str:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from service.descriptions import LONGEST_NOTE, MOST_TAGS
 from service.storage.database import Database
@@ -137,6 +138,8 @@ REFUSED = [
     ({"tags": {"k\n": ""}}, "/tags/k\n", "1 to 64 of the characters"),
     ({"tags": {"polar.x": "1"}}, "/tags/polar.x", "keys that do not begin with mlflow. or polar."),
     ({"tags": {"mlflow.x": None}}, "/tags/mlflow.x", "keys that do not begin with mlflow."),
+    ({"tags": {"a/../b": ""}}, "/tags/a~1..~1b", "keys with nothing empty, `.` or `..` between"),
+    ({"tags": {".": "1"}}, "/tags/.", "keys with nothing empty, `.` or `..` between `/`"),
     ({"tags": {"k": "v" * 257}}, "/tags/k", "one line of at most 256 printable characters"),
     ({"tags": {"k": "a\0"}}, "/tags/k", "one line of at most 256 printable characters"),
     ({"tags": {"k": "a\u200c"}}, "/tags/k", "one line of at most 256 printable characters"),
@@ -159,6 +162,16 @@ async def test_what_cannot_be_stored_is_refused_with_its_place(
     assert fault["pointer"] == pointer
     assert fault["allowed"].startswith(allowed)
     assert fault["value"] is not None
+
+
+async def test_a_tag_that_is_refused_by_now_can_be_removed(
+    patch: Patch, ids: Ids, database: Database
+) -> None:
+    stored = update(Run).where(Run.id == UUID(ids["runs"])).values(tags={"../x": "1"})
+    async with database.transaction() as session:
+        await session.execute(stored)
+
+    assert (await patch("runs", tags={"../x": None})).json()["tags"] == {}
 
 
 async def test_the_longest_that_may_be_is_stored(patch: Patch) -> None:

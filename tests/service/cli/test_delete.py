@@ -98,3 +98,22 @@ async def test_the_study_command_takes_no_experiment(polar: "Polar", spec: Path)
 
     assert result.exit_code == 2
     assert f"`polar delete {experiment['id']}`" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("delete",), ("study", "delete")])
+async def test_a_name_like_the_beginning_of_an_id_deletes_nothing(
+    polar: "Polar", write: "Write", command: tuple[str, ...]
+) -> None:
+    text = (
+        "name: deadbeef\nbase: {dataset: {name: digits}, model: {}}\n"
+        "search: {model.beta: {log_uniform: [0.01, 100]}}\nbudget: {trials: 3}"
+    )
+    id = as_json(await polar("study", "create", write(text), "-o", "json"))["id"]
+    await polar("study", "cancel", id)
+
+    by_name = await polar(*command, "deadbeef", "--yes")
+    by_beginning = await polar(*command, id[:8], "--yes")
+
+    assert by_name.exit_code == 2
+    assert "study deadbeef" in by_name.stderr
+    assert by_beginning.stdout.split() == ["deleted", "id", "study", id]

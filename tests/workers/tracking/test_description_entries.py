@@ -1,9 +1,12 @@
 """What MLflow stores of people's names, tags and notes, and what was edited."""
 
+import itertools
 import json
 
 import pytest
+from mlflow.utils.validation import path_not_unique
 
+from service.descriptions import is_plain
 from service.storage.telling import Said
 from workers.tracking import description_entries
 from workers.tracking.description_entries import LONGEST_TAG, NAME, NAMED, NOTE, SAYS, TOLD
@@ -125,3 +128,23 @@ def test_a_name_is_kept_where_nobody_knows_what_was_told(named: str | None) -> N
 
     assert description_entries.edited_name(theirs) is None
     assert description_entries.name_to_take(theirs, "") is None
+
+
+def test_keys_of_tags_are_those_that_mlflow_takes() -> None:
+    keys = ["".join(key) for size in range(1, 7) for key in itertools.product("a./", repeat=size)]
+
+    assert [key for key in keys if is_plain(key)] == [
+        key
+        for key in keys
+        if not path_not_unique(key)  # type: ignore[no-untyped-call]
+    ]
+
+
+def test_a_tag_that_mlflow_refuses_is_not_told_and_no_edit() -> None:
+    said = Said(tags={"../x": "1", "a": "2"})
+
+    told = description_entries.entries(ABOUT, said)
+
+    assert (told.get("../x"), told["a"]) == (None, "2")
+    assert description_entries.edits(told) == {}
+    assert description_entries.former_tags(told, said) == []

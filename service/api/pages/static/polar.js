@@ -56,6 +56,7 @@ let isLeft = false;
 
 async function refresh() {
   const answer = await fetch(location.href, { headers: { "Polar-Refresh": "yes" } });
+  if (answer.status === 404) return null; // what the page shows was deleted
   if (!answer.ok) return 0;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   isLeft = false;
@@ -99,6 +100,7 @@ if (live) {
       isLate = false;
       try {
         const rest = await refresh();
+        if (rest === null) { leave(); return; }
         if (!isFirst) await new Promise((resolve) => { setTimeout(resolve, rest); });
         isFirst = false;
       } catch { /* the next change tries again */ }
@@ -140,6 +142,14 @@ if (live) {
   }
   document.addEventListener("visibilitychange", follow);
   follow();
+  function leave() {
+    news?.close();
+    clearInterval(glances);
+    clearTimeout(later);
+    document.removeEventListener("visibilitychange", follow);
+    say("What this page shows has been deleted.");
+    clearTimeout(say.timer);
+  }
 }
 
 // Copies what is at an address. The browser gets a promise of it, because some let pages copy

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from polar.spec.study_parts import MOST_HOURS
 from service.api.pages.etas import Left, etas
 from service.storage.database import Database
 from service.storage.durations import Duration
@@ -199,6 +200,16 @@ async def test_a_budget_of_steps_or_of_hours_ends_a_study_earlier(
         await session.execute(began.where(Study.id == of_hours))
     # an hour in which trials begin, and the last of them
     assert await said(of_hours) == "all is done in about 1:17:00"
+
+
+@pytest.mark.usefixtures("past")
+async def test_a_budget_of_more_hours_than_dates_have_is_none(
+    said: Said, create: Create, spec_of: "SpecMaker"
+) -> None:
+    base = spec_of.as_json(training={"steps": 100})
+    study_id = await create(base=base, budget={"trials": 3, "hours": MOST_HOURS})
+
+    assert await said(study_id) == "all is done in about 0:50:00"
 
 
 @pytest.mark.usefixtures("past")

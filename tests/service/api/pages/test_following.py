@@ -7,9 +7,13 @@ from uuid import UUID
 import pytest
 from playwright.async_api import expect
 
+from service.api import submission
+from service.storage import deletions
+from service.storage.database import Database
+
 if TYPE_CHECKING:
     from tests.service.api.pages.conftest import Look
-    from tests.service.conftest import Trials
+    from tests.service.conftest import SpecMaker, Submitter, Trials
 
 #: Connections that browsers make to one address, however many pages they show.
 CONNECTIONS = 6
@@ -65,3 +69,19 @@ async def test_a_page_says_that_the_service_is_away_until_it_answers(
         await expect(said).to_contain_text("The service does not answer")
         await page.unroute("**/live/**")
         await expect(said).to_be_empty(timeout=10_000)
+
+
+@pytest.mark.parametrize("kind", ["experiments", "runs"])
+async def test_a_page_says_that_what_it_shows_was_deleted(
+    look: "Look", submit: "Submitter", spec_of: "SpecMaker", database: Database, kind: str
+) -> None:
+    made = await submit(spec_of())
+    experiment = made.experiment
+    id = experiment.id if kind == "experiments" else made.runs[0].id
+    async with look(f"/{kind}/{id}") as page:
+        # at once, because a page that is loaded in between shows an end, and follows nothing
+        async with database.transaction() as session:
+            await submission.cancel(session, experiment.id)
+            await deletions.delete_experiment(session, experiment.id)
+
+        await expect(page.locator("#said")).to_have_text("What this page shows has been deleted.")

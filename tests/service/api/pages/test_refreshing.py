@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
 
 Create = Callable[..., Awaitable[UUID]]
+Look = Callable[[], Awaitable[list[Hashable]]]
 REFRESH = {"Polar-Refresh": "yes"}
 
 
@@ -82,23 +83,34 @@ async def test_a_page_is_never_older_than_the_news_that_it_is_fetched_for(
     assert ("40 / 100" in before[0], "40 / 100" in after) == (False, True)
 
 
-async def test_each_kind_of_page_knows_what_changes_it(
-    api: FastAPI, http: httpx.AsyncClient, create: Create, trials: "Trials", worker: "Worker"
-) -> None:
+@pytest.fixture
+async def pages(
+    http: httpx.AsyncClient, create: Create, trials: "Trials", worker: "Worker"
+) -> dict[str, UUID]:
+    """A page of each kind, by the kind and the id of what it shows."""
     await worker.announce()
     study_id = await create()
     experiment_id = (await trials.begin(study_id, beta=2.0)).experiment_id
     (run,) = (await http.get(f"/api/v1/experiments/{experiment_id}")).json()["runs"]
-    pages = {"studies": study_id, "experiments": experiment_id, "runs": UUID(run["id"])}
+    return {"studies": study_id, "experiments": experiment_id, "runs": UUID(run["id"])}
 
+
+@pytest.fixture
+def standings(api: FastAPI, pages: dict[str, UUID]) -> Look:
     async def look() -> list[Hashable]:
         parts = api.state.parts
         parts = replace(parts, reads=SharedReads(parts.database))  # which has read nothing yet
         return [await refreshing.standing_of(parts, *of) for of in pages.items()]
 
-    before, again = await look(), await look()
-    await worker.claim(UUID(run["id"]))
-    after = await look()
+    return look
+
+
+async def test_each_kind_of_page_knows_what_changes_it(
+    http: httpx.AsyncClient, pages: dict[str, UUID], standings: Look, worker: "Worker"
+) -> None:
+    before, again = await standings(), await standings()
+    await worker.claim(pages["runs"])
+    after = await standings()
 
     assert before == again
     assert [one != other for one, other in zip(before, after, strict=True)] == [True] * 3
@@ -108,6 +120,35 @@ async def test_each_kind_of_page_knows_what_changes_it(
             for kind, id in pages.items()
         ]
     )
+
+
+@pytest.mark.parametrize("said", [{"name": "other"}, {"tags": {"new": "1"}}, {"note": "other"}])
+async def test_each_kind_of_page_changes_with_what_people_write(
+    http: httpx.AsyncClient, pages: dict[str, UUID], standings: Look, said: dict[str, Any]
+) -> None:
+    before = await standings()
+    for kind, id in pages.items():
+        assert (await http.patch(f"/api/v1/{kind}/{id}", json=said)).status_code == 200
+    after = await standings()
+
+    assert [one != other for one, other in zip(before, after, strict=True)] == [True] * 3
+
+
+async def test_a_page_knows_that_its_experiment_was_cancelled_though_its_runs_go_on(
+    submit: "Submitter", spec_of: "SpecMaker", http: httpx.AsyncClient, api: FastAPI
+) -> None:
+    mine, theirs = [(await submit(spec_of())).experiment.id for _ in range(2)]
+
+    async def look() -> Hashable:
+        parts = api.state.parts
+        parts = replace(parts, reads=SharedReads(parts.database))
+        return await refreshing.standing_of(parts, "experiments", mine)
+
+    before = await look()
+    await http.post(f"/api/v1/experiments/{mine}/cancel")
+
+    assert await look() != before
+    assert (await http.get(f"/api/v1/experiments/{theirs}")).json()["state"] == "queued"
 
 
 async def test_what_was_deleted_cannot_be_shown_anew(http: httpx.AsyncClient) -> None:

@@ -103,6 +103,26 @@ async def test_the_latents_of_a_run_come_with_its_first_evaluation(
         assert await page.evaluate("window.isTheSame")
 
 
+async def test_the_history_and_the_files_of_a_run_grow_while_it_is_watched(
+    look: "Look",
+    submit: "Submitter",
+    spec_of: "SpecMaker",
+    worker: "Worker",
+    reports: "Reports",
+) -> None:
+    run_id = (await submit(spec_of())).runs[0].id
+    async with look(f"/runs/{run_id}") as page:
+        await page.evaluate("window.isTheSame = true")
+        await expect(page.locator(".history li .state")).to_have_text(["queued"])
+
+        await worker.claim(run_id)
+        await worker.record(run_id, reports.evaluation(50))
+
+        await expect(page.locator(".history li .state")).to_have_text(["queued", "running"])
+        await expect(page.get_by_role("link", name="latents at all evaluations")).to_be_visible()
+        assert await page.evaluate("window.isTheSame")
+
+
 async def test_the_findings_of_a_run_come_as_soon_as_they_are_made(
     look: "Look",
     run_id: UUID,
