@@ -1,6 +1,5 @@
 """What tests of the pages share: a browser that was let in, and a study to look at."""
 
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Literal
@@ -28,7 +27,7 @@ expect.set_options(timeout=90_000)
 
 
 @pytest.fixture
-def look(served: str, http: httpx.AsyncClient) -> Look:
+def look(served: str, http: httpx.AsyncClient, chromium: str) -> Look:
     """Opens a browser that was let in; at its end it must have reported no error."""
 
     @asynccontextmanager
@@ -41,10 +40,8 @@ def look(served: str, http: httpx.AsyncClient) -> Look:
     ) -> Pages:
         link = (await http.post("/api/v1/login-links", params={"scope": scope})).json()["url"]
         async with async_playwright() as playwright:
-            chromium = await playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=ARGUMENTS
-            )
-            page = await chromium.new_page(
+            browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+            page = await browser.new_page(
                 base_url=served,
                 viewport={"width": width, "height": 900},
                 color_scheme=scheme,
@@ -56,7 +53,7 @@ def look(served: str, http: httpx.AsyncClient) -> Look:
             await page.goto(path)
             yield page
             assert errors == []
-            await chromium.close()
+            await browser.close()
 
     return look
 

@@ -1,6 +1,5 @@
 """The pages in a real browser: on every width, by keyboard, and while things change."""
 
-import shutil
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -21,10 +20,7 @@ if TYPE_CHECKING:
 
 NAME = "a" * 60
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium"),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1600, "light")])
