@@ -1,13 +1,17 @@
 """All kinds of pages with all that they can show: they fit, axe allows them, all is their own."""
 
 import math
+import re
 from html.parser import HTMLParser
 from itertools import combinations, product
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import httpx
 import pytest
 from axe_playwright_python.async_playwright import Axe
+
+from polar.records.latents import Label
 
 if TYPE_CHECKING:
     from tests.service.api.pages.conftest import Look, Scheme
@@ -65,6 +69,16 @@ async def test_pages_take_nothing_from_elsewhere(
         assert {"/static/polar.css", "/static/polar.js"} < set(page.loaded)
         assert [each for each in page.loaded if not each.startswith(("/", "#"))] == [], path
         assert [each for each in page.loaded if each.startswith("//")] == [], path
+
+
+async def test_the_legend_of_a_run_has_the_labels_of_all_of_its_latents(
+    http: httpx.AsyncClient, shown_run: UUID
+) -> None:
+    course = (await http.get(f"/runs/{shown_run}")).text.partition('id="latents"')[0]
+
+    keys = re.findall(r'<path class="(.*?)" d="M0 8H32"/></svg> (\S+)', course)
+    labels = [label.value for label in Label]
+    assert keys == [*((f"curve {label}", label) for label in labels), ("tau", "tau,")]
 
 
 @pytest.mark.browser
