@@ -150,7 +150,7 @@ async def contents(
     ends = [{"low": 0.1, "high": 0.2}, {"low": 10.0, "high": 20.0}]
     left, right = ({**each, "confidence": 0.9} for each in ends)
     band: dict[str, Any] = {"left": left, "right": right}
-    found = {"intervals": [band], "envelope": band, "remarks": ["A remark."]}
+    found: dict[str, Any] = {"intervals": [band], "envelope": band, "remarks": ["A remark."]}
     await http.patch(f"/api/v1/studies/{study_id}", json={"tags": {"of": NAME}, "note": NAME * 3})
     await trials.find(study_id, headline="found", **found)
     other = await create(name="other")
