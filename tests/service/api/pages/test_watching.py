@@ -95,7 +95,7 @@ async def test_the_latents_of_a_run_come_with_its_first_evaluation(
         await worker.record(run_id, reports.progress(10), reports.evaluation(50))
 
         await expect(page.locator("#latents h2")).to_have_text("Latents at step 50")
-        await expect(page.locator(".curve")).to_have_count(3)
+        await expect(page.locator("svg.curves .curve")).to_have_count(3)
         assert await page.evaluate("window.isTheSame")
 
 
