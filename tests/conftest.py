@@ -92,6 +92,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def chromium() -> str:
+    """The program of the browser; without it, tests are skipped here, and fail where CI is set."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        end = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        end("there is no chromium on this machine (apt-get install chromium)")
+    return program
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server for the whole session; tests take `database_url`."""
     home = Path(tempfile.mkdtemp(prefix="polar-"))

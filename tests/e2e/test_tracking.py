@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -276,11 +275,13 @@ async def test_a_second_tracker_takes_over_from_one_that_was_killed(
 
 @pytest.mark.browser
 async def test_the_saved_view_opens_in_mlflows_page(
-    book: Book, trackers: list[TrackerProcess], mlflow: "Mlflow", app_url: str, tmp_path: Path
+    book: Book,
+    trackers: list[TrackerProcess],
+    mlflow: "Mlflow",
+    app_url: str,
+    tmp_path: Path,
+    chromium: str,
 ) -> None:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
     run_id = await book.begin()
     await book.train(run_id)
     await book.succeed(run_id)

@@ -1,7 +1,6 @@
 """optuna-dashboard on a real database of Optuna's: it shows, and it changes nothing."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -116,9 +115,8 @@ async def test_a_page_hides_what_it_would_be_refused(http: httpx.AsyncClient) ->
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium")
 async def test_nothing_on_the_pages_asks_for_a_change_or_rates_a_single_parameter(
-    postgres: Postgres,
+    postgres: Postgres, chromium: str
 ) -> None:
     with optuna_database(postgres) as settings:
         single = make_study(settings)
@@ -133,11 +131,11 @@ async def test_nothing_on_the_pages_asks_for_a_change_or_rates_a_single_paramete
             double.tell(at_once[1], value)
         with serving(settings) as url:
             async with async_playwright() as playwright:
-                chromium = await playwright.chromium.launch(
-                    executable_path=shutil.which("chromium"),
+                browser = await playwright.chromium.launch(
+                    executable_path=chromium,
                     args=["--no-sandbox", "--disable-background-networking"],
                 )
-                page = await chromium.new_page(extra_http_headers=OWNER)
+                page = await browser.new_page(extra_http_headers=OWNER)
                 await page.goto(f"{url}/dashboard")
                 await expect(page.get_by_text("1. mine")).to_be_visible(timeout=PATIENCE_MS)
                 for name in ("Create", "rename study", "delete study"):
@@ -154,7 +152,7 @@ async def test_nothing_on_the_pages_asks_for_a_change_or_rates_a_single_paramete
                 )
                 await expect(importance).to_be_attached()
                 await expect(importance).to_be_hidden()
-                await chromium.close()
+                await browser.close()
 
 
 async def test_our_id_leads_to_the_page_of_the_study(

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 import socket
 
 import httpx
@@ -29,10 +28,9 @@ async def test_the_page_names_no_other_host(http: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.browser
-async def test_a_browser_shows_all_operations_and_asks_nobody_else(settings: Settings) -> None:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
+async def test_a_browser_shows_all_operations_and_asks_nobody_else(
+    settings: Settings, chromium: str
+) -> None:
     api = create_app(settings.model_copy(update={"api_hosts": HOST}))
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(api, log_config=None))

@@ -1,6 +1,5 @@
 """What MLflow's pages show where the links of the API lead, in a real browser."""
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +22,7 @@ if TYPE_CHECKING:
 
 PATIENCE_MS = 60_000
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium"),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
@@ -36,17 +32,16 @@ def settings(mlflow: "Mlflow", app_url: str) -> Settings:
 
 
 @pytest.fixture
-async def page(mlflow: "Mlflow") -> AsyncIterator[Page]:
+async def page(mlflow: "Mlflow", chromium: str) -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", "--disable-background-networking"],
+        browser = await playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
         )
-        yield await chromium.new_page(
+        yield await browser.new_page(
             viewport={"width": 1600, "height": 1000},
             extra_http_headers={"Authorization": f"Bearer {mlflow.token}"},
         )
-        await chromium.close()
+        await browser.close()
 
 
 async def test_the_runs_of_an_experiment_stand_alone_beside_their_charts(

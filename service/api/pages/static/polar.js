@@ -9,14 +9,26 @@ function say(words) {
   say.timer = setTimeout(() => { said.textContent = ""; }, Math.max(6000, 60 * words.length)); // long enough to read it
 }
 
+// Loads this page again; what is ticked stays ticked.
+const ticks = `ticked ${location.pathname}`;
+function reload() {
+  const ticked = [...document.querySelectorAll("[type=checkbox]:checked")].map((box) => box.value);
+  sessionStorage.setItem(ticks, JSON.stringify(ticked));
+  location.reload();
+}
+for (const value of JSON.parse(sessionStorage.getItem(ticks) ?? "[]")) {
+  for (const box of document.querySelectorAll(`[value="${CSS.escape(value)}"]`)) box.checked = true;
+}
+sessionStorage.removeItem(ticks);
+
 // Opens the page of what was made, or loads this page again if nothing was, unless its reader would
 // lose what they are writing.
 function goOn(made) {
   const fields = [...document.querySelectorAll("[data-describe] [name]")];
   const isSaved = fields.every((field) => field.value === field.defaultValue);
-  const page = made?.replace("/api/v1/", "/");
+  const page = made && `/${made.split("/").slice(-2).join("/")}`; // its kind and its id
   if (isSaved && page) location.assign(page);
-  else if (isSaved) location.reload();
+  else if (isSaved) reload();
   else if (page) say(`This has made ${page}; its page is not opened, so that what you write is not lost.`);
   else say("This page is loaded again once you have saved what you write.");
 }
@@ -45,10 +57,29 @@ function tell(fresh) {
   } catch { /* some browsers of phones have no such notifications */ }
 }
 
-// The selector that finds what has the focus again after its part was made anew.
-function sameAs(element) {
-  const name = ["id", "href", "data-post", "value", "aria-label"].find((each) => element.hasAttribute(each));
-  return name ? `[${name}="${CSS.escape(element.getAttribute(name))}"]` : null;
+// What can have the focus, which includes all that scrolls, and what tells such places apart.
+const PLACES = "a[href], button, input, select, textarea, summary, [tabindex]";
+const NAMES = ["id", "href", "value", "data-post", "data-fetch", "data-copy", "data-copy-here", "aria-label"];
+
+// The places of a part by their names; those of the same name are numbered.
+function placesOf(part) {
+  const places = new Map();
+  const counts = new Map();
+  for (const place of part.querySelectorAll(PLACES)) {
+    const name = [place.localName, ...NAMES.map((each) => place.getAttribute(each))].join(" ");
+    const count = counts.get(name) ?? 0;
+    counts.set(name, count + 1);
+    places.set(`${name} ${count}`, place);
+  }
+  return places;
+}
+
+// Gives the focus to the place that had it, or else to the nearest before it that is still there
+// and asks the service for nothing, or else to the part.
+function focusAgain(part, names, places) {
+  const near = names.slice(0, -1).reverse().find((name) => places.get(name) && places.get(name).dataset.post === undefined);
+  part.tabIndex = -1;
+  (places.get(names.at(-1)) ?? places.get(near) ?? part).focus({ preventScroll: true });
 }
 
 // Whether a part was left as it is because a button of it was at work.
@@ -68,15 +99,17 @@ async function refresh() {
     }
     const next = fresh.getElementById(part.id);
     const isOpen = [...part.querySelectorAll("details")].map((each) => each.open);
-    const focused = part.contains(document.activeElement) ? sameAs(document.activeElement) : null;
-    const scrolled = [...part.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
+    const before = [...placesOf(part)];
+    const focused = before.findIndex(([, place]) => place === document.activeElement);
+    const scrolled = before.map(([name, { scrollLeft, scrollTop }]) => [name, scrollLeft, scrollTop]);
     const ticked = [...part.querySelectorAll(":checked")].map((each) => each.value);
     if (!next || next.innerHTML === part.innerHTML) continue;
     part.innerHTML = next.innerHTML;
     for (const box of part.querySelectorAll("[type=checkbox]")) box.checked = ticked.includes(box.value);
     part.querySelectorAll("details").forEach((each, place) => { each.open = isOpen[place] ?? false; });
-    part.querySelectorAll(".scroll").forEach((each, place) => { each.scrollLeft = scrolled[place] ?? 0; });
-    if (focused) part.querySelector(focused)?.focus({ preventScroll: true });
+    const places = placesOf(part);
+    for (const [name, left, top] of scrolled) if (left || top) places.get(name)?.scrollTo(left, top);
+    if (focused >= 0) focusAgain(part, before.slice(0, focused + 1).map(([name]) => name), places);
   }
   document.title = fresh.title;
   const main = document.querySelector("main");
@@ -172,8 +205,8 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   const address = button.dataset.fetch;
-  const text = button.dataset.curl === undefined ? button.dataset.copy
-    : `curl -H "Authorization: Bearer $POLAR_TOKEN" "${new URL(button.dataset.curl, location.href)}"`;
+  // what is copied speaks with this service from any machine
+  const text = button.dataset.copy ?? button.dataset.copyHere?.replace("ORIGIN", location.origin);
   if (text !== undefined || address !== undefined) {
     const words = button.dataset.words ??= button.textContent;
     let lasts = 0;
@@ -287,7 +320,7 @@ document.addEventListener("submit", async (event) => {
     }
     const headers = { "Content-Type": "application/json" };
     const answer = await fetch(form.dataset.describe, { method: "PATCH", headers, body: JSON.stringify(changes) });
-    if (answer.ok) location.reload();
+    if (answer.ok) reload();
     else say((await answer.json()).detail);
   } catch (error) {
     say(`the service did not answer: ${error.message}`);

@@ -1,6 +1,5 @@
 """Pages that follow what goes on: many of them in a browser, and while the service is away."""
 
-import shutil
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -21,10 +20,7 @@ HIDE = """Object.defineProperty(document, "hidden", { value: true, configurable:
     document.dispatchEvent(new Event("visibilitychange"));"""
 SHOW = """delete document.hidden; document.dispatchEvent(new Event("visibilitychange"));"""
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium"),
-]
+pytestmark = pytest.mark.browser
 
 
 async def test_pages_that_nobody_sees_leave_connections_to_those_that_are_seen(

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -33,8 +32,6 @@ Create = Callable[..., Awaitable[UUID]]
 Changed = Callable[[], Awaitable[set[str]]]
 KINDS = ("studies", "experiments", "runs", "agents")
 REFRESH = {"Polar-Refresh": "yes"}
-
-browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium")
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +177,6 @@ async def test_a_stream_of_a_filter_that_cannot_be_is_refused(http: httpx.AsyncC
     assert "Did you mean 'running'?" in answer.text
 
 
-@browser
 @pytest.mark.browser
 async def test_a_list_of_studies_gets_what_is_new_and_keeps_what_was_ticked(
     look: "Look", create: Create, http: httpx.AsyncClient
@@ -206,7 +202,6 @@ async def test_a_list_of_studies_gets_what_is_new_and_keeps_what_was_ticked(
         assert states == {"the first": "paused", "the second": "running"}
 
 
-@browser
 @pytest.mark.browser
 async def test_what_changes_while_a_button_is_at_work_comes_afterwards(
     look: "Look", create: Create
@@ -240,7 +235,6 @@ async def studies_of(http: httpx.AsyncClient) -> list[dict[str, str]]:
     return listed
 
 
-@browser
 @pytest.mark.browser
 async def test_other_lists_show_that_a_run_ends(
     look: "Look",

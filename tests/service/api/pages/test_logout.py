@@ -1,6 +1,5 @@
 """Browsers that log themselves out."""
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -90,7 +89,6 @@ def test_who_may_only_read_may_leave() -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium")
 async def test_the_button_of_a_page_logs_the_browser_out(look: "Look", study_id: UUID) -> None:
     async with look(f"/studies/{study_id}") as page:
         await page.get_by_role("button", name="Log out").click()

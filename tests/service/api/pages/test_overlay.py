@@ -1,7 +1,6 @@
 """Several studies over each other: where their bars lie, and whether they agree, in words."""
 
 import re
-import shutil
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -166,7 +165,6 @@ async def test_what_cannot_be_laid_over_each_other(http: httpx.AsyncClient) -> N
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium")
 async def test_ticked_studies_are_laid_over_each_other(look: "Look", found: Found) -> None:
     for name, left in (("one", (0.1, 0.2)), ("two", (1.0, 1.1))):
         await found(name, left, (10.0, 20.0))

@@ -1,7 +1,6 @@
 """The page for submitting: what it says of a draft, and what becomes of it."""
 
 import re
-import shutil
 from collections.abc import Awaitable, Callable
 from html import unescape
 from typing import TYPE_CHECKING
@@ -37,10 +36,6 @@ search: {model.beta: {log_uniform: [0.01, 100]}}
 budget: {trials: 3}
 """
 FAULTY = EXPERIMENT.replace("beta: 2.0", "beta: -1").replace("steps", "step")
-in_a_browser = [
-    pytest.mark.browser,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium"),
-]
 
 
 @pytest.fixture(autouse=True)
@@ -209,9 +204,8 @@ async def test_a_study_is_submitted_again_from_its_own_page(
     assert (await http.get(f"/submit?run={study_id}")).status_code == 404
 
 
+@pytest.mark.browser
 class TestInABrowser:
-    pytestmark = in_a_browser
-
     async def test_a_draft_is_checked_while_it_is_written_and_submitted(
         self, look: "Look"
     ) -> None:

@@ -1,6 +1,5 @@
 """Pages that stay open: what comes later is shown without loading them again."""
 
-import shutil
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -41,10 +40,7 @@ FAULTS_OF_CHARTS = """() => {
     return faults;
 }"""
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium"),
-]
+pytestmark = pytest.mark.browser
 
 
 async def test_a_range_its_edges_and_its_figures_come_while_a_study_is_watched(
@@ -99,7 +95,7 @@ async def test_the_latents_of_a_run_come_with_its_first_evaluation(
         await worker.record(run_id, reports.progress(10), reports.evaluation(50))
 
         await expect(page.locator("#latents h2")).to_have_text("Latents at step 50")
-        await expect(page.locator(".curve")).to_have_count(3)
+        await expect(page.locator("svg.curves .curve")).to_have_count(3)
         assert await page.evaluate("window.isTheSame")
 
 

@@ -1,6 +1,5 @@
 """Writing names, tags and notes while others write them, and while the page changes."""
 
-import shutil
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -13,10 +12,7 @@ if TYPE_CHECKING:
     from tests.service.api.pages.conftest import Look
     from tests.service.conftest import Trials
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium"),
-]
+pytestmark = pytest.mark.browser
 
 
 async def save(page: Page, **written: str) -> None:
