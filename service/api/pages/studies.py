@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.records.edge_rows import BandRows, edge_rows, facts_of_models
 from polar.records.events import Evaluation, Progress
 from polar.records.latents import Verdict
 from polar.records.ranges import SeedOutcome
@@ -88,6 +89,14 @@ class StudyPage:
         return f"Trainings are {known.of} for {weight} " + " and ".join(
             f"{low:.4g} to {high:.4g}" for low, high in cores
         )
+
+    @property
+    def edges(self) -> Sequence[BandRows]:
+        return edge_rows(self.study.range) if self.study.range else ()
+
+    @property
+    def facts_of_models(self) -> Mapping[str, str]:
+        return facts_of_models(self.study.range) if self.study.range else {}
 
     @property
     def work(self) -> list[str]:

@@ -34,6 +34,54 @@ async def run_of(http: httpx.AsyncClient, experiment_id: UUID) -> UUID:
     return UUID(run["id"])
 
 
+REFUTED = {
+    "side": "right", "standing": "not_optimal", "reached": 7.0, "beyond": 7.5, "exists_from": 7.5,
+    "exists_to": 21.0, "by": {"weight": 7.0, "seed": 0, "steps": 30},
+}  # fmt: skip
+MODELS = {"not_optimal": [], "left": None, "right": REFUTED, "models": 4}
+
+
+async def test_the_page_claims_no_edge_that_known_models_refute(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    band = {"left": edge(0.3, 0.32), "right": edge(7.0, 7.5)}
+    held = {"left": edge(0.2, 0.3), "right": edge(14.0, 15.0)}
+    found = {"intervals": [band], "envelope": band, "held": held, "certificates": MODELS}
+    await trials.end_study(study_id, outcome="found", **found)
+
+    shown = await words_of(http, study_id)
+
+    assert "7..7.5" not in shown
+    refuted = "<td>right</td><td>refuted</td><td></td><td></td>"
+    assert f"<td>interval 1</td>{refuted}" in shown
+    assert f"<td>envelope</td>{refuted}" in shown
+    assert "<td>held</td><td>right</td><td>14..15</td><td>90 % over seeds</td>" in shown
+    assert "<dt>models compared</dt><dd>4</dd>" in shown
+    why = "reached from scratch up to 7; a clean solution is the best of 4 known up to 21"
+    assert f"<dt>right edge</dt><dd>{why}</dd>" in shown
+    assert f"<title>right edge: refuted, {why}</title>" in shown
+    assert shown.count('<rect class="edge refuted"') == 1
+
+
+async def test_edges_without_a_confidence_are_of_one_seed_only_where_there_is_one(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    gap = [
+        {"left": edge(0.1, 0.2), "right": {"low": 1.0, "high": 2.0, "confidence": None}},
+        {"left": {"low": 3.0, "high": 4.0, "confidence": None}, "right": edge(10.0, 20.0)},
+    ]
+    envelope = {"left": edge(0.1, 0.2), "right": edge(10.0, 20.0)}
+    await trials.end_study(study_id, intervals=gap, envelope=envelope, seeds=[0, 1])
+
+    shown = await words_of(http, study_id)
+
+    assert "one seed" not in shown
+    assert "<td>interval 1</td><td>right</td><td>1..2</td><td></td>" in shown
+    assert "<td>interval 2</td><td>left</td><td>3..4</td><td></td>" in shown
+
+
 @pytest.mark.parametrize(
     ("edges", "answer"),
     [
