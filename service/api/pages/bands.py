@@ -4,12 +4,16 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from statistics import NormalDist
 from typing import Literal
 
 from polar.records.edge_rows import facts_of_models, interval_rows
 from polar.records.ranges import Edge, EdgeSide, StudyRange
 from service.api.pages.charts import Axis, Bar
 
+NORMAL = NormalDist()
+#: Pieces of straight lines by which the belief is drawn on each side of its middle.
+PARTS = 4
 #: A place in the drawing, and the chance that an edge lies before it, so that it has been passed.
 Point = tuple[float, float]
 
@@ -45,12 +49,12 @@ def edge_bars(axis: Axis, ends: tuple[float, float], found: StudyRange) -> list[
             high = ends[1] if edge.high is None else edge.high
             why = facts[f"{side} edge"] if is_refuted else row.confidence
             words = ", ".join(filter(None, (row.place, why)))
-            believed = _quantiles(axis, side, edge, found)
+            believed = _belief(axis, side, edge, found)
             bars.append(
                 EdgeBar(
                     axis.bar(low, high, f"{side} edge: {words}"),
                     "refuted" if is_refuted else "believed" if believed else "bracketed",
-                    believed[1][0] if believed else None,
+                    believed[PARTS][0] if believed else None,
                 )
             )
     return bars
@@ -64,8 +68,8 @@ def shades(axis: Axis, found: StudyRange) -> Iterator[Shade]:
     for interval, rows in zip(found.intervals, interval_rows(found), strict=True):
         low = axis.low if interval.left.high is None else interval.left.high
         high = axis.high if interval.right.low is None else interval.right.low
-        left = _quantiles(axis, "left", interval.left, found) or [(axis.at(low), 1.0)]
-        right = _quantiles(axis, "right", interval.right, found) or [(axis.at(high), 0.0)]
+        left = _belief(axis, "left", interval.left, found) or [(axis.at(low), 1.0)]
+        right = _belief(axis, "right", interval.right, found) or [(axis.at(high), 0.0)]
         begin, end = left[0][0], right[-1][0]
         if begin < end:
             chances = [(x, passed * (1 - _passed(x, right))) for x, passed in left]
@@ -81,19 +85,25 @@ def shades(axis: Axis, found: StudyRange) -> Iterator[Shade]:
             )
 
 
-def _quantiles(
-    axis: Axis, side: EdgeSide, edge: Edge, found: StudyRange
-) -> Sequence[Point] | None:
-    """Three quantiles of the belief about an edge; None where it has none, or is refuted."""
+def _belief(axis: Axis, side: EdgeSide, edge: Edge, found: StudyRange) -> Sequence[Point] | None:
+    """The belief about the place of an edge; None if there is none, or the edge is refuted.
+
+    A range stores three quantiles. Between them the belief is taken to be normal on each side of
+    its middle, which is nearer to it than straight lines.
+    """
     if edge.confidence is None or edge.at is None or edge.low is None or edge.high is None:
         return None
     if found.refutes(side, edge):
         return None
-    beyond = (1 - edge.confidence) / 2
-    chances = (beyond, 0.5, 1 - beyond)
+    low, middle, high = map(axis.at, (edge.low, edge.at, edge.high))
+    farthest = NORMAL.inv_cdf((1 + edge.confidence) / 2)
+    shares = [part / PARTS for part in range(-PARTS, PARTS + 1)]
     return [
-        (axis.at(weight), chance)
-        for weight, chance in zip((edge.low, edge.at, edge.high), chances, strict=True)
+        (
+            middle + share * (high - middle if share > 0 else middle - low),
+            NORMAL.cdf(share * farthest),
+        )
+        for share in shares
     ]
 
 

@@ -182,6 +182,12 @@ class StudyView(ResponseModel):
     #: Command that shows the study live.
     watch: str
 
+    @property
+    def is_by_steps(self) -> bool:
+        """Whether steps alone limit the study; `trials_wanted` is then no more than a bound."""
+        trials = self.spec.get("budget", {}).get("trials")
+        return self.steps_wanted is not None and trials == MOST_TRIALS
+
 
 class StudySummary(ResponseModel):
     """A study in a list."""

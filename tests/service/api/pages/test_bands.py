@@ -73,8 +73,11 @@ def test_over_seeds_the_band_is_as_dark_as_a_weight_is_probably_in_it() -> None:
     (band,), (left, right) = drawn(found)
 
     assert ends(band.bar) == (0.0, 400.0)
-    assert band.stops == [
-        (0.0, 0.05), (0.25, 0.5), (0.5, 0.95), (0.75, 0.95), (0.875, 0.5), (1.0, 0.05),
+    # by a table of the normal distribution, at the quarters of 1.645 standard deviations
+    chances = [0.05, 0.109, 0.205, 0.34, 0.5, 0.66, 0.795, 0.891, 0.95]
+    assert [chance for _, chance in band.stops] == [*chances, *reversed(chances)]
+    assert [offset for offset, _ in band.stops] == [
+        *(part / 16 for part in range(9)), *(0.75 + part / 32 for part in range(9)),
     ]  # fmt: skip
     assert [(each.kind, each.middle) for each in (left, right)] == [
         ("believed", 100.0), ("believed", 350.0),
@@ -124,8 +127,9 @@ def test_an_edge_that_is_known_to_less_than_a_pixel_is_a_step() -> None:
 
     (band,), (left, _) = drawn(range_of((exact, believed(10.0, 10.0, 10.0)), seeds=2))
 
-    assert band.stops == [
-        (0.0, 0.05), (0.0, 0.5), (0.0, 0.95), (1.0, 0.95), (1.0, 0.5), (1.0, 0.05),
+    assert [offset for offset, _ in band.stops] == [0.0] * 9 + [1.0] * 9
+    assert [band.stops[place][1] for place in (0, 4, 8, 9, 13, 17)] == [
+        0.05, 0.5, 0.95, 0.95, 0.5, 0.05,
     ]  # fmt: skip
     assert left.bar.width == 1.0
 

@@ -221,9 +221,11 @@ async def test_runs_are_compared_by_their_entropies_and_specs(
     reports: "Reports",
 ) -> None:
     first, second, third = (await submit(spec_of(seeds=[3, 4, 5]))).runs
-    for run in (first, second):
+    of_first = reports.evaluation(50)
+    nothing = of_first.verdict.model_copy(update={"explained": -0.0004})
+    for run, verdict in ((first, of_first.verdict), (second, nothing)):
         await worker.claim(run.id)
-        await worker.record(run.id, reports.evaluation(50))
+        await worker.record(run.id, of_first.model_copy(update={"verdict": verdict}))
 
     ids = [str(run.id) for run in (first, second, third)]
     text = (await http.get("/compare", params={"run": ids})).text
@@ -232,6 +234,8 @@ async def test_runs_are_compared_by_their_entropies_and_specs(
     assert shown.count('<polyline class="curve series-') == 2
     assert "<tr><th>seed</th><td>3</td><td>4</td><td>5</td></tr>" in shown
     assert "<th>model.name</th>" not in shown  # the same in all
+    of_runs = '<td class="n">0.90</td><td class="n">0.00</td><td class="n"></td>'
+    assert f"<tr><th>R</th>{of_runs}</tr>" in shown
 
     assert "0 runs compared" in (await http.get("/compare")).text
     assert "1 runs" not in (await http.get("/compare", params={"run": str(first.id)})).text

@@ -7,9 +7,11 @@ from uuid import UUID
 import httpx
 import pytest
 
+from service.storage import runs
 from service.storage.states import TrialState
 
 if TYPE_CHECKING:
+    from service.storage.database import Database
     from tests.conftest import Reports
     from tests.service.conftest import Trials, Worker
 
@@ -127,7 +129,7 @@ async def test_a_study_says_what_its_trainings_do_now(
     await worker.claim(run_id)
     await worker.record(run_id, reports.progress(40))
     shown = await words_of(http, study_id)
-    assert "<li>1 training runs, done in 0:01:00</li>" in shown
+    assert "<li>1 training is running, done in 0:01:00</li>" in shown
 
     await worker.finish(run_id)
     await trials.end(first, state=TrialState.FAILED, reason="diverged")
@@ -136,6 +138,56 @@ async def test_a_study_says_what_its_trainings_do_now(
     shown = await words_of(http, study_id)
     assert "<li>1 of 3 trials completed (1 failed)</li>" in shown
     assert "<li>no training is clean, of 1</li>" in shown
+
+
+async def test_only_trainings_that_run_now_say_when_they_are_done(
+    http: httpx.AsyncClient,
+    create: Create,
+    trials: "Trials",
+    worker: "Worker",
+    reports: "Reports",
+    database: "Database",
+) -> None:
+    study_id = await create()
+    for beta, step in ((1.0, 10), (2.0, 40), (3.0, 70)):
+        trial = await trials.begin(study_id, beta=beta)
+        run_id = await run_of(http, trial.experiment_id)
+        await worker.claim(run_id)
+        await worker.record(run_id, reports.progress(step))
+        if step == 10:
+            async with database.transaction() as session:
+                await runs.release(session, run_id, 1, reason="lease_lost", message="gone")
+
+    shown = await words_of(http, study_id)
+
+    assert "<li>2 trainings are running, done in 0:01:00</li>" in shown
+    assert "<li>1 waits for an agent</li>" in shown
+
+
+async def test_a_study_that_steps_alone_limit_counts_steps(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create(name="by steps", budget={"steps": 8000})
+    await trials.end(await trials.begin(study_id, beta=1.0, **{"training.steps": 3000}), 0.5)
+
+    shown = await words_of(http, study_id)
+    listed = " ".join((await http.get("/")).text.split())
+
+    done = "<li>1 trial completed</li><li>3,000 of 8,000 training steps spent</li>"
+    assert done in shown
+    assert "1 completed of 3 or 8,000 steps wanted" in listed
+
+
+async def test_a_study_with_both_budgets_counts_trials_and_steps(
+    http: httpx.AsyncClient, create: Create
+) -> None:
+    study_id = await create(budget={"trials": 2, "steps": 8000})
+
+    shown = await words_of(http, study_id)
+    listed = " ".join((await http.get("/")).text.split())
+
+    assert "<li>0 of 2 trials completed</li><li>0 of 8,000 training steps spent</li>" in shown
+    assert "no trial yet of 2 or 8,000 steps wanted" in listed
 
 
 async def test_seeds_agree_only_where_they_could_have_disagreed(
