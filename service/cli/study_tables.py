@@ -5,12 +5,7 @@ from datetime import timedelta
 
 from rich.console import Group, RenderableType
 
-from service.api.studies.schemas import (
-    StudyPlan,
-    StudySummary,
-    StudyView,
-    TrialView,
-)
+from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
 from service.cli import describe
 from service.cli.range_tables import in_words, of_range
 from service.cli.rows import Facts, Rows

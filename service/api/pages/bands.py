@@ -78,7 +78,7 @@ def shades(axis: Axis, found: StudyRange) -> Iterator[Shade]:
             yield Shade(
                 Bar(begin, round(end - begin, 1), words),
                 [
-                    (round((x - begin) / (end - begin), 4), round(chance, 3))
+                    (round((x - begin) / (end - begin), 5), round(chance, 3))
                     for x, chance in sorted(chances, key=itemgetter(0))
                     if begin <= x <= end
                 ],

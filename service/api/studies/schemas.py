@@ -185,8 +185,9 @@ class StudyView(ResponseModel):
     @property
     def is_by_steps(self) -> bool:
         """Whether steps alone limit the study; `trials_wanted` is then no more than a bound."""
-        trials = self.spec.get("budget", {}).get("trials")
-        return self.steps_wanted is not None and trials == MOST_TRIALS
+        if self.steps_wanted is None:
+            return False
+        return bool(self.spec.get("budget", {}).get("trials") == MOST_TRIALS)
 
 
 class StudySummary(ResponseModel):

@@ -11,12 +11,7 @@ import pytest
 from polar.records.latents import Regime
 from polar.records.trials import Measures
 from polar.spec.study_parts import MOST_TRIALS
-from service.api.studies.schemas import (
-    StudyPlan,
-    StudySummary,
-    StudyView,
-    TrialView,
-)
+from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
 from service.cli import demo_study, output, study_tables
 from service.storage.states import StudyState, TrialState
 from tests.service.cli.terminals import FIELDS, LINK, NAMES, assert_whole, runs, show, terminal

@@ -124,7 +124,7 @@ async def test_edges_that_known_models_refute_are_not_compared(
         "side": "right", "standing": "not_optimal", "reached": 7.0, "beyond": 7.5,
         "exists_from": 7.5, "exists_to": 21.0, "by": None,
     }  # fmt: skip
-    known = {"not_optimal": [], "left": None, "right": refuted, "models": 4}
+    known: dict[str, Any] = {"not_optimal": [], "left": None, "right": refuted, "models": 4}
     beaten = await create(name="beaten")
     await trials.end_study(
         beaten, intervals=bands, envelope=band, certificates=known, seeds=[0, 1]

@@ -142,9 +142,9 @@ async def test_a_study_says_where_its_edges_lie_and_how_they_move(
     )
 
     shown = " ".join((await http.get(f"/studies/{study_id}")).text.split())
-    left = "<td>left</td><td>0.1..0.2</td><td>90 % over seeds</td><td>settled</td>"
-    assert f"<td>interval 1</td>{left}" in shown
-    assert f"<td>envelope</td>{left}" in shown
+    of_left = "<td>left</td><td>0.1..0.2</td><td>90 % over seeds</td><td>settled</td>"
+    assert f"<td>interval 1</td>{of_left}" in shown
+    assert f"<td>envelope</td>{of_left}" in shown
     assert "<td>right</td><td>above 10</td><td>one seed</td>" in shown
     assert '<td class="n">15</td><td class="n">2</td><td colspan="2">no band</td>' in shown
 

@@ -40,7 +40,7 @@ REFUTED = {
     "side": "right", "standing": "not_optimal", "reached": 7.0, "beyond": 7.5, "exists_from": 7.5,
     "exists_to": 21.0, "by": {"weight": 7.0, "seed": 0, "steps": 30},
 }  # fmt: skip
-MODELS = {"not_optimal": [], "left": None, "right": REFUTED, "models": 4}
+MODELS: dict[str, Any] = {"not_optimal": [], "left": None, "right": REFUTED, "models": 4}
 
 
 async def test_the_page_claims_no_edge_that_known_models_refute(
@@ -49,7 +49,12 @@ async def test_the_page_claims_no_edge_that_known_models_refute(
     study_id = await create()
     band = {"left": edge(0.3, 0.32), "right": edge(7.0, 7.5)}
     held = {"left": edge(0.2, 0.3), "right": edge(14.0, 15.0)}
-    found = {"intervals": [band], "envelope": band, "held": held, "certificates": MODELS}
+    found: dict[str, Any] = {
+        "intervals": [band],
+        "envelope": band,
+        "held": held,
+        "certificates": MODELS,
+    }
     await trials.end_study(study_id, outcome="found", **found)
 
     shown = await words_of(http, study_id)
