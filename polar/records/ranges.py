@@ -2,11 +2,11 @@
 
 import math
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from polar.records.certificates import Certificates
+from polar.records.certificates import Certificates, is_refuted
 from polar.records.latents import Flaw, Regime
 from polar.records.record import Record
 from polar.spec.study_parts import Of as Of
@@ -15,6 +15,7 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Steps = Annotated[int, Field(ge=1)]
 Std = Annotated[float, Field(ge=0)]
+EdgeSide = Literal["left", "right"]
 
 
 class Action(Record):
@@ -183,6 +184,11 @@ class Interval(Record):
     left: Edge
     right: Edge
 
+    @property
+    def sides(self) -> tuple[tuple[EdgeSide, Edge], ...]:
+        """Both edges with the words for their sides."""
+        return ("left", self.left), ("right", self.right)
+
     def words(self) -> str:
         """The extent of the interval, such as `0.31..0.34 to 12.1..13`."""
         return f"{self.left.words()} to {self.right.words()}"
@@ -258,3 +264,13 @@ class StudyRange(RangeReport):
     #: What the models of the same problem say about the trainings and the edges; none where no
     #: loss was kept.
     certificates: Certificates | None = None
+
+    def refutes(self, side: EdgeSide, edge: Edge) -> bool:
+        """Whether the known models refute an edge of an interval or of the envelope.
+
+        They speak of the outermost edges alone; the edges of gaps are never refuted.
+        """
+        if self.certificates is None or self.envelope is None:
+            return False
+        certificate = self.certificates.left if side == "left" else self.certificates.right
+        return is_refuted(certificate) and edge == dict(self.envelope.sides)[side]

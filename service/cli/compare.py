@@ -76,6 +76,7 @@ def _compared(client: "Client", run: "Run") -> dict[str, Any]:
 def _table(compared: Sequence[Mapping[str, Any]], *, full_ids: bool) -> "RenderableType":
     from rich.console import Group
 
+    from polar.records.words import SETTLED
     from service.cli import verdicts
     from service.cli.rows import Rows
     from service.cli.tables import shown_id
@@ -90,7 +91,7 @@ def _table(compared: Sequence[Mapping[str, Any]], *, full_ids: bool) -> "Rendera
         ("P", lambda each: f"{each['verdict'].polarisation:.2f}"),
         ("active", lambda each: verdicts.active(each["verdict"], len(each["latents"]))),
         ("explained", lambda each: verdicts.explained(each["verdict"])),
-        ("settled", lambda each: verdicts.SETTLED[each["settled"]]),
+        ("settled", lambda each: SETTLED[each["settled"]]),
     ):
         facts.add(name, *map(of, compared))
     for name, values in _differences([each["spec"] for each in compared]):

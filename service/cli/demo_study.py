@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from polar.records.phases import StudyFigure
+from polar.records.words import SETTLED
 from service.api.experiments.schemas import RunOfExperiment
 from service.api.studies.schemas import StudyView, TrialView
 from service.cli import verdicts
@@ -111,7 +112,7 @@ def _of_results(trained: Trained, latents: int, has_links: bool) -> RenderableTy
                 f"{run.verdict.polarisation:.2f}",
                 verdicts.explained(run.verdict),
                 verdicts.regime(run.verdict),
-                verdicts.SETTLED[run.settled],
+                SETTLED[run.settled],
             ]
             note = None
         shown = [link or "not there yet"] if has_links else []

@@ -1,14 +1,13 @@
 """What a study has found, in words on one line and as tables with every edge and budget."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 
 from rich.console import Group, RenderableType
 
-from polar.ranges.words import better_known_from
-from polar.records.certificates import NO_CERTIFICATES, Certificates, is_refuted
-from polar.records.ranges import AtBudget, Edge, Interval, Outcome, StudyRange
+from polar.records.edge_rows import edge_rows, facts_of_models
+from polar.records.ranges import AtBudget, Outcome, StudyRange
 from service.cli.rows import Facts, Rows
 
 BUDGET_HEAD = ("steps", "trainings", "left edge from scratch", "right edge from scratch")
@@ -28,7 +27,7 @@ def of_range(study_range: StudyRange) -> RenderableType:
     """The range with each interval, its budgets, and remarks that a researcher should know."""
     parts: list[RenderableType] = [_facts(study_range)]
     if study_range.envelope is not None:
-        parts.append(_edges(study_range, study_range.envelope))
+        parts.append(_edges(study_range))
     if len(study_range.by_steps) > 1:
         parts.append(_budgets(study_range.by_steps))
     return Group(*parts, *(f"- {remark}" for remark in study_range.remarks))
@@ -46,54 +45,17 @@ def _facts(study_range: StudyRange) -> Facts:
             "range": in_words(study_range),
             "outcome": study_range.outcome,
             "tested": tested if known else None,
-            **_about_certificates(study_range.certificates, study_range.of),
+            **facts_of_models(study_range),
         }
     )
 
 
-def _about_certificates(certificates: Certificates | None, of: str) -> dict[str, str | None]:
-    if certificates is None:
-        return {}
-    sides = (("left", certificates.left), ("right", certificates.right))
-    refuted = certificates.not_optimal_at()
-    return {
-        "models compared": f"{certificates.models}",
-        **{
-            f"{side} edge": edge.words(of, certificates.models)
-            for side, edge in sides
-            if edge is not None
-        },
-        "not optimal": f"trainings at {refuted}" if refuted else None,
-    }
-
-
-def _edges(study_range: StudyRange, envelope: Interval) -> Rows:
-    """All edges; one that the known models refute has the word `refuted` in place of weights."""
-    known = study_range.certificates or NO_CERTIFICATES
-    refuted = [
-        edge
-        for edge, certificate in ((envelope.left, known.left), (envelope.right, known.right))
-        if is_refuted(certificate)
-    ]
-    better_from = dict(zip(("left", "right"), better_known_from(study_range, known), strict=True))
+def _edges(study_range: StudyRange) -> Rows:
     table = Rows("band", "edge", "lies in", "confidence", "moves")
-    for name, interval in _bands(study_range, envelope):
-        for side, edge in (("left", interval.left), ("right", interval.right)):
-            if name == "held" and (weight := better_from[side]) is not None:
-                table.add(name, side, f"a better solution is known from {weight:.4g} on", "", "")
-            elif name != "held" and edge in refuted:
-                table.add(name, side, "refuted", "", "")
-            else:
-                table.add(name, side, edge.words(), _confidence(edge), _movement(edge))
+    for band in edge_rows(study_range):
+        for side, edge in band.sides:
+            table.add(band.name, side, edge.place, edge.confidence, edge.movement)
     return table
-
-
-def _confidence(edge: Edge) -> str:
-    return "one seed" if edge.confidence is None else f"{edge.confidence:.2f}"
-
-
-def _movement(edge: Edge) -> str:
-    return "" if edge.movement is None else edge.movement.words()
 
 
 def _budgets(by_steps: Sequence[AtBudget]) -> Rows:
@@ -111,11 +73,3 @@ def budget_row(at: AtBudget) -> tuple[str, str, str, str]:
     if at.envelope is not None:
         edges = (at.envelope.left.words(), at.envelope.right.words())
     return f"{at.steps:,}", f"{at.trainings}", *edges
-
-
-def _bands(study_range: StudyRange, envelope: Interval) -> Iterator[tuple[str, Interval]]:
-    for number, interval in enumerate(study_range.intervals, start=1):
-        yield f"interval {number}", interval
-    yield "envelope", envelope
-    if study_range.held is not None:
-        yield "held", study_range.held

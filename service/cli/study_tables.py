@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from rich.console import Group, RenderableType
 
-from polar.spec.study_parts import MOST_TRIALS
 from service.api.studies.schemas import StudyPlan, StudySummary, StudyView, TrialView
 from service.cli import describe
 from service.cli.range_tables import in_words, of_range
@@ -40,7 +39,7 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
         "note": study.note,
         "reason": study.message,
         "trials": counts(study.trials)
-        if is_by_steps(study)
+        if study.is_by_steps
         else ", ".join(filter(None, (completed, _others(study)))),
         "steps": _steps(study),
         "best": _best(study.best) if study.best else None,
@@ -94,15 +93,9 @@ def of_plan(plan: StudyPlan) -> RenderableType:
     return Group("the study is valid", Facts(facts))
 
 
-def is_by_steps(study: StudyView) -> bool:
-    """Whether steps alone limit a study; its number of trials is then no more than a bound."""
-    trials = study.spec.get("budget", {}).get("trials")
-    return study.steps_wanted is not None and trials == MOST_TRIALS
-
-
 def name_of_bar(study: StudyView) -> str:
     """What the bar of a study says before it; it counts trials unless it says otherwise."""
-    if is_by_steps(study):
+    if study.is_by_steps:
         return f"{study.name} (steps)" if study.name else "steps"
     return study.name or "trials"
 
@@ -125,7 +118,7 @@ def status(study: StudyView) -> str:
 
     The bar before it counts the completed trials, unless it counts steps.
     """
-    trials = counts(study.trials) if is_by_steps(study) else _others(study)
+    trials = counts(study.trials) if study.is_by_steps else _others(study)
     best = f"best {_best(study.best)}" if study.best else ""
     return "; ".join(filter(None, (study.state, trials and f"trials: {trials}", best)))
 

@@ -35,11 +35,10 @@ def until_they_end(client: "Client", studies: Sequence[StudyView], *news: str) -
             studies = now
             trials.changed(studies)
             for line, study in zip(lines, studies, strict=True):
-                is_by_steps = study_tables.is_by_steps(study)
                 bars.tell(
                     line,
-                    completed=study.steps_spent if is_by_steps else study.completed,
-                    total=study.steps_wanted if is_by_steps else study.trials_wanted,
+                    completed=study.steps_spent if study.is_by_steps else study.completed,
+                    total=study.steps_wanted if study.is_by_steps else study.trials_wanted,
                     status=study_tables.status(study),
                     is_moving=study.finished_at is None,
                 )

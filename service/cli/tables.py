@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 
 from polar.records.events import Progress, Result
 from polar.records.latents import Verdict
+from polar.records.words import SETTLED
 from service.api.experiments.schemas import (
     ExperimentSummary,
     ExperimentView,
@@ -96,7 +97,7 @@ def _of_experiment(experiment: ExperimentView, full_ids: bool) -> RenderableType
             shown_id(run.id, full_ids),
             run.state,
             *_verdict_cells(run.verdict),
-            verdicts.SETTLED[run.settled],
+            SETTLED[run.settled],
             _step(run.progress),
             _note(run),
         )
@@ -129,7 +130,7 @@ def _of_run(run: RunView) -> RenderableType:
             "queue position": None if run.queue_position is None else str(run.queue_position),
             "step": _step(run.progress),
             **(verdict if run.verdict else {}),
-            "settled": verdicts.SETTLED[run.result.settled] if run.result else None,
+            "settled": SETTLED[run.result.settled] if run.result else None,
             "held out": _held_out(run.result),
             "explanation": run.result.explanation if run.result else None,
             "figures": _findings(run),

@@ -1,15 +1,12 @@
 """Verdicts as cells of tables."""
 
 from polar.records.latents import Verdict
-
-#: The words for whether a training has settled. Nothing is said where an earlier version judged by
-#: a weaker rule, because nobody knows whether the run would have settled by the present rule.
-SETTLED = {True: "yes", False: "no", None: ""}
+from polar.records.words import regime_in_words
 
 
 def regime(verdict: Verdict) -> str:
     """The regime with its flaws, such as `forming (idle, leak)`."""
-    return f"{verdict.regime} ({', '.join(verdict.flaws)})" if verdict.flaws else verdict.regime
+    return regime_in_words(verdict.regime, verdict.flaws)
 
 
 def explained(verdict: Verdict) -> str:

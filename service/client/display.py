@@ -60,8 +60,11 @@ def of_run(title: str, run: RunView) -> str:
 
 def of_study(title: str, study: StudyView) -> str:
     """A study and its range."""
+    of_wanted = "" if study.is_by_steps else f" of {study.trials_wanted}"
+    spent = f"{study.steps_spent or 0:,} of {study.steps_wanted or 0:,} spent"
     facts = {
-        "trials": f"{study.completed} of {study.trials_wanted} completed",
+        "trials": f"{study.completed}{of_wanted} completed",
+        "steps": None if study.steps_wanted is None else spent,
         "range": study.range.headline if study.range else None,
         "best": _best(study.best) if study.best else None,
         "message": study.message,

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypedDict
 from uuid import UUID
 
 from polar.records.events import Result
+from polar.records.words import SETTLED
 from polar.spec import SCIENCE_VERSION, ExperimentSpec
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.study_tables import Study, Trial
@@ -40,10 +41,6 @@ _STATUS: Mapping[str, Status] = {
     TrialState.SUPERSEDED: "FINISHED",
     StudyState.PAUSED: "RUNNING",  # a paused study has not ended
 }
-
-#: The words for whether a run has settled. It is unknown where an earlier version judged by a
-#: weaker rule, because nobody knows whether the run would have settled by the present rule.
-_SETTLED = {True: "yes", False: "no", None: "unknown"}
 
 
 class MLflowMetric(TypedDict):
@@ -134,7 +131,7 @@ def tags(
     if result:
         texts["polar.regime"] = result.final.verdict.regime
         texts["polar.flaws"] = ", ".join(result.final.verdict.flaws) or "none"
-        texts["polar.settled"] = _SETTLED[result.settled]
+        texts["polar.settled"] = SETTLED[result.settled] or "unknown"
     if of_findings:
         texts["polar.findings"] = ": ".join(filter(None, (of_findings.state, of_findings.message)))
     return as_tags(texts)

@@ -19,6 +19,16 @@ def across(units: float) -> str:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """A stretch of an axis in the drawing."""
+
+    x: float
+    width: float
+    #: What it means, for whoever points at it.
+    words: str = ""
+
+
+@dataclass(frozen=True)
 class Axis:
     """An axis from `low` to `high`, which lie at `begin` and `end` in the drawing."""
 
@@ -34,10 +44,10 @@ class Axis:
         share = 0.5 if high == low else min(1.0, max(0.0, (value - low) / (high - low)))
         return round(self.begin + share * (self.end - self.begin), 1)
 
-    def stretch(self, low: float, high: float) -> tuple[float, float]:
-        """Where the values between these two begin in the drawing, and their width there."""
+    def bar(self, low: float, high: float, words: str = "") -> Bar:
+        """The stretch between two values, at least as wide as can be seen."""
         begin, end = self.at(low), self.at(high)
-        return begin, round(max(1.0, end - begin), 1)
+        return Bar(begin, round(max(1.0, end - begin), 1), words)
 
     def ticks(self, most: int = 7) -> list[tuple[float, str]]:
         """Places and labels of round values, of which there are at most about `most`."""

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from polar.records.ranges import Edge, Interval
-from service.api.pages.charts import INSIDE, PLOT, Axis
+from polar.records.ranges import StudyRange
+from service.api.pages.bands import EdgeBar, edge_bars
+from service.api.pages.charts import INSIDE, PLOT, Axis, Bar
 
 TOP, BOTTOM = 4.0, 44.0
 #: Heights of a row, of the name at its top, and of the bar below the name.
@@ -23,13 +24,8 @@ class Bands:
     words: str
     #: Both ends of its search.
     ends: tuple[float, float]
-    intervals: Sequence[Interval]
-
-
-@dataclass(frozen=True)
-class Bar:
-    x: float
-    width: float
+    #: None before its first completed trials.
+    found: StudyRange | None
 
 
 @dataclass(frozen=True)
@@ -42,8 +38,7 @@ class Row:
     searched: Bar
     #: The weights that are in the band wherever exactly its edges lie.
     cores: Sequence[Bar]
-    #: Where the edges lie.
-    edges: Sequence[Bar]
+    edges: Sequence[EdgeBar]
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,10 @@ class OverlayChart:
     bar: float
     ticks: Sequence[tuple[float, str]]
     rows: Sequence[Row]
+
+    @property
+    def has_refuted(self) -> bool:
+        return any(edge.kind == "refuted" for row in self.rows for edge in row.edges)
 
 
 def overlay_chart(bands: Sequence[Bands]) -> OverlayChart:
@@ -72,25 +71,16 @@ def overlay_chart(bands: Sequence[Bands]) -> OverlayChart:
 
 
 def _row(axis: Axis, bands: Bands, top: float) -> Row:
+    found = bands.found
     return Row(
         study_id=bands.study_id,
         name=_shortened(bands.name),
         words=bands.words,
         top=top + NAME,
-        searched=Bar(*axis.stretch(*bands.ends)),
-        cores=[Bar(*axis.stretch(*each.core)) for each in bands.intervals if each.core],
-        edges=[
-            _edge(axis, bands.ends, edge)
-            for each in bands.intervals
-            for edge in (each.left, each.right)
-        ],
+        searched=axis.bar(*bands.ends),
+        cores=[axis.bar(*each.core) for each in found.intervals if each.core] if found else (),
+        edges=edge_bars(axis, bands.ends, found) if found else (),
     )
-
-
-def _edge(axis: Axis, ends: tuple[float, float], edge: Edge) -> Bar:
-    low = ends[0] if edge.low is None else edge.low
-    high = ends[1] if edge.high is None else edge.high
-    return Bar(*axis.stretch(low, high))
 
 
 def _shortened(name: str) -> str:

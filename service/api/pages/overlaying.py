@@ -1,14 +1,14 @@
 """What the page that lays several studies over each other shows."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.records.ranges import Interval, StudyRange
+from polar.records.edge_rows import interval_rows
+from polar.records.ranges import EdgeSide, Interval, StudyRange
 from service.api.pages.lists import InShort, in_short
 from service.api.pages.overlay_chart import Bands, OverlayChart, overlay_chart
 from service.api.pages.reliability import verdicts_of
@@ -23,7 +23,15 @@ from service.storage.study_tables import Study
 #: More rows could not be compared at a glance.
 MOST_STUDIES = 16
 
-Side = Literal["left", "right"]
+
+@dataclass(frozen=True)
+class LaidBand:
+    """What is known of both edges of an interval, in words."""
+
+    left: str
+    right: str
+    confidence: str
+    movement: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,19 @@ class LaidStudy:
         if self.axis is None:
             return "it does not sweep a single field of numbers above 0"
         return self.found.headline if self.found else "it has no range yet"
+
+    @property
+    def bands(self) -> Sequence[LaidBand]:
+        rows = interval_rows(self.found) if self.found else ()
+        return [
+            LaidBand(
+                left=row.left.place,
+                right=row.right.place,
+                confidence=_of_both(row.left.confidence, row.right.confidence),
+                movement=_of_both(row.left.movement, row.right.movement),
+            )
+            for row in rows
+        ]
 
 
 @dataclass(frozen=True)
@@ -82,7 +103,7 @@ async def overlay(session: AsyncSession, study_ids: Sequence[UUID]) -> Overlay:
             each.name,
             each.words,
             each.axis[1:],
-            each.found.intervals if each.found else (),
+            each.found,
         )
         for each in laid
         if each.axis is not None
@@ -101,7 +122,7 @@ def _axis(study: Study) -> tuple[str, float, float] | None:
 def agreement(laid: Sequence[LaidStudy]) -> list[str]:
     """How the bands of studies agree; nothing for fewer than two bands."""
     with_band = [
-        (each.name, each.found.envelope, each.found.intervals)
+        (each.name, each.found)
         for each in laid
         if each.axis is not None and each.found is not None and each.found.envelope is not None
     ]
@@ -112,9 +133,8 @@ def agreement(laid: Sequence[LaidStudy]) -> list[str]:
     if len(fields) > 1:
         several = ", ".join(fields)
         said.append(f"They sweep different fields ({several}), so compare their order at most.")
-    envelopes = [(name, envelope) for name, envelope, _ in with_band]
-    said.append(_shared([intervals for _, _, intervals in with_band]))
-    return [*said, _edges("left", envelopes), _edges("right", envelopes)]
+    said.append(_shared([found.intervals for _, found in with_band]))
+    return [*said, *_edges("left", with_band), *_edges("right", with_band)]
 
 
 def _shared(bands: Sequence[Sequence[Interval]]) -> str:
@@ -134,15 +154,33 @@ def _all(bands: Sequence[object]) -> str:
     return "both" if len(bands) == 2 else f"all {len(bands)}"
 
 
-def _edges(side: Side, bands: Sequence[tuple[str, Interval]]) -> str:
-    """Whether an edge may lie at the same weight in all bands."""
-    edges = [(name, band.left if side == "left" else band.right) for name, band in bands]
+def _edges(side: EdgeSide, bands: Sequence[tuple[str, StudyRange]]) -> Iterator[str]:
+    """Whether an edge may lie at the same weight in all bands where it is not refuted."""
+    edges = []
+    for name, found in bands:
+        if found.envelope is None:
+            continue
+        edge = found.envelope.left if side == "left" else found.envelope.right
+        if found.refutes(side, edge):
+            yield f"{name} has no {side} edge of the objective: known models refute it."
+        else:
+            edges.append((name, edge))
+    if len(edges) < 2:
+        return
     first = min(edges, key=lambda each: math.inf if each[1].high is None else each[1].high)
     last = max(edges, key=lambda each: -math.inf if each[1].low is None else each[1].low)
     ends = last[1].low, first[1].high
     if ends[0] is None or ends[1] is None or ends[0] <= ends[1]:
-        return f"The {side} edges may lie at the same weight, as far as they are known."
-    return (
-        f"The {side} edges differ: {first[1].words()} in {first[0]}, and "
-        f"{last[1].words()} in {last[0]}."
-    )
+        yield f"The {side} edges may lie at the same weight, as far as they are known."
+    else:
+        yield (
+            f"The {side} edges differ: {first[1].words()} in {first[0]}, and "
+            f"{last[1].words()} in {last[0]}."
+        )
+
+
+def _of_both(left: str, right: str) -> str:
+    """What is said of both edges: once if it is the same, nothing of an edge without words."""
+    if left == right:
+        return left
+    return "; ".join(f"{side} {said}" for side, said in (("left", left), ("right", right)) if said)

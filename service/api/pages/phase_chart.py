@@ -7,8 +7,9 @@ from typing import Literal
 from uuid import UUID
 
 from polar.records.latents import Regime
-from polar.records.ranges import Edge, Interval, StudyRange
-from service.api.pages.charts import INSIDE, PLOT, Axis
+from polar.records.ranges import StudyRange
+from service.api.pages.bands import EdgeBar, Shade, edge_bars, shades
+from service.api.pages.charts import INSIDE, PLOT, Axis, Bar
 
 ROW, PANEL, GAP, TOP, BOTTOM = 26.0, 74.0, 14.0, 12.0, 44.0
 #: Stretches of the axis between neighbouring weights that are longer than this part of it are
@@ -68,15 +69,6 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Span:
-    """A stretch of the axis of weights in the drawing."""
-
-    x: float
-    width: float
-    words: str
-
-
-@dataclass(frozen=True)
 class PhaseChart:
     field: str
     height: float
@@ -84,12 +76,16 @@ class PhaseChart:
     ticks: Sequence[tuple[float, str]]
     marks: Sequence[Mark]
     #: Where the space is in the band, as far as is known.
-    bands: Sequence[Span]
-    #: Where the edges lie, by the belief of the range.
-    edges: Sequence[Span]
-    untested: Sequence[Span]
+    bands: Sequence[Shade]
+    edges: Sequence[EdgeBar]
+    untested: Sequence[Bar]
     #: The regimes that the marks show, for the legend.
     shown: Sequence[Row]
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What is known of the edges, for the legend."""
+        return frozenset(edge.kind for edge in self.edges)
 
 
 def phase_chart(
@@ -118,19 +114,14 @@ def phase_chart(
         Mark(dot, axis.at(dot.weight), [y for y in heights if y is not None])
         for dot, heights in zip(dots, of_dots, strict=True)
     ]
-    intervals = study_range.intervals if study_range else ()
     return PhaseChart(
         field=field,
         height=panels[-1].bottom + BOTTOM,
         panels=panels,
         ticks=axis.ticks(),
         marks=marks,
-        bands=[span for interval in intervals for span in _band(axis, interval)],
-        edges=[
-            _edge(axis, side, edge)
-            for interval in intervals
-            for side, edge in (("left", interval.left), ("right", interval.right))
-        ],
+        bands=list(shades(axis, study_range)) if study_range else (),
+        edges=edge_bars(axis, ends, study_range) if study_range else (),
         untested=_untested(axis, {mark.x for mark in marks}),
         shown=[row for row in _rows(dots) if any(dot.row == row for dot in dots)],
     )
@@ -171,25 +162,11 @@ def _measure(name: str, values: Sequence[float | None], top: float) -> Panel:
     )
 
 
-def _band(axis: Axis, interval: Interval) -> Iterable[Span]:
-    low = axis.low if interval.left.high is None else interval.left.high
-    high = axis.high if interval.right.low is None else interval.right.low
-    if low < high:
-        yield Span(*axis.stretch(low, high), f"band: {interval.words()}")
-
-
-def _edge(axis: Axis, side: str, edge: Edge) -> Span:
-    low = axis.low if edge.low is None else edge.low
-    high = axis.high if edge.high is None else edge.high
-    confidence = "" if edge.confidence is None else f", {edge.confidence:.0%} over seeds"
-    return Span(*axis.stretch(low, high), f"{side} edge: {edge.words()}{confidence}")
-
-
-def _untested(axis: Axis, tested: Iterable[float]) -> list[Span]:
+def _untested(axis: Axis, tested: Iterable[float]) -> list[Bar]:
     gaps = pairwise([axis.begin, *sorted(tested), axis.end])
     longest = UNTESTED * (axis.end - axis.begin)
     return [
-        Span(begin + BESIDE, round(end - begin - 2 * BESIDE, 1), "no training here")
+        Bar(begin + BESIDE, round(end - begin - 2 * BESIDE, 1), "no training here")
         for begin, end in gaps
         if end - begin > longest
     ]

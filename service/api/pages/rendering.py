@@ -10,7 +10,8 @@ from typing import Any
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from polar.records.latents import Regime, Verdict
+from polar.records.latents import Flaw, Regime, Verdict
+from polar.records.words import regime_in_words, settled_in_words
 from polar.spec import DATASETS, MODELS
 from polar.spec.fields import LONGEST_NAME
 from service.api import links
@@ -49,6 +50,7 @@ def _environment() -> Environment:
         "duration": duration,
         "moment": moment,
         "verdict": verdict,
+        "settled": settled_in_words,
         "pretty": pretty,
         "across": across,
         "hundredths": hundredths,
@@ -86,8 +88,8 @@ def number(value: object) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
-def hundredths(value: float) -> str:
-    return f"{value:z.2f}"
+def hundredths(value: float | None) -> str:
+    return "" if value is None else f"{value:z.2f}"
 
 
 def duration(seconds: float | None) -> str:
@@ -105,10 +107,9 @@ def verdict(of: Verdict | None) -> str:
     return in_words(of.regime, of.flaws)
 
 
-def in_words(regime: Regime, flaws: Sequence[str]) -> str:
+def in_words(regime: Regime, flaws: Sequence[Flaw]) -> str:
     """Such as `under-regularised`, or `forming (idle, leak)`."""
-    word = regime.replace("_", "-")
-    return f"{word} ({', '.join(flaws)})" if flaws else word
+    return regime_in_words(regime, flaws).replace("_", "-")
 
 
 def pretty(content: object) -> str:

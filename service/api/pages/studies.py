@@ -8,10 +8,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from polar.records.edge_rows import BandRows, edge_rows, facts_of_models
 from polar.records.events import Evaluation, Progress
 from polar.records.latents import Verdict
 from polar.records.ranges import SeedOutcome
 from polar.records.trials import Measures
+from polar.records.words import settled_in_words
 from polar.spec import StudySpec
 from polar.spec.axis import Value
 from polar.spec.points import WARM_START
@@ -31,7 +33,6 @@ from service.storage.study_tables import Study, Trial
 
 #: Rows of the table of trials.
 MOST_ROWS = 500
-SETTLED = {True: "settled", False: "not settled", None: "not known to be settled"}
 
 
 @dataclass(frozen=True)
@@ -90,26 +91,41 @@ class StudyPage:
         )
 
     @property
+    def edges(self) -> Sequence[BandRows]:
+        return edge_rows(self.study.range) if self.study.range else ()
+
+    @property
+    def facts_of_models(self) -> Mapping[str, str]:
+        return facts_of_models(self.study.range) if self.study.range else {}
+
+    @property
     def work(self) -> list[str]:
         """How far the study has come, and what its trainings do now, in short sentences."""
-        study = self.study
-        others = [
-            f"{count:,} {state}"
-            for state, count in study.trials.items()
-            if count and state not in (TrialState.COMPLETED, TrialState.RUNNING)
-        ]
-        parts = [
-            f"{study.completed:,} of {study.trials_wanted:,} trials completed"
-            + (f" ({', '.join(others)})" if others else "")
-        ]
+        parts = [*_spent(self.study)]
         states = Counter(row.run.state for row in self.rows)
         if training := states[RunState.RUNNING]:
             left = "" if self.busy_s is None else f", done in {duration(self.busy_s)}"
-            parts.append(f"{training:,} training{'s run' if training != 1 else ' runs'}{left}")
+            are = "trainings are" if training != 1 else "training is"
+            parts.append(f"{training:,} {are} running{left}")
         if waiting := states[RunState.QUEUED]:
             parts.append(f"{waiting:,} wait{'s' * (waiting == 1)} for an agent")
         parts += [] if self.eta is None else [self.eta]
         return parts
+
+
+def _spent(study: StudyView) -> Iterator[str]:
+    """What the study has had of all that it wants, in trials and in steps."""
+    others = ", ".join(
+        f"{count:,} {state}"
+        for state, count in study.trials.items()
+        if count and state not in (TrialState.COMPLETED, TrialState.RUNNING)
+    )
+    completed = f"{study.completed:,} of {study.trials_wanted:,} trials completed"
+    if study.is_by_steps:
+        completed = f"{study.completed:,} trial{'s' * (study.completed != 1)} completed"
+    yield f"{completed} ({others})" if others else completed
+    if study.steps_wanted is not None:
+        yield f"{study.steps_spent or 0:,} of {study.steps_wanted:,} training steps spent"
 
 
 async def study_page(session: AsyncSession, settings: Settings, study: Study) -> StudyPage:
@@ -123,7 +139,9 @@ async def study_page(session: AsyncSession, settings: Settings, study: Study) ->
         for trial in trials
         for row in _rows(trial, runs.get(trial.experiment_id, []), newest, fields)
     ]
-    left = [row.progress.eta_s for row in rows if row.progress and not row.run.state.is_final]
+    # runs that wait again keep the progress of the attempt that was lost
+    running = [row for row in rows if row.run.state is RunState.RUNNING]
+    left = [row.progress.eta_s for row in running if row.progress]
     view = await answers.study_view(session, settings, study, trials)
     counts = {study.id: view.trials}
     verdicts = await verdicts_of(session, counts)
@@ -220,7 +238,7 @@ def _words(weight: float, row: TrialRow) -> str:
     if row.measures is not None:
         parts.append(f"P {row.measures.polarisation:.2f}, R {row.measures.explained:.2f}")
     if row.outcome is not None:
-        parts.append(SETTLED[row.outcome.settled])
+        parts.append(settled_in_words(row.outcome.settled))
     elif row.progress is not None:
         parts.append(f"step {row.progress.step:,} of {row.progress.steps:,}")
     return "; ".join(parts)

@@ -182,6 +182,13 @@ class StudyView(ResponseModel):
     #: Command that shows the study live.
     watch: str
 
+    @property
+    def is_by_steps(self) -> bool:
+        """Whether steps alone limit the study; `trials_wanted` is then no more than a bound."""
+        if self.steps_wanted is None:
+            return False
+        return bool(self.spec.get("budget", {}).get("trials") == MOST_TRIALS)
+
 
 class StudySummary(ResponseModel):
     """A study in a list."""

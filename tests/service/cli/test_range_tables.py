@@ -82,7 +82,7 @@ def test_seeds_give_edges_a_confidence() -> None:
     assert range.envelope.left.confidence is not None
     rows = [line.split() for line in shown(range).splitlines()]
     left = next(row for row in rows if row[:2] == ["envelope", "left"])
-    assert left[3] == f"{range.envelope.left.confidence:.2f}"
+    assert " ".join(left[3:7]) == "90 % over seeds"
 
 
 def test_the_edges_at_each_budget_are_a_table_of_their_own() -> None:
@@ -130,7 +130,18 @@ def test_an_edge_that_another_model_refutes_is_said_to_be() -> None:
     assert ["envelope", "right", "refuted"] in rows
     assert ["interval", "1", "right", "refuted"] in rows
     assert "7..7.5" not in [word for row in rows if row[:1] == ["envelope"] for word in row]
-    assert ["envelope", "left", "0.3..0.32", "one", "seed"] in rows
+    left = ["envelope", "left", "0.3..0.32", "one", "seed", "not", "known", "to", "be", "settled"]
+    assert left in rows
+
+
+def test_the_edges_of_gaps_have_no_confidence_and_are_not_said_to_be_of_a_single_seed() -> None:
+    range = found("0.1 uuu, 0.2 ppp, 0.5 ppp, 1 ppp, 2 uuu, 4 ppp, 7 ppp, 9 ccc")
+    assert [each.right.confidence for each in range.intervals] == [None, 0.9]
+
+    rows = [" ".join(line.split()) for line in shown(range).splitlines()]
+    assert "interval 1 right 1..2 not known to be settled" in rows
+    assert "interval 2 left 2..4 not known to be settled" in rows
+    assert not any("one seed" in row for row in rows)
 
 
 def test_a_study_without_a_single_swept_field_says_so() -> None:

@@ -101,9 +101,10 @@ async def test_showing_a_study_shows_the_band_that_it_has_found(
     lines = [line.split() for line in result.stdout.splitlines()]
     assert "Clean over 2 seeds." in result.stdout
     assert "9 weights, 9 trainings" in result.stdout
-    movement = ["moving", "by", "1/2", "per", "doubling"]
-    assert ["envelope", "left", "0.31..0.34", "0.90", *movement] in lines
-    assert ["envelope", "right", "12.1..13", "0.90"] in lines
+    rows = [" ".join(line) for line in lines]
+    left = "0.31..0.34 90 % over seeds moving by 1/2 per doubling"
+    assert f"envelope left {left}" in rows
+    assert "envelope right 12.1..13 90 % over seeds not known to be settled" in rows
     assert (await answer(polar, "show", study_id))["range"]["envelope"] == band
 
 

@@ -141,9 +141,9 @@ def test_a_study_that_steps_alone_limit_says_how_many_are_spent() -> None:
     by_steps = study("mine", MEASURES[:1], None, trials=MOST_TRIALS)
     by_both = study("mine", MEASURES[:1], None)
 
-    assert study_tables.is_by_steps(by_steps)
+    assert by_steps.is_by_steps
     assert study_tables.name_of_bar(by_steps) == "mine (steps)"
-    assert not study_tables.is_by_steps(by_both)
+    assert not by_both.is_by_steps
     assert study_tables.name_of_bar(by_both) == "mine"
     assert study_tables.name_of_bar(study("", (), None, trials=MOST_TRIALS)) == "steps"
 

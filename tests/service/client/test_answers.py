@@ -317,6 +317,20 @@ def test_names_are_shown_as_they_are_and_never_become_html() -> None:
     assert "javascript" not in shown
 
 
+@pytest.mark.parametrize(("trials", "words"), [(10_000, "5 completed"), (40, "5 of 40 completed")])
+def test_a_study_with_a_budget_of_steps_shows_them(trials: int, words: str) -> None:
+    fields: dict[str, Any] = {
+        **dict.fromkeys(Study.model_fields),
+        **{"id": ID, "name": "", "state": StudyState.RUNNING, "completed": 5, "links": {}},
+        **{"trials_wanted": 40, "steps_wanted": 8000, "steps_spent": 3000},
+        "spec": {"budget": {"trials": trials, "steps": 8000}},
+    }
+
+    shown = Study.model_construct(**fields)._repr_html_()
+
+    assert re.findall("<td>(.*?)</td>", shown) == [words, "3,000 of 8,000 spent"]
+
+
 async def test_the_event_loop_goes_on_while_a_run_is_waited_for(script: Script) -> None:
     script.answers = [answering(200, RUNNING)] * 3 + [answering(200, SUCCEEDED)]
     turns = 0

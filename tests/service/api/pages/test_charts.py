@@ -9,7 +9,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from polar.records.latents import Regime
-from polar.records.ranges import StudyRange
 from service.api.pages.charts import PLOT, Axis, across
 from service.api.pages.course_chart import MOST_POINTS, entropy_chart, loss_chart
 from service.api.pages.machine import machine_use
@@ -17,15 +16,14 @@ from service.api.pages.phase_chart import BESIDE, Dot, PhaseChart, phase_chart
 from tests.conftest import Reports
 
 ENDS = (0.01, 100.0)
-EDGE = {"confidence": 0.9, "at": None, "width": None, "movement": None}
 
 
 def dot(weight: float, row: Any = Regime.CLEAN, **fields: Any) -> Dot:  # noqa: ANN401
     return Dot(UUID(int=1), weight, fields.pop("seed", 0), row, "words", **fields)
 
 
-def chart_of(*dots: Dot, found: StudyRange | None = None) -> PhaseChart:
-    return phase_chart("model.beta", ENDS, is_log=True, dots=dots, study_range=found)
+def chart_of(*dots: Dot) -> PhaseChart:
+    return phase_chart("model.beta", ENDS, is_log=True, dots=dots, study_range=None)
 
 
 @pytest.mark.parametrize(
@@ -111,27 +109,6 @@ def test_stretches_without_a_training_are_named_untested() -> None:
     assert before.x > 0.0
     assert before.x + before.width == one - BESIDE
     assert (after.x, after.x + after.width) == (one + BESIDE, chart.ticks[-1][0] - BESIDE)
-
-
-def test_the_band_lies_between_its_edges() -> None:
-    left, right = {"low": 0.1, "high": 1.0, **EDGE}, {"low": 10.0, "high": None, **EDGE}
-    found = StudyRange.model_validate(
-        {
-            "outcome": "open", "of": "clean", "steps": 30, "seeds": [0], "envelope": None,
-            "intervals": [{"left": left, "right": right}], "by_steps": [], "settled": None,
-            "disagreeing": [], "weights": 1, "trainings": 1, "headline": "", "remarks": [],
-            "fields": ["model.beta"],
-        }
-    )  # fmt: skip
-    chart = chart_of(dot(2.0), found=found)
-
-    (band,) = chart.bands
-    first, second = chart.edges
-    ticks = {word: x for x, word in chart.ticks}
-    assert (band.x, band.x + band.width) == (ticks["1"], ticks["10"])
-    assert (first.x, first.x + first.width) == (ticks["0.1"], ticks["1"])
-    assert (second.x, second.x + second.width) == (ticks["10"], ticks["100"])
-    assert first.words == "left edge: 0.1..1, 90% over seeds"
 
 
 def test_a_study_without_trials_has_an_empty_diagram() -> None:

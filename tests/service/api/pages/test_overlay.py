@@ -10,9 +10,11 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from polar.records.ranges import Interval
-from service.api.pages.overlay_chart import Bands, Bar, overlay_chart
+from polar.records.ranges import StudyRange
+from service.api.pages.charts import Bar
+from service.api.pages.overlay_chart import Bands, overlay_chart
 from tests.service.api.conftest import Create
+from tests.service.conftest import NO_BAND
 
 if TYPE_CHECKING:
     from tests.service.api.pages.conftest import Look
@@ -31,7 +33,9 @@ def interval(left: Edge, right: Edge) -> dict[str, Any]:
 
 
 def bands(left: Edge, right: Edge, ends: tuple[float, float] = (0.01, 100.0)) -> Bands:
-    return Bands(UUID(int=1), "a", "", ends, [Interval.model_validate(interval(left, right))])
+    band = interval(left, right)
+    found = StudyRange.model_validate({**NO_BAND, "intervals": [band], "envelope": band})
+    return Bands(UUID(int=1), "a", "", ends, found)
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +75,7 @@ def test_bars_lie_on_a_common_logarithmic_axis() -> None:
 
     assert ends(first.searched) == (ticks["0.01"], ticks["100"])
     assert ends(first.cores[0]) == (ticks["1"], ticks["10"])
-    assert [ends(bar) for bar in first.edges] == [
+    assert [ends(edge.bar) for edge in first.edges] == [
         (ticks["0.1"], ticks["1"]),
         (ticks["10"], ticks["100"]),  # an open edge reaches to the end of the search
     ]
@@ -121,6 +125,33 @@ async def test_studies_whose_bands_differ(http: httpx.AsyncClient, found: Found)
     assert "No weight is certainly in all 3 bands." in shown
     assert "The left edges differ: 0.1..0.2 in one, and 2..2.1 in three." in shown
     assert "The right edges differ: 0.5..0.6 in one, and 10..20 in two." in shown
+
+
+async def test_edges_that_known_models_refute_are_not_compared(
+    http: httpx.AsyncClient, found: Found, create: Create, trials: "Trials"
+) -> None:
+    band = {**interval((0.1, 0.2), (7.0, 7.5))}
+    gap = {"low": 1.0, "high": 2.0, "confidence": None}
+    bands = [{"left": band["left"], "right": gap}, {"left": gap, "right": band["right"]}]
+    refuted = {
+        "side": "right", "standing": "not_optimal", "reached": 7.0, "beyond": 7.5,
+        "exists_from": 7.5, "exists_to": 21.0, "by": None,
+    }  # fmt: skip
+    known: dict[str, Any] = {"not_optimal": [], "left": None, "right": refuted, "models": 4}
+    beaten = await create(name="beaten")
+    await trials.end_study(
+        beaten, intervals=bands, envelope=band, certificates=known, seeds=[0, 1]
+    )
+
+    shown = await words_of(http, beaten, await found("one", (0.1, 0.2), (20.0, 30.0)))
+
+    assert "beaten has no right edge of the objective: known models refute it." in shown
+    assert "The right edges" not in shown
+    assert "The left edges may lie at the same weight" in shown
+    assert "7..7.5" not in shown
+    assert shown.count('<rect class="edge refuted"') == 1
+    assert '0.1..0.2</td><td class="n">1..2</td><td>left 90 % over seeds</td>' in shown
+    assert '1..2</td><td class="n">refuted</td><td></td><td>left not known to be' in shown
 
 
 async def test_other_fields_are_not_compared_as_they_are(

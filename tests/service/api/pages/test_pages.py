@@ -145,7 +145,9 @@ async def test_a_study_says_where_its_edges_lie_and_how_they_move(
     )
 
     shown = " ".join((await http.get(f"/studies/{study_id}")).text.split())
-    assert "<td>left</td><td>0.1..0.2</td><td>90 % over seeds</td><td>settled</td>" in shown
+    of_left = "<td>left</td><td>0.1..0.2</td><td>90 % over seeds</td><td>settled</td>"
+    assert f"<td>interval 1</td>{of_left}" in shown
+    assert f"<td>envelope</td>{of_left}" in shown
     assert "<td>right</td><td>above 10</td><td>one seed</td>" in shown
     assert '<td class="n">15</td><td class="n">2</td><td colspan="2">no band</td>' in shown
 
@@ -222,9 +224,11 @@ async def test_runs_are_compared_by_their_entropies_and_specs(
     reports: "Reports",
 ) -> None:
     first, second, third = (await submit(spec_of(name="three", seeds=[3, 4, 5]))).runs
-    for run in (first, second):
+    of_first = reports.evaluation(50)
+    nothing = of_first.verdict.model_copy(update={"explained": -0.0004})
+    for run, verdict in ((first, of_first.verdict), (second, nothing)):
         await worker.claim(run.id)
-        await worker.record(run.id, reports.evaluation(50))
+        await worker.record(run.id, of_first.model_copy(update={"verdict": verdict}))
 
     await http.patch(f"/api/v1/runs/{second.id}", json={"name": "<mine>"})
 
@@ -238,6 +242,8 @@ async def test_runs_are_compared_by_their_entropies_and_specs(
     assert "<tr><th>seed</th><td>3</td><td>4</td><td>5</td></tr>" in shown
     assert "<th>model.name</th>" not in shown  # the same in all
     assert len(re.findall(r"<td>experiment <a [^>]+>three</a></td>", shown)) == 3
+    of_runs = '<td class="n">0.90</td><td class="n">0.00</td><td class="n"></td>'
+    assert f"<tr><th>R</th>{of_runs}</tr>" in shown
 
     assert "0 runs compared" in (await http.get("/compare")).text
     assert "1 runs" not in (await http.get("/compare", params={"run": str(first.id)})).text
