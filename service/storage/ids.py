@@ -67,8 +67,8 @@ async def meant(
     if not ids:
         raise NotFound(kind, digits or repr(written))
     if len(ids) > 1:
-        named = _listed(await _words_of(session, table, ids))
-        raise AmbiguousId(f"{written!r} is the name of more than one {kind}: {named}")
+        words = _listed(await _words_of(session, table, ids))
+        raise AmbiguousId(f"{written!r} is the name of more than one {kind}: {words}")
     return ids[0]
 
 

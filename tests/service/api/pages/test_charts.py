@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from polar.records.latents import Regime
-from service.api.pages.charts import PLOT, Axis, across
+from service.api.pages.charts import PLOT, Axis, Bar, across
 from service.api.pages.course_chart import MOST_POINTS, entropy_chart, loss_chart
 from service.api.pages.machine import machine_use
 from service.api.pages.phase_chart import BESIDE, Dot, PhaseChart, phase_chart
@@ -59,12 +59,12 @@ def test_the_middle_of_a_logarithmic_axis_is_the_geometric_mean() -> None:
     assert Axis(0.01, 100, 0, 800, is_log=True).at(1.0) == 400.0
 
 
-def test_a_stretch_of_an_axis_is_never_too_narrow_to_be_seen() -> None:
+def test_a_bar_on_an_axis_is_never_too_narrow_to_be_seen() -> None:
     axis = Axis(0, 10, 100, 200)
 
-    assert axis.stretch(2, 5) == (120.0, 30.0)
-    assert axis.stretch(5, 5) == (150.0, 1.0)
-    assert axis.stretch(-5, 20) == (100.0, 100.0)
+    assert axis.bar(2, 5) == Bar(120.0, 30.0)
+    assert axis.bar(5, 5) == Bar(150.0, 1.0)
+    assert axis.bar(-5, 20) == Bar(100.0, 100.0)
 
 
 def test_places_across_a_plot_are_shares_of_its_width() -> None:

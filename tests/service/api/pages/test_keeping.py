@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import httpx
 
     from tests.conftest import Reports
-    from tests.service.api.pages.conftest import Create, Look
+    from tests.service.api.conftest import Create
+    from tests.service.api.pages.conftest import Look
     from tests.service.conftest import Trials, Worker
 
 #: How many pixels of the last line of a log lie below its box.
