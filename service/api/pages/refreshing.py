@@ -13,21 +13,19 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Header, Response
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.api.dependencies import Parts, Reading, Service
 from service.api.pages.filtering import Filter
 from service.api.pages.lists import standing_of_list
 from service.api.studies.events import standing_of as standing_of_study
-from service.storage.pages import standing_of_run, standing_of_runs
-from service.storage.tables import ExperimentRun
+from service.storage.pages import standing_of_experiment, standing_of_run
 
 Make = Callable[[AsyncSession], Awaitable[Response]]
 
 
 async def standing_of(parts: Parts, kind: str, id: UUID) -> Hashable:
-    """Words that change whenever what a page of studies, experiments or runs shows changes.
+    """A digest of what the page of a study, an experiment or a run shows.
 
     Raises:
         DatabaseAway: the database does not answer.
@@ -36,8 +34,7 @@ async def standing_of(parts: Parts, kind: str, id: UUID) -> Hashable:
         return await standing_of_study(parts, id)
     if kind == "runs":
         return await parts.reads.of(id, lambda session: standing_of_run(session, id))
-    its_runs = select(ExperimentRun.run_id).where(ExperimentRun.experiment_id == id)
-    return await parts.reads.of(id, lambda session: standing_of_runs(session, its_runs))
+    return await parts.reads.of(id, lambda session: standing_of_experiment(session, id))
 
 
 @dataclass(frozen=True)
