@@ -100,11 +100,13 @@ async def experiments_page(position: Position, filter: RunFilter, refresh: Refre
         rows = await experiments.page(session, size=size + 1, after=position, wanted=filter.wanted)
         token = next_token(rows, size)
         listed = await experiment_answers.experiment_page(session, rows[:size], token)
+        ids = [row.id for row in rows[:size]]
         return await page(
             "experiments.html",
             tab="experiments",
             page=listed,
-            trained=await lists.in_short(session, Experiment, [row.id for row in rows[:size]]),
+            trained=await lists.in_short(session, Experiment, ids),
+            tried_by=await tried_by(session, ids),
             filter=filter,
             is_first=position is None,
         )
