@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -37,20 +38,18 @@ def compare(
 ) -> None:
     """Show the verdicts and the sorted entropies of runs side by side, and how specs differ."""
     with service_at(url, instead="polar study show") as client:
-        runs = list({run.id: run for id in ids for run in _runs_of(client, id)}.values())
-        if not 2 <= len(runs) <= MOST_RUNS:
-            raise InvalidInput(f"compared are 2 to {MOST_RUNS} runs; given: {len(runs)}")
-        show([_compared(client, run) for run in runs], partial(_table, full_ids=full_ids), output)
+        run_ids = list(dict.fromkeys(run for id in ids for run in _runs_of(client, id)))
+        if not 2 <= len(run_ids) <= MOST_RUNS:
+            raise InvalidInput(f"2 to {MOST_RUNS} runs can be compared; given: {len(run_ids)}")
+        compared = [_compared(client, client.run(id)) for id in run_ids]
+        show(compared, partial(_table, full_ids=full_ids), output)
 
 
-def _runs_of(client: "Client", id: str) -> "Iterator[Run]":
+def _runs_of(client: "Client", id: str) -> "Iterator[UUID]":
     from service.client import Experiment, Run
 
     found = client.find(client.meant(id, Run, Experiment))
-    if isinstance(found, Experiment):
-        yield from (client.run(run.id) for run in found.runs)
-    else:
-        yield found
+    yield from (run.id for run in found.runs) if isinstance(found, Experiment) else [found.id]
 
 
 def _compared(client: "Client", run: "Run") -> dict[str, Any]:

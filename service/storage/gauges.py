@@ -8,6 +8,7 @@ from sqlalchemy import Select, extract, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage import agents, tracking
+from service.storage.deletions import is_deleted
 from service.storage.states import LOSSES, RunState
 from service.storage.tables import Run, Transition
 
@@ -49,15 +50,16 @@ async def read(session: AsyncSession) -> Gauges:
             func.count(),
             extract("epoch", func.now() - func.min(Run.created_at)),
         )
-        .where(Run.state == RunState.QUEUED)
+        .where(Run.state == RunState.QUEUED, ~is_deleted(Run.id))
         .group_by(Run.queue)
     )
     left_s = extract("epoch", Run.lease_until - func.now())
     leases = select(func.min(left_s), func.count().filter(left_s < 0))
     least_s, overdue = (await session.execute(leases.where(Run.state == RunState.RUNNING))).one()
+    by_state = select(Run.state, func.count()).where(~is_deleted(Run.id))
     lost = (Transition.state == RunState.QUEUED, Transition.reason.in_(LOSSES))
     return Gauges(
-        runs=await _counts(session, select(Run.state, func.count()).group_by(Run.state)),
+        runs=await _counts(session, by_state.group_by(Run.state)),
         queues={queue: Waiting(runs, float(oldest_s)) for queue, runs, oldest_s in waiting},
         lost_attempts=await _counts(
             session,

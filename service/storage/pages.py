@@ -1,4 +1,4 @@
-"""What pages need to know of rows besides what the API answers."""
+"""What the pages show of rows besides what the API answers, and when that changes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from service.storage.filters import dataset_of, model_of
 from service.storage.states import RunState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Experiment, ExperimentRun, FindingsRow, Run
+from service.storage.watching import place_in_queue
 
 K = TypeVar("K", Run, Study)
 
@@ -36,43 +37,47 @@ async def rows_of(session: AsyncSession, kind: type[K], ids: Sequence[UUID]) -> 
 
 
 async def standing_of_runs(session: AsyncSession, runs: Select[UUID]) -> str | None:
-    """A word that changes whenever the state or the progress of one of these runs changes.
+    """A digest of the state, the progress and the last description of these runs.
 
     Args:
         session: Reads rows alone.
         runs: The ids of the runs that count.
     """
-    of_run = func.concat_ws(" ", Run.id, Run.state, Run.attempt, cast(Run.progress, Text))
+    of_run = func.concat_ws(
+        " ", Run.id, Run.state, Run.attempt, cast(Run.progress, Text), Run.described_at
+    )
     of_runs = select(func.md5(func.string_agg(of_run, aggregate_order_by(literal("\n"), Run.id))))
     return await session.scalar(of_runs.where(Run.id.in_(runs)))
 
 
 async def standing_of_run(session: AsyncSession, run_id: UUID) -> tuple[str | None, str | None]:
-    """Words that change whenever the run does, or when its findings are asked for or made."""
-    shown = func.row(Run.name, Run.tags, Run.note, FindingsRow.state, FindingsRow.asked_at)
-    itself = await session.scalar(
-        select(func.md5(cast(shown, Text)))
-        .select_from(Run)
-        .outerjoin(FindingsRow, FindingsRow.run_id == Run.id)
-        .where(Run.id == run_id)
+    """Digests that change with the run and its findings, and with its place while it waits."""
+    others = (
+        select(func.row(FindingsRow.state, FindingsRow.asked_at))
+        .where(FindingsRow.run_id == Run.id)
+        .scalar_subquery()
     )
-    return itself, await standing_of_runs(session, select(Run.id).where(Run.id == run_id))
+    of_others = select(func.concat_ws(" ", cast(others, Text), place_in_queue(run_id)))
+    of_run = select(Run.id).where(Run.id == run_id)
+    return (
+        await standing_of_runs(session, of_run),
+        await session.scalar(of_others.where(Run.id == run_id)),
+    )
 
 
 async def standing_of_experiment(
     session: AsyncSession, experiment_id: UUID
 ) -> tuple[str | None, str | None]:
-    """Words that change whenever the experiment does, or one of its runs."""
-    shown = (Experiment.name, Experiment.tags, Experiment.note, Experiment.cancelled_at)
-    row = cast(func.row(*shown), Text)
-    itself = await session.scalar(select(func.md5(row)).where(Experiment.id == experiment_id))
+    """Digests that change with the experiment and with its runs."""
+    row = cast(func.row(*Experiment.__table__.columns), Text)
+    itself = select(func.md5(row)).where(Experiment.id == experiment_id)
     its_runs = select(ExperimentRun.run_id).where(ExperimentRun.experiment_id == experiment_id)
-    return itself, await standing_of_runs(session, its_runs)
+    return await session.scalar(itself), await standing_of_runs(session, its_runs)
 
 
 @dataclass(frozen=True)
 class StudyStanding:
-    """Words, each of which changes whenever what it stands for changes; None for what is not."""
+    """Digests, each of which changes whenever what it stands for changes; None for what is not."""
 
     itself: str | None
     trials: str | None
@@ -106,9 +111,9 @@ async def newest_evaluations(
 
 
 async def in_work(session: AsyncSession) -> Sequence[Run]:
-    """The runs that are trained now, the oldest attempt first."""
-    query = select(Run).where(Run.state == RunState.RUNNING).order_by(Run.started_at, Run.id)
-    return (await session.scalars(query)).all()
+    """The runs that are trained now, those first whose first attempt began first."""
+    query = select(Run).where(Run.state == RunState.RUNNING, ~is_deleted(Run.id))
+    return (await session.scalars(query.order_by(Run.started_at, Run.id))).all()
 
 
 @dataclass(frozen=True)

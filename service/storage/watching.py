@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Subquery, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage.states import RunState
@@ -29,10 +29,7 @@ class Standing:
 
 
 async def standings(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, Standing]:
-    before_it = func.row_number().over(partition_by=Run.queue, order_by=QUEUE_ORDER) - 1
-    waiting = (
-        select(Run.id, before_it.label("position")).where(Run.state == RunState.QUEUED).subquery()
-    )
+    waiting = _waiting()
     rows = await session.execute(
         select(
             Run.id,
@@ -47,3 +44,16 @@ async def standings(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID
         .where(Run.id.in_(run_ids))
     )
     return {row.id: Standing(*row) for row in rows}
+
+
+def place_in_queue(run_id: UUID) -> ColumnElement[int | None]:
+    """How many waiting runs begin before this one, in a query of `Run`; null unless it waits."""
+    waiting = _waiting()
+    place = select(waiting.c.position).where(waiting.c.id == run_id).scalar_subquery()
+    return case((Run.state == RunState.QUEUED, place))  # others are not counted in vain
+
+
+def _waiting() -> Subquery:
+    before_it = func.row_number().over(partition_by=Run.queue, order_by=QUEUE_ORDER) - 1
+    of_run = select(Run.id, before_it.label("position"))
+    return of_run.where(Run.state == RunState.QUEUED).subquery()

@@ -17,8 +17,8 @@ from service.api.request_ids import HEADER
 from service.api.schemas import Problem
 from service.storage.errors import StorageError
 
-#: Headers that a page has of the problem in whose place it is.
-KEPT = ("Allow", HEADER)
+#: Headers of the API's answer that the page in its place keeps.
+KEPT = ("Allow", "WWW-Authenticate", HEADER)
 
 
 class PageDoor(Door):
@@ -33,11 +33,13 @@ class PageDoor(Door):
             except RequestValidationError as error:
                 return await _refused_address(request, error)
             except Refused as refusal:
-                return await page("problem.html", refusal.status, detail=str(refusal))
+                shown = await page("problem.html", refusal.status, detail=str(refusal))
+                shown.headers.update(refusal.headers or {})
+                return shown
             except StorageError as error:
-                return await page(
-                    "problem.html", STATUS_OF.get(type(error), 500), detail=str(error)
-                )
+                if type(error) not in STATUS_OF:  # a fault of ours, whose words help nobody
+                    raise
+                return await page("problem.html", STATUS_OF[type(error)], detail=str(error))
             return answer
 
         return show

@@ -25,7 +25,7 @@ Make = Callable[[AsyncSession], Awaitable[Response]]
 
 
 async def standing_of(parts: Parts, kind: str, id: UUID) -> Hashable:
-    """Words that change whenever what a page of studies, experiments or runs shows changes.
+    """A digest of what the page of a study, an experiment or a run shows.
 
     Raises:
         DatabaseAway: the database does not answer.

@@ -99,13 +99,13 @@ async def experiments_page(position: Position, filter: RunFilter, refresh: Refre
         size = lists.PAGE_SIZE
         rows = await experiments.page(session, size=size + 1, after=position, wanted=filter.wanted)
         listed = await experiment_answers.experiment_page(session, *cut(rows, size))
+        ids = [each.id for each in listed.experiments]
         return await page(
             "experiments.html",
             tab="experiments",
             page=listed,
-            trained=await lists.in_short(
-                session, Experiment, [each.id for each in listed.experiments]
-            ),
+            trained=await lists.in_short(session, Experiment, ids),
+            tried_by=await tried_by(session, ids),
             filter=filter,
             is_first=position is None,
         )

@@ -268,7 +268,7 @@ async def test_what_cannot_be_compared_is_refused(
     many = (await submit(spec_of(seeds=list(range(10, 19))))).experiment.id
 
     assert alone.exit_code == unseen.exit_code == REFUSED
-    assert "compared are 2 to 8 runs; given: 1" in alone.stderr
+    assert "2 to 8 runs can be compared; given: 1" in alone.stderr
     assert f"run {new} is queued and has not been evaluated yet" in unseen.stderr
     assert "given: 9" in (await polar("compare", many)).stderr
 

@@ -127,6 +127,9 @@ async def test_runs_say_to_which_experiment_or_trial_they_belong(
         belongs[4],
     ]
     assert ["row c" in belongs[2], "row a" in belongs[4]] == [True, True]
+    shown = (await http.get("/experiments")).text
+    assert f'trial 0 of <a href="/studies/{study_id}">&lt;study&gt;</a>' in shown
+    assert shown.count("trial 0 of") == 1
 
 
 async def test_studies_are_filtered_and_say_what_they_search(

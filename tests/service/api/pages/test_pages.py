@@ -159,7 +159,8 @@ async def test_what_runs_now_is_shown_with_the_time_that_it_takes(
     worker: "Worker",
     reports: "Reports",
 ) -> None:
-    run_id = (await submit(spec_of())).runs[0].id
+    asked = await submit(spec_of())
+    run_id = asked.runs[0].id
     assert "No run is trained now" in (await http.get("/agents")).text
 
     await worker.claim(run_id)
@@ -168,6 +169,14 @@ async def test_what_runs_now_is_shown_with_the_time_that_it_takes(
     shown = (await http.get("/agents")).text
     assert f'<a href="/runs/{run_id}">' in shown
     assert "<td>0:01:00</td>" in shown  # 60 steps are left, of a second each
+    assert "1 running" in shown
+    experiment = f"/api/v1/experiments/{asked.experiment.id}"
+    await http.post(f"{experiment}/cancel")
+    assert (await http.delete(experiment)).status_code == 200
+    # its agent has yet to hear of it
+    shown = (await http.get("/agents")).text
+    assert "No run is trained now" in shown
+    assert "running" not in shown.partition("</p>")[0]
 
 
 async def test_the_list_of_studies_says_what_each_has_found(

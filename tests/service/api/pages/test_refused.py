@@ -4,6 +4,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from service.storage import showing
+from service.storage.errors import StorageError
+
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 HINT = "prints a link that lets a browser in"
 
@@ -96,4 +99,19 @@ async def test_an_address_that_cannot_be_is_refused_in_our_own_words(
 async def test_who_is_not_let_in_is_told_how(http: httpx.AsyncClient) -> None:
     answer = await http.get("/runs", headers={"Authorization": ""})
     assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == 'Bearer realm="polar"'
     assert HINT in answer.text
+
+
+async def test_a_fault_of_our_own_is_no_page_with_its_words(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise StorageError("a secret")
+
+    monkeypatch.setattr(showing, "page_of_runs", fail)
+
+    shown = await http.get("/runs", headers=BROWSER)
+    assert shown.status_code == 500
+    assert "This page cannot be shown" in shown.text
+    assert "a secret" not in shown.text
