@@ -120,9 +120,7 @@ def _side(seen: Snapshot, of: Of, *, went_on: bool) -> Side | None:
             return Side.RIGHT
         case Regime.UNDER_REGULARISED:
             return Side.LEFT
-    paper = seen.paper_regime or seen.regime
-    inside = seen.regime is Regime.CLEAN if of == "clean" else paper is Regime.POLARISED
-    return Side.INSIDE if inside and seen.keeps_limits else Side.OUTSIDE
+    return Side.INSIDE if seen.is_inside(of) else Side.OUTSIDE
 
 
 def _right(seen: Snapshot) -> float:

@@ -59,7 +59,8 @@ def headline_of(report: RangeReport, certificates: Certificates | None = None) -
     known = certificates or NO_CERTIFICATES
     left = _edge_words("left", report.envelope.left, known.left, known.models, report)
     right = _edge_words("right", report.envelope.right, known.right, known.models, report)
-    return f"{of} {_over(report)}: {left}; {right}{_held_words(report, known)}."
+    certain = "no weight for certain, because the edges overlap; " * report.envelope.is_overlapping
+    return f"{of} {_over(report)}: {certain}{left}; {right}{_held_words(report, known)}."
 
 
 def _edge_words(
@@ -71,6 +72,8 @@ def _edge_words(
 ) -> str:
     at = f"at {report.steps:,} steps"
     if is_refuted(certificate):
+        if report.envelope and report.envelope.is_overlapping:  # nothing was reached for certain
+            certificate = certificate.model_copy(update={"reached": None})
         return f"no {side} edge of the objective {at}: {certificate.words(report.of, models)}"
     standing = ""
     if certificate is not None:
@@ -156,6 +159,10 @@ def remarks_on(report: RangeReport, level: Level) -> Iterator[str]:
     if report.disagreeing:
         weights = ", ".join(f"{weight:.4g}" for weight in report.disagreeing)
         yield f"Seeds disagree on the verdict at {weights}."
+    inside = sorted({vote.seed for vote in level.votes if vote.side is Side.INSIDE})
+    if report.envelope and len(inside) < len(report.seeds):
+        seeds = f"seed{'s' * (len(inside) != 1)} {', '.join(map(str, inside))}"
+        yield f"So far {report.of} with {seeds} alone, of {len(report.seeds)} seeds."
     if report.envelope and len(report.seeds) == 1:
         yield (
             f"Seed {report.seeds[0]} was the only one: its intervals lie between the weights that "

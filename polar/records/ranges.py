@@ -58,6 +58,12 @@ class Snapshot(Record):
     #: not inside the band.
     keeps_limits: bool = True
 
+    def is_inside(self, of: Of) -> bool:
+        """Whether the space is in a band of this kind; one that exceeds the limits is not."""
+        paper = self.paper_regime or self.regime
+        inside = self.regime is Regime.CLEAN if of == "clean" else paper is Regime.POLARISED
+        return inside and self.keeps_limits
+
 
 class SeedOutcome(Snapshot):
     """The outcome of one seed's training that matters for the range, and the way there."""
@@ -198,6 +204,12 @@ class Interval(Record):
         """The weights between the edges; None where an end is open or the edges overlap."""
         low, high = self.left.high, self.right.low
         return None if low is None or high is None or low > high else (low, high)
+
+    @property
+    def is_overlapping(self) -> bool:
+        """Whether the intervals of the edges overlap, so that no weight is between them."""
+        low, high = self.left.high, self.right.low
+        return low is not None and high is not None and low > high
 
 
 class AtBudget(Record):

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.records.edge_rows import BandRows, edge_rows, facts_of_models
 from polar.records.events import Evaluation, Progress
 from polar.records.latents import Verdict
-from polar.records.ranges import SeedOutcome
+from polar.records.ranges import SeedOutcome, StudyRange
 from polar.records.trials import Measures
 from polar.records.words import settled_in_words
 from polar.spec import StudySpec
@@ -80,15 +80,37 @@ class StudyPage:
 
     @property
     def answer(self) -> str | None:
-        """The weights that are in the band for certain; None as long as there are none."""
+        """The weights that are in the band for certain; None as long as there are none.
+
+        Where a seed has no training in the band between two edges, they were inferred from others.
+        """
         known = self.study.range
-        cores = [each.core for each in known.intervals if each.core] if known else []
-        if not known or not cores:
+        if not known:
+            return None
+        cores = [
+            each.core
+            for each in known.intervals
+            if each.core and self._seeds_between(*each.core, known) >= set(known.seeds)
+        ]
+        if not cores:
             return None
         weight = ", ".join(field.rpartition(".")[2] for field in known.fields)
         return f"Trainings are {known.of} for {weight} " + " and ".join(
             f"{low:.4g} to {high:.4g}" for low, high in cores
         )
+
+    def _seeds_between(self, low: float, high: float, known: StudyRange) -> set[int]:
+        """The seeds of trainings from scratch that were in the band at these weights."""
+        field = known.fields[0]  # studies of several have no intervals
+        return {
+            row.run.seed
+            for row in self.rows
+            if row.outcome is not None
+            and row.outcome.is_inside(known.of)
+            and row.warm_start is None
+            and isinstance(weight := row.point.get(field), int | float)
+            and low <= weight <= high
+        }
 
     @property
     def edges(self) -> Sequence[BandRows]:

@@ -102,6 +102,17 @@ def test_three_seeds_that_agree_say_less_of_all_seeds_than_six(told: Told) -> No
     assert factors[1] < SEARCH.factor < factors[0] < 1.15
 
 
+def test_a_band_that_one_of_two_seeds_has_seen_is_said_to_be(told: Told) -> None:
+    report = find_range(told("0.35 u 0, 5.5 i 1, 30 c 0"), SIX)
+
+    assert report.seeds == (0, 1)
+    assert report.remarks[-1] == "So far clean with seed 1 alone, of 2 seeds."
+    assert "no weight for certain, because the edges overlap; left edge 0.3" in report.headline
+    both = find_range(told("0.35 u 0, 5.5 i 1, 5.2 i 0, 5.8 i 0, 5.3 i 1, 30 c 0"), SIX)
+    assert not any(remark.startswith("So far") for remark in both.remarks)
+    assert "for certain" not in both.headline
+
+
 def test_wide_brackets_are_coarse_and_said_to_be(told: Told) -> None:
     report = find_range(told("0.1 u, 1 i, 7 i, 7.5 c"), SEARCH)
 

@@ -82,6 +82,26 @@ def refuted(weight: float, *warm_start: float) -> NotOptimal:
     return NotOptimal(model=model, better=None, by_nats=3.0, se_nats=0.5)
 
 
+def test_nothing_was_reached_for_certain_where_the_edges_overlap() -> None:
+    overlapping = ENVELOPE.model_copy(update={"left": Edge(low=0.1, high=8.0, confidence=None)})
+    report = REPORT.model_copy(update={"envelope": overlapping})
+    right = EdgeCertificate(
+        side="right",
+        standing=Standing.NOT_OPTIMAL,
+        reached=5.0,
+        beyond=5.4,
+        exists_to=15.0,
+        by=None,
+    )
+    known = Certificates(not_optimal=(), left=None, right=right, models=6)
+
+    assert headline_of(report, known) == (
+        "Clean for seed 0 alone: no weight for certain, because the edges overlap; left edge 0.1..8 "
+        "at 2,000 steps, not known to be settled; no right edge of the objective at 2,000 steps: "
+        "a clean solution is the best of 6 known up to 15."
+    )
+
+
 @pytest.mark.parametrize(
     ("not_optimal", "exists_to", "said"),
     [

@@ -21,6 +21,10 @@ async def _agent(worker: "Worker") -> None:
     await worker.announce()
 
 
+#: The outcome of a training that was clean.
+CLEAN = [{"regime": "clean", "steps": 30}]
+
+
 def edge(low: float | None, high: float | None) -> dict[str, Any]:
     return {"low": low, "high": high, "confidence": 0.9}
 
@@ -101,13 +105,33 @@ async def test_the_weights_that_are_clean_for_certain_stand_at_the_top(
     http: httpx.AsyncClient, create: Create, trials: "Trials", edges: list[Any], answer: str | None
 ) -> None:
     study_id = await create()
+    for beta in (0.5, 5.0):
+        await trials.end(await trials.begin(study_id, beta=beta), 0.5, observations=CLEAN)
     bands = [{"left": edge(*left), "right": edge(*right)} for left, right in edges]
-    await trials.find(study_id, intervals=bands, envelope=bands[0] if bands else None)
+    found = {"intervals": bands, "envelope": bands[0] if bands else None}
+    await trials.find(study_id, **found)
 
     shown = await words_of(http, study_id)
     assert ("Trainings are clean" in shown) == (answer is not None)
     assert (answer or "") in shown
     assert "no band found" in shown  # the headline of this range stands below
+    await trials.find(study_id, **found, seeds=[0, 1])
+    # a seed that was never clean there is inferred from the others
+    assert "Trainings are clean" not in await words_of(http, study_id)
+
+
+async def test_weights_between_edges_at_which_nothing_was_clean_are_no_answer(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create()
+    await trials.end(await trials.begin(study_id, beta=5.0), 0.5, observations=CLEAN)
+    forming = [{"regime": "forming", "steps": 30}]
+    await trials.end(await trials.begin(study_id, beta=7.8), 0.5, observations=forming)
+    band = {"left": edge(5.3, 7.7), "right": edge(8.1, 15.0)}
+
+    await trials.find(study_id, intervals=[band], envelope=band)
+
+    assert "Trainings are clean" not in await words_of(http, study_id)
 
 
 async def test_a_study_says_what_its_trainings_do_now(
