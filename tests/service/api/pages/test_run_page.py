@@ -215,7 +215,10 @@ async def test_traversals_are_compared_once_they_are_made(
         await worker.finish(each)
 
     shown = (await http.get("/compare", params={"run": [str(run_id), str(other_id)]})).text
-    assert f'<a href="/runs/{other_id}">{str(other_id)[:8]}</a> are not made yet' in shown
+    assert (
+        f'<a href="/runs/{other_id}">{str(other_id)[:8]}</a> are not made yet; the page of'
+        in shown
+    )
     assert shown.count("<img") == 1
     assert f'src="/api/v1/runs/{run_id}/figures/traversals.png"' in shown
 
