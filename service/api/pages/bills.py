@@ -41,8 +41,7 @@ async def _bill_of_experiment(session: AsyncSession, spec: ExperimentSpec) -> Bi
         time = "unknown (no run of this dataset, model and batch size has succeeded here yet)"
     else:
         seconds = duration(usual.of(steps) * math.ceil(new / at_once))
-        together = f"{at_once} run{'s' * (at_once != 1)} at once"
-        time = f"{seconds} ({usual.step_s:.2g} s a step, {together})"
+        time = f"{seconds} ({usual.step_s:.2g} s a step, {studies.runs_in_words(at_once)})"
     return {
         "trainings": f"{new:,}" + (f"; {there:,} more exist already" if there else ""),
         "steps": f"{new * steps:,}" + (" at most" if spec.training.until == "settled" else ""),

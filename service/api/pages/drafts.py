@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from pydantic import ValidationError
 
@@ -57,12 +58,15 @@ def _read(text: str) -> Draft:
 
 
 @cache
-def examples() -> Mapping[str, str]:
-    """The texts of the examples that the package contains, by name: studies, then experiments."""
+def examples() -> Mapping[str, Mapping[str, str]]:
+    """The texts of the examples that the package contains, by kind and name."""
     folder = files("polar.examples")
+    return {"studies": _texts_in(folder / "studies"), "experiments": _texts_in(folder)}
+
+
+def _texts_in(folder: Traversable) -> Mapping[str, str]:
     return {
         place.name.removesuffix(".yaml"): place.read_text("utf-8")
-        for part in (folder / "studies", folder)
-        for place in sorted(part.iterdir(), key=lambda place: place.name)
+        for place in sorted(folder.iterdir(), key=lambda place: place.name)
         if place.name.endswith(".yaml")
     }

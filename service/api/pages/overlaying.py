@@ -18,6 +18,7 @@ from service.api.stored import Reader
 from service.storage import studies
 from service.storage.errors import EarlierVersion
 from service.storage.pages import rows_of
+from service.storage.states import StudyState
 from service.storage.study_tables import Study
 
 #: More rows could not be compared at a glance.
@@ -43,8 +44,14 @@ class LaidStudy:
     axis: tuple[str, float, float] | None
     #: None before its first completed trials.
     found: StudyRange | None
-    #: Seeds of all its trainings that began, as the list of studies counts them.
-    seeds: int
+    #: Seeds of all its trainings that began, as the list of studies counts them; None before
+    #: one of them has ended.
+    seeds: int | None
+
+    @property
+    def envelope(self) -> Interval | None:
+        """The whole band; None without one that lies on the common axis."""
+        return self.found.envelope if self.axis is not None and self.found is not None else None
 
     @property
     def words(self) -> str:
@@ -93,7 +100,7 @@ async def overlay(session: AsyncSession, study_ids: Sequence[UUID]) -> Overlay:
             trains=trains[study.id],
             axis=_axis(study),
             found=Reader().readable("range", study.range),
-            seeds=verdicts[study.id].seeds,
+            seeds=verdicts[study.id].seeds if verdicts[study.id].ended else None,
         )
         for study in rows
     ]
@@ -120,38 +127,48 @@ def _axis(study: Study) -> tuple[str, float, float] | None:
 
 
 def agreement(laid: Sequence[LaidStudy]) -> list[str]:
-    """How the bands of studies agree; nothing for fewer than two bands."""
+    """Which studies have no band, and how the bands of the others agree."""
     with_band = [
         (each.name, each.found)
         for each in laid
-        if each.axis is not None and each.found is not None and each.found.envelope is not None
+        if each.found is not None and each.envelope is not None
     ]
+    said = list(_without_band([each for each in laid if each.envelope is None]))
     if len(with_band) < 2:
-        return []
+        return said
     fields = dict.fromkeys(each.axis[0] for each in laid if each.axis)
-    said = []
     if len(fields) > 1:
         several = ", ".join(fields)
         said.append(f"They sweep different fields ({several}), so compare their order at most.")
-    said.append(_shared([found.intervals for _, found in with_band]))
+    count = "both" if len(with_band) == 2 else f"all {len(with_band)}"
+    bands = f"{count} bands" if len(with_band) == len(laid) else f"{count} bands that there are"
+    said.append(_shared(bands, [found.intervals for _, found in with_band]))
     return [*said, *_edges("left", with_band), *_edges("right", with_band)]
 
 
-def _shared(bands: Sequence[Sequence[Interval]]) -> str:
-    """The weights that are certainly in all bands."""
+def _without_band(laid: Sequence[LaidStudy]) -> Iterator[str]:
+    """Which of these studies may still find a band, and which will not."""
+    goes_on = (StudyState.RUNNING, StudyState.PAUSED)
+    yet = [each.name for each in laid if each.axis and each.study.state in goes_on]
+    never = [each.name for each in laid if not (each.axis and each.study.state in goes_on)]
+    for names, band in ((yet, "no band yet"), (never, "no band")):
+        if names:
+            *others, last = names
+            listed = f"{', '.join(others)} and {last}" if others else last
+            yield f"{listed} {'have' if others else 'has'} {band}."
+
+
+def _shared(named: str, bands: Sequence[Sequence[Interval]]) -> str:
+    """The weights that are certainly in all bands, which are named so."""
     shared = [(0.0, math.inf)]
     for intervals in bands:
         cores = [each.core for each in intervals if each.core is not None]
         both = [(max(a, c), min(b, d)) for a, b in shared for c, d in cores]
         shared = [(low, high) for low, high in both if low <= high]
     if not shared:
-        return f"No weight is certainly in {_all(bands)} bands."
+        return f"No weight is certainly in {named}."
     words = ", ".join(f"{low:.4g}..{high:.4g}" for low, high in shared)
-    return f"In {_all(bands)} bands, wherever exactly their edges lie: {words}."
-
-
-def _all(bands: Sequence[object]) -> str:
-    return "both" if len(bands) == 2 else f"all {len(bands)}"
+    return f"In {named}, wherever exactly their edges lie: {words}."
 
 
 def _edges(side: EdgeSide, bands: Sequence[tuple[str, StudyRange]]) -> Iterator[str]:

@@ -42,7 +42,6 @@ def reliability(of: Verdicts, disagreeing: Sequence[float] | None) -> Iterator[s
         yield f"no training is clean, of {of.ended:,}"
     if of.ended:
         yield f"{of.settled:,} of {of.ended:,} trainings settled"
-    if of.seeds:
         yield f"{of.seeds:,} seed{'s' * (of.seeds != 1)}"
     if disagreeing:
         yield f"seeds disagree at {', '.join(f'{weight:.4g}' for weight in disagreeing)}"

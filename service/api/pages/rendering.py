@@ -16,6 +16,7 @@ from polar.spec import DATASETS, MODELS
 from polar.spec.fields import LONGEST_NAME
 from service.api import links
 from service.api.pages.charts import across
+from service.api.pages.figure_words import figure_words
 from service.api.runs import words
 from service.descriptions import LONGEST_NOTE
 
@@ -56,6 +57,7 @@ def _environment() -> Environment:
         "hundredths": hundredths,
         "headline": words.headline,
         "weight": words.weight_of,
+        "figure_words": figure_words,
     }
     environment.globals |= {
         "known_models": tuple(MODELS),

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import RedirectResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.events import Progress
@@ -51,6 +52,11 @@ async def studies_page(position: Position, filter: StudyFilter, refresh: Refresh
         )
 
     return await refresh.page_of_list("studies", position, filter, make)
+
+
+@router.get("/studies")
+async def list_of_studies() -> Response:
+    return RedirectResponse("/")
 
 
 @router.get("/studies/{study_id}")
@@ -154,16 +160,15 @@ async def agents_page(refresh: Refresh) -> Response:
     async def make(session: AsyncSession) -> Response:
         seen = await agents.seen_lately(session)
         reader = Reader()
-        working = [
-            (run, reader.read("progress", Progress, run.progress))
-            for run in await in_work(session)
-        ]
+        trained_now = await in_work(session)
+        working = [(run, reader.read("progress", Progress, run.progress)) for run in trained_now]
         return await page(
             "agents.html",
             tab="agents",
             agents=seen,
             counts=await gauges.read(session),
             working=working,
+            wanted_by=await wanted_by(session, [run.id for run in trained_now]),
         )
 
     return await refresh.page_of_list("agents", None, NO_FILTER, make)

@@ -16,7 +16,7 @@ from service.api.pages.course_chart import CourseChart, entropy_chart, loss_char
 from service.api.pages.machine import MachineUse, machine_use
 from service.api.problems import Refused
 from service.api.runs import answers
-from service.api.runs.log import read_log
+from service.api.runs.log import Part, last_lines, read_on
 from service.api.runs.schemas import RunView
 from service.api.stored import Reader
 from service.settings import Settings
@@ -52,8 +52,8 @@ class RunPage:
     files: Sequence[str]
     #: Empty until the findings are made.
     labels: Labels
-    #: The last lines of the log; None where it is not here.
-    log: str | None
+    #: The last lines of the newest log that is not empty; None where no log is here.
+    log: Part | None
 
     @property
     def criteria(self) -> Sequence[Criterion]:
@@ -119,8 +119,14 @@ def _labels(artifacts: Path, path: str | None) -> Labels:
     return dict(sorted(of_latents.items()))
 
 
-def _log(artifacts: Path, run: Run) -> str | None:
-    try:
-        return read_log(artifacts, run, LINES_OF_LOG)
-    except Refused:
-        return None
+def _log(artifacts: Path, run: Run) -> Part | None:
+    newest = None
+    for attempt in range(run.attempt, 0, -1):
+        try:
+            part = read_on(artifacts, run, None, attempt)
+        except Refused:
+            continue
+        if part.text:
+            return part._replace(text=last_lines(part.text, LINES_OF_LOG))
+        newest = newest or part
+    return newest

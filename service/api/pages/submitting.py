@@ -62,10 +62,13 @@ async def submit_page(
         text = dump((await experiments.get(session, id)).spec)
     elif run is not None:
         text = dump((await runs.get(session, await id_of(session, Run, run))).spec)
-    elif example is not None and example not in examples():
-        raise NotFound("example named", example)
+    elif example is not None:
+        texts = {name: text for of_kind in examples().values() for name, text in of_kind.items()}
+        if example not in texts:
+            raise NotFound("example named", example)
+        text = texts[example]
     else:
-        text = examples()[example] if example is not None else ""
+        text = ""
     return await _shown(request, session, await read(text))
 
 

@@ -207,7 +207,7 @@ async def study_plan(session: AsyncSession, spec: StudySpec, dataset_digest: str
         estimate="no run of this dataset, model and batch size has succeeded here yet"
         if usual is None
         else f"{usual.step_s:.2g} s a step and {usual.besides_s:.2g} s besides the steps of each "
-        f"run, as in the latest runs like these; {steps} steps a run; {at_once} runs at once; "
+        f"run, as in the latest runs like these; {steps} steps a run; {runs_in_words(at_once)}; "
         "runs that exist already take no time",
     )
 
@@ -226,6 +226,10 @@ async def runs_at_once(session: AsyncSession, device: str, most: int) -> int:
     """How many runs the agents of a device train at once, of at most so many; at least 1."""
     present = await agents.seen_lately(session, agents.AGENT_LASTS)
     return max(1, min(agents.able(present, device), most))
+
+
+def runs_in_words(at_once: int) -> str:
+    return f"{at_once:,} run{'s' * (at_once != 1)} at once"
 
 
 def _span_of_time(spec: StudySpec, usual: Duration, at_once: int) -> tuple[float, float]:

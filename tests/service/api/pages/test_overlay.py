@@ -100,12 +100,16 @@ async def test_studies_whose_bands_agree(http: httpx.AsyncClient, found: Found) 
     assert "<dt>two</dt><dd>two is clean</dd>" in shown
 
 
-async def test_seeds_are_counted_as_in_the_list(
+async def test_seeds_are_counted_as_in_the_list_once_a_training_has_ended(
     http: httpx.AsyncClient, create: Create, trials: "Trials"
 ) -> None:
     study_id = await create(base={"dataset": {"name": "digits"}, "model": {}, "seeds": [0, 1]})
-    for seed in (0, 1):
-        await trials.begin(study_id, beta=2.0, seed=seed)
+    first = await trials.begin(study_id, beta=2.0, seed=0)
+    assert "seed</li>" not in (await http.get("/")).text
+    assert '<td class="n"></td><td class="n"></td><td col' in await words_of(http, study_id)
+
+    await trials.begin(study_id, beta=2.0, seed=1)
+    await trials.end(first, 0.5)
 
     assert "<li>2 seeds</li>" in (await http.get("/")).text
     row = re.search(r"<tbody> (.*?)</tr>", await words_of(http, study_id))
@@ -174,21 +178,34 @@ async def test_a_study_without_a_band_has_its_row_and_its_words(
     search: dict[str, Any] = {
         "model.beta": {"log_uniform": [0.01, 100]}, "training.batch_size": {"choices": [32, 64]},
     }  # fmt: skip
-    new, wide = await create(name="new"), await create(search=search, sampler="random")
+    new, wide = await create(name="new"), await create(name="w", search=search, sampler="random")
+    one = await found("one", (0.1, 0.2), (10.0, 20.0))
 
-    shown = await words_of(http, new, wide, await found("one", (0.1, 0.2), (10.0, 20.0)))
+    shown = await words_of(http, new, wide, one)
 
+    assert "<li>new has no band yet.</li><li>w has no band.</li></ul>" in shown
     assert "it has no range yet" in shown
     assert "it does not sweep a single field of numbers above 0" in shown
     assert shown.count('<rect class="searched"') == 2
     assert "may lie at the same weight" not in shown
-    alone = await words_of(http, wide)
-    assert "<svg" not in alone
-    assert "Tick two or more" in alone
+    assert "<svg" not in await words_of(http, wide)
+    both = await words_of(http, new, await create(name="newer"))
+    assert '<ul class="agreement"><li>new and newer have no band yet.</li></ul>' in both
+    some = await words_of(http, one, new, await found("two", (30.0, 40.0), (50.0, 60.0)))
+    assert "<li>No weight is certainly in both bands that there are.</li>" in some
+
+
+async def test_who_ticks_too_few_studies_is_told_what_to_tick(
+    http: httpx.AsyncClient, create: Create
+) -> None:
+    none, alone = await words_of(http), await words_of(http, await create())
+
+    for shown, count in ((none, "No study is"), (alone, "One study is")):
+        assert "<h1>Overlay of studies</h1>" in shown
+        assert f"<p>{count} ticked. Tick two or more on the page of" in shown
 
 
 async def test_what_cannot_be_laid_over_each_other(http: httpx.AsyncClient) -> None:
-    assert "0 studies over each other" in await words_of(http)
     assert (await http.get(f"/overlay?study={uuid4()}")).status_code == 404
     assert (await http.get("/overlay?study=nothing")).status_code == 422
     many = await http.get("/overlay", params={"study": [str(uuid4())] * 17})

@@ -74,6 +74,12 @@ async def test_an_empty_service_has_its_pages(http: httpx.AsyncClient, path: str
     )
 
 
+async def test_the_list_of_studies_is_the_first_page(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/studies")
+
+    assert (answer.status_code, answer.headers["location"]) == (307, "/")
+
+
 @pytest.mark.parametrize("kind", ["studies", "runs", "experiments"])
 @pytest.mark.parametrize("id", [str(UUID(int=1)), "nothing", "%3Cscript%3E"])
 async def test_what_is_not_there_is_answered_by_a_page(
@@ -159,9 +165,12 @@ async def test_what_runs_now_is_shown_with_the_time_that_it_takes(
     worker: "Worker",
     reports: "Reports",
 ) -> None:
-    asked = await submit(spec_of())
+    asked = await submit(spec_of(name="<mine>", model={"beta": 2.0}))
     run_id = asked.runs[0].id
-    assert "No run is trained now" in (await http.get("/agents")).text
+    before = (await http.get("/agents")).text
+    assert "No run is trained now" in before
+    assert "Every agent takes runs of <code>auto</code>" in before
+    assert "<td>auto, cpu</td>" in before
 
     await worker.claim(run_id)
     await worker.record(run_id, reports.progress(40))
@@ -169,6 +178,9 @@ async def test_what_runs_now_is_shown_with_the_time_that_it_takes(
     shown = (await http.get("/agents")).text
     assert f'<a href="/runs/{run_id}">' in shown
     assert "<td>0:01:00</td>" in shown  # 60 steps are left, of a second each
+    of = f'<a href="/experiments/{asked.experiment.id}">&lt;mine&gt;</a></div>'
+    assert f'<div class="quiet">experiment {of}' in shown
+    assert '<td>beta_vae</td><td>digits</td><td class="n">beta 2</td>' in shown
     assert "1 running" in shown
     experiment = f"/api/v1/experiments/{asked.experiment.id}"
     await http.post(f"{experiment}/cancel")
@@ -254,8 +266,10 @@ async def test_runs_are_compared_by_their_entropies_and_specs(
     of_runs = '<td class="n">0.90</td><td class="n">0.00</td><td class="n"></td>'
     assert f"<tr><th>R</th>{of_runs}</tr>" in shown
 
-    assert "0 runs compared" in (await http.get("/compare")).text
-    assert "1 runs" not in (await http.get("/compare", params={"run": str(first.id)})).text
+    for chosen, count in (([], "No run is"), (ids[:1], "One run is")):
+        few = (await http.get("/compare", params={"run": chosen})).text
+        assert "<h1>Comparison of runs</h1>" in few
+        assert f"<p>{count} ticked. Tick two or more in the list of" in few
     unknown = await http.get("/compare", params={"run": [str(uuid4()), str(first.id)]})
     assert unknown.status_code == 404
     many = await http.get("/compare", params={"run": [str(uuid4())] * 9})

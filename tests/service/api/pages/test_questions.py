@@ -221,6 +221,25 @@ async def test_how_is_it_repeated(ask: Ask, seeds: list[Run]) -> None:
         assert "&#34;name&#34;: &#34;digits&#34;" in shown
 
 
+async def test_all_that_can_be_copied_stands_in_the_same_order(
+    http: httpx.AsyncClient, seeds: list[Run]
+) -> None:
+    (study,) = (await http.get("/api/v1/studies")).json()["studies"]
+    (experiment,) = (await http.get("/api/v1/experiments")).json()["experiments"]
+    paths = {
+        f"/studies/{study['id']}": "polar study show",
+        f"/experiments/{experiment['id']}": "polar watch",
+        f"/runs/{seeds[0].id}": "polar get",
+    }
+    for path, command in paths.items():
+        home = (await http.get(path)).text.partition("<h2>Take home</h2>")[2]
+        buttons = re.findall(r">(Copy [^<]+)</button>", home)
+        assert buttons[:5] == [
+            "Copy id", "Copy curl", "Copy command", "Copy Python", "Copy spec",
+        ]  # fmt: skip
+        assert f'data-copy="{command} {path.rpartition("/")[2]}"' in home
+
+
 async def test_what_would_this_cost(ask: Ask, worker: "Worker") -> None:
     await worker.announce()
     shown = await ask("Submit", "beta")

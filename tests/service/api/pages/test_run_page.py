@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from polar.records.measurement import MEASUREMENT_FILE
 from polar.spec.own_images import AddedImages
@@ -15,6 +16,7 @@ from polar.spec.own_models import AllowedModels
 from service.storage import runs
 from service.storage.database import Database
 from service.storage.states import RunState
+from service.storage.tables import Run
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
@@ -69,7 +71,7 @@ async def test_the_last_lines_of_the_log_are_shown_as_text(
     log = tmp_path / "runs" / str(run_id) / "attempt-1" / "log.txt"
     log.parent.mkdir(parents=True)
     log.write_text("")
-    assert "Attempt 1 has said nothing." in await page_of(http, run_id)
+    assert "Log</h2>" not in await page_of(http, run_id)
 
     log.write_text("".join(f"line {number}\n" for number in range(100)) + "<script>\n")
 
@@ -77,7 +79,25 @@ async def test_the_last_lines_of_the_log_are_shown_as_text(
     assert "line 61 line 62" in shown
     assert "line 60" not in shown
     assert "&lt;script&gt;" in shown
-    assert f'href="/api/v1/runs/{run_id}/log?tail=10000"' in shown
+    assert f'href="/api/v1/runs/{run_id}/log?attempt=1&amp;tail=10000"' in shown
+
+
+async def test_the_log_is_that_of_the_newest_attempt_that_said_something(
+    http: httpx.AsyncClient, run_id: UUID, database: Database, tmp_path: Path
+) -> None:
+    async with database.transaction() as session:
+        await session.execute(update(Run).where(Run.id == run_id).values(attempt=4))
+    for attempt, said in ((1, "old"), (2, "newer"), (4, "")):
+        log = tmp_path / "runs" / str(run_id) / f"attempt-{attempt}" / "log.txt"
+        log.parent.mkdir(parents=True)
+        log.write_text(said)
+
+    shown = await page_of(http, run_id)
+
+    assert "The last lines of attempt 2 (the logs of later attempts are empty" in shown
+    assert '<pre tabindex="0" class="log">newer</pre>' in shown
+    (address,) = re.findall('<a href="([^"]+)">more</a>', shown)
+    assert (await http.get(address.replace("&amp;", "&"))).text == "newer"
 
 
 async def test_each_latent_has_its_label_by_every_criterion(
@@ -195,7 +215,10 @@ async def test_traversals_are_compared_once_they_are_made(
         await worker.finish(each)
 
     shown = (await http.get("/compare", params={"run": [str(run_id), str(other_id)]})).text
-    assert f'<a href="/runs/{other_id}">{str(other_id)[:8]}</a> are not made yet' in shown
+    assert (
+        f'<a href="/runs/{other_id}">{str(other_id)[:8]}</a> are not made yet; the page of'
+        in shown
+    )
     assert shown.count("<img") == 1
     assert f'src="/api/v1/runs/{run_id}/figures/traversals.png"' in shown
 
@@ -217,7 +240,9 @@ async def test_a_failed_run_says_its_error_first_and_is_tried_again(
 
     assert f'<h1>mine <span class="quiet">{short}, beta 1</span>' in shown
     assert "<li>beta_vae, beta 1, digits, seed 0</li>" in shown
-    assert 'class="headline">clean; ValueError: &lt;mine&gt;</p>' in shown
+    assert 'class="headline">ValueError: &lt;mine&gt;</p>' in shown
+    assert "<p>last verdict, at step 50: clean</p>" in shown
+    assert "<li>10 of 100 steps</li>" in shown
     head = shown.partition('class="headline"')[2].partition("<ul")[0]
     assert '<pre tabindex="0">Traceback (most recent call last): File' in head
     assert again in shown
@@ -235,5 +260,5 @@ async def test_a_message_of_one_line_is_not_repeated(
 
     shown = await page_of(http, run_id)
 
-    assert "; cancelled on request</p>" in shown
+    assert 'class="headline">cancelled on request</p>' in shown
     assert "Whole message" not in shown

@@ -1,7 +1,7 @@
 """The page for submitting: what it says of a draft, and what becomes of it."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from html import unescape
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -80,14 +80,19 @@ async def test_a_page_of_another_site_submits_nothing(
 
 async def test_every_example_is_there_and_is_a_spec(http: httpx.AsyncClient) -> None:
     page = (await http.get("/submit")).text
-    assert {"beta", "digits", "mnist"} <= set(examples())
-    for name, text in examples().items():
-        assert f'href="/submit?example={name}"' in page
-        kind = StudySpec if "base" in read_yaml(text) else ExperimentSpec
-        kind.from_yaml(text)
+    assert "beta" in examples()["studies"]
+    assert {"digits", "mnist"} <= set(examples()["experiments"])
+    kinds: Mapping[str, type[StudySpec | ExperimentSpec]] = {
+        "studies": StudySpec, "experiments": ExperimentSpec,
+    }  # fmt: skip
+    for kind, texts in examples().items():
+        listed = page.partition(f"Examples of {kind}:")[2].partition("</nav>")[0]
+        assert re.findall('href="/submit[?]example=([^"]+)"', listed) == list(texts)
+        for text in texts.values():
+            kinds[kind].from_yaml(text)
     shown = (await http.get("/submit?example=beta")).text
     assert "The study is valid" in shown
-    assert examples()["beta"].splitlines()[-1] in shown
+    assert examples()["studies"]["beta"].splitlines()[-1] in shown
     assert (await http.get("/submit?example=nothing")).status_code == 404
 
 
@@ -164,6 +169,10 @@ async def test_the_time_of_a_bill_is_that_of_the_latest_runs_like_these(
 
     assert "time 0:02:30 (0.1 s a step, 1 run at once)" in said
     assert "time 0:01:40 (0.1 s a step, 2 runs at once)" in by_two
+    same = STUDY.replace("steps: 500", "steps: 500, batch_size: 100")
+    assert "500 steps a run; 1 run at once; runs that" in await words_of(
+        http, same + "concurrency: 1\n"
+    )
 
 
 @pytest.mark.parametrize(("text", "kind"), [(EXPERIMENT, "experiments"), (STUDY, "studies")])
