@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from polar.spec.faults import pointer_to
-from polar.spec.fields import SpecPart
+from polar.spec.fields import SpecPart, is_one_line
 from polar.spec.misfit import misfit
 
 MOST_TAGS, LONGEST_KEY, LONGEST_VALUE, LONGEST_NOTE = 32, 64, 256, 16 * 1024
@@ -46,7 +46,7 @@ def _misfits(tags: Mapping[str, str | None]) -> Iterator[PydanticCustomError]:
             message = "tags whose keys begin so are written by MLflow and Polar alone"
             allowed = f"keys that do not begin with {' or '.join(RESERVED)}"
             yield misfit("reserved_key", message, pointer, key, allowed)
-        if value is not None and (len(value) > LONGEST_VALUE or not value.isprintable()):
+        if value is not None and (len(value) > LONGEST_VALUE or not is_one_line(value)):
             message = "this cannot be the value of a tag"
             allowed = f"one line of at most {LONGEST_VALUE} printable characters"
             yield misfit("value_of_tag", message, pointer, value, allowed)

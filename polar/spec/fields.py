@@ -1,5 +1,7 @@
 """What the parts of a spec have in common: their base, and the types of their fields."""
 
+import re
+import unicodedata
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -35,14 +37,42 @@ Spread = Annotated[float, Field(strict=True, ge=1e-6, le=1e6)]
 Weight = Annotated[float, Field(strict=True, ge=0, le=1e6, json_schema_extra={WEIGHT: True})]
 
 
+#: U+200C and U+200D, by which Persian, Indic scripts and emoji say whether characters join.
+_JOINER = "[\u200c\u200d]"
+_JOINS_NOTHING = re.compile(f"^ *{_JOINER}|{_JOINER}{{2}}|{_JOINER} *$")
+#: Letters and a symbol that are drawn as nothing: fillers of Hangul, and the blank of Braille.
+_DRAWN_AS_NOTHING = "\u115f\u1160\u3164\uffa0\u2800"
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text has printable characters alone, and joiners between others."""
+    return _is_printable(text) and not _JOINS_NOTHING.search(text)
+
+
 def one_line(name: str) -> str:
     """The name without blanks at its ends, because nobody would see a link of blanks alone.
 
-    A name with other than printable characters is refused: Postgres cannot store a NUL.
+    A name with other than printable characters is refused: Postgres cannot store a NUL, and a mark
+    of direction would make it look like another.
     """
-    if not name.isprintable():
+    if not _is_printable(name):
         raise ValueError("a name is one line of printable characters")
-    return name.strip()
+    if not is_one_line(name):
+        raise ValueError("in a name, U+200C and U+200D each stand between two other characters")
+    name = name.strip()
+    if name and not any(map(_is_seen, name)):
+        raise ValueError("a name has a character that can be seen")
+    return name
+
+
+def _is_printable(text: str) -> bool:
+    return re.sub(_JOINER, "", text).isprintable()
+
+
+def _is_seen(character: str) -> bool:
+    # a mark, of category M, belongs to the character before it, and a blank, of Z, shows nothing
+    kind = unicodedata.category(character)[0]
+    return kind not in "MZ" and character.isprintable() and character not in _DRAWN_AS_NOTHING
 
 
 LONGEST_NAME = 100

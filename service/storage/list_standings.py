@@ -22,6 +22,7 @@ from sqlalchemy.sql.selectable import ScalarSelect, Subquery
 
 from service.storage import agents
 from service.storage.filters import Wanted, conditions
+from service.storage.pages import oldest_wanters
 from service.storage.showing import listed_runs
 from service.storage.states import RunState
 from service.storage.study_tables import Study, Trial
@@ -33,7 +34,8 @@ NEWEST = 100
 
 
 async def of_runs(session: AsyncSession, wanted: Wanted, size: int) -> str:
-    return await _all_of(session, listed_runs(size, None, wanted))
+    listed = listed_runs(size, None, wanted)
+    return await _all_of(session, listed, oldest_wanters(listed.with_only_columns(Run.id)))
 
 
 async def of_experiments(session: AsyncSession, wanted: Wanted, size: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Select, Text, cast, func, literal, select, type_coerce
-from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.storage.deletions import is_deleted
@@ -140,6 +140,52 @@ async def tried_by(session: AsyncSession, experiment_ids: Sequence[UUID]) -> dic
         .where(Trial.experiment_id.in_(experiment_ids))
     )
     return {row.experiment_id: TrialOf(row.id, row.name, row.number) for row in rows}
+
+
+@dataclass(frozen=True)
+class Wanter:
+    """The oldest of the experiments that asked for a run."""
+
+    id: UUID
+    name: str
+    #: The trial that it is; None if no study began it.
+    trial: TrialOf | None
+    #: How many more experiments asked for the run.
+    others: int
+
+
+async def wanted_by(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, Wanter]:
+    """The oldest experiment that asked for each run; every run has one until it is deleted."""
+    wanters = {}
+    for run_id, id, name, study_id, study, trial, others in await session.execute(
+        oldest_wanters(run_ids)
+    ):
+        of_study = TrialOf(study_id, study, trial) if study_id else None
+        wanters[run_id] = Wanter(id, name, of_study, others)
+    return wanters
+
+
+def oldest_wanters(runs: Sequence[UUID] | Select[UUID]) -> Select[*tuple[Any, ...]]:
+    """Each of these runs with what `wanted_by` says of it."""
+    run = ExperimentRun.run_id
+    return (
+        select(
+            run,
+            Experiment.id.label("experiment_id"),
+            Experiment.name.label("experiment"),
+            Study.id.label("study_id"),
+            Study.name.label("study"),
+            Trial.number.label("trial"),
+            (func.count().over(partition_by=run) - 1).label("others"),
+        )
+        .ext(distinct_on(run))
+        .select_from(ExperimentRun)
+        .join(Experiment, Experiment.id == ExperimentRun.experiment_id)
+        .outerjoin(Trial, Trial.experiment_id == Experiment.id)
+        .outerjoin(Study, Study.id == Trial.study_id)
+        .where(run.in_(runs))
+        .order_by(run, Experiment.created_at, Experiment.id)
+    )
 
 
 @dataclass(frozen=True)

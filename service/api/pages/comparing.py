@@ -13,11 +13,15 @@ from service.api.pages.rendering import short, verdict
 from service.api.pages.runs import FIGURES, TRAVERSALS
 from service.api.stored import Reader
 from service.storage.artifacts import runs_with
-from service.storage.pages import newest_evaluations, rows_of
+from service.storage.pages import Wanter, newest_evaluations, rows_of, wanted_by
 from service.storage.tables import Run
 
 #: Latents of more runs could not be told apart.
 MOST_RUNS = 8
+
+#: Fields that say nothing of what a run trains: its seed stands for all seeds, and the name is
+#: that of the experiment when it was submitted.
+BESIDE = ("name", "seeds")
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class ComparedRun:
     evaluation: Evaluation | None
     settled: bool | None
     has_traversals: bool
+    #: The oldest experiment that asked for the run; None while it is being deleted.
+    wanter: Wanter | None
 
 
 @dataclass(frozen=True)
@@ -48,13 +54,15 @@ async def compare(session: AsyncSession, run_ids: Sequence[UUID]) -> Comparison:
     ids = [run.id for run in rows]
     newest = await newest_evaluations(session, ids)
     with_traversals = await runs_with(session, FIGURES + TRAVERSALS, ids)
+    wanters = await wanted_by(session, ids)
     reader = Reader()
     compared = []
     for run in rows:
         result = reader.read("result", Result, run.result)
         evaluation = reader.read("evaluation", Evaluation, newest.get(run.id))
         settled = result.settled if result else None
-        compared.append(ComparedRun(run, evaluation, settled, run.id in with_traversals))
+        has_traversals = run.id in with_traversals
+        compared.append(ComparedRun(run, evaluation, settled, has_traversals, wanters.get(run.id)))
     sorted_entropies = {
         f"{short(each.run.id)}: {verdict(each.evaluation.verdict)}": each.evaluation
         for each in compared
@@ -79,7 +87,7 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 
 
 def _differences(specs: Sequence[Mapping[str, object]]) -> dict[str, Sequence[object]]:
-    names = dict.fromkeys(name for spec in specs for name in spec if name != "seeds")
+    names = dict.fromkeys(name for spec in specs for name in spec if name not in BESIDE)
     columns = {name: [spec.get(name) for spec in specs] for name in names}
     return {
         name: values

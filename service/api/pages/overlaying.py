@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.ranges import Interval, StudyRange
+from service.api.pages.health import verdicts_of
 from service.api.pages.lists import InShort, in_short
 from service.api.pages.overlay_chart import Bands, OverlayChart, overlay_chart
 from service.api.pages.rendering import short
@@ -34,6 +35,8 @@ class LaidStudy:
     axis: tuple[str, float, float] | None
     #: None before its first completed trials.
     found: StudyRange | None
+    #: Seeds of all its trainings that began, as the list of studies counts them.
+    seeds: int
 
     @property
     def words(self) -> str:
@@ -59,7 +62,9 @@ async def overlay(session: AsyncSession, study_ids: Sequence[UUID]) -> Overlay:
         NotFound: there is no such study.
     """
     rows = await rows_of(session, Study, list(dict.fromkeys(study_ids)))
-    trains = await in_short(session, Study, [study.id for study in rows])
+    ids = [study.id for study in rows]
+    trains = await in_short(session, Study, ids)
+    verdicts = await verdicts_of(session, await studies.states_of_trials(session, ids))
     laid = [
         LaidStudy(
             study=study,
@@ -67,6 +72,7 @@ async def overlay(session: AsyncSession, study_ids: Sequence[UUID]) -> Overlay:
             trains=trains[study.id],
             axis=_axis(study),
             found=Reader().readable("range", study.range),
+            seeds=verdicts[study.id].seeds,
         )
         for study in rows
     ]

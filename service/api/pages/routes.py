@@ -24,7 +24,7 @@ from service.api.stored import Reader
 from service.api.studies import answers as study_answers
 from service.storage import agents, experiments, gauges, runs, showing, studies
 from service.storage.ids import id_of
-from service.storage.pages import in_work, runs_by_state, tried_by
+from service.storage.pages import in_work, runs_by_state, tried_by, wanted_by
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
 
@@ -82,7 +82,12 @@ async def runs_page(position: Position, filter: RunFilter, refresh: Refresh) -> 
         )
         listed = run_answers.run_page(rows[:size], next_token(rows, size))
         return await page(
-            "runs.html", tab="runs", page=listed, filter=filter, is_first=position is None
+            "runs.html",
+            tab="runs",
+            page=listed,
+            wanted_by=await wanted_by(session, [run.id for run in listed.runs]),
+            filter=filter,
+            is_first=position is None,
         )
 
     return await refresh.page_of_list("runs", position, filter, make)

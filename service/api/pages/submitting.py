@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.spec.yaml12 import dump
 from service.api import submission
 from service.api.dependencies import Parts, Reading, Service, know_for_a_page
-from service.api.door import needs
+from service.api.door import OWNER, needs, who_may
 from service.api.experiments.schemas import NewExperiment
 from service.api.ids import Digits
 from service.api.once import once
@@ -47,6 +47,7 @@ Written = Annotated[tuple[str, str], Depends(written)]
 
 @router.get("", dependencies=[MAY_SUBMIT, KNOWS_AGENTS])
 async def submit_page(
+    request: Request,
     session: Reading,
     example: Annotated[str | None, Query(max_length=100)] = None,
     study: Digits | None = None,
@@ -65,13 +66,13 @@ async def submit_page(
         raise NotFound("example named", example)
     else:
         text = examples()[example] if example is not None else ""
-    return await _shown(session, await read(text))
+    return await _shown(request, session, await read(text))
 
 
 @router.post("/check", dependencies=[MAY_SUBMIT, KNOWS_AGENTS])
-async def check(session: Reading, form: Written) -> Response:
+async def check(request: Request, session: Reading, form: Written) -> Response:
     """The page again with what is wrong with the draft, or what it costs."""
-    return await _shown(session, await read(form[0]), key=form[1])
+    return await _shown(request, session, await read(form[0]), key=form[1])
 
 
 @router.post("", dependencies=[MAY_SUBMIT, KNOWS_AGENTS])
@@ -87,7 +88,7 @@ async def submit(request: Request, service: Service, form: Written) -> Response:
                 raise
             draft = Draft(draft.text, faults=refusal.errors)
     async with service.database.transaction() as session:
-        return await _shown(session, draft, key=key, status=422)
+        return await _shown(request, session, draft, key=key, status=422)
 
 
 async def _submitted(
@@ -120,7 +121,7 @@ def _key_of(page_key: str, text: str) -> str:
 
 
 async def _shown(
-    session: AsyncSession, draft: Draft, *, key: str = "", status: int = 200
+    request: Request, session: AsyncSession, draft: Draft, *, key: str = "", status: int = 200
 ) -> Response:
     bill: Bill | None = None
     if draft.new is not None:
@@ -137,4 +138,5 @@ async def _shown(
         is_study=isinstance(draft.new, NewStudy),
         examples=examples(),
         key=key or secrets.token_urlsafe(16),
+        login=who_may(request, Scope.SUBMIT).token_id or OWNER,
     )

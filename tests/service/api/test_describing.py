@@ -139,6 +139,8 @@ REFUSED = [
     ({"tags": {"mlflow.x": None}}, "/tags/mlflow.x", "keys that do not begin with mlflow."),
     ({"tags": {"k": "v" * 257}}, "/tags/k", "one line of at most 256 printable characters"),
     ({"tags": {"k": "a\0"}}, "/tags/k", "one line of at most 256 printable characters"),
+    ({"tags": {"k": "a\u200c"}}, "/tags/k", "one line of at most 256 printable characters"),
+    ({"tags": {"k": "a\u202eb"}}, "/tags/k", "one line of at most 256 printable characters"),
     ({"tags": {"k": 1}}, "/tags/k", "text, or null"),
     ({"tags": ["k"]}, "/tags", "an object of 0 to 32 fields"),
     ({"tags": {f"k{n}": "" for n in range(MOST_TAGS + 1)}}, "/tags", "at most 32"),

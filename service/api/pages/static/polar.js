@@ -51,13 +51,20 @@ function sameAs(element) {
   return name ? `[${name}="${CSS.escape(element.getAttribute(name))}"]` : null;
 }
 
+// Whether a part was left as it is because a button of it was at work.
+let isLeft = false;
+
 async function refresh() {
   const answer = await fetch(location.href, { headers: { "Polar-Refresh": "yes" } });
   if (!answer.ok) return 0;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  isLeft = false;
   for (const part of document.querySelectorAll("[data-part]")) {
-    // a button that is at work would not show how it went; the next change brings this part, too
-    if (part.querySelector("button[data-words], button:disabled")) continue;
+    // a button that is at work would not show how it went; this part is fetched again afterwards
+    if (part.querySelector("button[data-words], button:disabled")) {
+      isLeft = true;
+      continue;
+    }
     const next = fresh.getElementById(part.id);
     const isOpen = [...part.querySelectorAll("details")].map((each) => each.open);
     const focused = part.contains(document.activeElement) ? sameAs(document.activeElement) : null;
@@ -98,6 +105,7 @@ if (live) {
     } while (isLate);
     isBusy = false;
   }
+  document.addEventListener("free", () => { if (isLeft) hear(); });
   let news;
   let glances;
   let later;
@@ -171,6 +179,7 @@ document.addEventListener("click", async (event) => {
     setTimeout(() => {
       button.textContent = words;
       delete button.dataset.words;
+      document.dispatchEvent(new Event("free"));
     }, lasts);
   }
   if (button.dataset.post === undefined) return;
@@ -188,11 +197,14 @@ document.addEventListener("click", async (event) => {
     say(`the service did not answer: ${error.message}`);
   }
   button.disabled = false;
+  document.dispatchEvent(new Event("free"));
 });
 
+// Drafts end with the login: pages without the button that logs out are of none.
+if (!document.querySelector(".leave")) sessionStorage.clear();
 const draft = document.getElementById("draft");
 if (draft) {
-  const text = draft.elements.spec;
+  const { spec: text, key } = draft.elements;
   const shown = document.getElementById("check");
   let asked = 0;
   let timer;
@@ -209,7 +221,20 @@ if (draft) {
       say(`the service did not answer: ${error.message}`);
     }
   }
+  // Who comes back finds what they wrote, with the key of the page on which they wrote it, so that
+  // the same text is not submitted twice; browsers keep nothing of such a page themselves.
+  if (history.state) key.value = history.state;
+  else history.replaceState(key.value, "");
+  const place = `draft of ${draft.dataset.login}: ${key.value}`;
+  const kept = sessionStorage.getItem(place);
+  if (kept !== null && kept !== text.value) {
+    text.value = kept;
+    check();
+  }
   text.addEventListener("input", () => {
+    try {
+      sessionStorage.setItem(place, text.value);
+    } catch { /* there is no room for more drafts; this one is still on the page */ }
     shown.setAttribute("aria-busy", "true");
     clearTimeout(timer);
     timer = setTimeout(check, 400);

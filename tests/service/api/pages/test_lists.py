@@ -30,7 +30,8 @@ def names(http: httpx.AsyncClient) -> Names:
     async def names(path: str, **fields: str) -> list[str]:
         answer = await http.get(path, params=fields or None)
         assert answer.status_code == 200
-        return re.findall(r">(row \w+)</a>", answer.text)
+        kind = "/studies" if path.startswith("/?") or path == "/" else path
+        return re.findall(rf'<a href="{kind}/[^"]+">(row \w+)</a>', answer.text)
 
     return names
 
@@ -98,6 +99,34 @@ async def test_runs_are_listed_and_filtered(names: Names, http: httpx.AsyncClien
         assert await names("/runs", **fields) == ["row b"]
     assert (await http.get("/runs", params={"model": "l2_ae"})).text.count('name="run"') == 1
     assert "No run matches this filter." in (await http.get("/runs?q=nothing")).text
+
+
+@pytest.mark.usefixtures("experiments")
+async def test_runs_say_to_which_experiment_or_trial_they_belong(
+    create: Create,
+    trials: "Trials",
+    http: httpx.AsyncClient,
+    statements: Callable[[str], Awaitable[int]],
+) -> None:
+    few = await statements("/runs")
+    spec = {"name": "row d", "dataset": SPRITES, "model": {}, "seeds": [0, 1]}
+    shared = (await http.post("/api/v1/experiments", json=spec)).json()
+    study_id = await create(name="<study>")
+    trial = await trials.begin(study_id, beta=3.0)
+
+    assert await statements("/runs") == few
+    shown = (await http.get("/runs")).text
+    belongs = re.findall(r'<div class="quiet">(.*?)</div>', shown)
+    first = re.findall(r'experiment <a href="/experiments/[^"]+">row b</a>', shown)
+    assert belongs == [
+        f'<a href="/experiments/{trial.experiment_id}">trial 0</a> of '
+        f'<a href="/studies/{study_id}">&lt;study&gt;</a>',
+        f'experiment <a href="/experiments/{shared["id"]}">row d</a>',
+        belongs[2],
+        f"{first[0]} and 1 more",
+        belongs[4],
+    ]
+    assert ["row c" in belongs[2], "row a" in belongs[4]] == [True, True]
 
 
 async def test_studies_are_filtered_and_say_what_they_search(

@@ -1,5 +1,6 @@
 """Lists that follow what goes on: they know what changes them, and show it without reloading."""
 
+import asyncio
 import re
 import shutil
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 from sqlalchemy import update
 
 from service.api.pages.filtering import NO_FILTER
@@ -83,6 +84,9 @@ async def test_each_list_knows_what_changes_it(
 
     await http.patch(f"/api/v1/runs/{run_id}", json={"name": "new"})
     assert await changed() - {"agents"} == {"runs"}
+
+    await http.patch(f"/api/v1/studies/{study_id}", json={"name": "new"})
+    assert await changed() - {"agents"} == {"studies", "runs"}
 
     await worker.announce(fault="its disk is full")
     assert await changed() == {"agents"}
@@ -178,6 +182,35 @@ async def test_a_list_of_studies_gets_what_is_new_and_keeps_what_was_ticked(
         await expect(page.get_by_role("button", name="Resume: the first")).to_be_visible()
         states = {each["name"]: each["state"] for each in await studies_of(http)}
         assert states == {"the first": "paused", "the second": "running"}
+
+
+@browser
+@pytest.mark.browser
+async def test_what_changes_while_a_button_is_at_work_comes_afterwards(
+    look: "Look", create: Create
+) -> None:
+    await create(name="the first")
+    is_answered = asyncio.Event()
+
+    async def answer_late(route: Route) -> None:
+        await is_answered.wait()
+        await route.fulfill(status=409, json={"detail": "it cannot be paused"})
+
+    async with look("/") as page:
+        await page.route("**/pause", answer_late)
+        await page.get_by_role("button", name="Pause: the first").click()
+        async with page.expect_response(
+            lambda answer: "polar-refresh" in answer.request.headers
+        ) as fetched:
+            await create(name="the second")
+        await (await fetched.value).finished()
+        await expect(page.get_by_role("button", name="Pause: the first")).to_be_disabled()
+        await expect(page.locator("#studies > li")).to_have_count(1)
+
+        is_answered.set()
+
+        await expect(page.get_by_role("status")).to_have_text("it cannot be paused")
+        await expect(page.locator("#studies > li")).to_have_count(2)
 
 
 async def studies_of(http: httpx.AsyncClient) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """Several studies over each other: where their bars lie, and whether they agree, in words."""
 
+import re
 import shutil
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,19 @@ async def test_studies_whose_bands_agree(http: httpx.AsyncClient, found: Found) 
     assert f'<a href="/studies/{first}" aria-label="one: one is clean">' in shown
     assert '<td class="n">0.1..0.2</td><td class="n">10..20</td><td>90 % over seeds</td>' in shown
     assert "<dt>two</dt><dd>two is clean</dd>" in shown
+
+
+async def test_seeds_are_counted_as_in_the_list(
+    http: httpx.AsyncClient, create: Create, trials: "Trials"
+) -> None:
+    study_id = await create(base={"dataset": {"name": "digits"}, "model": {}, "seeds": [0, 1]})
+    for seed in (0, 1):
+        await trials.begin(study_id, beta=2.0, seed=seed)
+
+    assert "<li>2 seeds</li>" in (await http.get("/")).text
+    row = re.search(r"<tbody> (.*?)</tr>", await words_of(http, study_id))
+    assert row is not None
+    assert '<td class="n"></td><td class="n">2</td><td colspan="4">it has no' in row.group(1)
 
 
 async def test_studies_whose_bands_differ(http: httpx.AsyncClient, found: Found) -> None:

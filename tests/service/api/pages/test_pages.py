@@ -218,18 +218,23 @@ async def test_runs_are_compared_by_their_entropies_and_specs(
     worker: "Worker",
     reports: "Reports",
 ) -> None:
-    first, second, third = (await submit(spec_of(seeds=[3, 4, 5]))).runs
+    first, second, third = (await submit(spec_of(name="three", seeds=[3, 4, 5]))).runs
     for run in (first, second):
         await worker.claim(run.id)
         await worker.record(run.id, reports.evaluation(50))
 
+    await http.patch(f"/api/v1/runs/{second.id}", json={"name": "<mine>"})
+
     ids = [str(run.id) for run in (first, second, third)]
     text = (await http.get("/compare", params={"run": ids})).text
     shown = " ".join(text.split())
+    assert f">{ids[0][:8]}</a><div>beta 1, 3,000&nbsp;steps</div></th>" in shown
+    assert f">&lt;mine&gt;</a><div>{ids[1][:8]}, beta 1, 3,000&nbsp;steps</div></th>" in shown
     assert "3 runs compared" in shown
     assert shown.count('<polyline class="curve series-') == 2
     assert "<tr><th>seed</th><td>3</td><td>4</td><td>5</td></tr>" in shown
     assert "<th>model.name</th>" not in shown  # the same in all
+    assert len(re.findall(r"<td>experiment <a [^>]+>three</a></td>", shown)) == 3
 
     assert "0 runs compared" in (await http.get("/compare")).text
     assert "1 runs" not in (await http.get("/compare", params={"run": str(first.id)})).text

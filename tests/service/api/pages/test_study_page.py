@@ -115,10 +115,11 @@ async def test_the_experiment_and_the_run_of_a_trial_lead_to_its_study(
     trial = await trials.begin(study_id, beta=2.0)
     run_id = await run_of(http, trial.experiment_id)
 
-    link = f'trial 0 of <a href="/studies/{study_id}">mine</a>'
+    study = f' of <a href="/studies/{study_id}">mine</a>'
     shown = (await http.get(f"/experiments/{trial.experiment_id}")).text
     assert "<li>beta_vae on digits, beta 2, 1 seed</li>" in shown
-    assert link in shown
+    assert f"<li>trial 0{study}</li>" in shown
+    link = f'<a href="/experiments/{trial.experiment_id}">trial 0</a>{study}'
     assert link in (await http.get(f"/runs/{run_id}")).text
 
 

@@ -228,3 +228,50 @@ class TestInABrowser:
             await page.get_by_role("button", name="Submit").click()
             await expect(page.get_by_role("heading", level=1)).to_contain_text("running")
             assert "/studies/" in page.url
+
+    async def test_who_goes_back_finds_their_draft_and_submits_it_once(
+        self, look: "Look", rows: Rows
+    ) -> None:
+        async with look("/submit?example=digits") as page:
+            text = page.get_by_label("Spec, in YAML or JSON")
+            await text.fill(EXPERIMENT)
+            await page.get_by_role("button", name="Submit").click()
+            await page.wait_for_url("**/experiments/*")
+            first, stored = page.url, await rows()
+
+            await page.go_back()
+            await expect(text).to_have_value(EXPERIMENT)
+            await expect(page.locator("#check")).to_contain_text("The experiment is valid")
+            await page.get_by_role("button", name="Submit").click()
+            await page.wait_for_url("**/experiments/*")
+            assert (page.url, await rows()) == (first, stored)
+
+            await page.get_by_role("link", name="Submit", exact=True).click()
+            await expect(text).to_have_value("")
+
+    async def test_a_draft_ends_with_its_login(
+        self, look: "Look", http: httpx.AsyncClient
+    ) -> None:
+        async def new_login() -> str:
+            made = await http.post("/api/v1/login-links", params={"scope": "steer"})
+            return str(made.json()["url"])
+
+        async with look("/submit") as page:
+            text = page.get_by_label("Spec, in YAML or JSON")
+            await text.fill("name: secret")
+            await page.get_by_role("button", name="Log out").click()
+            await expect(page.get_by_role("heading", level=1)).to_contain_text("is logged out")
+            assert await page.evaluate("sessionStorage.length") == 0
+            await page.goto(await new_login())
+            await page.evaluate("history.go(-2)")
+            await page.wait_for_url("**/submit")
+            await expect(text).to_have_value("")
+
+            await text.fill("name: secret")
+            await page.goto("/runs")
+            # as in another tab of this browser
+            await page.request.post("/logout")
+            await page.request.get(await new_login())
+            await page.go_back()
+            await expect(page.locator("#check")).to_contain_text("Write a spec")
+            await expect(text).to_have_value("")
