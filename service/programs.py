@@ -8,15 +8,15 @@ class Program(StrEnum):
     """The name of a module that is run as a program.
 
     Starting a program is a dependency that import contracts cannot see: `service.api` starts
-    `service.cli`, `service.drawing` and `service.redrawing`, which stand above it, and receives
-    only what they print or write. So does the tracker with `service.drawing`.
+    `service.cli`, `service.study_figures` and `service.run_figures`, which stand above it, and
+    receives only what they print or write. So does the tracker with `service.study_figures`.
     """
 
     POLAR = "polar_latents"
     COMMANDS = "service.cli"
     API = "service.api"
-    DRAWING = "service.drawing"
-    REDRAWING = "service.redrawing"
+    STUDY_FIGURES = "service.study_figures"
+    RUN_FIGURES = "service.run_figures"
     #: The broker and the tracker.
     CLERK = "service.clerk"
     DASHBOARD = "service.dashboard"

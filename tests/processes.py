@@ -116,7 +116,7 @@ class Stage:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             async with self.database.transaction() as session:
-                row = (await findings.of_runs(session, [run_id])).get(run_id)
+                row = await findings.of_run(session, run_id)
             if row is not None and is_so(row):
                 return row
             self._check(deadline, f"the findings are {row and (row.state, row.message)}")

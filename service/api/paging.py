@@ -3,13 +3,13 @@
 import base64
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Query
 
 from polar.spec.faults import Fault
-from service.api.problems import Refused
+from service.api.problems import Refused, refusal_of
 from service.storage.problems import Place
 
 
@@ -22,13 +22,17 @@ class Listed(Protocol):
     def id(self) -> UUID: ...
 
 
+L = TypeVar("L", bound=Listed)
+
+
 def token_of(row: Listed) -> str:
     return _token(row.created_at.isoformat(), row.id)
 
 
-def next_token(rows: Sequence[Listed], page_size: int) -> str | None:
-    """Token of the next page, which exists if there are more rows than this page takes."""
-    return token_of(rows[page_size - 1]) if len(rows) > page_size else None
+def cut(rows: Sequence[L], page_size: int) -> tuple[Sequence[L], str | None]:
+    """The rows of a page, and the token of the next, which exists if there are more rows."""
+    page = rows[:page_size]
+    return page, token_of(page[-1]) if len(rows) > page_size else None
 
 
 def position_of(page_token: str | None = None) -> tuple[datetime, UUID] | None:
@@ -78,7 +82,7 @@ def _no_token(page_token: str) -> Refused:
         allowed="the next_page_token of an answer",
         suggestion=None,
     )
-    return Refused(422, "invalid-request", str(fault), [fault])
+    return refusal_of(fault)
 
 
 Position = Annotated[tuple[datetime, UUID] | None, Depends(position_of)]

@@ -75,6 +75,11 @@ class Refused(Exception):
         self.headers = headers
 
 
+def refusal_of(fault: Fault, word: str = "invalid-request") -> Refused:
+    """The refusal of a request, or of a spec, with this fault alone."""
+    return Refused(422, word, str(fault), [fault])
+
+
 def install(app: FastAPI) -> None:
     """Make the app answer every error as a problem."""
     app.exception_handler(Refused)(refused)

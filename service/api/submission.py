@@ -13,7 +13,7 @@ from polar.spec.faults import Fault
 from polar.spec.own_models import OTHER_CODE, PACKAGES_VARIABLE
 from polar.spec.training import MOST_STEPS
 from service import queue
-from service.api.problems import Refused
+from service.api.problems import refusal_of
 from service.descriptions import NOTHING_SAID, Description
 from service.storage import agents, experiments, forms, runs, studies
 from service.storage.errors import Conflict
@@ -64,7 +64,7 @@ def going_on(spec: ExperimentSpec, finished: Sequence[Run], steps: int) -> Exper
             allowed=f"an integer from {made + 1} to {MOST_STEPS}",
             suggestion=None,
         )
-        raise Refused(422, "invalid-spec", str(fault), [fault])
+        raise refusal_of(fault, "invalid-spec")
     return with_steps(spec, steps)
 
 
@@ -123,7 +123,7 @@ async def dataset_digest(session: AsyncSession, spec: ExperimentSpec, *, at: str
     is_other = isinstance(spec.dataset, OwnImagesSpec) and digest != spec.dataset.digest
     if digest is None or is_other:
         fault = await _why_unavailable(session, spec, at, digests)
-        raise Refused(422, "invalid-spec", str(fault), [fault])
+        raise refusal_of(fault, "invalid-spec")
     if isinstance(spec.model, OwnModelSpec):
         await _refuse_unless_allowed(session, spec.model, spec.device, at)
     return digest
@@ -157,7 +157,7 @@ async def _refuse_unless_allowed(
                 "allowed": ", ".join(sorted(codes)),
             }
         )
-    raise Refused(422, "invalid-spec", str(fault), [fault])
+    raise refusal_of(fault, "invalid-spec")
 
 
 async def _why_unavailable(

@@ -64,10 +64,10 @@ def save_figure(
     """
     refuse_special(out)
     content = _content(client, client.study(study_id), name)
-    from service import drawing
+    from service import study_figures
 
     try:
-        return drawing.save_figure(name, content, out)
+        return study_figures.save_figure(name, content, out)
     except OSError as error:
         raise InvalidInput(f"cannot write {out}: {error.strerror}") from error
 

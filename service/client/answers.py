@@ -9,13 +9,14 @@ from uuid import UUID
 from pydantic import PrivateAttr
 
 from polar.records.phases import StudyFigure
+from polar.records.pictures import PictureKind
 from service.api.experiments.schemas import ExperimentView
 from service.api.runs.schemas import RunView
 from service.api.schemas import ResponseModel
 from service.api.studies.schemas import StudyView
 from service.client import display
 from service.client.errors import ClientError
-from service.client.picture import FIGURE_TIMEOUT_S, Kind, Picture
+from service.client.picture import FIGURE_TIMEOUT_S, Picture
 from service.storage.states import RunState
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class Run(Answer, RunView):
         name: str,
         timeout_s: float | None = FIGURE_TIMEOUT_S,
         *,
-        kind: Kind = "png",
+        kind: PictureKind = "png",
     ) -> Picture:
         """Fetch a figure, such as `traversals`, as `Client.figure`."""
         return self._client.figure(self.id, name, timeout_s, kind=kind)
@@ -229,7 +230,7 @@ class Study(Answer, StudyView):
     def figure(
         self,
         name: StudyFigure | str = StudyFigure.PHASE_DIAGRAM,
-        kind: Kind = "svg",
+        kind: PictureKind = "svg",
     ) -> Picture:
         """Draw a figure of what there is so far."""
         return self._client.study_figure(self.id, name, kind)

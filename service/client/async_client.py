@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
+from polar.records.pictures import PictureKind
 from service.client.client import Client
 from service.client.clock import Clock
 from service.client.errors import ClientError
-from service.client.picture import FIGURE_TIMEOUT_S, Kind, Picture
+from service.client.picture import FIGURE_TIMEOUT_S, Picture
 from service.client.requests import K
 
 #: Most requests and streams of events at a time; others wait.
@@ -108,7 +109,7 @@ class AsyncClient:
         name: str,
         timeout_s: float | None = FIGURE_TIMEOUT_S,
         *,
-        kind: Kind = "png",
+        kind: PictureKind = "png",
     ) -> Picture:
         """Fetch a figure of a run that has succeeded, as `Client.figure`."""
         clock = Clock(timeout_s)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-Kind = Literal["png", "svg", "pdf"]
+from polar.records.pictures import PictureKind
+
 #: Seconds to wait for figures that are still to come.
 FIGURE_TIMEOUT_S = 600.0
 
@@ -13,7 +13,7 @@ FIGURE_TIMEOUT_S = 600.0
 class Picture:
     """A figure as a file would have it."""
 
-    kind: Kind
+    kind: PictureKind
     content: bytes = field(repr=False)
 
     def save(self, path: Path | str) -> Path:

@@ -11,11 +11,12 @@ from pydantic import BaseModel
 
 from polar.records.events import MODEL_FILE
 from polar.records.latents import Verdict
+from polar.records.pictures import PictureKind
 from service.api.runs.schemas import Diagnostics, EvaluationSummary, Figures, LatentRow
 from service.client import display
 from service.client.clock import Clock
 from service.client.errors import Refused
-from service.client.picture import FIGURE_TIMEOUT_S, Kind, Picture
+from service.client.picture import FIGURE_TIMEOUT_S, Picture
 from service.client.requests import Requests, id_of
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class RequestsOfResults(Requests):
         name: str,
         timeout_s: float | None = FIGURE_TIMEOUT_S,
         *,
-        kind: Kind = "png",
+        kind: PictureKind = "png",
     ) -> Picture:
         """Fetch a figure of a run that has succeeded; those still to come are asked for.
 
@@ -121,10 +122,12 @@ class RequestsOfResults(Requests):
             clock.pause(f"the figures of run {run_id} are still to come")
         return picture
 
-    def figure_if_made(self, run_id: UUID | str, name: str, kind: Kind = "png") -> Picture | None:
+    def figure_if_made(
+        self, run_id: UUID | str, name: str, kind: PictureKind = "png"
+    ) -> Picture | None:
         """Fetch a figure of a run; None, after asking for it, while it is still to come."""
         stem, _, ending = str(name).rpartition(".")
-        file = quote(f"{stem if ending in get_args(Kind) else name}.{kind}", safe="")
+        file = quote(f"{stem if ending in get_args(PictureKind) else name}.{kind}", safe="")
         try:
             return Picture(kind, self._connection.content(f"/runs/{id_of(run_id)}/figures/{file}"))
         except Refused as refused:

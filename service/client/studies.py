@@ -13,6 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from polar.records.phases import StudyFigure
+from polar.records.pictures import PictureKind
 from service.api.studies.schemas import (
     Front,
     StudyModels,
@@ -24,7 +25,7 @@ from service.api.studies.schemas import (
 )
 from service.client.answers import Experiment, Run, Study
 from service.client.errors import OtherKind, Refused, Unreachable
-from service.client.picture import Kind, Picture
+from service.client.picture import Picture
 from service.client.requests import (
     IS_JSON,
     Filters,
@@ -147,7 +148,7 @@ class RequestsOfStudies(Requests):
         self,
         study_id: UUID | str,
         name: StudyFigure | str = StudyFigure.PHASE_DIAGRAM,
-        kind: Kind = "svg",
+        kind: PictureKind = "svg",
     ) -> Picture:
         """Fetch a figure of what there is of a study so far, drawn for this request."""
         path = f"/studies/{id_of(study_id)}/figures/{quote(name, safe='')}.{quote(kind, safe='')}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
@@ -16,7 +16,7 @@ from polar.spec.course import course
 from service.descriptions import NOTHING_SAID, Description
 from service.storage.batches import batches
 from service.storage.errors import Conflict, NotFound
-from service.storage.filters import BY_RANK, EVERYTHING, Wanted, conditions
+from service.storage.filters import BY_RANK, EVERYTHING, Wanted, newest_first
 from service.storage.runs import record_transitions
 from service.storage.states import RunState
 from service.storage.tables import Experiment, ExperimentRun, Run
@@ -194,11 +194,7 @@ async def page(
     light = select(Experiment).options(
         defer(Experiment.spec, raiseload=True), defer(Experiment.note, raiseload=True)
     )
-    newest_first = light.where(*conditions(Experiment, wanted))
-    query = newest_first.order_by(Experiment.created_at.desc(), Experiment.id.desc())
-    if after is not None:
-        query = query.where(tuple_(Experiment.created_at, Experiment.id) < after)
-    return (await session.scalars(query.limit(size))).all()
+    return (await session.scalars(newest_first(light, Experiment, wanted, size, after))).all()
 
 
 async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[Run]:

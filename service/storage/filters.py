@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, type_coerce
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, tuple_, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -13,6 +15,7 @@ from service.storage.states import RunState, StudyState
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import Experiment, ExperimentRun, Run
 
+S = TypeVar("S", bound=Select[*tuple[Any, ...]])
 W = TypeVar("W")
 Kind = type[Experiment] | type[Run] | type[Study]
 #: The key and the value of a tag; with None the value does not matter.
@@ -53,6 +56,18 @@ class Wanted:
 
 
 EVERYTHING = Wanted()
+
+
+def newest_first(
+    rows: S, kind: Kind, wanted: Wanted, size: int, after: tuple[datetime, UUID] | None = None
+) -> S:
+    """Up to `size` of these rows of a table that are wanted, newest first, after this place."""
+    query = (
+        rows.where(*conditions(kind, wanted))
+        .order_by(kind.created_at.desc(), kind.id.desc())
+        .limit(size)
+    )
+    return query if after is None else query.where(tuple_(kind.created_at, kind.id) < after)
 
 
 def conditions(kind: Kind, wanted: Wanted) -> Iterator[ColumnElement[bool]]:

@@ -5,7 +5,7 @@ attempt counts as lost from its beginning until the findings end or it is given 
 nobody has to look for makers that died: their lease runs out, and the next attempt begins.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -210,10 +210,9 @@ async def ask(session: AsyncSession, run_id: UUID) -> FindingsRow:
     return row
 
 
-async def of_runs(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, FindingsRow]:
-    """The findings of these runs; missing for runs without findings to come."""
-    rows = await session.scalars(select(FindingsRow).where(FindingsRow.run_id.in_(run_ids)))
-    return {row.run_id: row for row in rows}
+async def of_run(session: AsyncSession, run_id: UUID) -> FindingsRow | None:
+    """The findings of a run; None for a run without findings to come."""
+    return await session.get(FindingsRow, run_id)
 
 
 async def still_are(session: AsyncSession, seen: FindingsRow) -> bool:

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import ScalarSelect, Subquery
 
 from service.storage import agents
-from service.storage.filters import Wanted, conditions
+from service.storage.filters import Wanted, newest_first
 from service.storage.pages import oldest_wanters
 from service.storage.showing import listed_runs
 from service.storage.states import RunState
@@ -68,8 +68,7 @@ async def of_agents(session: AsyncSession) -> str:
 def _newest(kind: type[Experiment] | type[Study], wanted: Wanted, size: int) -> Select[Any, str]:
     """The newest rows, with the transaction that has last changed each."""
     changed: ColumnElement[str] = literal_column(f"{kind.__tablename__}.xmin::text")
-    newest_first = select(kind.id, changed.label("changed")).where(*conditions(kind, wanted))
-    return newest_first.order_by(kind.created_at.desc(), kind.id.desc()).limit(size)
+    return newest_first(select(kind.id, changed.label("changed")), kind, wanted, size)
 
 
 def _changes_of_runs() -> Select[int]:

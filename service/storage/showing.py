@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, Select, select, tuple_, type_coerce
+from sqlalchemy import ScalarSelect, Select, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,9 +14,9 @@ from service.storage.deletions import is_deleted
 from service.storage.filters import (
     EVERYTHING,
     Wanted,
-    conditions,
     dataset_of,
     model_of,
+    newest_first,
     steps_of,
     weight_name_of,
     weight_of,
@@ -29,8 +29,8 @@ from service.storage.tracking_tables import StudyTracking, TrackingFailure
 
 
 @dataclass(frozen=True)
-class ShownRun:
-    """What is shown of a run of an experiment.
+class _RunInShort:
+    """What is shown of every run.
 
     It is no `Run`, because a thousand of those keep a process busy for a tenth of a second.
     """
@@ -42,6 +42,17 @@ class ShownRun:
     state: RunState
     reason: str | None
     message: str | None
+
+
+_IN_SHORT = (
+    Run.id, Run.name, Run.tags, Run.seed, Run.state, Run.status_reason, Run.status_message,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ShownRun(_RunInShort):
+    """What is shown of a run of an experiment."""
+
     created_at: datetime
     progress: Mapping[str, Any] | None
     result: Mapping[str, Any] | None
@@ -52,16 +63,9 @@ class ShownRun:
 
 
 @dataclass(frozen=True)
-class ListedRun:
+class ListedRun(_RunInShort):
     """What a list shows of a run."""
 
-    id: UUID
-    name: str
-    tags: Mapping[str, str]
-    seed: int
-    state: RunState
-    reason: str | None
-    message: str | None
     dataset: str
     model: str
     #: What the weight of the model is called; None if it has none.
@@ -101,13 +105,7 @@ async def runs_of(session: AsyncSession, experiment_id: UUID) -> Sequence[ShownR
     """The runs of an experiment, in the order of its seeds."""
     rows = await session.execute(
         select(
-            Run.id,
-            Run.name,
-            Run.tags,
-            Run.seed,
-            Run.state,
-            Run.status_reason,
-            Run.status_message,
+            *_IN_SHORT,
             Run.created_at,
             Run.progress,
             Run.result,
@@ -138,30 +136,19 @@ def listed_runs(
     size: int, after: tuple[datetime, UUID] | None, wanted: Wanted
 ) -> Select[*tuple[Any, ...]]:
     """The columns of `ListedRun` of the runs that `page_of_runs` returns."""
-    query = (
-        select(
-            Run.id,
-            Run.name,
-            Run.tags,
-            Run.seed,
-            Run.state,
-            Run.status_reason,
-            Run.status_message,
-            dataset_of(Run),
-            model_of(Run),
-            weight_name_of(Run),
-            weight_of(Run),
-            steps_of(Run),
-            type_coerce(Run.result, JSONB)["final"]["verdict"]["regime"].as_string(),
-            Run.created_at,
-            Run.started_at,
-            Run.finished_at,
-        )
-        .where(~is_deleted(Run.id), *conditions(Run, wanted))
-        .order_by(Run.created_at.desc(), Run.id.desc())
-        .limit(size)
-    )
-    return query if after is None else query.where(tuple_(Run.created_at, Run.id) < after)
+    rows = select(
+        *_IN_SHORT,
+        dataset_of(Run),
+        model_of(Run),
+        weight_name_of(Run),
+        weight_of(Run),
+        steps_of(Run),
+        type_coerce(Run.result, JSONB)["final"]["verdict"]["regime"].as_string(),
+        Run.created_at,
+        Run.started_at,
+        Run.finished_at,
+    ).where(~is_deleted(Run.id))
+    return newest_first(rows, Run, wanted, size, after)
 
 
 async def about(session: AsyncSession, run_id: UUID) -> About:

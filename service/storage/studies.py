@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -17,7 +17,7 @@ from polar.spec.points import Point
 from service.descriptions import NOTHING_SAID, Description
 from service.storage import forms
 from service.storage.errors import Conflict, NotFound
-from service.storage.filters import EVERYTHING, Wanted, conditions
+from service.storage.filters import EVERYTHING, Wanted, newest_first
 from service.storage.states import StudyState, TrialState, may_become
 from service.storage.study_tables import Study, Trial
 from service.storage.tables import ExperimentRun, Run
@@ -96,11 +96,7 @@ async def page(
     """Up to `size` studies without specs, ranges and notes, newest first, after this place."""
     heavy = (Study.spec, Study.range, Study.note)
     light = select(Study).options(*(defer(column, raiseload=True) for column in heavy))
-    query = light.where(*conditions(Study, wanted))
-    query = query.order_by(Study.created_at.desc(), Study.id.desc())
-    if after is not None:
-        query = query.where(tuple_(Study.created_at, Study.id) < after)
-    return (await session.scalars(query.limit(size))).all()
+    return (await session.scalars(newest_first(light, Study, wanted, size, after))).all()
 
 
 async def unfinished(session: AsyncSession) -> Sequence[UUID]:

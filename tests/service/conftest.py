@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import update
 
 from polar.records.certificates import LossTerms
-from polar.records.events import Event
+from polar.records.events import ArtifactSaved, Event
 from polar.records.latents import Verdict
 from polar.records.ranges import StudyRange
 from polar.records.trials import Measured
@@ -139,6 +139,13 @@ class Worker:
         for event in events:
             async with self._database.transaction() as session:
                 await runs.record(session, run_id, attempt, event)
+
+    async def save(self, run_id: UUID, artifacts: Path, name: str, content: bytes) -> None:
+        """Store a file of a run in its first attempt."""
+        path = f"runs/{run_id}/attempt-1/out/{name}"
+        (artifacts / path).parent.mkdir(parents=True, exist_ok=True)
+        (artifacts / path).write_bytes(content)
+        await self.record(run_id, ArtifactSaved(name=name, path=path))
 
     async def finish(
         self, run_id: UUID, state: RunState = RunState.SUCCEEDED, attempt: int = 1
@@ -329,6 +336,14 @@ def submit(database: Database, app: App) -> Submitter:
 @pytest.fixture
 def spec_of() -> SpecMaker:
     return SpecMaker()
+
+
+@pytest.fixture
+async def run_id(submit: Submitter, spec_of: SpecMaker, worker: Worker) -> UUID:
+    """The id of a run in its first attempt."""
+    run_id = (await submit(spec_of())).runs[0].id
+    await worker.claim(run_id)
+    return run_id
 
 
 @pytest.fixture

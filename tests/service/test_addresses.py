@@ -1,9 +1,8 @@
 """How clients reach this machine and others, whatever their environment says."""
 
-import http.server
 import socket
-import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import httpx
 import pytest
@@ -11,26 +10,14 @@ import pytest
 from polar.errors import InvalidInput
 from service.addresses import http_url, is_loopback, reach
 from service.client import Client, Unreachable
+from tests.service.servers import server_that_answers
 
 
 @pytest.fixture
 def here() -> Iterator[str]:
     """A server on the loopback that answers every request."""
-
-    class Answer(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with server_that_answers(HTTPStatus.OK) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ class StudyFigures:
 
     async def _draw(self, content: Phases) -> Sequence[tuple[str, bytes]]:
         """The names and contents of the pictures and of the table of their numbers."""
-        command = python(Program.DRAWING, FIGURE, *(f"{FIGURE}.{kind}" for kind in KINDS))
+        command = python(Program.STUDY_FIGURES, FIGURE, *(f"{FIGURE}.{kind}" for kind in KINDS))
         stdin = content.model_dump_json().encode()
         with tempfile.TemporaryDirectory(prefix="polar-") as name:
             folder = Path(name)

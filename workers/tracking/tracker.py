@@ -144,7 +144,7 @@ class Tracker:
         # after them. The position is read last: it says whether anything is described anew.
         async with self._database.transaction() as session:
             run = await runs.get(session, run_id)
-            of_findings = (await findings.of_runs(session, [run_id])).get(run_id)
+            of_findings = await findings.of_run(session, run_id)
             said = await telling.said_of(session, run_id)
             position = await tracking.position_of(session, run_id)
         spec = forms.experiment_spec(run.spec)

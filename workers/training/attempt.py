@@ -40,11 +40,12 @@ from service.storage.last_states import last_states_for
 from service.storage.states import RunState
 from service.storage.tables import Run
 from service.storage.texts import printable
+from workers.training.concluding import conclude
 from workers.training.messages import BUG, Failure, OnGpu, Request, from_line
 from workers.training.patience import AGAIN_S, PatientDatabase
 from workers.training.process import Child, Template, end_of
 from workers.training.retention import remove_checkpoints
-from workers.training.retry import PAUSED, Again, Ending, Finish, StopReason, decide, pause_s
+from workers.training.retry import Again, Ending, Finish, StopReason, decide
 from workers.training.silence import Silence
 from workers.training.system_metrics import Sample, Watch
 
@@ -113,7 +114,10 @@ class Attempt:
         decision = decide(
             ending, losses=self._run.losses, max_attempts=self._settings.max_attempts
         )
-        await self._database.until_done(lambda session: self._conclude(session, decision))
+        pause_s = self._settings.fault_pause_s
+        await self._database.until_done(
+            lambda session: conclude(session, self._app, self._run, decision, pause_s)
+        )
         # This attempt still owned the run, otherwise RunLost would have been raised.
         match decision:
             case Finish(RunState.SUCCEEDED | RunState.CANCELLED):
@@ -306,24 +310,6 @@ class Attempt:
         if points:
             await metrics.add_of_system(*mine, points)
         return cancel_requested
-
-    async def _conclude(self, session: AsyncSession, decision: Finish | Again) -> None:
-        mine = (session, self._run.id, self._run.attempt)
-        match decision:
-            case Finish(RunState.CANCELLED):
-                await runs.finish_on_request(*mine)
-            case Finish(state, reason, message):
-                await runs.finish(*mine, state, reason=reason, message=message)
-            case Again(reason, message):
-                if decision.is_loss:
-                    await runs.count_loss(*mine)
-                pause = 0.0
-                if decision.follows_a_fault:
-                    faults = await runs.put_back_lately(session, self._run.id, PAUSED)
-                    pause = pause_s(faults, self._settings.fault_pause_s)
-                await queue.release(
-                    self._app, *mine, reason=reason, message=message, pause_s=pause
-                )
 
     async def _next_news(self) -> None:
         with suppress(TimeoutError):

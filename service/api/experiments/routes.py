@@ -1,7 +1,6 @@
 """/experiments: submit, list, look at, describe, follow, extend, cancel, delete."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -20,15 +19,14 @@ from service.api.experiments.schemas import (
     NewExperiment,
     Plan,
 )
-from service.api.filtering import Filters
+from service.api.filtering import RunsWanted
 from service.api.ids import DeletedExperiment, ExperimentId
 from service.api.once import ONCE, Remembering
-from service.api.paging import PageSize, Position, next_token
+from service.api.paging import PageSize, Position, cut
 from service.api.problems import refusals
 from service.api.schemas import DeletionView, NewDescription
 from service.storage import deletions, experiments, forms
 from service.storage.descriptions import describe
-from service.storage.states import RunState
 from service.storage.tables import Experiment
 from service.tokens import Scope
 
@@ -70,17 +68,11 @@ async def validate(new: NewExperiment, session: Session) -> Plan:
 
 @router.get("", responses=refusals(422))
 async def list_experiments(
-    session: Reading,
-    position: Position,
-    filters: Filters,
-    state: RunState | None = None,
-    page_size: PageSize = 50,
+    session: Reading, position: Position, wanted: RunsWanted, page_size: PageSize = 50
 ) -> ExperimentPage:
     """List experiments, newest first, a page at a time; filters that are given all hold."""
-    wanted = replace(filters, state=state)
     rows = await experiments.page(session, size=page_size + 1, after=position, wanted=wanted)
-    token = next_token(rows, page_size)
-    return await answers.experiment_page(session, rows[:page_size], token)
+    return await answers.experiment_page(session, *cut(rows, page_size))
 
 
 @router.get("/{experiment_id}", responses=refusals(404, 409, 422))

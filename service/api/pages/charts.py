@@ -34,6 +34,11 @@ class Axis:
         share = 0.5 if high == low else min(1.0, max(0.0, (value - low) / (high - low)))
         return round(self.begin + share * (self.end - self.begin), 1)
 
+    def stretch(self, low: float, high: float) -> tuple[float, float]:
+        """Where the values between these two begin in the drawing, and their width there."""
+        begin, end = self.at(low), self.at(high)
+        return begin, round(max(1.0, end - begin), 1)
+
     def ticks(self, most: int = 7) -> list[tuple[float, str]]:
         """Places and labels of round values, of which there are at most about `most`."""
         values = self._round_log() if self.is_log else self._round_linear(most)

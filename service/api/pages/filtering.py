@@ -14,7 +14,7 @@ from polar.spec.faults import Fault, nearest
 from polar.spec.fields import Name
 from polar.spec.misfit import misfit
 from service.api.filtering import LONGEST_TAG, TAG, wanted_of
-from service.api.problems import Refused
+from service.api.problems import refusal_of
 from service.storage.filters import EVERYTHING, Wanted
 from service.storage.states import RunState, StudyState
 
@@ -77,7 +77,7 @@ def _state(states: type[RunState] | type[StudyState], word: str) -> Any:  # noqa
         allowed=", ".join(states),
         suggestion=nearest(word, states),
     )
-    raise Refused(422, "invalid-request", str(fault), [fault])
+    raise refusal_of(fault)
 
 
 StudyFilter = Annotated[Filter, Depends(filter_of(StudyState))]

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from service.api.dependencies import Parts
 from service.api.pages.etas import etas
 from service.api.pages.filtering import Filter
-from service.api.pages.health import health, verdicts_of
+from service.api.pages.reliability import reliability, verdicts_of
 from service.api.pages.rendering import number
 from service.api.runs.words import weight_of
 from service.api.studies.schemas import StudySummary
@@ -50,7 +50,7 @@ class StudyStands:
 
     #: The range in one sentence; None without a range.
     headline: str | None
-    health: Sequence[str]
+    reliability: Sequence[str]
     #: When all that it wants is done, in words; None if that is not known.
     eta: str | None
 
@@ -66,7 +66,7 @@ async def how_they_stand(
     return {
         id: StudyStands(
             headline=known.headline if (known := ranges.get(id)) else None,
-            health=list(health(verdicts[id], known.disagreeing if known else None)),
+            reliability=list(reliability(verdicts[id], known.disagreeing if known else None)),
             eta=ends.get(id),
         )
         for id in ids

@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from functools import partial
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service.api.dependencies import Parts, Reading, Service
+from service.api.dependencies import Reading, Service
 from service.api.door import Door, while_let_in
 from service.api.ids import ExperimentId, RunId, StudyId
-from service.api.pages.filtering import NO_FILTER, Filter, RunFilter, StudyFilter
+from service.api.pages.filtering import NO_FILTER, RunFilter, StudyFilter
 from service.api.pages.lists import standing_of_list
 from service.api.pages.refreshing import standing_of
 from service.storage import experiments, runs, studies
@@ -23,84 +22,65 @@ router = APIRouter(prefix="/live", route_class=Door, include_in_schema=False)
 #: Seconds between two looks for changes.
 POLL_S = 2.0
 
-
-async def existing_study(study_id: StudyId, session: Reading) -> UUID:
-    return (await studies.get(session, study_id)).id
-
-
-async def existing_experiment(experiment_id: ExperimentId, session: Reading) -> UUID:
-    return (await experiments.get(session, experiment_id)).id
+#: Gives words that change whenever what a page shows changes.
+Look = Callable[[], Awaitable[Hashable]]
+#: The dependency of a route that says what it looks at, and refuses what does not exist.
+Dependency = Callable[..., Look | Awaitable[Look]]
 
 
-async def existing_run(run_id: RunId, session: Reading) -> UUID:
-    return (await runs.get(session, run_id)).id
+def stream(path: str) -> Callable[[Dependency], Dependency]:
+    """Add a route that sends an event whenever what the decorated dependency looks at changes."""
+
+    def add(look_of: Dependency) -> Dependency:
+        @router.get(path, response_class=EventSourceResponse)
+        async def changes(
+            look: Annotated[Look, Depends(look_of)], request: Request
+        ) -> AsyncIterator[ServerSentEvent]:
+            async for event in while_let_in(request, _changes(look)):
+                yield event
+
+        return look_of
+
+    return add
 
 
-@router.get("/studies/{study_id}", response_class=EventSourceResponse)
-async def study_changes(
-    study_id: Annotated[UUID, Depends(existing_study)], request: Request, service: Service
-) -> AsyncIterator[ServerSentEvent]:
-    async for event in while_let_in(request, _changes_of(service, "studies", study_id)):
-        yield event
+@stream("/studies/{study_id}")
+async def of_study(study_id: StudyId, session: Reading, service: Service) -> Look:
+    return partial(standing_of, service, "studies", (await studies.get(session, study_id)).id)
 
 
-@router.get("/experiments/{experiment_id}", response_class=EventSourceResponse)
-async def experiment_changes(
-    experiment_id: Annotated[UUID, Depends(existing_experiment)],
-    request: Request,
-    service: Service,
-) -> AsyncIterator[ServerSentEvent]:
-    async for event in while_let_in(request, _changes_of(service, "experiments", experiment_id)):
-        yield event
+@stream("/experiments/{experiment_id}")
+async def of_experiment(experiment_id: ExperimentId, session: Reading, service: Service) -> Look:
+    experiment = await experiments.get(session, experiment_id)
+    return partial(standing_of, service, "experiments", experiment.id)
 
 
-@router.get("/runs/{run_id}", response_class=EventSourceResponse)
-async def run_changes(
-    run_id: Annotated[UUID, Depends(existing_run)], request: Request, service: Service
-) -> AsyncIterator[ServerSentEvent]:
-    async for event in while_let_in(request, _changes_of(service, "runs", run_id)):
-        yield event
+@stream("/runs/{run_id}")
+async def of_run(run_id: RunId, session: Reading, service: Service) -> Look:
+    return partial(standing_of, service, "runs", (await runs.get(session, run_id)).id)
 
 
-@router.get("/studies", response_class=EventSourceResponse)
-async def studies_changes(
-    filter: StudyFilter, request: Request, service: Service
-) -> AsyncIterator[ServerSentEvent]:
-    async for event in while_let_in(request, _changes_of_list(service, "studies", filter)):
-        yield event
+@stream("/studies")
+async def of_studies(filter: StudyFilter, service: Service) -> Look:
+    return partial(standing_of_list, service, "studies", filter)
 
 
-@router.get("/experiments", response_class=EventSourceResponse)
-async def experiments_changes(
-    filter: RunFilter, request: Request, service: Service
-) -> AsyncIterator[ServerSentEvent]:
-    async for event in while_let_in(request, _changes_of_list(service, "experiments", filter)):
-        yield event
+@stream("/experiments")
+async def of_experiments(filter: RunFilter, service: Service) -> Look:
+    return partial(standing_of_list, service, "experiments", filter)
 
 
-@router.get("/runs", response_class=EventSourceResponse)
-async def runs_changes(
-    filter: RunFilter, request: Request, service: Service
-) -> AsyncIterator[ServerSentEvent]:
-    async for event in while_let_in(request, _changes_of_list(service, "runs", filter)):
-        yield event
+@stream("/runs")
+async def of_runs(filter: RunFilter, service: Service) -> Look:
+    return partial(standing_of_list, service, "runs", filter)
 
 
-@router.get("/agents", response_class=EventSourceResponse)
-async def agents_changes(request: Request, service: Service) -> AsyncIterator[ServerSentEvent]:
-    async for event in while_let_in(request, _changes_of_list(service, "agents", NO_FILTER)):
-        yield event
+@stream("/agents")
+async def of_agents(service: Service) -> Look:
+    return partial(standing_of_list, service, "agents", NO_FILTER)
 
 
-def _changes_of(parts: Parts, kind: str, id: UUID) -> AsyncIterator[ServerSentEvent]:
-    return _changes(partial(standing_of, parts, kind, id))
-
-
-def _changes_of_list(parts: Parts, kind: str, filter: Filter) -> AsyncIterator[ServerSentEvent]:
-    return _changes(partial(standing_of_list, parts, kind, filter))
-
-
-async def _changes(look: Callable[[], Awaitable[Hashable]]) -> AsyncIterator[ServerSentEvent]:
+async def _changes(look: Look) -> AsyncIterator[ServerSentEvent]:
     """An event at the beginning and whenever the standing has changed since the last."""
     seen: Hashable = None
     while True:

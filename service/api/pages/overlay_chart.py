@@ -77,8 +77,8 @@ def _row(axis: Axis, bands: Bands, top: float) -> Row:
         name=_shortened(bands.name),
         words=bands.words,
         top=top + NAME,
-        searched=_bar(axis, *bands.ends),
-        cores=[_bar(axis, *each.core) for each in bands.intervals if each.core],
+        searched=Bar(*axis.stretch(*bands.ends)),
+        cores=[Bar(*axis.stretch(*each.core)) for each in bands.intervals if each.core],
         edges=[
             _edge(axis, bands.ends, edge)
             for each in bands.intervals
@@ -90,12 +90,7 @@ def _row(axis: Axis, bands: Bands, top: float) -> Row:
 def _edge(axis: Axis, ends: tuple[float, float], edge: Edge) -> Bar:
     low = ends[0] if edge.low is None else edge.low
     high = ends[1] if edge.high is None else edge.high
-    return _bar(axis, low, high)
-
-
-def _bar(axis: Axis, low: float, high: float) -> Bar:
-    begin, end = axis.at(low), axis.at(high)
-    return Bar(begin, round(max(1.0, end - begin), 1))
+    return Bar(*axis.stretch(low, high))
 
 
 def _shortened(name: str) -> str:

@@ -175,14 +175,14 @@ def _band(axis: Axis, interval: Interval) -> Iterable[Span]:
     low = axis.low if interval.left.high is None else interval.left.high
     high = axis.high if interval.right.low is None else interval.right.low
     if low < high:
-        yield _span(axis, low, high, f"band: {interval.words()}")
+        yield Span(*axis.stretch(low, high), f"band: {interval.words()}")
 
 
 def _edge(axis: Axis, side: str, edge: Edge) -> Span:
     low = axis.low if edge.low is None else edge.low
     high = axis.high if edge.high is None else edge.high
     confidence = "" if edge.confidence is None else f", {edge.confidence:.0%} over seeds"
-    return _span(axis, low, high, f"{side} edge: {edge.words()}{confidence}")
+    return Span(*axis.stretch(low, high), f"{side} edge: {edge.words()}{confidence}")
 
 
 def _untested(axis: Axis, tested: Iterable[float]) -> list[Span]:
@@ -193,8 +193,3 @@ def _untested(axis: Axis, tested: Iterable[float]) -> list[Span]:
         for begin, end in gaps
         if end - begin > longest
     ]
-
-
-def _span(axis: Axis, low: float, high: float, words: str) -> Span:
-    begin, end = axis.at(low), axis.at(high)
-    return Span(begin, round(max(1.0, end - begin), 1), words)

@@ -18,7 +18,7 @@ from service.api.pages.refreshing import Refresh
 from service.api.pages.rendering import page
 from service.api.pages.runs import run_page
 from service.api.pages.studies import study_page
-from service.api.paging import Position, next_token
+from service.api.paging import Position, cut
 from service.api.runs import answers as run_answers
 from service.api.stored import Reader
 from service.api.studies import answers as study_answers
@@ -37,7 +37,7 @@ async def studies_page(position: Position, filter: StudyFilter, refresh: Refresh
     async def make(session: AsyncSession) -> Response:
         size = lists.PAGE_SIZE
         rows = await studies.page(session, size=size + 1, after=position, wanted=filter.wanted)
-        listed = await study_answers.study_page(session, rows[:size], next_token(rows, size))
+        listed = await study_answers.study_page(session, *cut(rows, size))
         ids = [study.id for study in listed.studies]
         return await page(
             "studies.html",
@@ -80,7 +80,7 @@ async def runs_page(position: Position, filter: RunFilter, refresh: Refresh) -> 
         rows = await showing.page_of_runs(
             session, size=size + 1, after=position, wanted=filter.wanted
         )
-        listed = run_answers.run_page(rows[:size], next_token(rows, size))
+        listed = run_answers.run_page(*cut(rows, size))
         return await page(
             "runs.html",
             tab="runs",
@@ -98,13 +98,14 @@ async def experiments_page(position: Position, filter: RunFilter, refresh: Refre
     async def make(session: AsyncSession) -> Response:
         size = lists.PAGE_SIZE
         rows = await experiments.page(session, size=size + 1, after=position, wanted=filter.wanted)
-        token = next_token(rows, size)
-        listed = await experiment_answers.experiment_page(session, rows[:size], token)
+        listed = await experiment_answers.experiment_page(session, *cut(rows, size))
         return await page(
             "experiments.html",
             tab="experiments",
             page=listed,
-            trained=await lists.in_short(session, Experiment, [row.id for row in rows[:size]]),
+            trained=await lists.in_short(
+                session, Experiment, [each.id for each in listed.experiments]
+            ),
             filter=filter,
             is_first=position is None,
         )

@@ -16,8 +16,8 @@ from polar.spec import StudySpec
 from polar.spec.axis import Value
 from polar.spec.points import WARM_START
 from service.api.pages.etas import etas
-from service.api.pages.health import health, verdicts_of
 from service.api.pages.phase_chart import Dot, PhaseChart, Row, phase_chart
+from service.api.pages.reliability import reliability, verdicts_of
 from service.api.pages.rendering import duration, in_words
 from service.api.stored import Reader
 from service.api.studies import answers
@@ -66,7 +66,7 @@ class StudyPage:
     #: None for studies that do not sweep a single field of numbers.
     chart: PhaseChart | None
     #: What to know before anybody trusts the range, in short sentences.
-    health: Sequence[str]
+    reliability: Sequence[str]
     #: Seconds that the trainings in work still take; None if none is in work.
     busy_s: float | None
     #: When all that the study wants is done, in words; None if that is not known.
@@ -130,7 +130,9 @@ async def study_page(session: AsyncSession, settings: Settings, study: Study) ->
         study=view,
         rows=rows,
         chart=_chart(study, rows),
-        health=list(health(verdicts[study.id], view.range.disagreeing if view.range else None)),
+        reliability=list(
+            reliability(verdicts[study.id], view.range.disagreeing if view.range else None)
+        ),
         busy_s=max(left, default=None),
         eta=(await etas(session, [study.id])).get(study.id),
     )

@@ -87,7 +87,7 @@ async def _queue_position(session: AsyncSession, run: Run) -> int | None:
 
 
 async def findings_view(session: AsyncSession, run_id: UUID) -> FindingsView | None:
-    row = (await findings.of_runs(session, [run_id])).get(run_id)
+    row = await findings.of_run(session, run_id)
     return None if row is None else FindingsView.model_validate(row)
 
 

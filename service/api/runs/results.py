@@ -12,13 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.errors import InvalidInput
 from polar.records.events import DIAGNOSTICS_FILE, MODEL_FILE
+from polar.records.pictures import PictureKind
 from service.api import links
 from service.api.dependencies import Parts, Reading, Service, Session, unless_gone
 from service.api.door import needs
-from service.api.drawing import MEDIA_TYPES, Kind, drawn
 from service.api.files import file_response
 from service.api.ids import RunId
 from service.api.once import ONCE, Remembering
+from service.api.pictures import MEDIA_TYPES, drawn
 from service.api.problems import Refused, refusals, refused
 from service.api.runs import answers
 from service.api.runs.log import MOST_LINES, last_lines, read_on
@@ -44,7 +45,7 @@ FIGURES = "figures/"
 #: Suffix of pictures; the numbers that a picture shows are in a file with another suffix.
 PICTURE = ".png"
 #: Suffixes of pictures that are drawn when somebody asks for them.
-REDRAWN: Mapping[str, Kind] = {".svg": "svg", ".pdf": "pdf"}
+REDRAWN: Mapping[str, PictureKind] = {".svg": "svg", ".pdf": "pdf"}
 #: Seconds after which a client may ask again for a figure that is still to come.
 RETRY_S = 5
 
@@ -170,7 +171,7 @@ async def _picture(
     except NotFound:
         if not name.endswith(PICTURE):  # such as what browsers ask for by themselves
             raise
-        row = (await findings.of_runs(session, [run_id])).get(run_id)
+        row = await findings.of_run(session, run_id)
         if row is not None and row.state is FindingsState.TO_COME:
             row = await findings.ask(session, run_id)
         if row is not None and row.state is not FindingsState.MADE:
@@ -178,9 +179,11 @@ async def _picture(
         return await artifact_of(session, run_id, FIGURES + name)  # made in the meantime
 
 
-async def _redrawn(request: Request, service: Parts, picture: Artifact, kind: Kind) -> Response:
+async def _redrawn(
+    request: Request, service: Parts, picture: Artifact, kind: PictureKind
+) -> Response:
     path = service.settings.artifacts / picture.path
-    drawing = drawn(service.drawing, python(Program.REDRAWING, str(path), kind))
+    drawing = drawn(service.drawing, python(Program.RUN_FIGURES, str(path), kind))
     try:
         return Response(await unless_gone(request, drawing), media_type=MEDIA_TYPES[kind])
     except InvalidInput as error:

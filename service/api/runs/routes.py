@@ -1,7 +1,6 @@
 """/runs: list, look at, describe, follow, extend, cancel, delete."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -14,17 +13,16 @@ from service.api.door import needs, while_let_in
 from service.api.event_stream import follow
 from service.api.experiments import answers as experiments
 from service.api.experiments.schemas import ExperimentView, MoreSteps
-from service.api.filtering import Filters
+from service.api.filtering import RunsWanted
 from service.api.ids import DeletedRun, RunId
 from service.api.once import ONCE, Remembering
-from service.api.paging import PageSize, Position, next_token
+from service.api.paging import PageSize, Position, cut
 from service.api.problems import refusals
 from service.api.runs import answers
 from service.api.runs.schemas import RunPage, RunView
 from service.api.schemas import DeletionView, NewDescription
 from service.storage import deletions, forms, runs, showing
 from service.storage.descriptions import describe
-from service.storage.states import RunState
 from service.storage.tables import Run
 from service.tokens import Scope
 
@@ -35,16 +33,11 @@ router = APIRouter(
 
 @router.get("")
 async def list_runs(
-    session: Reading,
-    position: Position,
-    filters: Filters,
-    state: RunState | None = None,
-    page_size: PageSize = 50,
+    session: Reading, position: Position, wanted: RunsWanted, page_size: PageSize = 50
 ) -> RunPage:
     """List runs, newest first, a page at a time; filters that are given all hold."""
-    wanted = replace(filters, state=state)
     rows = await showing.page_of_runs(session, size=page_size + 1, after=position, wanted=wanted)
-    return answers.run_page(rows[:page_size], next_token(rows, page_size))
+    return answers.run_page(*cut(rows, page_size))
 
 
 @router.get("/{run_id}")

@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.errors import InvalidInput
 from polar.records.phases import LossEnvelope, Phases, StudyFigure
+from polar.records.pictures import PictureKind
 from polar.records.record import Record
 from service.api.dependencies import Parts, Service, unless_gone
 from service.api.door import Door
-from service.api.drawing import MEDIA_TYPES, Kind, drawn
 from service.api.ids import StudyId
+from service.api.pictures import MEDIA_TYPES, drawn
 from service.api.problems import Refused, refusals
 from service.api.stored import Reader
 from service.api.studies.models import envelope_of, read_solutions
@@ -51,7 +52,7 @@ def figure_named(
 async def get_figure(
     study_id: StudyId,
     figure: Annotated[StudyFigure, Depends(figure_named)],
-    kind: Kind,
+    kind: PictureKind,
     request: Request,
     service: Service,
 ) -> Response:
@@ -94,5 +95,5 @@ async def _envelope(session: AsyncSession, study: Study) -> Callable[[], LossEnv
     return lambda: envelope_of(solutions.spec, found, solutions.page())
 
 
-def _command(figure: StudyFigure, kind: Kind) -> list[str]:
-    return python(Program.DRAWING, figure, kind)
+def _command(figure: StudyFigure, kind: PictureKind) -> list[str]:
+    return python(Program.STUDY_FIGURES, figure, kind)

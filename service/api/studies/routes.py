@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -14,10 +13,10 @@ from polar.records.ranges import StudyRange
 from service.api import links, submission
 from service.api.dependencies import TAKES_SPEC, Reading, Service, Session, only_json
 from service.api.door import needs, while_let_in
-from service.api.filtering import Filters
+from service.api.filtering import StudiesWanted
 from service.api.ids import DeletedStudy, StudyId
 from service.api.once import ONCE, Remembering
-from service.api.paging import ModelPlace, PageSize, Position, next_token
+from service.api.paging import ModelPlace, PageSize, Position, cut
 from service.api.problems import Refused, refusals
 from service.api.schemas import DeletionView, NewDescription
 from service.api.studies import answers, events, export
@@ -34,7 +33,6 @@ from service.api.studies.schemas import (
 )
 from service.storage import deletions, studies, study_extensions
 from service.storage.descriptions import describe
-from service.storage.states import StudyState
 from service.storage.study_tables import Study
 from service.tokens import Scope
 
@@ -71,17 +69,11 @@ async def validate_study(new: NewStudy, session: Session) -> StudyPlan:
 
 @router.get("", responses=refusals(422))
 async def list_studies(
-    session: Reading,
-    position: Position,
-    filters: Filters,
-    state: StudyState | None = None,
-    page_size: PageSize = 50,
+    session: Reading, position: Position, wanted: StudiesWanted, page_size: PageSize = 50
 ) -> StudyPage:
     """List studies, newest first, a page at a time; filters that are given all hold."""
-    wanted = replace(filters, state=state)
     rows = await studies.page(session, size=page_size + 1, after=position, wanted=wanted)
-    token = next_token(rows, page_size)
-    return await answers.study_page(session, rows[:page_size], token)
+    return await answers.study_page(session, *cut(rows, page_size))
 
 
 @router.get("/{study_id}", responses=refusals(404, 409, 422))

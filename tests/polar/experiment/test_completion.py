@@ -18,7 +18,7 @@ from polar.figures.files import write
 from polar.records.events import ArtifactSaved, Result
 from polar.regime.table import diagnostics_table
 from polar.spec import ExperimentSpec
-from service.redrawing import redraw
+from service.run_figures import redraw
 
 SPEC = ExperimentSpec.model_validate(
     {

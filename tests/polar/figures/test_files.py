@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import pandas as pd
 import pytest
@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from polar.errors import InvalidInput
-from polar.figures.files import ROWS_OF_TEXT, save
+from polar.figures.files import KINDS, ROWS_OF_TEXT, save
+from polar.records.pictures import PictureKind
 
 
 def drawing() -> Figure:
@@ -39,6 +40,10 @@ def test_many_numbers_go_into_parquet(tmp_path: Path) -> None:
 
     assert path == tmp_path / "a.parquet"
     pd.testing.assert_frame_equal(pd.read_parquet(path), many)
+
+
+def test_every_kind_of_picture_can_be_written() -> None:
+    assert set(KINDS) == set(get_args(PictureKind))
 
 
 @pytest.mark.parametrize(

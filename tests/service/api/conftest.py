@@ -20,6 +20,14 @@ from tests.service.conftest import OWNER
 if TYPE_CHECKING:
     from tests.service.conftest import StudyMaker
 
+Create = Callable[..., Awaitable[UUID]]
+
+
+async def run_of(http: httpx.AsyncClient, experiment_id: UUID) -> UUID:
+    """The id of the only run of an experiment."""
+    (run,) = (await http.get(f"/api/v1/experiments/{experiment_id}")).json()["runs"]
+    return UUID(run["id"])
+
 
 @pytest.fixture
 async def api(settings: Settings) -> AsyncIterator[FastAPI]:
@@ -73,7 +81,7 @@ def rows(database: Database) -> Callable[[], Awaitable[int]]:
 
 
 @pytest.fixture
-def create(http: httpx.AsyncClient, study_of: "StudyMaker") -> Callable[..., Awaitable[UUID]]:
+def create(http: httpx.AsyncClient, study_of: "StudyMaker") -> Create:
     """Submits the smallest study with these fields."""
 
     async def submit(**fields: Any) -> UUID:  # noqa: ANN401

@@ -16,13 +16,13 @@ from service.storage import deletions, experiments
 from service.storage.database import Database
 from service.storage.states import StudyState
 from service.storage.tables import Run
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
 
 EXPERIMENTS, RUNS, STUDIES = (f"{PREFIX}/{name}" for name in ("experiments", "runs", "studies"))
 
-Create = Callable[..., Awaitable[UUID]]
 Succeed = Callable[..., Awaitable[tuple[UUID, list[UUID]]]]
 
 

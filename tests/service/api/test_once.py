@@ -20,6 +20,7 @@ from service.storage import tokens
 from service.storage.database import Database
 from service.storage.states import StudyState, TrialState
 from service.tokens import Scope
+from tests.service.api.conftest import Create
 from tests.service.conftest import OWNER
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ SECRETS = {f"{PREFIX}/{path}" for path in ("tokens", "tokens/{name}/revoke", "lo
 #: They store nothing at all, so that whoever may only read cannot fill a table with answers.
 READING = {f"{PREFIX}/experiments/validate", f"{PREFIX}/studies/validate"}
 
-Create = Callable[..., Awaitable[UUID]]
 #: A request: the id in its path, and what else httpx takes.
 Post = tuple[UUID | None, dict[str, Any]]
 
@@ -50,13 +50,9 @@ def codes(scale: float) -> bytes:
 
 
 @pytest.fixture
-async def run_id(
-    submit: "Submitter", spec_of: "SpecMaker", worker: "Worker", reports: "Reports"
-) -> UUID:
+async def run_id(run_id: UUID, spec_of: "SpecMaker", worker: "Worker", reports: "Reports") -> UUID:
     """A run that has succeeded and has no findings yet."""
     await worker.announce()
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     await worker.record(run_id, reports.result(spec_of()).model_copy(update={"summary": None}))
     await worker.finish(run_id)
     return run_id

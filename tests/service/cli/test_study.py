@@ -1,28 +1,20 @@
 """The commands of studies; no broker is there, it is pretended."""
 
 import asyncio
-import csv
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-import pandas as pd
 import pytest
 
 from service.storage.states import StudyState, TrialState
+from tests.service.cli.specs import STUDY
 
 if TYPE_CHECKING:
     from tests.service.cli.conftest import Polar, Process, Write
     from tests.service.conftest import Trials, Worker
 
-SPEC = """
-name: mine
-base: {dataset: {name: digits}, model: {}, seeds: [0, 1]}
-search: {model.beta: {log_uniform: [1e-2, 100]}}
-budget: {trials: 2}
-"""
 #: What a study can be told, with its arguments after the id.
 ORDERS = [["pause"], ["resume"], ["cancel"], ["retry-failed"], ["extend", 2]]
 
@@ -34,7 +26,7 @@ async def _an_agent_is_there(worker: "Worker") -> None:
 
 @pytest.fixture
 def spec(write: "Write") -> Path:
-    return write(SPEC)
+    return write(STUDY)
 
 
 async def answer(polar: "Polar", *arguments: object) -> Any:  # noqa: ANN401
@@ -118,7 +110,7 @@ async def test_showing_a_study_shows_the_band_that_it_has_found(
 async def test_the_list_ends_at_its_limit_and_shows_names_with_brackets(
     polar: "Polar", write: "Write"
 ) -> None:
-    spec = write(SPEC.replace("mine", "'beta [/4]'"))
+    spec = write(STUDY.replace("mine", "'beta [/4]'"))
     made = [(await answer(polar, "create", spec))["id"] for _ in range(3)]
 
     listed = await answer(polar, "list", "--limit", 2)
@@ -133,7 +125,7 @@ async def test_the_list_ends_at_its_limit_and_shows_names_with_brackets(
 async def test_validating_says_how_many_trainings_there_would_be(
     sampler: str, runs: int, polar: "Polar", write: "Write"
 ) -> None:
-    spec = write(f"{SPEC}sampler: {sampler}\n")
+    spec = write(f"{STUDY}sampler: {sampler}\n")
 
     plan = await answer(polar, "validate", spec)
     table = await polar("study", "validate", spec)
@@ -226,7 +218,7 @@ async def test_extending_by_nothing_is_refused(polar: "Polar", spec: Path) -> No
 async def test_a_study_gets_more_seeds_for_every_trial(
     polar: "Polar", write: "Write", trials: "Trials"
 ) -> None:
-    spec = write(f"{SPEC}sampler: tpe\n")
+    spec = write(f"{STUDY}sampler: tpe\n")
     study_id = UUID((await answer(polar, "create", spec))["id"])
     await trials.end(await trials.begin(study_id, beta=1.0), 0.5)
     await trials.end_study(study_id)
@@ -256,7 +248,7 @@ async def test_a_range_study_gets_more_seeds_for_its_new_trials(
 
 
 async def test_a_study_whose_steps_are_limited_says_so(polar: "Polar", write: "Write") -> None:
-    spec = write(SPEC.replace("trials: 2", "trials: 2, steps: 9000"))
+    spec = write(STUDY.replace("trials: 2", "trials: 2, steps: 9000"))
 
     created = await answer(polar, "create", spec)
     shown = await polar("study", "show", created["id"])
@@ -319,55 +311,6 @@ async def test_watching_a_study_that_has_ended_shows_it(
     await trials.end_study(UUID(id))
 
     assert (await answer(polar, "watch", id))["state"] == "completed"
-
-
-async def test_trials_are_exported_to_stdout_or_a_file(
-    polar: "Polar", spec: Path, trials: "Trials", tmp_path: Path
-) -> None:
-    study_id = UUID((await answer(polar, "create", spec))["id"])
-    await trials.end(await trials.begin(study_id, beta=0.5), 0.75)
-    file = tmp_path / "trials.parquet"
-
-    to_stdout = await polar("study", "export", study_id, "--format", "csv")
-    to_file = await polar("study", "export", study_id, "--format", "parquet", "--out", file)
-    nowhere = await polar("study", "export", study_id, "--out", tmp_path / "no" / "where.csv")
-
-    (row,) = csv.DictReader(io.StringIO(to_stdout.stdout))
-    assert (row["model.beta"], row["objective.clean_polarisation"]) == ("0.5", "0.75")
-    assert (to_file.exit_code, to_file.stdout) == (0, "")
-    assert list(pd.read_parquet(file)["objective.clean_polarisation"]) == [0.75]
-    assert nowhere.exit_code == 2
-    assert "where.csv" in nowhere.stderr
-
-
-@pytest.mark.parametrize("format", ["csv", "parquet", "sqlite"])
-async def test_an_export_replaces_a_file_as_a_whole(
-    format: str, polar: "Polar", spec: Path, tmp_path: Path
-) -> None:
-    # Tables were written in place, so that a reader could see half a table.
-    study_id = (await answer(polar, "create", spec))["id"]
-    file, same_file = tmp_path / "study", tmp_path / "other name"
-    file.write_text("something else")
-    same_file.hardlink_to(file)
-
-    done = await polar("study", "export", study_id, "--format", format, "--out", file)
-
-    assert done.exit_code == 0, done.stderr
-    assert same_file.read_text() == "something else"
-    assert file.read_bytes() != same_file.read_bytes()
-
-
-@pytest.mark.parametrize("format", ["csv", "parquet", "sqlite"])
-async def test_an_export_never_replaces_a_special_file(
-    format: str, polar: "Polar", spec: Path, special_file: Path
-) -> None:
-    # For root, a database took the place of /dev/null itself.
-    study_id = (await answer(polar, "create", spec))["id"]
-
-    done = await polar("study", "export", study_id, "--format", format, "--out", special_file)
-
-    assert done.exit_code == 2
-    assert f"{special_file} is not a regular file" in done.stderr
 
 
 @pytest.mark.parametrize("command", [["show"], ["watch"], ["export"], *ORDERS])

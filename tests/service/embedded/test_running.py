@@ -1,9 +1,5 @@
-import http.server
 import json
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from uuid import uuid4
@@ -24,26 +20,9 @@ from service.embedded.running import (
 from service.embedded.state import lock
 from service.homes import TOKEN_FILE
 from tests.service.conftest import TOKEN
+from tests.service.servers import server_that_answers
 
 HOME_ID = "0" * 32
-
-
-@contextmanager
-def server_that_answers(status: HTTPStatus) -> Iterator[str]:
-    class Answer(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 def a_stack(url: str = "http://127.0.0.1:1") -> RunningStack:

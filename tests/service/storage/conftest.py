@@ -75,7 +75,7 @@ class Ends:
 
     async def row(self, run_id: UUID) -> FindingsRow | None:
         async with self._database.transaction() as session:
-            return (await findings.of_runs(session, [run_id])).get(run_id)
+            return await findings.of_run(session, run_id)
 
     async def state(self, run_id: UUID) -> tuple[FindingsState, str | None]:
         row = await self.row(run_id)

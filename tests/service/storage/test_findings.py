@@ -265,10 +265,10 @@ async def test_a_request_comes_too_late_for_findings_that_were_made_since_they_w
     await ends.claim()
 
     async with database.transaction() as reading:
-        before = await findings.of_runs(reading, [run_id])
+        before = await findings.of_run(reading, run_id)
         async with database.transaction() as session:
             await findings.record(session, run_id, 1, [FIGURE], ends.whole)
         row = await findings.ask(reading, run_id)
 
-    assert row is before[run_id]  # the session keeps what it has read
+    assert row is before  # the session keeps what it has read
     assert (row.state, row.asked_at) == (FindingsState.MADE, None)

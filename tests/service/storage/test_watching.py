@@ -77,14 +77,8 @@ async def test_a_run_that_goes_back_to_the_queue_keeps_its_priority_and_has_its_
 
 
 async def test_a_standing_tells_state_and_progress(
-    submit: "Submitter",
-    spec_of: "SpecMaker",
-    worker: "Worker",
-    reports: "Reports",
-    database: Database,
+    run_id: UUID, worker: "Worker", reports: "Reports", database: Database
 ) -> None:
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     await worker.record(run_id, reports.progress(10))
 
     async with database.transaction() as session:

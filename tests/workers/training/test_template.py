@@ -17,14 +17,12 @@ import polar
 from polar.records.events import Progress
 from polar.spec import ExperimentSpec
 from service.exit_codes import CHILD_FAILED
-from service.storage.states import RunState
 from workers.training import process
 from workers.training.messages import Failure, Request, from_line
 from workers.training.process import Child, Template
 
 if TYPE_CHECKING:
-    from tests.processes import Stage
-    from tests.workers.conftest import SpecFor
+    pass
 
 #: Its children say what they see, and wait for the end of their stdin.
 PROGRAM = """
@@ -339,34 +337,6 @@ async def test_a_child_imports_nothing_before_its_first_step_and_computes_as_any
 
         assert await child.exit_code() == 0
         assert said == {"loss": alone, "new": [], "cuda": False}
-
-
-async def test_nobody_notices_that_a_template_was_killed(
-    stage: "Stage", spec_of: "SpecFor"
-) -> None:
-    run_id = await stage.submit(spec_of(steps=40, checkpoint_every=5))
-    agent = stage.start_agent()
-    await stage.run(run_id, lambda run: run.checkpoint is not None)
-    first = stage.template_of(agent)
-
-    os.kill(first, signal.SIGKILL)
-
-    for run in (await stage.end_of(run_id), await stage.end_of(await stage.submit(spec_of()))):
-        assert (run.state, run.attempt, run.losses) == (RunState.SUCCEEDED, 1, 0)
-    assert stage.template_of(agent) != first
-    assert agent.poll() is None
-
-
-async def test_a_killed_agent_leaves_no_process(stage: "Stage", spec_of: "SpecFor") -> None:
-    run_id = await stage.submit(spec_of(steps=10_000))
-    agent = stage.start_agent()
-    await stage.run(run_id, lambda run: run.checkpoint is not None)
-    template, child = stage.template_of(agent), stage.child_of(agent)
-    assert not stage.is_gone(template)
-
-    agent.kill()
-
-    await stage.until(lambda: stage.is_gone(template) and stage.is_gone(child))
 
 
 async def test_a_child_is_as_nice_as_its_agent_wants_and_logs_in_the_form_of_the_environment(

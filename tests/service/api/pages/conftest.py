@@ -1,7 +1,7 @@
 """What tests of the pages share: a browser that was let in, and a study to look at."""
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
@@ -10,10 +10,11 @@ import httpx
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
+from tests.service.api.conftest import Create
+
 if TYPE_CHECKING:
     from tests.service.conftest import Trials, Worker
 
-Create = Callable[..., Awaitable[UUID]]
 Scheme = Literal["light", "dark"]
 Pages = AsyncIterator[Page]
 

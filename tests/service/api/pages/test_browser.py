@@ -110,14 +110,8 @@ async def test_a_study_is_paused_and_resumed(look: "Look", study_id: UUID) -> No
 
 
 async def test_a_run_is_watched_to_its_end(
-    look: "Look",
-    submit: "Submitter",
-    spec_of: "SpecMaker",
-    worker: "Worker",
-    reports: "Reports",
+    look: "Look", run_id: UUID, spec_of: "SpecMaker", worker: "Worker", reports: "Reports"
 ) -> None:
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     await worker.record(run_id, reports.progress(10), reports.evaluation(50))
     async with look(f"/runs/{run_id}") as page:
         await expect(page.locator("#latents h2")).to_have_text("Latents at step 50")

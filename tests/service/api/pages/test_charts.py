@@ -61,6 +61,14 @@ def test_the_middle_of_a_logarithmic_axis_is_the_geometric_mean() -> None:
     assert Axis(0.01, 100, 0, 800, is_log=True).at(1.0) == 400.0
 
 
+def test_a_stretch_of_an_axis_is_never_too_narrow_to_be_seen() -> None:
+    axis = Axis(0, 10, 100, 200)
+
+    assert axis.stretch(2, 5) == (120.0, 30.0)
+    assert axis.stretch(5, 5) == (150.0, 1.0)
+    assert axis.stretch(-5, 20) == (100.0, 100.0)
+
+
 def test_places_across_a_plot_are_shares_of_its_width() -> None:
     assert [across(units) for units in (0.0, PLOT / 8, 333.3, PLOT)] == [
         "0%", "12.5%", "33.33%", "100%",

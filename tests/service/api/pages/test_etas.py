@@ -15,12 +15,12 @@ from service.storage.database import Database
 from service.storage.durations import Duration
 from service.storage.study_tables import Study
 from service.storage.tables import Agent, Run, Transition
+from tests.service.api.conftest import Create, run_of
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
     from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
 
-Create = Callable[..., Awaitable[UUID]]
 Said = Callable[[UUID], Awaitable[str | None]]
 
 USUAL = Duration(step_s=0.5, besides_s=10.0)
@@ -94,11 +94,6 @@ async def past(
         await session.execute(update(Run).where(Run.id == run_id).values(finished_at=now))
         began = update(Transition).values(at=now - timedelta(seconds=1000))
         await session.execute(began.where(Transition.run_id == run_id))
-
-
-async def run_of(http: httpx.AsyncClient, experiment_id: UUID) -> UUID:
-    (run,) = (await http.get(f"/api/v1/experiments/{experiment_id}")).json()["runs"]
-    return UUID(run["id"])
 
 
 async def test_nothing_is_said_where_nothing_is_known(study_id: UUID, said: Said) -> None:

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from service.api.pages import lists
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.service.conftest import Trials, Worker
 
-Create = Callable[..., Awaitable[UUID]]
 Names = Callable[..., Awaitable[list[str]]]
 SPRITES = {"name": "sprites"}
 

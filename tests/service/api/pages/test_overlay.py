@@ -13,12 +13,12 @@ from playwright.async_api import expect
 
 from polar.records.ranges import Interval
 from service.api.pages.overlay_chart import Bands, Bar, overlay_chart
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.service.api.pages.conftest import Look
     from tests.service.conftest import Trials, Worker
 
-Create = Callable[..., Awaitable[UUID]]
 Found = Callable[..., Awaitable[UUID]]
 Edge = tuple[float | None, float | None]
 

@@ -1,7 +1,6 @@
 """The pages: who may see them, what they say, and what nobody can slip into them."""
 
 import re
-from collections.abc import Awaitable, Callable
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,12 @@ from service.api.pages.routes import router
 from service.storage.database import Database
 from service.storage.metrics import add_of_system
 from service.tokens import Scope
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
     from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
 
-Create = Callable[..., Awaitable[UUID]]
 HOSTILE = "</title><script>alert('x')</script>\"'&"
 
 
@@ -246,14 +245,8 @@ async def test_runs_are_compared_by_their_entropies_and_specs(
 
 
 async def test_a_run_shows_what_it_takes_of_its_machine(
-    http: httpx.AsyncClient,
-    submit: "Submitter",
-    spec_of: "SpecMaker",
-    worker: "Worker",
-    database: Database,
+    http: httpx.AsyncClient, run_id: UUID, database: Database
 ) -> None:
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     address = f"/runs/{run_id}"
     before = (await http.get(address)).text
     async with database.transaction() as session:

@@ -15,12 +15,12 @@ from service.storage import experiments, runs
 from service.storage.database import Database
 from service.storage.states import RunState
 from service.storage.tables import Run
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
-    from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
+    from tests.service.conftest import SpecMaker, Trials, Worker
 
-Create = Callable[..., Awaitable[UUID]]
 Ask = Callable[..., Awaitable[str]]
 PAGE = Path(__file__).parents[4] / "docs" / "pages.md"
 NAME = "my study"
@@ -134,10 +134,8 @@ async def test_why_did_a_run_fail(ask: Ask, seeds: list[Run]) -> None:
 
 
 async def test_what_runs_now_and_when_is_it_done(
-    ask: Ask, submit: "Submitter", spec_of: "SpecMaker", worker: "Worker", reports: "Reports"
+    ask: Ask, run_id: UUID, worker: "Worker", reports: "Reports"
 ) -> None:
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     await worker.record(run_id, reports.progress(40))
 
     shown = await ask("Agents")

@@ -9,7 +9,6 @@ from uuid import UUID
 import httpx
 import pytest
 
-from polar.records.events import ArtifactSaved
 from polar.records.measurement import MEASUREMENT_FILE
 from polar.spec.own_images import AddedImages
 from polar.spec.own_models import AllowedModels
@@ -33,21 +32,10 @@ def label(criterion: str, latent: int, word: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def run_id(
-    submit: "Submitter", spec_of: "SpecMaker", worker: "Worker", reports: "Reports"
-) -> UUID:
+async def run_id(run_id: UUID, worker: "Worker", reports: "Reports") -> UUID:
     """A running run with an evaluation, attempt 1."""
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     await worker.record(run_id, reports.progress(10), reports.evaluation(50))
     return run_id
-
-
-async def save(worker: "Worker", run_id: UUID, artifacts: Path, name: str, content: bytes) -> None:
-    path = f"runs/{run_id}/attempt-1/out/{name}"
-    (artifacts / path).parent.mkdir(parents=True, exist_ok=True)
-    (artifacts / path).write_bytes(content)
-    await worker.record(run_id, ArtifactSaved(name=name, path=path))
 
 
 async def page_of(http: httpx.AsyncClient, run_id: UUID) -> str:
@@ -101,7 +89,7 @@ async def test_each_latent_has_its_label_by_every_criterion(
         label("two_signals", 0, "mixed"), label("two_signals", 1, "passive"),
     ]  # fmt: skip
     content = json.dumps({"labels": labels}).encode()
-    await save(worker, run_id, tmp_path, MEASUREMENT_FILE, content)
+    await worker.save(run_id, tmp_path, MEASUREMENT_FILE, content)
 
     shown = await page_of(http, run_id)
 
@@ -117,7 +105,7 @@ async def test_each_latent_has_its_label_by_every_criterion(
 async def test_a_measurement_that_cannot_be_read_leaves_the_rest(
     http: httpx.AsyncClient, run_id: UUID, worker: "Worker", tmp_path: Path, content: bytes
 ) -> None:
-    await save(worker, run_id, tmp_path, MEASUREMENT_FILE, content)
+    await worker.save(run_id, tmp_path, MEASUREMENT_FILE, content)
 
     shown = await page_of(http, run_id)
     assert "Labels by criterion" not in shown
@@ -128,7 +116,7 @@ async def test_traversals_come_before_other_figures(
     http: httpx.AsyncClient, run_id: UUID, worker: "Worker", tmp_path: Path
 ) -> None:
     for name in ("sorted_entropies", "traversals"):
-        await save(worker, run_id, tmp_path, f"figures/{name}.png", b"\x89PNG")
+        await worker.save(run_id, tmp_path, f"figures/{name}.png", b"\x89PNG")
 
     shown = await page_of(http, run_id)
     assert "<h2>Traversals</h2>" in shown
@@ -143,7 +131,7 @@ async def test_latents_and_the_numbers_of_figures_can_be_copied(
     http: httpx.AsyncClient, run_id: UUID, worker: "Worker", tmp_path: Path
 ) -> None:
     for name in ("sorted.png", "sorted.csv", "large.png", "large.parquet"):
-        await save(worker, run_id, tmp_path, f"figures/{name}", b"x")
+        await worker.save(run_id, tmp_path, f"figures/{name}", b"x")
 
     shown = await page_of(http, run_id)
 
@@ -200,7 +188,7 @@ async def test_traversals_are_compared_once_they_are_made(
     submit: "Submitter",
     spec_of: "SpecMaker",
 ) -> None:
-    await save(worker, run_id, tmp_path, "figures/traversals.png", b"\x89PNG")
+    await worker.save(run_id, tmp_path, "figures/traversals.png", b"\x89PNG")
     other_id = (await submit(spec_of(seeds=[7]))).runs[0].id
     await worker.claim(other_id)
     for each in (run_id, other_id):

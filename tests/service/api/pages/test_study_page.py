@@ -1,6 +1,5 @@
 """What the page of a study says at first sight, and the pages of its experiments and runs."""
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -8,12 +7,11 @@ import httpx
 import pytest
 
 from service.storage.states import TrialState
+from tests.service.api.conftest import Create, run_of
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
     from tests.service.conftest import Trials, Worker
-
-Create = Callable[..., Awaitable[UUID]]
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +25,6 @@ def edge(low: float | None, high: float | None) -> dict[str, Any]:
 
 async def words_of(http: httpx.AsyncClient, study_id: UUID) -> str:
     return " ".join((await http.get(f"/studies/{study_id}")).text.split())
-
-
-async def run_of(http: httpx.AsyncClient, experiment_id: UUID) -> UUID:
-    (run,) = (await http.get(f"/api/v1/experiments/{experiment_id}")).json()["runs"]
-    return UUID(run["id"])
 
 
 @pytest.mark.parametrize(

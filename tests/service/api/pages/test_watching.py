@@ -105,14 +105,12 @@ async def test_the_latents_of_a_run_come_with_its_first_evaluation(
 
 async def test_the_findings_of_a_run_come_as_soon_as_they_are_made(
     look: "Look",
-    submit: "Submitter",
+    run_id: UUID,
     spec_of: "SpecMaker",
     worker: "Worker",
     reports: "Reports",
     database: "Database",
 ) -> None:
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     result = reports.result(spec_of()).model_copy(update={"summary": None})
     await worker.record(run_id, reports.evaluation(100), result)
     await worker.finish(run_id)
@@ -132,14 +130,11 @@ async def test_charts_fit_into_their_window_and_their_texts_lie_apart(
     study_id: UUID,
     width: int,
     trials: "Trials",
-    submit: "Submitter",
-    spec_of: "SpecMaker",
+    run_id: UUID,
     worker: "Worker",
     reports: "Reports",
 ) -> None:
     await trials.find(study_id, headline="found", intervals=[BAND], envelope=BAND)
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     await worker.record(run_id, reports.progress(10), reports.evaluation(50))
     paths = (f"/studies/{study_id}", f"/runs/{run_id}", f"/overlay?study={study_id}")
     async with look(width=width) as page:

@@ -12,17 +12,9 @@ import pytest
 from service.api.runs import log
 
 if TYPE_CHECKING:
-    from tests.service.conftest import SpecMaker, Submitter, Worker
+    from tests.service.conftest import SpecMaker, Submitter
 
 Write = Callable[..., Path]
-
-
-@pytest.fixture
-async def run_id(submit: "Submitter", spec_of: "SpecMaker", worker: "Worker") -> UUID:
-    """A running run, attempt 1."""
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
-    return run_id
 
 
 @pytest.fixture

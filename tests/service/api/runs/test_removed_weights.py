@@ -10,20 +10,12 @@ from service.settings import Settings
 from service.storage.states import RunState
 
 if TYPE_CHECKING:
-    from tests.service.conftest import SpecMaker, Submitter, Worker
+    from tests.service.conftest import Worker
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"keep_weights_days": 7.0})
-
-
-@pytest.fixture
-async def run_id(submit: "Submitter", spec_of: "SpecMaker", worker: "Worker") -> UUID:
-    """A running run, attempt 1."""
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
-    return run_id
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,8 @@ async def test_a_run_is_tried_again_with_its_spec_and_seed(
 
 
 async def test_a_repeated_request_makes_one_experiment_and_another_shares_its_run(
-    http: httpx.AsyncClient, submit: "Submitter", spec_of: "SpecMaker", worker: "Worker"
+    http: httpx.AsyncClient, run_id: UUID, worker: "Worker"
 ) -> None:
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     await worker.finish(run_id, RunState.FAILED)
 
     first, again = [

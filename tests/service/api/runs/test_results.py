@@ -18,17 +18,9 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
-    from tests.service.conftest import SpecMaker, Submitter, Worker
+    from tests.service.conftest import Worker
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
-
-
-@pytest.fixture
-async def run_id(submit: "Submitter", spec_of: "SpecMaker", worker: "Worker") -> UUID:
-    """A running run, attempt 1."""
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
-    return run_id
 
 
 @pytest.fixture
@@ -40,14 +32,6 @@ def url(run_id: UUID) -> str:
 def settings(settings: Settings) -> Settings:
     """Patient: a busy machine takes a minute for what takes seconds."""
     return settings.model_copy(update={"measure_s": 500.0})
-
-
-async def save(worker: "Worker", run_id: UUID, artifacts: Path, name: str, content: bytes) -> None:
-    """Store a file as a worker does."""
-    path = f"runs/{run_id}/attempt-1/out/{name}"
-    (artifacts / path).parent.mkdir(parents=True, exist_ok=True)
-    (artifacts / path).write_bytes(content)
-    await worker.record(run_id, ArtifactSaved(name=name, path=path))
 
 
 async def test_diagnostics_are_two_tidy_tables(
@@ -113,7 +97,7 @@ async def test_the_parquet_table_is_served_once_it_is_there(
     http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", tmp_path: Path
 ) -> None:
     before = await http.get(f"{url}/diagnostics", params={"format": "parquet"})
-    await save(worker, run_id, tmp_path, "diagnostics.parquet", b"PAR1")
+    await worker.save(run_id, tmp_path, "diagnostics.parquet", b"PAR1")
 
     after = await http.get(f"{url}/diagnostics", params={"format": "parquet"})
 
@@ -126,7 +110,7 @@ async def test_the_model_is_served_once_it_is_there(
     http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", tmp_path: Path
 ) -> None:
     before = await http.get(f"{url}/model")
-    await save(worker, run_id, tmp_path, "model.safetensors", b"weights")
+    await worker.save(run_id, tmp_path, "model.safetensors", b"weights")
 
     after = await http.get(f"{url}/model")
 
@@ -139,8 +123,8 @@ async def test_the_model_is_served_once_it_is_there(
 async def test_figures_are_listed_and_served(
     http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", tmp_path: Path
 ) -> None:
-    await save(worker, run_id, tmp_path, "figures/sorted_entropies.png", PNG)
-    await save(worker, run_id, tmp_path, "result.json", b"{}")
+    await worker.save(run_id, tmp_path, "figures/sorted_entropies.png", PNG)
+    await worker.save(run_id, tmp_path, "result.json", b"{}")
 
     figures = (await http.get(f"{url}/figures")).json()["figures"]
     figure = await http.get(figures[0]["url"])
@@ -165,9 +149,9 @@ async def test_figures_are_drawn_from_the_tables_of_the_run_as_svg_and_pdf(
 ) -> None:
     table = diagnostics_table([reports.evaluation(0), reports.evaluation(10)])
     measurement = json.dumps({"verdict": {"tau_nats": 0.25}}).encode()
-    await save(worker, run_id, tmp_path, "figures/entropy_over_training.png", PNG)
-    await save(worker, run_id, tmp_path, "diagnostics.parquet", table.to_parquet())
-    await save(worker, run_id, tmp_path, "measurement.json", measurement)
+    await worker.save(run_id, tmp_path, "figures/entropy_over_training.png", PNG)
+    await worker.save(run_id, tmp_path, "diagnostics.parquet", table.to_parquet())
+    await worker.save(run_id, tmp_path, "measurement.json", measurement)
 
     answer = await http.get(f"{url}/figures/entropy_over_training.{kind}")
 
@@ -183,8 +167,8 @@ async def test_figures_are_drawn_from_the_tables_of_the_run_as_svg_and_pdf(
 async def test_a_run_whose_tables_are_of_another_version_still_shows_its_png(
     http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", tmp_path: Path
 ) -> None:
-    await save(worker, run_id, tmp_path, "figures/traversals.png", PNG)
-    await save(worker, run_id, tmp_path, "measurement.json", b"{}")
+    await worker.save(run_id, tmp_path, "figures/traversals.png", PNG)
+    await worker.save(run_id, tmp_path, "measurement.json", b"{}")
 
     drawn = await http.get(f"{url}/figures/traversals.svg")
 
@@ -216,8 +200,8 @@ async def test_a_run_whose_tables_are_of_another_version_still_shows_its_png(
 async def test_nothing_is_served_but_the_files_that_the_worker_named(
     name: str, http: httpx.AsyncClient, url: str, run_id: UUID, worker: "Worker", tmp_path: Path
 ) -> None:
-    await save(worker, run_id, tmp_path, "figures/a.png", PNG)
-    await save(worker, run_id, tmp_path, "secret.png", b"hidden words")
+    await worker.save(run_id, tmp_path, "figures/a.png", PNG)
+    await worker.save(run_id, tmp_path, "secret.png", b"hidden words")
     (tmp_path / "runs" / str(run_id) / "attempt-1/out/figures/secret.png").write_bytes(
         b"hidden words"
     )

@@ -1,7 +1,7 @@
 """Looking at runs, and cancelling them."""
 
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -37,14 +37,8 @@ async def test_a_waiting_run_knows_its_place(
 
 
 async def test_a_running_run_tells_its_progress(
-    http: httpx.AsyncClient,
-    submit: "Submitter",
-    spec_of: "SpecMaker",
-    worker: "Worker",
-    reports: "Reports",
+    http: httpx.AsyncClient, run_id: UUID, worker: "Worker", reports: "Reports"
 ) -> None:
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     await worker.record(run_id, reports.progress(10), reports.evaluation(10))
 
     run = await look(http, run_id)
@@ -56,14 +50,12 @@ async def test_a_running_run_tells_its_progress(
 
 async def test_a_finished_run_has_a_result_in_words_and_its_history(
     http: httpx.AsyncClient,
-    submit: "Submitter",
+    run_id: UUID,
     spec_of: "SpecMaker",
     worker: "Worker",
     reports: "Reports",
     database: Database,
 ) -> None:
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     async with database.transaction() as session:
         await runs.release(session, run_id, 1, reason="agent_stopped", message="it stopped")
     await worker.claim(run_id)
@@ -105,12 +97,7 @@ async def test_a_waiting_run_is_cancelled_at_once(
     assert await worker.claim(run_id) is None
 
 
-async def test_a_running_run_is_asked_to_stop(
-    http: httpx.AsyncClient, submit: "Submitter", spec_of: "SpecMaker", worker: "Worker"
-) -> None:
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
-
+async def test_a_running_run_is_asked_to_stop(http: httpx.AsyncClient, run_id: UUID) -> None:
     answer = await http.post(f"{RUNS}/{run_id}/cancel")
 
     assert answer.status_code == 200
@@ -119,14 +106,8 @@ async def test_a_running_run_is_asked_to_stop(
 
 @pytest.mark.parametrize("end", [RunState.SUCCEEDED, RunState.FAILED])
 async def test_cancelling_a_run_that_has_ended_is_a_conflict(
-    end: RunState,
-    http: httpx.AsyncClient,
-    submit: "Submitter",
-    spec_of: "SpecMaker",
-    worker: "Worker",
+    end: RunState, http: httpx.AsyncClient, run_id: UUID, worker: "Worker"
 ) -> None:
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
     await worker.finish(run_id, end)
 
     answer = await http.post(f"{RUNS}/{run_id}/cancel")

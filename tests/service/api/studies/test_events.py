@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -19,14 +19,13 @@ from service.storage.database import Database
 from service.storage.errors import DatabaseAway
 from service.storage.pages import StudyStanding
 from service.storage.states import StudyState
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
     from tests.service.conftest import Trials, Worker
 
 STUDIES = "/api/v1/studies"
-
-Create = Callable[..., Awaitable[UUID]]
 
 
 @pytest.fixture(autouse=True)

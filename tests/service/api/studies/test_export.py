@@ -3,21 +3,19 @@
 import csv
 import io
 import json
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import httpx
 import pandas as pd
 import pytest
+
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.service.conftest import Trials, Worker
 
 
 STUDIES = "/api/v1/studies"
-
-Create = Callable[..., Awaitable[UUID]]
 
 
 @pytest.fixture(autouse=True)

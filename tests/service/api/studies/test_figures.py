@@ -1,7 +1,6 @@
 """The figure of a study; a real child process draws it, no broker is there, it is pretended."""
 
 import sys
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -12,6 +11,7 @@ from polar.records.phases import StudyFigure
 from service.api.app import create_app
 from service.api.studies import figures as study_figures
 from service.settings import Settings
+from tests.service.api.conftest import Create
 from tests.service.conftest import OWNER
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 STUDIES = "/api/v1/studies"
 
-Create = Callable[..., Awaitable[UUID]]
 
 EDGE = {"low": None, "high": 1.0, "confidence": 0.9}
 BAND = {"left": EDGE, "right": {"low": 1.0, "high": 10.0, "confidence": 0.9}}

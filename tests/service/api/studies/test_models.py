@@ -1,8 +1,7 @@
 """The known models of a study's problem; no broker is there, and results are made up."""
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -13,13 +12,13 @@ from polar.records.ranges import StudyRange
 from polar.spec import StudySpec
 from service.api.studies.models import envelope_of
 from service.api.studies.schemas import StudyModels
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, StudyMaker, Submitter, Trials, Worker
 
 STUDIES = "/api/v1/studies"
 
-Create = Callable[..., Awaitable[UUID]]
 
 #: Gain over the mean image, divergence and regime of the models trained at beta 18 and at 22.
 CLEAN, COLLAPSED = (34.5, 1.233, "clean"), (0.0, 0.0, "collapsed")

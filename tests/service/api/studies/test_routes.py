@@ -17,6 +17,7 @@ from polar.spec import StudySpec
 from service.storage.database import Database
 from service.storage.states import RunState, StudyState, TrialState
 from service.storage.tracking_tables import StudyTracking
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, StudyMaker, Submitter, Trials, Worker
@@ -25,7 +26,6 @@ STUDIES = "/api/v1/studies"
 EDGE = {"low": 0.1, "high": 0.2, "confidence": 0.9, "at": 0.15, "width": 0.1, "movement": None}
 
 Rows = Callable[[], Awaitable[int]]
-Create = Callable[..., Awaitable[UUID]]
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import httpx
 import pytest
 
 from service.storage.states import TrialState
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.service.conftest import Trials, Worker
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 STUDIES = "/api/v1/studies"
 
 Rows = Callable[[], Awaitable[int]]
-Create = Callable[..., Awaitable[UUID]]
 
 
 @pytest.fixture(autouse=True)

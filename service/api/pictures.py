@@ -1,17 +1,15 @@
 """Pictures that another process draws for a request."""
 
 import logging
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 from polar.errors import InvalidInput
+from polar.records.pictures import PictureKind
 from service.api.problems import Refused
 from service.exit_codes import REFUSED
 from service.short_processes import ShortProcesses
 
-Kind = Literal["png", "svg", "pdf"]
-
-MEDIA_TYPES: dict[Kind, str] = {
+MEDIA_TYPES: Mapping[PictureKind, str] = {
     "png": "image/png",
     "svg": "image/svg+xml",
     "pdf": "application/pdf",

@@ -9,7 +9,7 @@ import pytest
 
 from polar.errors import InvalidInput
 from polar.regime.table import diagnostics_table
-from service.redrawing import redraw
+from service.run_figures import redraw
 
 if TYPE_CHECKING:
     from tests.conftest import Reports

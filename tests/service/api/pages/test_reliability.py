@@ -1,4 +1,4 @@
-"""The health of a study, on the list and on its own page, by known answers."""
+"""The reliability of a range, on the list and on its own page, by known answers."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -9,16 +9,16 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from service.api.pages import health
+from service.api.pages import reliability
 from service.storage import studies, study_health
 from service.storage.database import Database
 from service.storage.states import TrialState
 from service.storage.study_health import Verdicts
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.service.conftest import SpecMaker, Trials, Worker
 
-Create = Callable[..., Awaitable[UUID]]
 Shown = Callable[[UUID], Awaitable[list[list[str]]]]
 
 
@@ -51,7 +51,7 @@ def outcome(regime: str, *, settled: bool | None) -> Mapping[str, Any]:
     return {"regime": regime, "steps": 30, "settled": settled}
 
 
-async def test_the_health_of_a_study_is_counted_from_all_its_trainings(
+async def test_the_reliability_of_a_range_is_counted_from_all_its_trainings(
     create: Create, trials: "Trials", spec_of: "SpecMaker", facts: Shown, database: Database
 ) -> None:
     base = spec_of.as_json(seeds=[0, 1])
@@ -86,7 +86,7 @@ async def test_the_health_of_a_study_is_counted_from_all_its_trainings(
     assert await facts(other_id) == [[], ["0 of 3 trials completed"]]
 
 
-async def test_health_follows_the_trials_and_leaves_out_verdicts_by_other_rules(
+async def test_reliability_follows_the_trials_and_leaves_out_verdicts_by_other_rules(
     create: Create, trials: "Trials", facts: Shown, database: Database
 ) -> None:
     study_id = await create()
@@ -124,13 +124,13 @@ async def test_verdicts_that_are_pushed_out_while_others_are_counted_are_still_s
     counts = {TrialState.COMPLETED: 1}
 
     async def count(_: object, ids: Sequence[UUID]) -> Mapping[UUID, Verdicts]:
-        health._known.clear()  # as another page of many studies does
+        reliability._known.clear()  # as another page of many studies does
         return {id: Verdicts(seeds=id.int) for id in ids}
 
-    monkeypatch.setattr(health, "_known", {})
-    monkeypatch.setattr(health, "verdicts", count)
+    monkeypatch.setattr(reliability, "_known", {})
+    monkeypatch.setattr(reliability, "verdicts", count)
     async with database.reading() as session:
-        await health.verdicts_of(session, {one: counts})
-        said = await health.verdicts_of(session, {one: counts, other: counts})
+        await reliability.verdicts_of(session, {one: counts})
+        said = await reliability.verdicts_of(session, {one: counts, other: counts})
 
     assert said == {one: Verdicts(seeds=1), other: Verdicts(seeds=2)}

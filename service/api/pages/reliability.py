@@ -1,4 +1,4 @@
-"""What the pages say of the health of studies: how far their range can be trusted."""
+"""What the pages say of the reliability of a range: how far it can be trusted."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
@@ -39,7 +39,7 @@ async def verdicts_of(
     return known
 
 
-def health(of: Verdicts, disagreeing: Sequence[float] | None) -> Iterator[str]:
+def reliability(of: Verdicts, disagreeing: Sequence[float] | None) -> Iterator[str]:
     """What a researcher should know before they trust the range, in short sentences.
 
     Args:

@@ -1,6 +1,6 @@
 """Draws a figure of a run once more, as another kind of picture.
 
-    python -m service.redrawing runs/.../out/figures/traversals.png svg
+    python -m service.run_figures runs/.../out/figures/traversals.png svg
 
 draws it from the tables in the folder of the run and writes it to stdout, so that the API can have
 it drawn in a separate process. The exit code is REFUSED where the tables do not allow it; the last

@@ -1,7 +1,7 @@
 """Draws the figures of a study.
 
-    python -m service.drawing phase_diagram png
-    python -m service.drawing phase_diagram a.png a.svg
+    python -m service.study_figures phase_diagram png
+    python -m service.study_figures phase_diagram a.png a.svg
 
 reads the content of the figure, a record of `polar.records.phases`, as JSON from stdin and writes
 the picture to stdout, or pictures to files with their numbers next to them, so that the API and

@@ -1,0 +1,5 @@
+"""The kinds of files that a figure can be drawn as."""
+
+from typing import Literal
+
+PictureKind = Literal["png", "svg", "pdf"]
