@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from polar.records.ranges import Interval, StudyRange
-from service.api.pages.health import verdicts_of
 from service.api.pages.lists import InShort, in_short
 from service.api.pages.overlay_chart import Bands, OverlayChart, overlay_chart
+from service.api.pages.reliability import verdicts_of
 from service.api.pages.rendering import short
 from service.api.pages.studies import numeric_ends
 from service.api.stored import Reader
