@@ -302,6 +302,16 @@ def test_whole_numbers_are_shown_whole_where_some_runs_have_none() -> None:
     assert re.findall("<td>(.*?)</td>", shown) == ["0", "1000", "0.510", "1", "", ""]
 
 
+@pytest.mark.parametrize(("sampler", "shows"), [("tpe", True), ("range", False)])
+def test_a_study_that_seeks_a_range_shows_no_best_trial(sampler: str, shows: bool) -> None:
+    best = TrialView.model_construct(point={"model.beta": 4.0}, measured=None)
+    fields = {"id": ID, "name": "", "state": StudyState.RUNNING, "best": best, "links": {}}
+    others = dict.fromkeys(Study.model_fields) | {"spec": {"sampler": sampler}}
+    study = Study.model_construct(**(others | fields))
+
+    assert ("model.beta = 4.0" in study._repr_html_()) is shows
+
+
 def test_names_are_shown_as_they_are_and_never_become_html() -> None:
     fields: dict[str, Any] = {
         **dict.fromkeys(Study.model_fields),
@@ -316,16 +326,6 @@ def test_names_are_shown_as_they_are_and_never_become_html() -> None:
     assert "a &lt; b" in shown
     assert "<script" not in shown
     assert "javascript" not in shown
-
-
-@pytest.mark.parametrize(("sampler", "shows"), [("tpe", True), ("range", False)])
-def test_a_study_that_seeks_a_range_shows_no_best_trial(sampler: str, shows: bool) -> None:
-    best = TrialView.model_construct(point={"model.beta": 4.0}, measured=None)
-    fields = {"id": ID, "name": "", "state": StudyState.RUNNING, "best": best, "links": {}}
-    others = dict.fromkeys(Study.model_fields) | {"spec": {"sampler": sampler}}
-    study = Study.model_construct(**(others | fields))
-
-    assert ("model.beta = 4.0" in study._repr_html_()) is shows
 
 
 async def test_the_event_loop_goes_on_while_a_run_is_waited_for(script: Script) -> None:
