@@ -18,7 +18,6 @@ import torch
 from polar.client import AsyncClient, Client, ClientError, Experiment, Picture, Refused, Run, Study
 from polar.spec import StudySpec
 from service.api.runs.schemas import Diagnostics, RunView
-from service.api.studies.schemas import TrialView
 from service.client import clock
 from service.client.display import of_experiment
 from service.storage.states import RunState, StudyState
@@ -300,16 +299,6 @@ def test_whole_numbers_are_shown_whole_where_some_runs_have_none() -> None:
     shown = of_experiment("mine", pd.DataFrame(rows))
 
     assert re.findall("<td>(.*?)</td>", shown) == ["0", "1000", "0.510", "1", "", ""]
-
-
-@pytest.mark.parametrize(("sampler", "shows"), [("tpe", True), ("range", False)])
-def test_a_study_that_seeks_a_range_shows_no_best_trial(sampler: str, shows: bool) -> None:
-    best = TrialView.model_construct(point={"model.beta": 4.0}, measured=None)
-    fields = {"id": ID, "name": "", "state": StudyState.RUNNING, "best": best, "links": {}}
-    others = dict.fromkeys(Study.model_fields) | {"spec": {"sampler": sampler}}
-    study = Study.model_construct(**(others | fields))
-
-    assert ("model.beta = 4.0" in study._repr_html_()) is shows
 
 
 def test_names_are_shown_as_they_are_and_never_become_html() -> None:
