@@ -1,6 +1,7 @@
 """Weight against steps: the verdicts of trainings on their way, and how the band's edges move."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from textwrap import wrap
 
 import numpy as np
@@ -27,8 +28,8 @@ from polar.ranges import Search
 from polar.records.latents import Regime
 from polar.records.ranges import AtBudget, RangeReport
 
-#: Factor of the steps between the marks of neighbouring seeds of a weight, so that none hides
-#: another.
+#: Factor of the steps between the marks of neighbouring seeds of a weight at the same step, so
+#: that none hides another.
 APART = 1.06
 MARK_SIZE = 3.5
 THROUGH_EDGES: Style = {"color": BLACK, "linewidth": 1.2, "zorder": 4}
@@ -38,13 +39,16 @@ TITLE_CHARACTERS = 80
 LINE_INCHES = 0.17
 #: Length of the axes beyond their ends, as a factor.
 PADDING = 1.2
+#: How far beyond its steps a single budget is drawn, as a factor.
+TALL = 1.1
 
 
 def weight_by_steps(table: pd.DataFrame, search: Search, report: RangeReport) -> Figure:
     """The verdict of every training at every evaluation, and both edges at every budget.
 
     Each mark is an evaluation of a training. A line joins the places of an edge, and its interval
-    is hatched; spaces are in the band where it is shaded.
+    is hatched; spaces are in the band where it is shaded. What is known at a single budget is
+    drawn a little below and above its steps.
 
     Args:
         table: One row for each evaluation of each training. Columns: `model`, `dataset`, `field`
@@ -69,8 +73,8 @@ def weight_by_steps(table: pd.DataFrame, search: Search, report: RangeReport) ->
     _draw_axes(axes, one_of(rows, "field"), rows["steps"], search)
     _draw_verdicts(axes, rows)
     budgets = [at for at in report.by_steps if at.envelope]
-    _draw_edges(axes, budgets)
-    draw_legend(figure, [*_handles(rows, budgets)])
+    edges = _draw_edges(axes, budgets)
+    draw_legend(figure, [*_regimes(rows), *edges])
     return figure
 
 
@@ -107,35 +111,48 @@ def _draw_axes(axes: Axes, field: str, steps: pd.Series, search: Search) -> None
 
 
 def _draw_verdicts(axes: Axes, rows: pd.DataFrame) -> None:
-    seeds = sorted(rows["seed"].unique())
-    places = rows["seed"].map({seed: place for place, seed in enumerate(seeds)})
-    heights = rows["steps"] * APART ** (places - (len(seeds) - 1) / 2)
+    seeds = rows.groupby(["weight", "steps"])["seed"]
+    places, numbers = seeds.rank() - 1, seeds.transform("size")
+    heights = rows["steps"] * APART ** (places - (numbers - 1) / 2)
     for regime, style in REGIMES.items():
         own = rows["regime"] == regime.value
         if own.any():
             axes.plot(rows["weight"][own], heights[own], **style, markersize=MARK_SIZE, zorder=3)
+    if numbers.max() > 1:
+        axes.set_ylabel("training step (seeds of a weight are shifted apart)")
 
 
-def _draw_edges(axes: Axes, budgets: Sequence[AtBudget]) -> None:
-    """Shade the band between both intervals, hatch the intervals and join the edges by lines."""
-    steps = [at.steps for at in budgets]
-    lowest, highest = axes.get_xlim()
+def _draw_edges(axes: Axes, budgets: Sequence[AtBudget]) -> list[Artist]:
+    """Shade the band between both intervals, hatch the intervals and join the edges by lines.
+
+    Returns:
+        What the legend shows of them.
+    """
+    steps: list[float] = [at.steps for at in budgets]
     left = [at.envelope.left for at in budgets if at.envelope]
     right = [at.envelope.right for at in budgets if at.envelope]
+    if not budgets:
+        return []
+    if len(budgets) == 1:  # a line and an area need two heights
+        steps, left, right = [steps[0] / TALL, steps[0] * TALL], left * 2, right * 2
+    lowest, highest = axes.get_xlim()
     begin = np.array([edge.high or lowest for edge in left])
     end = np.array([edge.low or highest for edge in right])
-    axes.fill_betweenx(steps, begin, np.maximum(begin, end), **BAND)
+    drawn: list[Artist] = []
+    if (begin < end).any():
+        axes.fill_betweenx(steps, begin, np.maximum(begin, end), **BAND)
+        drawn.append(Patch(**BAND, label="band"))
     for edges in (left, right):
         low = [edge.low or lowest for edge in edges]
         axes.fill_betweenx(steps, low, [edge.high or highest for edge in edges], **BRACKET)
         axes.plot([edge.middle or np.nan for edge in edges], steps, **THROUGH_EDGES)
+    drawn.append(Patch(**BRACKET, label="an edge lies here"))
+    if any(a.middle and b.middle for edges in (left, right) for a, b in pairwise(edges)):
+        drawn.append(Line2D([], [], **THROUGH_EDGES, label="edge"))
+    return drawn
 
 
-def _handles(rows: pd.DataFrame, budgets: Sequence[AtBudget]) -> Iterator[Artist]:
+def _regimes(rows: pd.DataFrame) -> Iterator[Artist]:
     for regime, style in REGIMES.items():
         if (rows["regime"] == regime.value).any():
             yield Line2D([], [], **style, label=regime.value.replace("_", "-"))
-    if budgets:
-        yield Patch(**BAND, label="band")
-        yield Patch(**BRACKET, label="an edge lies here")
-        yield Line2D([], [], **THROUGH_EDGES, label="edge")

@@ -31,6 +31,10 @@ DARK_BELOW = 0.5
 ENTROPY_AND_USAGE = ["judged_entropy_nats", "usage_nats"]
 #: Largest number of criteria whose names fit next to each other.
 MOST_CRITERIA = 10
+AGREEMENT_TITLE = (
+    "Agreement of the criteria: kappa, and on how many latents of those that both label\n"
+    "(mixed counts as active, undetermined latents are left out)"
+)
 BAR: Style = {"color": BLACK, "linewidth": 0.8, "zorder": 1}
 RULE: Style = {"color": BLACK, "marker": "D", "linestyle": ""}
 EVIDENCE_LINE: Style = {"color": GREY, "linewidth": 0.6, "linestyle": ":"}
@@ -39,21 +43,23 @@ DECIDES = "fixed"
 
 
 def criteria_agreement(table: pd.DataFrame) -> Figure:
-    """How far each pair of criteria agrees: Cohen's kappa, and below it the fraction of latents.
+    """How far each pair of criteria agrees: Cohen's kappa, and below it on how many latents.
 
     Kappa is 1 for full agreement and 0 for agreement by chance. A dash marks an undefined kappa,
-    such as where both criteria give all latents the same label.
+    such as where both criteria give all latents the same label. Mixed counts as active, and
+    latents that either criterion leaves undetermined are left out.
 
     Args:
         table: One row for each pair. Columns: `criterion_a`, `criterion_b`, `kappa` (-1 to 1),
-            `agreement` (0 to 1), the last two with gaps where they are undefined.
+            `agreement` (0 to 1), both with gaps where they are undefined, and `compared` (the
+            number of latents that both label).
 
     Raises:
         InvalidInput: the table is empty, has more than 10 criteria, lacks a column, has a wrong
             value, or has a pair twice.
     """
     words = ["criterion_a", "criterion_b"]
-    rows = read(table, [], words, optional=["kappa", "agreement"], key=words)
+    rows = read(table, ["compared"], words, optional=["kappa", "agreement"], key=words)
     names = distinct(pd.concat([rows["criterion_a"], rows["criterion_b"]]))
     if len(names) > MOST_CRITERIA:
         raise InvalidInput(
@@ -61,7 +67,8 @@ def criteria_agreement(table: pd.DataFrame) -> Figure:
         )
     kappas = _lower_triangle(rows, names, "kappa")
     fractions = _lower_triangle(rows, names, "agreement")
-    figure, axes = canvas("Agreement of the criteria: kappa, and the fraction labelled alike")
+    compared = _lower_triangle(rows, names, "compared")
+    figure, axes = canvas(AGREEMENT_TITLE)
     lowest = min(0.0, float(np.nanmin(kappas, initial=0.0)))
     image = axes.imshow(np.ma.masked_invalid(kappas), cmap=MAP, vmin=lowest, vmax=1.0)
     for (row, column), kappa in np.ndenumerate(kappas):
@@ -70,7 +77,7 @@ def criteria_agreement(table: pd.DataFrame) -> Figure:
             axes.text(
                 column,
                 row,
-                _words(kappa, float(fractions[row, column])),
+                _words(kappa, float(fractions[row, column]), float(compared[row, column])),
                 color="white" if is_dark else "black",
                 fontsize="x-small",
                 horizontalalignment="center",
@@ -94,9 +101,9 @@ def _lower_triangle(rows: pd.DataFrame, names: list[str], quantity: str) -> np.n
     return matrix[1:, :-1]
 
 
-def _words(kappa: float, fraction: float) -> str:
+def _words(kappa: float, fraction: float, compared: float) -> str:
     above = "-" if np.isnan(kappa) else f"{kappa:.2f}"
-    below = "" if np.isnan(fraction) else f"\n{fraction:.0%}"
+    below = "" if np.isnan(fraction) else f"\n{fraction * compared:.0f} of {compared:.0f}"
     return above + below
 
 

@@ -120,13 +120,14 @@ def _about_the_agreement(agreement: Sequence[Agreement], labels: Sequence[Criter
     worst = min(compared, key=lambda pair: pair.agreement or 0.0, default=None)
     if worst is None:
         return "No two criteria can be compared."
+    present = {row.label for row in labels}
+    ways = [words for label, words in _COMPARED.items() if label in present]
+    how = f"; {' and '.join(ways)}" if ways else ""
     if worst.agreement == 1:
-        present = {row.label for row in labels}
-        ways = [words for label, words in _COMPARED.items() if label in present]
-        how = f"; {' and '.join(ways)}" if ways else ""
         return f"All criteria agree on active and passive{how}."
     kappa = "" if worst.kappa is None else f", kappa {worst.kappa:.2f}"
     return (
-        f"The criteria that agree least are {worst.criterion_a} and {worst.criterion_b}: "
-        f"on {worst.agreement:.0%} of {count_latents(worst.compared)}{kappa}."
+        f"The criteria that agree least on active and passive are {worst.criterion_a} and "
+        f"{worst.criterion_b}: on {worst.agreement:.0%} of {count_latents(worst.compared)}"
+        f"{kappa}{how}."
     )

@@ -29,9 +29,9 @@ STOOD_STILL = (
 
 #: What may reach a solution that training from scratch has missed.
 MISSED = (
-    "Training has missed a better solution beyond an edge. A weight that rises at the start "
-    "(`training.weight_warm_up`) or trainings that go on from inside the band "
-    "(`range: {held: true}`) may reach it."
+    "Training has missed a better solution beyond an edge. A weight that rises at the start, over "
+    "more steps if it rises already (`training.weight_warm_up`), or trainings that go on from "
+    "inside the band (`range: {held: true}`) may reach it."
 )
 
 

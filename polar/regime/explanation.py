@@ -17,6 +17,15 @@ from polar.regime.verdict import (
 )
 from polar.regime.words import beside, count_latents
 
+#: The R below which a training has diverged. Chosen by us, because R begins near -2, and even a
+#: decoder that draws black images where the dataset's are white stays far above.
+DIVERGED_BELOW = -100.0
+#: What may help where training itself has failed.
+REMEDY = (
+    "A smaller learning rate, or a weight that rises more slowly (`training.weight_warm_up`), may "
+    "help."
+)
+
 
 def explain(final: Evaluation, settling: Settling, steps: int) -> str:
     """Why the verdict is what it is, in one paragraph for a researcher.
@@ -26,9 +35,10 @@ def explain(final: Evaluation, settling: Settling, steps: int) -> str:
         settling: What still moved before the last evaluation.
         steps: Training steps of the whole run.
     """
+    has_failed = _has_diverged(final.verdict) or _has_died(final.latents, final.verdict)
     sentences = (
         explain_regime(final.latents, final.verdict),
-        _about_the_budget(settling, steps),
+        _about_the_budget(settling, steps, has_failed=has_failed),
     )
     return " ".join(sentences)
 
@@ -44,7 +54,7 @@ def explain_regime(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> st
     sentences = (
         f"{regime}: {_count(latents, verdict)}.",
         *_about_the_decoder(verdict),
-        *_about_a_dead_encoder(latents, verdict),
+        *_about_a_failure(latents, verdict),
         *_about_the_flaws(latents, verdict),
         _about_polarisation(verdict),
     )
@@ -79,20 +89,32 @@ def _about_the_decoder(verdict: Verdict) -> Iterator[str]:
         yield f"Its prior alone, which knows u, explains {verdict.explained_by_prior:.2f}."
 
 
-def _about_a_dead_encoder(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> Iterator[str]:
+def _about_a_failure(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> Iterator[str]:
+    if _has_diverged(verdict):
+        yield (
+            "It draws images far worse than the mean image: training has diverged. That is a "
+            "failure of training, which says nothing of what the objective prefers. " + REMEDY
+        )
+    elif _has_died(latents, verdict):
+        yield (
+            "All latents are the same for every image, but for rounding: the encoder has died. "
+            "That is a failure of training, which counts as a collapse from scratch and says "
+            "nothing of what the objective prefers. " + REMEDY
+        )
+
+
+def _has_diverged(verdict: Verdict) -> bool:
+    return verdict.explained is not None and verdict.explained < DIVERGED_BELOW
+
+
+def _has_died(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> bool:
     # `Codes.is_constant` compares the range of the codes with the largest, but measures keep their
     # mean and variance alone. What is constant by that is so here too: a std is at most half of
     # the range.
     is_constant = all(
         math.sqrt(latent.var_of_mean) <= ROUNDING * abs(latent.mean_of_mean) for latent in latents
     )
-    if is_constant and verdict.explains_nothing:
-        yield (
-            "All latents are the same for every image, but for rounding: the encoder has died. "
-            "That is a failure of training, which counts as a collapse from scratch and says "
-            "nothing of what the objective prefers. A smaller learning rate or a weight warm-up "
-            "may help."
-        )
+    return is_constant and bool(verdict.explains_nothing)
 
 
 def _about_the_flaws(latents: Sequence[LatentDiagnostics], verdict: Verdict) -> Iterator[str]:
@@ -140,7 +162,7 @@ def _about_polarisation(verdict: Verdict) -> str:
     return f"By P alone, which follows from the entropies, it is {regime} (P = {p})."
 
 
-def _about_the_budget(settling: Settling, steps: int) -> str:
+def _about_the_budget(settling: Settling, steps: int, *, has_failed: bool) -> str:
     budget = f"Budget: {steps:,} {'step' if steps == 1 else 'steps'}"
     since = settling.since_step
     if since is None:
@@ -162,11 +184,12 @@ def _about_the_budget(settling: Settling, steps: int) -> str:
         facts.insert(
             1, f"{count_latents(settling.n_idle)} {was} idle at some evaluation since then"
         )
-    if settling.is_before_learning:
+    if settling.is_before_learning and not has_failed:
         facts.append("what the latents say has not faded, so that learning may be yet to start")
     if settling.settled:
         return f"{budget}; settled: {', '.join(facts)}."
-    return f"{budget}; not settled: {', '.join(facts)}. More steps may change the verdict."
+    more = "hardly mend a training that has failed" if has_failed else "may change the verdict"
+    return f"{budget}; not settled: {', '.join(facts)}. More steps {more}."
 
 
 def _are(count: int) -> str:

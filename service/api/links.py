@@ -12,6 +12,8 @@ from service.storage.tracking import SAVED_VIEW
 from service.storage.tracking_tables import StudyTracking
 
 PREFIX = "/api/v1"
+#: Where a login link leads.
+LOGIN = f"{PREFIX}/login"
 #: Most runs that an address of MLflow's pages names, because addresses must not grow without end.
 MOST_IN_MLFLOW = 100
 
@@ -101,7 +103,7 @@ def of_run(settings: Settings, run_id: UUID, tracked: Tracking | None) -> Links:
 
 
 def to_login(token: str) -> str:
-    return f"{PREFIX}/login?link={token}"
+    return f"{LOGIN}?link={token}"
 
 
 def to_figure(run_id: UUID, name: str) -> str:

@@ -133,7 +133,9 @@ class Stores:
                 # the table first: the tracker makes a run in MLflow before it notes it there
                 async with self.database.transaction() as session:
                     told = await agreement.mlflow_runs(session)
-                missing = told - await server.run_ids()
+                    unfinished = await agreement.unfinished_mlflow_runs(session)
+                there = await server.run_ids()
+                missing = told - there
         except (MLflowAway, MLflowRefused) as error:
             return fault(name, str(error), "start it; the tracker catches up by itself")
         if missing and self.repair:
@@ -149,7 +151,12 @@ class Stores:
         if failures:
             says = f"{failures} runs or studies cannot be copied"
             return warning(name, says, "`polar get ID -o json` says why, in mlflow_error")
-        return ok(name, f"it has all {len(told)} runs that were copied; {behind} are to follow")
+        known, to_come = len(there & (told | unfinished)), len(there & unfinished)
+        says = (
+            f"it has {known} runs, counting trainings, trials and studies; {to_come} of them are "
+            f"still trained or wait for their findings; {behind} trainings have news to copy"
+        )
+        return ok(name, says)
 
     async def _optuna(self) -> Check:
         from optuna.exceptions import StorageInternalError

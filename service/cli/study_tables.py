@@ -42,7 +42,7 @@ def of_study(study: StudyView, trials: Iterable[TrialView]) -> RenderableType:
         if study.is_by_steps
         else ", ".join(filter(None, (completed, _others(study)))),
         "steps": _steps(study),
-        "best": _best(study.best) if study.best else None,
+        "best": _best(study),
         "not in MLflow": study.mlflow_error,
         "unreadable": earlier_version(study.of_earlier_version),
     }
@@ -119,8 +119,9 @@ def status(study: StudyView) -> str:
     The bar before it counts the completed trials, unless it counts steps.
     """
     trials = counts(study.trials) if study.is_by_steps else _others(study)
-    best = f"best {_best(study.best)}" if study.best else ""
-    return "; ".join(filter(None, (study.state, trials and f"trials: {trials}", best)))
+    best = _best(study)
+    parts = (study.state, trials and f"trials: {trials}", best and f"best {best}")
+    return "; ".join(filter(None, parts))
 
 
 def _others(study: StudyView) -> str:
@@ -140,7 +141,12 @@ def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _best(trial: TrialView) -> str:
-    """Its values, its point and its regimes, because the best of all may still be no good."""
-    regimes = f" ({trial.regimes})" if trial.regimes else ""
-    return f"{_values(trial)} at {point_of(trial)}{regimes}"
+def _best(study: StudyView) -> str | None:
+    """The values of the best trial, its point and its regimes: the best may still be no good.
+
+    A study that seeks a range has none: its objective decides nothing there.
+    """
+    if study.best is None or study.spec.get("sampler") == "range":
+        return None
+    regimes = f" ({study.best.regimes})" if study.best.regimes else ""
+    return f"{_values(study.best)} at {point_of(study.best)}{regimes}"

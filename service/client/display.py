@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.api.experiments.schemas import RunOfExperiment
 from service.api.runs.schemas import RunView
-from service.api.studies.schemas import StudyView, TrialView
+from service.api.studies.schemas import StudyView
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,16 +66,22 @@ def of_study(title: str, study: StudyView) -> str:
         "trials": f"{study.completed}{of_wanted} completed",
         "steps": None if study.steps_wanted is None else spent,
         "range": study.range.headline if study.range else None,
-        "best": _best(study.best) if study.best else None,
+        "best": _best(study),
         "message": study.message,
     }
     return _titled(title, _facts(facts), study.links.get("mlflow"))
 
 
-def _best(trial: TrialView) -> str:
-    """Its point and its regimes, because the best of all may still be no good."""
-    point = ", ".join(f"{name} = {value}" for name, value in trial.point.items())
-    return f"{point} ({trial.regimes})" if trial.regimes else point
+def _best(study: StudyView) -> str | None:
+    """Its point and its regimes, because the best of all may still be no good.
+
+    A study that seeks a range has none: its objective decides nothing there.
+    """
+    best = study.best
+    if best is None or study.spec.get("sampler") == "range":
+        return None
+    point = ", ".join(f"{name} = {value}" for name, value in best.point.items())
+    return f"{point} ({best.regimes})" if best.regimes else point
 
 
 def _text(value: object) -> object:

@@ -16,12 +16,21 @@ _PLACES = (Tracking, StudyTracking, TrialTracking)
 
 
 async def mlflow_runs(session: AsyncSession) -> set[str]:
-    """The ids of the MLflow runs of all runs that have ended, and of all studies and trials."""
+    """The ids of the MLflow runs of all runs that are copied wholly, and of studies and trials."""
     of_runs = select(Tracking.mlflow_run_id).where(Tracking.complete, ~is_deleted(Tracking.run_id))
     ids = set(await session.scalars(of_runs))
     for place in (StudyTracking, TrialTracking):
         ids |= set(await session.scalars(select(place.mlflow_run_id)))
     return {id for id in ids if id is not None}
+
+
+async def unfinished_mlflow_runs(session: AsyncSession) -> set[str]:
+    """The ids of the MLflow runs of all runs of which MLflow is to have more.
+
+    They have not ended, or their findings are to come.
+    """
+    query = select(Tracking.mlflow_run_id).where(~Tracking.complete, ~is_deleted(Tracking.run_id))
+    return set(await session.scalars(query))
 
 
 async def copy_anew(session: AsyncSession, mlflow_run_ids: Collection[str]) -> None:

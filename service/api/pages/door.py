@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from polar.spec.faults import find_faults
 from service.api.door import Door
-from service.api.links import PREFIX
+from service.api.links import LOGIN, PREFIX
 from service.api.pages.rendering import page
 from service.api.problems import STATUS_OF, Refused
 from service.api.request_ids import HEADER
@@ -46,8 +46,8 @@ class PageDoor(Door):
 
 
 def install(app: FastAPI) -> None:
-    """Answer browsers with a page also where there is none, or where the service fails."""
-    for kind in (HTTPException, Exception):
+    """Answer browsers with a page also where there is none, where the service or a login fails."""
+    for kind in (HTTPException, Refused, Exception):
         answer: Any = app.exception_handlers[kind]
         app.exception_handler(kind)(partial(_page_or_problem, answer))
 
@@ -56,8 +56,9 @@ async def _page_or_problem(
     answer: Callable[[Request, Exception], Response], request: Request, error: Exception
 ) -> Response:
     problem = answer(request, error)
-    path = f"{request.url.path}/"
-    if path.startswith(f"{PREFIX}/") or "text/html" not in request.headers.get("accept", ""):
+    path = request.url.path
+    is_of_api = f"{path}/".startswith(f"{PREFIX}/") and path != LOGIN
+    if is_of_api or "text/html" not in request.headers.get("accept", ""):
         return problem
     detail = Problem.model_validate_json(bytes(problem.body)).detail
     shown = await page("problem.html", problem.status_code, detail=detail)

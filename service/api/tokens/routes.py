@@ -94,10 +94,15 @@ async def log_in(
 ) -> Response:
     """Log this browser in, and lead it to the page of studies."""
     opened = await tokens.open_link(session, token, owners_digest(service.settings))
-    if opened is None and "text/html" in request.headers.get("accept", ""):
-        return RedirectResponse(LANDING_PAGE, status_code=303)  # which says how to get in
+    has_cookie = cookie_name(service.settings.home_id) in request.cookies
+    if opened is None and has_cookie and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(LANDING_PAGE, status_code=303)  # this browser may be in already
     if opened is None:
-        detail = "this link was opened before, or is too old; make another with `polar login`"
+        minutes = tokens.LINK_LASTS // timedelta(minutes=1)
+        detail = (
+            f"this link was used already, or is older than {minutes} minutes; `polar login` makes "
+            "a new one"
+        )
         raise Refused(401, "unauthorized", detail)
     row, cookie = opened
     answer = RedirectResponse(LANDING_PAGE, status_code=303, headers={"Cache-Control": "no-store"})

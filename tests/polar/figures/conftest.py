@@ -173,7 +173,8 @@ def agreement_table(criteria: Sequence[str]) -> pd.DataFrame:
             "criterion_a": a,
             "criterion_b": b,
             "kappa": None if a == "two_signals" else 1 - 0.04 * i,
-            "agreement": 1.0 if a == "two_signals" else 1 - 0.02 * i,
+            "agreement": 1.0 if a == "two_signals" else 1 - i / 128,
+            "compared": 128,
         }
         for i, (a, b) in enumerate(combinations(criteria, 2))
     )

@@ -94,6 +94,35 @@ def test_the_seeds_of_a_weight_do_not_hide_each_other() -> None:
     assert len({y for _, y in marks(figure.axes[0])}) == 3
 
 
+def test_seeds_of_different_weights_are_marked_at_their_true_steps() -> None:
+    # With a seed for each training, as in range studies, marks at 800 steps stood at 776 and 824.
+    figure, _ = draw(history(WEIGHTS, seeds=3))
+
+    assert {y for _, y in marks(figure.axes[0])} == set(map(float, EVALUATIONS))
+    assert figure.axes[0].get_ylabel() == "training step"
+
+
+@pytest.mark.parametrize(
+    ("weights", "has_band"), [([0.01, 0.5, 5.0, 30.0], True), ([30.0, 50.0], False)]
+)
+def test_what_is_known_at_a_single_budget_is_drawn_if_the_legend_has_it(
+    weights: list[float], has_band: bool
+) -> None:
+    seen = [
+        Observation(weight=weight, seed=0, steps=2000, regime=verdict(weight, 2000))
+        for weight in weights
+    ]
+
+    figure, _ = draw(seen)
+
+    (legend,) = figure.legends
+    words = [text.get_text() for text in legend.get_texts()]
+    areas = [area.get_paths()[0].get_extents() for area in figure.axes[0].collections]
+    assert ("band" in words, "an edge lies here" in words) == (has_band, has_band)
+    assert len(areas) == 3 * has_band
+    assert all(area.height > 0 and area.width > 0 for area in areas)
+
+
 def test_the_lines_are_the_edges_at_every_budget() -> None:
     figure, report = draw(history(WEIGHTS))
 

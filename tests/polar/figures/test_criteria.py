@@ -23,8 +23,11 @@ CRITERIA = [
 ]
 
 
-def pair(a: str, b: str, kappa: float | None, agreement: float | None) -> dict[str, object]:
-    return {"criterion_a": a, "criterion_b": b, "kappa": kappa, "agreement": agreement}
+def pair(
+    a: str, b: str, kappa: float | None, agreement: float | None, compared: int
+) -> dict[str, object]:
+    numbers = {"kappa": kappa, "agreement": agreement, "compared": compared}
+    return {"criterion_a": a, "criterion_b": b, **numbers}
 
 
 def drawn(axes: Axes) -> dict[str, list[tuple[float, float]]]:
@@ -39,9 +42,9 @@ def drawn(axes: Axes) -> dict[str, list[tuple[float, float]]]:
 def test_kappas_are_below_the_diagonal_whatever_the_order_of_a_pair() -> None:
     table = pd.DataFrame(
         [
-            pair("entropy", "kl", 0.75, 0.9),
-            pair("bonheme", "entropy", None, 1.0),
-            pair("kl", "bonheme", -0.25, None),
+            pair("entropy", "kl", 0.75, 15 / 16, 16),
+            pair("bonheme", "entropy", None, 1.0, 4),
+            pair("kl", "bonheme", -0.25, None, 0),
         ]
     )
 
@@ -51,8 +54,14 @@ def test_kappas_are_below_the_diagonal_whatever_the_order_of_a_pair() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["entropy", "bonheme"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["bonheme", "kl"]
     texts = {text.get_position(): text.get_text() for text in axes.texts}
-    assert texts == {(0, 0): "-\n100%", (0, 1): "0.75\n90%", (1, 1): "-0.25"}
+    assert texts == {(0, 0): "-\n4 of 4", (0, 1): "0.75\n15 of 16", (1, 1): "-0.25"}
     assert axes.images[0].get_clim() == (-0.25, 1.0)
+
+
+def test_the_agreement_says_how_it_takes_labels_that_are_neither(made: Made) -> None:
+    title = criteria_agreement(made("agreement", CRITERIA)).get_suptitle()
+
+    assert "mixed counts as active, undetermined latents are left out" in title
 
 
 def test_entropy_and_usage_of_each_latent_with_its_label(made: Made) -> None:

@@ -151,6 +151,15 @@ def test_an_agreement_says_how_it_takes_labels_that_are_neither(
     assert text.endswith(f"All criteria agree {words}")
 
 
+def test_the_worst_agreement_says_that_mixed_counts_as_active() -> None:
+    # A sentence without it stood beside a table in which most labels differed.
+    labels = (by_signals(0, Label.PASSIVE), by_signals(1, Label.MIXED))
+
+    text = evidence(verdict_on(1.5, 0.0), labels=labels, agreement=(pair(0.5),))
+
+    assert text.endswith("entropy and kl: on 50% of 4 latents; mixed counts as active.")
+
+
 @pytest.mark.parametrize(
     ("agreement", "words"),
     [
@@ -159,7 +168,8 @@ def test_an_agreement_says_how_it_takes_labels_that_are_neither(
         ((pair(1.0), pair(None)), "All criteria agree on active and passive."),
         (
             (pair(1.0), pair(0.75, kappa=0.5)),
-            "The criteria that agree least are entropy and kl: on 75% of 4 latents, kappa 0.50.",
+            "The criteria that agree least on active and passive are entropy and kl: on 75% of "
+            "4 latents, kappa 0.50.",
         ),
         ((pair(0.5),), "on 50% of 4 latents."),
     ],

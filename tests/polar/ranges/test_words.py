@@ -97,8 +97,8 @@ def test_nothing_was_reached_for_certain_where_the_edges_overlap() -> None:
 
     assert headline_of(report, known) == (
         "Clean for seed 0 alone: no weight for certain, because the edges overlap; left edge "
-        "0.1..8 at 2,000 steps, not known to be settled; no right edge of the objective at 2,000 steps: "
-        "a clean solution is the best of 6 known up to 15."
+        "0.1..8 at 2,000 steps, not known to be settled; no right edge of the objective at "
+        "2,000 steps: a clean solution is the best of 6 known up to 15."
     )
 
 

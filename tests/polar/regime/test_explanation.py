@@ -197,3 +197,31 @@ def test_a_dead_encoder_is_said_to_be_a_failure_of_training(
     text = explained(evaluation_of(3000, [0.0, 0.0], explained=-0.01, mean=mean, std=std))
 
     assert ("the encoder has died" in text) is is_said
+
+
+def test_a_training_that_has_diverged_is_said_to_have_failed(evaluation_of: Evaluations) -> None:
+    # A loss of 4e26 was once called a plateau before learning, which more steps may change.
+    course = [
+        evaluation_of(step, [9.0, 0.0], explained=r, std=1e9)
+        for step, r in ((480, -1e20), (640, -1e21), (800, -4e24))
+    ]
+
+    text = explained(*course, steps=800)
+
+    assert "The model explains nothing (R = -4e+24 +- 0.01, needed: 0.05)" in text
+    assert "training has diverged. That is a failure of training" in text
+    assert "yet to start" not in text
+    assert text.endswith("More steps hardly mend a training that has failed.")
+
+
+def test_more_steps_are_no_advice_where_the_encoder_has_died(evaluation_of: Evaluations) -> None:
+    course = [
+        evaluation_of(step, [0.0, 0.0], explained=r)
+        for step, r in ((1800, -0.01), (2400, -0.01), (3000, -0.3))
+    ]
+
+    text = explained(*course)
+
+    assert "not settled: " in text
+    assert "the encoder has died" in text
+    assert text.endswith("More steps hardly mend a training that has failed.")

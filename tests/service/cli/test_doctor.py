@@ -23,8 +23,8 @@ from service.storage import studies, tracking
 from service.storage.agents import code_version
 from service.storage.database import Database
 from service.storage.roles import Role
-from service.storage.states import RunState
-from service.storage.tables import Agent, Run
+from service.storage.states import FindingsState, RunState
+from service.storage.tables import Agent, FindingsRow, Run, Tracking
 from service.studies.advancing import optuna_storage
 from service.studies.optimiser import forget_study
 from tests.service.cli.specs import as_json
@@ -137,8 +137,24 @@ async def test_a_service_without_faults_has_none() -> None:
         "clock of the API", "database", "clock of the database", "connections", "schema", "agents",
         "queue", "MLflow", "Optuna",
     ]  # fmt: skip
-    assert "it has all 1 runs" in seen.says("MLflow")
+    assert seen.says("MLflow").startswith("it has 1 runs")
     assert "torch" in seen.says("versions")
+
+
+async def test_a_run_whose_findings_are_to_come_counts_as_one_that_mlflow_has(
+    told: UUID, database: Database
+) -> None:
+    # Five of thirty runs were counted while the others waited for their findings.
+    async with database.transaction() as session:
+        await session.execute(update(Tracking).values(complete=False))
+        session.add(FindingsRow(run_id=told, state=FindingsState.TO_COME))
+
+    seen = await asyncio.to_thread(look)
+
+    assert seen.says("MLflow") == (
+        "it has 1 runs, counting trainings, trials and studies; 1 of them are still trained or "
+        "wait for their findings; 0 trainings have news to copy"
+    )
 
 
 async def test_a_run_that_mlflow_lacks_is_named_and_copied_again(

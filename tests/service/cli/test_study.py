@@ -55,9 +55,11 @@ async def test_json_is_the_answer_of_the_api(polar: "Polar", spec: Path) -> None
     assert shown == study
 
 
-async def test_showing_a_study_shows_its_trials_and_the_best_of_them(
-    polar: "Polar", spec: Path, trials: "Trials"
+@pytest.mark.parametrize(("sampler", "has_best"), [("random", True), ("range", False)])
+async def test_showing_a_study_shows_its_trials_and_the_best_of_them_unless_it_seeks_a_range(
+    sampler: str, has_best: bool, polar: "Polar", write: "Write", trials: "Trials"
 ) -> None:
+    spec = write(f"{STUDY}sampler: {sampler}\n")
     study_id = UUID((await answer(polar, "create", spec))["id"])
     first = await trials.begin(study_id, beta=0.25)
     await trials.end(first, 0.75, regimes=["clean", "clean"])
@@ -68,7 +70,7 @@ async def test_showing_a_study_shows_its_trials_and_the_best_of_them(
 
     lines = [line.split() for line in result.stdout.splitlines()]
     assert "trials  1 of 2 completed, 1 failed, 1 running\n" in result.stdout
-    assert "0.75 at model.beta=0.25" in result.stdout
+    assert ("0.75 at model.beta=0.25" in result.stdout) is has_best
     assert ["0", "completed", "model.beta=0.25", "0.75", "clean"] in lines
     assert ["1", "failed", "model.beta=50", "it", "went", "wrong"] in lines
     assert ["2", "running", "model.beta=2"] in lines
@@ -281,9 +283,10 @@ async def test_waiting_ends_with_the_study_and_tells_whether_it_completed(
     code: int,
     polar: "Polar",
     polar_process: "Process",
-    spec: Path,
+    write: "Write",
     trials: "Trials",
 ) -> None:
+    spec = write(f"{STUDY}sampler: random\n")
     waiting = asyncio.create_task(polar_process("study", "create", spec, "--wait"))
     study_id = await id_of_the_only_study(polar)
     await trials.end(await trials.begin(study_id, beta=0.5), 0.75)

@@ -15,7 +15,7 @@ HINT = "prints a link that lets a browser in"
     ("path", "status", "words"),
     [
         ("/Runs", 404, "there is nothing at /Runs"),
-        ("/studies", 404, "there is nothing at /studies"),
+        ("/Studies", 404, "there is nothing at /Studies"),
         ("/%3Cscript%3E", 404, "there is nothing at /&lt;script&gt;"),
         ("/static/nothing.js", 404, "there is nothing at /static/nothing.js"),
         ("/logout", 405, "GET is not allowed at /logout"),

@@ -157,7 +157,23 @@ async def test_an_old_link_lets_nobody_in(http: httpx.AsyncClient, database: Dat
     answer = await http.get(link)
 
     assert answer.status_code == 401
-    assert "polar login" in answer.json()["detail"]
+    assert "older than 5 minutes; `polar login` makes a new one" in answer.json()["detail"]
+
+
+async def test_a_browser_with_a_used_link_sees_why_it_is_not_let_in(
+    http: httpx.AsyncClient,
+) -> None:
+    link = (await http.post("/api/v1/login-links")).json()["url"]
+    await http.get(link)
+    http.cookies.clear()
+    http.headers.pop("Authorization")
+
+    shown = await http.get(link, headers={"Accept": "text/html,*/*"})
+
+    assert shown.status_code == 401
+    assert shown.headers["content-type"].startswith("text/html")
+    assert "this link was used already" in shown.text
+    assert "no token came" not in shown.text
 
 
 async def test_a_browser_may_no_more_and_no_longer_than_who_let_it_in(
