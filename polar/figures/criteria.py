@@ -32,7 +32,7 @@ ENTROPY_AND_USAGE = ["judged_entropy_nats", "usage_nats"]
 #: Largest number of criteria whose names fit next to each other.
 MOST_CRITERIA = 10
 AGREEMENT_TITLE = (
-    "Agreement of the criteria: kappa, and on how many latents of those that both label\n"
+    "Agreement of the criteria: kappa, and latents labelled alike of those compared\n"
     "(mixed counts as active, undetermined latents are left out)"
 )
 BAR: Style = {"color": BLACK, "linewidth": 0.8, "zorder": 1}
