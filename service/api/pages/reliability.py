@@ -47,3 +47,5 @@ def reliability(of: Verdicts, disagreeing: Sequence[float] | None) -> Iterator[s
         yield f"seeds disagree at {', '.join(f'{weight:.4g}' for weight in disagreeing)}"
     elif disagreeing is not None and of.is_repeated:
         yield "seeds agree"
+    elif disagreeing is not None and of.seeds > 1:
+        yield "whether seeds agree is not known: no weight was trained with two"

@@ -220,11 +220,13 @@ async def test_seeds_agree_only_where_they_could_have_disagreed(
     for beta, seed in ((1.0, 0), (2.0, 1)):
         trial = await trials.begin(study_id, beta=beta, seed=seed, **{"training.steps": 30})
         await trials.end(trial, 0.5)
-    assert "seeds agree" not in await words_of(http, study_id)
+    unknown = "<li>whether seeds agree is not known: no weight was trained with two</li>"
+    assert unknown in await words_of(http, study_id)
 
     await trials.end(await trials.begin(study_id, beta=2.0, seed=0, **{"training.steps": 30}), 0.5)
     shown = await words_of(http, study_id)
-    assert "seeds agree" in shown
+    assert "<li>seeds agree</li>" in shown
+    assert unknown not in shown
     assert "<li>R of clean trainings 0.50</li>" in shown
 
 
