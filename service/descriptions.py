@@ -51,7 +51,7 @@ def _misfits(tags: Mapping[str, str | None]) -> Iterator[PydanticCustomError]:
             message = "tags whose keys begin so are written by MLflow and Polar alone"
             allowed = f"keys that do not begin with {' or '.join(RESERVED)}"
             yield misfit("reserved_key", message, pointer, key, allowed)
-        elif value is not None and not is_plain(key):  # earlier versions took it, so it can go
+        elif value is not None and not is_plain(key):  # stored ones can still be removed
             message = "MLflow takes no tags whose keys could lead elsewhere as paths"
             allowed = "keys with nothing empty, `.` or `..` between `/`, and without `..` in front"
             yield misfit("key_as_path", message, pointer, key, allowed)

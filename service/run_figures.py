@@ -1,8 +1,8 @@
-"""Draws a figure of a run once more, as another kind of picture.
+"""Draws a figure of a run or of a measurement once more, as another kind of picture.
 
     python -m service.run_figures runs/.../out/figures/traversals.png svg
 
-draws it from the tables in the folder of the run and writes it to stdout, so that the API can have
+draws it from the tables in its folder and writes it to stdout, so that the API can have
 it drawn in a separate process. The exit code is REFUSED where the tables do not allow it; the last
 line on stderr says why.
 """
@@ -22,7 +22,7 @@ from service.exit_codes import REFUSED
 
 
 def redraw(picture: Path) -> Figure:
-    """The figure of a picture in the folder `figures` of a run, from the tables beside that.
+    """The figure of a picture in a folder `figures`, from the tables beside that folder.
 
     Raises:
         InvalidInput: the tables are not there, cannot be read, or do not give the figure.
@@ -32,16 +32,16 @@ def redraw(picture: Path) -> Figure:
         tau_nats = json.loads((folder / MEASUREMENT_FILE).read_bytes())["verdict"]["tau_nats"]
         tables = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
     except OSError as error:
-        raise InvalidInput(f"files of the run cannot be read: {error.strerror}") from error
+        raise InvalidInput(f"its files cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(
-            f"a file of the run is of another version or damaged: {error}"
+            f"one of its files is of another version or damaged: {error}"
         ) from error
     try:
         return figure_of(picture.stem, tables, tau_nats)
     except KeyError as error:
         raise InvalidInput(
-            f"the tables of the run are of another version, and this one misses {error}"
+            f"its tables are of another version, and this one misses {error}"
         ) from error
 
 

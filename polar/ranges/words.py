@@ -162,7 +162,8 @@ def remarks_on(report: RangeReport, level: Level) -> Iterator[str]:
     inside = sorted({vote.seed for vote in level.votes if vote.side is Side.INSIDE})
     if report.envelope and len(inside) < len(report.seeds):
         seeds = f"seed{'s' * (len(inside) != 1)} {', '.join(map(str, inside))}"
-        yield f"So far {report.of} with {seeds} alone, of {len(report.seeds)} seeds."
+        have = f"{'has' if len(inside) == 1 else 'have'} had {report.of} trainings"
+        yield f"So far {seeds} alone, of {len(report.seeds)} seeds, {have}."
     if report.envelope and len(report.seeds) == 1:
         yield (
             f"Seed {report.seeds[0]} was the only one: its intervals lie between the weights that "

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from polar.spec.fields import Name
 from service.api.dependencies import Service
 from service.ids import LEAST, LEAST_TO_DELETE, allowed, digits_of, form, is_whole
+from service.storage.filters import Kind
 from service.storage.ids import id_of, meant
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
@@ -45,9 +46,9 @@ _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 def _digits_or_name(written: str) -> str:
-    """The digits of an id, of how it begins, or else what may be a name."""
-    if (digits := digits_of(written)) is not None:
-        return digits
+    """What may be an id, how an id begins, or a name; a name without blanks at its ends."""
+    if digits_of(written) is not None:
+        return written  # as it was written, because it may be a name such as 2026-11-28
     try:
         name = _NAME.validate_python(written)
     except ValidationError:
@@ -58,14 +59,11 @@ def _digits_or_name(written: str) -> str:
     return name
 
 
-Table = type[Experiment] | type[Run] | type[Study]
-
-
 def _id_of(
-    table: Table,
+    table: Kind,
     what: Callable[[str], str],
     described: object,
-    find: Callable[[AsyncSession, Table, str], Awaitable[UUID]],
+    find: Callable[[AsyncSession, Kind, str], Awaitable[UUID]],
 ) -> Any:  # noqa: ANN401
     async def read(
         service: Service, written: Annotated[str, AfterValidator(what), described]
@@ -78,7 +76,7 @@ def _id_of(
     return Depends(read)
 
 
-def _meant(table: Table) -> Any:  # noqa: ANN401
+def _meant(table: Kind) -> Any:  # noqa: ANN401
     described = Path(
         alias=_parameter(table),
         description=f"An id, at least {LEAST} of the digits with which no other id begins, or a "
@@ -87,12 +85,12 @@ def _meant(table: Table) -> Any:  # noqa: ANN401
     return _id_of(table, _digits_or_name, described, meant)
 
 
-def _to_delete(table: Table) -> Any:  # noqa: ANN401
+def _to_delete(table: Kind) -> Any:  # noqa: ANN401
     digits = partial(_digits, least=LEAST_TO_DELETE)
     return _id_of(table, digits, in_path(_parameter(table), LEAST_TO_DELETE), id_of)
 
 
-def _parameter(table: Table) -> str:
+def _parameter(table: Kind) -> str:
     return f"{table.__name__.lower()}_id"
 
 

@@ -153,8 +153,8 @@ class Stores:
             return warning(name, says, "`polar get ID -o json` says why, in mlflow_error")
         known, to_come = len(there & (told | unfinished)), len(there & unfinished)
         says = (
-            f"it has {known} runs, counting trainings, trials and studies; {to_come} of them are "
-            f"still trained or wait for their findings; {behind} trainings have news to copy"
+            f"runs in MLflow, counting trainings, trials and studies: {known}; still being "
+            f"trained or waiting for findings: {to_come}; trainings with news to copy: {behind}"
         )
         return ok(name, says)
 

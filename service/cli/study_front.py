@@ -20,16 +20,19 @@ def pareto(id: Id, output: Output = Format.TABLE, url: Url = None) -> None:
         front = client.front(meant(client, id))
         if front.trials or output is Format.JSON:
             show(front, _table, output)
-        if not front.trials:
-            study = client.study(front.study_id)
-            all_trials = f"`polar study show {study.id}{option_of(url)}` shows all its trials"
+        study = client.study(front.study_id)
+        all_trials = f"`polar study show {study.id}{option_of(url)}` shows all its trials"
+        if study.seeks_range:
+            say(f"{study.title}, and it seeks a range, for which no trial is best; {all_trials}")
+        elif not front.trials:
             say(f"{study.title}, {_why_none(study)}; {all_trials}")
         elif len(front.objectives) == 1:
             (objective,) = front.objectives
-            say(f"{objective} is the only objective of the study: {_named(len(front.trials))}")
+            best = _best_in_words(len(front.trials))
+            say(f"{objective} is the only objective of the study: {best}")
 
 
-def _named(count: int) -> str:
+def _best_in_words(count: int) -> str:
     if count == 1:
         return "this is its best trial"
     return f"these {count} are its best trials, which are equally good"

@@ -142,11 +142,8 @@ def _shown(value: object) -> str:
 
 
 def _best(study: StudyView) -> str | None:
-    """The values of the best trial, its point and its regimes: the best may still be no good.
-
-    A study that seeks a range has none: its objective decides nothing there.
-    """
-    if study.best is None or study.spec.get("sampler") == "range":
+    """The values of the best trial, its point and its regimes: the best may still be no good."""
+    if study.best is None or study.seeks_range:
         return None
     regimes = f" ({study.best.regimes})" if study.best.regimes else ""
     return f"{_values(study.best)} at {point_of(study.best)}{regimes}"

@@ -128,7 +128,7 @@ class Client(RequestsOfResults, RequestsOfStudies, RequestsOfTokens):
                     for kind, each in named[:MOST_NAMED]
                 ]
                 said += ["..."] * (len(named) > MOST_NAMED)
-                message = f"{written!r} is the name of several; say the id of the one you mean:"
+                message = f"{written!r} is the name of several; say the id of what you mean:"
                 raise ClientError("\n  ".join([message, *said]))
             if named:
                 return str(named[0][1].id)

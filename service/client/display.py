@@ -73,12 +73,9 @@ def of_study(title: str, study: StudyView) -> str:
 
 
 def _best(study: StudyView) -> str | None:
-    """Its point and its regimes, because the best of all may still be no good.
-
-    A study that seeks a range has none: its objective decides nothing there.
-    """
+    """Its point and its regimes, because the best of all may still be no good."""
     best = study.best
-    if best is None or study.spec.get("sampler") == "range":
+    if best is None or study.seeks_range:
         return None
     point = ", ".join(f"{name} = {value}" for name, value in best.point.items())
     return f"{point} ({best.regimes})" if best.regimes else point

@@ -13,6 +13,7 @@ from service.ids import DIGITS, digits_of, is_whole
 from service.storage import experiments
 from service.storage.deletions import is_deleted
 from service.storage.errors import AmbiguousId, NotFound
+from service.storage.filters import Kind
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment, Run
 
@@ -20,9 +21,7 @@ from service.storage.tables import Experiment, Run
 MOST_NAMED = 10
 
 
-async def id_of(
-    session: AsyncSession, table: type[Experiment] | type[Run] | type[Study], digits: str
-) -> UUID:
+async def id_of(session: AsyncSession, table: Kind, digits: str) -> UUID:
     """The id that begins with these digits; a whole id is not looked up.
 
     Args:
@@ -43,15 +42,14 @@ async def id_of(
     return only_one(table.__name__.lower(), digits, ids, words)
 
 
-async def meant(
-    session: AsyncSession, table: type[Experiment] | type[Run] | type[Study], written: str
-) -> UUID:
+async def meant(session: AsyncSession, table: Kind, written: str) -> UUID:
     """The id that begins with these digits; if none does, that of what has this name.
 
     Args:
         session: A session.
         table: What is meant.
-        written: 4 to 32 hexadecimal digits, or a name without blanks at its ends.
+        written: 4 to 32 hexadecimal digits, with hyphens as in an id, or a name without blanks at
+            its ends.
 
     Raises:
         NotFound: nothing is meant, or what was meant was deleted.
@@ -97,9 +95,7 @@ def _listed(words: Sequence[str]) -> str:
     return ", ".join(words[:MOST_NAMED]) + ", ..." * (len(words) > MOST_NAMED)
 
 
-async def _words_of(
-    session: AsyncSession, table: type[Experiment] | type[Run] | type[Study], ids: Sequence[UUID]
-) -> list[str]:
+async def _words_of(session: AsyncSession, table: Kind, ids: Sequence[UUID]) -> list[str]:
     """Each id with its state and when it was submitted."""
     rows: list[Experiment | Run | Study] = [await session.get_one(table, id) for id in ids]
     counts = await experiments.states_of_runs(session, ids) if table is Experiment else {}

@@ -112,7 +112,7 @@ async def count_untold(session: AsyncSession) -> int:
     return await session.scalar(_untold(func.count(Run.id))) or 0
 
 
-#: MLflow was told a state, which is missing since somebody has described the run.
+#: MLflow knows the run, whose position has no state any more, because somebody has described it.
 _IS_TO_BE_TOLD_ANEW = and_(
     Tracking.attempt > 0, Tracking.state.is_(None), Run.finished_at.is_not(None)
 )

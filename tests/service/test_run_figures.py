@@ -53,7 +53,7 @@ def test_a_folder_without_files_is_refused_and_not_named(tmp_path: Path) -> None
     with pytest.raises(InvalidInput) as refused:
         redraw(tmp_path / "figures" / "traversals.png")
 
-    assert str(refused.value) == "files of the run cannot be read: No such file or directory"
+    assert str(refused.value) == "its files cannot be read: No such file or directory"
 
 
 def test_tables_of_another_version_are_refused(picture: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ GATHER_S = 5.0
 #: Most runs that one pass puts below their trials, because a study with a new name moves all its
 #: runs, and everything else waits for a pass to end.
 PLACES_AT_ONCE = 100
-#: The same of ended runs that are told anew, because a tag on an experiment is on all its runs.
+#: Most ended runs that one pass tells anew, because a tag on an experiment is on all its runs.
 ANEW_AT_ONCE = 100
 
 _log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Tracker:
         """Draw the figures of these studies; those that MLflow does not take now stay due."""
         try:
             await self._tries.each("figures of study", study_ids, self._studies.draw)
-        except (DatabaseAway, MLflowAway) as error:  # the passes may have nothing to ask of either
+        except (DatabaseAway, MLflowAway) as error:  # a pass that has nothing to tell says nothing
             _log.warning("figures of studies wait; next try in %.0f s: %s", AGAIN_S, error)
             self._draw_not_before = time.monotonic() + AGAIN_S
 

@@ -22,8 +22,8 @@ SHOWN = {
     "entropy",
     "information_split": "the final entropy of each latent as information and residual",
     "information_diagram": "the entropies of images and codes and the parts they share, as bars",
-    "criteria_agreement": "how far each pair of criteria agrees: Cohen's kappa, and the fraction "
-    "of latents",
+    "criteria_agreement": "how far each pair of criteria agrees: Cohen's kappa, and how many of "
+    "the latents compared are labelled alike",
     "entropy_against_variance": "the entropy of every latent against its variance, by estimator",
     "representations": "mean and variance representation of an active, a passive and a mixed "
     "latent",

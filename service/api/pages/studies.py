@@ -82,7 +82,8 @@ class StudyPage:
     def answer(self) -> str | None:
         """The weights that are in the band for certain; None as long as there are none.
 
-        Where a seed has no training in the band between two edges, they were inferred from others.
+        Where a seed has no training in the band between two edges, these weights were inferred
+        from other seeds, and are left out.
         """
         known = self.study.range
         if not known:

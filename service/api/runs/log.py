@@ -24,15 +24,6 @@ class Part(NamedTuple):
     end: int
 
 
-def read_log(artifacts: Path, run: Run, lines: int, attempt: int | None = None) -> str:
-    """The last lines of the log of an attempt, by default the newest; empty if it said nothing.
-
-    Raises:
-        Refused: there was no such attempt, or its log is not in this artifact folder.
-    """
-    return last_lines(read_on(artifacts, run, None, attempt).text, lines)
-
-
 def last_lines(text: str, lines: int) -> str:
     return "".join(text.splitlines(keepends=True)[-lines:])
 

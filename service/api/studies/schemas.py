@@ -189,6 +189,11 @@ class StudyView(ResponseModel):
             return False
         return bool(self.spec.get("budget", {}).get("trials") == MOST_TRIALS)
 
+    @property
+    def seeks_range(self) -> bool:
+        """Whether the study seeks a range; its objective decides nothing, and no trial is best."""
+        return bool(self.spec.get("sampler") == "range")
+
 
 class StudySummary(ResponseModel):
     """A study in a list."""

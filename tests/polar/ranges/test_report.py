@@ -106,7 +106,7 @@ def test_a_band_that_one_of_two_seeds_has_seen_is_said_to_be(told: Told) -> None
     report = find_range(told("0.35 u 0, 5.5 i 1, 30 c 0"), SIX)
 
     assert report.seeds == (0, 1)
-    assert report.remarks[-1] == "So far clean with seed 1 alone, of 2 seeds."
+    assert report.remarks[-1] == "So far seed 1 alone, of 2 seeds, has had clean trainings."
     assert "no weight for certain, because the edges overlap; left edge 0.3" in report.headline
     both = find_range(told("0.35 u 0, 5.5 i 1, 5.2 i 0, 5.8 i 0, 5.3 i 1, 30 c 0"), SIX)
     assert not any(remark.startswith("So far") for remark in both.remarks)

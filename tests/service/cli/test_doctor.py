@@ -137,7 +137,9 @@ async def test_a_service_without_faults_has_none() -> None:
         "clock of the API", "database", "clock of the database", "connections", "schema", "agents",
         "queue", "MLflow", "Optuna",
     ]  # fmt: skip
-    assert seen.says("MLflow").startswith("it has 1 runs")
+    assert seen.says("MLflow").startswith(
+        "runs in MLflow, counting trainings, trials and studies: 1;"
+    )
     assert "torch" in seen.says("versions")
 
 
@@ -152,8 +154,8 @@ async def test_a_run_whose_findings_are_to_come_counts_as_one_that_mlflow_has(
     seen = await asyncio.to_thread(look)
 
     assert seen.says("MLflow") == (
-        "it has 1 runs, counting trainings, trials and studies; 1 of them are still trained or "
-        "wait for their findings; 0 trainings have news to copy"
+        "runs in MLflow, counting trainings, trials and studies: 1; still being trained or "
+        "waiting for findings: 1; trainings with news to copy: 0"
     )
 
 

@@ -84,7 +84,7 @@ async def test_a_name_that_several_have_is_refused_with_what_tells_them_apart(
     assert refused.exit_code == REFUSED
     said = [f"{each.created_at.astimezone():%Y-%m-%d %H:%M:%S %z}" for each in (first, second)]
     assert refused.stderr.splitlines() == [
-        "error: 'twice' is the name of several; say the id of the one you mean:",
+        "error: 'twice' is the name of several; say the id of what you mean:",
         f"  {second.id}  experiment: queued, submitted {said[1]}",
         f"  {first.id}  experiment: cancelled, submitted {said[0]}",
     ]

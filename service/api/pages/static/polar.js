@@ -9,11 +9,23 @@ function say(words) {
   say.timer = setTimeout(() => { said.textContent = ""; }, Math.max(6000, 60 * words.length)); // long enough to read it
 }
 
+// The address of the page of what the API has at this address: its kind and its id.
+const pageOf = (address) => `/${address.split("/").slice(-2).join("/")}`;
+
+// A page that was opened by a name, or by the first digits of an id, goes on at the whole id, because
+// the name may change, or be given to something else, while the page is open.
+const described = document.querySelector("[data-describe]")?.dataset.describe;
+if (described && pageOf(described) !== location.pathname) {
+  history.replaceState(history.state, "", pageOf(described) + location.search + location.hash);
+}
+
 // Loads this page again; what is ticked stays ticked.
 const ticks = `ticked ${location.pathname}`;
 function reload() {
   const ticked = [...document.querySelectorAll("[type=checkbox]:checked")].map((box) => box.value);
-  sessionStorage.setItem(ticks, JSON.stringify(ticked));
+  try {
+    sessionStorage.setItem(ticks, JSON.stringify(ticked));
+  } catch { /* there is no room, and the page is loaded without its ticks */ }
   location.reload();
 }
 for (const value of JSON.parse(sessionStorage.getItem(ticks) ?? "[]")) {
@@ -243,7 +255,7 @@ document.addEventListener("click", async (event) => {
   document.dispatchEvent(new Event("free"));
 });
 
-// Drafts end with the login: pages without the button that logs out are of none.
+// Drafts end with the login: a page without the button that logs out belongs to no login.
 if (!document.querySelector(".leave")) sessionStorage.clear();
 const draft = document.getElementById("draft");
 if (draft) {

@@ -22,13 +22,13 @@ from service.storage.filters import Wanted
 from service.storage.states import StudyState
 from service.storage.study_tables import Study
 from service.storage.tables import Agent
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
     from tests.service.api.pages.conftest import Look
     from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
 
-Create = Callable[..., Awaitable[UUID]]
 Changed = Callable[[], Awaitable[set[str]]]
 KINDS = ("studies", "experiments", "runs", "agents")
 REFRESH = {"Polar-Refresh": "yes"}

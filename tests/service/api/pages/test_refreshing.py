@@ -14,22 +14,14 @@ from service.api import shared_reads
 from service.api.pages import refreshing, routes
 from service.api.pages.runs import run_page
 from service.api.shared_reads import SharedReads
+from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
     from tests.conftest import Reports
     from tests.service.conftest import SpecMaker, Submitter, Trials, Worker
 
-Create = Callable[..., Awaitable[UUID]]
 Look = Callable[[], Awaitable[list[Hashable]]]
 REFRESH = {"Polar-Refresh": "yes"}
-
-
-@pytest.fixture
-async def run_id(submit: "Submitter", spec_of: "SpecMaker", worker: "Worker") -> UUID:
-    """A run in work."""
-    run_id = (await submit(spec_of())).runs[0].id
-    await worker.claim(run_id)
-    return run_id
 
 
 @pytest.fixture

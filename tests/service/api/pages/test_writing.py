@@ -1,10 +1,13 @@
 """Writing names, tags and notes while others write them, and while the page changes."""
 
+import re
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 from playwright.async_api import Page, expect
+
+from tests.service.api.pages.conftest import NAME
 
 if TYPE_CHECKING:
     import httpx
@@ -101,3 +104,13 @@ async def test_a_name_of_blanks_is_none(
     await http.patch(f"/api/v1/studies/{study_id}", json={"name": "   "})
     async with look("/") as page:
         await expect(page.get_by_role("link", name=str(study_id)[:8])).to_be_visible()
+
+
+async def test_a_page_that_was_opened_by_its_name_outlives_another_name(
+    look: "Look", study_id: UUID
+) -> None:
+    async with look(f"/studies/{NAME}", scope="submit") as page:
+        await expect(page).to_have_url(re.compile(f"/studies/{study_id}$"))
+        await page.get_by_text("Name, tags and note").click()
+        await save(page, name="bands")
+        await expect(page.locator("h1")).to_contain_text("bands")
