@@ -2,11 +2,16 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fastapi import Request, Response
 
 from polar.errors import InvalidInput
 from polar.records.pictures import PictureKind
+from service.api.dependencies import unless_gone
 from service.api.problems import Refused
 from service.exit_codes import REFUSED
+from service.programs import Program, python
 from service.short_processes import ShortProcesses
 
 MEDIA_TYPES: Mapping[PictureKind, str] = {
@@ -43,3 +48,26 @@ async def drawn(processes: ShortProcesses, command: Sequence[str], stdin: bytes 
         )
         raise Refused(500, "drawing-failed", detail)
     return ended.output
+
+
+async def redrawn(
+    request: Request, processes: ShortProcesses, picture: Path, kind: PictureKind, there: str
+) -> Response:
+    """A stored figure, drawn once more as another kind of picture.
+
+    Args:
+        request: Whose drawing ends if its client goes away.
+        processes: Draw figures.
+        picture: The stored picture, in the folder `figures` beside the tables.
+        kind: The kind of picture.
+        there: Address of the stored picture.
+
+    Raises:
+        Refused: the tables do not give the figure, or drawing took too long or failed.
+    """
+    drawing = drawn(processes, python(Program.RUN_FIGURES, str(picture), kind))
+    try:
+        return Response(await unless_gone(request, drawing), media_type=MEDIA_TYPES[kind])
+    except InvalidInput as error:
+        detail = f"this figure cannot be drawn as {kind.upper()}: {error}; as PNG it is at {there}"
+        raise Refused(404, "not-found", detail) from None

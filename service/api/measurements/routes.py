@@ -9,7 +9,6 @@ from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 from pydantic import ValidationError
 
-from polar.errors import InvalidInput
 from polar.records.measurement import MEASUREMENT_FILE, Measurement
 from polar.spec.training import DEFAULT_RENYI_ALPHA, DEFAULT_SIGMA, DEFAULT_TAU_STD, Ruler
 from service.api import links
@@ -20,11 +19,10 @@ from service.api.ids import Digits, in_path
 from service.api.measurements.schemas import MeasurementView
 from service.api.measuring import FOLDER
 from service.api.once import Remembering, once_computed
-from service.api.pictures import MEDIA_TYPES, REDRAWN, drawn
-from service.api.problems import Refused, refusals
+from service.api.pictures import REDRAWN, redrawn
+from service.api.problems import refusals
 from service.api.schemas import Figure
 from service.ids import is_whole
-from service.programs import Program, python
 from service.storage.errors import EarlierVersion, NotFound
 from service.storage.ids import only_one
 from service.tokens import Scope
@@ -122,13 +120,8 @@ async def get_figure(
     sent = file_response(service.settings.artifacts, f"{FOLDER}/{measurement_id}/figures/{stored}")
     if kind is None:
         return sent
-    drawing = drawn(service.drawing, python(Program.RUN_FIGURES, str(sent.path), kind))
-    try:
-        return Response(await unless_gone(request, drawing), media_type=MEDIA_TYPES[kind])
-    except InvalidInput as error:
-        there = links.to_measured_figure(measurement_id, stored)
-        detail = f"this figure cannot be drawn as {kind.upper()}: {error}; as PNG it is at {there}"
-        raise Refused(404, "not-found", detail) from None
+    there = links.to_measured_figure(measurement_id, stored)
+    return await redrawn(request, service.drawing, Path(sent.path), kind, there)
 
 
 def _view(artifacts: Path, id: UUID) -> MeasurementView:

@@ -16,7 +16,7 @@ from service.api.runs.words import weight_of
 from service.api.studies.schemas import StudySummary
 from service.storage import list_standings
 from service.storage.pages import Trained, trained
-from service.storage.study_health import ranges_in_short
+from service.storage.study_reliability import ranges_in_short
 from service.storage.study_tables import Study
 from service.storage.tables import Experiment
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.api.pages.counting import Counted, TrialCounts
-from service.storage.study_health import Verdicts, verdicts
+from service.storage.study_reliability import Verdicts, verdicts
 
 _verdicts: Counted[Verdicts] = Counted()
 

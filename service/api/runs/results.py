@@ -9,22 +9,19 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from polar.errors import InvalidInput
 from polar.records.events import DIAGNOSTICS_FILE, MODEL_FILE
-from polar.records.pictures import PictureKind
 from service.api import links
-from service.api.dependencies import Parts, Reading, Service, Session, unless_gone
+from service.api.dependencies import Reading, Service, Session
 from service.api.door import needs
 from service.api.files import file_response
 from service.api.ids import RunId
 from service.api.once import ONCE, Remembering
-from service.api.pictures import MEDIA_TYPES, REDRAWN, drawn
+from service.api.pictures import REDRAWN, redrawn
 from service.api.problems import Refused, refusals, refused
 from service.api.runs import answers
 from service.api.runs.log import MOST_LINES, last_lines, read_on
 from service.api.runs.schemas import Diagnostics, Figures, FindingsView
 from service.api.schemas import Figure
-from service.programs import Program, python
 from service.storage import findings, runs
 from service.storage.artifacts import artifact_of, artifacts_of
 from service.storage.errors import NotFound
@@ -105,7 +102,8 @@ async def get_figure(
         return found
     if kind is None:
         return file_response(service.settings.artifacts, found.path)
-    return await _redrawn(request, service, found, kind)
+    path, there = service.settings.artifacts / found.path, links.to_figure(run_id, stored)
+    return await redrawn(request, service.drawing, path, kind, there)
 
 
 @router.get("/model", response_class=FileResponse)
@@ -174,21 +172,6 @@ async def _picture(
         if row is not None and row.state is not FindingsState.MADE:
             return _refusal(request, row)
         return await artifact_of(session, run_id, FIGURES + name)  # made in the meantime
-
-
-async def _redrawn(
-    request: Request, service: Parts, picture: Artifact, kind: PictureKind
-) -> Response:
-    path = service.settings.artifacts / picture.path
-    drawing = drawn(service.drawing, python(Program.RUN_FIGURES, str(path), kind))
-    try:
-        return Response(await unless_gone(request, drawing), media_type=MEDIA_TYPES[kind])
-    except InvalidInput as error:
-        there = links.to_figure(picture.run_id, picture.name.removeprefix(FIGURES))
-        detail = (
-            f"this picture cannot be drawn as {kind.upper()}: {error}; as PNG it is at {there}"
-        )
-        raise Refused(404, "not-found", detail) from None
 
 
 def _refusal(request: Request, row: FindingsRow) -> Response:

@@ -11,10 +11,10 @@ from sqlalchemy import text
 
 from service.api.pages import reliability
 from service.api.pages.counting import Counted
-from service.storage import studies, study_health
+from service.storage import studies, study_reliability
 from service.storage.database import Database
 from service.storage.states import TrialState
-from service.storage.study_health import Verdicts
+from service.storage.study_reliability import Verdicts
 from tests.service.api.conftest import Create
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def test_the_reliability_of_a_range_is_counted_from_all_its_trainings(
     await trials.begin(study_id, beta=60.0)
 
     async with database.reading() as session:
-        found = await study_health.verdicts(session, [study_id, other_id])
+        found = await study_reliability.verdicts(session, [study_id, other_id])
     # clean are 0.25, 0.75 and the second seed of the second trial, 0.375
     assert found == {
         study_id: Verdicts(2, is_repeated=True, ended=6, settled=3, explained=(0.25, 0.75))

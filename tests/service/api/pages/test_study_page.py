@@ -197,7 +197,7 @@ async def test_a_study_that_steps_alone_limit_counts_steps(
 
     done = "<li>1 trial completed</li><li>3,000 of 8,000 training steps spent</li>"
     assert done in shown
-    assert "1 completed of 3 or 8,000 steps wanted" in listed
+    assert "1 completed of at most 3 wanted, within 8,000 steps" in listed
 
 
 async def test_a_study_with_both_budgets_counts_trials_and_steps(
@@ -209,7 +209,7 @@ async def test_a_study_with_both_budgets_counts_trials_and_steps(
     listed = " ".join((await http.get("/")).text.split())
 
     assert "<li>0 of 2 trials completed</li><li>0 of 8,000 training steps spent</li>" in shown
-    assert "no trial yet of 2 or 8,000 steps wanted" in listed
+    assert "no trial yet of at most 2 wanted, within 8,000 steps" in listed
 
 
 async def test_seeds_agree_only_where_they_could_have_disagreed(

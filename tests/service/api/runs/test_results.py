@@ -174,7 +174,7 @@ async def test_a_run_whose_tables_are_of_another_version_still_shows_its_png(
 
     assert (drawn.status_code, drawn.json()["type"]) == (404, "urn:polar:problem:not-found")
     assert drawn.json()["detail"] == (
-        "this picture cannot be drawn as SVG: one of its files is of another version or damaged: "
+        "this figure cannot be drawn as SVG: one of its files is of another version or damaged: "
         f"'verdict'; as PNG it is at {url}/figures/traversals.png"
     )
     assert (await http.get(f"{url}/figures/traversals.png")).content == PNG
