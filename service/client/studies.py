@@ -24,7 +24,7 @@ from service.api.studies.schemas import (
     TrialView,
 )
 from service.client.answers import Experiment, Run, Study
-from service.client.errors import OtherKind, Refused, Unreachable
+from service.client.errors import ClientError, OtherKind, Refused, Unreachable
 from service.client.picture import Picture
 from service.client.requests import (
     IS_JSON,
@@ -32,6 +32,7 @@ from service.client.requests import (
     Requests,
     Spec,
     as_json,
+    begins_so,
     id_of,
     parameters_of,
     path_of,
@@ -81,7 +82,10 @@ class RequestsOfStudies(Requests):
             yield from page.studies
 
     def study(self, study_id: UUID | str) -> Study:
-        return self._ask_study(study_id, "GET")
+        study = self._ask_study(study_id, "GET")
+        if not begins_so(study, id_of(study_id)):
+            raise ClientError(f"there is no study {id_of(study_id)} at {self.url}")
+        return study
 
     def watch_studies(self, *study_ids: UUID | str) -> Iterator[list[Study]]:
         """Iterate over these studies, all anew whenever one has changed, until all have ended."""

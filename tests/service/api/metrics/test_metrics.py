@@ -92,7 +92,7 @@ async def test_leases_that_nobody_renews_are_seen(
 async def test_requests_are_timed_by_route_and_not_by_path(http: httpx.AsyncClient) -> None:
     unknown = "00000000-0000-0000-0000-000000000000"
     await http.get(f"/api/v1/runs/{unknown}")
-    await http.get("/api/v1/runs/another")
+    await http.get("/api/v1/runs/%00")
     for name in range(10):
         await http.get(f"/nowhere/{name}")
     await http.request("BREW", "/nowhere")
