@@ -89,7 +89,8 @@ async def test_a_run_gives_the_same_numbers_after_a_checkpoint_found_no_room(
     kept = run.checkpoint_step or 0
     assert (run.status_reason, run.losses) == ("machine_fault", 0)
     assert os.strerror(errno.EFBIG) in (run.status_message or "")
-    assert (stage.settings.artifacts / str(run.checkpoint)).stat().st_size == size
+    # it may be a later checkpoint, whose longer course makes it larger, but never a part
+    assert (stage.settings.artifacts / str(run.checkpoint)).stat().st_size >= size
     run = await stage.end_of(full)
     assert (run.state, run.attempt) == (RunState.SUCCEEDED, 2)
     assert run.started is not None
