@@ -55,7 +55,7 @@ def edited_name(tags: Mapping[str, str]) -> str | None:
 
 
 def name_to_take(tags: Mapping[str, str], own: str) -> str | None:
-    """The edited name of what has the own name still that MLflow was told; otherwise ours wins."""
+    """The edited name; None where our own has changed after MLflow was told, and so wins."""
     return edited_name(tags) if own == _told_name(tags).get("own") else None
 
 

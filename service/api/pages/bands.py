@@ -24,7 +24,7 @@ class EdgeBar:
     #: `believed` where seeds say how probable each place is, `bracketed` where nothing but two
     #: bounds is known, and `refuted` where the known models say that it is no edge.
     kind: Literal["believed", "bracketed", "refuted"]
-    #: The place that the edge lies before or behind with the same chance; None unless believed.
+    #: The place before which the edge lies with chance 0.5; None unless `believed`.
     middle: float | None
 
 
@@ -63,7 +63,7 @@ def edge_bars(axis: Axis, ends: tuple[float, float], found: StudyRange) -> list[
 def shades(axis: Axis, found: StudyRange) -> Iterator[Shade]:
     """The intervals of the band; none where an interval has no weight that may be shown as in it.
 
-    At an edge whose places have no chances, the shade ends where the band is no longer certain.
+    At an edge without a belief, the shade ends where the band is no longer certain.
     """
     for interval, rows in zip(found.intervals, interval_rows(found), strict=True):
         low = axis.low if interval.left.high is None else interval.left.high
